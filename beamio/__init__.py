@@ -1,0 +1,1 @@
+"""What the two Beam programs share: strict options, files local or remote, and the way a job is run."""

@@ -1,0 +1,139 @@
+"""Files by Beam's FileSystems: the same calls for a local path and for gs://."""
+
+import contextlib
+import posixpath
+import re
+import uuid
+from collections.abc import Iterator, Sequence
+from typing import BinaryIO
+
+from apache_beam.io.filesystem import BeamIOError, CompressionTypes
+from apache_beam.io.filesystems import FileSystems
+
+from detection.errors import DataError, UsageError
+
+_WILDCARD = re.compile(r"[*?\[]")
+_TEMPORARY = ".tmp-"
+
+
+class FileError(DataError):
+    """A file that was listed cannot be read."""
+
+
+def check_matches(patterns: Sequence[str], *, flag: str) -> None:
+    """Raises UsageError when a pattern matches no file: a mistyped path must end the job before it starts."""
+    for pattern in patterns:
+        if not next(iter_matches(pattern, limit=1), None):
+            folder = root_of(pattern)
+            missing = "" if not folder or FileSystems.exists(folder) else f" (there is no folder {folder})"
+            raise UsageError(f"{flag}: expected at least one file, found none that matches {pattern}{missing}")
+
+
+def iter_matches(pattern: str, limit: int | None = None) -> Iterator[str]:
+    """Paths of the files that match a pattern, sorted."""
+    try:
+        found = FileSystems.match([pattern], limits=None if limit is None else [limit])[0].metadata_list
+    except BeamIOError as error:
+        raise UsageError(f"cannot list {pattern}: {error}") from error
+    yield from sorted(entry.path for entry in found)
+
+
+def root_of(pattern: str) -> str:
+    """The folder, without a slash at its end, above the first wildcard: names are relative to it."""
+    match = _WILDCARD.search(pattern)
+    return posixpath.dirname(pattern[: match.start()] if match else pattern)
+
+
+def name_below(root: str, path: str) -> str:
+    """The path of a file relative to a folder that holds it."""
+    return path.removeprefix(root).lstrip("/")
+
+
+def join(folder: str, *names: str) -> str:
+    return FileSystems.join(folder, *names)
+
+
+def is_folder(path: str) -> bool:
+    """Whether path names a folder: something lies below it (object stores have no folders of their own)."""
+    return bool(next(iter_matches(posixpath.join(path, "**"), limit=1), None))
+
+
+def exists(path: str) -> bool:
+    return bool(FileSystems.exists(path))
+
+
+def read_bytes(path: str) -> bytes:
+    """The whole file as it is stored.
+
+    Raises:
+      FileError: it cannot be opened or read.
+    """
+    try:
+        with FileSystems.open(path, compression_type=CompressionTypes.UNCOMPRESSED) as file:
+            return file.read()
+    except (OSError, BeamIOError) as error:
+        raise FileError("file_not_readable", f"{path}: cannot be read: {error}") from error
+
+
+def read_text(path: str, *, flag: str) -> str:
+    """A small UTF-8 file that the user named by a flag.
+
+    Raises:
+      UsageError: it cannot be read or is no UTF-8 text.
+    """
+    try:
+        return read_bytes(path).decode()
+    except FileError as error:
+        raise UsageError(f"{flag}: {error}") from error
+    except UnicodeDecodeError as error:
+        raise UsageError(f"{flag}: {path}: expected UTF-8 text: {error}") from error
+
+
+@contextlib.contextmanager
+def write_atomic(path: str) -> Iterator[BinaryIO]:
+    """A file that appears under its name only when it is whole; a failure leaves nothing under that name."""
+    temporary = f"{path}{_TEMPORARY}{uuid.uuid4().hex[:8]}"
+    try:
+        with FileSystems.create(temporary, compression_type=CompressionTypes.UNCOMPRESSED) as file:
+            yield file
+        FileSystems.rename([temporary], [path])
+    except BaseException:
+        with contextlib.suppress(BeamIOError):
+            FileSystems.delete([temporary])
+        raise
+
+
+def write_text(path: str, text: str) -> None:
+    """Writes a whole UTF-8 file atomically."""
+    with write_atomic(path) as file:
+        file.write(text.encode("utf-8", "surrogateescape"))
+
+
+def is_temporary(name: str) -> bool:
+    """Whether a file name is that of a write_atomic that never ended."""
+    return _TEMPORARY in name
+
+
+def make_folder(path: str) -> None:
+    """Makes a folder and those above it; nothing happens where it exists.
+
+    Raises:
+      UsageError: a file has that name, or the folder cannot be made.
+    """
+    try:
+        if not FileSystems.exists(path):
+            FileSystems.mkdirs(path)
+    except (OSError, BeamIOError) as error:
+        raise UsageError(f"cannot make the folder {path}: {error}") from error
+
+
+def list_names(folder: str) -> list[str]:
+    """Names of the files directly in a folder, sorted; empty where the folder does not exist."""
+    return [posixpath.basename(path) for path in iter_matches(posixpath.join(folder, "*"))]
+
+
+def delete(paths: Sequence[str]) -> None:
+    """Deletes files; an absent one is no error."""
+    present = [path for path in paths if FileSystems.exists(path)]
+    if present:
+        FileSystems.delete(present)

@@ -1,0 +1,74 @@
+"""Command lines of the Beam programs: their own flags by argparse, everything else strictly by Beam.
+
+Our flags are no PipelineOptions subclasses: those are global to a process, and two programs that both have
+``--images`` would clash there.
+"""
+
+import argparse
+import difflib
+from collections.abc import Mapping, Sequence
+from typing import NoReturn
+
+from apache_beam.options.pipeline_options import PipelineOptions
+
+from detection.errors import UsageError
+
+BEAM_HELP = (
+    "Any Apache Beam option is accepted too, for example --runner=DataflowRunner --project=… --region=…"
+    " --temp_location=gs://…, or --direct_running_mode=multi_processing --direct_num_workers=0 to use every core"
+    " by processes. A flag that neither this program nor Beam knows is refused."
+)
+# Beam's own default, DirectRunner, switches to the Prism binary when it can download one; the job is the same on
+# every machine only when the runner is named. Threads, because Pillow and TensorFlow release the interpreter lock.
+LOCAL_DEFAULTS = {"runner": "FnApiRunner", "direct_running_mode": "multi_threading", "direct_num_workers": "0"}
+
+
+class Parser(argparse.ArgumentParser):
+    """An argument parser whose errors are UsageErrors, and which never guesses at an abbreviated flag."""
+
+    def __init__(self, **kwargs) -> None:
+        kwargs.setdefault("formatter_class", argparse.RawDescriptionHelpFormatter)
+        super().__init__(allow_abbrev=False, **kwargs)
+
+    def error(self, message: str) -> NoReturn:
+        raise UsageError(f"{self.prog}: {message}")
+
+
+def beam_options(argv: Sequence[str], own_flags: Sequence[str], defaults: Mapping[str, str]) -> PipelineOptions:
+    """Reads the flags that are not the program's own as Beam options.
+
+    Args:
+      argv: what the program's parser left over.
+      own_flags: the program's flags with their dashes, for suggestions.
+      defaults: Beam options by name that hold where argv does not say otherwise.
+
+    Raises:
+      UsageError: Beam does not know a flag, or a word belongs to no flag. (Beam itself only warns.)
+    """
+    _refuse_stray_words(argv)
+    known = PipelineOptions([]).get_all_options()
+    given = PipelineOptions(list(argv)).get_all_options(retain_unknown_options=True, drop_default=True)
+    for name in given:
+        if name not in known:
+            candidates = [*own_flags, *(f"--{option}" for option in known)]
+            close = difflib.get_close_matches(f"--{name}", candidates, n=1)
+            hint = f"; did you mean {close[0]}?" if close else ""
+            raise UsageError(f"unknown flag --{name}{hint}")
+    named = {word.partition("=")[0].removeprefix("--") for word in argv if word.startswith("--")}
+    runs_locally = given.get("runner", defaults.get("runner")) == defaults.get("runner")
+    used = [f"--{name}={value}" for name, value in defaults.items() if name not in named and runs_locally]
+    # The graph lives in importable packages: pickling __main__ would only drag a console script along.
+    return PipelineOptions([*argv, *used, "--no_save_main_session"])
+
+
+def _refuse_stray_words(argv: Sequence[str]) -> None:
+    takes_value = False
+    for word in argv:
+        if word.startswith("-"):
+            if not word.startswith("--"):
+                raise UsageError(f"unknown flag {word}: flags start with two dashes")
+            takes_value = "=" not in word
+        elif not takes_value:
+            raise UsageError(f"unexpected argument {word!r}: it belongs to no flag")
+        else:
+            takes_value = False

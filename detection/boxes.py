@@ -1,0 +1,46 @@
+"""Boxes as float32 arrays [N, 4] of (ymin, xmin, ymax, xmax).
+
+Pixel coordinates are continuous, 0-based edges: the whole image is (0, 0, height, width), so a box's width is
+``xmax - xmin`` (as in COCO and CVAT; no ``+ 1``). Relative coordinates divide by the image's height and width.
+"""
+
+import numpy as np
+import numpy.typing as npt
+
+Boxes = npt.NDArray[np.float32]
+
+
+def as_boxes(rows: npt.ArrayLike) -> Boxes:
+    """Returns rows as float32 [N, 4]; an empty sequence becomes [0, 4]."""
+    return np.asarray(rows, np.float32).reshape(-1, 4)
+
+
+def area(boxes: Boxes) -> npt.NDArray[np.float32]:
+    """Areas [N]; zero for a box without extent."""
+    sides = np.maximum(boxes[:, 2:] - boxes[:, :2], 0)
+    return np.asarray(sides[:, 0] * sides[:, 1], np.float32)
+
+
+def clip(boxes: Boxes, height: float, width: float) -> Boxes:
+    """Boxes cut at the borders of an image of this size, in the boxes' own unit."""
+    return np.clip(boxes, 0, np.asarray([height, width, height, width], np.float32)).astype(np.float32)
+
+
+def iou(a: Boxes, b: Boxes) -> npt.NDArray[np.float32]:
+    """Intersection over union [N, M] of a [N, 4] and b [M, 4]; 0 where the union is empty."""
+    top_left = np.maximum(a[:, None, :2], b[None, :, :2])
+    bottom_right = np.minimum(a[:, None, 2:], b[None, :, 2:])
+    sides = np.maximum(bottom_right - top_left, 0)
+    overlap = sides[..., 0] * sides[..., 1]
+    union = area(a)[:, None] + area(b)[None, :] - overlap
+    return np.where(union > 0, overlap / np.where(union > 0, union, 1), 0).astype(np.float32)
+
+
+def to_relative(boxes: Boxes, height: float, width: float) -> Boxes:
+    """Pixel boxes as fractions of the image."""
+    return (boxes / np.asarray([height, width, height, width], np.float32)).astype(np.float32)
+
+
+def to_pixels(boxes: Boxes, height: float, width: float) -> Boxes:
+    """Relative boxes in pixels of an image of this size."""
+    return (boxes * np.asarray([height, width, height, width], np.float32)).astype(np.float32)

@@ -1,0 +1,1 @@
+"""Exporters: pure functions from rows to the formats that other tools read."""

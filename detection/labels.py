@@ -1,0 +1,140 @@
+"""Label maps: class names and their ids 1..K, as ``labels.pbtxt`` (StringIntLabelMap text format) and JSON."""
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+from detection.errors import ContractError, LabelError
+
+# One token of the protobuf text format: a quoted string, a brace or colon, or a bare word; commas and comments vanish.
+_TOKEN = re.compile(r"""\s+|\#[^\n]*|,|;|(?P<token>"(?:\\.|[^"\\\n])*"|'(?:\\.|[^'\\\n])*'|[{}:]|[^\s{}:#,;"']+)""")
+_ESCAPE = re.compile(r"\\(.)")
+_ESCAPED = {"n": "\n", "t": "\t", "r": "\r"}
+
+
+@dataclass(frozen=True)
+class LabelMap:
+    """Names by id. Ids are unique and at least 1 (0 is background), names unique and not blank.
+
+    Raises:
+      ContractError: an id or a name is repeated, an id is below 1 or a name is blank.
+    """
+
+    items: tuple[tuple[int, str], ...]
+
+    def __post_init__(self) -> None:
+        ids = [label_id for label_id, _ in self.items]
+        names = [name for _, name in self.items]
+        if not self.items:
+            raise ContractError("label map: expected at least one label, found none")
+        for label_id, name in self.items:
+            if label_id < 1:
+                raise ContractError(f"label map: id of {name!r} must be 1 or more (0 is background), found {label_id}")
+            if not name.strip():
+                raise ContractError(f"label map: id {label_id} has a blank name")
+            if ids.count(label_id) > 1:
+                raise ContractError(f"label map: id {label_id} is given to more than one name")
+            if names.count(name) > 1:
+                raise ContractError(f"label map: name {name!r} has more than one id")
+
+    @classmethod
+    def from_names(cls, names: Iterable[str]) -> "LabelMap":
+        """Ids 1..K in alphabetical order, so that the order of arrival does not matter."""
+        return cls(tuple(enumerate(sorted(set(names)), start=1)))
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, str]) -> "LabelMap":
+        """Inverse of to_json."""
+        try:
+            return cls(tuple((int(label_id), str(name)) for label_id, name in value.items()))
+        except (AttributeError, TypeError, ValueError) as error:
+            raise ContractError(f"labels: expected an object of id to name, found {value!r}") from error
+
+    def to_json(self) -> dict[str, str]:
+        """Name by id, ids as decimal text because JSON keys are text."""
+        return {str(label_id): name for label_id, name in sorted(self.items)}
+
+    @property
+    def num_classes(self) -> int:
+        """The largest id: the width of a classification head without a background class."""
+        return max(label_id for label_id, _ in self.items)
+
+    @cached_property
+    def name_by_id(self) -> dict[int, str]:
+        return dict(self.items)
+
+    @cached_property
+    def _id_by_name(self) -> dict[str, int]:
+        return {name: label_id for label_id, name in self.items}
+
+    def id_of(self, name: str) -> int:
+        """The id of an exact name.
+
+        Raises:
+          LabelError: the name is not in the map.
+        """
+        try:
+            return self._id_by_name[name]
+        except KeyError:
+            known = ", ".join(sorted(self._id_by_name))
+            raise LabelError("unknown_label", f"label {name!r} is not in the label map (it has: {known})") from None
+
+
+def _tokens(text: str) -> Iterable[str]:
+    position = 0
+    while position < len(text):
+        match = _TOKEN.match(text, position)
+        if match is None:
+            line = text.count("\n", 0, position) + 1
+            raise ContractError(f"label map: line {line}: unexpected {text[position]!r}")
+        position = match.end()
+        if match["token"]:
+            yield match["token"]
+
+
+def _unquote(token: str) -> str:
+    if token[0] not in "\"'":
+        return token
+    return _ESCAPE.sub(lambda match: _ESCAPED.get(match[1], match[1]), token[1:-1])
+
+
+def _fields(tokens: list[str]) -> list[dict[str, str]]:
+    """Splits ``item { key: value … } …`` into one dict an item."""
+    items: list[dict[str, str]] = []
+    position = 0
+    while position < len(tokens):
+        if tokens[position] != "item" or tokens[position + 1 : position + 2] not in (["{"], [":"]):
+            raise ContractError(f"label map: expected 'item {{', found {tokens[position]!r}")
+        position = tokens.index("{", position) + 1
+        fields: dict[str, str] = {}
+        while tokens[position : position + 1] != ["}"]:
+            if len(tokens) < position + 3 or tokens[position + 1] != ":":
+                raise ContractError("label map: expected 'key: value' pairs and '}' at the end of an item")
+            fields[tokens[position]] = _unquote(tokens[position + 2])
+            position += 3
+        items.append(fields)
+        position += 1
+    return items
+
+
+def parse_label_map(text: str) -> LabelMap:
+    """Reads StringIntLabelMap text: ``item { id: 1 name: 'x' display_name: "…" }``.
+
+    Raises:
+      ContractError: the text is not of that form, or the map contradicts itself.
+    """
+    items = []
+    for fields in _fields(list(_tokens(text))):
+        if "id" not in fields or "name" not in fields:
+            raise ContractError(f"label map: an item needs 'id' and 'name', found {sorted(fields)}")
+        if not re.fullmatch(r"-?\d+", fields["id"]):
+            raise ContractError(f"label map: id must be a whole number, found {fields['id']!r}")
+        items.append((int(fields["id"]), fields["name"]))
+    return LabelMap(tuple(items))
+
+
+def format_label_map(labels: LabelMap) -> str:
+    """Inverse of parse_label_map, items in the order of their ids."""
+    quoted = ((label_id, name.replace("\\", "\\\\").replace('"', '\\"')) for label_id, name in sorted(labels.items))
+    return "".join(f'item {{\n  id: {label_id}\n  name: "{name}"\n}}\n' for label_id, name in quoted)
