@@ -5,6 +5,7 @@ import posixpath
 import re
 import uuid
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import BinaryIO
 
 from apache_beam.io.filesystem import BeamIOError, CompressionTypes
@@ -49,17 +50,42 @@ def name_below(root: str, path: str) -> str:
     return path.removeprefix(root).lstrip("/")
 
 
+def escape(path: str) -> str:
+    """A pattern that matches this path and no other, even where the path holds ``[``, ``*`` or ``?``."""
+    # Beam makes a regular expression of it, and Python warns of one that holds "[[": so a backslash stands between.
+    return _WILDCARD.sub(lambda match: r"[\[]" if match[0] == "[" else f"[{match[0]}]", path)
+
+
 def join(folder: str, *names: str) -> str:
     return FileSystems.join(folder, *names)
 
 
 def is_folder(path: str) -> bool:
     """Whether path names a folder: something lies below it (object stores have no folders of their own)."""
-    return bool(next(iter_matches(posixpath.join(path, "**"), limit=1), None))
+    return bool(next(iter_matches(posixpath.join(escape(path), "**"), limit=1), None))
+
+
+def is_file(path: str) -> bool:
+    """Whether a file, or an object of an object store, has exactly this name."""
+    return exists(path) if "://" in path else Path(path).is_file()
 
 
 def exists(path: str) -> bool:
     return bool(FileSystems.exists(path))
+
+
+@contextlib.contextmanager
+def open_binary(path: str) -> Iterator[BinaryIO]:
+    """A file as it is stored, open for reading and seeking.
+
+    Raises:
+      FileError: it cannot be opened, or the body of the with statement met an OSError while it read.
+    """
+    try:
+        with FileSystems.open(path, compression_type=CompressionTypes.UNCOMPRESSED) as file:
+            yield file
+    except (OSError, BeamIOError) as error:
+        raise FileError("file_not_readable", f"{path}: cannot be read: {error}") from error
 
 
 def read_bytes(path: str) -> bytes:
@@ -68,11 +94,8 @@ def read_bytes(path: str) -> bytes:
     Raises:
       FileError: it cannot be opened or read.
     """
-    try:
-        with FileSystems.open(path, compression_type=CompressionTypes.UNCOMPRESSED) as file:
-            return file.read()
-    except (OSError, BeamIOError) as error:
-        raise FileError("file_not_readable", f"{path}: cannot be read: {error}") from error
+    with open_binary(path) as file:
+        return file.read()
 
 
 def read_text(path: str, *, flag: str) -> str:
@@ -114,12 +137,19 @@ def is_temporary(name: str) -> bool:
     return _TEMPORARY in name
 
 
+def final_name(name: str) -> str:
+    """The name under which write_atomic would have put a file; other names are returned as they are."""
+    return name.partition(_TEMPORARY)[0]
+
+
 def make_folder(path: str) -> None:
     """Makes a folder and those above it; nothing happens where it exists.
 
     Raises:
       UsageError: a file has that name, or the folder cannot be made.
     """
+    if Path(path).is_file():  # never so for gs://, where a folder is but a prefix
+        raise UsageError(f"cannot make the folder {path}: a file has that name")
     try:
         if not FileSystems.exists(path):
             FileSystems.mkdirs(path)
@@ -129,7 +159,7 @@ def make_folder(path: str) -> None:
 
 def list_names(folder: str) -> list[str]:
     """Names of the files directly in a folder, sorted; empty where the folder does not exist."""
-    return [posixpath.basename(path) for path in iter_matches(posixpath.join(folder, "*"))]
+    return [posixpath.basename(path) for path in iter_matches(posixpath.join(escape(folder), "*"))]
 
 
 def delete(paths: Sequence[str]) -> None:

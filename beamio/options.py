@@ -7,11 +7,12 @@ Our flags are no PipelineOptions subclasses: those are global to a process, and 
 import argparse
 import difflib
 from collections.abc import Mapping, Sequence
-from typing import NoReturn
-
-from apache_beam.options.pipeline_options import PipelineOptions
+from typing import TYPE_CHECKING, NoReturn
 
 from detection.errors import UsageError
+
+if TYPE_CHECKING:
+    from apache_beam.options.pipeline_options import PipelineOptions
 
 BEAM_HELP = (
     "Any Apache Beam option is accepted too, for example --runner=DataflowRunner --project=… --region=…"
@@ -34,7 +35,7 @@ class Parser(argparse.ArgumentParser):
         raise UsageError(f"{self.prog}: {message}")
 
 
-def beam_options(argv: Sequence[str], own_flags: Sequence[str], defaults: Mapping[str, str]) -> PipelineOptions:
+def beam_options(argv: Sequence[str], own_flags: Sequence[str], defaults: Mapping[str, str]) -> "PipelineOptions":
     """Reads the flags that are not the program's own as Beam options.
 
     Args:
@@ -45,6 +46,9 @@ def beam_options(argv: Sequence[str], own_flags: Sequence[str], defaults: Mappin
     Raises:
       UsageError: Beam does not know a flag, or a word belongs to no flag. (Beam itself only warns.)
     """
+    # Beam takes seconds to import, and --help must not wait for it.
+    from apache_beam.options.pipeline_options import PipelineOptions
+
     _refuse_stray_words(argv)
     known = PipelineOptions([]).get_all_options()
     given = PipelineOptions(list(argv)).get_all_options(retain_unknown_options=True, drop_default=True)

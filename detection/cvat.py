@@ -22,7 +22,8 @@ def format_cvat(images: Iterable[ImageAnnotation], *, labels: Iterable[str], tas
 
 
 def _append_image(root: etree._Element, number: int, image: ImageAnnotation) -> None:
-    size = {"width": str(image.width), "height": str(image.height)}
+    sides = {"width": image.width, "height": image.height}
+    size = {side: str(pixels) for side, pixels in sides.items() if pixels is not None}
     element = etree.SubElement(root, "image", {"id": str(number), "name": image.filename, **size})
     for item in image.objects:
         ymin, xmin, ymax, xmax = item.box

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from google.protobuf.message import DecodeError
 
 from detection import boxes as box_ops
 from detection import ids
@@ -37,6 +38,11 @@ TRUNCATED = "image/object/truncated"
 OCCLUDED = "image/object/occluded"
 
 _BOX_KEYS = (YMIN, XMIN, YMAX, XMAX)
+_KINDS = {
+    "bytes_list": (ENCODED, FORMAT, FILENAME, SOURCE_ID, SHA256, TEXT),
+    "int64_list": (HEIGHT, WIDTH, LABEL, IS_CROWD, DIFFICULT, TRUNCATED, OCCLUDED),
+    "float_list": (*_BOX_KEYS, AREA),
+}
 _FLAGS = (DIFFICULT, TRUNCATED, OCCLUDED, IS_CROWD)
 
 
@@ -126,13 +132,22 @@ def decode_example(data: bytes) -> DetectionExample:
     """
     try:
         feature = dict(Example.FromString(data).features.feature)
-    except ValueError as error:  # protobuf's DecodeError is a ValueError
+    except DecodeError as error:
         raise RecordError("record_not_readable", f"record: not a serialized tf.train.Example: {error}") from error
     columns = {key: _values(feature, key) for key in (*_BOX_KEYS, TEXT, LABEL, AREA, *_FLAGS)}
     if len({len(values) for values in columns.values()}) != 1:
         lengths = {key: len(values) for key, values in columns.items()}
         raise RecordError("record_lengths_differ", f"record: per-object lists must be of one length, found {lengths}")
-    example = DetectionExample(
+    try:
+        example = _example(feature, columns)
+    except ValueError as error:  # text that is not UTF-8, a source id that is not a number
+        raise RecordError("record_text_not_readable", f"record: {error}") from error
+    _check(example)
+    return example
+
+
+def _example(feature: dict[str, Feature], columns: dict[str, list]) -> DetectionExample:
+    return DetectionExample(
         encoded=_one(feature, ENCODED),
         format=_one(feature, FORMAT).decode(),
         height=_one(feature, HEIGHT),
@@ -142,8 +157,6 @@ def decode_example(data: bytes) -> DetectionExample:
         sha256=_one(feature, SHA256).decode(),
         objects=tuple(_object_at(columns, row) for row in range(len(columns[LABEL]))),
     )
-    _check(example)
-    return example
 
 
 def _object_at(columns: dict[str, list], row: int) -> ExampleObject:
@@ -164,6 +177,8 @@ def _values(feature: dict[str, Feature], key: str) -> list:
     if key not in feature:
         raise RecordError("record_key_missing", f"record: key {key!r} is missing")
     kind = feature[key].WhichOneof("kind")
+    if kind and key not in _KINDS[kind]:
+        raise RecordError("record_value_type", f"record: key {key!r} must not hold a {kind}")
     return list(getattr(feature[key], kind).value) if kind else []
 
 

@@ -16,7 +16,9 @@ from PIL import Image, ImageOps
 from detection.errors import ImageError
 
 _ORIENTATION_TAG = 0x0112
+# By Pillow's name of what was opened; MPO (a JPEG with further pictures behind it) is opened by the JPEG reader.
 _FORMATS = {"JPEG": "jpeg", "MPO": "jpeg", "PNG": "png", "BMP": "bmp", "GIF": "gif", "WEBP": "webp", "TIFF": "tiff"}
+_OPENERS = tuple(name for name in _FORMATS if name != "MPO")
 # What Pillow raises on bytes that are not a whole picture; everything else is a fault of the program.
 _BAD_BYTES = (OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error, Image.DecompressionBombError)
 
@@ -47,7 +49,7 @@ def normalise_image(data: bytes, *, name: str) -> EncodedImage:
     if not data:
         raise ImageError("image_empty", f"{name}: expected an image, found a file of 0 bytes")
     try:
-        with Image.open(io.BytesIO(data), formats=tuple(_FORMATS)) as image:
+        with Image.open(io.BytesIO(data), formats=_OPENERS) as image:
             kind = _FORMATS[str(image.format)]
             orientation = image.getexif().get(_ORIENTATION_TAG, 1)
             image.load()

@@ -9,8 +9,9 @@ from detection.errors import ContractError, LabelError
 
 # One token of the protobuf text format: a quoted string, a brace or colon, or a bare word; commas and comments vanish.
 _TOKEN = re.compile(r"""\s+|\#[^\n]*|,|;|(?P<token>"(?:\\.|[^"\\\n])*"|'(?:\\.|[^'\\\n])*'|[{}:]|[^\s{}:#,;"']+)""")
-_ESCAPE = re.compile(r"\\(.)")
-_ESCAPED = {"n": "\n", "t": "\t", "r": "\r"}
+# Octal and hex escapes stand for bytes of UTF-8: protobuf's own text printer writes every non-ASCII letter that way.
+_ESCAPE = re.compile(rb"\\([0-7]{1,3}|[xX][0-9a-fA-F]{1,2}|.)")
+_ESCAPED = {b"n": b"\n", b"t": b"\t", b"r": b"\r"}
 
 
 @dataclass(frozen=True)
@@ -96,7 +97,16 @@ def _tokens(text: str) -> Iterable[str]:
 def _unquote(token: str) -> str:
     if token[0] not in "\"'":
         return token
-    return _ESCAPE.sub(lambda match: _ESCAPED.get(match[1], match[1]), token[1:-1])
+    return _ESCAPE.sub(_unescape, token[1:-1].encode("utf-8", "surrogateescape")).decode("utf-8", "replace")
+
+
+def _unescape(match: re.Match[bytes]) -> bytes:
+    code = match[1]
+    if code[:1].isdigit() and code[:1] < b"8":
+        return bytes([int(code, 8) & 0xFF])
+    if code[:1] in b"xX" and len(code) > 1:
+        return bytes([int(code[1:], 16)])
+    return _ESCAPED.get(code, code)
 
 
 def _fields(tokens: list[str]) -> list[dict[str, str]]:
@@ -104,9 +114,10 @@ def _fields(tokens: list[str]) -> list[dict[str, str]]:
     items: list[dict[str, str]] = []
     position = 0
     while position < len(tokens):
-        if tokens[position] != "item" or tokens[position + 1 : position + 2] not in (["{"], [":"]):
-            raise ContractError(f"label map: expected 'item {{', found {tokens[position]!r}")
-        position = tokens.index("{", position) + 1
+        opening = tokens[position : position + 3]
+        if opening[:2] != ["item", "{"] and opening != ["item", ":", "{"]:
+            raise ContractError(f"label map: expected 'item {{', found {' '.join(opening)!r}")
+        position += opening.index("{") + 1
         fields: dict[str, str] = {}
         while tokens[position : position + 1] != ["}"]:
             if len(tokens) < position + 3 or tokens[position + 1] != ":":
@@ -136,5 +147,6 @@ def parse_label_map(text: str) -> LabelMap:
 
 def format_label_map(labels: LabelMap) -> str:
     """Inverse of parse_label_map, items in the order of their ids."""
-    quoted = ((label_id, name.replace("\\", "\\\\").replace('"', '\\"')) for label_id, name in sorted(labels.items))
+    signs = str.maketrans({"\\": "\\\\", '"': '\\"', "\n": "\\n", "\r": "\\r"})
+    quoted = ((label_id, name.translate(signs)) for label_id, name in sorted(labels.items))
     return "".join(f'item {{\n  id: {label_id}\n  name: "{name}"\n}}\n' for label_id, name in quoted)

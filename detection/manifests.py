@@ -66,18 +66,17 @@ class DatasetManifest:
     fingerprint: str = field(default="")
 
     def __post_init__(self) -> None:
-        if self.schema_version != SCHEMA_VERSION:
-            raise ContractError(
-                f"{self.FILE}: schema version {SCHEMA_VERSION} expected, found {self.schema_version}; prepare again"
-            )
+        _check_version(self.schema_version, SCHEMA_VERSION, source=self.FILE, remedy="prepare again")
         examples = sum(split.examples for split in self.splits.values())
         if self.images_in != examples + self.rejected:
             raise ContractError(
                 f"{self.FILE}: images_in = examples + rejected does not hold:"
                 f" {self.images_in} != {examples} + {self.rejected}"
             )
-        if not self.fingerprint:
-            object.__setattr__(self, "fingerprint", self._fingerprint())
+        fingerprint = self._fingerprint()
+        if self.fingerprint not in ("", fingerprint):
+            raise ContractError(f"{self.FILE}: fingerprint {self.fingerprint} does not belong to its labels and shards")
+        object.__setattr__(self, "fingerprint", fingerprint)
 
     def _fingerprint(self) -> str:
         shards = {name: [shard.sha256 for shard in split.shards] for name, split in sorted(self.splits.items())}
@@ -114,6 +113,8 @@ class DatasetManifest:
           ContractError: not JSON, a field is missing or unknown, or the content contradicts itself.
         """
         value = _object(text, source)
+        # First of all: another version may well have other fields.
+        _check_version(value.get("schema_version"), SCHEMA_VERSION, source=source, remedy="prepare again")
         value.pop("num_classes", None)
         try:
             value["labels"] = LabelMap.from_json(value["labels"])
@@ -153,11 +154,7 @@ class ModelManifest:
     code_version: str
 
     def __post_init__(self) -> None:
-        if self.schema_version != MODEL_SCHEMA_VERSION:
-            raise ContractError(
-                f"{self.FILE}: schema version {MODEL_SCHEMA_VERSION} expected,"
-                f" found {self.schema_version}; export again"
-            )
+        _check_version(self.schema_version, MODEL_SCHEMA_VERSION, source=self.FILE, remedy="export again")
 
     @property
     def model_hash(self) -> str:
@@ -177,6 +174,7 @@ class ModelManifest:
           ContractError: not JSON, a field is missing or unknown, or the content contradicts itself.
         """
         value = _object(text, source)
+        _check_version(value.get("schema_version"), MODEL_SCHEMA_VERSION, source=source, remedy="export again")
         try:
             value["labels"] = LabelMap.from_json(value["labels"])
             height, width = value["image_size"]
@@ -184,6 +182,11 @@ class ModelManifest:
             return cls(**value)
         except (KeyError, TypeError, AttributeError, ValueError) as error:
             raise ContractError(f"{source}: not a model manifest of this version: {error}") from error
+
+
+def _check_version(found: object, expected: int, *, source: str, remedy: str) -> None:
+    if found != expected:
+        raise ContractError(f"{source}: schema version {expected} expected, found {found}; {remedy}")
 
 
 def _object(text: str, source: str) -> dict[str, Any]:

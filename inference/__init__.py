@@ -1,0 +1,1 @@
+"""The scoring job: an exported model and images in, one row for every image out."""

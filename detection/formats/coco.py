@@ -44,3 +44,14 @@ def ground_truth(
         "annotations": [{"id": number, **entry} for number, entry in enumerate(ordered, start=1)],
         "categories": [{"id": label_id, "name": name} for label_id, name in sorted(labels.items)],
     }
+
+
+def result_entry(image_id: int, label_id: int, score: float, box: Iterable[float]) -> dict[str, Any]:
+    """One entry of a COCO results file; box is (ymin, xmin, ymax, xmax) in pixels."""
+    ymin, xmin, ymax, xmax = (float(edge) for edge in box)
+    return {
+        "image_id": image_id,
+        "category_id": label_id,
+        "bbox": [round(value, 3) for value in (xmin, ymin, xmax - xmin, ymax - ymin)],
+        "score": score,
+    }

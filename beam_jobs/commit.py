@@ -1,0 +1,143 @@
+"""Commit: everything beside the shards, then, as the very last file, the manifest that makes the data set whole."""
+
+import csv
+import dataclasses
+import io
+import json
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+
+from beam_jobs import folder
+from beam_jobs.gallery import make_gallery
+from beam_jobs.options import PrepareOptions
+from beam_jobs.rows import COCO_SPLIT, IMAGE, OBJECT, Reject, ShardResult
+from beamio import files
+from detection import __version__
+from detection.formats import coco
+from detection.labels import LabelMap, format_label_map
+from detection.manifests import DatasetManifest, SplitInfo
+from detection.report import dataset_report
+
+
+def commit_dataset(
+    shards: Iterable[ShardResult],
+    rejects: Iterable[Reject],
+    images_in: int,
+    labels: LabelMap | None,
+    options: PrepareOptions,
+) -> None:
+    """Writes label map, id map, ground truth, rejects, report and manifest, and deletes what an earlier build left.
+
+    Without a single example only the rejects are written: no manifest, so nothing that looks like a data set.
+
+    Args:
+      shards: all of them, in any order.
+      rejects: of the plan; those of the shards are in their results.
+      images_in: distinct image files found.
+      labels: None only where no image became an example.
+      options: the request.
+    """
+    ordered = sorted(shards, key=lambda shard: shard.info.name)
+    all_rejects = [*rejects, *(reject for shard in ordered for reject in shard.rejects)]
+    artifacts = {folder.REJECTED: format_rejects(all_rejects)}
+    if labels is None or not any(shard.info.examples for shard in ordered):
+        _write(options.output, artifacts)
+        return
+    manifest = make_manifest(ordered, all_rejects, images_in, labels, options)
+    artifacts[folder.LABELS] = format_label_map(labels)
+    artifacts[folder.ID_MAP] = format_id_map(ordered)
+    if COCO_SPLIT in options.splits.names:
+        artifacts[folder.VAL] = format_ground_truth(ordered, labels)
+    lines = [dataclasses.asdict(reject) for reject in sort_rejects(all_rejects)]
+    artifacts[folder.REPORT] = dataset_report(manifest, lines, make_gallery(options.output, ordered))
+    _write(options.output, artifacts)
+    written = {*artifacts, *(shard.info.name for shard in ordered)}
+    folder.delete_stale(options.output, written)
+    _write(options.output, {DatasetManifest.FILE: manifest.to_json()})
+
+
+def _write(output: str, artifacts: Mapping[str, str]) -> None:
+    for name, text in artifacts.items():
+        files.write_text(files.join(output, name), text)
+
+
+def make_manifest(
+    shards: Sequence[ShardResult],
+    rejects: Sequence[Reject],
+    images_in: int,
+    labels: LabelMap,
+    options: PrepareOptions,
+) -> DatasetManifest:
+    """The manifest of shards that are sorted by name.
+
+    Raises:
+      ContractError: an image was lost or counted twice on the way.
+    """
+    by_reason = count_reasons(rejects, IMAGE)
+    ratios = [edge for shard in shards if shard.aspect_ratios for edge in shard.aspect_ratios]
+    return DatasetManifest(
+        labels=labels,
+        splits={name: _split([shard for shard in shards if shard.split == name]) for name in options.splits.names},
+        max_boxes_per_image=max(shard.max_boxes for shard in shards),
+        aspect_ratio_min=min(ratios),
+        aspect_ratio_max=max(ratios),
+        images_in=images_in,
+        rejected=sum(by_reason.values()),
+        rejected_by_reason=by_reason,
+        objects_dropped=count_reasons(rejects, OBJECT),
+        options=options.to_json(),
+        code_version=__version__,
+    )
+
+
+def _split(shards: Sequence[ShardResult]) -> SplitInfo:
+    boxes: Counter[str] = Counter()
+    for shard in shards:
+        boxes.update(shard.boxes_per_class)
+    return SplitInfo(
+        examples=sum(shard.info.examples for shard in shards),
+        boxes=boxes.total(),
+        boxes_per_class=dict(sorted(boxes.items())),
+        shards=tuple(shard.info for shard in shards),
+    )
+
+
+def count_reasons(rejects: Iterable[Reject], kind: str) -> dict[str, int]:
+    """How many rejects of a kind there are, by reason."""
+    return dict(sorted(Counter(reject.reason for reject in rejects if reject.kind == kind).items()))
+
+
+def sort_rejects(rejects: Iterable[Reject]) -> list[Reject]:
+    """In the order of the images' names, whatever the order of arrival."""
+    return sorted(rejects, key=lambda reject: (reject.name, *dataclasses.astuple(reject)))
+
+
+def format_rejects(rejects: Iterable[Reject]) -> str:
+    """rejected.jsonl: one JSON object a line."""
+    lines = (json.dumps(dataclasses.asdict(reject), ensure_ascii=False) for reject in sort_rejects(rejects))
+    return "".join(f"{line}\n" for line in lines)
+
+
+def parse_rejects(text: str) -> list[Reject]:
+    """Inverse of format_rejects, for a file that this job has written."""
+    # Not splitlines: a file name may hold one of the many other characters that Unicode calls a line break.
+    return [Reject(**json.loads(line)) for line in text.split("\n") if line]
+
+
+def format_id_map(shards: Iterable[ShardResult]) -> str:
+    """id_map.csv: which image has which source_id; a rejected image keeps its number, with an empty split."""
+    rows = sorted((*name, shard.split) for shard in shards for name in shard.names)
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(("source_id", "image", "split", "status"))
+    for source_id, image, written, split in rows:
+        writer.writerow((source_id, image, split if written else "", "written" if written else "rejected"))
+    return text.getvalue()
+
+
+def format_ground_truth(shards: Iterable[ShardResult], labels: LabelMap) -> str:
+    """val.json: COCO ground truth, image ids equal to source ids."""
+    rows = list(shards)
+    images = [entry for shard in rows for entry in shard.coco_images]
+    annotations = [entry for shard in rows for entry in shard.coco_annotations]
+    return json.dumps(coco.ground_truth(images, annotations, labels), ensure_ascii=False) + "\n"

@@ -1,0 +1,33 @@
+"""Data set jobs.
+
+On this machine:
+
+    python -m beam_jobs prepare --images 'DIR/images/*' --annotations 'DIR/annotations/*.xml' --output DATASET
+
+On Dataflow:
+
+    python -m beam_jobs prepare --images 'gs://B/images/*' --annotations 'gs://B/annotations/*.xml' \
+        --output gs://B/dataset --runner=DataflowRunner --project=P --region=R --temp_location=gs://B/tmp \
+        --setup_file=./setup.py
+"""
+
+from collections.abc import Sequence
+
+from beam_jobs.options import make_parser, own_flags, prepare_options
+from beamio.launch import run_main
+from beamio.options import LOCAL_DEFAULTS, beam_options
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs a command line; returns the exit status (see beamio.launch)."""
+    return run_main(_run, argv)
+
+
+def _run(argv: Sequence[str]) -> None:
+    flags, rest = make_parser().parse_known_args(argv)
+    # Beam takes seconds to import, and --help must not wait for it.
+    from beam_jobs.prepare import prepare, read_labels
+
+    options_of_beam = beam_options(rest, own_flags(), LOCAL_DEFAULTS)
+    labels = read_labels(flags.labels) if flags.labels else None
+    prepare(prepare_options(flags, labels), options_of_beam)

@@ -1,0 +1,106 @@
+"""The small rows that flow through the job; none holds image bytes."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from detection.annotations import ImageAnnotation
+from detection.manifests import ShardInfo
+
+# Kinds of rejected.jsonl lines. Only those of kind IMAGE count in images_in = examples + rejected.
+IMAGE = "image"
+ANNOTATION = "annotation"
+OBJECT = "object"
+
+# The split whose ground truth is also kept as val.json, for COCO's tools.
+COCO_SPLIT = "val"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImageFile:
+    """A photograph that a pattern matched; name is its path below the pattern's root."""
+
+    uri: str
+    name: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class AnnotationFile:
+    """An annotation file that was read: either its content, or the reason and detail of why there is none."""
+
+    uri: str
+    annotation: ImageAnnotation | None = None
+    reason: str = ""
+    detail: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reject:
+    """A line of rejected.jsonl.
+
+    Attributes:
+      kind: IMAGE, ANNOTATION or OBJECT.
+      name: the image's name, or the annotation file where no image belongs to it.
+      reason: short stable word; detail: one sentence for a person.
+      source: the file at fault.
+    """
+
+    kind: str
+    name: str
+    reason: str
+    detail: str
+    source: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Candidate:
+    """An image and the one annotation that belongs to it; its pixels have not been looked at."""
+
+    image: ImageFile
+    annotation: ImageAnnotation
+
+
+@dataclass(frozen=True, kw_only=True)
+class LabelledImage(Candidate):
+    """A candidate whose labels are all known; label_ids are those of annotation.objects, in their order."""
+
+    label_ids: tuple[int, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlannedImage:
+    """An image with its number, ready to be written."""
+
+    source_id: int
+    content: LabelledImage
+
+    @property
+    def name(self) -> str:
+        return self.content.image.name
+
+
+@dataclass(frozen=True, kw_only=True)
+class ShardResult:
+    """What became of one shard.
+
+    Attributes:
+      split: the shard belongs to it.
+      info: name, examples and digest of the written file.
+      boxes_per_class: boxes by class name.
+      max_boxes: the largest number of boxes in one image.
+      aspect_ratios: the smallest and the largest width / height; None for a shard without examples.
+      clipped: boxes that were cut at the border of their image.
+      names: (source_id, image name, written) of every planned image, written or rejected.
+      coco_images, coco_annotations: entries of val.json, empty for the other splits.
+      rejects: images and objects left out.
+    """
+
+    split: str
+    info: ShardInfo
+    boxes_per_class: dict[str, int]
+    max_boxes: int
+    aspect_ratios: tuple[float, float] | None
+    clipped: int
+    names: tuple[tuple[int, str, bool], ...]
+    coco_images: tuple[dict[str, Any], ...]
+    coco_annotations: tuple[dict[str, Any], ...]
+    rejects: tuple[Reject, ...]

@@ -1,0 +1,157 @@
+"""Self-contained HTML pages: no script, no file beside them, every text escaped.
+
+A cell or caption of type str is text and is escaped; markup is ``Html``, which only the helpers here make.
+"""
+
+import base64
+import html
+from collections.abc import Iterable, Sequence
+
+
+class Html(str):
+    """Text that is markup already and goes into the page as it is."""
+
+    __slots__ = ()
+
+
+class Bar(Html):
+    """A number with a bar under it."""
+
+    __slots__ = ()
+
+
+Cell = str | int | float | None
+
+_STYLE = """
+:root { color-scheme: light dark; --ink: #16222b; --soft: #5b6b76; --line: #dbe2e7; --page: #fbfcfd; --card: #fff;
+  --bar: #2f7f98; --track: #e8eef1; }
+@media (prefers-color-scheme: dark) { :root { --ink: #e4ebef; --soft: #93a4af; --line: #2a3942; --page: #10181d;
+  --card: #172228; --bar: #56a9c2; --track: #22313a; } }
+* { box-sizing: border-box; }
+body { margin: 0; background: var(--page); color: var(--ink); line-height: 1.5;
+  font-family: system-ui, -apple-system, "Segoe UI", Roboto, "Helvetica Neue", sans-serif; font-size: 16px; }
+main { max-width: 70rem; margin: 0 auto; padding: 2.5rem 1.25rem 4rem; }
+h1 { font-size: 1.75rem; line-height: 1.2; font-weight: 650; letter-spacing: -0.01em; margin: 0; }
+h2 { font-size: 1.1rem; font-weight: 650; margin: 2.75rem 0 0.75rem; }
+p { margin: 0.4rem 0; max-width: 46rem; }
+.soft { color: var(--soft); }
+.tiles { display: grid; grid-template-columns: repeat(auto-fit, minmax(8.5rem, 1fr)); gap: 0.75rem;
+  margin-top: 1.5rem; }
+.tile { background: var(--card); border: 1px solid var(--line); border-radius: 8px; padding: 0.8rem 1rem; }
+.tile b { display: block; font-size: 1.55rem; line-height: 1.25; font-weight: 650; font-variant-numeric: tabular-nums; }
+.tile span { color: var(--soft); font-size: 0.875rem; }
+p + .scroll { margin-top: 0.5rem; }
+.scroll + p { margin-top: 1.25rem; }
+.scroll { overflow-x: auto; border: 1px solid var(--line); border-radius: 8px; background: var(--card); }
+table { border-collapse: collapse; width: 100%; font-size: 0.9375rem; }
+th, td { padding: 0.5rem 0.9rem; text-align: left; vertical-align: top; border-top: 1px solid var(--line); }
+thead th { border-top: 0; color: var(--soft); font-weight: 500; font-size: 0.8125rem; white-space: nowrap; }
+tbody th { font-weight: 500; overflow-wrap: anywhere; min-width: 8rem; }
+td.number, th.number { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; }
+td.text { overflow-wrap: anywhere; min-width: 9rem; }
+.bar { display: block; height: 0.3rem; min-width: 4rem; margin-top: 0.3rem; border-radius: 2px;
+  background: var(--track); }
+.bar i { display: block; height: 100%; border-radius: 2px; background: var(--bar); }
+code { font-family: ui-monospace, SFMono-Regular, Menlo, Consolas, monospace; font-size: 0.875em;
+  overflow-wrap: anywhere; }
+.gallery { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(20rem, 100%), 1fr)); gap: 1rem; }
+figure { margin: 0; break-inside: avoid; }
+figure img { display: block; width: 100%; height: auto; border-radius: 6px; background: var(--track); }
+figcaption { color: var(--soft); font-size: 0.8125rem; margin-top: 0.35rem; overflow-wrap: anywhere; }
+@media (max-width: 40rem) { main { padding-top: 1.5rem; } th, td { padding: 0.45rem 0.6rem; }
+  .bar { min-width: 2.5rem; } }
+@media print { body { font-size: 11pt; } main { max-width: none; padding: 0; } h2 { break-after: avoid; }
+  tr { break-inside: avoid; } .scroll { overflow: visible; }
+  .bar, .bar i { print-color-adjust: exact; -webkit-print-color-adjust: exact; } }
+"""
+
+
+def escape(text: object) -> Html:
+    """Text as markup; Html stays as it is. File names that are not UTF-8 show their odd bytes as backslash codes."""
+    if isinstance(text, Html):
+        return text
+    return Html(html.escape(str(text).encode("utf-8", "backslashreplace").decode()))
+
+
+def page(title: str, sections: Iterable[Html], *, lead: str = "") -> str:
+    """A whole document: title, a sentence under it, and sections."""
+    sentence = f'<p class="soft">{escape(lead)}</p>' if lead else ""
+    return (
+        '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+        f"<title>{escape(title)}</title>\n<style>{_STYLE}</style>\n</head>\n"
+        f"<body><main>\n<header><h1>{escape(title)}</h1>{sentence}</header>\n{''.join(sections)}</main></body>\n</html>\n"
+    )
+
+
+def section(heading: str, *parts: str) -> Html:
+    """A headed part of a page; parts that are plain text become paragraphs."""
+    body = "".join(part if isinstance(part, Html) else paragraph(part) for part in parts)
+    return Html(f"<section><h2>{escape(heading)}</h2>\n{body}</section>\n")
+
+
+def paragraph(text: str) -> Html:
+    return Html(f"<p>{escape(text)}</p>\n")
+
+
+def tiles(values: Iterable[tuple[str, Cell]]) -> Html:
+    """Large figures with their names."""
+    inner = "".join(
+        f'<div class="tile"><b>{number(value)}</b><span>{escape(name)}</span></div>' for name, value in values
+    )
+    return Html(f'<div class="tiles">{inner}</div>\n')
+
+
+def table(headers: Sequence[str], rows: Iterable[Sequence[Cell]]) -> Html:
+    """A table whose first column names the row; columns that hold numbers or bars are set to the right."""
+    filled = [list(row) for row in rows]
+    columns = list(zip(*filled, strict=True)) or [()] * len(headers)
+    classes = ["number" if any(map(_is_number, column)) else "text" for column in columns]
+    named = "".join(f'<th class="{kind}">{escape(name)}</th>' for kind, name in zip(classes, headers, strict=True))
+    head = f"<thead><tr>{named}</tr></thead>\n" if any(headers) else ""
+    body = "".join(_row(classes, row) for row in filled)
+    return Html(f'<div class="scroll"><table>{head}<tbody>\n{body}</tbody></table></div>\n')
+
+
+def _is_number(cell: Cell) -> bool:
+    return isinstance(cell, (int, float, Bar))
+
+
+def _row(classes: Sequence[str], row: Sequence[Cell]) -> str:
+    first = f'<th scope="row">{number(row[0])}</th>'
+    rest = "".join(f'<td class="{kind}">{number(cell)}</td>' for kind, cell in zip(classes[1:], row[1:], strict=True))
+    return f"<tr>{first}{rest}</tr>\n"
+
+
+def number(value: Cell) -> Html:
+    """A number as people read it: 12,345; 0.713; a dash for none. Text is escaped."""
+    if value is None or value != value:  # NaN: there was nothing to average
+        return Html("–")
+    if isinstance(value, str):
+        return escape(value)
+    return Html(f"{value:,}" if isinstance(value, int) else f"{value:.3f}")
+
+
+def bar(value: float | None, maximum: float) -> Bar:
+    """A number over a thin bar, its length the share of maximum."""
+    share = 0.0 if value is None or not maximum > 0 or value != value else min(max(value / maximum, 0.0), 1.0)
+    return Bar(f'{number(value)}<span class="bar"><i style="width:{share:.1%}"></i></span>')
+
+
+def code(text: object) -> Html:
+    return Html(f"<code>{escape(text)}</code>")
+
+
+def data_uri(data: bytes, mime: str) -> str:
+    """Bytes as an address that needs no file."""
+    return f"data:{mime};base64,{base64.b64encode(data).decode()}"
+
+
+def figures(images: Iterable[tuple[str, bytes]]) -> Html:
+    """A grid of JPEG pictures with captions."""
+    inner = "".join(
+        f'<figure><img loading="lazy" alt="{escape(caption)}" src="{data_uri(data, "image/jpeg")}">'
+        f"<figcaption>{escape(caption)}</figcaption></figure>\n"
+        for caption, data in images
+    )
+    return Html(f'<div class="gallery">{inner}</div>\n')

@@ -1,0 +1,151 @@
+"""The pages that people read: what a data set holds, and how well a model does on it."""
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from detection.manifests import DatasetManifest
+from detection.pages import Cell, Html, bar, code, figures, page, paragraph, section, table, tiles
+
+_MOST_REJECTS = 200  # lines on the page; rejected.jsonl holds them all
+
+# Summary numbers of COCO evaluation (pycocotools.cocoeval), with what they mean.
+_METRICS = {
+    "AP": "average precision, mean over IoU 0.50–0.95",
+    "AP50": "average precision at IoU 0.50",
+    "AP75": "average precision at IoU 0.75",
+    "APs": "AP of objects under 32² pixels",
+    "APm": "AP of objects of 32² to 96² pixels",
+    "APl": "AP of objects over 96² pixels",
+    "AR1": "average recall with 1 detection an image",
+    "AR10": "average recall with 10 detections an image",
+    "AR100": "average recall with 100 detections an image",
+    "ARs": "AR100 of objects under 32² pixels",
+    "ARm": "AR100 of objects of 32² to 96² pixels",
+    "ARl": "AR100 of objects over 96² pixels",
+}
+
+
+def dataset_report(
+    manifest: DatasetManifest,
+    rejects: Sequence[Mapping[str, Any]] = (),
+    gallery: Sequence[tuple[str, bytes]] = (),
+) -> str:
+    """The page of a data set.
+
+    Args:
+      manifest: dataset.json.
+      rejects: the lines of rejected.jsonl; ``name``, ``reason`` and ``detail`` of each are shown.
+      gallery: captions and JPEG bytes of examples, boxes drawn.
+    """
+    examples = sum(split.examples for split in manifest.splits.values())
+    lead = f"{manifest.images_in:,} images in = {examples:,} examples + {manifest.rejected:,} rejected."
+    parts = [_dataset_tiles(manifest, examples), _splits(manifest), _classes(manifest), _rejects(manifest, rejects)]
+    if gallery:
+        parts.append(section("Examples", figures(gallery)))
+    parts.append(_origin(manifest))
+    return page("Data set", parts, lead=lead)
+
+
+def _dataset_tiles(manifest: DatasetManifest, examples: int) -> Html:
+    return tiles(
+        [
+            ("images in", manifest.images_in),
+            ("examples", examples),
+            ("rejected", manifest.rejected),
+            ("boxes", sum(split.boxes for split in manifest.splits.values())),
+            ("boxes dropped", sum(manifest.objects_dropped.values())),
+            ("classes", len(manifest.labels.items)),
+        ]
+    )
+
+
+def _splits(manifest: DatasetManifest) -> Html:
+    largest = max((split.examples for split in manifest.splits.values()), default=0)
+    rows = [
+        (name, bar(split.examples, largest), split.boxes, len(split.shards)) for name, split in manifest.splits.items()
+    ]
+    return section("Splits", table(["split", "examples", "boxes", "shards"], rows))
+
+
+def _classes(manifest: DatasetManifest) -> Html:
+    """Boxes per class and split; each split's bars are shares of its own commonest class, so that they compare."""
+    counts = {name: split.boxes_per_class for name, split in manifest.splits.items()}
+    largest = {name: max(classes.values(), default=0) for name, classes in counts.items()}
+    rows: list[list[Cell]] = [
+        [
+            label,
+            label_id,
+            *(bar(classes.get(label, 0), largest[name]) for name, classes in counts.items()),
+            sum(classes.get(label, 0) for classes in counts.values()),
+        ]
+        for label_id, label in sorted(manifest.labels.items)
+    ]
+    return section("Boxes of each class", table(["class", "id", *counts, "all"], rows))
+
+
+def _rejects(manifest: DatasetManifest, rejects: Sequence[Mapping[str, Any]]) -> Html:
+    reasons = [
+        *((reason, "image left out", count) for reason, count in sorted(manifest.rejected_by_reason.items())),
+        *((reason, "box dropped", count) for reason, count in sorted(manifest.objects_dropped.items())),
+    ]
+    if not reasons and not rejects:
+        return section("Rejected", "Nothing was rejected, and no box was dropped.")
+    parts = [table(["reason", "what became of it", "count"], reasons)] if reasons else []
+    if rejects:
+        lines = [tuple(str(row.get(key, "")) for key in ("name", "reason", "detail")) for row in rejects]
+        parts.append(paragraph(_first_of(len(rejects))))
+        parts.append(table(["file", "reason", "detail"], lines[:_MOST_REJECTS]))
+    return section("Rejected", *parts)
+
+
+def _first_of(count: int) -> str:
+    if count <= _MOST_REJECTS:
+        return f"All {count:,} lines of rejected.jsonl:" if count > 1 else "The line of rejected.jsonl:"
+    return f"The first {_MOST_REJECTS} of {count:,} lines of rejected.jsonl:"
+
+
+def _origin(manifest: DatasetManifest) -> Html:
+    facts: list[tuple[Cell, ...]] = [
+        ("fingerprint", code(manifest.fingerprint)),
+        ("code version", code(manifest.code_version)),
+        ("schema version", code(manifest.schema_version)),
+        ("most boxes in one image", code(manifest.max_boxes_per_image)),
+        ("width / height of images", code(f"{manifest.aspect_ratio_min:.3g} to {manifest.aspect_ratio_max:.3g}")),
+        *((f"--{name}", code(_plain(value))) for name, value in sorted(manifest.options.items())),
+    ]
+    return section("How it was made", table(["", ""], facts))
+
+
+def _plain(value: object) -> str:
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
+
+
+def evaluation_report(metrics: Mapping[str, Any], gallery: Sequence[tuple[str, bytes]] = ()) -> str:
+    """The page of an evaluation (eval.json); shows what is there.
+
+    Args:
+      metrics: COCO summary numbers by name, ``per_class`` (name → AP, AP50, ground_truth) and any other values.
+      gallery: captions and JPEG bytes of images, detections drawn.
+    """
+    summary = {name: metrics[name] for name in _METRICS if name in metrics}
+    parts = [tiles([(name, summary[name]) for name in ("AP50", "AP", "AP75", "AR100") if name in summary])]
+    if metrics.get("per_class"):
+        parts.append(_per_class(metrics["per_class"]))
+    if gallery:
+        parts.append(section("Detections", figures(gallery)))
+    if summary:
+        rows = [(name, _METRICS[name], bar(value, 1.0)) for name, value in summary.items()]
+        parts.append(section("COCO metrics", table(["metric", "meaning", "value"], rows)))
+    others = {name: value for name, value in metrics.items() if name not in summary and name != "per_class"}
+    if others:
+        parts.append(section("Run", table(["", ""], [(name, code(_plain(value))) for name, value in others.items()])))
+    return page("Evaluation", parts, lead="How well the model finds and names the objects of the evaluation images.")
+
+
+def _per_class(per_class: Mapping[str, Mapping[str, Any]]) -> Html:
+    rows = [
+        (name, values.get("ground_truth"), bar(values.get("AP50"), 1.0), bar(values.get("AP"), 1.0))
+        for name, values in sorted(per_class.items())
+    ]
+    return section("Each class", table(["class", "true boxes", "AP50", "AP"], rows))

@@ -1,0 +1,145 @@
+"""Images inside zip archives, read in place: members are listed by the central directory and read by their offsets.
+
+Nothing is unpacked to disk, so a member's name, whatever it holds, is only a name.
+"""
+
+import struct
+import zipfile
+import zlib
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import BinaryIO
+
+from beamio import files
+from beamio.files import FileError
+from detection.errors import DataError, UsageError
+
+_MAGIC = b"PK"
+# Local file header (PKWARE APPNOTE 4.3.7): signature, 22 bytes we know from the central directory, two lengths.
+_LOCAL_HEADER = struct.Struct("<4s22xHH")
+_LOCAL_SIGNATURE = b"PK\3\4"
+_ENCRYPTED, _UTF8 = 0x1, 0x800  # general purpose flag bits 0 and 11 (APPNOTE 4.4.4)
+# What zipfile raises on a directory that is cut, lies about offsets or needs a later version of the format.
+_BROKEN = (zipfile.BadZipFile, NotImplementedError, ValueError, struct.error, EOFError)
+
+
+class ArchiveError(DataError):
+    """One member of an archive cannot be read."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Member:
+    """Where one file lies in an archive: offset of its local header and sizes in bytes, as the directory says."""
+
+    name: str
+    offset: int
+    stored_size: int
+    size: int
+    method: int
+    encrypted: bool
+    crc: int
+
+
+def is_archive(path: str) -> bool:
+    """Whether a file is a zip archive by its first bytes or says so by its name."""
+    if path.lower().endswith(".zip"):
+        return True
+    try:
+        with files.open_binary(path) as file:
+            return file.read(len(_MAGIC)) == _MAGIC
+    except FileError:
+        return False  # it stays in the list as an image, whose row will say that it cannot be read
+
+
+def list_members(path: str, keep: Callable[[str], bool]) -> list[Member]:
+    """The archive's files whose names pass ``keep``, in the order of their offsets; folders are none.
+
+    A second member of the same name gets ``#2`` after it, the third ``#3``: each is an image of its own.
+
+    Raises:
+      UsageError: the file cannot be read or is not a whole zip archive.
+    """
+    try:
+        with files.open_binary(path) as file, zipfile.ZipFile(file) as archive:
+            infos = [info for info in archive.infolist() if not info.is_dir() and keep(_name(info))]
+    except _BROKEN as error:
+        raise UsageError(f"--images: {path} is not a readable zip archive: {error}") from error
+    except FileError as error:
+        raise UsageError(f"--images: {error}") from error
+    infos.sort(key=lambda info: info.header_offset)
+    return [_member(info, name) for info, name in zip(infos, _distinct(map(_name, infos)), strict=True)]
+
+
+def read_members(path: str, members: Sequence[Member]) -> list[bytes | DataError]:
+    """The content of each member, or the error that befell it; the archive is opened once."""
+    try:
+        with files.open_binary(path) as file:
+            return [_read(file, member, path) for member in members]
+    except FileError as error:
+        return [error] * len(members)
+
+
+def _member(info: zipfile.ZipInfo, name: str) -> Member:
+    return Member(
+        name=name,
+        offset=info.header_offset,
+        stored_size=info.compress_size,
+        size=info.file_size,
+        method=info.compress_type,
+        encrypted=bool(info.flag_bits & _ENCRYPTED),
+        crc=info.CRC,
+    )
+
+
+def _name(info: zipfile.ZipInfo) -> str:
+    """The member's name; UTF-8 also where the archiver (macOS) forgot to set the flag that says so."""
+    if info.flag_bits & _UTF8:
+        return info.filename
+    try:
+        return info.filename.encode("cp437").decode("utf-8")
+    except UnicodeError:
+        return info.filename
+
+
+def _distinct(names: Iterator[str]) -> Iterator[str]:
+    seen: dict[str, int] = {}
+    for name in names:
+        seen[name] = seen.get(name, 0) + 1
+        yield name if seen[name] == 1 else f"{name}#{seen[name]}"
+
+
+def _read(file: BinaryIO, member: Member, path: str) -> bytes | DataError:
+    try:
+        return _inflate(_stored_bytes(file, member), member)
+    except (_UnreadableError, zlib.error) as error:
+        return ArchiveError("zip_member_not_readable", f"{path}/{member.name}: {error}")
+
+
+class _UnreadableError(Exception):
+    """Why a member cannot be read, without the name that the caller knows."""
+
+
+def _stored_bytes(file: BinaryIO, member: Member) -> bytes:
+    if member.encrypted:
+        raise _UnreadableError("is encrypted")
+    file.seek(member.offset)
+    header = file.read(_LOCAL_HEADER.size)
+    if len(header) < _LOCAL_HEADER.size or header[:4] != _LOCAL_SIGNATURE:
+        raise _UnreadableError(f"the archive's directory is wrong: no member begins at byte {member.offset}")
+    _, name_length, extra_length = _LOCAL_HEADER.unpack(header)
+    file.seek(member.offset + _LOCAL_HEADER.size + name_length + extra_length)
+    data = file.read(member.stored_size)
+    if len(data) != member.stored_size:
+        raise _UnreadableError(f"expected {member.stored_size} bytes in the archive, found {len(data)}")
+    return data
+
+
+def _inflate(data: bytes, member: Member) -> bytes:
+    if member.method == zipfile.ZIP_DEFLATED:
+        # One byte more than promised: enough to notice a lie, too little for a bomb.
+        data = zlib.decompressobj(-zlib.MAX_WBITS).decompress(data, member.size + 1)
+    elif member.method != zipfile.ZIP_STORED:
+        raise _UnreadableError(f"compression method {member.method} is not supported (expected stored or deflated)")
+    if len(data) != member.size or zlib.crc32(data) != member.crc:
+        raise _UnreadableError(f"expected {member.size} bytes of checksum {member.crc:08x}, found others")
+    return data

@@ -1,0 +1,139 @@
+"""A few images, at once and without Beam: a table, and copies with the boxes drawn."""
+
+import io
+import logging
+import posixpath
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from PIL import Image
+
+from beamio import files
+from detection.annotations import Box
+from detection.drawing import DrawnBox, draw_boxes
+from detection.errors import DataError, UsageError
+from detection.images import EncodedImage, normalise_image
+from detection.predictions import OK, PredictionRow
+from inference import sources
+from inference.handler import load_model, predict
+from inference.model_folder import check_model
+from inference.options import DetectOptions
+from inference.rows import failed_row, make_row
+from inference.score import effective_threshold
+
+logger = logging.getLogger(__name__)
+
+_BATCH = 8
+_SUFFIXES = {"jpeg": (".jpg", ".jpeg"), "png": (".png",)}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Detected:
+    """One image's row, and the upright image that its boxes belong to; None when it could not be read."""
+
+    row: PredictionRow
+    picture: EncodedImage | None
+
+
+def detect(options: DetectOptions) -> list[PredictionRow]:
+    """Runs the model on each image, and draws copies where asked.
+
+    Returns:
+      A row for each image, named as it was given; one that is given twice counts once.
+
+    Raises:
+      UsageError: an image does not exist, the model folder is not a whole export, or the folder for the copies holds
+        an input.
+    """
+    given = list(dict.fromkeys(options.images))
+    for name in given:
+        if not files.is_file(name):
+            raise UsageError(f"detect: there is no image file {name}")
+    if options.draw is not None:
+        _check_draw_folder(options.draw, given)
+    found = list(_detect_all(options, given))
+    if options.draw is not None:
+        _draw_all(options.draw, found)
+    return [item.row for item in found]
+
+
+def format_table(rows: Sequence[PredictionRow]) -> str:
+    """Aligned columns: image, label, score, box; an image without detections has a line too."""
+    lines = [("image", "label", "score", "box: xmin ymin xmax ymax (pixels)")]
+    for row in rows:
+        if row.status != OK:
+            lines.append((row.image, "failed", "", str(row.reason)))
+        elif not row.detections:
+            lines.append((row.image, "no detections", "", ""))
+        for item in row.detections:
+            box = " ".join(f"{edge:7.1f}" for edge in item.box)
+            lines.append((row.image, item.label, f"{item.score:.3f}", box))
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    padded = ("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)) for line in lines)
+    return "\n".join(line.rstrip() for line in padded)
+
+
+def _detect_all(options: DetectOptions, given: Sequence[str]) -> Iterator[Detected]:
+    manifest = check_model(options.model)
+    threshold = effective_threshold(options.threshold, manifest)
+    model = load_model(options.model, model_hash=manifest.model_hash)
+    labels = manifest.labels.name_by_id
+    for start in range(0, len(given), _BATCH):
+        loaded = {name: _load(name) for name in given[start : start + _BATCH]}
+        pictures = {name: item for name, item in loaded.items() if isinstance(item, EncodedImage)}
+        answers = predict(model, [picture.data for picture in pictures.values()]) if pictures else []
+        outcomes = dict(zip(pictures, answers, strict=True))
+        for name, item in loaded.items():
+            if isinstance(item, DataError):
+                yield Detected(row=failed_row(name, item), picture=None)
+            else:
+                row = make_row(name, outcomes[name], labels=labels, threshold=threshold)
+                yield Detected(row=row, picture=item)
+
+
+def _load(name: str) -> EncodedImage | DataError:
+    try:
+        return normalise_image(files.read_bytes(name), name=name)
+    except DataError as error:
+        return error
+
+
+def _check_draw_folder(folder: str, given: Sequence[str]) -> None:
+    """Copies never lie beside originals: nobody's photograph is changed or buried among copies."""
+    real = sources.real_path(folder)
+    for name in given:
+        if sources.real_path(name).startswith(real + "/"):
+            raise UsageError(f"--draw: {folder} holds the image {name}: choose another folder for the copies")
+    if files.is_file(folder):
+        raise UsageError(f"--draw: {folder} is a file; expected a folder")
+
+
+def _draw_all(folder: str, found: Sequence[Detected]) -> None:
+    """Writes a copy of every image that could be read, under its name below the folder common to all."""
+    paths = [sources.absolute(item.row.image) for item in found]
+    base = sources.common_folder([posixpath.dirname(path) for path in paths])
+    for item, path in zip(found, paths, strict=True):
+        if item.picture is not None:
+            name = files.name_below(base, path)
+            # A suffix that is not the copy's own format stays, so that a.jpg and a.tif have two copies.
+            suffix = "" if name.lower().endswith(_SUFFIXES[item.picture.format]) else _SUFFIXES[item.picture.format][0]
+            _draw(files.join(folder, name + suffix), item.row, item.picture)
+    logger.info("images with their boxes: %s", folder)
+
+
+def _draw(path: str, row: PredictionRow, picture: EncodedImage) -> None:
+    boxes = [
+        DrawnBox(box=_as_yxyx(item.box), label=item.label, label_id=item.label_id, score=item.score)
+        for item in row.detections
+    ]
+    buffer = io.BytesIO()
+    with Image.open(io.BytesIO(picture.data)) as image:
+        draw_boxes(image, boxes).save(buffer, picture.format, quality=95)
+    files.make_folder(posixpath.dirname(path))
+    with files.write_atomic(path) as file:
+        file.write(buffer.getvalue())
+
+
+def _as_yxyx(box: Box) -> Box:
+    xmin, ymin, xmax, ymax = box
+    return ymin, xmin, ymax, xmax

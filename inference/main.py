@@ -1,0 +1,56 @@
+"""Images in, detections out.
+
+On this machine:
+
+    python -m inference score --images 'ARCHIVE.zip' --model MODEL/export --output OUT
+    python -m inference detect IMAGE [IMAGE ...] --model MODEL/export --draw OUT_DIR
+
+On Dataflow, with a worker image that holds TensorFlow:
+
+    python -m inference score --images 'gs://B/archives/*.zip' --model gs://B/model/export --output gs://B/out \
+        --runner=DataflowRunner --project=P --region=R --temp_location=gs://B/tmp --sdk_container_image=IMAGE
+"""
+
+import argparse
+from collections.abc import Sequence
+
+from beamio.launch import run_main
+from beamio.options import LOCAL_DEFAULTS, beam_options
+from detection.errors import UsageError
+from detection.predictions import OK
+from inference.options import detect_options, make_parser, own_flags, score_options
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs a command line; returns the exit status (see beamio.launch)."""
+    return run_main(_run, argv)
+
+
+def _run(argv: Sequence[str]) -> None:
+    flags, rest = make_parser().parse_known_args(argv)
+    if flags.command == "score":
+        _score(flags, rest)
+    else:
+        _detect(flags, rest)
+
+
+def _score(flags: argparse.Namespace, rest: Sequence[str]) -> None:
+    options = score_options(flags)
+    options_of_beam = beam_options(rest, own_flags(), LOCAL_DEFAULTS)
+    # Beam takes seconds to import, and --help must not wait for it.
+    from inference.score import score
+
+    score(options, options_of_beam)
+
+
+def _detect(flags: argparse.Namespace, rest: Sequence[str]) -> None:
+    if rest:
+        raise UsageError(f"detect: unknown flag {rest[0]}")
+    options = detect_options(flags)
+    from inference.detect import detect, format_table
+
+    rows = detect(options)
+    print(format_table(rows))  # noqa: T201 - the table is the command's answer
+    failed = [str(row.detail) for row in rows if row.status != OK]
+    if failed:
+        raise UsageError(f"detect: {'; '.join(failed)}")

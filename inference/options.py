@@ -1,0 +1,178 @@
+"""What a user may ask of the two commands: flags → frozen options, checked before anything is read or written."""
+
+import argparse
+from dataclasses import dataclass
+
+from beamio.options import BEAM_HELP, Parser
+from detection.errors import UsageError
+
+# Shards are named with five digits.
+MAX_SHARDS = 99_999
+
+SCORE_DESCRIPTION = """\
+Scores images by an exported model: one row for every image, whatever becomes of it.
+
+  python -m inference score --images 'ARCHIVE.zip' --model MODEL/export --output OUT
+
+OUT/predictions-*.jsonl  one line per image: image, width, height, status (ok or failed), detections (label, label_id,
+                         score, box [xmin, ymin, xmax, ymax] in pixels of the upright image); reason and detail
+                         where it failed
+OUT/summary.json         written last, when there are as many rows as images: counts, model, thresholds, options
+
+An image's name is its path below the folder, below the folder above a glob's first wildcard, or ARCHIVE.zip/MEMBER;
+with several --images values, its path below the deepest folder that holds them all. A file that two values match is
+scored once. A second member of the same name in one archive is named NAME#2.
+"""
+DETECT_DESCRIPTION = """\
+Runs an exported model on a few images and prints a table of what it found.
+
+  python -m inference detect IMAGE [IMAGE ...] --model MODEL/export --draw OUT_DIR
+"""
+_IMAGES_HELP = """\
+any of: a folder (every file below it that ends in .jpg .jpeg .png .bmp .gif .webp .tif or .tiff, hidden ones and
+__MACOSX/ left out); a glob in quotes (every file it matches; ** crosses folders); an image file; a zip archive (known
+by its content, read in place, its members chosen as in a folder; also where a glob matches it)"""
+_MODEL_HELP = "folder of the exported model, with model.json"
+_THRESHOLD_HELP = "keep detections with at least this score; default: the model's own threshold"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScoreOptions:
+    """One run of ``score``.
+
+    Attributes:
+      images: folders, globs, image files and zip archives, as given.
+      model: the export folder with model.json.
+      output: the folder of the prediction rows.
+      threshold: keep detections with at least this score; None for the model's own threshold.
+      batch_size: the largest number of images in one call of the model.
+      num_shards: the largest number of prediction files; never more are made than there are images.
+
+    Raises:
+      UsageError: a value is out of its range.
+    """
+
+    images: tuple[str, ...]
+    model: str
+    output: str
+    threshold: float | None = None
+    batch_size: int = 8
+    num_shards: int = 1
+
+    def __post_init__(self) -> None:
+        if not self.output:
+            raise UsageError("--output: expected a folder, found an empty name")
+        _check_threshold(self.threshold)
+        if self.batch_size < 1:
+            raise UsageError(f"--batch_size: expected 1 or more, found {self.batch_size}")
+        if not 1 <= self.num_shards <= MAX_SHARDS:
+            raise UsageError(f"--num_shards: expected 1 to {MAX_SHARDS}, found {self.num_shards}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class DetectOptions:
+    """One run of ``detect``; the fields mean what they mean in ScoreOptions.
+
+    Attributes:
+      draw: the folder for copies of the images with their boxes drawn; None for no copies.
+    """
+
+    images: tuple[str, ...]
+    model: str
+    threshold: float | None = None
+    draw: str | None = None
+
+    def __post_init__(self) -> None:
+        _check_threshold(self.threshold)
+
+
+def _check_threshold(threshold: float | None) -> None:
+    if threshold is not None and not 0 <= threshold <= 1:  # also refuses nan
+        raise UsageError(f"--threshold: expected a score from 0 to 1, found {threshold:g}")
+
+
+def make_parser() -> Parser:
+    """The parser of `python -m inference`; score's Beam flags are left over by parse_known_args."""
+    parser = Parser(prog="python -m inference", description="Scores images by an exported detector.")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    _add_score(
+        commands.add_parser(
+            "score",
+            help="an archive of images in, one row for each out",
+            description=SCORE_DESCRIPTION,
+            epilog=BEAM_HELP,
+        )
+    )
+    _add_detect(
+        commands.add_parser(
+            "detect", help="a few images: a table, and copies with boxes drawn", description=DETECT_DESCRIPTION
+        )
+    )
+    return parser
+
+
+def _add_score(parser: argparse.ArgumentParser) -> None:
+    default = ScoreOptions
+    parser.add_argument("--images", nargs="+", required=True, metavar="PATH", help=_IMAGES_HELP)
+    parser.add_argument("--model", required=True, metavar="DIR", help=_MODEL_HELP)
+    parser.add_argument(
+        "--output", required=True, metavar="DIR", help="folder of the rows: new, empty, or of an earlier run"
+    )
+    parser.add_argument("--threshold", type=float, metavar="SCORE", help=_THRESHOLD_HELP)
+    parser.add_argument(
+        "--batch_size",
+        type=int,
+        metavar="N",
+        default=default.batch_size,
+        help="most images in one call of the model; default: %(default)s",
+    )
+    parser.add_argument(
+        "--num_shards",
+        type=int,
+        metavar="N",
+        default=default.num_shards,
+        help="most prediction files; default: %(default)s, enough for some 100,000 images; never more than images",
+    )
+
+
+def _add_detect(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("images", nargs="+", metavar="IMAGE", help="an image file")
+    parser.add_argument("--model", required=True, metavar="DIR", help=_MODEL_HELP)
+    parser.add_argument("--threshold", type=float, metavar="SCORE", help=_THRESHOLD_HELP)
+    parser.add_argument(
+        "--draw",
+        metavar="OUT_DIR",
+        help="write copies with the boxes drawn to this folder, which must not hold any of the images",
+    )
+
+
+def own_flags() -> list[str]:
+    """The flags of score, for suggestions."""
+    return ["--images", "--model", "--output", "--threshold", "--batch_size", "--num_shards"]
+
+
+def score_options(flags: argparse.Namespace) -> ScoreOptions:
+    """The request that score's parsed flags make.
+
+    Raises:
+      UsageError: a value is out of its range.
+    """
+    return ScoreOptions(
+        images=tuple(flags.images),
+        model=flags.model.rstrip("/"),
+        output=flags.output.rstrip("/"),
+        threshold=flags.threshold,
+        batch_size=flags.batch_size,
+        num_shards=flags.num_shards,
+    )
+
+
+def detect_options(flags: argparse.Namespace) -> DetectOptions:
+    """The request that detect's parsed flags make.
+
+    Raises:
+      UsageError: a value is out of its range.
+    """
+    return DetectOptions(
+        images=tuple(flags.images), model=flags.model.rstrip("/"), threshold=flags.threshold, draw=flags.draw
+    )

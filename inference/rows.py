@@ -1,0 +1,98 @@
+"""What the model said about one image, as an output row; and what a set of rows adds up to."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from detection import signatures
+from detection.boxes import Boxes
+from detection.errors import DataError
+from detection.predictions import FAILED, OK, Detection, PredictionRow
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Outcome:
+    """The model's answer for one image.
+
+    Attributes:
+      status: signatures.STATUS_OK or why there is no answer.
+      height, width: pixels of the decoded image.
+      boxes: [n, 4] (ymin, xmin, ymax, xmax) in pixels.
+      scores: [n], falling.
+      classes: [n] label ids.
+    """
+
+    status: int
+    height: int
+    width: int
+    boxes: Boxes
+    scores: npt.NDArray[np.float32]
+    classes: npt.NDArray[np.int32]
+
+
+def make_row(name: str, outcome: Outcome, *, labels: Mapping[int, str], threshold: float) -> PredictionRow:
+    """The row of an image that the model was asked about; labels are names by id."""
+    if outcome.status != signatures.STATUS_OK:
+        return failed_row(name, DataError("model_refused_image", f"{name}: the model gave status {outcome.status}"))
+    rows = zip(outcome.boxes.tolist(), outcome.scores.tolist(), outcome.classes.tolist(), strict=True)
+    kept = (
+        # A head is as wide as its largest id, so it can name an id that a label map with gaps leaves out.
+        Detection(label=labels.get(label_id, f"id {label_id}"), label_id=label_id, score=score, box=_as_xyxy(box))
+        for box, score, label_id in rows
+        if score >= threshold
+    )
+    return PredictionRow(image=name, width=outcome.width, height=outcome.height, detections=tuple(kept))
+
+
+def failed_row(name: str, error: DataError) -> PredictionRow:
+    """The row of an image that could not be scored."""
+    return PredictionRow(image=name, status=FAILED, reason=error.reason, detail=error.detail)
+
+
+def _as_xyxy(box: list[float]) -> tuple[float, float, float, float]:
+    ymin, xmin, ymax, xmax = box
+    return xmin, ymin, xmax, ymax
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tally:
+    """Counts over rows: images that were scored, failures by reason, detections by label."""
+
+    ok: int
+    failed: Counter[str]
+    detections: Counter[str]
+
+    @property
+    def images(self) -> int:
+        return self.ok + self.failed.total()
+
+    @classmethod
+    def of(cls, rows: Sequence[PredictionRow]) -> "Tally":
+        """Counts rows."""
+        scored = [row for row in rows if row.status == OK]
+        return cls(
+            ok=len(scored),
+            failed=Counter(str(row.reason) for row in rows if row.status != OK),
+            detections=Counter(item.label for row in scored for item in row.detections),
+        )
+
+    @classmethod
+    def total(cls, tallies: Sequence["Tally"]) -> "Tally":
+        """Adds up tallies."""
+        return cls(
+            ok=sum(tally.ok for tally in tallies),
+            failed=sum((tally.failed for tally in tallies), Counter()),
+            detections=sum((tally.detections for tally in tallies), Counter()),
+        )
+
+    def to_json(self) -> dict[str, object]:
+        """The counts as they stand in summary.json."""
+        return {
+            "images": self.images,
+            "ok": self.ok,
+            "failed": dict(self.failed),
+            "detections": dict(self.detections),
+        }

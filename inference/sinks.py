@@ -1,0 +1,142 @@
+"""The output folder: rows in shards, then summary.json, whose presence means that the run is whole."""
+
+import hashlib
+import itertools
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from beamio import files
+from detection import ids
+from detection.errors import ContractError, UsageError
+from detection.predictions import PredictionRow
+from inference.rows import Tally
+
+SUMMARY = "summary.json"
+SCHEMA_VERSION = 1
+_SHARD = re.compile(r"predictions-\d{5}-of-\d{5}\.jsonl")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ShardPart:
+    """One prediction file: its name in the output folder, hex SHA-256 of its bytes, and what its rows add up to."""
+
+    name: str
+    sha256: str
+    tally: Tally
+
+
+def shard_of(name: str, num_shards: int) -> int:
+    """The shard 0..num_shards-1 of an image, by its name alone."""
+    return int(ids.name_hash(name)[:15], 16) % num_shards
+
+
+def shard_name(shard: int, num_shards: int) -> str:
+    return f"predictions-{shard:05d}-of-{num_shards:05d}.jsonl"
+
+
+def write_shard(output: str, shard: int, num_shards: int, rows: Sequence[PredictionRow]) -> ShardPart:
+    """Writes one prediction file, its rows in the order of their names: equal rows make equal bytes.
+
+    Raises:
+      RuntimeError: two rows have one name.
+    """
+    ordered = sorted(rows, key=lambda row: row.image)
+    for row, following in itertools.pairwise(ordered):
+        if row.image == following.image:
+            raise RuntimeError(f"two rows are named {row.image!r}: each image must have exactly one")
+    name = shard_name(shard, num_shards)
+    digest = hashlib.sha256()
+    with files.write_atomic(files.join(output, name)) as file:
+        for row in ordered:
+            line = _encode(row.to_json() + "\n")
+            digest.update(line)
+            file.write(line)
+    return ShardPart(name=name, sha256=digest.hexdigest(), tally=Tally.of(ordered))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Commit:
+    """The last step of a run.
+
+    Attributes:
+      output: the output folder.
+      header: what summary.json says about the run besides its counts: model, thresholds, options, version.
+    """
+
+    output: str
+    header: dict[str, Any]
+
+    def finish(self, parts: Sequence[ShardPart], *, listed: int) -> None:
+        """Removes shards of earlier runs and writes summary.json.
+
+        Args:
+          parts: the shards of this run.
+          listed: images found when the sources were listed, counted apart from the rows.
+
+        Raises:
+          RuntimeError: the rows are more or fewer than the images.
+        """
+        total = Tally.total([part.tally for part in parts])
+        if total.images != listed:
+            raise RuntimeError(f"{listed} images were listed, but {total.images} rows written: no {SUMMARY} is made")
+        ordered = sorted(parts, key=lambda part: part.name)
+        remove_ours(self.output, keep=[part.name for part in ordered])
+        shards = [{"name": part.name, "images": part.tally.images, "sha256": part.sha256} for part in ordered]
+        value = {"schema_version": SCHEMA_VERSION, **self.header, **total.to_json(), "shards": shards}
+        text = json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
+        with files.write_atomic(files.join(self.output, SUMMARY)) as file:
+            file.write(_encode(text))
+
+
+def check_output(output: str) -> None:
+    """Refuses a folder that holds anything but the output of this program; touches nothing.
+
+    Raises:
+      UsageError: something else lies there, or a file has that name.
+    """
+    if files.is_file(output):
+        raise UsageError(f"--output: {output} is a file; expected a folder, new or of an earlier run")
+    for path in files.iter_matches(files.join(files.escape(output), "**")):
+        name = files.name_below(output, path)
+        if not _is_ours(name):
+            raise UsageError(
+                f"--output: {output} holds {name}, which this program did not write: choose another folder"
+            )
+    if SUMMARY in files.list_names(output):
+        read_summary(output)
+
+
+def read_summary(output: str) -> dict[str, Any]:
+    """The content of summary.json.
+
+    Raises:
+      ContractError: it is not ours.
+    """
+    path = files.join(output, SUMMARY)
+    try:
+        value = json.loads(files.read_bytes(path))
+    except ValueError as error:
+        raise ContractError(f"{path}: not a summary of this program: {error}") from error
+    if not isinstance(value, dict) or "model_hash" not in value or "shards" not in value:
+        raise ContractError(f"{path}: not a summary of this program: choose another folder")
+    return value
+
+
+def remove_ours(output: str, *, keep: Sequence[str]) -> None:
+    """Deletes the shards of earlier runs and files that a killed run left half-written, except those named."""
+    stale = [name for name in files.list_names(output) if _is_ours(name) and name not in {*keep, SUMMARY}]
+    files.delete([files.join(output, name) for name in stale])
+
+
+def _is_ours(name: str) -> bool:
+    """Names of results, and of write_atomic's temporary files for them, directly in the folder."""
+    final = files.final_name(name)
+    return final == SUMMARY or bool(_SHARD.fullmatch(final))
+
+
+def _encode(text: str) -> bytes:
+    """UTF-8. A byte of a file name that is none becomes the JSON escape of its surrogate, which readers take back."""
+    return text.encode("utf-8", "backslashreplace")

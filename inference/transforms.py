@@ -1,0 +1,181 @@
+"""The steps of the scoring job; each is a thin shell over pure functions of sources, rows and sinks."""
+
+import logging
+import threading
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import apache_beam as beam
+from apache_beam.metrics import Metrics
+from apache_beam.ml.inference.base import KeyedModelHandler, RunInference
+from apache_beam.pvalue import TaggedOutput
+from apache_beam.utils.shared import Shared
+
+from detection.errors import DataError
+from detection.images import normalise_image
+from detection.predictions import OK, PredictionRow
+from inference import sinks, sources
+from inference.handler import DetectorHandler
+from inference.rows import Outcome, failed_row, make_row
+from inference.sinks import Commit, ShardPart
+from inference.sources import Chunk, Source
+
+logger = logging.getLogger(__name__)
+
+# Output tags of ReadImages.
+IMAGES, UNREADABLE = "images", "unreadable"
+SECONDS_BETWEEN_PROGRESS = 5.0
+
+
+def upright_images(chunk: Chunk) -> Iterator[tuple[str, bytes] | PredictionRow]:
+    """Reads a chunk: name and upright encoded bytes of each image, or the failed row of one that is no picture."""
+    for name, data in sources.read_chunk(chunk):
+        try:
+            if isinstance(data, DataError):
+                raise data
+            yield name, normalise_image(data, name=name).data
+        except DataError as error:
+            yield failed_row(name, error)
+
+
+@dataclass(eq=False)
+class ListImages(beam.PTransform):
+    """[] → chunks. The plan is made on a worker: a list of a million names does not fit into a job's description."""
+
+    sources: tuple[Source, ...]
+
+    def expand(self, pbegin: beam.pvalue.PBegin) -> beam.PCollection[Chunk]:
+        return pbegin | "Start" >> beam.Create([self.sources]) | "Plan chunks" >> beam.FlatMap(sources.plan)
+
+
+@dataclass(eq=False)
+class ReadImages(beam.PTransform):
+    """Chunks → images (name, bytes) and unreadable (failed rows). The reshuffle spreads names, never bytes."""
+
+    def expand(self, chunks: beam.PCollection[Chunk]):  # Beam warns of a return type that is no PCollection
+        return (
+            chunks
+            | "Spread over workers" >> beam.Reshuffle()
+            | "Read and turn upright" >> beam.FlatMap(_tagged).with_outputs(UNREADABLE, main=IMAGES)
+        )
+
+
+def _tagged(chunk: Chunk) -> Iterator[tuple[str, bytes] | TaggedOutput[Literal["unreadable"], PredictionRow]]:
+    for item in upright_images(chunk):
+        yield TaggedOutput(UNREADABLE, item) if isinstance(item, PredictionRow) else item
+
+
+@dataclass(eq=False)
+class DetectObjects(beam.PTransform):
+    """Images (name, bytes) → rows, in batches on the model."""
+
+    handler: DetectorHandler
+    labels: Mapping[int, str]
+    threshold: float
+
+    def expand(self, images: beam.PCollection[tuple[str, bytes]]) -> beam.PCollection[PredictionRow]:
+        return (
+            images
+            | "Run the model" >> RunInference(KeyedModelHandler(self.handler))
+            | "Make rows" >> beam.Map(_row, self.labels, self.threshold)
+        )
+
+
+def _row(answered: tuple[str, Outcome], labels: Mapping[int, str], threshold: float) -> PredictionRow:
+    name, outcome = answered
+    return make_row(name, outcome, labels=labels, threshold=threshold)
+
+
+class Progress:
+    """Counts the rows of one process and logs a line every few seconds."""
+
+    def __init__(self, total: int) -> None:
+        self._total = total
+        self._done = self._failed = 0
+        self._lock = threading.Lock()
+        self._start = self._last = time.monotonic()
+
+    def add(self, row: PredictionRow) -> None:
+        """Counts a row; threads may call at once."""
+        with self._lock:
+            self._done += 1
+            self._failed += row.status != OK
+            now = time.monotonic()
+            if now - self._last >= SECONDS_BETWEEN_PROGRESS:
+                self._last = now
+                rate = self._done / (now - self._start)
+                logger.info("%d of %d images, %d failed, %.1f images/s", self._done, self._total, self._failed, rate)
+
+
+class CountRows(beam.DoFn):
+    """Passes rows on; counts them for Beam's metrics and for the progress line, one per process."""
+
+    def __init__(self, total: int) -> None:
+        self._total = total
+        self._shared = Shared()
+
+    def setup(self) -> None:
+        self._progress = self._shared.acquire(lambda: Progress(self._total))
+
+    def process(self, row: PredictionRow) -> Iterable[PredictionRow]:
+        self._progress.add(row)
+        Metrics.counter("inference", row.status).inc()
+        if row.reason:
+            Metrics.counter("inference", f"failed_{row.reason}").inc()
+        yield row
+
+
+@dataclass(eq=False)
+class WriteRows(beam.PTransform):
+    """Rows → one ShardPart per prediction file, written. Every shard of 0..num_shards-1 is made, even an empty one."""
+
+    output: str
+    num_shards: int
+
+    def expand(self, rows: beam.PCollection[PredictionRow]) -> beam.PCollection[ShardPart]:
+        shards: list[tuple[int, PredictionRow | None]] = [(shard, None) for shard in range(self.num_shards)]
+        return (
+            (
+                rows | "Choose shards" >> beam.Map(_with_shard, self.num_shards),
+                rows.pipeline | "Every shard" >> beam.Create(shards),
+            )
+            | "Join shards" >> beam.Flatten()
+            | "Group by shard" >> beam.GroupByKey()
+            | "Write shards" >> beam.Map(_write_shard, self.output, self.num_shards)
+        )
+
+
+def _with_shard(row: PredictionRow, num_shards: int) -> tuple[int, PredictionRow | None]:
+    return sinks.shard_of(row.image, num_shards), row
+
+
+def _write_shard(grouped: tuple[int, Iterable[PredictionRow | None]], output: str, num_shards: int) -> ShardPart:
+    shard, rows = grouped
+    return sinks.write_shard(output, shard, num_shards, [row for row in rows if row is not None])
+
+
+@dataclass(eq=False)
+class CommitRun(beam.PTransform):
+    """ShardParts and the chunks that were listed → summary.json, once all shards are whole and the counts agree."""
+
+    commit: Commit
+    chunks: beam.PCollection[Chunk]
+
+    def expand(self, parts: beam.PCollection[ShardPart]) -> beam.PCollection[None]:
+        listed = self.chunks | "Size of chunks" >> beam.Map(_size) | "Count listed" >> beam.CombineGlobally(sum)
+        return (
+            parts.pipeline
+            | "Finish" >> beam.Create([None])
+            | "Write the summary"
+            >> beam.Map(_commit, self.commit, listed=beam.pvalue.AsSingleton(listed), parts=beam.pvalue.AsList(parts))
+        )
+
+
+def _size(chunk: Chunk) -> int:
+    return len(chunk.names)
+
+
+def _commit(_: None, commit: Commit, listed: int, parts: Sequence[ShardPart]) -> None:
+    commit.finish(parts, listed=listed)

@@ -1,0 +1,90 @@
+"""Writes the sample data set: seafloor photographs with known boxes, and an archive of new ones.
+
+    python scripts/make_sample.py OUT [--images=240] [--archive_images=24] [--seed=0]
+
+Running it again completes or confirms the same sample; files that are already right are left alone.
+"""
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from detection.errors import UsageError
+from detection.samples import MARK, sample_files
+
+_PROGRESS_EVERY = 100  # files
+
+
+def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="make_sample.py", description="Writes a small made data set of seafloor photographs with known boxes."
+    )
+    parser.add_argument("out", type=Path, metavar="OUT", help="folder to write; new, empty, or the same sample")
+    parser.add_argument("--images", type=int, default=240, help="labelled photographs (default: %(default)s)")
+    parser.add_argument(
+        "--archive_images",
+        type=int,
+        default=24,
+        help="photographs in archive.zip, the last of them corrupt; 0 for no archive (default: %(default)s)",
+    )
+    parser.add_argument("--seed", type=int, default=0, help="another seed, another sample (default: %(default)s)")
+    return parser.parse_args(argv)
+
+
+def check_folder(out: Path, mark: bytes) -> None:
+    """Raises UsageError when out holds anything but this very sample, whole or in part."""
+    if out.exists() and not out.is_dir():
+        raise UsageError(f"{out}: expected a folder, found a file")
+    if not out.exists() or not any(out.iterdir()):
+        return
+    if not (out / MARK).is_file():
+        raise UsageError(f"{out}: the folder is not empty and holds no sample ({MARK} is missing); name another")
+    found = (out / MARK).read_bytes()
+    if found != mark:
+        raise UsageError(
+            f"{out}: holds another sample, made with {_one_line(found)}; this one is {_one_line(mark)}."
+            " Name another folder or delete that one"
+        )
+
+
+def _one_line(mark: bytes) -> str:
+    try:
+        return json.dumps({key: value for key, value in json.loads(mark).items() if key != "sample"})
+    except (ValueError, AttributeError):
+        return "unreadable options"
+
+
+def write_sample(out: Path, *, images: int, archive_images: int, seed: int) -> int:
+    """Writes what is missing or differs, and returns the number of files of the sample."""
+    count = 0
+    for count, (name, data) in enumerate(
+        sample_files(images=images, archive_images=archive_images, seed=seed), start=1
+    ):
+        if name == MARK:
+            check_folder(out, data)
+        path = out / name
+        if not (path.is_file() and path.read_bytes() == data):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(data)
+        if count % _PROGRESS_EVERY == 0:
+            print(f"sample: {count} files", flush=True)  # noqa: T201
+    return count
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    arguments = parse_arguments(argv)
+    try:
+        count = write_sample(
+            arguments.out, images=arguments.images, archive_images=arguments.archive_images, seed=arguments.seed
+        )
+    except (UsageError, OSError) as error:
+        print(f"make_sample: {error}", file=sys.stderr)  # noqa: T201
+        return 2
+    print(f"sample: {count} files in {arguments.out}")  # noqa: T201
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

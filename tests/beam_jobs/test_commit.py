@@ -1,0 +1,92 @@
+"""The files beside the shards."""
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from beam_jobs import commit
+from beam_jobs.options import PrepareOptions
+from beam_jobs.rows import IMAGE, OBJECT, Reject, ShardResult
+from detection.errors import ContractError
+from detection.labels import LabelMap
+from detection.manifests import DatasetManifest, ShardInfo
+
+LABELS = LabelMap(((1, "fish"), (2, "crab")))
+GONE = Reject(kind=IMAGE, name="b.jpg", reason="image_empty", detail="b.jpg: empty", source="i/b.jpg")
+FLAT = Reject(kind=OBJECT, name="a.jpg", reason="zero_size_box", detail="a.jpg: 'fish'", source="x/a.xml")
+
+
+def _shard(name: str, examples: int, **changes) -> ShardResult:
+    values = {
+        "split": name.partition("-")[0],
+        "info": ShardInfo(name=name, examples=examples, sha256="0" * 64),
+        "boxes_per_class": {"fish": 2} if examples else {},
+        "max_boxes": 2 if examples else 0,
+        "aspect_ratios": (0.5, 1.5) if examples else None,
+        "clipped": 0,
+        "names": ((3, "a.jpg", True),) if examples else (),
+        "coco_images": (),
+        "coco_annotations": (),
+        "rejects": (),
+    }
+    return ShardResult(**{**values, **changes})
+
+
+@pytest.fixture
+def options(tmp_path):
+    return PrepareOptions(images=("i/*",), annotations=("x/*",), output=str(tmp_path))
+
+
+def test_commit(tmp_path, options, read_folder):
+    (tmp_path / "train-00000-of-00009.tfrecord").touch()
+    shards = [
+        _shard("val-00000-of-00001.tfrecord", 0, names=((2, "b.jpg", False),), rejects=(GONE,)),
+        _shard("train-00000-of-00001.tfrecord", 1, rejects=(FLAT,)),
+    ]
+    commit.commit_dataset(shards, [], 2, LABELS, options)
+    found = read_folder(tmp_path)
+    assert set(found) == {"dataset.json", "labels.pbtxt", "id_map.csv", "val.json", "rejected.jsonl"}
+    assert found["id_map.csv"].decode() == "source_id,image,split,status\n2,b.jpg,,rejected\n3,a.jpg,train,written\n"
+    assert commit.parse_rejects(found["rejected.jsonl"].decode()) == [FLAT, GONE]
+    assert json.loads(found["val.json"])["images"] == []
+    manifest = DatasetManifest.from_json(found["dataset.json"].decode(), source="x")
+    assert (manifest.images_in, manifest.rejected, manifest.rejected_by_reason) == (2, 1, {"image_empty": 1})
+    assert manifest.objects_dropped == {"zero_size_box": 1}
+    assert (manifest.max_boxes_per_image, manifest.aspect_ratio_min, manifest.aspect_ratio_max) == (2, 0.5, 1.5)
+    assert [(name, split.examples, split.boxes) for name, split in sorted(manifest.splits.items())] == [
+        ("test", 0, 0),
+        ("train", 1, 2),
+        ("val", 0, 0),
+    ]
+
+
+NOTHING = [
+    ([], None, "all rejected by the plan"),
+    ([_shard("train-00000-of-00001.tfrecord", 0, rejects=(GONE,))], LABELS, "all rejected by their pixels"),
+]
+
+
+@pytest.mark.parametrize(("shards", "labels", "reason"), NOTHING)
+def test_no_example_no_data_set(tmp_path, options, read_folder, shards, labels, reason):
+    commit.commit_dataset(shards, [] if shards else [GONE], 1, labels, options)
+    assert commit.parse_rejects(read_folder(tmp_path)["rejected.jsonl"].decode()) == [GONE], reason
+    assert not (tmp_path / "dataset.json").exists(), reason
+
+
+def test_a_lost_image_is_a_fault_of_the_program(tmp_path, options):
+    with pytest.raises(ContractError, match="images_in"):
+        commit.commit_dataset([_shard("train-00000-of-00001.tfrecord", 1)], [], 2, LABELS, options)
+    assert not (tmp_path / "dataset.json").exists()
+
+
+texts = st.text(max_size=9)
+rejects = st.builds(Reject, kind=st.sampled_from([IMAGE, OBJECT]), name=texts, reason=texts, detail=texts, source=texts)
+
+
+@given(st.lists(rejects, max_size=5))
+def test_rejects_are_sorted_and_come_back(rows):
+    found = commit.parse_rejects(commit.format_rejects(rows))
+    assert commit.format_rejects(reversed(rows)) == commit.format_rejects(rows)
+    assert sorted(map(repr, found)) == sorted(map(repr, rows))

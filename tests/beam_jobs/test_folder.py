@@ -1,0 +1,65 @@
+"""Which files in an output folder are ours."""
+
+import pytest
+
+from beam_jobs.folder import check_output, delete_stale, is_ours, shard_name
+from detection.errors import UsageError
+
+NAMES = [
+    ("dataset.json", True, "the commit mark"),
+    (shard_name("train", 3, 32), True, "a shard"),
+    ("train-00003-of-00032.tfrecord.tmp-0a1b2c3d", True, "half a shard of a killed run"),
+    ("train-00003-of-00032.tfrecord.gz", False, "somebody else's"),
+    ("Train-3.tfrecord", False, "somebody else's"),
+    ("notes.tmp-1", False, "half of somebody else's"),
+    ("photo.jpg", False, "a photograph"),
+]
+
+
+@pytest.mark.parametrize(("name", "expected", "reason"), NAMES)
+def test_is_ours(name, expected, reason):
+    assert is_ours(name) is expected, reason
+
+
+def test_shard_name():
+    assert shard_name("train", 0, 32) == "train-00000-of-00032.tfrecord"
+
+
+GOOD_FOLDERS = {"empty": [], "an earlier data set": ["dataset.json", "val.json", "train-00000-of-00001.tfrecord"]}
+
+
+@pytest.mark.parametrize("names", GOOD_FOLDERS.values(), ids=GOOD_FOLDERS.keys())
+def test_good_output(tmp_path, names):
+    for name in names:
+        (tmp_path / name).touch()
+    check_output(str(tmp_path), ("/elsewhere/*",))
+
+
+def test_absent_output(tmp_path):
+    check_output(str(tmp_path / "new [1]"), (f"{tmp_path}/images/*",))
+
+
+BAD_FOLDERS = [
+    ("out/notes.txt", "i/*", "notes.txt", "a file of somebody else"),
+    ("out/holiday/beach.jpg", "i/*", "beach.jpg", "a folder of somebody else"),
+    ("other/x", "out/*", "read as input", "the images' own folder"),
+    ("other/x", "**/*.jpg", "read as input", "below a recursive pattern"),
+]
+
+
+@pytest.mark.parametrize(("made", "pattern", "words", "reason"), BAD_FOLDERS)
+def test_output_in_use(tmp_path, made, pattern, words, reason):
+    path = tmp_path / made
+    path.parent.mkdir(parents=True)
+    path.touch()
+    with pytest.raises(UsageError, match="--output") as caught:
+        check_output(str(tmp_path / "out"), (str(tmp_path / pattern),))
+    assert words in str(caught.value), reason
+    assert path.exists()
+
+
+def test_delete_stale_keeps_what_was_written_and_what_is_not_ours(tmp_path):
+    for name in ("a.txt", "val.json", "labels.pbtxt", "train-00000-of-00001.tfrecord", "train-00000-of-00002.tfrecord"):
+        (tmp_path / name).touch()
+    delete_stale(str(tmp_path), {"labels.pbtxt", "train-00000-of-00002.tfrecord"})
+    assert {path.name for path in tmp_path.iterdir()} == {"a.txt", "labels.pbtxt", "train-00000-of-00002.tfrecord"}

@@ -1,0 +1,187 @@
+"""Join, label, number: pure functions, so tables and laws without a pipeline."""
+
+import random
+from collections import Counter
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from beam_jobs import plan
+from beam_jobs.options import PrepareOptions
+from beam_jobs.rows import ANNOTATION, IMAGE, AnnotationFile, Candidate, ImageFile, LabelledImage, Reject
+from detection.annotations import ImageAnnotation, ObjectAnnotation
+from detection.ids import MAX_SOURCE_ID
+from detection.labels import LabelMap
+
+
+def _image(uri: str, name: str | None = None) -> ImageFile:
+    return ImageFile(uri=uri, name=name or uri.rpartition("/")[2])
+
+
+def _content(*labels: str) -> ImageAnnotation:
+    objects = tuple(ObjectAnnotation(label=label, box=(1, 1, 9, 9)) for label in labels)
+    return ImageAnnotation(filename="a.jpg", width=None, height=None, objects=objects, source="x/a.xml")
+
+
+def _annotation(uri: str) -> AnnotationFile:
+    return AnnotationFile(uri=uri, annotation=_content())
+
+
+BAD = AnnotationFile(uri="x/a.xml", reason="xml_not_well_formed", detail="x/a.xml: line 3")
+
+JOINS = {
+    "one of each belong together": ([_image("i/a.jpg")], [_annotation("x/a.xml")], ["candidate a.jpg"]),
+    "no annotation": ([_image("i/a.jpg")], [], ["image a.jpg image_without_annotation"]),
+    "no image": ([], [_annotation("x/a.xml")], ["annotation x/a.xml annotation_without_image"]),
+    "a bad annotation rejects its image, once": ([_image("i/a.jpg")], [BAD], ["image a.jpg xml_not_well_formed"]),
+    "two images, one annotation: neither is guessed": (
+        [_image("i/1/a.jpg", "1/a.jpg"), _image("i/2/a.jpg", "2/a.jpg")],
+        [_annotation("x/a.xml")],
+        ["image 1/a.jpg ambiguous_match", "image 2/a.jpg ambiguous_match"],
+    ),
+    "one image, two annotations": (
+        [_image("i/a.jpg")],
+        [_annotation("x/a.xml"), _annotation("y/a.xml")],
+        ["image a.jpg ambiguous_match"],
+    ),
+    "one name from two roots would be one record name": (
+        [_image("i/a.jpg"), _image("j/a.jpg")],
+        [_annotation("x/a.xml")],
+        ["image a.jpg duplicate_image_name", "image a.jpg duplicate_image_name"],
+    ),
+    "one file by two patterns is one image, under the smaller name": (
+        [_image("i/1/a.jpg", "a.jpg"), _image("i/1/a.jpg", "1/a.jpg")],
+        [_annotation("x/a.xml"), _annotation("x/a.xml")],
+        ["candidate 1/a.jpg"],
+    ),
+}
+
+
+@pytest.mark.parametrize("reverse", [False, True], ids=["in order", "reversed"])
+@pytest.mark.parametrize(("images", "annotations", "expected"), JOINS.values(), ids=JOINS.keys())
+def test_join(images, annotations, expected, reverse):
+    step = -1 if reverse else 1
+    group = (b"a", {"images": images[::step], "annotations": annotations[::step]})
+    assert [_words(row) for row in plan.join_images(group)] == expected
+
+
+def _words(row: Candidate | Reject) -> str:
+    if isinstance(row, Candidate):
+        return f"candidate {row.image.name}"
+    return f"{row.kind} {row.name} {row.reason}"
+
+
+def test_ambiguous_match_names_every_file():
+    group = (b"a", {"images": [_image("i/a.jpg"), _image("i/a.png")], "annotations": [_annotation("x/a.xml")]})
+    for reject in plan.join_images(group):
+        assert all(name in reject.detail for name in ("i/a.jpg", "i/a.png", "x/a.xml"))
+
+
+names = st.lists(st.sampled_from("abcd"), max_size=6)
+
+
+@given(names, names)
+def test_every_distinct_image_becomes_one_row(image_folders, annotation_folders):
+    images = [_image(f"{folder}/a.jpg", f"{folder}/a.jpg") for folder in image_folders]
+    group = (b"a", {"images": images, "annotations": [_annotation(f"{f}/a.xml") for f in annotation_folders]})
+    kept = [row for row in plan.join_images(group) if isinstance(row, Candidate) or row.kind == IMAGE]
+    assert len(kept) == plan.count_images(group) == len(set(image_folders))
+
+
+KEYS = [
+    ("gs://b/i/a.JPG", b"a", "extension and folder do not count"),
+    ("i/a.b.jpg", b"a.b", "only the last extension is one"),
+    ("i/Étoile 1.png", "Étoile 1".encode(), "accents and spaces stay"),
+    ("i/\udcff.jpg", b"\xff", "a name that is no UTF-8 is a name"),
+]
+
+
+@pytest.mark.parametrize(("uri", "key", "reason"), KEYS)
+def test_match_key(uri, key, reason):
+    assert plan.match_key(uri) == key, reason
+
+
+def test_labels_are_looked_up_in_the_order_of_objects():
+    row = plan.label_image(
+        Candidate(image=_image("a.jpg"), annotation=_content("b", "a", "b")), LabelMap(((7, "a"), (2, "b")))
+    )
+    assert isinstance(row, LabelledImage)
+    assert row.label_ids == (2, 7, 2)
+
+
+def test_unknown_label_rejects_the_image_and_names_it():
+    row = plan.label_image(Candidate(image=_image("a.jpg"), annotation=_content("crab")), LabelMap(((1, "fish"),)))
+    assert isinstance(row, Reject)
+    assert (row.kind, row.reason) == (IMAGE, "unknown_label")
+    assert all(word in row.detail for word in ("'crab'", "a.jpg", "x/a.xml", "fish"))
+
+
+MAPS = [
+    (["b", "a", "b"], None, LabelMap(((1, "a"), (2, "b"))), "names are numbered in order, whatever their arrival"),
+    (["b"], LabelMap(((5, "z"),)), LabelMap(((5, "z"),)), "the user's map stays as it is"),
+    ([], None, None, "no map and no name"),
+]
+
+
+@pytest.mark.parametrize(("found", "given_map", "expected", "reason"), MAPS)
+def test_make_labels(found, given_map, expected, reason):
+    assert plan.make_labels(found, given_map) == expected, reason
+
+
+def test_no_label_at_all_is_a_reject():
+    row = plan.label_image(Candidate(image=_image("a.jpg"), annotation=_content()), None)
+    assert isinstance(row, Reject)
+    assert row.reason == "no_labels"
+
+
+OPTIONS = PrepareOptions(images=("i/*",), annotations=("x/*",), output="o", num_shards={"train": 5, "val": 2})
+
+
+def _numbered(count: int, seed: int) -> dict[str, tuple[str, str, int]]:
+    """name → (split, shard, id), with the images arriving in an order of the seed."""
+    rows = [LabelledImage(image=_image(f"{n}.jpg"), annotation=_content(), label_ids=()) for n in range(count)]
+    random.Random(seed).shuffle(rows)
+    layout = plan.lay_out(Counter(plan.place_of(row, OPTIONS.splits) for row in rows))
+    buckets: dict[int, list[LabelledImage]] = {}
+    for row in rows:
+        bucket, keyed = plan.key_by_bucket(row)
+        buckets.setdefault(bucket, []).append(keyed)
+    found = {}
+    for item in buckets.items():
+        for (split, shard), planned in plan.number_bucket(item, layout, OPTIONS):
+            found[planned.name] = (split, shard, planned.source_id)
+    return found
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.integers(1, 200), st.integers(0, 99))
+def test_ids_are_dense_and_shards_even_whatever_the_order(count, seed):
+    found = _numbered(count, seed)
+    assert found == _numbered(count, seed + 1)
+    assert sorted(source_id for _, _, source_id in found.values()) == list(range(1, count + 1))
+    for split in OPTIONS.splits.names:
+        sizes = Counter(shard for of, shard, _ in found.values() if of == split)
+        assert len(sizes) == min(sizes.total(), OPTIONS.shards_of(split))
+        assert not sizes or max(sizes.values()) - min(sizes.values()) <= 1
+
+
+def test_a_shard_is_a_run_of_its_split():
+    rows = sorted((source_id, shard) for split, shard, source_id in _numbered(200, 0).values() if split == "train")
+    shards = [shard for _, shard in rows]
+    assert shards == sorted(shards)
+
+
+def test_more_images_than_ids_rejects_them_all():
+    row = LabelledImage(image=_image("a.jpg"), annotation=_content(), label_ids=())
+    bucket, _ = plan.key_by_bucket(row)
+    layout = plan.lay_out({(bucket, "train"): MAX_SOURCE_ID + 1})
+    (reject,) = plan.number_bucket((bucket, [row]), layout, OPTIONS)
+    assert isinstance(reject, Reject)
+    assert reject.reason == "too_many_images"
+
+
+def test_annotation_without_image_is_no_image():
+    (reject,) = plan.join_images((b"a", {"images": [], "annotations": [BAD]}))
+    assert isinstance(reject, Reject)
+    assert reject.kind == ANNOTATION

@@ -1,0 +1,259 @@
+"""The whole job, from a command line to the files of a data set."""
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from beam_jobs.commit import parse_rejects
+from beam_jobs.main import main
+from detection.examples import decode_example
+from detection.manifests import DatasetManifest
+
+REPOSITORY = Path(__file__).parents[2]
+
+
+def _manifest(folder: Path) -> DatasetManifest:
+    return DatasetManifest.from_json((folder / "dataset.json").read_text(), source="dataset.json")
+
+
+def _examples(folder: Path) -> list:
+    found = []
+    for name, split in _manifest(folder).splits.items():
+        for shard in split.shards:
+            data = (folder / shard.name).read_bytes()
+            while data:
+                length = int.from_bytes(data[:8], "little")
+                found.append((name, decode_example(data[12 : 12 + length])))
+                data = data[16 + length :]
+    return found
+
+
+@pytest.fixture
+def mixed(source):
+    """Ten good images and one of every fault."""
+    source.fill(10)
+    fish = [("Scotoplanes", (1.0, 2.0, 9.0, 12.0))]
+    source.add_image("alone.jpg")
+    source.add_annotation("no image", fish)
+    (source.images / "broken.jpg").write_bytes(b"no photograph")
+    source.add_annotation("broken", fish)
+    source.add_image("no xml.jpg")
+    (source.annotations / "no xml.xml").write_text("<annotation><object></annotation>")
+    source.add_image("small.jpg", size=(24, 16))
+    source.add_annotation("small", fish)
+    source.add_image("twice.jpg")
+    source.add_image("twice.bmp")
+    source.add_annotation("twice", fish)
+    source.add_image("flat.jpg")
+    source.add_annotation("flat", [("Scotoplanes", (5.0, 5.0, 5.0, 9.0)), *fish])
+    return source
+
+
+def test_every_image_is_an_example_or_a_reject(mixed, tmp_path, caplog, read_folder):
+    output = tmp_path / "out"
+    photographs, annotations = read_folder(mixed.images), read_folder(mixed.annotations)
+    assert main(mixed.flags(output)) == 0
+    manifest = _manifest(output)
+    assert (manifest.images_in, manifest.rejected) == (17, 6)
+    assert manifest.rejected_by_reason == {
+        "ambiguous_match": 2,
+        "image_not_decodable": 1,
+        "image_without_annotation": 1,
+        "size_mismatch": 1,
+        "xml_not_well_formed": 1,
+    }
+    assert manifest.objects_dropped == {"zero_size_box": 1}
+    rejects = parse_rejects((output / "rejected.jsonl").read_text())
+    assert {row.reason for row in rejects if row.kind == "annotation"} == {"annotation_without_image"}
+    written = {example.filename: example.encoded for _, example in _examples(output)}
+    assert written.keys() | {row.name for row in rejects if row.kind == "image"} == photographs.keys()
+    assert all(photographs[name] == data for name, data in written.items()), "good bytes pass untouched"
+    assert (read_folder(mixed.images), read_folder(mixed.annotations)) == (photographs, annotations)
+    assert "17 images in = 11 examples + 6 rejected" in caplog.text
+    assert f"--dataset={output} " in caplog.text
+
+
+def test_records_ids_and_ground_truth_agree(mixed, tmp_path):
+    output = tmp_path / "out"
+    assert main(mixed.flags(output, "--splits=train=0.5,val=0.5", "--num_shards=train=2,val=3")) == 0
+    examples = _examples(output)
+    with (output / "id_map.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [int(row["source_id"]) for row in rows] == list(range(1, 14)), "dense, over all that were planned"
+    written = {(int(row["source_id"]), row["image"], row["split"]) for row in rows if row["status"] == "written"}
+    assert written == {(example.source_id, example.filename, split) for split, example in examples}
+    assert {row["image"] for row in rows if row["status"] == "rejected"} == {"broken.jpg", "small.jpg"}
+    truth = json.loads((output / "val.json").read_text())
+    val = [example for split, example in examples if split == "val"]
+    assert [entry["id"] for entry in truth["images"]] == sorted(example.source_id for example in val)
+    assert len(truth["annotations"]) == sum(len(example.objects) for example in val)
+    assert {item.label for _, example in examples for item in example.objects} == {
+        "Peniagone sp. A",
+        "Étoile de mer",
+        "Scotoplanes",
+    }
+    assert any(not example.objects for _, example in examples), "true negatives stay"
+
+
+def test_bytes_do_not_depend_on_the_runner_nor_on_what_was_there(mixed, tmp_path, read_folder, monkeypatch):
+    monkeypatch.chdir(REPOSITORY)  # worker processes import the packages from there
+    threads, again, processes = tmp_path / "threads", tmp_path / "again", tmp_path / "processes"
+    assert main(mixed.flags(threads)) == 0
+    assert main(mixed.flags(again, "--splits=train=1", "--num_shards=train=7")) == 0
+    assert main(mixed.flags(again, "--direct_running_mode=in_memory", "--direct_num_workers=1")) == 0
+    assert main(mixed.flags(processes, "--direct_running_mode=multi_processing", "--direct_num_workers=2")) == 0
+    assert read_folder(again) == read_folder(threads)
+    assert read_folder(processes) == read_folder(threads)
+
+
+def test_odd_names(source, tmp_path):
+    """Spaces, accents, line breaks, commas and bytes that are no UTF-8."""
+    stems = ["two words", "Étoile", "a,b", 'say "hi"', "line\nbreak", "\udcff"]
+    for stem in stems:
+        source.add_image(f"{stem}.jpg")
+        path = source.annotations / f"{stem}.xml"
+        path.write_bytes(source.add_annotation("x", [("crab", (1.0, 2.0, 9.0, 12.0))]).read_bytes())
+    (source.annotations / "x.xml").unlink()
+    assert main(source.flags(tmp_path / "out")) == 0
+    assert sorted(example.filename for _, example in _examples(tmp_path / "out")) == sorted(f"{s}.jpg" for s in stems)
+
+
+def test_given_label_map_rules(source, tmp_path):
+    source.fill(6)
+    labels = tmp_path / "labels.pbtxt"
+    labels.write_text("item { id: 4 name: 'Scotoplanes' } item { id: 9 name: 'Peniagone sp. A' }")
+    assert main(source.flags(tmp_path / "out", f"--labels={labels}")) == 0
+    manifest = _manifest(tmp_path / "out")
+    assert manifest.num_classes == 9
+    assert manifest.rejected_by_reason == {"unknown_label": 2}
+    ids = {(item.label, item.label_id) for _, example in _examples(tmp_path / "out") for item in example.objects}
+    assert ids == {("Scotoplanes", 4), ("Peniagone sp. A", 9)}
+
+
+def _fails(capfd, argv: list[str], *words: str) -> None:
+    assert main(argv) == 2
+    (line,) = [line for line in capfd.readouterr().err.splitlines() if "tfrecord: " not in line]
+    assert line.startswith("error: ")
+    for word in words:
+        assert word in line
+
+
+BAD_FLAGS = [
+    (["--imagse=x"], ["--imagse", "--images"], "misspelt flag"),
+    (["--splits=train=0.9"], ["add up to 1"], "bad splits"),
+    (["--images=@/none/*.jpg"], ["--images", "/none/*.jpg", "no folder"], "missing folder"),
+    (["--images=@/images"], ["--images", "is a folder"], "a folder in place of a pattern"),
+    (["--annotations=@/*.csv"], ["--annotations", "*.csv"], "empty glob"),
+    (["--labels=@/none.pbtxt"], ["--labels", "none.pbtxt"], "missing label map"),
+    (["--labels=@/images/first.jpg"], ["--labels", "first.jpg"], "no label map"),
+    (["--output=@/images"], ["--output", "/images"], "the output is the input"),
+    (["--output=@"], ["--output", "/source/images/"], "the output holds something else"),
+    (["--output=@/images/first.jpg"], ["first.jpg"], "the output is a file"),
+    (["stray"], ["stray"], "a word that belongs to no flag"),
+]
+
+
+@pytest.mark.parametrize(("flags", "words", "reason"), BAD_FLAGS, ids=[row[2] for row in BAD_FLAGS])
+def test_bad_request_is_one_line(source, tmp_path, capfd, read_folder, flags, words, reason):
+    source.fill(1)
+    source.add_image("first.jpg")
+    before = read_folder(source.images)
+    more = [flag.replace("@", str(source.root)) for flag in flags]
+    _fails(capfd, [*source.flags(tmp_path / "out"), *more], *words)
+    assert not (tmp_path / "out").exists(), reason
+    assert read_folder(source.images) == before, reason
+
+
+HOPELESS = [
+    (b"no photograph", "", "image_not_decodable", "unreadable images"),
+    (None, "<annotation>", "xml_not_well_formed", "XML that is not XML"),
+    (None, "<html/>", "not_pascal_voc", "XML of another kind"),
+]
+
+
+@pytest.mark.parametrize(("image", "xml", "words", "reason"), HOPELESS, ids=[row[3] for row in HOPELESS])
+def test_nothing_left_is_one_line_and_no_data_set(source, tmp_path, capfd, image, xml, words, reason):
+    source.add_image("a.jpg")
+    source.add_annotation("a", [("crab", (1.0, 2.0, 9.0, 12.0))])
+    if image:
+        (source.images / "a.jpg").write_bytes(image)
+    if xml:
+        (source.annotations / "a.xml").write_text(xml)
+    _fails(capfd, source.flags(tmp_path / "out"), "no image became an example", f"1 {words}", "rejected.jsonl")
+    assert not (tmp_path / "out" / "dataset.json").exists(), reason
+    assert (tmp_path / "out" / "rejected.jsonl").exists(), reason
+
+
+def test_only_unknown_labels(source, tmp_path, capfd):
+    source.add_image("a.jpg")
+    source.add_annotation("a", [("crab", (1.0, 2.0, 9.0, 12.0))])
+    labels = tmp_path / "labels.pbtxt"
+    labels.write_text("item { id: 1 name: 'fish' }")
+    _fails(capfd, source.flags(tmp_path / "out", f"--labels={labels}"), "unknown_label", "'crab'")
+
+
+def test_no_object_anywhere(source, tmp_path, capfd):
+    source.add_image("a.jpg")
+    source.add_annotation("a", [])
+    _fails(capfd, source.flags(tmp_path / "out"), "no_labels", "--labels")
+
+
+def _start(argv: list[str], **kwargs) -> subprocess.Popen:
+    return subprocess.Popen([sys.executable, "-m", "beam_jobs", *argv], cwd=REPOSITORY, **kwargs)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
+def test_killed_job_leaves_no_data_set_and_runs_again(source, tmp_path, read_folder):
+    source.fill(8)
+    output = tmp_path / "out"
+    assert main(source.flags(output)) == 0
+    whole = read_folder(output)
+    # A photograph that never ends holds the job in the middle of a shard.
+    photograph = next(source.images.iterdir())
+    data = photograph.read_bytes()
+    photograph.unlink()
+    os.mkfifo(photograph)
+    job = _start(source.flags(output))
+    try:
+        deadline = time.monotonic() + 60
+        while not list(output.glob("*.tfrecord.tmp-*")):
+            assert job.poll() is None
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+    finally:
+        job.send_signal(signal.SIGKILL)
+        job.wait()
+    assert not (output / "dataset.json").exists()
+    photograph.unlink()
+    photograph.write_bytes(data)
+    assert main(source.flags(output)) == 0
+    assert read_folder(output) == whole
+
+
+COMMANDS = [
+    (["--help"], 0, "prepare"),
+    (["prepare", "--help"], 0, "--num_shards"),
+    (["prepare", "--images=/none/*", "--annotations=/none/*", "--output=/none/out"], 2, "error: --images: "),
+]
+
+
+@pytest.mark.parametrize(("argv", "status", "words"), COMMANDS)
+def test_command(argv, status, words):
+    job = _start(argv, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    text, _ = job.communicate(timeout=60)
+    assert job.returncode == status
+    assert words in text
+    assert "Traceback" not in text
+
+
+def test_help_does_not_wait_for_beam():
+    code = "import sys; from beam_jobs.options import make_parser; make_parser(); print('apache_beam' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], cwd=REPOSITORY, capture_output=True, text=True, check=True)
+    assert done.stdout == "False\n"

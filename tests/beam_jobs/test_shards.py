@@ -1,0 +1,117 @@
+"""One shard: framing, read-ahead, and what a bad image does to it."""
+
+import hashlib
+import threading
+
+import apache_beam as beam
+import google_crc32c
+import pytest
+from apache_beam.io.tfrecordio import ReadFromTFRecord
+from apache_beam.testing.util import assert_that, equal_to
+
+from beam_jobs.rows import ImageFile, LabelledImage, PlannedImage
+from beam_jobs.shards import frame_record, prefetch, write_shard
+from detection.annotations import ImageAnnotation, ObjectAnnotation
+from detection.examples import decode_example
+
+
+def _planned(source_id: int, uri: str, *labels: str) -> PlannedImage:
+    objects = tuple(ObjectAnnotation(label=label, box=(1, 2, 9, 12)) for label in labels)
+    annotation = ImageAnnotation(filename="", width=None, height=None, objects=objects, source="x.xml")
+    image = ImageFile(uri=uri, name=uri.rpartition("/")[2])
+    content = LabelledImage(image=image, annotation=annotation, label_ids=(1,) * len(labels))
+    return PlannedImage(source_id=source_id, content=content)
+
+
+def test_beam_reads_our_frames(tmp_path):
+    rows = [b"", b"one", bytes(range(256)) * 50]
+    path = tmp_path / "rows.tfrecord"
+    path.write_bytes(b"".join(map(frame_record, rows)))
+    with beam.Pipeline("FnApiRunner") as pipeline:
+        assert_that(pipeline | ReadFromTFRecord(str(path)), equal_to(rows))
+
+
+def test_frame_is_masked_as_tensorflow_masks_it():
+    # Golden: tf.io.TFRecordWriter of TensorFlow 2.21 wrote these bytes for b"one".
+    assert frame_record(b"one").hex() == GOLDEN
+    assert google_crc32c.implementation == "c"
+
+
+GOLDEN = "0300000000000000b099490e6f6e6501405508"
+
+
+def _records(data: bytes) -> list[bytes]:
+    found = []
+    while data:
+        length = int.from_bytes(data[:8], "little")
+        found.append(data[12 : 12 + length])
+        data = data[16 + length :]
+    return found
+
+
+def test_shard(tmp_path, source):
+    good = source.add_image("b.png")
+    bad = source.images / "a.jpg"
+    bad.write_bytes(good.read_bytes()[:60])
+    rows = [_planned(3, str(good), "fish", "crab"), _planned(1, str(source.images / "gone.jpg")), _planned(2, str(bad))]
+    result = write_shard(("val", "val-00000-of-00001.tfrecord"), rows, str(tmp_path))
+    data = (tmp_path / "val-00000-of-00001.tfrecord").read_bytes()
+    (example,) = map(decode_example, _records(data))
+    assert (example.filename, example.encoded) == ("b.png", good.read_bytes())
+    assert result.info.sha256 == hashlib.sha256(data).hexdigest()
+    assert result.info.examples == 1
+    assert result.names == ((1, "gone.jpg", False), (2, "a.jpg", False), (3, "b.png", True))
+    assert [reject.reason for reject in result.rejects] == ["file_not_readable", "image_not_decodable"]
+    assert (result.boxes_per_class, result.max_boxes, result.aspect_ratios) == ({"fish": 1, "crab": 1}, 2, (1.5, 1.5))
+    assert [entry["id"] for entry in result.coco_images] == [3]
+    assert [entry["image_id"] for entry in result.coco_annotations] == [3, 3]
+
+
+def test_shard_of_bad_images_only_is_an_empty_file(tmp_path):
+    result = write_shard(("train", "train-00000-of-00001.tfrecord"), [_planned(1, "/gone.jpg")], str(tmp_path))
+    assert (tmp_path / "train-00000-of-00001.tfrecord").read_bytes() == b""
+    assert (result.info.examples, result.aspect_ratios) == (0, None)
+
+
+def test_prefetch_keeps_order_and_bound():
+    running, most, lock = 0, 0, threading.Lock()
+    pulled = []
+
+    def items():
+        for number in range(20):
+            pulled.append(number)
+            yield number
+
+    def load(number: int) -> int:
+        nonlocal running, most
+        with lock:
+            running += 1
+            most = max(most, running)
+        with lock:
+            running -= 1
+        return number * number
+
+    for item, future in prefetch(items(), load, ahead=3):
+        assert future.result() == item * item
+        assert len(pulled) <= item + 4, "a shard of any length must fit in memory"
+    assert pulled == list(range(20))
+    assert most <= 3
+
+
+def test_prefetch_gives_an_error_to_its_own_item():
+    found = {}
+    for item, future in prefetch([1, 0, 2], lambda number: 1 // number, ahead=2):
+        found[item] = type(future.exception())
+    assert found == {1: type(None), 0: ZeroDivisionError, 2: type(None)}
+
+
+def test_programming_error_fails_the_shard_and_leaves_nothing(tmp_path, monkeypatch, source):
+    def broken(*_args):
+        raise KeyError("a fault of the program")
+
+    monkeypatch.setattr("beam_jobs.shards.make_record", broken)
+    output = tmp_path / "out"
+    output.mkdir()
+    with pytest.raises(KeyError):
+        write_shard(("train", "x.tfrecord"), [_planned(1, str(source.add_image("a.jpg")))], str(output))
+    assert list(output.iterdir()) == []

@@ -1,0 +1,57 @@
+"""Flags that are not the program's own belong to Beam, or are refused."""
+
+import pytest
+from apache_beam.options.pipeline_options import DirectOptions, SetupOptions, StandardOptions
+
+from beamio.options import LOCAL_DEFAULTS, Parser, beam_options
+from detection.errors import UsageError
+
+OWN = ["--images", "--labels"]
+
+
+def test_local_defaults():
+    options = beam_options([], OWN, LOCAL_DEFAULTS)
+    assert options.view_as(StandardOptions).runner == "FnApiRunner"
+    assert options.view_as(DirectOptions).direct_running_mode == "multi_threading"
+    assert options.view_as(SetupOptions).save_main_session is False
+
+
+def test_a_given_option_stands():
+    options = beam_options(["--direct_running_mode", "in_memory"], OWN, LOCAL_DEFAULTS)
+    assert options.view_as(DirectOptions).direct_running_mode == "in_memory"
+
+
+def test_another_runner_gets_no_local_default():
+    options = beam_options(["--runner=DataflowRunner", "--project=p"], OWN, LOCAL_DEFAULTS)
+    assert options.view_as(StandardOptions).runner == "DataflowRunner"
+    assert options.view_as(DirectOptions).direct_running_mode == "in_memory"
+
+
+REFUSED = [
+    (["--lables=x"], "did you mean --labels", "near one of our own"),
+    (["--runer=DirectRunner"], "did you mean --runner", "near one of Beam's"),
+    (["--xyzzy"], "--xyzzy", "near none"),
+    (["stray"], "'stray'", "a word of its own"),
+    (["--runner=DirectRunner", "stray"], "'stray'", "a word after a flag that has its value"),
+    (["-r", "x"], "-r", "one dash"),
+]
+
+
+@pytest.mark.parametrize(("argv", "words", "reason"), REFUSED)
+def test_refused(argv, words, reason):
+    with pytest.raises(UsageError) as caught:
+        beam_options(argv, OWN, LOCAL_DEFAULTS)
+    assert words in str(caught.value), reason
+
+
+def test_parser_never_guesses_an_abbreviation():
+    parser = Parser(prog="x")
+    parser.add_argument("--images")
+    assert parser.parse_known_args(["--imag=a"])[1] == ["--imag=a"]
+
+
+def test_parser_error_is_a_usage_error():
+    parser = Parser(prog="x")
+    parser.add_argument("--images", required=True)
+    with pytest.raises(UsageError, match=r"x: .*--images"):
+        parser.parse_args([])

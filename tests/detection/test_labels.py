@@ -1,0 +1,98 @@
+"""Label maps: every way of writing labels.pbtxt that is met in the field, and the maps that must be refused."""
+
+import contextlib
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from detection.errors import ContractError, LabelError
+from detection.labels import LabelMap, format_label_map, parse_label_map
+
+_NAME = st.text(st.characters(codec="utf-8"), min_size=1).filter(str.strip)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        pytest.param("item { id: 1 name: 'x' }", {1: "x"}, id="single quotes, as in TF-OD's own files"),
+        pytest.param('item {\n\tid: 1\n\tname: "x"\n}', {1: "x"}, id="double quotes and tabs"),
+        pytest.param('item{id:1,name:"x"},item{id:2;name:"y"};', {1: "x", 2: "y"}, id="commas, semicolons, no blanks"),
+        pytest.param('# all\nitem { # one\n id: 1 name: "#x" }', {1: "#x"}, id="comments, but not inside a string"),
+        pytest.param(
+            'item { name: "x" display_name: "X y" id: 3 }', {3: "x"}, id="any order, further fields, ids with gaps"
+        ),
+        pytest.param('item: { id: 1 name: "x" }', {1: "x"}, id="a colon before the brace is legal text format"),
+        pytest.param(r'item { id: 1 name: "O\'Neil \"a\" \\ b" }', {1: 'O\'Neil "a" \\ b'}, id="escaped quotes"),
+        pytest.param(
+            r'item { id: 1 name: "gr\303\266\303\237er" }', {1: "größer"}, id="octal, as protobuf prints UTF-8"
+        ),
+        pytest.param(r'item { id: 1 name: "\xc3\xb6" }', {1: "ö"}, id="hexadecimal bytes"),
+        pytest.param("item { id: 1 name: 'Peniagone sp. A' }", {1: "Peniagone sp. A"}, id="blanks and full stops"),
+        pytest.param("item { id: 1 name: x }", {1: "x"}, id="a bare word"),
+    ],
+)
+def test_parse(text: str, expected: dict[int, str]) -> None:
+    assert parse_label_map(text).name_by_id == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        pytest.param("", "at least one label", id="an empty file"),
+        pytest.param("item { id: 1 name: 'x' } item { id: 1 name: 'y' }", "id 1", id="TF-OD silently keeps the first"),
+        pytest.param("item { id: 1 name: 'x' } item { id: 2 name: 'x' }", "'x'", id="TF-OD silently keeps the last"),
+        pytest.param("item { id: 0 name: 'background' }", "background", id="0 is background"),
+        pytest.param("item { id: -1 name: 'x' }", "1 or more", id="negative id"),
+        pytest.param("item { id: 1 name: '  ' }", "blank", id="blank name"),
+        pytest.param("item { id: 1.5 name: 'x' }", "whole number", id="fraction"),
+        pytest.param("item { id: 1 }", "'id' and 'name'", id="no name"),
+        pytest.param("item { id: 1 name: 'x'", "'}'", id="cut short"),
+        pytest.param("item {", "'}'", id="cut shorter"),
+        pytest.param("item", "expected 'item {'", id="cut shortest"),
+        pytest.param("item :", "expected 'item {'", id="a colon and nothing"),
+        pytest.param("item : x {", "expected 'item {'", id="a colon and something else"),
+        pytest.param("items { id: 1 name: 'x' }", "items", id="misspelt"),
+        pytest.param("item { id: 1\nname: 'x }", "line 2", id="open quote: the line is named"),
+        pytest.param("{'x': 1}", "expected 'item {'", id="JSON by mistake"),
+    ],
+)
+def test_refused(text: str, message: str) -> None:
+    with pytest.raises(ContractError, match=message):
+        parse_label_map(text)
+
+
+@given(st.dictionaries(st.integers(1, 10**6), _NAME, min_size=1, max_size=8))
+def test_format_and_parse_are_inverse(names: dict[int, str]) -> None:
+    if len(set(names.values())) == len(names):
+        labels = LabelMap(tuple(sorted(names.items())))
+        assert parse_label_map(format_label_map(labels)) == labels
+        assert LabelMap.from_json(labels.to_json()) == labels
+
+
+@given(st.text())
+def test_any_text_is_a_map_or_a_contract_error(text: str) -> None:
+    with contextlib.suppress(ContractError):
+        parse_label_map("item {" + text)
+
+
+def test_names_are_numbered_alphabetically_whatever_their_order() -> None:
+    assert LabelMap.from_names(["b", "a", "b"]) == LabelMap.from_names(["a", "b"])
+    assert LabelMap.from_names(["b", "a"]).name_by_id == {1: "a", 2: "b"}
+
+
+def test_num_classes_is_the_largest_id_because_heads_subtract_one() -> None:
+    assert LabelMap(((7, "x"), (2, "y"))).num_classes == 7
+
+
+def test_an_unknown_label_names_the_known_ones() -> None:
+    labels = LabelMap.from_names(["urchin", "star"])
+    assert labels.id_of("urchin") == 2
+    with pytest.raises(LabelError, match=r"'Urchin'.*star, urchin"):
+        labels.id_of("Urchin")
+
+
+@pytest.mark.parametrize("value", [["x"], {"a": "x"}, None, {"0": "x"}, {}], ids=repr)
+def test_json_that_is_no_map_is_refused(value: object) -> None:
+    with pytest.raises(ContractError):
+        LabelMap.from_json(value)  # type: ignore[arg-type]

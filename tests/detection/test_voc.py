@@ -1,0 +1,176 @@
+"""Pascal VOC in all its dialects, hostile XML, and CVAT out."""
+
+import contextlib
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from lxml import etree
+
+from detection.annotations import ImageAnnotation, ObjectAnnotation
+from detection.cvat import format_cvat
+from detection.errors import AnnotationError
+from detection.voc import format_voc, parse_voc, parse_xml
+
+_BOX = "<bndbox><xmin>1</xmin><ymin>2</ymin><xmax>3</xmax><ymax>4</ymax></bndbox>"
+_OBJECT = f"<object><name>x</name>{_BOX}</object>"
+
+
+def _voc(inner: str = _OBJECT, head: str = "<filename>a.jpg</filename>") -> bytes:
+    return f"<annotation>{head}{inner}</annotation>".encode()
+
+
+def _one(inner: str) -> ObjectAnnotation:
+    (item,) = parse_voc(_voc(inner), source="a.xml").objects
+    return item
+
+
+@pytest.mark.parametrize(
+    ("inner", "expected"),
+    [
+        pytest.param(_OBJECT, (2, 1, 4, 3), id="the standard order"),
+        pytest.param(
+            "<object><name>x</name><bndbox><xmin>1</xmin><xmax>3</xmax><ymin>2</ymin><ymax>4</ymax></bndbox></object>",
+            (2, 1, 4, 3),
+            id="Roboflow swaps elements: read by name",
+        ),
+        pytest.param(
+            _OBJECT.replace(">1<", ">45.70000076293945<"), (2, 45.70000076293945, 4, 3), id="VOC2012 has floats"
+        ),
+        pytest.param(_OBJECT.replace(">1<", ">\n -67.74 <"), (2, -67.74, 4, 3), id="CVAT boxes may leave the image"),
+        pytest.param(
+            _OBJECT.replace(">1<", ">3<"), (2, 3, 4, 3), id="without area: for prepare to judge, not for the parser"
+        ),
+    ],
+)
+def test_box(inner: str, expected: tuple[float, ...]) -> None:
+    assert _one(inner).box == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        pytest.param("<difficult>1</difficult>", True, id="VOC"),
+        pytest.param("<difficult>true</difficult>", True, id="CVAT checkbox"),
+        pytest.param("<difficult>0</difficult>", False, id="not set"),
+        pytest.param("<difficult/>", False, id="labelme2voc leaves it empty"),
+        pytest.param("", False, id="Roboflow leaves it out"),
+        pytest.param("<difficult>Unspecified</difficult>", False, id="a word"),
+    ],
+)
+def test_flag(text: str, expected: bool) -> None:
+    assert _one(f"<object><name>x</name>{text}{_BOX}</object>").difficult is expected
+
+
+@pytest.mark.parametrize(
+    ("head", "expected"),
+    [
+        pytest.param("<filename>b.jpg</filename>", ("b.jpg", None, None), id="no size"),
+        pytest.param("<filename>s u/b.jpg</filename>", ("s u/b.jpg", None, None), id="sub-folder and blank are kept"),
+        pytest.param("", ("img.v1", None, None), id="no filename: the file's own stem"),
+        pytest.param("<filename> </filename>", ("img.v1", None, None), id="blank filename: likewise"),
+        pytest.param("<size><width/><height/></size>", ("img.v1", None, None), id="CVAT without images: empty size"),
+        pytest.param("<size><width>0</width><height>0</height></size>", ("img.v1", None, None), id="0 means unknown"),
+        pytest.param("<size><width>640</width><height>360.0</height></size>", ("img.v1", 640, 360), id="whole floats"),
+    ],
+)
+def test_image(head: str, expected: tuple[str, int | None, int | None]) -> None:
+    found = parse_voc(_voc(head=head), source="dir/img.v1.xml")
+    assert (found.filename, found.width, found.height) == expected
+
+
+@pytest.mark.parametrize(
+    ("data", "reason", "message"),
+    [
+        pytest.param(b"", "xml_not_well_formed", "a.xml", id="zero bytes"),
+        pytest.param(b"not xml", "xml_not_well_formed", "a.xml", id="text"),
+        pytest.param(_voc()[:-5], "xml_not_well_formed", "a.xml", id="cut short"),
+        pytest.param(b"\xff\xd8\xff\xe0", "xml_not_well_formed", "a.xml", id="a JPEG by mistake"),
+        pytest.param(b"<annotations><image/></annotations>", "not_pascal_voc", "<annotations>", id="CVAT XML"),
+        pytest.param(_voc(f"<object>{_BOX}</object>"), "object_without_label", "line 1", id="no name"),
+        pytest.param(_voc(f"<object><name> </name>{_BOX}</object>"), "object_without_label", "<name>", id="blank name"),
+        pytest.param(_voc("<object><name>x</name></object>"), "number_not_readable", "<ymin> of 'x'", id="no box"),
+        pytest.param(_voc(_OBJECT.replace(">1<", ">one<")), "number_not_readable", "'one'", id="a word"),
+        pytest.param(
+            _voc(_OBJECT.replace(">1<", ">nan<")), "number_not_readable", "'nan'", id="float() would take nan"
+        ),
+        pytest.param(
+            _voc(_OBJECT.replace(">1<", ">inf<")), "number_not_readable", "'inf'", id="float() would take inf"
+        ),
+        pytest.param(_voc(_OBJECT.replace(">1<", ">1,5<")), "number_not_readable", "'1,5'", id="decimal comma"),
+        pytest.param(_voc(head="<size><width>w</width></size>"), "number_not_readable", "<width>", id="size in words"),
+    ],
+)
+def test_refused(data: bytes, reason: str, message: str) -> None:
+    with pytest.raises(AnnotationError, match=message) as caught:
+        parse_voc(data, source="a.xml")
+    assert caught.value.reason == reason
+
+
+def test_an_entity_bomb_does_not_go_off() -> None:
+    entities = "".join(f'<!ENTITY e{n} "{f"&e{n - 1};" * 10 if n else "ha"}">' for n in range(12))
+    data = f"<!DOCTYPE annotation [{entities}]><annotation><filename>&e11;</filename></annotation>".encode()
+    try:
+        found = parse_voc(data, source="bomb.xml").filename
+    except AnnotationError:
+        return
+    assert found == "bomb"
+
+
+def test_an_external_entity_reads_no_file(tmp_path: Path) -> None:
+    secret = tmp_path / "secret.txt"
+    secret.write_text("top secret")
+    data = (
+        f'<!DOCTYPE annotation [<!ENTITY s SYSTEM "{secret.as_uri()}">]>'
+        f"<annotation><filename>&s;</filename>{_OBJECT}</annotation>"
+    ).encode()
+    found = parse_voc(data, source="x.xml")
+    assert "secret" not in found.filename
+
+
+@given(st.binary(max_size=200))
+def test_any_bytes_are_an_annotation_or_an_annotation_error(data: bytes) -> None:
+    for candidate in (data, b"<annotation>" + data + b"</annotation>"):
+        with contextlib.suppress(AnnotationError):
+            parse_voc(candidate, source="x.xml")
+
+
+_WORD = st.text(st.characters(codec="utf-8", exclude_categories=["Cc", "Cs", "Zs", "Zl", "Zp", "Cn", "Co"]), min_size=1)
+_EDGE = st.floats(-100, 5000).map(lambda value: round(value, 2))
+_OBJECTS = st.builds(
+    ObjectAnnotation,
+    label=_WORD,
+    box=st.tuples(_EDGE, _EDGE, _EDGE, _EDGE),
+    difficult=st.booleans(),
+    truncated=st.booleans(),
+    occluded=st.booleans(),
+)
+_ANNOTATIONS = st.builds(
+    ImageAnnotation,
+    filename=_WORD,
+    width=st.none() | st.integers(1, 10000),
+    height=st.none() | st.integers(1, 10000),
+    objects=st.lists(_OBJECTS, max_size=4).map(tuple),
+    source=st.just("x.xml"),
+)
+
+
+@given(_ANNOTATIONS)
+def test_format_and_parse_are_inverse(annotation: ImageAnnotation) -> None:
+    assert parse_voc(format_voc(annotation), source="x.xml") == annotation
+
+
+@given(st.lists(_ANNOTATIONS, max_size=3))
+def test_cvat_output_is_well_formed_and_says_the_same(annotations: list[ImageAnnotation]) -> None:
+    root = parse_xml(format_cvat(annotations, labels=["x"], task="t"), source="annotations.xml")
+    assert root.findtext("version") == "1.1"
+    assert [image.get("name") for image in root.iterfind("image")] == [item.filename for item in annotations]
+    assert [_cvat_objects(image) for image in root.iterfind("image")] == [
+        [(item.label, item.box) for item in annotation.objects] for annotation in annotations
+    ]
+
+
+def _cvat_objects(image: etree._Element) -> list[tuple[str | None, tuple[float, ...]]]:
+    edges = ("ytl", "xtl", "ybr", "xbr")
+    return [(box.get("label"), tuple(float(box.get(edge) or "nan") for edge in edges)) for box in image.iterfind("box")]

@@ -1,0 +1,124 @@
+"""A small real SavedModel with our signature: it finds red (class 1, score 0.9) and blue (class 2, 0.4) rectangles."""
+
+import hashlib
+import io
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+from PIL import Image
+
+from detection import signatures as sig
+from detection.labels import LabelMap
+from detection.manifests import ModelManifest
+
+RED, BLUE = (255, 0, 0), (0, 0, 255)
+SCORE_RED, SCORE_BLUE = 0.9, 0.4
+REFUSED_WIDTH = 13  # the model gives images of this width a status of its own
+Painted = Mapping[tuple[int, int, int], tuple[int, int, int, int]]
+
+
+def picture(width: int, height: int, boxes: Painted | None = None, kind: str = "PNG", **save: object) -> bytes:
+    """A grey image with filled rectangles: colour → (xmin, ymin, xmax, ymax), edges as everywhere."""
+    image = Image.new("RGB", (width, height), (60, 60, 60))
+    for colour, box in (boxes or {}).items():
+        image.paste(colour, box)
+    buffer = io.BytesIO()
+    image.save(buffer, kind, **save)
+    return buffer.getvalue()
+
+
+def write_model(folder: Path, **changes: object) -> ModelManifest:
+    """Exports the fake model and its model.json."""
+    import tensorflow as tf
+
+    module = tf.Module()
+    module.serve = tf.function(
+        _serve, input_signature=[tf.TensorSpec([None], tf.string, name=sig.IMAGE_BYTES)], autograph=False
+    )
+    tf.saved_model.save(module, str(folder), signatures={sig.SERVING: module.serve})
+    return write_manifest(folder, **changes)
+
+
+def write_manifest(folder: Path, **changes: object) -> ModelManifest:
+    files = {
+        path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file() and path.name != ModelManifest.FILE
+    }
+    fields: dict[str, object] = {
+        "labels": LabelMap(((1, "crab"), (2, "sea pig"))),
+        "image_size": (64, 64),
+        "anchors": {},
+        "score_threshold": 0.3,
+        "nms_iou": 0.5,
+        "max_detections": 2,
+        "dataset_fingerprint": "0" * 64,
+        "metrics": {},
+        "config": {},
+        "files": files,
+        "code_version": "0.0.0",
+    }
+    manifest = ModelManifest(**{**fields, **changes})  # type: ignore[arg-type]
+    (folder / ModelManifest.FILE).write_text(manifest.to_json())
+    return manifest
+
+
+def _serve(image_bytes):
+    import tensorflow as tf
+
+    names = (sig.BOXES, sig.SCORES, sig.CLASSES, sig.COUNT, sig.IMAGE_SIZE, sig.STATUS)
+    kinds = (tf.float32, tf.float32, tf.int32, tf.int32, tf.int32, tf.int32)
+    values = tf.map_fn(_serve_one, image_bytes, fn_output_signature=kinds)
+    return dict(zip(names, values, strict=True))
+
+
+def _serve_one(data):
+    import tensorflow as tf
+
+    known = tf.io.is_jpeg(data) | (tf.strings.substr(data, 0, 4) == b"\x89PNG")
+    image = tf.cond(
+        known,
+        lambda: tf.io.decode_image(data, channels=3, expand_animations=False),
+        lambda: tf.zeros([0, REFUSED_WIDTH, 3], tf.uint8),
+    )
+    image = tf.ensure_shape(image, [None, None, 3])
+    size = tf.shape(image)[:2]
+    red, blue = (_box(image, channel) for channel in (0, 2))
+    there = tf.stack([tf.shape(red)[0] > 0, tf.shape(blue)[0] > 0])
+    scores = tf.boolean_mask([SCORE_RED, SCORE_BLUE], there)
+    classes = tf.boolean_mask([1, 2], there)
+    count = tf.size(scores)
+    boxes = tf.concat([red, blue], 0)
+    room = [[0, 2 - count]]
+    status = tf.where(size[1] == REFUSED_WIDTH, sig.STATUS_NOT_DECODABLE, sig.STATUS_OK)
+    return (
+        tf.ensure_shape(tf.pad(boxes, [*room, [0, 0]]), [2, 4]),
+        tf.ensure_shape(tf.pad(scores, room), [2]),
+        tf.ensure_shape(tf.pad(classes, room), [2]),
+        count,
+        size,
+        status,
+    )
+
+
+def _box(image, channel: int):
+    """[1, 4] around the pixels where one channel is bright and the other two are dark, or [0, 4]."""
+    import tensorflow as tf
+
+    others = [index for index in range(3) if index != channel]
+    bright = (image[..., channel] > 200) & tf.reduce_all(tf.gather(image, others, axis=-1) < 50, -1)
+    points = tf.cast(tf.where(bright), tf.float32)
+    box = tf.concat([tf.reduce_min(points, 0), tf.reduce_max(points, 0) + 1], 0)[None]
+    return box[: tf.minimum(tf.shape(points)[0], 1)]
+
+
+def read_rows(output: Path) -> dict[str, dict]:
+    """Every row by its image's name; each shard's rows are in order, and no name comes twice."""
+    rows: dict[str, dict] = {}
+    for path in sorted(output.glob("predictions-*.jsonl")):
+        shard = [json.loads(line) for line in path.read_bytes().splitlines()]
+        assert [row["image"] for row in shard] == sorted(row["image"] for row in shard)
+        assert not rows.keys() & {row["image"] for row in shard}
+        rows |= {row["image"]: row for row in shard}
+    return rows

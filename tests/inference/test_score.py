@@ -1,0 +1,139 @@
+"""The scoring job from end to end: few runs, each over a folder or archive made to hold everything at once."""
+
+import hashlib
+import json
+import zipfile
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from inference.main import main
+from tests.inference.fake_model import BLUE, RED, REFUSED_WIDTH, picture, read_rows
+
+CRAB = {"label": "crab", "label_id": 1, "score": 0.9}
+SEA_PIG = {"label": "sea pig", "label_id": 2, "score": 0.4}
+
+
+def sideways() -> bytes:
+    """30 x 20 pixels as stored, 20 x 30 upright (EXIF 6: turn clockwise); red at the top left as stored."""
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    return picture(32, 16, {RED: (0, 0, 8, 8)}, "JPEG", exif=exif, quality=100, subsampling=0)
+
+
+IMAGES = {
+    "a.png": picture(40, 30, {RED: (5, 6, 20, 16)}),
+    "b corrupt.jpg": picture(64, 64, kind="JPEG")[:200],
+    "c.PNG": picture(100, 20, {BLUE: (50, 2, 70, 18), RED: (0, 0, 10, 10)}),
+    "d/é ü.png": picture(10, 50),
+    "d/e/sideways.jpg": sideways(),
+    "d/e/empty.jpg": b"",
+    "refused.png": picture(REFUSED_WIDTH, 20),
+    "tiff.tif": picture(33, 22, {RED: (1, 2, 3, 4)}, "TIFF"),
+}
+NOT_IMAGES = {".hidden.jpg": b"x", "__MACOSX/._a.png": b"x", "notes.txt": b"x", "d/.thumbs/a.jpg": b"x"}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("photos")
+    for name, data in {**IMAGES, **NOT_IMAGES}.items():
+        path = root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data)
+    return root
+
+
+@pytest.fixture(scope="module")
+def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("archives") / "Dive 1.zip"
+    with zipfile.ZipFile(path, "w") as target:
+        target.mkdir("d")
+        for number, (name, data) in enumerate({**IMAGES, **NOT_IMAGES}.items()):
+            method = zipfile.ZIP_DEFLATED if number % 2 else zipfile.ZIP_STORED
+            target.writestr(zipfile.ZipInfo(name), data, compress_type=method)
+    return path
+
+
+def score(model: Path, output: Path, *images: object, flags: tuple[str, ...] = ()) -> dict[str, dict]:
+    words = ["score", "--images", *map(str, images), "--model", str(model), "--output", str(output), *flags]
+    assert main(words) == 0
+    return read_rows(output)
+
+
+def check_rows(rows: dict[str, dict], prefix: str = "") -> None:
+    """Exactly one row for each of IMAGES, each with what is on it."""
+    assert set(rows) == {prefix + name for name in IMAGES}
+    found = {name.removeprefix(prefix): row for name, row in rows.items()}
+    assert found["a.png"] == {
+        "image": prefix + "a.png",
+        "width": 40,
+        "height": 30,
+        "status": "ok",
+        "detections": [{**CRAB, "box": [5, 6, 20, 16]}],
+    }
+    assert found["c.PNG"]["detections"] == [{**CRAB, "box": [0, 0, 10, 10]}, {**SEA_PIG, "box": [50, 2, 70, 18]}]
+    assert (found["d/é ü.png"]["status"], found["d/é ü.png"]["detections"]) == ("ok", [])
+    assert (found["tiff.tif"]["width"], found["tiff.tif"]["detections"]) == (33, [{**CRAB, "box": [1, 2, 3, 4]}])
+    upright = found["d/e/sideways.jpg"]
+    assert (upright["width"], upright["height"]) == (16, 32)
+    # Turned clockwise, what was at the top left is at the top right.
+    assert upright["detections"] == [{**CRAB, "box": [8, 0, 16, 8]}]
+    reasons = {name: row["reason"] for name, row in found.items() if row["status"] == "failed"}
+    assert reasons == {
+        "b corrupt.jpg": "image_not_decodable",
+        "d/e/empty.jpg": "image_empty",
+        "refused.png": "model_refused_image",
+    }
+    assert all(name in found[name]["detail"] and not found[name]["detections"] for name in reasons)
+
+
+def test_folder_and_summary(folder: Path, model: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    rows = score(model, tmp_path / "out", folder, flags=("--batch_size=4",))
+    check_rows(rows)
+    summary = json.loads((tmp_path / "out/summary.json").read_text())
+    assert (summary["images"], summary["ok"]) == (8, 5)
+    assert summary["failed"] == {"image_not_decodable": 1, "image_empty": 1, "model_refused_image": 1}
+    assert summary["detections"] == {"crab": 4, "sea pig": 1}
+    assert summary["labels"] == {"1": "crab", "2": "sea pig"}
+    assert summary["thresholds"] == {"score": 0.3, "model_score": 0.3, "nms_iou": 0.5}
+    assert summary["options"]["batch_size"] == 4
+    (shard,) = summary["shards"]
+    data = (tmp_path / "out" / shard["name"]).read_bytes()
+    assert (shard["images"], shard["sha256"]) == (8, hashlib.sha256(data).hexdigest())
+    for said in ("images: 8", "failed: 3", "crab 4, sea pig 1", "images/s", str(tmp_path / "out")):
+        assert said in caplog.text
+
+
+def test_zip_runs_again_to_the_same_bytes_by_processes(archive: Path, model: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    rows = score(model, out, archive, flags=("--num_shards=3",))
+    check_rows(rows, "Dive 1.zip/")
+    first = {path.name: path.read_bytes() for path in out.iterdir()}
+    assert set(first) == {f"predictions-0000{n}-of-00003.jsonl" for n in range(3)} | {"summary.json"}
+    by_processes = ("--direct_running_mode=multi_processing", "--direct_num_workers=2")
+    assert score(model, out, archive, flags=("--num_shards=3", *by_processes)) == rows
+    assert {path.name: path.read_bytes() for path in out.iterdir()} == first
+
+
+def test_two_sources_a_threshold_and_fewer_shards_than_before(
+    folder: Path, archive: Path, model: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    out.mkdir()
+    # What an earlier run, and one that was killed, left behind.
+    (out / "predictions-00006-of-00007.jsonl").write_text("{}\n")
+    (out / "predictions-00000-of-00002.jsonl.tmp-0123abcd").write_text("{")
+    rows = score(model, out, f"{folder}/*.png", archive, folder / "a.png", flags=("--threshold=0.5", "--num_shards=2"))
+    assert sorted(path.name for path in out.iterdir()) == [
+        "predictions-00000-of-00002.jsonl",
+        "predictions-00001-of-00002.jsonl",
+        "summary.json",
+    ]
+    # Two files are named a.png: names begin at the folder above both sources; the glob does not match c.PNG.
+    loose = {f"{folder.name}/{name}" for name in ("a.png", "refused.png")}
+    zipped = {f"{archive.parent.name}/Dive 1.zip/{name}" for name in IMAGES}
+    assert set(rows) == loose | zipped
+    labels = {item["label"] for row in rows.values() for item in row["detections"]}
+    assert labels == {"crab"}, "the sea pigs' score is 0.4"

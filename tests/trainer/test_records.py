@@ -1,0 +1,88 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from detection.errors import ContractError
+from tests.trainer.conftest import make_example
+from trainer import records
+from trainer.augment import Augmentation
+
+CANVAS = (96, 128)
+
+
+def batches(folder: Path, *, first_step: int = 0, seed: int = 0, batch_size: int = 5, max_instances: int = 2):
+    split = records.find_split(str(folder), records.read_manifest(str(folder)), "train")
+    return records.training_batches(
+        split,
+        canvas=CANVAS,
+        batch_size=batch_size,
+        max_instances=max_instances,
+        augmentation=Augmentation(scale_min=0.8, scale_max=1.2, horizontal_flip=True),
+        seed=seed,
+        first_step=first_step,
+    ).as_numpy_iterator()
+
+
+def take(iterator, count: int) -> list[dict[str, np.ndarray]]:
+    return [next(iterator) for _ in range(count)]
+
+
+def test_a_resumed_run_sees_what_it_would_have_seen(dataset: Path) -> None:
+    whole = take(batches(dataset), 12)  # 24 images: 2.5 epochs of batches of 5
+    for first_step in (3, 5, 9):
+        for expected, seen in zip(whole[first_step:], take(batches(dataset, first_step=first_step), 3), strict=False):
+            for name, value in expected.items():
+                np.testing.assert_array_equal(seen[name], value)
+
+
+def test_epochs_and_seeds_differ_in_order(dataset: Path) -> None:
+    def labels(**arguments: int) -> list[list[int]]:
+        return [batch["labels"].tolist() for batch in take(batches(dataset, batch_size=24, **arguments), 2)]
+
+    first, second = labels()
+    assert first != second
+    assert labels(seed=1)[0] != first
+
+
+def test_an_epoch_holds_every_image_once(dataset: Path) -> None:
+    found = sorted(int((row > 0).sum()) for row in next(batches(dataset, batch_size=24))["labels"])
+    assert sum(found) <= sum(source_id % 3 for source_id in range(1, 25))
+    split = records.find_split(str(dataset), records.read_manifest(str(dataset)), "train")
+    epoch = records._epoch_records(split.paths, 0, tf.constant(0, tf.int64))
+    ids = sorted(int(records.parse_record(record)["source_id"]) for record in epoch)
+    assert ids == list(range(1, 25))
+
+
+def test_more_boxes_than_max_instances_are_no_crash(dataset: Path) -> None:
+    batch = next(batches(dataset, batch_size=24, max_instances=1))
+    assert batch["boxes"].shape == (24, 1, 4)
+
+
+def test_evaluation_sees_every_image_once_in_full_batches(dataset: Path) -> None:
+    split = records.find_split(str(dataset), records.read_manifest(str(dataset)), "val")  # 7 images
+    seen = list(records.evaluation_batches(split, canvas=CANVAS, batch_size=4).as_numpy_iterator())
+    ids = [int(value) for batch in seen for value in batch["source_id"]]
+    assert [len(batch["image"]) for batch in seen] == [4, 4]
+    assert sorted(value for value in ids if value) == list(range(25, 32)) and ids.count(0) == 1
+
+
+def test_records_keep_their_boxes() -> None:
+    from detection.examples import encode_example
+
+    example = make_example(5)
+    values = records.parse_record(tf.constant(encode_example(example)))
+    np.testing.assert_array_equal(values["boxes"], example.boxes)
+    assert values["labels"].numpy().tolist() == [item.label_id for item in example.objects]
+
+
+def test_a_folder_without_a_manifest_is_no_data_set(tmp_path: Path) -> None:
+    with pytest.raises(ContractError, match=r"found no .*dataset\.json"):
+        records.read_manifest(str(tmp_path))
+
+
+def test_a_missing_shard_is_named(dataset: Path, tmp_path: Path) -> None:
+    (tmp_path / "dataset.json").write_text((dataset / "dataset.json").read_text())
+    with pytest.raises(ContractError, match="train-00000-of-00002"):
+        records.find_split(str(tmp_path), records.read_manifest(str(tmp_path)), "train")

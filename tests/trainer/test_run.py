@@ -1,0 +1,188 @@
+"""The trainer as people run it: train, stop, resume, evaluate, export, serve."""
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from detection import signatures
+from detection.manifests import ModelManifest
+from tests.trainer.conftest import make_example
+from trainer import checkpoints, evaluate, network, postprocess, preprocess, records, train
+from trainer.config import make_config
+from trainer.main import main
+
+SETTINGS = ["--preset=tiny", "--image_size=128", "--pyramid_channels=32", "--head_depth=1", "--train_batch_size=6"]
+
+
+@pytest.fixture(scope="module")
+def model_dir(dataset: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run of 48 epochs: enough to find rectangles."""
+    folder = tmp_path_factory.mktemp("model")
+    argv = [*SETTINGS, f"--dataset={dataset}", f"--model_dir={folder}", "--num_epochs=48", "--eval_split=train"]
+    assert main(argv) == 0
+    return folder
+
+
+def test_it_learns(model_dir: Path) -> None:
+    assert json.loads((model_dir / "eval.json").read_text())["AP50"] >= 0.9
+
+
+def test_the_manifest_says_what_the_model_is(model_dir: Path) -> None:
+    path = model_dir / "export" / ModelManifest.FILE
+    manifest = ModelManifest.from_json(path.read_text(), source=str(path))
+    assert manifest.image_size == (96, 128)
+    assert manifest.metrics["AP50"] == json.loads((model_dir / "eval.json").read_text())["AP50"]
+    assert set(manifest.files) == {
+        str(file.relative_to(path.parent)) for file in path.parent.rglob("*") if file.is_file() and file != path
+    }
+
+
+def test_the_export_answers_as_the_network_does(model_dir: Path, dataset: Path) -> None:
+    """SavedModel against in-process prediction, for a batch of mixed sizes with a broken image in the middle."""
+    examples = [make_example(8), make_example(11, size=(60, 200)), make_example(14, size=(130, 90))]
+    encoded = [examples[0].encoded, b"broken", examples[1].encoded, examples[2].encoded]
+    serve = tf.saved_model.load(str(model_dir / "export")).signatures[signatures.SERVING]
+    served = {name: value.numpy() for name, value in serve(image_bytes=tf.constant(encoded)).items()}
+    assert served[signatures.STATUS].tolist() == [0, 1, 0, 0]
+    assert served[signatures.COUNT][1] == 0
+    assert served[signatures.IMAGE_SIZE].tolist() == [[96, 128], [0, 0], [60, 200], [130, 90]]
+
+    config = make_config("tiny", {"image_size": "128", "pyramid_channels": 32, "head_depth": 1})
+    net = network.build_network(config, records.read_manifest(str(dataset)))
+    checkpoints.Checkpoints(str(model_dir), net.model, None).restore()
+    for row, example in zip((0, 2, 3), examples, strict=True):
+        image, placement = preprocess.letterbox(preprocess.decode(tf.constant(example.encoded)), net.canvas)
+        outputs = net.model(preprocess.normalise(image[None]), training=False)
+        found = postprocess.suppress(
+            postprocess.top_candidates(outputs, net.anchors),
+            num_classes=net.num_classes,
+            score_threshold=config.score_threshold,
+            nms_iou=config.nms_iou,
+            max_detections=config.max_detections,
+        )
+        size = tf.constant([[example.height, example.width]])
+        boxes = postprocess.to_photograph(found.boxes, placement.size[None], size)
+        count = int(found.count[0])
+        assert served[signatures.COUNT][row] == count > 0
+        np.testing.assert_allclose(served[signatures.BOXES][row, :count], boxes[0, :count], atol=0.5)
+        np.testing.assert_allclose(served[signatures.SCORES][row, :count], found.scores[0, :count], atol=1e-3)
+        np.testing.assert_array_equal(served[signatures.CLASSES][row, :count], found.classes[0, :count])
+
+
+def weights_after(dataset: Path, folder: Path, epochs: int, *, stop_after: int | None = None) -> list[np.ndarray]:
+    """Trains on one CPU; with stop_after, in two runs, the first of which ends at that step as if it were killed."""
+    given = {"image_size": "128", "pyramid_channels": 16, "head_depth": 1, "train_batch_size": 4}
+    config = make_config(
+        "tiny", {**given, "num_epochs": epochs, "dataset": str(dataset), "model_dir": str(folder), "steps_per_loop": 2}
+    )
+    manifest = records.read_manifest(str(dataset))
+    strategy = tf.distribute.OneDeviceStrategy("/CPU:0")
+    if stop_after is not None:
+        with strategy.scope():
+            net = network.build_network(config, manifest)
+
+        def stop(self: checkpoints.Checkpoints, step: int) -> None:
+            if step == stop_after:
+                self.save(step)
+                raise KeyboardInterrupt
+
+        with pytest.MonkeyPatch.context() as patch, pytest.raises(KeyboardInterrupt):
+            patch.setattr(checkpoints.Checkpoints, "save_when_due", stop)
+            train.train(config, manifest, net, strategy)
+    with strategy.scope():
+        net = network.build_network(config, manifest)
+    train.train(config, manifest, net, strategy)
+    return [weight.numpy() for weight in net.model.weights]
+
+
+def test_a_stopped_run_ends_as_an_undisturbed_one(dataset: Path, tmp_path: Path) -> None:
+    whole = weights_after(dataset, tmp_path / "whole", 2)
+    resumed = weights_after(dataset, tmp_path / "resumed", 2, stop_after=6)
+    for expected, found in zip(whole, resumed, strict=True):
+        np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
+
+
+def test_a_finished_run_is_not_trained_again(model_dir: Path, dataset: Path) -> None:
+    before = (model_dir / "eval.json").read_text()
+    argv = [*SETTINGS, f"--dataset={dataset}", f"--model_dir={model_dir}", "--num_epochs=48", "--eval_split=train"]
+    assert main([*argv, "--mode=train_and_eval"]) == 0
+    assert json.loads((model_dir / "eval.json").read_text()) == json.loads(before)
+
+
+def test_two_replicas_give_the_losses_of_one(dataset: Path) -> None:
+    """In a process of its own, because logical devices must be set up before TensorFlow starts."""
+    script = Path(__file__).with_name("two_replicas.py")
+    done = subprocess.run([sys.executable, str(script), str(dataset)], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]
+    one, two = json.loads(done.stdout.splitlines()[-1])
+    assert two == pytest.approx(one, rel=1e-3)
+
+
+def test_evaluation_does_not_depend_on_the_batch(model_dir: Path, dataset: Path) -> None:
+    manifest = records.read_manifest(str(dataset))
+    found = []
+    for batch_size in (3, 8):
+        config = make_config(
+            "tiny",
+            {
+                "image_size": "128",
+                "pyramid_channels": 32,
+                "head_depth": 1,
+                "eval_batch_size": batch_size,
+                "dataset": str(dataset),
+            },
+        )
+        net = network.build_network(config, manifest)
+        checkpoints.Checkpoints(str(model_dir), net.model, None).restore()
+        found.append(evaluate.evaluate(config, manifest, net, tf.distribute.OneDeviceStrategy("/CPU:0")).metrics)
+    assert found[0] == found[1]
+
+
+def test_help_answers_without_tensorflow() -> None:
+    code = "import sys; from trainer.main import main; main(['--help']); sys.exit('tensorflow' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0 and "--train_batch_size" in done.stdout
+
+
+def bad_input(dataset: Path, tmp_path: Path) -> list[tuple[str, list[str], str]]:
+    garbled = tmp_path / "garbled"
+    garbled.mkdir()
+    (garbled / "dataset.json").write_text("{")
+    there = f"--dataset={dataset}"
+    here = f"--model_dir={tmp_path / 'new'}"
+    return [
+        ("a data set is needed", [here], "--dataset: required"),
+        ("a folder that is not there", [f"--dataset={tmp_path}/none", here], "dataset.json"),
+        ("a manifest that is not JSON", [f"--dataset={garbled}", here], "not JSON"),
+        (
+            "a split that is not there",
+            [there, here, "--mode=eval", "--eval_split=tset"],
+            "split 'tset' has no examples",
+        ),
+        ("a misspelt flag", [there, here, "--num_epoch=3"], "num_epoch"),
+        ("nothing to export yet", [there, here, "--mode=export"], "no checkpoint"),
+        ("no TPU on this machine", [there, here, "--use_tpu"], "no TPU at 'local'"),
+    ]
+
+
+def test_bad_input_is_one_line(dataset: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for why, argv, message in bad_input(dataset, tmp_path):
+        assert main(argv) == 2, why
+        errors = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error: ")]
+        assert len(errors) == 1 and message in errors[0], (why, errors)
+    assert not (tmp_path / "new" / "export").exists()
+
+
+def test_a_checkpoint_of_another_model_is_refused(
+    model_dir: Path, dataset: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(model_dir / "checkpoints", tmp_path / "checkpoints")
+    argv = ["--preset=tiny", "--image_size=128", f"--dataset={dataset}", f"--model_dir={tmp_path}", "--mode=eval"]
+    assert main(argv) == 2
+    assert "is of another model" in capsys.readouterr().err

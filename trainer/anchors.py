@@ -1,0 +1,49 @@
+"""Anchor boxes: the fixed grid of reference boxes that the heads classify and shift.
+
+At level l with stride 2^l every cell has ``num_scales * len(aspect_ratios)`` anchors around its centre
+``(i + 0.5) * stride`` (RetinaNet, section 4; centres as in tensorflow/tpu's retinanet/anchors.py). Order:
+level, row, column, scale, aspect ratio.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+MIN_LEVEL = 3
+MAX_LEVEL = 7
+LEVELS = tuple(range(MIN_LEVEL, MAX_LEVEL + 1))
+
+
+def level_shapes(image_size: tuple[int, int]) -> list[tuple[int, int]]:
+    """(rows, columns) of each level of a canvas: sides halve and round up, as 'same' convolutions of stride 2 do."""
+    height, width = image_size
+    return [(-(-height // 2**level), -(-width // 2**level)) for level in LEVELS]
+
+
+def make_anchors(
+    image_size: tuple[int, int], *, anchor_scale: float, num_scales: int, aspect_ratios: Sequence[float]
+) -> np.ndarray:
+    """All anchors of a canvas.
+
+    Args:
+      image_size: (height, width) of the canvas in pixels.
+      anchor_scale: side of the smallest anchor of a level, in its strides.
+      num_scales: sizes an octave: 2^(k / num_scales) times the smallest.
+      aspect_ratios: height / width; every shape of one size has the same area.
+
+    Returns:
+      float32 [A, 4], (ymin, xmin, ymax, xmax) in pixels of the canvas; they may leave it.
+    """
+    shapes = [
+        (2 ** (octave / num_scales) * aspect**0.5, 2 ** (octave / num_scales) / aspect**0.5)
+        for octave in range(num_scales)
+        for aspect in aspect_ratios
+    ]
+    half = np.asarray(shapes) * anchor_scale / 2  # [shapes, (h, w)] in strides
+    levels = []
+    for level, (rows, columns) in zip(LEVELS, level_shapes(image_size), strict=True):
+        stride = 2**level
+        grid = np.stack(np.meshgrid(np.arange(rows) + 0.5, np.arange(columns) + 0.5, indexing="ij"), axis=-1)
+        centres = grid[:, :, None, :]
+        levels.append(np.concatenate([centres - half, centres + half], axis=-1).reshape(-1, 4) * stride)
+    return np.concatenate(levels).astype(np.float32)

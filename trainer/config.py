@@ -1,0 +1,175 @@
+"""One frozen dataclass holds every setting of a training run: its default, its help and its check, written once."""
+
+import dataclasses
+import re
+from dataclasses import dataclass
+from typing import Any
+
+from detection.errors import UsageError
+
+MODES = ("train", "eval", "train_and_eval", "export")
+CANVAS_MULTIPLE = 32  # the stride of P5, up to which the pyramid's levels are added and must fit
+
+
+def _option(default: Any, text: str, *, choices: tuple[str, ...] = ()) -> Any:
+    return dataclasses.field(default=default, metadata={"help": text, "choices": choices})
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainConfig:
+    """Settings of one run; see each field's help.
+
+    Raises:
+      UsageError: a value is out of its range or two values contradict each other.
+    """
+
+    mode: str = _option("train_and_eval", "what to do", choices=MODES)
+    dataset: str = _option("", "folder of the data set (holds dataset.json), local or gs://")
+    model_dir: str = _option("", "folder for checkpoints, TensorBoard events, eval.json and export/")
+    seed: int = _option(0, "seed of the weights, the order of the records and the augmentation")
+
+    backbone: str = _option("tiny", "feature extractor", choices=("tiny", "resnet50"))
+    image_size: str = _option(
+        "320",
+        "canvas in pixels: HEIGHTxWIDTH, or one number for the longest side, the other then fitting the data set's "
+        f"photographs; multiples of {CANVAS_MULTIPLE}",
+    )
+    pyramid_channels: int = _option(64, "channels of the feature pyramid and the heads")
+    head_depth: int = _option(2, "3x3 convolutions in each head before the prediction")
+    anchor_scale: float = _option(4.0, "side of the smallest anchor in strides of its pyramid level")
+    num_scales: int = _option(3, "anchor sizes an octave")
+    aspect_ratios: str = _option("0.5,1,2", "height / width of the anchors")
+
+    num_epochs: int = _option(60, "passes over the training split")
+    train_batch_size: int = _option(8, "images a step, over all replicas")
+    optimizer: str = _option("adamw", "update rule", choices=("adamw", "sgd"))
+    learning_rate: float = _option(2e-3, "peak rate, reached after the warm-up; then cosine decay to zero")
+    warmup_steps: int = _option(100, "steps of linear warm-up")
+    weight_decay: float = _option(1e-4, "decay of convolution kernels: decoupled for adamw, L2 in the loss for sgd")
+    clip_norm: float = _option(10.0, "largest global norm of the gradients")
+    focal_alpha: float = _option(0.25, "focal loss: weight of positives")
+    focal_gamma: float = _option(2.0, "focal loss: focusing exponent")
+    box_loss: str = _option("giou", "regression loss", choices=("giou", "huber"))
+    box_loss_weight: float = _option(1.0, "weight of the box loss against the class loss")
+    positive_iou: float = _option(0.5, "anchors with at least this overlap are positives")
+    negative_iou: float = _option(0.4, "anchors below this overlap are negatives; between the two they are ignored")
+    horizontal_flip: bool = _option(True, "mirror half of the training images left-right")
+    vertical_flip: bool = _option(False, "mirror half of the training images top-bottom (cameras that look down)")
+    scale_min: float = _option(0.8, "smallest random scale of a training image against the canvas")
+    scale_max: float = _option(1.25, "largest random scale; what leaves the canvas is cropped")
+    max_instances: int = _option(0, "boxes kept of one image; 0 takes the largest number in the data set")
+    precision: str = _option("float32", "compute type of the layers", choices=("float32", "mixed_bfloat16"))
+
+    eval_split: str = _option("val", "split to evaluate on")
+    eval_batch_size: int = _option(8, "images a step of evaluation, over all replicas")
+    score_threshold: float = _option(0.05, "detections below this score are not reported")
+    nms_iou: float = _option(0.5, "of two boxes of a class that overlap more than this, the lower score goes")
+    max_detections: int = _option(100, "detections reported of one image")
+
+    use_tpu: bool = _option(False, "train on a TPU; else on every GPU found, else on the CPU")
+    tpu: str = _option("local", "TPU to connect to: local on a TPU VM, or its name or address")
+    steps_per_loop: int = _option(20, "steps run on the device between looks at the loss")
+    checkpoint_minutes: float = _option(5.0, "time between checkpoints; the last step always gets one")
+
+    def __post_init__(self) -> None:
+        for spec in dataclasses.fields(self):
+            choices = spec.metadata["choices"]
+            value = getattr(self, spec.name)
+            if choices and value not in choices:
+                raise UsageError(f"--{spec.name}: expected one of {', '.join(choices)}; found {value!r}")
+        for name in _POSITIVE:
+            if getattr(self, name) <= 0:
+                raise UsageError(f"--{name}: expected a number above 0, found {getattr(self, name)}")
+        if not 0 < self.negative_iou <= self.positive_iou < 1:
+            raise UsageError(
+                f"expected 0 < --negative_iou <= --positive_iou < 1, found {self.negative_iou} and {self.positive_iou}"
+            )
+        if not 0 < self.scale_min <= self.scale_max:
+            raise UsageError(f"expected 0 < --scale_min <= --scale_max, found {self.scale_min} and {self.scale_max}")
+        parse_image_size(self.image_size)
+        self.aspect_ratio_values()
+
+    def aspect_ratio_values(self) -> tuple[float, ...]:
+        """Height / width of each anchor shape."""
+        try:
+            values = tuple(float(part) for part in self.aspect_ratios.split(","))
+        except ValueError:
+            values = ()
+        if not values or min(values) <= 0:
+            raise UsageError(f"--aspect_ratios: expected numbers such as 0.5,1,2; found {self.aspect_ratios!r}")
+        return values
+
+
+_POSITIVE = (
+    "pyramid_channels",
+    "anchor_scale",
+    "num_scales",
+    "num_epochs",
+    "train_batch_size",
+    "learning_rate",
+    "clip_norm",
+    "eval_batch_size",
+    "max_detections",
+    "steps_per_loop",
+    "checkpoint_minutes",
+)
+
+PRESETS: dict[str, dict[str, Any]] = {
+    # Trains from random weights on two CPU cores in minutes.
+    "tiny": {"backbone": "tiny", "image_size": "320", "anchor_scale": 3.0},
+    # The TPU recipe: tensorflow/tpu's RetinaNet-50 at 640 px, with a 0.4-0.5 ignore band and cosine decay.
+    "retinanet_r50": {
+        "backbone": "resnet50",
+        "image_size": "640x640",
+        "pyramid_channels": 256,
+        "head_depth": 4,
+        "num_epochs": 72,
+        "train_batch_size": 64,
+        "eval_batch_size": 64,
+        "optimizer": "sgd",
+        "learning_rate": 0.08,
+        "warmup_steps": 500,
+        "focal_gamma": 1.5,
+        "scale_min": 0.8,
+        "scale_max": 1.2,
+        "precision": "mixed_bfloat16",
+        "steps_per_loop": 100,
+    },
+}
+
+
+def make_config(preset: str, given: dict[str, Any]) -> TrainConfig:
+    """A preset's settings, overruled by the given ones."""
+    if preset not in PRESETS:
+        raise UsageError(f"--preset: expected one of {', '.join(PRESETS)}; found {preset!r}")
+    return TrainConfig(**{**PRESETS[preset], **given})
+
+
+def parse_image_size(text: str) -> tuple[int, int] | int:
+    """Reads ``HEIGHTxWIDTH`` into a pair, or one number for the longest side."""
+    match = re.fullmatch(r"(\d+)(?:x(\d+))?", text)
+    sides = tuple(int(side) for side in match.groups() if side) if match else ()
+    if not sides or any(side < CANVAS_MULTIPLE or side % CANVAS_MULTIPLE for side in sides):
+        raise UsageError(
+            f"--image_size: expected a number or HEIGHTxWIDTH, multiples of {CANVAS_MULTIPLE}; found {text!r}"
+        )
+    return (sides[0], sides[1]) if len(sides) == 2 else sides[0]
+
+
+def canvas_size(image_size: str, aspect_min: float, aspect_max: float) -> tuple[int, int]:
+    """The canvas (height, width) in pixels on which every photograph fits with the longest side given.
+
+    Args:
+      image_size: the setting of that name.
+      aspect_min, aspect_max: smallest and largest width / height of the data set's photographs.
+    """
+    size = parse_image_size(image_size)
+    if isinstance(size, tuple):
+        return size
+
+    def shorter(fraction: float) -> int:
+        return min(size, CANVAS_MULTIPLE * -(-round(size * fraction) // CANVAS_MULTIPLE))
+
+    height = size if aspect_min < 1 else shorter(1 / aspect_min)
+    width = size if aspect_max > 1 else shorter(aspect_max)
+    return height, width

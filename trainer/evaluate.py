@@ -1,0 +1,98 @@
+"""Evaluates a network on a split: every image once, in pixels of the photographs, by COCO's rules."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import tensorflow as tf
+
+from detection.drawing import DrawnBox, draw_thumbnail
+from detection.examples import DetectionExample, decode_example
+from detection.formats import coco
+from detection.labels import LabelMap
+from detection.manifests import DatasetManifest
+from trainer import metrics, postprocess, preprocess, records
+from trainer.config import TrainConfig
+from trainer.network import Network
+from trainer.strategy import check_batch
+
+_PICTURES = 12  # images shown in the report
+_DRAWN_FROM = 0.3  # detections below this score would hide the picture
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evaluation:
+    """COCO metrics (trainer.metrics) with split and images, and captions with JPEG bytes of drawn detections."""
+
+    metrics: dict[str, Any]
+    gallery: list[tuple[str, bytes]]
+
+
+def evaluate(
+    config: TrainConfig, manifest: DatasetManifest, network: Network, strategy: tf.distribute.Strategy
+) -> Evaluation:
+    """Scores every image of the split that the configuration names."""
+    check_batch("eval_batch_size", config.eval_batch_size, strategy)
+    split = records.find_split(config.dataset, manifest, config.eval_split)
+    results = _detect(config, split, network, strategy)
+    images, annotations = [], []
+    shown: list[tuple[str, bytes]] = []
+    for record in tf.data.TFRecordDataset(split.paths).as_numpy_iterator():
+        example = decode_example(record)
+        images.append(coco.image_entry(example))
+        annotations.extend(coco.annotation_entries(example))
+        if len(shown) < _PICTURES:
+            shown.append(_draw(example, results, manifest.labels))
+    truth = coco.ground_truth(images, annotations, manifest.labels)
+    found = metrics.coco_metrics(truth, results)
+    return Evaluation(metrics={"split": config.eval_split, "images": split.examples, **found}, gallery=shown)
+
+
+def _draw(example: DetectionExample, results: list[dict[str, Any]], labels: LabelMap) -> tuple[str, bytes]:
+    items = []
+    for entry in results:
+        if entry["image_id"] == example.source_id and entry["score"] >= _DRAWN_FROM:
+            x, y, width, height = entry["bbox"]
+            label_id = entry["category_id"]
+            box = (y, x, y + height, x + width)
+            label = labels.name_by_id[label_id]
+            items.append(DrawnBox(box=box, label=label, label_id=label_id, score=entry["score"]))
+    caption = f"{example.filename}: {len(items)} detections from {_DRAWN_FROM}, {len(example.objects)} true boxes"
+    return caption, draw_thumbnail(example.encoded, items)
+
+
+def _detect(
+    config: TrainConfig, split: records.Split, network: Network, strategy: tf.distribute.Strategy
+) -> list[dict[str, Any]]:
+    """COCO results of every image of a split."""
+    batches = records.evaluation_batches(split, canvas=network.canvas, batch_size=config.eval_batch_size)
+
+    @tf.function
+    def predict(batch: dict[str, Any]) -> dict[str, Any]:
+        outputs = network.model(preprocess.normalise(batch["image"]), training=False)
+        candidates = postprocess.top_candidates(outputs, network.anchors)
+        return {**candidates._asdict(), **{name: batch[name] for name in ("placed", "size", "source_id")}}
+
+    results = []
+    for batch in strategy.experimental_distribute_dataset(batches):
+        values = strategy.run(predict, args=(batch,))
+        local = {name: tf.concat(strategy.experimental_local_results(value), axis=0) for name, value in values.items()}
+        results.extend(_coco_results(config, local, network.num_classes))
+    return results
+
+
+def _coco_results(config: TrainConfig, batch: dict[str, Any], num_classes: int) -> list[dict[str, Any]]:
+    found = postprocess.suppress(
+        postprocess.Candidates(batch["boxes"], batch["scores"], batch["classes"]),
+        num_classes=num_classes,
+        score_threshold=config.score_threshold,
+        nms_iou=config.nms_iou,
+        max_detections=config.max_detections,
+    )
+    boxes = postprocess.to_photograph(found.boxes, batch["placed"], batch["size"]).numpy()
+    scores, classes, counts = found.scores.numpy(), found.classes.numpy(), found.count.numpy()
+    return [
+        coco.result_entry(int(source_id), int(classes[row, rank]), float(scores[row, rank]), boxes[row, rank])
+        for row, source_id in enumerate(batch["source_id"].numpy())
+        if source_id  # 0 marks the filler of the last batch
+        for rank in range(counts[row])
+    ]

@@ -1,0 +1,111 @@
+"""The exported model: encoded bytes of photographs in, boxes in their own pixels out (detection.signatures)."""
+
+import dataclasses
+import hashlib
+import posixpath
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from detection import __version__, signatures
+from detection.manifests import DatasetManifest, ModelManifest
+from trainer import postprocess, preprocess
+from trainer.anchors import MAX_LEVEL, MIN_LEVEL
+from trainer.config import TrainConfig
+from trainer.network import Network
+
+Tensor = Any
+_BLOCK = 1 << 20
+
+
+def export_model(
+    config: TrainConfig, manifest: DatasetManifest, network: Network, *, metrics: dict[str, Any], step: int
+) -> str:
+    """Writes MODEL_DIR/export: the SavedModel, then model.json, whose presence means that the export is whole.
+
+    Returns:
+      The folder.
+    """
+    folder = f"{config.model_dir.rstrip('/')}/export"
+    if tf.io.gfile.exists(f"{folder}/{ModelManifest.FILE}"):
+        tf.io.gfile.remove(f"{folder}/{ModelManifest.FILE}")
+    if tf.io.gfile.exists(folder):
+        tf.io.gfile.rmtree(folder)
+    archive = keras.export.ExportArchive()
+    archive.track(network.model)
+    archive.add_endpoint(
+        signatures.SERVING,
+        _serving_function(config, network),
+        input_signature=[tf.TensorSpec([None], tf.string, name=signatures.IMAGE_BYTES)],
+    )
+    archive.write_out(folder, verbose=False)
+    model = ModelManifest(
+        labels=manifest.labels,
+        image_size=network.canvas,
+        anchors={
+            "min_level": MIN_LEVEL,
+            "max_level": MAX_LEVEL,
+            "anchor_scale": config.anchor_scale,
+            "num_scales": config.num_scales,
+            "aspect_ratios": list(config.aspect_ratio_values()),
+        },
+        score_threshold=config.score_threshold,
+        nms_iou=config.nms_iou,
+        max_detections=config.max_detections,
+        dataset_fingerprint=manifest.fingerprint,
+        metrics=metrics,
+        config={**dataclasses.asdict(config), "steps": step},
+        files=_digests(folder),
+        code_version=__version__,
+    )
+    write_text(f"{folder}/{ModelManifest.FILE}", model.to_json())
+    return folder
+
+
+def _serving_function(config: TrainConfig, network: Network) -> Any:
+    def serve(image_bytes: Tensor) -> dict[str, Tensor]:
+        batch = preprocess.decode_batch(image_bytes, network.canvas)
+        outputs = network.model(preprocess.normalise(batch.images), training=False)
+        found = postprocess.suppress(
+            postprocess.top_candidates(outputs, network.anchors),
+            num_classes=network.num_classes,
+            score_threshold=config.score_threshold,
+            nms_iou=config.nms_iou,
+            max_detections=config.max_detections,
+        )
+        failed = tf.fill(tf.shape(batch.decoded), signatures.STATUS_NOT_DECODABLE)
+        count = tf.where(batch.decoded, found.count, 0)
+        real = tf.sequence_mask(count, config.max_detections)
+        return {
+            signatures.BOXES: postprocess.to_photograph(found.boxes, batch.placed, batch.sizes),
+            signatures.SCORES: tf.where(real, found.scores, 0.0),
+            signatures.CLASSES: tf.where(real, found.classes, 0),
+            signatures.COUNT: count,
+            signatures.IMAGE_SIZE: batch.sizes,
+            signatures.STATUS: tf.where(batch.decoded, signatures.STATUS_OK, failed),
+        }
+
+    return serve
+
+
+def _digests(folder: str) -> dict[str, str]:
+    """Hex SHA-256 of every file below a folder, by its path there."""
+    found = {}
+    for parent, _, names in tf.io.gfile.walk(folder):
+        for name in names:
+            path = posixpath.join(parent, name)
+            digest = hashlib.sha256()
+            with tf.io.gfile.GFile(path, "rb") as file:
+                while block := file.read(_BLOCK):
+                    digest.update(block)
+            found[posixpath.relpath(path, folder)] = digest.hexdigest()
+    return dict(sorted(found.items()))
+
+
+def write_text(path: str, text: str) -> None:
+    """Writes a whole file, which appears under its name only when complete."""
+    temporary = f"{path}.tmp"
+    with tf.io.gfile.GFile(temporary, "w") as file:
+        file.write(text)
+    tf.io.gfile.rename(temporary, path, overwrite=True)

@@ -1,0 +1,153 @@
+"""Shards to batches, in an order that depends only on (seed, step), so that a resumed run sees what it would have."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import tensorflow as tf
+
+from detection import examples as schema
+from detection.errors import ContractError
+from detection.manifests import DatasetManifest
+from trainer import augment, preprocess
+
+Tensor = Any
+
+# Undecoded records waiting to be drawn from; a data set is globally shuffled when written, so more buys little.
+SHUFFLE_BUFFER = 4096
+
+
+@dataclass(frozen=True, kw_only=True)
+class Split:
+    """Where a split's records are and how many there should be."""
+
+    paths: tuple[str, ...]
+    examples: int
+
+
+def read_manifest(folder: str) -> DatasetManifest:
+    """The manifest of a data set.
+
+    Raises:
+      ContractError: there is none, so that the folder holds no whole data set, or it is not ours.
+    """
+    path = f"{folder.rstrip('/')}/{DatasetManifest.FILE}"
+    if not tf.io.gfile.exists(path):
+        raise ContractError(f"--dataset: expected a prepared data set, found no {path}")
+    with tf.io.gfile.GFile(path) as file:
+        return DatasetManifest.from_json(file.read(), source=path)
+
+
+def find_split(folder: str, manifest: DatasetManifest, name: str) -> Split:
+    """The shards of a split, by the manifest.
+
+    Raises:
+      ContractError: the split is empty or a shard is missing.
+    """
+    info = manifest.split(name)
+    paths = tuple(f"{folder.rstrip('/')}/{shard.name}" for shard in info.shards if shard.examples)
+    for path in paths:
+        if not tf.io.gfile.exists(path):
+            raise ContractError(f"--dataset: the manifest names {path}, which does not exist: prepare again")
+    return Split(paths=paths, examples=info.examples)
+
+
+def parse_record(record: Tensor) -> dict[str, Tensor]:
+    """One serialized example: encoded image, relative boxes [n, 4] (ymin, xmin, ymax, xmax), labels [n] int32."""
+    edges = (schema.YMIN, schema.XMIN, schema.YMAX, schema.XMAX)
+    features: dict[str, Any] = {
+        schema.ENCODED: tf.io.FixedLenFeature([], tf.string),
+        schema.SOURCE_ID: tf.io.FixedLenFeature([], tf.string),
+        schema.LABEL: tf.io.RaggedFeature(tf.int64),
+        **{edge: tf.io.RaggedFeature(tf.float32) for edge in edges},
+    }
+    values = tf.io.parse_single_example(record, features)
+    return {
+        "encoded": values[schema.ENCODED],
+        "source_id": tf.strings.to_number(values[schema.SOURCE_ID], tf.int64),
+        "boxes": tf.stack([values[edge] for edge in edges], axis=-1),
+        "labels": tf.cast(values[schema.LABEL], tf.int32),
+    }
+
+
+def training_batches(
+    split: Split,
+    *,
+    canvas: tuple[int, int],
+    batch_size: int,
+    max_instances: int,
+    augmentation: augment.Augmentation,
+    seed: int,
+    first_step: int,
+) -> tf.data.Dataset:
+    """Endless batches from first_step on; epochs follow each other without a break, each in an order of its own.
+
+    Yields:
+      dict of image uint8 [B, H, W, 3], boxes float32 [B, M, 4] in canvas pixels, labels int32 [B, M], 0 for padding.
+      An image with more than max_instances boxes keeps its first ones.
+    """
+    position = first_step * batch_size
+
+    def load(index: Tensor, record: Tensor) -> dict[str, Tensor]:
+        values = parse_record(record)
+        image, boxes, labels = augment.random_view(
+            preprocess.decode(values["encoded"]),
+            values["boxes"],
+            values["labels"],
+            canvas,
+            augmentation,
+            tf.stack([tf.constant(seed, tf.int64), index]),
+        )
+        boxes, labels = _pad_instances(boxes, labels, max_instances)
+        return {"image": image, "boxes": boxes, "labels": labels}
+
+    return (
+        tf.data.Dataset.range(position // split.examples, tf.int64.max)
+        .flat_map(lambda epoch: _epoch_records(split.paths, seed, epoch))
+        .skip(position % split.examples)
+        .enumerate(start=position)
+        .map(load, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+        .batch(batch_size, drop_remainder=True)
+        .prefetch(tf.data.AUTOTUNE)
+    )
+
+
+def evaluation_batches(split: Split, *, canvas: tuple[int, int], batch_size: int) -> tf.data.Dataset:
+    """Every image once, in full batches: the last is filled up with repeats whose source_id is 0.
+
+    Yields:
+      dict of image uint8 [B, H, W, 3], placed float32 [B, 2] (see preprocess.DecodedBatch), size int32 [B, 2] of the
+      photograph, source_id int64 [B].
+    """
+
+    def load(record: Tensor) -> dict[str, Tensor]:
+        values = parse_record(record)
+        image = preprocess.decode(values["encoded"])
+        boxed, placement = preprocess.letterbox(image, canvas)
+        size = tf.shape(image)[:2]
+        return {"image": boxed, "placed": placement.size, "size": size, "source_id": values["source_id"]}
+
+    def as_filler(values: dict[str, Tensor]) -> dict[str, Tensor]:
+        return {**values, "source_id": tf.zeros_like(values["source_id"])}
+
+    images = tf.data.TFRecordDataset(split.paths).map(load, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+    missing = -split.examples % batch_size
+    filler = images.take(1).map(as_filler).repeat(missing)
+    return images.concatenate(filler).batch(batch_size, drop_remainder=True).prefetch(tf.data.AUTOTUNE)
+
+
+def _epoch_records(paths: Sequence[str], seed: int, epoch: Tensor) -> tf.data.Dataset:
+    """The records of one epoch, shards interleaved and shuffled by (seed, epoch)."""
+    order = tf.random.stateless_uniform([2], [tf.constant(seed, tf.int64), epoch], 0, tf.int64.max, tf.int64)
+    files = tf.data.Dataset.from_tensor_slices(list(paths)).shuffle(len(paths), seed=order[0])
+    records = files.interleave(tf.data.TFRecordDataset, cycle_length=min(16, len(paths)))
+    return records.shuffle(SHUFFLE_BUFFER, seed=order[1])
+
+
+def _pad_instances(boxes: Tensor, labels: Tensor, count: int) -> tuple[Tensor, Tensor]:
+    missing = tf.maximum(count - tf.shape(labels)[0], 0)
+    boxes = tf.pad(boxes[:count], [[0, missing], [0, 0]])
+    labels = tf.pad(labels[:count], [[0, missing]])
+    boxes.set_shape([count, 4])
+    labels.set_shape([count])
+    return boxes, labels

@@ -1,0 +1,103 @@
+"""What each anchor should predict: matching and box coding, in keras.ops, on the device, with static shapes.
+
+Boxes are (ymin, xmin, ymax, xmax) in pixels of the canvas.
+"""
+
+from typing import Any, NamedTuple
+
+from keras import ops
+
+Tensor = Any
+
+
+class Targets(NamedTuple):
+    """Training targets of a batch; B images, A anchors.
+
+    Attributes:
+      labels: int32 [B, A], class ids 1..K, 0 for background.
+      boxes: float32 [B, A, 4], the matched ground-truth box of each anchor (any box where not positive).
+      positive: float32 [B, A], 1 where the anchor is matched to an object.
+      counted: float32 [B, A], 1 where the class loss counts: positives and negatives, not the band between.
+    """
+
+    labels: Tensor
+    boxes: Tensor
+    positive: Tensor
+    counted: Tensor
+
+
+def pairwise_iou(a: Tensor, b: Tensor) -> Tensor:
+    """Intersection over union [..., N, M] of boxes a [..., N, 4] and b [..., M, 4]; 0 for boxes without area."""
+    a_ymin, a_xmin, a_ymax, a_xmax = (a[..., :, None, column] for column in range(4))
+    b_ymin, b_xmin, b_ymax, b_xmax = (b[..., None, :, column] for column in range(4))
+    height = ops.maximum(ops.minimum(a_ymax, b_ymax) - ops.maximum(a_ymin, b_ymin), 0.0)
+    width = ops.maximum(ops.minimum(a_xmax, b_xmax) - ops.maximum(a_xmin, b_xmin), 0.0)
+    overlap = height * width
+    union = (a_ymax - a_ymin) * (a_xmax - a_xmin) + (b_ymax - b_ymin) * (b_xmax - b_xmin) - overlap
+    return overlap / ops.maximum(union, 1e-6)
+
+
+def assign_targets(
+    boxes: Tensor, labels: Tensor, anchors: Tensor, *, positive_iou: float, negative_iou: float
+) -> Targets:
+    """Matches anchors to objects (RetinaNet, section 4.1).
+
+    An anchor is positive for the object it overlaps most, from positive_iou on; negative below negative_iou; ignored
+    between. Besides, each object's best anchor is positive for it, however small the overlap, so that no object is
+    without a target.
+
+    Args:
+      boxes: float32 [B, M, 4], ground truth, padded.
+      labels: int32 [B, M], class ids 1..K; 0 marks padding.
+      anchors: float32 [A, 4].
+    """
+    valid = ops.cast(labels > 0, "float32")[:, None, :]
+    overlap = pairwise_iou(anchors[None], boxes) * valid  # [B, A, M]
+    best = ops.max(overlap, axis=-1)
+    # An object's best anchors; the small floor keeps padding and boxes off the canvas from matching every anchor.
+    is_best = (overlap >= ops.max(overlap, axis=1, keepdims=True)) & (overlap > 1e-4)
+    forced = ops.any(is_best, axis=-1)
+    index = ops.where(forced, ops.argmax(ops.where(is_best, overlap, -1.0), axis=-1), ops.argmax(overlap, axis=-1))
+    positive = forced | (best >= positive_iou)
+    counted = positive | (best < negative_iou)
+    matched_labels = ops.take_along_axis(labels, index, axis=1)
+    return Targets(
+        labels=ops.where(positive, matched_labels, 0),
+        boxes=ops.take_along_axis(boxes, index[..., None], axis=1),
+        positive=ops.cast(positive, "float32"),
+        counted=ops.cast(counted, "float32"),
+    )
+
+
+def encode_boxes(boxes: Tensor, anchors: Tensor) -> Tensor:
+    """Shifts (ty, tx, th, tw) that move anchors [..., 4] onto boxes [..., 4] (Faster R-CNN, equation 2)."""
+    y, x, height, width = _centre_size(boxes)
+    anchor_y, anchor_x, anchor_height, anchor_width = _centre_size(anchors)
+    return ops.stack(
+        [
+            (y - anchor_y) / anchor_height,
+            (x - anchor_x) / anchor_width,
+            ops.log(ops.maximum(height, 1e-3) / anchor_height),
+            ops.log(ops.maximum(width, 1e-3) / anchor_width),
+        ],
+        axis=-1,
+    )
+
+
+# exp of this is the largest factor by which a box may outgrow its anchor (Detectron's bbox_transform clip).
+_MAX_LOG_SCALE = 4.135166556742356  # log(1000 / 16)
+
+
+def decode_boxes(shifts: Tensor, anchors: Tensor) -> Tensor:
+    """Inverse of encode_boxes; sizes are capped at 1000/16 of the anchor's."""
+    anchor_y, anchor_x, anchor_height, anchor_width = _centre_size(anchors)
+    y = shifts[..., 0] * anchor_height + anchor_y
+    x = shifts[..., 1] * anchor_width + anchor_x
+    half_height = ops.exp(ops.minimum(shifts[..., 2], _MAX_LOG_SCALE)) * anchor_height / 2
+    half_width = ops.exp(ops.minimum(shifts[..., 3], _MAX_LOG_SCALE)) * anchor_width / 2
+    return ops.stack([y - half_height, x - half_width, y + half_height, x + half_width], axis=-1)
+
+
+def _centre_size(boxes: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    ymin, xmin, ymax, xmax = (boxes[..., column] for column in range(4))
+    return (ymin + ymax) / 2, (xmin + xmax) / 2, ymax - ymin, xmax - xmin
