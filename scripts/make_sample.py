@@ -69,7 +69,7 @@ def write_sample(out: Path, *, images: int, archive_images: int, seed: int) -> i
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(data)
         if count % _PROGRESS_EVERY == 0:
-            print(f"sample: {count} files", flush=True)  # noqa: T201
+            print(f"sample: {count} files", flush=True)
     return count
 
 
@@ -80,9 +80,9 @@ def main(argv: Sequence[str] | None = None) -> int:
             arguments.out, images=arguments.images, archive_images=arguments.archive_images, seed=arguments.seed
         )
     except (UsageError, OSError) as error:
-        print(f"make_sample: {error}", file=sys.stderr)  # noqa: T201
+        print(f"make_sample: {error}", file=sys.stderr)
         return 2
-    print(f"sample: {count} files in {arguments.out}")  # noqa: T201
+    print(f"sample: {count} files in {arguments.out}")
     return 0
 
 

@@ -23,8 +23,9 @@ python -m trainer --mode=train_and_eval --preset=tiny --dataset="$out/dataset" -
 say "4/5 score: an archive of photographs that the model has never seen (one of them is broken on purpose)"
 python -m inference score --images "$out/sample/archive.zip" --model "$out/model/export" --output "$out/scored"
 
-say "5/5 detect: boxes drawn on a few of them"
-python -m inference detect "$out"/sample/look/*.JPG --model "$out/model/export" --draw "$out/drawn"
+say "5/5 detect: boxes drawn on photographs of the validation split"
+mapfile -t held_out < <(awk -F, -v dir="$out/sample/images/" '$3 == "val" { print dir $2 }' "$out/dataset/id_map.csv" | head -6)
+python -m inference detect "${held_out[@]}" --model "$out/model/export" --draw "$out/drawn"
 
 say "done"
 python - "$out" <<'PY'

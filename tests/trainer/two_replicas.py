@@ -45,4 +45,4 @@ if __name__ == "__main__":
     tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
     one = first_losses(sys.argv[1], tf.distribute.OneDeviceStrategy("/CPU:0"))
     two = first_losses(sys.argv[1], tf.distribute.MirroredStrategy(["/CPU:0", "/CPU:1"]))
-    print(json.dumps([one, two]))  # noqa: T201
+    print(json.dumps([one, two]))
