@@ -33,7 +33,7 @@ def evaluate(
     """Scores every image of the split that the configuration names."""
     check_batch("eval_batch_size", config.eval_batch_size, strategy)
     split = records.find_split(config.dataset, manifest, config.eval_split)
-    results = _detect(config, split, network, strategy)
+    results = detect(config, split, network, strategy)
     images, annotations = [], []
     shown: list[tuple[str, bytes]] = []
     for record in tf.data.TFRecordDataset(split.paths).as_numpy_iterator():
@@ -60,7 +60,7 @@ def _draw(example: DetectionExample, results: list[dict[str, Any]], labels: Labe
     return caption, draw_thumbnail(example.encoded, items)
 
 
-def _detect(
+def detect(
     config: TrainConfig, split: records.Split, network: Network, strategy: tf.distribute.Strategy
 ) -> list[dict[str, Any]]:
     """COCO results of every image of a split."""

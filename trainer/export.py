@@ -9,6 +9,7 @@ import keras
 import tensorflow as tf
 
 from detection import __version__, signatures
+from detection.errors import UsageError
 from detection.manifests import DatasetManifest, ModelManifest
 from trainer import postprocess, preprocess
 from trainer.anchors import MAX_LEVEL, MIN_LEVEL
@@ -17,6 +18,8 @@ from trainer.network import Network
 
 Tensor = Any
 _BLOCK = 1 << 20
+# What Keras' ExportArchive and this module write into the folder.
+_EXPORTED = {"saved_model.pb", "fingerprint.pb", "variables", "assets", ModelManifest.FILE, f"{ModelManifest.FILE}.tmp"}
 
 
 def export_model(
@@ -27,7 +30,7 @@ def export_model(
     Returns:
       The folder.
     """
-    folder = f"{config.model_dir.rstrip('/')}/export"
+    folder = check_folder(config.model_dir)
     if tf.io.gfile.exists(f"{folder}/{ModelManifest.FILE}"):
         tf.io.gfile.remove(f"{folder}/{ModelManifest.FILE}")
     if tf.io.gfile.exists(folder):
@@ -60,6 +63,20 @@ def export_model(
         code_version=__version__,
     )
     write_text(f"{folder}/{ModelManifest.FILE}", model.to_json())
+    return folder
+
+
+def check_folder(model_dir: str) -> str:
+    """The export folder of a run, which an export replaces.
+
+    Raises:
+      UsageError: it holds something that no export of ours has written.
+    """
+    folder = f"{model_dir.rstrip('/')}/export"
+    names = tf.io.gfile.listdir(folder) if tf.io.gfile.exists(folder) else []
+    foreign = sorted(name for name in names if name.rstrip("/") not in _EXPORTED)
+    if foreign:
+        raise UsageError(f"--model_dir: {folder} holds {foreign[0]}, which this program did not write: move it away")
     return folder
 
 

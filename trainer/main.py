@@ -58,14 +58,16 @@ def run(config: TrainConfig) -> None:
     for name in ("dataset", "model_dir"):
         if not getattr(config, name):
             raise UsageError(f"--{name}: required, see --help")
-    # TensorFlow announces its build at INFO; only its warnings matter to a user. Set before it is imported.
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "1")
+    # TensorFlow's notes and warnings are about its own insides. Set before it is imported.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     # Imported here, so that --help and a bad flag answer at once.
     from trainer import checkpoints, evaluate, export, network, records, strategy, train
 
     manifest = records.read_manifest(config.dataset)
     if config.mode in ("eval", "train_and_eval"):
         manifest.split(config.eval_split)  # an empty one must not come to light after hours of training
+    if config.mode in ("export", "train_and_eval"):
+        export.check_folder(config.model_dir)
     where = strategy.make_strategy(use_tpu=config.use_tpu, tpu=config.tpu)
     with where.scope():
         net = network.build_network(config, manifest)

@@ -55,7 +55,7 @@ def train(config: TrainConfig, manifest: DatasetManifest, network: Network, stra
         seed=config.seed,
         first_step=step,
     )
-    run_steps = _make_loop(config, network, optimizer, strategy)
+    run_steps = make_loop(config, network, optimizer, strategy)
     iterator = iter(strategy.experimental_distribute_dataset(batches))
     progress = _Progress(config, first_step=step, total_steps=total_steps, examples=split.examples)
     while step < total_steps:
@@ -68,7 +68,7 @@ def train(config: TrainConfig, manifest: DatasetManifest, network: Network, stra
     return step
 
 
-def _make_loop(
+def make_loop(
     config: TrainConfig,
     network: Network,
     optimizer: keras.optimizers.Optimizer,

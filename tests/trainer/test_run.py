@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -115,7 +116,7 @@ def test_a_finished_run_is_not_trained_again(model_dir: Path, dataset: Path) -> 
     assert json.loads((model_dir / "eval.json").read_text()) == json.loads(before)
 
 
-def test_two_replicas_give_the_losses_of_one(dataset: Path) -> None:
+def test_two_replicas_give_what_one_gives(dataset: Path) -> None:
     """In a process of its own, because logical devices must be set up before TensorFlow starts."""
     script = Path(__file__).with_name("two_replicas.py")
     done = subprocess.run([sys.executable, str(script), str(dataset)], capture_output=True, text=True, check=False)
@@ -148,6 +149,25 @@ def test_help_answers_without_tensorflow() -> None:
     code = "import sys; from trainer.main import main; main(['--help']); sys.exit('tensorflow' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0 and "--train_batch_size" in done.stdout
+
+
+def test_the_tpu_recipe_runs(dataset: Path, tmp_path: Path) -> None:
+    """ResNet-50, bfloat16, SGD: the preset's own code paths, on small pictures and without a TPU."""
+    argv = ["--preset=retinanet_r50", "--mode=train", f"--dataset={dataset}", f"--model_dir={tmp_path}"]
+    small = ["--image_size=64x64", "--train_batch_size=4", "--num_epochs=1", "--learning_rate=0.001"]
+    assert main([*argv, *small]) == 0
+    assert tf.train.latest_checkpoint(str(tmp_path / "checkpoints")).endswith("-6")
+    keras.config.set_dtype_policy("float32")
+
+
+def test_an_export_folder_with_foreign_files_is_left_alone(
+    dataset: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "export").mkdir()
+    (tmp_path / "export" / "thesis.txt").write_text("mine")
+    assert main([f"--dataset={dataset}", f"--model_dir={tmp_path}"]) == 2
+    assert "thesis.txt" in capsys.readouterr().err
+    assert (tmp_path / "export" / "thesis.txt").read_text() == "mine"
 
 
 def bad_input(dataset: Path, tmp_path: Path) -> list[tuple[str, list[str], str]]:

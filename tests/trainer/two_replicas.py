@@ -1,4 +1,4 @@
-"""Prints, as JSON, the first losses of one replica and of two on the same batch (run by test_run)."""
+"""Prints, as JSON, what one replica and two make of the same batches: losses, detections (run by test_run)."""
 
 import json
 import sys
@@ -6,14 +6,17 @@ import sys
 import keras
 import tensorflow as tf
 
-from trainer import network, records, train
+from trainer import evaluate, network, records, train
 from trainer.augment import Augmentation
 from trainer.config import make_config
 
 
-def first_losses(dataset: str, strategy: tf.distribute.Strategy) -> list[float]:
+def figures(dataset: str, strategy: tf.distribute.Strategy) -> list[float]:
     # The batch repeats one image, so that BatchNorm sees the same statistics on every replica.
-    config = make_config("tiny", {"image_size": "128", "pyramid_channels": 16, "head_depth": 1, "learning_rate": 1e-6})
+    config = make_config(
+        "tiny",
+        {"image_size": "128", "pyramid_channels": 16, "head_depth": 1, "score_threshold": 0.001, "eval_batch_size": 4},
+    )
     manifest = records.read_manifest(dataset)
     split = records.find_split(dataset, manifest, "train")
     batch = next(
@@ -34,15 +37,17 @@ def first_losses(dataset: str, strategy: tf.distribute.Strategy) -> list[float]:
         net = network.build_network(config, manifest)
         optimizer = keras.optimizers.SGD(1e-6)
         optimizer.build(net.model.trainable_variables)
-    loop = train._make_loop(config, net, optimizer, strategy)
+    loop = train.make_loop(config, net, optimizer, strategy)
     iterator = iter(strategy.experimental_distribute_dataset(repeated))
     values = [loop(iterator, tf.constant(1)) for _ in range(3)]
-    return [float(value[name]) for value in values for name in ("class_loss", "box_loss", "gradient_norm")]
+    losses = [float(value[name]) for value in values for name in ("class_loss", "box_loss", "gradient_norm")]
+    found = evaluate.detect(config, split, net, strategy)
+    return [*losses, len(found), *(sum(entry["bbox"]) + entry["score"] for entry in found[::50])]
 
 
 if __name__ == "__main__":
     cpu = tf.config.list_physical_devices("CPU")[0]
     tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
-    one = first_losses(sys.argv[1], tf.distribute.OneDeviceStrategy("/CPU:0"))
-    two = first_losses(sys.argv[1], tf.distribute.MirroredStrategy(["/CPU:0", "/CPU:1"]))
+    one = figures(sys.argv[1], tf.distribute.OneDeviceStrategy("/CPU:0"))
+    two = figures(sys.argv[1], tf.distribute.MirroredStrategy(["/CPU:0", "/CPU:1"]))
     print(json.dumps([one, two]))

@@ -1,0 +1,30 @@
+"""Every way in answers --help, quickly and on standard output."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+SCRIPTS = Path(sys.executable).parent
+
+ENTRY_POINTS = [
+    pytest.param([sys.executable, "-m", "beam_jobs", "prepare"], "--num_shards", id="the data set job"),
+    pytest.param([sys.executable, "-m", "beam_jobs"], "prepare", id="its commands"),
+    pytest.param([sys.executable, "-m", "trainer"], "--train_batch_size", id="the trainer"),
+    pytest.param([sys.executable, "-m", "inference", "score"], "--threshold", id="scoring"),
+    pytest.param([sys.executable, "-m", "inference", "detect"], "--draw", id="a few images"),
+    pytest.param([str(SCRIPTS / "retinanet-data"), "prepare"], "--num_shards", id="console script: data"),
+    pytest.param([str(SCRIPTS / "retinanet-train")], "--train_batch_size", id="console script: train"),
+    pytest.param([str(SCRIPTS / "retinanet-score"), "score"], "--threshold", id="console script: score"),
+    pytest.param([sys.executable, "scripts/make_sample.py"], "--seed", id="the sample maker"),
+    pytest.param([sys.executable, "benchmarks/bccd.py"], "--num_epochs", id="the real-data benchmark"),
+]
+
+
+@pytest.mark.parametrize(("command", "mentioned"), ENTRY_POINTS)
+def test_help(command: list[str], mentioned: str) -> None:
+    done = subprocess.run([*command, "--help"], cwd=ROOT, capture_output=True, text=True, check=False, timeout=60)
+    assert done.returncode == 0, done.stderr
+    assert mentioned in done.stdout and done.stderr == ""
