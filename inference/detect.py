@@ -10,7 +10,7 @@ from PIL import Image
 
 from beamio import files
 from detection.annotations import Box
-from detection.drawing import DrawnBox, draw_boxes
+from detection.drawing import SHOWN_FROM, DrawnBox, draw_boxes
 from detection.errors import DataError, UsageError
 from detection.images import EncodedImage, normalise_image
 from detection.predictions import OK, PredictionRow
@@ -75,7 +75,10 @@ def format_table(rows: Sequence[PredictionRow]) -> str:
 
 def _detect_all(options: DetectOptions, given: Sequence[str]) -> Iterator[Detected]:
     manifest = check_model(options.model)
-    threshold = effective_threshold(options.threshold, manifest)
+    if options.threshold is None:
+        threshold = max(SHOWN_FROM, manifest.score_threshold)
+    else:
+        threshold = effective_threshold(options.threshold, manifest)
     model = load_model(options.model, model_hash=manifest.model_hash)
     labels = manifest.labels.name_by_id
     for start in range(0, len(given), _BATCH):

@@ -5,7 +5,7 @@ On this machine:
     python -m inference score --images 'ARCHIVE.zip' --model MODEL/export --output OUT
     python -m inference detect IMAGE [IMAGE ...] --model MODEL/export --draw OUT_DIR
 
-On Dataflow, with a worker image that holds TensorFlow:
+On Dataflow, with a worker image that holds TensorFlow and this package:
 
     python -m inference score --images 'gs://B/archives/*.zip' --model gs://B/model/export --output gs://B/out \
         --runner=DataflowRunner --project=P --region=R --temp_location=gs://B/tmp --sdk_container_image=IMAGE

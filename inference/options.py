@@ -4,6 +4,7 @@ import argparse
 from dataclasses import dataclass
 
 from beamio.options import BEAM_HELP, Parser
+from detection.drawing import SHOWN_FROM
 from detection.errors import UsageError
 
 # Shards are named with five digits.
@@ -74,6 +75,7 @@ class DetectOptions:
     """One run of ``detect``; the fields mean what they mean in ScoreOptions.
 
     Attributes:
+      threshold: show detections with at least this score; None for SHOWN_FROM, or the model's own if higher.
       draw: the folder for copies of the images with their boxes drawn; None for no copies.
     """
 
@@ -138,7 +140,12 @@ def _add_score(parser: argparse.ArgumentParser) -> None:
 def _add_detect(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("images", nargs="+", metavar="IMAGE", help="an image file")
     parser.add_argument("--model", required=True, metavar="DIR", help=_MODEL_HELP)
-    parser.add_argument("--threshold", type=float, metavar="SCORE", help=_THRESHOLD_HELP)
+    parser.add_argument(
+        "--threshold",
+        type=float,
+        metavar="SCORE",
+        help=f"show detections with at least this score; default: {SHOWN_FROM}, or the model's own threshold if higher",
+    )
     parser.add_argument(
         "--draw",
         metavar="OUT_DIR",

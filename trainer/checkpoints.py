@@ -1,30 +1,35 @@
-"""Checkpoints of a run: model, optimizer and step, under MODEL_DIR/checkpoints."""
+"""Checkpoints of a run: model, optimizer and step, under MODEL_DIR/checkpoints, and which network they are of."""
 
+import json
 import time
+from typing import Any
 
 import keras
 import tensorflow as tf
 
 from detection.errors import ContractError
+from trainer.files import read_text, write_text
+from trainer.network import Network
 
 _KEPT = 3
 
 
 class Checkpoints:
-    """Saves now and then, restores the newest.
-
-    Attributes:
-      step: tf.Variable int64, optimizer steps done; stored with the model.
-    """
+    """Saves now and then, restores the newest."""
 
     def __init__(
-        self, model_dir: str, model: keras.Model, optimizer: keras.optimizers.Optimizer | None, *, minutes: float = 0.0
+        self,
+        model_dir: str,
+        network: Network,
+        optimizer: keras.optimizers.Optimizer | None = None,
+        *,
+        minutes: float = 0.0,
     ) -> None:
-        self.step = tf.Variable(0, dtype=tf.int64, trainable=False)
-        tracked = {"model": model, "step": self.step} | ({"optimizer": optimizer} if optimizer else {})
-        self._manager = tf.train.CheckpointManager(
-            tf.train.Checkpoint(**tracked), f"{model_dir.rstrip('/')}/checkpoints", max_to_keep=_KEPT
-        )
+        self._folder = f"{model_dir.rstrip('/')}/checkpoints"
+        self._identity = network.identity
+        self._step = tf.Variable(0, dtype=tf.int64, trainable=False)
+        tracked = {"model": network.model, "step": self._step} | ({"optimizer": optimizer} if optimizer else {})
+        self._manager = tf.train.CheckpointManager(tf.train.Checkpoint(**tracked), self._folder, max_to_keep=_KEPT)
         self._seconds = minutes * 60
         self._last_save = time.monotonic()
 
@@ -32,25 +37,21 @@ class Checkpoints:
         """Restores the newest checkpoint, if there is one; returns its step, else 0.
 
         Raises:
-          ContractError: the checkpoint is of another model.
+          ContractError: the checkpoints are of another network.
         """
         path = self._manager.latest_checkpoint
         if path is None:
             return 0
-        try:
-            status = self._manager.checkpoint.restore(path)
-            status.assert_existing_objects_matched()
-        except (AssertionError, ValueError) as error:
-            raise ContractError(
-                f"--model_dir: {path} is of another model (backbone, classes or image size differ):"
-                " use a new folder or the old settings"
-            ) from error
+        self._check_identity()
+        status = self._manager.checkpoint.restore(path)
+        status.assert_existing_objects_matched()
         status.expect_partial()  # evaluation restores the model without the optimizer
-        return int(self.step.numpy())
+        return int(self._step.numpy())
 
     def save(self, step: int) -> None:
         """Saves unconditionally."""
-        self.step.assign(step)
+        write_text(self._identity_path, json.dumps(self._identity, indent=2, ensure_ascii=False) + "\n")
+        self._step.assign(step)
         self._manager.save(checkpoint_number=step)
         self._last_save = time.monotonic()
 
@@ -58,3 +59,18 @@ class Checkpoints:
         """Saves when the time between checkpoints has passed."""
         if time.monotonic() - self._last_save >= self._seconds:
             self.save(step)
+
+    @property
+    def _identity_path(self) -> str:
+        return f"{self._folder}/network.json"
+
+    def _check_identity(self) -> None:
+        """Weights of another canvas or other anchors would load without complaint and give wrong boxes."""
+        stored: dict[str, Any] = json.loads(read_text(self._identity_path))
+        differing = [name for name, value in self._identity.items() if stored.get(name) != value]
+        if differing:
+            name = differing[0]
+            raise ContractError(
+                f"--model_dir: the checkpoints in {self._folder} are of another network:"
+                f" {name} is {stored.get(name)} there, {self._identity[name]} now; use a new folder or the old settings"
+            )

@@ -1,22 +1,23 @@
 """Evaluates a network on a split: every image once, in pixels of the photographs, by COCO's rules."""
 
+import json
 from dataclasses import dataclass
 from typing import Any
 
 import tensorflow as tf
 
-from detection.drawing import DrawnBox, draw_thumbnail
+from detection.drawing import SHOWN_FROM, DrawnBox, draw_thumbnail
 from detection.examples import DetectionExample, decode_example
 from detection.formats import coco
 from detection.labels import LabelMap
 from detection.manifests import DatasetManifest
 from trainer import metrics, postprocess, preprocess, records
 from trainer.config import TrainConfig
+from trainer.files import read_text
 from trainer.network import Network
 from trainer.strategy import check_batch
 
 _PICTURES = 12  # images shown in the report
-_DRAWN_FROM = 0.3  # detections below this score would hide the picture
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,16 +48,22 @@ def evaluate(
     return Evaluation(metrics={"split": config.eval_split, "images": split.examples, **found}, gallery=shown)
 
 
+def stored_metrics(path: str, step: int) -> dict[str, Any]:
+    """The metrics in an eval.json, if they are of this very step; else none."""
+    found = json.loads(read_text(path)) if tf.io.gfile.exists(path) else {}
+    return found if found.get("step") == step else {}
+
+
 def _draw(example: DetectionExample, results: list[dict[str, Any]], labels: LabelMap) -> tuple[str, bytes]:
     items = []
     for entry in results:
-        if entry["image_id"] == example.source_id and entry["score"] >= _DRAWN_FROM:
+        if entry["image_id"] == example.source_id and entry["score"] >= SHOWN_FROM:
             x, y, width, height = entry["bbox"]
             label_id = entry["category_id"]
             box = (y, x, y + height, x + width)
-            label = labels.name_by_id[label_id]
+            label = labels.name_by_id.get(label_id, f"id {label_id}")  # a label map may have gaps
             items.append(DrawnBox(box=box, label=label, label_id=label_id, score=entry["score"]))
-    caption = f"{example.filename}: {len(items)} detections from {_DRAWN_FROM}, {len(example.objects)} true boxes"
+    caption = f"{example.filename}: {len(items)} detections from {SHOWN_FROM}, {len(example.objects)} true boxes"
     return caption, draw_thumbnail(example.encoded, items)
 
 

@@ -14,6 +14,7 @@ from detection.manifests import DatasetManifest, ModelManifest
 from trainer import postprocess, preprocess
 from trainer.anchors import MAX_LEVEL, MIN_LEVEL
 from trainer.config import TrainConfig
+from trainer.files import write_text
 from trainer.network import Network
 
 Tensor = Any
@@ -118,11 +119,3 @@ def _digests(folder: str) -> dict[str, str]:
                     digest.update(block)
             found[posixpath.relpath(path, folder)] = digest.hexdigest()
     return dict(sorted(found.items()))
-
-
-def write_text(path: str, text: str) -> None:
-    """Writes a whole file, which appears under its name only when complete."""
-    temporary = f"{path}.tmp"
-    with tf.io.gfile.GFile(temporary, "w") as file:
-        file.write(text)
-    tf.io.gfile.rename(temporary, path, overwrite=True)

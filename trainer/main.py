@@ -61,7 +61,7 @@ def run(config: TrainConfig) -> None:
     # TensorFlow's notes and warnings are about its own insides. Set before it is imported.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     # Imported here, so that --help and a bad flag answer at once.
-    from trainer import checkpoints, evaluate, export, network, records, strategy, train
+    from trainer import checkpoints, evaluate, export, files, network, records, strategy, train
 
     manifest = records.read_manifest(config.dataset)
     if config.mode in ("eval", "train_and_eval"):
@@ -75,18 +75,18 @@ def run(config: TrainConfig) -> None:
     if config.mode in ("train", "train_and_eval"):
         step = train.train(config, manifest, net, where)
     else:
-        step = checkpoints.Checkpoints(config.model_dir, net.model, None).restore()
+        step = checkpoints.Checkpoints(config.model_dir, net).restore()
         if not step:
             raise UsageError(f"--model_dir: no checkpoint in {config.model_dir}: train first")
     if config.mode == "train":
         return
     folder = config.model_dir.rstrip("/")
-    metrics: dict[str, Any] = {}
+    metrics = evaluate.stored_metrics(f"{folder}/eval.json", step) if config.mode == "export" else {}
     if config.mode in ("eval", "train_and_eval"):
         evaluation = evaluate.evaluate(config, manifest, net, where)
         metrics = {"step": step, **evaluation.metrics}
-        export.write_text(f"{folder}/eval.html", evaluation_report(metrics, evaluation.gallery))
-        export.write_text(f"{folder}/eval.json", json.dumps(metrics, indent=2, ensure_ascii=False) + "\n")
+        files.write_text(f"{folder}/eval.html", evaluation_report(metrics, evaluation.gallery))
+        files.write_text(f"{folder}/eval.json", json.dumps(metrics, indent=2, ensure_ascii=False) + "\n")
         _log_metrics(config, metrics)
     if config.mode in ("export", "train_and_eval"):
         exported = export.export_model(config, manifest, net, metrics=metrics, step=step)

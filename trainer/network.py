@@ -2,6 +2,7 @@
 
 import random
 from dataclasses import dataclass
+from typing import Any
 
 import keras
 import numpy as np
@@ -11,15 +12,24 @@ from trainer.anchors import make_anchors
 from trainer.config import TrainConfig, canvas_size
 from trainer.model import build_model
 
+_IDENTITY = ("backbone", "pyramid_channels", "head_depth", "anchor_scale", "num_scales", "aspect_ratios")
+
 
 @dataclass(frozen=True, kw_only=True)
 class Network:
-    """Model, canvas (height, width) in pixels, anchors float32 [A, 4] in canvas pixels and number of classes."""
+    """One network.
+
+    Attributes:
+      canvas: (height, width) in pixels.
+      anchors: float32 [A, 4] in canvas pixels.
+      identity: everything that gives the weights their meaning; checkpoints go with equal ones only.
+    """
 
     model: keras.Model
     canvas: tuple[int, int]
     anchors: np.ndarray
     num_classes: int
+    identity: dict[str, Any]
 
 
 def build_network(config: TrainConfig, manifest: DatasetManifest) -> Network:
@@ -37,4 +47,11 @@ def build_network(config: TrainConfig, manifest: DatasetManifest) -> Network:
         pyramid_channels=config.pyramid_channels,
         head_depth=config.head_depth,
     )
-    return Network(model=model, canvas=canvas, anchors=anchors, num_classes=manifest.num_classes)
+    identity = {name: getattr(config, name) for name in _IDENTITY}
+    return Network(
+        model=model,
+        canvas=canvas,
+        anchors=anchors,
+        num_classes=manifest.num_classes,
+        identity={**identity, "canvas": list(canvas), "labels": manifest.labels.to_json()},
+    )

@@ -10,6 +10,7 @@ from detection import examples as schema
 from detection.errors import ContractError
 from detection.manifests import DatasetManifest
 from trainer import augment, preprocess
+from trainer.files import read_text
 
 Tensor = Any
 
@@ -34,8 +35,7 @@ def read_manifest(folder: str) -> DatasetManifest:
     path = f"{folder.rstrip('/')}/{DatasetManifest.FILE}"
     if not tf.io.gfile.exists(path):
         raise ContractError(f"--dataset: expected a prepared data set, found no {path}")
-    with tf.io.gfile.GFile(path) as file:
-        return DatasetManifest.from_json(file.read(), source=path)
+    return DatasetManifest.from_json(read_text(path), source=path)
 
 
 def find_split(folder: str, manifest: DatasetManifest, name: str) -> Split:

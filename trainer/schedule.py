@@ -19,7 +19,7 @@ def cosine_schedule(*, peak: float, warmup_steps: int, total_steps: int) -> kera
 def make_optimizer(
     name: str, *, schedule: keras.optimizers.schedules.LearningRateSchedule, weight_decay: float
 ) -> keras.optimizers.Optimizer:
-    """AdamW with decoupled decay, or SGD with momentum 0.9, whose decay is the loss's (see l2_penalty)."""
+    """AdamW with decoupled decay, or SGD with momentum 0.9, whose decay is a term of the loss (train.train_step)."""
     if name == "sgd":
         return keras.optimizers.SGD(schedule, momentum=0.9)
     optimizer = keras.optimizers.AdamW(schedule, weight_decay=weight_decay)

@@ -35,7 +35,7 @@ def train(config: TrainConfig, manifest: DatasetManifest, network: Network, stra
             weight_decay=config.weight_decay,
         )
         optimizer.build(network.model.trainable_variables)
-    checkpoints = Checkpoints(config.model_dir, network.model, optimizer, minutes=config.checkpoint_minutes)
+    checkpoints = Checkpoints(config.model_dir, network, optimizer, minutes=config.checkpoint_minutes)
     step = checkpoints.restore()
     if step:
         _LOGGER.info("resuming from step %d of %d", step, total_steps)
@@ -81,7 +81,7 @@ def make_loop(
 
     @tf.function
     def run_steps(iterator: Any, count: Tensor) -> dict[str, Tensor]:
-        sums = {name: tf.constant(0.0) for name in ("class_loss", "box_loss", "gradient_norm")}
+        sums = {name: tf.constant(0.0) for name in ("loss", "class_loss", "box_loss", "gradient_norm")}
         for _ in tf.range(count):
             values = strategy.run(replica_step, args=(next(iterator),))
             reduced = {name: strategy.reduce("SUM", value, axis=None) for name, value in values.items()}
@@ -121,6 +121,7 @@ def train_step(
     # The optimizer sums over replicas once more.
     optimizer.apply([gradient / replicas.num_replicas_in_sync for gradient in gradients], variables)
     return {
+        "loss": loss,
         "class_loss": class_loss,
         "box_loss": box_loss,
         "gradient_norm": norm / replicas.num_replicas_in_sync,
@@ -160,19 +161,18 @@ class _Progress:
         speed = (step - self._last_step) * self._batch_size / (now - self._last_time)
         left = (now - self._start) / (step - self._first_step) * (self._total_steps - step)
         self._last_step, self._last_time = step, now
-        loss = values["class_loss"] + values["box_loss"]
         _LOGGER.info(
             "step %d/%d  epoch %.1f  loss %.3f (class %.3f, box %.3f)  %.1f images/s  %d:%02d left",
             step,
             self._total_steps,
             step * self._batch_size / self._examples,
-            loss,
+            values["loss"],
             values["class_loss"],
             values["box_loss"],
             speed,
             *divmod(round(left), 60),
         )
-        scalars = {**values, "loss": loss, "learning_rate": float(optimizer.learning_rate), "images_per_second": speed}
+        scalars = {**values, "learning_rate": float(optimizer.learning_rate), "images_per_second": speed}
         with self._writer.as_default(step=step):
             for name, value in scalars.items():
                 tf.summary.scalar(name, value)

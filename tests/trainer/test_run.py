@@ -1,7 +1,6 @@
 """The trainer as people run it: train, stop, resume, evaluate, export, serve."""
 
 import json
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -56,7 +55,7 @@ def test_the_export_answers_as_the_network_does(model_dir: Path, dataset: Path) 
 
     config = make_config("tiny", {"image_size": "128", "pyramid_channels": 32, "head_depth": 1})
     net = network.build_network(config, records.read_manifest(str(dataset)))
-    checkpoints.Checkpoints(str(model_dir), net.model, None).restore()
+    checkpoints.Checkpoints(str(model_dir), net).restore()
     for row, example in zip((0, 2, 3), examples, strict=True):
         image, placement = preprocess.letterbox(preprocess.decode(tf.constant(example.encoded)), net.canvas)
         outputs = net.model(preprocess.normalise(image[None]), training=False)
@@ -140,7 +139,7 @@ def test_evaluation_does_not_depend_on_the_batch(model_dir: Path, dataset: Path)
             },
         )
         net = network.build_network(config, manifest)
-        checkpoints.Checkpoints(str(model_dir), net.model, None).restore()
+        checkpoints.Checkpoints(str(model_dir), net).restore()
         found.append(evaluate.evaluate(config, manifest, net, tf.distribute.OneDeviceStrategy("/CPU:0")).metrics)
     assert found[0] == found[1]
 
@@ -199,10 +198,23 @@ def test_bad_input_is_one_line(dataset: Path, tmp_path: Path, capsys: pytest.Cap
     assert not (tmp_path / "new" / "export").exists()
 
 
-def test_a_checkpoint_of_another_model_is_refused(
-    model_dir: Path, dataset: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+OTHER_NETWORKS = [
+    ("other layers would not fit", ["--pyramid_channels=64"], "pyramid_channels is 32 there, 64 now"),
+    ("another canvas would fit, and give wrong boxes", ["--image_size=160"], "canvas is [96, 128] there"),
+    ("so would other anchors", ["--anchor_scale=4"], "anchor_scale is 3.0 there, 4.0 now"),
+]
+
+
+@pytest.mark.parametrize(("why", "argv", "message"), OTHER_NETWORKS, ids=[row[0] for row in OTHER_NETWORKS])
+def test_checkpoints_of_another_network_are_refused(
+    model_dir: Path, dataset: Path, capsys: pytest.CaptureFixture[str], why: str, argv: list[str], message: str
 ) -> None:
-    shutil.copytree(model_dir / "checkpoints", tmp_path / "checkpoints")
-    argv = ["--preset=tiny", "--image_size=128", f"--dataset={dataset}", f"--model_dir={tmp_path}", "--mode=eval"]
-    assert main(argv) == 2
-    assert "is of another model" in capsys.readouterr().err
+    assert main([*SETTINGS, *argv, f"--dataset={dataset}", f"--model_dir={model_dir}", "--mode=export"]) == 2, why
+    assert message in capsys.readouterr().err
+
+
+def test_exporting_again_keeps_the_evaluation(model_dir: Path, dataset: Path) -> None:
+    before = (model_dir / "export" / ModelManifest.FILE).read_text()
+    assert main([*SETTINGS, f"--dataset={dataset}", f"--model_dir={model_dir}", "--mode=export"]) == 0
+    after = (model_dir / "export" / ModelManifest.FILE).read_text()
+    assert json.loads(after)["metrics"] == json.loads(before)["metrics"] != {}
