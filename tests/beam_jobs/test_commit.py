@@ -1,15 +1,19 @@
 """The files beside the shards."""
 
+import io
 import json
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import Image
 
 from beam_jobs import commit
 from beam_jobs.options import PrepareOptions
 from beam_jobs.rows import IMAGE, OBJECT, Reject, ShardResult
+from beam_jobs.shards import frame_record
 from detection.errors import ContractError
+from detection.examples import DetectionExample, encode_example
 from detection.labels import LabelMap
 from detection.manifests import DatasetManifest, ShardInfo
 
@@ -39,7 +43,17 @@ def options(tmp_path):
     return PrepareOptions(images=("i/*",), annotations=("x/*",), output=str(tmp_path))
 
 
+def _write_example(path) -> None:
+    """The one record of a shard, which the report shows."""
+    picture = io.BytesIO()
+    Image.new("RGB", (48, 32)).save(picture, "PNG")
+    values = {"filename": "a.jpg", "source_id": 3, "sha256": "", "objects": ()}
+    example = DetectionExample(encoded=picture.getvalue(), format="png", height=32, width=48, **values)
+    path.write_bytes(frame_record(encode_example(example)))
+
+
 def test_commit(tmp_path, options, read_folder):
+    _write_example(tmp_path / "train-00000-of-00001.tfrecord")
     (tmp_path / "train-00000-of-00009.tfrecord").touch()
     shards = [
         _shard("val-00000-of-00001.tfrecord", 0, names=((2, "b.jpg", False),), rejects=(GONE,)),
@@ -47,7 +61,11 @@ def test_commit(tmp_path, options, read_folder):
     ]
     commit.commit_dataset(shards, [], 2, LABELS, options)
     found = read_folder(tmp_path)
-    assert set(found) == {"dataset.json", "labels.pbtxt", "id_map.csv", "val.json", "rejected.jsonl"}
+    written = {"dataset.json", "labels.pbtxt", "id_map.csv", "val.json", "rejected.jsonl", "report.html"}
+    assert set(found) == {*written, "train-00000-of-00001.tfrecord"}, "the stale shard is gone"
+    assert (
+        "image_empty" in found["report.html"].decode() and "a.jpg (train, source_id 3" in found["report.html"].decode()
+    )
     assert found["id_map.csv"].decode() == "source_id,image,split,status\n2,b.jpg,,rejected\n3,a.jpg,train,written\n"
     assert commit.parse_rejects(found["rejected.jsonl"].decode()) == [FLAT, GONE]
     assert json.loads(found["val.json"])["images"] == []
