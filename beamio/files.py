@@ -143,18 +143,22 @@ def final_name(name: str) -> str:
 
 
 def make_folder(path: str) -> None:
-    """Makes a folder and those above it; nothing happens where it exists.
+    """Makes a folder and those above it, unless it exists, and tries whether it can be written to.
 
     Raises:
-      UsageError: a file has that name, or the folder cannot be made.
+      UsageError: a file has that name, or the folder cannot be made or written to.
     """
     if Path(path).is_file():  # never so for gs://, where a folder is but a prefix
-        raise UsageError(f"cannot make the folder {path}: a file has that name")
+        raise UsageError(f"cannot write to the folder {path}: a file has that name")
+    probe = join(path, f"{_TEMPORARY}probe")
     try:
         if not FileSystems.exists(path):
             FileSystems.mkdirs(path)
+        with FileSystems.create(probe) as file:
+            file.write(b"")
+        FileSystems.delete([probe])
     except (OSError, BeamIOError) as error:
-        raise UsageError(f"cannot make the folder {path}: {error}") from error
+        raise UsageError(f"cannot write to the folder {path}: {error}") from error
 
 
 def list_names(folder: str) -> list[str]:

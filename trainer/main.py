@@ -68,6 +68,7 @@ def run(config: TrainConfig) -> None:
         manifest.split(config.eval_split)  # an empty one must not come to light after hours of training
     if config.mode in ("export", "train_and_eval"):
         export.check_folder(config.model_dir)
+    files.make_folder(config.model_dir)
     where = strategy.make_strategy(use_tpu=config.use_tpu, tpu=config.tpu)
     with where.scope():
         net = network.build_network(config, manifest)

@@ -88,7 +88,7 @@ def test_make_folder(tmp_path):
     files.make_folder(str(tmp_path / "a/b"))
     (tmp_path / "file").touch()
     for path in ("file", "file/below"):
-        with pytest.raises(UsageError, match="cannot make the folder"):
+        with pytest.raises(UsageError, match="cannot write to the folder"):
             files.make_folder(str(tmp_path / path))
 
 

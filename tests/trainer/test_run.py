@@ -186,6 +186,11 @@ def bad_input(dataset: Path, tmp_path: Path) -> list[tuple[str, list[str], str]]
         ),
         ("a misspelt flag", [there, here, "--num_epoch=3"], "num_epoch"),
         ("nothing to export yet", [there, here, "--mode=export"], "no checkpoint"),
+        (
+            "a file where a folder should be",
+            [there, f"--model_dir={garbled}/dataset.json"],
+            "cannot write to the folder",
+        ),
         ("no TPU on this machine", [there, here, "--use_tpu"], "no TPU at 'local'"),
     ]
 
