@@ -2,6 +2,7 @@
 
 import posixpath
 import re
+from pathlib import Path
 
 from beamio import files
 from detection.errors import UsageError
@@ -27,13 +28,16 @@ def is_ours(name: str) -> bool:
     return final in _FIXED or bool(_SHARD.fullmatch(final))
 
 
-def check_output(output: str, patterns: tuple[str, ...]) -> None:
+def check_output(output: str, patterns: tuple[str, ...], *, labels_file: str | None = None) -> None:
     """Raises UsageError when the output folder is in use by something else; changes nothing.
 
     Args:
       output: the folder, which need not exist.
       patterns: where the job reads.
+      labels_file: the user's label map, which must not be buried under ours.
     """
+    if labels_file is not None and _lies_in(labels_file, output):
+        raise UsageError(f"--output: {output} holds the label map {labels_file}: choose another folder")
     for pattern in patterns:
         root = files.root_of(pattern)
         below = "**" in pattern and posixpath.normpath(output).startswith(posixpath.normpath(root) + "/")
@@ -47,6 +51,12 @@ def check_output(output: str, patterns: tuple[str, ...]) -> None:
             f"--output: {output} holds files that are not of a data set, such as {foreign}:"
             " choose an empty or a new folder"
         )
+
+
+def _lies_in(path: str, folder: str) -> bool:
+    if "://" in path or "://" in folder:
+        return posixpath.dirname(path) == folder
+    return Path(path).resolve().parent == Path(folder).resolve()
 
 
 def delete_stale(output: str, written: set[str]) -> None:

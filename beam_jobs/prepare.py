@@ -32,7 +32,7 @@ def prepare(options: PrepareOptions, beam_options: PipelineOptions) -> None:
     """
     check_input(options.images, flag="--images")
     check_input(options.annotations, flag="--annotations")
-    folder.check_output(options.output, (*options.images, *options.annotations))
+    folder.check_output(options.output, (*options.images, *options.annotations), labels_file=options.labels_file)
     files.make_folder(options.output)
     # The commit mark goes first: a build that is killed leaves nothing that looks whole.
     files.delete([files.join(options.output, DatasetManifest.FILE)])
@@ -49,7 +49,9 @@ def check_input(patterns: Sequence[str], *, flag: str) -> None:
     files.check_matches(patterns, flag=flag)
     for pattern in patterns:
         if files.is_folder(pattern):
-            raise UsageError(f"{flag}: {pattern} is a folder; expected a pattern of files, such as '{pattern}/*'")
+            raise UsageError(
+                f"{flag}: {pattern} is a folder; expected a pattern of files, such as '{pattern.rstrip('/')}/*'"
+            )
 
 
 def read_labels(path: str) -> LabelMap:

@@ -34,7 +34,7 @@ def iter_matches(pattern: str, limit: int | None = None) -> Iterator[str]:
     """Paths of the files that match a pattern, sorted."""
     try:
         found = FileSystems.match([pattern], limits=None if limit is None else [limit])[0].metadata_list
-    except BeamIOError as error:
+    except (BeamIOError, ValueError) as error:  # ValueError: Beam knows no such scheme
         raise UsageError(f"cannot list {pattern}: {error}") from error
     yield from sorted(entry.path for entry in found)
 
@@ -71,7 +71,15 @@ def is_file(path: str) -> bool:
 
 
 def exists(path: str) -> bool:
-    return bool(FileSystems.exists(path))
+    """Whether a file or a local folder has exactly this name.
+
+    Raises:
+      UsageError: Beam knows no such scheme.
+    """
+    try:
+        return bool(FileSystems.exists(path))
+    except ValueError as error:
+        raise UsageError(f"cannot look for {path}: {error}") from error
 
 
 @contextlib.contextmanager
@@ -122,7 +130,7 @@ def write_atomic(path: str) -> Iterator[BinaryIO]:
         FileSystems.rename([temporary], [path])
     except BaseException:
         with contextlib.suppress(BeamIOError):
-            FileSystems.delete([temporary])
+            FileSystems.delete([escape(temporary)])  # Beam takes it for a pattern
         raise
 
 
@@ -170,4 +178,4 @@ def delete(paths: Sequence[str]) -> None:
     """Deletes files; an absent one is no error."""
     present = [path for path in paths if FileSystems.exists(path)]
     if present:
-        FileSystems.delete(present)
+        FileSystems.delete([escape(path) for path in present])  # Beam takes them for patterns

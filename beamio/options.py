@@ -5,9 +5,11 @@ Our flags are no PipelineOptions subclasses: those are global to a process, and 
 """
 
 import argparse
+import contextlib
 import difflib
+import io
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from detection.errors import UsageError
 
@@ -44,14 +46,14 @@ def beam_options(argv: Sequence[str], own_flags: Sequence[str], defaults: Mappin
       defaults: Beam options by name that hold where argv does not say otherwise.
 
     Raises:
-      UsageError: Beam does not know a flag, or a word belongs to no flag. (Beam itself only warns.)
+      UsageError: Beam does not know a flag (it only warns itself), a runner or a value; or a word belongs to no flag.
     """
     # Beam takes seconds to import, and --help must not wait for it.
     from apache_beam.options.pipeline_options import PipelineOptions
 
     _refuse_stray_words(argv)
     known = PipelineOptions([]).get_all_options()
-    given = PipelineOptions(list(argv)).get_all_options(retain_unknown_options=True, drop_default=True)
+    given = _given(argv)
     for name in given:
         if name not in known:
             candidates = [*own_flags, *(f"--{option}" for option in known)]
@@ -62,7 +64,32 @@ def beam_options(argv: Sequence[str], own_flags: Sequence[str], defaults: Mappin
     runs_locally = given.get("runner", defaults.get("runner")) == defaults.get("runner")
     used = [f"--{name}={value}" for name, value in defaults.items() if name not in named and runs_locally]
     # The graph lives in importable packages: pickling __main__ would only drag a console script along.
-    return PipelineOptions([*argv, *used, "--no_save_main_session"])
+    options = PipelineOptions([*argv, *used, "--no_save_main_session"])
+    _check_runner(str(options.get_all_options()["runner"]))
+    return options
+
+
+def _given(argv: Sequence[str]) -> dict[str, Any]:
+    """The options that argv sets; Beam's argparse would answer a bad value with all of its usage and an exit."""
+    from apache_beam.options.pipeline_options import PipelineOptions
+
+    said = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(said):
+            return PipelineOptions(list(argv)).get_all_options(retain_unknown_options=True, drop_default=True)
+    except SystemExit as error:
+        message = said.getvalue().strip().rpartition("error: ")[2]
+        raise UsageError(f"Beam refuses its options: {message}") from error
+
+
+def _check_runner(name: str) -> None:
+    """Before the job has touched anything: Beam itself asks only when the graph is built."""
+    from apache_beam.runners.runner import create_runner
+
+    try:
+        create_runner(name)
+    except (ValueError, ImportError, AttributeError) as error:
+        raise UsageError(f"--runner: {error}") from error
 
 
 def _refuse_stray_words(argv: Sequence[str]) -> None:

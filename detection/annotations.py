@@ -14,6 +14,15 @@ class ObjectAnnotation:
     difficult: bool = False
     truncated: bool = False
     occluded: bool = False
+    is_crowd: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Unread:
+    """An object that is in the annotation file but could not be understood; reason and detail as of a DataError."""
+
+    reason: str
+    detail: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,9 +30,14 @@ class ImageAnnotation:
     """The objects of one image.
 
     Attributes:
-      filename: the image's name as the annotation file gives it; may hold sub-folders, may lack an extension.
+      filename: the image's name as the annotation file gives it; may hold sub-folders, may lack an extension. It comes
+        from outside and is fit for comparing with names of images, never for opening a file.
       width, height: the size in pixels that the annotator's tool saw; None where the file does not say.
       source: where the annotation was read from, for messages.
+      subset, task_id: CVAT's, where the file says them; names are unique only within a task.
+      ignored: shapes that have no box by design, as sorted (kind, count): points, tags, skeletons, VOC's parts.
+      unread: objects lost to a fault of the file. An image with any must be set apart: an animal without its box
+        would be trained on as background.
     """
 
     filename: str
@@ -31,3 +45,7 @@ class ImageAnnotation:
     height: int | None
     objects: tuple[ObjectAnnotation, ...]
     source: str
+    subset: str | None = None
+    task_id: str | None = None
+    ignored: tuple[tuple[str, int], ...] = ()
+    unread: tuple[Unread, ...] = ()

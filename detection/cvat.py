@@ -1,10 +1,77 @@
-"""CVAT XML 1.1 for images (CVAT documentation, manual/advanced/xml_format)."""
+"""CVAT XML 1.1 (CVAT documentation, manual/advanced/xml_format): read for images and for video, written for images."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from typing import BinaryIO
 
 from lxml import etree
 
 from detection.annotations import ImageAnnotation
+from detection.cvat_shapes import ShapeCollector
+from detection.cvat_video import Task, TrackCollector, read_tasks
+from detection.errors import AnnotationError
+from detection.safe_xml import iterate_xml, whole
+
+
+def read_cvat(file: BinaryIO, *, source: str) -> Iterator[ImageAnnotation]:
+    """Yields every image of a task, job or project export, in the order of the file, those without shapes too.
+
+    An export for images is streamed: memory does not grow with the number of images. Boxes are the upright boxes around
+    box (turned by rotation), polygon, polyline, ellipse, mask and cuboid; points, tags, skeletons and masks without
+    pixels are counted as ignored. A shape that cannot be read makes its image unread, not the file. Width and height
+    are as CVAT wrote them, before or after EXIF orientation, depending on its version. An export for video yields its
+    frames after the whole file was read: see cvat_video.
+
+    Args:
+      file: opened for reading bytes; needs no seek.
+      source: the file's name, for messages.
+
+    Raises:
+      AnnotationError: not well-formed, not CVAT's, an image without a name, a video that cannot be matched with
+        images. Found only as far as the file was read: images before the fault were yielded.
+    """
+    tasks: list[Task] = []
+    tracks: TrackCollector | None = None
+    has_images = False
+    for element in iterate_xml(file, root="annotations", tags=("meta", "image", "track"), source=source):
+        if element.tag == "meta":
+            tasks = read_tasks(element, source)
+        elif element.tag == "image":
+            has_images = True
+            yield _read_image(element, tasks, source)
+        else:
+            tracks = tracks or TrackCollector(tasks, source)
+            tracks.add(element)
+    # An export for images lists every image, so without one this is a video, perhaps with no track on any frame.
+    if tracks or not has_images:
+        yield from (tracks or TrackCollector(tasks, source)).images()
+
+
+def _read_image(image: etree._Element, tasks: list[Task], source: str) -> ImageAnnotation:
+    name = image.get("name")
+    if not name:
+        detail = f"{source}: line {image.sourceline}: expected a name on <image>, found none"
+        raise AnnotationError("image_without_name", detail)
+    shapes = ShapeCollector()
+    for shape in image.iterchildren("*"):
+        shapes.add(shape, shape.get("label"), source)
+    width, height = (_side(image, side, shapes, source) for side in ("width", "height"))
+    only = tasks[0] if len(tasks) == 1 else None
+    return shapes.annotation(
+        name,
+        (width, height),
+        source,
+        subset=image.get("subset") or (only and only.subset) or None,
+        task=image.get("task_id") or (only and only.task_id) or None,
+    )
+
+
+def _side(image: etree._Element, side: str, shapes: ShapeCollector, source: str) -> int | None:
+    """Width or height in pixels; missing, empty or 0 means that CVAT did not know it."""
+    try:
+        return whole(image.get(side) or "0", f"{side} of <image>, line {image.sourceline}", source) or None
+    except AnnotationError as error:
+        shapes.add_unread(error)
+        return None
 
 
 def format_cvat(images: Iterable[ImageAnnotation], *, labels: Iterable[str], task: str) -> bytes:

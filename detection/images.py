@@ -19,8 +19,20 @@ _ORIENTATION_TAG = 0x0112
 # By Pillow's name of what was opened; MPO (a JPEG with further pictures behind it) is opened by the JPEG reader.
 _FORMATS = {"JPEG": "jpeg", "MPO": "jpeg", "PNG": "png", "BMP": "bmp", "GIF": "gif", "WEBP": "webp", "TIFF": "tiff"}
 _OPENERS = tuple(name for name in _FORMATS if name != "MPO")
-# What Pillow raises on bytes that are not a whole picture; everything else is a fault of the program.
-_BAD_BYTES = (OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error, Image.DecompressionBombError)
+# What Pillow raises on bytes that are not a whole picture; everything else is a fault of the program. Its readers look
+# before they leap only here and there: a spoilt TIFF tag surfaces as a TypeError or KeyError from deep inside.
+_BAD_BYTES = (
+    OSError,
+    SyntaxError,
+    ValueError,
+    TypeError,
+    LookupError,
+    ArithmeticError,
+    EOFError,
+    struct.error,
+    zlib.error,
+    Image.DecompressionBombError,
+)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -82,6 +82,20 @@ class LabelMap:
             raise LabelError("unknown_label", f"label {name!r} is not in the label map (it has: {known})") from None
 
 
+def extend_labels(previous: LabelMap | None, names: Iterable[str]) -> LabelMap:
+    """A label map that also has these names: known ones keep id and spelling, new ones follow in alphabetical order.
+
+    Ids go on after the largest, so that a gap left by a class that was taken out is never given to another.
+
+    Raises:
+      ContractError: a name is blank, or there is no name at all.
+    """
+    if previous is None:
+        return LabelMap.from_names(names)
+    new = sorted(set(names) - set(previous.name_by_id.values()))
+    return LabelMap((*previous.items, *enumerate(new, start=previous.num_classes + 1)))
+
+
 def _tokens(text: str) -> Iterable[str]:
     position = 0
     while position < len(text):

@@ -3,47 +3,53 @@
 Elements are read by name, never by position, and numbers as floats: CVAT writes fractions of a pixel.
 """
 
+import re
+from collections.abc import Iterator
 from pathlib import PurePosixPath
 
 from lxml import etree
 
 from detection.annotations import Box, ImageAnnotation, ObjectAnnotation
 from detection.errors import AnnotationError
+from detection.safe_xml import is_true, number, parse_xml, text_of
+from detection.shapes import enclosing_box, rotated_box
 
 _BOX_EDGES = ("ymin", "xmin", "ymax", "xmax")
+_VERTEX = re.compile(r"x([0-9]{1,6})")
 
 
-def parse_voc(data: bytes, *, source: str) -> ImageAnnotation:
+def parse_voc(data: bytes, *, source: str, origin: int = 0) -> ImageAnnotation:
     """Reads one Pascal VOC file.
+
+    A box turned in CVAT (an <attribute> named rotation, in degrees) becomes the box around it; an object with a
+    <polygon> of x1, y1, x2, … and no <bndbox> (Roboflow) becomes the box around that. Each <part> is ignored, counted.
 
     Args:
       data: the file's bytes.
       source: the file's name, for messages; its stem stands in for a missing <filename>.
+      origin: 0 where coordinates are edges counted from 0 (CVAT, labelme2voc); 1 where they are indices, counted from
+        1, of the first and last pixel inside the box (the VOC challenges): then 1 is taken off xmin and ymin.
 
     Raises:
       AnnotationError: not well-formed XML, not Pascal VOC, or an object without a readable label and box.
+      ValueError: origin is neither 0 nor 1.
     """
+    if origin not in (0, 1):
+        raise ValueError(f"origin: expected 0 or 1, found {origin}")
     root = parse_xml(data, source=source)
     if root.tag != "annotation":
         raise AnnotationError(
             "not_pascal_voc", f"{source}: expected the root element <annotation> of Pascal VOC, found <{root.tag}>"
         )
+    parts = len(root.findall("object/part"))
     return ImageAnnotation(
-        filename=_text(root, "filename") or PurePosixPath(source).stem,
+        filename=text_of(root, "filename") or PurePosixPath(source).stem,
         width=_size(root, "width", source),
         height=_size(root, "height", source),
-        objects=tuple(_object(element, source) for element in root.iterfind("object")),
+        objects=tuple(_object(element, source, origin) for element in root.iterfind("object")),
         source=source,
+        ignored=(("part", parts),) if parts else (),
     )
-
-
-def parse_xml(data: bytes, *, source: str) -> etree._Element:
-    """The root element of an XML file; entities are not expanded and nothing outside the file is fetched."""
-    parser = etree.XMLParser(resolve_entities=False, no_network=True, load_dtd=False, huge_tree=False)
-    try:
-        return etree.fromstring(data, parser)
-    except (etree.XMLSyntaxError, ValueError) as error:
-        raise AnnotationError("xml_not_well_formed", f"{source}: not well-formed XML: {error}") from error
 
 
 def format_voc(annotation: ImageAnnotation) -> bytes:
@@ -70,48 +76,51 @@ def _append(parent: etree._Element, tag: str, value: object) -> None:
     etree.SubElement(parent, tag).text = "" if value is None else str(value)
 
 
-def _text(element: etree._Element, path: str) -> str:
-    return (element.findtext(path) or "").strip()
-
-
 def _size(root: etree._Element, side: str, source: str) -> int | None:
     """A side of <size> in pixels; empty or 0 means that the tool did not know it."""
-    text = _text(root, f"size/{side}")
-    value = _number(text or "0", f"<{side}>", source)
-    return int(value) or None
+    return int(number(text_of(root, f"size/{side}") or "0", f"<{side}>", source)) or None
 
 
-def _object(element: etree._Element, source: str) -> ObjectAnnotation:
-    label = _text(element, "name")
+def _object(element: etree._Element, source: str, origin: int) -> ObjectAnnotation:
+    label = text_of(element, "name")
     if not label:
         raise AnnotationError("object_without_label", f"{source}: line {element.sourceline}: <object> has no <name>")
+    place = f"of {label!r}, line {element.sourceline}"
+    ymin, xmin, ymax, xmax = _drawn_box(element, place, source)
     return ObjectAnnotation(
         label=label,
-        box=_box(element, label, source),
-        difficult=_flag(element, "difficult"),
-        truncated=_flag(element, "truncated"),
-        occluded=_flag(element, "occluded"),
+        box=rotated_box((ymin - origin, xmin - origin, ymax, xmax), _rotation(element, place, source)),
+        difficult=is_true(element.findtext("difficult")),
+        truncated=is_true(element.findtext("truncated")),
+        occluded=is_true(element.findtext("occluded")),
     )
 
 
-def _box(element: etree._Element, label: str, source: str) -> Box:
+def _drawn_box(element: etree._Element, place: str, source: str) -> Box:
+    edges = [text_of(element, f"bndbox/{edge}") for edge in _BOX_EDGES]
+    polygon = element.find("polygon")
+    if polygon is not None and not any(edges):
+        points = list(_vertices(polygon, place, source))
+        if points:
+            return enclosing_box(points)
     ymin, xmin, ymax, xmax = (
-        _number(_text(element, f"bndbox/{edge}"), f"<{edge}> of {label!r}, line {element.sourceline}", source)
-        for edge in _BOX_EDGES
+        number(text, f"<{edge}> {place}", source) for edge, text in zip(_BOX_EDGES, edges, strict=True)
     )
     return ymin, xmin, ymax, xmax
 
 
-def _number(text: str, what: str, source: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        raise AnnotationError("number_not_readable", f"{source}: {what}: expected a number, found {text!r}") from None
-    if not abs(value) < 1e9:  # also refuses nan
-        raise AnnotationError("number_not_readable", f"{source}: {what}: expected a pixel coordinate, found {text!r}")
-    return value
+def _vertices(polygon: etree._Element, place: str, source: str) -> Iterator[tuple[float, float]]:
+    """The (x, y) of <x1>, <y1>, <x2>, …, in whatever order the elements come."""
+    for child in polygon.iterchildren("*"):
+        if vertex := _VERTEX.fullmatch(etree.QName(child).localname):
+            names = f"x{vertex[1]}", f"y{vertex[1]}"
+            x, y = (number(text_of(polygon, name), f"<{name}> {place}", source) for name in names)
+            yield x, y
 
 
-def _flag(element: etree._Element, name: str) -> bool:
-    """VOC flags are 0/1; labelme2voc leaves the element empty, Roboflow leaves it out."""
-    return _text(element, name) in ("1", "true", "True")
+def _rotation(element: etree._Element, place: str, source: str) -> float:
+    """CVAT's angle in degrees, by its exporter Datumaro an attribute of the object; 0 where there is none."""
+    for attribute in element.iterfind("attributes/attribute"):
+        if text_of(attribute, "name") == "rotation":
+            return number(text_of(attribute, "value") or "0", f"rotation {place}", source)
+    return 0.0

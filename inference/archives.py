@@ -3,6 +3,7 @@
 Nothing is unpacked to disk, so a member's name, whatever it holds, is only a name.
 """
 
+import io
 import struct
 import zipfile
 import zlib
@@ -20,7 +21,7 @@ _LOCAL_HEADER = struct.Struct("<4s22xHH")
 _LOCAL_SIGNATURE = b"PK\3\4"
 _ENCRYPTED, _UTF8 = 0x1, 0x800  # general purpose flag bits 0 and 11 (APPNOTE 4.4.4)
 # What zipfile raises on a directory that is cut, lies about offsets or needs a later version of the format.
-_BROKEN = (zipfile.BadZipFile, NotImplementedError, ValueError, struct.error, EOFError)
+_BROKEN = (zipfile.BadZipFile, NotImplementedError, ValueError, IndexError, struct.error, EOFError)
 
 
 class ArchiveError(DataError):
@@ -122,13 +123,16 @@ class _UnreadableError(Exception):
 def _stored_bytes(file: BinaryIO, member: Member) -> bytes:
     if member.encrypted:
         raise _UnreadableError("is encrypted")
+    end = file.seek(0, io.SEEK_END)
+    if not 0 <= member.offset <= end:  # negative where the archive has lost its beginning
+        raise _UnreadableError(f"the archive's directory is wrong: no member begins at byte {member.offset}")
     file.seek(member.offset)
     header = file.read(_LOCAL_HEADER.size)
     if len(header) < _LOCAL_HEADER.size or header[:4] != _LOCAL_SIGNATURE:
         raise _UnreadableError(f"the archive's directory is wrong: no member begins at byte {member.offset}")
     _, name_length, extra_length = _LOCAL_HEADER.unpack(header)
     file.seek(member.offset + _LOCAL_HEADER.size + name_length + extra_length)
-    data = file.read(member.stored_size)
+    data = file.read(min(member.stored_size, end))  # no memory for a size that is a lie
     if len(data) != member.stored_size:
         raise _UnreadableError(f"expected {member.stored_size} bytes in the archive, found {len(data)}")
     return data

@@ -63,6 +63,8 @@ class ScoreOptions:
     def __post_init__(self) -> None:
         if not self.output:
             raise UsageError("--output: expected a folder, found an empty name")
+        if "" in self.images:  # it would mean the working folder
+            raise UsageError("--images: expected a folder, file or glob, found an empty name")
         _check_threshold(self.threshold)
         if self.batch_size < 1:
             raise UsageError(f"--batch_size: expected 1 or more, found {self.batch_size}")
@@ -85,6 +87,8 @@ class DetectOptions:
     draw: str | None = None
 
     def __post_init__(self) -> None:
+        if self.draw == "":
+            raise UsageError("--draw: expected a folder, found an empty name")
         _check_threshold(self.threshold)
 
 

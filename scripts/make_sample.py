@@ -80,8 +80,11 @@ def main(argv: Sequence[str] | None = None) -> int:
             arguments.out, images=arguments.images, archive_images=arguments.archive_images, seed=arguments.seed
         )
     except (UsageError, OSError) as error:
-        print(f"make_sample: {error}", file=sys.stderr)
+        print(f"error: {error}", file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        print("interrupted: start again to complete the sample", file=sys.stderr)
+        return 130
     print(f"sample: {count} files in {arguments.out}")
     return 0
 

@@ -4,6 +4,10 @@
 set -euo pipefail
 out="$(realpath -m "${1:-"$(dirname "$0")/../quickstart"}")"
 cd "$(dirname "$0")/.."
+if [[ "$out" == *[\[*?]* ]]; then
+  echo "error: $out: a folder with [, * or ? in its name would be read as a pattern; name another" >&2
+  exit 2
+fi
 
 scripts/setup.sh
 export PATH="$PWD/.venv/bin:$PATH"

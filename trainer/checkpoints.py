@@ -37,13 +37,16 @@ class Checkpoints:
         """Restores the newest checkpoint, if there is one; returns its step, else 0.
 
         Raises:
-          ContractError: the checkpoints are of another network.
+          ContractError: the checkpoints are of another network, or damaged.
         """
         path = self._manager.latest_checkpoint
         if path is None:
             return 0
         self._check_identity()
-        status = self._manager.checkpoint.restore(path)
+        try:
+            status = self._manager.checkpoint.restore(path)
+        except (tf.errors.OpError, ValueError, IndexError) as error:  # IndexError: a data file that is cut
+            raise ContractError(f"--model_dir: the checkpoint {path} is damaged: {_first_line(error)}") from error
         status.assert_existing_objects_matched()
         status.expect_partial()  # evaluation restores the model without the optimizer
         return int(self._step.numpy())
@@ -66,7 +69,10 @@ class Checkpoints:
 
     def _check_identity(self) -> None:
         """Weights of another canvas or other anchors would load without complaint and give wrong boxes."""
-        stored: dict[str, Any] = json.loads(read_text(self._identity_path))
+        try:
+            stored: dict[str, Any] = json.loads(read_text(self._identity_path))
+        except (tf.errors.OpError, ValueError) as error:
+            raise ContractError(f"--model_dir: cannot read {self._identity_path}: {_first_line(error)}") from error
         differing = [name for name, value in self._identity.items() if stored.get(name) != value]
         if differing:
             name = differing[0]
@@ -74,3 +80,7 @@ class Checkpoints:
                 f"--model_dir: the checkpoints in {self._folder} are of another network:"
                 f" {name} is {stored.get(name)} there, {self._identity[name]} now; use a new folder or the old settings"
             )
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().splitlines()[0]

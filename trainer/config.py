@@ -1,6 +1,7 @@
 """One frozen dataclass holds every setting of a training run: its default, its help and its check, written once."""
 
 import dataclasses
+import math
 import re
 from dataclasses import dataclass
 from typing import Any
@@ -78,14 +79,23 @@ class TrainConfig:
             if choices and value not in choices:
                 raise UsageError(f"--{spec.name}: expected one of {', '.join(choices)}; found {value!r}")
         for name in _POSITIVE:
-            if getattr(self, name) <= 0:
+            if not 0 < getattr(self, name) < math.inf:  # also refuses nan
                 raise UsageError(f"--{name}: expected a number above 0, found {getattr(self, name)}")
+        for name in _NOT_NEGATIVE:
+            if not 0 <= getattr(self, name) < math.inf:
+                raise UsageError(f"--{name}: expected 0 or more, found {getattr(self, name)}")
+        for name in _FRACTIONS:
+            if not 0 <= getattr(self, name) <= 1:
+                raise UsageError(f"--{name}: expected a number from 0 to 1, found {getattr(self, name)}")
         if not 0 < self.negative_iou <= self.positive_iou < 1:
             raise UsageError(
                 f"expected 0 < --negative_iou <= --positive_iou < 1, found {self.negative_iou} and {self.positive_iou}"
             )
-        if not 0 < self.scale_min <= self.scale_max:
+        if not 0 < self.scale_min <= self.scale_max < math.inf:
             raise UsageError(f"expected 0 < --scale_min <= --scale_max, found {self.scale_min} and {self.scale_max}")
+        if set("[*?") & set(self.model_dir):
+            # TensorFlow would save checkpoints there, but takes the name for a pattern when it restores them.
+            raise UsageError(f"--model_dir: expected a name without [, * and ?, found {self.model_dir}")
         parse_image_size(self.image_size)
         self.aspect_ratio_values()
 
@@ -95,7 +105,7 @@ class TrainConfig:
             values = tuple(float(part) for part in self.aspect_ratios.split(","))
         except ValueError:
             values = ()
-        if not values or min(values) <= 0:
+        if not values or not all(0 < value < math.inf for value in values):
             raise UsageError(f"--aspect_ratios: expected numbers such as 0.5,1,2; found {self.aspect_ratios!r}")
         return values
 
@@ -113,6 +123,8 @@ _POSITIVE = (
     "steps_per_loop",
     "checkpoint_minutes",
 )
+_NOT_NEGATIVE = ("head_depth", "warmup_steps", "weight_decay", "focal_gamma", "box_loss_weight", "max_instances")
+_FRACTIONS = ("focal_alpha", "score_threshold", "nms_iou")
 
 PRESETS: dict[str, dict[str, Any]] = {
     # Trains from random weights on two CPU cores in minutes.
@@ -168,7 +180,7 @@ def canvas_size(image_size: str, aspect_min: float, aspect_max: float) -> tuple[
         return size
 
     def shorter(fraction: float) -> int:
-        return min(size, CANVAS_MULTIPLE * -(-round(size * fraction) // CANVAS_MULTIPLE))
+        return min(size, CANVAS_MULTIPLE * max(1, -(-round(size * fraction) // CANVAS_MULTIPLE)))
 
     height = size if aspect_min < 1 else shorter(1 / aspect_min)
     width = size if aspect_max > 1 else shorter(aspect_max)

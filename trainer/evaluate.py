@@ -7,6 +7,7 @@ from typing import Any
 import tensorflow as tf
 
 from detection.drawing import SHOWN_FROM, DrawnBox, draw_thumbnail
+from detection.errors import ContractError
 from detection.examples import DetectionExample, decode_example
 from detection.formats import coco
 from detection.labels import LabelMap
@@ -31,9 +32,20 @@ class Evaluation:
 def evaluate(
     config: TrainConfig, manifest: DatasetManifest, network: Network, strategy: tf.distribute.Strategy
 ) -> Evaluation:
-    """Scores every image of the split that the configuration names."""
+    """Scores every image of the split that the configuration names.
+
+    Raises:
+      ContractError: a shard is missing, damaged or short of records.
+    """
     check_batch("eval_batch_size", config.eval_batch_size, strategy)
     split = records.find_split(config.dataset, manifest, config.eval_split)
+    with records.whole_shards(split.paths):
+        return _evaluate(config, manifest.labels, split, network, strategy)
+
+
+def _evaluate(
+    config: TrainConfig, labels: LabelMap, split: records.Split, network: Network, strategy: tf.distribute.Strategy
+) -> Evaluation:
     results = detect(config, split, network, strategy)
     images, annotations = [], []
     shown: list[tuple[str, bytes]] = []
@@ -42,8 +54,13 @@ def evaluate(
         images.append(coco.image_entry(example))
         annotations.extend(coco.annotation_entries(example))
         if len(shown) < _PICTURES:
-            shown.append(_draw(example, results, manifest.labels))
-    truth = coco.ground_truth(images, annotations, manifest.labels)
+            shown.append(_draw(example, results, labels))
+    if len(images) != split.examples:
+        raise ContractError(
+            f"--dataset: the manifest promises {split.examples} images of split {config.eval_split!r},"
+            f" its shards hold {len(images)}: copy or prepare them again"
+        )
+    truth = coco.ground_truth(images, annotations, labels)
     found = metrics.coco_metrics(truth, results)
     return Evaluation(metrics={"split": config.eval_split, "images": split.examples, **found}, gallery=shown)
 

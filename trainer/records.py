@@ -1,6 +1,7 @@
 """Shards to batches, in an order that depends only on (seed, step), so that a resumed run sees what it would have."""
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -35,21 +36,49 @@ def read_manifest(folder: str) -> DatasetManifest:
     path = f"{folder.rstrip('/')}/{DatasetManifest.FILE}"
     if not tf.io.gfile.exists(path):
         raise ContractError(f"--dataset: expected a prepared data set, found no {path}")
-    return DatasetManifest.from_json(read_text(path), source=path)
+    try:
+        text = read_text(path)
+    except UnicodeDecodeError as error:
+        raise ContractError(f"{path}: expected UTF-8 text: {error}") from error
+    return DatasetManifest.from_json(text, source=path)
 
 
 def find_split(folder: str, manifest: DatasetManifest, name: str) -> Split:
     """The shards of a split, by the manifest.
 
     Raises:
-      ContractError: the split is empty or a shard is missing.
+      ContractError: the split is empty, or a shard is missing or of 0 bytes.
     """
     info = manifest.split(name)
     paths = tuple(f"{folder.rstrip('/')}/{shard.name}" for shard in info.shards if shard.examples)
     for path in paths:
         if not tf.io.gfile.exists(path):
             raise ContractError(f"--dataset: the manifest names {path}, which does not exist: prepare again")
+        if not tf.io.gfile.stat(path).length:  # it would read as a shard without records
+            raise ContractError(f"--dataset: {path} is empty: copy or prepare it again")
     return Split(paths=paths, examples=info.examples)
+
+
+@contextlib.contextmanager
+def whole_shards(paths: Sequence[str]) -> Iterator[None]:
+    """A block in which records of these shards are read: one that is cut or spoilt ends it in one line.
+
+    Raises:
+      ContractError: a record's length or checksum is wrong.
+    """
+    try:
+        yield
+    except tf.errors.DataLossError as error:
+        damaged = ", ".join(path for path in paths if _is_damaged(path))
+        raise ContractError(f"--dataset: damaged, copy or prepare it again: {damaged}") from error
+
+
+def _is_damaged(path: str) -> bool:
+    try:
+        tf.data.TFRecordDataset(path).reduce(0, lambda count, _: count + 1)
+    except tf.errors.DataLossError:
+        return True
+    return False
 
 
 def parse_record(record: Tensor) -> dict[str, Tensor]:

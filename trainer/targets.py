@@ -43,8 +43,8 @@ def assign_targets(
     """Matches anchors to objects (RetinaNet, section 4.1).
 
     An anchor is positive for the object it overlaps most, from positive_iou on; negative below negative_iou; ignored
-    between. Besides, each object's best anchor is positive for it, however small the overlap, so that no object is
-    without a target.
+    between. Besides, each object's best anchor is positive for it, however small the overlap, so that an object is
+    without a target only where another one has a better claim to its best anchor, or where it hardly overlaps any.
 
     Args:
       boxes: float32 [B, M, 4], ground truth, padded.

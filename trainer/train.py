@@ -60,7 +60,8 @@ def train(config: TrainConfig, manifest: DatasetManifest, network: Network, stra
     progress = _Progress(config, first_step=step, total_steps=total_steps, examples=split.examples)
     while step < total_steps:
         count = min(config.steps_per_loop, total_steps - step)
-        values = run_steps(iterator, tf.constant(count))
+        with records.whole_shards(split.paths):
+            values = run_steps(iterator, tf.constant(count))
         step += count
         progress.report(step, {name: float(value) for name, value in values.items()}, optimizer)
         checkpoints.save_when_due(step)

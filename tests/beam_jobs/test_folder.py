@@ -39,6 +39,17 @@ def test_absent_output(tmp_path):
     check_output(str(tmp_path / "new [1]"), (f"{tmp_path}/images/*",))
 
 
+@pytest.mark.parametrize("folder", ["out", "link", "./out"])
+def test_the_users_label_map_is_not_overwritten(tmp_path, monkeypatch, folder):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "labels.pbtxt").touch()
+    (tmp_path / "link").symlink_to("out")
+    monkeypatch.chdir(tmp_path)
+    check_output(folder, ("/elsewhere/*",), labels_file="labels.pbtxt")
+    with pytest.raises(UsageError, match="label map"):
+        check_output(folder, ("/elsewhere/*",), labels_file=str(tmp_path / "out" / "labels.pbtxt"))
+
+
 BAD_FOLDERS = [
     ("out/notes.txt", "i/*", "notes.txt", "a file of somebody else"),
     ("out/holiday/beach.jpg", "i/*", "beach.jpg", "a folder of somebody else"),

@@ -34,6 +34,9 @@ REFUSED = [
     (["stray"], "'stray'", "a word of its own"),
     (["--runner=DirectRunner", "stray"], "'stray'", "a word after a flag that has its value"),
     (["-r", "x"], "-r", "one dash"),
+    (["--runner=FooRunner"], "--runner: Unexpected pipeline runner: FooRunner", "no runner of Beam"),
+    (["--runner=nowhere.Runner"], "--runner: No module named", "no class that can be imported"),
+    (["--direct_num_workers=two"], "--direct_num_workers: invalid int", "a value that Beam cannot read"),
 ]
 
 
@@ -42,6 +45,7 @@ def test_refused(argv, words, reason):
     with pytest.raises(UsageError) as caught:
         beam_options(argv, OWN, LOCAL_DEFAULTS)
     assert words in str(caught.value), reason
+    assert "\n" not in str(caught.value)
 
 
 def test_parser_never_guesses_an_abbreviation():

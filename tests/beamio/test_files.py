@@ -65,6 +65,30 @@ def test_write_atomic_shows_a_whole_file_only(tmp_path):
     assert files.list_names(str(tmp_path)) == ["a"]
 
 
+@pytest.mark.parametrize("odd", ["a [1]", "a*", "a?"])
+def test_delete_takes_no_name_for_a_pattern(tmp_path, odd):
+    folder = tmp_path / odd
+    folder.mkdir()
+    for name in ("x[1]", "x1"):
+        (folder / name).touch()
+    files.delete([str(folder / "x[1]"), str(folder / "gone")])
+    assert [entry.name for entry in folder.iterdir()] == ["x1"]
+
+
+@pytest.mark.parametrize("odd", ["a [1]", "a*"])
+def test_a_failed_write_leaves_nothing_in_an_odd_folder(tmp_path, odd):
+    (tmp_path / odd).mkdir()
+    with pytest.raises(KeyError), files.write_atomic(str(tmp_path / odd / "a")):
+        raise KeyError
+    assert list((tmp_path / odd).iterdir()) == []
+
+
+@pytest.mark.parametrize("ask", [lambda path: list(files.iter_matches(path)), files.exists])
+def test_a_scheme_that_beam_does_not_know(ask):
+    with pytest.raises(UsageError, match="ftp://x/y"):
+        ask("ftp://x/y")
+
+
 def test_names_that_are_no_utf8_come_back(tmp_path):
     files.write_text(str(tmp_path / "list"), "\udcff.jpg\n")
     assert (tmp_path / "list").read_bytes() == b"\xff.jpg\n"

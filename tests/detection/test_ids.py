@@ -41,3 +41,9 @@ def test_too_many_images_are_refused_before_any_is_read() -> None:
     ids.check_count(ids.MAX_SOURCE_ID)
     with pytest.raises(UsageError, match="16777217 images"):
         ids.check_count(ids.MAX_SOURCE_ID + 1)
+
+
+def test_ids_given_before_count_too() -> None:
+    ids.check_count(1, ids.MAX_SOURCE_ID - 1)
+    with pytest.raises(UsageError, match="2 images after the 16777215 ids already given"):
+        ids.check_count(2, ids.MAX_SOURCE_ID - 1)

@@ -128,6 +128,11 @@ def _bomb() -> bytes:
             b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", "image_not_decodable", id="EPS runs programs"
         ),
         pytest.param(_bomb(), "image_not_decodable", id="decompression bomb"),
+        pytest.param(
+            _encoded("TIFF").replace(b"\x11\x01\x04\0", b"\x11\x01\x05\0"),
+            "image_not_decodable",
+            id="a TIFF whose offsets are fractions: a TypeError in Pillow",
+        ),
         pytest.param(bytes(1000), "image_not_decodable", id="zeros: a failed disk"),
     ],
 )

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from detection.errors import ContractError, LabelError
-from detection.labels import LabelMap, format_label_map, parse_label_map
+from detection.labels import LabelMap, extend_labels, format_label_map, parse_label_map
 
 _NAME = st.text(st.characters(codec="utf-8"), min_size=1).filter(str.strip)
 
@@ -79,6 +79,31 @@ def test_any_text_is_a_map_or_a_contract_error(text: str) -> None:
 def test_names_are_numbered_alphabetically_whatever_their_order() -> None:
     assert LabelMap.from_names(["b", "a", "b"]) == LabelMap.from_names(["a", "b"])
     assert LabelMap.from_names(["b", "a"]).name_by_id == {1: "a", 2: "b"}
+
+
+_NAMES = st.sets(_NAME, min_size=1, max_size=8)
+
+
+@given(_NAMES, _NAMES)
+def test_extending_keeps_every_id_and_adding_in_any_order_is_the_same(first: set[str], second: set[str]) -> None:
+    before = extend_labels(None, first)
+    after = extend_labels(before, second)
+    assert before == LabelMap.from_names(first)
+    assert before.name_by_id.items() <= after.name_by_id.items()
+    assert set(after.name_by_id.values()) == first | second
+    assert after == extend_labels(before, sorted(second, reverse=True)) == extend_labels(after, second)
+
+
+def test_new_names_go_on_after_the_largest_id_and_fill_no_gap() -> None:
+    """The id of a class that was taken out stays with the models that know it."""
+    extended = extend_labels(LabelMap(((7, "Peniagone sp. A"), (2, "y"))), ["b", "PENIAGONE_SP_A", "a", "y"])
+    assert extended.name_by_id == {7: "Peniagone sp. A", 2: "y", 8: "PENIAGONE_SP_A", 9: "a", 10: "b"}
+
+
+@pytest.mark.parametrize("names", [[], [" "]], ids=["none", "blank"])
+def test_a_label_map_of_nothing_is_refused(names: list[str]) -> None:
+    with pytest.raises(ContractError):
+        extend_labels(None, names)
 
 
 def test_num_classes_is_the_largest_id_because_heads_subtract_one() -> None:

@@ -11,7 +11,8 @@ from lxml import etree
 from detection.annotations import ImageAnnotation, ObjectAnnotation
 from detection.cvat import format_cvat
 from detection.errors import AnnotationError
-from detection.voc import format_voc, parse_voc, parse_xml
+from detection.safe_xml import parse_xml
+from detection.voc import format_voc, parse_voc
 
 _BOX = "<bndbox><xmin>1</xmin><ymin>2</ymin><xmax>3</xmax><ymax>4</ymax></bndbox>"
 _OBJECT = f"<object><name>x</name>{_BOX}</object>"
@@ -68,6 +69,13 @@ def test_flag(text: str, expected: bool) -> None:
     [
         pytest.param("<filename>b.jpg</filename>", ("b.jpg", None, None), id="no size"),
         pytest.param("<filename>s u/b.jpg</filename>", ("s u/b.jpg", None, None), id="sub-folder and blank are kept"),
+        pytest.param("<filename>b</filename>", ("b", None, None), id="old LabelImg: no extension"),
+        pytest.param("<filename>é ü.jpg</filename>", ("é ü.jpg", None, None), id="accents"),
+        pytest.param(
+            "<folder>StaM</folder><path>C:\\x\\y.jpg</path><filename>b.jpg</filename>",
+            ("b.jpg", None, None),
+            id="folder and path are of another computer",
+        ),
         pytest.param("", ("img.v1", None, None), id="no filename: the file's own stem"),
         pytest.param("<filename> </filename>", ("img.v1", None, None), id="blank filename: likewise"),
         pytest.param("<size><width/><height/></size>", ("img.v1", None, None), id="CVAT without images: empty size"),
@@ -111,11 +119,8 @@ def test_refused(data: bytes, reason: str, message: str) -> None:
 def test_an_entity_bomb_does_not_go_off() -> None:
     entities = "".join(f'<!ENTITY e{n} "{f"&e{n - 1};" * 10 if n else "ha"}">' for n in range(12))
     data = f"<!DOCTYPE annotation [{entities}]><annotation><filename>&e11;</filename></annotation>".encode()
-    try:
-        found = parse_voc(data, source="bomb.xml").filename
-    except AnnotationError:
-        return
-    assert found == "bomb"
+    with pytest.raises(AnnotationError):
+        parse_voc(data, source="bomb.xml")
 
 
 def test_an_external_entity_reads_no_file(tmp_path: Path) -> None:
@@ -125,8 +130,86 @@ def test_an_external_entity_reads_no_file(tmp_path: Path) -> None:
         f'<!DOCTYPE annotation [<!ENTITY s SYSTEM "{secret.as_uri()}">]>'
         f"<annotation><filename>&s;</filename>{_OBJECT}</annotation>"
     ).encode()
-    found = parse_voc(data, source="x.xml")
-    assert "secret" not in found.filename
+    with pytest.raises(AnnotationError, match="no entity declarations") as caught:
+        parse_voc(data, source="x.xml")
+    assert caught.value.reason == "xml_declares_entities"
+
+
+_TURNED = "<attributes><attribute><name>rotation</name><value>{}</value></attribute></attributes>"
+_POLYGON = "<polygon><x1>5</x1><y1>2</y1><x2>1</x2><y2>9.5</y2><x10>3</x10><y10>4</y10></polygon>"
+_WIDE = "<bndbox><xmin>0</xmin><ymin>0</ymin><xmax>4</xmax><ymax>2</ymax></bndbox>"
+
+
+@pytest.mark.parametrize(
+    ("inner", "expected"),
+    [
+        pytest.param(_WIDE + _TURNED.format("90.0"), (-1, 1, 3, 3), id="CVAT: the box is written unrotated"),
+        pytest.param(_WIDE + _TURNED.format("0.0"), (0, 0, 2, 4), id="CVAT: not turned"),
+        pytest.param(_WIDE + _TURNED.format(""), (0, 0, 2, 4), id="an empty value"),
+        pytest.param(_WIDE + "<attributes/>", (0, 0, 2, 4), id="no attributes"),
+        pytest.param(_WIDE + _TURNED.replace("rotation", "sex").format("male"), (0, 0, 2, 4), id="another attribute"),
+        pytest.param(_POLYGON, (2, 1, 9.5, 5), id="Roboflow: polygon without bndbox"),
+        pytest.param("<bndbox/>" + _POLYGON, (2, 1, 9.5, 5), id="polygon with an empty bndbox"),
+        pytest.param("<polygon/>" + _WIDE, (0, 0, 2, 4), id="an empty polygon"),
+        pytest.param(_POLYGON + _WIDE, (0, 0, 2, 4), id="polygon and bndbox: the bndbox counts"),
+    ],
+)
+def test_enclosing_box(inner: str, expected: tuple[float, ...]) -> None:
+    assert _one(f"<object><name>x</name>{inner}</object>").box == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(
+    "inner",
+    [
+        pytest.param(_WIDE + _TURNED.format("left"), id="angle in words"),
+        pytest.param("<polygon/>", id="polygon without points"),
+        pytest.param("<polygon><x1>1</x1></polygon>", id="x without y"),
+        pytest.param("<polygon><pt><x>1</x><y>2</y></pt></polygon>", id="LabelMe's own polygon"),
+    ],
+)
+def test_object_without_a_readable_box(inner: str) -> None:
+    with pytest.raises(AnnotationError) as caught:
+        _one(f"<object><name>x</name>{inner}</object>")
+    assert caught.value.reason == "number_not_readable"
+
+
+@pytest.mark.parametrize(
+    ("origin", "inner", "expected"),
+    [
+        pytest.param(0, _BOX, (2, 1, 4, 3), id="edges counted from 0"),
+        pytest.param(1, _BOX, (1, 0, 4, 3), id="first and last pixel counted from 1: 3 pixels each way"),
+        pytest.param(1, _POLYGON, (1, 0, 9.5, 5), id="likewise for the vertices of a polygon"),
+        pytest.param(
+            1,
+            "<bndbox><xmin>1</xmin><ymin>1</ymin><xmax>4</xmax><ymax>2</ymax></bndbox>" + _TURNED.format("90"),
+            (-1, 1, 3, 3),
+            id="before turning",
+        ),
+    ],
+)
+def test_origin(origin: int, inner: str, expected: tuple[float, ...]) -> None:
+    (item,) = parse_voc(_voc(f"<object><name>x</name>{inner}</object>"), source="a.xml", origin=origin).objects
+    assert item.box == pytest.approx(expected)
+
+
+def test_an_origin_is_0_or_1() -> None:
+    with pytest.raises(ValueError, match="origin"):
+        parse_voc(_voc(), source="a.xml", origin=2)
+
+
+def test_parts_are_counted_not_read() -> None:
+    part = f"<part><name>head</name>{_BOX}</part>"
+    found = parse_voc(_voc(f"<object><name>x</name>{_BOX}{part}{part}</object>{_OBJECT}"), source="a.xml")
+    assert (found.ignored, len(found.objects)) == ((("part", 2),), 2)
+
+
+_DAMAGED = _voc(f"<object><name>x</name>{_POLYGON}{_TURNED.format(30)}</object>{_OBJECT}")
+
+
+@given(st.integers(0, len(_DAMAGED)), st.integers(0, 12), st.binary(max_size=8))
+def test_any_damage_is_survived_or_an_annotation_error(at: int, gone: int, put: bytes) -> None:
+    with contextlib.suppress(AnnotationError):
+        parse_voc(_DAMAGED[:at] + put + _DAMAGED[at + gone :], source="x.xml")
 
 
 @given(st.binary(max_size=200))

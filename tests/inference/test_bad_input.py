@@ -60,6 +60,7 @@ def test_bad_images(images: str, said: str, fail: Fail, model: Path, tmp_path: P
         ("--batch_size=0", "--batch_size: expected 1 or more, found 0"),
         ("--batch_size=many", "argument --batch_size: invalid int value: 'many'"),
         ("--num_shards=0", "--num_shards: expected 1 to 99999, found 0"),
+        ("--images=", "--images: expected a folder, file or glob, found an empty name"),
         ("--thresold=0.5", "unknown flag --thresold; did you mean --threshold?"),
         ("--direct_num_worker=2", "unknown flag --direct_num_worker; did you mean --direct_num_workers?"),
         ("stray", "no file or folder stray"),  # a word after --images is one more source

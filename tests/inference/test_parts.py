@@ -134,7 +134,9 @@ def test_odd_members(tmp_path: Path) -> None:
         ({"encrypted": True}, "is encrypted"),
         ({"offset": 1}, "no member begins at byte 1"),
         ({"offset": 10**6}, "no member begins at byte 1000000"),
+        ({"offset": -1}, "no member begins at byte -1"),  # the archive has lost its first bytes
         ({"stored_size": 10**6}, "expected 1000000 bytes in the archive"),
+        ({"stored_size": 2**62}, f"expected {2**62} bytes in the archive"),  # more than any memory
         ({"size": 1}, "expected 1 bytes of checksum"),
         ({"method": zipfile.ZIP_DEFLATED}, "expected 5 bytes of checksum"),
     ],

@@ -18,6 +18,13 @@ REFUSED = [
     ("a side is not a picture", ["--image_size=320x"], "HEIGHTxWIDTH"),
     ("ratios are numbers", ["--aspect_ratios=wide"], "aspect_ratios"),
     ("a batch needs an image", ["--train_batch_size=0"], "above 0"),
+    ("a rate that is no number would train to nan", ["--learning_rate=nan"], "--learning_rate: expected a number"),
+    ("a ratio that is no number makes no anchor", ["--aspect_ratios=1,nan"], "aspect_ratios"),
+    ("there is no negative warm-up", ["--warmup_steps=-5"], "--warmup_steps: expected 0 or more"),
+    ("a head of negative depth is none", ["--head_depth=-1"], "--head_depth: expected 0 or more"),
+    ("no checkpoint could be restored from such a folder", ["--model_dir=runs [1]"], "--model_dir: expected a name"),
+    ("no score is above 1", ["--score_threshold=2"], "--score_threshold: expected a number from 0 to 1"),
+    ("an overlap is a fraction", ["--nms_iou=nan"], "--nms_iou: expected a number from 0 to 1"),
 ]
 
 
@@ -56,6 +63,7 @@ CANVAS = [
     ("16:9 saves more", "320", 16 / 9, 16 / 9, (192, 320)),
     ("portraits turn it round", "320", 0.5, 0.5, (320, 160)),
     ("a mixture needs the square", "320", 0.75, 1.5, (320, 320)),
+    ("a panorama of a thousand to one still has a height", "320", 1000.0, 1000.0, (32, 320)),
     ("squares stay square", "320", 1.0, 1.0, (320, 320)),
     ("the least elongated photograph decides", "320", 1.1, 2.0, (320, 320)),
 ]

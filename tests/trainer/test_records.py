@@ -1,3 +1,5 @@
+import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -86,3 +88,26 @@ def test_a_missing_shard_is_named(dataset: Path, tmp_path: Path) -> None:
     (tmp_path / "dataset.json").write_text((dataset / "dataset.json").read_text())
     with pytest.raises(ContractError, match="train-00000-of-00002"):
         records.find_split(str(tmp_path), records.read_manifest(str(tmp_path)), "train")
+
+
+def _copy(dataset: Path, folder: Path) -> Path:
+    """A copy of a data set; returns its first shard."""
+    shutil.copytree(dataset, folder, dirs_exist_ok=True)
+    return folder / "train-00000-of-00002.tfrecord"
+
+
+def test_an_empty_shard_is_named(dataset: Path, tmp_path: Path) -> None:
+    _copy(dataset, tmp_path).write_bytes(b"")
+    with pytest.raises(ContractError, match=r"train-00000-of-00002\.tfrecord is empty"):
+        batches(tmp_path)
+
+
+@pytest.mark.parametrize("damage", [lambda data: data[:-40], lambda data: data[:500] + bytes(9) + data[509:]])
+def test_a_damaged_shard_ends_in_one_line(dataset: Path, tmp_path: Path, damage: Callable[[bytes], bytes]) -> None:
+    shard = _copy(dataset, tmp_path)
+    shard.write_bytes(damage(shard.read_bytes()))
+    split = records.find_split(str(tmp_path), records.read_manifest(str(tmp_path)), "train")
+    seen = batches(tmp_path)
+    named = pytest.raises(ContractError, match=r"damaged, .*again: .*train-00000-of-00002\.tfrecord$")
+    with named, records.whole_shards(split.paths):
+        take(seen, 6)
