@@ -15,6 +15,8 @@ from detection.errors import DataError, UsageError
 
 _WILDCARD = re.compile(r"[*?\[]")
 _TEMPORARY = ".tmp-"
+# The file by which a folder is tried; a killed program may leave it behind.
+PROBE = ".retinanet-odm-probe"
 
 
 class FileError(DataError):
@@ -158,13 +160,13 @@ def make_folder(path: str) -> None:
     """
     if Path(path).is_file():  # never so for gs://, where a folder is but a prefix
         raise UsageError(f"cannot write to the folder {path}: a file has that name")
-    probe = join(path, f"{_TEMPORARY}probe")
+    probe = join(path, PROBE)
     try:
         if not FileSystems.exists(path):
             FileSystems.mkdirs(path)
         with FileSystems.create(probe) as file:
             file.write(b"")
-        FileSystems.delete([probe])
+        delete([probe])
     except (OSError, BeamIOError) as error:
         raise UsageError(f"cannot write to the folder {path}: {error}") from error
 

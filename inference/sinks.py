@@ -134,7 +134,7 @@ def remove_ours(output: str, *, keep: Sequence[str]) -> None:
 def _is_ours(name: str) -> bool:
     """Names of results, and of write_atomic's temporary files for them, directly in the folder."""
     final = files.final_name(name)
-    return final == SUMMARY or bool(_SHARD.fullmatch(final))
+    return final in (SUMMARY, files.PROBE) or bool(_SHARD.fullmatch(final))
 
 
 def _encode(text: str) -> bytes:

@@ -2,13 +2,12 @@
 
 import json
 import time
-from typing import Any
 
 import keras
 import tensorflow as tf
 
 from detection.errors import ContractError
-from trainer.files import read_text, write_text
+from trainer.files import first_line, read_json, write_text
 from trainer.network import Network
 
 _KEPT = 3
@@ -46,7 +45,7 @@ class Checkpoints:
         try:
             status = self._manager.checkpoint.restore(path)
         except (tf.errors.OpError, ValueError, IndexError) as error:  # IndexError: a data file that is cut
-            raise ContractError(f"--model_dir: the checkpoint {path} is damaged: {_first_line(error)}") from error
+            raise ContractError(f"--model_dir: the checkpoint {path} is damaged: {first_line(error)}") from error
         status.assert_existing_objects_matched()
         status.expect_partial()  # evaluation restores the model without the optimizer
         return int(self._step.numpy())
@@ -69,10 +68,7 @@ class Checkpoints:
 
     def _check_identity(self) -> None:
         """Weights of another canvas or other anchors would load without complaint and give wrong boxes."""
-        try:
-            stored: dict[str, Any] = json.loads(read_text(self._identity_path))
-        except (tf.errors.OpError, ValueError) as error:
-            raise ContractError(f"--model_dir: cannot read {self._identity_path}: {_first_line(error)}") from error
+        stored = read_json(self._identity_path)
         differing = [name for name, value in self._identity.items() if stored.get(name) != value]
         if differing:
             name = differing[0]
@@ -80,7 +76,3 @@ class Checkpoints:
                 f"--model_dir: the checkpoints in {self._folder} are of another network:"
                 f" {name} is {stored.get(name)} there, {self._identity[name]} now; use a new folder or the old settings"
             )
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().splitlines()[0]

@@ -1,6 +1,5 @@
 """Evaluates a network on a split: every image once, in pixels of the photographs, by COCO's rules."""
 
-import json
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +13,7 @@ from detection.labels import LabelMap
 from detection.manifests import DatasetManifest
 from trainer import metrics, postprocess, preprocess, records
 from trainer.config import TrainConfig
-from trainer.files import read_text
+from trainer.files import read_json
 from trainer.network import Network
 from trainer.strategy import check_batch
 
@@ -67,7 +66,7 @@ def _evaluate(
 
 def stored_metrics(path: str, step: int) -> dict[str, Any]:
     """The metrics in an eval.json, if they are of this very step; else none."""
-    found = json.loads(read_text(path)) if tf.io.gfile.exists(path) else {}
+    found = read_json(path) if tf.io.gfile.exists(path) else {}
     return found if found.get("step") == step else {}
 
 

@@ -1,14 +1,44 @@
 """Small text files of a run, local or gs://."""
 
+import json
+from typing import Any
+
 import tensorflow as tf
 
-from detection.errors import UsageError
+from detection.errors import ContractError, UsageError
 
 
 def read_text(path: str) -> str:
-    """A whole UTF-8 file."""
-    with tf.io.gfile.GFile(path) as file:
-        return file.read()
+    """A whole UTF-8 file.
+
+    Raises:
+      ContractError: it cannot be read or is no UTF-8 text.
+    """
+    try:
+        with tf.io.gfile.GFile(path) as file:
+            return file.read()
+    except (tf.errors.OpError, UnicodeDecodeError) as error:
+        raise ContractError(f"cannot read {path}: {first_line(error)}") from error
+
+
+def read_json(path: str) -> dict[str, Any]:
+    """A JSON object.
+
+    Raises:
+      ContractError: it cannot be read or is none.
+    """
+    try:
+        value = json.loads(read_text(path))
+    except ValueError as error:
+        raise ContractError(f"{path}: not JSON: {error}") from error
+    if not isinstance(value, dict):
+        raise ContractError(f"{path}: expected a JSON object, found {type(value).__name__}")
+    return value
+
+
+def first_line(error: Exception) -> str:
+    """What an error of TensorFlow says, without the graph and the stack that may follow."""
+    return str(error).strip().partition("\n")[0]
 
 
 def write_text(path: str, text: str) -> None:

@@ -24,6 +24,7 @@ from detection.errors import UsageError
 from detection.report import evaluation_report
 from trainer.config import TrainConfig
 from trainer.flags import help_text, parse_config
+from trainer.stop import Stopped
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -35,7 +36,7 @@ _LOGGER = logging.getLogger(__name__)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Runs the trainer; returns the exit status: 0, 2 for a bad request, 130 for Ctrl-C."""
+    """Runs the trainer; returns the exit status: 0, also after SIGTERM; 2 for a bad request; 130 for Ctrl-C."""
     arguments = sys.argv[1:] if argv is None else argv
     if {"-h", "--help"} & set(arguments):
         print(f"{__doc__}\nflags (default; preset):\n{help_text()}")  # noqa: T201 - help goes to standard output
@@ -47,6 +48,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except UsageError as error:
         print(f"error: {error}", file=sys.stderr)  # noqa: T201
         return 2
+    except Stopped as reason:
+        print(f"{reason}: start again with the same --model_dir to go on", file=sys.stderr)  # noqa: T201
     except KeyboardInterrupt:
         print("interrupted: start again with the same --model_dir to go on", file=sys.stderr)  # noqa: T201
         return 130

@@ -36,11 +36,7 @@ def read_manifest(folder: str) -> DatasetManifest:
     path = f"{folder.rstrip('/')}/{DatasetManifest.FILE}"
     if not tf.io.gfile.exists(path):
         raise ContractError(f"--dataset: expected a prepared data set, found no {path}")
-    try:
-        text = read_text(path)
-    except UnicodeDecodeError as error:
-        raise ContractError(f"{path}: expected UTF-8 text: {error}") from error
-    return DatasetManifest.from_json(text, source=path)
+    return DatasetManifest.from_json(read_text(path), source=path)
 
 
 def find_split(folder: str, manifest: DatasetManifest, name: str) -> Split:

@@ -14,6 +14,7 @@ from trainer.augment import Augmentation
 from trainer.checkpoints import Checkpoints
 from trainer.config import TrainConfig
 from trainer.network import Network
+from trainer.stop import Stopped, StopRequest
 from trainer.strategy import check_batch
 from trainer.targets import assign_targets, decode_boxes, encode_boxes
 
@@ -22,7 +23,11 @@ _LOGGER = logging.getLogger(__name__)
 
 
 def train(config: TrainConfig, manifest: DatasetManifest, network: Network, strategy: tf.distribute.Strategy) -> int:
-    """Trains to the last step, from the newest checkpoint if there is one; returns the number of steps done."""
+    """Trains to the last step, from the newest checkpoint if there is one; returns the number of steps done.
+
+    Raises:
+      Stopped: SIGTERM came; a checkpoint has been saved.
+    """
     check_batch("train_batch_size", config.train_batch_size, strategy)
     split = records.find_split(config.dataset, manifest, "train")
     total_steps = max(config.num_epochs * split.examples // config.train_batch_size, 1)
@@ -41,7 +46,29 @@ def train(config: TrainConfig, manifest: DatasetManifest, network: Network, stra
         _LOGGER.info("resuming from step %d of %d", step, total_steps)
     if step >= total_steps:
         return step
-    batches = records.training_batches(
+    batches = _batches(config, manifest, network, split, first_step=step)
+    run_steps = make_loop(config, network, optimizer, strategy)
+    iterator = iter(strategy.experimental_distribute_dataset(batches))
+    progress = _Progress(config, first_step=step, total_steps=total_steps, examples=split.examples)
+    with StopRequest() as stop:
+        while step < total_steps:
+            count = min(config.steps_per_loop, total_steps - step)
+            with records.whole_shards(split.paths):
+                values = run_steps(iterator, tf.constant(count))
+            step += count
+            progress.report(step, {name: float(value) for name, value in values.items()}, optimizer)
+            if stop.requested:
+                checkpoints.save(step)
+                raise Stopped(f"stopped by SIGTERM at step {step} of {total_steps}, which is saved")
+            checkpoints.save_when_due(step)
+        checkpoints.save(step)
+    return step
+
+
+def _batches(
+    config: TrainConfig, manifest: DatasetManifest, network: Network, split: records.Split, *, first_step: int
+) -> tf.data.Dataset:
+    return records.training_batches(
         split,
         canvas=network.canvas,
         batch_size=config.train_batch_size,
@@ -53,20 +80,8 @@ def train(config: TrainConfig, manifest: DatasetManifest, network: Network, stra
             vertical_flip=config.vertical_flip,
         ),
         seed=config.seed,
-        first_step=step,
+        first_step=first_step,
     )
-    run_steps = make_loop(config, network, optimizer, strategy)
-    iterator = iter(strategy.experimental_distribute_dataset(batches))
-    progress = _Progress(config, first_step=step, total_steps=total_steps, examples=split.examples)
-    while step < total_steps:
-        count = min(config.steps_per_loop, total_steps - step)
-        with records.whole_shards(split.paths):
-            values = run_steps(iterator, tf.constant(count))
-        step += count
-        progress.report(step, {name: float(value) for name, value in values.items()}, optimizer)
-        checkpoints.save_when_due(step)
-    checkpoints.save(step)
-    return step
 
 
 def make_loop(

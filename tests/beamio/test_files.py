@@ -131,3 +131,10 @@ def test_delete_takes_an_absent_file_for_deleted(tmp_path):
     files.delete([str(tmp_path / "a"), str(tmp_path / "gone")])
     files.delete([])
     assert list(tmp_path.iterdir()) == []
+
+
+def test_trying_a_folder_leaves_nothing_in_it(tmp_path):
+    odd = tmp_path / "dive [1]*"  # Beam would take the name for a pattern
+    files.make_folder(str(odd))
+    files.make_folder(str(odd))
+    assert list(odd.iterdir()) == []

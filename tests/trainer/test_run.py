@@ -108,6 +108,23 @@ def test_a_stopped_run_ends_as_an_undisturbed_one(dataset: Path, tmp_path: Path)
         np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
 
 
+def test_sigterm_saves_and_ends_well(dataset: Path, tmp_path: Path) -> None:
+    """As before a spot machine is reclaimed; the run then goes on from there."""
+    argv = [*SETTINGS, f"--dataset={dataset}", f"--model_dir={tmp_path}", "--mode=train", "--steps_per_loop=1"]
+    command = [sys.executable, "-m", "trainer", *argv, "--num_epochs=10000"]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        for line in process.stderr:
+            if line.startswith("step 2/"):
+                process.terminate()
+                break
+        rest = process.stderr.read()
+        assert process.wait(timeout=60) == 0, rest
+    assert "stopped by SIGTERM at step" in rest
+    saved = int(tf.train.latest_checkpoint(str(tmp_path / "checkpoints")).rpartition("-")[2])
+    assert f"stopped by SIGTERM at step {saved} of 40000" in rest
+
+
 def test_a_finished_run_is_not_trained_again(model_dir: Path, dataset: Path) -> None:
     before = (model_dir / "eval.json").read_text()
     argv = [*SETTINGS, f"--dataset={dataset}", f"--model_dir={model_dir}", "--num_epochs=48", "--eval_split=train"]
@@ -170,6 +187,9 @@ def test_an_export_folder_with_foreign_files_is_left_alone(
 
 
 def bad_input(dataset: Path, tmp_path: Path) -> list[tuple[str, list[str], str]]:
+    binary = tmp_path / "binary"
+    binary.mkdir()
+    (binary / "dataset.json").write_bytes(b"\xff\xfe\x00")
     garbled = tmp_path / "garbled"
     garbled.mkdir()
     (garbled / "dataset.json").write_text("{")
