@@ -13,7 +13,7 @@ ID_MAP = "id_map.csv"
 VAL = "val.json"
 REJECTED = "rejected.jsonl"
 REPORT = "report.html"
-_FIXED = frozenset({DatasetManifest.FILE, LABELS, ID_MAP, VAL, REJECTED, REPORT})
+_FIXED = frozenset({files.PROBE, DatasetManifest.FILE, LABELS, ID_MAP, VAL, REJECTED, REPORT})
 _SHARD = re.compile(r"[a-z][a-z0-9_]*-\d{5}-of-\d{5}\.tfrecord")
 
 
