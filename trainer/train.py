@@ -169,6 +169,7 @@ class _Progress:
         self._examples = examples
         self._first_step = self._last_step = first_step
         self._total_steps = total_steps
+        self._graph_built = False
         self._start = self._last_time = time.monotonic()
         self._writer = tf.summary.create_file_writer(f"{config.model_dir.rstrip('/')}/tensorboard")
 
@@ -176,6 +177,9 @@ class _Progress:
         now = time.monotonic()
         speed = (step - self._last_step) * self._batch_size / (now - self._last_time)
         left = (now - self._start) / (step - self._first_step) * (self._total_steps - step)
+        if not self._graph_built:  # the first loop built it: no measure of the others
+            self._graph_built = True
+            self._first_step, self._start = step, now
         self._last_step, self._last_time = step, now
         _LOGGER.info(
             "step %d/%d  epoch %.1f  loss %.3f (class %.3f, box %.3f)  %.1f images/s  %d:%02d left",
