@@ -1,19 +1,18 @@
 """Commit: everything beside the shards, then, as the very last file, the manifest that makes the data set whole."""
 
-import csv
 import dataclasses
-import io
 import json
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from beam_jobs import folder
 from beam_jobs.gallery import make_gallery
 from beam_jobs.options import PrepareOptions
 from beam_jobs.rows import COCO_SPLIT, IMAGE, OBJECT, Reject, ShardResult
 from beamio import files
-from detection import __version__
+from detection import __version__, id_maps
 from detection.formats import coco
+from detection.id_maps import IdMap, IdRow, carry_over, format_id_map
 from detection.labels import LabelMap, format_label_map
 from detection.manifests import DatasetManifest, SplitInfo
 from detection.report import dataset_report
@@ -25,6 +24,7 @@ def commit_dataset(
     images_in: int,
     labels: LabelMap | None,
     options: PrepareOptions,
+    previous: IdMap,
 ) -> None:
     """Writes label map, id map, ground truth, rejects, report and manifest, and deletes what an earlier build left.
 
@@ -36,6 +36,7 @@ def commit_dataset(
       images_in: distinct image files found.
       labels: None only where no image became an example.
       options: the request.
+      previous: the ids of earlier builds.
     """
     ordered = sorted(shards, key=lambda shard: shard.info.name)
     all_rejects = [*rejects, *(reject for shard in ordered for reject in shard.rejects)]
@@ -45,7 +46,7 @@ def commit_dataset(
         return
     manifest = make_manifest(ordered, all_rejects, images_in, labels, options)
     artifacts[folder.LABELS] = format_label_map(labels)
-    artifacts[folder.ID_MAP] = format_id_map(ordered)
+    artifacts[folder.ID_MAP] = format_id_map(carry_over(previous, id_rows(ordered)))
     if COCO_SPLIT in options.splits.names:
         artifacts[folder.VAL] = format_ground_truth(ordered, labels)
     lines = [dataclasses.asdict(reject) for reject in sort_rejects(all_rejects)]
@@ -124,15 +125,12 @@ def parse_rejects(text: str) -> list[Reject]:
     return [Reject(**json.loads(line)) for line in text.split("\n") if line]
 
 
-def format_id_map(shards: Iterable[ShardResult]) -> str:
-    """id_map.csv: which image has which source_id; a rejected image keeps its number, with an empty split."""
-    rows = sorted((*name, shard.split) for shard in shards for name in shard.names)
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(("source_id", "image", "split", "status"))
-    for source_id, image, written, split in rows:
-        writer.writerow((source_id, image, split if written else "", "written" if written else "rejected"))
-    return text.getvalue()
+def id_rows(shards: Iterable[ShardResult]) -> Iterator[IdRow]:
+    """Which image has which source id; a rejected image keeps its number, without a split."""
+    for shard in shards:
+        for source_id, image, written in shard.names:
+            status = id_maps.WRITTEN if written else id_maps.REJECTED
+            yield IdRow(source_id=source_id, image=image, split=shard.split if written else "", status=status)
 
 
 def format_ground_truth(shards: Iterable[ShardResult], labels: LabelMap) -> str:

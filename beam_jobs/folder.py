@@ -2,6 +2,7 @@
 
 import posixpath
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 from beamio import files
@@ -28,16 +29,18 @@ def is_ours(name: str) -> bool:
     return final in _FIXED or bool(_SHARD.fullmatch(final))
 
 
-def check_output(output: str, patterns: tuple[str, ...], *, labels_file: str | None = None) -> None:
+def check_output(output: str, patterns: tuple[str, ...], *, given: Sequence[str] = ()) -> None:
     """Raises UsageError when the output folder is in use by something else; changes nothing.
 
     Args:
       output: the folder, which need not exist.
       patterns: where the job reads.
-      labels_file: the user's label map, which must not be buried under ours.
+      given: files that the user wrote, which must not be buried under ours. An id map of an earlier build is none of
+        them: ours has all of its rows.
     """
-    if labels_file is not None and _lies_in(labels_file, output):
-        raise UsageError(f"--output: {output} holds the label map {labels_file}: choose another folder")
+    for path in given:
+        if _lies_in(path, output):
+            raise UsageError(f"--output: {output} holds {path}, which the job reads: choose another folder")
     for pattern in patterns:
         root = files.root_of(pattern)
         below = "**" in pattern and posixpath.normpath(output).startswith(posixpath.normpath(root) + "/")

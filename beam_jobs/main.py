@@ -26,8 +26,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _run(argv: Sequence[str]) -> None:
     flags, rest = make_parser().parse_known_args(argv)
     # Beam takes seconds to import, and --help must not wait for it.
-    from beam_jobs.prepare import prepare, read_labels
+    from beam_jobs.inputs import read_inputs
+    from beam_jobs.prepare import prepare
 
     options_of_beam = beam_options(rest, own_flags(), LOCAL_DEFAULTS)
-    labels = read_labels(flags.labels) if flags.labels else None
-    prepare(prepare_options(flags, labels), options_of_beam)
+    prepare(prepare_options(flags, read_inputs(flags)), options_of_beam)

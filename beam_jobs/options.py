@@ -1,6 +1,7 @@
 """What `prepare` is asked to do: flags → PrepareOptions, everything checked that needs no file."""
 
 import argparse
+import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -8,7 +9,7 @@ from typing import Any
 from beamio.options import BEAM_HELP, Parser
 from detection.errors import UsageError
 from detection.labels import LabelMap
-from detection.splits import Splits, parse_assignments, parse_splits
+from detection.splits import DEPLOYMENT_DAY, GroupRule, Splits, parse_assignments, parse_splits
 
 DEFAULT_SPLITS = "train=0.8,val=0.1,test=0.1"
 # TPU RetinaNet reads 32 files at once (parallel_interleave(cycle_length=32)); evaluation needs no such width.
@@ -23,6 +24,36 @@ Turns labelled photographs into a TFRecord data set. Photographs and annotations
 """
 
 
+# Policies: --without_annotation and --negatives.
+REJECT, NEGATIVE = "reject", "negative"
+KEEP, DROP = "keep", "drop"
+
+
+@dataclass(frozen=True, kw_only=True)
+class NamedFile:
+    """A file that a flag names, as the launcher read it: its path and hex SHA-256."""
+
+    path: str
+    sha256: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Inputs:
+    """What the launcher read: contents of small files, and name and digest of files that workers read again.
+
+    Attributes:
+      labels: of --labels.
+      aliases, aliases_file: of --label_aliases, name by alias.
+      id_map, split_from: of these flags.
+    """
+
+    labels: LabelMap | None = None
+    aliases: Mapping[str, str] = field(default_factory=dict)
+    aliases_file: NamedFile | None = None
+    id_map: NamedFile | None = None
+    split_from: NamedFile | None = None
+
+
 @dataclass(frozen=True, kw_only=True)
 class PrepareOptions:
     """The request.
@@ -33,6 +64,12 @@ class PrepareOptions:
       splits: names and fractions.
       num_shards: the largest number of shards by split; a split that is not named gets the default.
       labels: the user's label map; None makes one of all names found. labels_file: where it was read.
+      aliases: name by alias, applied before a label is looked up. aliases_file: where they were read.
+      id_map: ids of earlier builds, which stay.
+      split_group: which images must stay in one split; None makes each image a group of its own.
+      split_from: a list that alone decides on splits.
+      without_annotation: REJECT or NEGATIVE: whether an image without annotation is a reject or one without objects.
+      negatives: KEEP or DROP: what becomes of an image without objects.
 
     Raises:
       UsageError: the request contradicts itself.
@@ -45,10 +82,21 @@ class PrepareOptions:
     num_shards: Mapping[str, int] = field(default_factory=dict)
     labels: LabelMap | None = None
     labels_file: str | None = None
+    aliases: Mapping[str, str] = field(default_factory=dict)
+    aliases_file: NamedFile | None = None
+    id_map: NamedFile | None = None
+    split_group: GroupRule | None = None
+    split_from: NamedFile | None = None
+    without_annotation: str = REJECT
+    negatives: str = KEEP
 
     def __post_init__(self) -> None:
         if not self.output:
             raise UsageError("--output: expected a folder, found an empty name")
+        if self.split_group and self.split_from:
+            raise UsageError("--split_group and --split_from: give one of them; a list alone decides on splits")
+        if self.without_annotation == NEGATIVE and self.negatives == DROP:
+            raise UsageError("--without_annotation=negative and --negatives=drop: one makes what the other drops")
         for split, count in self.num_shards.items():
             if split not in self.splits.names:
                 raise UsageError(f"--num_shards: there is no split {split!r}; --splits has {list(self.splits.names)}")
@@ -67,6 +115,12 @@ class PrepareOptions:
             "labels": self.labels_file,
             "splits": dict(self.splits.fractions),
             "num_shards": {split: self.shards_of(split) for split in self.splits.names},
+            "label_aliases": self.aliases_file and dataclasses.asdict(self.aliases_file),
+            "id_map": self.id_map and dataclasses.asdict(self.id_map),
+            "split_group": self.split_group and self.split_group.text,
+            "split_from": self.split_from and dataclasses.asdict(self.split_from),
+            "without_annotation": self.without_annotation,
+            "negatives": self.negatives,
         }
 
 
@@ -88,7 +142,8 @@ def make_parser() -> Parser:
         nargs="+",
         required=True,
         metavar="PATTERN",
-        help="Pascal VOC files, such as 'DIR/annotations/*.xml'; a file belongs to the image of the same name",
+        help="annotation files, such as 'DIR/annotations/*.xml': Pascal VOC, CVAT 1.1 for images or video, COCO JSON,"
+        " told by their content; an annotation belongs to the image of the same path, file name or stem",
     )
     prepare.add_argument(
         "--output", required=True, metavar="DIR", help="folder of the data set: new, empty, or an earlier data set"
@@ -105,16 +160,48 @@ def make_parser() -> Parser:
         help=f"most files of a split, such as train=32,val=4; default: {DEFAULT_NUM_SHARDS['train']} for train,"
         f" {DEFAULT_NUM_SHARDS_ELSE} for another; never more than the split has images",
     )
+    _add_choices(prepare)
     return parser
+
+
+def _add_choices(prepare: argparse.ArgumentParser) -> None:
+    prepare.add_argument(
+        "--label_aliases", metavar="FILE", help="CSV with the columns alias,name: labels that count under another name"
+    )
+    prepare.add_argument(
+        "--id_map", metavar="FILE", help="id_map.csv of an earlier data set: its images keep their source ids"
+    )
+    prepare.add_argument(
+        "--split_group",
+        metavar="RULE",
+        help=f"images of one group stay in one split: {DEPLOYMENT_DAY}, or a regular expression that is searched in"
+        " the image's name; the group is what its parentheses hold, or else the whole match",
+    )
+    prepare.add_argument(
+        "--split_from", metavar="FILE", help="CSV with the columns image,split, which alone decides on splits"
+    )
+    prepare.add_argument(
+        "--without_annotation",
+        choices=(REJECT, NEGATIVE),
+        default=REJECT,
+        help="what an image without annotation is: a reject, or one without objects; default: %(default)s",
+    )
+    prepare.add_argument(
+        "--negatives",
+        choices=(KEEP, DROP),
+        default=KEEP,
+        help="what becomes of an image without objects; default: %(default)s",
+    )
 
 
 def own_flags() -> list[str]:
     """The flags of prepare, for suggestions."""
-    return ["--images", "--annotations", "--output", "--labels", "--splits", "--num_shards"]
+    first = ["--images", "--annotations", "--output", "--labels", "--splits", "--num_shards", "--label_aliases"]
+    return [*first, "--id_map", "--split_group", "--split_from", "--without_annotation", "--negatives"]
 
 
-def prepare_options(flags: argparse.Namespace, labels: LabelMap | None) -> PrepareOptions:
-    """The request that parsed flags make; labels is the content of the file that --labels names.
+def prepare_options(flags: argparse.Namespace, inputs: Inputs) -> PrepareOptions:
+    """The request that parsed flags and the files that they name make.
 
     Raises:
       UsageError: a flag cannot be read or contradicts another.
@@ -125,8 +212,15 @@ def prepare_options(flags: argparse.Namespace, labels: LabelMap | None) -> Prepa
         output=flags.output.rstrip("/"),
         splits=parse_splits(flags.splits),
         num_shards=parse_num_shards(flags.num_shards) if flags.num_shards else {},
-        labels=labels,
+        labels=inputs.labels,
         labels_file=flags.labels,
+        aliases=inputs.aliases,
+        aliases_file=inputs.aliases_file,
+        id_map=inputs.id_map,
+        split_group=GroupRule(flags.split_group) if flags.split_group is not None else None,
+        split_from=inputs.split_from,
+        without_annotation=flags.without_annotation,
+        negatives=flags.negatives,
     )
 
 

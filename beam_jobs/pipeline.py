@@ -1,10 +1,13 @@
 """The graph of `prepare`: plan, then write; no image byte crosses a shuffle.
 
 image patterns ─ MatchImages ──────────┐
-                                       ├─ CoGroupByKey ─ Join ─┬─ MakeLabels ─ (labels)
-annotation patterns ─ ReadAnnotations ─┘                       │
-                                                               └─ Look up labels ─ NumberImages ─ WriteShards ─┐
-                   (rejects of every step, count of images) ──────────────────────────────────── Commit ◀────┘
+                                       ├─ CoGroupByKey ─ Join ─ Apply policies ─┬─ MakeLabels ─ (labels)
+annotation patterns ─ ReadAnnotations ─┘                                        │
+      ┌──────────────────────────────────── Look up labels ─ Split ◀────────────┘
+      └─ NumberImages ─ WriteShards ─ Commit ◀─ (rejects of every step, count of images)
+
+Side inputs: the broken annotation files to Apply policies, the labels to Look up labels. Split reads the list of
+splits, NumberImages and Commit read the id map of earlier builds themselves, once a process.
 """
 
 import apache_beam as beam
@@ -12,32 +15,48 @@ from apache_beam.pvalue import AsList, AsSingleton
 
 from beam_jobs import plan
 from beam_jobs.commit import commit_dataset
+from beam_jobs.inputs import load_id_map
 from beam_jobs.options import PrepareOptions
 from beam_jobs.rows import Reject, ShardResult
-from beam_jobs.transforms import MakeLabels, MatchImages, NumberImages, ReadAnnotations, SetRejectsApart, WriteShards
+from beam_jobs.transforms import (
+    MakeLabels,
+    MatchImages,
+    NameBroken,
+    NumberImages,
+    ReadAnnotations,
+    SetRejectsApart,
+    WriteShards,
+    split_image,
+)
 from detection.labels import LabelMap
 
 
 def build(pipeline: beam.Pipeline, options: PrepareOptions) -> None:
     """Adds the whole job to a pipeline."""
     images = pipeline | "Match images" >> MatchImages(options.images)
-    annotations = pipeline | "Read annotations" >> ReadAnnotations(options.annotations)
-    groups = {"images": images, "annotations": annotations} | "Group by name" >> beam.CoGroupByKey()
+    read = pipeline | "Read annotations" >> ReadAnnotations(options.annotations)
+    annotations, not_read = read | "Set unread apart" >> SetRejectsApart()
+    keyed = annotations | "Key annotations" >> beam.Map(plan.annotation_key)
+    groups = {"images": images, "annotations": keyed} | "Group by name" >> beam.CoGroupByKey()
     images_in = groups | "Count images" >> beam.Map(plan.count_images) | "Add up images" >> beam.CombineGlobally(sum)
     joined = groups | "Join images and annotations" >> beam.FlatMap(plan.join_images)
-    candidates, not_joined = joined | "Set unjoined apart" >> SetRejectsApart()
+    matched, not_joined = joined | "Set unjoined apart" >> SetRejectsApart()
+    broken = (not_read, not_joined) | "Gather unread" >> beam.Flatten() | "Name broken annotations" >> NameBroken()
+    chosen = matched | "Apply policies" >> beam.Map(plan.apply_policies, options=options, broken=AsSingleton(broken))
+    candidates, not_chosen = chosen | "Set unchosen apart" >> SetRejectsApart()
     labels = candidates | "Make label map" >> MakeLabels(options.labels)
     looked_up = candidates | "Look up labels" >> beam.Map(plan.label_image, labels=AsSingleton(labels))
     labelled, not_labelled = looked_up | "Set unlabelled apart" >> SetRejectsApart()
-    numbered = labelled | "Number images" >> NumberImages(options)
+    split = labelled | "Split images" >> beam.Map(split_image, options=options)
+    in_split, not_split = split | "Set unsplit apart" >> SetRejectsApart()
+    numbered = in_split | "Number images" >> NumberImages(options)
     planned, not_numbered = numbered | "Set unnumbered apart" >> SetRejectsApart()
     shards = planned | "Write shards" >> WriteShards(options.output)
-    rejects = (not_joined, not_labelled, not_numbered) | "Gather rejects" >> beam.Flatten()
-    _ = (
-        pipeline
-        | "Start commit" >> beam.Create([options])
-        | "Commit data set"
-        >> beam.Map(_commit, AsList(shards), AsList(rejects), AsSingleton(images_in), AsSingleton(labels))
+    left_out = (not_read, not_joined, not_chosen, not_labelled, not_split, not_numbered)
+    rejects = left_out | "Gather rejects" >> beam.Flatten()
+    request = pipeline | "Take request" >> beam.Create([options])
+    _ = request | "Commit data set" >> beam.Map(
+        _commit, AsList(shards), AsList(rejects), AsSingleton(images_in), AsSingleton(labels)
     )
 
 
@@ -48,4 +67,4 @@ def _commit(
     images_in: int,
     labels: LabelMap | None,
 ) -> None:
-    commit_dataset(shards, rejects, images_in, labels, options)
+    commit_dataset(shards, rejects, images_in, labels, options, load_id_map(options))

@@ -1,33 +1,52 @@
 """Plan: join images with annotations, check labels, number and place every image. Pure functions over small rows.
 
-An annotation belongs to the image whose file name without folder and extension equals the annotation file's own.
-Every image becomes exactly one PlannedImage or one Reject of kind image.
+An annotation belongs to the image of the same path, file name or stem (see matching). Every image becomes exactly one
+PlannedImage or one Reject of kind image.
 """
 
+import dataclasses
 import itertools
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import PurePosixPath
-from typing import TypeVar
 
 from beam_jobs.folder import shard_name
-from beam_jobs.options import PrepareOptions
-from beam_jobs.rows import ANNOTATION, IMAGE, AnnotationFile, Candidate, ImageFile, LabelledImage, PlannedImage, Reject
+from beam_jobs.matching import Conflict, Key, match, match_key
+from beam_jobs.options import DROP, NEGATIVE, PrepareOptions
+from beam_jobs.rows import (
+    ANNOTATION,
+    IMAGE,
+    NO_IMAGE,
+    AnnotationFile,
+    Candidate,
+    ImageFile,
+    LabelledImage,
+    PlannedImage,
+    Reject,
+    UnannotatedImage,
+)
 from detection import ids
+from detection.aliases import apply_aliases
+from detection.annotations import ImageAnnotation
 from detection.errors import LabelError, UsageError
+from detection.id_maps import IdMap, assign_bucket, first_new_ids
 from detection.labels import LabelMap
-from detection.splits import Splits
+from detection.splits import SplitError, SplitPlan
 
-_File = TypeVar("_File", ImageFile, AnnotationFile)
-Key = bytes
 Joined = tuple[Key, Mapping[str, Iterable]]
+Split = tuple[str, LabelledImage]
 ShardKey = tuple[str, str]
+_SHOWN = 20  # files that the detail of a reject names
 
 
-def match_key(uri: str) -> Key:
-    """What an image and its annotation have in common: the stem; bytes, since a name need not be valid UTF-8."""
-    return PurePosixPath(uri).stem.encode("utf-8", "surrogateescape")
+def image_key(image: ImageFile) -> tuple[Key, ImageFile]:
+    """(match key, image)."""
+    return match_key(image.uri), image
+
+
+def annotation_key(file: AnnotationFile) -> tuple[Key, AnnotationFile]:
+    """(match key, annotation)."""
+    return match_key(file.image_name or file.uri), file
 
 
 def count_images(group: Joined) -> int:
@@ -35,55 +54,118 @@ def count_images(group: Joined) -> int:
     return len({image.uri for image in group[1]["images"]})
 
 
-def join_images(group: Joined) -> Iterator[Candidate | Reject]:
-    """One row for every distinct image of a group, and one for every annotation where there is no image."""
+def join_images(group: Joined) -> Iterator[Candidate | UnannotatedImage | Reject]:
+    """One row for every distinct image of a group, and one for every annotation that no image claims."""
     images = _distinct(group[1]["images"])
-    annotations = _distinct(group[1]["annotations"])
-    if not images:
-        yield from map(_without_image, annotations)
-    elif not annotations:
-        yield from map(_without_annotation, images)
-    elif len(images) > 1 or len(annotations) > 1:
-        yield from _ambiguous(images, annotations)
-    else:
-        yield _pair(images[0], annotations[0])
+    annotations = sorted(group[1]["annotations"], key=_order)
+    times = Counter(image.name for image in images)
+    found = match(images, annotations)
+    for row, image in enumerate(images):
+        if times[image.name] > 1:
+            yield _duplicate(image, images)
+        elif row in found.conflict_of:
+            yield _ambiguous(image, found.conflict_of[row])
+        elif row in found.annotation_of:
+            yield _pair(image, found.annotation_of[row])
+        else:
+            yield UnannotatedImage(image=image)
+    yield from map(_unused, found.unused)
 
 
-def _distinct(rows: Iterable[_File]) -> list[_File]:
+def _distinct(images: Iterable[ImageFile]) -> list[ImageFile]:
     """Two patterns may match one file: it stays once, under the smallest name, whatever the order of arrival."""
-    by_uri = {row.uri: row for row in sorted(rows, key=lambda row: (row.uri, getattr(row, "name", "")), reverse=True)}
+    by_uri = {row.uri: row for row in sorted(images, key=lambda row: (row.uri, row.name), reverse=True)}
     return [by_uri[uri] for uri in sorted(by_uri)]
 
 
-def _without_image(file: AnnotationFile) -> Reject:
-    detail = f"{file.uri}: no image has this name"
-    return Reject(kind=ANNOTATION, name=file.uri, reason="annotation_without_image", detail=detail, source=file.uri)
+def _order(file: AnnotationFile) -> tuple[str, ...]:
+    content = file.annotation
+    return file.uri, file.image_name, (content and content.subset) or "", (content and content.task_id) or ""
 
 
-def _without_annotation(image: ImageFile) -> Reject:
-    return _reject(image, "image_without_annotation", f"{image.name}: no annotation file has this name")
+def _duplicate(image: ImageFile, images: Iterable[ImageFile]) -> Reject:
+    same = _list_files(other.uri for other in images if other.name == image.name)
+    return _reject(image, "duplicate_image_name", f"{image.name}: more than one image has this name: {same}")
 
 
-def _ambiguous(images: list[ImageFile], annotations: list[AnnotationFile]) -> Iterator[Reject]:
-    times = Counter(image.name for image in images)
-    all_files = ", ".join([*(image.uri for image in images), *(file.uri for file in annotations)])
-    for image in images:
-        if times[image.name] > 1:
-            same = ", ".join(other.uri for other in images if other.name == image.name)
-            yield _reject(image, "duplicate_image_name", f"{image.name}: more than one image has this name: {same}")
-        else:
-            detail = f"{image.name}: expected one image and one annotation of this name, found {all_files}"
-            yield _reject(image, "ambiguous_match", detail)
+def _ambiguous(image: ImageFile, conflict: Conflict) -> Reject:
+    claimants = itertools.chain((other.uri for other in conflict.images), map(_title, conflict.annotations))
+    detail = f"{image.name}: expected one image and one annotation of this name, found {_list_files(claimants)}"
+    return _reject(image, "ambiguous_match", detail)
+
+
+def _list_files(names: Iterable[str]) -> str:
+    found = list(names)
+    more = f" and {len(found) - _SHOWN} more" if len(found) > _SHOWN else ""
+    return ", ".join(found[:_SHOWN]) + more
+
+
+def _title(file: AnnotationFile) -> str:
+    return f"{file.image_name} in {file.uri}" if file.image_name else file.uri
+
+
+def _unused(file: AnnotationFile) -> Reject:
+    if file.annotation is None:
+        return broken_annotation(file, file.reason, file.detail)
+    detail = f"{_title(file)}: no image has this name"
+    name = file.image_name or file.uri
+    return Reject(kind=ANNOTATION, name=name, reason=NO_IMAGE, detail=detail, source=file.uri)
+
+
+def broken_annotation(file: AnnotationFile, reason: str, detail: str) -> Reject:
+    """The line of an annotation file that cannot be read, or not to its end."""
+    return Reject(kind=ANNOTATION, name=file.uri, reason=reason, detail=detail, source=file.uri)
+
+
+def broken_source(reject: Reject) -> Iterator[bytes]:
+    """The annotation file, in bytes, where the reject is of one that cannot be read, or not to its end."""
+    if reject.kind == ANNOTATION and reject.reason != NO_IMAGE:
+        yield reject.source.encode("utf-8", "surrogateescape")
 
 
 def _pair(image: ImageFile, file: AnnotationFile) -> Candidate | Reject:
     if file.annotation is None:
         return _reject(image, file.reason, file.detail, source=file.uri)
+    if file.annotation.unread:
+        first = file.annotation.unread[0]
+        return _reject(image, first.reason, f"{image.name}: {first.detail}", source=file.uri)
     return Candidate(image=image, annotation=file.annotation)
 
 
 def _reject(image: ImageFile, reason: str, detail: str, source: str | None = None) -> Reject:
     return Reject(kind=IMAGE, name=image.name, reason=reason, detail=detail, source=source or image.uri)
+
+
+def apply_policies(
+    row: Candidate | UnannotatedImage, options: PrepareOptions, broken: Sequence[bytes]
+) -> Candidate | Reject:
+    """Decides on images without annotation or without objects, and puts names in the place of aliases.
+
+    Args:
+      row: an image.
+      options: the request.
+      broken: some annotation files that cannot be read (to their end): an image without annotation may be theirs.
+    """
+    candidate = row if isinstance(row, Candidate) else _without_annotation(row.image, options, broken)
+    if isinstance(candidate, Reject):
+        return candidate
+    image, annotation = candidate.image, candidate.annotation
+    if options.negatives == DROP and not annotation.objects:
+        return _reject(image, "no_objects", f"{image.name}: --negatives=drop: no object in {annotation.source}")
+    return dataclasses.replace(candidate, annotation=apply_aliases(annotation, options.aliases))
+
+
+def _without_annotation(image: ImageFile, options: PrepareOptions, broken: Sequence[bytes]) -> Candidate | Reject:
+    # An animal whose annotation was lost would be trained on as background.
+    if options.without_annotation == NEGATIVE and not broken:
+        nothing = ImageAnnotation(filename=image.name, width=None, height=None, objects=(), source=image.uri)
+        return Candidate(image=image, annotation=nothing)
+    lost = f"; it may be in what cannot be read: {_list_files(map(_decode, broken))}" if broken else ""
+    return _reject(image, "image_without_annotation", f"{image.name}: no annotation has this name{lost}")
+
+
+def _decode(name: bytes) -> str:
+    return name.decode("utf-8", "surrogateescape")
 
 
 def label_names(candidate: Candidate) -> Iterator[str]:
@@ -111,68 +193,85 @@ def label_image(candidate: Candidate, labels: LabelMap | None) -> LabelledImage 
     return LabelledImage(image=image, annotation=annotation, label_ids=label_ids)
 
 
+def split_image(row: LabelledImage, split_plan: SplitPlan) -> Split | Reject:
+    """(split, image)."""
+    try:
+        return split_plan.split_of(row.image.name), row
+    except SplitError as error:
+        return _reject(row.image, error.reason, error.detail)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Layout:
     """Where each hash bucket starts.
 
     Attributes:
-      images: number of images in all buckets.
-      images_of: the same by split.
-      first_id: number of images in the buckets before, by bucket.
-      first_rank: the same within a split, by (bucket, split).
+      new_images: number of images in all buckets that have no id yet.
+      images_of: number of images by split.
+      first_id: of the first new image, by bucket.
+      first_rank: number of the split's images in the buckets before, by (bucket, split).
     """
 
-    images: int
+    new_images: int
     images_of: dict[str, int]
     first_id: dict[int, int]
     first_rank: dict[tuple[int, str], int]
 
 
-def place_of(row: LabelledImage, splits: Splits) -> tuple[int, str]:
-    """(hash bucket, split) of an image."""
-    return ids.bucket_of(row.image.name), splits.split_of(row.image.name)
+Place = tuple[int, str, bool]
 
 
-def key_by_bucket(row: LabelledImage) -> tuple[int, LabelledImage]:
-    """(hash bucket, image)."""
-    return ids.bucket_of(row.image.name), row
+def place_of(row: Split, id_map: IdMap) -> Place:
+    """(hash bucket, split, whether it has no id yet) of an image."""
+    name = row[1].image.name
+    return ids.bucket_of(name), row[0], name not in id_map.id_of
 
 
-def lay_out(counts: Mapping[tuple[int, str], int]) -> Layout:
-    """Lays the buckets end to end, given the number of images by (bucket, split)."""
-    first_id: dict[int, int] = {}
+def key_by_bucket(row: Split) -> tuple[int, Split]:
+    """(hash bucket, image with its split)."""
+    return ids.bucket_of(row[1].image.name), row
+
+
+def lay_out(counts: Mapping[Place, int], id_map: IdMap) -> Layout:
+    """Lays the buckets end to end, given the number of images by place."""
+    new_images: Counter[int] = Counter()
     first_rank: dict[tuple[int, str], int] = {}
     images_of: Counter[str] = Counter()
-    for bucket, places in itertools.groupby(sorted(counts), key=lambda place: place[0]):
-        first_id[bucket] = images_of.total()
-        for place in places:
-            first_rank[place] = images_of[place[1]]
-            images_of[place[1]] += counts[place]
-    return Layout(images=images_of.total(), images_of=dict(images_of), first_id=first_id, first_rank=first_rank)
+    for bucket, split, is_new in sorted(counts):
+        count = counts[bucket, split, is_new]
+        first_rank.setdefault((bucket, split), images_of[split])
+        images_of[split] += count
+        new_images[bucket] += count if is_new else 0
+    return Layout(
+        new_images=new_images.total(),
+        images_of=dict(images_of),
+        first_id=first_new_ids(new_images, id_map.last_id),
+        first_rank=first_rank,
+    )
 
 
 def number_bucket(
-    bucket: tuple[int, Iterable[LabelledImage]], layout: Layout, options: PrepareOptions
+    bucket: tuple[int, Iterable[Split]], layout: Layout, id_map: IdMap, options: PrepareOptions
 ) -> Iterator[tuple[ShardKey, PlannedImage] | Reject]:
     """Gives each image of a bucket its id and its shard (split, file name), in the order of the names' hashes.
 
-    Ids are 1..N over the whole data set; a shard holds an unbroken run of its split, so that shards differ by one
-    image at most.
+    An image of the id map keeps its id; new ones follow, unbroken, over the whole data set. A shard holds an unbroken
+    run of its split in hash order, so that shards differ by one image at most.
     """
     number, images = bucket
     try:
-        ids.check_count(layout.images)
+        ids.check_count(layout.new_images, id_map.last_id)
     except UsageError as error:
-        yield from (_reject(item.image, "too_many_images", str(error)) for item in images)
+        yield from (_reject(item.image, "too_many_images", str(error)) for _, item in images)
         return
-    ordered = sorted(images, key=lambda item: ids.name_hash(item.image.name))
+    ordered = sorted(images, key=lambda row: ids.name_hash(row[1].image.name))
+    id_of = assign_bucket((item.image.name for _, item in ordered), id_map.id_of, layout.first_id[number])
     seen: Counter[str] = Counter()
-    for source_id, item in enumerate(ordered, start=layout.first_id[number] + 1):
-        split = options.splits.split_of(item.image.name)
+    for split, item in ordered:
         rank = layout.first_rank[number, split] + seen[split]
         seen[split] += 1
         name = shard_of(split, rank, layout.images_of[split], options.shards_of(split))
-        yield (split, name), PlannedImage(source_id=source_id, content=item)
+        yield (split, name), PlannedImage(source_id=id_of[item.image.name], content=item)
 
 
 def shard_of(split: str, rank: int, images: int, limit: int) -> str:

@@ -3,19 +3,21 @@
 import logging
 import shlex
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import apache_beam as beam
+from apache_beam.metrics import MetricsFilter
 from apache_beam.options.pipeline_options import PipelineOptions, StandardOptions
+from apache_beam.runners.runner import PipelineResult
 
 from beam_jobs import folder
 from beam_jobs.commit import count_reasons, parse_rejects
 from beam_jobs.options import PrepareOptions
 from beam_jobs.pipeline import build
 from beam_jobs.rows import ANNOTATION, IMAGE, OBJECT, Reject
+from beam_jobs.transforms import COUNTERS, IGNORED
 from beamio import files
-from detection.errors import ContractError, UsageError
-from detection.labels import LabelMap, parse_label_map
+from detection.errors import UsageError
 from detection.manifests import DatasetManifest
 
 logger = logging.getLogger(__name__)
@@ -32,7 +34,9 @@ def prepare(options: PrepareOptions, beam_options: PipelineOptions) -> None:
     """
     check_input(options.images, flag="--images")
     check_input(options.annotations, flag="--annotations")
-    folder.check_output(options.output, (*options.images, *options.annotations), labels_file=options.labels_file)
+    given = (options.aliases_file, options.split_from)
+    named = [options.labels_file, *(file.path for file in given if file)]
+    folder.check_output(options.output, (*options.images, *options.annotations), given=[path for path in named if path])
     files.make_folder(options.output)
     # The commit mark goes first: a build that is killed leaves nothing that looks whole.
     files.delete([files.join(options.output, DatasetManifest.FILE)])
@@ -41,7 +45,14 @@ def prepare(options: PrepareOptions, beam_options: PipelineOptions) -> None:
     if beam_options.view_as(StandardOptions).no_wait_until_finish:
         logger.info("submitted; %s appears when the data set is whole", manifest_path(options.output))
     else:
-        report(options.output)
+        report(options.output, count_ignored(pipeline.result))
+
+
+def count_ignored(result: PipelineResult) -> dict[str, int]:
+    """Shapes that have no box by design, by kind, as the job's counters have them."""
+    counters = result.metrics().query(MetricsFilter().with_namespace(COUNTERS))["counters"]
+    found = {row.key.metric.name: row.result for row in counters if row.result}
+    return {name.removeprefix(IGNORED): found[name] for name in sorted(found) if name.startswith(IGNORED)}
 
 
 def check_input(patterns: Sequence[str], *, flag: str) -> None:
@@ -54,25 +65,13 @@ def check_input(patterns: Sequence[str], *, flag: str) -> None:
             )
 
 
-def read_labels(path: str) -> LabelMap:
-    """The label map of --labels.
-
-    Raises:
-      UsageError: it cannot be read, is not of that form or contradicts itself.
-    """
-    try:
-        return parse_label_map(files.read_text(path, flag="--labels"))
-    except ContractError as error:
-        raise UsageError(f"--labels: {path}: {error}") from error
-
-
 def manifest_path(output: str) -> str:
     """The commit mark of a data set."""
     return files.join(output, DatasetManifest.FILE)
 
 
-def report(output: str) -> None:
-    """Logs what a finished job has made.
+def report(output: str, ignored: Mapping[str, int]) -> None:
+    """Logs what a finished job has made; ignored as of count_ignored.
 
     Raises:
       UsageError: it committed no data set, because no image became an example.
@@ -83,7 +82,7 @@ def report(output: str) -> None:
         raise UsageError(no_examples(rejects, rejected_file))
     text = files.read_text(manifest_path(output), flag="--output")
     manifest = DatasetManifest.from_json(text, source=manifest_path(output))
-    for line in summary(manifest, rejects, output):
+    for line in summary(manifest, rejects, output, ignored):
         logger.info("%s", line)
 
 
@@ -94,7 +93,7 @@ def no_examples(rejects: list[Reject], rejected_file: str) -> str:
     return f"no image became an example ({reasons}), so there is no data set; the first: {first}; all: {rejected_file}"
 
 
-def summary(manifest: DatasetManifest, rejects: list[Reject], output: str) -> list[str]:
+def summary(manifest: DatasetManifest, rejects: list[Reject], output: str, ignored: Mapping[str, int]) -> list[str]:
     """Lines for the person at the terminal: what was kept, what was not and why, and the next command."""
     examples = manifest.images_in - manifest.rejected
     lines = [f"{manifest.images_in} images in = {examples} examples + {manifest.rejected} rejected"]
@@ -105,6 +104,8 @@ def summary(manifest: DatasetManifest, rejects: list[Reject], output: str) -> li
     lines += _reject_lines(rejects, IMAGE, "images rejected")
     lines += _reject_lines(rejects, OBJECT, "objects dropped")
     lines += _reject_lines(rejects, ANNOTATION, "annotations unused")
+    if ignored:
+        lines.append(f"{sum(ignored.values())} shapes without a box ignored: {_counts(ignored)}")
     if rejects:
         lines.append(f"all of them: {files.join(output, folder.REJECTED)}")
     where = shlex.quote(output)
@@ -126,5 +127,5 @@ def _reject_lines(rejects: list[Reject], kind: str, title: str) -> list[str]:
     return lines
 
 
-def _counts(reasons: dict[str, int]) -> str:
+def _counts(reasons: Mapping[str, int]) -> str:
     return ", ".join(f"{count} {reason}" for reason, count in reasons.items())

@@ -85,6 +85,7 @@ def _object(item: ObjectAnnotation, label_id: int, pixels: box_ops.Boxes, relati
         difficult=item.difficult,
         truncated=item.truncated,
         occluded=item.occluded,
+        is_crowd=item.is_crowd,
     )
 
 

@@ -11,6 +11,9 @@ IMAGE = "image"
 ANNOTATION = "annotation"
 OBJECT = "object"
 
+# The reason of an annotation that is in order but belongs to no image that was given.
+NO_IMAGE = "annotation_without_image"
+
 # The split whose ground truth is also kept as val.json, for COCO's tools.
 COCO_SPLIT = "val"
 
@@ -25,9 +28,17 @@ class ImageFile:
 
 @dataclass(frozen=True, kw_only=True)
 class AnnotationFile:
-    """An annotation file that was read: either its content, or the reason and detail of why there is none."""
+    """What an annotation file says of one image, or the reason and detail of why it cannot be read.
+
+    Attributes:
+      uri: the file; name: its path below the pattern's root.
+      image_name: the image's name in a file that lists images; "" where the file goes by its own name: Pascal VOC, and
+        a file that could not be read.
+    """
 
     uri: str
+    name: str = ""
+    image_name: str = ""
     annotation: ImageAnnotation | None = None
     reason: str = ""
     detail: str = ""
@@ -57,6 +68,13 @@ class Candidate:
 
     image: ImageFile
     annotation: ImageAnnotation
+
+
+@dataclass(frozen=True, kw_only=True)
+class UnannotatedImage:
+    """An image to which no annotation belongs."""
+
+    image: ImageFile
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,6 +1,7 @@
 """The steps of the job: thin shells over the pure functions of plan, shards and commit."""
 
-from collections.abc import Iterable, Iterator
+import dataclasses
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,16 +10,19 @@ from apache_beam.metrics import Metrics
 from apache_beam.pvalue import TaggedOutput
 
 from beam_jobs import plan
+from beam_jobs.inputs import load_id_map, load_split_plan
 from beam_jobs.options import PrepareOptions
-from beam_jobs.rows import AnnotationFile, ImageFile, PlannedImage, Reject, ShardResult
+from beam_jobs.rows import AnnotationFile, ImageFile, LabelledImage, PlannedImage, Reject, ShardResult
 from beam_jobs.shards import write_shard
 from beamio import files
+from detection.annotation_files import HEAD_BYTES, Kind, read_annotations, recognise
 from detection.errors import DataError
 from detection.labels import LabelMap
-from detection.voc import parse_voc
 
 _REJECTS = "rejects"
-_COUNTERS = "prepare"
+COUNTERS = "prepare"
+IGNORED = "ignored_"  # counters of shapes that have no box by design, by kind
+_NAMED = 3  # broken annotation files in the detail of an image without annotation
 
 
 @dataclass
@@ -33,7 +37,7 @@ class MatchImages(beam.PTransform):
             | "Take image patterns" >> beam.Create(self.patterns)
             | "List images" >> beam.FlatMap(match_images)
             | "Spread images" >> beam.Reshuffle()
-            | "Key images" >> beam.Map(_key)
+            | "Key images" >> beam.Map(plan.image_key)
         )
 
 
@@ -46,7 +50,7 @@ def match_images(pattern: str) -> Iterator[ImageFile]:
 
 @dataclass
 class ReadAnnotations(beam.PTransform):
-    """Patterns → (match key, AnnotationFile)."""
+    """Patterns → AnnotationFile for every image that a file tells of, or Reject."""
 
     patterns: tuple[str, ...]
 
@@ -55,29 +59,49 @@ class ReadAnnotations(beam.PTransform):
             pbegin
             | "Take annotation patterns" >> beam.Create(self.patterns)
             | "List annotations" >> beam.FlatMap(match_annotations)
-            # Without it, the worker that lists the files would also read them all.
-            | "Spread annotations" >> beam.Reshuffle()
-            | "Read annotations" >> beam.Map(read_annotation)
-            | "Key annotations" >> beam.Map(_key)
+            # A file that two patterns match is read once; and the worker that lists the files does not read them all.
+            | "Group by file" >> beam.GroupByKey()
+            | "Read annotations" >> beam.FlatMap(_read_group)
         )
 
 
-def match_annotations(pattern: str) -> Iterator[AnnotationFile]:
-    """The files that match a pattern, not read yet."""
+def match_annotations(pattern: str) -> Iterator[tuple[bytes, AnnotationFile]]:
+    """The files that match a pattern, not read yet, by uri as bytes (a path need not be valid UTF-8)."""
+    root = files.root_of(pattern)
     for uri in files.iter_matches(pattern):
-        yield AnnotationFile(uri=uri)
+        yield uri.encode("utf-8", "surrogateescape"), AnnotationFile(uri=uri, name=files.name_below(root, uri))
 
 
-def read_annotation(file: AnnotationFile) -> AnnotationFile:
-    """The file with its content, or with the reason of why it cannot be understood."""
+def _read_group(group: tuple[bytes, Iterable[AnnotationFile]]) -> Iterator[AnnotationFile | Reject]:
+    for row in read_annotation(min(group[1], key=lambda file: file.name)):
+        if isinstance(row, AnnotationFile) and row.annotation is not None:
+            for kind, count in row.annotation.ignored:
+                Metrics.counter(COUNTERS, f"{IGNORED}{kind}").inc(count)
+        yield row
+
+
+def read_annotation(lone: AnnotationFile) -> Iterator[AnnotationFile | Reject]:
+    """A row for every image of a file, as it is read.
+
+    A file that cannot be read is one row with the reason; where rows came before the fault, they stay, and the fault is
+    a reject: nobody knows which images are missing.
+    """
+    uri, rows = lone.uri, 0
     try:
-        return AnnotationFile(uri=file.uri, annotation=parse_voc(files.read_bytes(file.uri), source=file.uri))
+        with files.open_binary(uri) as file:
+            # Pascal VOC goes by the file's name: what tools write as <filename> is often wrong.
+            listed = recognise(file.read(HEAD_BYTES)) is not Kind.VOC
+            file.seek(0)
+            for annotation in read_annotations(file, source=uri):
+                image_name = annotation.filename if listed else ""
+                yield dataclasses.replace(lone, image_name=image_name, annotation=annotation)
+                rows += 1
     except DataError as error:
-        return AnnotationFile(uri=file.uri, reason=error.reason, detail=error.detail)
-
-
-def _key(file: Any) -> tuple[plan.Key, Any]:
-    return plan.match_key(file.uri), file
+        detail = error.detail if uri in error.detail else f"{uri}: {error.detail}"
+        if rows:
+            yield plan.broken_annotation(lone, error.reason, f"{detail} ({rows} images before that were read)")
+        else:
+            yield dataclasses.replace(lone, reason=error.reason, detail=detail)
 
 
 class SetRejectsApart(beam.PTransform):
@@ -98,7 +122,19 @@ def _tag_reject(row: Any) -> Iterator[Any]:
 
 
 def _count_reject(reject: Reject) -> None:
-    Metrics.counter(_COUNTERS, f"{reject.kind}_{reject.reason}").inc()
+    Metrics.counter(COUNTERS, f"{reject.kind}_{reject.reason}").inc()
+
+
+class NameBroken(beam.PTransform):
+    """Rejects → one list of a few annotation files that cannot be read, empty where all can."""
+
+    def expand(self, rejects: beam.PCollection) -> beam.PCollection:
+        return (
+            rejects
+            | "Take broken files" >> beam.FlatMap(plan.broken_source)
+            | "Drop repeated files" >> beam.Distinct()
+            | "Keep a few" >> beam.combiners.Top.Smallest(_NAMED)
+        )
 
 
 @dataclass
@@ -117,27 +153,45 @@ class MakeLabels(beam.PTransform):
         )
 
 
+def split_image(row: LabelledImage, options: PrepareOptions) -> plan.Split | Reject:
+    """See plan.split_image."""
+    return plan.split_image(row, load_split_plan(options))
+
+
 @dataclass
 class NumberImages(beam.PTransform):
-    """LabelledImages → (shard key, PlannedImage), or Reject; no machine ever sorts them all."""
+    """(split, LabelledImage) → (shard key, PlannedImage), or Reject; no machine ever sorts them all."""
 
     options: PrepareOptions
 
     def expand(self, images: beam.PCollection) -> beam.PCollection:
         layout = (
             images
-            | "Place images" >> beam.Map(plan.place_of, splits=self.options.splits)
+            | "Place images" >> beam.Map(_place, options=self.options)
             | "Count images by place" >> beam.combiners.Count.PerElement()
             | "Gather counts" >> beam.combiners.ToDict()
-            | "Lay out buckets" >> beam.Map(plan.lay_out)
+            | "Lay out buckets" >> beam.Map(_lay_out, options=self.options)
         )
         return (
             images
             | "Key by bucket" >> beam.Map(plan.key_by_bucket)
             | "Group by bucket" >> beam.GroupByKey()
-            | "Number bucket"
-            >> beam.FlatMap(plan.number_bucket, layout=beam.pvalue.AsSingleton(layout), options=self.options)
+            | "Number bucket" >> beam.FlatMap(_number, layout=beam.pvalue.AsSingleton(layout), options=self.options)
         )
+
+
+def _place(row: plan.Split, options: PrepareOptions) -> plan.Place:
+    return plan.place_of(row, load_id_map(options))
+
+
+def _lay_out(counts: Mapping[plan.Place, int], options: PrepareOptions) -> plan.Layout:
+    return plan.lay_out(counts, load_id_map(options))
+
+
+def _number(
+    bucket: tuple[int, Iterable[plan.Split]], layout: plan.Layout, options: PrepareOptions
+) -> Iterator[tuple[plan.ShardKey, PlannedImage] | Reject]:
+    return plan.number_bucket(bucket, layout, load_id_map(options), options)
 
 
 @dataclass
@@ -157,9 +211,9 @@ class WriteShards(beam.PTransform):
 def _write_and_count(shard: tuple[plan.ShardKey, Iterable[PlannedImage]], output: str) -> ShardResult:
     key, planned = shard
     result = write_shard(key, planned, output)
-    Metrics.counter(_COUNTERS, "examples").inc(result.info.examples)
-    Metrics.counter(_COUNTERS, "boxes").inc(sum(result.boxes_per_class.values()))
-    Metrics.counter(_COUNTERS, "boxes_clipped").inc(result.clipped)
+    Metrics.counter(COUNTERS, "examples").inc(result.info.examples)
+    Metrics.counter(COUNTERS, "boxes").inc(sum(result.boxes_per_class.values()))
+    Metrics.counter(COUNTERS, "boxes_clipped").inc(result.clipped)
     for reject in result.rejects:
         _count_reject(reject)
     return result

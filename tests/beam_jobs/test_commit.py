@@ -14,6 +14,7 @@ from beam_jobs.rows import IMAGE, OBJECT, Reject, ShardResult
 from beam_jobs.shards import frame_record
 from detection.errors import ContractError
 from detection.examples import DetectionExample, encode_example
+from detection.id_maps import IdMap
 from detection.labels import LabelMap
 from detection.manifests import DatasetManifest, ShardInfo
 
@@ -59,7 +60,7 @@ def test_commit(tmp_path, options, read_folder):
         _shard("val-00000-of-00001.tfrecord", 0, names=((2, "b.jpg", False),), rejects=(GONE,)),
         _shard("train-00000-of-00001.tfrecord", 1, rejects=(FLAT,)),
     ]
-    commit.commit_dataset(shards, [], 2, LABELS, options)
+    commit.commit_dataset(shards, [], 2, LABELS, options, IdMap())
     found = read_folder(tmp_path)
     written = {"dataset.json", "labels.pbtxt", "id_map.csv", "val.json", "rejected.jsonl", "report.html"}
     assert set(found) == {*written, "train-00000-of-00001.tfrecord"}, "the stale shard is gone"
@@ -88,14 +89,14 @@ NOTHING = [
 
 @pytest.mark.parametrize(("shards", "labels", "reason"), NOTHING)
 def test_no_example_no_data_set(tmp_path, options, read_folder, shards, labels, reason):
-    commit.commit_dataset(shards, [] if shards else [GONE], 1, labels, options)
+    commit.commit_dataset(shards, [] if shards else [GONE], 1, labels, options, IdMap())
     assert commit.parse_rejects(read_folder(tmp_path)["rejected.jsonl"].decode()) == [GONE], reason
     assert not (tmp_path / "dataset.json").exists(), reason
 
 
 def test_a_lost_image_is_a_fault_of_the_program(tmp_path, options):
     with pytest.raises(ContractError, match="images_in"):
-        commit.commit_dataset([_shard("train-00000-of-00001.tfrecord", 1)], [], 2, LABELS, options)
+        commit.commit_dataset([_shard("train-00000-of-00001.tfrecord", 1)], [], 2, LABELS, options, IdMap())
     assert not (tmp_path / "dataset.json").exists()
 
 

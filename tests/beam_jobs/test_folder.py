@@ -45,9 +45,9 @@ def test_the_users_label_map_is_not_overwritten(tmp_path, monkeypatch, folder):
     (tmp_path / "out" / "labels.pbtxt").touch()
     (tmp_path / "link").symlink_to("out")
     monkeypatch.chdir(tmp_path)
-    check_output(folder, ("/elsewhere/*",), labels_file="labels.pbtxt")
-    with pytest.raises(UsageError, match="label map"):
-        check_output(folder, ("/elsewhere/*",), labels_file=str(tmp_path / "out" / "labels.pbtxt"))
+    check_output(folder, ("/elsewhere/*",), given=["labels.pbtxt"])
+    with pytest.raises(UsageError, match=r"labels\.pbtxt, which the job reads"):
+        check_output(folder, ("/elsewhere/*",), given=[str(tmp_path / "out" / "labels.pbtxt")])
 
 
 BAD_FOLDERS = [

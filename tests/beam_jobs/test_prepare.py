@@ -174,7 +174,7 @@ def test_bad_request_is_one_line(source, tmp_path, capfd, read_folder, flags, wo
 HOPELESS = [
     (b"no photograph", "", "image_not_decodable", "unreadable images"),
     (None, "<annotation>", "xml_not_well_formed", "XML that is not XML"),
-    (None, "<html/>", "not_pascal_voc", "XML of another kind"),
+    (None, "<html/>", "annotation_kind_unknown", "XML of another kind"),
 ]
 
 

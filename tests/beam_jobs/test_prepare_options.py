@@ -1,8 +1,10 @@
 """The request, checked before any file is touched."""
 
+import re
+
 import pytest
 
-from beam_jobs.options import PrepareOptions, make_parser, own_flags, parse_num_shards, prepare_options
+from beam_jobs.options import Inputs, PrepareOptions, make_parser, own_flags, parse_num_shards, prepare_options
 from detection.errors import UsageError
 
 FLAGS = ["prepare", "--images", "i/a.jpg", "i/b.jpg", "--annotations", "x/*.xml", "--output", "out/"]
@@ -11,7 +13,7 @@ FLAGS = ["prepare", "--images", "i/a.jpg", "i/b.jpg", "--annotations", "x/*.xml"
 def _options(*more: str) -> PrepareOptions:
     flags, rest = make_parser().parse_known_args([*FLAGS, *more])
     assert not rest
-    return prepare_options(flags, None)
+    return prepare_options(flags, Inputs())
 
 
 def test_defaults():
@@ -24,6 +26,12 @@ def test_defaults():
         "labels": None,
         "splits": {"train": 0.8, "val": 0.1, "test": 0.1},
         "num_shards": {"train": 32, "val": 4, "test": 4},
+        "label_aliases": None,
+        "id_map": None,
+        "split_group": None,
+        "split_from": None,
+        "without_annotation": "reject",
+        "negatives": "keep",
     }
 
 
@@ -40,6 +48,9 @@ BAD = [
     (["--num_shards=dev=2"], "'dev'", "no such split"),
     (["--num_shards=train=0"], "1..99999", "a split has at least one shard"),
     (["--num_shards=train=100000"], "1..99999", "the name has five digits"),
+    (["--split_group=("], "--split_group", "no regular expression"),
+    (["--split_group="], "--split_group", "an empty rule"),
+    (["--without_annotation=negative", "--negatives=drop"], "--negatives", "one makes what the other drops"),
     (["--output=/"], "--output", "the root of the machine is no folder for a data set"),
 ]
 
@@ -62,6 +73,7 @@ def test_own_flags_are_those_of_the_parser(capsys):
         make_parser().parse_args(["prepare", "--help"])
     text = capsys.readouterr().out
     assert all(f"{flag} " in text for flag in own_flags())
+    assert set(re.findall(r"^  (--[a-z_]+) ", text, re.MULTILINE)) - {"--help"} == set(own_flags())
 
 
 def test_parse_num_shards():
