@@ -30,6 +30,7 @@ from detection.aliases import apply_aliases
 from detection.annotations import ImageAnnotation
 from detection.errors import LabelError, UsageError
 from detection.id_maps import IdMap, assign_bucket, first_new_ids
+from detection.label_doctor import nearest
 from detection.labels import LabelMap
 from detection.splits import SplitError, SplitPlan
 
@@ -188,9 +189,17 @@ def label_image(candidate: Candidate, labels: LabelMap | None) -> LabelledImage 
     try:
         label_ids = tuple(labels.id_of(item.label) for item in annotation.objects)
     except LabelError as error:
-        detail = f"{image.name}: {error.detail}; in {annotation.source}"
+        detail = f"{image.name}: {error.detail}{_meant(candidate, labels)}; in {annotation.source}"
         return _reject(image, error.reason, detail, source=annotation.source)
     return LabelledImage(image=image, annotation=annotation, label_ids=label_ids)
+
+
+def _meant(candidate: Candidate, labels: LabelMap) -> str:
+    """The nearest known names of the first unknown label."""
+    known = labels.name_by_id.values()
+    unknown = next(item.label for item in candidate.annotation.objects if item.label not in known)
+    names = " or ".join(map(repr, nearest(unknown, known)))
+    return f", did you mean {names}?" if names else ""
 
 
 def split_image(row: LabelledImage, split_plan: SplitPlan) -> Split | Reject:

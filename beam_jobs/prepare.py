@@ -2,7 +2,7 @@
 
 import logging
 import shlex
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 
 import apache_beam as beam
@@ -18,6 +18,7 @@ from beam_jobs.rows import ANNOTATION, IMAGE, OBJECT, Reject
 from beam_jobs.transforms import COUNTERS, IGNORED
 from beamio import files
 from detection.errors import UsageError
+from detection.label_doctor import diagnose
 from detection.manifests import DatasetManifest
 
 logger = logging.getLogger(__name__)
@@ -104,6 +105,7 @@ def summary(manifest: DatasetManifest, rejects: list[Reject], output: str, ignor
     lines += _reject_lines(rejects, IMAGE, "images rejected")
     lines += _reject_lines(rejects, OBJECT, "objects dropped")
     lines += _reject_lines(rejects, ANNOTATION, "annotations unused")
+    lines += _label_lines(manifest)
     if ignored:
         lines.append(f"{sum(ignored.values())} shapes without a box ignored: {_counts(ignored)}")
     if rejects:
@@ -112,6 +114,15 @@ def summary(manifest: DatasetManifest, rejects: list[Reject], output: str, ignor
     lines.append(f"data set: {manifest_path(output)}")
     lines.append(f"next: python -m trainer --mode=train_and_eval --dataset={where} --model_dir=MODEL")
     return lines
+
+
+def _label_lines(manifest: DatasetManifest) -> list[str]:
+    """What is doubtful about the labels: one animal in two spellings, a class without boxes or with few."""
+    boxes: Counter[str] = Counter()
+    for split in manifest.splits.values():
+        boxes.update(split.boxes_per_class)
+    found = diagnose(boxes, manifest.labels)
+    return [f"label {finding.severity}: {finding.detail}; {finding.suggestion}" for finding in found]
 
 
 def _reject_lines(rejects: list[Reject], kind: str, title: str) -> list[str]:

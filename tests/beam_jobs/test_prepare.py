@@ -199,6 +199,20 @@ def test_only_unknown_labels(source, tmp_path, capfd):
     _fails(capfd, source.flags(tmp_path / "out", f"--labels={labels}"), "unknown_label", "'crab'")
 
 
+def test_label_drift_is_told(source, tmp_path, caplog):
+    """One animal in two spellings: the founding mishap of this project."""
+    for number, label in enumerate(["Peniagone sp. A", "PENIAGONE_SP_A"]):
+        source.add_image(f"{number}.jpg")
+        source.add_annotation(str(number), [(label, (1.0, 2.0, 9.0, 12.0))])
+    with caplog.at_level("INFO"):
+        assert main(source.flags(tmp_path / "out", "--splits=train=1")) == 0
+    assert "are one name in two spellings" in caplog.text
+    labels = tmp_path / "labels.pbtxt"
+    labels.write_text("item { id: 1 name: 'Peniagone sp. A' }")
+    assert main(source.flags(tmp_path / "out", f"--labels={labels}", "--splits=train=1")) == 0
+    assert "did you mean 'Peniagone sp. A'?" in (tmp_path / "out" / "rejected.jsonl").read_text()
+
+
 def test_no_object_anywhere(source, tmp_path, capfd):
     source.add_image("a.jpg")
     source.add_annotation("a", [])
