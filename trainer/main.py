@@ -16,6 +16,7 @@ stopped goes on from its newest checkpoint when started again with the same --mo
 import json
 import logging
 import os
+import shlex
 import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -95,7 +96,7 @@ def run(config: TrainConfig) -> None:
     if config.mode in ("export", "train_and_eval"):
         exported = export.export_model(config, manifest, net, metrics=metrics, step=step)
         _LOGGER.info("model: %s", exported)
-        _LOGGER.info("next: python -m inference score --images IMAGES --model %s --output OUT", exported)
+        _LOGGER.info("next: python -m inference score --images IMAGES --model %s --output OUT", shlex.quote(exported))
 
 
 def _announce(
