@@ -20,6 +20,8 @@ ENTRY_POINTS = [
     pytest.param([str(SCRIPTS / "retinanet-score"), "score"], "--threshold", id="console script: score"),
     pytest.param([sys.executable, "scripts/make_sample.py"], "--seed", id="the sample maker"),
     pytest.param([sys.executable, "benchmarks/bccd.py"], "--num_epochs", id="the real-data benchmark"),
+    pytest.param([sys.executable, "benchmarks/prepare.py"], "--many", id="the data set benchmark"),
+    pytest.param([sys.executable, "benchmarks/beam_threads.py"], "--mode", id="Beam's threads"),
 ]
 
 

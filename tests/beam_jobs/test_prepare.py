@@ -104,13 +104,13 @@ def test_records_ids_and_ground_truth_agree(mixed, tmp_path):
 
 def test_bytes_do_not_depend_on_the_runner_nor_on_what_was_there(mixed, tmp_path, read_folder, monkeypatch):
     monkeypatch.chdir(REPOSITORY)  # worker processes import the packages from there
-    threads, again, processes = tmp_path / "threads", tmp_path / "again", tmp_path / "processes"
-    assert main(mixed.flags(threads)) == 0
+    memory, again, processes = tmp_path / "memory", tmp_path / "again", tmp_path / "processes"
+    assert main(mixed.flags(memory)) == 0
     assert main(mixed.flags(again, "--splits=train=1", "--num_shards=train=7")) == 0
     assert main(mixed.flags(again, "--direct_running_mode=in_memory", "--direct_num_workers=1")) == 0
     assert main(mixed.flags(processes, "--direct_running_mode=multi_processing", "--direct_num_workers=2")) == 0
-    assert read_folder(again) == read_folder(threads)
-    assert read_folder(processes) == read_folder(threads)
+    assert read_folder(again) == read_folder(memory)
+    assert read_folder(processes) == read_folder(memory)
 
 
 def test_odd_names(source, tmp_path):

@@ -269,8 +269,8 @@ def test_bytes_do_not_depend_on_the_runner(source, tmp_path, prepare, read_folde
     id_map = tmp_path / "id_map.csv"
     id_map.write_text(f"source_id,image,split,status\n1,gone.jpg,,absent\n2,{names[4]},train,written\n")
     flags = [f"--id_map={id_map}", "--split_group=^[0-9]", "--without_annotation=negative"]
-    threads = prepare(*flags, output="threads")
-    assert threads[names[4]].source_id == 2
+    memory = prepare(*flags, output="memory")
+    assert memory[names[4]].source_id == 2
     processes = ["--direct_running_mode=multi_processing", "--direct_num_workers=2"]
-    assert prepare(*flags, *processes, output="processes") == threads
-    assert read_folder(tmp_path / "processes") == read_folder(tmp_path / "threads")
+    assert prepare(*flags, *processes, output="processes") == memory
+    assert read_folder(tmp_path / "processes") == read_folder(tmp_path / "memory")

@@ -12,13 +12,13 @@ OWN = ["--images", "--labels"]
 def test_local_defaults():
     options = beam_options([], OWN, LOCAL_DEFAULTS)
     assert options.view_as(StandardOptions).runner == "FnApiRunner"
-    assert options.view_as(DirectOptions).direct_running_mode == "multi_threading"
+    assert options.view_as(DirectOptions).direct_running_mode == "in_memory"
     assert options.view_as(SetupOptions).save_main_session is False
 
 
 def test_a_given_option_stands():
-    options = beam_options(["--direct_running_mode", "in_memory"], OWN, LOCAL_DEFAULTS)
-    assert options.view_as(DirectOptions).direct_running_mode == "in_memory"
+    options = beam_options(["--direct_running_mode", "multi_processing"], OWN, LOCAL_DEFAULTS)
+    assert options.view_as(DirectOptions).direct_running_mode == "multi_processing"
 
 
 def test_another_runner_gets_no_local_default():
@@ -36,6 +36,7 @@ REFUSED = [
     (["-r", "x"], "-r", "one dash"),
     (["--runner=FooRunner"], "--runner: Unexpected pipeline runner: FooRunner", "no runner of Beam"),
     (["--runner=nowhere.Runner"], "--runner: No module named", "no class that can be imported"),
+    (["--direct_running_mode=multi_threading"], "loses data", "a mode in which Beam spoils elements"),
     (["--direct_num_workers=two"], "--direct_num_workers: invalid int", "a value that Beam cannot read"),
 ]
 

@@ -1,0 +1,72 @@
+"""Why --direct_running_mode=multi_threading is refused: Beam's own threads spoil Beam's own elements.
+
+    python benchmarks/beam_threads.py [--mode multi_threading] [--times N]
+
+A pipeline of Create, Reshuffle, Map and GroupByKey over rows that can be checked, and no code of this project. Prints
+what came of each run; exits with 1 when a run lost or spoilt an element.
+"""
+
+import argparse
+import sys
+from dataclasses import dataclass
+
+import apache_beam as beam
+from apache_beam.options.pipeline_options import PipelineOptions
+
+ROWS = 60_000
+
+
+@dataclass(frozen=True)
+class Row:
+    name: str
+    values: tuple[int, ...]
+
+
+def make_row(number: int) -> tuple[str, Row]:
+    return f"k{number % 20_000}", Row(name=str(number), values=tuple(range(number % 7)))
+
+
+def check(group: tuple[str, list[Row]]) -> list[Row]:
+    for row in group[1]:
+        if not isinstance(row, Row) or row.values != tuple(range(int(row.name) % 7)):
+            raise RuntimeError(f"an element arrived as {row!r}")
+    return list(group[1])
+
+
+def check_count(count: int) -> None:
+    if count != ROWS:
+        raise RuntimeError(f"{ROWS} rows went in, {count} came out")
+
+
+def run(mode: str) -> str:
+    workers = 1 if mode == "in_memory" else 2
+    flags = ["--runner=FnApiRunner", f"--direct_running_mode={mode}", f"--direct_num_workers={workers}"]
+    try:
+        with beam.Pipeline(options=PipelineOptions(flags)) as pipeline:
+            rows = pipeline | beam.Create(range(ROWS)) | "Spread" >> beam.Reshuffle() | beam.Map(make_row)
+            found = rows | "Group" >> beam.GroupByKey() | "Check" >> beam.FlatMap(check)
+            keyed = found | "Spread again" >> beam.Reshuffle() | beam.Map(lambda row: (row.name[-2:], row))
+            again = keyed | "Group again" >> beam.GroupByKey() | "Check again" >> beam.FlatMap(check)
+            _ = again | beam.combiners.Count.Globally() | "Check the count" >> beam.Map(check_count)
+    except Exception as error:  # whatever it breaks with is the finding
+        return str(error).strip().splitlines()[-1]
+    return ""
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument(
+        "--mode", default="multi_threading", choices=("in_memory", "multi_threading", "multi_processing")
+    )
+    parser.add_argument("--times", type=int, default=3)
+    flags = parser.parse_args()
+    failures = []
+    for number in range(1, flags.times + 1):
+        failure = run(flags.mode)
+        print(f"{flags.mode}, run {number}: {failure or f'all {ROWS} rows came through whole'}", flush=True)
+        failures += [failure] if failure else []
+    return 1 if failures else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
