@@ -8,6 +8,7 @@ what came of each run; exits with 1 when a run lost or spoilt an element.
 
 import argparse
 import sys
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import apache_beam as beam
@@ -26,11 +27,12 @@ def make_row(number: int) -> tuple[str, Row]:
     return f"k{number % 20_000}", Row(name=str(number), values=tuple(range(number % 7)))
 
 
-def check(group: tuple[str, list[Row]]) -> list[Row]:
-    for row in group[1]:
+def check(group: tuple[str, Iterable[Row]]) -> list[Row]:
+    rows = list(group[1])
+    for row in rows:
         if not isinstance(row, Row) or row.values != tuple(range(int(row.name) % 7)):
             raise RuntimeError(f"an element arrived as {row!r}")
-    return list(group[1])
+    return rows
 
 
 def check_count(count: int) -> None:
@@ -41,14 +43,15 @@ def check_count(count: int) -> None:
 def run(mode: str) -> str:
     workers = 1 if mode == "in_memory" else 2
     flags = ["--runner=FnApiRunner", f"--direct_running_mode={mode}", f"--direct_num_workers={workers}"]
+    pipeline = beam.Pipeline(options=PipelineOptions(flags))
+    rows = pipeline | beam.Create(range(ROWS)) | "Spread" >> beam.Reshuffle() | beam.Map(make_row)
+    found = rows | "Group" >> beam.GroupByKey() | "Check" >> beam.FlatMap(check)
+    keyed = found | "Spread again" >> beam.Reshuffle() | "Key again" >> beam.Map(lambda row: (row.name[-2:], row))
+    again = keyed | "Group again" >> beam.GroupByKey() | "Check again" >> beam.FlatMap(check)
+    _ = again | beam.combiners.Count.Globally() | "Check the count" >> beam.Map(check_count)
     try:
-        with beam.Pipeline(options=PipelineOptions(flags)) as pipeline:
-            rows = pipeline | beam.Create(range(ROWS)) | "Spread" >> beam.Reshuffle() | beam.Map(make_row)
-            found = rows | "Group" >> beam.GroupByKey() | "Check" >> beam.FlatMap(check)
-            keyed = found | "Spread again" >> beam.Reshuffle() | beam.Map(lambda row: (row.name[-2:], row))
-            again = keyed | "Group again" >> beam.GroupByKey() | "Check again" >> beam.FlatMap(check)
-            _ = again | beam.combiners.Count.Globally() | "Check the count" >> beam.Map(check_count)
-    except Exception as error:  # whatever it breaks with is the finding
+        pipeline.run().wait_until_finish()
+    except Exception as error:  # whatever the run breaks with is the finding
         return str(error).strip().splitlines()[-1]
     return ""
 
