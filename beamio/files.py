@@ -142,11 +142,6 @@ def write_text(path: str, text: str) -> None:
         file.write(text.encode("utf-8", "surrogateescape"))
 
 
-def is_temporary(name: str) -> bool:
-    """Whether a file name is that of a write_atomic that never ended."""
-    return _TEMPORARY in name
-
-
 def final_name(name: str) -> str:
     """The name under which write_atomic would have put a file; other names are returned as they are."""
     return name.partition(_TEMPORARY)[0]

@@ -59,7 +59,7 @@ def test_write_atomic_shows_a_whole_file_only(tmp_path):
         file.write(b"new")
         (temporary,) = (entry.name for entry in tmp_path.iterdir() if entry != path)
         assert path.read_bytes() == b"old"
-        assert files.is_temporary(temporary)
+        assert files.final_name(temporary) != temporary
         assert files.final_name(temporary) == "a"
     assert path.read_bytes() == b"new"
     assert files.list_names(str(tmp_path)) == ["a"]
