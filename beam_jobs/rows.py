@@ -42,6 +42,7 @@ class AnnotationFile:
     annotation: ImageAnnotation | None = None
     reason: str = ""
     detail: str = ""
+    line: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,7 +53,8 @@ class Reject:
       kind: IMAGE, ANNOTATION or OBJECT.
       name: the image's name, or the annotation file where no image belongs to it.
       reason: short stable word; detail: one sentence for a person.
-      source: the file at fault.
+      source: the file at fault; line: in it, counted from 1, where it is known.
+      label: of the object at fault; value: what was seen there. Both "" where they do not apply.
     """
 
     kind: str
@@ -60,6 +62,9 @@ class Reject:
     reason: str
     detail: str
     source: str
+    line: int | None = None
+    label: str = ""
+    value: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)

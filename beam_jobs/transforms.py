@@ -1,6 +1,5 @@
 """The steps of the job: thin shells over the pure functions of plan, shards and commit."""
 
-import dataclasses
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -12,11 +11,9 @@ from apache_beam.pvalue import TaggedOutput
 from beam_jobs import plan
 from beam_jobs.inputs import load_id_map, load_split_plan
 from beam_jobs.options import PrepareOptions
-from beam_jobs.rows import AnnotationFile, ImageFile, LabelledImage, PlannedImage, Reject, ShardResult
+from beam_jobs.rows import AnnotationFile, LabelledImage, PlannedImage, Reject, ShardResult
 from beam_jobs.shards import write_shard
-from beamio import files
-from detection.annotation_files import HEAD_BYTES, Kind, read_annotations, recognise
-from detection.errors import DataError
+from beam_jobs.sources import match_annotations, match_images, read_annotation
 from detection.labels import LabelMap
 
 _REJECTS = "rejects"
@@ -41,13 +38,6 @@ class MatchImages(beam.PTransform):
         )
 
 
-def match_images(pattern: str) -> Iterator[ImageFile]:
-    """The files that match a pattern, named by their path below its root."""
-    root = files.root_of(pattern)
-    for uri in files.iter_matches(pattern):
-        yield ImageFile(uri=uri, name=files.name_below(root, uri))
-
-
 @dataclass
 class ReadAnnotations(beam.PTransform):
     """Patterns → AnnotationFile for every image that a file tells of, or Reject."""
@@ -65,43 +55,12 @@ class ReadAnnotations(beam.PTransform):
         )
 
 
-def match_annotations(pattern: str) -> Iterator[tuple[bytes, AnnotationFile]]:
-    """The files that match a pattern, not read yet, by uri as bytes (a path need not be valid UTF-8)."""
-    root = files.root_of(pattern)
-    for uri in files.iter_matches(pattern):
-        yield uri.encode("utf-8", "surrogateescape"), AnnotationFile(uri=uri, name=files.name_below(root, uri))
-
-
 def _read_group(group: tuple[bytes, Iterable[AnnotationFile]]) -> Iterator[AnnotationFile | Reject]:
     for row in read_annotation(min(group[1], key=lambda file: file.name)):
         if isinstance(row, AnnotationFile) and row.annotation is not None:
             for kind, count in row.annotation.ignored:
                 Metrics.counter(COUNTERS, f"{IGNORED}{kind}").inc(count)
         yield row
-
-
-def read_annotation(lone: AnnotationFile) -> Iterator[AnnotationFile | Reject]:
-    """A row for every image of a file, as it is read.
-
-    A file that cannot be read is one row with the reason; where rows came before the fault, they stay, and the fault is
-    a reject: nobody knows which images are missing.
-    """
-    uri, rows = lone.uri, 0
-    try:
-        with files.open_binary(uri) as file:
-            # Pascal VOC goes by the file's name: what tools write as <filename> is often wrong.
-            listed = recognise(file.read(HEAD_BYTES)) is not Kind.VOC
-            file.seek(0)
-            for annotation in read_annotations(file, source=uri):
-                image_name = annotation.filename if listed else ""
-                yield dataclasses.replace(lone, image_name=image_name, annotation=annotation)
-                rows += 1
-    except DataError as error:
-        detail = error.detail if uri in error.detail else f"{uri}: {error.detail}"
-        if rows:
-            yield plan.broken_annotation(lone, error.reason, f"{detail} ({rows} images before that were read)")
-        else:
-            yield dataclasses.replace(lone, reason=error.reason, detail=detail)
 
 
 class SetRejectsApart(beam.PTransform):

@@ -7,12 +7,14 @@ class DataError(Exception):
     Attributes:
       reason: short stable word for counters, such as ``xml_not_well_formed``.
       detail: one sentence that names the record, what was expected and what was seen.
+      line: of the text file at fault, counted from 1; None where it has no lines or the place is not known.
     """
 
-    def __init__(self, reason: str, detail: str) -> None:
-        super().__init__(reason, detail)
+    def __init__(self, reason: str, detail: str, line: int | None = None) -> None:
+        super().__init__(reason, detail, line)
         self.reason = reason
         self.detail = detail
+        self.line = line
 
     def __str__(self) -> str:
         return self.detail

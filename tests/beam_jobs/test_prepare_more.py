@@ -11,7 +11,7 @@ from beam_jobs.commit import parse_rejects
 from beam_jobs.gallery import read_examples
 from beam_jobs.main import main
 from beam_jobs.rows import AnnotationFile, Reject
-from beam_jobs.transforms import read_annotation
+from beam_jobs.sources import read_annotation
 from detection.examples import DetectionExample
 from detection.manifests import DatasetManifest
 
