@@ -2,9 +2,11 @@
 
 Each rule is tried in turn on what the rules before it left over: the same path, the same path without extension, a
 path that ends with all of the other (the longest end first), the same file name, the same stem. A pair must be the only
-one that its rule allows; otherwise nobody guesses, and all who claim each other are in conflict.
+one that its rule allows; otherwise nobody guesses, and all who claim each other are in conflict. Rows of different
+homes never claim each other.
 """
 
+import re
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -13,6 +15,10 @@ from pathlib import PurePosixPath
 from beam_jobs.rows import AnnotationFile, ImageFile
 
 Key = bytes
+# Where the photographs of Pascal VOC files lie: in CVAT's exports, in other collections.
+_FOLDERS = {"/Annotations/": "/JPEGImages/", "/annotations/": "/images/"}
+# Datumaro's COCO, which CVAT writes: annotations/instances_SUBSET.json lists the images of images/SUBSET/.
+_COCO_SUBSET = re.compile(r"(?:^|/)instances_([^/]+)\.json$")
 
 
 def match_key(path: str) -> Key:
@@ -76,11 +82,22 @@ def _image_names(image: ImageFile) -> _Names:
 
 def _annotation_names(file: AnnotationFile) -> _Names:
     if not file.image_name:
-        return _Names(bare=(_without_extension(_path(file.name or file.uri)),))
+        return _Names(bare=tuple(_beside(_without_extension(_path(file.name or file.uri)))))
     path = _path(file.image_name)
-    folders = (file.annotation.subset, file.annotation.task_id) if file.annotation else ()
+    folders = [*_COCO_SUBSET.findall(file.name)]
+    if file.annotation:
+        folders += [file.annotation.subset, file.annotation.task_id]
     placed = tuple(f"{folder}/{path}" for folder in folders if folder)
     return _Names(full=(path,), placed=placed, bare=tuple(map(_without_extension, (path, *placed))))
+
+
+def _beside(path: str) -> Iterator[str]:
+    """The path of a Pascal VOC file, and the paths it stands for where it lies in the folders of an export."""
+    yield path
+    for own, beside in _FOLDERS.items():
+        above, found, below = f"/{path}".rpartition(own)
+        if found:
+            yield from (other.lstrip("/") for other in (f"{above}{beside}{below}", f"{above}/{below}", below))
 
 
 def _path(name: str) -> str:
@@ -195,20 +212,21 @@ class _Group:
         if not self.open_images or not self.open_annotations:
             return
         levels: defaultdict[int, list[_Claim]] = defaultdict(list)
-        for (_, path), claim in self._claims(rule).items():
+        for (_, _, path), claim in self._claims(rule).items():
             if claim.images and claim.annotations:
                 levels[path.count("/")].append(claim)
         for _, claims in sorted(levels.items(), reverse=True):
             self._settle([self._still_open(claim) for claim in claims] if not rule.unique else claims)
 
-    def _claims(self, rule: _Rule) -> dict[_Token, _Claim]:
-        claims: defaultdict[_Token, _Claim] = defaultdict(_Claim)
+    def _claims(self, rule: _Rule) -> dict[tuple[str, str, str], _Claim]:
+        """By home and key."""
+        claims: defaultdict[tuple[str, str, str], _Claim] = defaultdict(_Claim)
         for row, names in enumerate(self._image_names):
             for key in set(rule.images(names)):
-                claims[key].images.append(row)
+                claims[self._images[row].home, *key].images.append(row)
         for row, names in enumerate(self._annotation_names):
             for key in set(rule.annotations(names)):
-                claims[key].annotations.append(row)
+                claims[self._annotations[row].home, *key].annotations.append(row)
         return claims
 
     def _still_open(self, claim: _Claim) -> _Claim:

@@ -23,6 +23,13 @@ Turns labelled photographs into a TFRecord data set. Photographs and annotations
   python -m beam_jobs prepare --images 'DIR/images/*' --annotations 'DIR/annotations/*.xml' --output DATASET
 """
 
+LABELS_DESCRIPTION = """\
+Writes a label map of all names in annotation files, or adds the new ones to an old map. Exit status 1: it is written,
+but a file could not be read whole, so that labels may be missing.
+
+  python -m beam_jobs labels --annotations 'DIR/annotations/*.xml' --output labels.pbtxt
+  python -m beam_jobs labels --annotations 'DIR/annotations/*.xml' --labels labels.pbtxt --output labels.pbtxt
+"""
 
 # Policies: --without_annotation and --negatives.
 REJECT, NEGATIVE = "reject", "negative"
@@ -60,6 +67,7 @@ class PrepareOptions:
 
     Attributes:
       images, annotations: patterns, local or gs://.
+      exports: patterns of zip files with photographs and annotations inside, each matched only within itself.
       output: the data set's folder, without a slash at its end.
       splits: names and fractions.
       num_shards: the largest number of shards by split; a split that is not named gets the default.
@@ -78,6 +86,7 @@ class PrepareOptions:
     images: tuple[str, ...]
     annotations: tuple[str, ...]
     output: str
+    exports: tuple[str, ...] = ()
     splits: Splits = field(default_factory=lambda: parse_splits(DEFAULT_SPLITS))
     num_shards: Mapping[str, int] = field(default_factory=dict)
     labels: LabelMap | None = None
@@ -93,6 +102,11 @@ class PrepareOptions:
     def __post_init__(self) -> None:
         if not self.output:
             raise UsageError("--output: expected a folder, found an empty name")
+        if bool(self.images) != bool(self.annotations):
+            given, missing = ("--images", "--annotations") if self.images else ("--annotations", "--images")
+            raise UsageError(f"{given}: expected {missing} too; zip files with both inside go to --exports")
+        if not (self.images or self.exports):
+            raise UsageError("expected --images and --annotations, or --exports, or all three; found none")
         if self.split_group and self.split_from:
             raise UsageError("--split_group and --split_from: give one of them; a list alone decides on splits")
         if self.without_annotation == NEGATIVE and self.negatives == DROP:
@@ -112,6 +126,7 @@ class PrepareOptions:
         return {
             "images": list(self.images),
             "annotations": list(self.annotations),
+            "exports": list(self.exports),
             "labels": self.labels_file,
             "splits": dict(self.splits.fractions),
             "num_shards": {split: self.shards_of(split) for split in self.splits.names},
@@ -135,15 +150,27 @@ def make_parser() -> Parser:
         epilog=BEAM_HELP,
     )
     prepare.add_argument(
-        "--images", nargs="+", required=True, metavar="PATTERN", help="photographs, such as 'DIR/images/*'"
+        "--images",
+        nargs="+",
+        default=(),
+        metavar="PATTERN",
+        help="photographs, such as 'DIR/images/*'; a zip file counts as a folder",
     )
     prepare.add_argument(
         "--annotations",
         nargs="+",
-        required=True,
+        default=(),
         metavar="PATTERN",
         help="annotation files, such as 'DIR/annotations/*.xml': Pascal VOC, CVAT 1.1 for images or video, COCO JSON,"
         " told by their content; an annotation belongs to the image of the same path, file name or stem",
+    )
+    prepare.add_argument(
+        "--exports",
+        nargs="+",
+        default=(),
+        metavar="PATTERN",
+        help="zip files with photographs and annotations inside, as CVAT exports them: each is matched only within"
+        " itself; beside --images and --annotations, or in their place",
     )
     prepare.add_argument(
         "--output", required=True, metavar="DIR", help="folder of the data set: new, empty, or an earlier data set"
@@ -161,7 +188,26 @@ def make_parser() -> Parser:
         f" {DEFAULT_NUM_SHARDS_ELSE} for another; never more than the split has images",
     )
     _add_choices(prepare)
+    labels = commands.add_parser(
+        "labels", help="annotations in, label map out, or one extended by new names", description=LABELS_DESCRIPTION
+    )
+    _add_label_flags(labels)
     return parser
+
+
+def _add_label_flags(labels: argparse.ArgumentParser) -> None:
+    labels.add_argument(
+        "--annotations", nargs="+", required=True, metavar="PATTERN", help="annotation files, as prepare reads them"
+    )
+    labels.add_argument(
+        "--output", required=True, metavar="FILE", help="label map to write: a new file, or the very one of --labels"
+    )
+    labels.add_argument(
+        "--labels", metavar="FILE", help="label map whose ids and names stay; new names follow after its text"
+    )
+    labels.add_argument(
+        "--label_aliases", metavar="FILE", help="CSV with the columns alias,name: labels that count under another name"
+    )
 
 
 def _add_choices(prepare: argparse.ArgumentParser) -> None:
@@ -197,7 +243,7 @@ def _add_choices(prepare: argparse.ArgumentParser) -> None:
 def own_flags() -> list[str]:
     """The flags of prepare, for suggestions."""
     first = ["--images", "--annotations", "--output", "--labels", "--splits", "--num_shards", "--label_aliases"]
-    return [*first, "--id_map", "--split_group", "--split_from", "--without_annotation", "--negatives"]
+    return [*first, "--exports", "--id_map", "--split_group", "--split_from", "--without_annotation", "--negatives"]
 
 
 def prepare_options(flags: argparse.Namespace, inputs: Inputs) -> PrepareOptions:
@@ -209,6 +255,7 @@ def prepare_options(flags: argparse.Namespace, inputs: Inputs) -> PrepareOptions
     return PrepareOptions(
         images=tuple(flags.images),
         annotations=tuple(flags.annotations),
+        exports=tuple(flags.exports),
         output=flags.output.rstrip("/"),
         splits=parse_splits(flags.splits),
         num_shards=parse_num_shards(flags.num_shards) if flags.num_shards else {},

@@ -33,8 +33,8 @@ from detection.labels import LabelMap
 
 def build(pipeline: beam.Pipeline, options: PrepareOptions) -> None:
     """Adds the whole job to a pipeline."""
-    images = pipeline | "Match images" >> MatchImages(options.images)
-    read = pipeline | "Read annotations" >> ReadAnnotations(options.annotations)
+    images = pipeline | "Match images" >> MatchImages(options.images, options.exports)
+    read = pipeline | "Read annotations" >> ReadAnnotations(options.annotations, options.exports)
     annotations, not_read = read | "Set unread apart" >> SetRejectsApart()
     keyed = annotations | "Key annotations" >> beam.Map(plan.annotation_key)
     groups = {"images": images, "annotations": keyed} | "Group by name" >> beam.CoGroupByKey()

@@ -15,6 +15,7 @@ from beam_jobs.commit import count_reasons, parse_rejects
 from beam_jobs.options import PrepareOptions
 from beam_jobs.pipeline import build
 from beam_jobs.rows import ANNOTATION, IMAGE, OBJECT, Reject
+from beam_jobs.sources import check_zips
 from beam_jobs.transforms import COUNTERS, IGNORED
 from beamio import files
 from detection.errors import UsageError
@@ -35,9 +36,12 @@ def prepare(options: PrepareOptions, beam_options: PipelineOptions) -> None:
     """
     check_input(options.images, flag="--images")
     check_input(options.annotations, flag="--annotations")
+    check_input(options.exports, flag="--exports")
+    check_zips(options)
     given = (options.aliases_file, options.split_from)
     named = [options.labels_file, *(file.path for file in given if file)]
-    folder.check_output(options.output, (*options.images, *options.annotations), given=[path for path in named if path])
+    patterns = (*options.images, *options.annotations, *options.exports)
+    folder.check_output(options.output, patterns, given=[path for path in named if path])
     files.make_folder(options.output)
     # The commit mark goes first: a build that is killed leaves nothing that looks whole.
     files.delete([files.join(options.output, DatasetManifest.FILE)])

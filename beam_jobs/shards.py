@@ -13,6 +13,7 @@ import google_crc32c
 from beam_jobs.plan import ShardKey
 from beam_jobs.records import Record, make_record
 from beam_jobs.rows import COCO_SPLIT, IMAGE, PlannedImage, Reject, ShardResult
+from beam_jobs.sources import read_image
 from beamio import files
 from detection.errors import DataError
 from detection.examples import DetectionExample, encode_example
@@ -52,7 +53,7 @@ def write_shard(key: ShardKey, planned: Iterable[PlannedImage], output: str) -> 
 
 
 def _load(planned: PlannedImage) -> Record:
-    image = normalise_image(files.read_bytes(planned.content.image.uri), name=planned.name)
+    image = normalise_image(read_image(planned.content.image), name=planned.name)
     return make_record(planned, image)
 
 

@@ -1,27 +1,154 @@
-"""From patterns to rows: which photographs and annotation files there are, and what the files say."""
+"""From patterns to rows: which photographs and annotation files there are, and what the files say.
 
+A zip file that a pattern matches stands for a folder of its name without ``.zip``; its members are read in place.
+"""
+
+import contextlib
 import dataclasses
-from collections.abc import Iterator
+import re
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+from typing import BinaryIO, TypeVar
 
 from beam_jobs import plan
+from beam_jobs.options import PrepareOptions
 from beam_jobs.rows import AnnotationFile, ImageFile, Reject
-from beamio import files
+from beamio import archives, files
 from detection.annotation_files import HEAD_BYTES, Kind, read_annotations, recognise
-from detection.errors import DataError
+from detection.errors import DataError, UsageError
+
+_ANNOTATION_SUFFIXES = (".xml", ".json")
+# Folders of a Pascal VOC export whose pictures are masks, not photographs.
+_MASKS = frozenset({"SegmentationClass", "SegmentationObject"})
+_SHOWN = 3  # members that a message names
+
+_File = TypeVar("_File", ImageFile, AnnotationFile)
 
 
-def match_images(pattern: str) -> Iterator[ImageFile]:
-    """The files that match a pattern, named by their path below its root."""
-    root = files.root_of(pattern)
-    for uri in files.iter_matches(pattern):
-        yield ImageFile(uri=uri, name=files.name_below(root, uri))
+@dataclass(frozen=True, kw_only=True)
+class Source:
+    """One pattern of a flag; is_export: what a zip file of it holds is matched only within that file."""
+
+    pattern: str
+    flag: str
+    is_export: bool = False
 
 
-def match_annotations(pattern: str) -> Iterator[tuple[bytes, AnnotationFile]]:
+def sources_of(patterns: Iterable[str], exports: Iterable[str], *, flag: str) -> list[Source]:
+    """The patterns of a flag and those of --exports."""
+    loose = [Source(pattern=pattern, flag=flag) for pattern in patterns]
+    return loose + [Source(pattern=pattern, flag="--exports", is_export=True) for pattern in exports]
+
+
+def match_images(source: Source) -> Iterator[ImageFile]:
+    """The photographs that a pattern matches, named by their path below its root."""
+    return _match(source, ImageFile, is_photograph)
+
+
+def match_annotations(source: Source) -> Iterator[tuple[bytes, AnnotationFile]]:
     """The files that match a pattern, not read yet, by uri as bytes (a path need not be valid UTF-8)."""
-    root = files.root_of(pattern)
-    for uri in files.iter_matches(pattern):
-        yield uri.encode("utf-8", "surrogateescape"), AnnotationFile(uri=uri, name=files.name_below(root, uri))
+    for file in _match(source, AnnotationFile, is_annotation):
+        yield file.uri.encode("utf-8", "surrogateescape"), file
+
+
+def _match(source: Source, row: type[_File], keep: Callable[[str], bool]) -> Iterator[_File]:
+    """A row for every file, and for the members of every zip file whose names pass ``keep``."""
+    root = files.root_of(source.pattern)
+    for uri in files.iter_matches(source.pattern):
+        name = files.name_below(root, uri)
+        if not _is_zip(uri):
+            yield row(uri=uri, name=name)
+            continue
+        folder = re.sub(r"\.zip$", "", name, flags=re.IGNORECASE)
+        home = uri if source.is_export else ""
+        for member in archives.list_members(uri, keep, flag=source.flag):
+            yield row(uri=f"{uri}/{member.name}", name=f"{folder}/{member.name}", home=home, member=member)
+
+
+def _is_zip(path: str) -> bool:
+    """By its first bytes; a file of a name that speaks for another kind is not opened to find out."""
+    by_name = archives.has_image_suffix(path) or path.lower().endswith(_ANNOTATION_SUFFIXES)
+    return not by_name and archives.is_archive(path)
+
+
+def is_photograph(name: str) -> bool:
+    """Whether a member of a zip file is a photograph, by its name."""
+    return archives.looks_like_image(name) and _MASKS.isdisjoint(PurePosixPath(name).parts)
+
+
+def is_annotation(name: str) -> bool:
+    """Whether a member of a zip file may be an annotation file, by its name; its content tells in the end."""
+    return name.lower().endswith(_ANNOTATION_SUFFIXES) and not archives.is_hidden(name)
+
+
+def check_zips(options: PrepareOptions) -> None:
+    """Looks into every zip file before the job starts.
+
+    Raises:
+      UsageError: one is broken, lacks what its flag promises, or is given as an export and otherwise too; or a file of
+        --exports is none.
+    """
+    loose = _check(_list(options.images), "--images", _PHOTOGRAPH)
+    loose |= _check(_list(options.annotations), "--annotations", _ANNOTATION)
+    given = _list(options.exports)
+    exports = _check(given, "--exports", _PHOTOGRAPH, _ANNOTATION)
+    if other := min(given - exports, default=None):
+        raise UsageError(f"--exports: {other} is no zip file; give loose files by --images and --annotations")
+    if twice := min(loose & exports, default=None):
+        raise UsageError(f"--exports: {twice} is matched by --images or --annotations too: give it once")
+
+
+def _list(patterns: Iterable[str]) -> set[str]:
+    return {uri for pattern in patterns for uri in files.iter_matches(pattern)}
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Content:
+    """What a zip file may hold, by the names of its members."""
+
+    title: str
+    accepts: Callable[[str], bool]
+
+
+_PHOTOGRAPH = _Content(
+    title="a photograph (an export without images goes to --annotations, its photographs to --images)",
+    accepts=is_photograph,
+)
+_ANNOTATION = _Content(title=f"an annotation file ({' or '.join(_ANNOTATION_SUFFIXES)})", accepts=is_annotation)
+
+
+def _check(uris: Iterable[str], flag: str, *promised: _Content) -> set[str]:
+    """The zip files among the files of a flag, each of which must hold what is promised."""
+    zips = {uri for uri in uris if _is_zip(uri)}
+    for uri in sorted(zips):
+        names = [member.name for member in archives.list_members(uri, bool, flag=flag)]
+        for content in promised:
+            if not any(map(content.accepts, names)):
+                seen = ", ".join(names[:_SHOWN]) + (", …" if len(names) > _SHOWN else "")
+                raise UsageError(f"{flag}: {uri}: expected {content.title}, found {seen or 'an empty zip file'}")
+    return zips
+
+
+def read_image(image: ImageFile) -> bytes:
+    """The bytes of a photograph.
+
+    Raises:
+      DataError: it cannot be read.
+    """
+    if image.member is None:
+        return files.read_bytes(image.uri)
+    return archives.read_member(_zip_of(image.uri, image.member), image.member)
+
+
+def _open(file: AnnotationFile) -> contextlib.AbstractContextManager[BinaryIO]:
+    if file.member is None:
+        return files.open_binary(file.uri)
+    return archives.open_member(_zip_of(file.uri, file.member), file.member)
+
+
+def _zip_of(uri: str, member: archives.Member) -> str:
+    return uri.removesuffix(f"/{member.name}")
 
 
 def read_annotation(lone: AnnotationFile) -> Iterator[AnnotationFile | Reject]:
@@ -32,7 +159,7 @@ def read_annotation(lone: AnnotationFile) -> Iterator[AnnotationFile | Reject]:
     """
     uri, rows = lone.uri, 0
     try:
-        with files.open_binary(uri) as file:
+        with _open(lone) as file:
             # Pascal VOC goes by the file's name: what tools write as <filename> is often wrong.
             listed = recognise(file.read(HEAD_BYTES)) is not Kind.VOC
             file.seek(0)
@@ -43,6 +170,7 @@ def read_annotation(lone: AnnotationFile) -> Iterator[AnnotationFile | Reject]:
     except DataError as error:
         detail = error.detail if uri in error.detail else f"{uri}: {error.detail}"
         if rows:
-            yield plan.broken_annotation(lone, error.reason, f"{detail} ({rows} images before that were read)")
+            fault = plan.broken_annotation(lone, error.reason, f"{detail} ({rows} images before that were read)")
+            yield dataclasses.replace(fault, line=error.line)
         else:
-            yield dataclasses.replace(lone, reason=error.reason, detail=detail)
+            yield dataclasses.replace(lone, reason=error.reason, detail=detail, line=error.line)

@@ -13,7 +13,7 @@ from beam_jobs.inputs import load_id_map, load_split_plan
 from beam_jobs.options import PrepareOptions
 from beam_jobs.rows import AnnotationFile, LabelledImage, PlannedImage, Reject, ShardResult
 from beam_jobs.shards import write_shard
-from beam_jobs.sources import match_annotations, match_images, read_annotation
+from beam_jobs.sources import match_annotations, match_images, read_annotation, sources_of
 from detection.labels import LabelMap
 
 _REJECTS = "rejects"
@@ -24,14 +24,15 @@ _NAMED = 3  # broken annotation files in the detail of an image without annotati
 
 @dataclass
 class MatchImages(beam.PTransform):
-    """Patterns → (match key, ImageFile)."""
+    """Patterns of photographs and of exports → (match key, ImageFile)."""
 
     patterns: tuple[str, ...]
+    exports: tuple[str, ...]
 
     def expand(self, pbegin: beam.pvalue.PBegin) -> beam.PCollection:
         return (
             pbegin
-            | "Take image patterns" >> beam.Create(self.patterns)
+            | "Take image patterns" >> beam.Create(sources_of(self.patterns, self.exports, flag="--images"))
             | "List images" >> beam.FlatMap(match_images)
             | "Spread images" >> beam.Reshuffle()
             | "Key images" >> beam.Map(plan.image_key)
@@ -40,14 +41,15 @@ class MatchImages(beam.PTransform):
 
 @dataclass
 class ReadAnnotations(beam.PTransform):
-    """Patterns → AnnotationFile for every image that a file tells of, or Reject."""
+    """Patterns of annotation files and of exports → AnnotationFile for every image that a file tells of, or Reject."""
 
     patterns: tuple[str, ...]
+    exports: tuple[str, ...]
 
     def expand(self, pbegin: beam.pvalue.PBegin) -> beam.PCollection:
         return (
             pbegin
-            | "Take annotation patterns" >> beam.Create(self.patterns)
+            | "Take annotation patterns" >> beam.Create(sources_of(self.patterns, self.exports, flag="--annotations"))
             | "List annotations" >> beam.FlatMap(match_annotations)
             # A file that two patterns match is read once; and the worker that lists the files does not read them all.
             | "Group by file" >> beam.GroupByKey()

@@ -1,13 +1,17 @@
 """What a person drew on one photograph, whatever file format it came in."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 Box = tuple[float, float, float, float]
 
 
 @dataclass(frozen=True, kw_only=True)
 class ObjectAnnotation:
-    """One labelled box in pixels of the annotated image: (ymin, xmin, ymax, xmax), continuous 0-based edges."""
+    """One labelled box in pixels of the annotated image: (ymin, xmin, ymax, xmax), continuous 0-based edges.
+
+    line is that of the shape in its file, counted from 1; None where the file has no lines or they are not known. Equal
+    boxes are equal wherever they stand.
+    """
 
     label: str
     box: Box
@@ -15,14 +19,16 @@ class ObjectAnnotation:
     truncated: bool = False
     occluded: bool = False
     is_crowd: bool = False
+    line: int | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Unread:
-    """An object that is in the annotation file but could not be understood; reason and detail as of a DataError."""
+    """An object that is in the annotation file but could not be understood; all three as of a DataError."""
 
     reason: str
     detail: str
+    line: int | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,6 +44,8 @@ class ImageAnnotation:
       ignored: shapes that have no box by design, as sorted (kind, count): points, tags, skeletons, VOC's parts.
       unread: objects lost to a fault of the file. An image with any must be set apart: an animal without its box
         would be trained on as background.
+      line: of the element that stands for the image, <image> or VOC's <annotation>; None where there is no such element
+        (a video's frame) or it is not known.
     """
 
     filename: str
@@ -49,3 +57,4 @@ class ImageAnnotation:
     task_id: str | None = None
     ignored: tuple[tuple[str, int], ...] = ()
     unread: tuple[Unread, ...] = ()
+    line: int | None = field(default=None, compare=False)

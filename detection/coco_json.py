@@ -48,7 +48,8 @@ def _parse(data: bytes, source: str) -> Entry:
     try:
         document = json.loads(data)
     except (ValueError, RecursionError) as error:  # ValueError: bad syntax, bad UTF-8, a number of 5,000 digits
-        raise AnnotationError("json_not_well_formed", f"{source}: not well-formed JSON: {error}") from error
+        line = getattr(error, "lineno", None)  # of json.JSONDecodeError
+        raise AnnotationError("json_not_well_formed", f"{source}: not well-formed JSON: {error}", line) from error
     if not isinstance(document, dict):
         detail = f"{source}: expected an object with images, annotations and categories, found a {_kind(document)}"
         raise AnnotationError("not_coco", detail)

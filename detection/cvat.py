@@ -9,7 +9,7 @@ from detection.annotations import ImageAnnotation
 from detection.cvat_shapes import ShapeCollector
 from detection.cvat_video import Task, TrackCollector, read_tasks
 from detection.errors import AnnotationError
-from detection.safe_xml import iterate_xml, whole
+from detection.safe_xml import iterate_xml, line_of, place_of, whole
 
 
 def read_cvat(file: BinaryIO, *, source: str) -> Iterator[ImageAnnotation]:
@@ -49,8 +49,8 @@ def read_cvat(file: BinaryIO, *, source: str) -> Iterator[ImageAnnotation]:
 def _read_image(image: etree._Element, tasks: list[Task], source: str) -> ImageAnnotation:
     name = image.get("name")
     if not name:
-        detail = f"{source}: line {image.sourceline}: expected a name on <image>, found none"
-        raise AnnotationError("image_without_name", detail)
+        detail = f"{source}: {place_of(image)}: expected a name on <image>, found none"
+        raise AnnotationError("image_without_name", detail, line_of(image))
     shapes = ShapeCollector()
     for shape in image.iterchildren("*"):
         shapes.add(shape, shape.get("label"), source)
@@ -62,15 +62,16 @@ def _read_image(image: etree._Element, tasks: list[Task], source: str) -> ImageA
         source,
         subset=image.get("subset") or (only and only.subset) or None,
         task=image.get("task_id") or (only and only.task_id) or None,
+        line=line_of(image),
     )
 
 
 def _side(image: etree._Element, side: str, shapes: ShapeCollector, source: str) -> int | None:
     """Width or height in pixels; missing, empty or 0 means that CVAT did not know it."""
     try:
-        return whole(image.get(side) or "0", f"{side} of <image>, line {image.sourceline}", source) or None
+        return whole(image.get(side) or "0", f"{side} of <image>, {place_of(image)}", source) or None
     except AnnotationError as error:
-        shapes.add_unread(error)
+        shapes.add_unread(error, line_of(image))
         return None
 
 

@@ -10,7 +10,7 @@ from lxml import etree
 
 from detection.annotations import Box, ImageAnnotation, ObjectAnnotation, Unread
 from detection.errors import AnnotationError
-from detection.safe_xml import is_true, number, whole
+from detection.safe_xml import is_true, line_of, number, place_of, quoted, whole
 from detection.shapes import ellipse_box, enclosing_box, mask_box, rotated_box
 
 _WITHOUT_BOX = frozenset(("points", "tag", "skeleton"))
@@ -35,19 +35,26 @@ class ShapeCollector:
         try:
             item = read_shape(shape, label, source)
         except AnnotationError as error:
-            self.add_unread(error)
+            self.add_unread(error, line_of(shape))
             return
         if item is None:
             self._ignored["empty mask"] += 1
         else:
             self._objects.append(item)
 
-    def add_unread(self, error: AnnotationError) -> None:
-        """Notes something of the image that could not be understood."""
-        self._unread.append(Unread(reason=error.reason, detail=error.detail))
+    def add_unread(self, error: AnnotationError, line: int | None) -> None:
+        """Notes something of the image that could not be understood, and the line it stands on."""
+        self._unread.append(Unread(reason=error.reason, detail=error.detail, line=line))
 
     def annotation(
-        self, filename: str, size: tuple[int | None, int | None], source: str, *, subset: str | None, task: str | None
+        self,
+        filename: str,
+        size: tuple[int | None, int | None],
+        source: str,
+        *,
+        subset: str | None,
+        task: str | None,
+        line: int | None = None,
     ) -> ImageAnnotation:
         """What was gathered, for an image of this name and (width, height)."""
         width, height = size
@@ -61,6 +68,7 @@ class ShapeCollector:
             task_id=task,
             ignored=tuple(sorted(self._ignored.items())),
             unread=tuple(self._unread),
+            line=line,
         )
 
 
@@ -68,18 +76,21 @@ def read_shape(shape: etree._Element, label: str | None, source: str) -> ObjectA
     """One box, polygon, polyline, ellipse, mask or cuboid as the box around it; None for a mask without pixels.
 
     Raises:
-      AnnotationError: no label, a number that cannot be read, or a kind of shape that is not known.
+      AnnotationError: no label, a number that cannot be read, or a kind of shape that is not known; without a line,
+        since that of the shape is known to the caller.
     """
     reader = _READERS.get(str(shape.tag))
     if reader is None:
-        detail = f"{source}: line {shape.sourceline}: expected one of {', '.join(_READERS)}, found <{shape.tag}>"
+        detail = f"{source}: {place_of(shape)}: expected one of {', '.join(_READERS)}, found <{shape.tag}>"
         raise AnnotationError("shape_not_known", detail)
     label = (label or "").strip()
     if not label:
-        raise AnnotationError("object_without_label", f"{source}: line {shape.sourceline}: <{shape.tag}> has no label")
-    box = reader(shape, f"<{shape.tag}> of {label!r}, line {shape.sourceline}", source)
+        raise AnnotationError("object_without_label", f"{source}: {place_of(shape)}: <{shape.tag}> has no label")
+    box = reader(shape, f"<{shape.tag}> of {quoted(label)}, {place_of(shape)}", source)
     flags = _true_flags(shape)
-    return None if box is None else ObjectAnnotation(label=label, box=box, **dict.fromkeys(flags, True))
+    if box is None:
+        return None
+    return ObjectAnnotation(label=label, box=box, line=line_of(shape), **dict.fromkeys(flags, True))
 
 
 def _true_flags(shape: etree._Element) -> set[str]:
@@ -111,7 +122,7 @@ def _line(shape: etree._Element, place: str, source: str) -> Box:
     """points="x,y;x,y;…" of polygon and polyline."""
     pairs = [pair.split(",") for pair in (shape.get("points") or "").split(";")]
     if any(len(pair) != 2 for pair in pairs):
-        detail = f"{source}: points of {place}: expected x,y;x,y;…, found {(shape.get('points') or '')[:40]!r}"
+        detail = f"{source}: points of {place}: expected x,y;x,y;…, found {quoted(shape.get('points'))}"
         raise AnnotationError("points_not_readable", detail)
     what = f"points of {place}"
     return enclosing_box((number(x, what, source), number(y, what, source)) for x, y in pairs)
@@ -146,7 +157,7 @@ def _runs(rle: str, pixels: int, place: str, source: str) -> list[int]:
     except ValueError:
         runs = [-1]
     if min(runs) < 0 or sum(runs) > pixels:
-        detail = f"{source}: rle of {place}: expected run lengths of {pixels} pixels together, found {rle[:40]!r}"
+        detail = f"{source}: rle of {place}: expected run lengths of {pixels} pixels together, found {quoted(rle)}"
         raise AnnotationError("mask_not_readable", detail)
     return runs
 

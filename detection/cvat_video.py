@@ -16,14 +16,14 @@ Assumed, as in CVAT's exporter (cvat/apps/dataset_manager/bindings.py and format
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from lxml import etree
 
 from detection.annotations import ImageAnnotation
 from detection.cvat_shapes import ShapeCollector
 from detection.errors import AnnotationError
-from detection.safe_xml import is_true, text_of, whole
+from detection.safe_xml import is_true, line_of, place_of, text_of, whole
 
 _MAX_FRAMES = 1_000_000  # as many as frame_%06d tells apart; also keeps a hostile <size> from filling the memory
 _STEP = re.compile(r"step=([0-9]{1,6})")
@@ -44,7 +44,8 @@ class Task:
 class _Gap:
     first: int
     last: int
-    line: int
+    line: int | None = field(compare=False)
+    place: str = field(compare=False)
 
 
 def read_tasks(meta: etree._Element, source: str) -> list[Task]:
@@ -84,12 +85,8 @@ def _step(element: etree._Element) -> int:
     return max(1, int(step[1])) if step else 1
 
 
-def _line(element: etree._Element) -> int:
-    return int(str(element.sourceline or 0))
-
-
 def _meta_number(element: etree._Element, name: str, source: str) -> int:
-    return whole(text_of(element, name) or "0", f"<{name}> in <meta>", source)
+    return whole(text_of(element, name) or "0", f"<{name}> in <meta>", source, line_of(element))
 
 
 class TrackCollector:
@@ -123,7 +120,9 @@ class TrackCollector:
         before = None
         for frame, shape in sorted(self._by_frame(track), key=lambda pair: pair[0]):
             if before is not None and frame > before + step:
-                self._gaps[key].append(_Gap(first=before + 1, last=frame - 1, line=_line(shape)))
+                self._gaps[key].append(
+                    _Gap(first=before + 1, last=frame - 1, line=line_of(shape), place=place_of(shape))
+                )
             before = None if is_true(shape.get("outside")) else frame
             if before is not None:
                 frames = self._shapes.setdefault(key, {})
@@ -131,8 +130,8 @@ class TrackCollector:
 
     def _by_frame(self, track: etree._Element) -> Iterator[tuple[int, etree._Element]]:
         for shape in track.iterchildren("*"):
-            where = f"frame of <{shape.tag}>, line {shape.sourceline}"
-            yield whole(shape.get("frame"), where, self._source), shape
+            where = f"frame of <{shape.tag}>, {place_of(shape)}"
+            yield whole(shape.get("frame"), where, self._source, line_of(shape)), shape
 
     def images(self) -> Iterator[ImageAnnotation]:
         """One annotation for each frame that is listed in <meta> or has a shape, by task and number."""
@@ -147,13 +146,13 @@ class TrackCollector:
             while gaps and gaps[-1].first <= frame:
                 missing = max(gaps.pop(), missing, key=lambda gap: gap.last if gap else -1)
             if missing and frame <= missing.last:
-                collector.add_unread(self._gap_error(frame, missing))
+                collector.add_unread(self._gap_error(frame, missing), missing.line)
             size, subset = (task.size, task.subset) if task else ((None, None), None)
             yield collector.annotation(f"frame_{frame:06d}", size, self._source, subset=subset, task=key)
 
     def _gap_error(self, frame: int, gap: _Gap) -> AnnotationError:
         detail = (
-            f"{self._source}: frame {frame}: a track that goes on at line {gap.line} does not say where its object is;"
+            f"{self._source}: frame {frame}: a track that goes on at {gap.place} does not say where its object is;"
             " was the file written without interpolated frames?"
         )
         return AnnotationError("frame_missing_in_track", detail)

@@ -5,6 +5,7 @@ A cell or caption of type str is text and is escaped; markup is ``Html``, which 
 
 import base64
 import html
+import re
 from collections.abc import Iterable, Sequence
 
 
@@ -14,19 +15,23 @@ class Html(str):
     __slots__ = ()
 
 
-class Bar(Html):
-    """A number with a bar under it."""
+class Figure(Html):
+    """A number with markup about it; in a table it stands to the right, as numbers do."""
 
     __slots__ = ()
 
+
+_FLAG = re.compile(r"--[a-z_]+(=[a-z0-9_+]+)?")
 
 Cell = str | int | float | None
 
 _STYLE = """
 :root { color-scheme: light dark; --ink: #16222b; --soft: #5b6b76; --line: #dbe2e7; --page: #fbfcfd; --card: #fff;
-  --bar: #2f7f98; --track: #e8eef1; }
+  --bar: #2f7f98; --track: #e8eef1;
+  --error: #b3261e; --error-back: #fbe4e2; --warning: #7d5200; --warning-back: #fbecd0; }
 @media (prefers-color-scheme: dark) { :root { --ink: #e4ebef; --soft: #93a4af; --line: #2a3942; --page: #10181d;
-  --card: #172228; --bar: #56a9c2; --track: #22313a; } }
+  --card: #172228; --bar: #56a9c2; --track: #22313a;
+  --error: #ffb4ab; --error-back: #4a1f1c; --warning: #f3c877; --warning-back: #42320f; } }
 * { box-sizing: border-box; }
 body { margin: 0; background: var(--page); color: var(--ink); line-height: 1.5;
   font-family: system-ui, -apple-system, "Segoe UI", Roboto, "Helvetica Neue", sans-serif; font-size: 16px; }
@@ -52,8 +57,17 @@ td.text { overflow-wrap: anywhere; min-width: 9rem; }
 .bar { display: block; height: 0.3rem; min-width: 4rem; margin-top: 0.3rem; border-radius: 2px;
   background: var(--track); }
 .bar i { display: block; height: 100%; border-radius: 2px; background: var(--bar); }
+.badge { display: inline-block; padding: 0 0.5rem; border-radius: 1rem; font-size: 0.75rem; line-height: 1.4rem;
+  font-weight: 600; background: var(--track); color: var(--soft); }
+.badge.error, .bad { background: var(--error-back); color: var(--error); }
+.badge.warning { background: var(--warning-back); color: var(--warning); }
+.bad { display: inline-block; padding: 0 0.45rem; margin-right: -0.45rem; border-radius: 4px; font-weight: 650; }
+.note { display: block; color: var(--soft); font-size: 0.8125rem; font-weight: 400; }
+.columns { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(22rem, 100%), 1fr)); column-gap: 2rem; }
+.columns > section { min-width: 0; }
 code { font-family: ui-monospace, SFMono-Regular, Menlo, Consolas, monospace; font-size: 0.875em;
   overflow-wrap: anywhere; }
+code.flag { white-space: nowrap; }
 .gallery { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(20rem, 100%), 1fr)); gap: 1rem; }
 figure { margin: 0; break-inside: avoid; }
 figure img { display: block; width: 100%; height: auto; border-radius: 6px; background: var(--track); }
@@ -114,7 +128,7 @@ def table(headers: Sequence[str], rows: Iterable[Sequence[Cell]]) -> Html:
 
 
 def _is_number(cell: Cell) -> bool:
-    return isinstance(cell, (int, float, Bar))
+    return isinstance(cell, (int, float, Figure))
 
 
 def _row(classes: Sequence[str], row: Sequence[Cell]) -> str:
@@ -132,10 +146,37 @@ def number(value: Cell) -> Html:
     return Html(f"{value:,}" if isinstance(value, int) else f"{value:.3f}")
 
 
-def bar(value: float | None, maximum: float) -> Bar:
+def bar(value: float | None, maximum: float) -> Figure:
     """A number over a thin bar, its length the share of maximum."""
     share = 0.0 if value is None or not maximum > 0 or value != value else min(max(value / maximum, 0.0), 1.0)
-    return Bar(f'{number(value)}<span class="bar"><i style="width:{share:.1%}"></i></span>')
+    return Figure(f'{number(value)}<span class="bar"><i style="width:{share:.1%}"></i></span>')
+
+
+def percent(share: float, *, is_bad: bool = False) -> Figure:
+    """A share of 1 in per cent, rounded down, so that 100% is all; a bad one is marked so that it is seen at once."""
+    whole = int(share * 100 + 1e-9)  # 0.29 * 100 is 28.999…
+    text = "&lt;1%" if share > 0 and not whole else f"{whole}%"
+    return Figure(f'<span class="bad">{text}</span>' if is_bad else text)
+
+
+def badge(severity: str) -> Html:
+    """The word of a severity in its colour: error, warning or info."""
+    return Html(f'<span class="badge {escape(severity)}">{escape(severity)}</span>')
+
+
+def titled(title: str, note: str) -> Html:
+    """A title with a small note under it, for a cell."""
+    return Html(f'{escape(title)}<span class="note">{escape(note)}</span>')
+
+
+def advice(text: str) -> Html:
+    """Text in which flags such as ``--image_size=640`` stand out, and never break at their dashes."""
+    return Html(_FLAG.sub(r'<code class="flag">\g<0></code>', escape(text)))
+
+
+def columns(*sections: Html) -> Html:
+    """Sections side by side where there is room, one below the other where there is none."""
+    return Html(f'<div class="columns">{"".join(sections)}</div>\n')
 
 
 def code(text: object) -> Html:

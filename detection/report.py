@@ -1,11 +1,24 @@
 """The pages that people read: what a data set holds, and how well a model does on it."""
 
 import json
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from detection.duplicates import Leakage
+from detection.label_doctor import ERROR, WARNING
 from detection.manifests import DatasetManifest
 from detection.pages import Cell, Html, bar, code, figures, page, paragraph, section, table, tiles
+from detection.problems import Problem
+from detection.sections import (
+    class_counts,
+    leakage_section,
+    problems_list,
+    problems_summary,
+    split_counts,
+    statistics_sections,
+)
+from detection.statistics import BoxStatistics
 
 _MOST_REJECTS = 200  # lines on the page; rejected.jsonl holds them all
 
@@ -30,21 +43,79 @@ def dataset_report(
     manifest: DatasetManifest,
     rejects: Sequence[Mapping[str, Any]] = (),
     gallery: Sequence[tuple[str, bytes]] = (),
+    *,
+    statistics: BoxStatistics | None = None,
+    leakage: Leakage | None = None,
+    problems: Sequence[Problem] = (),
 ) -> str:
-    """The page of a data set.
+    """The page of a data set; sections of which nothing is known are left out.
 
     Args:
       manifest: dataset.json.
       rejects: the lines of rejected.jsonl; ``name``, ``reason`` and ``detail`` of each are shown.
       gallery: captions and JPEG bytes of examples, boxes drawn.
+      statistics: of all examples.
+      leakage: what the splits have in common.
+      problems: everything to look at.
     """
     examples = sum(split.examples for split in manifest.splits.values())
     lead = f"{manifest.images_in:,} images in = {examples:,} examples + {manifest.rejected:,} rejected."
-    parts = [_dataset_tiles(manifest, examples), _splits(manifest), _classes(manifest), _rejects(manifest, rejects)]
+    parts = [_dataset_tiles(manifest, examples)]
+    if problems:
+        parts.append(problems_summary(problems))
+    parts += [_splits(manifest), _classes(manifest)]
+    parts += _content(statistics, leakage)
+    parts.append(_rejects(manifest, rejects))
     if gallery:
         parts.append(section("Examples", figures(gallery)))
     parts.append(_origin(manifest))
     return page("Data set", parts, lead=lead)
+
+
+def _content(statistics: BoxStatistics | None, leakage: Leakage | None) -> list[Html]:
+    parts = statistics_sections(statistics) if statistics else []
+    return [*parts, leakage_section(leakage)] if leakage else parts
+
+
+def check_report(
+    images_in: int,
+    would_be_examples: int,
+    problems: Sequence[Problem] = (),
+    *,
+    splits: Mapping[str, int] | None = None,
+    statistics: BoxStatistics | None = None,
+    leakage: Leakage | None = None,
+) -> str:
+    """The page of a check, which writes no data set; sections of which nothing is known are left out.
+
+    Args:
+      images_in: images found.
+      would_be_examples: of them, those that prepare would keep.
+      problems: everything to look at; the page holds the first ones, problems.jsonl all.
+      splits: would-be examples by split.
+      statistics: of all would-be examples.
+      leakage: what the splits have in common.
+    """
+    lead = f"Of {images_in:,} images, {would_be_examples:,} would become examples. No data set was written."
+    parts = [_check_tiles(images_in, would_be_examples, problems, statistics), problems_summary(problems)]
+    if splits:
+        parts.append(split_counts(splits))
+    if statistics:
+        parts.append(class_counts(statistics))
+    parts += _content(statistics, leakage)
+    if problems:
+        parts.append(problems_list(problems))
+    return page("Check", parts, lead=lead)
+
+
+def _check_tiles(
+    images_in: int, would_be_examples: int, problems: Sequence[Problem], statistics: BoxStatistics | None
+) -> Html:
+    counts = Counter(problem.severity for problem in problems)
+    values: list[tuple[str, Cell]] = [("images in", images_in), ("would be examples", would_be_examples)]
+    if statistics:
+        values += [("boxes", statistics.total.boxes), ("classes", len(statistics.classes))]
+    return tiles([*values, ("errors", counts[ERROR]), ("warnings", counts[WARNING])])
 
 
 def _dataset_tiles(manifest: DatasetManifest, examples: int) -> Html:

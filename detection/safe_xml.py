@@ -5,6 +5,7 @@ limits stay on (huge_tree off): nesting of 256 elements, 10 MB in one attribute 
 mask's rle, is far below that; the size of the whole file is not limited.
 """
 
+import math
 from collections.abc import Iterator
 from typing import Any, BinaryIO
 
@@ -13,6 +14,7 @@ from lxml import etree
 from detection.errors import AnnotationError
 
 _MAX_NUMBER = 1e9
+_LAST_LINE = 65_534  # libxml2 keeps 16 bits of an element's line, all of them set from there on, and then guesses
 
 
 def parse_xml(data: bytes, *, source: str) -> etree._Element:
@@ -25,7 +27,7 @@ def parse_xml(data: bytes, *, source: str) -> etree._Element:
     try:
         root = etree.fromstring(data, parser)
     except (etree.XMLSyntaxError, ValueError) as error:
-        raise AnnotationError("xml_not_well_formed", f"{source}: not well-formed XML: {error}") from error
+        raise _not_well_formed(error, source) from error
     _refuse_entities(root, source)
     return root
 
@@ -57,16 +59,21 @@ def iterate_xml(file: BinaryIO, *, root: str, tags: tuple[str, ...], source: str
                 yield element
                 _release(element)
     except etree.XMLSyntaxError as error:
-        raise AnnotationError("xml_not_well_formed", f"{source}: not well-formed XML: {error}") from error
+        raise _not_well_formed(error, source) from error
     if top is None:
         _check_root(events.root, root, source)
+
+
+def _not_well_formed(error: Exception, source: str) -> AnnotationError:
+    line = getattr(error, "lineno", None) or None  # 0 where there is not a single character
+    return AnnotationError("xml_not_well_formed", f"{source}: not well-formed XML: {error}", line)
 
 
 def _check_root(element: etree._Element, expected: str, source: str) -> None:
     _refuse_entities(element, source)
     if element.tag != expected:
         detail = f"{source}: expected the root element <{expected}>, found <{element.tag}>"
-        raise AnnotationError("xml_root_unexpected", detail)
+        raise AnnotationError("xml_root_unexpected", detail, line_of(element))
 
 
 def _refuse_entities(root: etree._Element, source: str) -> None:
@@ -83,36 +90,55 @@ def _release(element: etree._Element) -> None:
         del parent[0]
 
 
+def line_of(element: etree._Element) -> int | None:
+    """The line on which an element's start tag ends, counted from 1; None beyond line 65,534 and for one not parsed."""
+    line: Any = element.sourceline  # lxml-stubs do not know its type
+    return line if line is not None and line <= _LAST_LINE else None
+
+
+def place_of(element: etree._Element) -> str:
+    """Where an element stands, for messages."""
+    line = line_of(element)
+    return f"after line {_LAST_LINE}" if line is None else f"line {line}"
+
+
+def quoted(text: str | None) -> str:
+    """A text of the file, for messages; cut, since it may be 10 MB long."""
+    return repr((text or "")[:60])
+
+
 def text_of(element: etree._Element, path: str) -> str:
     """The stripped text at a path; "" where the element is missing or empty."""
     return (element.findtext(path) or "").strip()
 
 
-def number(text: str | None, what: str, source: str) -> float:
+def number(text: str | None, what: str, source: str, line: int | None = None) -> float:
     """A finite number below 1e9 in size.
 
     Raises:
-      AnnotationError: anything else; what and source name it.
+      AnnotationError: anything else; what and source name it, line says where it is.
     """
     try:
-        value = float(text or "")
+        value = math.nan if "_" in (text or "") else float(text or "")  # Python alone reads 1_5 as 15
     except ValueError:
-        detail = f"{source}: {what}: expected a number, found {text or ''!r}"
-        raise AnnotationError("number_not_readable", detail) from None
+        detail = f"{source}: {what}: expected a number, found {quoted(text)}"
+        raise AnnotationError("number_not_readable", detail, line) from None
     if not abs(value) < _MAX_NUMBER:  # also refuses nan
-        raise AnnotationError("number_not_readable", f"{source}: {what}: expected a pixel coordinate, found {text!r}")
+        detail = f"{source}: {what}: expected a pixel coordinate, found {quoted(text)}"
+        raise AnnotationError("number_not_readable", detail, line)
     return value
 
 
-def whole(text: str | None, what: str, source: str) -> int:
+def whole(text: str | None, what: str, source: str, line: int | None = None) -> int:
     """A whole number, 0 or more, as an index or a count is written; "12.0" passes.
 
     Raises:
-      AnnotationError: anything else.
+      AnnotationError: anything else; as of number.
     """
-    value = number(text, what, source)
+    value = number(text, what, source, line)
     if value < 0 or value != int(value):
-        raise AnnotationError("number_not_readable", f"{source}: {what}: expected 0, 1, 2, …; found {text!r}")
+        detail = f"{source}: {what}: expected 0, 1, 2, …; found {quoted(text)}"
+        raise AnnotationError("number_not_readable", detail, line)
     return int(value)
 
 

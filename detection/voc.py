@@ -11,7 +11,7 @@ from lxml import etree
 
 from detection.annotations import Box, ImageAnnotation, ObjectAnnotation
 from detection.errors import AnnotationError
-from detection.safe_xml import is_true, number, parse_xml, text_of
+from detection.safe_xml import is_true, line_of, number, parse_xml, place_of, quoted, text_of, whole
 from detection.shapes import enclosing_box, rotated_box
 
 _BOX_EDGES = ("ymin", "xmin", "ymax", "xmax")
@@ -38,9 +38,8 @@ def parse_voc(data: bytes, *, source: str, origin: int = 0) -> ImageAnnotation:
         raise ValueError(f"origin: expected 0 or 1, found {origin}")
     root = parse_xml(data, source=source)
     if root.tag != "annotation":
-        raise AnnotationError(
-            "not_pascal_voc", f"{source}: expected the root element <annotation> of Pascal VOC, found <{root.tag}>"
-        )
+        detail = f"{source}: expected the root element <annotation> of Pascal VOC, found <{root.tag}>"
+        raise AnnotationError("not_pascal_voc", detail, line_of(root))
     parts = len(root.findall("object/part"))
     return ImageAnnotation(
         filename=text_of(root, "filename") or PurePosixPath(source).stem,
@@ -49,6 +48,7 @@ def parse_voc(data: bytes, *, source: str, origin: int = 0) -> ImageAnnotation:
         objects=tuple(_object(element, source, origin) for element in root.iterfind("object")),
         source=source,
         ignored=(("part", parts),) if parts else (),
+        line=line_of(root),
     )
 
 
@@ -78,14 +78,17 @@ def _append(parent: etree._Element, tag: str, value: object) -> None:
 
 def _size(root: etree._Element, side: str, source: str) -> int | None:
     """A side of <size> in pixels; empty or 0 means that the tool did not know it."""
-    return int(number(text_of(root, f"size/{side}") or "0", f"<{side}>", source)) or None
+    element = root.find(f"size/{side}")
+    if element is None:
+        return None
+    return whole((element.text or "").strip() or "0", f"<{side}>", source, line_of(element)) or None
 
 
 def _object(element: etree._Element, source: str, origin: int) -> ObjectAnnotation:
-    label = text_of(element, "name")
+    label, line = text_of(element, "name"), line_of(element)
     if not label:
-        raise AnnotationError("object_without_label", f"{source}: line {element.sourceline}: <object> has no <name>")
-    place = f"of {label!r}, line {element.sourceline}"
+        raise AnnotationError("object_without_label", f"{source}: {place_of(element)}: <object> has no <name>", line)
+    place = f"of {quoted(label)}, {place_of(element)}"
     ymin, xmin, ymax, xmax = _drawn_box(element, place, source)
     return ObjectAnnotation(
         label=label,
@@ -93,6 +96,7 @@ def _object(element: etree._Element, source: str, origin: int) -> ObjectAnnotati
         difficult=is_true(element.findtext("difficult")),
         truncated=is_true(element.findtext("truncated")),
         occluded=is_true(element.findtext("occluded")),
+        line=line,
     )
 
 
@@ -104,7 +108,8 @@ def _drawn_box(element: etree._Element, place: str, source: str) -> Box:
         if points:
             return enclosing_box(points)
     ymin, xmin, ymax, xmax = (
-        number(text, f"<{edge}> {place}", source) for edge, text in zip(_BOX_EDGES, edges, strict=True)
+        number(text, f"<{edge}> {place}", source, line_of(element))
+        for edge, text in zip(_BOX_EDGES, edges, strict=True)
     )
     return ymin, xmin, ymax, xmax
 
@@ -114,7 +119,7 @@ def _vertices(polygon: etree._Element, place: str, source: str) -> Iterator[tupl
     for child in polygon.iterchildren("*"):
         if vertex := _VERTEX.fullmatch(etree.QName(child).localname):
             names = f"x{vertex[1]}", f"y{vertex[1]}"
-            x, y = (number(text_of(polygon, name), f"<{name}> {place}", source) for name in names)
+            x, y = (number(text_of(polygon, name), f"<{name}> {place}", source, line_of(child)) for name in names)
             yield x, y
 
 
@@ -122,5 +127,5 @@ def _rotation(element: etree._Element, place: str, source: str) -> float:
     """CVAT's angle in degrees, by its exporter Datumaro an attribute of the object; 0 where there is none."""
     for attribute in element.iterfind("attributes/attribute"):
         if text_of(attribute, "name") == "rotation":
-            return number(text_of(attribute, "value") or "0", f"rotation {place}", source)
+            return number(text_of(attribute, "value") or "0", f"rotation {place}", source, line_of(attribute))
     return 0.0

@@ -8,18 +8,16 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import TypeVar
 
-from beamio import files
+from beamio import archives, files
+from beamio.archives import Member, has_image_suffix, looks_like_image
 from beamio.files import FileError
 from detection.errors import DataError, UsageError
-from inference import archives
-from inference.archives import Member
 
 T = TypeVar("T")
 
-IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff")
 # A chunk is the unit of work between machines: large enough that opening an archive costs little per image, small
 # enough that a short list still occupies every core.
 FILES_PER_CHUNK = 16
@@ -140,20 +138,6 @@ def read_chunk(chunk: Chunk) -> Iterator[tuple[str, bytes | DataError]]:
             yield name, error
 
 
-def looks_like_image(name: str) -> bool:
-    """Whether a path, below the folder or archive it was found in, is that of an image by its name.
-
-    Hidden files and folders and macOS's ``__MACOSX/`` shadows are not.
-    """
-    parts = PurePosixPath(name).parts
-    hidden = any(part == "__MACOSX" or (part.startswith(".") and part != "..") for part in parts)
-    return not hidden and has_image_suffix(name)
-
-
-def has_image_suffix(name: str) -> bool:
-    return name.lower().endswith(IMAGE_SUFFIXES)
-
-
 def absolute(path: str) -> str:
     """A local path from the root of the disk; a URI unchanged."""
     return path if "://" in path else posixpath.abspath(path)
@@ -191,7 +175,7 @@ def _opens(path: str) -> bool:
 def _zip_chunks(path: str, name: str) -> Iterator[ZipChunk]:
     group: list[Member] = []
     size = 0
-    for member in archives.list_members(path, looks_like_image):
+    for member in archives.list_members(path, looks_like_image, flag="--images"):
         larger = size + max(member.size, member.stored_size)
         if group and (len(group) == MEMBERS_PER_CHUNK or larger > BYTES_PER_CHUNK):
             yield _zip_chunk(path, name, group)

@@ -1,18 +1,30 @@
 """Boxes against the real pixels."""
 
-import pytest
+from typing import Any
 
-from beam_jobs.records import make_record
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image, ImageOps
+
+from beam_jobs.records import EQUAL, SCALED, TURNED, TURNED_AND_SCALED, make_record
 from beam_jobs.rows import OBJECT, ImageFile, LabelledImage, PlannedImage
 from detection.annotations import ImageAnnotation, ObjectAnnotation
 from detection.errors import AnnotationError
 from detection.images import EncodedImage
 
-IMAGE = EncodedImage(data=b"jpeg bytes", format="jpeg", width=40, height=20)
+
+def _image(width: int = 40, height: int = 20, **rest: Any) -> EncodedImage:
+    values = {"data": b"jpeg bytes", "format": "jpeg", "full_size": (width, height), **rest}
+    return EncodedImage(width=width, height=height, **values)
+
+
+IMAGE = _image()
 
 
 def _planned(*boxes: tuple[float, float, float, float], size: tuple[int | None, int | None] = (40, 20)) -> PlannedImage:
-    objects = tuple(ObjectAnnotation(label="fish", box=box, difficult=True) for box in boxes)
+    objects = tuple(ObjectAnnotation(label="fish", box=box, difficult=True, line=7) for box in boxes)
     annotation = ImageAnnotation(filename="a.jpg", width=size[0], height=size[1], objects=objects, source="x/a.xml")
     image = ImageFile(uri="i/a.jpg", name="a.jpg")
     content = LabelledImage(image=image, annotation=annotation, label_ids=(3,) * len(boxes))
@@ -45,6 +57,7 @@ def test_dropped_box_is_named():
     (reject,) = make_record(_planned((5, 10, 15, 30), (7, 8, 7, 9)), IMAGE).dropped
     assert reject.kind == OBJECT
     assert all(word in reject.detail for word in ("a.jpg", "'fish'", "xmin=8 ymin=7 xmax=9 ymax=7", "x/a.xml"))
+    assert (reject.line, reject.label, reject.value) == (7, "fish", "xmin=8 ymin=7 xmax=9 ymax=7")
 
 
 def test_example_carries_everything():
@@ -54,20 +67,105 @@ def test_example_carries_everything():
     assert (item.label, item.label_id, item.area, item.difficult) == ("fish", 3, 200, True)
 
 
+BIG = _image(4000, 3000)
+TURNED_BIG = _image(3000, 4000, orientation=6)
 SIZES = [
-    ((None, None), True, "the file does not say"),
-    ((40, None), True, "what it says is right"),
-    ((20, 40), False, "swapped"),
-    ((80, 40), False, "scaled"),
+    ((None, None), IMAGE, EQUAL, "the file does not say"),
+    ((40, None), IMAGE, EQUAL, "what it says is right"),
+    ((39, None), IMAGE, None, "one side tells no scale"),
+    ((20, 40), IMAGE, None, "swapped, and the photograph was not turned"),
+    ((20, 40), _image(orientation=3), None, "swapped, and half a turn swaps nothing"),
+    ((80, 40), IMAGE, SCALED, "the annotated copy was larger"),
+    ((4000, 3000), BIG, EQUAL, "the same"),
+    ((1024, 768), BIG, SCALED, "the annotated copy was smaller"),
+    ((1001, 750), BIG, SCALED, "1001 gives 750.75, rounded down"),
+    ((1001, 751), BIG, SCALED, "and up"),
+    ((1001, 749), BIG, None, "no rounding gives that"),
+    ((1001, 752), BIG, None, "nor that"),
+    ((1000, 667), _image(500, 333), SCALED, "the photograph, not the annotated copy, was rounded"),
+    ((1024, 1024), BIG, None, "another shape"),
+    ((960, 540), BIG, None, "squeezed: the aspect was not kept"),
+    ((0, 0), BIG, None, "what some tools write for an unknown size"),
+    ((1, 1), BIG, None, "rounding alone would allow nearly any shape"),
+    ((3000, 4000), TURNED_BIG, EQUAL, "annotated upright"),
+    ((4000, 3000), TURNED_BIG, TURNED, "annotated as stored"),
+    ((750, 1000), TURNED_BIG, SCALED, "upright and smaller"),
+    ((1000, 750), TURNED_BIG, TURNED_AND_SCALED, "as stored and smaller"),
+    ((1000, 749), TURNED_BIG, None, "neither"),
+    ((99, 99), _image(99, 99, orientation=6), EQUAL, "a square tells nothing: upright"),
+    ((33, 33), _image(99, 99, orientation=6), SCALED, "nor does a smaller one"),
+    ((3000, 4000), _image(750, 1000, full_size=(3000, 4000)), EQUAL, "the full size counts, not the stored one"),
+    ((750, 1000), _image(750, 1000, full_size=(3000, 4000)), SCALED, "also where the stored one would fit"),
 ]
 
 
-@pytest.mark.parametrize(("size", "good", "reason"), SIZES)
-def test_size(size, good, reason):
-    if good:
-        assert make_record(_planned(size=size), IMAGE).example.width == 40, reason
+@pytest.mark.parametrize(("size", "image", "fit", "reason"), SIZES)
+def test_size(size, image, fit, reason):
+    if fit:
+        assert make_record(_planned(size=size), image).fit == fit, reason
         return
-    with pytest.raises(AnnotationError, match="40x20") as caught:
-        make_record(_planned(size=size), IMAGE)
+    with pytest.raises(AnnotationError) as caught:
+        make_record(_planned(size=size), image)
     assert caught.value.reason == "size_mismatch", reason
     assert f"{size[0]}x{size[1]}" in caught.value.detail
+    assert f"{image.full_size[0]}x{image.full_size[1]}" in caught.value.detail
+
+
+@pytest.mark.parametrize("scale", [1, 2, 0.5], ids=["at full size", "on a larger copy", "on a smaller copy"])
+@pytest.mark.parametrize("orientation", [5, 6, 7, 8])
+def test_boxes_turn_with_the_pixels(orientation, scale):
+    """Pillow turns a picture with one marked block; the box around the block must turn the same way."""
+    stored = np.zeros((40, 64), np.uint8)
+    stored[6:14, 10:34] = 255
+    picture = Image.fromarray(stored)
+    picture.getexif()[0x0112] = orientation
+    upright = np.asarray(ImageOps.exif_transpose(picture)) == 255
+    down, across = np.flatnonzero(upright.any(axis=1)), np.flatnonzero(upright.any(axis=0))
+    expected = (down[0] / 64, across[0] / 40, (down[-1] + 1) / 64, (across[-1] + 1) / 40)
+    box = tuple(edge * scale for edge in (6, 10, 14, 34))
+    planned = _planned(box, size=(round(64 * scale), round(40 * scale)))
+    record = make_record(planned, _image(40, 64, orientation=orientation))
+    (item,) = record.example.objects
+    assert item.box == pytest.approx(expected)
+    assert item.area == pytest.approx(8 * 24)
+    assert record.fit == (TURNED if scale == 1 else TURNED_AND_SCALED)
+
+
+@given(st.integers(1, 400), st.tuples(*[st.integers(0, 9) for _ in range(4)]))
+def test_scaling_an_annotation_changes_no_box(percent, edges):
+    width, height = 4000 * percent // 100, 2000 * percent // 100
+    top, left, tall, wide = edges
+    box = (top * 100, left * 200, (top + tall + 1) * 100, (left + wide + 1) * 200)
+    scaled = tuple(edge * percent / 100 for edge in box)
+    image = _image(4000, 2000)
+    (found,) = make_record(_planned(scaled, size=(width, height)), image).example.objects
+    (wanted,) = make_record(_planned(box, size=(4000, 2000)), image).example.objects
+    assert found.box == pytest.approx(wanted.box, abs=1e-6)
+
+
+def test_a_smaller_stored_picture_keeps_boxes_and_has_its_own_area():
+    (item,) = make_record(_planned((5, 10, 15, 30)), _image(20, 10, full_size=(40, 20))).example.objects
+    assert (item.box, item.area) == ((0.25, 0.25, 0.75, 0.75), 50)
+
+
+LEAST = [
+    ((0, 0, 9, 9), (40, 20), True, "below on both sides"),
+    ((0, 0, 10, 9), (40, 20), False, "as wide as the minimum"),
+    ((0, 0, 9, 10), (40, 20), False, "as high as the minimum"),
+    ((0, 0, 9, 30), (40, 20), False, "low but wide"),
+    ((0, 0, 18, 18), (80, 40), True, "on a copy of twice the size: the photograph's own pixels count"),
+    ((0, 0, 8, 8), (32, 16), False, "on a smaller copy, likewise"),
+    ((0, 31, 9, 60), (40, 20), True, "wide, but for what leaves the photograph"),
+]
+
+
+@pytest.mark.parametrize(("box", "size", "dropped", "reason"), LEAST)
+def test_minimum(box, size, dropped, reason):
+    record = make_record(_planned(box, size=size), IMAGE, (10, 10))
+    assert [reject.reason for reject in record.dropped] == ["box_below_minimum"] * dropped, reason
+    assert len(record.example.objects) == (not dropped), reason
+
+
+def test_minimum_counts_pixels_of_the_full_size():
+    record = make_record(_planned((0, 0, 10, 10)), _image(20, 10, full_size=(40, 20)), (8, 8))
+    assert record.dropped == ()

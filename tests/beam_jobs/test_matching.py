@@ -1,5 +1,6 @@
 """Which annotation belongs to which image: a table with a reason per row, and laws."""
 
+import dataclasses
 import time
 
 import pytest
@@ -21,9 +22,16 @@ def _content(filename: str, subset: str | None = None, task: str | None = None, 
     return ImageAnnotation(filename=filename, **{**sizes, **more})
 
 
-def _listed(name: str, *, uri: str = "/x/all.json", subset: str | None = None, task: str | None = None):
+def _listed(
+    name: str,
+    *,
+    uri: str = "/x/all.json",
+    file: str = "all.json",
+    subset: str | None = None,
+    task: str | None = None,
+):
     """An image of a file that lists images."""
-    return AnnotationFile(uri=uri, name="all.json", image_name=name, annotation=_content(name, subset, task))
+    return AnnotationFile(uri=uri, name=file, image_name=name, annotation=_content(name, subset, task))
 
 
 def _voc(name: str, inside: str = "") -> AnnotationFile:
@@ -77,6 +85,34 @@ TABLE = {
         ["7/a.jpg", "8/a.jpg"],
         [_listed("a.jpg", task="8"), _listed("a.jpg", task="7")],
         {"7/a.jpg": 1, "8/a.jpg": 0},
+    ),
+    "COCO's subset is a folder of the export": (
+        ["x/images/Train/a.jpg", "x/images/Test/a.jpg"],
+        [
+            _listed("a.jpg", file="x/annotations/instances_Test.json"),
+            _listed("a.jpg", file="x/annotations/instances_Train.json"),
+        ],
+        {"x/images/Train/a.jpg": 1, "x/images/Test/a.jpg": 0},
+    ),
+    "the folders of a VOC export": (
+        ["x/JPEGImages/1/a.jpg", "x/JPEGImages/2/a.jpg", "x/JPEGImages/a.jpg"],
+        [_voc("x/Annotations/a.xml"), _voc("x/Annotations/2/a.xml"), _voc("x/Annotations/1/a.xml")],
+        {"x/JPEGImages/1/a.jpg": 2, "x/JPEGImages/2/a.jpg": 1, "x/JPEGImages/a.jpg": 0},
+    ),
+    "images/ and annotations/ of two dives": (
+        ["x/images/a.jpg", "y/images/a.jpg"],
+        [_voc("y/annotations/a.xml"), _voc("x/annotations/a.xml")],
+        {"x/images/a.jpg": 1, "y/images/a.jpg": 0},
+    ),
+    "a VOC export of another name than the photographs' folder": (
+        ["photos/1/a.jpg", "photos/2/a.jpg"],
+        [_voc("x/Annotations/2/a.xml"), _voc("x/Annotations/1/a.xml")],
+        {"photos/1/a.jpg": 1, "photos/2/a.jpg": 0},
+    ),
+    "VOC exports without photographs, which lie in folders of the exports' names": (
+        ["x/a.jpg", "y/a.jpg"],
+        [_voc("y/Annotations/a.xml"), _voc("x/Annotations/a.xml")],
+        {"x/a.jpg": 1, "y/a.jpg": 0},
     ),
     "one name in two CVAT tasks is two images": (
         ["a.jpg"],
@@ -167,6 +203,26 @@ def test_nobody_is_lost_and_order_does_not_matter(image_paths, annotation_paths,
     assert _outcome(images[::-1], shuffled) == _outcome(images, annotations)
 
 
+homes = st.lists(st.sampled_from(["", "x.zip", "y.zip"]), min_size=6, max_size=6)
+
+
+@settings(max_examples=150, deadline=None)
+@given(paths, homes, paths, homes)
+def test_each_home_is_matched_as_if_it_were_alone(image_paths, image_homes, annotation_paths, annotation_homes):
+    images = [
+        dataclasses.replace(_image(f"{row}/{name}"), home=home)
+        for row, (name, home) in enumerate(zip(image_paths, image_homes, strict=False))
+    ]
+    annotations = [
+        dataclasses.replace(_listed(name, uri=f"/x/{row}.json"), home=home)
+        for row, (name, home) in enumerate(zip(annotation_paths, annotation_homes, strict=False))
+    ]
+    alone: dict = {}
+    for home in {*image_homes, *annotation_homes}:
+        alone |= _outcome(*([row for row in rows if row.home == home] for rows in (images, annotations)))
+    assert _outcome(images, annotations) == alone
+
+
 def test_a_huge_group_takes_linear_time():
     """Cameras that number their frames from 1: one stem in every folder."""
     names = [f"{folder}/a.jpg" for folder in range(5000)]
@@ -215,7 +271,7 @@ def test_unused_annotation(file, name, reason, why):
 
 
 def test_one_name_twice_is_never_numbered_twice():
-    images = [ImageFile(uri="/i/a.jpg", name="a.jpg"), ImageFile(uri="/j/a.jpg", name="a.jpg")]
+    images = [ImageFile(uri="/i/a.jpg", name="a.jpg"), ImageFile(uri="/j/a.jpg", name="a.jpg", home="/j.zip")]
     rows = list(plan.join_images((b"a", {"images": images, "annotations": []})))
     assert [row.reason for row in rows if isinstance(row, Reject)] == ["duplicate_image_name"] * 2
     assert not any(isinstance(row, UnannotatedImage) for row in rows)

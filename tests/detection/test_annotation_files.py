@@ -137,13 +137,6 @@ def test_voc_origin_is_handed_on() -> None:
     assert image.objects[0].box == (0.0, 1.0, 3.5, 4.0)
 
 
-@given(st.sampled_from([_VOC, _CVAT, _VIDEO, _COCO]), st.integers(0), st.integers(0, 20), st.binary(max_size=8))
-def test_any_damage_is_survived_or_an_annotation_error(seed: bytes, at: int, gone: int, put: bytes) -> None:
-    at %= len(seed)
-    with contextlib.suppress(AnnotationError):
-        list(read_annotations(io.BytesIO(seed[:at] + put + seed[at + gone :]), source="x"))
-
-
 @given(st.binary(max_size=100), st.sampled_from([b"", b"<", b"{", b"<annotation>", b"<annotations>", b'{"images":[']))
 def test_any_bytes_are_survived(data: bytes, start: bytes) -> None:
     with contextlib.suppress(AnnotationError):

@@ -152,13 +152,12 @@ def test_refused(data: bytes, reason: str, message: str) -> None:
     assert message in caught.value.detail
 
 
-_SEED = _coco({**_ENTRY, "segmentation": [[1, 2, 3, 4]]}, {**_ENTRY, "bbox": None, "segmentation": [[1, 2, 3, 4]]})
-
-
-@given(st.integers(0, len(_SEED)), st.integers(0, 12), st.binary(max_size=8))
-def test_any_damage_is_survived_or_an_annotation_error(at: int, gone: int, put: bytes) -> None:
-    with contextlib.suppress(AnnotationError):
-        _read(_SEED[:at] + put + _SEED[at + gone :])
+def test_only_bad_syntax_has_a_line() -> None:
+    with pytest.raises(AnnotationError) as caught:
+        _read(b'{"images":\n[,]}')
+    assert caught.value.line == 2
+    (image,) = _read(_coco(_ENTRY, {**_ENTRY, "bbox": None}))
+    assert (image.line, image.objects[0].line, image.unread[0].line) == (None, None, None)
 
 
 _JSON = st.recursive(

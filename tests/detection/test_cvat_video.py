@@ -105,6 +105,14 @@ def test_a_shape_that_cannot_be_read_costs_its_frame_only() -> None:
     assert [[fault.reason for fault in image.unread] for image in images] == [["number_not_readable"], [], []]
 
 
+def test_lines_are_those_of_the_file() -> None:
+    track = _track("0", "1", "3").replace("<box", "\n<box").replace('xtl="1"', 'xtl="one"', 1)
+    images = _read("", track)
+    assert [[item.line for item in image.objects] for image in images] == [[], [3], [4]]
+    assert [image.unread[0].line for image in _read(_task(frames="0 3 4"), track) if image.unread] == [2, 4], "the gap"
+    assert {image.line for image in images} == {None}, "a frame has no element of its own"
+
+
 def test_skeletons_are_counted() -> None:
     (image,) = _read("", '<track label="x"><skeleton frame="3"><points/></skeleton></track>')
     assert (image.ignored, image.objects) == ((("skeleton", 1),), ())

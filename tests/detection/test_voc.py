@@ -107,7 +107,9 @@ def test_image(head: str, expected: tuple[str, int | None, int | None]) -> None:
             _voc(_OBJECT.replace(">1<", ">inf<")), "number_not_readable", "'inf'", id="float() would take inf"
         ),
         pytest.param(_voc(_OBJECT.replace(">1<", ">1,5<")), "number_not_readable", "'1,5'", id="decimal comma"),
+        pytest.param(_voc(_OBJECT.replace(">1<", ">1_5<")), "number_not_readable", "'1_5'", id="float() would take 15"),
         pytest.param(_voc(head="<size><width>w</width></size>"), "number_not_readable", "<width>", id="size in words"),
+        pytest.param(_voc(head="<size><height>-3</height></size>"), "number_not_readable", "'-3'", id="size below 0"),
     ],
 )
 def test_refused(data: bytes, reason: str, message: str) -> None:
@@ -203,15 +205,6 @@ def test_parts_are_counted_not_read() -> None:
     assert (found.ignored, len(found.objects)) == ((("part", 2),), 2)
 
 
-_DAMAGED = _voc(f"<object><name>x</name>{_POLYGON}{_TURNED.format(30)}</object>{_OBJECT}")
-
-
-@given(st.integers(0, len(_DAMAGED)), st.integers(0, 12), st.binary(max_size=8))
-def test_any_damage_is_survived_or_an_annotation_error(at: int, gone: int, put: bytes) -> None:
-    with contextlib.suppress(AnnotationError):
-        parse_voc(_DAMAGED[:at] + put + _DAMAGED[at + gone :], source="x.xml")
-
-
 @given(st.binary(max_size=200))
 def test_any_bytes_are_an_annotation_or_an_annotation_error(data: bytes) -> None:
     for candidate in (data, b"<annotation>" + data + b"</annotation>"):
@@ -257,3 +250,24 @@ def test_cvat_output_is_well_formed_and_says_the_same(annotations: list[ImageAnn
 def _cvat_objects(image: etree._Element) -> list[tuple[str | None, tuple[float, ...]]]:
     edges = ("ytl", "xtl", "ybr", "xbr")
     return [(box.get("label"), tuple(float(box.get(edge) or "nan") for edge in edges)) for box in image.iterfind("box")]
+
+
+def test_lines_are_those_of_the_file() -> None:
+    image = parse_voc(_voc(f"\n{_OBJECT}\n<filename/>\n<object>\n<name>x</name>{_BOX}</object>"), source="a.xml")
+    assert (image.line, [item.line for item in image.objects]) == (1, [2, 4])
+
+
+@pytest.mark.parametrize(
+    ("data", "expected"),
+    [
+        pytest.param(_voc(f"\n\n<object>{_BOX}</object>"), 3, id="no name: the object's"),
+        pytest.param(_voc(_OBJECT.replace("<bndbox>", "\n<bndbox>").replace(">1<", "><")), 1, id="no edge: likewise"),
+        pytest.param(_voc(head="\n<size>\n<width>w</width></size>"), 3, id="size: its element's"),
+        pytest.param(_voc()[:-5] + b"\n<", 2, id="not well-formed: the parser's"),
+        pytest.param(b"<!-- by hand -->\n<x/>", 2, id="another root"),
+    ],
+)
+def test_an_error_says_its_line(data: bytes, expected: int) -> None:
+    with pytest.raises(AnnotationError) as caught:
+        parse_voc(data, source="a.xml")
+    assert caught.value.line == expected

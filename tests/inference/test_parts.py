@@ -1,9 +1,7 @@
-"""Pure parts: names, zip members, rows, shards, the commit, the handler."""
+"""Pure parts: names, chunks, rows, shards, the commit, the handler."""
 
 import pickle
-import struct
 import zipfile
-import zlib
 from collections import Counter
 from pathlib import Path
 
@@ -13,29 +11,11 @@ import pytest
 from detection.boxes import as_boxes
 from detection.errors import ContractError, DataError, UsageError
 from detection.predictions import PredictionRow
-from inference import archives, rows, sinks, sources
+from inference import rows, sinks, sources
 from inference.handler import DetectorHandler, load_model
 from inference.rows import Outcome, Tally
 from inference.sinks import Commit, ShardPart
 from tests.inference.fake_model import BLUE, RED, picture, write_model
-
-
-@pytest.mark.parametrize(
-    ("name", "expected", "why"),
-    [
-        ("a.jpg", True, ""),
-        ("a b/É.JPEG", True, "any case, any letters"),
-        ("photo#1.webp", True, ""),
-        ("../x.tif", True, "a name from an archive is only a name"),
-        ("a.txt", False, "not an image's suffix"),
-        ("jpg", False, "no suffix"),
-        (".a.jpg", False, "hidden"),
-        ("d/.thumbs/a.jpg", False, "in a hidden folder"),
-        ("__MACOSX/d/a.jpg", False, "macOS's shadow of a.jpg"),
-    ],
-)
-def test_looks_like_image(name: str, expected: bool, why: str) -> None:
-    assert sources.looks_like_image(name) is expected, why
 
 
 @pytest.mark.parametrize(
@@ -98,64 +78,6 @@ def test_many_members_in_chunks(tmp_path: Path) -> None:
     assert _read(path) == wanted
     sizes = [len(chunk.names) for chunk in sources.plan(sources.resolve([str(path)]))]
     assert sizes == [32, 32, 32, 4]
-
-
-@pytest.mark.filterwarnings("ignore:Duplicate name")
-def test_odd_members(tmp_path: Path) -> None:
-    path = tmp_path / "z.zip"
-    with zipfile.ZipFile(path, "w") as target:
-        target.writestr("a.jpg", b"first")
-        target.writestr("a.jpg", b"second")
-        target.writestr("b.jpg", b"squeezed", compress_type=zipfile.ZIP_BZIP2)
-        target.writestr("empty.jpg", b"", compress_type=zipfile.ZIP_DEFLATED)
-        target.writestr("crc.jpg", b"spoilt")
-        target.writestr("no-flag-é.jpg", b"macOS")
-    data = bytearray(path.read_bytes().replace(b"spoilt", b"SPOILT"))
-    for signature, flags in ((b"PK\3\4", 6), (b"PK\1\2", 8)):  # general purpose flags: drop "the name is UTF-8"
-        at = data.rfind(signature) + flags
-        (bits,) = struct.unpack_from("<H", data, at)
-        struct.pack_into("<H", data, at, bits & ~0x800)
-    path.write_bytes(data)
-    found = _read(path)
-    good = {name: content for name, content in found.items() if isinstance(content, bytes)}
-    assert good == {
-        "z.zip/a.jpg": b"first",
-        "z.zip/a.jpg#2": b"second",
-        "z.zip/empty.jpg": b"",
-        "z.zip/no-flag-é.jpg": b"macOS",
-    }
-    assert "method 12 is not supported" in str(found["z.zip/b.jpg"])
-    assert "checksum" in str(found["z.zip/crc.jpg"])
-
-
-@pytest.mark.parametrize(
-    ("change", "said"),
-    [
-        ({"encrypted": True}, "is encrypted"),
-        ({"offset": 1}, "no member begins at byte 1"),
-        ({"offset": 10**6}, "no member begins at byte 1000000"),
-        ({"offset": -1}, "no member begins at byte -1"),  # the archive has lost its first bytes
-        ({"stored_size": 10**6}, "expected 1000000 bytes in the archive"),
-        ({"stored_size": 2**62}, f"expected {2**62} bytes in the archive"),  # more than any memory
-        ({"size": 1}, "expected 1 bytes of checksum"),
-        ({"method": zipfile.ZIP_DEFLATED}, "expected 5 bytes of checksum"),
-    ],
-)
-def test_a_directory_that_lies(change: dict[str, object], said: str, tmp_path: Path) -> None:
-    path = tmp_path / "z.zip"
-    with zipfile.ZipFile(path, "w") as target:
-        target.writestr("a.jpg", b"\3\0aaa")  # read as deflated: an empty block
-    (member,) = archives.list_members(str(path), bool)
-    fields = {name: getattr(member, name) for name in member.__dataclass_fields__} | change
-    (error,) = archives.read_members(str(path), [archives.Member(**fields)])
-    assert said in str(error)
-    assert f"{path}/a.jpg" in str(error)
-
-
-def test_an_archive_that_vanishes_fails_its_members(tmp_path: Path) -> None:
-    member = archives.Member(name="a", offset=0, stored_size=0, size=0, method=0, encrypted=False, crc=zlib.crc32(b""))
-    found = archives.read_members(str(tmp_path / "gone.zip"), [member, member])
-    assert [error.reason for error in found if isinstance(error, DataError)] == ["file_not_readable"] * 2
 
 
 def test_make_row() -> None:

@@ -1,0 +1,198 @@
+"""What boxes a data set holds: counters over images that add up, whatever the order in which they are added."""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Self
+
+import numpy as np
+
+from detection.anchor_fit import POSITIVE_IOU, best_overlap
+from detection.boxes import Boxes
+from detection.examples import DetectionExample
+
+# Longest sides of a canvas at which the anchors are tried, in pixels; the first is the trainer's default.
+CANVASES = (320, 512, 640, 896, 1024)
+_CANVAS_MULTIPLE = 32  # sides of the trainer's canvas
+
+# tensorflow/tpu models/official/retinanet/dataloader.py, MAX_NUM_INSTANCES: it stops at an image with more boxes.
+MOST_BOXES = 100
+_CROWDED_KEPT = 20  # images with more are all counted, and so many are named
+
+MOST_STRETCHED = 3  # octaves: 8 times as high as wide, and more
+
+
+@dataclass(kw_only=True)
+class ClassStatistics:
+    """The boxes of one class.
+
+    Attributes:
+      sides: boxes by the octave of their side, the root of the area in pixels of the photograph: k for 2^k to 2^(k+1),
+        0 for all below 2.
+      aspects: boxes by height / width, rounded to octaves: 0 for about square, 1 for twice as high as wide, -1 for
+        twice as wide as high, as RetinaNet's anchors are; -3 and 3 hold all beyond.
+      reached: boxes that have an anchor of IoU 0.5 or more, by the longest side of the canvas.
+    """
+
+    sides: Counter[int] = field(default_factory=Counter)
+    aspects: Counter[int] = field(default_factory=Counter)
+    reached: Counter[int] = field(default_factory=Counter)
+
+    @property
+    def boxes(self) -> int:
+        return self.sides.total()
+
+    def recall(self, canvas: int) -> float:
+        """The share of the boxes that have an anchor of IoU 0.5 or more on a canvas of this longest side."""
+        return self.reached[canvas] / self.boxes if self.boxes else 0.0
+
+    def merge(self, other: "ClassStatistics") -> "ClassStatistics":
+        """The boxes of both."""
+        return ClassStatistics(
+            sides=self.sides + other.sides,
+            aspects=self.aspects + other.aspects,
+            reached=self.reached + other.reached,
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        return {"sides": _keyed(self.sides), "aspects": _keyed(self.aspects), "reached": _keyed(self.reached)}
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Mapping[str, int]]) -> Self:
+        """Inverse of to_json."""
+        return cls(**{name: _counted(counts) for name, counts in value.items()})
+
+
+@dataclass(kw_only=True)
+class BoxStatistics:
+    """Counters over images; `add` counts one more, `merge` adds up two, associative and commutative.
+
+    Attributes:
+      image_sizes: images by (width, height) in pixels.
+      boxes_per_image: images by their number of boxes.
+      classes: boxes of each class, by its name.
+      crowded: (boxes, name) of the 20 images with the most boxes, of those with more than 100.
+    """
+
+    image_sizes: Counter[tuple[int, int]] = field(default_factory=Counter)
+    boxes_per_image: Counter[int] = field(default_factory=Counter)
+    classes: dict[str, ClassStatistics] = field(default_factory=dict)
+    crowded: tuple[tuple[int, str], ...] = ()
+
+    @classmethod
+    def of(cls, examples: Iterable[DetectionExample]) -> Self:
+        """The statistics of some examples."""
+        statistics = cls()
+        for example in examples:
+            statistics.add_example(example)
+        return statistics
+
+    def add_example(self, example: DetectionExample) -> None:
+        """Counts one more image."""
+        labels = [item.label for item in example.objects]
+        self.add(example.filename, width=example.width, height=example.height, boxes=example.boxes, labels=labels)
+
+    def add(self, name: str, *, width: int, height: int, boxes: Boxes, labels: Sequence[str]) -> None:
+        """Counts one more image.
+
+        Args:
+          name: of the image.
+          width, height: of the image in pixels.
+          boxes: [N, 4], relative (ymin, xmin, ymax, xmax), each with an extent.
+          labels: the N class names.
+        """
+        self.image_sizes[width, height] += 1
+        self.boxes_per_image[len(labels)] += 1
+        if len(labels) > MOST_BOXES:
+            self.crowded = _most_crowded((*self.crowded, (len(labels), name)))
+        if labels:
+            self._add_boxes(np.asarray(boxes, np.float64), np.asarray([height, width]), labels)
+
+    def _add_boxes(self, boxes: np.ndarray, size: np.ndarray, labels: Sequence[str]) -> None:
+        sides = (boxes[:, 2:] - boxes[:, :2]) * size
+        octaves = np.maximum(np.floor(np.log2(sides.prod(axis=1)) / 2), 0).astype(int)
+        stretch = np.log2(sides[:, 0] / sides[:, 1])
+        aspects = np.clip(np.rint(stretch), -MOST_STRETCHED, MOST_STRETCHED).astype(int)
+        rows = zip(labels, octaves.tolist(), aspects.tolist(), _reached(boxes, size).tolist(), strict=True)
+        for label, octave, aspect, reached in rows:
+            counts = self.classes.setdefault(label, ClassStatistics())
+            counts.sides[octave] += 1
+            counts.aspects[aspect] += 1
+            for canvas, is_reached in zip(CANVASES, reached, strict=True):
+                counts.reached[canvas] += is_reached
+
+    @property
+    def images(self) -> int:
+        return self.boxes_per_image.total()
+
+    @property
+    def crowded_images(self) -> int:
+        """How many images have more than 100 boxes."""
+        return sum(images for boxes, images in self.boxes_per_image.items() if boxes > MOST_BOXES)
+
+    @property
+    def total(self) -> ClassStatistics:
+        """The boxes of all classes."""
+        whole = ClassStatistics()
+        for counts in self.classes.values():
+            whole = whole.merge(counts)
+        return whole
+
+    def merge(self, other: "BoxStatistics") -> "BoxStatistics":
+        """The images of both; neither is changed."""
+        none = ClassStatistics()
+        names = sorted({*self.classes, *other.classes})
+        return BoxStatistics(
+            image_sizes=self.image_sizes + other.image_sizes,
+            boxes_per_image=self.boxes_per_image + other.boxes_per_image,
+            classes={name: self.classes.get(name, none).merge(other.classes.get(name, none)) for name in names},
+            crowded=_most_crowded((*self.crowded, *other.crowded)),
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """A value for json.dumps, equal for equal statistics."""
+        return {
+            "image_sizes": {f"{width}x{height}": count for (width, height), count in sorted(self.image_sizes.items())},
+            "boxes_per_image": _keyed(self.boxes_per_image),
+            "classes": {name: counts.to_json() for name, counts in sorted(self.classes.items())},
+            "crowded": [list(row) for row in self.crowded],
+        }
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> Self:
+        """Inverse of to_json."""
+        sizes = ((size.split("x"), count) for size, count in value["image_sizes"].items())
+        return cls(
+            image_sizes=Counter({(int(width), int(height)): count for (width, height), count in sizes}),
+            boxes_per_image=_counted(value["boxes_per_image"]),
+            classes={name: ClassStatistics.from_json(counts) for name, counts in value["classes"].items()},
+            crowded=tuple((boxes, name) for boxes, name in value["crowded"]),
+        )
+
+
+def _reached(boxes: np.ndarray, size: np.ndarray) -> np.ndarray:
+    """Whether relative boxes have an anchor of IoU 0.5 or more, [N, canvases]; size is (height, width) of the image.
+
+    As the trainer places an image: resized with its aspect kept to the longest side, at the top left of a canvas whose
+    other side is the next multiple of 32.
+    """
+    longest = np.asarray(CANVASES)[:, None]
+    placed = np.maximum(np.rint(size * longest / size.max()), 1)
+    canvases = np.ceil(placed / _CANVAS_MULTIPLE) * _CANVAS_MULTIPLE
+    pixels = boxes[:, None, :] * np.tile(placed, 2)  # [N, canvases, 4]
+    overlap = best_overlap(pixels, np.tile(canvases, (len(boxes), 1)))
+    return overlap.reshape(len(boxes), len(CANVASES)) >= POSITIVE_IOU
+
+
+def _most_crowded(rows: Iterable[tuple[int, str]]) -> tuple[tuple[int, str], ...]:
+    """The most boxes first; of any number of parts the same are kept, whatever the order."""
+    return tuple(sorted(rows, key=lambda row: (-row[0], row[1]))[:_CROWDED_KEPT])
+
+
+def _keyed(counts: Mapping[int, int]) -> dict[str, int]:
+    """Keys as text, as JSON has them; those that nothing has are left out."""
+    return {str(key): count for key, count in sorted(counts.items()) if count}
+
+
+def _counted(counts: Mapping[str, int]) -> Counter[int]:
+    return Counter({int(key): count for key, count in counts.items()})
