@@ -169,16 +169,28 @@ def _decode(name: bytes) -> str:
     return name.decode("utf-8", "surrogateescape")
 
 
-def label_names(candidate: Candidate) -> Iterator[str]:
-    """The label of every object."""
-    for item in candidate.annotation.objects:
-        yield item.label
+def ignored_shapes(file: AnnotationFile) -> Iterator[tuple[str, int]]:
+    """Shapes of an image that have no box by design: (kind, count)."""
+    if file.annotation is not None:
+        yield from file.annotation.ignored
 
 
-def make_labels(names: Iterable[str], given: LabelMap | None) -> LabelMap | None:
-    """The user's label map, or one of all names; None where there is neither."""
-    distinct = set(names)
-    return given or (LabelMap.from_names(distinct) if distinct else None)
+def label_names(row: Candidate | UnannotatedImage) -> Iterator[str]:
+    """The label of every object, as the annotation has it."""
+    if isinstance(row, Candidate):
+        yield from (item.label for item in row.annotation.objects)
+
+
+def make_labels(names: Iterable[str], options: PrepareOptions) -> LabelMap | None:
+    """The user's label map, or one of all names that annotations have; None where there is neither."""
+    distinct = {options.aliases.get(name, name) for name in names}
+    return options.labels or (LabelMap.from_names(distinct) if distinct else None)
+
+
+def place_image(candidate: Candidate, labels: LabelMap | None, split_plan: SplitPlan) -> "Split | Reject":
+    """Looks up the labels of an image and its split."""
+    row = label_image(candidate, labels)
+    return row if isinstance(row, Reject) else split_image(row, split_plan)
 
 
 def label_image(candidate: Candidate, labels: LabelMap | None) -> LabelledImage | Reject:
