@@ -42,7 +42,16 @@ def commit(plan: Plan, shards: Iterable[ShardResult], options: PrepareOptions, p
 def commit_check(plan: Plan, shards: Sequence[ShardResult], findings: Findings, options: PrepareOptions) -> None:
     """Writes what a check has found."""
     examples = sum(shard.info.examples for shard in shards)
-    page = check_report(plan.images_in, examples, findings.problems, findings.statistics, findings.leakage)
+    page = check_report(
+        plan.images_in,
+        examples,
+        findings.problems,
+        splits={
+            name: sum(shard.info.examples for shard in shards if shard.split == name) for name in options.splits.names
+        },
+        statistics=findings.statistics,
+        leakage=findings.leakage,
+    )
     _write(options.output, {folder.CHECK: page, folder.PROBLEMS: format_problems(findings.problems)})
 
 

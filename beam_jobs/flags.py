@@ -74,15 +74,27 @@ def _add_job(job: argparse.ArgumentParser) -> None:
 
 def _add_files(prepare: argparse.ArgumentParser) -> None:
     prepare.add_argument(
-        "--images", nargs="+", required=True, metavar="PATTERN", help="photographs, such as 'DIR/images/*'"
+        "--images",
+        nargs="+",
+        default=(),
+        metavar="PATTERN",
+        help="photographs, such as 'DIR/images/*'; a zip file counts as a folder",
     )
     prepare.add_argument(
         "--annotations",
         nargs="+",
-        required=True,
+        default=(),
         metavar="PATTERN",
         help="annotation files, such as 'DIR/annotations/*.xml': Pascal VOC, CVAT 1.1 for images or video, COCO JSON,"
         " told by their content; an annotation belongs to the image of the same path, file name or stem",
+    )
+    prepare.add_argument(
+        "--exports",
+        nargs="+",
+        default=(),
+        metavar="PATTERN",
+        help="zip files with photographs and annotations inside, as CVAT exports them: each is matched only within"
+        " itself; beside --images and --annotations, or in their place",
     )
     prepare.add_argument(
         "--output", required=True, metavar="DIR", help="folder of the data set: new, empty, or an earlier data set"
@@ -171,6 +183,7 @@ def prepare_options(flags: argparse.Namespace, inputs: Inputs) -> PrepareOptions
     return PrepareOptions(
         images=tuple(flags.images),
         annotations=tuple(flags.annotations),
+        exports=tuple(flags.exports),
         output=flags.output.rstrip("/"),
         splits=parse_splits(flags.splits),
         num_shards=parse_num_shards(flags.num_shards) if flags.num_shards else {},

@@ -71,6 +71,7 @@ class PrepareOptions:
 
     Attributes:
       images, annotations: patterns, local or gs://.
+      exports: patterns of zip files with photographs and annotations inside, each matched only within itself.
       output: the data set's folder, without a slash at its end.
       splits: names and fractions.
       num_shards: the largest number of shards by split; a split that is not named gets the default.
@@ -93,6 +94,7 @@ class PrepareOptions:
     images: tuple[str, ...]
     annotations: tuple[str, ...]
     output: str
+    exports: tuple[str, ...] = ()
     splits: Splits = field(default_factory=lambda: parse_splits(DEFAULT_SPLITS))
     num_shards: Mapping[str, int] = field(default_factory=dict)
     labels: LabelMap | None = None
@@ -112,6 +114,11 @@ class PrepareOptions:
     def __post_init__(self) -> None:
         if not self.output:
             raise UsageError("--output: expected a folder, found an empty name")
+        if bool(self.images) != bool(self.annotations):
+            given, missing = ("--images", "--annotations") if self.images else ("--annotations", "--images")
+            raise UsageError(f"{given}: expected {missing} too; zip files with both inside go to --exports")
+        if not (self.images or self.exports):
+            raise UsageError("expected --images and --annotations, or --exports, or all three; found none")
         if self.split_group and self.split_from:
             raise UsageError("--split_group and --split_from: give one of them; a list alone decides on splits")
         if self.without_annotation == NEGATIVE and self.negatives == DROP:
@@ -133,6 +140,7 @@ class PrepareOptions:
         return {
             "images": list(self.images),
             "annotations": list(self.annotations),
+            "exports": list(self.exports),
             "labels": self.labels_file,
             "splits": dict(self.splits.fractions),
             "num_shards": {split: self.shards_of(split) for split in self.splits.names},

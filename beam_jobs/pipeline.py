@@ -35,8 +35,8 @@ from beam_jobs.transforms import (
 
 def build(pipeline: beam.Pipeline, options: PrepareOptions) -> None:
     """Adds the whole job to a pipeline."""
-    images = pipeline | "Match images" >> MatchImages(options.images)
-    read = pipeline | "Read annotations" >> ReadAnnotations(options.annotations)
+    images = pipeline | "Match images" >> MatchImages(options.images, options.exports)
+    read = pipeline | "Read annotations" >> ReadAnnotations(options.annotations, options.exports)
     keyed = read[KEPT] | "Key annotations" >> beam.Map(plan.annotation_key)
     groups = {"images": images, "annotations": keyed} | "Group by name" >> beam.CoGroupByKey()
     images_in = groups | "Count images" >> beam.Map(plan.count_images) | "Add up images" >> beam.CombineGlobally(sum)

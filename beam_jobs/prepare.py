@@ -15,6 +15,7 @@ from beam_jobs.options import PrepareOptions
 from beam_jobs.pipeline import build
 from beam_jobs.progress import PROGRESS
 from beam_jobs.rows import IMAGE, Reject
+from beam_jobs.sources import check_zips
 from beamio import files
 from detection.errors import TooManyRejectsError, UsageError
 from detection.manifests import DatasetManifest
@@ -64,9 +65,12 @@ def _output_of(options: PrepareOptions) -> Iterator[None]:
     """The output folder, made where there is none and held for this run alone."""
     check_input(options.images, flag="--images")
     check_input(options.annotations, flag="--annotations")
+    check_input(options.exports, flag="--exports")
+    check_zips(options)
     given = (options.aliases_file, options.split_from)
     named = [options.labels_file, *(file.path for file in given if file)]
-    folder.check_output(options.output, (*options.images, *options.annotations), given=[path for path in named if path])
+    patterns = (*options.images, *options.annotations, *options.exports)
+    folder.check_output(options.output, patterns, given=[path for path in named if path])
     files.make_folder(options.output)
     with sole_use(options.output):
         yield

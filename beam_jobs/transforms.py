@@ -14,7 +14,7 @@ from beam_jobs.options import PrepareOptions
 from beam_jobs.progress import PROGRESS
 from beam_jobs.rows import AnnotationFile, Candidate, PlannedImage, Reject, ShardResult
 from beam_jobs.shards import make_shard
-from beam_jobs.sources import match_annotations, match_images, read_annotation
+from beam_jobs.sources import match_annotations, match_images, read_annotation, sources_of
 
 COUNTERS = "prepare"
 REJECTS = "rejects"
@@ -46,14 +46,15 @@ def _count_reject(reject: Reject) -> None:
 
 @dataclass
 class MatchImages(beam.PTransform):
-    """Patterns → (match key, ImageFile)."""
+    """Patterns of photographs and of exports → (match key, ImageFile)."""
 
     patterns: tuple[str, ...]
+    exports: tuple[str, ...]
 
     def expand(self, pbegin: beam.pvalue.PBegin) -> beam.PCollection:
         return (
             pbegin
-            | "Take image patterns" >> beam.Create(self.patterns)
+            | "Take image patterns" >> beam.Create(sources_of(self.patterns, self.exports, flag="--images"))
             | "List images" >> beam.FlatMap(match_images)
             | "Key images" >> beam.Map(plan.image_key)
         )
@@ -61,15 +62,16 @@ class MatchImages(beam.PTransform):
 
 @dataclass
 class ReadAnnotations(beam.PTransform):
-    """Patterns → KEPT: AnnotationFile for every image that a file tells of; REJECTS."""
+    """Patterns of annotation files and of exports → KEPT: AnnotationFile for every image that a file tells of; REJECTS."""
 
     patterns: tuple[str, ...]
+    exports: tuple[str, ...]
 
     # No return annotation: Beam reads it as a type hint, and knows none for two collections.
     def expand(self, pbegin: beam.pvalue.PBegin):
         return (
             pbegin
-            | "Take annotation patterns" >> beam.Create(self.patterns)
+            | "Take annotation patterns" >> beam.Create(sources_of(self.patterns, self.exports, flag="--annotations"))
             | "List annotations" >> beam.FlatMap(match_annotations)
             # A file that two patterns match is read once; and the worker that lists the files does not read them all.
             | "Group by file" >> beam.GroupByKey()
