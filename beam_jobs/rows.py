@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from beamio.archives import Member
 from detection.statistics import BoxStatistics
 
-from beamio.archives import Member
 from detection.annotations import ImageAnnotation
 from detection.labels import LabelMap
 from detection.manifests import ShardInfo
