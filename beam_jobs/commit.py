@@ -6,55 +6,102 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from beam_jobs import folder
+from beam_jobs.findings import Findings, find_problems
 from beam_jobs.gallery import make_gallery
 from beam_jobs.options import PrepareOptions
-from beam_jobs.rows import COCO_SPLIT, IMAGE, OBJECT, Reject, ShardResult
+from beam_jobs.rows import COCO_SPLIT, IMAGE, OBJECT, Plan, Reject, ShardResult
 from beamio import files
 from detection import __version__, id_maps
 from detection.formats import coco
 from detection.id_maps import IdMap, IdRow, carry_over, format_id_map
 from detection.labels import LabelMap, format_label_map
 from detection.manifests import DatasetManifest, SplitInfo
-from detection.report import dataset_report
+from detection.problems import format_problems
+from detection.report import check_report, dataset_report
+
+
+def commit(plan: Plan, shards: Iterable[ShardResult], options: PrepareOptions, previous: IdMap) -> None:
+    """Ends a build or a check.
+
+    Args:
+      plan: what is known of the whole.
+      shards: all of them, in any order.
+      options: the request.
+      previous: the ids of earlier builds.
+    """
+    ordered = sorted(shards, key=lambda shard: shard.info.name)
+    rejects = sort_rejects([*plan.rejects, *(reject for shard in ordered for reject in shard.rejects)])
+    findings = find_problems(plan, ordered, rejects, options)
+    if options.writes:
+        commit_dataset(plan, ordered, rejects, findings, options, previous)
+    else:
+        commit_check(plan, ordered, findings, options)
+
+
+def commit_check(plan: Plan, shards: Sequence[ShardResult], findings: Findings, options: PrepareOptions) -> None:
+    """Writes what a check has found."""
+    examples = sum(shard.info.examples for shard in shards)
+    page = check_report(
+        plan.images_in,
+        examples,
+        findings.problems,
+        splits={
+            name: sum(shard.info.examples for shard in shards if shard.split == name) for name in options.splits.names
+        },
+        statistics=findings.statistics,
+        leakage=findings.leakage,
+    )
+    _write(options.output, {folder.CHECK: page, folder.PROBLEMS: format_problems(findings.problems)})
 
 
 def commit_dataset(
-    shards: Iterable[ShardResult],
-    rejects: Iterable[Reject],
-    images_in: int,
-    labels: LabelMap | None,
+    plan: Plan,
+    shards: Sequence[ShardResult],
+    rejects: Sequence[Reject],
+    findings: Findings,
     options: PrepareOptions,
     previous: IdMap,
 ) -> None:
     """Writes label map, id map, ground truth, rejects, report and manifest, and deletes what an earlier build left.
 
-    Without a single example only the rejects are written: no manifest, so nothing that looks like a data set.
+    Without a single example, or with more rejects than options.max_rejected, only rejects and problems are written: no
+    manifest, so nothing that looks like a data set.
 
     Args:
-      shards: all of them, in any order.
-      rejects: of the plan; those of the shards are in their results.
-      images_in: distinct image files found.
-      labels: None only where no image became an example.
+      plan: what is known of the whole.
+      shards: sorted by name.
+      rejects: of the plan and of the shards, sorted.
+      findings: what is doubtful.
       options: the request.
       previous: the ids of earlier builds.
     """
-    ordered = sorted(shards, key=lambda shard: shard.info.name)
-    all_rejects = [*rejects, *(reject for shard in ordered for reject in shard.rejects)]
-    artifacts = {folder.REJECTED: format_rejects(all_rejects)}
-    if labels is None or not any(shard.info.examples for shard in ordered):
+    artifacts = {folder.REJECTED: format_rejects(rejects), folder.PROBLEMS: format_problems(findings.problems)}
+    if plan.labels is None or not any(shard.info.examples for shard in shards) or too_many(plan, rejects, options):
         _write(options.output, artifacts)
         return
-    manifest = make_manifest(ordered, all_rejects, images_in, labels, options)
-    artifacts[folder.LABELS] = format_label_map(labels)
-    artifacts[folder.ID_MAP] = format_id_map(carry_over(previous, id_rows(ordered)))
+    manifest = make_manifest(plan, shards, rejects, plan.labels, options)
+    artifacts[folder.LABELS] = format_label_map(plan.labels)
+    artifacts[folder.ID_MAP] = format_id_map(carry_over(previous, id_rows(shards)))
     if COCO_SPLIT in options.splits.names:
-        artifacts[folder.VAL] = format_ground_truth(ordered, labels)
-    lines = [dataclasses.asdict(reject) for reject in sort_rejects(all_rejects)]
-    artifacts[folder.REPORT] = dataset_report(manifest, lines, make_gallery(options.output, ordered))
+        artifacts[folder.VAL] = format_ground_truth(shards, plan.labels)
+    artifacts[folder.REPORT] = dataset_report(
+        manifest,
+        [dataclasses.asdict(reject) for reject in rejects],
+        make_gallery(options.output, shards),
+        statistics=findings.statistics,
+        leakage=findings.leakage,
+        problems=findings.problems,
+    )
     _write(options.output, artifacts)
-    written = {*artifacts, *(shard.info.name for shard in ordered)}
-    folder.delete_stale(options.output, written)
+    names = [shard.info.name for shard in shards]
+    folder.delete_stale(options.output, {*artifacts, *names, *map(folder.receipt_name, names)})
     _write(options.output, {DatasetManifest.FILE: manifest.to_json()})
+
+
+def too_many(plan: Plan, rejects: Iterable[Reject], options: PrepareOptions) -> bool:
+    """Whether more images are left out than the request allows."""
+    left_out = sum(reject.kind == IMAGE for reject in rejects)
+    return left_out > options.max_rejected * plan.images_in
 
 
 def _write(output: str, artifacts: Mapping[str, str]) -> None:
@@ -63,9 +110,9 @@ def _write(output: str, artifacts: Mapping[str, str]) -> None:
 
 
 def make_manifest(
+    plan: Plan,
     shards: Sequence[ShardResult],
     rejects: Sequence[Reject],
-    images_in: int,
     labels: LabelMap,
     options: PrepareOptions,
 ) -> DatasetManifest:
@@ -82,10 +129,11 @@ def make_manifest(
         max_boxes_per_image=max(shard.max_boxes for shard in shards),
         aspect_ratio_min=min(ratios),
         aspect_ratio_max=max(ratios),
-        images_in=images_in,
+        images_in=plan.images_in,
         rejected=sum(by_reason.values()),
         rejected_by_reason=by_reason,
         objects_dropped=count_reasons(rejects, OBJECT),
+        shapes_ignored=dict(sorted(plan.ignored.items())),
         options=options.to_json(),
         code_version=__version__,
     )
@@ -110,12 +158,12 @@ def count_reasons(rejects: Iterable[Reject], kind: str) -> dict[str, int]:
 
 def sort_rejects(rejects: Iterable[Reject]) -> list[Reject]:
     """In the order of the images' names, whatever the order of arrival."""
-    return sorted(rejects, key=lambda reject: (reject.name, *dataclasses.astuple(reject)))
+    return sorted(rejects, key=lambda reject: (reject.name, *map(str, dataclasses.astuple(reject))))
 
 
 def format_rejects(rejects: Iterable[Reject]) -> str:
     """rejected.jsonl: one JSON object a line."""
-    lines = (json.dumps(dataclasses.asdict(reject), ensure_ascii=False) for reject in sort_rejects(rejects))
+    lines = (json.dumps(dataclasses.asdict(reject), ensure_ascii=False) for reject in rejects)
     return "".join(f"{line}\n" for line in lines)
 
 

@@ -1,5 +1,6 @@
 """The names in a data set's folder: which are ours, and so may be replaced or deleted, and which are not."""
 
+import json
 import posixpath
 import re
 from collections.abc import Sequence
@@ -14,8 +15,15 @@ ID_MAP = "id_map.csv"
 VAL = "val.json"
 REJECTED = "rejected.jsonl"
 REPORT = "report.html"
-_FIXED = frozenset({files.PROBE, DatasetManifest.FILE, LABELS, ID_MAP, VAL, REJECTED, REPORT})
+PROBLEMS = "problems.jsonl"
+CHECK = "check.html"
+LOCK = ".retinanet-odm-lock"
+# What a check writes; a build leaves it alone, and a check leaves the build alone.
+_OF_CHECK = frozenset({CHECK, LOCK})
+_OF_BUILD = frozenset({files.PROBE, DatasetManifest.FILE, LABELS, ID_MAP, VAL, REJECTED, REPORT, PROBLEMS})
+RECEIPTS = "receipts"
 _SHARD = re.compile(r"[a-z][a-z0-9_]*-\d{5}-of-\d{5}\.tfrecord")
+_RECEIPT = re.compile(_SHARD.pattern.replace("tfrecord", "json"))
 
 
 def shard_name(split: str, index: int, count: int) -> str:
@@ -23,10 +31,23 @@ def shard_name(split: str, index: int, count: int) -> str:
     return f"{split}-{index:05d}-of-{count:05d}.tfrecord"
 
 
+def receipt_name(shard: str) -> str:
+    """The receipt of a shard: its path below the data set's folder."""
+    return f"{RECEIPTS}/{posixpath.splitext(shard)[0]}.json"
+
+
 def is_ours(name: str) -> bool:
-    """Whether this job may have written a file of this name, whole or half."""
+    """Whether `prepare` or `check` may have written a file of this name, whole or half."""
     final = files.final_name(name)
-    return final in _FIXED or bool(_SHARD.fullmatch(final))
+    return final in _OF_CHECK or _is_of_build(final)
+
+
+def _is_of_build(final: str) -> bool:
+    return final in _OF_BUILD or bool(_SHARD.fullmatch(final))
+
+
+def _is_receipt(name: str) -> bool:
+    return bool(_RECEIPT.fullmatch(files.final_name(name)))
 
 
 def check_output(output: str, patterns: tuple[str, ...], *, given: Sequence[str] = ()) -> None:
@@ -46,14 +67,34 @@ def check_output(output: str, patterns: tuple[str, ...], *, given: Sequence[str]
         below = "**" in pattern and posixpath.normpath(output).startswith(posixpath.normpath(root) + "/")
         if below or posixpath.normpath(root) == posixpath.normpath(output):
             raise UsageError(f"--output: {output} would be read as input by {pattern}: choose another folder")
-    foreign = next((name for name in files.list_names(output) if not is_ours(name)), None)
-    if foreign is None:
-        foreign = next(files.iter_matches(posixpath.join(files.escape(output), "*", "**"), limit=1), None)
+    foreign = _first_foreign(output)
     if foreign is not None:
         raise UsageError(
             f"--output: {output} holds files that are not of a data set, such as {foreign}:"
             " choose an empty or a new folder"
         )
+
+
+def _first_foreign(output: str) -> str | None:
+    """A file in the folder or below it that this job cannot have written."""
+    for name in files.list_names(output):
+        if not is_ours(name) or (name == DatasetManifest.FILE and not _is_manifest(files.join(output, name))):
+            return name
+    for path in files.iter_matches(posixpath.join(files.escape(output), "*", "**")):
+        below = files.name_below(output, path)
+        folder, _, name = below.partition("/")
+        if folder != RECEIPTS or not _is_receipt(name):
+            return below
+    return None
+
+
+def _is_manifest(path: str) -> bool:
+    """Whether a file of the manifest's name is ours: other tools write a dataset.json too."""
+    try:
+        value = json.loads(files.read_bytes(path))
+    except (files.FileError, ValueError):
+        return False
+    return isinstance(value, dict) and {"schema_version", "fingerprint"} <= value.keys()
 
 
 def _lies_in(path: str, folder: str) -> bool:
@@ -63,6 +104,12 @@ def _lies_in(path: str, folder: str) -> bool:
 
 
 def delete_stale(output: str, written: set[str]) -> None:
-    """Deletes our files of an earlier build, and halves of killed ones, that this build did not write."""
-    stale = [name for name in files.list_names(output) if is_ours(name) and name not in written]
-    files.delete([files.join(output, name) for name in stale])
+    """Deletes our files of an earlier build, and halves of killed ones, that this build did not write.
+
+    Args:
+      output: the folder.
+      written: paths below it, receipts among them.
+    """
+    names = [name for name in files.list_names(output) if _is_of_build(files.final_name(name))]
+    receipts = [f"{RECEIPTS}/{name}" for name in files.list_names(files.join(output, RECEIPTS)) if _is_receipt(name)]
+    files.delete([files.join(output, name) for name in (*names, *receipts) if name not in written])

@@ -9,13 +9,18 @@ On Dataflow:
     python -m beam_jobs prepare --images 'gs://B/images/*' --annotations 'gs://B/annotations/*.xml' \
         --output gs://B/dataset --runner=DataflowRunner --project=P --region=R --temp_location=gs://B/tmp \
         --setup_file=./setup.py
+
+`check` takes the same flags and only names what is wrong; `labels` makes a label map of the names in annotation files.
+Zip files as CVAT exports them go to --exports.
 """
 
+import argparse
 from collections.abc import Sequence
 
-from beam_jobs.options import make_parser, own_flags, prepare_options
+from beam_jobs.flags import make_parser, prepare_options
+from beam_jobs.options import LABELS
 from beamio.launch import run_main
-from beamio.options import LOCAL_DEFAULTS, beam_options
+from beamio.options import beam_options, own_flags
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -23,11 +28,25 @@ def main(argv: Sequence[str] | None = None) -> int:
     return run_main(_run, argv)
 
 
-def _run(argv: Sequence[str]) -> None:
-    flags, rest = make_parser().parse_known_args(argv)
+def _run(argv: Sequence[str]) -> int:
+    parser = make_parser()
+    flags, rest = parser.parse_known_args(argv)
+    if flags.command == LABELS:
+        if rest:
+            parser.error(f"unknown flag {rest[0]}")
+        return _labels(flags)
     # Beam takes seconds to import, and --help must not wait for it.
     from beam_jobs.inputs import read_inputs
-    from beam_jobs.prepare import prepare
+    from beam_jobs.prepare import check, prepare
 
-    options_of_beam = beam_options(rest, own_flags(), LOCAL_DEFAULTS)
-    prepare(prepare_options(flags, read_inputs(flags)), options_of_beam)
+    options_of_beam = beam_options(rest, own_flags(flags))
+    options = prepare_options(flags, read_inputs(flags))
+    return prepare(options, options_of_beam) if options.writes else check(options, options_of_beam)
+
+
+def _labels(flags: argparse.Namespace) -> int:
+    from beam_jobs.labels import make_label_file
+
+    return make_label_file(
+        annotations=flags.annotations, output=flags.output, labels=flags.labels, label_aliases=flags.label_aliases
+    )

@@ -1,15 +1,14 @@
-"""What `prepare` is asked to do: flags → PrepareOptions, everything checked that needs no file."""
+"""What `prepare` and `check` are asked to do: the request, checked as far as it needs no file."""
 
-import argparse
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from beamio.options import BEAM_HELP, Parser
 from detection.errors import UsageError
+from detection.images import ImageRule
 from detection.labels import LabelMap
-from detection.splits import DEPLOYMENT_DAY, GroupRule, Splits, parse_assignments, parse_splits
+from detection.splits import GroupRule, Splits, parse_splits
 
 DEFAULT_SPLITS = "train=0.8,val=0.1,test=0.1"
 # TPU RetinaNet reads 32 files at once (parallel_interleave(cycle_length=32)); evaluation needs no such width.
@@ -17,19 +16,7 @@ DEFAULT_NUM_SHARDS = {"train": 32}
 DEFAULT_NUM_SHARDS_ELSE = 4
 _MAX_SHARDS = 99_999  # five digits in the file name
 
-DESCRIPTION = """\
-Turns labelled photographs into a TFRecord data set. Photographs and annotations are only read.
-
-  python -m beam_jobs prepare --images 'DIR/images/*' --annotations 'DIR/annotations/*.xml' --output DATASET
-"""
-
-LABELS_DESCRIPTION = """\
-Writes a label map of all names in annotation files, or adds the new ones to an old map. Exit status 1: it is written,
-but a file could not be read whole, so that labels may be missing.
-
-  python -m beam_jobs labels --annotations 'DIR/annotations/*.xml' --output labels.pbtxt
-  python -m beam_jobs labels --annotations 'DIR/annotations/*.xml' --labels labels.pbtxt --output labels.pbtxt
-"""
+PREPARE, CHECK, LABELS = "prepare", "check", "labels"
 
 # Policies: --without_annotation and --negatives.
 REJECT, NEGATIVE = "reject", "negative"
@@ -62,6 +49,23 @@ class Inputs:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Content:
+    """What becomes of each photograph and box on its way into a record.
+
+    Attributes:
+      pixels: how photographs are looked at and changed.
+      min_box: (width, height) in pixels of the photograph; a box that is smaller in both is dropped. None drops none.
+    """
+
+    pixels: ImageRule = field(default_factory=lambda: ImageRule(fingerprint=True))
+    min_box: tuple[float, float] | None = None
+
+    def __post_init__(self) -> None:
+        if self.pixels.max_side is not None and self.pixels.max_side < 1:
+            raise UsageError(f"--max_side: expected 1 pixel or more, found {self.pixels.max_side}")
+
+
+@dataclass(frozen=True, kw_only=True)
 class PrepareOptions:
     """The request.
 
@@ -78,6 +82,10 @@ class PrepareOptions:
       split_from: a list that alone decides on splits.
       without_annotation: REJECT or NEGATIVE: whether an image without annotation is a reject or one without objects.
       negatives: KEEP or DROP: what becomes of an image without objects.
+      content: what becomes of photographs and boxes.
+      max_rejected: the largest share of images that may be left out, 0 to 1.
+      writes: whether a data set is written; a check only looks.
+      resume: whether shards of an earlier run stay where their input is the same.
 
     Raises:
       UsageError: the request contradicts itself.
@@ -98,6 +106,10 @@ class PrepareOptions:
     split_from: NamedFile | None = None
     without_annotation: str = REJECT
     negatives: str = KEEP
+    content: Content = field(default_factory=Content)
+    max_rejected: float = 1.0
+    writes: bool = True
+    resume: bool = False
 
     def __post_init__(self) -> None:
         if not self.output:
@@ -111,6 +123,8 @@ class PrepareOptions:
             raise UsageError("--split_group and --split_from: give one of them; a list alone decides on splits")
         if self.without_annotation == NEGATIVE and self.negatives == DROP:
             raise UsageError("--without_annotation=negative and --negatives=drop: one makes what the other drops")
+        if not 0 <= self.max_rejected <= 1:
+            raise UsageError(f"--max_rejected: expected a share from 0 to 1, such as 0.01; found {self.max_rejected:g}")
         for split, count in self.num_shards.items():
             if split not in self.splits.names:
                 raise UsageError(f"--num_shards: there is no split {split!r}; --splits has {list(self.splits.names)}")
@@ -136,148 +150,8 @@ class PrepareOptions:
             "split_from": self.split_from and dataclasses.asdict(self.split_from),
             "without_annotation": self.without_annotation,
             "negatives": self.negatives,
+            "verify": self.content.pixels.verify,
+            "max_side": self.content.pixels.max_side,
+            "grayscale": self.content.pixels.grayscale,
+            "min_box": self.content.min_box and "{:g}x{:g}".format(*self.content.min_box),
         }
-
-
-def make_parser() -> Parser:
-    """The parser of `python -m beam_jobs`; Beam's own flags are left over by parse_known_args."""
-    parser = Parser(prog="python -m beam_jobs", description="Data set jobs of RetinaNet-ODM.", epilog=BEAM_HELP)
-    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    prepare = commands.add_parser(
-        "prepare",
-        help="photographs and annotations in, TFRecord data set out",
-        description=DESCRIPTION,
-        epilog=BEAM_HELP,
-    )
-    prepare.add_argument(
-        "--images",
-        nargs="+",
-        default=(),
-        metavar="PATTERN",
-        help="photographs, such as 'DIR/images/*'; a zip file counts as a folder",
-    )
-    prepare.add_argument(
-        "--annotations",
-        nargs="+",
-        default=(),
-        metavar="PATTERN",
-        help="annotation files, such as 'DIR/annotations/*.xml': Pascal VOC, CVAT 1.1 for images or video, COCO JSON,"
-        " told by their content; an annotation belongs to the image of the same path, file name or stem",
-    )
-    prepare.add_argument(
-        "--exports",
-        nargs="+",
-        default=(),
-        metavar="PATTERN",
-        help="zip files with photographs and annotations inside, as CVAT exports them: each is matched only within"
-        " itself; beside --images and --annotations, or in their place",
-    )
-    prepare.add_argument(
-        "--output", required=True, metavar="DIR", help="folder of the data set: new, empty, or an earlier data set"
-    )
-    prepare.add_argument(
-        "--labels", metavar="FILE", help="label map, labels.pbtxt; without it all names found are numbered in order"
-    )
-    prepare.add_argument(
-        "--splits", default=DEFAULT_SPLITS, help="names and fractions that add up to 1; default: %(default)s"
-    )
-    prepare.add_argument(
-        "--num_shards",
-        default="",
-        help=f"most files of a split, such as train=32,val=4; default: {DEFAULT_NUM_SHARDS['train']} for train,"
-        f" {DEFAULT_NUM_SHARDS_ELSE} for another; never more than the split has images",
-    )
-    _add_choices(prepare)
-    labels = commands.add_parser(
-        "labels", help="annotations in, label map out, or one extended by new names", description=LABELS_DESCRIPTION
-    )
-    _add_label_flags(labels)
-    return parser
-
-
-def _add_label_flags(labels: argparse.ArgumentParser) -> None:
-    labels.add_argument(
-        "--annotations", nargs="+", required=True, metavar="PATTERN", help="annotation files, as prepare reads them"
-    )
-    labels.add_argument(
-        "--output", required=True, metavar="FILE", help="label map to write: a new file, or the very one of --labels"
-    )
-    labels.add_argument(
-        "--labels", metavar="FILE", help="label map whose ids and names stay; new names follow after its text"
-    )
-    labels.add_argument(
-        "--label_aliases", metavar="FILE", help="CSV with the columns alias,name: labels that count under another name"
-    )
-
-
-def _add_choices(prepare: argparse.ArgumentParser) -> None:
-    prepare.add_argument(
-        "--label_aliases", metavar="FILE", help="CSV with the columns alias,name: labels that count under another name"
-    )
-    prepare.add_argument(
-        "--id_map", metavar="FILE", help="id_map.csv of an earlier data set: its images keep their source ids"
-    )
-    prepare.add_argument(
-        "--split_group",
-        metavar="RULE",
-        help=f"images of one group stay in one split: {DEPLOYMENT_DAY}, or a regular expression that is searched in"
-        " the image's name; the group is what its parentheses hold, or else the whole match",
-    )
-    prepare.add_argument(
-        "--split_from", metavar="FILE", help="CSV with the columns image,split, which alone decides on splits"
-    )
-    prepare.add_argument(
-        "--without_annotation",
-        choices=(REJECT, NEGATIVE),
-        default=REJECT,
-        help="what an image without annotation is: a reject, or one without objects; default: %(default)s",
-    )
-    prepare.add_argument(
-        "--negatives",
-        choices=(KEEP, DROP),
-        default=KEEP,
-        help="what becomes of an image without objects; default: %(default)s",
-    )
-
-
-def own_flags() -> list[str]:
-    """The flags of prepare, for suggestions."""
-    first = ["--images", "--annotations", "--output", "--labels", "--splits", "--num_shards", "--label_aliases"]
-    return [*first, "--exports", "--id_map", "--split_group", "--split_from", "--without_annotation", "--negatives"]
-
-
-def prepare_options(flags: argparse.Namespace, inputs: Inputs) -> PrepareOptions:
-    """The request that parsed flags and the files that they name make.
-
-    Raises:
-      UsageError: a flag cannot be read or contradicts another.
-    """
-    return PrepareOptions(
-        images=tuple(flags.images),
-        annotations=tuple(flags.annotations),
-        exports=tuple(flags.exports),
-        output=flags.output.rstrip("/"),
-        splits=parse_splits(flags.splits),
-        num_shards=parse_num_shards(flags.num_shards) if flags.num_shards else {},
-        labels=inputs.labels,
-        labels_file=flags.labels,
-        aliases=inputs.aliases,
-        aliases_file=inputs.aliases_file,
-        id_map=inputs.id_map,
-        split_group=GroupRule(flags.split_group) if flags.split_group is not None else None,
-        split_from=inputs.split_from,
-        without_annotation=flags.without_annotation,
-        negatives=flags.negatives,
-    )
-
-
-def parse_num_shards(text: str) -> dict[str, int]:
-    """Reads ``train=32,val=4``.
-
-    Raises:
-      UsageError: not of that form.
-    """
-    try:
-        return {split: int(count) for split, count in parse_assignments(text, flag="--num_shards").items()}
-    except ValueError as error:
-        raise UsageError(f"--num_shards: expected whole numbers such as train=32,val=4: {error}") from error

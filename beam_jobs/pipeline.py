@@ -1,12 +1,12 @@
-"""The graph of `prepare`: plan, then write; no image byte crosses a shuffle.
+"""The graph of `prepare` and `check`: plan, then write or look; no image byte crosses a shuffle.
 
 image patterns ─ MatchImages ──────────┐
-                                       ├─ CoGroupByKey ─ Join ─ Apply policies ─┬─ MakeLabels ─ (labels)
-annotation patterns ─ ReadAnnotations ─┘                                        │
-      ┌──────────────────────────────────── Look up labels ─ Split ◀────────────┘
-      └─ NumberImages ─ WriteShards ─ Commit ◀─ (rejects of every step, count of images)
+                                       ├─ CoGroupByKey ─ Join ─ Apply policies ─┐
+annotation patterns ─ ReadAnnotations ─┘                  └─ CountLabels        │
+      ┌─────────────────────────────── Place images ◀───────────────────────────┘
+      └─ NumberImages ─ MakeShards ─ Commit ◀─ (rejects of every step, counts of images, labels, ignored shapes)
 
-Side inputs: the broken annotation files to Apply policies, the labels to Look up labels. Split reads the list of
+Side inputs: the broken annotation files to Apply policies, the label counts to Place images. Place reads the list of
 splits, NumberImages and Commit read the id map of earlier builds themselves, once a process.
 """
 
@@ -14,49 +14,48 @@ import apache_beam as beam
 from apache_beam.pvalue import AsList, AsSingleton
 
 from beam_jobs import plan
-from beam_jobs.commit import commit_dataset
+from beam_jobs.commit import commit
 from beam_jobs.inputs import load_id_map
 from beam_jobs.options import PrepareOptions
-from beam_jobs.rows import Reject, ShardResult
+from beam_jobs.rows import Plan, Reject, ShardResult
 from beam_jobs.transforms import (
-    MakeLabels,
+    KEPT,
+    REJECTS,
+    CountIgnored,
+    CountLabels,
+    MakeShards,
     MatchImages,
     NameBroken,
     NumberImages,
     ReadAnnotations,
-    SetRejectsApart,
-    WriteShards,
-    split_image,
+    place_image,
+    set_apart,
 )
-from detection.labels import LabelMap
 
 
 def build(pipeline: beam.Pipeline, options: PrepareOptions) -> None:
     """Adds the whole job to a pipeline."""
     images = pipeline | "Match images" >> MatchImages(options.images, options.exports)
     read = pipeline | "Read annotations" >> ReadAnnotations(options.annotations, options.exports)
-    annotations, not_read = read | "Set unread apart" >> SetRejectsApart()
-    keyed = annotations | "Key annotations" >> beam.Map(plan.annotation_key)
+    keyed = read[KEPT] | "Key annotations" >> beam.Map(plan.annotation_key)
     groups = {"images": images, "annotations": keyed} | "Group by name" >> beam.CoGroupByKey()
     images_in = groups | "Count images" >> beam.Map(plan.count_images) | "Add up images" >> beam.CombineGlobally(sum)
-    joined = groups | "Join images and annotations" >> beam.FlatMap(plan.join_images)
-    matched, not_joined = joined | "Set unjoined apart" >> SetRejectsApart()
-    broken = (not_read, not_joined) | "Gather unread" >> beam.Flatten() | "Name broken annotations" >> NameBroken()
-    chosen = matched | "Apply policies" >> beam.Map(plan.apply_policies, options=options, broken=AsSingleton(broken))
-    candidates, not_chosen = chosen | "Set unchosen apart" >> SetRejectsApart()
-    labels = candidates | "Make label map" >> MakeLabels(options.labels)
-    looked_up = candidates | "Look up labels" >> beam.Map(plan.label_image, labels=AsSingleton(labels))
-    labelled, not_labelled = looked_up | "Set unlabelled apart" >> SetRejectsApart()
-    split = labelled | "Split images" >> beam.Map(split_image, options=options)
-    in_split, not_split = split | "Set unsplit apart" >> SetRejectsApart()
-    numbered = in_split | "Number images" >> NumberImages(options)
-    planned, not_numbered = numbered | "Set unnumbered apart" >> SetRejectsApart()
-    shards = planned | "Write shards" >> WriteShards(options.output)
-    left_out = (not_read, not_joined, not_chosen, not_labelled, not_split, not_numbered)
+    ignored = read[KEPT] | "Count ignored shapes" >> CountIgnored()
+    joined = groups | "Join images and annotations" >> set_apart(plan.join_images)
+    unread = (read[REJECTS], joined[REJECTS]) | "Gather unread" >> beam.Flatten()
+    broken = unread | "Name broken annotations" >> NameBroken()
+    chosen = joined[KEPT] | "Apply policies" >> set_apart(
+        plan.apply_policies, options=options, broken=AsSingleton(broken)
+    )
+    labels = joined[KEPT] | "Count labels" >> CountLabels()
+    placed = chosen[KEPT] | "Place images" >> set_apart(place_image, label_counts=AsSingleton(labels), options=options)
+    numbered = placed[KEPT] | "Number images" >> NumberImages(options)
+    shards = numbered[KEPT] | "Make shards" >> MakeShards(options)
+    left_out = tuple(step[REJECTS] for step in (read, joined, chosen, placed, numbered))
     rejects = left_out | "Gather rejects" >> beam.Flatten()
     request = pipeline | "Take request" >> beam.Create([options])
-    _ = request | "Commit data set" >> beam.Map(
-        _commit, AsList(shards), AsList(rejects), AsSingleton(images_in), AsSingleton(labels)
+    _ = request | "Commit" >> beam.Map(
+        _commit, AsList(shards), AsList(rejects), AsSingleton(images_in), AsSingleton(labels), AsSingleton(ignored)
     )
 
 
@@ -65,6 +64,14 @@ def _commit(
     shards: list[ShardResult],
     rejects: list[Reject],
     images_in: int,
-    labels: LabelMap | None,
+    label_counts: dict[str, int],
+    ignored: dict[str, int],
 ) -> None:
-    commit_dataset(shards, rejects, images_in, labels, options, load_id_map(options))
+    planned = Plan(
+        images_in=images_in,
+        labels=plan.make_labels(label_counts, options),
+        label_counts=label_counts,
+        ignored=ignored,
+        rejects=tuple(rejects),
+    )
+    commit(planned, shards, options, load_id_map(options))

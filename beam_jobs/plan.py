@@ -28,7 +28,7 @@ from beam_jobs.rows import (
 from detection import ids
 from detection.aliases import apply_aliases
 from detection.annotations import ImageAnnotation
-from detection.errors import LabelError, UsageError
+from detection.errors import DataError, LabelError, UsageError
 from detection.id_maps import IdMap, assign_bucket, first_new_ids
 from detection.label_doctor import nearest
 from detection.labels import LabelMap
@@ -107,15 +107,18 @@ def _title(file: AnnotationFile) -> str:
 
 def _unused(file: AnnotationFile) -> Reject:
     if file.annotation is None:
-        return broken_annotation(file, file.reason, file.detail)
+        return broken_annotation(file, DataError(file.reason, file.detail, file.line))
     detail = f"{_title(file)}: no image has this name"
     name = file.image_name or file.uri
-    return Reject(kind=ANNOTATION, name=name, reason=NO_IMAGE, detail=detail, source=file.uri)
+    line = file.annotation.line
+    return Reject(kind=ANNOTATION, name=name, reason=NO_IMAGE, detail=detail, source=file.uri, line=line)
 
 
-def broken_annotation(file: AnnotationFile, reason: str, detail: str) -> Reject:
+def broken_annotation(file: AnnotationFile, error: DataError) -> Reject:
     """The line of an annotation file that cannot be read, or not to its end."""
-    return Reject(kind=ANNOTATION, name=file.uri, reason=reason, detail=detail, source=file.uri)
+    return Reject(
+        kind=ANNOTATION, name=file.uri, reason=error.reason, detail=error.detail, source=file.uri, line=error.line
+    )
 
 
 def broken_source(reject: Reject) -> Iterator[bytes]:
@@ -126,15 +129,18 @@ def broken_source(reject: Reject) -> Iterator[bytes]:
 
 def _pair(image: ImageFile, file: AnnotationFile) -> Candidate | Reject:
     if file.annotation is None:
-        return _reject(image, file.reason, file.detail, source=file.uri)
+        return _reject(image, file.reason, file.detail, source=file.uri, line=file.line)
     if file.annotation.unread:
         first = file.annotation.unread[0]
-        return _reject(image, first.reason, f"{image.name}: {first.detail}", source=file.uri)
+        return _reject(image, first.reason, f"{image.name}: {first.detail}", source=file.uri, line=first.line)
     return Candidate(image=image, annotation=file.annotation)
 
 
-def _reject(image: ImageFile, reason: str, detail: str, source: str | None = None) -> Reject:
-    return Reject(kind=IMAGE, name=image.name, reason=reason, detail=detail, source=source or image.uri)
+def _reject(
+    image: ImageFile, reason: str, detail: str, *, source: str | None = None, line: int | None = None, label: str = ""
+) -> Reject:
+    source = source or image.uri
+    return Reject(kind=IMAGE, name=image.name, reason=reason, detail=detail, source=source, line=line, label=label)
 
 
 def apply_policies(
@@ -169,16 +175,28 @@ def _decode(name: bytes) -> str:
     return name.decode("utf-8", "surrogateescape")
 
 
-def label_names(candidate: Candidate) -> Iterator[str]:
-    """The label of every object."""
-    for item in candidate.annotation.objects:
-        yield item.label
+def ignored_shapes(file: AnnotationFile) -> Iterator[tuple[str, int]]:
+    """Shapes of an image that have no box by design: (kind, count)."""
+    if file.annotation is not None:
+        yield from file.annotation.ignored
 
 
-def make_labels(names: Iterable[str], given: LabelMap | None) -> LabelMap | None:
-    """The user's label map, or one of all names; None where there is neither."""
-    distinct = set(names)
-    return given or (LabelMap.from_names(distinct) if distinct else None)
+def label_names(row: Candidate | UnannotatedImage) -> Iterator[str]:
+    """The label of every object, as the annotation has it."""
+    if isinstance(row, Candidate):
+        yield from (item.label for item in row.annotation.objects)
+
+
+def make_labels(names: Iterable[str], options: PrepareOptions) -> LabelMap | None:
+    """The user's label map, or one of all names that annotations have; None where there is neither."""
+    distinct = {options.aliases.get(name, name) for name in names}
+    return options.labels or (LabelMap.from_names(distinct) if distinct else None)
+
+
+def place_image(candidate: Candidate, labels: LabelMap | None, split_plan: SplitPlan) -> "Split | Reject":
+    """Looks up the labels of an image and its split."""
+    row = label_image(candidate, labels)
+    return row if isinstance(row, Reject) else split_image(row, split_plan)
 
 
 def label_image(candidate: Candidate, labels: LabelMap | None) -> LabelledImage | Reject:
@@ -189,16 +207,15 @@ def label_image(candidate: Candidate, labels: LabelMap | None) -> LabelledImage 
     try:
         label_ids = tuple(labels.id_of(item.label) for item in annotation.objects)
     except LabelError as error:
-        detail = f"{image.name}: {error.detail}{_meant(candidate, labels)}; in {annotation.source}"
-        return _reject(image, error.reason, detail, source=annotation.source)
+        unknown = next(item for item in annotation.objects if item.label not in labels.name_by_id.values())
+        detail = f"{image.name}: {error.detail}{_meant(unknown.label, labels)}; in {annotation.source}"
+        return _reject(image, error.reason, detail, source=annotation.source, line=unknown.line, label=unknown.label)
     return LabelledImage(image=image, annotation=annotation, label_ids=label_ids)
 
 
-def _meant(candidate: Candidate, labels: LabelMap) -> str:
-    """The nearest known names of the first unknown label."""
-    known = labels.name_by_id.values()
-    unknown = next(item.label for item in candidate.annotation.objects if item.label not in known)
-    names = " or ".join(map(repr, nearest(unknown, known)))
+def _meant(unknown: str, labels: LabelMap) -> str:
+    """The nearest known names of a label."""
+    names = " or ".join(map(repr, nearest(unknown, labels.name_by_id.values())))
     return f", did you mean {names}?" if names else ""
 
 

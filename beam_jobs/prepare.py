@@ -1,39 +1,68 @@
-"""The launcher of `prepare`: checks what can be checked at once, runs the graph, says what came out."""
+"""The launcher of `prepare` and `check`: tries what can be tried at once, runs the graph, says what came out."""
 
+import contextlib
 import logging
-import shlex
-from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Sequence
 
 import apache_beam as beam
-from apache_beam.metrics import MetricsFilter
 from apache_beam.options.pipeline_options import PipelineOptions, StandardOptions
-from apache_beam.runners.runner import PipelineResult
 
-from beam_jobs import folder
+from beam_jobs import folder, summary
 from beam_jobs.commit import count_reasons, parse_rejects
+from beam_jobs.lock import sole_use
 from beam_jobs.options import PrepareOptions
 from beam_jobs.pipeline import build
-from beam_jobs.rows import ANNOTATION, IMAGE, OBJECT, Reject
+from beam_jobs.progress import PROGRESS
+from beam_jobs.rows import IMAGE, Reject
 from beam_jobs.sources import check_zips
-from beam_jobs.transforms import COUNTERS, IGNORED
 from beamio import files
-from detection.errors import UsageError
-from detection.label_doctor import diagnose
+from detection.errors import TooManyRejectsError, UsageError
 from detection.manifests import DatasetManifest
+from detection.problems import ERROR, Problem, parse_problems
 
 logger = logging.getLogger(__name__)
 
-# Enough to see what is wrong; all of them are in rejected.jsonl.
-_SHOWN = 5
+_ERRORS_FOUND = 1  # exit status
 
 
-def prepare(options: PrepareOptions, beam_options: PipelineOptions) -> None:
-    """Builds the data set and logs a summary.
+def prepare(options: PrepareOptions, beam_options: PipelineOptions) -> int:
+    """Builds the data set and logs a summary; returns the exit status.
 
     Raises:
       UsageError: no file matches, the output folder is in use by something else, or no image became an example.
+      TooManyRejectsError: there are more rejects than the request allows.
     """
+    with _output_of(options):
+        files.make_folder(files.join(options.output, folder.RECEIPTS))
+        # The commit mark goes first: a build that is killed leaves nothing that looks whole.
+        files.delete([_manifest_path(options.output)])
+        if not _run(options, beam_options):
+            logger.info("submitted; %s appears when the data set is whole", _manifest_path(options.output))
+        else:
+            _report_dataset(options)
+        return 0
+
+
+def check(options: PrepareOptions, beam_options: PipelineOptions) -> int:
+    """Names everything that is wrong or doubtful; returns the exit status: 1 where anything is wrong.
+
+    Raises:
+      UsageError: no file matches, or the output folder is in use by something else.
+    """
+    with _output_of(options):
+        files.delete([files.join(options.output, name) for name in (folder.CHECK, folder.PROBLEMS)])
+        if not _run(options, beam_options):
+            logger.info("submitted; %s appears at the end", files.join(options.output, folder.CHECK))
+            return 0
+        problems = _read_problems(options.output)
+        for line in summary.of_check(problems, options.output):
+            logger.info("%s", line)
+        return _ERRORS_FOUND if any(problem.severity == ERROR for problem in problems) else 0
+
+
+@contextlib.contextmanager
+def _output_of(options: PrepareOptions) -> Iterator[None]:
+    """The output folder, made where there is none and held for this run alone."""
     check_input(options.images, flag="--images")
     check_input(options.annotations, flag="--annotations")
     check_input(options.exports, flag="--exports")
@@ -43,21 +72,8 @@ def prepare(options: PrepareOptions, beam_options: PipelineOptions) -> None:
     patterns = (*options.images, *options.annotations, *options.exports)
     folder.check_output(options.output, patterns, given=[path for path in named if path])
     files.make_folder(options.output)
-    # The commit mark goes first: a build that is killed leaves nothing that looks whole.
-    files.delete([files.join(options.output, DatasetManifest.FILE)])
-    with beam.Pipeline(options=beam_options) as pipeline:
-        build(pipeline, options)
-    if beam_options.view_as(StandardOptions).no_wait_until_finish:
-        logger.info("submitted; %s appears when the data set is whole", manifest_path(options.output))
-    else:
-        report(options.output, count_ignored(pipeline.result))
-
-
-def count_ignored(result: PipelineResult) -> dict[str, int]:
-    """Shapes that have no box by design, by kind, as the job's counters have them."""
-    counters = result.metrics().query(MetricsFilter().with_namespace(COUNTERS))["counters"]
-    found = {row.key.metric.name: row.result for row in counters if row.result}
-    return {name.removeprefix(IGNORED): found[name] for name in sorted(found) if name.startswith(IGNORED)}
+    with sole_use(options.output):
+        yield
 
 
 def check_input(patterns: Sequence[str], *, flag: str) -> None:
@@ -70,77 +86,45 @@ def check_input(patterns: Sequence[str], *, flag: str) -> None:
             )
 
 
-def manifest_path(output: str) -> str:
+def _run(options: PrepareOptions, beam_options: PipelineOptions) -> bool:
+    """Runs the job; False where it was only submitted."""
+    with PROGRESS.shown(), beam.Pipeline(options=beam_options) as pipeline:
+        build(pipeline, options)
+    return not beam_options.view_as(StandardOptions).no_wait_until_finish
+
+
+def _manifest_path(output: str) -> str:
     """The commit mark of a data set."""
     return files.join(output, DatasetManifest.FILE)
 
 
-def report(output: str, ignored: Mapping[str, int]) -> None:
-    """Logs what a finished job has made; ignored as of count_ignored.
+def _report_dataset(options: PrepareOptions) -> None:
+    """Logs what a finished build has made.
 
     Raises:
-      UsageError: it committed no data set, because no image became an example.
+      UsageError: it made no data set.
     """
+    output = options.output
     rejected_file = files.join(output, folder.REJECTED)
     rejects = parse_rejects(files.read_text(rejected_file, flag="--output"))
-    if not files.exists(manifest_path(output)):
-        raise UsageError(no_examples(rejects, rejected_file))
-    text = files.read_text(manifest_path(output), flag="--output")
-    manifest = DatasetManifest.from_json(text, source=manifest_path(output))
-    for line in summary(manifest, rejects, output, ignored):
+    path = _manifest_path(output)
+    if not files.exists(path):
+        raise _refusal(rejects, rejected_file, options)
+    manifest = DatasetManifest.from_json(files.read_text(path, flag="--output"), source=path)
+    for line in summary.of_dataset(manifest, rejects, _read_problems(output), output):
         logger.info("%s", line)
 
 
-def no_examples(rejects: list[Reject], rejected_file: str) -> str:
-    """The one line for a job whose images were all rejected."""
-    reasons = _counts(count_reasons(rejects, IMAGE))
+def _refusal(rejects: Sequence[Reject], rejected_file: str, options: PrepareOptions) -> UsageError:
+    """Why there is no data set, in one line."""
+    reasons = summary.counts(count_reasons(rejects, IMAGE))
     first = next(reject.detail for reject in rejects if reject.kind == IMAGE)
-    return f"no image became an example ({reasons}), so there is no data set; the first: {first}; all: {rejected_file}"
+    where = f"so there is no data set; the first: {first}; all: {rejected_file}"
+    if options.max_rejected < 1:
+        limit = f"more images were rejected than --max_rejected={options.max_rejected:g} allows"
+        return TooManyRejectsError(f"{limit} ({reasons}), {where}")
+    return UsageError(f"no image became an example ({reasons}), {where}")
 
 
-def summary(manifest: DatasetManifest, rejects: list[Reject], output: str, ignored: Mapping[str, int]) -> list[str]:
-    """Lines for the person at the terminal: what was kept, what was not and why, and the next command."""
-    examples = manifest.images_in - manifest.rejected
-    lines = [f"{manifest.images_in} images in = {examples} examples + {manifest.rejected} rejected"]
-    for name, split in manifest.splits.items():
-        limit = manifest.options["num_shards"][name]
-        fewer = f" (of at most {limit}: a shard holds at least one image)" if len(split.shards) < limit else ""
-        lines.append(f"{name}: {split.examples} examples, {split.boxes} boxes, {len(split.shards)} shards{fewer}")
-    lines += _reject_lines(rejects, IMAGE, "images rejected")
-    lines += _reject_lines(rejects, OBJECT, "objects dropped")
-    lines += _reject_lines(rejects, ANNOTATION, "annotations unused")
-    lines += _label_lines(manifest)
-    if ignored:
-        lines.append(f"{sum(ignored.values())} shapes without a box ignored: {_counts(ignored)}")
-    if rejects:
-        lines.append(f"all of them: {files.join(output, folder.REJECTED)}")
-    where = shlex.quote(output)
-    lines.append(f"data set: {manifest_path(output)}")
-    lines.append(f"next: python -m trainer --mode=train_and_eval --dataset={where} --model_dir=MODEL")
-    return lines
-
-
-def _label_lines(manifest: DatasetManifest) -> list[str]:
-    """What is doubtful about the labels: one animal in two spellings, a class without boxes or with few."""
-    boxes: Counter[str] = Counter()
-    for split in manifest.splits.values():
-        boxes.update(split.boxes_per_class)
-    found = diagnose(boxes, manifest.labels)
-    return [f"label {finding.severity}: {finding.detail}; {finding.suggestion}" for finding in found]
-
-
-def _reject_lines(rejects: list[Reject], kind: str, title: str) -> list[str]:
-    details = defaultdict(list)
-    for reject in rejects:
-        if reject.kind == kind:
-            details[reject.reason].append(reject.detail)
-    lines = []
-    for reason, found in sorted(details.items()):
-        lines.append(f"{len(found)} {title}: {reason}")
-        lines += [f"  {detail}" for detail in found[:_SHOWN]]
-        lines += [f"  and {len(found) - _SHOWN} more"] if len(found) > _SHOWN else []
-    return lines
-
-
-def _counts(reasons: Mapping[str, int]) -> str:
-    return ", ".join(f"{count} {reason}" for reason, count in reasons.items())
+def _read_problems(output: str) -> list[Problem]:
+    return parse_problems(files.read_text(files.join(output, folder.PROBLEMS), flag="--output"))

@@ -1,16 +1,21 @@
 """The small rows that flow through the job; none holds image bytes."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from beamio.archives import Member
 from detection.annotations import ImageAnnotation
+from detection.labels import LabelMap
 from detection.manifests import ShardInfo
+from detection.statistics import BoxStatistics
 
 # Kinds of rejected.jsonl lines. Only those of kind IMAGE count in images_in = examples + rejected.
 IMAGE = "image"
 ANNOTATION = "annotation"
 OBJECT = "object"
+# The kind of a remark: nothing was left out, but somebody should know.
+KEPT = "kept"
 
 # The reason of an annotation that is in order but belongs to no image that was given.
 NO_IMAGE = "annotation_without_image"
@@ -28,12 +33,14 @@ class ImageFile:
       name: its path below the pattern's root, where a zip file counts as a folder of its name without ``.zip``.
       home: uri of the export that it came in, whose annotations alone can be its own; "" without --exports.
       member: where it lies in its zip file; None for a file of its own.
+      version: size and time of change of the file, as listed; "" for a member, whose checksum says more.
     """
 
     uri: str
     name: str
     home: str = ""
     member: Member | None = None
+    version: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,10 +66,10 @@ class AnnotationFile:
 
 @dataclass(frozen=True, kw_only=True)
 class Reject:
-    """A line of rejected.jsonl.
+    """A line of rejected.jsonl, or a remark on what was kept.
 
     Attributes:
-      kind: IMAGE, ANNOTATION or OBJECT.
+      kind: IMAGE, ANNOTATION, OBJECT or KEPT.
       name: the image's name, or the annotation file where no image belongs to it.
       reason: short stable word; detail: one sentence for a person.
       source: the file at fault; line: in it, counted from 1, where it is known.
@@ -113,20 +120,27 @@ class PlannedImage:
         return self.content.image.name
 
 
+# SHA-256 (hex) of a record's image bytes, and a perceptual hash (None where no pixel was decoded).
+Twin = tuple[str, int | None]
+
+
 @dataclass(frozen=True, kw_only=True)
 class ShardResult:
     """What became of one shard.
 
     Attributes:
       split: the shard belongs to it.
-      info: name, examples and digest of the written file.
+      info: name, examples and digest of the written file; the digest is "" where nothing was written.
       boxes_per_class: boxes by class name.
       max_boxes: the largest number of boxes in one image.
       aspect_ratios: the smallest and the largest width / height; None for a shard without examples.
       clipped: boxes that were cut at the border of their image.
       names: (source_id, image name, written) of every planned image, written or rejected.
+      twins: of every written image, in the order of names.
+      statistics: box and image sizes.
       coco_images, coco_annotations: entries of val.json, empty for the other splits.
       rejects: images and objects left out.
+      remarks: what somebody should know of images that were kept.
     """
 
     split: str
@@ -136,6 +150,28 @@ class ShardResult:
     aspect_ratios: tuple[float, float] | None
     clipped: int
     names: tuple[tuple[int, str, bool], ...]
+    twins: tuple[Twin, ...]
+    statistics: BoxStatistics
     coco_images: tuple[dict[str, Any], ...]
     coco_annotations: tuple[dict[str, Any], ...]
+    rejects: tuple[Reject, ...]
+    remarks: tuple[Reject, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """What is known of a whole data set before an image was read.
+
+    Attributes:
+      images_in: distinct image files found.
+      labels: None only where no image has an object and no label map was given.
+      label_counts: boxes by name in the annotations of images, as it is written there.
+      ignored: shapes that have no box by design, by kind.
+      rejects: images and annotations left out so far.
+    """
+
+    images_in: int
+    labels: LabelMap | None
+    label_counts: Mapping[str, int]
+    ignored: Mapping[str, int]
     rejects: tuple[Reject, ...]

@@ -1,60 +1,105 @@
 """One shard: read its images a few ahead, check them, write the final TFRecord file in one stream."""
 
 import collections
+import functools
 import hashlib
-import logging
 import struct
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import TypeVar
 
 import google_crc32c
 
+from beam_jobs import receipts
+from beam_jobs.options import PrepareOptions
 from beam_jobs.plan import ShardKey
+from beam_jobs.progress import PROGRESS
 from beam_jobs.records import Record, make_record
-from beam_jobs.rows import COCO_SPLIT, IMAGE, PlannedImage, Reject, ShardResult
+from beam_jobs.rows import PlannedImage, ShardResult
 from beam_jobs.sources import read_image
+from beam_jobs.tally import Tally
 from beamio import files
 from detection.errors import DataError
-from detection.examples import DetectionExample, encode_example
-from detection.formats import coco
+from detection.examples import encode_example
 from detection.images import normalise_image
 from detection.manifests import ShardInfo
 
-logger = logging.getLogger(__name__)
-
 # Enough to hide the latency of an object store, few enough to hold in memory at once.
-_READ_AHEAD = 8
+_READ_AHEAD = 16
 
 _Item = TypeVar("_Item")
 _Loaded = TypeVar("_Loaded")
 
 
-def write_shard(key: ShardKey, planned: Iterable[PlannedImage], output: str) -> ShardResult:
-    """Writes the images of one shard, in the order of their ids; a bad image becomes a reject and takes no record."""
+def make_shard(key: ShardKey, planned: Iterable[PlannedImage], options: PrepareOptions) -> ShardResult:
+    """Writes the images of one shard, or only looks at them, as options.writes says.
+
+    With options.resume, a shard that an earlier run made of the very same input stays as it is.
+    """
     split, name = key
-    tally = _Tally(split)
-    digest = hashlib.sha256()
     ordered = sorted(planned, key=lambda row: row.source_id)
-    with files.write_atomic(files.join(output, name)) as file:
-        for row, future in prefetch(ordered, _load, ahead=_READ_AHEAD):
-            try:
-                record = future.result()
-            except DataError as error:
-                tally.reject(row, error)
-                continue
-            data = frame_record(encode_example(record.example))
-            digest.update(data)
-            file.write(data)
-            tally.add(record)
-    result = tally.result(ShardInfo(name=name, examples=tally.examples, sha256=digest.hexdigest()))
-    logger.info("%s: %d images, %d rejected", name, result.info.examples, len(ordered) - result.info.examples)
+    if not options.writes:
+        return look_at_shard(split, name, ordered, options)
+    made_of = receipts.digest_plan(ordered, options.content)
+    if options.resume and (known := receipts.find(options.output, name, made_of)):
+        PROGRESS.skip(len(known.names))
+        return known
+    result = write_shard(split, name, ordered, options)
+    receipts.save(options.output, made_of, result)
     return result
 
 
-def _load(planned: PlannedImage) -> Record:
-    image = normalise_image(read_image(planned.content.image), name=planned.name)
-    return make_record(planned, image)
+def write_shard(split: str, name: str, ordered: Iterable[PlannedImage], options: PrepareOptions) -> ShardResult:
+    """Writes images in the order given; a bad image becomes a reject and takes no record."""
+    tally = Tally(split)
+    digest = hashlib.sha256()
+    with files.write_atomic(files.join(options.output, name)) as file:
+        for data in _records(ordered, tally, options):
+            digest.update(data)
+            file.write(data)
+    return tally.result(ShardInfo(name=name, examples=tally.examples, sha256=digest.hexdigest()))
+
+
+def look_at_shard(split: str, name: str, ordered: Iterable[PlannedImage], options: PrepareOptions) -> ShardResult:
+    """What write_shard would tell, with nothing written."""
+    tally = Tally(split)
+    collections.deque(_records(ordered, tally, options), maxlen=0)
+    return tally.result(ShardInfo(name=name, examples=tally.examples, sha256=""))
+
+
+def _records(ordered: Iterable[PlannedImage], tally: Tally, options: PrepareOptions) -> Iterator[bytes]:
+    load = functools.partial(_load, options=options)
+    for row, future in prefetch(ordered, load, ahead=_READ_AHEAD):
+        try:
+            loaded = future.result()
+        except DataError as error:
+            tally.reject(row, error)
+            PROGRESS.add(rejected=True)
+            continue
+        tally.add(row, loaded.record, loaded.fingerprint)
+        PROGRESS.add(rejected=False)
+        yield loaded.framed
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Ready:
+    """A record, its image's perceptual hash, and its bytes in the shard; none where nothing is written."""
+
+    record: Record
+    fingerprint: int | None
+    framed: bytes
+
+
+def _load(planned: PlannedImage, options: PrepareOptions) -> _Ready:
+    image = normalise_image(read_image(planned.content.image), name=planned.name, rule=options.content.pixels)
+    record = make_record(planned, image, options.content.min_box)
+    framed = frame_record(encode_example(record.example)) if options.writes else b""
+    return _Ready(record=record, fingerprint=image.fingerprint, framed=framed)
+
+
+# The threads of a process, which all its shards share. None starts before it has work.
+_READERS = ThreadPoolExecutor(_READ_AHEAD // 2, thread_name_prefix="read-image")
 
 
 def prefetch(
@@ -62,12 +107,11 @@ def prefetch(
 ) -> Iterator[tuple[_Item, Future[_Loaded]]]:
     """Each item and its loaded value, in order, while threads load at most so many items ahead."""
     waiting: collections.deque[tuple[_Item, Future[_Loaded]]] = collections.deque()
-    with ThreadPoolExecutor(ahead) as pool:
-        for item in items:
-            waiting.append((item, pool.submit(load, item)))
-            if len(waiting) > ahead:
-                yield waiting.popleft()
-        yield from waiting
+    for item in items:
+        waiting.append((item, _READERS.submit(load, item)))
+        if len(waiting) > ahead:
+            yield waiting.popleft()
+    yield from waiting
 
 
 def frame_record(data: bytes) -> bytes:
@@ -82,58 +126,3 @@ def frame_record(data: bytes) -> bytes:
 def _masked_crc(data: bytes) -> bytes:
     crc = google_crc32c.value(data)
     return struct.pack("<I", (((crc >> 15) | (crc << 17)) + 0xA282EAD8) & 0xFFFFFFFF)
-
-
-class _Tally:
-    """Adds up what became of a shard's images."""
-
-    def __init__(self, split: str) -> None:
-        self.split = split
-        self.examples = 0
-        self.boxes_per_class: collections.Counter[str] = collections.Counter()
-        self.max_boxes = 0
-        self.aspect_ratios: tuple[float, float] | None = None
-        self.clipped = 0
-        self.names: list[tuple[int, str, bool]] = []
-        self.coco_images: list[dict] = []
-        self.coco_annotations: list[dict] = []
-        self.rejects: list[Reject] = []
-
-    def reject(self, planned: PlannedImage, error: DataError) -> None:
-        name = planned.name
-        self.names.append((planned.source_id, name, False))
-        self.rejects.append(
-            Reject(kind=IMAGE, name=name, reason=error.reason, detail=error.detail, source=planned.content.image.uri)
-        )
-
-    def add(self, record: Record) -> None:
-        example = record.example
-        self.examples += 1
-        self.names.append((example.source_id, example.filename, True))
-        self.boxes_per_class.update(item.label for item in example.objects)
-        self.max_boxes = max(self.max_boxes, len(example.objects))
-        self.clipped += record.clipped
-        self.rejects.extend(record.dropped)
-        self._add_aspect_ratio(example)
-        if self.split == COCO_SPLIT:
-            self.coco_images.append(coco.image_entry(example))
-            self.coco_annotations.extend(coco.annotation_entries(example))
-
-    def _add_aspect_ratio(self, example: DetectionExample) -> None:
-        ratio = example.width / example.height
-        low, high = self.aspect_ratios or (ratio, ratio)
-        self.aspect_ratios = min(low, ratio), max(high, ratio)
-
-    def result(self, info: ShardInfo) -> ShardResult:
-        return ShardResult(
-            split=self.split,
-            info=info,
-            boxes_per_class=dict(self.boxes_per_class),
-            max_boxes=self.max_boxes,
-            aspect_ratios=self.aspect_ratios,
-            clipped=self.clipped,
-            names=tuple(self.names),
-            coco_images=tuple(self.coco_images),
-            coco_annotations=tuple(self.coco_annotations),
-            rejects=tuple(self.rejects),
-        )

@@ -170,7 +170,7 @@ def read_annotation(lone: AnnotationFile) -> Iterator[AnnotationFile | Reject]:
     except DataError as error:
         detail = error.detail if uri in error.detail else f"{uri}: {error.detail}"
         if rows:
-            fault = plan.broken_annotation(lone, error.reason, f"{detail} ({rows} images before that were read)")
-            yield dataclasses.replace(fault, line=error.line)
+            detail = f"{detail} ({rows} images before that were read)"
+            yield plan.broken_annotation(lone, DataError(error.reason, detail, error.line))
         else:
             yield dataclasses.replace(lone, reason=error.reason, detail=detail, line=error.line)

@@ -1,6 +1,6 @@
 """The steps of the job: thin shells over the pure functions of plan, shards and commit."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,15 +11,37 @@ from apache_beam.pvalue import TaggedOutput
 from beam_jobs import plan
 from beam_jobs.inputs import load_id_map, load_split_plan
 from beam_jobs.options import PrepareOptions
-from beam_jobs.rows import AnnotationFile, LabelledImage, PlannedImage, Reject, ShardResult
-from beam_jobs.shards import write_shard
+from beam_jobs.progress import PROGRESS
+from beam_jobs.rows import AnnotationFile, Candidate, PlannedImage, Reject, ShardResult
+from beam_jobs.shards import make_shard
 from beam_jobs.sources import match_annotations, match_images, read_annotation, sources_of
-from detection.labels import LabelMap
 
-_REJECTS = "rejects"
 COUNTERS = "prepare"
-IGNORED = "ignored_"  # counters of shapes that have no box by design, by kind
+REJECTS = "rejects"
+KEPT = "kept"
 _NAMED = 3  # broken annotation files in the detail of an image without annotation
+
+
+def set_apart(verb: Callable[..., Any], **kwargs: Any) -> beam.ParDo:
+    """A step that calls verb(row, **kwargs) for one row or an iterator of rows; its outputs are KEPT and REJECTS.
+
+    Rejects are counted by kind and reason.
+    """
+    return beam.FlatMap(_tag_rejects, verb=verb, **kwargs).with_outputs(REJECTS, main=KEPT)
+
+
+def _tag_rejects(row: Any, verb: Callable[..., Any], **kwargs: Any) -> Iterator[Any]:
+    result = verb(row, **kwargs)
+    for item in result if isinstance(result, Iterator) else (result,):
+        if isinstance(item, Reject):
+            _count_reject(item)
+            yield TaggedOutput(REJECTS, item)
+        else:
+            yield item
+
+
+def _count_reject(reject: Reject) -> None:
+    Metrics.counter(COUNTERS, f"{reject.kind}_{reject.reason}").inc()
 
 
 @dataclass
@@ -34,56 +56,31 @@ class MatchImages(beam.PTransform):
             pbegin
             | "Take image patterns" >> beam.Create(sources_of(self.patterns, self.exports, flag="--images"))
             | "List images" >> beam.FlatMap(match_images)
-            | "Spread images" >> beam.Reshuffle()
             | "Key images" >> beam.Map(plan.image_key)
         )
 
 
 @dataclass
 class ReadAnnotations(beam.PTransform):
-    """Patterns of annotation files and of exports → AnnotationFile for every image that a file tells of, or Reject."""
+    """Patterns of annotation files and of exports → KEPT: AnnotationFile for every image in them; REJECTS."""
 
     patterns: tuple[str, ...]
     exports: tuple[str, ...]
 
-    def expand(self, pbegin: beam.pvalue.PBegin) -> beam.PCollection:
+    # No return annotation: Beam reads it as a type hint, and knows none for two collections.
+    def expand(self, pbegin: beam.pvalue.PBegin):
         return (
             pbegin
             | "Take annotation patterns" >> beam.Create(sources_of(self.patterns, self.exports, flag="--annotations"))
             | "List annotations" >> beam.FlatMap(match_annotations)
             # A file that two patterns match is read once; and the worker that lists the files does not read them all.
             | "Group by file" >> beam.GroupByKey()
-            | "Read annotations" >> beam.FlatMap(_read_group)
+            | "Read annotations" >> set_apart(_read_group)
         )
 
 
 def _read_group(group: tuple[bytes, Iterable[AnnotationFile]]) -> Iterator[AnnotationFile | Reject]:
-    for row in read_annotation(min(group[1], key=lambda file: file.name)):
-        if isinstance(row, AnnotationFile) and row.annotation is not None:
-            for kind, count in row.annotation.ignored:
-                Metrics.counter(COUNTERS, f"{IGNORED}{kind}").inc(count)
-        yield row
-
-
-class SetRejectsApart(beam.PTransform):
-    """Rows, some of them Rejects → (rows, rejects); counts the rejects by kind and reason."""
-
-    # No return annotation: Beam reads it as a type hint, and knows none for two collections.
-    def expand(self, rows: beam.PCollection):
-        parts = rows | "Tag rejects" >> beam.FlatMap(_tag_reject).with_outputs(_REJECTS, main="kept")
-        return parts["kept"], parts[_REJECTS]
-
-
-def _tag_reject(row: Any) -> Iterator[Any]:
-    if isinstance(row, Reject):
-        _count_reject(row)
-        yield TaggedOutput(_REJECTS, row)
-    else:
-        yield row
-
-
-def _count_reject(reject: Reject) -> None:
-    Metrics.counter(COUNTERS, f"{reject.kind}_{reject.reason}").inc()
+    return read_annotation(min(group[1], key=lambda file: file.name))
 
 
 class NameBroken(beam.PTransform):
@@ -98,37 +95,45 @@ class NameBroken(beam.PTransform):
         )
 
 
-@dataclass
-class MakeLabels(beam.PTransform):
-    """Candidates → one LabelMap: the given one, or one of all their names; None where there is neither."""
+class CountIgnored(beam.PTransform):
+    """AnnotationFiles → one dict: shapes that have no box by design, by kind."""
 
-    given: LabelMap | None
-
-    def expand(self, candidates: beam.PCollection) -> beam.PCollection:
+    def expand(self, annotations: beam.PCollection) -> beam.PCollection:
         return (
-            candidates
-            | "Take label names" >> beam.FlatMap(plan.label_names)
-            | "Drop repeated names" >> beam.Distinct()
-            | "Gather names" >> beam.combiners.ToList()
-            | "Make label map" >> beam.Map(plan.make_labels, given=self.given)
+            annotations
+            | "Take ignored shapes" >> beam.FlatMap(plan.ignored_shapes)
+            | "Add up ignored shapes" >> beam.CombinePerKey(sum)
+            | "Gather ignored shapes" >> beam.combiners.ToDict()
         )
 
 
-def split_image(row: LabelledImage, options: PrepareOptions) -> plan.Split | Reject:
-    """See plan.split_image."""
-    return plan.split_image(row, load_split_plan(options))
+class CountLabels(beam.PTransform):
+    """Images with their annotations → one dict: boxes by name, as it is written."""
+
+    def expand(self, images: beam.PCollection) -> beam.PCollection:
+        return (
+            images
+            | "Take label names" >> beam.FlatMap(plan.label_names)
+            | "Count label names" >> beam.combiners.Count.PerElement()
+            | "Gather label names" >> beam.combiners.ToDict()
+        )
+
+
+def place_image(candidate: Candidate, label_counts: Mapping[str, int], options: PrepareOptions) -> plan.Split | Reject:
+    """See plan.place_image."""
+    return plan.place_image(candidate, plan.make_labels(label_counts, options), load_split_plan(options))
 
 
 @dataclass
 class NumberImages(beam.PTransform):
-    """(split, LabelledImage) → (shard key, PlannedImage), or Reject; no machine ever sorts them all."""
+    """(split, LabelledImage) → KEPT: (shard key, PlannedImage); REJECTS. No machine ever sorts them all."""
 
     options: PrepareOptions
 
-    def expand(self, images: beam.PCollection) -> beam.PCollection:
+    def expand(self, images: beam.PCollection):
         layout = (
             images
-            | "Place images" >> beam.Map(_place, options=self.options)
+            | "Locate images" >> beam.Map(_place, options=self.options)
             | "Count images by place" >> beam.combiners.Count.PerElement()
             | "Gather counts" >> beam.combiners.ToDict()
             | "Lay out buckets" >> beam.Map(_lay_out, options=self.options)
@@ -137,7 +142,7 @@ class NumberImages(beam.PTransform):
             images
             | "Key by bucket" >> beam.Map(plan.key_by_bucket)
             | "Group by bucket" >> beam.GroupByKey()
-            | "Number bucket" >> beam.FlatMap(_number, layout=beam.pvalue.AsSingleton(layout), options=self.options)
+            | "Number bucket" >> set_apart(_number, layout=beam.pvalue.AsSingleton(layout), options=self.options)
         )
 
 
@@ -146,7 +151,9 @@ def _place(row: plan.Split, options: PrepareOptions) -> plan.Place:
 
 
 def _lay_out(counts: Mapping[plan.Place, int], options: PrepareOptions) -> plan.Layout:
-    return plan.lay_out(counts, load_id_map(options))
+    layout = plan.lay_out(counts, load_id_map(options))
+    PROGRESS.plan(sum(layout.images_of.values()))
+    return layout
 
 
 def _number(
@@ -156,25 +163,25 @@ def _number(
 
 
 @dataclass
-class WriteShards(beam.PTransform):
+class MakeShards(beam.PTransform):
     """(shard key, PlannedImage) → ShardResult, one shard at a time on a worker; the image bytes stay there."""
 
-    output: str
+    options: PrepareOptions
 
     def expand(self, planned: beam.PCollection) -> beam.PCollection:
+        verb = "Write" if self.options.writes else "Check"
         return (
             planned
             | "Group by shard" >> beam.GroupByKey()
-            | "Write shard" >> beam.Map(_write_and_count, output=self.output)
+            | f"{verb} shard" >> beam.Map(_make_and_count, options=self.options)
         )
 
 
-def _write_and_count(shard: tuple[plan.ShardKey, Iterable[PlannedImage]], output: str) -> ShardResult:
+def _make_and_count(shard: tuple[plan.ShardKey, Iterable[PlannedImage]], options: PrepareOptions) -> ShardResult:
     key, planned = shard
-    result = write_shard(key, planned, output)
+    result = make_shard(key, planned, options)
     Metrics.counter(COUNTERS, "examples").inc(result.info.examples)
     Metrics.counter(COUNTERS, "boxes").inc(sum(result.boxes_per_class.values()))
-    Metrics.counter(COUNTERS, "boxes_clipped").inc(result.clipped)
-    for reject in result.rejects:
+    for reject in (*result.rejects, *result.remarks):
         _count_reject(reject)
     return result

@@ -9,21 +9,20 @@ from detection.errors import UsageError
 _LOG_FORMAT = "%(message)s"
 
 
-def run_main(run: Callable[[Sequence[str]], None], argv: Sequence[str] | None) -> int:
-    """Runs a program body; returns its exit status: 0, 2 for a bad request, 130 for Ctrl-C.
+def run_main(run: Callable[[Sequence[str]], int | None], argv: Sequence[str] | None) -> int:
+    """Runs a program body; returns its exit status: what it returns, 2 for a bad request, 130 for Ctrl-C.
 
     Programming errors are not caught: their stack trace is what a developer needs.
     """
     set_up_logging()
     try:
-        run(sys.argv[1:] if argv is None else argv)
+        return run(sys.argv[1:] if argv is None else argv) or 0
     except UsageError as error:
         print(f"error: {error}", file=sys.stderr)  # noqa: T201 - the one line for the person at the terminal
-        return 2
+        return error.status
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)  # noqa: T201
         return 130
-    return 0
 
 
 def set_up_logging() -> None:

@@ -8,7 +8,7 @@ import argparse
 import contextlib
 import difflib
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from detection.errors import UsageError
@@ -37,13 +37,17 @@ class Parser(argparse.ArgumentParser):
         raise UsageError(f"{self.prog}: {message}")
 
 
-def beam_options(argv: Sequence[str], own_flags: Sequence[str], defaults: Mapping[str, str]) -> "PipelineOptions":
-    """Reads the flags that are not the program's own as Beam options.
+def own_flags(flags: argparse.Namespace) -> list[str]:
+    """The flags of the command that was parsed, with their dashes."""
+    return [f"--{name}" for name in vars(flags) if name != "command"]
+
+
+def beam_options(argv: Sequence[str], own: Sequence[str]) -> "PipelineOptions":
+    """Reads the flags that are not the program's own as Beam options; LOCAL_DEFAULTS hold unless argv says otherwise.
 
     Args:
       argv: what the program's parser left over.
-      own_flags: the program's flags with their dashes, for suggestions.
-      defaults: Beam options by name that hold where argv does not say otherwise.
+      own: the program's flags with their dashes, for suggestions.
 
     Raises:
       UsageError: Beam does not know a flag (it only warns itself), a runner or a value; or a word belongs to no flag.
@@ -56,13 +60,13 @@ def beam_options(argv: Sequence[str], own_flags: Sequence[str], defaults: Mappin
     given = _given(argv)
     for name in given:
         if name not in known:
-            candidates = [*own_flags, *(f"--{option}" for option in known)]
+            candidates = [*own, *(f"--{option}" for option in known)]
             close = difflib.get_close_matches(f"--{name}", candidates, n=1)
             hint = f"; did you mean {close[0]}?" if close else ""
             raise UsageError(f"unknown flag --{name}{hint}")
     named = {word.partition("=")[0].removeprefix("--") for word in argv if word.startswith("--")}
-    runs_locally = given.get("runner", defaults.get("runner")) == defaults.get("runner")
-    used = [f"--{name}={value}" for name, value in defaults.items() if name not in named and runs_locally]
+    runs_locally = given.get("runner", LOCAL_DEFAULTS["runner"]) == LOCAL_DEFAULTS["runner"]
+    used = [f"--{name}={value}" for name, value in LOCAL_DEFAULTS.items() if name not in named and runs_locally]
     # The graph lives in importable packages: pickling __main__ would only drag a console script along.
     options = PipelineOptions([*argv, *used, "--no_save_main_session"])
     chosen = options.get_all_options()

@@ -152,13 +152,12 @@ def annotations() -> list[ImageAnnotation]:
     ]
 
 
-def write_pictures(folder: Path) -> Path:
-    """A black picture for each name; Datumaro opens none without."""
+def write_pictures(folder: Path) -> None:
+    """A black picture for each name: Datumaro reads no CVAT file without its pictures."""
     for annotation in annotations():
         path = folder / annotation.filename
         path.parent.mkdir(parents=True, exist_ok=True)
         Image.new("RGB", (WIDTH, HEIGHT)).save(path)
-    return folder
 
 
 def cvat_fixture(folder: Path, writer: str, data: bytes) -> Fixture:
@@ -258,10 +257,10 @@ def differences(ours: dict[str, Boxes], theirs: dict[str, Boxes]) -> Iterator[st
 def compare(fixture: Fixture, peer: str, peer_python: str) -> bool:
     """Prints a row of the table; whether every difference is known."""
     ours, theirs = read_ours(fixture), read_theirs(fixture, peer, peer_python)
-    boxes = sum(ours.values(), Counter())
-    agree = sum((ours[name] & theirs.get(name, Counter())).total() for name in ours)
+    agree = sum((ours[name] & theirs[name]).total() for name in ours.keys() & theirs.keys())
+    here, there = (sum(boxes.total() for boxes in images.values()) for images in (ours, theirs))
     why = {KNOWN.get((peer, fixture.form, label), f"NOT KNOWN: {label}") for label in differences(ours, theirs)}
-    numbers = f"{len(ours):6} {boxes.total():5} {agree:5} {boxes.total() - agree:6}"
+    numbers = f"{len(ours):6} {here:5} {agree:5} {max(here, there) - agree:6}"
     print(f"{fixture.form:5} {fixture.writer:9} {peer:9} {numbers}  {'; '.join(sorted(why))}", flush=True)
     return not any(reason.startswith("NOT KNOWN") for reason in why)
 

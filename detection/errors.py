@@ -37,7 +37,15 @@ class RecordError(DataError):
 
 
 class UsageError(Exception):
-    """The request cannot be carried out. Each program prints it as one line and exits with status 2."""
+    """The request cannot be carried out. Each program prints it as one line and exits with its status."""
+
+    status = 2
+
+
+class TooManyRejectsError(UsageError):
+    """The request is in order, but more records are bad than it allows."""
+
+    status = 1
 
 
 class ContractError(UsageError):

@@ -177,11 +177,12 @@ def _is_whole_png(_: Image.Image, data: bytes) -> bool:
     position, names = 8, set()
     while position + 12 <= len(data) and b"IEND" not in names:
         length, name = struct.unpack_from(">I4s", data, position)
-        checksum = zlib.crc32(memoryview(data)[position + 4 : position + 8 + length])
-        if name in _PNG_METADATA or data[position + 8 + length :][:4] != struct.pack(">I", checksum):
+        end = position + 8 + length
+        checksum = zlib.crc32(memoryview(data)[position + 4 : end])
+        if name in _PNG_METADATA or data[end : end + 4] != struct.pack(">I", checksum):
             return False
         names.add(name)
-        position += 12 + length
+        position = end + 4
     return {b"IDAT", b"IEND"} <= names
 
 
@@ -203,7 +204,8 @@ def _encoded(image: Image.Image, kind: str) -> bytes:
     if kind == "jpeg":
         image.save(buffer, "JPEG", quality=95, subsampling=0)
     else:
-        image.save(buffer, "PNG")
+        # Without a colour profile, as JPEG is saved: the one that Pillow makes for CIE LAB tells the time of day.
+        image.save(buffer, "PNG", icc_profile=None)
     return buffer.getvalue()
 
 

@@ -46,6 +46,7 @@ class DatasetManifest:
       images_in: images found; equals the examples of all splits plus rejected.
       rejected: images that did not become examples; each has a line in rejected.jsonl.
       objects_dropped: boxes left out of images that were kept, by reason; each has a line in rejected.jsonl.
+      shapes_ignored: shapes of the annotations that have no box by design, such as points, by kind.
       fingerprint: hex SHA-256 over label map and shard digests: equal fingerprints mean equal data.
     """
 
@@ -61,6 +62,7 @@ class DatasetManifest:
     rejected: int
     rejected_by_reason: dict[str, int]
     objects_dropped: dict[str, int]
+    shapes_ignored: dict[str, int] = field(default_factory=dict)
     options: dict[str, Any]
     code_version: str
     fingerprint: str = field(default="")

@@ -14,7 +14,7 @@ from lxml import etree
 from detection.errors import AnnotationError
 
 _MAX_NUMBER = 1e9
-_LAST_LINE = 65_534  # libxml2 keeps 16 bits of an element's line, all of them set from there on, and then guesses
+_LAST_LINE = 65_534  # libxml2 keeps 16 bits of an element's line, all set from there on, and then asks the neighbours
 
 
 def parse_xml(data: bytes, *, source: str) -> etree._Element:

@@ -15,10 +15,10 @@ import argparse
 from collections.abc import Sequence
 
 from beamio.launch import run_main
-from beamio.options import LOCAL_DEFAULTS, beam_options
+from beamio.options import beam_options, own_flags
 from detection.errors import UsageError
 from detection.predictions import OK
-from inference.options import detect_options, make_parser, own_flags, score_options
+from inference.options import detect_options, make_parser, score_options
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -36,7 +36,7 @@ def _run(argv: Sequence[str]) -> None:
 
 def _score(flags: argparse.Namespace, rest: Sequence[str]) -> None:
     options = score_options(flags)
-    options_of_beam = beam_options(rest, own_flags(), LOCAL_DEFAULTS)
+    options_of_beam = beam_options(rest, own_flags(flags))
     # Beam takes seconds to import, and --help must not wait for it.
     from inference.score import score
 

@@ -157,11 +157,6 @@ def _add_detect(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def own_flags() -> list[str]:
-    """The flags of score, for suggestions."""
-    return ["--images", "--model", "--output", "--threshold", "--batch_size", "--num_shards"]
-
-
 def score_options(flags: argparse.Namespace) -> ScoreOptions:
     """The request that score's parsed flags make.
 

@@ -59,5 +59,5 @@ def source(tmp_path: Path) -> Source:
 
 @pytest.fixture
 def read_folder() -> Callable[[Path], dict[str, bytes]]:
-    """Every file of a folder, by name."""
-    return lambda folder: {path.name: path.read_bytes() for path in folder.iterdir()}
+    """Every file that lies directly in a folder, by name."""
+    return lambda folder: {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()}

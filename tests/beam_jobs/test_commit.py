@@ -1,5 +1,6 @@
 """The files beside the shards."""
 
+import dataclasses
 import io
 import json
 
@@ -10,13 +11,15 @@ from PIL import Image
 
 from beam_jobs import commit
 from beam_jobs.options import PrepareOptions
-from beam_jobs.rows import IMAGE, OBJECT, Reject, ShardResult
+from beam_jobs.rows import IMAGE, OBJECT, Plan, Reject, ShardResult
 from beam_jobs.shards import frame_record
 from detection.errors import ContractError
 from detection.examples import DetectionExample, encode_example
 from detection.id_maps import IdMap
 from detection.labels import LabelMap
 from detection.manifests import DatasetManifest, ShardInfo
+from detection.problems import parse_problems
+from detection.statistics import BoxStatistics
 
 LABELS = LabelMap(((1, "fish"), (2, "crab")))
 GONE = Reject(kind=IMAGE, name="b.jpg", reason="image_empty", detail="b.jpg: empty", source="i/b.jpg")
@@ -32,11 +35,19 @@ def _shard(name: str, examples: int, **changes) -> ShardResult:
         "aspect_ratios": (0.5, 1.5) if examples else None,
         "clipped": 0,
         "names": ((3, "a.jpg", True),) if examples else (),
+        "twins": (("0" * 64, 7),) if examples else (),
+        "statistics": BoxStatistics(),
+        "remarks": (),
         "coco_images": (),
         "coco_annotations": (),
         "rejects": (),
     }
     return ShardResult(**{**values, **changes})
+
+
+def _plan(**changes) -> Plan:
+    values = {"images_in": 2, "labels": LABELS, "label_counts": {"fish": 3, "crab": 0}, "ignored": {}, "rejects": ()}
+    return Plan(**{**values, **changes})
 
 
 @pytest.fixture
@@ -60,9 +71,17 @@ def test_commit(tmp_path, options, read_folder):
         _shard("val-00000-of-00001.tfrecord", 0, names=((2, "b.jpg", False),), rejects=(GONE,)),
         _shard("train-00000-of-00001.tfrecord", 1, rejects=(FLAT,)),
     ]
-    commit.commit_dataset(shards, [], 2, LABELS, options, IdMap())
+    commit.commit(_plan(ignored={"points": 4}), shards, options, IdMap())
     found = read_folder(tmp_path)
-    written = {"dataset.json", "labels.pbtxt", "id_map.csv", "val.json", "rejected.jsonl", "report.html"}
+    written = {
+        "dataset.json",
+        "labels.pbtxt",
+        "id_map.csv",
+        "val.json",
+        "rejected.jsonl",
+        "problems.jsonl",
+        "report.html",
+    }
     assert set(found) == {*written, "train-00000-of-00001.tfrecord"}, "the stale shard is gone"
     assert (
         "image_empty" in found["report.html"].decode() and "a.jpg (train, source_id 3" in found["report.html"].decode()
@@ -73,6 +92,9 @@ def test_commit(tmp_path, options, read_folder):
     manifest = DatasetManifest.from_json(found["dataset.json"].decode(), source="x")
     assert (manifest.images_in, manifest.rejected, manifest.rejected_by_reason) == (2, 1, {"image_empty": 1})
     assert manifest.objects_dropped == {"zero_size_box": 1}
+    assert manifest.shapes_ignored == {"points": 4}
+    codes = {problem.code for problem in parse_problems(found["problems.jsonl"].decode())}
+    assert {"image_empty", "zero_size_box", "shapes_ignored", "label_never_seen"} <= codes
     assert (manifest.max_boxes_per_image, manifest.aspect_ratio_min, manifest.aspect_ratio_max) == (2, 0.5, 1.5)
     assert [(name, split.examples, split.boxes) for name, split in sorted(manifest.splits.items())] == [
         ("test", 0, 0),
@@ -89,23 +111,62 @@ NOTHING = [
 
 @pytest.mark.parametrize(("shards", "labels", "reason"), NOTHING)
 def test_no_example_no_data_set(tmp_path, options, read_folder, shards, labels, reason):
-    commit.commit_dataset(shards, [] if shards else [GONE], 1, labels, options, IdMap())
+    plan = _plan(images_in=1, labels=labels, rejects=() if shards else (GONE,))
+    commit.commit(plan, shards, options, IdMap())
     assert commit.parse_rejects(read_folder(tmp_path)["rejected.jsonl"].decode()) == [GONE], reason
     assert not (tmp_path / "dataset.json").exists(), reason
 
 
 def test_a_lost_image_is_a_fault_of_the_program(tmp_path, options):
     with pytest.raises(ContractError, match="images_in"):
-        commit.commit_dataset([_shard("train-00000-of-00001.tfrecord", 1)], [], 2, LABELS, options, IdMap())
+        commit.commit(_plan(), [_shard("train-00000-of-00001.tfrecord", 1)], options, IdMap())
     assert not (tmp_path / "dataset.json").exists()
 
 
+def test_a_check_writes_no_data_set(tmp_path, options, read_folder):
+    shards = [_shard("train-00000-of-00001.tfrecord", 1, rejects=(FLAT,))]
+    commit.commit(_plan(rejects=(GONE,)), shards, dataclasses.replace(options, writes=False), IdMap())
+    found = read_folder(tmp_path)
+    assert set(found) == {"problems.jsonl", "check.html"}
+    assert "draw the box again" in found["check.html"].decode()
+    assert "zero_size_box" in found["problems.jsonl"].decode()
+
+
+LIMITS = [
+    (1.0, True, "any number"),
+    (0.5, True, "just as many as are allowed"),
+    (0.49, False, "one too many"),
+    (0.0, False, "none is allowed"),
+]
+
+
+@pytest.mark.parametrize(("limit", "whole", "reason"), LIMITS)
+def test_max_rejected(tmp_path, options, limit, whole, reason):
+    _write_example(tmp_path / "train-00000-of-00001.tfrecord")
+    shards = [_shard("train-00000-of-00001.tfrecord", 1)]
+    commit.commit(_plan(rejects=(GONE,)), shards, dataclasses.replace(options, max_rejected=limit), IdMap())
+    assert (tmp_path / "dataset.json").exists() == whole, reason
+    assert (tmp_path / "rejected.jsonl").exists(), reason
+
+
 texts = st.text(max_size=9)
-rejects = st.builds(Reject, kind=st.sampled_from([IMAGE, OBJECT]), name=texts, reason=texts, detail=texts, source=texts)
+lines = st.none() | st.integers(1, 9)
+rejects = st.builds(
+    Reject,
+    kind=st.sampled_from([IMAGE, OBJECT]),
+    name=texts,
+    reason=texts,
+    detail=texts,
+    source=texts,
+    line=lines,
+    label=texts,
+    value=texts,
+)
 
 
 @given(st.lists(rejects, max_size=5))
 def test_rejects_are_sorted_and_come_back(rows):
-    found = commit.parse_rejects(commit.format_rejects(rows))
-    assert commit.format_rejects(reversed(rows)) == commit.format_rejects(rows)
+    ordered = commit.sort_rejects(rows)
+    found = commit.parse_rejects(commit.format_rejects(ordered))
+    assert commit.sort_rejects(reversed(rows)) == ordered
     assert sorted(map(repr, found)) == sorted(map(repr, rows))

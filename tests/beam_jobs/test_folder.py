@@ -25,13 +25,20 @@ def test_shard_name():
     assert shard_name("train", 0, 32) == "train-00000-of-00032.tfrecord"
 
 
-GOOD_FOLDERS = {"empty": [], "an earlier data set": ["dataset.json", "val.json", "train-00000-of-00001.tfrecord"]}
+MANIFEST = '{"schema_version": 1, "fingerprint": "0"}'
+GOOD_FOLDERS = {
+    "empty": [],
+    "an earlier data set": ["dataset.json", "val.json", "train-00000-of-00001.tfrecord"],
+    "a killed run": ["receipts/train-00000-of-00001.json", "train-00000-of-00001.tfrecord", ".retinanet-odm-lock"],
+    "a check": ["problems.jsonl", "check.html"],
+}
 
 
 @pytest.mark.parametrize("names", GOOD_FOLDERS.values(), ids=GOOD_FOLDERS.keys())
 def test_good_output(tmp_path, names):
+    (tmp_path / "receipts").mkdir()
     for name in names:
-        (tmp_path / name).touch()
+        (tmp_path / name).write_text(MANIFEST)
     check_output(str(tmp_path), ("/elsewhere/*",))
 
 
@@ -53,6 +60,8 @@ def test_the_users_label_map_is_not_overwritten(tmp_path, monkeypatch, folder):
 BAD_FOLDERS = [
     ("out/notes.txt", "i/*", "notes.txt", "a file of somebody else"),
     ("out/holiday/beach.jpg", "i/*", "beach.jpg", "a folder of somebody else"),
+    ("out/dataset.json", "i/*", "dataset.json", "a manifest of somebody else"),
+    ("out/receipts/june.pdf", "i/*", "receipts/june.pdf", "receipts of somebody else"),
     ("other/x", "out/*", "read as input", "the images' own folder"),
     ("other/x", "**/*.jpg", "read as input", "below a recursive pattern"),
 ]
@@ -70,7 +79,16 @@ def test_output_in_use(tmp_path, made, pattern, words, reason):
 
 
 def test_delete_stale_keeps_what_was_written_and_what_is_not_ours(tmp_path):
-    for name in ("a.txt", "val.json", "labels.pbtxt", "train-00000-of-00001.tfrecord", "train-00000-of-00002.tfrecord"):
+    kept = {
+        "a.txt",
+        "labels.pbtxt",
+        "check.html",
+        "train-00000-of-00002.tfrecord",
+        "receipts/train-00000-of-00002.json",
+    }
+    stale = {"val.json", "train-00000-of-00001.tfrecord", "receipts/train-00000-of-00001.json", "val.json.tmp-12345678"}
+    (tmp_path / "receipts").mkdir()
+    for name in (*kept, *stale):
         (tmp_path / name).touch()
-    delete_stale(str(tmp_path), {"labels.pbtxt", "train-00000-of-00002.tfrecord"})
-    assert {path.name for path in tmp_path.iterdir()} == {"a.txt", "labels.pbtxt", "train-00000-of-00002.tfrecord"}
+    delete_stale(str(tmp_path), kept - {"a.txt", "check.html"})
+    assert {str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*") if path.is_file()} == kept

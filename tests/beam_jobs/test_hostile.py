@@ -71,7 +71,7 @@ _XML = {
         "xml_declares_entities",
     ),
     "a DTD from the net": (_voc(doctype='<!DOCTYPE annotation SYSTEM "{server}">'), None),
-    "a schema from the net": (
+    "an XInclude from the net": (
         _voc(attributes='xmlns:xi="http://www.w3.org/2001/XInclude"', inner=f'{_GOOD}<xi:include href="{{server}}"/>'),
         None,
     ),
@@ -95,16 +95,7 @@ _PHOTOGRAPHS = {
     "that is XML.png": (_voc(), "image_not_decodable"),
 }
 # Photographs and annotations that are good, but for their names.
-_ODD_NAMES = (
-    "<img src=x onerror=alert(1)>",
-    "two\nlines",
-    "a,b'c\"d",
-    "=1+1",
-    "-rf",
-    "%2e%2e",
-    "[a]*?",
-    "{}",
-)
+_ODD_NAMES = ("<img src=x onerror=alert(1)>", "two\nlines", "a,b'c\"d", "=1+1", "-rf", "%2e%2e", "[a]*?", "{}")
 # Names in a COCO file that no photograph has.
 _NAMES = ("../../etc/passwd", "/etc/passwd", "C:\\x\\y.jpg", "a\nb.jpg", "\0", "..", "/", "~/x.jpg", "con.jpg:$DATA")
 
@@ -179,7 +170,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[_Run]:
             after={path: seen for path, seen in _listing(folder).items() if not path.startswith(str(output))},
             rejects=parse_rejects((output / "rejected.jsonl").read_text()),
             manifest=DatasetManifest.from_json((output / "dataset.json").read_text(), source="dataset.json"),
-            written={path.name: path.read_bytes() for path in output.iterdir()},
+            written={path.name: path.read_bytes() for path in output.rglob("*") if path.is_file()},
             was_called=_was_called(server),
         )
 

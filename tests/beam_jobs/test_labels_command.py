@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from beam_jobs.flags import make_parser
 from beam_jobs.labels import append_items, make_label_file, new_names
-from beam_jobs.options import make_parser
 from detection.annotations import ImageAnnotation, ObjectAnnotation
 from detection.errors import UsageError
 from detection.label_doctor import fold

@@ -4,8 +4,11 @@ import re
 
 import pytest
 
-from beam_jobs.options import Inputs, PrepareOptions, make_parser, own_flags, parse_num_shards, prepare_options
+from beam_jobs.flags import make_parser, parse_min_box, parse_num_shards, prepare_options
+from beam_jobs.options import Content, Inputs, PrepareOptions
+from beamio.options import own_flags
 from detection.errors import UsageError
+from detection.images import HEADER, ImageRule
 
 FLAGS = ["prepare", "--images", "i/a.jpg", "i/b.jpg", "--annotations", "x/*.xml", "--output", "out/"]
 
@@ -32,7 +35,26 @@ def test_defaults():
         "split_from": None,
         "without_annotation": "reject",
         "negatives": "keep",
+        "verify": "full",
+        "max_side": None,
+        "grayscale": False,
+        "min_box": None,
     }
+    assert (options.writes, options.resume, options.max_rejected) == (True, False, 1.0)
+
+
+def test_content():
+    options = _options("--verify=header", "--max_side=960", "--grayscale", "--min_box=75x50.5")
+    pixels = ImageRule(verify=HEADER, max_side=960, grayscale=True, fingerprint=True)
+    assert options.content == Content(pixels=pixels, min_box=(75, 50.5))
+    assert options.to_json()["min_box"] == "75x50.5"
+
+
+def test_check_takes_the_same_flags():
+    flags, rest = make_parser().parse_known_args(["check", *FLAGS[1:], "--max_rejected=0.01"])
+    options = prepare_options(flags, Inputs())
+    assert not rest
+    assert (options.writes, options.resume, options.max_rejected) == (False, False, 0.01)
 
 
 def test_unnamed_split_keeps_its_default():
@@ -51,6 +73,12 @@ BAD = [
     (["--split_group=("], "--split_group", "no regular expression"),
     (["--split_group="], "--split_group", "an empty rule"),
     (["--without_annotation=negative", "--negatives=drop"], "--negatives", "one makes what the other drops"),
+    (["--max_rejected=1.5"], "--max_rejected", "a share is at most 1"),
+    (["--max_rejected=nan"], "--max_rejected", "no share"),
+    (["--min_box=75"], "--min_box", "one side only"),
+    (["--min_box=ax5"], "--min_box", "no number"),
+    (["--max_side=0"], "--max_side", "nothing would be left"),
+    (["--max_side=-5"], "--max_side", "less than nothing"),
     (["--output=/"], "--output", "the root of the machine is no folder for a data set"),
 ]
 
@@ -68,13 +96,17 @@ def test_bad_command_is_a_usage_error(argv):
         make_parser().parse_known_args(argv)
 
 
-def test_own_flags_are_those_of_the_parser(capsys):
+def test_every_flag_has_its_line_of_help(capsys):
+    flags, _ = make_parser().parse_known_args(FLAGS)
     with pytest.raises(SystemExit):
         make_parser().parse_args(["prepare", "--help"])
     text = capsys.readouterr().out
-    assert all(f"{flag} " in text for flag in own_flags())
-    assert set(re.findall(r"^  (--[a-z_]+) ", text, re.MULTILINE)) - {"--help"} == set(own_flags())
+    assert set(re.findall(r"^  (--[a-z_]+)", text, re.MULTILINE)) - {"--help"} == set(own_flags(flags))
 
 
 def test_parse_num_shards():
     assert parse_num_shards("train=32, val=4") == {"train": 32, "val": 4}
+
+
+def test_parse_min_box():
+    assert parse_min_box("75x50.5") == (75, 50.5)

@@ -1,7 +1,9 @@
 """One shard: framing, read-ahead, and what a bad image does to it."""
 
+import dataclasses
 import hashlib
 import threading
+from pathlib import Path
 
 import apache_beam as beam
 import google_crc32c
@@ -9,8 +11,9 @@ import pytest
 from apache_beam.io.tfrecordio import ReadFromTFRecord
 from apache_beam.testing.util import assert_that, equal_to
 
+from beam_jobs.options import PrepareOptions
 from beam_jobs.rows import ImageFile, LabelledImage, PlannedImage
-from beam_jobs.shards import frame_record, prefetch, write_shard
+from beam_jobs.shards import frame_record, make_shard, prefetch
 from detection.annotations import ImageAnnotation, ObjectAnnotation
 from detection.examples import decode_example
 
@@ -21,6 +24,12 @@ def _planned(source_id: int, uri: str, *labels: str) -> PlannedImage:
     image = ImageFile(uri=uri, name=uri.rpartition("/")[2])
     content = LabelledImage(image=image, annotation=annotation, label_ids=(1,) * len(labels))
     return PlannedImage(source_id=source_id, content=content)
+
+
+def _options(output: Path, **changes) -> PrepareOptions:
+    if changes.get("writes", True):
+        (output / "receipts").mkdir()
+    return PrepareOptions(images=("i/*",), annotations=("x/*",), output=str(output), **changes)
 
 
 def test_beam_reads_our_frames(tmp_path):
@@ -54,7 +63,7 @@ def test_shard(tmp_path, source):
     bad = source.images / "a.jpg"
     bad.write_bytes(good.read_bytes()[:60])
     rows = [_planned(3, str(good), "fish", "crab"), _planned(1, str(source.images / "gone.jpg")), _planned(2, str(bad))]
-    result = write_shard(("val", "val-00000-of-00001.tfrecord"), rows, str(tmp_path))
+    result = make_shard(("val", "val-00000-of-00001.tfrecord"), rows, _options(tmp_path))
     data = (tmp_path / "val-00000-of-00001.tfrecord").read_bytes()
     (example,) = map(decode_example, _records(data))
     assert (example.filename, example.encoded) == ("b.png", good.read_bytes())
@@ -68,7 +77,7 @@ def test_shard(tmp_path, source):
 
 
 def test_shard_of_bad_images_only_is_an_empty_file(tmp_path):
-    result = write_shard(("train", "train-00000-of-00001.tfrecord"), [_planned(1, "/gone.jpg")], str(tmp_path))
+    result = make_shard(("train", "train-00000-of-00001.tfrecord"), [_planned(1, "/gone.jpg")], _options(tmp_path))
     assert (tmp_path / "train-00000-of-00001.tfrecord").read_bytes() == b""
     assert (result.info.examples, result.aspect_ratios) == (0, None)
 
@@ -113,5 +122,15 @@ def test_programming_error_fails_the_shard_and_leaves_nothing(tmp_path, monkeypa
     output = tmp_path / "out"
     output.mkdir()
     with pytest.raises(KeyError):
-        write_shard(("train", "x.tfrecord"), [_planned(1, str(source.add_image("a.jpg")))], str(output))
-    assert list(output.iterdir()) == []
+        make_shard(("train", "x.tfrecord"), [_planned(1, str(source.add_image("a.jpg")))], _options(output))
+    assert list(output.iterdir()) == [output / "receipts"]
+    assert not list(output.rglob("*.json"))
+
+
+def test_a_check_tells_the_same_and_writes_nothing(tmp_path, source):
+    rows = [_planned(3, str(source.add_image("b.png")), "fish", "crab"), _planned(1, str(source.images / "gone.jpg"))]
+    key = ("val", "val-00000-of-00001.tfrecord")
+    written = make_shard(key, rows, _options(tmp_path))
+    looked = make_shard(key, rows, _options(tmp_path / "none", writes=False))
+    assert not (tmp_path / "none").exists()
+    assert looked == dataclasses.replace(written, info=dataclasses.replace(written.info, sha256=""))

@@ -3,26 +3,26 @@
 import pytest
 from apache_beam.options.pipeline_options import DirectOptions, SetupOptions, StandardOptions
 
-from beamio.options import LOCAL_DEFAULTS, Parser, beam_options
+from beamio.options import Parser, beam_options
 from detection.errors import UsageError
 
 OWN = ["--images", "--labels"]
 
 
 def test_local_defaults():
-    options = beam_options([], OWN, LOCAL_DEFAULTS)
+    options = beam_options([], OWN)
     assert options.view_as(StandardOptions).runner == "FnApiRunner"
     assert options.view_as(DirectOptions).direct_running_mode == "in_memory"
     assert options.view_as(SetupOptions).save_main_session is False
 
 
 def test_a_given_option_stands():
-    options = beam_options(["--direct_running_mode", "multi_processing"], OWN, LOCAL_DEFAULTS)
+    options = beam_options(["--direct_running_mode", "multi_processing"], OWN)
     assert options.view_as(DirectOptions).direct_running_mode == "multi_processing"
 
 
 def test_another_runner_gets_no_local_default():
-    options = beam_options(["--runner=DataflowRunner", "--project=p"], OWN, LOCAL_DEFAULTS)
+    options = beam_options(["--runner=DataflowRunner", "--project=p"], OWN)
     assert options.view_as(StandardOptions).runner == "DataflowRunner"
     assert options.view_as(DirectOptions).direct_running_mode == "in_memory"
 
@@ -44,7 +44,7 @@ REFUSED = [
 @pytest.mark.parametrize(("argv", "words", "reason"), REFUSED)
 def test_refused(argv, words, reason):
     with pytest.raises(UsageError) as caught:
-        beam_options(argv, OWN, LOCAL_DEFAULTS)
+        beam_options(argv, OWN)
     assert words in str(caught.value), reason
     assert "\n" not in str(caught.value)
 

@@ -165,6 +165,7 @@ def _check_image(image: ImageAnnotation) -> None:
         assert len(item.box) == 4
         assert all(map(math.isfinite, item.box)), item.box
         assert item.label.strip() == item.label != ""
+        assert item.line is None or item.line >= 1
     for text in (image.filename, *(item.label for item in image.objects), *(fault.detail for fault in image.unread)):
         text.encode()  # what is no text cannot be written into a record
 

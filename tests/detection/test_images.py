@@ -75,6 +75,13 @@ def test_other_pictures_become_rgb(data: bytes, kind: str, tolerance: int) -> No
     assert np.abs(_decoded(found.data).astype(int) - _UPRIGHT).mean() <= tolerance
 
 
+def test_the_same_bytes_whatever_the_time() -> None:
+    """Pillow turns CIE LAB into RGB by a colour profile, and would store it with the second in which it was made."""
+    found = normalise_image(_encoded("TIFF", _mode("LAB")), name="x")
+    with Image.open(io.BytesIO(found.data)) as image:
+        assert (image.mode, "icc_profile" in image.info) == ("RGB", False)
+
+
 def test_black_and_white_becomes_rgb() -> None:
     found = normalise_image(_encoded("PNG", _mode("1")), name="x")
     assert set(np.unique(_decoded(found.data))) == {0, 255}

@@ -1,0 +1,88 @@
+"""What a shard was made of and what came out: kept beside the shards, so that a run can go on where another ended.
+
+A shard is only kept when its input is the very same: names, ids, boxes, labels, flags, program version, and size and
+time of change of every photograph; and when its file is there with the digest that it was written with.
+"""
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from beam_jobs.folder import receipt_name
+from beam_jobs.options import Content
+from beam_jobs.rows import PlannedImage, Reject, ShardResult
+from beamio import files
+from detection import __version__
+from detection.examples import SCHEMA_VERSION
+from detection.manifests import ShardInfo
+from detection.statistics import BoxStatistics
+
+_PIECE = 2**20  # bytes read at a time
+
+
+def digest_plan(ordered: Iterable[PlannedImage], content: Content) -> str:
+    """Hex SHA-256 of everything that decides the bytes of a shard; equal for equal input, on any machine."""
+    digest = hashlib.sha256(repr((__version__, SCHEMA_VERSION, content)).encode())
+    for row in ordered:
+        digest.update(repr(row).encode("utf-8", "surrogateescape"))
+    return digest.hexdigest()
+
+
+def save(output: str, made_of: str, result: ShardResult) -> None:
+    """Writes the receipt of a shard, after the shard."""
+    value = {"made_of": made_of, "result": _to_json(result)}
+    files.write_text(files.join(output, receipt_name(result.info.name)), json.dumps(value, ensure_ascii=False))
+
+
+def find(output: str, shard: str, made_of: str) -> ShardResult | None:
+    """What came out of an earlier run, where the shard is still there, whole, and was made of the same."""
+    path = files.join(output, receipt_name(shard))
+    if not files.exists(path):
+        return None
+    value = json.loads(files.read_bytes(path).decode("utf-8", "surrogateescape"))
+    if value["made_of"] != made_of:
+        return None
+    result = _from_json(value["result"])
+    written = files.join(output, shard)
+    return result if files.exists(written) and _digest(written) == result.info.sha256 else None
+
+
+def _digest(path: str) -> str:
+    digest = hashlib.sha256()
+    with files.open_binary(path) as file:
+        while piece := file.read(_PIECE):
+            digest.update(piece)
+    return digest.hexdigest()
+
+
+def _to_json(result: ShardResult) -> dict[str, Any]:
+    value = {field.name: getattr(result, field.name) for field in dataclasses.fields(result)}
+    value["info"] = dataclasses.asdict(result.info)
+    value["statistics"] = result.statistics.to_json()
+    for name in ("rejects", "remarks"):
+        value[name] = [dataclasses.asdict(row) for row in value[name]]
+    return value
+
+
+def _from_json(value: dict[str, Any]) -> ShardResult:
+    ratios = value["aspect_ratios"]
+    return ShardResult(
+        **{
+            **value,
+            "info": ShardInfo(**value["info"]),
+            "aspect_ratios": ratios and tuple(ratios),
+            "names": tuple(map(tuple, value["names"])),
+            "twins": tuple(map(tuple, value["twins"])),
+            "statistics": BoxStatistics.from_json(value["statistics"]),
+            "coco_images": tuple(value["coco_images"]),
+            "coco_annotations": tuple(value["coco_annotations"]),
+            "rejects": tuple(_rejects(value["rejects"])),
+            "remarks": tuple(_rejects(value["remarks"])),
+        }
+    )
+
+
+def _rejects(rows: list[dict[str, Any]]) -> Iterator[Reject]:
+    return (Reject(**row) for row in rows)

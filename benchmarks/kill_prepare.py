@@ -1,0 +1,76 @@
+"""`prepare`, killed at random moments and resumed, must end in the same bytes as an undisturbed run.
+
+    python -m benchmarks.kill_prepare [--images N] [--kills N] [--seed N]
+
+Each start is killed by SIGKILL at a moment drawn from the length of an undisturbed run, and the next goes on with
+--resume in the same folder; the last one is left alone. While no run has ended, there must be no dataset.json. Then the
+folder is held against that of the undisturbed run, file by file. Exits with 1 at the first difference.
+"""
+
+import argparse
+import random
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from benchmarks.prepare import write_source
+
+
+def start(source: Path, output: Path, *more: str) -> subprocess.Popen:
+    inputs = ["--images", f"{source}/images/*", "--annotations", f"{source}/annotations/*"]
+    command = [sys.executable, "-m", "beam_jobs", "prepare", *inputs, "--output", str(output), *more]
+    return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+
+def content(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def run(work: Path, images: int, kills: int, seed: int) -> bool:
+    write_source(work / "source", images, (270, 480), 72)
+    began = time.monotonic()
+    if start(work / "source", work / "undisturbed").wait():
+        raise SystemExit("the undisturbed run failed")
+    length = time.monotonic() - began
+    whole = content(work / "undisturbed")
+    moments = random.Random(seed)
+    killed = kept = 0
+    while killed < kills:
+        job = start(work / "source", work / "killed", "--resume")
+        try:
+            job.wait(moments.uniform(0, length))
+        except subprocess.TimeoutExpired:
+            job.send_signal(signal.SIGKILL)
+            job.wait()
+            killed += 1
+            if (work / "killed" / "dataset.json").exists():
+                print(f"MISS  kill {killed}: there is a dataset.json")
+                return False
+            kept = len(list((work / "killed").glob("*.tfrecord")))
+        else:
+            # It ended before its moment came: the next one begins in a folder of its own.
+            (work / "killed").rename(work / f"ended-{killed}-{kept}-{time.monotonic_ns()}")
+    if start(work / "source", work / "killed", "--resume").wait():
+        raise SystemExit("the last run failed")
+    found = content(work / "killed")
+    differing = sorted(name for name in whole.keys() | found.keys() if whole.get(name) != found.get(name))
+    print(f"{'MISS' if differing else 'ok  '}  {killed} kills within {length:.1f} s of {images} images, then --resume:")
+    print(f"      {len(whole)} files, {len(differing)} differ {differing[:5]}; {kept} shards were there before the end")
+    return not differing
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--images", type=int, default=2000)
+    parser.add_argument("--kills", type=int, default=20)
+    parser.add_argument("--seed", type=int, default=0)
+    flags = parser.parse_args()
+    with tempfile.TemporaryDirectory() as work:
+        return 0 if run(Path(work), flags.images, flags.kills, flags.seed) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

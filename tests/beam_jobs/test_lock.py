@@ -1,0 +1,40 @@
+"""Two runs into one folder spoil each other's shards: the second is refused."""
+
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from beam_jobs.lock import sole_use
+from detection.errors import UsageError
+
+REPOSITORY = Path(__file__).parents[2]
+HOLDER = """
+import sys
+from beam_jobs.lock import sole_use
+with sole_use(sys.argv[1]):
+    print("held", flush=True)
+    input()
+"""
+
+
+def test_second_run_is_refused_and_the_third_is_not(tmp_path):
+    with sole_use(str(tmp_path)), pytest.raises(UsageError, match="another run"), sole_use(str(tmp_path)):
+        pass
+    assert not list(tmp_path.iterdir())
+    with sole_use(str(tmp_path)):
+        pass
+
+
+def test_the_lock_goes_with_a_killed_process(tmp_path):
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    holder = subprocess.Popen([sys.executable, "-c", HOLDER, str(tmp_path)], cwd=REPOSITORY, **pipes)
+    assert holder.stdout.readline() == b"held\n"
+    with pytest.raises(UsageError, match="another run"), sole_use(str(tmp_path)):
+        pass
+    holder.send_signal(signal.SIGKILL)
+    holder.communicate()
+    with sole_use(str(tmp_path)):
+        pass
