@@ -60,10 +60,6 @@ class Content:
     pixels: ImageRule = field(default_factory=lambda: ImageRule(fingerprint=True))
     min_box: tuple[float, float] | None = None
 
-    def __post_init__(self) -> None:
-        if self.pixels.max_side is not None and self.pixels.max_side < 1:
-            raise UsageError(f"--max_side: expected 1 pixel or more, found {self.pixels.max_side}")
-
 
 @dataclass(frozen=True, kw_only=True)
 class PrepareOptions:

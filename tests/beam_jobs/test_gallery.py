@@ -5,6 +5,7 @@ import io
 from PIL import Image
 
 from beam_jobs.gallery import make_gallery, read_examples
+from beam_jobs.options import PrepareOptions
 from beam_jobs.rows import ImageFile, LabelledImage, PlannedImage, ShardResult
 from beam_jobs.shards import write_shard
 from detection.annotations import ImageAnnotation, ObjectAnnotation
@@ -12,6 +13,7 @@ from detection.annotations import ImageAnnotation, ObjectAnnotation
 
 def _shards(source, folder, count: int) -> list[ShardResult]:
     """One shard an image; the second holds none."""
+    options = PrepareOptions(images=("i/*",), annotations=("x/*",), output=str(folder))
     results = []
     for number in range(1, count + 1):
         item = ObjectAnnotation(label="crab", box=(8, 8, 24, 30))
@@ -19,7 +21,7 @@ def _shards(source, folder, count: int) -> list[ShardResult]:
         image = ImageFile(uri=str(source.add_image(f"{number}.png")), name=f"{number}.png")
         content = LabelledImage(image=image, annotation=annotation, label_ids=(1,))
         rows = [] if number == 2 else [PlannedImage(source_id=number, content=content)]
-        results.append(write_shard(("val", f"val-{number:05d}-of-{count:05d}.tfrecord"), rows, str(folder)))
+        results.append(write_shard("val", f"val-{number:05d}-of-{count:05d}.tfrecord", rows, options))
     return results
 
 

@@ -131,7 +131,7 @@ def test_unknown_label_rejects_the_image_and_names_it():
 
 
 MAPS = [
-    (["b", "a", "b"], None, LabelMap(((1, "a"), (2, "b"))), "names are numbered in order, whatever their arrival"),
+    (["b", "a", "bee"], None, LabelMap(((1, "a"), (2, "b"))), "names are numbered in order; an alias is none"),
     (["b"], LabelMap(((5, "z"),)), LabelMap(((5, "z"),)), "the user's map stays as it is"),
     ([], None, None, "no map and no name"),
 ]
@@ -139,7 +139,8 @@ MAPS = [
 
 @pytest.mark.parametrize(("found", "given_map", "expected", "reason"), MAPS)
 def test_make_labels(found, given_map, expected, reason):
-    assert plan.make_labels(found, given_map) == expected, reason
+    options = PrepareOptions(images=("i",), annotations=("x",), output="o", labels=given_map, aliases={"bee": "b"})
+    assert plan.make_labels(found, options) == expected, reason
 
 
 def test_no_label_at_all_is_a_reject():

@@ -76,7 +76,7 @@ def test_cvat_file_of_images_in_sub_folders(source, prepare, tmp_path, caplog):
         "none.jpg": "image_without_annotation",
         "gone.jpg": "annotation_without_image",
     }
-    assert "ignored: 1 points" in caplog.text
+    assert "1 shapes without a box: points" in caplog.text
 
 
 def test_coco_file(source, prepare):

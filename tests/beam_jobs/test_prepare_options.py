@@ -26,6 +26,7 @@ def test_defaults():
     assert options.to_json() == {
         "images": ["i/a.jpg", "i/b.jpg"],
         "annotations": ["x/*.xml"],
+        "exports": [],
         "labels": None,
         "splits": {"train": 0.8, "val": 0.1, "test": 0.1},
         "num_shards": {"train": 32, "val": 4, "test": 4},
@@ -77,8 +78,8 @@ BAD = [
     (["--max_rejected=nan"], "--max_rejected", "no share"),
     (["--min_box=75"], "--min_box", "one side only"),
     (["--min_box=ax5"], "--min_box", "no number"),
-    (["--max_side=0"], "--max_side", "nothing would be left"),
-    (["--max_side=-5"], "--max_side", "less than nothing"),
+    (["--max_side=0"], "max_side: ", "nothing would be left"),
+    (["--max_side=-5"], "max_side: ", "less than nothing"),
     (["--output=/"], "--output", "the root of the machine is no folder for a data set"),
 ]
 
