@@ -33,7 +33,8 @@ class ImageFile:
       name: its path below the pattern's root, where a zip file counts as a folder of its name without ``.zip``.
       home: uri of the export that it came in, whose annotations alone can be its own; "" without --exports.
       member: where it lies in its zip file; None for a file of its own.
-      version: size and time of change of the file, as listed; "" for a member, whose checksum says more.
+      version: size and time of change of the file, or its generation, as listed; "" for a member of a zip file, whose
+        checksum says more.
     """
 
     uri: str

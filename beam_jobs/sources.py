@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import PurePosixPath
-from typing import BinaryIO, TypeVar
+from typing import BinaryIO
 
 from beam_jobs import plan
 from beam_jobs.options import PrepareOptions
@@ -22,8 +22,6 @@ _ANNOTATION_SUFFIXES = (".xml", ".json")
 # Folders of a Pascal VOC export whose pictures are masks, not photographs.
 _MASKS = frozenset({"SegmentationClass", "SegmentationObject"})
 _SHOWN = 3  # members that a message names
-
-_File = TypeVar("_File", ImageFile, AnnotationFile)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,27 +41,28 @@ def sources_of(patterns: Iterable[str], exports: Iterable[str], *, flag: str) ->
 
 def match_images(source: Source) -> Iterator[ImageFile]:
     """The photographs that a pattern matches, named by their path below its root."""
-    return _match(source, ImageFile, is_photograph)
+    return _match(source, is_photograph)
 
 
 def match_annotations(source: Source) -> Iterator[tuple[bytes, AnnotationFile]]:
     """The files that match a pattern, not read yet, by uri as bytes (a path need not be valid UTF-8)."""
-    for file in _match(source, AnnotationFile, is_annotation):
-        yield file.uri.encode("utf-8", "surrogateescape"), file
+    for found in _match(source, is_annotation):
+        row = AnnotationFile(uri=found.uri, name=found.name, home=found.home, member=found.member)
+        yield row.uri.encode("utf-8", "surrogateescape"), row
 
 
-def _match(source: Source, row: type[_File], keep: Callable[[str], bool]) -> Iterator[_File]:
-    """A row for every file, and for the members of every zip file whose names pass ``keep``."""
+def _match(source: Source, keep: Callable[[str], bool]) -> Iterator[ImageFile]:
+    """A row for every file, be it no image, and for the members of every zip file whose names pass ``keep``."""
     root = files.root_of(source.pattern)
-    for uri in files.iter_matches(source.pattern):
-        name = files.name_below(root, uri)
+    for file in files.list_files(source.pattern):
+        uri, name = file.path, files.name_below(root, file.path)
         if not _is_zip(uri):
-            yield row(uri=uri, name=name)
+            yield ImageFile(uri=uri, name=name, version=file.version)
             continue
         folder = re.sub(r"\.zip$", "", name, flags=re.IGNORECASE)
         home = uri if source.is_export else ""
         for member in archives.list_members(uri, keep, flag=source.flag):
-            yield row(uri=f"{uri}/{member.name}", name=f"{folder}/{member.name}", home=home, member=member)
+            yield ImageFile(uri=f"{uri}/{member.name}", name=f"{folder}/{member.name}", home=home, member=member)
 
 
 def _is_zip(path: str) -> bool:
@@ -137,7 +136,7 @@ def read_image(image: ImageFile) -> bytes:
       DataError: it cannot be read.
     """
     if image.member is None:
-        return files.read_bytes(image.uri)
+        return files.read_bytes(image.uri, version=image.version)
     return archives.read_member(_zip_of(image.uri, image.member), image.member)
 
 

@@ -8,7 +8,7 @@ from detection.errors import DataError
 from detection.examples import DetectionExample
 from detection.formats import coco
 from detection.manifests import ShardInfo
-from detection.statistics import BoxStatistics
+from detection.statistics import BoxStatistics, ImageBoxes
 
 # What was done to the boxes of an image, by how its annotation fits it.
 _FITS = {TURNED: (TURNED,), SCALED: (SCALED,), TURNED_AND_SCALED: (TURNED, SCALED)}
@@ -26,7 +26,7 @@ class Tally:
         self._clipped = 0
         self._names: list[tuple[int, str, bool]] = []
         self._twins: list[Twin] = []
-        self._statistics = BoxStatistics()
+        self._boxes: list[ImageBoxes] = []
         self._coco_images: list[dict] = []
         self._coco_annotations: list[dict] = []
         self._rejects: list[Reject] = []
@@ -49,7 +49,7 @@ class Tally:
         self._boxes_per_class.update(item.label for item in example.objects)
         self._max_boxes = max(self._max_boxes, len(example.objects))
         self._clipped += record.clipped
-        self._statistics.add_example(example)
+        self._boxes.append(ImageBoxes.of(example))
         self._rejects.extend(record.dropped)
         self._remark(planned, record)
         self._add_aspect_ratio(example)
@@ -80,7 +80,7 @@ class Tally:
             clipped=self._clipped,
             names=tuple(self._names),
             twins=tuple(self._twins),
-            statistics=self._statistics,
+            statistics=BoxStatistics.of(self._boxes),
             coco_images=tuple(self._coco_images),
             coco_annotations=tuple(self._coco_annotations),
             rejects=tuple(self._rejects),

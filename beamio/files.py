@@ -1,18 +1,22 @@
-"""Files by Beam's FileSystems: the same calls for a local path and for gs://."""
+"""Files, local or on gs://, by the same calls: by Beam's FileSystems, but gs:// is listed and read whole by ``gcs``."""
 
 import contextlib
+import itertools
 import posixpath
 import re
 import uuid
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from apache_beam.io.filesystem import BeamIOError, CompressionTypes
+from apache_beam.io.filesystem import BeamIOError, CompressionTypes, FileSystem
 from apache_beam.io.filesystems import FileSystems
 
+from beamio import gcs
 from detection.errors import DataError, UsageError
 
+_GCS = "gs://"
 _WILDCARD = re.compile(r"[*?\[]")
 _TEMPORARY = ".tmp-"
 # The file by which a folder is tried; a killed program may leave it behind.
@@ -23,22 +27,67 @@ class FileError(DataError):
     """A file that was listed cannot be read."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class ListedFile:
+    """A file that a pattern matched.
+
+    Attributes:
+      path: the file.
+      version: another one when the file has changed: size in bytes and time of change in seconds, joined by a dash; for
+        gs:// the object's generation.
+    """
+
+    path: str
+    version: str
+
+
 def check_matches(patterns: Sequence[str], *, flag: str) -> None:
     """Raises UsageError when a pattern matches no file: a mistyped path must end the job before it starts."""
     for pattern in patterns:
         if not next(iter_matches(pattern, limit=1), None):
             folder = root_of(pattern)
-            missing = "" if not folder or FileSystems.exists(folder) else f" (there is no folder {folder})"
+            present = Path(folder).is_dir() or is_folder(folder)
+            missing = "" if present else f" (there is no folder {folder})"
             raise UsageError(f"{flag}: expected at least one file, found none that matches {pattern}{missing}")
 
 
 def iter_matches(pattern: str, limit: int | None = None) -> Iterator[str]:
-    """Paths of the files that match a pattern, sorted."""
+    """Paths of the files that a pattern matches, sorted; see list_files."""
+    return (file.path for file in list_files(pattern, limit=limit))
+
+
+def list_files(pattern: str, *, limit: int | None = None) -> Iterator[ListedFile]:
+    """The files that a pattern matches, sorted by path.
+
+    Args:
+      pattern: a path where ``*``, ``?`` and ``[...]`` stand for any characters of one name, ``**`` for any at all.
+      limit: of their number; None for all.
+
+    Raises:
+      UsageError: they cannot be listed.
+    """
     try:
-        found = FileSystems.match([pattern], limits=None if limit is None else [limit])[0].metadata_list
-    except (BeamIOError, ValueError) as error:  # ValueError: Beam knows no such scheme
+        found = _list_objects(pattern) if pattern.startswith(_GCS) else _match(pattern, limit)
+        yield from itertools.islice(found, limit)
+    except (OSError, BeamIOError, ValueError, re.error) as error:  # ValueError: Beam knows no such scheme
         raise UsageError(f"cannot list {pattern}: {error}") from error
-    yield from sorted(entry.path for entry in found)
+
+
+def _match(pattern: str, limit: int | None) -> Iterator[ListedFile]:
+    found = FileSystems.match([pattern], limits=[limit])[0].metadata_list
+    for entry in sorted(found, key=lambda entry: entry.path):
+        yield ListedFile(path=entry.path, version=f"{entry.size_in_bytes}-{entry.last_updated_in_seconds!r}")
+
+
+def _list_objects(pattern: str) -> Iterator[ListedFile]:
+    """As Beam matches them, but without the empty objects, named with a slash at their end, that stand for folders."""
+    pattern += "*" if pattern.endswith("/") else ""
+    prefix = _WILDCARD.split(pattern, maxsplit=1)[0]
+    accepts = re.compile(FileSystem.translate_pattern(pattern)).match
+    # A name in full is the first of those that begin with it; millions may follow.
+    for path, generation in gcs.list_objects(prefix, limit=1 if prefix == pattern else None):
+        if accepts(path) and not path.endswith("/"):
+            yield ListedFile(path=path, version=generation)
 
 
 def root_of(pattern: str) -> str:
@@ -95,17 +144,32 @@ def open_binary(path: str) -> Iterator[BinaryIO]:
         with FileSystems.open(path, compression_type=CompressionTypes.UNCOMPRESSED) as file:
             yield file
     except (OSError, BeamIOError) as error:
-        raise FileError("file_not_readable", f"{path}: cannot be read: {error}") from error
+        raise _unreadable(path, error) from error
 
 
-def read_bytes(path: str) -> bytes:
+def read_bytes(path: str, *, version: str = "") -> bytes:
     """The whole file as it is stored.
 
+    Args:
+      path: the file.
+      version: as it was listed; "" for whatever there is now. It is only looked at for gs://, where that costs nothing.
+
     Raises:
-      FileError: it cannot be opened or read.
+      FileError: it cannot be read; reason "file_changed" where it is not of that version.
     """
-    with open_binary(path) as file:
-        return file.read()
+    if not path.startswith(_GCS):
+        with open_binary(path) as file:
+            return file.read()
+    try:
+        return gcs.read_object(path, generation=version)
+    except gcs.ChangedError as error:
+        raise FileError("file_changed", f"{path}: has changed since it was listed: {error}") from error
+    except OSError as error:
+        raise _unreadable(path, error) from error
+
+
+def _unreadable(path: str, error: Exception) -> FileError:
+    return FileError("file_not_readable", f"{path}: cannot be read: {error}")
 
 
 def read_text(path: str, *, flag: str) -> str:

@@ -25,6 +25,7 @@ _FORMATS = {"JPEG": "jpeg", "MPO": "jpeg", "PNG": "png", "BMP": "bmp", "GIF": "g
 _OPENERS = tuple(name for name in _FORMATS if name != "MPO")
 _JPEG_END = b"\xff\xd9"
 _JPEG_SCAN = b"\xff\xda"
+_ENOUGH_TO_HASH = (64, 64)  # pixels of a decoded picture that difference_hash shrinks to 9x8
 # Chunks in which an EXIF orientation may stand: eXIf itself, and text that holds EXIF or XMP.
 _PNG_METADATA = (b"eXIf", b"tEXt", b"zTXt", b"iTXt")
 # What Pillow raises on bytes that are not a whole picture; everything else is a fault of the program. Its readers look
@@ -129,18 +130,22 @@ def _normalised(image: Image.Image, data: bytes, rule: ImageRule) -> EncodedImag
         return EncodedImage(data=data, format=kind, width=size[0], height=size[1], full_size=size)
     orientation = _orientation(image)
     swapped = orientation >= 5 and kind != "tiff"  # Pillow opens a TIFF with the size that it has once upright
-    # libjpeg decodes to a half, a quarter or an eighth at a third of the cost; twice the size keeps LANCZOS sharp.
+    passes = fits and orientation == 1
+    # libjpeg decodes to a half, a quarter or an eighth at a fraction of the cost. All damage shows while it reads the
+    # coefficients, which it does in full at any size; for pictures to be resized, twice the size keeps LANCZOS sharp.
+    if passes:
+        image.draft("L", _ENOUGH_TO_HASH)
     drafted = image.draft(None, (2 * size[0], 2 * size[1])) if size != opened else None
     image.load()
-    if not (fits and orientation == 1):
+    if not passes:
         image = _upright(image, size, drafted[1] if drafted else None, "L" if rule.grayscale else "RGB")
         kind = "jpeg" if kind == "jpeg" else "png"
-        data = _encoded(image, kind)
+        data, size = _encoded(image, kind), image.size
     return EncodedImage(
         data=data,
         format=kind,
-        width=image.width,
-        height=image.height,
+        width=size[0],
+        height=size[1],
         full_size=opened[::-1] if swapped else opened,
         orientation=orientation,
         fingerprint=difference_hash(image) if rule.fingerprint else None,

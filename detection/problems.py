@@ -34,6 +34,7 @@ _ERRORS = {
     "coco_without_name": f"an image or a category has no name: {_MEND}",
     "duplicate_image_name": "use one pattern above both folders, so that the names differ by them",
     "exact_duplicate_across_splits": "keep one of the files, or both in one split by --split_group or --split_from",
+    "file_changed": "the file was replaced while the job ran: run again, with --resume",
     "file_not_readable": "look at permissions and storage, then run again",
     "frame_missing_in_track": "export the video's task with all frames",
     "image_empty": "the file has 0 bytes: copy it again",

@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 
@@ -13,6 +13,7 @@ from detection.examples import DetectionExample
 
 # Longest sides of a canvas at which the anchors are tried, in pixels; the first is the trainer's default.
 CANVASES = (320, 512, 640, 896, 1024)
+_AT_ONCE = 1000  # boxes: enough to spread the cost of numpy's calls, few enough to stay in the processor's cache
 _CANVAS_MULTIPLE = 32  # sides of the trainer's canvas
 
 # tensorflow/tpu models/official/retinanet/dataloader.py, MAX_NUM_INSTANCES: it stops at an image with more boxes.
@@ -63,9 +64,31 @@ class ClassStatistics:
         return cls(**{name: _counted(counts) for name, counts in value.items()})
 
 
+class ImageBoxes(NamedTuple):
+    """What is counted of an image.
+
+    Attributes:
+      name: of the image; width, height: in pixels.
+      boxes: [N, 4], relative (ymin, xmin, ymax, xmax), each with an extent.
+      labels: the N class names.
+    """
+
+    name: str
+    width: int
+    height: int
+    boxes: Boxes
+    labels: Sequence[str]
+
+    @classmethod
+    def of(cls, example: DetectionExample) -> Self:
+        """Without the bytes of the photograph."""
+        labels = tuple(item.label for item in example.objects)
+        return cls(example.filename, example.width, example.height, example.boxes, labels)
+
+
 @dataclass(kw_only=True)
 class BoxStatistics:
-    """Counters over images; `add` counts one more, `merge` adds up two, associative and commutative.
+    """Counters over images; `of` counts some, `merge` adds up two, associative and commutative.
 
     Attributes:
       image_sizes: images by (width, height) in pixels.
@@ -80,46 +103,44 @@ class BoxStatistics:
     crowded: tuple[tuple[int, str], ...] = ()
 
     @classmethod
-    def of(cls, examples: Iterable[DetectionExample]) -> Self:
-        """The statistics of some examples."""
+    def of(cls, images: Iterable[ImageBoxes]) -> Self:
+        """The statistics of some images; many at once cost much less than one by one."""
         statistics = cls()
-        for example in examples:
-            statistics.add_example(example)
+        pending: list[ImageBoxes] = []
+        waiting = 0
+        for image in images:
+            statistics._add_image(image)
+            pending.append(image)
+            waiting += len(image.labels)
+            if waiting >= _AT_ONCE:
+                statistics._add_boxes(pending)
+                pending, waiting = [], 0
+        statistics._add_boxes(pending)
         return statistics
 
-    def add_example(self, example: DetectionExample) -> None:
-        """Counts one more image."""
-        labels = [item.label for item in example.objects]
-        self.add(example.filename, width=example.width, height=example.height, boxes=example.boxes, labels=labels)
+    def _add_image(self, image: ImageBoxes) -> None:
+        boxes = len(image.labels)
+        self.image_sizes[image.width, image.height] += 1
+        self.boxes_per_image[boxes] += 1
+        if boxes > MOST_BOXES:
+            self.crowded = _most_crowded((*self.crowded, (boxes, image.name)))
 
-    def add(self, name: str, *, width: int, height: int, boxes: Boxes, labels: Sequence[str]) -> None:
-        """Counts one more image.
-
-        Args:
-          name: of the image.
-          width, height: of the image in pixels.
-          boxes: [N, 4], relative (ymin, xmin, ymax, xmax), each with an extent.
-          labels: the N class names.
-        """
-        self.image_sizes[width, height] += 1
-        self.boxes_per_image[len(labels)] += 1
-        if len(labels) > MOST_BOXES:
-            self.crowded = _most_crowded((*self.crowded, (len(labels), name)))
-        if labels:
-            self._add_boxes(np.asarray(boxes, np.float64), np.asarray([height, width]), labels)
-
-    def _add_boxes(self, boxes: np.ndarray, size: np.ndarray, labels: Sequence[str]) -> None:
-        sides = (boxes[:, 2:] - boxes[:, :2]) * size
+    def _add_boxes(self, images: Sequence[ImageBoxes]) -> None:
+        labels = [label for image in images for label in image.labels]
+        if not labels:
+            return
+        boxes = np.concatenate([np.asarray(image.boxes, np.float64).reshape(-1, 4) for image in images])
+        sizes = np.asarray([(image.height, image.width) for image in images for _ in image.labels])
+        sides = (boxes[:, 2:] - boxes[:, :2]) * sizes
         octaves = np.maximum(np.floor(np.log2(sides.prod(axis=1)) / 2), 0).astype(int)
         stretch = np.log2(sides[:, 0] / sides[:, 1])
         aspects = np.clip(np.rint(stretch), -MOST_STRETCHED, MOST_STRETCHED).astype(int)
-        rows = zip(labels, octaves.tolist(), aspects.tolist(), _reached(boxes, size).tolist(), strict=True)
-        for label, octave, aspect, reached in rows:
+        reached = _reached(boxes, sizes)
+        for label, rows in _rows_by_label(labels).items():
             counts = self.classes.setdefault(label, ClassStatistics())
-            counts.sides[octave] += 1
-            counts.aspects[aspect] += 1
-            for canvas, is_reached in zip(CANVASES, reached, strict=True):
-                counts.reached[canvas] += is_reached
+            counts.sides.update(octaves[rows].tolist())
+            counts.aspects.update(aspects[rows].tolist())
+            counts.reached.update(dict(zip(CANVASES, reached[rows].sum(axis=0).tolist(), strict=True)))
 
     @property
     def images(self) -> int:
@@ -170,17 +191,25 @@ class BoxStatistics:
         )
 
 
-def _reached(boxes: np.ndarray, size: np.ndarray) -> np.ndarray:
-    """Whether relative boxes have an anchor of IoU 0.5 or more, [N, canvases]; size is (height, width) of the image.
+def _rows_by_label(labels: Sequence[str]) -> dict[str, list[int]]:
+    rows: dict[str, list[int]] = {}
+    for row, label in enumerate(labels):
+        rows.setdefault(label, []).append(row)
+    return rows
+
+
+def _reached(boxes: np.ndarray, sizes: np.ndarray) -> np.ndarray:
+    """Whether relative boxes [N, 4] of images of sizes [N, (height, width)] have an anchor of IoU 0.5, [N, canvases].
 
     As the trainer places an image: resized with its aspect kept to the longest side, at the top left of a canvas whose
     other side is the next multiple of 32.
     """
     longest = np.asarray(CANVASES)[:, None]
-    placed = np.maximum(np.rint(size * longest / size.max()), 1)
+    shares = (sizes / sizes.max(axis=1, keepdims=True))[:, None, :]  # [N, 1, (y, x)]
+    placed = np.maximum(np.rint(shares * longest), 1)  # [N, canvases, (y, x)]
     canvases = np.ceil(placed / _CANVAS_MULTIPLE) * _CANVAS_MULTIPLE
     pixels = boxes[:, None, :] * np.tile(placed, 2)  # [N, canvases, 4]
-    overlap = best_overlap(pixels, np.tile(canvases, (len(boxes), 1)))
+    overlap = best_overlap(pixels, canvases.reshape(-1, 2))
     return overlap.reshape(len(boxes), len(CANVASES)) >= POSITIVE_IOU
 
 

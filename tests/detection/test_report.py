@@ -12,7 +12,7 @@ from detection.manifests import DatasetManifest, ShardInfo, SplitInfo
 from detection.pages import Html, advice, badge, bar, escape, number, page, percent, section, table
 from detection.problems import INFO, Problem, make_problem
 from detection.report import check_report, dataset_report, evaluation_report
-from detection.statistics import CANVASES, MOST_BOXES, BoxStatistics
+from detection.statistics import CANVASES, MOST_BOXES, BoxStatistics, ImageBoxes
 
 _EVIL = '<script>alert("x")</script>&amp;'
 
@@ -129,14 +129,16 @@ def test_an_empty_table_has_its_headers() -> None:
 
 def _statistics() -> BoxStatistics:
     """Small boxes of one class and large ones of another, on one photograph and on a crowded one."""
-    statistics = BoxStatistics()
     small, large = (0.5, 0.5, 0.505, 0.505), (0.2, 0.2, 0.6, 0.6)
     boxes = np.asarray([small, small, large, large], np.float32)
-    statistics.add("a.jpg", width=4000, height=4000, boxes=boxes, labels=[_EVIL, _EVIL, "Actiniaria", "Actiniaria"])
     many = np.tile(np.asarray([large], np.float32), (MOST_BOXES + 1, 1))
-    statistics.add(f"crowded {_EVIL}", width=1920, height=1080, boxes=many, labels=["Actiniaria"] * len(many))
-    statistics.add("empty.jpg", width=4000, height=4000, boxes=many[:0], labels=[])
-    return statistics
+    return BoxStatistics.of(
+        [
+            ImageBoxes("a.jpg", 4000, 4000, boxes, [_EVIL, _EVIL, "Actiniaria", "Actiniaria"]),
+            ImageBoxes(f"crowded {_EVIL}", 1920, 1080, many, ["Actiniaria"] * len(many)),
+            ImageBoxes("empty.jpg", 4000, 4000, many[:0], []),
+        ]
+    )
 
 
 def _tables(tree: html.HtmlElement, heading: str) -> list[list[list[str]]]:
@@ -170,9 +172,8 @@ def test_recall_that_is_low_is_marked_and_what_to_do_is_said() -> None:
 
 
 def test_recall_that_is_good_needs_no_advice() -> None:
-    statistics = BoxStatistics()
     box = np.asarray([(0.2, 0.2, 0.6, 0.6)], np.float32)
-    statistics.add("a.jpg", width=400, height=400, boxes=box, labels=["crab"])
+    statistics = BoxStatistics.of([ImageBoxes("a.jpg", 400, 400, box, ["crab"])])
     text = _tree(dataset_report(_manifest(), statistics=statistics)).text_content()
     assert "Best possible recall" in text and "Marked" not in text
 
@@ -187,10 +188,8 @@ def test_statistics_of_nothing(statistics: BoxStatistics) -> None:
 
 
 def test_many_sizes_of_images_are_summed_up() -> None:
-    statistics = BoxStatistics()
-    for number_ in range(50):
-        none = np.zeros((0, 4), np.float32)
-        statistics.add(f"{number_}.jpg", width=100 + number_, height=100, boxes=none, labels=[])
+    none = np.zeros((0, 4), np.float32)
+    statistics = BoxStatistics.of([ImageBoxes(f"{row}.jpg", 100 + row, 100, none, []) for row in range(50)])
     (rows,) = _tables(_tree(check_report(50, 50, statistics=statistics)), "Sizes of images")
     assert len(rows) == 13 and rows[-1] == ["38 other sizes", "38", "76%"]
 

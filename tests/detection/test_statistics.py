@@ -8,17 +8,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from detection.examples import DetectionExample, ExampleObject
-from detection.statistics import CANVASES, MOST_BOXES, BoxStatistics
+from detection.statistics import CANVASES, MOST_BOXES, BoxStatistics, ImageBoxes
 
 _Box = tuple[float, float, float, float]
 
 
-def _example(name: str, size: tuple[int, int], objects: list[tuple[str, _Box]]) -> DetectionExample:
+def _example(name: str, size: tuple[int, int], objects: list[tuple[str, _Box]]) -> ImageBoxes:
     items = tuple(ExampleObject(label_id=1, label=label, box=box, area=0.0) for label, box in objects)
     width, height = size
-    return DetectionExample(
+    example = DetectionExample(
         encoded=b"", format="png", width=width, height=height, filename=name, source_id=1, sha256="", objects=items
     )
+    return ImageBoxes.of(example)
 
 
 @st.composite
@@ -40,7 +41,7 @@ _EXAMPLES = st.lists(
 
 @given(_EXAMPLES, _EXAMPLES, _EXAMPLES)
 def test_adding_up_is_associative_and_commutative_and_the_same_as_counting_at_once(
-    a: list[DetectionExample], b: list[DetectionExample], c: list[DetectionExample]
+    a: list[ImageBoxes], b: list[ImageBoxes], c: list[ImageBoxes]
 ) -> None:
     one, two, three = BoxStatistics.of(a), BoxStatistics.of(b), BoxStatistics.of(c)
     whole = BoxStatistics.of([*a, *b, *c])
@@ -51,7 +52,7 @@ def test_adding_up_is_associative_and_commutative_and_the_same_as_counting_at_on
 
 
 @given(_EXAMPLES)
-def test_json_and_back(examples: list[DetectionExample]) -> None:
+def test_json_and_back(examples: list[ImageBoxes]) -> None:
     statistics = BoxStatistics.of(examples)
     text = json.dumps(statistics.to_json())
     assert BoxStatistics.from_json(json.loads(text)) == statistics
@@ -59,9 +60,9 @@ def test_json_and_back(examples: list[DetectionExample]) -> None:
 
 
 @given(_EXAMPLES)
-def test_every_box_is_counted_once(examples: list[DetectionExample]) -> None:
+def test_every_box_is_counted_once(examples: list[ImageBoxes]) -> None:
     statistics = BoxStatistics.of(examples)
-    boxes = sum(len(example.objects) for example in examples)
+    boxes = sum(len(example.labels) for example in examples)
     total = statistics.total
     assert statistics.images == statistics.image_sizes.total() == len(examples)
     assert total.boxes == total.aspects.total() == boxes
@@ -105,11 +106,12 @@ def test_reached(size: tuple[int, int], box: int, reached: set[int]) -> None:
 
 
 def test_crowded_images_are_all_counted_and_the_most_crowded_named() -> None:
-    statistics = BoxStatistics()
+    images = []
     for number in range(30):
         boxes = MOST_BOXES + number
         table = np.tile(np.asarray([[0.1, 0.1, 0.2, 0.2]], np.float32), (boxes, 1))
-        statistics.add(f"{number}.jpg", width=64, height=64, boxes=table, labels=["crab"] * boxes)
+        images.append(ImageBoxes(f"{number}.jpg", 64, 64, table, ["crab"] * boxes))
+    statistics = BoxStatistics.of(images)
     assert statistics.crowded_images == 29, "100 boxes are not too many"
     assert statistics.crowded[0] == (MOST_BOXES + 29, "29.jpg")
     assert len(statistics.crowded) == 20

@@ -1,0 +1,120 @@
+"""A Google Cloud Storage in this process, on the loopback device."""
+
+import json
+import threading
+from collections.abc import Iterator
+from functools import partial
+from http.server import ThreadingHTTPServer
+from urllib.parse import parse_qs, unquote, urlsplit
+
+import pytest
+from apache_beam.internal.gcp import auth
+from gcp_storage_emulator.handlers.buckets import create_bucket
+from gcp_storage_emulator.server import RequestHandler
+from gcp_storage_emulator.storage import Storage
+from google.cloud import storage
+
+from beamio import gcs
+
+_LIST = "/storage/v1/b/bucket/o"
+_READ = "/download/storage/v1/b/bucket/o/"
+
+
+class Cloud:
+    """One bucket, named "bucket".
+
+    Attributes:
+      requests: method and path, without the query, of each, in their order.
+      statuses: HTTP status that the next reads of a name, or lists for a prefix, get in place of an answer.
+      page_size: names in one answer to a list.
+      connections: how many were opened.
+    """
+
+    def __init__(self) -> None:
+        self.storage = Storage(use_memory_fs=True)
+        create_bucket("bucket", self.storage)
+        self.lock = threading.Lock()
+        self.requests: list[tuple[str, str]] = []
+        self.statuses: dict[str, list[int]] = {}
+        self.page_size = 1000
+        self.connections = 0
+
+    def put(self, name: str, data: bytes = b"") -> str:
+        """Writes an object; its generation."""
+        blob = storage.Client(project=None).bucket("bucket").blob(name)
+        blob.upload_from_string(data)
+        self.requests.clear()
+        return str(blob.generation)
+
+    def read_all(self, prefix: str) -> dict[str, bytes]:
+        """Every object below a prefix, by its name from there on."""
+        blobs = storage.Client(project=None).list_blobs("bucket", prefix=prefix)
+        return {blob.name.removeprefix(prefix): blob.download_as_bytes() for blob in blobs}
+
+    def generation(self, name: str) -> str:
+        return self.storage.get_file_obj("bucket", name)["generation"]
+
+
+class _Handler(RequestHandler):
+    """The emulator's, with what it lacks: pages and preconditions."""
+
+    protocol_version = "HTTP/1.1"  # connections that stay
+
+    def __init__(self, cloud: Cloud, *args) -> None:
+        self.cloud = cloud
+        cloud.connections += 1
+        super().__init__(cloud.storage, *args)
+
+    def do_GET(self) -> None:
+        url = urlsplit(self.path)
+        query = {name: values[0] for name, values in parse_qs(url.query).items()}
+        read = unquote(url.path.removeprefix(_READ)) if url.path.startswith(_READ) else None
+        refusals = self.cloud.statuses.get(query.get("prefix", "") if read is None else read)
+        if refusals:
+            self._answer(refusals.pop(0), b"as the test wants")
+        elif url.path == _LIST:
+            self._answer(200, json.dumps(self._page(query)).encode())
+        elif read and query.get("ifGenerationMatch", self.cloud.generation(read)) != self.cloud.generation(read):
+            self._answer(412, b"conditionNotMet")
+        else:
+            super().do_GET()
+
+    def _page(self, query: dict[str, str]) -> dict:
+        found, _ = self.storage.get_file_list("bucket", query.get("prefix"))
+        start = int(query.get("pageToken", 0))
+        stop = start + min(self.cloud.page_size, int(query.get("maxResults", self.cloud.page_size)))
+        page = {"items": found[start:stop]}
+        # Google sends what was asked for, and without the token nobody learns that there is more.
+        if stop < len(found) and "nextPageToken" in query.get("fields", "nextPageToken"):
+            page["nextPageToken"] = str(stop)
+        return page
+
+    def _answer(self, status: int, body: bytes) -> None:
+        self.send_response(status)
+        self.send_header("Content-Type", "application/json" if status == 200 else "text/plain")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def handle_one_request(self) -> None:
+        super().handle_one_request()
+
+    def log_request(self, *_) -> None:
+        self.cloud.requests.append((self.command, urlsplit(self.path).path))
+
+
+@pytest.fixture
+def cloud(monkeypatch: pytest.MonkeyPatch) -> Iterator[Cloud]:
+    """Google's clients, Beam's too, talk to it without credentials."""
+    cloud = Cloud()
+    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(_Handler, cloud))
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    monkeypatch.setenv("STORAGE_EMULATOR_HOST", f"http://127.0.0.1:{server.server_port}")
+    # Else Beam looks for credentials for half a minute, and keeps what it found.
+    monkeypatch.setattr(auth._Credentials, "_credentials", None)
+    monkeypatch.setattr(auth._Credentials, "_credentials_init", True)
+    gcs._make_client.cache_clear()
+    yield cloud
+    gcs._make_client.cache_clear()
+    server.shutdown()
+    server.server_close()
