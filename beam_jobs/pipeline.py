@@ -1,13 +1,12 @@
 """The graph of `prepare` and `check`: plan, then write or look; no image byte crosses a shuffle.
 
-image patterns ─ MatchImages ──────────┐
-                                       ├─ CoGroupByKey ─ Join ─ Apply policies ─┐
-annotation patterns ─ ReadAnnotations ─┘                  └─ CountLabels        │
-      ┌─────────────────────────────── Place images ◀───────────────────────────┘
-      └─ NumberImages ─ MakeShards ─ Commit ◀─ (rejects of every step, counts of images, labels, ignored shapes)
+image patterns ─ MatchImages ──────────┐                 ┌─ CountLabels
+                                       ├─ CoGroupByKey ─ Join ─ Place images ─ NumberImages ─┐
+annotation patterns ─ ReadAnnotations ─┘                                                     │
+     (rejects of every step, counts of images, labels, ignored shapes) ─▶ Commit ◀─ MakeShards
 
-Side inputs: the broken annotation files to Apply policies, the label counts to Place images. Place reads the list of
-splits, NumberImages and Commit read the id map of earlier builds themselves, once a process.
+Side inputs of Place images: the broken annotation files, the label counts. It reads the list of splits itself,
+NumberImages and Commit the id map of earlier builds, once a process.
 """
 
 import apache_beam as beam
@@ -44,14 +43,13 @@ def build(pipeline: beam.Pipeline, options: PrepareOptions) -> None:
     joined = groups | "Join images and annotations" >> set_apart(plan.join_images)
     unread = (read[REJECTS], joined[REJECTS]) | "Gather unread" >> beam.Flatten()
     broken = unread | "Name broken annotations" >> NameBroken()
-    chosen = joined[KEPT] | "Apply policies" >> set_apart(
-        plan.apply_policies, options=options, broken=AsSingleton(broken)
-    )
     labels = joined[KEPT] | "Count labels" >> CountLabels()
-    placed = chosen[KEPT] | "Place images" >> set_apart(place_image, label_counts=AsSingleton(labels), options=options)
+    placed = joined[KEPT] | "Place images" >> set_apart(
+        place_image, broken=AsSingleton(broken), label_counts=AsSingleton(labels), options=options
+    )
     numbered = placed[KEPT] | "Number images" >> NumberImages(options)
     shards = numbered[KEPT] | "Make shards" >> MakeShards(options)
-    left_out = tuple(step[REJECTS] for step in (read, joined, chosen, placed, numbered))
+    left_out = tuple(step[REJECTS] for step in (read, joined, placed, numbered))
     rejects = left_out | "Gather rejects" >> beam.Flatten()
     request = pipeline | "Take request" >> beam.Create([options])
     _ = request | "Commit" >> beam.Map(

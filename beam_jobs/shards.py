@@ -3,8 +3,9 @@
 import collections
 import functools
 import hashlib
+import os
 import struct
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TypeVar
@@ -25,7 +26,7 @@ from detection.examples import encode_example
 from detection.images import normalise_image
 from detection.manifests import ShardInfo
 
-# Enough to hide the latency of an object store, few enough to hold in memory at once.
+# Images in memory at once, per shard.
 _READ_AHEAD = 16
 
 _Item = TypeVar("_Item")
@@ -50,7 +51,7 @@ def make_shard(key: ShardKey, planned: Iterable[PlannedImage], options: PrepareO
     return result
 
 
-def write_shard(split: str, name: str, ordered: Iterable[PlannedImage], options: PrepareOptions) -> ShardResult:
+def write_shard(split: str, name: str, ordered: Sequence[PlannedImage], options: PrepareOptions) -> ShardResult:
     """Writes images in the order given; a bad image becomes a reject and takes no record."""
     tally = Tally(split)
     digest = hashlib.sha256()
@@ -61,16 +62,18 @@ def write_shard(split: str, name: str, ordered: Iterable[PlannedImage], options:
     return tally.result(ShardInfo(name=name, examples=tally.examples, sha256=digest.hexdigest()))
 
 
-def look_at_shard(split: str, name: str, ordered: Iterable[PlannedImage], options: PrepareOptions) -> ShardResult:
+def look_at_shard(split: str, name: str, ordered: Sequence[PlannedImage], options: PrepareOptions) -> ShardResult:
     """What write_shard would tell, with nothing written."""
     tally = Tally(split)
     collections.deque(_records(ordered, tally, options), maxlen=0)
     return tally.result(ShardInfo(name=name, examples=tally.examples, sha256=""))
 
 
-def _records(ordered: Iterable[PlannedImage], tally: Tally, options: PrepareOptions) -> Iterator[bytes]:
+def _records(ordered: Sequence[PlannedImage], tally: Tally, options: PrepareOptions) -> Iterator[bytes]:
     load = functools.partial(_load, options=options)
-    for row, future in prefetch(ordered, load, ahead=_READ_AHEAD):
+    is_remote = any("://" in row.content.image.uri for row in ordered[:1])
+    readers = _REMOTE_READERS if is_remote else _LOCAL_READERS
+    for row, future in prefetch(ordered, load, ahead=_READ_AHEAD, readers=readers):
         try:
             loaded = future.result()
         except DataError as error:
@@ -98,17 +101,19 @@ def _load(planned: PlannedImage, options: PrepareOptions) -> _Ready:
     return _Ready(record=record, fingerprint=image.fingerprint, framed=framed)
 
 
-# The threads of a process, which all its shards share. None starts before it has work.
-_READERS = ThreadPoolExecutor(_READ_AHEAD // 2, thread_name_prefix="read-image")
+# The threads of a process, which all its shards share; none starts before it has work. Decoding keeps a core busy, and
+# more threads than cores only wait for each other; reading from an object store is mostly waiting.
+_LOCAL_READERS = ThreadPoolExecutor(os.cpu_count() or 1, thread_name_prefix="read-image")
+_REMOTE_READERS = ThreadPoolExecutor(_READ_AHEAD, thread_name_prefix="read-remote-image")
 
 
 def prefetch(
-    items: Iterable[_Item], load: Callable[[_Item], _Loaded], *, ahead: int
+    items: Iterable[_Item], load: Callable[[_Item], _Loaded], *, ahead: int, readers: ThreadPoolExecutor
 ) -> Iterator[tuple[_Item, Future[_Loaded]]]:
-    """Each item and its loaded value, in order, while threads load at most so many items ahead."""
+    """Each item and its loaded value, in order, while the readers load at most so many items ahead."""
     waiting: collections.deque[tuple[_Item, Future[_Loaded]]] = collections.deque()
     for item in items:
-        waiting.append((item, _READERS.submit(load, item)))
+        waiting.append((item, readers.submit(load, item)))
         if len(waiting) > ahead:
             yield waiting.popleft()
     yield from waiting

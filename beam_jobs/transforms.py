@@ -1,6 +1,6 @@
 """The steps of the job: thin shells over the pure functions of plan, shards and commit."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,7 +12,7 @@ from beam_jobs import plan
 from beam_jobs.inputs import load_id_map, load_split_plan
 from beam_jobs.options import PrepareOptions
 from beam_jobs.progress import PROGRESS
-from beam_jobs.rows import AnnotationFile, Candidate, PlannedImage, Reject, ShardResult
+from beam_jobs.rows import AnnotationFile, Candidate, PlannedImage, Reject, ShardResult, UnannotatedImage
 from beam_jobs.shards import make_shard
 from beam_jobs.sources import match_annotations, match_images, read_annotation, sources_of
 
@@ -119,9 +119,14 @@ class CountLabels(beam.PTransform):
         )
 
 
-def place_image(candidate: Candidate, label_counts: Mapping[str, int], options: PrepareOptions) -> plan.Split | Reject:
-    """See plan.place_image."""
-    return plan.place_image(candidate, plan.make_labels(label_counts, options), load_split_plan(options))
+def place_image(
+    row: Candidate | UnannotatedImage, broken: Sequence[bytes], label_counts: Mapping[str, int], options: PrepareOptions
+) -> plan.Split | Reject:
+    """What the policies say of an image; see plan.apply_policies and plan.place_image."""
+    chosen = plan.apply_policies(row, options, broken)
+    if isinstance(chosen, Reject):
+        return chosen
+    return plan.place_image(chosen, plan.make_labels(label_counts, options), load_split_plan(options))
 
 
 @dataclass

@@ -13,7 +13,7 @@ import re
 import threading
 from collections.abc import Iterator
 
-from google.api_core.exceptions import Forbidden, GoogleAPIError, NotFound, PreconditionFailed, Unauthorized
+from google.api_core.exceptions import Forbidden, GoogleAPICallError, GoogleAPIError, NotFound, PreconditionFailed, Unauthorized
 from google.auth.exceptions import DefaultCredentialsError, GoogleAuthError
 from google.cloud import storage
 from google.cloud.storage.exceptions import DataCorruption
@@ -86,9 +86,14 @@ def _os_errors() -> Iterator[None]:
     except NotFound as error:
         raise FileNotFoundError("there is no such object or bucket") from error
     except (Forbidden, Unauthorized) as error:
-        raise PermissionError(f"no permission to read it: {_line(error)}") from error
+        raise PermissionError(f"no permission to read it: {_reason(error)}") from error
     except (GoogleAPIError, GoogleAuthError, DataCorruption) as error:
         raise OSError(_line(error)) from error
+
+
+def _reason(error: GoogleAPICallError) -> str:
+    """What the server said, without the request before it and the client's own words behind."""
+    return _line(error).partition(": ")[2].partition(": ('Request failed")[0]
 
 
 def _line(error: Exception) -> str:

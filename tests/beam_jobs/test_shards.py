@@ -3,6 +3,7 @@
 import dataclasses
 import hashlib
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import apache_beam as beam
@@ -82,7 +83,13 @@ def test_shard_of_bad_images_only_is_an_empty_file(tmp_path):
     assert (result.info.examples, result.aspect_ratios) == (0, None)
 
 
-def test_prefetch_keeps_order_and_bound():
+@pytest.fixture
+def pool():
+    with ThreadPoolExecutor(3) as readers:
+        yield readers
+
+
+def test_prefetch_keeps_order_and_bound(pool):
     running, most, lock = 0, 0, threading.Lock()
     pulled = []
 
@@ -100,16 +107,16 @@ def test_prefetch_keeps_order_and_bound():
             running -= 1
         return number * number
 
-    for item, future in prefetch(items(), load, ahead=3):
+    for item, future in prefetch(items(), load, ahead=3, readers=pool):
         assert future.result() == item * item
         assert len(pulled) <= item + 4, "a shard of any length must fit in memory"
     assert pulled == list(range(20))
     assert most <= 3
 
 
-def test_prefetch_gives_an_error_to_its_own_item():
+def test_prefetch_gives_an_error_to_its_own_item(pool):
     found = {}
-    for item, future in prefetch([1, 0, 2], lambda number: 1 // number, ahead=2):
+    for item, future in prefetch([1, 0, 2], lambda number: 1 // number, ahead=2, readers=pool):
         found[item] = type(future.exception())
     assert found == {1: type(None), 0: ZeroDivisionError, 2: type(None)}
 

@@ -1,5 +1,6 @@
 """A Google Cloud Storage in this process, on the loopback device."""
 
+import contextlib
 import json
 import threading
 from collections.abc import Iterator
@@ -32,8 +33,9 @@ class Cloud:
 
     def __init__(self) -> None:
         self.storage = Storage(use_memory_fs=True)
+        # It would write all that it holds as JSON at every change, and not alone at that.
+        self.storage._write_config_to_file = lambda: None
         create_bucket("bucket", self.storage)
-        self.lock = threading.Lock()
         self.requests: list[tuple[str, str]] = []
         self.statuses: dict[str, list[int]] = {}
         self.page_size = 1000
@@ -51,8 +53,10 @@ class Cloud:
         blobs = storage.Client(project=None).list_blobs("bucket", prefix=prefix)
         return {blob.name.removeprefix(prefix): blob.download_as_bytes() for blob in blobs}
 
-    def generation(self, name: str) -> str:
-        return self.storage.get_file_obj("bucket", name)["generation"]
+    def is_other(self, name: str, generation: str) -> bool:
+        """Whether an object exists, with another generation."""
+        objects = self.storage.objects["bucket"]
+        return name in objects and objects[name]["generation"] != generation
 
 
 class _Handler(RequestHandler):
@@ -65,6 +69,10 @@ class _Handler(RequestHandler):
         cloud.connections += 1
         super().__init__(cloud.storage, *args)
 
+    def handle(self) -> None:
+        with contextlib.suppress(ConnectionResetError):  # how a client lets go of a connection that it kept
+            super().handle()
+
     def do_GET(self) -> None:
         url = urlsplit(self.path)
         query = {name: values[0] for name, values in parse_qs(url.query).items()}
@@ -74,7 +82,7 @@ class _Handler(RequestHandler):
             self._answer(refusals.pop(0), b"as the test wants")
         elif url.path == _LIST:
             self._answer(200, json.dumps(self._page(query)).encode())
-        elif read and query.get("ifGenerationMatch", self.cloud.generation(read)) != self.cloud.generation(read):
+        elif read and "ifGenerationMatch" in query and self.cloud.is_other(read, query["ifGenerationMatch"]):
             self._answer(412, b"conditionNotMet")
         else:
             super().do_GET()
@@ -95,9 +103,6 @@ class _Handler(RequestHandler):
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         self.wfile.write(body)
-
-    def handle_one_request(self) -> None:
-        super().handle_one_request()
 
     def log_request(self, *_) -> None:
         self.cloud.requests.append((self.command, urlsplit(self.path).path))
