@@ -79,7 +79,7 @@ def _problem_lines(problems: Sequence[Problem]) -> list[str]:
         by_code[problem.severity, problem.code].append(problem)
     lines = []
     for (severity, code), found in by_code.items():
-        lines.append(f"{severity}: {code}, {len(found)} times: {found[0].suggestion}")
+        lines.append(f"{severity}: {code} ({len(found)}): {found[0].suggestion}")
         lines += _first(problem.detail for problem in found)
     return lines
 

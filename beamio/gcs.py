@@ -1,8 +1,8 @@
 """Objects of Google Cloud Storage, one HTTP request for each; Beam's own client needs two or three to read one.
 
 What goes wrong is an OSError, as for a local file. Lost connections and HTTP 408, 429, 500, 502, 503 and 504 are tried
-again by the client's own rule, ``google.cloud.storage.retry.DEFAULT_RETRY``: after about 1, 2, 4 ... 60 seconds, for two
-minutes in all.
+again by the client's own rule, ``google.cloud.storage.retry.DEFAULT_RETRY``: after about 1, 2, 4 ... 60 seconds, for
+two minutes in all.
 """
 
 import contextlib
@@ -13,8 +13,8 @@ import re
 import threading
 from collections.abc import Iterator
 
-from google.api_core.exceptions import Forbidden, GoogleAPICallError, GoogleAPIError, NotFound, PreconditionFailed, Unauthorized
-from google.auth.exceptions import DefaultCredentialsError, GoogleAuthError
+from google.api_core.exceptions import Forbidden, GoogleAPICallError, GoogleAPIError, NotFound, PreconditionFailed
+from google.auth.exceptions import DefaultCredentialsError, GoogleAuthError, InvalidOperation
 from google.cloud import storage
 from google.cloud.storage.exceptions import DataCorruption
 from google.cloud.storage.retry import DEFAULT_RETRY
@@ -85,8 +85,10 @@ def _os_errors() -> Iterator[None]:
         yield
     except NotFound as error:
         raise FileNotFoundError("there is no such object or bucket") from error
-    except (Forbidden, Unauthorized) as error:
+    except Forbidden as error:
         raise PermissionError(f"no permission to read it: {_reason(error)}") from error
+    except InvalidOperation as error:  # the answer was 401, and no credentials are there to be renewed
+        raise PermissionError("no permission to read it without Google credentials") from error
     except (GoogleAPIError, GoogleAuthError, DataCorruption) as error:
         raise OSError(_line(error)) from error
 

@@ -1,4 +1,6 @@
-"""Files through Beam's FileSystems, on a local folder."""
+"""Files of a local folder; those of gs:// are in test_gcs."""
+
+import os
 
 import pytest
 
@@ -34,6 +36,18 @@ def test_escape_matches_one_file_only(tmp_path, odd):
     for name in (odd, "a1.txt", "a [2].txt", "aXb.txt"):
         (tmp_path / name).touch()
     assert list(files.iter_matches(files.escape(str(tmp_path / odd)))) == [str(tmp_path / odd)]
+
+
+def test_list_files_tells_when_a_file_has_changed(tmp_path):
+    for name in ("b", "a"):
+        (tmp_path / name).write_bytes(b"four")
+        os.utime(tmp_path / name, (1, 1.25))
+    listed = [files.ListedFile(path=str(tmp_path / name), version="4-1.25") for name in ("a", "b")]
+    assert list(files.list_files(f"{tmp_path}/*")) == listed
+    assert list(files.list_files(str(tmp_path / "a"))) == listed[:1], "named in full"
+    assert len(list(files.list_files(f"{tmp_path}/*", limit=1))) == 1
+    (tmp_path / "a").write_bytes(b"more")
+    assert list(files.list_files(str(tmp_path / "a"))) != listed[:1], "of the same size"
 
 
 def test_check_matches(tmp_path):

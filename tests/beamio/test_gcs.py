@@ -1,19 +1,229 @@
-from pathlib import Path
+"""Objects of gs://, from a server that counts the requests; then the whole job from bucket to bucket."""
+
+import time
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from google.auth.credentials import AnonymousCredentials
+
 from beam_jobs.main import main
+from beamio import files, gcs
+from detection.errors import UsageError
 from tests.beam_jobs.conftest import Source
-def test_e2e(cloud, tmp_path):
+
+NAMES = ["a.jpg", "a.jpg2", "b.JPG", "ab.jpg", "a [1].jpg", "é.jpg", "sub/a.jpg", "sub/deep/c.jpg", "substitute.jpg"]
+PATTERNS = [
+    ("*", "one folder"),
+    ("*.jpg", "by the end of the name"),
+    ("**", "all below"),
+    ("**.jpg", "below, by the end of the name"),
+    ("*/*.jpg", "a wildcard in a folder's name"),
+    ("?.jpg", "one character"),
+    ("[ab].jpg", "one of"),
+    ("[!a].jpg", "none of"),
+    (files.escape("a [1].jpg"), "brackets that stand for themselves"),
+    ("a.jpg", "no wildcard, and other names begin so"),
+    ("sub", "a folder is no file"),
+    ("sub/", "a folder stands for what lies in it"),
+    ("none/*", "nothing"),
+]
+
+
+@pytest.mark.parametrize(("pattern", "reason"), PATTERNS)
+def test_a_pattern_means_what_it_means_for_local_files(cloud, tmp_path, pattern, reason):
+    for name in NAMES:
+        cloud.put(f"images/{name}", b"x")
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    local = [files.name_below(str(tmp_path), path) for path in files.iter_matches(f"{tmp_path}/{pattern}")]
+    if pattern == "sub":
+        local.remove("sub")  # Beam lists a local folder that is named in full
+    remote = [
+        files.name_below("gs://bucket/images", path) for path in files.iter_matches(f"gs://bucket/images/{pattern}")
+    ]
+    assert remote == local, reason
+    assert len(cloud.requests) == 1
+
+
+def test_all_pages_are_listed_with_their_generations(cloud):
+    listed = [files.ListedFile(path=f"gs://bucket/i/{n}", version=cloud.put(f"i/{n}")) for n in range(5)]
+    cloud.page_size = 2
+    assert list(files.list_files("gs://bucket/i/*")) == listed
+    assert len(cloud.requests) == 3
+
+
+def test_no_more_is_listed_than_is_needed(cloud):
+    for number in range(5):
+        cloud.put(f"i/{number}")
+    cloud.page_size = 1
+    files.check_matches(["gs://bucket/i/*", "gs://bucket/i/0"], flag="--images")
+    assert not list(files.iter_matches("gs://bucket/i"))
+    assert len(cloud.requests) == 3, "the first page of each"
+
+
+def test_the_empty_object_of_a_folder_is_no_file(cloud):
+    cloud.put("i/")
+    cloud.put("i/a.jpg")
+    assert list(files.iter_matches("gs://bucket/i/*")) == ["gs://bucket/i/a.jpg"]
+
+
+UNLISTABLE = [
+    ("gs://other/*", "no such", "there is no such bucket"),
+    ("gs://buck*/a", "in full", "a wildcard in the bucket's name"),
+    ("gs://bucket", "gs://BUCKET/NAME", "no name"),
+    ("gs:///a", "gs://BUCKET/NAME", "no bucket"),
+    ("gs://bucket/[z-a]*", "bad character range", "no pattern"),
+    ("gs://bucket/secret/*", "no permission to read it: as the test wants$", "HTTP 403"),
+]
+
+
+@pytest.mark.parametrize(("pattern", "words", "reason"), UNLISTABLE)
+def test_what_cannot_be_listed(cloud, pattern, words, reason):
+    cloud.statuses["secret/"] = [403]
+    with pytest.raises(UsageError, match=words) as caught:
+        list(files.list_files(pattern))
+    assert str(caught.value).startswith(f"cannot list {pattern}: "), reason
+
+
+@pytest.mark.parametrize(
+    ("pattern", "words"),
+    [("gs://bucket/i/*.png", r"\*\.png$"), ("gs://bucket/j/*", r"there is no folder gs://bucket/j")],
+)
+def test_check_matches_knows_folders_of_a_bucket(cloud, pattern, words):
+    cloud.put("i/a.jpg")
+    with pytest.raises(UsageError, match=words):
+        files.check_matches([pattern], flag="--images")
+
+
+def test_each_object_is_read_by_one_request_over_connections_that_are_kept(cloud):
+    listed = {f"gs://bucket/i/{number}": cloud.put(f"i/{number}", bytes([number])) for number in range(100)}
+    cloud.pause = 0.01  # long enough for all threads to wait at once
+    with ThreadPoolExecutor(16) as threads:
+        found = list(threads.map(lambda path: files.read_bytes(path, version=listed[path]), listed))
+    assert found == [bytes([number]) for number in range(100)]
+    assert Counter(cloud.requests) == {("GET", f"/download/storage/v1/b/bucket/o/i%2F{n}"): 1 for n in range(100)}
+    assert cloud.connections <= 16
+
+
+@pytest.mark.usefixtures("cloud")
+def test_threads_that_begin_together_share_one_client(monkeypatch):
+    def make(**options):
+        time.sleep(0.02)
+        return made(**options)
+
+    made = gcs.storage.Client
+    monkeypatch.setattr(gcs.storage, "Client", make)
+    with ThreadPoolExecutor(4) as threads:
+        assert len({id(client) for client in threads.map(lambda _: gcs._client(), range(4))}) == 1
+
+
+def test_what_is_stored_is_read_as_it_is(cloud):
+    cloud.put("empty")
+    cloud.put("odd #1?%.jpg", b"\x1f\x8b\0")
+    assert files.read_bytes("gs://bucket/empty") == b""
+    assert files.read_bytes("gs://bucket/odd #1?%.jpg") == b"\x1f\x8b\0"
+
+
+def test_an_object_that_was_replaced_is_not_read(cloud):
+    old, new = cloud.put("a", b"old"), cloud.put("a", b"new")
+    assert files.read_bytes("gs://bucket/a") == files.read_bytes("gs://bucket/a", version=new) == b"new"
+    with pytest.raises(files.FileError, match=f"gs://bucket/a.*expected generation {old}.*found another") as caught:
+        files.read_bytes("gs://bucket/a", version=old)
+    assert caught.value.reason == "file_changed"
+    assert len(cloud.requests) == 3
+
+
+UNREADABLE = [
+    ("gone", [], "there is no such object or bucket$", "never there, or deleted"),
+    ("a", [404], "there is no such object or bucket$", "as the server says"),
+    ("a", [401], "no permission to read it without Google credentials$", "nobody knows who asks"),
+    ("a", [403], "no permission to read it: as the test wants$", "no right"),
+    ("a", [400], "400 .*as the test wants", "not to be tried again"),
+    ("a", [503] * 99, "Timeout of .*503", "tried until the time was up"),
+    ("spoilt", [], "[Cc]hecksum", "broken on its way"),
+]
+
+
+@pytest.fixture
+def impatient(monkeypatch):
+    """Retries for a quarter of a second, not for minutes."""
+    monkeypatch.setattr(
+        gcs, "DEFAULT_RETRY", gcs.DEFAULT_RETRY.with_delay(initial=0.01, maximum=0.02).with_timeout(0.25)
+    )
+
+
+@pytest.mark.usefixtures("impatient")
+@pytest.mark.parametrize(("name", "statuses", "words", "reason"), UNREADABLE)
+def test_what_cannot_be_read(cloud, name, statuses, words, reason):
+    for stored in ("a", "spoilt"):
+        cloud.put(stored, b"data")
+    cloud.spoil("spoilt")
+    cloud.statuses[name] = list(statuses)
+    with pytest.raises(files.FileError, match=words) as caught:
+        files.read_bytes(f"gs://bucket/{name}")
+    assert (caught.value.reason, "\n" in str(caught.value)) == ("file_not_readable", False), reason
+    assert str(caught.value).count(f"gs://bucket/{name}") == 1
+
+
+@pytest.mark.usefixtures("cloud", "impatient")
+def test_a_network_that_is_down(monkeypatch):
+    monkeypatch.setenv("STORAGE_EMULATOR_HOST", "http://127.0.0.1:1")
+    with pytest.raises(files.FileError, match=r"cannot be read: .*refused"):
+        files.read_bytes("gs://bucket/a")
+    with pytest.raises(UsageError, match=r"cannot list .*refused"):
+        list(files.list_files("gs://bucket/*"))
+
+
+@pytest.mark.usefixtures("impatient")
+@pytest.mark.parametrize("status", [408, 429, 500, 502, 503, 504])
+def test_a_passing_fault_is_tried_again(cloud, status):
+    version = cloud.put("a", b"data")
+    cloud.statuses.update({"a": [status] * 2, "": [status] * 2})
+    assert list(files.list_files("gs://bucket/*")) == [files.ListedFile(path="gs://bucket/a", version=version)]
+    assert files.read_bytes("gs://bucket/a", version=version) == b"data"
+    assert len(cloud.requests) == 6
+
+
+@pytest.mark.usefixtures("cloud")
+def test_without_credentials_public_buckets_are_read(monkeypatch, caplog):
+    monkeypatch.delenv("STORAGE_EMULATOR_HOST")
+    monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", "/no/such/key.json")
+    assert isinstance(gcs._make_client()._credentials, AnonymousCredentials)
+    assert "/no/such/key.json" in caplog.text
+
+
+_FLAGS = ["prepare", "--images=gs://bucket/in/images/*", "--annotations=gs://bucket/in/annotations/*.xml"]
+
+
+def _records(files_by_name):
+    return {name: data for name, data in files_by_name.items() if name.endswith(".tfrecord")}
+
+
+def test_prepare_from_bucket_to_bucket(cloud, tmp_path):
     source = Source(tmp_path / "source").fill(10)
     for path in source.root.rglob("*.*"):
-        cloud.put(path.relative_to(source.root).as_posix(), path.read_bytes())
-    import time; t=time.time()
-    assert main(["prepare", "--images=gs://bucket/images/*", "--annotations=gs://bucket/annotations/*.xml", "--output=gs://bucket/out"]) == 0
-    print(time.time()-t, len(cloud.requests))
-    from collections import Counter
-    print(Counter(cloud.requests).most_common())
-    files = cloud.read_all("out/")
-    print({k:len(v) for k,v in files.items()})
-    assert main(source.flags(tmp_path/"out"))==0
-    print({p.relative_to(tmp_path).as_posix():p.stat().st_size for p in (tmp_path/"out").rglob("*")})
-    for p in (tmp_path/"out").rglob("*"):
-        if p.is_file(): print(p.name, files.get(p.relative_to(tmp_path/"out").as_posix())==p.read_bytes())
-    assert 0
+        cloud.put(f"in/{path.relative_to(source.root).as_posix()}", path.read_bytes())
+    assert main([*_FLAGS, "--output=gs://bucket/out"]) == 0
+    images = {name: count for name, count in Counter(cloud.reads()).items() if name.startswith("in/images/")}
+    assert images == {f"in/images/{path.name}": 1 for path in source.images.iterdir()}
+
+    assert main(source.flags(tmp_path / "out")) == 0
+    local = {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir() if path.is_file()}
+    assert _records(cloud.read_all("out/")) == _records(local) != {}
+
+
+def test_a_resumed_run_sees_that_an_object_was_replaced(cloud, tmp_path):
+    source = Source(tmp_path / "source").fill(3)
+    for path in source.root.rglob("*.*"):
+        cloud.put(f"in/{path.relative_to(source.root).as_posix()}", path.read_bytes())
+    flags = [*_FLAGS, "--output=gs://bucket/out"]
+    assert main(flags) == 0
+    first, *_ = sorted(path.name for path in source.images.iterdir())
+    before = _records(cloud.read_all("out/"))
+    cloud.put(f"in/images/{first}", source.add_image(first, shade=200).read_bytes())
+    cloud.requests.clear()
+    assert main([*flags, "--resume"]) == 0
+    assert [name for name in cloud.reads() if name.startswith("in/images/")] == [f"in/images/{first}"]
+    after = _records(cloud.read_all("out/"))
+    assert sum(before[name] != after[name] for name in before) == 1
