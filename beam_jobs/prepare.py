@@ -78,12 +78,12 @@ def _output_of(options: PrepareOptions) -> Iterator[None]:
 
 def check_input(patterns: Sequence[str], *, flag: str) -> None:
     """Raises UsageError when a pattern matches nothing, or is a folder in place of a pattern of files."""
-    files.check_matches(patterns, flag=flag)
     for pattern in patterns:
         if files.is_folder(pattern):
             raise UsageError(
                 f"{flag}: {pattern} is a folder; expected a pattern of files, such as '{pattern.rstrip('/')}/*'"
             )
+    files.check_matches(patterns, flag=flag)
 
 
 def _run(options: PrepareOptions, beam_options: PipelineOptions) -> bool:

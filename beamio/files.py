@@ -1,4 +1,7 @@
-"""Files, local or on gs://, by the same calls: by Beam's FileSystems, but gs:// is listed and read whole by ``gcs``."""
+"""Files, local or on gs://, by the same calls: by Beam's FileSystems, but listed by ``local`` and ``gcs``.
+
+What is read whole from gs:// is read by ``gcs`` too.
+"""
 
 import contextlib
 import itertools
@@ -13,7 +16,7 @@ from typing import BinaryIO
 from apache_beam.io.filesystem import BeamIOError, CompressionTypes, FileSystem
 from apache_beam.io.filesystems import FileSystems
 
-from beamio import gcs
+from beamio import gcs, local
 from detection.errors import DataError, UsageError
 
 _GCS = "gs://"
@@ -67,13 +70,21 @@ def list_files(pattern: str, *, limit: int | None = None) -> Iterator[ListedFile
       UsageError: they cannot be listed.
     """
     try:
-        found = _list_objects(pattern) if pattern.startswith(_GCS) else _match(pattern, limit)
-        yield from itertools.islice(found, limit)
+        yield from itertools.islice(_list(pattern, limit), limit)
     except (OSError, BeamIOError, ValueError, re.error) as error:  # ValueError: Beam knows no such scheme
         raise UsageError(f"cannot list {pattern}: {error}") from error
 
 
+def _list(pattern: str, limit: int | None) -> Iterator[ListedFile]:
+    if pattern.startswith(_GCS):
+        return _list_objects(pattern)
+    if "://" in pattern:
+        return _match(pattern, limit)
+    return (ListedFile(path=path, version=version) for path, version in local.list_files(pattern))
+
+
 def _match(pattern: str, limit: int | None) -> Iterator[ListedFile]:
+    """Files of any other system that Beam knows."""
     found = FileSystems.match([pattern], limits=[limit])[0].metadata_list
     for entry in sorted(found, key=lambda entry: entry.path):
         yield ListedFile(path=entry.path, version=f"{entry.size_in_bytes}-{entry.last_updated_in_seconds!r}")
@@ -140,6 +151,9 @@ def open_binary(path: str) -> Iterator[BinaryIO]:
     Raises:
       FileError: it cannot be opened, or the body of the with statement met an OSError while it read.
     """
+    if "://" not in path and Path(path).exists() and not Path(path).is_file():
+        # Reading a pipe would wait for somebody to write into it.
+        raise FileError("file_not_readable", f"{path}: cannot be read: it is no regular file")
     try:
         with FileSystems.open(path, compression_type=CompressionTypes.UNCOMPRESSED) as file:
             yield file

@@ -117,6 +117,10 @@ class _Run:
         return {row["image"] for row in csv.DictReader(table) if row["status"] == "written"}
 
 
+# What a pattern matches and is no file that could be read: a link to nowhere, and a pipe that nobody writes into.
+_NO_FILES = ("to nowhere.jpg", "pipe.jpg")
+
+
 def _listing(folder: Path) -> dict[str, tuple]:
     """Everything below a folder, with all that a change would change."""
     paths = [Path(root) / name for root, folders, files in os.walk(folder) for name in (*folders, *files)]
@@ -141,7 +145,10 @@ def _fill(source: Source, **places: str) -> None:
     (source.annotations / "half a character.json").write_text(_coco(["\ud800"]))
     (source.images / "x.jpg").mkdir()
     (source.annotations / "x.xml").mkdir()
-    (source.images / "dangling.jpg").symlink_to(source.root / "nowhere.jpg")
+    (source.images / "to nowhere.jpg").symlink_to(source.root / "nowhere.jpg")
+    os.mkfifo(source.images / "pipe.jpg")
+    for name in _NO_FILES:
+        source.add_annotation(Path(name).stem, _FISH)
 
 
 def _coco(names: tuple[str, ...] | list[str]) -> str:
@@ -189,6 +196,7 @@ def _was_called(server: socket.socket) -> bool:
         *((f"{stem}.png", reason) for stem, (_, reason) in _XML.items()),
         *((name, reason) for name, (_, reason) in _PHOTOGRAPHS.items()),
         *((f"{stem}.png", None) for stem in _ODD_NAMES),
+        *((name, "file_not_readable") for name in _NO_FILES),
     ],
 )
 def test_a_trap_costs_its_own_image_at_most(run: _Run, name: str, reason: str | None) -> None:
@@ -198,10 +206,11 @@ def test_a_trap_costs_its_own_image_at_most(run: _Run, name: str, reason: str | 
 
 def test_the_rest_is_a_data_set(run: _Run) -> None:
     bad = [reason for _, reason in (*_XML.values(), *_PHOTOGRAPHS.values()) if reason]
-    images = 4 + len(_XML) + len(_PHOTOGRAPHS) + len(_ODD_NAMES)
+    images = 4 + len(_XML) + len(_PHOTOGRAPHS) + len(_ODD_NAMES) + len(_NO_FILES)
+    rejected = len(bad) + len(_NO_FILES)
     assert run.status == 0
-    assert (run.manifest.images_in, run.manifest.rejected) == (images, len(bad))
-    assert sum(split.examples for split in run.manifest.splits.values()) == images - len(bad)
+    assert (run.manifest.images_in, run.manifest.rejected) == (images, rejected)
+    assert sum(split.examples for split in run.manifest.splits.values()) == images - rejected
 
 
 def test_names_from_a_file_are_compared_and_never_opened(run: _Run) -> None:

@@ -1,0 +1,72 @@
+"""Files of this machine that a pattern matches: as Beam matches them, but without what it passes over in silence.
+
+Beam's own listing leaves out links to nowhere, names with a backslash, what lies behind links to folders, and folders
+that cannot be read. Here the first three are listed, so that each ends as a record or a reject, and the last is an
+error.
+"""
+
+import os
+import posixpath
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+from apache_beam.io.filesystem import FileSystem
+
+_PREFIX = re.compile(r"[^*?\[]*")
+
+
+def list_files(pattern: str) -> Iterator[tuple[str, str]]:
+    """(path, version) of the files that a pattern matches, sorted by path; see beamio.files.list_files.
+
+    Raises:
+      OSError: a folder cannot be read.
+      re.error: no pattern.
+    """
+    pattern += "*" if pattern.endswith("/") else ""
+    prefix = _PREFIX.match(pattern)[0]  # type: ignore[index]  # it matches everything
+    if prefix == pattern:
+        found = [pattern] if os.path.lexists(pattern) and not Path(pattern).is_dir() else []
+    else:
+        found = sorted(_below(posixpath.dirname(prefix), pattern))
+    for path in found:
+        yield path, _version(path)
+
+
+def _below(root: str, pattern: str) -> Iterator[str]:
+    # A backslash is a letter here, and Beam's * means to leave out only slashes.
+    accepts = re.compile(FileSystem.translate_pattern(pattern).replace(r"[^/\\]", "[^/]")).match
+    below = pattern.removeprefix(root).lstrip("/")
+    levels = None if "**" in pattern else below.count("/") + 1
+    start = root or "."
+    if Path(start).is_dir():
+        for path in _walk(start, levels, above=()):
+            name = path if root else path.removeprefix("./")
+            if accepts(name):
+                yield name
+
+
+def _walk(folder: str, levels: int | None, above: tuple[tuple[int, int], ...]) -> Iterator[str]:
+    """Paths of all files below a folder, at most so many levels down; a link back to a folder above is not followed."""
+    if levels == 0:
+        return
+    status = Path(folder).stat()
+    here = status.st_dev, status.st_ino
+    if here in above:
+        return
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            path = posixpath.join(folder, entry.name)
+            if entry.is_dir():
+                yield from _walk(path, levels and levels - 1, (*above, here))
+            else:
+                yield path
+
+
+def _version(path: str) -> str:
+    """Size and time of change; of a link, those of its file, if there is one."""
+    try:
+        status = Path(path).stat()
+    except OSError:
+        return ""
+    return f"{status.st_size}-{status.st_mtime!r}"
