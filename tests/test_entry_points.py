@@ -11,6 +11,8 @@ SCRIPTS = Path(sys.executable).parent
 
 ENTRY_POINTS = [
     pytest.param([sys.executable, "-m", "beam_jobs", "prepare"], "--num_shards", id="the data set job"),
+    pytest.param([sys.executable, "-m", "beam_jobs", "check"], "--max_rejected", id="its check"),
+    pytest.param([sys.executable, "-m", "beam_jobs", "labels"], "--label_aliases", id="the label map"),
     pytest.param([sys.executable, "-m", "beam_jobs"], "prepare", id="its commands"),
     pytest.param([sys.executable, "-m", "trainer"], "--train_batch_size", id="the trainer"),
     pytest.param([sys.executable, "-m", "inference", "score"], "--threshold", id="scoring"),
@@ -20,7 +22,9 @@ ENTRY_POINTS = [
     pytest.param([str(SCRIPTS / "retinanet-score"), "score"], "--threshold", id="console script: score"),
     pytest.param([sys.executable, "scripts/make_sample.py"], "--seed", id="the sample maker"),
     pytest.param([sys.executable, "benchmarks/bccd.py"], "--num_epochs", id="the real-data benchmark"),
-    pytest.param([sys.executable, "benchmarks/prepare.py"], "--many", id="the data set benchmark"),
+    pytest.param([sys.executable, "benchmarks/prepare.py"], "--scale", id="the data set benchmark"),
+    pytest.param([sys.executable, "-m", "benchmarks.kill_prepare"], "--kills", id="the benchmark of kills"),
+    pytest.param([sys.executable, "benchmarks/peers.py"], "--env", id="the comparison with other readers"),
     pytest.param([sys.executable, "benchmarks/beam_threads.py"], "--mode", id="Beam's threads"),
 ]
 
