@@ -2,9 +2,12 @@
 
 from dataclasses import dataclass, field
 
+from detection.pickling import compact
+
 Box = tuple[float, float, float, float]
 
 
+@compact
 @dataclass(frozen=True, kw_only=True)
 class ObjectAnnotation:
     """One labelled box in pixels of the annotated image: (ymin, xmin, ymax, xmax), continuous 0-based edges.
@@ -22,6 +25,7 @@ class ObjectAnnotation:
     line: int | None = field(default=None, compare=False)
 
 
+@compact
 @dataclass(frozen=True, kw_only=True)
 class Unread:
     """An object that is in the annotation file but could not be understood; all three as of a DataError."""
@@ -31,6 +35,7 @@ class Unread:
     line: int | None = field(default=None, compare=False)
 
 
+@compact
 @dataclass(frozen=True, kw_only=True)
 class ImageAnnotation:
     """The objects of one image.
