@@ -1,4 +1,4 @@
-"""Small pickles: rows are pickled many times on their way through a job, and half of each was the names of its fields."""
+"""Small pickles: a row is pickled many times on its way through a job, and half of it was the names of its fields."""
 
 import dataclasses
 import functools
@@ -13,14 +13,16 @@ def compact(row: type[_Row]) -> type[_Row]:
     A pickle is only read by the program that wrote it: another order of fields is not noticed.
     """
 
-    def reduce(self: Any) -> tuple[Any, ...]:
-        return _restore, (row, *(getattr(self, name) for name in _names(row)))
+    names = _names(row)
 
-    row.__reduce__ = reduce  # type: ignore[method-assign,assignment]
+    def reduce(self: Any) -> tuple[Any, ...]:
+        return _restore, (row, *(getattr(self, name) for name in names))
+
+    setattr(row, "__reduce__", reduce)  # noqa: B010 - mypy takes it for a method of object
     return row
 
 
-def _restore(row: type[_Row], *values: Any) -> _Row:
+def _restore(row: Any, *values: Any) -> Any:
     restored = object.__new__(row)
     for name, value in zip(_names(row), values, strict=True):
         object.__setattr__(restored, name, value)  # the dataclass is frozen
