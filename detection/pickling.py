@@ -2,7 +2,8 @@
 
 import dataclasses
 import functools
-from typing import Any, TypeVar
+from collections.abc import Hashable
+from typing import Any, TypeVar, cast
 
 _Row = TypeVar("_Row")
 
@@ -13,7 +14,7 @@ def compact(row: type[_Row]) -> type[_Row]:
     A pickle is only read by the program that wrote it: another order of fields is not noticed.
     """
 
-    names = _names(row)
+    names = _names(cast(Hashable, row))
 
     def reduce(self: Any) -> tuple[Any, ...]:
         return _restore, (row, *(getattr(self, name) for name in names))
