@@ -2,8 +2,7 @@
 
 import dataclasses
 import functools
-from collections.abc import Hashable
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
 
 _Row = TypeVar("_Row")
 
@@ -13,14 +12,13 @@ def compact(row: type[_Row]) -> type[_Row]:
 
     A pickle is only read by the program that wrote it: another order of fields is not noticed.
     """
-
-    names = _names(cast(Hashable, row))
-
-    def reduce(self: Any) -> tuple[Any, ...]:
-        return _restore, (row, *(getattr(self, name) for name in names))
-
-    setattr(row, "__reduce__", reduce)  # noqa: B010 - mypy takes it for a method of object
+    setattr(row, "__reduce__", _reduce)  # noqa: B010 - mypy takes it for a method of object
     return row
+
+
+def _reduce(self: Any) -> tuple[Any, ...]:
+    kind: Any = type(self)  # perhaps a subclass of what was decorated
+    return _restore, (kind, *(getattr(self, name) for name in _names(kind)))
 
 
 def _restore(row: Any, *values: Any) -> Any:

@@ -25,6 +25,11 @@ class _Row:
 
 
 @dataclass(frozen=True, kw_only=True)
+class _More(_Row):
+    more: int
+
+
+@dataclass(frozen=True, kw_only=True)
 class _Plain:
     name: str
     size: int = 3
@@ -36,6 +41,11 @@ def test_rows_come_back(name: str, size: int) -> None:
     row = _Row(name=name, inner=_Row(name="x", size=size))
     assert pickle.loads(pickle.dumps(row)) == row == copy.deepcopy(row)
     assert hash(pickle.loads(pickle.dumps(row))) == hash(row)
+
+
+def test_a_subclass_keeps_its_own_fields() -> None:
+    row = _More(name="a", more=4)
+    assert pickle.loads(pickle.dumps(row)) == row
 
 
 def test_names_of_fields_are_not_in_the_pickle() -> None:
