@@ -135,7 +135,6 @@ def _add_files(prepare: argparse.ArgumentParser) -> None:
     )
     prepare.add_argument(
         "--num_shards",
-        default="",
         help=f"most files of a split, such as train=32,val=4; default: {DEFAULT_NUM_SHARDS['train']} for train,"
         f" {DEFAULT_NUM_SHARDS_ELSE} for another; never more than the split has images",
     )
@@ -214,7 +213,7 @@ def prepare_options(flags: argparse.Namespace, inputs: Inputs) -> PrepareOptions
         exports=tuple(flags.exports),
         output=flags.output.rstrip("/"),
         splits=parse_splits(flags.splits),
-        num_shards=parse_num_shards(flags.num_shards) if flags.num_shards else {},
+        num_shards=parse_num_shards(flags.num_shards) if flags.num_shards is not None else {},
         labels=inputs.labels,
         labels_file=flags.labels,
         aliases=inputs.aliases,

@@ -23,7 +23,7 @@ _OF_CHECK = frozenset({CHECK, LOCK})
 _OF_BUILD = frozenset({files.PROBE, DatasetManifest.FILE, LABELS, ID_MAP, VAL, REJECTED, REPORT, PROBLEMS})
 RECEIPTS = "receipts"
 _SHARD = re.compile(r"[a-z][a-z0-9_]*-\d{5}-of-\d{5}\.tfrecord")
-_RECEIPT = re.compile(_SHARD.pattern.replace("tfrecord", "json"))
+_RECEIPT = re.compile(_SHARD.pattern.replace("tfrecord", "jsonl"))
 
 
 def shard_name(split: str, index: int, count: int) -> str:
@@ -33,7 +33,7 @@ def shard_name(split: str, index: int, count: int) -> str:
 
 def receipt_name(shard: str) -> str:
     """The receipt of a shard: its path below the data set's folder."""
-    return f"{RECEIPTS}/{posixpath.splitext(shard)[0]}.json"
+    return f"{RECEIPTS}/{posixpath.splitext(shard)[0]}.jsonl"
 
 
 def is_ours(name: str) -> bool:

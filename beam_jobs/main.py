@@ -20,7 +20,7 @@ from collections.abc import Sequence
 from beam_jobs.flags import make_parser, prepare_options
 from beam_jobs.options import LABELS
 from beamio.launch import run_main
-from beamio.options import beam_options, own_flags
+from beamio.options import beam_options, own_flags, refuse_empty
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -31,6 +31,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _run(argv: Sequence[str]) -> int:
     parser = make_parser()
     flags, rest = parser.parse_known_args(argv)
+    refuse_empty(flags)
     if flags.command == LABELS:
         if rest:
             parser.error(f"unknown flag {rest[0]}")

@@ -29,14 +29,16 @@ def prepare(options: PrepareOptions, beam_options: PipelineOptions) -> int:
     """Builds the data set and logs a summary; returns the exit status.
 
     Raises:
-      UsageError: no file matches, the output folder is in use by something else, or no image became an example.
+      UsageError: no file matches, the output folder is in use by something else, Beam refuses its options, or no image
+        became an example.
       TooManyRejectsError: there are more rejects than the request allows.
     """
     with _output_of(options):
+        pipeline = make_pipeline(beam_options)
         files.make_folder(files.join(options.output, folder.RECEIPTS))
         # The commit mark goes first: a build that is killed leaves nothing that looks whole.
         files.delete([_manifest_path(options.output)])
-        if not _run(options, beam_options):
+        if not _run(pipeline, options):
             logger.info("submitted; %s appears when the data set is whole", _manifest_path(options.output))
         else:
             _report_dataset(options)
@@ -47,11 +49,12 @@ def check(options: PrepareOptions, beam_options: PipelineOptions) -> int:
     """Names everything that is wrong or doubtful; returns the exit status: 1 where anything is wrong.
 
     Raises:
-      UsageError: no file matches, or the output folder is in use by something else.
+      UsageError: no file matches, the output folder is in use by something else, or Beam refuses its options.
     """
     with _output_of(options):
+        pipeline = make_pipeline(beam_options)
         files.delete([files.join(options.output, name) for name in (folder.CHECK, folder.PROBLEMS)])
-        if not _run(options, beam_options):
+        if not _run(pipeline, options):
             logger.info("submitted; %s appears at the end", files.join(options.output, folder.CHECK))
             return 0
         problems = _read_problems(options.output)
@@ -86,11 +89,23 @@ def check_input(patterns: Sequence[str], *, flag: str) -> None:
     files.check_matches(patterns, flag=flag)
 
 
-def _run(options: PrepareOptions, beam_options: PipelineOptions) -> bool:
+def make_pipeline(beam_options: PipelineOptions) -> beam.Pipeline:
+    """An empty pipeline; Beam looks at its options here, on Google Cloud too, and so before anything was deleted.
+
+    Raises:
+      UsageError: an option that the runner needs is missing or wrong.
+    """
+    try:
+        return beam.Pipeline(options=beam_options)
+    except ValueError as error:
+        raise UsageError(f"Beam refuses its options: {' '.join(str(error).split())}") from error
+
+
+def _run(pipeline: beam.Pipeline, options: PrepareOptions) -> bool:
     """Runs the job; False where it was only submitted."""
-    with PROGRESS.shown(), beam.Pipeline(options=beam_options) as pipeline:
+    with PROGRESS.shown(), pipeline:
         build(pipeline, options)
-    return not beam_options.view_as(StandardOptions).no_wait_until_finish
+    return not pipeline.options.view_as(StandardOptions).no_wait_until_finish
 
 
 def _manifest_path(output: str) -> str:

@@ -2,6 +2,9 @@
 
 A shard is only kept when its input is the very same: names, ids, boxes, labels, flags, program version, and size and
 time of change of every photograph; and when its file is there with the digest that it was written with.
+
+A receipt is two lines of JSON: a seal, the digest of what the shard was made of and of the second line, and what came
+out. So a receipt that is cut off, changed or of another shard is none, as if the shard had never been written.
 """
 
 import dataclasses
@@ -32,19 +35,23 @@ def digest_plan(ordered: Iterable[PlannedImage], content: Content) -> str:
 
 def save(output: str, made_of: str, result: ShardResult) -> None:
     """Writes the receipt of a shard, after the shard."""
-    value = {"made_of": made_of, "result": _to_json(result)}
-    files.write_text(files.join(output, receipt_name(result.info.name)), json.dumps(value, ensure_ascii=False))
+    text = json.dumps(_to_json(result), ensure_ascii=False)
+    files.write_text(files.join(output, receipt_name(result.info.name)), f"{_seal(made_of, text)}\n{text}\n")
+
+
+def _seal(made_of: str, text: str) -> str:
+    return json.dumps(hashlib.sha256(f"{made_of}\n{text}".encode("utf-8", "surrogateescape")).hexdigest())
 
 
 def find(output: str, shard: str, made_of: str) -> ShardResult | None:
     """What came out of an earlier run, where the shard is still there, whole, and was made of the same."""
     path = files.join(output, receipt_name(shard))
-    if not files.exists(path):
+    if not files.is_file(path):
         return None
-    value = json.loads(files.read_bytes(path).decode("utf-8", "surrogateescape"))
-    if value["made_of"] != made_of:
+    seal, _, text = files.read_bytes(path).decode("utf-8", "surrogateescape").removesuffix("\n").partition("\n")
+    if seal != _seal(made_of, text):
         return None
-    result = _from_json(value["result"])
+    result = _from_json(json.loads(text))
     written = files.join(output, shard)
     return result if files.exists(written) and _digest(written) == result.info.sha256 else None
 

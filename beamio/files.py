@@ -202,15 +202,21 @@ def read_text(path: str, *, flag: str) -> str:
 
 @contextlib.contextmanager
 def write_atomic(path: str) -> Iterator[BinaryIO]:
-    """A file that appears under its name only when it is whole; a failure leaves nothing under that name."""
+    """A file that appears under its name only when it is whole; a failure leaves nothing under that name.
+
+    Raises:
+      UsageError: it cannot be written, for want of space or of a permission.
+    """
     temporary = f"{path}{_TEMPORARY}{uuid.uuid4().hex[:8]}"
     try:
         with FileSystems.create(temporary, compression_type=CompressionTypes.UNCOMPRESSED) as file:
             yield file
         FileSystems.rename([temporary], [path])
-    except BaseException:
+    except BaseException as error:
         with contextlib.suppress(BeamIOError):
             FileSystems.delete([escape(temporary)])  # Beam takes it for a pattern
+        if isinstance(error, OSError):
+            raise UsageError(f"cannot write {path}: {error}") from error
         raise
 
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from detection.errors import UsageError
 
 _LOG_FORMAT = "%(message)s"
+_TOLD = (UsageError, KeyboardInterrupt)  # by one line
 
 
 def run_main(run: Callable[[Sequence[str]], int | None], argv: Sequence[str] | None) -> int:
@@ -17,16 +18,33 @@ def run_main(run: Callable[[Sequence[str]], int | None], argv: Sequence[str] | N
     set_up_logging()
     try:
         return run(sys.argv[1:] if argv is None else argv) or 0
-    except UsageError as error:
+    except (*_TOLD, RuntimeError) as raised:  # RuntimeError: what Beam makes of Ctrl-C within a step
+        error = _within_step(raised)
+        if not isinstance(error, _TOLD):
+            raise
+    if isinstance(error, UsageError):
         print(f"error: {error}", file=sys.stderr)  # noqa: T201 - the one line for the person at the terminal
         return error.status
-    except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)  # noqa: T201
-        return 130
+    print("interrupted", file=sys.stderr)  # noqa: T201
+    return 130
+
+
+def _within_step(error: BaseException) -> BaseException:
+    """What was raised: Beam raises another error in its place, which names the step and bears this mark."""
+    while getattr(error, "_tagged_with_step", False) and error.__context__:
+        error = error.__context__
+    return error
+
+
+def _is_told(record: logging.LogRecord) -> bool:
+    """Whether a log record is Beam's account, stack trace and all, of what run_main tells by one line."""
+    return isinstance((record.exc_info or (None, None))[1], _TOLD)
 
 
 def set_up_logging() -> None:
     """Our own progress at INFO on standard error; of Beam and the Google clients only warnings."""
-    logging.basicConfig(format=_LOG_FORMAT, level=logging.WARNING, stream=sys.stderr)
+    handler = logging.StreamHandler(sys.stderr)
+    handler.addFilter(lambda record: not _is_told(record))
+    logging.basicConfig(format=_LOG_FORMAT, level=logging.WARNING, handlers=[handler])
     for name in ("beam_jobs", "inference", "beamio"):
         logging.getLogger(name).setLevel(logging.INFO)

@@ -42,6 +42,13 @@ def own_flags(flags: argparse.Namespace) -> list[str]:
     return [f"--{name}" for name in vars(flags) if name != "command"]
 
 
+def refuse_empty(flags: argparse.Namespace) -> None:
+    """Raises UsageError for a flag with an empty value, which is what a shell makes of a variable that is not set."""
+    for name, value in vars(flags).items():
+        if value == "" or (isinstance(value, list) and "" in value):
+            raise UsageError(f"--{name}: expected a value, found an empty one")
+
+
 def beam_options(argv: Sequence[str], own: Sequence[str]) -> "PipelineOptions":
     """Reads the flags that are not the program's own as Beam options; LOCAL_DEFAULTS hold unless argv says otherwise.
 
@@ -63,7 +70,7 @@ def beam_options(argv: Sequence[str], own: Sequence[str]) -> "PipelineOptions":
             candidates = [*own, *(f"--{option}" for option in known)]
             close = difflib.get_close_matches(f"--{name}", candidates, n=1)
             hint = f"; did you mean {close[0]}?" if close else ""
-            raise UsageError(f"unknown flag --{name}{hint}")
+            raise UsageError(f"unknown flag {_as_written(name, argv)}{hint}")
     named = {word.partition("=")[0].removeprefix("--") for word in argv if word.startswith("--")}
     runs_locally = given.get("runner", LOCAL_DEFAULTS["runner"]) == LOCAL_DEFAULTS["runner"]
     used = [f"--{name}={value}" for name, value in LOCAL_DEFAULTS.items() if name not in named and runs_locally]
@@ -76,6 +83,12 @@ def beam_options(argv: Sequence[str], own: Sequence[str]) -> "PipelineOptions":
         # (benchmarks/beam_threads.py shows it without any code of ours).
         raise UsageError("--direct_running_mode=multi_threading loses data in Beam 2.77; use multi_processing")
     return options
+
+
+def _as_written(name: str, argv: Sequence[str]) -> str:
+    """The flag that Beam calls so: it reads --max-side as max_side."""
+    flags = [word.partition("=")[0] for word in argv]
+    return next((flag for flag in flags if flag.replace("-", "_") == f"__{name}"), f"--{name}")
 
 
 def _given(argv: Sequence[str]) -> dict[str, Any]:

@@ -29,7 +29,7 @@ MANIFEST = '{"schema_version": 1, "fingerprint": "0"}'
 GOOD_FOLDERS = {
     "empty": [],
     "an earlier data set": ["dataset.json", "val.json", "train-00000-of-00001.tfrecord"],
-    "a killed run": ["receipts/train-00000-of-00001.json", "train-00000-of-00001.tfrecord", ".retinanet-odm-lock"],
+    "a killed run": ["receipts/train-00000-of-00001.jsonl", "train-00000-of-00001.tfrecord", ".retinanet-odm-lock"],
     "a check": ["problems.jsonl", "check.html"],
 }
 
@@ -84,9 +84,14 @@ def test_delete_stale_keeps_what_was_written_and_what_is_not_ours(tmp_path):
         "labels.pbtxt",
         "check.html",
         "train-00000-of-00002.tfrecord",
-        "receipts/train-00000-of-00002.json",
+        "receipts/train-00000-of-00002.jsonl",
     }
-    stale = {"val.json", "train-00000-of-00001.tfrecord", "receipts/train-00000-of-00001.json", "val.json.tmp-12345678"}
+    stale = {
+        "val.json",
+        "train-00000-of-00001.tfrecord",
+        "receipts/train-00000-of-00001.jsonl",
+        "val.json.tmp-12345678",
+    }
     (tmp_path / "receipts").mkdir()
     for name in (*kept, *stale):
         (tmp_path / name).touch()

@@ -212,6 +212,14 @@ def test_label_drift_is_told(source, tmp_path, caplog):
     assert "did you mean 'Peniagone sp. A'?" in (tmp_path / "out" / "rejected.jsonl").read_text()
 
 
+def test_what_beam_refuses_costs_no_data_set(source, tmp_path, capfd, read_folder):
+    source.fill(2)
+    assert main(source.flags(tmp_path / "out")) == 0
+    whole = read_folder(tmp_path / "out")
+    _fails(capfd, source.flags(tmp_path / "out", "--environment_type=PROCESS"), "process_command is required")
+    assert read_folder(tmp_path / "out") == whole
+
+
 def test_no_object_anywhere(source, tmp_path, capfd):
     source.add_image("a.jpg")
     source.add_annotation("a", [])
@@ -249,6 +257,7 @@ COMMANDS = [
     (["prepare", "--help"], 0, "--num_shards"),
     (["check", "--help"], 0, "--max_rejected"),
     (["prepare", "--images=/none/*", "--annotations=/none/*", "--output=/none/out"], 2, "error: --images: "),
+    (["labels", "--annotations=/none/*", "--output=/none/out", "--labels="], 2, "error: --labels: expected a value"),
 ]
 
 

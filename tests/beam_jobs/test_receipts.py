@@ -70,7 +70,40 @@ def _delete_shard(_rows, folder: Path):
     (folder / KEY[1]).unlink()
 
 
-CHANGES = [_change_image, _change_box, _change_id, _drop_image, _spoil_shard, _delete_shard]
+def _receipt(folder: Path) -> Path:
+    return folder / receipts.receipt_name(KEY[1])
+
+
+def _empty_receipt(_rows, folder: Path):  # as a power cut may leave it
+    _receipt(folder).write_bytes(b"")
+
+
+def _cut_receipt(_rows, folder: Path):
+    _receipt(folder).write_bytes(_receipt(folder).read_bytes()[:100])
+
+
+def _put_another_file_in_place_of_the_receipt(_rows, folder: Path):
+    _receipt(folder).write_bytes(b"\xff\xfe[]")
+
+
+def _edit_receipt(_rows, folder: Path):
+    before, count, after = _receipt(folder).read_bytes().partition(b'"examples": 1')
+    assert count
+    _receipt(folder).write_bytes(before + b'"examples": 2' + after)
+
+
+CHANGES = [
+    _change_image,
+    _change_box,
+    _change_id,
+    _drop_image,
+    _spoil_shard,
+    _delete_shard,
+    _empty_receipt,
+    _cut_receipt,
+    _put_another_file_in_place_of_the_receipt,
+    _edit_receipt,
+]
 
 
 @pytest.mark.parametrize("change", CHANGES)

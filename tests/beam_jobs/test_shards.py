@@ -131,7 +131,7 @@ def test_programming_error_fails_the_shard_and_leaves_nothing(tmp_path, monkeypa
     with pytest.raises(KeyError):
         make_shard(("train", "x.tfrecord"), [_planned(1, str(source.add_image("a.jpg")))], _options(output))
     assert list(output.iterdir()) == [output / "receipts"]
-    assert not list(output.rglob("*.json"))
+    assert not list(output.rglob("*.jsonl"))
 
 
 def test_a_check_tells_the_same_and_writes_nothing(tmp_path, source):

@@ -3,10 +3,10 @@
 import pytest
 from apache_beam.options.pipeline_options import DirectOptions, SetupOptions, StandardOptions
 
-from beamio.options import Parser, beam_options
+from beamio.options import Parser, beam_options, refuse_empty
 from detection.errors import UsageError
 
-OWN = ["--images", "--labels"]
+OWN = ["--images", "--labels", "--max_side"]
 
 
 def test_local_defaults():
@@ -30,6 +30,7 @@ def test_another_runner_gets_no_local_default():
 REFUSED = [
     (["--lables=x"], "did you mean --labels", "near one of our own"),
     (["--runer=DirectRunner"], "did you mean --runner", "near one of Beam's"),
+    (["--max-side=3"], "unknown flag --max-side; did you mean --max_side?", "dashes for underscores"),
     (["--xyzzy"], "--xyzzy", "near none"),
     (["stray"], "'stray'", "a word of its own"),
     (["--runner=DirectRunner", "stray"], "'stray'", "a word after a flag that has its value"),
@@ -47,6 +48,19 @@ def test_refused(argv, words, reason):
         beam_options(argv, OWN)
     assert words in str(caught.value), reason
     assert "\n" not in str(caught.value)
+
+
+EMPTY = [["--labels="], ["--labels", ""], ["--images", "a", ""], ["--images="]]
+
+
+@pytest.mark.parametrize("argv", EMPTY)
+def test_an_empty_value_is_refused(argv):
+    parser = Parser(prog="x")
+    parser.add_argument("--labels")
+    parser.add_argument("--images", nargs="+", default=())
+    refuse_empty(parser.parse_args([]))
+    with pytest.raises(UsageError, match=f"{argv[0].rstrip('=')}: expected a value"):
+        refuse_empty(parser.parse_args(argv))
 
 
 def test_parser_never_guesses_an_abbreviation():

@@ -1,6 +1,7 @@
 """Files of a local folder; those of gs:// are in test_gcs."""
 
 import os
+import resource
 
 import pytest
 
@@ -63,6 +64,17 @@ def test_write_atomic_leaves_nothing_when_it_fails(tmp_path):
     with pytest.raises(KeyError), files.write_atomic(str(tmp_path / "a")) as file:
         file.write(b"half")
         raise KeyError
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_write_atomic_says_that_there_is_no_room(tmp_path):
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, limits[1]))
+    try:
+        with pytest.raises(UsageError, match=r"cannot write .*/a: .*File too large"):
+            files.write_text(str(tmp_path / "a"), "x" * 100_000)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     assert list(tmp_path.iterdir()) == []
 
 

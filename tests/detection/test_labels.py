@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from detection.errors import ContractError, LabelError
-from detection.labels import LabelMap, extend_labels, format_label_map, parse_label_map
+from detection.labels import MOST_CLASSES, LabelMap, extend_labels, format_label_map, parse_label_map
 
 _NAME = st.text(st.characters(codec="utf-8"), min_size=1).filter(str.strip)
 
@@ -30,6 +30,8 @@ _NAME = st.text(st.characters(codec="utf-8"), min_size=1).filter(str.strip)
         pytest.param(r'item { id: 1 name: "\xc3\xb6" }', {1: "ö"}, id="hexadecimal bytes"),
         pytest.param("item { id: 1 name: 'Peniagone sp. A' }", {1: "Peniagone sp. A"}, id="blanks and full stops"),
         pytest.param("item { id: 1 name: x }", {1: "x"}, id="a bare word"),
+        pytest.param("\ufeffitem { id: 1 name: 'x' }", {1: "x"}, id="a byte order mark, as Windows writes"),
+        pytest.param("item { id: 10000 name: 'x' }", {10000: "x"}, id="the largest id"),
     ],
 )
 def test_parse(text: str, expected: dict[int, str]) -> None:
@@ -46,6 +48,9 @@ def test_parse(text: str, expected: dict[int, str]) -> None:
         pytest.param("item { id: -1 name: 'x' }", "1 or more", id="negative id"),
         pytest.param("item { id: 1 name: '  ' }", "blank", id="blank name"),
         pytest.param("item { id: 1.5 name: 'x' }", "whole number", id="fraction"),
+        pytest.param("item { id: 10001 name: 'x' }", "'x' must be 10,000 or less", id="it sizes the model"),
+        pytest.param("item { id: 2147483648 name: 'x' }", "found 2147483648", id="a hash in place of an id"),
+        pytest.param(f"item {{ id: {'9' * 5000} name: 'x' }}", "up to 10,000", id="more digits than Python reads"),
         pytest.param("item { id: 1 }", "'id' and 'name'", id="no name"),
         pytest.param("item { id: 1 name: 'x'", "'}'", id="cut short"),
         pytest.param("item {", "'}'", id="cut shorter"),
@@ -62,7 +67,7 @@ def test_refused(text: str, message: str) -> None:
         parse_label_map(text)
 
 
-@given(st.dictionaries(st.integers(1, 10**6), _NAME, min_size=1, max_size=8))
+@given(st.dictionaries(st.integers(1, MOST_CLASSES), _NAME, min_size=1, max_size=8))
 def test_format_and_parse_are_inverse(names: dict[int, str]) -> None:
     if len(set(names.values())) == len(names):
         labels = LabelMap(tuple(sorted(names.items())))
