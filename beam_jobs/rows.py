@@ -8,6 +8,7 @@ from beamio.archives import Member
 from detection.annotations import ImageAnnotation
 from detection.labels import LabelMap
 from detection.manifests import ShardInfo
+from detection.pickling import compact
 from detection.statistics import BoxStatistics
 
 # Kinds of rejected.jsonl lines. Only those of kind IMAGE count in images_in = examples + rejected.
@@ -24,6 +25,7 @@ NO_IMAGE = "annotation_without_image"
 COCO_SPLIT = "val"
 
 
+@compact
 @dataclass(frozen=True, kw_only=True)
 class ImageFile:
     """A photograph that a pattern matched.
@@ -44,6 +46,7 @@ class ImageFile:
     version: str = ""
 
 
+@compact
 @dataclass(frozen=True, kw_only=True)
 class AnnotationFile:
     """What an annotation file says of one image, or the reason and detail of why it cannot be read.
@@ -65,6 +68,7 @@ class AnnotationFile:
     line: int | None = None
 
 
+@compact
 @dataclass(frozen=True, kw_only=True)
 class Reject:
     """A line of rejected.jsonl, or a remark on what was kept.
@@ -87,6 +91,7 @@ class Reject:
     value: str = ""
 
 
+@compact
 @dataclass(frozen=True, kw_only=True)
 class Candidate:
     """An image and the one annotation that belongs to it; its pixels have not been looked at."""
@@ -95,6 +100,7 @@ class Candidate:
     annotation: ImageAnnotation
 
 
+@compact
 @dataclass(frozen=True, kw_only=True)
 class UnannotatedImage:
     """An image to which no annotation belongs."""
@@ -102,6 +108,7 @@ class UnannotatedImage:
     image: ImageFile
 
 
+@compact
 @dataclass(frozen=True, kw_only=True)
 class LabelledImage(Candidate):
     """A candidate whose labels are all known; label_ids are those of annotation.objects, in their order."""
@@ -109,6 +116,7 @@ class LabelledImage(Candidate):
     label_ids: tuple[int, ...]
 
 
+@compact
 @dataclass(frozen=True, kw_only=True)
 class PlannedImage:
     """An image with its number, ready to be written."""

@@ -17,6 +17,7 @@ from typing import BinaryIO, cast
 from beamio import files
 from beamio.files import FileError
 from detection.errors import DataError, UsageError
+from detection.pickling import compact
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff")
 
@@ -36,6 +37,7 @@ class ArchiveError(DataError):
     """One member of an archive cannot be read."""
 
 
+@compact
 @dataclass(frozen=True, kw_only=True)
 class Member:
     """Where one file lies in an archive: offset of its local header and sizes in bytes, as the directory says."""

@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+from collections.abc import Sequence
 from typing import Any, TypeVar
 
 _Row = TypeVar("_Row")
@@ -12,20 +13,19 @@ def compact(row: type[_Row]) -> type[_Row]:
 
     A pickle is only read by the program that wrote it: another order of fields is not noticed.
     """
-    setattr(row, "__reduce__", _reduce)  # noqa: B010 - mypy takes it for a method of object
+    kind: Any = row
+    kind.__getstate__ = _values_of
+    kind.__setstate__ = _restore
     return row
 
 
-def _reduce(self: Any) -> tuple[Any, ...]:
-    kind: Any = type(self)  # perhaps a subclass of what was decorated
-    return _restore, (kind, *(getattr(self, name) for name in _names(kind)))
+def _values_of(self: Any) -> tuple[Any, ...]:
+    return tuple(getattr(self, name) for name in _names(self.__class__))
 
 
-def _restore(row: Any, *values: Any) -> Any:
-    restored = object.__new__(row)
-    for name, value in zip(_names(row), values, strict=True):
-        object.__setattr__(restored, name, value)  # the dataclass is frozen
-    return restored
+def _restore(self: Any, values: Sequence[Any]) -> None:
+    for name, value in zip(_names(self.__class__), values, strict=True):
+        object.__setattr__(self, name, value)  # the dataclass is frozen
 
 
 @functools.cache
