@@ -8,8 +8,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from beam_jobs import folder
 from beam_jobs.findings import Findings, find_problems
 from beam_jobs.gallery import make_gallery
-from beam_jobs.options import PrepareOptions
-from beam_jobs.rows import COCO_SPLIT, IMAGE, OBJECT, Plan, Reject, ShardResult
+from beam_jobs.options import REFUSE, PrepareOptions
+from beam_jobs.rows import COCO_SPLIT, IMAGE, NO_IMAGE, OBJECT, Plan, Reject, ShardResult
 from beamio import files
 from detection import __version__, id_maps
 from detection.formats import coco
@@ -64,7 +64,7 @@ def commit_dataset(
 ) -> None:
     """Writes label map, id map, ground truth, rejects, report and manifest, and deletes what an earlier build left.
 
-    Without a single example, or with more rejects than options.max_rejected, only rejects and problems are written: no
+    Without a single example, or with more left out than the options allow, only rejects and problems are written: no
     manifest, so nothing that looks like a data set.
 
     Args:
@@ -76,7 +76,7 @@ def commit_dataset(
       previous: the ids of earlier builds.
     """
     artifacts = {folder.REJECTED: format_rejects(rejects), folder.PROBLEMS: format_problems(findings.problems)}
-    if plan.labels is None or not any(shard.info.examples for shard in shards) or too_many(plan, rejects, options):
+    if plan.labels is None or not any(shard.info.examples for shard in shards) or is_refused(plan, rejects, options):
         _write(options.output, artifacts)
         return
     manifest = make_manifest(plan, shards, rejects, plan.labels, options)
@@ -98,10 +98,15 @@ def commit_dataset(
     _write(options.output, {DatasetManifest.FILE: manifest.to_json()})
 
 
-def too_many(plan: Plan, rejects: Iterable[Reject], options: PrepareOptions) -> bool:
-    """Whether more images are left out than the request allows."""
+def is_refused(plan: Plan, rejects: Sequence[Reject], options: PrepareOptions) -> bool:
+    """Whether more is left out than the request allows."""
     left_out = sum(reject.kind == IMAGE for reject in rejects)
-    return left_out > options.max_rejected * plan.images_in
+    return left_out > options.max_rejected * plan.images_in or bool(forbidden(rejects, options))
+
+
+def forbidden(rejects: Iterable[Reject], options: PrepareOptions) -> list[Reject]:
+    """Annotations without image, where the request allows none."""
+    return [row for row in rejects if row.reason == NO_IMAGE] if options.without_image == REFUSE else []
 
 
 def _write(output: str, artifacts: Mapping[str, str]) -> None:

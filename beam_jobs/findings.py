@@ -1,12 +1,13 @@
 """Everything that is wrong or doubtful about a data set, gathered from all that was left out and counted."""
 
+import dataclasses
 import functools
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from beam_jobs.options import PrepareOptions
-from beam_jobs.rows import Plan, Reject, ShardResult
+from beam_jobs.options import REFUSE, PrepareOptions
+from beam_jobs.rows import NO_IMAGE, Plan, Reject, ShardResult
 from detection import problems
 from detection.duplicates import Leakage, Print, find_leaks
 from detection.label_doctor import diagnose
@@ -37,8 +38,8 @@ def find_problems(
     statistics = functools.reduce(BoxStatistics.merge, (shard.statistics for shard in shards), BoxStatistics())
     leakage = find_leaks(_prints(shards))
     found = [
-        *map(of_reject, rejects),
-        *(of_reject(remark) for shard in shards for remark in shard.remarks),
+        *(of_reject(reject, options) for reject in rejects),
+        *(of_reject(remark, options) for shard in shards for remark in shard.remarks),
         *_of_labels(plan, options),
         *problems.from_statistics(statistics),
         *problems.from_splits({name: _boxes_of(name, shards) for name in options.splits.names}),
@@ -63,9 +64,9 @@ def _boxes_of(split: str, shards: Iterable[ShardResult]) -> Mapping[str, int]:
     return boxes
 
 
-def of_reject(reject: Reject) -> Problem:
-    """The problem that a reject or a remark is."""
-    return make_problem(
+def of_reject(reject: Reject, options: PrepareOptions) -> Problem:
+    """The problem that a reject or a remark is; an error where the request allows no such thing."""
+    problem = make_problem(
         reject.reason,
         reject.detail,
         kind=reject.kind,
@@ -75,6 +76,8 @@ def of_reject(reject: Reject) -> Problem:
         label=reject.label,
         value=reject.value,
     )
+    is_forbidden = reject.reason == NO_IMAGE and options.without_image == REFUSE
+    return dataclasses.replace(problem, severity=problems.ERROR) if is_forbidden else problem
 
 
 def _of_labels(plan: Plan, options: PrepareOptions) -> Iterator[Problem]:

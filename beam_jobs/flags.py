@@ -13,7 +13,9 @@ from beam_jobs.options import (
     LABELS,
     NEGATIVE,
     PREPARE,
+    REFUSE,
     REJECT,
+    TELL,
     Content,
     Inputs,
     PrepareOptions,
@@ -163,6 +165,13 @@ def _add_choices(prepare: argparse.ArgumentParser) -> None:
         help="what an image without annotation is: a reject, or one without objects; default: %(default)s",
     )
     prepare.add_argument(
+        "--without_image",
+        choices=(TELL, REFUSE),
+        default=TELL,
+        help="what an annotation that belongs to no image means: it is listed, or there is no data set, and the exit"
+        " status is 1; default: %(default)s",
+    )
+    prepare.add_argument(
         "--negatives",
         choices=(KEEP, DROP),
         default=KEEP,
@@ -222,6 +231,7 @@ def prepare_options(flags: argparse.Namespace, inputs: Inputs) -> PrepareOptions
         split_group=GroupRule(flags.split_group) if flags.split_group is not None else None,
         split_from=inputs.split_from,
         without_annotation=flags.without_annotation,
+        without_image=flags.without_image,
         negatives=flags.negatives,
         content=Content(
             pixels=ImageRule(verify=flags.verify, max_side=flags.max_side, grayscale=flags.grayscale, fingerprint=True),

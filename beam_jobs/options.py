@@ -18,8 +18,9 @@ _MAX_SHARDS = 99_999  # five digits in the file name
 
 PREPARE, CHECK, LABELS = "prepare", "check", "labels"
 
-# Policies: --without_annotation and --negatives.
+# Policies: --without_annotation, --without_image and --negatives.
 REJECT, NEGATIVE = "reject", "negative"
+TELL, REFUSE = "tell", "refuse"
 KEEP, DROP = "keep", "drop"
 
 
@@ -77,6 +78,7 @@ class PrepareOptions:
       split_group: which images must stay in one split; None makes each image a group of its own.
       split_from: a list that alone decides on splits.
       without_annotation: REJECT or NEGATIVE: whether an image without annotation is a reject or one without objects.
+      without_image: TELL or REFUSE: whether annotations that belong to no image are listed, or there is no data set.
       negatives: KEEP or DROP: what becomes of an image without objects.
       content: what becomes of photographs and boxes.
       max_rejected: the largest share of images that may be left out, 0 to 1.
@@ -101,6 +103,7 @@ class PrepareOptions:
     split_group: GroupRule | None = None
     split_from: NamedFile | None = None
     without_annotation: str = REJECT
+    without_image: str = TELL
     negatives: str = KEEP
     content: Content = field(default_factory=Content)
     max_rejected: float = 1.0
@@ -145,6 +148,7 @@ class PrepareOptions:
             "split_group": self.split_group and self.split_group.text,
             "split_from": self.split_from and dataclasses.asdict(self.split_from),
             "without_annotation": self.without_annotation,
+            "without_image": self.without_image,
             "negatives": self.negatives,
             "verify": self.content.pixels.verify,
             "max_side": self.content.pixels.max_side,

@@ -8,9 +8,7 @@ import dataclasses
 import itertools
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 
-from beam_jobs.folder import shard_name
 from beam_jobs.matching import Conflict, Key, match, match_key
 from beam_jobs.options import DROP, NEGATIVE, PrepareOptions
 from beam_jobs.rows import (
@@ -21,22 +19,18 @@ from beam_jobs.rows import (
     Candidate,
     ImageFile,
     LabelledImage,
-    PlannedImage,
     Reject,
     UnannotatedImage,
 )
-from detection import ids
 from detection.aliases import apply_aliases
 from detection.annotations import ImageAnnotation
-from detection.errors import DataError, LabelError, UsageError
-from detection.id_maps import IdMap, assign_bucket, first_new_ids
+from detection.errors import DataError, LabelError
 from detection.label_doctor import nearest
 from detection.labels import LabelMap
 from detection.splits import SplitError, SplitPlan
 
 Joined = tuple[Key, Mapping[str, Iterable]]
 Split = tuple[str, LabelledImage]
-ShardKey = tuple[str, str]
 _SHOWN = 20  # files that the detail of a reject names
 
 
@@ -86,13 +80,13 @@ def _order(file: AnnotationFile) -> tuple[str, ...]:
 
 def _duplicate(image: ImageFile, images: Iterable[ImageFile]) -> Reject:
     same = _list_files(other.uri for other in images if other.name == image.name)
-    return _reject(image, "duplicate_image_name", f"{image.name}: more than one image has this name: {same}")
+    return reject_image(image, "duplicate_image_name", f"{image.name}: more than one image has this name: {same}")
 
 
 def _ambiguous(image: ImageFile, conflict: Conflict) -> Reject:
     claimants = itertools.chain((other.uri for other in conflict.images), map(_title, conflict.annotations))
     detail = f"{image.name}: expected one image and one annotation of this name, found {_list_files(claimants)}"
-    return _reject(image, "ambiguous_match", detail)
+    return reject_image(image, "ambiguous_match", detail)
 
 
 def _list_files(names: Iterable[str]) -> str:
@@ -129,16 +123,17 @@ def broken_source(reject: Reject) -> Iterator[bytes]:
 
 def _pair(image: ImageFile, file: AnnotationFile) -> Candidate | Reject:
     if file.annotation is None:
-        return _reject(image, file.reason, file.detail, source=file.uri, line=file.line)
+        return reject_image(image, file.reason, file.detail, source=file.uri, line=file.line)
     if file.annotation.unread:
         first = file.annotation.unread[0]
-        return _reject(image, first.reason, f"{image.name}: {first.detail}", source=file.uri, line=first.line)
+        return reject_image(image, first.reason, f"{image.name}: {first.detail}", source=file.uri, line=first.line)
     return Candidate(image=image, annotation=file.annotation)
 
 
-def _reject(
+def reject_image(
     image: ImageFile, reason: str, detail: str, *, source: str | None = None, line: int | None = None, label: str = ""
 ) -> Reject:
+    """An image that is left out; source: the file at fault, where that is not the image."""
     source = source or image.uri
     return Reject(kind=IMAGE, name=image.name, reason=reason, detail=detail, source=source, line=line, label=label)
 
@@ -158,7 +153,7 @@ def apply_policies(
         return candidate
     image, annotation = candidate.image, candidate.annotation
     if options.negatives == DROP and not annotation.objects:
-        return _reject(image, "no_objects", f"{image.name}: --negatives=drop: no object in {annotation.source}")
+        return reject_image(image, "no_objects", f"{image.name}: --negatives=drop: no object in {annotation.source}")
     return dataclasses.replace(candidate, annotation=apply_aliases(annotation, options.aliases))
 
 
@@ -168,7 +163,7 @@ def _without_annotation(image: ImageFile, options: PrepareOptions, broken: Seque
         nothing = ImageAnnotation(filename=image.name, width=None, height=None, objects=(), source=image.uri)
         return Candidate(image=image, annotation=nothing)
     lost = f"; it may be in what cannot be read: {_list_files(map(_decode, broken))}" if broken else ""
-    return _reject(image, "image_without_annotation", f"{image.name}: no annotation has this name{lost}")
+    return reject_image(image, "image_without_annotation", f"{image.name}: no annotation has this name{lost}")
 
 
 def _decode(name: bytes) -> str:
@@ -203,13 +198,17 @@ def label_image(candidate: Candidate, labels: LabelMap | None) -> LabelledImage 
     """Looks up every label; an unknown one rejects the image: trained on, that animal would become background."""
     image, annotation = candidate.image, candidate.annotation
     if labels is None:
-        return _reject(image, "no_labels", f"{image.name}: no annotation has an object, and no --labels names classes")
+        return reject_image(
+            image, "no_labels", f"{image.name}: no annotation has an object, and no --labels names classes"
+        )
     try:
         label_ids = tuple(labels.id_of(item.label) for item in annotation.objects)
     except LabelError as error:
         unknown = next(item for item in annotation.objects if item.label not in labels.name_by_id.values())
         detail = f"{image.name}: {error.detail}{_meant(unknown.label, labels)}; in {annotation.source}"
-        return _reject(image, error.reason, detail, source=annotation.source, line=unknown.line, label=unknown.label)
+        return reject_image(
+            image, error.reason, detail, source=annotation.source, line=unknown.line, label=unknown.label
+        )
     return LabelledImage(image=image, annotation=annotation, label_ids=label_ids)
 
 
@@ -224,83 +223,4 @@ def split_image(row: LabelledImage, split_plan: SplitPlan) -> Split | Reject:
     try:
         return split_plan.split_of(row.image.name), row
     except SplitError as error:
-        return _reject(row.image, error.reason, error.detail)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Layout:
-    """Where each hash bucket starts.
-
-    Attributes:
-      new_images: number of images in all buckets that have no id yet.
-      images_of: number of images by split.
-      first_id: of the first new image, by bucket.
-      first_rank: number of the split's images in the buckets before, by (bucket, split).
-    """
-
-    new_images: int
-    images_of: dict[str, int]
-    first_id: dict[int, int]
-    first_rank: dict[tuple[int, str], int]
-
-
-Place = tuple[int, str, bool]
-
-
-def place_of(row: Split, id_map: IdMap) -> Place:
-    """(hash bucket, split, whether it has no id yet) of an image."""
-    name = row[1].image.name
-    return ids.bucket_of(name), row[0], name not in id_map.id_of
-
-
-def key_by_bucket(row: Split) -> tuple[int, Split]:
-    """(hash bucket, image with its split)."""
-    return ids.bucket_of(row[1].image.name), row
-
-
-def lay_out(counts: Mapping[Place, int], id_map: IdMap) -> Layout:
-    """Lays the buckets end to end, given the number of images by place."""
-    new_images: Counter[int] = Counter()
-    first_rank: dict[tuple[int, str], int] = {}
-    images_of: Counter[str] = Counter()
-    for bucket, split, is_new in sorted(counts):
-        count = counts[bucket, split, is_new]
-        first_rank.setdefault((bucket, split), images_of[split])
-        images_of[split] += count
-        new_images[bucket] += count if is_new else 0
-    return Layout(
-        new_images=new_images.total(),
-        images_of=dict(images_of),
-        first_id=first_new_ids(new_images, id_map.last_id),
-        first_rank=first_rank,
-    )
-
-
-def number_bucket(
-    bucket: tuple[int, Iterable[Split]], layout: Layout, id_map: IdMap, options: PrepareOptions
-) -> Iterator[tuple[ShardKey, PlannedImage] | Reject]:
-    """Gives each image of a bucket its id and its shard (split, file name), in the order of the names' hashes.
-
-    An image of the id map keeps its id; new ones follow, unbroken, over the whole data set. A shard holds an unbroken
-    run of its split in hash order, so that shards differ by one image at most.
-    """
-    number, images = bucket
-    try:
-        ids.check_count(layout.new_images, id_map.last_id)
-    except UsageError as error:
-        yield from (_reject(item.image, "too_many_images", str(error)) for _, item in images)
-        return
-    ordered = sorted(images, key=lambda row: ids.name_hash(row[1].image.name))
-    id_of = assign_bucket((item.image.name for _, item in ordered), id_map.id_of, layout.first_id[number])
-    seen: Counter[str] = Counter()
-    for split, item in ordered:
-        rank = layout.first_rank[number, split] + seen[split]
-        seen[split] += 1
-        name = shard_of(split, rank, layout.images_of[split], options.shards_of(split))
-        yield (split, name), PlannedImage(source_id=id_of[item.image.name], content=item)
-
-
-def shard_of(split: str, rank: int, images: int, limit: int) -> str:
-    """The shard's file name for the rank-th of so many images; no more shards than images."""
-    count = min(images, limit)
-    return shard_name(split, rank * count // images, count)
+        return reject_image(row.image, error.reason, error.detail)

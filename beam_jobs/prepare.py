@@ -8,7 +8,7 @@ import apache_beam as beam
 from apache_beam.options.pipeline_options import PipelineOptions, StandardOptions
 
 from beam_jobs import folder, summary
-from beam_jobs.commit import count_reasons, parse_rejects
+from beam_jobs.commit import count_reasons, forbidden, parse_rejects
 from beam_jobs.lock import sole_use
 from beam_jobs.options import PrepareOptions
 from beam_jobs.pipeline import build
@@ -132,6 +132,11 @@ def _report_dataset(options: PrepareOptions) -> None:
 
 def _refusal(rejects: Sequence[Reject], rejected_file: str, options: PrepareOptions) -> UsageError:
     """Why there is no data set, in one line."""
+    if unused := forbidden(rejects, options):
+        return TooManyRejectsError(
+            f"{len(unused)} annotations belong to no image, and --without_image=refuse allows none, so there is no data"
+            f" set; the first: {unused[0].detail}; all: {rejected_file}"
+        )
     reasons = summary.counts(count_reasons(rejects, IMAGE))
     first = next(reject.detail for reject in rejects if reject.kind == IMAGE)
     where = f"so there is no data set; the first: {first}; all: {rejected_file}"

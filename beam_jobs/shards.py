@@ -13,8 +13,8 @@ from typing import TypeVar
 import google_crc32c
 
 from beam_jobs import receipts
+from beam_jobs.numbering import ShardKey
 from beam_jobs.options import PrepareOptions
-from beam_jobs.plan import ShardKey
 from beam_jobs.progress import PROGRESS
 from beam_jobs.records import Record, make_record
 from beam_jobs.rows import PlannedImage, ShardResult

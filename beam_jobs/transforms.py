@@ -8,7 +8,7 @@ import apache_beam as beam
 from apache_beam.metrics import Metrics
 from apache_beam.pvalue import TaggedOutput
 
-from beam_jobs import plan
+from beam_jobs import numbering, plan
 from beam_jobs.inputs import load_id_map, load_split_plan
 from beam_jobs.options import PrepareOptions
 from beam_jobs.progress import PROGRESS
@@ -145,26 +145,26 @@ class NumberImages(beam.PTransform):
         )
         return (
             images
-            | "Key by bucket" >> beam.Map(plan.key_by_bucket)
+            | "Key by bucket" >> beam.Map(numbering.key_by_bucket)
             | "Group by bucket" >> beam.GroupByKey()
             | "Number bucket" >> set_apart(_number, layout=beam.pvalue.AsSingleton(layout), options=self.options)
         )
 
 
-def _place(row: plan.Split, options: PrepareOptions) -> plan.Place:
-    return plan.place_of(row, load_id_map(options))
+def _place(row: plan.Split, options: PrepareOptions) -> numbering.Place:
+    return numbering.place_of(row, load_id_map(options))
 
 
-def _lay_out(counts: Mapping[plan.Place, int], options: PrepareOptions) -> plan.Layout:
-    layout = plan.lay_out(counts, load_id_map(options))
+def _lay_out(counts: Mapping[numbering.Place, int], options: PrepareOptions) -> numbering.Layout:
+    layout = numbering.lay_out(counts, load_id_map(options))
     PROGRESS.plan(sum(layout.images_of.values()))
     return layout
 
 
 def _number(
-    bucket: tuple[int, Iterable[plan.Split]], layout: plan.Layout, options: PrepareOptions
-) -> Iterator[tuple[plan.ShardKey, PlannedImage] | Reject]:
-    return plan.number_bucket(bucket, layout, load_id_map(options), options)
+    bucket: tuple[int, Iterable[plan.Split]], layout: numbering.Layout, options: PrepareOptions
+) -> Iterator[tuple[numbering.ShardKey, PlannedImage] | Reject]:
+    return numbering.number_bucket(bucket, layout, load_id_map(options), options)
 
 
 @dataclass
@@ -182,7 +182,7 @@ class MakeShards(beam.PTransform):
         )
 
 
-def _make_and_count(shard: tuple[plan.ShardKey, Iterable[PlannedImage]], options: PrepareOptions) -> ShardResult:
+def _make_and_count(shard: tuple[numbering.ShardKey, Iterable[PlannedImage]], options: PrepareOptions) -> ShardResult:
     key, planned = shard
     result = make_shard(key, planned, options)
     Metrics.counter(COUNTERS, "examples").inc(result.info.examples)

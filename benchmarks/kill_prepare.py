@@ -3,8 +3,8 @@
     python -m benchmarks.kill_prepare [--images N] [--kills N] [--seed N]
 
 Each start is killed by SIGKILL at a moment drawn from the length of an undisturbed run, and the next goes on with
---resume in the same folder; the last one is left alone. Where there is a dataset.json after a kill, the data set must be
-whole. In the end the folder is held against that of the undisturbed run, file by file. Exits with 1 at a difference.
+--resume in the same folder; the last one is left alone. Where there is a dataset.json after a kill, the data set must
+be whole. In the end the folder is held against that of the undisturbed run, file by file. Exits with 1 at a difference.
 """
 
 import argparse

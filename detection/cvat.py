@@ -77,6 +77,14 @@ def _side(image: etree._Element, side: str, shapes: ShapeCollector, source: str)
 
 def format_cvat(images: Iterable[ImageAnnotation], *, labels: Iterable[str], task: str) -> bytes:
     """Writes boxes as a CVAT for images 1.1 task export: one file, one <image> per photograph."""
+    head, tail = task_envelope(labels=labels, task=task)
+    elements = (image_element(number, image) for number, image in enumerate(images))
+    body = (etree.tostring(element, pretty_print=True, encoding="utf-8") for element in elements)
+    return b"".join((head, *body, tail))
+
+
+def task_envelope(*, labels: Iterable[str], task: str) -> tuple[bytes, bytes]:
+    """What stands before and after the <image> elements of a task export, for who writes them one by one."""
     root = etree.Element("annotations")
     etree.SubElement(root, "version").text = "1.1"
     task_element = etree.SubElement(etree.SubElement(root, "meta"), "task")
@@ -84,18 +92,20 @@ def format_cvat(images: Iterable[ImageAnnotation], *, labels: Iterable[str], tas
     label_list = etree.SubElement(task_element, "labels")
     for name in labels:
         etree.SubElement(etree.SubElement(label_list, "label"), "name").text = name
-    for number, image in enumerate(images):
-        _append_image(root, number, image)
-    return etree.tostring(root, pretty_print=True, encoding="utf-8", xml_declaration=True)
+    whole_file = etree.tostring(root, pretty_print=True, encoding="utf-8", xml_declaration=True)
+    tail = b"</annotations>\n"
+    return whole_file.removesuffix(tail), tail
 
 
-def _append_image(root: etree._Element, number: int, image: ImageAnnotation) -> None:
+def image_element(number: int, image: ImageAnnotation) -> etree._Element:
+    """One <image> of an export, with a <box> for each object, in their order."""
     sides = {"width": image.width, "height": image.height}
     size = {side: str(pixels) for side, pixels in sides.items() if pixels is not None}
-    element = etree.SubElement(root, "image", {"id": str(number), "name": image.filename, **size})
+    element = etree.Element("image", {"id": str(number), "name": image.filename, **size})
     for item in image.objects:
         ymin, xmin, ymax, xmax = item.box
         corners = {"xtl": xmin, "ytl": ymin, "xbr": xmax, "ybr": ymax}
         attributes = {"label": item.label, "source": "manual", "occluded": str(int(item.occluded))}
         attributes |= {name: f"{value:.2f}" for name, value in corners.items()}
         etree.SubElement(element, "box", {**attributes, "z_order": "0"})
+    return element

@@ -14,6 +14,7 @@ from detection.errors import ContractError
 from detection.examples import SCHEMA_VERSION
 from detection.labels import LabelMap
 
+# Raised when a model.json written before can no longer be read; a field that is new has a default instead.
 MODEL_SCHEMA_VERSION = 1
 
 
@@ -134,8 +135,10 @@ class ModelManifest:
       image_size: (height, width) of the model's canvas; images of any size are letterboxed into it by the model.
       anchors: the settings of the anchor grid.
       score_threshold, nms_iou, max_detections: what the exported graph was built with.
+      thresholds: the score from which a detection of each class, by name, is worth keeping: that of the best F1 in the
+        evaluation; empty where there was none.
       dataset_fingerprint: which data it was trained on.
-      metrics: evaluation on the validation split.
+      metrics: evaluation on the validation split, without its tables and curves.
       config: the training configuration.
       files: hex SHA-256 of every file of the SavedModel, by path in the export folder.
     """
@@ -149,6 +152,7 @@ class ModelManifest:
     score_threshold: float
     nms_iou: float
     max_detections: int
+    thresholds: dict[str, float] = field(default_factory=dict)
     dataset_fingerprint: str
     metrics: dict[str, Any]
     config: dict[str, Any]

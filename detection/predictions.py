@@ -1,11 +1,25 @@
-"""The output row of scoring: one per input image, whatever became of it."""
+"""The output row of scoring: one per input image, whatever became of it; and the run that rows come from."""
 
+import dataclasses
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from detection.errors import ContractError
+
 OK = "ok"
 FAILED = "failed"
+MODEL_REFUSED = "model_refused_image"  # the reason of a failure that is the model's, not the file's
+
+PROGRAM = "retinanet-odm"
+_HASH_DIGITS = 12  # of 64: enough to tell one person's models apart
+_SCORE_DIGITS, _BOX_DIGITS = 4, 2
+
+
+def unnamed(label_id: int) -> str:
+    """The label of an id that the label map leaves out; a head is as wide as its largest id, so it can give one."""
+    return f"id {label_id}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,8 +63,8 @@ class PredictionRow:
                 {
                     "label": item.label,
                     "label_id": item.label_id,
-                    "score": round(item.score, 4),
-                    "box": [round(edge, 2) for edge in item.box],
+                    "score": round(item.score, _SCORE_DIGITS),
+                    "box": [round(edge, _BOX_DIGITS) for edge in item.box],
                 }
                 for item in self.detections
             ],
@@ -58,3 +72,71 @@ class PredictionRow:
         if self.status != OK:
             value |= {"reason": self.reason, "detail": self.detail}
         return json.dumps(value, ensure_ascii=False)
+
+    @classmethod
+    def from_json(cls, line: str | bytes, *, source: str) -> "PredictionRow":
+        """Inverse of to_json, but for the digits that it rounds away; source names the file in messages.
+
+        Raises:
+          ContractError: no row of this form.
+        """
+        try:
+            value = json.loads(line)
+            detections = tuple(_detection(item) for item in value.pop("detections"))
+            return cls(**value, detections=detections)
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise ContractError(f"{source}: expected a row of predictions: {error}") from error
+
+    def kept(self, run: "Run") -> "PredictionRow":
+        """The row with those detections only that the run says it holds."""
+        # Scores read back are rounded; the threshold must be too, or it would drop some that just reached it.
+        least = round(run.threshold, _SCORE_DIGITS)
+        kept = (item for item in self.detections if item.label_id in run.classes and item.score >= least)
+        return dataclasses.replace(self, detections=tuple(kept))
+
+
+def _detection(value: dict[str, Any]) -> Detection:
+    xmin, ymin, xmax, ymax = value.pop("box")
+    return Detection(**value, box=(xmin, ymin, xmax, ymax))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Run:
+    """What a file of predictions says about where they come from, and which of them it holds.
+
+    Attributes:
+      classes: names by id, of the classes whose detections are in the file, by rising id.
+      model_hash: ModelManifest.model_hash.
+      threshold: the score from which detections are in the file.
+      nms_iou: the overlap from which the model took two boxes of a class for one.
+      code_version: of the program that scored.
+    """
+
+    classes: Mapping[int, str]
+    model_hash: str
+    threshold: float
+    nms_iou: float
+    code_version: str
+
+    @property
+    def model(self) -> str:
+        """The beginning of model_hash, for people and for columns of a table."""
+        return self.model_hash[:_HASH_DIGITS]
+
+    @property
+    def program(self) -> str:
+        return f"{PROGRAM} {self.code_version}"
+
+    @property
+    def title(self) -> str:
+        """One line, for formats with no more room than that."""
+        return f"{self.program}, model {self.model_hash}, scores from {self.threshold:g}"
+
+    def describe(self) -> dict[str, Any]:
+        """Everything, fit for JSON."""
+        return {
+            "program": self.program,
+            "model_hash": self.model_hash,
+            "labels": {str(label_id): label for label_id, label in self.classes.items()},
+            "thresholds": {"score": self.threshold, "nms_iou": self.nms_iou},
+        }

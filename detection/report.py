@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from detection.duplicates import Leakage
+from detection.evaluation_sections import class_table, evaluation_sections, interval_text, picture_section
 from detection.label_doctor import ERROR, WARNING
 from detection.manifests import DatasetManifest
 from detection.pages import Cell, Html, bar, code, figures, page, paragraph, section, table, tiles
@@ -19,6 +20,9 @@ from detection.sections import (
     statistics_sections,
 )
 from detection.statistics import BoxStatistics
+
+# Parts of eval.json that the page shows in sections of their own.
+_SHOWN_ABOVE = {"per_class", "details", "intervals", "at_thresholds", "thresholds", "images"}
 
 _MOST_REJECTS = 200  # lines on the page; rejected.jsonl holds them all
 
@@ -192,31 +196,38 @@ def _plain(value: object) -> str:
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
 
 
-def evaluation_report(metrics: Mapping[str, Any], gallery: Sequence[tuple[str, bytes]] = ()) -> str:
+def evaluation_report(
+    metrics: Mapping[str, Any], gallery: Mapping[str, Sequence[tuple[str, bytes]]] | None = None
+) -> str:
     """The page of an evaluation (eval.json); shows what is there.
 
     Args:
-      metrics: COCO summary numbers by name, ``per_class`` (name → AP, AP50, ground_truth) and any other values.
-      gallery: captions and JPEG bytes of images, detections drawn.
+      metrics: eval.json, see docs/training.md.
+      gallery: captions and JPEG bytes of images, by heading; boxes are drawn as trainer.gallery draws them.
     """
+    per_class, details = metrics.get("per_class", {}), metrics.get("details", {})
+    parts = [_evaluation_tiles(metrics)]
+    if per_class:
+        parts.append(class_table(per_class, metrics.get("intervals", [])))
+    if details:
+        parts += evaluation_sections(details, per_class)
+    parts += [picture_section(heading, images) for heading, images in (gallery or {}).items() if images]
     summary = {name: metrics[name] for name in _METRICS if name in metrics}
-    parts = [tiles([(name, summary[name]) for name in ("AP50", "AP", "AP75", "AR100") if name in summary])]
-    if metrics.get("per_class"):
-        parts.append(_per_class(metrics["per_class"]))
-    if gallery:
-        parts.append(section("Detections", figures(gallery)))
     if summary:
         rows = [(name, _METRICS[name], bar(value, 1.0)) for name, value in summary.items()]
         parts.append(section("COCO metrics", table(["metric", "meaning", "value"], rows)))
-    others = {name: value for name, value in metrics.items() if name not in summary and name != "per_class"}
+    others = {name: value for name, value in metrics.items() if name not in summary and name not in _SHOWN_ABOVE}
     if others:
         parts.append(section("Run", table(["", ""], [(name, code(_plain(value))) for name, value in others.items()])))
     return page("Evaluation", parts, lead="How well the model finds and names the objects of the evaluation images.")
 
 
-def _per_class(per_class: Mapping[str, Mapping[str, Any]]) -> Html:
-    rows = [
-        (name, values.get("ground_truth"), bar(values.get("AP50"), 1.0), bar(values.get("AP"), 1.0))
-        for name, values in sorted(per_class.items())
-    ]
-    return section("Each class", table(["class", "true boxes", "AP50", "AP"], rows))
+def _evaluation_tiles(metrics: Mapping[str, Any]) -> Html:
+    interval = metrics["intervals"][-1] if metrics.get("intervals") else {}
+    values = {**metrics, **metrics.get("at_thresholds", {})}
+    names = ("AP50", "AP", "precision", "recall", "f1", "images")
+    return tiles([(_tile_name(name, interval.get(name)), values[name]) for name in names if name in values])
+
+
+def _tile_name(name: str, interval: Sequence[float] | None) -> str:
+    return f"{name}, {interval_text(interval)}" if interval else name.replace("f1", "F1")

@@ -52,10 +52,17 @@ def parse_voc(data: bytes, *, source: str, origin: int = 0) -> ImageAnnotation:
     )
 
 
-def format_voc(annotation: ImageAnnotation) -> bytes:
-    """Writes one image's objects as Pascal VOC XML with float coordinates, as CVAT does."""
+def format_voc(annotation: ImageAnnotation, *, database: str | None = None) -> bytes:
+    """Writes one image's objects as Pascal VOC XML with float coordinates, as CVAT does.
+
+    Args:
+      annotation: the image.
+      database: where the boxes are from, in VOC's own place for it.
+    """
     root = etree.Element("annotation")
     _append(root, "filename", annotation.filename)
+    if database is not None:
+        _append(etree.SubElement(root, "source"), "database", database)
     size = etree.SubElement(root, "size")
     _append(size, "width", annotation.width)
     _append(size, "height", annotation.height)

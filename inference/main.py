@@ -3,6 +3,7 @@
 On this machine:
 
     python -m inference score --images 'ARCHIVE.zip' --model MODEL/export --output OUT
+    python -m inference convert OUT --formats=csv,counts,cvat
     python -m inference detect IMAGE [IMAGE ...] --model MODEL/export --draw OUT_DIR
 
 On Dataflow, with a worker image that holds TensorFlow and this package:
@@ -18,7 +19,7 @@ from beamio.launch import run_main
 from beamio.options import beam_options, own_flags
 from detection.errors import UsageError
 from detection.predictions import OK
-from inference.options import detect_options, make_parser, score_options
+from inference.options import convert_options, detect_options, make_parser, score_options
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -30,8 +31,13 @@ def _run(argv: Sequence[str]) -> None:
     flags, rest = make_parser().parse_known_args(argv)
     if flags.command == "score":
         _score(flags, rest)
+        return
+    if rest:
+        raise UsageError(f"{flags.command}: unknown flag {rest[0]}")
+    if flags.command == "convert":
+        _convert(flags)
     else:
-        _detect(flags, rest)
+        _detect(flags)
 
 
 def _score(flags: argparse.Namespace, rest: Sequence[str]) -> None:
@@ -43,9 +49,14 @@ def _score(flags: argparse.Namespace, rest: Sequence[str]) -> None:
     score(options, options_of_beam)
 
 
-def _detect(flags: argparse.Namespace, rest: Sequence[str]) -> None:
-    if rest:
-        raise UsageError(f"detect: unknown flag {rest[0]}")
+def _convert(flags: argparse.Namespace) -> None:
+    options = convert_options(flags)
+    from inference.convert import convert
+
+    convert(options)
+
+
+def _detect(flags: argparse.Namespace) -> None:
     options = detect_options(flags)
     from inference.detect import detect, format_table
 

@@ -1,11 +1,13 @@
-"""What a user may ask of the two commands: flags → frozen options, checked before anything is read or written."""
+"""What a user may ask of the commands: flags → frozen options, checked before anything is read or written."""
 
 import argparse
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from beamio.options import BEAM_HELP, Parser
 from detection.drawing import SHOWN_FROM
 from detection.errors import UsageError
+from inference.export_options import ExportOptions, add_exports, check_score, export_options
+from inference.formats import FORMATS
 
 # Shards are named with five digits.
 MAX_SHARDS = 99_999
@@ -18,6 +20,7 @@ Scores images by an exported model: one row for every image, whatever becomes of
 OUT/predictions-*.jsonl  one line per image: image, width, height, status (ok or failed), detections (label, label_id,
                          score, box [xmin, ymin, xmax, ymax] in pixels of the upright image); reason and detail
                          where it failed
+OUT/*                    the files of --formats
 OUT/summary.json         written last, when there are as many rows as images: counts, model, thresholds, options
 
 An image's name is its path below the folder, below the folder above a glob's first wildcard, or ARCHIVE.zip/MEMBER;
@@ -29,10 +32,15 @@ Runs an exported model on a few images and prints a table of what it found.
 
   python -m inference detect IMAGE [IMAGE ...] --model MODEL/export --draw OUT_DIR
 """
+CONVERT_DESCRIPTION = """\
+Writes the predictions of a finished run in other forms, beside its rows, and names them in OUT/summary.json.
+
+  python -m inference convert OUT --formats=csv,counts,cvat
+"""
 _IMAGES_HELP = """\
 any of: a folder (every file below it that ends in .jpg .jpeg .png .bmp .gif .webp .tif or .tiff, hidden ones and
-__MACOSX/ left out); a glob in quotes (every file it matches; ** crosses folders); an image file; a zip archive (known
-by its content, read in place, its members chosen as in a folder; also where a glob matches it)"""
+__MACOSX/ left out); a glob in quotes (every file it matches; ** crosses folders); an image file; a zip, tar or tar.gz
+archive (known by its content, read in place, its members chosen as in a folder; also where a glob matches it)"""
 _MODEL_HELP = "folder of the exported model, with model.json"
 _THRESHOLD_HELP = "keep detections with at least this score; default: the model's own threshold"
 
@@ -48,6 +56,7 @@ class ScoreOptions:
       threshold: keep detections with at least this score; None for the model's own threshold.
       batch_size: the largest number of images in one call of the model.
       num_shards: the largest number of prediction files; never more are made than there are images.
+      exports: what else is written.
 
     Raises:
       UsageError: a value is out of its range.
@@ -59,13 +68,14 @@ class ScoreOptions:
     threshold: float | None = None
     batch_size: int = 8
     num_shards: int = 1
+    exports: ExportOptions = field(default_factory=ExportOptions)
 
     def __post_init__(self) -> None:
         if not self.output:
             raise UsageError("--output: expected a folder, found an empty name")
         if "" in self.images:  # it would mean the working folder
             raise UsageError("--images: expected a folder, file or glob, found an empty name")
-        _check_threshold(self.threshold)
+        check_score("--threshold", self.threshold)
         if self.batch_size < 1:
             raise UsageError(f"--batch_size: expected 1 or more, found {self.batch_size}")
         if not 1 <= self.num_shards <= MAX_SHARDS:
@@ -89,12 +99,27 @@ class DetectOptions:
     def __post_init__(self) -> None:
         if self.draw == "":
             raise UsageError("--draw: expected a folder, found an empty name")
-        _check_threshold(self.threshold)
+        check_score("--threshold", self.threshold)
 
 
-def _check_threshold(threshold: float | None) -> None:
-    if threshold is not None and not 0 <= threshold <= 1:  # also refuses nan
-        raise UsageError(f"--threshold: expected a score from 0 to 1, found {threshold:g}")
+@dataclass(frozen=True, kw_only=True)
+class ConvertOptions:
+    """One run of ``convert``.
+
+    Attributes:
+      output: the output folder of a finished run of ``score``.
+      exports: what is written there.
+
+    Raises:
+      UsageError: no format is asked for.
+    """
+
+    output: str
+    exports: ExportOptions
+
+    def __post_init__(self) -> None:
+        if not self.exports.formats:
+            raise UsageError(f"--formats: expected one or more of {', '.join(FORMATS)}, found none")
 
 
 def make_parser() -> Parser:
@@ -107,6 +132,11 @@ def make_parser() -> Parser:
             help="an archive of images in, one row for each out",
             description=SCORE_DESCRIPTION,
             epilog=BEAM_HELP,
+        )
+    )
+    _add_convert(
+        commands.add_parser(
+            "convert", help="the rows of a finished run in other forms", description=CONVERT_DESCRIPTION
         )
     )
     _add_detect(
@@ -139,6 +169,18 @@ def _add_score(parser: argparse.ArgumentParser) -> None:
         default=default.num_shards,
         help="most prediction files; default: %(default)s, enough for some 100,000 images; never more than images",
     )
+    add_exports(parser)
+
+
+def _add_convert(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("output", metavar="OUT", help="folder of a finished run, with summary.json")
+    add_exports(parser)
+    parser.add_argument(
+        "--below",
+        metavar="NAME",
+        default=ExportOptions.below,
+        help="only images below this folder or archive, such as ARCHIVE.zip, which is left off their names",
+    )
 
 
 def _add_detect(parser: argparse.ArgumentParser) -> None:
@@ -170,7 +212,17 @@ def score_options(flags: argparse.Namespace) -> ScoreOptions:
         threshold=flags.threshold,
         batch_size=flags.batch_size,
         num_shards=flags.num_shards,
+        exports=export_options(flags),
     )
+
+
+def convert_options(flags: argparse.Namespace) -> ConvertOptions:
+    """The request that convert's parsed flags make.
+
+    Raises:
+      UsageError: a format is unknown, or a value is out of its range.
+    """
+    return ConvertOptions(output=flags.output.rstrip("/"), exports=export_options(flags, below=flags.below.rstrip("/")))
 
 
 def detect_options(flags: argparse.Namespace) -> DetectOptions:

@@ -10,7 +10,7 @@ import numpy.typing as npt
 from detection import signatures
 from detection.boxes import Boxes
 from detection.errors import DataError
-from detection.predictions import FAILED, OK, Detection, PredictionRow
+from detection.predictions import FAILED, MODEL_REFUSED, OK, Detection, PredictionRow, unnamed
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -36,11 +36,10 @@ class Outcome:
 def make_row(name: str, outcome: Outcome, *, labels: Mapping[int, str], threshold: float) -> PredictionRow:
     """The row of an image that the model was asked about; labels are names by id."""
     if outcome.status != signatures.STATUS_OK:
-        return failed_row(name, DataError("model_refused_image", f"{name}: the model gave status {outcome.status}"))
+        return failed_row(name, DataError(MODEL_REFUSED, f"{name}: the model gave status {outcome.status}"))
     rows = zip(outcome.boxes.tolist(), outcome.scores.tolist(), outcome.classes.tolist(), strict=True)
     kept = (
-        # A head is as wide as its largest id, so it can name an id that a label map with gaps leaves out.
-        Detection(label=labels.get(label_id, f"id {label_id}"), label_id=label_id, score=score, box=_as_xyxy(box))
+        Detection(label=labels.get(label_id, unnamed(label_id)), label_id=label_id, score=score, box=_as_xyxy(box))
         for box, score, label_id in rows
         if score >= threshold
     )

@@ -12,6 +12,7 @@ import detection
 from beamio import files
 from detection.manifests import ModelManifest
 from inference import sinks, sources
+from inference.exports import choose_classes
 from inference.handler import DetectorHandler
 from inference.model_folder import check_model
 from inference.options import ScoreOptions
@@ -25,11 +26,12 @@ def score(options: ScoreOptions, beam_options: PipelineOptions) -> None:
     """Scores every image and logs what came out.
 
     Raises:
-      UsageError: the output folder is in use by something else, the model folder is not a whole export, or a source
-        holds no image; nothing has been written then.
+      UsageError: the output folder is in use by something else, the model folder is not a whole export or lacks a
+        class that was named, or a source holds no image; nothing has been written then.
     """
     sinks.check_output(options.output)
     manifest = check_model(options.model)
+    choose_classes(manifest.labels.name_by_id, options.exports.classes)
     found = sources.resolve(options.images)
     total = sources.count_images(found)
     logger.info("%d images to score by model %s", total, manifest.model_hash[:12])
@@ -72,7 +74,7 @@ def _job(options: ScoreOptions, manifest: ModelManifest, found: tuple[sources.So
         labels=manifest.labels.name_by_id,
         threshold=threshold,
         num_shards=min(options.num_shards, total),
-        commit=Commit(output=options.output, header=_header(options, manifest, threshold)),
+        commit=Commit(output=options.output, header=_header(options, manifest, threshold), exports=options.exports),
     )
 
 
@@ -101,4 +103,6 @@ def _report(summary: dict[str, Any], output: str, seconds: float) -> None:
     logger.info("failed: %d%s", sum(failed.values()), f" ({reasons})" if reasons else "")
     logger.info("detections: %s", labels or "none")
     logger.info("speed: %.1f images/s (%.1f s, loading the model included)", summary["images"] / seconds, seconds)
-    logger.info("rows: %s/predictions-*.jsonl", output.rstrip("/"))
+    logger.info("rows: %s/predictions-*.jsonl", output)
+    for entry in summary["exports"]:
+        logger.info("%s: %s", entry["format"], files.join(output, entry["name"]))

@@ -1,17 +1,21 @@
-"""The output folder: rows in shards, then summary.json, whose presence means that the run is whole."""
+"""The output folder: rows in shards, then their other forms, then summary.json: where it is, the run is whole."""
 
 import hashlib
 import itertools
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from beamio import files
 from detection import ids
 from detection.errors import ContractError, UsageError
+from detection.formats.pieces import utf8
 from detection.predictions import PredictionRow
+from inference.export_options import ExportOptions
+from inference.exports import write_exports
+from inference.formats import FILE_NAMES
 from inference.rows import Tally
 
 SUMMARY = "summary.json"
@@ -51,7 +55,7 @@ def write_shard(output: str, shard: int, num_shards: int, rows: Sequence[Predict
     digest = hashlib.sha256()
     with files.write_atomic(files.join(output, name)) as file:
         for row in ordered:
-            line = _encode(row.to_json() + "\n")
+            line = utf8(row.to_json() + "\n")
             digest.update(line)
             file.write(line)
     return ShardPart(name=name, sha256=digest.hexdigest(), tally=Tally.of(ordered))
@@ -64,13 +68,18 @@ class Commit:
     Attributes:
       output: the output folder.
       header: what summary.json says about the run besides its counts: model, thresholds, options, version.
+      exports: the other forms in which the predictions are wanted.
     """
 
     output: str
     header: dict[str, Any]
+    exports: ExportOptions
 
     def finish(self, parts: Sequence[ShardPart], *, listed: int) -> None:
-        """Removes shards of earlier runs and writes summary.json.
+        """Removes what earlier runs left, writes the exports and then summary.json.
+
+        The exports are streamed from the shards by the one worker that is here: a million rows are some 200 MB to read,
+        while a shuffle into one ordered file would hold them in memory.
 
         Args:
           parts: the shards of this run.
@@ -86,9 +95,20 @@ class Commit:
         remove_ours(self.output, keep=[part.name for part in ordered])
         shards = [{"name": part.name, "images": part.tally.images, "sha256": part.sha256} for part in ordered]
         value = {"schema_version": SCHEMA_VERSION, **self.header, **total.to_json(), "shards": shards}
-        text = json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
-        with files.write_atomic(files.join(self.output, SUMMARY)) as file:
-            file.write(_encode(text))
+        write_summary(self.output, with_exports(value, write_exports(self.output, value, self.exports)))
+
+
+def with_exports(summary: Mapping[str, Any], made: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """A summary that also names these files; one of the same name is replaced."""
+    by_name = {entry["name"]: entry for entry in (*summary.get("exports", ()), *made)}
+    return {**summary, "exports": [entry for _, entry in sorted(by_name.items())]}
+
+
+def write_summary(output: str, value: Mapping[str, Any]) -> None:
+    """Writes summary.json, the commit mark."""
+    text = json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
+    with files.write_atomic(files.join(output, SUMMARY)) as file:
+        file.write(utf8(text))
 
 
 def check_output(output: str) -> None:
@@ -126,7 +146,7 @@ def read_summary(output: str) -> dict[str, Any]:
 
 
 def remove_ours(output: str, *, keep: Sequence[str]) -> None:
-    """Deletes the shards of earlier runs and files that a killed run left half-written, except those named."""
+    """Deletes shards and exports of earlier runs and what a killed run left half-written, except the files named."""
     stale = [name for name in files.list_names(output) if _is_ours(name) and name not in {*keep, SUMMARY}]
     files.delete([files.join(output, name) for name in stale])
 
@@ -134,9 +154,4 @@ def remove_ours(output: str, *, keep: Sequence[str]) -> None:
 def _is_ours(name: str) -> bool:
     """Names of results, and of write_atomic's temporary files for them, directly in the folder."""
     final = files.final_name(name)
-    return final in (SUMMARY, files.PROBE) or bool(_SHARD.fullmatch(final))
-
-
-def _encode(text: str) -> bytes:
-    """UTF-8. A byte of a file name that is none becomes the JSON escape of its surrogate, which readers take back."""
-    return text.encode("utf-8", "backslashreplace")
+    return final in (SUMMARY, files.PROBE, *FILE_NAMES) or bool(_SHARD.fullmatch(final))

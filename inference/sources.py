@@ -1,11 +1,11 @@
-"""From what the user names to image bytes: folders, globs, single files and zip archives.
+"""From what the user names to image bytes: folders, globs, single files, zip and tar archives.
 
 The plan holds names and offsets only; bytes are read where the model runs.
 """
 
 import posixpath
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -15,6 +15,8 @@ from beamio import archives, files
 from beamio.archives import Member, has_image_suffix, looks_like_image
 from beamio.files import FileError
 from detection.errors import DataError, UsageError
+from inference import tars
+from inference.tars import TarKind, TarMember
 
 T = TypeVar("T")
 
@@ -62,7 +64,24 @@ class ZipChunk:
     members: tuple[Member, ...]
 
 
-Chunk = FileChunk | ZipChunk
+@dataclass(frozen=True, kw_only=True)
+class TarChunk:
+    """Neighbouring members of one plain tar archive, and their names in the rows."""
+
+    names: tuple[str, ...]
+    path: str
+    members: tuple[TarMember, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class StreamChunk:
+    """All members of one packed tar archive, which can only be read from its beginning, and their names in the rows."""
+
+    names: tuple[str, ...]
+    path: str
+
+
+Chunk = FileChunk | ZipChunk | TarChunk | StreamChunk
 
 
 def resolve(values: Sequence[str]) -> tuple[Source, ...]:
@@ -116,26 +135,37 @@ def plan(sources: Iterable[Source]) -> Iterator[Chunk]:
     for source in sources:
         paths = [path for path in _matches(source) if path not in seen]
         seen.update(paths)
-        zips = [] if source.is_folder else [path for path in paths if _opens(path)]
-        opened = set(zips)
+        opened = set() if source.is_folder else {path for path in paths if _opens(path)}
         loose = (path for path in paths if path not in opened)
-        for group in _groups(loose, FILES_PER_CHUNK):
+        for group in groups(loose, FILES_PER_CHUNK):
             names = tuple(files.name_below(source.base, path) for path in group)
             yield FileChunk(names=names, paths=tuple(group))
-        for path in zips:
-            yield from _zip_chunks(path, files.name_below(source.base, path))
+        for path in sorted(opened):
+            yield from _archive_chunks(path, files.name_below(source.base, path))
 
 
 def read_chunk(chunk: Chunk) -> Iterator[tuple[str, bytes | DataError]]:
     """The name and bytes of each image, or why it cannot be read."""
-    if isinstance(chunk, ZipChunk):
-        yield from zip(chunk.names, archives.read_members(chunk.path, chunk.members), strict=True)
-        return
-    for name, path in zip(chunk.names, chunk.paths, strict=True):
-        try:
-            yield name, files.read_bytes(path)
-        except FileError as error:
-            yield name, error
+    yield from zip(chunk.names, _contents(chunk), strict=True)
+
+
+def _contents(chunk: Chunk) -> Iterable[bytes | DataError]:
+    match chunk:
+        case FileChunk():
+            return map(_read_file, chunk.paths)
+        case ZipChunk():
+            return archives.read_members(chunk.path, chunk.members)
+        case TarChunk():
+            return tars.read_tar(chunk.path, chunk.members)
+        case StreamChunk():
+            return tars.stream_tar(chunk.path, looks_like_image, len(chunk.names))
+
+
+def _read_file(path: str) -> bytes | DataError:
+    try:
+        return files.read_bytes(path)
+    except FileError as error:
+        return error
 
 
 def absolute(path: str) -> str:
@@ -169,33 +199,48 @@ def _matches(source: Source) -> Iterator[str]:
 
 def _opens(path: str) -> bool:
     """Whether a matched file is an archive; one with an image's suffix is not opened to find out."""
-    return not has_image_suffix(path) and archives.is_archive(path)
+    return not has_image_suffix(path) and (archives.is_archive(path) or tars.tar_kind(path) is not None)
 
 
-def _zip_chunks(path: str, name: str) -> Iterator[ZipChunk]:
-    group: list[Member] = []
+def _archive_chunks(path: str, name: str) -> Iterator[Chunk]:
+    kind = tars.tar_kind(path)
+    if kind is None:
+        zipped = archives.list_members(path, looks_like_image, flag="--images")
+        for members in _neighbours(zipped, lambda member: max(member.size, member.stored_size)):
+            yield ZipChunk(names=_names(name, members), path=path, members=tuple(members))
+        return
+    listed = tars.list_tar(path, kind, looks_like_image, flag="--images")
+    if kind is TarKind.PACKED:
+        yield StreamChunk(names=_names(name, listed), path=path)
+        return
+    for group in _neighbours(listed, lambda member: member.size):
+        yield TarChunk(names=_names(name, group), path=path, members=tuple(group))
+
+
+def _names(archive: str, members: Iterable[Member | TarMember]) -> tuple[str, ...]:
+    return tuple(f"{archive}/{member.name}" for member in members)
+
+
+def _neighbours(members: Iterable[T], size_of: Callable[[T], int]) -> Iterator[list[T]]:
+    """Members that lie side by side, so many that opening the archive costs little per image."""
+    group: list[T] = []
     size = 0
-    for member in archives.list_members(path, looks_like_image, flag="--images"):
-        larger = size + max(member.size, member.stored_size)
-        if group and (len(group) == MEMBERS_PER_CHUNK or larger > BYTES_PER_CHUNK):
-            yield _zip_chunk(path, name, group)
-            group, larger = [], member.size
+    for member in members:
+        if group and (len(group) == MEMBERS_PER_CHUNK or size + size_of(member) > BYTES_PER_CHUNK):
+            yield group
+            group, size = [], 0
         group.append(member)
-        size = larger
+        size += size_of(member)
     if group:
-        yield _zip_chunk(path, name, group)
-
-
-def _zip_chunk(path: str, name: str, members: Sequence[Member]) -> ZipChunk:
-    names = tuple(f"{name}/{member.name}" for member in members)
-    return ZipChunk(names=names, path=path, members=tuple(members))
+        yield group
 
 
 def _size(chunks: Iterable[Chunk]) -> int:
     return sum(len(chunk.names) for chunk in chunks)
 
 
-def _groups(items: Iterable[T], size: int) -> Iterator[list[T]]:
+def groups(items: Iterable[T], size: int) -> Iterator[list[T]]:
+    """The items in lists of this size; the last may be shorter."""
     iterator = iter(items)
     while group := list(islice(iterator, size)):
         yield group

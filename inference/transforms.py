@@ -1,6 +1,7 @@
 """The steps of the scoring job; each is a thin shell over pure functions of sources, rows and sinks."""
 
 import logging
+import os
 import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -52,7 +53,10 @@ class ListImages(beam.PTransform):
 
 @dataclass(eq=False)
 class ReadImages(beam.PTransform):
-    """Chunks → images (name, bytes) and unreadable (failed rows). The reshuffle spreads names, never bytes."""
+    """Chunks → images (name, bytes) and unreadable (failed rows). The reshuffle spreads names, never bytes.
+
+    Names travel as bytes: Beam's coder of text refuses those that are not UTF-8.
+    """
 
     def expand(self, chunks: beam.PCollection[Chunk]):  # Beam warns of a return type that is no PCollection
         return (
@@ -62,9 +66,13 @@ class ReadImages(beam.PTransform):
         )
 
 
-def _tagged(chunk: Chunk) -> Iterator[tuple[str, bytes] | TaggedOutput[Literal["unreadable"], PredictionRow]]:
+def _tagged(chunk: Chunk) -> Iterator[tuple[bytes, bytes] | TaggedOutput[Literal["unreadable"], PredictionRow]]:
     for item in upright_images(chunk):
-        yield TaggedOutput(UNREADABLE, item) if isinstance(item, PredictionRow) else item
+        if isinstance(item, PredictionRow):
+            yield TaggedOutput(UNREADABLE, item)
+        else:
+            name, data = item
+            yield os.fsencode(name), data
 
 
 @dataclass(eq=False)
@@ -75,7 +83,7 @@ class DetectObjects(beam.PTransform):
     labels: Mapping[int, str]
     threshold: float
 
-    def expand(self, images: beam.PCollection[tuple[str, bytes]]) -> beam.PCollection[PredictionRow]:
+    def expand(self, images: beam.PCollection[tuple[bytes, bytes]]) -> beam.PCollection[PredictionRow]:
         return (
             images
             | "Run the model" >> RunInference(KeyedModelHandler(self.handler))
@@ -83,9 +91,9 @@ class DetectObjects(beam.PTransform):
         )
 
 
-def _row(answered: tuple[str, Outcome], labels: Mapping[int, str], threshold: float) -> PredictionRow:
+def _row(answered: tuple[bytes, Outcome], labels: Mapping[int, str], threshold: float) -> PredictionRow:
     name, outcome = answered
-    return make_row(name, outcome, labels=labels, threshold=threshold)
+    return make_row(os.fsdecode(name), outcome, labels=labels, threshold=threshold)
 
 
 class Progress:

@@ -1,7 +1,9 @@
 """Checkpoints of a run: model, optimizer and step, under MODEL_DIR/checkpoints, and which network they are of."""
 
 import json
+import logging
 import time
+from typing import Any
 
 import keras
 import tensorflow as tf
@@ -10,7 +12,9 @@ from detection.errors import ContractError
 from trainer.files import first_line, read_json, write_text
 from trainer.network import Network
 
+FILE = "network.json"  # beside the checkpoints: of which network they are
 _KEPT = 3
+_LOGGER = logging.getLogger(__name__)
 
 
 class Checkpoints:
@@ -25,7 +29,8 @@ class Checkpoints:
         minutes: float = 0.0,
     ) -> None:
         self._folder = f"{model_dir.rstrip('/')}/checkpoints"
-        self._identity = network.identity
+        self._identity, self._origin = network.identity, network.origin
+        self._trains = optimizer is not None
         self._step = tf.Variable(0, dtype=tf.int64, trainable=False)
         tracked = {"model": network.model, "step": self._step} | ({"optimizer": optimizer} if optimizer else {})
         self._manager = tf.train.CheckpointManager(tf.train.Checkpoint(**tracked), self._folder, max_to_keep=_KEPT)
@@ -41,7 +46,7 @@ class Checkpoints:
         path = self._manager.latest_checkpoint
         if path is None:
             return 0
-        self._check_identity()
+        self._check_identity(read_json(self._identity_path))
         try:
             status = self._manager.checkpoint.restore(path)
         except (tf.errors.OpError, ValueError, IndexError) as error:  # IndexError: a data file that is cut
@@ -52,7 +57,8 @@ class Checkpoints:
 
     def save(self, step: int) -> None:
         """Saves unconditionally."""
-        write_text(self._identity_path, json.dumps(self._identity, indent=2, ensure_ascii=False) + "\n")
+        written = {**self._identity, **self._origin}
+        write_text(self._identity_path, json.dumps(written, indent=2, ensure_ascii=False) + "\n")
         self._step.assign(step)
         self._manager.save(checkpoint_number=step)
         self._last_save = time.monotonic()
@@ -64,15 +70,24 @@ class Checkpoints:
 
     @property
     def _identity_path(self) -> str:
-        return f"{self._folder}/network.json"
+        return f"{self._folder}/{FILE}"
 
-    def _check_identity(self) -> None:
+    def _check_identity(self, stored: dict[str, Any]) -> None:
         """Weights of another canvas or other anchors would load without complaint and give wrong boxes."""
-        stored = read_json(self._identity_path)
-        differing = [name for name, value in self._identity.items() if stored.get(name) != value]
-        if differing:
-            name = differing[0]
-            raise ContractError(
-                f"--model_dir: the checkpoints in {self._folder} are of another network:"
-                f" {name} is {stored.get(name)} there, {self._identity[name]} now; use a new folder or the old settings"
+        expected = {**self._identity, **({"freeze": self._origin["freeze"]} if self._trains else {})}
+        for name, value in expected.items():
+            # The optimizer keeps numbers for the variables that train only.
+            found = stored.get(name, "none" if name == "freeze" else None)
+            if found != value:
+                raise ContractError(
+                    f"--model_dir: the checkpoints in {self._folder} are of another network:"
+                    f" {name} is {found} there, {value} now; use a new folder or the old settings"
+                )
+        fingerprint, now = stored.get("dataset_fingerprint"), self._origin["dataset_fingerprint"]
+        if fingerprint not in (None, now):  # None: written before this was kept
+            _LOGGER.info(
+                "note: the checkpoints in %s are of another data set (fingerprint %.12s, now %.12s)",
+                self._folder,
+                fingerprint,
+                now,
             )

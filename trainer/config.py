@@ -8,7 +8,7 @@ from typing import Any
 
 from detection.errors import UsageError
 
-MODES = ("train", "eval", "train_and_eval", "export")
+MODES = ("train", "eval", "train_and_eval", "export", "doctor", "tpu_fit")
 CANVAS_MULTIPLE = 32  # the stride of P5, up to which the pyramid's levels are added and must fit
 
 
@@ -41,6 +41,13 @@ class TrainConfig:
     num_scales: int = _option(3, "anchor sizes an octave")
     aspect_ratios: str = _option("0.5,1,2", "height / width of the anchors")
 
+    init_from: str = _option(
+        "", "start from the weights of another run: its model_dir, one of its checkpoints, or an export"
+    )
+    resnet_checkpoint: str = _option("", "start the backbone from a ResNet-50 of tensorflow/tpu: its TF1 checkpoint")
+    freeze: str = _option(
+        "none", "part of the network that keeps its weights and BatchNorm averages", choices=("none", "backbone")
+    )
     num_epochs: int = _option(60, "passes over the training split")
     train_batch_size: int = _option(8, "images a step, over all replicas")
     optimizer: str = _option("adamw", "update rule", choices=("adamw", "sgd"))
@@ -68,9 +75,13 @@ class TrainConfig:
     max_detections: int = _option(100, "detections reported of one image")
 
     use_tpu: bool = _option(False, "train on a TPU; else on every GPU found, else on the CPU")
-    tpu: str = _option("local", "TPU to connect to: local on a TPU VM, or its name or address")
+    tpu: str = _option("local", "TPU to connect to: local on a TPU VM, or its name or address; implies --use_tpu")
     steps_per_loop: int = _option(20, "steps run on the device between looks at the loss")
     checkpoint_minutes: float = _option(5.0, "time between checkpoints; the last step always gets one")
+    tpu_topology: str = _option(
+        "v5e:2x2", "--mode=tpu_fit: chips to compile for, such as v4:2x2x1, v5e:2x4, v5p:2x2x1, v6e:2x2"
+    )
+    num_classes: int = _option(0, "classes, background not counted, for --mode=tpu_fit; a data set must have as many")
 
     def __post_init__(self) -> None:
         for spec in dataclasses.fields(self):
@@ -96,6 +107,10 @@ class TrainConfig:
         if set("[*?") & set(self.model_dir):
             # TensorFlow would save checkpoints there, but takes the name for a pattern when it restores them.
             raise UsageError(f"--model_dir: expected a name without [, * and ?, found {self.model_dir}")
+        if self.init_from and self.resnet_checkpoint:
+            raise UsageError("--init_from and --resnet_checkpoint: expected one of them, found both")
+        if self.resnet_checkpoint and self.backbone != "resnet50":
+            raise UsageError(f"--resnet_checkpoint: is for --backbone=resnet50, found {self.backbone}")
         parse_image_size(self.image_size)
         self.aspect_ratio_values()
 
@@ -123,7 +138,15 @@ _POSITIVE = (
     "steps_per_loop",
     "checkpoint_minutes",
 )
-_NOT_NEGATIVE = ("head_depth", "warmup_steps", "weight_decay", "focal_gamma", "box_loss_weight", "max_instances")
+_NOT_NEGATIVE = (
+    "head_depth",
+    "warmup_steps",
+    "weight_decay",
+    "focal_gamma",
+    "box_loss_weight",
+    "max_instances",
+    "num_classes",
+)
 _FRACTIONS = ("focal_alpha", "score_threshold", "nms_iou")
 
 PRESETS: dict[str, dict[str, Any]] = {
@@ -144,6 +167,27 @@ PRESETS: dict[str, dict[str, Any]] = {
         "focal_gamma": 1.5,
         "scale_min": 0.8,
         "scale_max": 1.2,
+        "precision": "mixed_bfloat16",
+        "steps_per_loop": 100,
+    },
+    # The defaults of tensorflow/tpu's retinanet_main.py, for its command lines (trainer.legacy).
+    "legacy": {
+        "backbone": "resnet50",
+        "image_size": "640x640",
+        "pyramid_channels": 256,
+        "head_depth": 4,
+        "num_epochs": 15,
+        "train_batch_size": 64,
+        "eval_batch_size": 8,  # 1 there; what is found does not depend on it
+        "optimizer": "sgd",
+        "learning_rate": 0.08,
+        "warmup_steps": 500,
+        "focal_gamma": 1.5,
+        "box_loss": "huber",
+        "box_loss_weight": 12.5,  # 50 there, of the mean over a box's four numbers; here it is their sum
+        "negative_iou": 0.5,
+        "scale_min": 1.0,
+        "scale_max": 1.0,
         "precision": "mixed_bfloat16",
         "steps_per_loop": 100,
     },

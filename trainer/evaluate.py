@@ -1,31 +1,36 @@
 """Evaluates a network on a split: every image once, in pixels of the photographs, by COCO's rules."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import tensorflow as tf
 
-from detection.drawing import SHOWN_FROM, DrawnBox, draw_thumbnail
+from detection.drawing import draw_thumbnail
 from detection.errors import ContractError
 from detection.examples import DetectionExample, decode_example
 from detection.formats import coco
 from detection.labels import LabelMap
 from detection.manifests import DatasetManifest
-from trainer import metrics, postprocess, preprocess, records
+from trainer import gallery, metrics, postprocess, preprocess, records
+from trainer.analysis import Analysis, analyse
 from trainer.config import TrainConfig
 from trainer.files import read_json
 from trainer.network import Network
 from trainer.strategy import check_batch
 
-_PICTURES = 12  # images shown in the report
-
 
 @dataclass(frozen=True, kw_only=True)
 class Evaluation:
-    """COCO metrics (trainer.metrics) with split and images, and captions with JPEG bytes of drawn detections."""
+    """What eval.json says of a split, and pictures of it.
+
+    Attributes:
+      metrics: split, images, COCO's numbers (trainer.metrics) and those of trainer.analysis, its ``details`` last.
+      gallery: captions with JPEG bytes of drawn photographs, by heading.
+    """
 
     metrics: dict[str, Any]
-    gallery: list[tuple[str, bytes]]
+    gallery: dict[str, list[tuple[str, bytes]]]
 
 
 def evaluate(
@@ -46,41 +51,55 @@ def _evaluate(
     config: TrainConfig, labels: LabelMap, split: records.Split, network: Network, strategy: tf.distribute.Strategy
 ) -> Evaluation:
     results = detect(config, split, network, strategy)
+    truth = _ground_truth(config, labels, split)
+    analysis = analyse(truth, results)
+    return Evaluation(
+        metrics={"split": config.eval_split, "images": split.examples, **_metrics(truth, results, analysis)},
+        gallery=_gallery(analysis, split),
+    )
+
+
+def _ground_truth(config: TrainConfig, labels: LabelMap, split: records.Split) -> dict[str, Any]:
     images, annotations = [], []
-    shown: list[tuple[str, bytes]] = []
-    for record in tf.data.TFRecordDataset(split.paths).as_numpy_iterator():
-        example = decode_example(record)
+    for example in _examples(split):
         images.append(coco.image_entry(example))
         annotations.extend(coco.annotation_entries(example))
-        if len(shown) < _PICTURES:
-            shown.append(_draw(example, results, labels))
     if len(images) != split.examples:
         raise ContractError(
             f"--dataset: the manifest promises {split.examples} images of split {config.eval_split!r},"
             f" its shards hold {len(images)}: copy or prepare them again"
         )
-    truth = coco.ground_truth(images, annotations, labels)
+    return coco.ground_truth(images, annotations, labels)
+
+
+def _examples(split: records.Split) -> Iterator[DetectionExample]:
+    return map(decode_example, tf.data.TFRecordDataset(split.paths).as_numpy_iterator())
+
+
+def _metrics(truth: dict[str, Any], results: list[dict[str, Any]], analysis: Analysis) -> dict[str, Any]:
     found = metrics.coco_metrics(truth, results)
-    return Evaluation(metrics={"split": config.eval_split, "images": split.examples, **found}, gallery=shown)
+    analysed = analysis.per_class()
+    per_class = {name: {**values, **analysed[name]} for name, values in found["per_class"].items()}
+    return {**found, "per_class": per_class, **analysis.summary(), "details": analysis.details()}
+
+
+def _gallery(analysis: Analysis, split: records.Split) -> dict[str, list[tuple[str, bytes]]]:
+    """The records are read once more: only now is it known which photographs are worth a look."""
+    chosen = gallery.choose_images(analysis)
+    row_by_id = {analysis.split.image_ids[row]: row for rows in chosen.values() for row in rows}
+    pictures = {}
+    for example in _examples(split):
+        row = row_by_id.get(example.source_id)
+        if row is not None:
+            drawn = draw_thumbnail(example.encoded, gallery.drawn_boxes(analysis, row))
+            pictures[row] = (gallery.caption(analysis, row), drawn)
+    return {heading: [pictures[row] for row in rows] for heading, rows in chosen.items()}
 
 
 def stored_metrics(path: str, step: int) -> dict[str, Any]:
     """The metrics in an eval.json, if they are of this very step; else none."""
     found = read_json(path) if tf.io.gfile.exists(path) else {}
     return found if found.get("step") == step else {}
-
-
-def _draw(example: DetectionExample, results: list[dict[str, Any]], labels: LabelMap) -> tuple[str, bytes]:
-    items = []
-    for entry in results:
-        if entry["image_id"] == example.source_id and entry["score"] >= SHOWN_FROM:
-            x, y, width, height = entry["bbox"]
-            label_id = entry["category_id"]
-            box = (y, x, y + height, x + width)
-            label = labels.name_by_id.get(label_id, f"id {label_id}")  # a label map may have gaps
-            items.append(DrawnBox(box=box, label=label, label_id=label_id, score=entry["score"]))
-    caption = f"{example.filename}: {len(items)} detections from {SHOWN_FROM}, {len(example.objects)} true boxes"
-    return caption, draw_thumbnail(example.encoded, items)
 
 
 def detect(

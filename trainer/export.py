@@ -28,6 +28,9 @@ def export_model(
 ) -> str:
     """Writes MODEL_DIR/export: the SavedModel, then model.json, whose presence means that the export is whole.
 
+    Args:
+      metrics: of an eval.json (trainer.evaluate), or empty.
+
     Returns:
       The folder.
     """
@@ -57,8 +60,9 @@ def export_model(
         score_threshold=config.score_threshold,
         nms_iou=config.nms_iou,
         max_detections=config.max_detections,
+        thresholds=metrics.get("thresholds", {}),
         dataset_fingerprint=manifest.fingerprint,
-        metrics=metrics,
+        metrics={name: value for name, value in metrics.items() if name != "details"},
         config={**dataclasses.asdict(config), "steps": step},
         files=_digests(folder),
         code_version=__version__,

@@ -1,31 +1,66 @@
 """The configuration as absl flags, and back. Read in main alone: nothing else sees a flag."""
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from absl import flags
 
 from detection.errors import UsageError
+from trainer import hparams, legacy
 from trainer.config import PRESETS, TrainConfig, make_config
 
+_PRESET = "tiny"
 _PRESET_HELP = f"settings to start from: {', '.join(PRESETS)}; every other flag overrules it"
 
 
 def _define(values: flags.FlagValues) -> None:
     """One flag a field. None stands for 'not given', so that a preset can tell it from a default."""
     define = {bool: flags.DEFINE_bool, int: flags.DEFINE_integer, float: flags.DEFINE_float, str: flags.DEFINE_string}
-    flags.DEFINE_string("preset", "tiny", _PRESET_HELP, flag_values=values)
+    flags.DEFINE_string("preset", None, _PRESET_HELP, flag_values=values)
+    for name, kind in legacy.FLAGS.items():
+        define[kind](name, None, "flag of tensorflow/tpu's retinanet_main.py", flag_values=values)
     for spec in dataclasses.fields(TrainConfig):
         define[spec.type](spec.name, None, spec.metadata["help"], flag_values=values)  # type: ignore[index]
 
 
-def parse_config(argv: Sequence[str]) -> TrainConfig:
-    """Reads a command line, without the program's name.
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """A command line that was read: settings, what it says about its data, and a line for each flag to be explained."""
+
+    config: TrainConfig
+    claims: legacy.Claims = legacy.Claims()  # noqa: RUF009 - frozen
+    notices: tuple[str, ...] = ()
+
+
+def parse_request(argv: Sequence[str], *, read_text: Callable[[str], str]) -> Request:
+    """Reads a command line, without the program's name: this trainer's, or one of tensorflow/tpu's retinanet_main.py.
+
+    Args:
+      read_text: opens the --config_file, which may be a gs:// one.
 
     Raises:
       UsageError: a flag is unknown or its value unreadable, or the settings contradict each other.
     """
+    values = _parse(argv)
+    given = _given(values, [spec.name for spec in dataclasses.fields(TrainConfig)])
+    if "tpu" in given:
+        given.setdefault("use_tpu", True)
+    old = _given(values, legacy.FLAGS)
+    preset = values["preset"].value or (legacy.PRESET if old else _PRESET)
+    if not old:
+        return Request(config=make_config(preset, given))
+    translation = legacy.translate(old, _hparams(old, read_text), given, preset=preset)
+    notices = () if values["preset"].present else (f"a command line of retinanet_main.py: --preset={preset} holds",)
+    return Request(
+        config=make_config(preset, dict(translation.settings)),
+        claims=translation.claims,
+        notices=(*notices, *translation.notices),
+    )
+
+
+def _parse(argv: Sequence[str]) -> flags.FlagValues:
     values = flags.FlagValues()
     _define(values)
     try:
@@ -34,18 +69,29 @@ def parse_config(argv: Sequence[str]) -> TrainConfig:
         raise UsageError(" ".join(str(error).split())) from error
     if rest:
         raise UsageError(f"unexpected argument {rest[0]!r}: it belongs to no flag")
-    names = [spec.name for spec in dataclasses.fields(TrainConfig)]
-    given: dict[str, Any] = {name: values[name].value for name in names if values[name].present}
-    return make_config(values["preset"].value, given)
+    return values
+
+
+def _given(values: flags.FlagValues, names: Iterable[str]) -> dict[str, Any]:
+    return {name: values[name].value for name in names if values[name].present}
+
+
+def _hparams(old: Mapping[str, Any], read_text: Callable[[str], str]) -> dict[str, Any]:
+    """Those of --config_file, overruled by --hparams: so the old tool does, though its help says the reverse."""
+    path = old.get("config_file")
+    in_file = hparams.parse_config_file(read_text(path), source=path) if path else {}
+    return {**in_file, **hparams.parse_hparams(old.get("hparams", ""))}
 
 
 def help_text() -> str:
     """Every flag with its help, choices, default and presets."""
-    lines = [f"  --preset (tiny)\n      {_PRESET_HELP}"]
+    lines = [f"  --preset ({_PRESET})\n      {_PRESET_HELP}"]
     for spec in dataclasses.fields(TrainConfig):
         choices = f" [{', '.join(spec.metadata['choices'])}]" if spec.metadata["choices"] else ""
         presets = "; ".join(f"{name}: {values[spec.name]}" for name, values in PRESETS.items() if spec.name in values)
         defaults = f"{spec.default!r}" + (f"; {presets}" if presets else "")
         lines.append(f"  --{'[no]' if spec.type is bool else ''}{spec.name} ({defaults})")
         lines.append(f"      {spec.metadata['help']}{choices}")
+    lines.append(f"  --{', --'.join(sorted(legacy.FLAGS))}")
+    lines.append("      as in tensorflow/tpu's retinanet_main.py: done, or a line says why not (docs/training.md)")
     return "\n".join(lines)

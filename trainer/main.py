@@ -9,6 +9,10 @@ On a TPU VM (tensorflow-tpu installed):
   python -m trainer --mode=train_and_eval --preset=retinanet_r50 --use_tpu \\
       --dataset=gs://BUCKET/dataset --model_dir=gs://BUCKET/model
 
+A command line of tensorflow/tpu's retinanet_main.py is understood too (trainer.legacy). Before a long run:
+
+  python -m trainer --mode=doctor --dataset=DATASET --model_dir=MODEL
+
 MODEL holds checkpoints/, tensorboard/, eval.json, eval.html and export/ (SavedModel and model.json). A run that was
 stopped goes on from its newest checkpoint when started again with the same --model_dir.
 """
@@ -21,10 +25,11 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from detection.errors import UsageError
+from detection.errors import ContractError, UsageError
 from detection.report import evaluation_report
 from trainer.config import TrainConfig
-from trainer.flags import help_text, parse_config
+from trainer.flags import Request, help_text, parse_request
+from trainer.legacy import Claims, check_claims
 from trainer.stop import Stopped
 
 if TYPE_CHECKING:
@@ -37,7 +42,11 @@ _LOGGER = logging.getLogger(__name__)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Runs the trainer; returns the exit status: 0, also after SIGTERM; 2 for a bad request; 130 for Ctrl-C."""
+    """Runs the trainer; returns the exit status.
+
+    0, also after SIGTERM; 1 when the doctor finds something or a TPU would not run it; 2 for a bad request; 130 for
+    Ctrl-C.
+    """
     arguments = sys.argv[1:] if argv is None else argv
     if {"-h", "--help"} & set(arguments):
         print(f"{__doc__}\nflags (default; preset):\n{help_text()}")  # noqa: T201 - help goes to standard output
@@ -45,7 +54,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     logging.basicConfig(format="%(message)s", level=logging.WARNING, stream=sys.stderr)
     logging.getLogger("trainer").setLevel(logging.INFO)
     try:
-        run(parse_config(arguments))
+        # TensorFlow's notes and warnings are about its own insides. Set before it is imported.
+        os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+        return _carry_out(parse_request(arguments, read_text=_read_text))
     except UsageError as error:
         print(f"error: {error}", file=sys.stderr)  # noqa: T201
         return 2
@@ -57,23 +68,68 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
-def run(config: TrainConfig) -> None:
-    """Does what the configuration's mode says."""
+def _read_text(path: str) -> str:
+    from trainer import files  # here, because TensorFlow, which opens gs://, takes seconds to import
+
+    return files.read_text(path)
+
+
+def _carry_out(request: Request) -> int:
+    for notice in request.notices:
+        _LOGGER.info("note: %s", notice)
+    if request.config.mode == "doctor":
+        from trainer import doctor
+
+        return doctor.report(request.config)
+    if request.config.mode == "tpu_fit":
+        from trainer import tpu_fit
+
+        config = request.config
+        manifest = _read_manifest(config, request.claims) if config.dataset else tpu_fit.stand_in(config.num_classes)
+        return tpu_fit.report(config, manifest)
+    run(request.config, request.claims)
+    return 0
+
+
+def _read_manifest(config: TrainConfig, claims: Claims) -> "DatasetManifest":
+    from trainer import records
+
+    try:
+        manifest = records.read_manifest(config.dataset)
+    except ContractError as error:
+        if not claims.patterns:
+            raise
+        # Records of another tool have no manifest, and nothing but the photographs can make one.
+        raise UsageError(
+            f"{error}, where the file patterns point; make one from the photographs and their annotations:"
+            " python -m beam_jobs prepare"
+        ) from error
+    check_claims(claims, manifest)
+    if config.num_classes not in (0, manifest.num_classes):
+        raise UsageError(
+            f"num_classes={config.num_classes}, but the largest id of the data set's label map is"
+            f" {manifest.num_classes}, background not counted: leave it out"
+        )
+    return manifest
+
+
+def run(config: TrainConfig, claims: Claims | None = None) -> None:
+    """Trains, evaluates and exports, as the configuration's mode says; the claims must agree with the data set."""
     for name in ("dataset", "model_dir"):
         if not getattr(config, name):
             raise UsageError(f"--{name}: required, see --help")
-    # TensorFlow's notes and warnings are about its own insides. Set before it is imported.
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     # Imported here, so that --help and a bad flag answer at once.
-    from trainer import checkpoints, evaluate, export, files, network, records, strategy, train
+    from trainer import checkpoints, evaluate, export, files, network, strategy, train
 
-    manifest = records.read_manifest(config.dataset)
+    manifest = _read_manifest(config, claims or Claims())
     if config.mode in ("eval", "train_and_eval"):
         manifest.split(config.eval_split)  # an empty one must not come to light after hours of training
     if config.mode in ("export", "train_and_eval"):
         export.check_folder(config.model_dir)
     files.make_folder(config.model_dir)
     where = strategy.make_strategy(use_tpu=config.use_tpu, tpu=config.tpu)
+    if config.mode in ("eval", "train_and_eval"):
+        strategy.check_batch("eval_batch_size", config.eval_batch_size, where)  # nor this
     with where.scope():
         net = network.build_network(config, manifest)
     _announce(config, manifest, net, where)

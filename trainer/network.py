@@ -1,6 +1,7 @@
 """The network of one run: the Keras model with the anchors and the canvas that belong to it."""
 
 import random
+import re
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +13,7 @@ from trainer.anchors import make_anchors
 from trainer.config import TrainConfig, canvas_size
 from trainer.model import build_model
 
+_PART = re.compile(r"(?P<pyramid>lateral\d|p\d)|(?P<class_head>class_)|(?P<box_head>box_)")
 _IDENTITY = ("backbone", "pyramid_channels", "head_depth", "anchor_scale", "num_scales", "aspect_ratios")
 
 
@@ -23,6 +25,7 @@ class Network:
       canvas: (height, width) in pixels.
       anchors: float32 [A, 4] in canvas pixels.
       identity: everything that gives the weights their meaning; checkpoints go with equal ones only.
+      origin: what else checkpoints should tell of their training: the data set's fingerprint, what was frozen.
     """
 
     model: keras.Model
@@ -30,6 +33,13 @@ class Network:
     anchors: np.ndarray
     num_classes: int
     identity: dict[str, Any]
+    origin: dict[str, str]
+
+
+def part_of(layer: str) -> str:
+    """The part of the network, by a layer's name: ``backbone``, ``pyramid``, ``class head`` or ``box head``."""
+    match = _PART.match(layer)
+    return match.lastgroup.replace("_", " ") if match and match.lastgroup else "backbone"
 
 
 def build_network(config: TrainConfig, manifest: DatasetManifest) -> Network:
@@ -47,6 +57,9 @@ def build_network(config: TrainConfig, manifest: DatasetManifest) -> Network:
         pyramid_channels=config.pyramid_channels,
         head_depth=config.head_depth,
     )
+    for layer in model.layers:
+        # A frozen layer's BatchNorm also normalises by its averages in training, and leaves them as they are.
+        layer.trainable = part_of(layer.name) != config.freeze
     identity = {name: getattr(config, name) for name in _IDENTITY}
     return Network(
         model=model,
@@ -54,4 +67,5 @@ def build_network(config: TrainConfig, manifest: DatasetManifest) -> Network:
         anchors=anchors,
         num_classes=manifest.num_classes,
         identity={**identity, "canvas": list(canvas), "labels": manifest.labels.to_json()},
+        origin={"dataset_fingerprint": manifest.fingerprint, "freeze": config.freeze},
     )

@@ -9,7 +9,7 @@ import tensorflow as tf
 from keras import ops
 
 from detection.manifests import DatasetManifest
-from trainer import losses, preprocess, records, schedule
+from trainer import initialise, losses, preprocess, records, schedule
 from trainer.augment import Augmentation
 from trainer.checkpoints import Checkpoints
 from trainer.config import TrainConfig
@@ -44,6 +44,11 @@ def train(config: TrainConfig, manifest: DatasetManifest, network: Network, stra
     step = checkpoints.restore()
     if step:
         _LOGGER.info("resuming from step %d of %d", step, total_steps)
+        if config.init_from or config.resnet_checkpoint:
+            _LOGGER.info("note: --init_from and --resnet_checkpoint give first weights only, and are not read again")
+    else:
+        with strategy.scope():
+            initialise.initialise(network.model, manifest.labels, config)
     if step >= total_steps:
         return step
     batches = _batches(config, manifest, network, split, first_step=step)

@@ -101,6 +101,17 @@ def test_more_rejects_than_allowed(flawed, tmp_path, capfd):
     assert (output / "dataset.json").exists()
 
 
+def test_annotations_without_image_may_be_forbidden(source, tmp_path, capfd):
+    source.fill(6)
+    source.add_annotation("no image", FISH)
+    assert main(source.flags(tmp_path / "out", "--without_image=refuse")) == 1
+    (line,) = [line for line in capfd.readouterr().err.splitlines() if line.startswith("error: ")]
+    assert "no image.xml" in line and "--without_image=refuse" in line
+    assert not (tmp_path / "out" / "dataset.json").exists()
+    assert main(_check(source, tmp_path / "out", "--without_image=refuse", "--splits=train=1")) == 1
+    assert main(_check(source, tmp_path / "out", "--splits=train=1")) == 0
+
+
 def test_resume_after_a_change_writes_only_what_changed(source, tmp_path, read_folder):
     source.fill(24)
     output = tmp_path / "out"

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from beam_jobs import plan
+from beam_jobs import numbering, plan
 from beam_jobs.matching import match_key
 from beam_jobs.options import PrepareOptions
 from beam_jobs.rows import (
@@ -158,14 +158,14 @@ def _numbered(count: int, seed: int, previous: IdMap = NOTHING) -> dict[str, tup
     rows = [LabelledImage(image=_image(f"{n}.jpg"), annotation=_content(), label_ids=()) for n in range(count)]
     random.Random(seed).shuffle(rows)
     placed = [(OPTIONS.splits.split_of(row.image.name), row) for row in rows]
-    layout = plan.lay_out(Counter(plan.place_of(row, previous) for row in placed), previous)
+    layout = numbering.lay_out(Counter(numbering.place_of(row, previous) for row in placed), previous)
     buckets: dict[int, list[plan.Split]] = {}
     for row in placed:
-        bucket, keyed = plan.key_by_bucket(row)
+        bucket, keyed = numbering.key_by_bucket(row)
         buckets.setdefault(bucket, []).append(keyed)
     found = {}
     for item in buckets.items():
-        for (split, shard), planned in plan.number_bucket(item, layout, previous, OPTIONS):
+        for (split, shard), planned in numbering.number_bucket(item, layout, previous, OPTIONS):
             found[planned.name] = (split, shard, planned.source_id)
     return found
 
@@ -202,9 +202,9 @@ def test_a_shard_is_a_run_of_its_split():
 
 def test_more_images_than_ids_rejects_them_all():
     row = LabelledImage(image=_image("a.jpg"), annotation=_content(), label_ids=())
-    bucket, placed = plan.key_by_bucket(("train", row))
-    layout = plan.lay_out({(bucket, "train", True): MAX_SOURCE_ID + 1}, NOTHING)
-    (reject,) = plan.number_bucket((bucket, [placed]), layout, NOTHING, OPTIONS)
+    bucket, placed = numbering.key_by_bucket(("train", row))
+    layout = numbering.lay_out({(bucket, "train", True): MAX_SOURCE_ID + 1}, NOTHING)
+    (reject,) = numbering.number_bucket((bucket, [placed]), layout, NOTHING, OPTIONS)
     assert isinstance(reject, Reject)
     assert reject.reason == "too_many_images"
 

@@ -35,6 +35,7 @@ def test_defaults():
         "split_group": None,
         "split_from": None,
         "without_annotation": "reject",
+        "without_image": "tell",
         "negatives": "keep",
         "verify": "full",
         "max_side": None,

@@ -43,6 +43,7 @@ def _model(**changes: Any) -> ModelManifest:
         "score_threshold": 0.05,
         "nms_iou": 0.5,
         "max_detections": 100,
+        "thresholds": {"größer": 0.35},
         "dataset_fingerprint": "ff",
         "metrics": {"AP50": 0.8, "APs": None},
         "config": {"preset": "tiny"},
@@ -108,6 +109,10 @@ def test_dataset_refused(text: str, message: str) -> None:
 def test_model_refused(text: str, message: str) -> None:
     with pytest.raises(ContractError, match=message):
         ModelManifest.from_json(text, source="model.json")
+
+
+def test_a_model_of_before_there_were_thresholds_is_read() -> None:
+    assert ModelManifest.from_json(_edited(_model(), thresholds=...), source="model.json").thresholds == {}
 
 
 def test_fingerprint_follows_the_data_and_nothing_else() -> None:

@@ -36,7 +36,7 @@ _ROOT = Path(__file__).parents[2]
 _REASON = re.compile(r"[a-z]+(_[a-z0-9]+)+")
 # Callables whose arguments hold a reason, and functions that return one. A RecordError is of a record that this
 # project itself wrote: a fault of the program, and nothing that a user's files can cause.
-_MAKERS = re.compile(r"(?!RecordError)\w*Error|Unread|Finding|Problem|_?(\w+_)?reject|Reject|make_problem")
+_MAKERS = re.compile(r"(?!RecordError)\w*Error|Unread|Finding|Problem|_?reject(_\w+)?|Reject|make_problem")
 _CHOOSERS = re.compile(r"_fault|_reason")
 
 
@@ -102,7 +102,7 @@ def test_every_reason_in_the_sources_is_in_the_catalogue() -> None:
         pytest.param('raise errors.ImageError(reason="a_reason", detail="text")', id="by name"),
         pytest.param('raise files.FileError("a_reason" if x else "b_reason", "text")', id="a condition"),
         pytest.param('yield Unread(reason="a_reason", detail=text)', id="an object"),
-        pytest.param('yield _reject(image, "a_reason", text)', id="a helper"),
+        pytest.param('yield reject_image(image, "a_reason", text)', id="a helper"),
         pytest.param("yield Reject(kind=IMAGE, reason=A_CONSTANT)", id="a constant"),
         pytest.param('def _fault(box):\n    return "a_reason" if box else ""', id="a function that chooses"),
     ],

@@ -84,6 +84,11 @@ def test_gallery_pictures_are_inside_the_page() -> None:
         pytest.param({}, ["Evaluation"], id="nothing known"),
         pytest.param({"AP50": 0.8714, "APs": None}, ["0.871", "–"], id="no small objects: a dash"),
         pytest.param({"AP": float("nan")}, ["–"], id="nan: a dash"),
+        pytest.param(
+            {"AP50": 0.5, "intervals": [{"AP50": [0.41, 0.59], "over": _EVIL, "units": 7, "per_class": {}}]},
+            ["AP50, 0.41 to 0.59"],
+            id="how sure it is",
+        ),
         pytest.param({"step": 1200, "by": _EVIL}, ["1200", _EVIL], id="other values are kept"),
         pytest.param(
             {"per_class": {_EVIL: {"AP": 0.25, "AP50": 0.5, "ground_truth": 17}, "x": {}}},
@@ -93,8 +98,8 @@ def test_gallery_pictures_are_inside_the_page() -> None:
     ],
 )
 def test_evaluation_page(metrics: dict, shown: list[str]) -> None:
-    text = _tree(evaluation_report(metrics, [("x", b"")])).text_content()
-    assert all(part in text for part in shown)
+    text = _tree(evaluation_report(metrics, {"The worst": [("x", b"")]})).text_content()
+    assert all(part in text for part in [*shown, "The worst"])
 
 
 @pytest.mark.parametrize(

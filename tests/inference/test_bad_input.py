@@ -41,11 +41,13 @@ def bad_zip(tmp_path: Path) -> Path:
         pytest.param("empty", "found none in {tmp}/empty", id="folder without images"),
         pytest.param("bad.zip", "{tmp}/bad.zip is not a readable zip archive", id="broken zip"),
         pytest.param("b*.zip", "{tmp}/bad.zip is not a readable zip archive", id="broken zip in a glob"),
+        pytest.param("bad.tar", "{tmp}/bad.tar is not a readable tar archive", id="broken tar"),
     ],
 )
 @pytest.mark.usefixtures("photo", "bad_zip")
 def test_bad_images(images: str, said: str, fail: Fail, model: Path, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
+    (tmp_path / "bad.tar").write_bytes(b"no tar")
     out = tmp_path / "out"
     line = fail("score", "--images", tmp_path / images, "--model", model, "--output", out)
     assert said.format(tmp=tmp_path) in line
@@ -60,6 +62,8 @@ def test_bad_images(images: str, said: str, fail: Fail, model: Path, tmp_path: P
         ("--batch_size=0", "--batch_size: expected 1 or more, found 0"),
         ("--batch_size=many", "argument --batch_size: invalid int value: 'many'"),
         ("--num_shards=0", "--num_shards: expected 1 to 99999, found 0"),
+        ("--formats=jpg", "--formats: there is no format 'jpg'"),
+        ("--min_score=0.5", "--formats: none is asked for, so --classes, --min_score and --below have no effect"),
         ("--images=", "--images: expected a folder, file or glob, found an empty name"),
         ("--thresold=0.5", "unknown flag --thresold; did you mean --threshold?"),
         ("--direct_num_worker=2", "unknown flag --direct_num_worker; did you mean --direct_num_workers?"),

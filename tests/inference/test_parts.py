@@ -1,6 +1,8 @@
 """Pure parts: names, chunks, rows, shards, the commit, the handler."""
 
+import io
 import pickle
+import tarfile
 import zipfile
 from collections import Counter
 from pathlib import Path
@@ -12,10 +14,12 @@ from detection.boxes import as_boxes
 from detection.errors import ContractError, DataError, UsageError
 from detection.predictions import PredictionRow
 from inference import rows, sinks, sources
+from inference.export_options import ExportOptions
 from inference.handler import DetectorHandler, load_model
 from inference.rows import Outcome, Tally
 from inference.sinks import Commit, ShardPart
 from tests.inference.fake_model import BLUE, RED, picture, write_model
+from tests.inference.outputs import HEADER
 
 
 @pytest.mark.parametrize(
@@ -80,6 +84,21 @@ def test_many_members_in_chunks(tmp_path: Path) -> None:
     assert sizes == [32, 32, 32, 4]
 
 
+@pytest.mark.parametrize(("name", "sizes"), [("t.tar", [32, 32, 32, 4]), ("t.tgz", [100])])
+def test_tar_members_in_chunks(name: str, sizes: list[int], tmp_path: Path) -> None:
+    """A packed archive has no places to begin at: one machine reads it as a whole."""
+    path = tmp_path / name
+    wanted = {f"{name}/{number:03}.jpg": bytes([number]) * (number + 1) for number in range(100)}
+    with tarfile.open(path, "w:gz" if name.endswith("gz") else "w") as target:
+        for image, data in {**wanted, f"{name}/.hidden.jpg": b"x", f"{name}/notes.txt": b"x"}.items():
+            info = tarfile.TarInfo(f"./{image.removeprefix(f'{name}/')}")
+            info.size = len(data)
+            target.addfile(info, io.BytesIO(data))
+    assert _read(path) == wanted
+    assert [len(chunk.names) for chunk in sources.plan(sources.resolve([str(path)]))] == sizes
+    assert _read(tmp_path / "t.*") == wanted
+
+
 def test_make_row() -> None:
     outcome = Outcome(
         status=0,
@@ -102,13 +121,14 @@ def test_rows_of_names_that_are_no_utf8(tmp_path: Path) -> None:
 def test_commit_counts(tmp_path: Path) -> None:
     tally = Tally(ok=2, failed=Counter(bad=1), detections=Counter(crab=5))
     parts = [ShardPart(name=f"predictions-0000{n}-of-00002.jsonl", sha256="", tally=tally) for n in range(2)]
-    commit = Commit(output=str(tmp_path), header={"model_hash": "x"})
+    commit = Commit(output=str(tmp_path), header=HEADER, exports=ExportOptions())
     with pytest.raises(RuntimeError, match="7 images were listed, but 6 rows written"):
         commit.finish(parts, listed=7)
     assert not list(tmp_path.iterdir())
     commit.finish(parts, listed=6)
     summary = sinks.read_summary(str(tmp_path))
     assert (summary["images"], summary["failed"], summary["detections"]) == (6, {"bad": 2}, {"crab": 10})
+    assert summary["exports"] == []
 
 
 def test_two_rows_of_one_name_are_a_fault(tmp_path: Path) -> None:

@@ -1,7 +1,9 @@
 """The scoring job from end to end: few runs, each over a folder or archive made to hold everything at once."""
 
 import hashlib
+import io
 import json
+import tarfile
 import zipfile
 from pathlib import Path
 
@@ -115,6 +117,19 @@ def test_zip_runs_again_to_the_same_bytes_by_processes(archive: Path, model: Pat
     by_processes = ("--direct_running_mode=multi_processing", "--direct_num_workers=2")
     assert score(model, out, archive, flags=("--num_shards=3", *by_processes)) == rows
     assert {path.name: path.read_bytes() for path in out.iterdir()} == first
+
+
+def test_tar_plain_and_packed(model: Path, tmp_path: Path) -> None:
+    for name, mode in (("a.tar", "w"), ("b.tgz", "w:gz")):
+        with tarfile.open(tmp_path / name, mode) as target:
+            for image, data in {**IMAGES, **NOT_IMAGES}.items():
+                info = tarfile.TarInfo(f"./{image}")
+                info.size = len(data)
+                target.addfile(info, io.BytesIO(data))
+    rows = score(model, tmp_path / "out", tmp_path / "a.tar", tmp_path / "b.tgz")
+    for prefix in ("a.tar/", "b.tgz/"):
+        check_rows({name: row for name, row in rows.items() if name.startswith(prefix)}, prefix)
+    assert len(rows) == 2 * len(IMAGES)
 
 
 def test_two_sources_a_threshold_and_fewer_shards_than_before(

@@ -1,10 +1,16 @@
 import dataclasses
+from pathlib import Path
 
 import pytest
 
 from detection.errors import UsageError
 from trainer.config import PRESETS, TrainConfig, canvas_size, make_config
-from trainer.flags import help_text, parse_config
+from trainer.flags import help_text, parse_request
+
+
+def parse_config(argv: list[str]) -> TrainConfig:
+    return parse_request(argv, read_text=lambda path: Path(path).read_text()).config
+
 
 REFUSED = [
     ("an unknown flag is not ignored", ["--learning_rat=1"], "learning_rat"),
@@ -24,6 +30,9 @@ REFUSED = [
     ("a head of negative depth is none", ["--head_depth=-1"], "--head_depth: expected 0 or more"),
     ("no checkpoint could be restored from such a folder", ["--model_dir=runs [1]"], "--model_dir: expected a name"),
     ("no score is above 1", ["--score_threshold=2"], "--score_threshold: expected a number from 0 to 1"),
+    ("a frozen part must be one", ["--freeze=heads"], "--freeze: expected one of none, backbone"),
+    ("two first weights contradict", ["--init_from=a", "--resnet_checkpoint=b"], "expected one of them"),
+    ("a ResNet-50 fits no other backbone", ["--resnet_checkpoint=b"], "is for --backbone=resnet50, found tiny"),
     ("an overlap is a fraction", ["--nms_iou=nan"], "--nms_iou: expected a number from 0 to 1"),
 ]
 

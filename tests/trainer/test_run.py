@@ -37,7 +37,9 @@ def test_the_manifest_says_what_the_model_is(model_dir: Path) -> None:
     path = model_dir / "export" / ModelManifest.FILE
     manifest = ModelManifest.from_json(path.read_text(), source=str(path))
     assert manifest.image_size == (96, 128)
-    assert manifest.metrics["AP50"] == json.loads((model_dir / "eval.json").read_text())["AP50"]
+    evaluation = json.loads((model_dir / "eval.json").read_text())
+    assert manifest.thresholds == evaluation["thresholds"] and set(manifest.thresholds) == {"bright", "dark"}
+    assert {**manifest.metrics, "details": evaluation["details"]} == evaluation
     assert set(manifest.files) == {
         str(file.relative_to(path.parent)) for file in path.parent.rglob("*") if file.is_file() and file != path
     }

@@ -1,0 +1,59 @@
+"""What the TPU compiler says of a recipe, chip by chip: memory, work, the bound on its speed. No TPU is needed.
+
+    python benchmarks/tpu_fit.py [--batch 8] [--topology v4:2x2x1 ...] [FLAGS OF THE TRAINER]
+
+Without flags of the trainer, the recipe is --preset=retinanet_r50 with 9 classes. Prints a table. Each row compiles the
+training step once, which takes minutes; needs the extra [tpu-check].
+"""
+
+import argparse
+import os
+import sys
+import time
+
+from detection.errors import UsageError
+from trainer.flags import parse_request
+
+TOPOLOGIES = ("v4:2x2x1", "v5e:2x2", "v6e:2x2")
+RECIPE = ["--preset=retinanet_r50", "--num_classes=9"]
+HEADINGS = ("topology", "HBM of a chip, GiB", "GFLOP a step and chip", "ms a step", "images/s a chip", "compiled in")
+
+
+def measure(topology: str, batch_size: int, flags: list[str]) -> str:
+    """One row of the table."""
+    from trainer import tpu_fit  # here: TensorFlow is imported with it
+
+    start = time.monotonic()
+    config = parse_request([*flags, f"--tpu_topology={topology}"], read_text=open).config
+    step = tpu_fit.make_step(config, tpu_fit.stand_in(config.num_classes))
+    program = step.compile(batch_size)
+    bound = tpu_fit.step_bound(program, step.chip)
+    cells = (
+        topology,
+        f"{program.hbm / tpu_fit.GIB:.2f} of {step.chip.hbm / tpu_fit.GIB:.2f}",
+        f"{program.flops / 1e9:,.0f}",
+        f"{bound * 1e3:.1f}",
+        f"{batch_size / bound:,.0f}",
+        f"{time.monotonic() - start:.0f} s",
+    )
+    return f"| {' | '.join(cells)} |"
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--batch", type=int, default=8, help="images on each chip")
+    parser.add_argument("--topology", nargs="+", default=TOPOLOGIES)
+    arguments, flags = parser.parse_known_args()
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    print(f"| {' | '.join(HEADINGS)} |\n{'|---' * len(HEADINGS)}|", flush=True)
+    try:
+        for topology in arguments.topology:
+            print(measure(topology, arguments.batch, flags or RECIPE), flush=True)
+    except UsageError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return error.status
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

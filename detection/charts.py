@@ -1,0 +1,151 @@
+"""Charts as inline SVG for the pages: no script; colours of the page, so that they follow its light or dark scheme."""
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from detection.drawing import PALETTE
+from detection.pages import Figure, Html, escape, number
+
+# The darkest first: a page is light where a photograph of the deep is dark. Yellow would not be seen.
+COLOURS = tuple(reversed(PALETTE))[:-1]
+
+_WIDTH, _HEIGHT = 440, 320
+_LEFT, _RIGHT, _TOP, _BOTTOM = 58, 14, 14, 52  # margins, for the ticks and names of the axes
+_GAP = 15  # between an axis and its ticks' names: a bubble at 0 reaches into it
+_TICKS = 5  # at most so many steps on an axis
+_LARGEST = 12.0  # radius of the largest bubble
+_SMALLEST = 0.25  # of that: a single photograph among thousands is still seen
+_DARKEST = 0.75  # of a shade, so that the number on it can be read
+
+Point = tuple[float, float | None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Line:
+    """A line of a chart.
+
+    Attributes:
+      points: (x, y), from left to right; where y is None the line is broken.
+      colour: as CSS has it; the default is that of text.
+    """
+
+    name: str
+    points: Sequence[Point]
+    colour: str = "var(--ink)"
+    width: float = 1.75
+
+
+def line_chart(lines: Sequence[Line], *, x: str, y: str, diagonal: bool = False) -> Html:
+    """Lines over two axes from 0 to 1, with a legend.
+
+    Args:
+      x, y: what the axes are.
+      diagonal: draw where both are equal.
+    """
+    paths = "".join(_path(line) for line in lines)
+    return _chart(f"{_diagonal() if diagonal else ''}{paths}", ticks=_ticks(1.0), x=x, y=y, legend=_legend(lines))
+
+
+def bubble_chart(points: Iterable[tuple[int, int, int]], *, name: str, x: str, y: str) -> Html:
+    """Bubbles (x, y, how many) over two equal axes from 0, areas by how many, with the line where both are equal."""
+    drawn = list(points)
+    limit = max((max(point[:2]) for point in drawn), default=0) or 1
+    most = max((count for *_, count in drawn), default=1)
+    bubbles = "".join(
+        f'<circle cx="{_across(at / limit):.1f}" cy="{_up(value / limit):.1f}" r="{_radius(count / most):.1f}">'
+        f"<title>{number(count)}: {escape(x)} {at}, {escape(y)} {value}</title></circle>"
+        for at, value, count in drawn
+    )
+    inner = f'{_diagonal()}<g style="fill:var(--bar);fill-opacity:.55">{bubbles}</g>'
+    return _chart(inner, ticks=_ticks(limit, least=1), x=x, y=y, legend=escape(name))
+
+
+def chart_grid(drawn: Iterable[Html]) -> Html:
+    """Small charts side by side, as many as there is room for."""
+    return Html(f'<div class="gallery">{"".join(drawn)}</div>\n')
+
+
+def shade(count: int, share: float, *, is_good: bool) -> Figure:
+    """A count in a cell, the darker the larger its share of 1; none is a dot."""
+    if not count:
+        return Figure("·")
+    colour = "var(--bar)" if is_good else "var(--error)"
+    style = f"background:color-mix(in srgb, {colour} {share * _DARKEST:.0%}, transparent)"
+    return Figure(f'<span style="padding:.15rem .45rem;border-radius:4px;{style}">{number(count)}</span>')
+
+
+def _radius(share: float) -> float:
+    return _LARGEST * max(math.sqrt(share), _SMALLEST)
+
+
+def _across(share: float) -> float:
+    return _LEFT + share * (_WIDTH - _LEFT - _RIGHT)
+
+
+def _up(share: float) -> float:
+    return _HEIGHT - _BOTTOM - share * (_HEIGHT - _TOP - _BOTTOM)
+
+
+def _path(line: Line) -> str:
+    """An SVG path; it moves rather than draws to the first point and after a gap."""
+    steps, letter = [], "M"
+    for at, value in line.points:
+        if value is None:
+            letter = "M"
+        else:
+            steps.append(f"{letter}{_across(at):.1f} {_up(value):.1f}")
+            letter = "L"
+    style = f"fill:none;stroke:{line.colour};stroke-width:{line.width};stroke-linejoin:round"
+    return f'<path d="{"".join(steps)}" style="{style}"><title>{escape(line.name)}</title></path>'
+
+
+def _diagonal() -> str:
+    style = "stroke:var(--soft);stroke-dasharray:3 4"
+    return f'<line x1="{_across(0)}" y1="{_up(0)}" x2="{_across(1)}" y2="{_up(1)}" style="{style}"/>'
+
+
+def _chart(inner: str, *, ticks: Mapping[str, float], x: str, y: str, legend: str) -> Html:
+    middle = (_TOP + _HEIGHT - _BOTTOM) / 2
+    names = (
+        f'<text x="{_across(0.5)}" y="{_HEIGHT - 6}" text-anchor="middle">{escape(x)}</text>'
+        f'<text transform="translate(12 {middle}) rotate(-90)" text-anchor="middle">{escape(y)}</text>'
+    )
+    style = "width:100%;height:auto;font-size:12px;fill:var(--soft)"
+    label = f"{escape(y)} by {escape(x)}"
+    return Html(
+        '<figure style="max-width:34rem;margin-top:.75rem">'
+        f'<svg viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img" aria-label="{label}" style="{style}">'
+        f"{_axes(ticks)}{names}{inner}</svg><figcaption>{legend}</figcaption></figure>\n"
+    )
+
+
+def _axes(ticks: Mapping[str, float]) -> str:
+    """Grid lines and ticks of two equal axes from 0."""
+    parts = []
+    for name, share in ticks.items():
+        across, up = _across(share), _up(share)
+        parts.append(
+            f'<path d="M{across:.1f} {_up(0)}V{_up(1)}M{_across(0)} {up:.1f}H{_across(1)}" style="stroke:var(--line)"/>'
+            f'<text x="{across:.1f}" y="{_up(0) + _GAP + 10}" text-anchor="middle">{name}</text>'
+            f'<text x="{_across(0) - _GAP}" y="{up + 4:.1f}" text-anchor="end">{name}</text>'
+        )
+    return "".join(parts)
+
+
+def _ticks(limit: float, *, least: float = 0.0) -> dict[str, float]:
+    """Names of round numbers from 0 to the limit, with their shares of it; steps of 1, 2 or 5 tens, few of them.
+
+    Args:
+      least: the smallest step; 1 for counts, which have no halves.
+    """
+    power = 10 ** math.floor(math.log10(limit / _TICKS))
+    fitting = next(size * power for size in (1, 2, 5, 10) if limit / (size * power) <= _TICKS + 1e-9)
+    step = max(fitting, least)
+    return {f"{row * step:g}": row * step / limit for row in range(int(limit / step + 1e-9) + 1)}
+
+
+def _legend(lines: Sequence[Line]) -> str:
+    swatch = "display:inline-block;width:.9rem;height:.2rem;margin-right:.35rem;vertical-align:middle"
+    names = ((escape(line.name), f'<i style="{swatch};background:{line.colour}"></i>') for line in lines)
+    return "".join(f'<span style="display:inline-block;margin-right:1rem">{mark}{name}</span> ' for name, mark in names)

@@ -1,0 +1,80 @@
+"""What a user may ask of the files beside the rows: which forms, and what is in them."""
+
+import argparse
+from dataclasses import dataclass
+
+from detection.errors import UsageError
+from inference.formats import FORMATS
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExportOptions:
+    """Other forms of the predictions; the rows themselves always hold everything.
+
+    Attributes:
+      formats: names of FORMATS.
+      classes: names of the classes in the files; none for all of the model's.
+      min_score: the files hold detections with at least this score, and with the rows' own threshold.
+      below: the files hold the images below this folder or archive only, with names that begin there; "" for all.
+
+    Raises:
+      UsageError: a format is unknown, a value is out of its range, or there is no file for it to say anything about.
+    """
+
+    formats: tuple[str, ...] = ()
+    classes: tuple[str, ...] = ()
+    min_score: float = 0.0
+    below: str = ""
+
+    def __post_init__(self) -> None:
+        if not self.formats and (self.classes or self.min_score or self.below):
+            raise UsageError("--formats: none is asked for, so --classes, --min_score and --below have no effect")
+        for name in self.formats:
+            if name not in FORMATS:
+                raise UsageError(f"--formats: there is no format {name!r}; expected any of {', '.join(FORMATS)}")
+        check_score("--min_score", self.min_score)
+
+
+def check_score(flag: str, value: float | None) -> None:
+    """Raises UsageError when a flag's value is no score."""
+    if value is not None and not 0 <= value <= 1:  # also refuses nan
+        raise UsageError(f"{flag}: expected a score from 0 to 1, found {value:g}")
+
+
+def add_exports(parser: argparse.ArgumentParser) -> None:
+    """The flags that score and convert share."""
+    parser.add_argument(
+        "--formats",
+        metavar="NAME,NAME",
+        default="",
+        help=f"other forms of the predictions, any of {', '.join(FORMATS)}",
+    )
+    parser.add_argument(
+        "--classes",
+        nargs="+",
+        metavar="NAME",
+        default=(),
+        help="classes in the files of --formats; default: all of the model's",
+    )
+    parser.add_argument(
+        "--min_score",
+        type=float,
+        metavar="SCORE",
+        default=ExportOptions.min_score,
+        help="detections in the files of --formats have at least this score; default: all that are in the rows",
+    )
+
+
+def export_options(flags: argparse.Namespace, *, below: str = "") -> ExportOptions:
+    """The request that the flags of add_exports make.
+
+    Args:
+      flags: as parsed.
+      below: see ExportOptions.
+
+    Raises:
+      UsageError: as ExportOptions.
+    """
+    names = (name.strip() for name in flags.formats.split(","))
+    formats = tuple(dict.fromkeys(name for name in names if name))
+    return ExportOptions(formats=formats, classes=tuple(flags.classes), min_score=flags.min_score, below=below)

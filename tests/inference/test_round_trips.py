@@ -1,0 +1,122 @@
+"""Exported files in the programs that read them: our own prepare, pycocotools, pyarrow."""
+
+import contextlib
+import io
+import json
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from pyarrow import BufferReader, parquet
+from pycocotools.coco import COCO
+
+import beam_jobs.main
+from beam_jobs.gallery import read_examples
+from detection import boxes
+from detection.examples import DetectionExample
+from detection.formats import table
+from detection.formats.pieces import legible
+from detection.manifests import DatasetManifest
+from detection.predictions import OK, Detection, PredictionRow
+from inference.export_options import ExportOptions
+from inference.main import main
+from inference.parquet import to_parquet
+from tests.detection.predicted import CRAB, PIG, ROWS, RUN, STAR, failed, random_rows, scored
+from tests.inference.fake_model import picture
+from tests.inference.outputs import write_output
+
+SHIFTED = Detection(label="crab", label_id=1, score=0.3, box=(0.01, 29.0, 39.99, 30.0))
+# Names as photographs have them: prepare takes files by their extension, and stems must tell them apart.
+PHOTOGRAPHS = (
+    scored("empty.png"),
+    failed("x failed.png"),
+    scored("z/y/x.png", CRAB, CRAB),
+    scored("Étoile, 1/a.png", PIG, SHIFTED),
+    scored('Étoile, 2/a "b".png', STAR),
+)
+
+
+@pytest.fixture
+def output(tmp_path: Path) -> Path:
+    """A scored folder in all forms, beside its photographs."""
+    for number, row in enumerate(PHOTOGRAPHS):
+        path = tmp_path / "photos" / row.image
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(picture(40, 30, {(number, 0, 0): (0, 0, 40, 30)}))
+    formats = ("coco", "cvat", "voc", "parquet")
+    return write_output(tmp_path / "out", PHOTOGRAPHS, num_shards=2, exports=ExportOptions(formats=formats))
+
+
+def _prepare(photos: str, annotations: Path, dataset: Path) -> dict[str, DetectionExample]:
+    flags = [f"--images={photos}", f"--annotations={annotations}", f"--output={dataset}"]
+    assert beam_jobs.main.main(["prepare", *flags]) == 0
+    manifest = DatasetManifest.from_json((dataset / "dataset.json").read_text(), source="dataset.json")
+    shards = [str(dataset / shard.name) for split in manifest.splits.values() for shard in split.shards]
+    assert manifest.rejected_by_reason == {"image_without_annotation": 1}, "what failed is no negative example"
+    return {example.filename: example for shard in shards for example in read_examples(shard)}
+
+
+@pytest.mark.parametrize("name", ["cvat.xml", "voc.zip"])
+def test_pre_annotations_through_our_own_prepare(name: str, output: Path, tmp_path: Path) -> None:
+    examples = _prepare(f"{tmp_path}/photos/**", output / name, tmp_path / "dataset")
+    kept = {row.image: row for row in PHOTOGRAPHS if row.status == OK}
+    assert examples.keys() == kept.keys()
+    for image, example in examples.items():
+        found = kept[image].detections
+        assert [item.label for item in example.objects] == [item.label for item in found]
+        pixels = boxes.to_pixels(example.boxes, example.height, example.width)
+        expected = boxes.as_boxes([(*item.box[1::-1], *item.box[:1:-1]) for item in found])
+        np.testing.assert_allclose(pixels, expected, atol=0.01)
+
+
+def test_an_archive_through_our_own_prepare(tmp_path: Path) -> None:
+    """Photographs of one name in two folders of an archive keep their own boxes."""
+    rows = [scored("x.zip/1/a.png", PIG), scored("x.zip/2/a.png", CRAB), failed("x.zip/2/b.png")]
+    with zipfile.ZipFile(tmp_path / "x.zip", "w") as archive:
+        for number, row in enumerate(rows):
+            archive.writestr(row.image.removeprefix("x.zip/"), picture(40, 30, {(number, 0, 0): (0, 0, 40, 30)}))
+    output = write_output(tmp_path / "out", rows)
+    assert main(["convert", str(output), "--formats=cvat", "--below=x.zip"]) == 0
+    examples = _prepare(f"{tmp_path}/x.zip", output / "cvat.xml", tmp_path / "dataset")
+    assert {name: [item.label for item in example.objects] for name, example in examples.items()} == {
+        "x/1/a.png": ["sea pig"],
+        "x/2/a.png": ["crab"],
+    }
+
+
+def test_results_in_pycocotools(output: Path) -> None:
+    with contextlib.redirect_stdout(io.StringIO()):
+        truth = COCO(str(output / "coco_images.json"))
+        results = truth.loadRes(str(output / "coco_results.json"))
+    assert {image["file_name"] for image in truth.imgs.values()} == {
+        row.image for row in PHOTOGRAPHS if row.status == OK
+    }
+    found = [
+        (truth.imgs[entry["image_id"]]["file_name"], truth.cats[entry["category_id"]]["name"], entry["score"])
+        for entry in results.anns.values()
+    ]
+    assert found == [(row.image, item.label, item.score) for row in PHOTOGRAPHS for item in row.detections]
+
+
+def _read_table(data: bytes) -> list[tuple]:
+    content = parquet.read_table(BufferReader(data))
+    assert content.column_names == list(table.COLUMNS)
+    return [tuple(row.values()) for row in content.to_pylist()]
+
+
+@given(random_rows)
+def test_parquet_says_what_the_rows_say(rows: list[PredictionRow]) -> None:
+    data = b"".join(to_parquet(rows, RUN))
+    assert _read_table(data) == [cells for row in rows for cells in table.lines(row, RUN)]
+
+
+def test_parquet_in_groups_with_its_metadata(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("inference.parquet._LINES_PER_GROUP", 3)
+    data = b"".join(to_parquet([*ROWS, scored("x\udce9.png")], RUN))
+    rows = _read_table(data)
+    assert [row[0] for row in rows[-2:]] == [ROWS[-1].image, legible("x\udce9.png")]
+    metadata = parquet.ParquetFile(BufferReader(data)).metadata
+    assert metadata.num_row_groups == 4
+    assert json.loads(metadata.metadata[b"retinanet-odm"]) == RUN.describe()

@@ -1,0 +1,159 @@
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from detection.errors import ContractError, UsageError
+from detection.examples import encode_example
+from detection.labels import LabelMap
+from tests.trainer.conftest import LABELS, make_example
+from trainer import doctor
+from trainer.config import TrainConfig
+from trainer.main import main
+
+REQUIRES = [
+    "numpy>=2",
+    "apache-beam[gcp]==2.77.0",
+    'keras<3.16,>=3.15; extra == "trainer"',
+    'tensorflow-cpu==2.21.0; extra == "cpu"',
+    'tensorflow[and-cuda]==2.21.0; extra == "gpu"',
+    'pytest; extra == "dev"',
+]
+INSTALLED = {"numpy": "2.4.6", "keras": "3.15.1", "tensorflow-cpu": "2.21.0"}
+
+VERSIONS = [
+    ("as pinned", {}, []),
+    ("an older Keras", {"keras": "3.14.0"}, ["FAIL  keras: 3.14.0: pip install 'keras<3.16,>=3.15'"]),
+    ("no Keras", {"keras": None}, ["FAIL  keras: not installed: pip install 'keras<3.16,>=3.15'"]),
+    (
+        "the TensorFlow of the TPU's pin in another package",
+        {"tensorflow-cpu": "2.20.0"},
+        ["FAIL  tensorflow-cpu: 2.20.0: pip install 'tensorflow-cpu==2.21.0'"],
+    ),
+    ("a release candidate in the range", {"keras": "3.15.2rc1"}, []),
+]
+
+
+@pytest.mark.parametrize(("why", "changed", "expected"), VERSIONS, ids=[row[0] for row in VERSIONS])
+def test_versions(why: str, changed: dict[str, str | None], expected: list[str]) -> None:
+    installed = {name: version for name, version in {**INSTALLED, **changed}.items() if version}
+    checks = doctor.check_versions(REQUIRES, installed)
+    assert [check.line() for check in checks if not check.passed] == expected, why
+    assert [check.name for check in checks] == ["numpy", "keras", "tensorflow-cpu"], "of its packages, all and no other"
+
+
+TENSORFLOWS = [
+    ("one is right", ["keras", "tensorflow-tpu"], True),
+    ("two own one folder", ["tensorflow", "tensorflow-tpu"], False),
+    ("the CPU's beside another spoils it as well", ["tensorflow", "tensorflow-cpu"], False),
+    ("none trains nothing", ["keras"], False),
+]
+
+
+@pytest.mark.parametrize(("why", "installed", "passed"), TENSORFLOWS, ids=[row[0] for row in TENSORFLOWS])
+def test_one_tensorflow(why: str, installed: list[str], passed: bool) -> None:
+    assert doctor.check_single_tensorflow(installed).passed == passed, why
+
+
+CHECKS = [
+    ("a Python of the range", doctor.check_python("3.11.7", ">=3.11,<3.14"), True),
+    ("a Python too new", doctor.check_python("3.14.0", ">=3.11,<3.14"), False),
+    ("a clock that is right", doctor.check_clock(1000.0, 1001.5), True),
+    ("a clock an hour late", doctor.check_clock(3600.0, 0.0), False),
+    ("a clock an hour early", doctor.check_clock(0.0, 3600.0), False),
+    ("room", doctor.check_disk(doctor.NEEDED_BYTES), True),
+    ("a byte too few", doctor.check_disk(doctor.NEEDED_BYTES - 1), False),
+    ("a probe that answers", doctor.attempt("devices", lambda: "1 CPU", "mend"), True),
+]
+
+
+@pytest.mark.parametrize(("why", "check", "passed"), CHECKS, ids=[row[0] for row in CHECKS])
+def test_small_checks(why: str, check: doctor.Check, passed: bool) -> None:
+    assert check.passed == passed, why
+    assert check.line().startswith("pass  " if passed else "FAIL  ") and "\n" not in check.line()
+
+
+def test_a_card_that_is_not_seen_is_told() -> None:
+    for seen, has_card in ((0, False), (1, True)):
+        doctor.check_gpu_seen(seen, has_card=has_card)
+    check = doctor.attempt("devices", lambda: str(doctor.check_gpu_seen(0, has_card=True)), "install [gpu]")
+    assert check.line() == "FAIL  devices: this machine has an NVIDIA card, but TensorFlow sees no GPU: install [gpu]"
+
+
+def relabelled() -> LabelMap:
+    return LabelMap.from_names(["bright", "other"])
+
+
+RECORDS = [
+    ("no record of ours", b"\xff", LABELS, "not readable"),
+    (
+        "a label map of other names",
+        encode_example(make_example(5)),
+        relabelled(),
+        "the label map has no 'dark' with id",
+    ),
+]
+
+
+@pytest.mark.parametrize(("why", "record", "labels", "message"), RECORDS, ids=[row[0] for row in RECORDS])
+def test_bad_records(why: str, record: bytes, labels: LabelMap, message: str) -> None:
+    with pytest.raises(ContractError) as caught:
+        doctor.check_record(record, labels, source="train-0")
+    assert message in str(caught.value), why
+
+
+def first_shard(folder: Path) -> Path:
+    return min(folder.glob("train-*"))
+
+
+SPOILT = [
+    ("a shard that was not copied", lambda folder: first_shard(folder).unlink(), "which does not exist"),
+    ("a shard of no bytes", lambda folder: first_shard(folder).write_bytes(b""), "is empty"),
+    ("a shard of less than a record's head", lambda folder: first_shard(folder).write_bytes(b"\0" * 9), "no record"),
+    (
+        "a shard that was cut in its first record",
+        lambda folder: first_shard(folder).write_bytes(first_shard(folder).read_bytes()[:99]),
+        "damaged",
+    ),
+    ("no manifest", lambda folder: (folder / "dataset.json").unlink(), "expected a prepared data set"),
+]
+
+
+@pytest.mark.parametrize(("why", "spoil", "message"), SPOILT, ids=[row[0] for row in SPOILT])
+def test_a_spoilt_data_set(
+    dataset: Path, tmp_path: Path, why: str, spoil: Callable[[Path], None], message: str
+) -> None:
+    folder = shutil.copytree(dataset, tmp_path / "dataset")
+    assert doctor.check_dataset(str(folder)).endswith("images: train 24, val 7; 2 classes")
+    spoil(folder)
+    with pytest.raises(UsageError) as caught:
+        doctor.check_dataset(str(folder))
+    assert message in str(caught.value), why
+
+
+def test_a_folder_is_left_as_it_was(tmp_path: Path) -> None:
+    (tmp_path / "mine").write_text("mine")
+    changed = doctor.try_folder(str(tmp_path))
+    assert abs(changed - (tmp_path / "mine").stat().st_mtime) < 60
+    assert [path.name for path in tmp_path.iterdir()] == ["mine"]
+
+
+def test_a_healthy_machine(dataset: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--mode=doctor", f"--dataset={dataset}", f"--model_dir={tmp_path}/model"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert all(line.startswith("pass  ") for line in lines)
+    names = [line.split(":")[0].removeprefix("pass  ") for line in lines]
+    assert {"Python", "one TensorFlow", "keras", "devices", "data set", "model_dir", "clock", "disk"} <= set(names)
+
+
+def test_everything_wrong_is_told_at_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "file").write_text("")
+    assert main(["--mode=doctor", f"--dataset={tmp_path}", f"--model_dir={tmp_path}/file", "--use_tpu"]) == 1
+    failed = [line for line in capsys.readouterr().out.splitlines() if line.startswith("FAIL")]
+    assert [line.split(":")[0] for line in failed] == ["FAIL  devices", "FAIL  data set", "FAIL  model_dir"]
+
+
+def test_without_folders_the_machine_alone_is_looked_at() -> None:
+    names = {check.name for check in doctor.run_checks(TrainConfig(mode="doctor"))}
+    assert "devices" in names and not names & {"data set", "model_dir", "clock", "disk"}

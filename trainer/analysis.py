@@ -1,0 +1,244 @@
+"""Everything that eval.json says beyond COCO's numbers, from ground truth and detections."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from trainer import breakdown, curves, mistakes, precision
+from trainer.matching import Bools, Floats, Ints, Matches, Pairs, ScoredSplit, match, overlapping_pairs
+from trainer.mistakes import NEAR_IOU, Kind
+
+_DIGITS = 5
+_SEED = 0  # of the resamples: equal detections give an equal eval.json
+# Of fewer images or groups, a resample says nothing about the spread.
+_FEWEST_UNITS = 5
+
+
+@dataclass(frozen=True)
+class Analysis:
+    """A split with its detections, and what can be said of them; see eval.json in docs/training.md."""
+
+    split: ScoredSplit
+
+    @cached_property
+    def _pairs(self) -> Pairs:
+        return overlapping_pairs(self.split, least=NEAR_IOU)
+
+    @cached_property
+    def _matches_at(self) -> tuple[Matches, ...]:
+        """Within classes, at COCO's ten IoUs."""
+        pairs = self._pairs.where(self._pairs.is_same_class)
+        return tuple(match(self.split, pairs, iou=iou) for iou in precision.IOUS)
+
+    @property
+    def matches(self) -> Matches:
+        """Within classes, at IoU 0.5."""
+        return self._matches_at[0]
+
+    @cached_property
+    def _rankings(self) -> tuple[precision.Ranking, ...]:
+        sizes = {"images": len(self.split.images), "classes": len(self.split.classes)}
+        return precision.rank_classes(self.split.truth, self.split.found, self._matches_at, **sizes)
+
+    @cached_property
+    def _curves(self) -> tuple[curves.Curve, ...]:
+        return curves.class_curves(self.split, self.matches)
+
+    @cached_property
+    def _overall(self) -> curves.Curve:
+        return curves.overall_curve(self.split, self.matches)
+
+    @cached_property
+    def thresholds(self) -> curves.Thresholds:
+        """The scores from which detections are kept."""
+        return curves.choose_thresholds(self._overall, self._curves)
+
+    @cached_property
+    def kept(self) -> Bools:
+        """bool [D]: detections with at least the score of their class."""
+        return self.thresholds.kept(self.split)
+
+    @cached_property
+    def is_false(self) -> Bools:
+        """bool [D]: detections that are kept and have found nothing."""
+        return self.kept & self.matches.is_false
+
+    @cached_property
+    def is_missed(self) -> Bools:
+        """bool [N]: objects that no detection that is kept has found."""
+        return ~self.split.truth.is_crowd & ~self.matches.found_objects(self.split.truth, self.kept)
+
+    @cached_property
+    def _counts(self) -> tuple[breakdown.Counts, ...]:
+        true, found = breakdown.count_table(self.split, self.matches, self.kept)
+        return tuple(breakdown.compare_counts(true[:, row], found[:, row]) for row in range(len(self.split.classes)))
+
+    @cached_property
+    def _calibration(self) -> tuple[breakdown.Calibration, ...]:
+        return tuple(self._calibrated(self.split.found.label == row) for row in range(len(self.split.classes)))
+
+    def _calibrated(self, chosen: Bools) -> breakdown.Calibration:
+        rows = chosen & ~self.matches.is_ignored
+        return breakdown.calibrate(self.split.found.score[rows], self.matches.is_hit[rows])
+
+    def summary(self) -> dict[str, Any]:
+        """Values for eval.json and model.json."""
+        thresholds = dict(zip(self.split.classes, self.thresholds.per_class, strict=True))
+        return _plain(
+            {
+                "threshold": self.thresholds.overall,
+                "thresholds": thresholds,
+                "at_thresholds": self._at_thresholds(),
+                "intervals": self._intervals(),
+            }
+        )
+
+    def per_class(self) -> dict[str, dict[str, Any]]:
+        """Values of each class, by name."""
+        columns = zip(self._curves, self.thresholds.per_class, self._counts, self._calibration, strict=True)
+        rows = (
+            {
+                "threshold": threshold,
+                **_operating_point(curve, threshold),
+                "count_error": counts.mean_absolute_error,
+                "count_bias": counts.bias,
+                "calibration_error": calibration.expected_error,
+            }
+            for curve, threshold, counts, calibration in columns
+        )
+        return _plain(dict(zip(self.split.classes, rows, strict=True)))
+
+    def details(self) -> dict[str, Any]:
+        """Tables and curves, for eval.json alone."""
+        return _plain(
+            {
+                "curves": self._curve_values(),
+                "confusion": {
+                    "classes": self.split.classes,
+                    "counts": mistakes.confusion_matrix(self.split, self._pairs, self.kept),
+                },
+                "mistakes": self._mistakes(),
+                "counts": self._count_values(),
+                "sizes": [asdict(entry) for entry in breakdown.size_buckets(self.split, self.matches, self.kept)],
+                "calibration": self._calibration_values(),
+                "slices": self._slices(),
+            }
+        )
+
+    def _at_thresholds(self) -> dict[str, Any]:
+        hits = int((self.kept & self.matches.is_hit).sum())
+        kept = hits + int(self.is_false.sum())
+        curve = curves.Curve(kept=np.array([kept]), hits=np.array([hits]), objects=self._overall.objects)
+        return _at(curve, 0)
+
+    def _intervals(self) -> list[dict[str, Any]]:
+        groups = self._groups
+        units = {
+            "images": np.arange(len(self.split.images)),
+            "deployments and days": np.unique(groups, return_inverse=True)[1] if any(groups) else np.zeros(0, int),
+        }
+        return [self._interval(name, rows) for name, rows in units.items() if len(set(rows)) >= _FEWEST_UNITS]
+
+    def _interval(self, name: str, units: Ints) -> dict[str, Any]:
+        found = precision.bootstrap(self._rankings, units, seed=_SEED)
+        per_class = dict(zip(self.split.classes, found.ap50_per_class, strict=True))
+        count = int(units.max()) + 1
+        return {"over": name, "units": count, "AP": found.ap, "AP50": found.ap50, "per_class": per_class}
+
+    @cached_property
+    def _groups(self) -> tuple[str, ...]:
+        return breakdown.deployment_days(self.split.images)
+
+    def _curve_values(self) -> dict[str, Any]:
+        plain = np.ones(len(self.split.images))
+        drawn = [precision.precision_at_recalls(ranking, plain)[0] for ranking in self._rankings]
+        known = [values for values in drawn if not np.isnan(values).any()]
+        everything = {
+            "precision_at_recalls": np.mean(known, axis=0) if known else np.full(len(precision.RECALLS), np.nan),
+            **_values(self._overall),
+        }
+        per_class = {
+            name: {"precision_at_recalls": values, **_values(curve)}
+            for name, values, curve in zip(self.split.classes, drawn, self._curves, strict=True)
+        }
+        axes = {"recalls": precision.RECALLS, "thresholds": curves.THRESHOLDS}
+        return {**axes, "all": everything, "per_class": per_class}
+
+    def _mistakes(self) -> dict[str, Any]:
+        """Counts at the thresholds; gains of AP50 over all detections, as TIDE has them."""
+        found = mistakes.find_mistakes(self.split, self._pairs, self.matches)
+        plain = mistakes.average_precision_50(self.split, self.matches)
+        rows = {
+            kind.name.lower(): {
+                "count": int((self.kept & (found.kind == kind)).sum()),
+                "gain": _gain(mistakes.mended_average_precision(self.split, self.matches, found, kind), plain),
+            }
+            for kind in Kind
+            if kind is not Kind.NONE
+        }
+        everything = np.ones(len(self.kept), bool)
+        without = mistakes.precision_without_missed(self.split, self.matches, self._missed(found, everything))
+        rows["missed"] = {"count": int(self._missed(found, self.kept).sum()), "gain": _gain(without, plain)}
+        return {"kinds": rows, "false": int(self.is_false.sum()), "not_found": int(self.is_missed.sum())}
+
+    def _missed(self, found: mistakes.Mistakes, kept: Bools) -> Bools:
+        """bool [N]: objects that none of these detections found, nor spotted."""
+        truth = self.split.truth
+        return ~truth.is_crowd & ~self.matches.found_objects(truth, kept) & ~found.spotted(kept, truth)
+
+    def _count_values(self) -> dict[str, Any]:
+        return {
+            name: {
+                "true": counts.true,
+                "found": counts.found,
+                "images": [[*pair, images] for pair, images in counts.images.items()],
+            }
+            for name, counts in zip(self.split.classes, self._counts, strict=True)
+        }
+
+    def _calibration_values(self) -> dict[str, Any]:
+        everything = self._calibrated(np.ones(len(self.kept), bool))
+        per_class = {name: asdict(entry) for name, entry in zip(self.split.classes, self._calibration, strict=True)}
+        return {"all": asdict(everything), "per_class": per_class}
+
+    def _slices(self) -> list[dict[str, Any]]:
+        if not any(self._groups):
+            return []
+        return [asdict(entry) for entry in breakdown.make_slices(self._groups, self._rankings)]
+
+
+def analyse(truth: Mapping[str, Any], results: Sequence[Mapping[str, Any]]) -> Analysis:
+    """From COCO ground truth and results."""
+    return Analysis(ScoredSplit.from_coco(truth, results))
+
+
+def _values(curve: curves.Curve) -> dict[str, Floats]:
+    return {"precision": curve.precision, "recall": curve.recall, "f1": curve.f1}
+
+
+def _operating_point(curve: curves.Curve, threshold: float) -> dict[str, Any]:
+    return _at(curve, int(np.searchsorted(curves.THRESHOLDS, threshold)))
+
+
+def _at(curve: curves.Curve, row: int) -> dict[str, Any]:
+    return {name: float(values[row]) for name, values in _values(curve).items()}
+
+
+def _gain(mended: float | None, plain: float | None) -> float | None:
+    return None if mended is None or plain is None else mended - plain
+
+
+def _plain(value: Any) -> Any:
+    """Values for JSON: arrays as lists, rounded; what is not a number as None."""
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple, np.ndarray)):
+        return [_plain(item) for item in value]
+    if isinstance(value, (int, np.integer)):
+        return int(value)
+    if isinstance(value, float):  # numpy's float64 is one
+        return None if np.isnan(value) else round(float(value), _DIGITS)
+    return value
