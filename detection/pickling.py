@@ -9,7 +9,7 @@ _Row = TypeVar("_Row")
 
 
 def compact(row: type[_Row]) -> type[_Row]:
-    """Class decorator: a dataclass is pickled by its values in the order of its fields.
+    """Class decorator: a dataclass is pickled by its values in the order of its fields; it has no slots or other attributes.
 
     A pickle is only read by the program that wrote it: another order of fields is not noticed.
     """
@@ -20,12 +20,11 @@ def compact(row: type[_Row]) -> type[_Row]:
 
 
 def _values_of(self: Any) -> tuple[Any, ...]:
-    return tuple(getattr(self, name) for name in _names(self.__class__))
+    return tuple(vars(self).values())
 
 
 def _restore(self: Any, values: Sequence[Any]) -> None:
-    for name, value in zip(_names(self.__class__), values, strict=True):
-        object.__setattr__(self, name, value)  # the dataclass is frozen
+    vars(self).update(zip(_names(self.__class__), values, strict=True))  # the dataclass is frozen
 
 
 @functools.cache
