@@ -9,7 +9,7 @@ _Row = TypeVar("_Row")
 
 
 def compact(row: type[_Row]) -> type[_Row]:
-    """Class decorator: a dataclass is pickled by its values in the order of its fields; it has no slots or other attributes.
+    """Class decorator: a dataclass (no slots, no other attributes) is pickled by its values in the order of its fields.
 
     A pickle is only read by the program that wrote it: another order of fields is not noticed.
     """
