@@ -5,7 +5,7 @@ image patterns ─ MatchImages ──────────┐                
 annotation patterns ─ ReadAnnotations ─┘                                                     │
      (rejects of every step, counts of images, labels, ignored shapes) ─▶ Commit ◀─ MakeShards
 
-Side inputs of Place images: the broken annotation files, the label counts. It reads the list of splits itself,
+Side inputs of Place images: the broken annotation files, the label map. It reads the list of splits itself,
 NumberImages and Commit the id map of earlier builds, once a process.
 """
 
@@ -27,9 +27,11 @@ from beam_jobs.transforms import (
     NameBroken,
     NumberImages,
     ReadAnnotations,
+    make_labels,
     place_image,
     set_apart,
 )
+from detection.labels import LabelMap
 
 
 def build(pipeline: beam.Pipeline, options: PrepareOptions) -> None:
@@ -43,18 +45,18 @@ def build(pipeline: beam.Pipeline, options: PrepareOptions) -> None:
     joined = groups | "Join images and annotations" >> set_apart(plan.join_images)
     unread = (read[REJECTS], joined[REJECTS]) | "Gather unread" >> beam.Flatten()
     broken = unread | "Name broken annotations" >> NameBroken()
-    labels = joined[KEPT] | "Count labels" >> CountLabels()
+    label_counts = joined[KEPT] | "Count labels" >> CountLabels()
+    labels = label_counts | "Make label map" >> beam.Map(make_labels, options=options)
     placed = joined[KEPT] | "Place images" >> set_apart(
-        place_image, broken=AsSingleton(broken), label_counts=AsSingleton(labels), options=options
+        place_image, broken=AsSingleton(broken), labels=AsSingleton(labels), options=options
     )
     numbered = placed[KEPT] | "Number images" >> NumberImages(options)
     shards = numbered[KEPT] | "Make shards" >> MakeShards(options)
     left_out = tuple(step[REJECTS] for step in (read, joined, placed, numbered))
     rejects = left_out | "Gather rejects" >> beam.Flatten()
     request = pipeline | "Take request" >> beam.Create([options])
-    _ = request | "Commit" >> beam.Map(
-        _commit, AsList(shards), AsList(rejects), AsSingleton(images_in), AsSingleton(labels), AsSingleton(ignored)
-    )
+    counts = (images_in, labels, label_counts, ignored)
+    _ = request | "Commit" >> beam.Map(_commit, AsList(shards), AsList(rejects), *map(AsSingleton, counts))
 
 
 def _commit(
@@ -62,12 +64,13 @@ def _commit(
     shards: list[ShardResult],
     rejects: list[Reject],
     images_in: int,
+    labels: LabelMap | None,
     label_counts: dict[str, int],
     ignored: dict[str, int],
 ) -> None:
     planned = Plan(
         images_in=images_in,
-        labels=plan.make_labels(label_counts, options),
+        labels=labels,
         label_counts=label_counts,
         ignored=ignored,
         rejects=tuple(rejects),

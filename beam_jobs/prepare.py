@@ -121,11 +121,11 @@ def _report_dataset(options: PrepareOptions) -> None:
     """
     output = options.output
     rejected_file = files.join(output, folder.REJECTED)
-    rejects = parse_rejects(_read_back(rejected_file))
+    rejects = parse_rejects(files.read_written_text(rejected_file))
     path = _manifest_path(output)
     if not files.exists(path):
         raise _refusal(rejects, rejected_file, options)
-    manifest = DatasetManifest.from_json(_read_back(path), source=path)
+    manifest = DatasetManifest.from_json(files.read_written_text(path), source=path)
     for line in summary.of_dataset(manifest, rejects, _read_problems(output), output):
         logger.info("%s", line)
 
@@ -147,9 +147,4 @@ def _refusal(rejects: Sequence[Reject], rejected_file: str, options: PrepareOpti
 
 
 def _read_problems(output: str) -> list[Problem]:
-    return parse_problems(_read_back(files.join(output, folder.PROBLEMS)))
-
-
-def _read_back(path: str) -> str:
-    """A file that this job has written; names of files in it need not be valid UTF-8."""
-    return files.read_bytes(path).decode("utf-8", "surrogateescape")
+    return parse_problems(files.read_written_text(files.join(output, folder.PROBLEMS)))

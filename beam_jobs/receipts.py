@@ -48,7 +48,7 @@ def find(output: str, shard: str, made_of: str) -> ShardResult | None:
     path = files.join(output, receipt_name(shard))
     if not files.is_file(path):
         return None
-    seal, _, text = files.read_bytes(path).decode("utf-8", "surrogateescape").removesuffix("\n").partition("\n")
+    seal, _, text = files.read_written_text(path).removesuffix("\n").partition("\n")
     if seal != _seal(made_of, text):
         return None
     result = _from_json(json.loads(text))

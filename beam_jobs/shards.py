@@ -2,7 +2,6 @@
 
 import collections
 import functools
-import hashlib
 import os
 import struct
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -54,12 +53,8 @@ def make_shard(key: ShardKey, planned: Iterable[PlannedImage], options: PrepareO
 def write_shard(split: str, name: str, ordered: Sequence[PlannedImage], options: PrepareOptions) -> ShardResult:
     """Writes images in the order given; a bad image becomes a reject and takes no record."""
     tally = Tally(split)
-    digest = hashlib.sha256()
-    with files.write_atomic(files.join(options.output, name)) as file:
-        for data in _records(ordered, tally, options):
-            digest.update(data)
-            file.write(data)
-    return tally.result(ShardInfo(name=name, examples=tally.examples, sha256=digest.hexdigest()))
+    sha256 = files.write_pieces(files.join(options.output, name), _records(ordered, tally, options))
+    return tally.result(ShardInfo(name=name, examples=tally.examples, sha256=sha256))
 
 
 def look_at_shard(split: str, name: str, ordered: Sequence[PlannedImage], options: PrepareOptions) -> ShardResult:

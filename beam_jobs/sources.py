@@ -15,7 +15,7 @@ from beam_jobs import plan
 from beam_jobs.options import PrepareOptions
 from beam_jobs.rows import AnnotationFile, ImageFile, Reject
 from beamio import archives, files
-from detection.annotation_files import HEAD_BYTES, Kind, read_annotations, recognise
+from detection.annotation_files import Kind, open_annotations
 from detection.errors import DataError, UsageError
 
 _ANNOTATION_SUFFIXES = (".xml", ".json")
@@ -159,11 +159,10 @@ def read_annotation(lone: AnnotationFile) -> Iterator[AnnotationFile | Reject]:
     uri, rows = lone.uri, 0
     try:
         with _open(lone) as file:
-            # Pascal VOC goes by the file's name: what tools write as <filename> is often wrong.
-            listed = recognise(file.read(HEAD_BYTES)) is not Kind.VOC
-            file.seek(0)
-            for annotation in read_annotations(file, source=uri):
-                image_name = annotation.filename if listed else ""
+            kind, annotations = open_annotations(file, source=uri)
+            for annotation in annotations:
+                # Pascal VOC goes by the file's name: what tools write as <filename> is often wrong.
+                image_name = "" if kind is Kind.VOC else annotation.filename
                 yield dataclasses.replace(lone, image_name=image_name, annotation=annotation)
                 rows += 1
     except DataError as error:

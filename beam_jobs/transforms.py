@@ -15,6 +15,7 @@ from beam_jobs.progress import PROGRESS
 from beam_jobs.rows import AnnotationFile, Candidate, PlannedImage, Reject, ShardResult, UnannotatedImage
 from beam_jobs.shards import make_shard
 from beam_jobs.sources import match_annotations, match_images, read_annotation, sources_of
+from detection.labels import LabelMap
 
 COUNTERS = "prepare"
 REJECTS = "rejects"
@@ -119,14 +120,19 @@ class CountLabels(beam.PTransform):
         )
 
 
+def make_labels(label_counts: dict[str, int], options: PrepareOptions) -> LabelMap | None:
+    """See plan.make_labels; once for all images, of the names that were counted."""
+    return plan.make_labels(label_counts, options)
+
+
 def place_image(
-    row: Candidate | UnannotatedImage, broken: Sequence[bytes], label_counts: Mapping[str, int], options: PrepareOptions
+    row: Candidate | UnannotatedImage, broken: Sequence[bytes], labels: LabelMap | None, options: PrepareOptions
 ) -> plan.Split | Reject:
     """What the policies say of an image; see plan.apply_policies and plan.place_image."""
     chosen = plan.apply_policies(row, options, broken)
     if isinstance(chosen, Reject):
         return chosen
-    return plan.place_image(chosen, plan.make_labels(label_counts, options), load_split_plan(options))
+    return plan.place_image(chosen, labels, load_split_plan(options))
 
 
 @dataclass

@@ -4,11 +4,12 @@ What is read whole from gs:// is read by ``gcs`` too.
 """
 
 import contextlib
+import hashlib
 import itertools
 import posixpath
 import re
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -124,6 +125,8 @@ def join(folder: str, *names: str) -> str:
 
 def is_folder(path: str) -> bool:
     """Whether path names a folder: something lies below it (object stores have no folders of their own)."""
+    if "://" not in path and not Path(path).is_dir():
+        return False  # a whole tree need not be listed to say so
     return bool(next(iter_matches(posixpath.join(escape(path), "**"), limit=1), None))
 
 
@@ -218,6 +221,25 @@ def write_atomic(path: str) -> Iterator[BinaryIO]:
         if isinstance(error, OSError):
             raise UsageError(f"cannot write {path}: {error}") from error
         raise
+
+
+def write_pieces(path: str, pieces: Iterable[bytes]) -> str:
+    """Writes a whole file atomically, piece by piece; returns the hex SHA-256 of its bytes."""
+    digest = hashlib.sha256()
+    with write_atomic(path) as file:
+        for piece in pieces:
+            digest.update(piece)
+            file.write(piece)
+    return digest.hexdigest()
+
+
+def read_written_text(path: str) -> str:
+    """Inverse of write_text: names of files in the text need not be valid UTF-8.
+
+    Raises:
+      FileError: it cannot be read.
+    """
+    return read_bytes(path).decode("utf-8", "surrogateescape")
 
 
 def write_text(path: str, text: str) -> None:

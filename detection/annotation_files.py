@@ -121,11 +121,25 @@ def read_annotations(file: BinaryIO, *, source: str, voc_origin: int = 0) -> Ite
       AnnotationError: an error of the whole file, found while it is read: images before the fault may have been
         yielded. What is wrong with one image of many is in its ImageAnnotation.unread instead.
     """
+    _, annotations = open_annotations(file, source=source, voc_origin=voc_origin)
+    yield from annotations
+
+
+def open_annotations(file: BinaryIO, *, source: str, voc_origin: int = 0) -> tuple[Kind, Iterator[ImageAnnotation]]:
+    """The kind of a file, and the annotations in it as read_annotations yields them; arguments and errors are the same.
+
+    Raises:
+      AnnotationError: it is of no kind that is read; what else is wrong is found while the annotations are read.
+    """
     rest = _Rewound(file)
     try:
         kind = recognise(rest.head)
     except AnnotationError as error:
         raise AnnotationError(error.reason, f"{source}: {error.detail}") from error
+    return kind, _read(rest, kind, source, voc_origin)
+
+
+def _read(rest: "_Rewound", kind: Kind, source: str, voc_origin: int) -> Iterator[ImageAnnotation]:
     if kind is Kind.VOC:
         yield parse_voc(rest.read(), source=source, origin=voc_origin)
     elif kind is Kind.COCO:

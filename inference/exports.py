@@ -51,7 +51,7 @@ def write_exports(output: str, summary: Mapping[str, Any], options: ExportOption
     for format_name in options.formats:
         for name, exporter in FORMATS[format_name].items():
             rows = (row.kept(run) for row in _below(read_rows(output, shards), options.below))
-            digest = _write(files.join(output, name), exporter(rows, run))
+            digest = files.write_pieces(files.join(output, name), exporter(rows, run))
             made.append({"name": name, "format": format_name, "sha256": digest, **about})
     return sorted(made, key=lambda entry: entry["name"])
 
@@ -142,13 +142,3 @@ def _read_piece(path: str, offset: int, size: int) -> bytes:
             return file.read(size)
     except FileError as error:
         raise ContractError(str(error)) from error
-
-
-def _write(path: str, pieces: Iterator[bytes]) -> str:
-    """Writes a file; returns the hex SHA-256 of its bytes."""
-    digest = hashlib.sha256()
-    with files.write_atomic(path) as file:
-        for piece in pieces:
-            digest.update(piece)
-            file.write(piece)
-    return digest.hexdigest()

@@ -1,6 +1,5 @@
 """The output folder: rows in shards, then their other forms, then summary.json: where it is, the run is whole."""
 
-import hashlib
 import itertools
 import json
 import re
@@ -52,13 +51,8 @@ def write_shard(output: str, shard: int, num_shards: int, rows: Sequence[Predict
         if row.image == following.image:
             raise RuntimeError(f"two rows are named {row.image!r}: each image must have exactly one")
     name = shard_name(shard, num_shards)
-    digest = hashlib.sha256()
-    with files.write_atomic(files.join(output, name)) as file:
-        for row in ordered:
-            line = utf8(row.to_json() + "\n")
-            digest.update(line)
-            file.write(line)
-    return ShardPart(name=name, sha256=digest.hexdigest(), tally=Tally.of(ordered))
+    sha256 = files.write_pieces(files.join(output, name), (utf8(row.to_json() + "\n") for row in ordered))
+    return ShardPart(name=name, sha256=sha256, tally=Tally.of(ordered))
 
 
 @dataclass(frozen=True, kw_only=True)
