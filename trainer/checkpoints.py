@@ -14,6 +14,8 @@ from trainer.network import Network
 
 FILE = "network.json"  # beside the checkpoints: of which network they are
 _KEPT = 3
+# What the optimizer's variables depend on, and what held before network.json said it; None: not known.
+_OPTIMIZER_KEYS = {"freeze": "none", "optimizer": None, "averages": "no"}
 _LOGGER = logging.getLogger(__name__)
 
 
@@ -26,13 +28,15 @@ class Checkpoints:
         network: Network,
         optimizer: keras.optimizers.Optimizer | None = None,
         *,
+        rate_factor: tf.Variable | None = None,
         minutes: float = 0.0,
     ) -> None:
         self._folder = f"{model_dir.rstrip('/')}/checkpoints"
         self._identity, self._origin = network.identity, network.origin
         self._trains = optimizer is not None
         self._step = tf.Variable(0, dtype=tf.int64, trainable=False)
-        tracked = {"model": network.model, "step": self._step} | ({"optimizer": optimizer} if optimizer else {})
+        kept = {"model": network.model, "step": self._step, "optimizer": optimizer, "rate_factor": rate_factor}
+        tracked = {name: value for name, value in kept.items() if value is not None}
         self._manager = tf.train.CheckpointManager(tf.train.Checkpoint(**tracked), self._folder, max_to_keep=_KEPT)
         self._seconds = minutes * 60
         self._last_save = time.monotonic()
@@ -51,7 +55,13 @@ class Checkpoints:
             status = self._manager.checkpoint.restore(path)
         except (tf.errors.OpError, ValueError, IndexError) as error:  # IndexError: a data file that is cut
             raise ContractError(f"--model_dir: the checkpoint {path} is damaged: {first_line(error)}") from error
-        status.assert_existing_objects_matched()
+        try:
+            status.assert_existing_objects_matched()
+        except AssertionError as error:
+            raise ContractError(
+                f"--model_dir: the checkpoint {path} lacks what this version keeps: use a new folder, and"
+                " --init_from for its weights"
+            ) from error
         status.expect_partial()  # evaluation restores the model without the optimizer
         return int(self._step.numpy())
 
@@ -74,11 +84,14 @@ class Checkpoints:
 
     def _check_identity(self, stored: dict[str, Any]) -> None:
         """Weights of another canvas or other anchors would load without complaint and give wrong boxes."""
-        expected = {**self._identity, **({"freeze": self._origin["freeze"]} if self._trains else {})}
+        before = {**dict.fromkeys(self._identity), **_OPTIMIZER_KEYS}
+        expected = {
+            **self._identity,
+            **({name: self._origin[name] for name in _OPTIMIZER_KEYS} if self._trains else {}),
+        }
         for name, value in expected.items():
-            # The optimizer keeps numbers for the variables that train only.
-            found = stored.get(name, "none" if name == "freeze" else None)
-            if found != value:
+            found = stored.get(name, before[name])
+            if found != value and not (name == "optimizer" and found is None):
                 raise ContractError(
                     f"--model_dir: the checkpoints in {self._folder} are of another network:"
                     f" {name} is {found} there, {value} now; use a new folder or the old settings"

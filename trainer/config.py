@@ -55,6 +55,9 @@ class TrainConfig:
     warmup_steps: int = _option(100, "steps of linear warm-up")
     weight_decay: float = _option(1e-4, "decay of convolution kernels: decoupled for adamw, L2 in the loss for sgd")
     clip_norm: float = _option(10.0, "largest global norm of the gradients")
+    ema_decay: float = _option(
+        0.0, "evaluate and export the moving average of the weights, of which each step keeps this share; 0 for none"
+    )
     focal_alpha: float = _option(0.25, "focal loss: weight of positives")
     focal_gamma: float = _option(2.0, "focal loss: focusing exponent")
     box_loss: str = _option("giou", "regression loss", choices=("giou", "huber"))
@@ -78,6 +81,9 @@ class TrainConfig:
     tpu: str = _option("local", "TPU to connect to: local on a TPU VM, or its name or address; implies --use_tpu")
     steps_per_loop: int = _option(20, "steps run on the device between looks at the loss")
     checkpoint_minutes: float = _option(5.0, "time between checkpoints; the last step always gets one")
+    max_rollbacks: int = _option(
+        3, "how often a run that diverges goes back to its newest checkpoint, with half the rate, before it gives up"
+    )
     tpu_topology: str = _option(
         "v5e:2x2", "--mode=tpu_fit: chips to compile for, such as v4:2x2x1, v5e:2x4, v5p:2x2x1, v6e:2x2"
     )
@@ -98,6 +104,8 @@ class TrainConfig:
         for name in _FRACTIONS:
             if not 0 <= getattr(self, name) <= 1:
                 raise UsageError(f"--{name}: expected a number from 0 to 1, found {getattr(self, name)}")
+        if not 0 <= self.ema_decay < 1:
+            raise UsageError(f"--ema_decay: expected 0 or more and less than 1, found {self.ema_decay}")
         if not 0 < self.negative_iou <= self.positive_iou < 1:
             raise UsageError(
                 f"expected 0 < --negative_iou <= --positive_iou < 1, found {self.negative_iou} and {self.positive_iou}"
@@ -146,6 +154,7 @@ _NOT_NEGATIVE = (
     "box_loss_weight",
     "max_instances",
     "num_classes",
+    "max_rollbacks",
 )
 _FRACTIONS = ("focal_alpha", "score_threshold", "nms_iou")
 

@@ -119,7 +119,7 @@ def run(config: TrainConfig, claims: Claims | None = None) -> None:
         if not getattr(config, name):
             raise UsageError(f"--{name}: required, see --help")
     # Imported here, so that --help and a bad flag answer at once.
-    from trainer import checkpoints, evaluate, export, files, network, strategy, train
+    from trainer import evaluate, export, files, network, strategy, train
 
     manifest = _read_manifest(config, claims or Claims())
     if config.mode in ("eval", "train_and_eval"):
@@ -136,7 +136,7 @@ def run(config: TrainConfig, claims: Claims | None = None) -> None:
     if config.mode in ("train", "train_and_eval"):
         step = train.train(config, manifest, net, where)
     else:
-        step = checkpoints.Checkpoints(config.model_dir, net).restore()
+        step = train.restore(config, net, where)
         if not step:
             raise UsageError(f"--model_dir: no checkpoint in {config.model_dir}: train first")
     if config.mode == "train":

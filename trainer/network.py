@@ -25,7 +25,8 @@ class Network:
       canvas: (height, width) in pixels.
       anchors: float32 [A, 4] in canvas pixels.
       identity: everything that gives the weights their meaning; checkpoints go with equal ones only.
-      origin: what else checkpoints should tell of their training: the data set's fingerprint, what was frozen.
+      origin: what else checkpoints should tell of their training: the data set's fingerprint, what was frozen, whose
+        numbers the optimizer keeps.
     """
 
     model: keras.Model
@@ -67,5 +68,10 @@ def build_network(config: TrainConfig, manifest: DatasetManifest) -> Network:
         anchors=anchors,
         num_classes=manifest.num_classes,
         identity={**identity, "canvas": list(canvas), "labels": manifest.labels.to_json()},
-        origin={"dataset_fingerprint": manifest.fingerprint, "freeze": config.freeze},
+        origin={
+            "dataset_fingerprint": manifest.fingerprint,
+            "freeze": config.freeze,
+            "optimizer": config.optimizer,
+            "averages": "yes" if config.ema_decay else "no",
+        },
     )

@@ -127,14 +127,18 @@ def training_batches(
         return {"image": image, "boxes": boxes, "labels": labels}
 
     return (
-        tf.data.Dataset.range(position // split.examples, tf.int64.max)
-        .flat_map(lambda epoch: _epoch_records(split.paths, seed, epoch))
-        .skip(position % split.examples)
+        _ordered_records(split, seed, position)
         .enumerate(start=position)
         .map(load, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
         .batch(batch_size, drop_remainder=True)
         .prefetch(tf.data.AUTOTUNE)
     )
+
+
+def batch_source_ids(split: Split, *, batch_size: int, seed: int, step: int) -> list[int]:
+    """The source ids of the batch that training_batches yields after so many steps, without decoding an image."""
+    records = _ordered_records(split, seed, step * batch_size).take(batch_size)
+    return [int(source_id) for source_id in records.map(lambda record: parse_record(record)["source_id"])]
 
 
 def evaluation_batches(split: Split, *, canvas: tuple[int, int], batch_size: int) -> tf.data.Dataset:
@@ -159,6 +163,15 @@ def evaluation_batches(split: Split, *, canvas: tuple[int, int], batch_size: int
     missing = -split.examples % batch_size
     filler = images.take(1).map(as_filler).repeat(missing)
     return images.concatenate(filler).batch(batch_size, drop_remainder=True).prefetch(tf.data.AUTOTUNE)
+
+
+def _ordered_records(split: Split, seed: int, position: int) -> tf.data.Dataset:
+    """Serialized records, endless, from a position in the order that the seed decides."""
+    return (
+        tf.data.Dataset.range(position // split.examples, tf.int64.max)
+        .flat_map(lambda epoch: _epoch_records(split.paths, seed, epoch))
+        .skip(position % split.examples)
+    )
 
 
 def _epoch_records(paths: Sequence[str], seed: int, epoch: Tensor) -> tf.data.Dataset:

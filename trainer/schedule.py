@@ -1,6 +1,9 @@
 """Learning rate and optimizer."""
 
+from typing import Any
+
 import keras
+import tensorflow as tf
 
 _NO_DECAY = ("bias", "gamma", "beta")
 
@@ -16,13 +19,38 @@ def cosine_schedule(*, peak: float, warmup_steps: int, total_steps: int) -> kera
     )
 
 
+class ScaledSchedule(keras.optimizers.schedules.LearningRateSchedule):
+    """A schedule times a factor that can be changed between steps, and that a checkpoint can hold.
+
+    Attributes:
+      factor: float32 variable, 1 at first.
+    """
+
+    def __init__(self, schedule: keras.optimizers.schedules.LearningRateSchedule) -> None:
+        self._schedule = schedule
+        self.factor = tf.Variable(1.0, trainable=False)
+
+    def __call__(self, step: Any) -> Any:
+        """The rate at a step."""
+        return self._schedule(step) * self.factor
+
+
 def make_optimizer(
-    name: str, *, schedule: keras.optimizers.schedules.LearningRateSchedule, weight_decay: float
+    name: str,
+    *,
+    schedule: keras.optimizers.schedules.LearningRateSchedule,
+    weight_decay: float,
+    ema_decay: float = 0.0,
 ) -> keras.optimizers.Optimizer:
-    """AdamW with decoupled decay, or SGD with momentum 0.9, whose decay is a term of the loss (train.train_step)."""
+    """AdamW with decoupled decay, or SGD with momentum 0.9, whose decay is a term of the loss (train.train_step).
+
+    With an ema_decay above 0 it also keeps the moving average of every variable that it changes, which
+    finalize_variable_values puts in the place of the variables.
+    """
+    averages = {"use_ema": True, "ema_momentum": ema_decay} if ema_decay else {}
     if name == "sgd":
-        return keras.optimizers.SGD(schedule, momentum=0.9)
-    optimizer = keras.optimizers.AdamW(schedule, weight_decay=weight_decay)
+        return keras.optimizers.SGD(schedule, momentum=0.9, **averages)
+    optimizer = keras.optimizers.AdamW(schedule, weight_decay=weight_decay, **averages)
     optimizer.exclude_from_weight_decay(var_names=list(_NO_DECAY))
     return optimizer
 

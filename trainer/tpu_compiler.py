@@ -16,7 +16,7 @@ import tensorflow as tf
 from tensorflow.compiler.tf2xla.ops import gen_xla_ops
 
 from detection.errors import UsageError
-from trainer import schedule, train
+from trainer import train
 from trainer.config import TrainConfig
 from trainer.network import Network
 
@@ -112,15 +112,8 @@ def lower_step(config: TrainConfig, network: Network, *, batch_size: int, max_in
     Raises:
       Refused: an operation of the step has no translation.
     """
-    optimizer = schedule.make_optimizer(
-        config.optimizer,
-        # The number of steps is a constant of the program: any will do.
-        schedule=schedule.cosine_schedule(
-            peak=config.learning_rate, warmup_steps=config.warmup_steps, total_steps=2 * config.warmup_steps + 1
-        ),
-        weight_decay=config.weight_decay,
-    )
-    optimizer.build(network.model.trainable_variables)
+    # The number of steps is a constant of the program: any will do.
+    optimizer, _ = train.build_optimizer(config, network, total_steps=2 * config.warmup_steps + 1)
 
     @tf.function(jit_compile=True)
     def step(image: Tensor, boxes: Tensor, labels: Tensor) -> dict[str, Tensor]:

@@ -2,6 +2,8 @@
 
 import logging
 import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import keras
@@ -14,6 +16,7 @@ from trainer.augment import Augmentation
 from trainer.checkpoints import Checkpoints
 from trainer.config import TrainConfig
 from trainer.network import Network
+from trainer.rollback import Watch
 from trainer.stop import Stopped, StopRequest
 from trainer.strategy import check_batch
 from trainer.targets import assign_targets, decode_boxes, encode_boxes
@@ -25,22 +28,20 @@ _LOGGER = logging.getLogger(__name__)
 def train(config: TrainConfig, manifest: DatasetManifest, network: Network, strategy: tf.distribute.Strategy) -> int:
     """Trains to the last step, from the newest checkpoint if there is one; returns the number of steps done.
 
+    With --ema_decay the network then has the averages for its weights.
+
     Raises:
       Stopped: SIGTERM came; a checkpoint has been saved.
+      UsageError: it diverges, again and again.
     """
     check_batch("train_batch_size", config.train_batch_size, strategy)
     split = records.find_split(config.dataset, manifest, "train")
     total_steps = max(config.num_epochs * split.examples // config.train_batch_size, 1)
     with strategy.scope():
-        optimizer = schedule.make_optimizer(
-            config.optimizer,
-            schedule=schedule.cosine_schedule(
-                peak=config.learning_rate, warmup_steps=config.warmup_steps, total_steps=total_steps
-            ),
-            weight_decay=config.weight_decay,
-        )
-        optimizer.build(network.model.trainable_variables)
-    checkpoints = Checkpoints(config.model_dir, network, optimizer, minutes=config.checkpoint_minutes)
+        optimizer, rate_factor = build_optimizer(config, network, total_steps=total_steps)
+    checkpoints = Checkpoints(
+        config.model_dir, network, optimizer, rate_factor=rate_factor, minutes=config.checkpoint_minutes
+    )
     step = checkpoints.restore()
     if step:
         _LOGGER.info("resuming from step %d of %d", step, total_steps)
@@ -49,24 +50,107 @@ def train(config: TrainConfig, manifest: DatasetManifest, network: Network, stra
     else:
         with strategy.scope():
             initialise.initialise(network.model, manifest.labels, config)
-    if step >= total_steps:
-        return step
-    batches = _batches(config, manifest, network, split, first_step=step)
-    run_steps = make_loop(config, network, optimizer, strategy)
-    iterator = iter(strategy.experimental_distribute_dataset(batches))
-    progress = _Progress(config, first_step=step, total_steps=total_steps, examples=split.examples)
-    with StopRequest() as stop:
-        while step < total_steps:
-            count = min(config.steps_per_loop, total_steps - step)
-            with records.whole_shards(split.paths):
-                values = run_steps(iterator, tf.constant(count))
-            step += count
-            progress.report(step, {name: float(value) for name, value in values.items()}, optimizer)
-            if stop.requested:
-                checkpoints.save(step)
-                raise Stopped(f"stopped by SIGTERM at step {step} of {total_steps}, which is saved")
-            checkpoints.save_when_due(step)
-        checkpoints.save(step)
+        checkpoints.save(0)  # where a run that diverges early goes back to
+    training = _Training(
+        config=config,
+        split=split,
+        total_steps=total_steps,
+        batches_from=lambda first_step: iter(
+            strategy.experimental_distribute_dataset(_batches(config, manifest, network, split, first_step=first_step))
+        ),
+        run_steps=make_loop(config, network, optimizer, strategy),
+        optimizer=optimizer,
+        rate_factor=rate_factor,
+        checkpoints=checkpoints,
+        watch=Watch(max_rollbacks=config.max_rollbacks),
+        progress=_Progress(config, total_steps=total_steps, examples=split.examples),
+    )
+    if step < total_steps:
+        training.run(step)
+    with strategy.scope():
+        optimizer.finalize_variable_values(network.model.trainable_variables)
+    return max(step, total_steps)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Training:
+    """A run in progress.
+
+    Attributes:
+      batches_from: the iterator of the batches from a step on.
+      run_steps: of make_loop.
+    """
+
+    config: TrainConfig
+    split: records.Split
+    total_steps: int
+    batches_from: Callable[[int], Iterator[Any]]
+    run_steps: Any
+    optimizer: keras.optimizers.Optimizer
+    rate_factor: tf.Variable
+    checkpoints: Checkpoints
+    watch: Watch
+    progress: "_Progress"
+
+    def run(self, step: int) -> None:
+        """Runs from a step to the last one, which is saved."""
+        iterator = self.batches_from(step)
+        self.progress.start(step)
+        with StopRequest() as stop:
+            while step < self.total_steps:
+                count = min(self.config.steps_per_loop, self.total_steps - step)
+                with records.whole_shards(self.split.paths):
+                    values = {
+                        name: float(value) for name, value in self.run_steps(iterator, tf.constant(count)).items()
+                    }
+                finite_steps = int(values.pop("finite_steps"))
+                if self.watch.has_diverged(values["loss"]):
+                    step = self._go_back(step, count, bad=step + min(finite_steps, count - 1), loss=values["loss"])
+                    iterator = self.batches_from(step)
+                    self.progress.start(step)
+                    continue
+                step += count
+                self.progress.report(step, values, self.optimizer)
+                if stop.requested:
+                    self.checkpoints.save(step)
+                    raise Stopped(f"stopped by SIGTERM at step {step} of {self.total_steps}, which is saved")
+                self.checkpoints.save_when_due(step)
+            self.checkpoints.save(step)
+
+    def _go_back(self, step: int, count: int, *, bad: int, loss: float) -> int:
+        """Restores the newest checkpoint, with half of the present learning rate; returns its step."""
+        rate = float(self.rate_factor.numpy()) / 2
+        source_ids = records.batch_source_ids(
+            self.split, batch_size=self.config.train_batch_size, seed=self.config.seed, step=bad
+        )
+        self.watch.go_back(loss=loss, first=step + 1, last=step + count, source_ids=source_ids, rate=rate)
+        restored = self.checkpoints.restore()
+        self.rate_factor.assign(rate)
+        return restored
+
+
+def build_optimizer(
+    config: TrainConfig, network: Network, *, total_steps: int
+) -> tuple[keras.optimizers.Optimizer, tf.Variable]:
+    """The optimizer of a run, and the factor of its learning rate; under a strategy's scope when one is active."""
+    rates = schedule.ScaledSchedule(
+        schedule.cosine_schedule(peak=config.learning_rate, warmup_steps=config.warmup_steps, total_steps=total_steps)
+    )
+    optimizer = schedule.make_optimizer(
+        config.optimizer, schedule=rates, weight_decay=config.weight_decay, ema_decay=config.ema_decay
+    )
+    optimizer.build(network.model.trainable_variables)
+    return optimizer, rates.factor
+
+
+def restore(config: TrainConfig, network: Network, strategy: tf.distribute.Strategy) -> int:
+    """Gives a network the newest checkpoint's weights, or their averages with --ema_decay; returns its step, else 0."""
+    if not config.ema_decay:
+        return Checkpoints(config.model_dir, network).restore()
+    with strategy.scope():
+        optimizer, rate_factor = build_optimizer(config, network, total_steps=1)
+        step = Checkpoints(config.model_dir, network, optimizer, rate_factor=rate_factor).restore()
+        optimizer.finalize_variable_values(network.model.trainable_variables)
     return step
 
 
@@ -95,7 +179,10 @@ def make_loop(
     optimizer: keras.optimizers.Optimizer,
     strategy: tf.distribute.Strategy,
 ) -> Any:
-    """A function of (iterator, count) that runs count steps on the device and returns their mean losses."""
+    """A function of (iterator, count) that runs count steps on the device and returns their mean losses.
+
+    Beside these, ``finite_steps``: how many steps there were before the first whose loss is not finite.
+    """
 
     def replica_step(batch: dict[str, Tensor]) -> dict[str, Tensor]:
         return train_step(batch, config, network, optimizer)
@@ -103,11 +190,15 @@ def make_loop(
     @tf.function
     def run_steps(iterator: Any, count: Tensor) -> dict[str, Tensor]:
         sums = {name: tf.constant(0.0) for name in ("loss", "class_loss", "box_loss", "gradient_norm")}
+        finite_steps = tf.constant(0.0)
         for _ in tf.range(count):
             values = strategy.run(replica_step, args=(next(iterator),))
             reduced = {name: strategy.reduce("SUM", value, axis=None) for name, value in values.items()}
             sums = {name: sums[name] + reduced[name] for name in sums}
-        return {name: value / tf.cast(count, tf.float32) for name, value in sums.items()}
+            # A sum that is not finite stays so: nothing is added from the first such step on.
+            finite_steps += tf.cast(tf.math.is_finite(sums["loss"]), tf.float32)
+        means = {name: value / tf.cast(count, tf.float32) for name, value in sums.items()}
+        return {**means, "finite_steps": finite_steps}
 
     return run_steps
 
@@ -169,14 +260,17 @@ def _box_losses(shifts: Tensor, targets: Any, anchors: Tensor, config: TrainConf
 class _Progress:
     """A line and a TensorBoard point per loop."""
 
-    def __init__(self, config: TrainConfig, *, first_step: int, total_steps: int, examples: int) -> None:
+    def __init__(self, config: TrainConfig, *, total_steps: int, examples: int) -> None:
         self._batch_size = config.train_batch_size
         self._examples = examples
-        self._first_step = self._last_step = first_step
         self._total_steps = total_steps
         self._graph_built = False
-        self._start = self._last_time = time.monotonic()
         self._writer = tf.summary.create_file_writer(f"{config.model_dir.rstrip('/')}/tensorboard")
+
+    def start(self, step: int) -> None:
+        """Begins to measure speed, at a step that has been done."""
+        self._first_step = self._last_step = step
+        self._start = self._last_time = time.monotonic()
 
     def report(self, step: int, values: dict[str, float], optimizer: keras.optimizers.Optimizer) -> None:
         now = time.monotonic()
