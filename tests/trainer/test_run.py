@@ -1,9 +1,11 @@
 """The trainer as people run it: train, stop, resume, evaluate, export, serve."""
 
 import json
+import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
@@ -110,21 +112,50 @@ def test_a_stopped_run_ends_as_an_undisturbed_one(dataset: Path, tmp_path: Path)
         np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
 
 
-def test_sigterm_saves_and_ends_well(dataset: Path, tmp_path: Path) -> None:
-    """As before a spot machine is reclaimed; the run then goes on from there."""
-    argv = [*SETTINGS, f"--dataset={dataset}", f"--model_dir={tmp_path}", "--mode=train", "--steps_per_loop=1"]
-    command = [sys.executable, "-m", "trainer", *argv, "--num_epochs=10000"]
-    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+LAST_STEP = 16
+DISTURBED = [*SETTINGS, "--mode=train_and_eval", "--steps_per_loop=1", f"--num_epochs={LAST_STEP * 6 // 24}"]
+
+
+def metrics_of(folder: Path) -> dict[str, Any]:
+    return json.loads((folder / "eval.json").read_text())
+
+
+@pytest.fixture(scope="module")
+def undisturbed(dataset: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    folder = tmp_path_factory.mktemp("undisturbed")
+    assert main([*DISTURBED, f"--dataset={dataset}", f"--model_dir={folder}"]) == 0
+    return metrics_of(folder)
+
+
+ENDS = [
+    ("as before a spot machine is reclaimed: saved, and well ended", signal.SIGTERM, 0, "--checkpoint_minutes=60"),
+    (
+        "as by the kernel that runs out of memory: what was saved is whole",
+        signal.SIGKILL,
+        -9,
+        "--checkpoint_minutes=1e-9",
+    ),
+]
+
+
+@pytest.mark.parametrize(("why", "number", "status", "saving"), ENDS, ids=["SIGTERM", "SIGKILL"])
+def test_a_killed_run_ends_with_the_metrics_of_an_undisturbed_one(
+    dataset: Path, tmp_path: Path, undisturbed: dict[str, Any], why: str, number: int, status: int, saving: str
+) -> None:
+    argv = [*DISTURBED, f"--dataset={dataset}", f"--model_dir={tmp_path}", saving]
+    with subprocess.Popen([sys.executable, "-m", "trainer", *argv], stderr=subprocess.PIPE, text=True) as process:
         assert process.stderr is not None
         for line in process.stderr:
-            if line.startswith("step 2/"):
-                process.terminate()
+            if line.startswith("step 5/"):
+                process.send_signal(number)
                 break
         rest = process.stderr.read()
-        assert process.wait(timeout=60) == 0, rest
-    assert "stopped by SIGTERM at step" in rest
+        assert process.wait(timeout=60) == status, rest
     saved = int(tf.train.latest_checkpoint(str(tmp_path / "checkpoints")).rpartition("-")[2])
-    assert f"stopped by SIGTERM at step {saved} of 40000" in rest
+    assert 0 < saved < LAST_STEP, why
+    assert (f"stopped by SIGTERM at step {saved} of {LAST_STEP}" in rest) == (number == signal.SIGTERM)
+    assert main(argv) == 0
+    assert metrics_of(tmp_path) == undisturbed
 
 
 def test_a_finished_run_is_not_trained_again(model_dir: Path, dataset: Path) -> None:
