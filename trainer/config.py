@@ -9,6 +9,7 @@ from typing import Any
 from detection.errors import UsageError
 
 MODES = ("train", "eval", "train_and_eval", "export", "doctor", "tpu_fit")
+RESNETS = ("resnet50", "resnet101")
 CANVAS_MULTIPLE = 32  # the stride of P5, up to which the pyramid's levels are added and must fit
 
 
@@ -29,7 +30,7 @@ class TrainConfig:
     model_dir: str = _option("", "folder for checkpoints, TensorBoard events, eval.json and export/")
     seed: int = _option(0, "seed of the weights, the order of the records and the augmentation")
 
-    backbone: str = _option("tiny", "feature extractor", choices=("tiny", "resnet50"))
+    backbone: str = _option("tiny", "feature extractor", choices=("tiny", *RESNETS))
     image_size: str = _option(
         "320",
         "canvas in pixels: HEIGHTxWIDTH, or one number for the longest side, the other then fitting the data set's "
@@ -44,7 +45,7 @@ class TrainConfig:
     init_from: str = _option(
         "", "start from the weights of another run: its model_dir, one of its checkpoints, or an export"
     )
-    resnet_checkpoint: str = _option("", "start the backbone from a ResNet-50 of tensorflow/tpu: its TF1 checkpoint")
+    resnet_checkpoint: str = _option("", "start a ResNet backbone from one of tensorflow/tpu: its TF1 checkpoint")
     freeze: str = _option(
         "none", "part of the network that keeps its weights and BatchNorm averages", choices=("none", "backbone")
     )
@@ -109,8 +110,8 @@ class TrainConfig:
             raise UsageError(f"--model_dir: expected a name without [, * and ?, found {self.model_dir}")
         if self.init_from and self.resnet_checkpoint:
             raise UsageError("--init_from and --resnet_checkpoint: expected one of them, found both")
-        if self.resnet_checkpoint and self.backbone != "resnet50":
-            raise UsageError(f"--resnet_checkpoint: is for --backbone=resnet50, found {self.backbone}")
+        if self.resnet_checkpoint and self.backbone not in RESNETS:
+            raise UsageError(f"--resnet_checkpoint: is for --backbone={' or '.join(RESNETS)}, found {self.backbone}")
         parse_image_size(self.image_size)
         self.aspect_ratio_values()
 
