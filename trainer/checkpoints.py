@@ -14,6 +14,7 @@ from trainer.network import Network
 
 FILE = "network.json"  # beside the checkpoints: of which network they are
 _KEPT = 3
+_BEFORE = {"freeze": "none", "head_norm": "batch"}  # what checkpoints are that were written before these were kept
 _LOGGER = logging.getLogger(__name__)
 
 
@@ -77,7 +78,7 @@ class Checkpoints:
         expected = {**self._identity, **({"freeze": self._origin["freeze"]} if self._trains else {})}
         for name, value in expected.items():
             # The optimizer keeps numbers for the variables that train only.
-            found = stored.get(name, "none" if name == "freeze" else None)
+            found = stored.get(name, _BEFORE.get(name))
             if found != value:
                 raise ContractError(
                     f"--model_dir: the checkpoints in {self._folder} are of another network:"

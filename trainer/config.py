@@ -10,6 +10,7 @@ from detection.errors import UsageError
 
 MODES = ("train", "eval", "train_and_eval", "export", "doctor", "tpu_fit")
 RESNETS = ("resnet50", "resnet101")
+HEAD_NORMS = ("batch", "group", "none")
 CANVAS_MULTIPLE = 32  # the stride of P5, up to which the pyramid's levels are added and must fit
 
 
@@ -38,6 +39,9 @@ class TrainConfig:
     )
     pyramid_channels: int = _option(64, "channels of the feature pyramid and the heads")
     head_depth: int = _option(2, "3x3 convolutions in each head before the prediction")
+    head_norm: str = _option(
+        "batch", "normalisation of pyramid and heads; group does not depend on the batch", choices=HEAD_NORMS
+    )
     anchor_scale: float = _option(4.0, "side of the smallest anchor in strides of its pyramid level")
     num_scales: int = _option(3, "anchor sizes an octave")
     aspect_ratios: str = _option("0.5,1,2", "height / width of the anchors")
@@ -49,6 +53,7 @@ class TrainConfig:
     freeze: str = _option(
         "none", "part of the network that keeps its weights and BatchNorm averages", choices=("none", "backbone")
     )
+    sync_batch_norm: bool = _option(False, "BatchNorm by the statistics of the images of all replicas, not of its own")
     num_epochs: int = _option(60, "passes over the training split")
     train_batch_size: int = _option(8, "images a step, over all replicas")
     optimizer: str = _option("adamw", "update rule", choices=("adamw", "sgd"))

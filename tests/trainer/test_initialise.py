@@ -1,6 +1,8 @@
 """First weights from another run, and frozen ones."""
 
 import dataclasses
+import json
+import shutil
 from pathlib import Path
 
 import keras
@@ -185,6 +187,22 @@ def test_another_freezing_is_refused_in_training_only(
     optimizer = keras.optimizers.SGD()
     with pytest.raises(ContractError, match="freeze is none there, backbone now"):
         checkpoints.Checkpoints(str(trained[0]), net, optimizer).restore()
+
+
+def test_checkpoints_older_than_head_norm_are_of_batch_norm(
+    trained: tuple[Path, dict[str, np.ndarray]], dataset: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "checkpoints"
+    shutil.copytree(trained[0] / "checkpoints", folder)
+    told = json.loads((folder / checkpoints.FILE).read_text())
+    assert told.pop("head_norm") == "batch"
+    (folder / checkpoints.FILE).write_text(json.dumps(told))
+    manifest = records.read_manifest(str(dataset))
+    net = network.build_network(config(dataset, tmp_path), manifest)
+    assert checkpoints.Checkpoints(str(tmp_path), net).restore() == 3
+    net = network.build_network(config(dataset, tmp_path, head_norm="group"), manifest)
+    with pytest.raises(ContractError, match="head_norm is batch there, group now"):
+        checkpoints.Checkpoints(str(tmp_path), net).restore()
 
 
 def test_another_data_set_is_told(
