@@ -11,14 +11,16 @@ Tensor = Any
 # BatchNorm as in tensorflow/tpu's ResNet; the tiny one learns in minutes, so its averages must follow faster.
 _RESNET_NORM = {"momentum": 0.997, "epsilon": 1e-4}
 _TINY_NORM = {"momentum": 0.95, "epsilon": 1e-3}
+# Bottleneck blocks of C2 to C5 (He et al. 2015, table 1).
+_RESNET_BLOCKS = {"resnet50": (3, 4, 6, 3), "resnet101": (3, 4, 23, 3)}
 
 
 def extract_features(images: Tensor, backbone: str) -> tuple[Tensor, Tensor, Tensor]:
     """C3, C4 and C5 of a batch of normalised images."""
     if backbone == "tiny":
         return _tiny(images)
-    if backbone == "resnet50":
-        return _resnet50(images)
+    if backbone in _RESNET_BLOCKS:
+        return _resnet(images, _RESNET_BLOCKS[backbone])
     raise UsageError(f"--backbone: unknown {backbone!r}")
 
 
@@ -53,12 +55,12 @@ def _basic_block(x: Tensor, filters: int, stride: int, name: str) -> Tensor:
     return layers.ReLU()(layers.Add()([shortcut, x]))
 
 
-def _resnet50(x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """ResNet-50 v1.5: the stride sits on the 3x3 convolution, as in tensorflow/tpu's ResNet."""
+def _resnet(x: Tensor, depths: tuple[int, ...]) -> tuple[Tensor, Tensor, Tensor]:
+    """ResNet v1.5: the stride sits on the 3x3 convolution, as in tensorflow/tpu's ResNet."""
     x = layers.ReLU()(conv_norm(x, 64, 7, 2, _RESNET_NORM, "stem"))
     x = layers.MaxPooling2D(3, 2, "same")(x)
     outputs = []
-    for level, (filters, blocks) in enumerate(((64, 3), (128, 4), (256, 6), (512, 3)), start=2):
+    for level, (filters, blocks) in enumerate(zip((64, 128, 256, 512), depths, strict=True), start=2):
         for block in range(1, blocks + 1):
             stride = 2 if block == 1 and level > 2 else 1
             x = _bottleneck(x, filters, stride, f"c{level}_{block}")

@@ -14,8 +14,10 @@ from trainer.network import Network
 
 FILE = "network.json"  # beside the checkpoints: of which network they are
 _KEPT = 3
-# What the optimizer's variables depend on, and what held before network.json said it; None: not known.
-_OPTIMIZER_KEYS = {"freeze": "none", "optimizer": None, "averages": "no"}
+# What the optimizer's variables depend on.
+_OPTIMIZER_KEYS = ("freeze", "optimizer", "averages")
+# What holds where network.json was written before it said so; None where it cannot be known.
+_BEFORE = {"freeze": "none", "head_norm": "batch", "optimizer": None, "averages": "no"}
 _LOGGER = logging.getLogger(__name__)
 
 
@@ -84,13 +86,12 @@ class Checkpoints:
 
     def _check_identity(self, stored: dict[str, Any]) -> None:
         """Weights of another canvas or other anchors would load without complaint and give wrong boxes."""
-        before = {**dict.fromkeys(self._identity), **_OPTIMIZER_KEYS}
         expected = {
             **self._identity,
             **({name: self._origin[name] for name in _OPTIMIZER_KEYS} if self._trains else {}),
         }
         for name, value in expected.items():
-            found = stored.get(name, before[name])
+            found = stored.get(name, _BEFORE.get(name))
             if found != value and not (name == "optimizer" and found is None):
                 raise ContractError(
                     f"--model_dir: the checkpoints in {self._folder} are of another network:"

@@ -9,6 +9,8 @@ from typing import Any
 from detection.errors import UsageError
 
 MODES = ("train", "eval", "train_and_eval", "export", "doctor", "tpu_fit")
+RESNETS = ("resnet50", "resnet101")
+HEAD_NORMS = ("batch", "group", "none")
 CANVAS_MULTIPLE = 32  # the stride of P5, up to which the pyramid's levels are added and must fit
 
 
@@ -29,7 +31,7 @@ class TrainConfig:
     model_dir: str = _option("", "folder for checkpoints, TensorBoard events, eval.json and export/")
     seed: int = _option(0, "seed of the weights, the order of the records and the augmentation")
 
-    backbone: str = _option("tiny", "feature extractor", choices=("tiny", "resnet50"))
+    backbone: str = _option("tiny", "feature extractor", choices=("tiny", *RESNETS))
     image_size: str = _option(
         "320",
         "canvas in pixels: HEIGHTxWIDTH, or one number for the longest side, the other then fitting the data set's "
@@ -37,6 +39,9 @@ class TrainConfig:
     )
     pyramid_channels: int = _option(64, "channels of the feature pyramid and the heads")
     head_depth: int = _option(2, "3x3 convolutions in each head before the prediction")
+    head_norm: str = _option(
+        "batch", "normalisation of pyramid and heads; group does not depend on the batch", choices=HEAD_NORMS
+    )
     anchor_scale: float = _option(4.0, "side of the smallest anchor in strides of its pyramid level")
     num_scales: int = _option(3, "anchor sizes an octave")
     aspect_ratios: str = _option("0.5,1,2", "height / width of the anchors")
@@ -44,10 +49,11 @@ class TrainConfig:
     init_from: str = _option(
         "", "start from the weights of another run: its model_dir, one of its checkpoints, or an export"
     )
-    resnet_checkpoint: str = _option("", "start the backbone from a ResNet-50 of tensorflow/tpu: its TF1 checkpoint")
+    resnet_checkpoint: str = _option("", "start a ResNet backbone from one of tensorflow/tpu: its TF1 checkpoint")
     freeze: str = _option(
         "none", "part of the network that keeps its weights and BatchNorm averages", choices=("none", "backbone")
     )
+    sync_batch_norm: bool = _option(False, "BatchNorm by the statistics of the images of all replicas, not of its own")
     num_epochs: int = _option(60, "passes over the training split")
     train_batch_size: int = _option(8, "images a step, over all replicas")
     optimizer: str = _option("adamw", "update rule", choices=("adamw", "sgd"))
@@ -117,8 +123,8 @@ class TrainConfig:
             raise UsageError(f"--model_dir: expected a name without [, * and ?, found {self.model_dir}")
         if self.init_from and self.resnet_checkpoint:
             raise UsageError("--init_from and --resnet_checkpoint: expected one of them, found both")
-        if self.resnet_checkpoint and self.backbone != "resnet50":
-            raise UsageError(f"--resnet_checkpoint: is for --backbone=resnet50, found {self.backbone}")
+        if self.resnet_checkpoint and self.backbone not in RESNETS:
+            raise UsageError(f"--resnet_checkpoint: is for --backbone={' or '.join(RESNETS)}, found {self.backbone}")
         parse_image_size(self.image_size)
         self.aspect_ratio_values()
 

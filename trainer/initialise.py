@@ -194,7 +194,7 @@ def _assign(model: keras.Model, values: Mapping[str, np.ndarray]) -> None:
 
 
 def load_resnet(model: keras.Model, path: str) -> None:
-    """Fills the ResNet-50 backbone from a TF1 checkpoint of tensorflow/tpu's ResNet.
+    """Fills the ResNet backbone from a TF1 checkpoint of tensorflow/tpu's ResNet.
 
     That names its layers in the order in which it makes them, conv2d, conv2d_1, … and batch_normalization, …: the
     stem, then of every block the shortcut, if it has one, and its three convolutions (its resnet_model.py).

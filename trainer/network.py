@@ -14,7 +14,15 @@ from trainer.config import TrainConfig, canvas_size
 from trainer.model import build_model
 
 _PART = re.compile(r"(?P<pyramid>lateral\d|p\d)|(?P<class_head>class_)|(?P<box_head>box_)")
-_IDENTITY = ("backbone", "pyramid_channels", "head_depth", "anchor_scale", "num_scales", "aspect_ratios")
+_IDENTITY = (
+    "backbone",
+    "pyramid_channels",
+    "head_depth",
+    "head_norm",
+    "anchor_scale",
+    "num_scales",
+    "aspect_ratios",
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,10 +65,13 @@ def build_network(config: TrainConfig, manifest: DatasetManifest) -> Network:
         backbone=config.backbone,
         pyramid_channels=config.pyramid_channels,
         head_depth=config.head_depth,
+        head_norm=config.head_norm,
     )
     for layer in model.layers:
         # A frozen layer's BatchNorm also normalises by its averages in training, and leaves them as they are.
         layer.trainable = part_of(layer.name) != config.freeze
+        if isinstance(layer, keras.layers.BatchNormalization):
+            layer.synchronized = config.sync_batch_norm
     identity = {name: getattr(config, name) for name in _IDENTITY}
     return Network(
         model=model,

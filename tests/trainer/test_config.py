@@ -32,7 +32,11 @@ REFUSED = [
     ("no score is above 1", ["--score_threshold=2"], "--score_threshold: expected a number from 0 to 1"),
     ("a frozen part must be one", ["--freeze=heads"], "--freeze: expected one of none, backbone"),
     ("two first weights contradict", ["--init_from=a", "--resnet_checkpoint=b"], "expected one of them"),
-    ("a ResNet-50 fits no other backbone", ["--resnet_checkpoint=b"], "is for --backbone=resnet50, found tiny"),
+    (
+        "a ResNet fits no other backbone",
+        ["--resnet_checkpoint=b"],
+        "is for --backbone=resnet50 or resnet101, found tiny",
+    ),
     ("an overlap is a fraction", ["--nms_iou=nan"], "--nms_iou: expected a number from 0 to 1"),
 ]
 

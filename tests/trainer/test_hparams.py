@@ -59,6 +59,7 @@ SETTINGS = [
     ),
     ("numbers are ours: height / width", {"aspect_ratios": [0.5, 1]}, {"aspect_ratios": "0.5,1"}),
     ("the depth is the backbone's", {"resnet_depth": 50}, {"backbone": "resnet50"}),
+    ("the deeper one too", {"resnet_depth": 101}, {"backbone": "resnet101"}),
     ("its box loss is a mean over four numbers, ours their sum", {"box_loss_weight": 50}, {"box_loss_weight": 12.5}),
     ("1 is true, as in HParams", {"use_bfloat16": 1}, {"precision": "mixed_bfloat16"}),
     ("false is the other type", {"use_bfloat16": False}, {"precision": "float32"}),

@@ -1,6 +1,8 @@
 """First weights from another run, and frozen ones."""
 
 import dataclasses
+import json
+import shutil
 from pathlib import Path
 
 import keras
@@ -187,6 +189,22 @@ def test_another_freezing_is_refused_in_training_only(
         checkpoints.Checkpoints(str(trained[0]), net, optimizer).restore()
 
 
+def test_checkpoints_older_than_head_norm_are_of_batch_norm(
+    trained: tuple[Path, dict[str, np.ndarray]], dataset: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "checkpoints"
+    shutil.copytree(trained[0] / "checkpoints", folder)
+    told = json.loads((folder / checkpoints.FILE).read_text())
+    assert told.pop("head_norm") == "batch"
+    (folder / checkpoints.FILE).write_text(json.dumps(told))
+    manifest = records.read_manifest(str(dataset))
+    net = network.build_network(config(dataset, tmp_path), manifest)
+    assert checkpoints.Checkpoints(str(tmp_path), net).restore() == 3
+    net = network.build_network(config(dataset, tmp_path, head_norm="group"), manifest)
+    with pytest.raises(ContractError, match="head_norm is batch there, group now"):
+        checkpoints.Checkpoints(str(tmp_path), net).restore()
+
+
 def test_another_data_set_is_told(
     trained: tuple[Path, dict[str, np.ndarray]], dataset: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -199,7 +217,7 @@ def test_another_data_set_is_told(
     assert "are of another data set (fingerprint" in caplog.text and "now ffffffffffff)" in caplog.text
 
 
-@pytest.mark.parametrize("backbone", ["tiny", "resnet50"])
+@pytest.mark.parametrize("backbone", ["tiny", "resnet50", "resnet101"])
 def test_the_backbone_is_what_comes_before_the_pyramid(dataset: Path, backbone: str) -> None:
     settings = config(dataset, Path("unused"), backbone=backbone, freeze="backbone")
     model = network.build_network(settings, records.read_manifest(str(dataset))).model
@@ -209,12 +227,12 @@ def test_the_backbone_is_what_comes_before_the_pyramid(dataset: Path, backbone: 
     assert not before & {variable.path for variable in model.trainable_variables}
 
 
-def old_resnet() -> list[tuple[str, tuple[int, ...]]]:
-    """The convolutions of tensorflow/tpu's ResNet-50, in the order in which its resnet_model.py makes them."""
+def old_resnet(blocks: tuple[int, ...] = (3, 4, 6, 3)) -> list[tuple[str, tuple[int, ...]]]:
+    """The convolutions of tensorflow/tpu's ResNet, 50 unless said, in the order in which resnet_model.py makes them."""
     shapes: list[tuple[str, tuple[int, ...]]] = [("stem", (7, 7, 3, 64))]
     width = 64
-    for level, (filters, blocks) in enumerate(((64, 3), (128, 4), (256, 6), (512, 3)), start=2):
-        for block in range(1, blocks + 1):
+    for level, (filters, count) in enumerate(zip((64, 128, 256, 512), blocks, strict=True), start=2):
+        for block in range(1, count + 1):
             name = f"c{level}_{block}"
             if block == 1:
                 shapes.append((f"{name}_shortcut", (1, 1, width, 4 * filters)))
@@ -258,3 +276,13 @@ def test_an_old_resnet_fills_the_backbone(dataset: Path, tmp_path: Path) -> None
         initialise.initialise(net.model, labels, dataclasses.replace(settings, resnet_checkpoint=f"{tmp_path}/short"))
     with pytest.raises(ContractError, match="--resnet_checkpoint: cannot read"):
         initialise.initialise(net.model, labels, dataclasses.replace(settings, resnet_checkpoint=f"{tmp_path}/none"))
+
+
+def test_an_old_resnet_101_is_named_layer_by_layer() -> None:
+    """All convolutions of one shape must come out in the order of their creation: block 10 after block 9."""
+    layers = [name for name, _ in old_resnet((3, 4, 23, 3))]
+    found = initialise.resnet_names(f"{name}_conv/kernel" for name in sorted(layers))
+    assert [found[f"{name}_conv/kernel"] for name in layers] == [
+        "conv2d/kernel",
+        *(f"conv2d_{number}/kernel" for number in range(1, 104)),
+    ]

@@ -137,7 +137,7 @@ REFUSED = [
     ("one core, one image", ["--use_spatial_partition"], "--use_spatial_partition is not implemented"),
     ("one host", ["--distribution_strategy=multi_worker_mirrored"], "several hosts is not implemented"),
     ("one host, by its other flag", ["--worker_hosts=a:1,b:1"], "several hosts is not implemented"),
-    ("no such backbone", ["--hparams=resnet_depth=101"], "--backbone: expected one of"),
+    ("no such backbone", ["--hparams=resnet_depth=152"], "--backbone: expected one of"),
     (
         "two data sets",
         ["--dataset=a", "--training_file_pattern=b/train-*"],

@@ -165,10 +165,13 @@ def test_a_finished_run_is_not_trained_again(model_dir: Path, dataset: Path) -> 
     assert json.loads((model_dir / "eval.json").read_text()) == json.loads(before)
 
 
-def test_two_replicas_give_what_one_gives(dataset: Path) -> None:
+@pytest.mark.parametrize("words", [[], ["synchronised"]], ids=["equal images", "other images, BatchNorm synchronised"])
+def test_two_replicas_give_what_one_gives(dataset: Path, words: list[str]) -> None:
     """In a process of its own, because logical devices must be set up before TensorFlow starts."""
     script = Path(__file__).with_name("two_replicas.py")
-    done = subprocess.run([sys.executable, str(script), str(dataset)], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, str(script), str(dataset), *words], capture_output=True, text=True, check=False
+    )
     assert done.returncode == 0, done.stderr[-2000:]
     one, two = json.loads(done.stdout.splitlines()[-1])
     assert two == pytest.approx(one, rel=1e-3)

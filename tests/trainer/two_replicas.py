@@ -1,4 +1,7 @@
-"""Prints, as JSON, what one replica and two make of the same batches: losses, detections (run by test_run)."""
+"""Prints, as JSON, what one replica and two make of the same batches: losses, detections (run by test_run).
+
+With the word ``synchronised`` behind the data set, the images of a batch differ and --sync_batch_norm is on.
+"""
 
 import json
 import sys
@@ -11,11 +14,18 @@ from trainer.augment import Augmentation
 from trainer.config import make_config
 
 
-def figures(dataset: str, strategy: tf.distribute.Strategy) -> list[float]:
-    # The batch repeats one image, so that BatchNorm sees the same statistics on every replica.
+def figures(dataset: str, strategy: tf.distribute.Strategy, *, synchronised: bool) -> list[float]:
+    # Unless BatchNorm is synchronised, the batch repeats one image, so that every replica sees the same statistics.
     config = make_config(
         "tiny",
-        {"image_size": "128", "pyramid_channels": 16, "head_depth": 1, "score_threshold": 0.001, "eval_batch_size": 4},
+        {
+            "image_size": "128",
+            "pyramid_channels": 16,
+            "head_depth": 1,
+            "score_threshold": 0.001,
+            "eval_batch_size": 4,
+            "sync_batch_norm": synchronised,
+        },
     )
     manifest = records.read_manifest(dataset)
     split = records.find_split(dataset, manifest, "train")
@@ -24,7 +34,7 @@ def figures(dataset: str, strategy: tf.distribute.Strategy) -> list[float]:
             records.training_batches(
                 split,
                 canvas=(96, 128),
-                batch_size=1,
+                batch_size=4 if synchronised else 1,
                 max_instances=2,
                 augmentation=Augmentation(),
                 seed=0,
@@ -32,7 +42,7 @@ def figures(dataset: str, strategy: tf.distribute.Strategy) -> list[float]:
             )
         )
     )
-    repeated = tf.data.Dataset.from_tensors(batch).unbatch().repeat(4).batch(4, drop_remainder=True).repeat()
+    repeated = tf.data.Dataset.from_tensors(batch).unbatch().repeat().batch(4, drop_remainder=True)
     with strategy.scope():
         net = network.build_network(config, manifest)
         optimizer = keras.optimizers.SGD(1e-6)
@@ -48,6 +58,6 @@ def figures(dataset: str, strategy: tf.distribute.Strategy) -> list[float]:
 if __name__ == "__main__":
     cpu = tf.config.list_physical_devices("CPU")[0]
     tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
-    one = figures(sys.argv[1], tf.distribute.OneDeviceStrategy("/CPU:0"))
-    two = figures(sys.argv[1], tf.distribute.MirroredStrategy(["/CPU:0", "/CPU:1"]))
-    print(json.dumps([one, two]))
+    synchronised = "synchronised" in sys.argv[2:]
+    strategies = (tf.distribute.OneDeviceStrategy("/CPU:0"), tf.distribute.MirroredStrategy(["/CPU:0", "/CPU:1"]))
+    print(json.dumps([figures(sys.argv[1], strategy, synchronised=synchronised) for strategy in strategies]))
