@@ -67,7 +67,7 @@ def test_a_run_that_never_recovers_ends_in_one_line(
     assert main(argv) == 2
     (error,) = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error: ")]
     assert "diverged" in error and "given up after 2 returns" in error
-    warnings = [record.getMessage() for record in caplog.records if record.getMessage().startswith("warning: ")]
+    warnings = [record.getMessage() for record in caplog.records if record.getMessage().startswith("warning: training")]
     assert [line.partition("with ")[2] for line in warnings] == [
         "0.5 of the learning rate (return 1 of 2)",
         "0.25 of the learning rate (return 2 of 2)",
