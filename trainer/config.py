@@ -37,6 +37,11 @@ class TrainConfig:
     )
     pyramid_channels: int = _option(64, "channels of the feature pyramid and the heads")
     head_depth: int = _option(2, "3x3 convolutions in each head before the prediction")
+    anchors: str = _option(
+        "fixed",
+        "anchor_scale, num_scales and aspect_ratios as given, or chosen for the boxes of the training split instead",
+        choices=("fixed", "auto"),
+    )
     anchor_scale: float = _option(4.0, "side of the smallest anchor in strides of its pyramid level")
     num_scales: int = _option(3, "anchor sizes an octave")
     aspect_ratios: str = _option("0.5,1,2", "height / width of the anchors")
