@@ -19,9 +19,14 @@ _FEWEST_UNITS = 5
 
 @dataclass(frozen=True)
 class Analysis:
-    """A split with its detections, and what can be said of them; see eval.json in docs/training.md."""
+    """A split with its detections, and what can be said of them; see eval.json in docs/training.md.
+
+    Attributes:
+      split_group: the rule by which images of one group went to one split, as detection.splits.GroupRule has it.
+    """
 
     split: ScoredSplit
+    split_group: str | None = None
 
     @cached_property
     def _pairs(self) -> Pairs:
@@ -135,10 +140,13 @@ class Analysis:
         return _at(curve, 0)
 
     def _intervals(self) -> list[dict[str, Any]]:
-        groups = self._groups
+        rule = self.split_group
+        groups = breakdown.name_groups(self.split.images, rule) if rule else self._deployment_days
         units = {
             "images": np.arange(len(self.split.images)),
-            "deployments and days": np.unique(groups, return_inverse=True)[1] if any(groups) else np.zeros(0, int),
+            f"split groups ({rule})" if rule else "deployments and days": (
+                np.unique(groups, return_inverse=True)[1] if any(groups) else np.zeros(0, int)
+            ),
         }
         return [self._interval(name, rows) for name, rows in units.items() if len(set(rows)) >= _FEWEST_UNITS]
 
@@ -149,8 +157,8 @@ class Analysis:
         return {"over": name, "units": count, "AP": found.ap, "AP50": found.ap50, "per_class": per_class}
 
     @cached_property
-    def _groups(self) -> tuple[str, ...]:
-        return breakdown.deployment_days(self.split.images)
+    def _deployment_days(self) -> tuple[str, ...]:
+        return breakdown.name_groups(self.split.images)
 
     def _curve_values(self) -> dict[str, Any]:
         plain = np.ones(len(self.split.images))
@@ -205,14 +213,14 @@ class Analysis:
         return {"all": asdict(everything), "per_class": per_class}
 
     def _slices(self) -> list[dict[str, Any]]:
-        if not any(self._groups):
+        if not any(self._deployment_days):
             return []
-        return [asdict(entry) for entry in breakdown.make_slices(self._groups, self._rankings)]
+        return [asdict(entry) for entry in breakdown.make_slices(self._deployment_days, self._rankings)]
 
 
-def analyse(truth: Mapping[str, Any], results: Sequence[Mapping[str, Any]]) -> Analysis:
-    """From COCO ground truth and results."""
-    return Analysis(ScoredSplit.from_coco(truth, results))
+def analyse(truth: Mapping[str, Any], results: Sequence[Mapping[str, Any]], split_group: str | None = None) -> Analysis:
+    """From COCO ground truth and results; split_group as in Analysis."""
+    return Analysis(ScoredSplit.from_coco(truth, results), split_group)
 
 
 def _values(curve: curves.Curve) -> dict[str, Floats]:

@@ -147,9 +147,8 @@ def _on_canvas(boxes: np.ndarray, sizes: np.ndarray, canvas: tuple[int, int]) ->
     return boxes * np.tile(np.maximum(np.rint(sizes * scale), 1), 2)
 
 
-def announce(config: TrainConfig, manifest: DatasetManifest) -> None:
-    """Logs the best possible recall of the anchors on the training split, and warns of classes that they miss."""
-    found = read_boxes(config, manifest)
+def announce(config: TrainConfig, manifest: DatasetManifest, found: CanvasBoxes) -> None:
+    """Logs the best possible recall of the anchors on boxes of read_boxes, and warns of classes that they miss."""
     canvas = canvas_size(config.image_size, manifest.aspect_ratio_min, manifest.aspect_ratio_max)
     rows = reaches(found, manifest.labels.name_by_id, overlaps(found.boxes, canvas, anchor_shapes(config)))
     part = "" if found.is_whole else f" (of its first {found.images} images)"
@@ -158,12 +157,12 @@ def announce(config: TrainConfig, manifest: DatasetManifest) -> None:
         _LOGGER.info("  %s", row.line())
     for row in rows:
         if row.boxes >= FEWEST_BOXES and row.recall < WANTED:
-            _LOGGER.warning("%s", warning(row))
+            _LOGGER.warning("%s", _warning(row, config))
 
 
-def warning(row: Reach) -> str:
-    """What to do about a class that the anchors miss."""
+def _warning(row: Reach, config: TrainConfig) -> str:
+    choice = "--anchors=auto, " if config.anchors == "fixed" else ""
     return (
         f"warning: {row.name}: only {row.recall:.0%} of {row.boxes} boxes have an anchor of IoU {POSITIVE_IOU:g};"
-        " the rest is hardly learnt: try a larger --image_size or a smaller --anchor_scale"
+        f" the rest is hardly learnt: try {choice}a larger --image_size or a smaller --anchor_scale"
     )

@@ -139,13 +139,13 @@ class Slice:
     ap50: float | None
 
 
-def deployment_days(images: tuple[str, ...]) -> tuple[str, ...]:
-    """The deployment and day of each image by its name; empty where the name does not tell."""
-    rule = GroupRule(DEPLOYMENT_DAY)
+def name_groups(images: tuple[str, ...], rule: str = DEPLOYMENT_DAY) -> tuple[str, ...]:
+    """The group of each image by its name (detection.splits.GroupRule); empty where the name does not tell."""
+    compiled = GroupRule(rule)
 
     def group(name: str) -> str:
         try:
-            return rule.group_of(name)
+            return compiled.group_of(name)
         except DataError:
             return ""
 

@@ -42,6 +42,11 @@ class TrainConfig:
     head_norm: str = _option(
         "batch", "normalisation of pyramid and heads; group does not depend on the batch", choices=HEAD_NORMS
     )
+    anchors: str = _option(
+        "fixed",
+        "anchor_scale, num_scales and aspect_ratios as given, or chosen for the boxes of the training split instead",
+        choices=("fixed", "auto"),
+    )
     anchor_scale: float = _option(4.0, "side of the smallest anchor in strides of its pyramid level")
     num_scales: int = _option(3, "anchor sizes an octave")
     aspect_ratios: str = _option("0.5,1,2", "height / width of the anchors")

@@ -44,15 +44,19 @@ def evaluate(
     check_batch("eval_batch_size", config.eval_batch_size, strategy)
     split = records.find_split(config.dataset, manifest, config.eval_split)
     with records.whole_shards(split.paths):
-        return _evaluate(config, manifest.labels, split, network, strategy)
+        return _evaluate(config, manifest, split, network, strategy)
 
 
 def _evaluate(
-    config: TrainConfig, labels: LabelMap, split: records.Split, network: Network, strategy: tf.distribute.Strategy
+    config: TrainConfig,
+    manifest: DatasetManifest,
+    split: records.Split,
+    network: Network,
+    strategy: tf.distribute.Strategy,
 ) -> Evaluation:
     results = detect(config, split, network, strategy)
-    truth = _ground_truth(config, labels, split)
-    analysis = analyse(truth, results)
+    truth = _ground_truth(config, manifest.labels, split)
+    analysis = analyse(truth, results, manifest.options.get("split_group"))
     return Evaluation(
         metrics={"split": config.eval_split, "images": split.examples, **_metrics(truth, results, analysis)},
         gallery=_gallery(analysis, split),

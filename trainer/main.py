@@ -119,7 +119,7 @@ def run(config: TrainConfig, claims: Claims | None = None) -> None:
         if not getattr(config, name):
             raise UsageError(f"--{name}: required, see --help")
     # Imported here, so that --help and a bad flag answer at once.
-    from trainer import anchor_recall, evaluate, export, files, network, strategy, train
+    from trainer import anchor_choice, evaluate, export, files, network, strategy, train
 
     manifest = _read_manifest(config, claims or Claims())
     if config.mode in ("eval", "train_and_eval"):
@@ -130,11 +130,11 @@ def run(config: TrainConfig, claims: Claims | None = None) -> None:
     where = strategy.make_strategy(use_tpu=config.use_tpu, tpu=config.tpu)
     if config.mode in ("eval", "train_and_eval"):
         strategy.check_batch("eval_batch_size", config.eval_batch_size, where)  # nor this
+    config = anchor_choice.settle(config, manifest)
     with where.scope():
         net = network.build_network(config, manifest)
     _announce(config, manifest, net, where)
     if config.mode in ("train", "train_and_eval"):
-        anchor_recall.announce(config, manifest)
         step = train.train(config, manifest, net, where)
     else:
         step = train.restore(config, net, where)

@@ -123,6 +123,29 @@ def test_intervals_over_images_and_over_groups(names: tuple[str, ...], over: lis
     assert set(intervals[-1]["per_class"]) == set(CLASSES)
 
 
+_DIVES = tuple(f"dive{row % 6}/StaM_{row}_20161101_0{row % 9}_00_00.JPG" for row in range(20))
+
+
+@pytest.mark.parametrize(
+    ("rule", "over"),
+    [
+        pytest.param(None, {"images": 20, "deployments and days": 20}, id="no rule: what names tell"),
+        pytest.param(
+            "^(?P<dive>[^/]+)/", {"images": 20, "split groups (^(?P<dive>[^/]+)/)": 6}, id="a regular expression"
+        ),
+        pytest.param("deployment+day", {"images": 20, "split groups (deployment+day)": 20}, id="deployment and day"),
+        pytest.param("^dive[01]", {"images": 20}, id="three groups are too few"),
+    ],
+)
+def test_intervals_over_the_groups_that_were_split(rule: str | None, over: dict[str, int]) -> None:
+    scene = detector(20, seed=6, names=_DIVES)
+    analysis = analyse(*scene, rule)
+    assert {interval["over"]: interval["units"] for interval in analysis.summary()["intervals"]} == over
+    assert len(analysis.details()["slices"]) == 20, "these stay deployments and days"
+    page = html.document_fromstring(evaluation_report(_eval_json(scene, analysis))).text_content()
+    assert f"{list(over)[-1]}." in page
+
+
 def test_few_images_have_no_interval() -> None:
     assert analyse(*detector(4, seed=0)).summary()["intervals"] == []
 

@@ -80,7 +80,8 @@ def test_it_is_loud_about_classes_that_are_missed(
 ) -> None:
     caplog.set_level(logging.INFO)
     config = make_config("tiny", {"dataset": str(dataset), **given})
-    anchor_recall.announce(config, records.read_manifest(str(dataset)))
+    manifest = records.read_manifest(str(dataset))
+    anchor_recall.announce(config, manifest, anchor_recall.read_boxes(config, manifest))
     lines = [record.getMessage() for record in caplog.records]
     assert sum(line.startswith("warning: ") for line in lines) == warnings, (why, lines)
     assert sum(" boxes  " in line for line in lines) == 3

@@ -128,7 +128,8 @@ def test_scores_drawn_from_their_own_probabilities_are_calibrated() -> None:
 
 def test_deployments_and_days_by_name() -> None:
     names = ("StaM_1_20161110_14_24_12.JPG", "d/StaM_1_20161110_23_00_00.JPG", "StaM_1_20161111_00_00_00.JPG", "x.jpg")
-    assert breakdown.deployment_days(names) == ("StaM_1+20161110", "StaM_1+20161110", "StaM_1+20161111", "")
+    assert breakdown.name_groups(names) == ("StaM_1+20161110", "StaM_1+20161110", "StaM_1+20161111", "")
+    assert breakdown.name_groups(names, "^([^/]+)/") == ("", "d", "", "")
 
 
 def test_a_slice_is_what_its_images_alone_give() -> None:

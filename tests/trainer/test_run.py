@@ -1,5 +1,6 @@
 """The trainer as people run it: train, stop, resume, evaluate, export, serve."""
 
+import dataclasses
 import json
 import signal
 import subprocess
@@ -195,6 +196,16 @@ def test_evaluation_does_not_depend_on_the_batch(model_dir: Path, dataset: Path)
         checkpoints.Checkpoints(str(model_dir), net).restore()
         found.append(evaluate.evaluate(config, manifest, net, tf.distribute.OneDeviceStrategy("/CPU:0")).metrics)
     assert found[0] == found[1]
+
+
+def test_evaluation_goes_by_the_data_sets_own_groups(model_dir: Path, dataset: Path) -> None:
+    given = {"image_size": "128", "pyramid_channels": 32, "head_depth": 1, "dataset": str(dataset)}
+    config, manifest = make_config("tiny", given), records.read_manifest(str(dataset))
+    net = network.build_network(config, manifest)
+    checkpoints.Checkpoints(str(model_dir), net).restore()
+    grouped = dataclasses.replace(manifest, options={"split_group": "^[0-9]+"})
+    found = evaluate.evaluate(config, grouped, net, tf.distribute.OneDeviceStrategy("/CPU:0")).metrics["intervals"]
+    assert [(entry["over"], entry["units"]) for entry in found] == [("images", 7), ("split groups (^[0-9]+)", 7)]
 
 
 def test_help_answers_without_tensorflow() -> None:
