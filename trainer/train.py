@@ -133,14 +133,20 @@ def build_optimizer(
     config: TrainConfig, network: Network, *, total_steps: int
 ) -> tuple[keras.optimizers.Optimizer, tf.Variable]:
     """The optimizer of a run, and the factor of its learning rate; under a strategy's scope when one is active."""
-    rates = schedule.ScaledSchedule(
-        schedule.cosine_schedule(peak=config.learning_rate, warmup_steps=config.warmup_steps, total_steps=total_steps)
-    )
+    rates = schedule.ScaledSchedule(_rates(config, total_steps))
     optimizer = schedule.make_optimizer(
         config.optimizer, schedule=rates, weight_decay=config.weight_decay, ema_decay=config.ema_decay
     )
     optimizer.build(network.model.trainable_variables)
     return optimizer, rates.factor
+
+
+def _rates(config: TrainConfig, total_steps: int) -> keras.optimizers.schedules.LearningRateSchedule:
+    peak, warmup_steps = config.learning_rate, config.warmup_steps
+    if config.lr_schedule == "cosine":
+        return schedule.cosine_schedule(peak=peak, warmup_steps=warmup_steps, total_steps=total_steps)
+    drops = [round(share * total_steps) for share in config.lr_drop_values()]
+    return schedule.StepSchedule(peak=peak, warmup_steps=warmup_steps, drops=drops)
 
 
 def restore(config: TrainConfig, network: Network, strategy: tf.distribute.Strategy) -> int:
@@ -229,7 +235,9 @@ def train_step(
             decay = sum(ops.sum(ops.square(variable)) for variable in schedule.decayed_variables(network.model))
             loss = loss + config.weight_decay / 2 * decay / replicas.num_replicas_in_sync
     gradients = replicas.all_reduce("SUM", tape.gradient(loss, variables))
-    gradients, norm = tf.clip_by_global_norm(gradients, config.clip_norm)
+    norm = tf.linalg.global_norm(gradients)
+    if config.clip_norm:
+        gradients, _ = tf.clip_by_global_norm(gradients, config.clip_norm, use_norm=norm)
     # The optimizer sums over replicas once more.
     optimizer.apply([gradient / replicas.num_replicas_in_sync for gradient in gradients], variables)
     return {
