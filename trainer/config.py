@@ -65,6 +65,13 @@ class TrainConfig:
     vertical_flip: bool = _option(False, "mirror half of the training images top-bottom (cameras that look down)")
     scale_min: float = _option(0.8, "smallest random scale of a training image against the canvas")
     scale_max: float = _option(1.25, "largest random scale; what leaves the canvas is cropped")
+    rot90: bool = _option(False, "turn training images by 0, 90, 180 or 270 degrees at random (cameras that look down)")
+    photometric: float = _option(
+        0.0, "strength, 0 to 1, of random brightness, contrast, saturation and hue of a training image"
+    )
+    min_visible: float = _option(
+        0.3, "a box of which a smaller part stays on the canvas is left out of training, 0 to 1"
+    )
     max_instances: int = _option(0, "boxes kept of one image; 0 takes the largest number in the data set")
     precision: str = _option("float32", "compute type of the layers", choices=("float32", "mixed_bfloat16"))
 
@@ -147,7 +154,7 @@ _NOT_NEGATIVE = (
     "max_instances",
     "num_classes",
 )
-_FRACTIONS = ("focal_alpha", "score_threshold", "nms_iou")
+_FRACTIONS = ("focal_alpha", "score_threshold", "nms_iou", "photometric", "min_visible")
 
 PRESETS: dict[str, dict[str, Any]] = {
     # Trains from random weights on two CPU cores in minutes.

@@ -33,6 +33,8 @@ REFUSED = [
     ("a frozen part must be one", ["--freeze=heads"], "--freeze: expected one of none, backbone"),
     ("two first weights contradict", ["--init_from=a", "--resnet_checkpoint=b"], "expected one of them"),
     ("a ResNet-50 fits no other backbone", ["--resnet_checkpoint=b"], "is for --backbone=resnet50, found tiny"),
+    ("a strength is a fraction", ["--photometric=1.5"], "--photometric: expected a number from 0 to 1"),
+    ("a part is a fraction", ["--min_visible=-0.1"], "--min_visible: expected a number from 0 to 1"),
     ("an overlap is a fraction", ["--nms_iou=nan"], "--nms_iou: expected a number from 0 to 1"),
 ]
 
