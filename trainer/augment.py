@@ -24,6 +24,8 @@ class Augmentation:
       photometric: 0..1, how far brightness, contrast, saturation and hue may be off.
       min_visible: 0..1; a box of which less is left on the canvas is left out, since it teaches more about borders
         than about animals.
+      mosaic: 0..1, how likely a view becomes one of four at half their scale (see mosaic).
+      mosaic_steps: from this step on, there is none.
     """
 
     scale_min: float = 1.0
@@ -33,6 +35,8 @@ class Augmentation:
     rot90: bool = False
     photometric: float = 0.0
     min_visible: float = 0.3
+    mosaic: float = 0.0
+    mosaic_steps: int = 0
 
 
 def random_view(
@@ -55,10 +59,10 @@ def random_view(
     draw = tf.random.stateless_uniform([5], seed)
     zoom = settings.scale_min + draw[0] * (settings.scale_max - settings.scale_min)
     if settings.rot90:  # of the photograph, so that the canvas keeps its shape
-        image, boxes = _turn(image, boxes, _fold(seed, _TURN))
+        image, boxes = _turn(image, boxes, fold(seed, _TURN))
     canvas_image, placement = preprocess.letterbox(image, canvas, zoom=zoom, offset=draw[1:3])
     if settings.photometric:
-        canvas_image = _recolour_photograph(canvas_image, placement, settings.photometric, _fold(seed, _COLOUR))
+        canvas_image = _recolour_photograph(canvas_image, placement, settings.photometric, fold(seed, _COLOUR))
     full = boxes * tf.tile(placement.size, [2]) - tf.tile(placement.origin, [2])
     boxes, labels = _visible(full, labels, canvas, settings.min_visible)
     if settings.horizontal_flip:
@@ -68,7 +72,8 @@ def random_view(
     return canvas_image, boxes, labels
 
 
-def _fold(seed: Tensor, purpose: int) -> Tensor:
+def fold(seed: Tensor, purpose: int) -> Tensor:
+    """The seed int64 [2] of draws of their own; purpose tells them from others of the same seed."""
     return tf.random.experimental.stateless_fold_in(seed, tf.constant(purpose, tf.int64))
 
 

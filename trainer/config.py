@@ -72,7 +72,13 @@ class TrainConfig:
     min_visible: float = _option(
         0.3, "a box of which a smaller part stays on the canvas is left out of training, 0 to 1"
     )
-    max_instances: int = _option(0, "boxes kept of one image; 0 takes the largest number in the data set")
+    mosaic: float = _option(
+        0.0, "how likely, 0 to 1, a training image is made of four of its batch at half their scale"
+    )
+    mosaic_close_epochs: int = _option(10, "the last epochs, without mosaics")
+    max_instances: int = _option(
+        0, "boxes kept of one image; 0 takes the largest number in the data set, with --mosaic four times that"
+    )
     precision: str = _option("float32", "compute type of the layers", choices=("float32", "mixed_bfloat16"))
 
     eval_split: str = _option("val", "split to evaluate on")
@@ -111,6 +117,13 @@ class TrainConfig:
             )
         if not 0 < self.scale_min <= self.scale_max < math.inf:
             raise UsageError(f"expected 0 < --scale_min <= --scale_max, found {self.scale_min} and {self.scale_max}")
+        if self.mosaic and self.mosaic_close_epochs >= self.num_epochs:
+            raise UsageError(
+                f"--mosaic_close_epochs: expected less than the {self.num_epochs} of --num_epochs, or there is no "
+                f"mosaic; found {self.mosaic_close_epochs}"
+            )
+        if self.mosaic and self.train_batch_size < 4:
+            raise UsageError(f"--mosaic: takes a --train_batch_size of at least 4, found {self.train_batch_size}")
         if set("[*?") & set(self.model_dir):
             # TensorFlow would save checkpoints there, but takes the name for a pattern when it restores them.
             raise UsageError(f"--model_dir: expected a name without [, * and ?, found {self.model_dir}")
@@ -120,6 +133,10 @@ class TrainConfig:
             raise UsageError(f"--resnet_checkpoint: is for --backbone=resnet50, found {self.backbone}")
         parse_image_size(self.image_size)
         self.aspect_ratio_values()
+
+    def boxes_per_image(self, largest: int) -> int:
+        """Boxes of a training image, padding included, where the data set has at most so many in a photograph."""
+        return self.max_instances or max(largest, 1) * (4 if self.mosaic else 1)
 
     def aspect_ratio_values(self) -> tuple[float, ...]:
         """Height / width of each anchor shape."""
@@ -152,9 +169,10 @@ _NOT_NEGATIVE = (
     "focal_gamma",
     "box_loss_weight",
     "max_instances",
+    "mosaic_close_epochs",
     "num_classes",
 )
-_FRACTIONS = ("focal_alpha", "score_threshold", "nms_iou", "photometric", "min_visible")
+_FRACTIONS = ("focal_alpha", "score_threshold", "nms_iou", "photometric", "min_visible", "mosaic")
 
 PRESETS: dict[str, dict[str, Any]] = {
     # Trains from random weights on two CPU cores in minutes.

@@ -10,7 +10,7 @@ import tensorflow as tf
 from detection import examples as schema
 from detection.errors import ContractError
 from detection.manifests import DatasetManifest
-from trainer import augment, preprocess
+from trainer import augment, mosaic, preprocess
 from trainer.files import read_text
 
 Tensor = Any
@@ -126,15 +126,19 @@ def training_batches(
         boxes, labels = _pad_instances(boxes, labels, max_instances)
         return {"image": image, "boxes": boxes, "labels": labels}
 
-    return (
+    batches = (
         tf.data.Dataset.range(position // split.examples, tf.int64.max)
         .flat_map(lambda epoch: _epoch_records(split.paths, seed, epoch))
         .skip(position % split.examples)
         .enumerate(start=position)
         .map(load, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
         .batch(batch_size, drop_remainder=True)
-        .prefetch(tf.data.AUTOTUNE)
     )
+    if augmentation.mosaic:
+        batches = batches.enumerate(start=first_step).map(
+            lambda step, batch: mosaic.some_mosaics(batch, augmentation, seed, step)
+        )
+    return batches.prefetch(tf.data.AUTOTUNE)
 
 
 def evaluation_batches(split: Split, *, canvas: tuple[int, int], batch_size: int) -> tf.data.Dataset:

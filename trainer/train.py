@@ -77,7 +77,7 @@ def _batches(
         split,
         canvas=network.canvas,
         batch_size=config.train_batch_size,
-        max_instances=config.max_instances or max(manifest.max_boxes_per_image, 1),
+        max_instances=config.boxes_per_image(manifest.max_boxes_per_image),
         augmentation=Augmentation(
             scale_min=config.scale_min,
             scale_max=config.scale_max,
@@ -86,6 +86,8 @@ def _batches(
             rot90=config.rot90,
             photometric=config.photometric,
             min_visible=config.min_visible,
+            mosaic=config.mosaic,
+            mosaic_steps=(config.num_epochs - config.mosaic_close_epochs) * split.examples // config.train_batch_size,
         ),
         seed=config.seed,
         first_step=first_step,
