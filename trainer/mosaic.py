@@ -35,12 +35,16 @@ def some_mosaics(batch: Batch, settings: Augmentation, seed: int, step: Tensor) 
 def all_mosaics(batch: Batch) -> Batch:
     """Of every view one mosaic: itself at the top left, then the three that follow it in the batch, row by row.
 
-    The four keep their whole area, so that no box is cut off. Of more boxes than there is room for, the first stay.
+    The four keep their whole area, so that no box is cut off. Of more boxes than there is room for, the first stay,
+    and left_out counts the others, beside those that the four views had left out.
     """
+    room = batch["labels"].shape[1]
     height, width = batch["image"].shape[1:3]
     boxes, labels = _joined_boxes(batch["boxes"], batch["labels"], (height // 2, width // 2))
-    boxes, labels = _first_valid(boxes, labels, batch["labels"].shape[1])
-    return {**batch, "image": _joined_images(batch["image"]), "boxes": boxes, "labels": labels}
+    beyond = tf.maximum(tf.math.count_nonzero(labels, axis=1, dtype=tf.int32) - room, 0)
+    left_out = tf.add_n([beyond, *_neighbours(batch["left_out"])])
+    boxes, labels = _first_valid(boxes, labels, room)
+    return {"image": _joined_images(batch["image"]), "boxes": boxes, "labels": labels, "left_out": left_out}
 
 
 def _neighbours(values: Tensor) -> list[Tensor]:

@@ -20,11 +20,17 @@ def coloured_batch(boxes: list[list[tuple[int, ...]]], room: int) -> dict[str, t
     edges, labels = np.zeros((len(boxes), room, 4), np.float32), np.zeros((len(boxes), room), np.int32)
     label = 0
     for row, picture in enumerate(boxes):
-        for slot, (ymin, xmin, ymax, xmax) in enumerate(picture):
+        for slot, (ymin, xmin, ymax, xmax) in enumerate(picture[:room]):
             label += 1
             images[row, ymin:ymax, xmin:xmax] = 20 * label
             edges[row, slot], labels[row, slot] = (ymin, xmin, ymax, xmax), label
-    return {"image": tf.constant(images), "boxes": tf.constant(edges), "labels": tf.constant(labels)}
+    left_out = tf.maximum([len(picture) - room for picture in boxes], 0)
+    return {
+        "image": tf.constant(images),
+        "boxes": tf.constant(edges),
+        "labels": tf.constant(labels),
+        "left_out": left_out,
+    }
 
 
 PICTURES = [
@@ -48,15 +54,17 @@ def test_boxes_follow_the_pixels() -> None:
 
 
 ROOM = [
-    ("padding comes last and is zero", 6, [1, 2, 3, 4, 0, 0]),
-    ("of too many, the first stay", 2, [1, 2]),
+    ("padding comes last and is zero", 6, [1, 2, 3, 4, 0, 0], [0, 0, 0, 0, 0]),
+    ("of too many, the first stay", 2, [1, 2], [2, 2, 3, 1, 2]),
+    ("what the views had left out stays counted", 1, [1], [3, 3, 4, 2, 3]),
 ]
 
 
-@pytest.mark.parametrize(("why", "room", "expected"), ROOM, ids=[row[0] for row in ROOM])
-def test_the_room_for_boxes_stays(why: str, room: int, expected: list[int]) -> None:
+@pytest.mark.parametrize(("why", "room", "kept", "left_out"), ROOM, ids=[row[0] for row in ROOM])
+def test_the_room_for_boxes_stays(why: str, room: int, kept: list[int], left_out: list[int]) -> None:
     made = mosaic.all_mosaics(coloured_batch(PICTURES, room))
-    assert made["labels"].numpy()[0].tolist() == expected, why
+    assert made["labels"].numpy()[0].tolist() == kept, why
+    assert made["left_out"].numpy().tolist() == left_out, why
     assert (made["boxes"].numpy()[made["labels"].numpy() == 0] == 0).all()
 
 
