@@ -85,7 +85,20 @@ class TrainConfig:
     vertical_flip: bool = _option(False, "mirror half of the training images top-bottom (cameras that look down)")
     scale_min: float = _option(0.8, "smallest random scale of a training image against the canvas")
     scale_max: float = _option(1.25, "largest random scale; what leaves the canvas is cropped")
-    max_instances: int = _option(0, "boxes kept of one image; 0 takes the largest number in the data set")
+    rot90: bool = _option(False, "turn training images by 0, 90, 180 or 270 degrees at random (cameras that look down)")
+    photometric: float = _option(
+        0.0, "strength, 0 to 1, of random brightness, contrast, saturation and hue of a training image"
+    )
+    min_visible: float = _option(
+        0.3, "a box of which a smaller part stays on the canvas is left out of training, 0 to 1"
+    )
+    mosaic: float = _option(
+        0.0, "how likely, 0 to 1, a training image is made of four of its batch at half their scale"
+    )
+    mosaic_close_epochs: int = _option(10, "the last epochs, without mosaics")
+    max_instances: int = _option(
+        0, "boxes kept of one image; 0 takes the largest number in the data set, with --mosaic four times that"
+    )
     precision: str = _option("float32", "compute type of the layers", choices=("float32", "mixed_bfloat16"))
 
     eval_split: str = _option("val", "split to evaluate on")
@@ -129,6 +142,13 @@ class TrainConfig:
             )
         if not 0 < self.scale_min <= self.scale_max < math.inf:
             raise UsageError(f"expected 0 < --scale_min <= --scale_max, found {self.scale_min} and {self.scale_max}")
+        if self.mosaic and self.mosaic_close_epochs >= self.num_epochs:
+            raise UsageError(
+                f"--mosaic_close_epochs: expected less than the {self.num_epochs} of --num_epochs, or there is no "
+                f"mosaic; found {self.mosaic_close_epochs}"
+            )
+        if self.mosaic and self.train_batch_size < 4:
+            raise UsageError(f"--mosaic: takes a --train_batch_size of at least 4, found {self.train_batch_size}")
         if set("[*?") & set(self.model_dir):
             # TensorFlow would save checkpoints there, but takes the name for a pattern when it restores them.
             raise UsageError(f"--model_dir: expected a name without [, * and ?, found {self.model_dir}")
@@ -139,6 +159,10 @@ class TrainConfig:
         parse_image_size(self.image_size)
         self.aspect_ratio_values()
         self.lr_drop_values()
+
+    def boxes_per_image(self, largest: int) -> int:
+        """Boxes of a training image, padding included, where the data set has at most so many in a photograph."""
+        return self.max_instances or max(largest, 1) * (4 if self.mosaic else 1)
 
     def aspect_ratio_values(self) -> tuple[float, ...]:
         """Height / width of each anchor shape."""
@@ -180,10 +204,11 @@ _NOT_NEGATIVE = (
     "focal_gamma",
     "box_loss_weight",
     "max_instances",
+    "mosaic_close_epochs",
     "num_classes",
     "max_rollbacks",
 )
-_FRACTIONS = ("focal_alpha", "score_threshold", "nms_iou")
+_FRACTIONS = ("focal_alpha", "score_threshold", "nms_iou", "photometric", "min_visible", "mosaic")
 
 
 def parse_image_size(text: str) -> tuple[int, int] | int:

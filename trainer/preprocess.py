@@ -54,10 +54,10 @@ def letterbox(
     origin = tf.floor(tf.maximum(size - room, 0.0) * offset)
     top, left = tf.unstack(tf.cast(origin, tf.int32))
     visible = resized[top : top + canvas[0], left : left + canvas[1]]
-    return _pad(visible, canvas), Placement(size, origin)
+    return pad(visible, canvas), Placement(size, origin)
 
 
-def _pad(image: Tensor, canvas: tuple[int, int]) -> Tensor:
+def pad(image: Tensor, canvas: tuple[int, int]) -> Tensor:
     """Fills up below and to the right with the mean colour, so that padding is about zero once normalised."""
     missing = tf.constant(canvas) - tf.shape(image)[:2]
     channels = [
@@ -101,7 +101,7 @@ def decode_batch(encoded: Tensor, canvas: tuple[int, int]) -> DecodedBatch:
         boxed, placement = letterbox(image, canvas)
         return DecodedBatch(boxed, placement.size, tf.shape(image)[:2], tf.constant(True))
 
-    blank = _pad(tf.zeros([0, 0, 3], tf.uint8), canvas)
+    blank = pad(tf.zeros([0, 0, 3], tf.uint8), canvas)
     failed = DecodedBatch(blank, tf.ones([2]), tf.zeros([2], tf.int32), tf.constant(False))
     fallback = tf.data.Dataset.from_tensors(failed)
 

@@ -23,6 +23,7 @@ from trainer.targets import assign_targets, decode_boxes, encode_boxes
 
 Tensor = Any
 _LOGGER = logging.getLogger(__name__)
+_MEANS = ("loss", "class_loss", "box_loss", "gradient_norm")  # what a loop tells the mean of
 
 
 def train(config: TrainConfig, manifest: DatasetManifest, network: Network, strategy: tf.distribute.Strategy) -> int:
@@ -167,12 +168,17 @@ def _batches(
         split,
         canvas=network.canvas,
         batch_size=config.train_batch_size,
-        max_instances=config.max_instances or max(manifest.max_boxes_per_image, 1),
+        max_instances=config.boxes_per_image(manifest.max_boxes_per_image),
         augmentation=Augmentation(
             scale_min=config.scale_min,
             scale_max=config.scale_max,
             horizontal_flip=config.horizontal_flip,
             vertical_flip=config.vertical_flip,
+            rot90=config.rot90,
+            photometric=config.photometric,
+            min_visible=config.min_visible,
+            mosaic=config.mosaic,
+            mosaic_steps=(config.num_epochs - config.mosaic_close_epochs) * split.examples // config.train_batch_size,
         ),
         seed=config.seed,
         first_step=first_step,
@@ -187,15 +193,17 @@ def make_loop(
 ) -> Any:
     """A function of (iterator, count) that runs count steps on the device and returns their mean losses.
 
-    Beside these, ``finite_steps``: how many steps there were before the first whose loss is not finite.
+    Beside these, ``finite_steps``: how many steps there were before the first whose loss is not finite; and
+    ``left_out``: how many boxes all of them had beyond max_instances.
     """
 
     def replica_step(batch: dict[str, Tensor]) -> dict[str, Tensor]:
-        return train_step(batch, config, network, optimizer)
+        left_out = ops.sum(ops.cast(batch["left_out"], "float32"))
+        return {**train_step(batch, config, network, optimizer), "left_out": left_out}
 
     @tf.function
     def run_steps(iterator: Any, count: Tensor) -> dict[str, Tensor]:
-        sums = {name: tf.constant(0.0) for name in ("loss", "class_loss", "box_loss", "gradient_norm")}
+        sums = {name: tf.constant(0.0) for name in (*_MEANS, "left_out")}
         finite_steps = tf.constant(0.0)
         for _ in tf.range(count):
             values = strategy.run(replica_step, args=(next(iterator),))
@@ -203,8 +211,8 @@ def make_loop(
             sums = {name: sums[name] + reduced[name] for name in sums}
             # A sum that is not finite stays so: nothing is added from the first such step on.
             finite_steps += tf.cast(tf.math.is_finite(sums["loss"]), tf.float32)
-        means = {name: value / tf.cast(count, tf.float32) for name, value in sums.items()}
-        return {**means, "finite_steps": finite_steps}
+        means = {name: sums[name] / tf.cast(count, tf.float32) for name in _MEANS}
+        return {**means, "left_out": sums["left_out"], "finite_steps": finite_steps}
 
     return run_steps
 
@@ -272,6 +280,7 @@ class _Progress:
         self._batch_size = config.train_batch_size
         self._examples = examples
         self._total_steps = total_steps
+        self._max_instances = config.max_instances
         self._graph_built = False
         self._writer = tf.summary.create_file_writer(f"{config.model_dir.rstrip('/')}/tensorboard")
 
@@ -288,6 +297,12 @@ class _Progress:
             self._graph_built = True
             self._first_step, self._start = step, now
         self._last_step, self._last_time = step, now
+        if values["left_out"]:
+            _LOGGER.warning(
+                "warning: %d boxes beyond --max_instances=%d of an image were left out, and are trained as background",
+                values["left_out"],
+                self._max_instances,
+            )
         _LOGGER.info(
             "step %d/%d  epoch %.1f  loss %.3f (class %.3f, box %.3f)  %.1f images/s  %d:%02d left",
             step,

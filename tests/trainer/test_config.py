@@ -40,6 +40,11 @@ REFUSED = [
         ["--resnet_checkpoint=b"],
         "is for --backbone=resnet50 or resnet101, found tiny",
     ),
+    ("a strength is a fraction", ["--photometric=1.5"], "--photometric: expected a number from 0 to 1"),
+    ("a part is a fraction", ["--min_visible=-0.1"], "--min_visible: expected a number from 0 to 1"),
+    ("a chance is a fraction", ["--mosaic=2"], "--mosaic: expected a number from 0 to 1"),
+    ("no mosaic at all is a mistake", ["--mosaic=1", "--num_epochs=10"], "--mosaic_close_epochs: expected less than"),
+    ("four pictures need four", ["--mosaic=1", "--train_batch_size=3"], "--train_batch_size of at least 4, found 3"),
     ("an overlap is a fraction", ["--nms_iou=nan"], "--nms_iou: expected a number from 0 to 1"),
 ]
 
@@ -86,6 +91,19 @@ RATES = [
 @pytest.mark.parametrize(("why", "argv", "expected"), RATES, ids=[row[0] for row in RATES])
 def test_rates_of_recipes(why: str, argv: list[str], expected: float) -> None:
     assert parse_config(argv).learning_rate == pytest.approx(expected), why
+
+
+ROOM = [
+    ("the data set says how many", {}, 7, 7),
+    ("four pictures have four times as many", {"mosaic": 0.5}, 7, 28),
+    ("a number that is given holds", {"mosaic": 0.5, "max_instances": 9}, 7, 9),
+    ("photographs without a box still need a row", {}, 0, 1),
+]
+
+
+@pytest.mark.parametrize(("why", "given", "largest", "expected"), ROOM, ids=[row[0] for row in ROOM])
+def test_room_for_boxes(why: str, given: dict[str, float], largest: int, expected: int) -> None:
+    assert make_config("tiny", given).boxes_per_image(largest) == expected, why
 
 
 def test_help_names_every_field() -> None:
