@@ -40,18 +40,19 @@ def test_padding_is_about_zero_once_normalised() -> None:
 
 def test_a_batch_mixes_sizes_and_survives_broken_bytes() -> None:
     encoded = tf.constant([png(30, 40), b"no picture", png(100, 20), png(30, 40)[:60], b""])
-    batch = tf.function(lambda data: preprocess.decode_batch(data, CANVAS))(encoded)
+    batch = tf.function(lambda data: preprocess.load_batch(data, CANVAS, preprocess.decode))(encoded)
     assert batch.decoded.numpy().tolist() == [True, False, True, False, False]
     assert batch.sizes.numpy().tolist() == [[30, 40], [0, 0], [100, 20], [0, 0], [0, 0]]
     assert batch.images.shape == (5, *CANVAS, 3)
 
 
-def test_an_empty_batch_is_legal() -> None:
-    batch = preprocess.decode_batch(tf.constant([], tf.string), CANVAS)
-    assert batch.images.shape == (0, *CANVAS, 3)
+def test_an_empty_batch_is_one_row_that_is_not_decoded() -> None:
+    batch = preprocess.load_batch(tf.constant([], tf.string), CANVAS, preprocess.decode)
+    assert batch.images.shape == (1, *CANVAS, 3) and batch.decoded.numpy().tolist() == [False]
 
 
 def test_a_batch_is_letterboxed_as_single_images_are() -> None:
     data = png(50, 70)
     single, _ = preprocess.letterbox(preprocess.decode(tf.constant(data)), CANVAS)
-    np.testing.assert_array_equal(preprocess.decode_batch(tf.constant([data]), CANVAS).images[0], single)
+    batch = preprocess.load_batch(tf.constant([data]), CANVAS, preprocess.decode)
+    np.testing.assert_array_equal(batch.images[0], single)
