@@ -11,7 +11,7 @@ from detection import examples as schema
 from detection import signatures
 from tests.trainer.conftest import make_example
 from trainer import export, network, preprocess, records
-from trainer.config import make_config
+from trainer.presets import make_config
 
 # An untrained network gives every class about 0.01.
 SMALL = {"image_size": "64x64", "pyramid_channels": 16, "head_depth": 1, "score_threshold": 0.001}
