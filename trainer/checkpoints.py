@@ -53,18 +53,7 @@ class Checkpoints:
         if path is None:
             return 0
         self._check_identity(read_json(self._identity_path))
-        try:
-            status = self._manager.checkpoint.restore(path)
-        except (tf.errors.OpError, ValueError, IndexError) as error:  # IndexError: a data file that is cut
-            raise ContractError(f"--model_dir: the checkpoint {path} is damaged: {first_line(error)}") from error
-        try:
-            status.assert_existing_objects_matched()
-        except AssertionError as error:
-            raise ContractError(
-                f"--model_dir: the checkpoint {path} lacks what this version keeps: use a new folder, and"
-                " --init_from for its weights"
-            ) from error
-        status.expect_partial()  # evaluation restores the model without the optimizer
+        _restore(self._manager.checkpoint, path)
         return int(self._step.numpy())
 
     def save(self, step: int) -> None:
@@ -85,18 +74,8 @@ class Checkpoints:
         return f"{self._folder}/{FILE}"
 
     def _check_identity(self, stored: dict[str, Any]) -> None:
-        """Weights of another canvas or other anchors would load without complaint and give wrong boxes."""
-        expected = {
-            **self._identity,
-            **({name: self._origin[name] for name in _OPTIMIZER_KEYS} if self._trains else {}),
-        }
-        for name, value in expected.items():
-            found = stored.get(name, _BEFORE.get(name))
-            if found != value and not (name == "optimizer" and found is None):
-                raise ContractError(
-                    f"--model_dir: the checkpoints in {self._folder} are of another network:"
-                    f" {name} is {found} there, {value} now; use a new folder or the old settings"
-                )
+        optimized = {name: self._origin[name] for name in _OPTIMIZER_KEYS} if self._trains else {}
+        check_identity(self._folder, stored, {**self._identity, **optimized})
         fingerprint, now = stored.get("dataset_fingerprint"), self._origin["dataset_fingerprint"]
         if fingerprint not in (None, now):  # None: written before this was kept
             _LOGGER.info(
@@ -105,3 +84,79 @@ class Checkpoints:
                 fingerprint,
                 now,
             )
+
+
+def check_identity(folder: str, stored: dict[str, Any], expected: dict[str, Any]) -> None:
+    """Weights of another canvas or other anchors would load without complaint and give wrong boxes.
+
+    Raises:
+      ContractError: what is stored of a network is not what is expected.
+    """
+    for name, value in expected.items():
+        found = stored.get(name, _BEFORE.get(name))
+        if found != value and not (name == "optimizer" and found is None):
+            raise ContractError(
+                f"--model_dir: the checkpoints in {folder} are of another network:"
+                f" {name} is {found} there, {value} now; use a new folder or the old settings"
+            )
+
+
+class Best:
+    """The weights with the highest AP of all evaluations of a split in a run, under MODEL_DIR/best."""
+
+    FILE = "best.json"  # written last: of which step, split, data set and network, and how good
+
+    def __init__(self, model_dir: str, network: Network, *, split: str) -> None:
+        self._folder = f"{model_dir.rstrip('/')}/best"
+        self._network, self._split = network, split
+        # Two are kept, so that those that best.json names are there until it names others.
+        self._manager = tf.train.CheckpointManager(
+            tf.train.Checkpoint(model=network.model), self._folder, max_to_keep=2, checkpoint_name="weights"
+        )
+
+    def offer(self, step: int, metrics: dict[str, Any]) -> bool:
+        """Saves the network's weights if none were better; says whether.
+
+        Weights found on another split or data set are no measure, and are replaced.
+        """
+        about = {"split": self._split, **self._network.identity, **self._network.origin}
+        stored = self._stored()
+        comparable = all(stored.get(name) == value for name, value in about.items())
+        if comparable and (stored["AP"] or 0.0) > (metrics["AP"] or 0.0):
+            return False
+        self._manager.save(checkpoint_number=step)
+        written = {"step": step, "AP": metrics["AP"], "AP50": metrics["AP50"], **about}
+        write_text(f"{self._folder}/{self.FILE}", json.dumps(written, indent=2, ensure_ascii=False) + "\n")
+        return True
+
+    def restore(self) -> int:
+        """Restores the weights, if there are any; returns their step, else 0.
+
+        Raises:
+          ContractError: they are of another network, or damaged.
+        """
+        stored = self._stored()
+        if not stored:
+            return 0
+        check_identity(self._folder, stored, self._network.identity)
+        _restore(self._manager.checkpoint, f"{self._folder}/weights-{stored['step']}")
+        return int(stored["step"])
+
+    def _stored(self) -> dict[str, Any]:
+        path = f"{self._folder}/{self.FILE}"
+        return read_json(path) if tf.io.gfile.exists(path) else {}
+
+
+def _restore(checkpoint: tf.train.Checkpoint, path: str) -> None:
+    try:
+        status = checkpoint.restore(path)
+    except (tf.errors.OpError, ValueError, IndexError) as error:  # IndexError: a data file that is cut
+        raise ContractError(f"--model_dir: the checkpoint {path} is damaged: {first_line(error)}") from error
+    try:
+        status.assert_existing_objects_matched()
+    except AssertionError as error:
+        raise ContractError(
+            f"--model_dir: the checkpoint {path} lacks what this version keeps: use a new folder, and"
+            " --init_from for its weights"
+        ) from error
+    status.expect_partial()  # evaluation restores the model without the optimizer

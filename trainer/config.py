@@ -102,6 +102,14 @@ class TrainConfig:
     precision: str = _option("float32", "compute type of the layers", choices=("float32", "mixed_bfloat16"))
 
     eval_split: str = _option("val", "split to evaluate on")
+    eval_every_epochs: int = _option(
+        10, "--mode=train_and_eval: evaluate after so many epochs, and after the last; 0 for the last alone"
+    )
+    weights: str = _option(
+        "best",
+        "evaluate and export those with the highest AP of all evaluations in training, or those of the last step",
+        choices=("best", "last"),
+    )
     eval_batch_size: int = _option(8, "images a step of evaluation, over all replicas")
     score_threshold: float = _option(0.05, "detections below this score are not reported")
     nms_iou: float = _option(0.5, "of two boxes of a class that overlap more than this, the lower score goes")
@@ -207,6 +215,7 @@ _NOT_NEGATIVE = (
     "mosaic_close_epochs",
     "num_classes",
     "max_rollbacks",
+    "eval_every_epochs",
 )
 _FRACTIONS = ("focal_alpha", "score_threshold", "nms_iou", "photometric", "min_visible", "mosaic")
 

@@ -1,18 +1,20 @@
 """Evaluates a network on a split: every image once, in pixels of the photographs, by COCO's rules."""
 
+import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
 
 from detection.drawing import draw_thumbnail
 from detection.errors import ContractError
 from detection.examples import DetectionExample, decode_example
 from detection.formats import coco
-from detection.labels import LabelMap
 from detection.manifests import DatasetManifest
-from trainer import gallery, metrics, postprocess, preprocess, records
+from trainer import gallery, metrics, pictures, postprocess, preprocess, records
 from trainer.analysis import Analysis, analyse
 from trainer.config import TrainConfig
 from trainer.files import read_json
@@ -33,47 +35,98 @@ class Evaluation:
     gallery: dict[str, list[tuple[str, bytes]]]
 
 
-def evaluate(
+@dataclass(frozen=True, kw_only=True)
+class Evaluator:
+    """Scores every image of a split; made once for many evaluations of a network, whose weights may change.
+
+    Attributes:
+      split: the split that the configuration names.
+    """
+
+    config: TrainConfig
+    manifest: DatasetManifest
+    network: Network
+    strategy: tf.distribute.Strategy
+    split: records.Split
+
+    def brief(self) -> tuple[dict[str, Any], np.ndarray]:
+        """COCO's numbers (trainer.metrics), and a sheet of pictures with detections, uint8 [1, H, W, 3].
+
+        Raises:
+          ContractError: a shard is missing, damaged or short of records.
+        """
+        with records.whole_shards(self.split.paths):
+            results = self.detect()
+            shown = itertools.islice(_examples(self.split), pictures.MOST)
+            sheet = pictures.detection_sheet(shown, results, self.manifest.labels)
+            return metrics.coco_metrics(self._ground_truth, results), sheet
+
+    def full(self) -> Evaluation:
+        """Everything that eval.json and eval.html hold.
+
+        Raises:
+          ContractError: as brief.
+        """
+        with records.whole_shards(self.split.paths):
+            results = self.detect()
+            analysis = analyse(self._ground_truth, results, self.manifest.options.get("split_group"))
+            found = _metrics(self._ground_truth, results, analysis)
+            about = {"split": self.config.eval_split, "images": self.split.examples}
+            return Evaluation(metrics={**about, **found}, gallery=_gallery(analysis, self.split))
+
+    def detect(self) -> list[dict[str, Any]]:
+        """COCO results of every image of the split."""
+        batches = records.evaluation_batches(
+            self.split, canvas=self.network.canvas, batch_size=self.config.eval_batch_size
+        )
+        results = []
+        for batch in self.strategy.experimental_distribute_dataset(batches):
+            values = self.strategy.run(self._predict, args=(batch,))
+            local = {
+                name: tf.concat(self.strategy.experimental_local_results(value), axis=0)
+                for name, value in values.items()
+            }
+            results.extend(_coco_results(self.config, local, self.network.num_classes))
+        return results
+
+    @cached_property
+    def _predict(self) -> Any:
+        """Candidates of a batch, on a replica."""
+
+        @tf.function
+        def predict(batch: dict[str, Any]) -> dict[str, Any]:
+            outputs = self.network.model(preprocess.normalise(batch["image"]), training=False)
+            candidates = postprocess.top_candidates(outputs, self.network.anchors)
+            return {**candidates._asdict(), **{name: batch[name] for name in ("placed", "size", "source_id")}}
+
+        return predict
+
+    @cached_property
+    def _ground_truth(self) -> dict[str, Any]:
+        images, annotations = [], []
+        for example in _examples(self.split):
+            images.append(coco.image_entry(example))
+            annotations.extend(coco.annotation_entries(example))
+        if len(images) != self.split.examples:
+            raise ContractError(
+                f"--dataset: the manifest promises {self.split.examples} images of split {self.config.eval_split!r},"
+                f" its shards hold {len(images)}: copy or prepare them again"
+            )
+        return coco.ground_truth(images, annotations, self.manifest.labels)
+
+
+def make_evaluator(
     config: TrainConfig, manifest: DatasetManifest, network: Network, strategy: tf.distribute.Strategy
-) -> Evaluation:
-    """Scores every image of the split that the configuration names.
+) -> Evaluator:
+    """For the split that the configuration names.
 
     Raises:
-      ContractError: a shard is missing, damaged or short of records.
+      UsageError: the batch cannot be dealt out to the replicas.
+      ContractError: there is no such split, or a shard of it is missing.
     """
     check_batch("eval_batch_size", config.eval_batch_size, strategy)
     split = records.find_split(config.dataset, manifest, config.eval_split)
-    with records.whole_shards(split.paths):
-        return _evaluate(config, manifest, split, network, strategy)
-
-
-def _evaluate(
-    config: TrainConfig,
-    manifest: DatasetManifest,
-    split: records.Split,
-    network: Network,
-    strategy: tf.distribute.Strategy,
-) -> Evaluation:
-    results = detect(config, split, network, strategy)
-    truth = _ground_truth(config, manifest.labels, split)
-    analysis = analyse(truth, results, manifest.options.get("split_group"))
-    return Evaluation(
-        metrics={"split": config.eval_split, "images": split.examples, **_metrics(truth, results, analysis)},
-        gallery=_gallery(analysis, split),
-    )
-
-
-def _ground_truth(config: TrainConfig, labels: LabelMap, split: records.Split) -> dict[str, Any]:
-    images, annotations = [], []
-    for example in _examples(split):
-        images.append(coco.image_entry(example))
-        annotations.extend(coco.annotation_entries(example))
-    if len(images) != split.examples:
-        raise ContractError(
-            f"--dataset: the manifest promises {split.examples} images of split {config.eval_split!r},"
-            f" its shards hold {len(images)}: copy or prepare them again"
-        )
-    return coco.ground_truth(images, annotations, labels)
+    return Evaluator(config=config, manifest=manifest, network=network, strategy=strategy, split=split)
 
 
 def _examples(split: records.Split) -> Iterator[DetectionExample]:
@@ -104,26 +157,6 @@ def stored_metrics(path: str, step: int) -> dict[str, Any]:
     """The metrics in an eval.json, if they are of this very step; else none."""
     found = read_json(path) if tf.io.gfile.exists(path) else {}
     return found if found.get("step") == step else {}
-
-
-def detect(
-    config: TrainConfig, split: records.Split, network: Network, strategy: tf.distribute.Strategy
-) -> list[dict[str, Any]]:
-    """COCO results of every image of a split."""
-    batches = records.evaluation_batches(split, canvas=network.canvas, batch_size=config.eval_batch_size)
-
-    @tf.function
-    def predict(batch: dict[str, Any]) -> dict[str, Any]:
-        outputs = network.model(preprocess.normalise(batch["image"]), training=False)
-        candidates = postprocess.top_candidates(outputs, network.anchors)
-        return {**candidates._asdict(), **{name: batch[name] for name in ("placed", "size", "source_id")}}
-
-    results = []
-    for batch in strategy.experimental_distribute_dataset(batches):
-        values = strategy.run(predict, args=(batch,))
-        local = {name: tf.concat(strategy.experimental_local_results(value), axis=0) for name, value in values.items()}
-        results.extend(_coco_results(config, local, network.num_classes))
-    return results
 
 
 def _coco_results(config: TrainConfig, batch: dict[str, Any], num_classes: int) -> list[dict[str, Any]]:

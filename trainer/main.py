@@ -128,24 +128,24 @@ def run(config: TrainConfig, claims: Claims | None = None) -> None:
         export.check_folder(config.model_dir)
     files.make_folder(config.model_dir)
     where = strategy.make_strategy(use_tpu=config.use_tpu, tpu=config.tpu)
-    if config.mode in ("eval", "train_and_eval"):
-        strategy.check_batch("eval_batch_size", config.eval_batch_size, where)  # nor this
     config = anchor_choice.settle(config, manifest)
     with where.scope():
         net = network.build_network(config, manifest)
     _announce(config, manifest, net, where)
+    evaluator = (
+        evaluate.make_evaluator(config, manifest, net, where) if config.mode in ("eval", "train_and_eval") else None
+    )
     if config.mode in ("train", "train_and_eval"):
-        step = train.train(config, manifest, net, where)
-    else:
-        step = train.restore(config, net, where)
-        if not step:
-            raise UsageError(f"--model_dir: no checkpoint in {config.model_dir}: train first")
+        train.train(config, manifest, net, where, evaluator)
     if config.mode == "train":
         return
+    step = train.restore(config, net, where)
+    if not step:
+        raise UsageError(f"--model_dir: no checkpoint in {config.model_dir}: train first")
     folder = config.model_dir.rstrip("/")
     metrics = evaluate.stored_metrics(f"{folder}/eval.json", step) if config.mode == "export" else {}
-    if config.mode in ("eval", "train_and_eval"):
-        evaluation = evaluate.evaluate(config, manifest, net, where)
+    if evaluator:
+        evaluation = evaluator.full()
         metrics = {"step": step, **evaluation.metrics}
         files.write_text(f"{folder}/eval.html", evaluation_report(metrics, evaluation.gallery))
         files.write_text(f"{folder}/eval.json", json.dumps(metrics, indent=2, ensure_ascii=False) + "\n")

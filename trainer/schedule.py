@@ -60,7 +60,7 @@ def make_optimizer(
     weight_decay: float,
     ema_decay: float = 0.0,
 ) -> keras.optimizers.Optimizer:
-    """AdamW with decoupled decay, or SGD with momentum 0.9, whose decay is a term of the loss (train.train_step).
+    """AdamW with decoupled decay, or SGD with momentum 0.9, whose decay is a term of the loss (steps.train_step).
 
     With an ema_decay above 0 it also keeps the moving average of every variable that it changes, which
     finalize_variable_values puts in the place of the variables.

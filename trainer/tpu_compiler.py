@@ -1,6 +1,6 @@
 """The TPU compiler on a machine without a TPU: libtpu compiles for chips that are described, not attached.
 
-What is compiled is one replica's training step, as trainer.train has it: the same program runs on every chip, on its
+What is compiled is one replica's training step, as trainer.steps has it: the same program runs on every chip, on its
 share of the batch. TensorFlow turns it into StableHLO, the language that XLA's compilers read, and libtpu compiles
 that. The packages jax and libtpu (the extra [tpu-check]) are imported only when something is compiled.
 """
@@ -16,7 +16,7 @@ import tensorflow as tf
 from tensorflow.compiler.tf2xla.ops import gen_xla_ops
 
 from detection.errors import UsageError
-from trainer import train
+from trainer import steps, train
 from trainer.config import TrainConfig
 from trainer.network import Network
 
@@ -118,7 +118,7 @@ def lower_step(config: TrainConfig, network: Network, *, batch_size: int, max_in
     @tf.function(jit_compile=True)
     def step(image: Tensor, boxes: Tensor, labels: Tensor) -> dict[str, Tensor]:
         with Replica(replicas):
-            return train.train_step({"image": image, "boxes": boxes, "labels": labels}, config, network, optimizer)
+            return steps.train_step({"image": image, "boxes": boxes, "labels": labels}, config, network, optimizer)
 
     arguments = (
         tf.TensorSpec((batch_size, *network.canvas, 3), tf.uint8),

@@ -1,35 +1,41 @@
-"""The training loop: a custom one under tf.distribute, because Keras' fit cannot run several steps a call there."""
+"""Training a network on a data set: from the newest checkpoint to the last step, with evaluations on the way."""
 
 import logging
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
-from keras import ops
 
 from detection.manifests import DatasetManifest
-from trainer import initialise, losses, preprocess, records, schedule
+from trainer import initialise, pictures, records, schedule
 from trainer.augment import Augmentation
-from trainer.checkpoints import Checkpoints
+from trainer.checkpoints import Best, Checkpoints
 from trainer.config import TrainConfig
+from trainer.evaluate import Evaluator
 from trainer.network import Network
+from trainer.progress import Progress
 from trainer.rollback import Watch
+from trainer.steps import make_loop
 from trainer.stop import Stopped, StopRequest
 from trainer.strategy import check_batch
-from trainer.targets import assign_targets, decode_boxes, encode_boxes
 
-Tensor = Any
 _LOGGER = logging.getLogger(__name__)
-_MEANS = ("loss", "class_loss", "box_loss", "gradient_norm")  # what a loop tells the mean of
 
 
-def train(config: TrainConfig, manifest: DatasetManifest, network: Network, strategy: tf.distribute.Strategy) -> int:
+def train(
+    config: TrainConfig,
+    manifest: DatasetManifest,
+    network: Network,
+    strategy: tf.distribute.Strategy,
+    evaluator: Evaluator | None = None,
+) -> int:
     """Trains to the last step, from the newest checkpoint if there is one; returns the number of steps done.
 
-    With --ema_decay the network then has the averages for its weights.
+    With an evaluator the network is evaluated on the way, and the best weights are kept beside the checkpoints. With
+    --ema_decay the network has the averages for its weights in evaluations and in the end.
 
     Raises:
       Stopped: SIGTERM came; a checkpoint has been saved.
@@ -52,25 +58,44 @@ def train(config: TrainConfig, manifest: DatasetManifest, network: Network, stra
         with strategy.scope():
             initialise.initialise(network.model, manifest.labels, config)
         checkpoints.save(0)  # where a run that diverges early goes back to
+
+    def batches_from(first_step: int) -> tf.data.Dataset:
+        return _batches(config, manifest, network, split, first_step=first_step)
+
+    progress = Progress(config, total_steps=total_steps, examples=split.examples)
+    progress.picture(step, "training images", pictures.training_sheet(_arrays(batches_from(step)), manifest.labels))
     training = _Training(
         config=config,
+        network=network,
+        strategy=strategy,
         split=split,
         total_steps=total_steps,
-        batches_from=lambda first_step: iter(
-            strategy.experimental_distribute_dataset(_batches(config, manifest, network, split, first_step=first_step))
-        ),
+        batches_from=lambda first_step: iter(strategy.experimental_distribute_dataset(batches_from(first_step))),
         run_steps=make_loop(config, network, optimizer, strategy),
         optimizer=optimizer,
         rate_factor=rate_factor,
         checkpoints=checkpoints,
         watch=Watch(max_rollbacks=config.max_rollbacks),
-        progress=_Progress(config, total_steps=total_steps, examples=split.examples),
+        progress=progress,
+        evaluator=evaluator,
+        evaluation_steps=evaluation_steps(config, split, total_steps) if evaluator else frozenset(),
     )
-    if step < total_steps:
+    if step <= total_steps:
         training.run(step)
     with strategy.scope():
         optimizer.finalize_variable_values(network.model.trainable_variables)
     return max(step, total_steps)
+
+
+def _arrays(batches: tf.data.Dataset) -> dict[str, np.ndarray]:
+    return next(batches.as_numpy_iterator())
+
+
+def evaluation_steps(config: TrainConfig, split: records.Split, total_steps: int) -> frozenset[int]:
+    """The last step, and the first one after every so many epochs."""
+    every = config.eval_every_epochs
+    ends = range(every, config.num_epochs, every) if every else ()
+    return frozenset({total_steps, *(-(-epoch * split.examples // config.train_batch_size) for epoch in ends)})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,9 +105,12 @@ class _Training:
     Attributes:
       batches_from: the iterator of the batches from a step on.
       run_steps: of make_loop.
+      evaluation_steps: after which the network is evaluated; none without an evaluator.
     """
 
     config: TrainConfig
+    network: Network
+    strategy: tf.distribute.Strategy
     split: records.Split
     total_steps: int
     batches_from: Callable[[int], Iterator[Any]]
@@ -91,15 +119,22 @@ class _Training:
     rate_factor: tf.Variable
     checkpoints: Checkpoints
     watch: Watch
-    progress: "_Progress"
+    progress: Progress
+    evaluator: Evaluator | None
+    evaluation_steps: frozenset[int]
 
     def run(self, step: int) -> None:
         """Runs from a step to the last one, which is saved."""
         iterator = self.batches_from(step)
         self.progress.start(step)
         with StopRequest() as stop:
-            while step < self.total_steps:
-                count = min(self.config.steps_per_loop, self.total_steps - step)
+            while True:
+                # First of all, so that a run that ended between a step and its evaluation makes up for it.
+                if self.evaluator and step in self.evaluation_steps:
+                    self._evaluate(self.evaluator, step)
+                if step == self.total_steps:
+                    break
+                count = min(self.config.steps_per_loop, self._next_pause(step) - step)
                 with records.whole_shards(self.split.paths):
                     values = {
                         name: float(value) for name, value in self.run_steps(iterator, tf.constant(count)).items()
@@ -112,11 +147,33 @@ class _Training:
                     continue
                 step += count
                 self.progress.report(step, values, self.optimizer)
-                if stop.requested:
-                    self.checkpoints.save(step)
-                    raise Stopped(f"stopped by SIGTERM at step {step} of {self.total_steps}, which is saved")
-                self.checkpoints.save_when_due(step)
+                self._save(step, is_stopped=stop.requested)
+
+    def _next_pause(self, step: int) -> int:
+        return min(pause for pause in {*self.evaluation_steps, self.total_steps} if pause > step)
+
+    def _save(self, step: int, *, is_stopped: bool) -> None:
+        if is_stopped or step == self.total_steps:
             self.checkpoints.save(step)
+        else:
+            self.checkpoints.save_when_due(step)
+        if is_stopped:
+            raise Stopped(f"stopped by SIGTERM at step {step} of {self.total_steps}, which is saved")
+
+    def _evaluate(self, evaluator: Evaluator, step: int) -> None:
+        """Evaluates the network, or its averages, and keeps the weights where none were better."""
+        variables = self.network.model.trainable_variables
+        trained = [variable.numpy() for variable in variables]
+        with self.strategy.scope():
+            self.optimizer.finalize_variable_values(variables)
+        metrics, sheet = evaluator.brief()
+        is_best = Best(self.config.model_dir, self.network, split=self.config.eval_split).offer(step, metrics)
+        with self.strategy.scope():
+            for variable, value in zip(variables, trained, strict=True):
+                variable.assign(value)
+        self.progress.evaluated(step, metrics, is_best=is_best)
+        self.progress.picture(step, "detections", sheet)
+        self.progress.start(step)
 
     def _go_back(self, step: int, count: int, *, bad: int, loss: float) -> int:
         """Restores the newest checkpoint, with half of the present learning rate; returns its step."""
@@ -151,7 +208,15 @@ def _rates(config: TrainConfig, total_steps: int) -> keras.optimizers.schedules.
 
 
 def restore(config: TrainConfig, network: Network, strategy: tf.distribute.Strategy) -> int:
-    """Gives a network the newest checkpoint's weights, or their averages with --ema_decay; returns its step, else 0."""
+    """Gives a network the weights to evaluate and export, of the step that is returned; 0 where there are none.
+
+    They are those of the best evaluation, where there was one and --weights does not ask for the last ones; with
+    --ema_decay the averages.
+    """
+    step = Best(config.model_dir, network, split=config.eval_split).restore() if config.weights == "best" else 0
+    if step:
+        _LOGGER.info("weights of step %d, the best in an evaluation on the way", step)
+        return step
     if not config.ema_decay:
         return Checkpoints(config.model_dir, network).restore()
     with strategy.scope():
@@ -183,139 +248,3 @@ def _batches(
         seed=config.seed,
         first_step=first_step,
     )
-
-
-def make_loop(
-    config: TrainConfig,
-    network: Network,
-    optimizer: keras.optimizers.Optimizer,
-    strategy: tf.distribute.Strategy,
-) -> Any:
-    """A function of (iterator, count) that runs count steps on the device and returns their mean losses.
-
-    Beside these, ``finite_steps``: how many steps there were before the first whose loss is not finite; and
-    ``left_out``: how many boxes all of them had beyond max_instances.
-    """
-
-    def replica_step(batch: dict[str, Tensor]) -> dict[str, Tensor]:
-        left_out = ops.sum(ops.cast(batch["left_out"], "float32"))
-        return {**train_step(batch, config, network, optimizer), "left_out": left_out}
-
-    @tf.function
-    def run_steps(iterator: Any, count: Tensor) -> dict[str, Tensor]:
-        sums = {name: tf.constant(0.0) for name in (*_MEANS, "left_out")}
-        finite_steps = tf.constant(0.0)
-        for _ in tf.range(count):
-            values = strategy.run(replica_step, args=(next(iterator),))
-            reduced = {name: strategy.reduce("SUM", value, axis=None) for name, value in values.items()}
-            sums = {name: sums[name] + reduced[name] for name in sums}
-            # A sum that is not finite stays so: nothing is added from the first such step on.
-            finite_steps += tf.cast(tf.math.is_finite(sums["loss"]), tf.float32)
-        means = {name: sums[name] / tf.cast(count, tf.float32) for name in _MEANS}
-        return {**means, "left_out": sums["left_out"], "finite_steps": finite_steps}
-
-    return run_steps
-
-
-def train_step(
-    batch: dict[str, Tensor], config: TrainConfig, network: Network, optimizer: keras.optimizers.Optimizer
-) -> dict[str, Tensor]:
-    """One step on one replica; returns its share of the losses (their sum over replicas is the batch's)."""
-    replicas = tf.distribute.get_replica_context()
-    anchors = ops.convert_to_tensor(network.anchors)
-    targets = assign_targets(
-        batch["boxes"],
-        batch["labels"],
-        anchors,
-        positive_iou=config.positive_iou,
-        negative_iou=config.negative_iou,
-    )
-    # The whole batch's number of positives, at least 1, so that replicas with few objects weigh no more than others.
-    positives = ops.maximum(replicas.all_reduce("SUM", ops.sum(targets.positive)), 1.0)
-    images = preprocess.normalise(batch["image"])
-    variables = network.model.trainable_variables
-    with tf.GradientTape() as tape:
-        outputs = network.model(images, training=True)
-        class_loss = ops.sum(_class_losses(outputs["class_logits"], targets, config)) / positives
-        box_loss = ops.sum(_box_losses(outputs["box_shifts"], targets, anchors, config)) / positives
-        loss = class_loss + config.box_loss_weight * box_loss
-        if config.optimizer == "sgd":
-            decay = sum(ops.sum(ops.square(variable)) for variable in schedule.decayed_variables(network.model))
-            loss = loss + config.weight_decay / 2 * decay / replicas.num_replicas_in_sync
-    gradients = replicas.all_reduce("SUM", tape.gradient(loss, variables))
-    norm = tf.linalg.global_norm(gradients)
-    if config.clip_norm:
-        gradients, _ = tf.clip_by_global_norm(gradients, config.clip_norm, use_norm=norm)
-    # The optimizer sums over replicas once more.
-    optimizer.apply([gradient / replicas.num_replicas_in_sync for gradient in gradients], variables)
-    return {
-        "loss": loss,
-        "class_loss": class_loss,
-        "box_loss": box_loss,
-        "gradient_norm": norm / replicas.num_replicas_in_sync,
-    }
-
-
-def _class_losses(logits: Tensor, targets: Any, config: TrainConfig) -> Tensor:
-    """Focal loss [B, A, K], zero where ignored."""
-    one_hot = ops.one_hot(targets.labels - 1, logits.shape[-1])  # background, -1, becomes all zeros
-    focal = losses.focal_loss(logits, one_hot, alpha=config.focal_alpha, gamma=config.focal_gamma)
-    return focal * targets.counted[..., None]
-
-
-def _box_losses(shifts: Tensor, targets: Any, anchors: Tensor, config: TrainConfig) -> Tensor:
-    """Box loss [B, A], zero where not positive."""
-    if config.box_loss == "giou":
-        values = losses.giou_loss(decode_boxes(shifts, anchors), targets.boxes)
-    else:
-        values = losses.huber_loss(shifts, encode_boxes(targets.boxes, anchors))
-    # where, not a product: an unmatched anchor's target may be degenerate and its loss not finite.
-    return ops.where(targets.positive > 0, values, 0.0)
-
-
-class _Progress:
-    """A line and a TensorBoard point per loop."""
-
-    def __init__(self, config: TrainConfig, *, total_steps: int, examples: int) -> None:
-        self._batch_size = config.train_batch_size
-        self._examples = examples
-        self._total_steps = total_steps
-        self._max_instances = config.max_instances
-        self._graph_built = False
-        self._writer = tf.summary.create_file_writer(f"{config.model_dir.rstrip('/')}/tensorboard")
-
-    def start(self, step: int) -> None:
-        """Begins to measure speed, at a step that has been done."""
-        self._first_step = self._last_step = step
-        self._start = self._last_time = time.monotonic()
-
-    def report(self, step: int, values: dict[str, float], optimizer: keras.optimizers.Optimizer) -> None:
-        now = time.monotonic()
-        speed = (step - self._last_step) * self._batch_size / (now - self._last_time)
-        left = (now - self._start) / (step - self._first_step) * (self._total_steps - step)
-        if not self._graph_built:  # the first loop built it: no measure of the others
-            self._graph_built = True
-            self._first_step, self._start = step, now
-        self._last_step, self._last_time = step, now
-        if values["left_out"]:
-            _LOGGER.warning(
-                "warning: %d boxes beyond --max_instances=%d of an image were left out, and are trained as background",
-                values["left_out"],
-                self._max_instances,
-            )
-        _LOGGER.info(
-            "step %d/%d  epoch %.1f  loss %.3f (class %.3f, box %.3f)  %.1f images/s  %d:%02d left",
-            step,
-            self._total_steps,
-            step * self._batch_size / self._examples,
-            values["loss"],
-            values["class_loss"],
-            values["box_loss"],
-            speed,
-            *divmod(round(left), 60),
-        )
-        scalars = {**values, "learning_rate": float(optimizer.learning_rate), "images_per_second": speed}
-        with self._writer.as_default(step=step):
-            for name, value in scalars.items():
-                tf.summary.scalar(name, value)
-        self._writer.flush()

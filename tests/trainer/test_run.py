@@ -194,7 +194,9 @@ def test_evaluation_does_not_depend_on_the_batch(model_dir: Path, dataset: Path)
         )
         net = network.build_network(config, manifest)
         checkpoints.Checkpoints(str(model_dir), net).restore()
-        found.append(evaluate.evaluate(config, manifest, net, tf.distribute.OneDeviceStrategy("/CPU:0")).metrics)
+        found.append(
+            evaluate.make_evaluator(config, manifest, net, tf.distribute.OneDeviceStrategy("/CPU:0")).full().metrics
+        )
     assert found[0] == found[1]
 
 
@@ -204,7 +206,8 @@ def test_evaluation_goes_by_the_data_sets_own_groups(model_dir: Path, dataset: P
     net = network.build_network(config, manifest)
     checkpoints.Checkpoints(str(model_dir), net).restore()
     grouped = dataclasses.replace(manifest, options={"split_group": "^[0-9]+"})
-    found = evaluate.evaluate(config, grouped, net, tf.distribute.OneDeviceStrategy("/CPU:0")).metrics["intervals"]
+    evaluator = evaluate.make_evaluator(config, grouped, net, tf.distribute.OneDeviceStrategy("/CPU:0"))
+    found = evaluator.full().metrics["intervals"]
     assert [(entry["over"], entry["units"]) for entry in found] == [("images", 7), ("split groups (^[0-9]+)", 7)]
 
 

@@ -9,7 +9,7 @@ import sys
 import keras
 import tensorflow as tf
 
-from trainer import evaluate, network, records, train
+from trainer import evaluate, network, records, steps
 from trainer.augment import Augmentation
 from trainer.presets import make_config
 
@@ -47,11 +47,11 @@ def figures(dataset: str, strategy: tf.distribute.Strategy, *, synchronised: boo
         net = network.build_network(config, manifest)
         optimizer = keras.optimizers.SGD(1e-6)
         optimizer.build(net.model.trainable_variables)
-    loop = train.make_loop(config, net, optimizer, strategy)
+    loop = steps.make_loop(config, net, optimizer, strategy)
     iterator = iter(strategy.experimental_distribute_dataset(repeated))
     values = [loop(iterator, tf.constant(1)) for _ in range(3)]
     losses = [float(value[name]) for value in values for name in ("class_loss", "box_loss", "gradient_norm")]
-    found = evaluate.detect(config, split, net, strategy)
+    found = evaluate.Evaluator(config=config, manifest=manifest, network=net, strategy=strategy, split=split).detect()
     return [*losses, len(found), *(sum(entry["bbox"]) + entry["score"] for entry in found[::50])]
 
 

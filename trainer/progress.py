@@ -1,0 +1,78 @@
+"""How a run goes: lines for people, curves and pictures for TensorBoard."""
+
+import logging
+import time
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from trainer.config import TrainConfig
+
+_LOGGER = logging.getLogger(__name__)
+
+
+class Progress:
+    """A line and a TensorBoard point per loop."""
+
+    def __init__(self, config: TrainConfig, *, total_steps: int, examples: int) -> None:
+        self._batch_size = config.train_batch_size
+        self._examples = examples
+        self._total_steps = total_steps
+        self._max_instances = config.max_instances
+        self._graph_built = False
+        self._writer = tf.summary.create_file_writer(f"{config.model_dir.rstrip('/')}/tensorboard")
+
+    def start(self, step: int) -> None:
+        """Begins to measure speed, at a step that has been done."""
+        self._first_step = self._last_step = step
+        self._start = self._last_time = time.monotonic()
+
+    def report(self, step: int, values: dict[str, float], optimizer: keras.optimizers.Optimizer) -> None:
+        now = time.monotonic()
+        speed = (step - self._last_step) * self._batch_size / (now - self._last_time)
+        left = (now - self._start) / (step - self._first_step) * (self._total_steps - step)
+        if not self._graph_built:  # the first loop built it: no measure of the others
+            self._graph_built = True
+            self._first_step, self._start = step, now
+        self._last_step, self._last_time = step, now
+        if values["left_out"]:
+            _LOGGER.warning(
+                "warning: %d boxes beyond --max_instances=%d of an image were left out, and are trained as background",
+                values["left_out"],
+                self._max_instances,
+            )
+        _LOGGER.info(
+            "step %d/%d  epoch %.1f  loss %.3f (class %.3f, box %.3f)  %.1f images/s  %d:%02d left",
+            step,
+            self._total_steps,
+            step * self._batch_size / self._examples,
+            values["loss"],
+            values["class_loss"],
+            values["box_loss"],
+            speed,
+            *divmod(round(left), 60),
+        )
+        scalars = {**values, "learning_rate": float(optimizer.learning_rate), "images_per_second": speed}
+        self._scalars(step, scalars)
+
+    def evaluated(self, step: int, metrics: dict[str, Any], *, is_best: bool) -> None:
+        """The numbers of an evaluation."""
+        per_class = {f"AP50 {name}": values["AP50"] for name, values in metrics["per_class"].items()}
+        known = {**{name: metrics[name] for name in ("AP", "AP50", "AP75", "AR100")}, **per_class}
+        self._scalars(step, {f"evaluation/{name}": value for name, value in known.items() if value is not None})
+        shown = [f"{name} {'-' if metrics[name] is None else format(metrics[name], '.3f')}" for name in ("AP50", "AP")]
+        _LOGGER.info("evaluation at step %d: %s%s", step, "  ".join(shown), "  (the best so far)" if is_best else "")
+
+    def picture(self, step: int, name: str, sheet: np.ndarray) -> None:
+        """A sheet of trainer.pictures."""
+        with self._writer.as_default(step=step):
+            tf.summary.image(name, sheet)
+        self._writer.flush()
+
+    def _scalars(self, step: int, values: dict[str, float]) -> None:
+        with self._writer.as_default(step=step):
+            for name, value in values.items():
+                tf.summary.scalar(name, value)
+        self._writer.flush()
