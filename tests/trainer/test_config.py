@@ -33,6 +33,12 @@ REFUSED = [
     ("a frozen part must be one", ["--freeze=heads"], "--freeze: expected one of none, backbone"),
     ("two first weights contradict", ["--init_from=a", "--resnet_checkpoint=b"], "expected one of them"),
     ("a ResNet-50 fits no other backbone", ["--resnet_checkpoint=b"], "is for --backbone=resnet50, found tiny"),
+    ("an export without a SavedModel is none", ["--export_formats=tflite"], "--export_formats: expected one of"),
+    (
+        "TFLite has no bfloat16",
+        ["--export_formats=savedmodel,tflite", "--precision=mixed_bfloat16"],
+        "--mode=export --precision=float32",
+    ),
     ("an overlap is a fraction", ["--nms_iou=nan"], "--nms_iou: expected a number from 0 to 1"),
 ]
 
