@@ -114,6 +114,7 @@ class TrainConfig:
     score_threshold: float = _option(0.05, "detections below this score are not reported")
     nms_iou: float = _option(0.5, "of two boxes of a class that overlap more than this, the lower score goes")
     max_detections: int = _option(100, "detections reported of one image")
+    export_formats: str = _option("savedmodel", "what an export holds", choices=("savedmodel", "savedmodel,tflite"))
 
     use_tpu: bool = _option(False, "train on a TPU; else on every GPU found, else on the CPU")
     tpu: str = _option("local", "TPU to connect to: local on a TPU VM, or its name or address; implies --use_tpu")
@@ -164,6 +165,11 @@ class TrainConfig:
             raise UsageError("--init_from and --resnet_checkpoint: expected one of them, found both")
         if self.resnet_checkpoint and self.backbone not in RESNETS:
             raise UsageError(f"--resnet_checkpoint: is for --backbone={' or '.join(RESNETS)}, found {self.backbone}")
+        if "tflite" in self.export_formats and self.precision != "float32":
+            raise UsageError(
+                f"--export_formats: tflite has no {self.precision}: leave it out, and when the model is trained export"
+                " with --mode=export --precision=float32 and the other flags of the training"
+            )
         parse_image_size(self.image_size)
         self.aspect_ratio_values()
         self.lr_drop_values()

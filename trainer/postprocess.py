@@ -1,6 +1,6 @@
 """Raw predictions to detections: top-k and decoding on the device, non-maximum suppression on the host.
 
-Where suppression must be part of a program that XLA compiles there is suppress_xla; the trainer has no such place yet.
+suppress_xla is the same for programs that have no combined_non_max_suppression: XLA's and TFLite's.
 """
 
 import math
@@ -84,7 +84,7 @@ def suppress(
 def suppress_xla(
     candidates: Candidates, *, num_classes: int, score_threshold: float, nms_iou: float, max_detections: int
 ) -> Detections:
-    """As suppress, for a graph that XLA compiles, as a TPU's must be: combined_non_max_suppression has no XLA kernel.
+    """As suppress, for a graph that XLA compiles, as a TPU's must be, or TFLite runs.
 
     Overlaps are found among boxes moved apart by class (_apart), with what rounding that costs; the boxes returned are
     the candidates' own. Candidates must come by falling score and in static shapes; of equal scores the first goes

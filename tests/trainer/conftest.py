@@ -52,6 +52,14 @@ def make_example(source_id: int, *, size: tuple[int, int] = SIZE) -> DetectionEx
     )
 
 
+def make_noise(seed: int, size: tuple[int, int]) -> bytes:
+    """A PNG of coarse noise, for networks that have learnt nothing; size is (height, width)."""
+    coarse = np.random.default_rng(seed).integers(0, 256, (6, 5, 3), np.uint8)
+    buffer = io.BytesIO()
+    Image.fromarray(coarse).resize(size[::-1]).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
 def write_dataset(folder: Path, *, splits: dict[str, list[int]], shards: int = 2) -> DatasetManifest:
     """A data set of the given source ids by split."""
     infos = {}
