@@ -8,6 +8,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from detection.labels import LabelMap
+from trainer import pictures
 from trainer.config import TrainConfig
 
 _LOGGER = logging.getLogger(__name__)
@@ -16,7 +18,8 @@ _LOGGER = logging.getLogger(__name__)
 class Progress:
     """A line and a TensorBoard point per loop."""
 
-    def __init__(self, config: TrainConfig, *, total_steps: int, examples: int) -> None:
+    def __init__(self, config: TrainConfig, *, labels: LabelMap, total_steps: int, examples: int) -> None:
+        self._labels = labels
         self._batch_size = config.train_batch_size
         self._examples = examples
         self._total_steps = total_steps
@@ -57,16 +60,21 @@ class Progress:
         scalars = {**values, "learning_rate": float(optimizer.learning_rate), "images_per_second": speed}
         self._scalars(step, scalars)
 
-    def evaluated(self, step: int, metrics: dict[str, Any], *, is_best: bool) -> None:
-        """The numbers of an evaluation."""
+    def evaluated(self, step: int, metrics: dict[str, Any], sheet: np.ndarray, *, is_best: bool) -> None:
+        """The numbers and the sheet of an evaluation (trainer.evaluate)."""
         per_class = {f"AP50 {name}": values["AP50"] for name, values in metrics["per_class"].items()}
         known = {**{name: metrics[name] for name in ("AP", "AP50", "AP75", "AR100")}, **per_class}
         self._scalars(step, {f"evaluation/{name}": value for name, value in known.items() if value is not None})
+        self._picture(step, "detections", sheet)
         shown = [f"{name} {'-' if metrics[name] is None else format(metrics[name], '.3f')}" for name in ("AP50", "AP")]
         _LOGGER.info("evaluation at step %d: %s%s", step, "  ".join(shown), "  (the best so far)" if is_best else "")
 
-    def picture(self, step: int, name: str, sheet: np.ndarray) -> None:
-        """A sheet of trainer.pictures."""
+    def show(self, step: int, batches: tf.data.Dataset) -> None:
+        """What the network is to learn from next: the first of these batches, as a picture."""
+        batch = next(batches.as_numpy_iterator())
+        self._picture(step, "training images", pictures.training_sheet(batch, self._labels))
+
+    def _picture(self, step: int, name: str, sheet: np.ndarray) -> None:
         with self._writer.as_default(step=step):
             tf.summary.image(name, sheet)
         self._writer.flush()

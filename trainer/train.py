@@ -6,11 +6,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import keras
-import numpy as np
 import tensorflow as tf
 
 from detection.manifests import DatasetManifest
-from trainer import initialise, pictures, records, schedule
+from trainer import initialise, records, schedule
 from trainer.augment import Augmentation
 from trainer.checkpoints import Best, Checkpoints
 from trainer.config import TrainConfig
@@ -59,24 +58,19 @@ def train(
             initialise.initialise(network.model, manifest.labels, config)
         checkpoints.save(0)  # where a run that diverges early goes back to
 
-    def batches_from(first_step: int) -> tf.data.Dataset:
-        return _batches(config, manifest, network, split, first_step=first_step)
-
-    progress = Progress(config, total_steps=total_steps, examples=split.examples)
-    progress.picture(step, "training images", pictures.training_sheet(_arrays(batches_from(step)), manifest.labels))
     training = _Training(
         config=config,
         network=network,
         strategy=strategy,
         split=split,
         total_steps=total_steps,
-        batches_from=lambda first_step: iter(strategy.experimental_distribute_dataset(batches_from(first_step))),
+        batches_from=lambda first_step: _batches(config, manifest, network, split, first_step=first_step),
         run_steps=make_loop(config, network, optimizer, strategy),
         optimizer=optimizer,
         rate_factor=rate_factor,
         checkpoints=checkpoints,
         watch=Watch(max_rollbacks=config.max_rollbacks),
-        progress=progress,
+        progress=Progress(config, labels=manifest.labels, total_steps=total_steps, examples=split.examples),
         evaluator=evaluator,
         evaluation_steps=evaluation_steps(config, split, total_steps) if evaluator else frozenset(),
     )
@@ -85,10 +79,6 @@ def train(
     with strategy.scope():
         optimizer.finalize_variable_values(network.model.trainable_variables)
     return max(step, total_steps)
-
-
-def _arrays(batches: tf.data.Dataset) -> dict[str, np.ndarray]:
-    return next(batches.as_numpy_iterator())
 
 
 def evaluation_steps(config: TrainConfig, split: records.Split, total_steps: int) -> frozenset[int]:
@@ -103,7 +93,7 @@ class _Training:
     """A run in progress.
 
     Attributes:
-      batches_from: the iterator of the batches from a step on.
+      batches_from: the batches from a step on.
       run_steps: of make_loop.
       evaluation_steps: after which the network is evaluated; none without an evaluator.
     """
@@ -113,7 +103,7 @@ class _Training:
     strategy: tf.distribute.Strategy
     split: records.Split
     total_steps: int
-    batches_from: Callable[[int], Iterator[Any]]
+    batches_from: Callable[[int], tf.data.Dataset]
     run_steps: Any
     optimizer: keras.optimizers.Optimizer
     rate_factor: tf.Variable
@@ -125,7 +115,8 @@ class _Training:
 
     def run(self, step: int) -> None:
         """Runs from a step to the last one, which is saved."""
-        iterator = self.batches_from(step)
+        iterator = self._iterator(step)
+        self.progress.show(step, self.batches_from(step))
         self.progress.start(step)
         with StopRequest() as stop:
             while True:
@@ -142,12 +133,15 @@ class _Training:
                 finite_steps = int(values.pop("finite_steps"))
                 if self.watch.has_diverged(values["loss"]):
                     step = self._go_back(step, count, bad=step + min(finite_steps, count - 1), loss=values["loss"])
-                    iterator = self.batches_from(step)
+                    iterator = self._iterator(step)
                     self.progress.start(step)
                     continue
                 step += count
                 self.progress.report(step, values, self.optimizer)
                 self._save(step, is_stopped=stop.requested)
+
+    def _iterator(self, step: int) -> Iterator[Any]:
+        return iter(self.strategy.experimental_distribute_dataset(self.batches_from(step)))
 
     def _next_pause(self, step: int) -> int:
         return min(pause for pause in {*self.evaluation_steps, self.total_steps} if pause > step)
@@ -171,8 +165,8 @@ class _Training:
         with self.strategy.scope():
             for variable, value in zip(variables, trained, strict=True):
                 variable.assign(value)
-        self.progress.evaluated(step, metrics, is_best=is_best)
-        self.progress.picture(step, "detections", sheet)
+        self.progress.evaluated(step, metrics, sheet, is_best=is_best)
+        self.progress.show(step, self.batches_from(step))
         self.progress.start(step)
 
     def _go_back(self, step: int, count: int, *, bad: int, loss: float) -> int:

@@ -100,6 +100,7 @@ def test_tensorboard_shows_curves_and_pictures(model_dir: Path) -> None:
     assert {"loss", "learning_rate", "evaluation/AP50", "training images", "detections"} <= set(tags)
     assert [event.step for event in events.Tensors("evaluation/AP50")] == [3, 6, 9]
     assert [event.step for event in events.Tensors("detections")] == [3, 6, 9]
+    assert [event.step for event in events.Tensors("training images")] == [0, 3, 6, 9]
 
 
 def test_training_sheet_draws_the_boxes_but_no_padding() -> None:
