@@ -14,7 +14,9 @@ from trainer.network import Network
 
 FILE = "network.json"  # beside the checkpoints: of which network they are
 _KEPT = 3
-_BEFORE = {"freeze": "none", "head_norm": "batch"}  # what checkpoints are that were written before these were kept
+_FROZEN = ("freeze", "freeze_batch_norm")
+# What checkpoints are that were written before these were kept.
+_BEFORE = {"freeze": "none", "freeze_batch_norm": "no", "head_norm": "batch"}
 _LOGGER = logging.getLogger(__name__)
 
 
@@ -75,7 +77,7 @@ class Checkpoints:
 
     def _check_identity(self, stored: dict[str, Any]) -> None:
         """Weights of another canvas or other anchors would load without complaint and give wrong boxes."""
-        expected = {**self._identity, **({"freeze": self._origin["freeze"]} if self._trains else {})}
+        expected = {**self._identity, **({name: self._origin[name] for name in _FROZEN} if self._trains else {})}
         for name, value in expected.items():
             # The optimizer keeps numbers for the variables that train only.
             found = stored.get(name, _BEFORE.get(name))

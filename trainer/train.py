@@ -9,7 +9,7 @@ import tensorflow as tf
 from keras import ops
 
 from detection.manifests import DatasetManifest
-from trainer import initialise, losses, preprocess, records, schedule
+from trainer import freezing, initialise, losses, preprocess, records, schedule
 from trainer.augment import Augmentation
 from trainer.checkpoints import Checkpoints
 from trainer.config import TrainConfig
@@ -38,8 +38,15 @@ def train(config: TrainConfig, manifest: DatasetManifest, network: Network, stra
                 peak=config.learning_rate, warmup_steps=config.warmup_steps, total_steps=total_steps
             ),
             weight_decay=config.weight_decay,
+            backbone_rate=config.backbone_rate,
         )
         optimizer.build(network.model.trainable_variables)
+    if config.freeze_batch_norm == "auto" and network.origin["freeze_batch_norm"] == "yes":
+        _LOGGER.info(
+            "note: the backbone's BatchNorms stay as they are: a replica has fewer than %d images;"
+            " --freeze_batch_norm=no lets them learn",
+            freezing.FEW_IMAGES,
+        )
     checkpoints = Checkpoints(config.model_dir, network, optimizer, minutes=config.checkpoint_minutes)
     step = checkpoints.restore()
     if step:
