@@ -15,9 +15,15 @@ from trainer.network import Network
 FILE = "network.json"  # beside the checkpoints: of which network they are
 _KEPT = 3
 # What the optimizer's variables depend on.
-_OPTIMIZER_KEYS = ("freeze", "optimizer", "averages")
+_OPTIMIZER_KEYS = ("freeze", "freeze_batch_norm", "optimizer", "averages")
 # What holds where network.json was written before it said so; None where it cannot be known.
-_BEFORE = {"freeze": "none", "head_norm": "batch", "optimizer": None, "averages": "no"}
+_BEFORE = {
+    "freeze": "none",
+    "freeze_batch_norm": "no",
+    "head_norm": "batch",
+    "optimizer": None,
+    "averages": "no",
+}
 _LOGGER = logging.getLogger(__name__)
 
 

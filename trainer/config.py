@@ -56,8 +56,17 @@ class TrainConfig:
     )
     resnet_checkpoint: str = _option("", "start a ResNet backbone from one of tensorflow/tpu: its TF1 checkpoint")
     freeze: str = _option(
-        "none", "part of the network that keeps its weights and BatchNorm averages", choices=("none", "backbone")
+        "none",
+        "part of the network that keeps its weights and BatchNorm averages; stem: the first convolution",
+        choices=("none", "stem", "backbone"),
     )
+    freeze_batch_norm: str = _option(
+        "auto",
+        "the backbone's BatchNorms keep scale, offset and averages; auto: when first weights are given and a replica"
+        " has fewer than 8 images",
+        choices=("auto", "yes", "no"),
+    )
+    backbone_rate: float = _option(1.0, "learning rate of the backbone, as a fraction of --learning_rate")
     sync_batch_norm: bool = _option(False, "BatchNorm by the statistics of the images of all replicas, not of its own")
     num_epochs: int = _option(60, "passes over the training split")
     train_batch_size: int = _option(8, "images a step, over all replicas")
@@ -178,6 +187,10 @@ class TrainConfig:
         """Boxes of a training image, padding included, where the data set has at most so many in a photograph."""
         return self.max_instances or max(largest, 1) * (4 if self.mosaic else 1)
 
+    def has_first_weights(self) -> bool:
+        """Whether a run starts from the weights of something trained before."""
+        return bool(self.init_from or self.resnet_checkpoint)
+
     def aspect_ratio_values(self) -> tuple[float, ...]:
         """Height / width of each anchor shape."""
         return self._numbers("aspect_ratios")
@@ -205,6 +218,7 @@ _POSITIVE = (
     "num_epochs",
     "train_batch_size",
     "learning_rate",
+    "backbone_rate",
     "eval_batch_size",
     "max_detections",
     "steps_per_loop",

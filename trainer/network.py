@@ -7,8 +7,10 @@ from typing import Any
 
 import keras
 import numpy as np
+import tensorflow as tf
 
 from detection.manifests import DatasetManifest
+from trainer import freezing
 from trainer.anchors import make_anchors
 from trainer.config import TrainConfig, canvas_size
 from trainer.model import build_model
@@ -67,9 +69,10 @@ def build_network(config: TrainConfig, manifest: DatasetManifest) -> Network:
         head_depth=config.head_depth,
         head_norm=config.head_norm,
     )
+    backbone = [layer for layer in model.layers if part_of(layer.name) == "backbone"]
+    batch_norms = freezing.freezes_batch_norm(config, tf.distribute.get_strategy().num_replicas_in_sync)
+    freezing.freeze(backbone, part=config.freeze, batch_norms=batch_norms)
     for layer in model.layers:
-        # A frozen layer's BatchNorm also normalises by its averages in training, and leaves them as they are.
-        layer.trainable = part_of(layer.name) != config.freeze
         if isinstance(layer, keras.layers.BatchNormalization):
             layer.synchronized = config.sync_batch_norm
     identity = {name: getattr(config, name) for name in _IDENTITY}
@@ -84,5 +87,6 @@ def build_network(config: TrainConfig, manifest: DatasetManifest) -> Network:
             "freeze": config.freeze,
             "optimizer": config.optimizer,
             "averages": "yes" if config.ema_decay else "no",
+            "freeze_batch_norm": "yes" if batch_norms else "no",
         },
     )

@@ -6,7 +6,31 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from trainer.network import part_of
+
+Tensor = Any
 _NO_DECAY = ("bias", "gamma", "beta")
+
+
+class _SlowBackbone:
+    """Makes a Keras optimizer move the backbone's variables by a fraction of the learning rate."""
+
+    backbone_rate = 1.0
+    _trainable_variables: list[keras.Variable]
+
+    def update_step(self, gradient: Tensor, variable: Tensor, learning_rate: Tensor) -> None:
+        # The variable given is TensorFlow's, or one replica's copy of it, which have no path.
+        path = self._trainable_variables[self._get_variable_index(variable)].path  # type: ignore[attr-defined]
+        rate = learning_rate * self.backbone_rate if part_of(path) == "backbone" else learning_rate
+        super().update_step(gradient, variable, rate)  # type: ignore[misc]
+
+
+class _SlowSGD(_SlowBackbone, keras.optimizers.SGD):
+    pass
+
+
+class _SlowAdamW(_SlowBackbone, keras.optimizers.AdamW):
+    pass
 
 
 def cosine_schedule(*, peak: float, warmup_steps: int, total_steps: int) -> keras.optimizers.schedules.CosineDecay:
@@ -59,17 +83,24 @@ def make_optimizer(
     schedule: keras.optimizers.schedules.LearningRateSchedule,
     weight_decay: float,
     ema_decay: float = 0.0,
+    backbone_rate: float = 1.0,
 ) -> keras.optimizers.Optimizer:
     """AdamW with decoupled decay, or SGD with momentum 0.9, whose decay is a term of the loss (steps.train_step).
 
-    With an ema_decay above 0 it also keeps the moving average of every variable that it changes, which
-    finalize_variable_values puts in the place of the variables.
+    Args:
+      ema_decay: above 0 it also keeps the moving average of every variable that it changes, which
+        finalize_variable_values puts in the place of the variables.
+      backbone_rate: fraction of the learning rate by which the backbone learns; AdamW's decay keeps the full rate.
     """
     averages = {"use_ema": True, "ema_momentum": ema_decay} if ema_decay else {}
+    slow = backbone_rate != 1
     if name == "sgd":
-        return keras.optimizers.SGD(schedule, momentum=0.9, **averages)
-    optimizer = keras.optimizers.AdamW(schedule, weight_decay=weight_decay, **averages)
-    optimizer.exclude_from_weight_decay(var_names=list(_NO_DECAY))
+        optimizer = (_SlowSGD if slow else keras.optimizers.SGD)(schedule, momentum=0.9, **averages)
+    else:
+        optimizer = (_SlowAdamW if slow else keras.optimizers.AdamW)(schedule, weight_decay=weight_decay, **averages)
+        optimizer.exclude_from_weight_decay(var_names=list(_NO_DECAY))
+    if slow:
+        optimizer.backbone_rate = backbone_rate
     return optimizer
 
 

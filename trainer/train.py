@@ -9,7 +9,7 @@ import keras
 import tensorflow as tf
 
 from detection.manifests import DatasetManifest
-from trainer import initialise, records, schedule
+from trainer import freezing, initialise, records, schedule
 from trainer.augment import Augmentation
 from trainer.checkpoints import Best, Checkpoints
 from trainer.config import TrainConfig
@@ -45,6 +45,12 @@ def train(
     total_steps = max(config.num_epochs * split.examples // config.train_batch_size, 1)
     with strategy.scope():
         optimizer, rate_factor = build_optimizer(config, network, total_steps=total_steps)
+    if config.freeze_batch_norm == "auto" and network.origin["freeze_batch_norm"] == "yes":
+        _LOGGER.info(
+            "note: the backbone's BatchNorms stay as they are: a replica has fewer than %d images;"
+            " --freeze_batch_norm=no lets them learn",
+            freezing.FEW_IMAGES,
+        )
     checkpoints = Checkpoints(
         config.model_dir, network, optimizer, rate_factor=rate_factor, minutes=config.checkpoint_minutes
     )
@@ -187,7 +193,11 @@ def build_optimizer(
     """The optimizer of a run, and the factor of its learning rate; under a strategy's scope when one is active."""
     rates = schedule.ScaledSchedule(_rates(config, total_steps))
     optimizer = schedule.make_optimizer(
-        config.optimizer, schedule=rates, weight_decay=config.weight_decay, ema_decay=config.ema_decay
+        config.optimizer,
+        schedule=rates,
+        weight_decay=config.weight_decay,
+        ema_decay=config.ema_decay,
+        backbone_rate=config.backbone_rate,
     )
     optimizer.build(network.model.trainable_variables)
     return optimizer, rates.factor

@@ -33,7 +33,8 @@ REFUSED = [
     ("a head of negative depth is none", ["--head_depth=-1"], "--head_depth: expected 0 or more"),
     ("no checkpoint could be restored from such a folder", ["--model_dir=runs [1]"], "--model_dir: expected a name"),
     ("no score is above 1", ["--score_threshold=2"], "--score_threshold: expected a number from 0 to 1"),
-    ("a frozen part must be one", ["--freeze=heads"], "--freeze: expected one of none, backbone"),
+    ("a frozen part must be one", ["--freeze=heads"], "--freeze: expected one of none, stem, backbone"),
+    ("a backbone that does not learn is frozen", ["--backbone_rate=0"], "--backbone_rate: expected a number above 0"),
     ("two first weights contradict", ["--init_from=a", "--resnet_checkpoint=b"], "expected one of them"),
     (
         "a ResNet fits no other backbone",

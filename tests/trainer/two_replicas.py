@@ -6,10 +6,9 @@ With the word ``synchronised`` behind the data set, the images of a batch differ
 import json
 import sys
 
-import keras
 import tensorflow as tf
 
-from trainer import evaluate, network, records, steps
+from trainer import evaluate, network, records, schedule, steps
 from trainer.augment import Augmentation
 from trainer.presets import make_config
 
@@ -45,7 +44,12 @@ def figures(dataset: str, strategy: tf.distribute.Strategy, *, synchronised: boo
     repeated = tf.data.Dataset.from_tensors(batch).unbatch().repeat().batch(4, drop_remainder=True)
     with strategy.scope():
         net = network.build_network(config, manifest)
-        optimizer = keras.optimizers.SGD(1e-6)
+        optimizer = schedule.make_optimizer(
+            "sgd",
+            schedule=schedule.cosine_schedule(peak=1e-6, warmup_steps=0, total_steps=100),
+            weight_decay=0.0,
+            backbone_rate=0.5,
+        )
         optimizer.build(net.model.trainable_variables)
     loop = steps.make_loop(config, net, optimizer, strategy)
     iterator = iter(strategy.experimental_distribute_dataset(repeated))
