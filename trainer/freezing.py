@@ -12,7 +12,7 @@ FEW_IMAGES = 8  # of one replica: their statistics are too noisy to replace aver
 def freeze(backbone: Sequence[keras.Layer], *, part: str, batch_norms: bool) -> None:
     """Freezes layers of a backbone, given from the image upwards.
 
-    A frozen BatchNorm also normalises by its averages in training, and leaves them, its scale and its offset as they are.
+    A frozen BatchNorm also normalises by its averages in training, and leaves them, its scale and its offset.
 
     Args:
       part: ``none``, ``stem`` or ``backbone``.
