@@ -4,7 +4,7 @@ from typing import Any
 
 from keras import layers
 
-from detection.errors import UsageError
+from trainer import keras_backbones
 
 Tensor = Any
 
@@ -15,13 +15,13 @@ _TINY_NORM = {"momentum": 0.95, "epsilon": 1e-3}
 _RESNET_BLOCKS = {"resnet50": (3, 4, 6, 3), "resnet101": (3, 4, 23, 3)}
 
 
-def extract_features(images: Tensor, backbone: str) -> tuple[Tensor, Tensor, Tensor]:
+def extract_features(images: Tensor, backbone: str) -> tuple[Tensor, ...]:
     """C3, C4 and C5 of a batch of normalised images."""
     if backbone == "tiny":
         return _tiny(images)
     if backbone in _RESNET_BLOCKS:
         return _resnet(images, _RESNET_BLOCKS[backbone])
-    raise UsageError(f"--backbone: unknown {backbone!r}")
+    return keras_backbones.extract_features(images, backbone)
 
 
 def conv_norm(x: Tensor, filters: int, kernel: int, stride: int, norm: dict[str, float], name: str) -> Tensor:

@@ -10,6 +10,13 @@ from detection.errors import UsageError
 
 MODES = ("train", "eval", "train_and_eval", "export", "doctor", "tpu_fit")
 RESNETS = ("resnet50", "resnet101")
+KERAS_PREFIX = "keras/"
+# Those of keras.applications that trainer.keras_backbones knows how to cut into stages.
+_KERAS_NAMES = (
+    *("ResNet50", "ResNet101", "ResNet152", "DenseNet121", "MobileNetV2"),
+    *("EfficientNetV2B0", "EfficientNetV2B1", "EfficientNetV2B2", "EfficientNetV2B3", "EfficientNetV2S"),
+)
+BACKBONES = ("tiny", *RESNETS, *(KERAS_PREFIX + name for name in _KERAS_NAMES))
 HEAD_NORMS = ("batch", "group", "none")
 CANVAS_MULTIPLE = 32  # the stride of P5, up to which the pyramid's levels are added and must fit
 
@@ -31,7 +38,7 @@ class TrainConfig:
     model_dir: str = _option("", "folder for checkpoints, TensorBoard events, eval.json and export/")
     seed: int = _option(0, "seed of the weights, the order of the records and the augmentation")
 
-    backbone: str = _option("tiny", "feature extractor", choices=("tiny", *RESNETS))
+    backbone: str = _option("tiny", "feature extractor", choices=BACKBONES)
     image_size: str = _option(
         "320",
         "canvas in pixels: HEIGHTxWIDTH, or one number for the longest side, the other then fitting the data set's "
@@ -55,6 +62,9 @@ class TrainConfig:
         "", "start from the weights of another run: its model_dir, one of its checkpoints, or an export"
     )
     resnet_checkpoint: str = _option("", "start a ResNet backbone from one of tensorflow/tpu: its TF1 checkpoint")
+    backbone_weights: str = _option(
+        "", "start a backbone keras/NAME from a file of Keras' weights without its top, or from imagenet, downloaded"
+    )
     freeze: str = _option(
         "none",
         "part of the network that keeps its weights and BatchNorm averages; stem: the first convolution",
@@ -170,10 +180,13 @@ class TrainConfig:
         if set("[*?") & set(self.model_dir):
             # TensorFlow would save checkpoints there, but takes the name for a pattern when it restores them.
             raise UsageError(f"--model_dir: expected a name without [, * and ?, found {self.model_dir}")
-        if self.init_from and self.resnet_checkpoint:
-            raise UsageError("--init_from and --resnet_checkpoint: expected one of them, found both")
+        first = [name for name in _FIRST_WEIGHTS if getattr(self, name)]
+        if len(first) > 1:
+            raise UsageError(f"--{first[0]} and --{first[1]}: expected one of them, found both")
         if self.resnet_checkpoint and self.backbone not in RESNETS:
             raise UsageError(f"--resnet_checkpoint: is for --backbone={' or '.join(RESNETS)}, found {self.backbone}")
+        if self.backbone_weights and not self.backbone.startswith(KERAS_PREFIX):
+            raise UsageError(f"--backbone_weights: is for --backbone={KERAS_PREFIX}NAME, found {self.backbone}")
         if "tflite" in self.export_formats and self.precision != "float32":
             raise UsageError(
                 f"--export_formats: tflite has no {self.precision}: leave it out, and when the model is trained export"
@@ -189,7 +202,7 @@ class TrainConfig:
 
     def has_first_weights(self) -> bool:
         """Whether a run starts from the weights of something trained before."""
-        return bool(self.init_from or self.resnet_checkpoint)
+        return any(getattr(self, name) for name in _FIRST_WEIGHTS)
 
     def aspect_ratio_values(self) -> tuple[float, ...]:
         """Height / width of each anchor shape."""
@@ -210,6 +223,7 @@ class TrainConfig:
         return values
 
 
+_FIRST_WEIGHTS = ("init_from", "resnet_checkpoint", "backbone_weights")
 _DEFAULTS = {spec.name: spec.default for spec in dataclasses.fields(TrainConfig)}
 _POSITIVE = (
     "pyramid_channels",

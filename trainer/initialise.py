@@ -17,7 +17,7 @@ from tensorflow.core.protobuf import trackable_object_graph_pb2
 from detection.errors import ContractError, UsageError
 from detection.labels import LabelMap
 from detection.manifests import ModelManifest
-from trainer import checkpoints
+from trainer import checkpoints, keras_backbones
 from trainer.config import TrainConfig
 from trainer.files import first_line, read_json, read_text
 from trainer.network import part_of
@@ -53,7 +53,7 @@ class CarriedOver:
 
 
 def initialise(model: keras.Model, labels: LabelMap, config: TrainConfig) -> None:
-    """Gives a fresh network the weights that --init_from or --resnet_checkpoint names, and tells which.
+    """Gives a fresh network the weights that --init_from, --resnet_checkpoint or --backbone_weights names; tells which.
 
     Raises:
       UsageError: there are none, or none of them fits.
@@ -61,6 +61,8 @@ def initialise(model: keras.Model, labels: LabelMap, config: TrainConfig) -> Non
     """
     if config.resnet_checkpoint:
         load_resnet(model, config.resnet_checkpoint)
+    if config.backbone_weights:
+        load_backbone(model, config.backbone, config.backbone_weights)
     if not config.init_from:
         return
     source = find_source(config.init_from)
@@ -191,6 +193,17 @@ def _assign(model: keras.Model, values: Mapping[str, np.ndarray]) -> None:
     for variable in model.weights:
         if variable.path in values:
             variable.assign(values[variable.path])
+
+
+def load_backbone(model: keras.Model, backbone: str, weights: str) -> None:
+    """Fills a backbone of keras.applications.
+
+    Raises:
+      UsageError: the weights cannot be had, or are of another network.
+    """
+    values = keras_backbones.read_weights(backbone, weights, tuple(model.input_shape[1:3]))
+    _assign(model, values)
+    _LOGGER.info("backbone_weights %s: the backbone's %d variables", weights, len(values))
 
 
 def load_resnet(model: keras.Model, path: str) -> None:

@@ -49,7 +49,7 @@ def build_model(
     return keras.Model(images, {"class_logits": classes, "box_shifts": boxes}, name="retinanet")
 
 
-def _pyramid(features: tuple[Tensor, Tensor, Tensor], channels: int, norm: str) -> list[Tensor]:
+def _pyramid(features: tuple[Tensor, ...], channels: int, norm: str) -> list[Tensor]:
     """P3..P7: lateral 1x1, top-down nearest upsampling, 3x3 (Lin et al. 2016, arXiv 1612.03144); P6 from P5."""
     c3, c4, c5 = (
         layers.Conv2D(channels, 1, name=f"lateral{level}")(c) for level, c in zip((3, 4, 5), features, strict=True)

@@ -57,8 +57,8 @@ def train(
     step = checkpoints.restore()
     if step:
         _LOGGER.info("resuming from step %d of %d", step, total_steps)
-        if config.init_from or config.resnet_checkpoint:
-            _LOGGER.info("note: --init_from and --resnet_checkpoint give first weights only, and are not read again")
+        if config.has_first_weights():
+            _LOGGER.info("note: first weights (--init_from and the like) are not read again")
     else:
         with strategy.scope():
             initialise.initialise(network.model, manifest.labels, config)

@@ -41,6 +41,7 @@ REFUSED = [
         ["--resnet_checkpoint=b"],
         "is for --backbone=resnet50 or resnet101, found tiny",
     ),
+    ("weights of Keras fit its backbones alone", ["--backbone_weights=imagenet"], "is for --backbone=keras/NAME"),
     ("a strength is a fraction", ["--photometric=1.5"], "--photometric: expected a number from 0 to 1"),
     ("a part is a fraction", ["--min_visible=-0.1"], "--min_visible: expected a number from 0 to 1"),
     ("a chance is a fraction", ["--mosaic=2"], "--mosaic: expected a number from 0 to 1"),

@@ -1,0 +1,95 @@
+"""Backbones of keras.applications: --backbone=keras/NAME.
+
+Only those are offered whose maps at strides 8, 16 and 32 end in a layer that sums up or concatenates a stage.
+"""
+
+import re
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+from keras import layers, ops
+
+from detection.errors import UsageError
+from trainer.config import KERAS_PREFIX
+from trainer.preprocess import MEAN_RGB, STDDEV_RGB
+
+Tensor = Any
+_STRIDES = (8, 16, 32)
+# keras.applications.imagenet_utils, mode "caffe": blue, green, red, each less its mean.
+_CAFFE_MEAN_BGR = (103.939, 116.779, 123.68)
+
+
+def _to_caffe(x: Tensor) -> Tensor:
+    return layers.Rescaling(1.0, offset=[-mean for mean in _CAFFE_MEAN_BGR])(ops.flip(_to_rgb(x), axis=-1))
+
+
+def _to_rgb(x: Tensor) -> Tensor:
+    """0 to 255, as photographs have it."""
+    return layers.Rescaling(list(STDDEV_RGB), offset=list(MEAN_RGB))(x)
+
+
+def _to_signs(x: Tensor) -> Tensor:
+    """-1 to 1."""
+    return layers.Rescaling(1 / 127.5, offset=-1.0)(_to_rgb(x))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Family:
+    """What networks of one kind share.
+
+    Attributes:
+      adapt: from our normalised images to what the network takes.
+      stage: the names of the layers that end a block; the last at each stride is taken.
+    """
+
+    adapt: Callable[[Tensor], Tensor]
+    stage: str
+
+
+FAMILIES = {
+    "ResNet": Family(adapt=_to_caffe, stage=r"conv\d_block\d+_out"),
+    "EfficientNetV2": Family(adapt=_to_rgb, stage=r"block\d\w_add"),  # it rescales by itself
+    "MobileNetV2": Family(adapt=_to_signs, stage=r"block_\d+_add"),
+    "DenseNet": Family(adapt=lambda x: x, stage=r"conv\d_block\d+_concat"),  # normalised as ours are
+}
+
+
+def extract_features(images: Tensor, backbone: str) -> tuple[Tensor, ...]:
+    """C3, C4 and C5 of normalised images [B, H, W, 3], of a backbone named ``keras/NAME``."""
+    name = backbone.removeprefix(KERAS_PREFIX)
+    family = next(family for start, family in FAMILIES.items() if name.startswith(start))
+    model = _application(name)(include_top=False, weights=None, input_tensor=family.adapt(images))
+    ends = [layer.output for layer in model.layers if re.fullmatch(family.stage, layer.name)]
+    height = images.shape[1]
+    return tuple([end for end in ends if end.shape[1] == height // stride][-1] for stride in _STRIDES)
+
+
+def read_weights(backbone: str, weights: str, image_size: tuple[int, int]) -> dict[str, Any]:
+    """The weights of keras.applications by their paths, which are those in our network too.
+
+    Args:
+      weights: a file that Keras loads into the network without its top, or ``imagenet``, which Keras downloads.
+      image_size: (height, width).
+
+    Raises:
+      UsageError: they cannot be had, or are of another network.
+    """
+    name = backbone.removeprefix(KERAS_PREFIX)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # one for each layer that does not fit, before the error
+            model = _application(name)(include_top=False, weights=weights, input_shape=(*image_size, 3))
+    except Exception as error:
+        # Keras raises a bare Exception where a download fails.
+        if not isinstance(error, ValueError | OSError) and not str(error).startswith("URL fetch failure"):
+            raise
+        reason = str(error).strip().partition("\n")[0]
+        raise UsageError(f"--backbone_weights: cannot load {weights} into {backbone}: {reason}") from error
+    return {variable.path: variable.numpy() for variable in model.weights}
+
+
+def _application(name: str) -> Callable[..., keras.Model]:
+    return getattr(keras.applications, name)
