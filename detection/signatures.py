@@ -1,13 +1,23 @@
-"""The exported model's contract: signature ``serving_default`` from encoded images to boxes in their own pixels.
+"""The exported model's contract: three signatures that differ in their input alone; boxes in each image's own pixels.
 
-A batch may mix images of any sizes; N is dynamic, M is the model's max_detections. Rows beyond an image's
-num_detections are zero.
+N is dynamic and may be 0, M is the model's max_detections. Rows beyond an image's num_detections are zero. An image
+that cannot be read gets status 1 and no detections; the others of its batch are not affected.
 """
 
+# Encoded photographs of any sizes.
 SERVING = "serving_default"
-
-# Input: JPEG, PNG, GIF or BMP bytes, string [N]. EXIF orientation is ignored: bake it first (detection.images).
+# JPEG, PNG, GIF or BMP bytes, string [N]. EXIF orientation is ignored: bake it first (detection.images).
 IMAGE_BYTES = "image_bytes"
+
+# Records of a data set.
+TF_EXAMPLE = "tf_example"
+# Serialized tf.train.Example, string [N]; only detection.examples.ENCODED is read.
+EXAMPLES = "examples"
+
+# Photographs of one size that are decoded already, such as frames of a video.
+IMAGE_TENSOR = "image_tensor"
+# RGB, uint8 [N, height, width, 3]; height and width are dynamic.
+IMAGES = "images"
 
 # Outputs.
 BOXES = "detection_boxes"  # float32 [N, M, 4], (ymin, xmin, ymax, xmax) in pixels of each decoded image

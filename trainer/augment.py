@@ -1,4 +1,4 @@
-"""Random views of a training photograph: scale, crop and mirroring, with static shapes and stateless seeds."""
+"""Random views of a training photograph: turn, scale, crop, colour, mirroring; static shapes and stateless seeds."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -9,18 +9,34 @@ from trainer import preprocess
 
 Tensor = Any
 
-# A box of which less than this fraction is left on the canvas teaches more about borders than about animals.
-MIN_VISIBLE = 0.3
+# What the optional draws fold into a view's seed: with one more of them in use, the others stay as they were.
+_TURN, _COLOUR = 1, 2
 
 
 @dataclass(frozen=True, kw_only=True)
 class Augmentation:
-    """How far random views may differ; the defaults change nothing."""
+    """How far random views may differ; the defaults change nothing.
+
+    Attributes:
+      scale_min, scale_max: range of the scale, 1 fits the photograph to the canvas.
+      horizontal_flip, vertical_flip: mirror half of the views.
+      rot90: turn by 0, 90, 180 or 270 degrees, each as likely.
+      photometric: 0..1, how far brightness, contrast, saturation and hue may be off.
+      min_visible: 0..1; a box of which less is left on the canvas is left out, since it teaches more about borders
+        than about animals.
+      mosaic: 0..1, how likely a view becomes one of four at half their scale (see mosaic).
+      mosaic_steps: from this step on, there is none.
+    """
 
     scale_min: float = 1.0
     scale_max: float = 1.0
     horizontal_flip: bool = False
     vertical_flip: bool = False
+    rot90: bool = False
+    photometric: float = 0.0
+    min_visible: float = 0.3
+    mosaic: float = 0.0
+    mosaic_steps: int = 0
 
 
 def random_view(
@@ -42,9 +58,13 @@ def random_view(
     """
     draw = tf.random.stateless_uniform([5], seed)
     zoom = settings.scale_min + draw[0] * (settings.scale_max - settings.scale_min)
+    if settings.rot90:  # of the photograph, so that the canvas keeps its shape
+        image, boxes = _turn(image, boxes, fold(seed, _TURN))
     canvas_image, placement = preprocess.letterbox(image, canvas, zoom=zoom, offset=draw[1:3])
+    if settings.photometric:
+        canvas_image = _recolour_photograph(canvas_image, placement, settings.photometric, fold(seed, _COLOUR))
     full = boxes * tf.tile(placement.size, [2]) - tf.tile(placement.origin, [2])
-    boxes, labels = _visible(full, labels, canvas)
+    boxes, labels = _visible(full, labels, canvas, settings.min_visible)
     if settings.horizontal_flip:
         canvas_image, boxes = _flip(canvas_image, boxes, canvas, axis=1, when=draw[3] < 0.5)
     if settings.vertical_flip:
@@ -52,10 +72,48 @@ def random_view(
     return canvas_image, boxes, labels
 
 
-def _visible(boxes: Tensor, labels: Tensor, canvas: tuple[int, int]) -> tuple[Tensor, Tensor]:
+def fold(seed: Tensor, purpose: int) -> Tensor:
+    """The seed int64 [2] of draws of their own; purpose tells them from others of the same seed."""
+    return tf.random.experimental.stateless_fold_in(seed, tf.constant(purpose, tf.int64))
+
+
+def _turn(image: Tensor, boxes: Tensor, seed: Tensor) -> tuple[Tensor, Tensor]:
+    """Turns image and relative boxes [n, 4] by a random number of quarters, anticlockwise."""
+    quarters = tf.random.stateless_uniform([], seed, 0, 4, tf.int32)
+    ymin, xmin, ymax, xmax = tf.unstack(boxes, num=4, axis=1)
+    turned = (
+        [ymin, xmin, ymax, xmax],
+        [1 - xmax, ymin, 1 - xmin, ymax],
+        [1 - ymax, 1 - xmax, 1 - ymin, 1 - xmin],
+        [xmin, 1 - ymax, xmax, 1 - ymin],
+    )
+    return tf.image.rot90(image, quarters), tf.stack([tf.stack(edges, axis=1) for edges in turned])[quarters]
+
+
+def _recolour_photograph(image: Tensor, placement: preprocess.Placement, strength: float, seed: Tensor) -> Tensor:
+    """Recolours what a canvas shows of its photograph; the padding stays the mean colour."""
+    height, width = tf.unstack(tf.cast(placement.size - placement.origin, tf.int32))
+    return preprocess.pad(recolour(image[:height, :width], strength, seed), tuple(image.shape[:2]))
+
+
+def recolour(image: Tensor, strength: float, seed: Tensor) -> Tensor:
+    """A uint8 [height, width, 3] image in other light.
+
+    Strength 1 adds up to a quarter of the range to the brightness, halves or doubles contrast and saturation at most,
+    and turns the hue by up to a tenth of the circle; less strength, less of each. 0 changes nothing.
+    """
+    light, contrast, saturation, hue = tf.unstack(strength * tf.random.stateless_uniform([4], seed, -1.0, 1.0))
+    values = tf.cast(image, tf.float32) / 255.0 + 0.25 * light
+    values = tf.clip_by_value(tf.image.adjust_contrast(values, 2.0**contrast), 0.0, 1.0)
+    values = tf.image.adjust_hue(tf.image.adjust_saturation(values, 2.0**saturation), 0.1 * hue)
+    return tf.cast(tf.clip_by_value(tf.round(values * 255.0), 0.0, 255.0), tf.uint8)
+
+
+def _visible(boxes: Tensor, labels: Tensor, canvas: tuple[int, int], least: float) -> tuple[Tensor, Tensor]:
     limit = tf.constant([*canvas, *canvas], tf.float32)
     clipped = tf.clip_by_value(boxes, 0.0, limit)
-    kept = _area(clipped) >= MIN_VISIBLE * _area(boxes)
+    # Even where the least is 0, a box without an area is none.
+    kept = (_area(clipped) >= least * _area(boxes)) & (_area(clipped) > 0)
     return tf.boolean_mask(clipped, kept), tf.boolean_mask(labels, kept)
 
 

@@ -62,10 +62,16 @@ class TrainConfig:
     num_epochs: int = _option(60, "passes over the training split")
     train_batch_size: int = _option(8, "images a step, over all replicas")
     optimizer: str = _option("adamw", "update rule", choices=("adamw", "sgd"))
-    learning_rate: float = _option(2e-3, "peak rate, reached after the warm-up; then cosine decay to zero")
+    learning_rate: float = _option(2e-3, "peak rate, reached after the warm-up")
+    lr_schedule: str = _option(
+        "cosine",
+        "what follows: half a cosine down to zero, or steps to a tenth at each of --lr_drops",
+        choices=("cosine", "step"),
+    )
+    lr_drops: str = _option("0.667,0.889", "for --lr_schedule=step: shares of the run after which the rate drops")
     warmup_steps: int = _option(100, "steps of linear warm-up")
     weight_decay: float = _option(1e-4, "decay of convolution kernels: decoupled for adamw, L2 in the loss for sgd")
-    clip_norm: float = _option(10.0, "largest global norm of the gradients")
+    clip_norm: float = _option(10.0, "largest global norm of the gradients; 0 does not clip them")
     ema_decay: float = _option(
         0.0, "evaluate and export the moving average of the weights, of which each step keeps this share; 0 for none"
     )
@@ -79,7 +85,20 @@ class TrainConfig:
     vertical_flip: bool = _option(False, "mirror half of the training images top-bottom (cameras that look down)")
     scale_min: float = _option(0.8, "smallest random scale of a training image against the canvas")
     scale_max: float = _option(1.25, "largest random scale; what leaves the canvas is cropped")
-    max_instances: int = _option(0, "boxes kept of one image; 0 takes the largest number in the data set")
+    rot90: bool = _option(False, "turn training images by 0, 90, 180 or 270 degrees at random (cameras that look down)")
+    photometric: float = _option(
+        0.0, "strength, 0 to 1, of random brightness, contrast, saturation and hue of a training image"
+    )
+    min_visible: float = _option(
+        0.3, "a box of which a smaller part stays on the canvas is left out of training, 0 to 1"
+    )
+    mosaic: float = _option(
+        0.0, "how likely, 0 to 1, a training image is made of four of its batch at half their scale"
+    )
+    mosaic_close_epochs: int = _option(10, "the last epochs, without mosaics")
+    max_instances: int = _option(
+        0, "boxes kept of one image; 0 takes the largest number in the data set, with --mosaic four times that"
+    )
     precision: str = _option("float32", "compute type of the layers", choices=("float32", "mixed_bfloat16"))
 
     eval_split: str = _option("val", "split to evaluate on")
@@ -123,6 +142,13 @@ class TrainConfig:
             )
         if not 0 < self.scale_min <= self.scale_max < math.inf:
             raise UsageError(f"expected 0 < --scale_min <= --scale_max, found {self.scale_min} and {self.scale_max}")
+        if self.mosaic and self.mosaic_close_epochs >= self.num_epochs:
+            raise UsageError(
+                f"--mosaic_close_epochs: expected less than the {self.num_epochs} of --num_epochs, or there is no "
+                f"mosaic; found {self.mosaic_close_epochs}"
+            )
+        if self.mosaic and self.train_batch_size < 4:
+            raise UsageError(f"--mosaic: takes a --train_batch_size of at least 4, found {self.train_batch_size}")
         if set("[*?") & set(self.model_dir):
             # TensorFlow would save checkpoints there, but takes the name for a pattern when it restores them.
             raise UsageError(f"--model_dir: expected a name without [, * and ?, found {self.model_dir}")
@@ -132,18 +158,32 @@ class TrainConfig:
             raise UsageError(f"--resnet_checkpoint: is for --backbone={' or '.join(RESNETS)}, found {self.backbone}")
         parse_image_size(self.image_size)
         self.aspect_ratio_values()
+        self.lr_drop_values()
+
+    def boxes_per_image(self, largest: int) -> int:
+        """Boxes of a training image, padding included, where the data set has at most so many in a photograph."""
+        return self.max_instances or max(largest, 1) * (4 if self.mosaic else 1)
 
     def aspect_ratio_values(self) -> tuple[float, ...]:
         """Height / width of each anchor shape."""
+        return self._numbers("aspect_ratios")
+
+    def lr_drop_values(self) -> tuple[float, ...]:
+        """Shares of the run after which a step schedule lowers the rate."""
+        return self._numbers("lr_drops")
+
+    def _numbers(self, name: str) -> tuple[float, ...]:
+        text = getattr(self, name)
         try:
-            values = tuple(float(part) for part in self.aspect_ratios.split(","))
+            values = tuple(float(part) for part in text.split(","))
         except ValueError:
             values = ()
         if not values or not all(0 < value < math.inf for value in values):
-            raise UsageError(f"--aspect_ratios: expected numbers such as 0.5,1,2; found {self.aspect_ratios!r}")
+            raise UsageError(f"--{name}: expected numbers above 0 such as {_DEFAULTS[name]}; found {text!r}")
         return values
 
 
+_DEFAULTS = {spec.name: spec.default for spec in dataclasses.fields(TrainConfig)}
 _POSITIVE = (
     "pyramid_channels",
     "anchor_scale",
@@ -151,7 +191,6 @@ _POSITIVE = (
     "num_epochs",
     "train_batch_size",
     "learning_rate",
-    "clip_norm",
     "eval_batch_size",
     "max_detections",
     "steps_per_loop",
@@ -161,64 +200,15 @@ _NOT_NEGATIVE = (
     "head_depth",
     "warmup_steps",
     "weight_decay",
+    "clip_norm",
     "focal_gamma",
     "box_loss_weight",
     "max_instances",
+    "mosaic_close_epochs",
     "num_classes",
     "max_rollbacks",
 )
-_FRACTIONS = ("focal_alpha", "score_threshold", "nms_iou")
-
-PRESETS: dict[str, dict[str, Any]] = {
-    # Trains from random weights on two CPU cores in minutes.
-    "tiny": {"backbone": "tiny", "image_size": "320", "anchor_scale": 3.0},
-    # The TPU recipe: tensorflow/tpu's RetinaNet-50 at 640 px, with a 0.4-0.5 ignore band and cosine decay.
-    "retinanet_r50": {
-        "backbone": "resnet50",
-        "image_size": "640x640",
-        "pyramid_channels": 256,
-        "head_depth": 4,
-        "num_epochs": 72,
-        "train_batch_size": 64,
-        "eval_batch_size": 64,
-        "optimizer": "sgd",
-        "learning_rate": 0.08,
-        "warmup_steps": 500,
-        "focal_gamma": 1.5,
-        "scale_min": 0.8,
-        "scale_max": 1.2,
-        "precision": "mixed_bfloat16",
-        "steps_per_loop": 100,
-    },
-    # The defaults of tensorflow/tpu's retinanet_main.py, for its command lines (trainer.legacy).
-    "legacy": {
-        "backbone": "resnet50",
-        "image_size": "640x640",
-        "pyramid_channels": 256,
-        "head_depth": 4,
-        "num_epochs": 15,
-        "train_batch_size": 64,
-        "eval_batch_size": 8,  # 1 there; what is found does not depend on it
-        "optimizer": "sgd",
-        "learning_rate": 0.08,
-        "warmup_steps": 500,
-        "focal_gamma": 1.5,
-        "box_loss": "huber",
-        "box_loss_weight": 12.5,  # 50 there, of the mean over a box's four numbers; here it is their sum
-        "negative_iou": 0.5,
-        "scale_min": 1.0,
-        "scale_max": 1.0,
-        "precision": "mixed_bfloat16",
-        "steps_per_loop": 100,
-    },
-}
-
-
-def make_config(preset: str, given: dict[str, Any]) -> TrainConfig:
-    """A preset's settings, overruled by the given ones."""
-    if preset not in PRESETS:
-        raise UsageError(f"--preset: expected one of {', '.join(PRESETS)}; found {preset!r}")
-    return TrainConfig(**{**PRESETS[preset], **given})
+_FRACTIONS = ("focal_alpha", "score_threshold", "nms_iou", "photometric", "min_visible", "mosaic")
 
 
 def parse_image_size(text: str) -> tuple[int, int] | int:

@@ -1,14 +1,15 @@
-"""The exported model: encoded bytes of photographs in, boxes in their own pixels out (detection.signatures)."""
+"""The exported model: photographs in, boxes in their own pixels out; detection.signatures is its contract."""
 
 import dataclasses
 import hashlib
 import posixpath
+from collections.abc import Callable
 from typing import Any
 
 import keras
 import tensorflow as tf
 
-from detection import __version__, signatures
+from detection import __version__, examples, signatures
 from detection.errors import UsageError
 from detection.manifests import DatasetManifest, ModelManifest
 from trainer import postprocess, preprocess
@@ -41,11 +42,8 @@ def export_model(
         tf.io.gfile.rmtree(folder)
     archive = keras.export.ExportArchive()
     archive.track(network.model)
-    archive.add_endpoint(
-        signatures.SERVING,
-        _serving_function(config, network),
-        input_signature=[tf.TensorSpec([None], tf.string, name=signatures.IMAGE_BYTES)],
-    )
+    for name, (specification, read) in _INPUTS.items():
+        archive.add_endpoint(name, _serving_function(config, network, read), input_signature=[specification])
     archive.write_out(folder, verbose=False)
     model = ModelManifest(
         labels=manifest.labels,
@@ -85,30 +83,51 @@ def check_folder(model_dir: str) -> str:
     return folder
 
 
-def _serving_function(config: TrainConfig, network: Network) -> Any:
-    def serve(image_bytes: Tensor) -> dict[str, Tensor]:
-        batch = preprocess.decode_batch(image_bytes, network.canvas)
-        outputs = network.model(preprocess.normalise(batch.images), training=False)
-        found = postprocess.suppress(
-            postprocess.top_candidates(outputs, network.anchors),
-            num_classes=network.num_classes,
-            score_threshold=config.score_threshold,
-            nms_iou=config.nms_iou,
-            max_detections=config.max_detections,
-        )
-        failed = tf.fill(tf.shape(batch.decoded), signatures.STATUS_NOT_DECODABLE)
-        count = tf.where(batch.decoded, found.count, 0)
-        real = tf.sequence_mask(count, config.max_detections)
-        return {
-            signatures.BOXES: postprocess.to_photograph(found.boxes, batch.placed, batch.sizes),
-            signatures.SCORES: tf.where(real, found.scores, 0.0),
-            signatures.CLASSES: tf.where(real, found.classes, 0),
-            signatures.COUNT: count,
-            signatures.IMAGE_SIZE: batch.sizes,
-            signatures.STATUS: tf.where(batch.decoded, signatures.STATUS_OK, failed),
-        }
+def _serving_function(config: TrainConfig, network: Network, read: Callable[[Tensor], Tensor]) -> Any:
+    def serve(items: Tensor) -> dict[str, Tensor]:
+        answer = _answer(config, network, preprocess.load_batch(items, network.canvas, read))
+        return {name: values[: tf.shape(items)[0]] for name, values in answer.items()}
 
     return serve
+
+
+def _answer(config: TrainConfig, network: Network, batch: preprocess.DecodedBatch) -> dict[str, Tensor]:
+    """The outputs of every signature."""
+    outputs = network.model(preprocess.normalise(batch.images), training=False)
+    found = postprocess.suppress(
+        postprocess.top_candidates(outputs, network.anchors),
+        num_classes=network.num_classes,
+        score_threshold=config.score_threshold,
+        nms_iou=config.nms_iou,
+        max_detections=config.max_detections,
+    )
+    count = tf.where(batch.decoded, found.count, 0)
+    real = tf.sequence_mask(count, config.max_detections)
+    return {
+        signatures.BOXES: postprocess.to_photograph(found.boxes, batch.placed, batch.sizes),
+        signatures.SCORES: tf.where(real, found.scores, 0.0),
+        signatures.CLASSES: tf.where(real, found.classes, 0),
+        signatures.COUNT: count,
+        signatures.IMAGE_SIZE: batch.sizes,
+        signatures.STATUS: tf.where(batch.decoded, signatures.STATUS_OK, signatures.STATUS_NOT_DECODABLE),
+    }
+
+
+def _decode_example(record: Tensor) -> Tensor:
+    """The image of one serialized tf.train.Example; fails where it is none or lacks the key."""
+    feature = tf.io.FixedLenFeature([], tf.string)
+    return preprocess.decode(tf.io.parse_single_example(record, {examples.ENCODED: feature})[examples.ENCODED])
+
+
+# Each signature's input and how one item of it becomes an image.
+_INPUTS = {
+    signatures.SERVING: (tf.TensorSpec([None], tf.string, name=signatures.IMAGE_BYTES), preprocess.decode),
+    signatures.TF_EXAMPLE: (tf.TensorSpec([None], tf.string, name=signatures.EXAMPLES), _decode_example),
+    signatures.IMAGE_TENSOR: (
+        tf.TensorSpec([None, None, None, 3], tf.uint8, name=signatures.IMAGES),
+        tf.identity,
+    ),
+}
 
 
 def _digests(folder: str) -> dict[str, str]:

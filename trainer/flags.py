@@ -9,16 +9,19 @@ from absl import flags
 
 from detection.errors import UsageError
 from trainer import hparams, legacy
-from trainer.config import PRESETS, TrainConfig, make_config
+from trainer.config import TrainConfig
+from trainer.presets import PRESETS, RECIPES, make_config
 
 _PRESET = "tiny"
-_PRESET_HELP = f"settings to start from: {', '.join(PRESETS)}; every other flag overrules it"
+_PRESET_HELP = f"network and machine to start from: {', '.join(PRESETS)}; every other flag overrules it"
+_RECIPE_HELP = f"way of training: {', '.join(RECIPES)}; overrules the preset, and other flags overrule it"
 
 
 def _define(values: flags.FlagValues) -> None:
     """One flag a field. None stands for 'not given', so that a preset can tell it from a default."""
     define = {bool: flags.DEFINE_bool, int: flags.DEFINE_integer, float: flags.DEFINE_float, str: flags.DEFINE_string}
     flags.DEFINE_string("preset", None, _PRESET_HELP, flag_values=values)
+    flags.DEFINE_string("recipe", None, _RECIPE_HELP, flag_values=values)
     for name, kind in legacy.FLAGS.items():
         define[kind](name, None, "flag of tensorflow/tpu's retinanet_main.py", flag_values=values)
     for spec in dataclasses.fields(TrainConfig):
@@ -48,16 +51,25 @@ def parse_request(argv: Sequence[str], *, read_text: Callable[[str], str]) -> Re
     if "tpu" in given:
         given.setdefault("use_tpu", True)
     old = _given(values, legacy.FLAGS)
-    preset = values["preset"].value or (legacy.PRESET if old else _PRESET)
+    preset, recipe = _starting_point(values, is_old=bool(old))
     if not old:
-        return Request(config=make_config(preset, given))
-    translation = legacy.translate(old, _hparams(old, read_text), given, preset=preset)
-    notices = () if values["preset"].present else (f"a command line of retinanet_main.py: --preset={preset} holds",)
+        return Request(config=make_config(preset, given, recipe=recipe))
+    translation = legacy.translate(old, _hparams(old, read_text), given, preset=preset, recipe=recipe)
+    said = f"a command line of retinanet_main.py: --preset={preset}{f' --recipe={recipe}' if recipe else ''} holds"
+    notices = () if values["preset"].present else (said,)
     return Request(
-        config=make_config(preset, dict(translation.settings)),
+        config=make_config(preset, dict(translation.settings), recipe=recipe),
         claims=translation.claims,
         notices=(*notices, *translation.notices),
     )
+
+
+def _starting_point(values: flags.FlagValues, *, is_old: bool) -> tuple[str, str]:
+    """Preset and recipe, or no recipe: those given; without any, an old command line has the old tool's."""
+    preset, recipe = values["preset"].value, values["recipe"].value
+    if is_old and not preset:
+        return legacy.PRESET, recipe or legacy.RECIPE
+    return preset or _PRESET, recipe or ""
 
 
 def _parse(argv: Sequence[str]) -> flags.FlagValues:
@@ -85,10 +97,11 @@ def _hparams(old: Mapping[str, Any], read_text: Callable[[str], str]) -> dict[st
 
 def help_text() -> str:
     """Every flag with its help, choices, default and presets."""
-    lines = [f"  --preset ({_PRESET})\n      {_PRESET_HELP}"]
+    lines = [f"  --preset ({_PRESET})\n      {_PRESET_HELP}", f"  --recipe (none)\n      {_RECIPE_HELP}"]
+    named = {**PRESETS, **RECIPES}
     for spec in dataclasses.fields(TrainConfig):
         choices = f" [{', '.join(spec.metadata['choices'])}]" if spec.metadata["choices"] else ""
-        presets = "; ".join(f"{name}: {values[spec.name]}" for name, values in PRESETS.items() if spec.name in values)
+        presets = "; ".join(f"{name}: {values[spec.name]}" for name, values in named.items() if spec.name in values)
         defaults = f"{spec.default!r}" + (f"; {presets}" if presets else "")
         lines.append(f"  --{'[no]' if spec.type is bool else ''}{spec.name} ({defaults})")
         lines.append(f"      {spec.metadata['help']}{choices}")

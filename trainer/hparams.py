@@ -105,21 +105,19 @@ _DIRECT: dict[str, tuple[str, Callable[[str, Any], Any]]] = {
     "resnet_depth": ("backbone", lambda name, value: f"resnet{whole(name, value)}"),
     "alpha": ("focal_alpha", number),
     "gamma": ("focal_gamma", number),
-    "box_loss_weight": ("box_loss_weight", lambda name, value: number(name, value) / 4),  # see the preset
+    "box_loss_weight": ("box_loss_weight", lambda name, value: number(name, value) / 4),  # see the recipe
     "use_bfloat16": ("precision", lambda name, value: "mixed_bfloat16" if _truth(name, value) else "float32"),
 }
 # One value of them is implemented.
 _FIXED = {"min_level": 3, "max_level": 7, "is_training_bn": True, "momentum": 0.9, "delta": 0.1}
-_NO_DROPS = "the rate falls along half a cosine, without drops"
 # They change nothing here, and why.
 _IDLE = {
     "skip_crowd_during_training": "boxes around groups (is_crowd) are learnt like others",
     "num_epochs": "--num_epochs says it",
     "lr_warmup_init": "the warm-up starts at a tenth of the rate",
-    "first_lr_drop_epoch": _NO_DROPS,
-    "second_lr_drop_epoch": _NO_DROPS,
 }
-_KNOWN = {*_DIRECT, *_FIXED, *_IDLE, "learning_rate", "lr_warmup_epoch"}
+_SCHEDULE = {"learning_rate", "lr_warmup_epoch", "first_lr_drop_epoch", "second_lr_drop_epoch"}  # trainer.legacy's
+_KNOWN = {*_DIRECT, *_FIXED, *_IDLE, *_SCHEDULE}
 
 
 def settings(hparams: Mapping[str, Any]) -> dict[str, Any]:

@@ -14,11 +14,11 @@ from typing import Any
 from detection.errors import UsageError
 from detection.manifests import DatasetManifest
 from trainer import hparams as old_hparams
-from trainer.config import make_config
+from trainer.config import TrainConfig
+from trainer.presets import RATE_BATCH, make_config
 
-PRESET = "legacy"  # of trainer.config
-_SCHEDULE = {"learning_rate": 0.08, "lr_warmup_epoch": 1.0}  # its defaults
-_RATE_BATCH = 64  # images: the batch for which its learning_rate is meant
+PRESET, RECIPE = "retinanet_r50", "legacy"  # of trainer.presets
+_SCHEDULE = {"learning_rate": 0.08, "lr_warmup_epoch": 1.0, "first_lr_drop_epoch": 8.0, "second_lr_drop_epoch": 11.0}
 
 _THIS_TPU = "the TPU is the one of this machine, or the one that --tpu names"
 _ONE_CORE = "a replica is one core, and no image is cut up among cores"
@@ -26,6 +26,8 @@ _INPUT_THREADS = "tf.data chooses the number of its threads"
 _NO_PROFILER = "there is no profiler server"
 _ONE_EVALUATION = "the newest checkpoint is evaluated, once; --mode=eval does so at any time"
 _NO_WARMUP_REQUESTS = "the export holds no warm-up requests"
+
+_DROPS = ("first_lr_drop_epoch", "second_lr_drop_epoch")
 
 # Flags that change nothing here, and why.
 _IDLE = {
@@ -89,7 +91,7 @@ class Translation:
 
 
 def translate(
-    old: Mapping[str, Any], hparams: Mapping[str, Any], given: Mapping[str, Any], *, preset: str
+    old: Mapping[str, Any], hparams: Mapping[str, Any], given: Mapping[str, Any], *, preset: str, recipe: str
 ) -> Translation:
     """Old flags as settings of this trainer.
 
@@ -97,7 +99,7 @@ def translate(
       old: those of FLAGS that were given, by name.
       hparams: what --config_file and --hparams say.
       given: settings of this trainer that were given; they overrule hparams.
-      preset: what holds where nothing is given.
+      preset, recipe: what holds where nothing is given.
 
     Raises:
       UsageError: an hparam is unknown, a value is unreadable or not implemented, or two of them contradict each other.
@@ -106,7 +108,7 @@ def translate(
     patterns = _patterns(old)
     settings = {
         **old_hparams.settings(hparams),
-        **_schedule(old, hparams, preset=preset, batch_size=make_config(preset, dict(given)).train_batch_size),
+        **_schedule(old, hparams, recipe=recipe, config=make_config(preset, dict(given), recipe=recipe)),
         **_places(old, given, patterns),
         **given,
         **_mode(old, given),
@@ -174,18 +176,22 @@ def _places(
 
 
 def _schedule(
-    old: Mapping[str, Any], hparams: Mapping[str, Any], *, preset: str, batch_size: int
-) -> dict[str, float | int]:
-    """The rate grows with the batch, and the warm-up is given in epochs (update_learning_rate_schedule_parameters)."""
-    asked = {**_SCHEDULE, **hparams} if preset == PRESET else hparams
-    found: dict[str, float | int] = {}
+    old: Mapping[str, Any], hparams: Mapping[str, Any], *, recipe: str, config: TrainConfig
+) -> dict[str, float | int | str]:
+    """The rate grows with the batch; warm-up and drops are in epochs (update_learning_rate_schedule_parameters)."""
+    asked = {**_SCHEDULE, **hparams} if recipe == RECIPE else hparams
+    found: dict[str, float | int | str] = {}
     if "learning_rate" in asked:
-        rate = old_hparams.number("learning_rate", asked["learning_rate"])
-        found["learning_rate"] = rate * batch_size / _RATE_BATCH
+        found["learning_rate"] = _number(asked, "learning_rate") * config.train_batch_size / RATE_BATCH
     if "lr_warmup_epoch" in asked and "num_examples_per_epoch" in old:
-        epochs = old_hparams.number("lr_warmup_epoch", asked["lr_warmup_epoch"])
-        found["warmup_steps"] = round(epochs * old["num_examples_per_epoch"] / batch_size)
-    return found
+        examples = _number(asked, "lr_warmup_epoch") * old["num_examples_per_epoch"]
+        found["warmup_steps"] = round(examples / config.train_batch_size)
+    drops = [f"{_number(asked, name) / config.num_epochs:g}" for name in _DROPS if name in asked]
+    return {**found, "lr_schedule": "step", "lr_drops": ",".join(drops)} if drops else found
+
+
+def _number(hparams: Mapping[str, Any], name: str) -> float:
+    return old_hparams.number(name, hparams[name])
 
 
 def _mode(old: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, str]:

@@ -4,6 +4,7 @@ A photograph is decoded, resized with its aspect kept so that it just fits the c
 padded with the mean colour; on the device the uint8 canvas is normalised.
 """
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import tensorflow as tf
@@ -54,10 +55,10 @@ def letterbox(
     origin = tf.floor(tf.maximum(size - room, 0.0) * offset)
     top, left = tf.unstack(tf.cast(origin, tf.int32))
     visible = resized[top : top + canvas[0], left : left + canvas[1]]
-    return _pad(visible, canvas), Placement(size, origin)
+    return pad(visible, canvas), Placement(size, origin)
 
 
-def _pad(image: Tensor, canvas: tuple[int, int]) -> Tensor:
+def pad(image: Tensor, canvas: tuple[int, int]) -> Tensor:
     """Fills up below and to the right with the mean colour, so that padding is about zero once normalised."""
     missing = tf.constant(canvas) - tf.shape(image)[:2]
     channels = [
@@ -90,18 +91,25 @@ class DecodedBatch(NamedTuple):
     decoded: Tensor
 
 
-def decode_batch(encoded: Tensor, canvas: tuple[int, int]) -> DecodedBatch:
-    """Decodes and letterboxes a batch inside a graph; bytes that do not decode spoil no other image.
+def load_batch(items: Tensor, canvas: tuple[int, int], read: Callable[[Tensor], Tensor]) -> DecodedBatch:
+    """Reads and letterboxes a batch inside a graph; an item that cannot be read spoils no other one.
 
-    A tf.data pipeline is the one construct in which a graph can catch a decoder's error.
+    A tf.data pipeline is the one construct in which a graph can catch an error.
+
+    Args:
+      items: [N, ...] of any type.
+      read: one item to an image, uint8 [height, width, 3]; may fail.
+
+    Returns:
+      N rows; for N = 0 one that is not decoded, because TensorFlow's convolutions fail on an empty batch.
     """
 
     def load(item: Tensor) -> DecodedBatch:
-        image = decode(item)
+        image = read(item)
         boxed, placement = letterbox(image, canvas)
         return DecodedBatch(boxed, placement.size, tf.shape(image)[:2], tf.constant(True))
 
-    blank = _pad(tf.zeros([0, 0, 3], tf.uint8), canvas)
+    blank = pad(tf.zeros([0, 0, 3], tf.uint8), canvas)
     failed = DecodedBatch(blank, tf.ones([2]), tf.zeros([2], tf.int32), tf.constant(False))
     fallback = tf.data.Dataset.from_tensors(failed)
 
@@ -109,10 +117,8 @@ def decode_batch(encoded: Tensor, canvas: tuple[int, int]) -> DecodedBatch:
         loaded = tf.data.Dataset.from_tensors(item).map(load).ignore_errors()
         return loaded.concatenate(fallback).take(1)
 
-    count = tf.size(encoded, tf.int64)
-    images = tf.data.Dataset.from_tensor_slices(encoded).interleave(
+    count = tf.maximum(tf.shape(items, tf.int64)[0], 1)
+    images = tf.data.Dataset.from_tensor_slices(items).interleave(
         load_or_fail, cycle_length=16, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True
     )
-    # The extra element makes an empty batch legal.
-    batch = images.concatenate(fallback).batch(count + 1).get_single_element()
-    return DecodedBatch(*(column[:count] for column in batch))
+    return images.concatenate(fallback).take(count).batch(count).get_single_element()

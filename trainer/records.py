@@ -10,7 +10,7 @@ import tensorflow as tf
 from detection import examples as schema
 from detection.errors import ContractError
 from detection.manifests import DatasetManifest
-from trainer import augment, preprocess
+from trainer import augment, mosaic, preprocess
 from trainer.files import read_text
 
 Tensor = Any
@@ -108,8 +108,8 @@ def training_batches(
     """Endless batches from first_step on; epochs follow each other without a break, each in an order of its own.
 
     Yields:
-      dict of image uint8 [B, H, W, 3], boxes float32 [B, M, 4] in canvas pixels, labels int32 [B, M], 0 for padding.
-      An image with more than max_instances boxes keeps its first ones.
+      dict of image uint8 [B, H, W, 3], boxes float32 [B, M, 4] in canvas pixels, labels int32 [B, M], 0 for padding,
+      left_out int32 [B]. An image with more than max_instances boxes keeps its first ones; left_out counts the others.
     """
     position = first_step * batch_size
 
@@ -123,16 +123,21 @@ def training_batches(
             augmentation,
             tf.stack([tf.constant(seed, tf.int64), index]),
         )
+        left_out = tf.maximum(tf.shape(labels)[0] - max_instances, 0)
         boxes, labels = _pad_instances(boxes, labels, max_instances)
-        return {"image": image, "boxes": boxes, "labels": labels}
+        return {"image": image, "boxes": boxes, "labels": labels, "left_out": left_out}
 
-    return (
+    batches = (
         _ordered_records(split, seed, position)
         .enumerate(start=position)
         .map(load, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
         .batch(batch_size, drop_remainder=True)
-        .prefetch(tf.data.AUTOTUNE)
     )
+    if augmentation.mosaic:
+        batches = batches.enumerate(start=first_step).map(
+            lambda step, batch: mosaic.some_mosaics(batch, augmentation, seed, step)
+        )
+    return batches.prefetch(tf.data.AUTOTUNE)
 
 
 def batch_source_ids(split: Split, *, batch_size: int, seed: int, step: int) -> list[int]:

@@ -1,5 +1,6 @@
 """Learning rate and optimizer."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import keras
@@ -17,6 +18,23 @@ def cosine_schedule(*, peak: float, warmup_steps: int, total_steps: int) -> kera
         warmup_target=peak,
         warmup_steps=warmup_steps,
     )
+
+
+class StepSchedule(keras.optimizers.schedules.LearningRateSchedule):
+    """Linear warm-up from a tenth of the peak, then a tenth of the rate from each drop on.
+
+    As tensorflow/tpu's learning_rate_schedule (retinanet_model.py) has it, with any number of drops.
+    """
+
+    def __init__(self, *, peak: float, warmup_steps: int, drops: Sequence[int]) -> None:
+        self._peak, self._warmup_steps, self._drops = peak, warmup_steps, tuple(drops)
+
+    def __call__(self, step: Any) -> Any:
+        """The rate at a step."""
+        step = tf.cast(step, tf.float32)
+        warm = tf.minimum(0.1 + 0.9 * step / max(self._warmup_steps, 1), 1.0) if self._warmup_steps else 1.0
+        passed = sum(tf.cast(step >= drop, tf.float32) for drop in self._drops)
+        return self._peak * warm * tf.pow(0.1, passed)
 
 
 class ScaledSchedule(keras.optimizers.schedules.LearningRateSchedule):

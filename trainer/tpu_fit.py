@@ -150,7 +150,7 @@ def make_step(config: TrainConfig, manifest: DatasetManifest) -> Step:
         net=network.build_network(config, manifest),
         chip=chip,
         devices=tpu_compiler.find_devices(config.tpu_topology, **chip.settings),
-        max_instances=config.max_instances or max(manifest.max_boxes_per_image, 1),
+        max_instances=config.boxes_per_image(manifest.max_boxes_per_image),
     )
 
 

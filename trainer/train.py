@@ -23,6 +23,7 @@ from trainer.targets import assign_targets, decode_boxes, encode_boxes
 
 Tensor = Any
 _LOGGER = logging.getLogger(__name__)
+_MEANS = ("loss", "class_loss", "box_loss", "gradient_norm")  # what a loop tells the mean of
 
 
 def train(config: TrainConfig, manifest: DatasetManifest, network: Network, strategy: tf.distribute.Strategy) -> int:
@@ -133,14 +134,20 @@ def build_optimizer(
     config: TrainConfig, network: Network, *, total_steps: int
 ) -> tuple[keras.optimizers.Optimizer, tf.Variable]:
     """The optimizer of a run, and the factor of its learning rate; under a strategy's scope when one is active."""
-    rates = schedule.ScaledSchedule(
-        schedule.cosine_schedule(peak=config.learning_rate, warmup_steps=config.warmup_steps, total_steps=total_steps)
-    )
+    rates = schedule.ScaledSchedule(_rates(config, total_steps))
     optimizer = schedule.make_optimizer(
         config.optimizer, schedule=rates, weight_decay=config.weight_decay, ema_decay=config.ema_decay
     )
     optimizer.build(network.model.trainable_variables)
     return optimizer, rates.factor
+
+
+def _rates(config: TrainConfig, total_steps: int) -> keras.optimizers.schedules.LearningRateSchedule:
+    peak, warmup_steps = config.learning_rate, config.warmup_steps
+    if config.lr_schedule == "cosine":
+        return schedule.cosine_schedule(peak=peak, warmup_steps=warmup_steps, total_steps=total_steps)
+    drops = [round(share * total_steps) for share in config.lr_drop_values()]
+    return schedule.StepSchedule(peak=peak, warmup_steps=warmup_steps, drops=drops)
 
 
 def restore(config: TrainConfig, network: Network, strategy: tf.distribute.Strategy) -> int:
@@ -161,12 +168,17 @@ def _batches(
         split,
         canvas=network.canvas,
         batch_size=config.train_batch_size,
-        max_instances=config.max_instances or max(manifest.max_boxes_per_image, 1),
+        max_instances=config.boxes_per_image(manifest.max_boxes_per_image),
         augmentation=Augmentation(
             scale_min=config.scale_min,
             scale_max=config.scale_max,
             horizontal_flip=config.horizontal_flip,
             vertical_flip=config.vertical_flip,
+            rot90=config.rot90,
+            photometric=config.photometric,
+            min_visible=config.min_visible,
+            mosaic=config.mosaic,
+            mosaic_steps=(config.num_epochs - config.mosaic_close_epochs) * split.examples // config.train_batch_size,
         ),
         seed=config.seed,
         first_step=first_step,
@@ -181,15 +193,17 @@ def make_loop(
 ) -> Any:
     """A function of (iterator, count) that runs count steps on the device and returns their mean losses.
 
-    Beside these, ``finite_steps``: how many steps there were before the first whose loss is not finite.
+    Beside these, ``finite_steps``: how many steps there were before the first whose loss is not finite; and
+    ``left_out``: how many boxes all of them had beyond max_instances.
     """
 
     def replica_step(batch: dict[str, Tensor]) -> dict[str, Tensor]:
-        return train_step(batch, config, network, optimizer)
+        left_out = ops.sum(ops.cast(batch["left_out"], "float32"))
+        return {**train_step(batch, config, network, optimizer), "left_out": left_out}
 
     @tf.function
     def run_steps(iterator: Any, count: Tensor) -> dict[str, Tensor]:
-        sums = {name: tf.constant(0.0) for name in ("loss", "class_loss", "box_loss", "gradient_norm")}
+        sums = {name: tf.constant(0.0) for name in (*_MEANS, "left_out")}
         finite_steps = tf.constant(0.0)
         for _ in tf.range(count):
             values = strategy.run(replica_step, args=(next(iterator),))
@@ -197,8 +211,8 @@ def make_loop(
             sums = {name: sums[name] + reduced[name] for name in sums}
             # A sum that is not finite stays so: nothing is added from the first such step on.
             finite_steps += tf.cast(tf.math.is_finite(sums["loss"]), tf.float32)
-        means = {name: value / tf.cast(count, tf.float32) for name, value in sums.items()}
-        return {**means, "finite_steps": finite_steps}
+        means = {name: sums[name] / tf.cast(count, tf.float32) for name in _MEANS}
+        return {**means, "left_out": sums["left_out"], "finite_steps": finite_steps}
 
     return run_steps
 
@@ -229,7 +243,9 @@ def train_step(
             decay = sum(ops.sum(ops.square(variable)) for variable in schedule.decayed_variables(network.model))
             loss = loss + config.weight_decay / 2 * decay / replicas.num_replicas_in_sync
     gradients = replicas.all_reduce("SUM", tape.gradient(loss, variables))
-    gradients, norm = tf.clip_by_global_norm(gradients, config.clip_norm)
+    norm = tf.linalg.global_norm(gradients)
+    if config.clip_norm:
+        gradients, _ = tf.clip_by_global_norm(gradients, config.clip_norm, use_norm=norm)
     # The optimizer sums over replicas once more.
     optimizer.apply([gradient / replicas.num_replicas_in_sync for gradient in gradients], variables)
     return {
@@ -264,6 +280,7 @@ class _Progress:
         self._batch_size = config.train_batch_size
         self._examples = examples
         self._total_steps = total_steps
+        self._max_instances = config.max_instances
         self._graph_built = False
         self._writer = tf.summary.create_file_writer(f"{config.model_dir.rstrip('/')}/tensorboard")
 
@@ -280,6 +297,12 @@ class _Progress:
             self._graph_built = True
             self._first_step, self._start = step, now
         self._last_step, self._last_time = step, now
+        if values["left_out"]:
+            _LOGGER.warning(
+                "warning: %d boxes beyond --max_instances=%d of an image were left out, and are trained as background",
+                values["left_out"],
+                self._max_instances,
+            )
         _LOGGER.info(
             "step %d/%d  epoch %.1f  loss %.3f (class %.3f, box %.3f)  %.1f images/s  %d:%02d left",
             step,

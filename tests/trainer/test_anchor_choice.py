@@ -11,8 +11,9 @@ import pytest
 from detection.manifests import ModelManifest
 from trainer import anchor_choice, anchor_recall
 from trainer.anchor_recall import CanvasBoxes
-from trainer.config import TrainConfig, make_config
+from trainer.config import TrainConfig
 from trainer.main import main
+from trainer.presets import make_config
 
 CANVAS = (320, 320)
 

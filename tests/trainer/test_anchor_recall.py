@@ -9,7 +9,7 @@ import pytest
 from tests.trainer.conftest import SIZE, make_example
 from trainer import anchor_recall, records
 from trainer.anchor_recall import CanvasBoxes, Reach
-from trainer.config import make_config
+from trainer.presets import make_config
 
 CANVAS = (320, 320)
 

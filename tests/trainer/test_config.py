@@ -4,8 +4,9 @@ from pathlib import Path
 import pytest
 
 from detection.errors import UsageError
-from trainer.config import PRESETS, TrainConfig, canvas_size, make_config
+from trainer.config import TrainConfig, canvas_size
 from trainer.flags import help_text, parse_request
+from trainer.presets import PRESETS, RECIPES, make_config
 
 
 def parse_config(argv: list[str]) -> TrainConfig:
@@ -17,6 +18,8 @@ REFUSED = [
     ("a number must be one", ["--num_epochs=many"], "num_epochs"),
     ("a choice must be one of them", ["--mode=fly"], "--mode: expected one of"),
     ("an unknown preset names the known ones", ["--preset=huge"], "tiny, retinanet_r50"),
+    ("an unknown recipe names the known ones", ["--recipe=yolo"], "legacy, retinanet, modern"),
+    ("a rate drops at a share of the run", ["--lr_drops=late"], "--lr_drops: expected numbers above 0"),
     ("a word without a flag is a mistake", ["train"], "unexpected argument 'train'"),
     ("the ignore band cannot be inside out", ["--negative_iou=0.6", "--positive_iou=0.5"], "negative_iou"),
     ("the scales cannot be inside out", ["--scale_min=2", "--scale_max=1"], "scale_min"),
@@ -37,6 +40,11 @@ REFUSED = [
         ["--resnet_checkpoint=b"],
         "is for --backbone=resnet50 or resnet101, found tiny",
     ),
+    ("a strength is a fraction", ["--photometric=1.5"], "--photometric: expected a number from 0 to 1"),
+    ("a part is a fraction", ["--min_visible=-0.1"], "--min_visible: expected a number from 0 to 1"),
+    ("a chance is a fraction", ["--mosaic=2"], "--mosaic: expected a number from 0 to 1"),
+    ("no mosaic at all is a mistake", ["--mosaic=1", "--num_epochs=10"], "--mosaic_close_epochs: expected less than"),
+    ("four pictures need four", ["--mosaic=1", "--train_batch_size=3"], "--train_batch_size of at least 4, found 3"),
     ("an overlap is a fraction", ["--nms_iou=nan"], "--nms_iou: expected a number from 0 to 1"),
 ]
 
@@ -63,6 +71,39 @@ def test_a_flag_given_at_its_default_still_overrules_the_preset() -> None:
 @pytest.mark.parametrize("preset", PRESETS)
 def test_presets_are_valid(preset: str) -> None:
     assert isinstance(make_config(preset, {}), TrainConfig)
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_recipes_go_with_every_preset(preset: str, recipe: str) -> None:
+    config = make_config(preset, {}, recipe=recipe)
+    assert config.backbone == PRESETS[preset]["backbone"] and config.box_loss == RECIPES[recipe]["box_loss"]
+
+
+RATES = [
+    ("a recipe's rate is for 64 images", ["--recipe=retinanet", "--train_batch_size=16"], 0.01),
+    ("also where the preset names the batch", ["--recipe=legacy", "--preset=retinanet_r50"], 0.08),
+    ("a rate that is given is what it is", ["--recipe=retinanet", "--learning_rate=0.3"], 0.3),
+    ("a recipe without a rate keeps the preset's", ["--recipe=modern", "--train_batch_size=16"], 2e-3),
+]
+
+
+@pytest.mark.parametrize(("why", "argv", "expected"), RATES, ids=[row[0] for row in RATES])
+def test_rates_of_recipes(why: str, argv: list[str], expected: float) -> None:
+    assert parse_config(argv).learning_rate == pytest.approx(expected), why
+
+
+ROOM = [
+    ("the data set says how many", {}, 7, 7),
+    ("four pictures have four times as many", {"mosaic": 0.5}, 7, 28),
+    ("a number that is given holds", {"mosaic": 0.5, "max_instances": 9}, 7, 9),
+    ("photographs without a box still need a row", {}, 0, 1),
+]
+
+
+@pytest.mark.parametrize(("why", "given", "largest", "expected"), ROOM, ids=[row[0] for row in ROOM])
+def test_room_for_boxes(why: str, given: dict[str, float], largest: int, expected: int) -> None:
+    assert make_config("tiny", given).boxes_per_image(largest) == expected, why
 
 
 def test_help_names_every_field() -> None:

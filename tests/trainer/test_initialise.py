@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from detection.errors import ContractError, UsageError
 from detection.labels import LabelMap
 from trainer import checkpoints, export, initialise, network, records, train
-from trainer.config import TrainConfig, make_config
+from trainer.config import TrainConfig
+from trainer.presets import make_config
 
 SMALL = {"image_size": "64x64", "pyramid_channels": 16, "head_depth": 1, "train_batch_size": 8, "num_epochs": 1}
 NAMES = st.lists(st.text("abc", min_size=1, max_size=2), min_size=1, max_size=5, unique=True)

@@ -12,9 +12,10 @@ from detection.errors import UsageError
 from detection.manifests import DatasetManifest
 from tests.trainer.conftest import LABELS, write_dataset
 from trainer import legacy
-from trainer.config import PRESETS, TrainConfig
+from trainer.config import TrainConfig
 from trainer.flags import Request, parse_request
 from trainer.main import main
+from trainer.presets import PRESETS, RECIPES
 
 # retinanet_main.py's flags, those too that are TrainConfig's.
 THEIRS = """
@@ -72,7 +73,8 @@ def test_the_old_readme_s_command() -> None:
     found = request(*README)
     assert found.config == TrainConfig(
         **{
-            **PRESETS["legacy"],
+            **PRESETS["retinanet_r50"],
+            **RECIPES["legacy"],
             "dataset": "gs://bucket/data",
             "model_dir": "gs://bucket/retinanet-model",
             "resnet_checkpoint": "gs://cloud-tpu-artifacts/resnet/resnet-nhwc-2018-10-14/model.ckpt-112602",
@@ -82,6 +84,7 @@ def test_the_old_readme_s_command() -> None:
             "num_epochs": 1,
             "learning_rate": 0.04,
             "warmup_steps": 2,
+            "lr_drops": "8,11",  # beyond the one epoch
         }
     )
     assert found.claims == legacy.Claims(num_examples=50, patterns={"training_file_pattern": ("train", "train-*")})
@@ -109,6 +112,12 @@ MEANINGS = [
         "a warm-up is given in epochs",
         ["--hparams=lr_warmup_epoch=2", "--num_examples_per_epoch=640"],
         {"warmup_steps": 20},
+    ),
+    ("so are the drops", ["--hparams=first_lr_drop_epoch=4", "--num_epochs=20"], {"lr_drops": "0.2,0.55"}),
+    (
+        "a recipe that is given holds, and the large network",
+        ["--hparams=gamma=2", "--recipe=modern"],
+        {"backbone": "resnet50", "box_loss": "giou", "lr_schedule": "cosine"},
     ),
     ("evaluation after training is a mode", ["--mode=train", "--eval_after_training"], {"mode": "train_and_eval"}),
     ("its loop is ours", ["--iterations_per_loop=7"], {"steps_per_loop": 7}),

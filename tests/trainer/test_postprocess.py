@@ -40,6 +40,49 @@ def test_suppression_equals_the_textbooks(seed: int, iou: float) -> None:
     assert not found.classes[0, count:].numpy().any()
 
 
+def crowded(seed: int, *, classes: int = 5, side: float = 200.0) -> postprocess.Candidates:
+    """Two images of 700 overlapping boxes, more than a tile of the suppression; some reach beyond the canvas."""
+    rng = np.random.default_rng(seed)
+    corner = rng.uniform(-0.2 * side, side, (2, 700, 2))
+    boxes = np.concatenate([corner, corner + rng.uniform(0.05 * side, 0.4 * side, (2, 700, 2))], axis=-1)
+    scores = np.tile(np.linspace(1, 0, 700), (2, 1))  # no two alike: the order of equals is nobody's promise
+    return postprocess.Candidates(
+        tf.constant(boxes, tf.float32),
+        tf.constant(scores, tf.float32),
+        tf.constant(rng.integers(1, classes + 1, (2, 700)), tf.int32),
+    )
+
+
+def tied() -> postprocess.Candidates:
+    """Boxes of one class whose IoU is 0.5 exactly, and a box left of and above everything."""
+    boxes = [[[0, 0, 10, 10], [0, 0, 10, 5], [-30, -30, -20, -20]]]
+    scores = tf.constant([[0.9, 0.8, 0.7]])
+    return postprocess.Candidates(tf.constant(boxes, tf.float32), scores, tf.ones([1, 3], tf.int32))
+
+
+SCENES = [
+    *((f"IoU {iou}, seed {seed}", crowded(seed), 5, iou, 100) for iou in (0.3, 0.5, 0.7) for seed in range(4)),
+    ("fewer places than survivors", crowded(4), 5, 0.5, 7),
+    ("more places than candidates", crowded(5), 5, 0.5, 900),
+    ("one class", crowded(6, classes=1), 1, 0.5, 100),
+    ("many classes on a large canvas", crowded(7, classes=80, side=1024.0), 80, 0.5, 300),
+    ("an IoU at the threshold does not suppress", tied(), 1, 0.5, 10),
+]
+
+
+@pytest.mark.parametrize("compiled", [False, True], ids=["graph", "XLA"])
+@pytest.mark.parametrize(("why", "scene", "classes", "iou", "places"), SCENES, ids=[row[0] for row in SCENES])
+def test_the_suppression_for_xla_is_the_other_one(
+    compiled: bool, why: str, scene: postprocess.Candidates, classes: int, iou: float, places: int
+) -> None:
+    settings = {"num_classes": classes, "score_threshold": 0.2, "nms_iou": iou, "max_detections": places}
+    expected = postprocess.suppress(scene, **settings)  # type: ignore[arg-type]
+    under_xla = tf.function(lambda given: postprocess.suppress_xla(given, **settings), jit_compile=compiled)
+    for name, found, value in zip(expected._fields, under_xla(scene), expected, strict=True):
+        np.testing.assert_array_equal(found, value, err_msg=f"{why}: {name}")
+    assert expected.count.numpy().all()
+
+
 def test_candidates_are_the_best_pairs() -> None:
     rng = np.random.default_rng(0)
     logits = rng.normal(size=(2, 700, 3)).astype(np.float32)

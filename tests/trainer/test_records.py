@@ -57,9 +57,12 @@ def test_an_epoch_holds_every_image_once(dataset: Path) -> None:
     assert ids == list(range(1, 25))
 
 
-def test_more_boxes_than_max_instances_are_no_crash(dataset: Path) -> None:
-    batch = next(batches(dataset, batch_size=24, max_instances=1))
-    assert batch["boxes"].shape == (24, 1, 4)
+def test_more_boxes_than_max_instances_are_counted(dataset: Path) -> None:
+    whole, cut = (next(batches(dataset, batch_size=24, max_instances=room)) for room in (2, 1))
+    assert cut["boxes"].shape == (24, 1, 4) and not whole["left_out"].any()
+    there = (whole["labels"] > 0).sum(axis=1)
+    assert there.max() == 2
+    assert cut["left_out"].tolist() == [max(count - 1, 0) for count in there] and cut["left_out"].dtype == np.int32
 
 
 def test_evaluation_sees_every_image_once_in_full_batches(dataset: Path) -> None:

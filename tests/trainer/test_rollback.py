@@ -11,8 +11,9 @@ import tensorflow as tf
 from detection.errors import UsageError
 from trainer import network, records, schedule, train
 from trainer.augment import Augmentation
-from trainer.config import TrainConfig, make_config
+from trainer.config import TrainConfig
 from trainer.main import main
+from trainer.presets import make_config
 from trainer.rollback import Watch
 
 SMALL = ["--preset=tiny", "--image_size=64x64", "--pyramid_channels=16", "--head_depth=1", "--train_batch_size=8"]

@@ -17,8 +17,8 @@ from detection import signatures
 from detection.manifests import ModelManifest
 from tests.trainer.conftest import make_example
 from trainer import checkpoints, evaluate, network, postprocess, preprocess, records, train
-from trainer.config import make_config
 from trainer.main import main
+from trainer.presets import make_config
 
 SETTINGS = ["--preset=tiny", "--image_size=128", "--pyramid_channels=32", "--head_depth=1", "--train_batch_size=6"]
 
@@ -221,6 +221,24 @@ def test_the_tpu_recipe_runs(dataset: Path, tmp_path: Path) -> None:
     assert main([*argv, *small]) == 0
     assert tf.train.latest_checkpoint(str(tmp_path / "checkpoints")).endswith("-6")
     keras.config.set_dtype_policy("float32")
+
+
+def test_boxes_beyond_max_instances_are_counted_and_told(
+    dataset: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    argv = [*SETTINGS, "--mode=train", f"--dataset={dataset}", f"--model_dir={tmp_path}", "--num_epochs=1"]
+    fixed = ["--scale_min=1", "--scale_max=1", "--steps_per_loop=100"]
+    assert main([*argv, *fixed, "--max_instances=1"]) == 0
+    told = [record.getMessage() for record in caplog.records if "were left out" in record.getMessage()]
+    crowded = sum(source_id % 3 == 2 for source_id in range(1, 25))  # pictures with two boxes
+    assert told and told[0].startswith(f"warning: {crowded} boxes beyond --max_instances=1")
+
+
+@pytest.mark.parametrize("recipe", ["legacy", "retinanet", "modern"])
+def test_recipes_run(dataset: Path, tmp_path: Path, recipe: str) -> None:
+    argv = [*SETTINGS, f"--recipe={recipe}", "--mode=train", f"--dataset={dataset}", f"--model_dir={tmp_path}"]
+    assert main([*argv, "--num_epochs=1", "--train_batch_size=12"]) == 0
+    assert tf.train.latest_checkpoint(str(tmp_path / "checkpoints")).endswith("-2")
 
 
 def test_an_export_folder_with_foreign_files_is_left_alone(

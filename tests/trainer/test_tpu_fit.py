@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from detection.errors import UsageError
 from trainer import main, network, tpu_compiler, tpu_fit
-from trainer.config import make_config
+from trainer.presets import make_config
 
 GIB = tpu_fit.GIB
 SMALL = {

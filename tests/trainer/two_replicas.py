@@ -11,7 +11,7 @@ import tensorflow as tf
 
 from trainer import evaluate, network, records, train
 from trainer.augment import Augmentation
-from trainer.config import make_config
+from trainer.presets import make_config
 
 
 def figures(dataset: str, strategy: tf.distribute.Strategy, *, synchronised: bool) -> list[float]:

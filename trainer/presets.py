@@ -1,0 +1,109 @@
+"""Settings that go together: presets say how large a network is and on what it trains, recipes how it learns."""
+
+from typing import Any
+
+from detection.errors import UsageError
+from trainer.config import TrainConfig
+
+# The batch for which the learning rate of a recipe is meant; for another it goes with the batch, in proportion
+# (Goyal et al. 2017, arXiv 1706.02677, section 2.1).
+RATE_BATCH = 64
+
+PRESETS: dict[str, dict[str, Any]] = {
+    # Trains from random weights on two CPU cores in minutes.
+    "tiny": {"backbone": "tiny", "image_size": "320", "anchor_scale": 3.0},
+    # RetinaNet-50 at 640 px as tensorflow/tpu has it, with a 0.4-0.5 ignore band and cosine decay.
+    "retinanet_r50": {
+        "backbone": "resnet50",
+        "image_size": "640x640",
+        "pyramid_channels": 256,
+        "head_depth": 4,
+        "num_epochs": 72,
+        "train_batch_size": 64,
+        "eval_batch_size": 64,
+        "optimizer": "sgd",
+        "learning_rate": 0.08,
+        "warmup_steps": 500,
+        "focal_gamma": 1.5,
+        "scale_min": 0.8,
+        "scale_max": 1.2,
+        "precision": "mixed_bfloat16",
+        "steps_per_loop": 100,
+    },
+}
+
+RECIPES: dict[str, dict[str, Any]] = {
+    # The defaults of tensorflow/tpu's retinanet_main.py.
+    "legacy": {
+        "num_epochs": 15,
+        "optimizer": "sgd",
+        "learning_rate": 0.08,
+        "lr_schedule": "step",
+        "lr_drops": "0.533333,0.733333",  # epochs 8 and 11 of 15
+        "warmup_steps": 500,
+        "clip_norm": 0.0,
+        "focal_gamma": 1.5,
+        "box_loss": "huber",
+        "box_loss_weight": 12.5,  # 50 there, of the mean over a box's four numbers; here it is their sum
+        "positive_iou": 0.5,
+        "negative_iou": 0.5,
+        "scale_min": 1.0,
+        "scale_max": 1.0,
+    },
+    # Lin et al. 2017, section 4.1, as Detectron trained it: rate 0.01 for 16 images, drops after 60k and 80k of 90k.
+    "retinanet": {
+        "head_norm": "none",
+        "optimizer": "sgd",
+        "learning_rate": 0.04,
+        "lr_schedule": "step",
+        "lr_drops": "0.667,0.889",
+        "warmup_steps": 500,
+        "clip_norm": 0.0,
+        "focal_gamma": 2.0,
+        "box_loss": "huber",
+        "box_loss_weight": 10.0,  # Huber loss with delta 0.1 is a tenth of the smooth L1 loss with beta 0.1
+        "positive_iou": 0.5,
+        "negative_iou": 0.4,
+        "scale_min": 1.0,
+        "scale_max": 1.0,
+    },
+    # What later work added: GroupNorm in the heads and GIoU as in torchvision's v2, large-scale jitter (Ghiasi et al.
+    # 2020, arXiv 2012.07177), statistics over all replicas, averaged weights.
+    "modern": {
+        "head_norm": "group",
+        "sync_batch_norm": True,
+        "lr_schedule": "cosine",
+        "clip_norm": 10.0,
+        "ema_decay": 0.9998,
+        "focal_gamma": 2.0,
+        "box_loss": "giou",
+        "box_loss_weight": 1.0,
+        "positive_iou": 0.5,
+        "negative_iou": 0.4,
+        "scale_min": 0.1,
+        "scale_max": 2.0,
+    },
+}
+
+
+def make_config(preset: str, given: dict[str, Any], *, recipe: str = "") -> TrainConfig:
+    """A preset's settings, overruled by a recipe's, if one is named, and these by the given ones.
+
+    Raises:
+      UsageError: there is no such preset or recipe, or the settings contradict each other.
+    """
+    _check("preset", preset, PRESETS)
+    chosen: dict[str, Any] = {}
+    if recipe:
+        _check("recipe", recipe, RECIPES)
+        chosen = RECIPES[recipe]
+    settings = {**PRESETS[preset], **chosen, **given}
+    if "learning_rate" in chosen and "learning_rate" not in given:
+        batch_size = settings.get("train_batch_size", TrainConfig.train_batch_size)
+        settings["learning_rate"] = chosen["learning_rate"] * batch_size / RATE_BATCH
+    return TrainConfig(**settings)
+
+
+def _check(flag: str, name: str, known: dict[str, dict[str, Any]]) -> None:
+    if name not in known:
+        raise UsageError(f"--{flag}: expected one of {', '.join(known)}; found {name!r}")
