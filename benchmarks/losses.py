@@ -1,0 +1,96 @@
+"""Does a refactor keep the loss? The losses of a small run at a fixed seed, with all digits.
+
+    python -m benchmarks.losses [--steps N] [--against REV]
+
+Runs `python -m trainer` on a small made-up data set and reads the losses of every step from its TensorBoard file. With
+--against REV it does the same in a temporary git worktree of that revision, on the same data set, and says whether all
+digits are the same; exits with 1 when they are not.
+"""
+
+import argparse
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from benchmarks.made_up import make
+from benchmarks.measures import HERE, python
+
+BATCH = 4
+SETTINGS = (
+    *("--preset=tiny", "--mode=train", "--image_size=128", "--pyramid_channels=32", "--head_depth=1", "--seed=0"),
+    *("--vertical_flip", "--steps_per_loop=1", "--num_epochs=1", f"--train_batch_size={BATCH}"),
+)
+VALUES = ("loss", "class_loss", "box_loss", "gradient_norm")
+# Sums in an order that does not depend on which thread is done first.
+ORDERED = {"TF_DETERMINISTIC_OPS": "1", "TF_NUM_INTRAOP_THREADS": "1", "TF_NUM_INTEROP_THREADS": "1"}
+
+Losses = list[dict[str, float]]
+
+
+def train(tree: Path, dataset: Path, model_dir: Path) -> Losses:
+    """The losses of each step that the trainer in a tree takes."""
+    folders = (f"--dataset={dataset}", f"--model_dir={model_dir}")
+    python("-m", "trainer", *SETTINGS, *folders, tree=tree, **ORDERED)
+    return read_losses(model_dir / "tensorboard")
+
+
+def read_losses(folder: Path) -> Losses:
+    """By step, as TensorBoard's file holds them: float32, as the step computed them."""
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+    from tensorboard.util.tensor_util import make_ndarray
+
+    events = EventAccumulator(str(folder), size_guidance={"tensors": 0})
+    events.Reload()
+    columns = {name: [float(make_ndarray(event.tensor_proto)) for event in events.Tensors(name)] for name in VALUES}
+    return [dict(zip(VALUES, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+
+
+@contextmanager
+def worktree(revision: str) -> Iterator[Path]:
+    """A checkout of a revision, for the time of the block."""
+    with tempfile.TemporaryDirectory() as folder:
+        tree = Path(folder) / "tree"
+        git = ("git", "-C", str(HERE), "worktree")
+        subprocess.run([*git, "add", "--quiet", "--detach", str(tree), revision], check=True)
+        try:
+            yield tree
+        finally:
+            subprocess.run([*git, "remove", "--force", str(tree)], check=True)
+
+
+def show(title: str, losses: Losses) -> None:
+    print(title)
+    for step, values in enumerate(losses, start=1):
+        print(f"  step {step}", *(f"{name} {value.hex()}" for name, value in values.items()), flush=True)
+
+
+def run(work: Path, steps: int, against: str | None) -> bool:
+    dataset = make(work / "dataset", train=BATCH * steps, boxes=3)
+    losses = train(HERE, dataset, work / "here")
+    show("this tree:", losses)
+    if against is None:
+        return True
+    with worktree(against) as tree:
+        before = train(tree, dataset, work / "before")
+    show(f"{against}:", before)
+    is_same = losses == before and len(losses) == steps
+    print(f"{'ok  ' if is_same else 'MISS'}  losses of {steps} steps bit-identical to {against}: {is_same}")
+    return is_same
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--steps", type=int, default=5)
+    parser.add_argument("--against", metavar="REV", help="the git revision to hold this tree against")
+    flags = parser.parse_args()
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    with tempfile.TemporaryDirectory() as work:
+        return 0 if run(Path(work), flags.steps, flags.against) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,62 @@
+"""What the programs that measure share: rows of a table, commands, ratios of times taken in turns."""
+
+import os
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent.parent
+
+
+@dataclass(frozen=True, kw_only=True)
+class Result:
+    """One measured value and whether it meets its target; a value without a target is good."""
+
+    title: str
+    value: str
+    good: bool = True
+
+
+def print_results(results: Iterable[Result]) -> bool:
+    """Prints each as it comes; whether all are good."""
+    good = True
+    for result in results:
+        print(f"{'ok  ' if result.good else 'MISS'}  {result.title:78}  {result.value}", flush=True)
+        good &= result.good
+    return good
+
+
+def python(*command: str, interpreter: str = sys.executable, tree: Path = HERE, **environment: str) -> str:
+    """What a command of a Python prints, run in a tree of this project; ends this program where it fails."""
+    done = subprocess.run(
+        [interpreter, *command],
+        cwd=tree,
+        env={**os.environ, "PYTHONPATH": str(tree), **environment},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode:
+        raise SystemExit(f"failed: {interpreter} {' '.join(command)[:500]}\n{done.stderr[-3000:]}")
+    return done.stdout
+
+
+def in_turns(count: int, *measures: Callable[[], float]) -> list[list[float]]:
+    """What each of the measures gives, count times, A B A B, so that a busy spell falls on all of them."""
+    rounds = [[measure() for measure in measures] for _ in range(count)]
+    return [list(column) for column in zip(*rounds, strict=True)]
+
+
+def seconds(work: Callable[[], object]) -> float:
+    start = time.perf_counter()
+    work()
+    return time.perf_counter() - start
+
+
+def median_ratio(a: list[float], b: list[float]) -> float:
+    """The median of a / b over the rounds of in_turns: neighbours in time are compared."""
+    return statistics.median(x / y for x, y in zip(a, b, strict=True))

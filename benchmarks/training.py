@@ -1,0 +1,285 @@
+"""How fast the trainer reads, and what its time and memory depend on.
+
+    python -m benchmarks.training [--data FOLDER] [--parts input boxes records memory start] [--scale 30000]
+
+FOLDER holds images/ and annotations/ (Pascal VOC), such as the BCCD data set; without it, the sample of
+scripts/make_sample.py is made. Measured on it: the input pipeline of --preset=tiny against a bare one that decodes and
+resizes (input), and the time from the start of `python -m trainer` to its first step (start). On made-up records: the
+time of a step with 1 and with 100 boxes an image (boxes), with 300 records and many (records), and the peak memory of
+`python -m trainer` with both, on photographs of about 90 KB (memory; takes 100 KB of disk a record).
+
+Two that are compared run in turns; ratios are medians over the rounds. Exits with 1 when a target is missed. It is not
+called trainer.py: Python would take that for the program when another file of this folder is run by its path.
+"""
+
+import argparse
+import os
+import signal
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from benchmarks import made_up
+from benchmarks.measures import HERE, Result, in_turns, median_ratio, print_results, python, seconds
+
+INPUT = 0.80  # images a second against the bare pipeline
+FLAT = 1.05  # time of a step, more against less
+MEMORY = 1.1  # peak, many records against few
+START_SECONDS = 25
+FEW = 300  # records
+MAX_BOXES = 100
+MEMORY_STEPS = 60  # more than an epoch of FEW
+STEP_SETTINGS = {"image_size": "128"}  # for pictures of made_up.SMALL
+PHOTOGRAPH_QUALITY = 55
+
+
+@dataclass(frozen=True, kw_only=True)
+class Effort:
+    """How long to measure.
+
+    Attributes:
+      rounds: of each of the two that are compared.
+      warm_up, count: batches or steps of a round that are not measured, and that are.
+      scale: records of the large data set.
+    """
+
+    rounds: int
+    warm_up: int
+    count: int
+    scale: int
+
+
+def prepared(work: Path, data: Path | None) -> Path:
+    """A data set of prepare: of the photographs in data, or of the sample."""
+    if data is None:
+        data = work / "sample"
+        python("scripts/make_sample.py", str(data), "--archive_images=0")
+    source = ("--images", f"{data}/images/*", "--annotations", f"{data}/annotations/*.xml")
+    python("-m", "beam_jobs", "prepare", *source, "--output", f"{work}/dataset", "--splits", "train=0.8,val=0.2")
+    return work / "dataset"
+
+
+def timed_batches(make: Callable[[], Any], effort: Effort) -> float:
+    """Seconds for the batches of a round, of a new iterator."""
+    batches = iter(make())
+    for _ in range(effort.warm_up):
+        next(batches)
+    return seconds(lambda: [next(batches) for _ in range(effort.count)])
+
+
+def of_input(work: Path, data: Path | None, effort: Effort) -> Iterator[Result]:
+    """Records to letterboxed, augmented batches against a bare decode and resize of the same records."""
+    from trainer import records
+    from trainer.config import canvas_size
+    from trainer.presets import make_config
+
+    dataset = prepared(work / "input", data)
+    manifest = records.read_manifest(str(dataset))
+    split = records.find_split(str(dataset), manifest, "train")
+    config = make_config("tiny", {})
+    canvas = canvas_size(config.image_size, manifest.aspect_ratio_min, manifest.aspect_ratio_max)
+    ours, bare = in_turns(
+        effort.rounds,
+        lambda: timed_batches(lambda: our_batches(config, manifest, split, canvas), effort),
+        lambda: timed_batches(lambda: bare_batches(split.paths, canvas, config.train_batch_size), effort),
+    )
+    ratio = median_ratio(bare, ours)
+    kilobytes = sum(Path(path).stat().st_size for path in split.paths) / split.examples / 1000
+    title = f"input pipeline against decode and resize, {split.examples} records of {kilobytes:.0f} KB (>= {INPUT})"
+    yield Result(title=title, value=f"{ratio:.2f} x", good=ratio >= INPUT)
+    images = effort.count * config.train_batch_size
+    speeds = (images / statistics.median(times) for times in (ours, bare))
+    yield Result(title="  images/s, ours and bare", value=", ".join(f"{speed:.0f}" for speed in speeds))
+
+
+def our_batches(config: Any, manifest: Any, split: Any, canvas: tuple[int, int]) -> Any:
+    from trainer import records
+    from trainer.augment import Augmentation
+
+    return records.training_batches(
+        split,
+        canvas=canvas,
+        batch_size=config.train_batch_size,
+        max_instances=config.boxes_per_image(manifest.max_boxes_per_image),
+        augmentation=Augmentation(
+            scale_min=config.scale_min,
+            scale_max=config.scale_max,
+            horizontal_flip=config.horizontal_flip,
+            vertical_flip=config.vertical_flip,
+            min_visible=config.min_visible,
+        ),
+        seed=config.seed,
+        first_step=0,
+    )
+
+
+def bare_batches(paths: tuple[str, ...], canvas: tuple[int, int], batch_size: int) -> Any:
+    """What a tutorial would write: no boxes, no aspect kept, no shuffling."""
+    import tensorflow as tf
+
+    from detection.examples import ENCODED
+
+    def load(record: Any) -> Any:
+        encoded = tf.io.parse_single_example(record, {ENCODED: tf.io.FixedLenFeature([], tf.string)})[ENCODED]
+        return tf.image.resize(tf.io.decode_jpeg(encoded, channels=3), canvas)
+
+    return (
+        tf.data.TFRecordDataset(list(paths))
+        .repeat()
+        .map(load, num_parallel_calls=tf.data.AUTOTUNE)
+        .batch(batch_size, drop_remainder=True)
+        .prefetch(tf.data.AUTOTUNE)
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Steps:
+    """Training steps of a small network, on any of several data sets that differ in their records only."""
+
+    config: Any
+    network: Any
+    strategy: Any
+    run_steps: Any
+
+    @classmethod
+    def of(cls, dataset: Path) -> "Steps":
+        from trainer import network, records, strategy, train
+        from trainer.presets import make_config
+
+        config = make_config("tiny", STEP_SETTINGS)
+        where = strategy.make_strategy(use_tpu=False, tpu="local")
+        with where.scope():
+            net = network.build_network(config, records.read_manifest(str(dataset)))
+            optimizer, _ = train.build_optimizer(config, net, total_steps=100_000)
+        return cls(config=config, network=net, strategy=where, run_steps=train.make_loop(config, net, optimizer, where))
+
+    def seconds(self, dataset: Path, effort: Effort) -> float:
+        """For the steps of a round, with a new iterator."""
+        import tensorflow as tf
+
+        from trainer import records
+
+        manifest = records.read_manifest(str(dataset))
+        split = records.find_split(str(dataset), manifest, "train")
+        batches = our_batches(self.config, manifest, split, self.network.canvas)
+        iterator = iter(self.strategy.experimental_distribute_dataset(batches))
+        self.run_steps(iterator, tf.constant(effort.warm_up))["loss"].numpy()
+        return seconds(lambda: self.run_steps(iterator, tf.constant(effort.count))["loss"].numpy())
+
+
+def step_ratio(less: Path, more: Path, effort: Effort) -> tuple[float, str]:
+    """Time of a step on one data set against another, and both in milliseconds."""
+    steps = Steps.of(less)
+    for dataset in (less, more):  # builds the graph, reads the files
+        steps.seconds(dataset, effort)
+    few, many = in_turns(effort.rounds, lambda: steps.seconds(less, effort), lambda: steps.seconds(more, effort))
+    times = ", ".join(f"{statistics.median(column) / effort.count * 1000:.1f}" for column in (few, many))
+    return median_ratio(many, few), times
+
+
+def of_boxes(work: Path, effort: Effort) -> Iterator[Result]:
+    few, many = (
+        made_up.make(work / f"boxes-{boxes}", train=FEW, boxes=boxes, max_boxes=MAX_BOXES) for boxes in (1, MAX_BOXES)
+    )
+    ratio, times = step_ratio(few, many, effort)
+    title = f"time of a step, {MAX_BOXES} boxes an image against 1, room for {MAX_BOXES} (<= {FLAT})"
+    yield Result(title=title, value=f"{ratio:.3f} x", good=ratio <= FLAT)
+    yield Result(title="  ms, 1 and 100 boxes", value=times)
+
+
+def of_records(work: Path, effort: Effort) -> Iterator[Result]:
+    few, many = (made_up.make(work / f"records-{count}", train=count) for count in (FEW, effort.scale))
+    ratio, times = step_ratio(few, many, effort)
+    title = f"time of a step, {effort.scale} records against {FEW} (<= {FLAT})"
+    yield Result(title=title, value=f"{ratio:.3f} x", good=ratio <= FLAT)
+    yield Result(title=f"  ms, {FEW} and {effort.scale} records", value=times)
+
+
+def trainer_lines(dataset: Path, model_dir: Path, *flags: str) -> Iterator[tuple[subprocess.Popen, str]]:
+    """The lines of `python -m trainer` and its process, which is stopped when no more are wanted."""
+    folders = (f"--dataset={dataset}", f"--model_dir={model_dir}")
+    command = [sys.executable, "-m", "trainer", "--mode=train", "--preset=tiny", *folders, *flags]
+    environment = {**os.environ, "PYTHONPATH": str(HERE)}
+    process = subprocess.Popen(command, cwd=HERE, env=environment, stderr=subprocess.PIPE, text=True)
+    assert process.stderr is not None
+    try:
+        for line in process.stderr:
+            yield process, line
+        raise SystemExit(f"the trainer ended before it was wanted: {' '.join(command)}")
+    finally:
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        process.stderr.close()
+
+
+def peak_memory(dataset: Path, model_dir: Path) -> float:
+    """MB at most, as `python -m trainer` has reached MEMORY_STEPS."""
+    for process, line in trainer_lines(dataset, model_dir, "--num_epochs=100"):
+        if line.startswith(f"step {MEMORY_STEPS}/"):
+            status = Path(f"/proc/{process.pid}/status").read_text()
+            return next(int(row.split()[1]) / 1024 for row in status.splitlines() if row.startswith("VmHWM"))
+    raise AssertionError("trainer_lines ends only by an exception")
+
+
+def of_memory(work: Path, effort: Effort) -> Iterator[Result]:
+    sizes = (FEW, effort.scale)
+    look = {"size": made_up.PHOTOGRAPH, "quality": PHOTOGRAPH_QUALITY}
+    datasets = [made_up.make(work / f"memory-{count}", train=count, **look) for count in sizes]
+    kilobytes = sum(path.stat().st_size for path in datasets[0].glob("*.tfrecord")) / FEW / 1000
+    peaks = [peak_memory(dataset, work / f"model-{dataset.name}") for dataset in datasets]
+    ratio = peaks[1] / peaks[0]
+    title = f"peak memory, {effort.scale} records of {kilobytes:.0f} KB against {FEW} (<= {MEMORY})"
+    yield Result(title=title, value=f"{ratio:.2f} x", good=ratio <= MEMORY)
+    yield Result(title="  MB", value=", ".join(f"{peak:.0f}" for peak in peaks))
+
+
+def first_step(dataset: Path, model_dir: Path) -> float:
+    """Seconds from the start of `python -m trainer` to its line of the first step."""
+    start = time.perf_counter()
+    for _, line in trainer_lines(dataset, model_dir, "--steps_per_loop=1"):
+        if line.startswith("step 1/"):
+            return time.perf_counter() - start
+    raise AssertionError("trainer_lines ends only by an exception")
+
+
+def of_start(work: Path, data: Path | None, runs: int) -> Iterator[Result]:
+    dataset = prepared(work / "start", data)
+    times = [first_step(dataset, work / f"model-{run}") for run in range(runs)]
+    median = statistics.median(times)
+    title = f"start of python -m trainer to its first step, median of {runs} (<= {START_SECONDS} s)"
+    yield Result(title=title, value=f"{median:.1f} s", good=median <= START_SECONDS)
+    yield Result(title="  seconds", value=", ".join(f"{each:.1f}" for each in times))
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    names = ("input", "boxes", "records", "memory", "start")
+    parser.add_argument("--data", type=Path, help="folder of images/ and annotations/; default: the sample")
+    parser.add_argument("--parts", nargs="+", choices=names, default=names)
+    parser.add_argument("--scale", type=int, default=30_000, help="records of the large data sets")
+    parser.add_argument("--rounds", type=int, default=9, help="of each of two that are compared")
+    parser.add_argument("--count", type=int, default=150, help="batches or steps of a round")
+    flags = parser.parse_args()
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    effort = Effort(rounds=flags.rounds, warm_up=max(flags.count // 5, 1), count=flags.count, scale=flags.scale)
+    with tempfile.TemporaryDirectory() as folder:
+        work = Path(folder)
+        parts = {
+            "input": lambda: of_input(work, flags.data, effort),
+            "boxes": lambda: of_boxes(work, effort),
+            "records": lambda: of_records(work, effort),
+            "memory": lambda: of_memory(work, effort),
+            "start": lambda: of_start(work, flags.data, min(flags.rounds, 3)),
+        }
+        good = [print_results(parts[name]()) for name in flags.parts]  # every part is measured
+    return 0 if all(good) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
