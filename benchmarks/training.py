@@ -149,7 +149,7 @@ class Steps:
 
     @classmethod
     def of(cls, dataset: Path) -> "Steps":
-        from trainer import network, records, strategy, train
+        from trainer import network, records, steps, strategy, train
         from trainer.presets import make_config
 
         config = make_config("tiny", STEP_SETTINGS)
@@ -157,7 +157,7 @@ class Steps:
         with where.scope():
             net = network.build_network(config, records.read_manifest(str(dataset)))
             optimizer, _ = train.build_optimizer(config, net, total_steps=100_000)
-        return cls(config=config, network=net, strategy=where, run_steps=train.make_loop(config, net, optimizer, where))
+        return cls(config=config, network=net, strategy=where, run_steps=steps.make_loop(config, net, optimizer, where))
 
     def seconds(self, dataset: Path, effort: Effort) -> float:
         """For the steps of a round, with a new iterator."""
