@@ -59,7 +59,7 @@ class Evaluator:
             results = self.detect()
             shown = itertools.islice(_examples(self.split), pictures.MOST)
             sheet = pictures.detection_sheet(shown, results, self.manifest.labels)
-            return metrics.coco_metrics(self._ground_truth, results), sheet
+            return metrics.coco_metrics(self.ground_truth, results), sheet
 
     def full(self) -> Evaluation:
         """Everything that eval.json and eval.html hold.
@@ -69,8 +69,8 @@ class Evaluator:
         """
         with records.whole_shards(self.split.paths):
             results = self.detect()
-            analysis = analyse(self._ground_truth, results, self.manifest.options.get("split_group"))
-            found = _metrics(self._ground_truth, results, analysis)
+            analysis = analyse(self.ground_truth, results, self.manifest.options.get("split_group"))
+            found = _metrics(self.ground_truth, results, analysis)
             about = {"split": self.config.eval_split, "images": self.split.examples}
             return Evaluation(metrics={**about, **found}, gallery=_gallery(analysis, self.split))
 
@@ -102,7 +102,8 @@ class Evaluator:
         return predict
 
     @cached_property
-    def _ground_truth(self) -> dict[str, Any]:
+    def ground_truth(self) -> dict[str, Any]:
+        """The split's objects, as COCO has them."""
         images, annotations = [], []
         for example in _examples(self.split):
             images.append(coco.image_entry(example))
