@@ -9,7 +9,7 @@ Prints milliseconds a step, or a line of JSON.
 import json
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -33,8 +33,8 @@ RESNET_50 = {
     "block_type": "bottleneck_block",
 }
 SMALL_RESNET = {  # the first stage cannot be narrower there
-    "input_conv_filters": [32],
-    "input_conv_kernel_sizes": [3],
+    "input_conv_filters": [64],
+    "input_conv_kernel_sizes": [7],
     "stackwise_num_filters": [64, 64, 128, 192],
     "stackwise_num_blocks": [1, 2, 2, 2],
     "block_type": "basic_block",
@@ -77,13 +77,24 @@ def our_step(head_norm: str) -> float:
     return median_time(ends)
 
 
+class AfterSteps(keras.callbacks.Callback):
+    """Calls a function after every step of fit."""
+
+    def __init__(self, call: Callable[[], object]) -> None:
+        super().__init__()
+        self._call = call
+
+    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:  # noqa: ARG002 - Keras' interface
+        self._call()
+
+
 def their_step() -> float:
     model = their_model(RESNET_50, (SIZE, SIZE), CLASSES, convolutions=4)
     model.compile(optimizer=keras.optimizers.AdamW(1e-4, weight_decay=1e-4, global_clipnorm=10.0))
     data = tf.data.Dataset.from_tensors(as_theirs(made_up_batch())).repeat().take(WARM_UP + STEPS)
     ends: list[float] = []
-    watch = keras.callbacks.LambdaCallback(on_train_batch_end=lambda batch, logs: ends.append(time.perf_counter()))
-    model.fit(data, epochs=1, steps_per_epoch=WARM_UP + STEPS, verbose=0, callbacks=[watch])
+    after = AfterSteps(lambda: ends.append(time.perf_counter()))
+    model.fit(data, epochs=1, steps_per_epoch=WARM_UP + STEPS, verbose=0, callbacks=[after])
     return median_time(ends)
 
 
@@ -176,9 +187,7 @@ def their_quality(dataset: str, minutes: float, folder: str) -> dict[str, Any]:
     total = int((minutes * 60 - (time.monotonic() - start)) / per_step)
     rates = schedule.cosine_schedule(peak=THEIR_RATE, warmup_steps=WARM_UP_STEPS, total_steps=total)
     compile_theirs(model, rates, config)
-    deadline = keras.callbacks.LambdaCallback(
-        on_train_batch_end=lambda batch, logs: setattr(model, "stop_training", time.monotonic() - start > minutes * 60)
-    )
+    deadline = AfterSteps(lambda: setattr(model, "stop_training", time.monotonic() - start > minutes * 60))
     model.fit(batches.take(total), epochs=1, verbose=0, callbacks=[deadline])
     spent = time.monotonic() - start
     evaluator = evaluate.make_evaluator(config, manifest, net, strategy.make_strategy(use_tpu=False, tpu="local"))
