@@ -2,6 +2,7 @@
 
 import json
 import logging
+import tempfile
 import time
 from typing import Any
 
@@ -28,7 +29,10 @@ _LOGGER = logging.getLogger(__name__)
 
 
 class Checkpoints:
-    """Saves now and then, restores the newest."""
+    """Saves now and then, restores the newest.
+
+    Of several hosts all must save, because they add up what each knows; only the chief's files are kept.
+    """
 
     def __init__(
         self,
@@ -38,14 +42,19 @@ class Checkpoints:
         *,
         rate_factor: tf.Variable | None = None,
         minutes: float = 0.0,
+        is_chief: bool = True,
     ) -> None:
+        self._is_chief = is_chief
         self._folder = f"{model_dir.rstrip('/')}/checkpoints"
         self._identity, self._origin = network.identity, network.origin
         self._trains = optimizer is not None
         self._step = tf.Variable(0, dtype=tf.int64, trainable=False)
         kept = {"model": network.model, "step": self._step, "optimizer": optimizer, "rate_factor": rate_factor}
         tracked = {name: value for name, value in kept.items() if value is not None}
-        self._manager = tf.train.CheckpointManager(tf.train.Checkpoint(**tracked), self._folder, max_to_keep=_KEPT)
+        self._aside = None if is_chief else tempfile.TemporaryDirectory()
+        self._manager = tf.train.CheckpointManager(
+            tf.train.Checkpoint(**tracked), self._aside.name if self._aside else self._folder, max_to_keep=_KEPT
+        )
         self._seconds = minutes * 60
         self._last_save = time.monotonic()
 
@@ -55,7 +64,7 @@ class Checkpoints:
         Raises:
           ContractError: the checkpoints are of another network, or damaged.
         """
-        path = self._manager.latest_checkpoint
+        path = tf.train.latest_checkpoint(self._folder)
         if path is None:
             return 0
         self._check_identity(read_json(self._identity_path))
@@ -64,16 +73,17 @@ class Checkpoints:
 
     def save(self, step: int) -> None:
         """Saves unconditionally."""
-        written = {**self._identity, **self._origin}
-        write_text(self._identity_path, json.dumps(written, indent=2, ensure_ascii=False) + "\n")
+        if self._is_chief:
+            written = {**self._identity, **self._origin}
+            write_text(self._identity_path, json.dumps(written, indent=2, ensure_ascii=False) + "\n")
         self._step.assign(step)
         self._manager.save(checkpoint_number=step)
         self._last_save = time.monotonic()
 
-    def save_when_due(self, step: int) -> None:
-        """Saves when the time between checkpoints has passed."""
-        if time.monotonic() - self._last_save >= self._seconds:
-            self.save(step)
+    @property
+    def is_due(self) -> bool:
+        """Whether the time between checkpoints has passed; the chief's clock tells."""
+        return self._is_chief and time.monotonic() - self._last_save >= self._seconds
 
     @property
     def _identity_path(self) -> str:
@@ -112,28 +122,31 @@ class Best:
 
     FILE = "best.json"  # written last: of which step, split, data set and network, and how good
 
-    def __init__(self, model_dir: str, network: Network, *, split: str) -> None:
+    def __init__(self, model_dir: str, network: Network, *, split: str, is_chief: bool = True) -> None:
+        self._is_chief = is_chief
         self._folder = f"{model_dir.rstrip('/')}/best"
         self._network, self._split = network, split
         # Two are kept, so that those that best.json names are there until it names others.
+        self._aside = None if is_chief else tempfile.TemporaryDirectory()
         self._manager = tf.train.CheckpointManager(
-            tf.train.Checkpoint(model=network.model), self._folder, max_to_keep=2, checkpoint_name="weights"
+            tf.train.Checkpoint(model=network.model),
+            self._aside.name if self._aside else self._folder,
+            max_to_keep=2,
+            checkpoint_name="weights",
         )
 
-    def offer(self, step: int, metrics: dict[str, Any]) -> bool:
-        """Saves the network's weights if none were better; says whether.
-
-        Weights found on another split or data set are no measure, and are replaced.
-        """
-        about = {"split": self._split, **self._network.identity, **self._network.origin}
+    def is_beaten_by(self, metrics: dict[str, Any]) -> bool:
+        """Whether no stored weights are better; those found on another split or data set are no measure."""
         stored = self._stored()
-        comparable = all(stored.get(name) == value for name, value in about.items())
-        if comparable and (stored["AP"] or 0.0) > (metrics["AP"] or 0.0):
-            return False
+        comparable = all(stored.get(name) == value for name, value in self._about().items())
+        return not comparable or (stored["AP"] or 0.0) <= (metrics["AP"] or 0.0)
+
+    def save(self, step: int, metrics: dict[str, Any]) -> None:
+        """Puts the network's weights in the place of the stored ones."""
         self._manager.save(checkpoint_number=step)
-        written = {"step": step, "AP": metrics["AP"], "AP50": metrics["AP50"], **about}
-        write_text(f"{self._folder}/{self.FILE}", json.dumps(written, indent=2, ensure_ascii=False) + "\n")
-        return True
+        if self._is_chief:
+            written = {"step": step, "AP": metrics["AP"], "AP50": metrics["AP50"], **self._about()}
+            write_text(f"{self._folder}/{self.FILE}", json.dumps(written, indent=2, ensure_ascii=False) + "\n")
 
     def restore(self) -> int:
         """Restores the weights, if there are any; returns their step, else 0.
@@ -147,6 +160,9 @@ class Best:
         check_identity(self._folder, stored, self._network.identity)
         _restore(self._manager.checkpoint, f"{self._folder}/weights-{stored['step']}")
         return int(stored["step"])
+
+    def _about(self) -> dict[str, Any]:
+        return {"split": self._split, **self._network.identity, **self._network.origin}
 
     def _stored(self) -> dict[str, Any]:
         path = f"{self._folder}/{self.FILE}"

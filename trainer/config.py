@@ -137,6 +137,10 @@ class TrainConfig:
 
     use_tpu: bool = _option(False, "train on a TPU; else on every GPU found, else on the CPU")
     tpu: str = _option("local", "TPU to connect to: local on a TPU VM, or its name or address; implies --use_tpu")
+    worker_hosts: str = _option(
+        "", "train on several machines: host:port of each, with commas between, the same list on all of them"
+    )
+    task_index: int = _option(0, "which of --worker_hosts this machine is, from 0 on; 0 writes --model_dir")
     steps_per_loop: int = _option(20, "steps run on the device between looks at the loss")
     checkpoint_minutes: float = _option(5.0, "time between checkpoints; the last step always gets one")
     max_rollbacks: int = _option(
@@ -193,8 +197,23 @@ class TrainConfig:
                 " with --mode=export --precision=float32 and the other flags of the training"
             )
         parse_image_size(self.image_size)
+        self.hosts()
         self.aspect_ratio_values()
         self.lr_drop_values()
+
+    def hosts(self) -> tuple[str, ...]:
+        """The machines to train on, host:port each; none for this one alone."""
+        hosts = tuple(part.strip() for part in self.worker_hosts.split(",") if part.strip())
+        for host in hosts:
+            if not re.fullmatch(r".+:\d+", host):
+                raise UsageError(f"--worker_hosts: expected host:port, found {host!r}")
+        if len(set(hosts)) != len(hosts):
+            raise UsageError(f"--worker_hosts: expected each host once, found {self.worker_hosts}")
+        if not 0 <= self.task_index < max(len(hosts), 1):
+            raise UsageError(f"--task_index: expected a place in --worker_hosts, from 0 on, found {self.task_index}")
+        if hosts and self.use_tpu:
+            raise UsageError("--worker_hosts is for CPUs and GPUs; a TPU of several hosts is one --tpu: leave it out")
+        return hosts
 
     def boxes_per_image(self, largest: int) -> int:
         """Boxes of a training image, padding included, where the data set has at most so many in a photograph."""

@@ -23,17 +23,19 @@ _CAFFE_MEAN_BGR = (103.939, 116.779, 123.68)
 
 
 def _to_caffe(x: Tensor) -> Tensor:
-    return layers.Rescaling(1.0, offset=[-mean for mean in _CAFFE_MEAN_BGR])(ops.flip(_to_rgb(x), axis=-1))
+    return layers.Rescaling(1.0, offset=[-mean for mean in _CAFFE_MEAN_BGR], dtype="float32")(
+        ops.flip(_to_rgb(x), axis=-1)
+    )
 
 
 def _to_rgb(x: Tensor) -> Tensor:
-    """0 to 255, as photographs have it."""
-    return layers.Rescaling(list(STDDEV_RGB), offset=list(MEAN_RGB))(x)
+    """0 to 255, as photographs have it; bfloat16 would lose every third value."""
+    return layers.Rescaling(list(STDDEV_RGB), offset=list(MEAN_RGB), dtype="float32")(x)
 
 
 def _to_signs(x: Tensor) -> Tensor:
     """-1 to 1."""
-    return layers.Rescaling(1 / 127.5, offset=-1.0)(_to_rgb(x))
+    return layers.Rescaling(1 / 127.5, offset=-1.0, dtype="float32")(_to_rgb(x))
 
 
 @dataclass(frozen=True, kw_only=True)

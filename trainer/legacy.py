@@ -46,10 +46,8 @@ _IDLE = {
     "val_json_file": "the true boxes are those of the records",
     "start_profiler_server": _NO_PROFILER,
     "profiler_port_number": _NO_PROFILER,
-    "distribution_strategy": "every GPU that TensorFlow sees is used, mirrored",
+    "distribution_strategy": "every GPU that TensorFlow sees is used, mirrored, and every host of --worker_hosts",
     "num_gpus": "every GPU that TensorFlow sees is used; CUDA_VISIBLE_DEVICES chooses",
-    "worker_hosts": "there is one host",
-    "task_index": "there is one host",
     "all_reduce_alg": "TensorFlow chooses how replicas add up",
     "dataset_private_threadpool_size": _INPUT_THREADS,
     "dataset_max_intra_op_parallelism": _INPUT_THREADS,
@@ -104,7 +102,7 @@ def translate(
     Raises:
       UsageError: an hparam is unknown, a value is unreadable or not implemented, or two of them contradict each other.
     """
-    _refuse_missing_features(old)
+    _refuse_missing_features(old, given)
     patterns = _patterns(old)
     settings = {
         **old_hparams.settings(hparams),
@@ -143,11 +141,11 @@ def check_claims(claims: Claims, manifest: DatasetManifest) -> None:
             )
 
 
-def _refuse_missing_features(old: Mapping[str, Any]) -> None:
+def _refuse_missing_features(old: Mapping[str, Any], given: Mapping[str, Any]) -> None:
     if old.get("use_spatial_partition"):
         raise UsageError(f"--use_spatial_partition is not implemented: {_ONE_CORE}; lower --image_size")
-    if old.get("worker_hosts") or old.get("distribution_strategy") == "multi_worker_mirrored":
-        raise UsageError("--worker_hosts, --distribution_strategy: training on several hosts is not implemented")
+    if old.get("distribution_strategy") == "multi_worker_mirrored" and not given.get("worker_hosts"):
+        raise UsageError("--distribution_strategy=multi_worker_mirrored: needs --worker_hosts and --task_index")
 
 
 def _patterns(old: Mapping[str, Any]) -> dict[str, tuple[str, str]]:

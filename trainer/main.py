@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     import tensorflow as tf
 
     from detection.manifests import DatasetManifest
+    from trainer.evaluate import Evaluator
     from trainer.network import Network
 
 _LOGGER = logging.getLogger(__name__)
@@ -126,19 +127,45 @@ def run(config: TrainConfig, claims: Claims | None = None) -> None:
         manifest.split(config.eval_split)  # an empty one must not come to light after hours of training
     if config.mode in ("export", "train_and_eval"):
         export.check_folder(config.model_dir)
-    files.make_folder(config.model_dir)
-    where = strategy.make_strategy(use_tpu=config.use_tpu, tpu=config.tpu)
+    where = strategy.make_strategy(
+        use_tpu=config.use_tpu, tpu=config.tpu, hosts=config.hosts(), task_index=config.task_index
+    )
+    chief = strategy.is_chief(where)
+    if chief:
+        files.make_folder(config.model_dir)
+    else:
+        _LOGGER.info("the host %s tells how it goes", config.hosts()[0])
+        logging.getLogger("trainer").setLevel(logging.WARNING)
     config = anchor_choice.settle(config, manifest)
     with where.scope():
         net = network.build_network(config, manifest)
     _announce(config, manifest, net, where)
-    evaluator = (
-        evaluate.make_evaluator(config, manifest, net, where) if config.mode in ("eval", "train_and_eval") else None
-    )
+    evaluates = config.mode in ("eval", "train_and_eval")
+    evaluator = evaluate.make_evaluator(config, manifest, net, where) if evaluates else None
     if config.mode in ("train", "train_and_eval"):
         train.train(config, manifest, net, where, evaluator)
-    if config.mode == "train":
-        return
+    if config.mode != "train" and chief:
+        if strategy.has_hosts(where):  # they train together, and one of them does the rest alone
+            alone = strategy.one_device()
+            with alone.scope():
+                net = network.build_network(config, manifest)
+            evaluator = evaluate.make_evaluator(config, manifest, net, alone) if evaluates else None
+            _finish(config, manifest, net, alone, evaluator)
+        else:
+            _finish(config, manifest, net, where, evaluator)
+    strategy.any_host(where, False)  # a host that left would end the others
+
+
+def _finish(
+    config: TrainConfig,
+    manifest: "DatasetManifest",
+    net: "Network",
+    where: "tf.distribute.Strategy",
+    evaluator: "Evaluator | None",
+) -> None:
+    """Evaluates and exports what has been trained, as the configuration's mode says."""
+    from trainer import evaluate, export, files, train
+
     step = train.restore(config, net, where)
     if not step:
         raise UsageError(f"--model_dir: no checkpoint in {config.model_dir}: train first")

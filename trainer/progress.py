@@ -16,16 +16,19 @@ _LOGGER = logging.getLogger(__name__)
 
 
 class Progress:
-    """A line and a TensorBoard point per loop."""
+    """A line and a TensorBoard point per loop; of several hosts, the chief's alone are kept."""
 
-    def __init__(self, config: TrainConfig, *, labels: LabelMap, total_steps: int, examples: int) -> None:
+    def __init__(
+        self, config: TrainConfig, *, labels: LabelMap, total_steps: int, examples: int, is_chief: bool = True
+    ) -> None:
         self._labels = labels
         self._batch_size = config.train_batch_size
         self._examples = examples
         self._total_steps = total_steps
         self._max_instances = config.max_instances
         self._graph_built = False
-        self._writer = tf.summary.create_file_writer(f"{config.model_dir.rstrip('/')}/tensorboard")
+        folder = f"{config.model_dir.rstrip('/')}/tensorboard"
+        self._writer = tf.summary.create_file_writer(folder) if is_chief else tf.summary.create_noop_writer()
 
     def start(self, step: int) -> None:
         """Begins to measure speed, at a step that has been done."""

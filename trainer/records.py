@@ -137,7 +137,7 @@ def training_batches(
         batches = batches.enumerate(start=first_step).map(
             lambda step, batch: mosaic.some_mosaics(batch, augmentation, seed, step)
         )
-    return batches.prefetch(tf.data.AUTOTUNE)
+    return _sharded(batches, tf.data.experimental.AutoShardPolicy.DATA).prefetch(tf.data.AUTOTUNE)
 
 
 def batch_source_ids(split: Split, *, batch_size: int, seed: int, step: int) -> list[int]:
@@ -167,7 +167,15 @@ def evaluation_batches(split: Split, *, canvas: tuple[int, int], batch_size: int
     images = tf.data.TFRecordDataset(split.paths).map(load, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
     missing = -split.examples % batch_size
     filler = images.take(1).map(as_filler).repeat(missing)
-    return images.concatenate(filler).batch(batch_size, drop_remainder=True).prefetch(tf.data.AUTOTUNE)
+    batches = images.concatenate(filler).batch(batch_size, drop_remainder=True)
+    return _sharded(batches, tf.data.experimental.AutoShardPolicy.OFF).prefetch(tf.data.AUTOTUNE)
+
+
+def _sharded(batches: tf.data.Dataset, policy: tf.data.experimental.AutoShardPolicy) -> tf.data.Dataset:
+    """How several hosts share batches: in training each takes its part of every one, in evaluation each sees all."""
+    options = tf.data.Options()
+    options.experimental_distribute.auto_shard_policy = policy
+    return batches.with_options(options)
 
 
 def _ordered_records(split: Split, seed: int, position: int) -> tf.data.Dataset:

@@ -19,7 +19,7 @@ from trainer.progress import Progress
 from trainer.rollback import Watch
 from trainer.steps import make_loop
 from trainer.stop import Stopped, StopRequest
-from trainer.strategy import check_batch
+from trainer.strategy import any_host, check_batch, is_chief
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -51,8 +51,14 @@ def train(
             " --freeze_batch_norm=no lets them learn",
             freezing.FEW_IMAGES,
         )
+    chief = is_chief(strategy)
     checkpoints = Checkpoints(
-        config.model_dir, network, optimizer, rate_factor=rate_factor, minutes=config.checkpoint_minutes
+        config.model_dir,
+        network,
+        optimizer,
+        rate_factor=rate_factor,
+        minutes=config.checkpoint_minutes,
+        is_chief=chief,
     )
     step = checkpoints.restore()
     if step:
@@ -76,7 +82,9 @@ def train(
         rate_factor=rate_factor,
         checkpoints=checkpoints,
         watch=Watch(max_rollbacks=config.max_rollbacks),
-        progress=Progress(config, labels=manifest.labels, total_steps=total_steps, examples=split.examples),
+        progress=Progress(
+            config, labels=manifest.labels, total_steps=total_steps, examples=split.examples, is_chief=chief
+        ),
         evaluator=evaluator,
         evaluation_steps=evaluation_steps(config, split, total_steps) if evaluator else frozenset(),
     )
@@ -153,10 +161,9 @@ class _Training:
         return min(pause for pause in {*self.evaluation_steps, self.total_steps} if pause > step)
 
     def _save(self, step: int, *, is_stopped: bool) -> None:
-        if is_stopped or step == self.total_steps:
+        is_stopped = any_host(self.strategy, is_stopped)
+        if is_stopped or step == self.total_steps or any_host(self.strategy, self.checkpoints.is_due):
             self.checkpoints.save(step)
-        else:
-            self.checkpoints.save_when_due(step)
         if is_stopped:
             raise Stopped(f"stopped by SIGTERM at step {step} of {self.total_steps}, which is saved")
 
@@ -166,14 +173,30 @@ class _Training:
         trained = [variable.numpy() for variable in variables]
         with self.strategy.scope():
             self.optimizer.finalize_variable_values(variables)
+            self._share_statistics()
         metrics, sheet = evaluator.brief()
-        is_best = Best(self.config.model_dir, self.network, split=self.config.eval_split).offer(step, metrics)
+        is_best = self._keep_if_best(step, metrics)
         with self.strategy.scope():
             for variable, value in zip(variables, trained, strict=True):
                 variable.assign(value)
         self.progress.evaluated(step, metrics, sheet, is_best=is_best)
         self.progress.show(step, self.batches_from(step))
         self.progress.start(step)
+
+    def _share_statistics(self) -> None:
+        """Gives every replica the mean of all replicas' BatchNorm averages, which is what checkpoints hold."""
+        if self.strategy.num_replicas_in_sync > 1:
+            for variable in self.network.model.non_trainable_variables:
+                variable.assign(variable.numpy())
+
+    def _keep_if_best(self, step: int, metrics: dict[str, Any]) -> bool:
+        """The chief decides, since another host may find digits that differ, and all must save or none."""
+        chief = is_chief(self.strategy)
+        best = Best(self.config.model_dir, self.network, split=self.config.eval_split, is_chief=chief)
+        is_best = any_host(self.strategy, chief and best.is_beaten_by(metrics))
+        if is_best:
+            best.save(step, metrics)
+        return is_best
 
     def _go_back(self, step: int, count: int, *, bad: int, loss: float) -> int:
         """Restores the newest checkpoint, with half of the present learning rate; returns its step."""

@@ -123,6 +123,11 @@ MEANINGS = [
     ("its loop is ours", ["--iterations_per_loop=7"], {"steps_per_loop": 7}),
     ("the pattern names the split", ["--validation_file_pattern=d/test-*.tfrecord"], {"eval_split": "test"}),
     ("a bare name lies in this folder", ["--training_file_pattern=train-*"], {"dataset": "."}),
+    (
+        "several hosts",
+        ["--distribution_strategy=multi_worker_mirrored", "--worker_hosts=a:1,b:1", "--task_index=1"],
+        {"worker_hosts": "a:1,b:1", "task_index": 1},
+    ),
     ("--tpu asks for a TPU", ["--tpu=grpc://10.0.0.2:8470"], {"use_tpu": True, "backbone": "tiny"}),
     ("unless it is refused", ["--tpu=my-tpu", "--use_tpu=False"], {"use_tpu": False}),
 ]
@@ -144,8 +149,7 @@ def test_hparams_overrule_the_config_file(tmp_path: Path) -> None:
 REFUSED = [
     ("a misspelt flag", ["--num_example_per_epoch=3"], "num_example_per_epoch"),
     ("one core, one image", ["--use_spatial_partition"], "--use_spatial_partition is not implemented"),
-    ("one host", ["--distribution_strategy=multi_worker_mirrored"], "several hosts is not implemented"),
-    ("one host, by its other flag", ["--worker_hosts=a:1,b:1"], "several hosts is not implemented"),
+    ("hosts must be named", ["--distribution_strategy=multi_worker_mirrored"], "needs --worker_hosts and --task_index"),
     ("no such backbone", ["--hparams=resnet_depth=152"], "--backbone: expected one of"),
     (
         "two data sets",
