@@ -29,7 +29,7 @@ def _to_caffe(x: Tensor) -> Tensor:
 
 
 def _to_rgb(x: Tensor) -> Tensor:
-    """0 to 255, as photographs have it; bfloat16 would lose every third value."""
+    """0 to 255, as photographs have it, in float32 because bfloat16 rounds them."""
     return layers.Rescaling(list(STDDEV_RGB), offset=list(MEAN_RGB), dtype="float32")(x)
 
 
