@@ -40,16 +40,8 @@ def install(env: Path) -> str:
     interpreter = env / "bin" / "python"
     if not interpreter.exists():
         venv.create(env, with_pip=True)
-    pip = (
-        "-m",
-        "pip",
-        "install",
-        "--quiet",
-        "--disable-pip-version-check",
-        "--constraint",
-        f"{HERE}/requirements.lock",
-    )
-    python(*pip, *PINS, *OURS, interpreter=str(interpreter))
+    pip = ("-m", "pip", "install", "--quiet", "--disable-pip-version-check")
+    python(*pip, "--constraint", "requirements.lock", *PINS, *OURS, interpreter=str(interpreter))
     return str(interpreter)
 
 
@@ -76,9 +68,8 @@ def of_step(interpreter: str, flags: argparse.Namespace) -> Iterator[Result]:
     yield Result(
         title=f"time of a step against KerasHub's, {about} (<= {STEP})", value=f"{ratio:.2f} x", good=ratio <= STEP
     )
-    yield Result(
-        title="  with BatchNorm in pyramid and heads, our default", value=f"{median_ratio(ours, theirs):.2f} x"
-    )
+    with_norm = f"{median_ratio(ours, theirs):.2f} x"
+    yield Result(title="  with BatchNorm in pyramid and heads, our default", value=with_norm)
     times = ", ".join(f"{statistics.median(column) * 1000:.0f}" for column in (plain, ours, theirs))
     yield Result(title="  ms: ours, ours with BatchNorm, theirs", value=times)
 
@@ -128,13 +119,11 @@ def of_quality(interpreter: str, flags: argparse.Namespace, work: Path) -> Itera
             good=ours[name] > theirs[name],
         )
     yield Result(title=f"AP50 (>= {AP50})", value=f"{ours['AP50']:.3f}", good=ours["AP50"] >= AP50)
-    yield Result(
-        title="  minutes used, ours and theirs", value=f"{ours['seconds'] / 60:.1f}, {theirs['seconds'] / 60:.1f}"
-    )
+    used = ", ".join(f"{side['seconds'] / 60:.1f}" for side in (ours, theirs))
+    yield Result(title="  minutes used, ours and theirs", value=used)
     yield Result(title="  epochs", value=f"{ours['epochs']}, {theirs['epochs']:.1f}")
-    yield Result(
-        title="  parameters of theirs, in millions; peak rate", value=f"{theirs['parameters'] / 1e6:.2f}; {flags.rate}"
-    )
+    value = f"{theirs['parameters'] / 1e6:.2f}; {flags.rate}"
+    yield Result(title="  theirs: millions of parameters; peak of the rate", value=value)
 
 
 def main() -> int:

@@ -141,11 +141,12 @@ def train_and_evaluate(flags: argparse.Namespace) -> dict[str, Any]:
     timer = TimedCosine(until=flags.until, peak=flags.rate)
     data = their_training_data(split, manifest.max_boxes_per_image)
     history = model.fit(data, steps_per_epoch=10**9, epochs=1, callbacks=[timer], verbose=0)
+    ended = time.time()
     results = their_results(model, records.find_split(flags.dataset, manifest, "val"), canvas)
     truth = json.loads((Path(flags.dataset) / "val.json").read_text())
     found = metrics.coco_metrics(truth, results)
     return {
-        "ended": time.time(),
+        "ended": ended,
         "AP": found["AP"],
         "AP50": found["AP50"],
         "epochs": timer.steps * BATCH / split.examples,
