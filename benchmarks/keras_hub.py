@@ -22,7 +22,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from benchmarks.measures import HERE, Result, in_turns, median_ratio, print_results, python
+from benchmarks.measures import Result, in_turns, median_ratio, print_results, python
 from benchmarks.training import prepared, trainer_lines
 
 PINS = ("keras-hub==0.32.0", "tensorflow==2.21.0")
