@@ -1,108 +1,151 @@
-"""Against keras-hub's RetinaNet, on the same TensorFlow: the time of a training step, and what is learnt in equal time.
+"""Ours against KerasHub's RetinaNet: the time of a training step, and what equal time of training comes to.
 
-    python -m benchmarks.keras_hub step [--env DIR] [--rounds N]
-    python -m benchmarks.keras_hub quality --data FOLDER [--env DIR] [--minutes 15]
+    python -m benchmarks.keras_hub step [--env DIR] [--backbone resnet50|tiny] [--size 320] [--batch 4]
+    python -m benchmarks.keras_hub quality BCCD [--env DIR] [--minutes 15] [--rate 1e-3]
 
-keras-hub 0.32.0 needs tensorflow-text, which brings a TensorFlow of its own: both sides run in an environment made for
-this comparison (--env keeps it for the next time). Exits with 1 when a target is missed.
-
-step: ResNet-50 v1.5, pyramid and heads of 256 channels, four convolutions a head, no norm in them, 320 x 320 pixels,
-float32, AdamW; once more with our own default, per-level BatchNorm. Theirs runs as Model.fit does by default.
-
-quality: FOLDER holds images/ and annotations/ (Pascal VOC), as BCCD. Both learn from random weights from the very same
-batches (ours: letterboxed, flipped, scaled) with the same anchors, AdamW, warm-up and cosine over the time given, and
-are judged by the same code on the same photographs. The backbones are small ResNets of basic blocks; theirs cannot have
-pyramid and heads of other than 256 channels.
+Installs KerasHub with its TensorFlow, by pip, in an environment of its own (--env keeps it for the next time), in which
+both sides run. step: the same backbone, image size, batch, classes, 256 channels, 4 convolutions in each head, float32,
+in processes that run in turns. quality: both train from random weights on the same split for the same time, start-up
+included, on photographs of the same canvas, mirrored both ways: ours by its command line, KerasHub by fit with the
+smallest network that it lets one build of the tiny preset's widths. One and the same code evaluates them. Exits with 1
+when a target is missed.
 """
 
 import argparse
 import json
-import os
 import statistics
-import subprocess
 import sys
 import tempfile
+import time
 import venv
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from benchmarks.measures import Result, in_turns, median_ratio, print_results, python
+from benchmarks.training import prepared, trainer_lines
 
-PINS = (
-    *("keras-hub==0.32.0", "tensorflow==2.21.0", "keras==3.15.1", "absl-py", "lxml", "pillow", "pycocotools==2.0.11"),
-    *("tensorboard==2.21.0", "packaging"),
-)
-STEP = 0.85  # our time against theirs
+PINS = ("keras-hub==0.32.0", "tensorflow==2.21.0")
+# Ours needs these too; their versions are those of requirements.lock.
+OURS = ("absl-py", "keras", "lxml", "numpy", "packaging", "pillow", "protobuf", "pycocotools", "tensorboard")
+STEP = 0.85  # time of our step against theirs
 AP50 = 0.80
-STEPS, WARM_UP = 6, 2  # of a round
-SIZE, BATCH, CLASSES, BOXES = 320, 4, 3, 20
+QUIET = {"TF_CPP_MIN_LOG_LEVEL": "3"}
+PROBE_STEPS = (20, 100)  # the speed is taken between them: the first of them builds the graph
+SAFETY = 0.97  # of the time, for what the probe does not see: checkpoints and epochs' ends
 
 
-def environment(folder: Path) -> str:
-    """The Python of the environment, which is made where it is missing."""
-    interpreter = folder / "bin" / "python"
+def install(env: Path) -> str:
+    """The Python of an environment that has KerasHub and what ours needs; ours is read from its tree."""
+    interpreter = env / "bin" / "python"
     if not interpreter.exists():
-        print(f"installing {PINS[0]} in {folder}", flush=True)
-        venv.create(folder, with_pip=True)
-        subprocess.run([interpreter, "-m", "pip", "install", "--quiet", *PINS], check=True)
+        venv.create(env, with_pip=True)
+    pip = ("-m", "pip", "install", "--quiet", "--disable-pip-version-check")
+    python(*pip, "--constraint", "requirements.lock", *PINS, *OURS, interpreter=str(interpreter))
     return str(interpreter)
 
 
-def of_step(interpreter: str, rounds: int) -> Iterator[Result]:
-    def milliseconds(side: str, *flags: str) -> float:
-        return float(python("-m", "benchmarks.keras_hub_sides", side, *flags, interpreter=interpreter).split()[-1])
+def last_line(*command: str, interpreter: str) -> dict[str, Any]:
+    return json.loads(python(*command, interpreter=interpreter, **QUIET).splitlines()[-1])
 
-    ours, default, theirs = in_turns(
-        rounds,
-        lambda: milliseconds("our_step", "none"),
-        lambda: milliseconds("our_step", "batch"),
-        lambda: milliseconds("their_step"),
+
+def of_step(interpreter: str, flags: argparse.Namespace) -> Iterator[Result]:
+    """Without norms in the heads, as KerasHub's are, and with our default."""
+    look = (f"--backbone={flags.backbone}", f"--size={flags.size}", f"--batch={flags.batch}", f"--count={flags.count}")
+
+    def median_step(side: str, norm: str = "none") -> float:
+        command = ("-m", "benchmarks.keras_hub_step", side, *look, f"--head_norm={norm}")
+        return statistics.median(last_line(*command, interpreter=interpreter)["seconds"])
+
+    plain, ours, theirs = in_turns(
+        flags.rounds,
+        lambda: median_step("ours"),
+        lambda: median_step("ours", "batch"),
+        lambda: median_step("theirs"),
     )
-    ratio = median_ratio(ours, theirs)
-    title = f"time of a step, the same network, against keras-hub's (<= {STEP})"
-    yield Result(title=title, value=f"{ratio:.2f} x", good=ratio <= STEP)
-    yield Result(title="  with our BatchNorm in pyramid and heads", value=f"{median_ratio(default, theirs):.2f} x")
-    medians = (statistics.median(column) for column in (ours, default, theirs))
-    yield Result(title="  ms: ours, with BatchNorm, theirs", value=", ".join(f"{median:.0f}" for median in medians))
+    about = f"{flags.backbone}, {flags.size} px, batch {flags.batch}"
+    ratio = median_ratio(plain, theirs)
+    yield Result(
+        title=f"time of a step against KerasHub's, {about} (<= {STEP})", value=f"{ratio:.2f} x", good=ratio <= STEP
+    )
+    with_norm = f"{median_ratio(ours, theirs):.2f} x"
+    yield Result(title="  with BatchNorm in pyramid and heads, our default", value=with_norm)
+    times = ", ".join(f"{statistics.median(column) * 1000:.0f}" for column in (plain, ours, theirs))
+    yield Result(title="  ms: ours, ours with BatchNorm, theirs", value=times)
 
 
-def of_quality(interpreter: str, data: Path, work: Path, minutes: float) -> Iterator[Result]:
-    source = ("--images", f"{data}/images/*", "--annotations", f"{data}/annotations/*.xml")
-    python("-m", "beam_jobs", "prepare", *source, "--output", f"{work}/dataset", "--splits", "train=0.8,val=0.2")
-    found = {}
-    for side in ("our", "their"):
-        asked = (f"{side}_quality", f"{work}/dataset", str(minutes), f"{work}/{side}")
-        printed = python("-m", "benchmarks.keras_hub_sides", *asked, interpreter=interpreter)
-        found[side] = json.loads(printed.splitlines()[-1])
+def probe(dataset: Path, model_dir: Path, interpreter: str) -> tuple[float, float]:
+    """Seconds that the trainer's start-up costs beyond its steps at full speed, and the steps a second."""
+    start, first = time.perf_counter(), 0.0
+    for _, line in trainer_lines(dataset, model_dir, "--vertical_flip", interpreter=interpreter):
+        if line.startswith(f"step {PROBE_STEPS[0]}/"):
+            first = time.perf_counter()
+        if line.startswith(f"step {PROBE_STEPS[1]}/"):
+            speed = (PROBE_STEPS[1] - PROBE_STEPS[0]) / (time.perf_counter() - first)
+            return first - start - PROBE_STEPS[0] / speed, speed
+    raise AssertionError("trainer_lines ends only by an exception")
+
+
+def train_ours(dataset: Path, work: Path, interpreter: str, minutes: float) -> dict[str, Any]:
+    """By the command line, for as many epochs as fit into the time; then evaluated, which is not counted."""
+    start_up, speed = probe(dataset, work / "probe", interpreter)
+    examples = json.loads((dataset / "dataset.json").read_text())["splits"]["train"]["examples"]
+    epochs = max(int((60 * minutes * SAFETY - start_up) * speed * 8 / examples), 1)
+    flags = ("--preset=tiny", "--vertical_flip", f"--dataset={dataset}", f"--model_dir={work}/model")
+    start = time.time()
+    python("-m", "trainer", "--mode=train", *flags, f"--num_epochs={epochs}", interpreter=interpreter, **QUIET)
+    seconds = time.time() - start
+    python("-m", "trainer", "--mode=eval", *flags, interpreter=interpreter, **QUIET)
+    found = json.loads((work / "model" / "eval.json").read_text())
+    return {"AP50": found["AP50"], "AP": found["AP"], "epochs": epochs, "seconds": seconds}
+
+
+def train_theirs(dataset: Path, interpreter: str, minutes: float, rate: float) -> dict[str, Any]:
+    start = time.time()
+    command = ("-m", "benchmarks.keras_hub_train", str(dataset), f"--until={start + 60 * minutes}", f"--rate={rate}")
+    found = last_line(*command, interpreter=interpreter)
+    return {**found, "seconds": found["ended"] - start}
+
+
+def of_quality(interpreter: str, flags: argparse.Namespace, work: Path) -> Iterator[Result]:
+    dataset = prepared(work, flags.data)
+    theirs = train_theirs(dataset, interpreter, flags.minutes, flags.rate)
+    ours = train_ours(dataset, work, interpreter, flags.minutes)
     for name in ("AP50", "AP"):
-        pair = [found[side][name] or 0.0 for side in ("our", "their")]
-        good = pair[0] > pair[1] and (name != "AP50" or pair[0] >= AP50)
-        wanted = f"ours higher{f', >= {AP50}' if name == 'AP50' else ''}"
-        title = f"{name} after {minutes:g} minutes of training, ours and theirs ({wanted})"
-        yield Result(title=title, value=", ".join(f"{value:.3f}" for value in pair), good=good)
-    for name in ("steps", "minutes", "parameters"):
-        yield Result(title=f"  {name}", value=", ".join(f"{found[side][name]:g}" for side in ("our", "their")))
+        value = f"{ours[name]:.3f} against {theirs[name]:.3f}"
+        yield Result(
+            title=f"{name} after {flags.minutes:g} min of training each, ours against KerasHub's (higher)",
+            value=value,
+            good=ours[name] > theirs[name],
+        )
+    yield Result(title=f"AP50 (>= {AP50})", value=f"{ours['AP50']:.3f}", good=ours["AP50"] >= AP50)
+    used = ", ".join(f"{side['seconds'] / 60:.1f}" for side in (ours, theirs))
+    yield Result(title="  minutes used, ours and theirs", value=used)
+    yield Result(title="  epochs", value=f"{ours['epochs']}, {theirs['epochs']:.1f}")
+    value = f"{theirs['parameters'] / 1e6:.2f}; {flags.rate}"
+    yield Result(title="  theirs: millions of parameters; peak of the rate", value=value)
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=("step", "quality"))
-    parser.add_argument("--env", type=Path, help="folder of the environment to make or use; default: a temporary one")
-    parser.add_argument("--rounds", type=int, default=3, help="of each of those that are compared")
-    parser.add_argument("--data", type=Path, help="folder of images/ and annotations/")
-    parser.add_argument("--minutes", type=float, default=15, help="of training, each side")
+    commands = parser.add_subparsers(dest="command", required=True)
+    step, quality = commands.add_parser("step"), commands.add_parser("quality")
+    for command in (step, quality):
+        command.add_argument("--env", type=Path, help="environment to keep; default: a temporary one")
+    step.add_argument("--backbone", choices=("resnet50", "tiny"), default="resnet50")
+    step.add_argument("--size", type=int, default=320, help="pixels of both sides")
+    step.add_argument("--batch", type=int, default=4)
+    step.add_argument("--rounds", type=int, default=3, help="processes of each")
+    step.add_argument("--count", type=int, default=8, help="steps measured in a process")
+    quality.add_argument("data", type=Path, help="folder that holds images/ and annotations/, such as BCCD")
+    quality.add_argument("--minutes", type=float, default=15)
+    quality.add_argument("--rate", type=float, default=1e-3, help="KerasHub's peak learning rate")
     flags = parser.parse_args()
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    with tempfile.TemporaryDirectory() as folder:
-        work = Path(folder)
-        interpreter = environment(flags.env or work / "env")
-        results: Any = of_step(interpreter, flags.rounds)
-        if flags.what == "quality":
-            if not flags.data:
-                parser.error("quality needs --data")
-            results = of_quality(interpreter, flags.data.resolve(), work, flags.minutes)
-        return 0 if print_results(results) else 1
+    with tempfile.TemporaryDirectory() as work:
+        interpreter = install(flags.env or Path(work) / "env")
+        if flags.command == "step":
+            return 0 if print_results(of_step(interpreter, flags)) else 1
+        return 0 if print_results(of_quality(interpreter, flags, Path(work))) else 1
 
 
 if __name__ == "__main__":

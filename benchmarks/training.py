@@ -201,10 +201,12 @@ def of_records(work: Path, effort: Effort) -> Iterator[Result]:
     yield Result(title=f"  ms, {FEW} and {effort.scale} records", value=times)
 
 
-def trainer_lines(dataset: Path, model_dir: Path, *flags: str) -> Iterator[tuple[subprocess.Popen, str]]:
+def trainer_lines(
+    dataset: Path, model_dir: Path, *flags: str, interpreter: str = sys.executable
+) -> Iterator[tuple[subprocess.Popen, str]]:
     """The lines of `python -m trainer` and its process, which is stopped when no more are wanted."""
     folders = (f"--dataset={dataset}", f"--model_dir={model_dir}")
-    command = [sys.executable, "-m", "trainer", "--mode=train", "--preset=tiny", *folders, *flags]
+    command = [interpreter, "-m", "trainer", "--mode=train", "--preset=tiny", *folders, *flags]
     environment = {**os.environ, "PYTHONPATH": str(HERE)}
     process = subprocess.Popen(command, cwd=HERE, env=environment, stderr=subprocess.PIPE, text=True)
     assert process.stderr is not None

@@ -15,16 +15,29 @@ from trainer.files import read_text
 
 Tensor = Any
 
-# Undecoded records waiting to be drawn from; a data set is globally shuffled when written, so more buys little.
-SHUFFLE_BUFFER = 4096
+# Undecoded records waiting to be drawn from, in memory at once; a data set is globally shuffled when written and its
+# shards are interleaved, so more buys little. By bytes, since a photograph may have 20 KB or 20 MB.
+_SHUFFLED_BYTES = 64 * 2**20
+_SHUFFLED_RECORDS = (16, 4096)  # at least, at most
 
 
 @dataclass(frozen=True, kw_only=True)
 class Split:
-    """Where a split's records are and how many there should be."""
+    """Where a split's records are and how many there should be.
+
+    Attributes:
+      size: bytes of all shards.
+    """
 
     paths: tuple[str, ...]
     examples: int
+    size: int = 0
+
+    @property
+    def shuffled(self) -> int:
+        """How many records wait in memory to be drawn from."""
+        least, most = _SHUFFLED_RECORDS
+        return min(max(_SHUFFLED_BYTES * self.examples // max(self.size, 1), least), most)
 
 
 def read_manifest(folder: str) -> DatasetManifest:
@@ -47,12 +60,16 @@ def find_split(folder: str, manifest: DatasetManifest, name: str) -> Split:
     """
     info = manifest.split(name)
     paths = tuple(f"{folder.rstrip('/')}/{shard.name}" for shard in info.shards if shard.examples)
-    for path in paths:
-        if not tf.io.gfile.exists(path):
-            raise ContractError(f"--dataset: the manifest names {path}, which does not exist: prepare again")
-        if not tf.io.gfile.stat(path).length:  # it would read as a shard without records
-            raise ContractError(f"--dataset: {path} is empty: copy or prepare it again")
-    return Split(paths=paths, examples=info.examples)
+    return Split(paths=paths, examples=info.examples, size=sum(map(_shard_size, paths)))
+
+
+def _shard_size(path: str) -> int:
+    if not tf.io.gfile.exists(path):
+        raise ContractError(f"--dataset: the manifest names {path}, which does not exist: prepare again")
+    size = tf.io.gfile.stat(path).length
+    if not size:  # it would read as a shard without records
+        raise ContractError(f"--dataset: {path} is empty: copy or prepare it again")
+    return size
 
 
 @contextlib.contextmanager
@@ -182,17 +199,17 @@ def _ordered_records(split: Split, seed: int, position: int) -> tf.data.Dataset:
     """Serialized records, endless, from a position in the order that the seed decides."""
     return (
         tf.data.Dataset.range(position // split.examples, tf.int64.max)
-        .flat_map(lambda epoch: _epoch_records(split.paths, seed, epoch))
+        .flat_map(lambda epoch: _epoch_records(split, seed, epoch))
         .skip(position % split.examples)
     )
 
 
-def _epoch_records(paths: Sequence[str], seed: int, epoch: Tensor) -> tf.data.Dataset:
+def _epoch_records(split: Split, seed: int, epoch: Tensor) -> tf.data.Dataset:
     """The records of one epoch, shards interleaved and shuffled by (seed, epoch)."""
     order = tf.random.stateless_uniform([2], [tf.constant(seed, tf.int64), epoch], 0, tf.int64.max, tf.int64)
-    files = tf.data.Dataset.from_tensor_slices(list(paths)).shuffle(len(paths), seed=order[0])
-    records = files.interleave(tf.data.TFRecordDataset, cycle_length=min(16, len(paths)))
-    return records.shuffle(SHUFFLE_BUFFER, seed=order[1])
+    files = tf.data.Dataset.from_tensor_slices(list(split.paths)).shuffle(len(split.paths), seed=order[0])
+    records = files.interleave(tf.data.TFRecordDataset, cycle_length=min(16, len(split.paths)))
+    return records.shuffle(split.shuffled, seed=order[1])
 
 
 def _pad_instances(boxes: Tensor, labels: Tensor, count: int) -> tuple[Tensor, Tensor]:

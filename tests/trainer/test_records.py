@@ -52,9 +52,33 @@ def test_an_epoch_holds_every_image_once(dataset: Path) -> None:
     found = sorted(int((row > 0).sum()) for row in next(batches(dataset, batch_size=24))["labels"])
     assert sum(found) <= sum(source_id % 3 for source_id in range(1, 25))
     split = records.find_split(str(dataset), records.read_manifest(str(dataset)), "train")
-    epoch = records._epoch_records(split.paths, 0, tf.constant(0, tf.int64))
+    epoch = records._epoch_records(split, 0, tf.constant(0, tf.int64))
     ids = sorted(int(records.parse_record(record)["source_id"]) for record in epoch)
     assert ids == list(range(1, 25))
+
+
+WAITING = [
+    ("tiny records: as many as ever", 100_000, 3_000, 4096),
+    ("photographs of 100 KB: 64 MiB of them", 100_000, 100_000, 671),
+    ("20 MB each: few, but not in the order of the shards", 100_000, 20_000_000, 16),
+    ("fewer than that in all: the number does not matter", 5, 3_000, 4096),
+]
+
+
+@pytest.mark.parametrize(("why", "examples", "each", "expected"), WAITING, ids=[row[0] for row in WAITING])
+def test_memory_of_the_shuffle_is_bounded(why: str, examples: int, each: int, expected: int) -> None:
+    assert records.Split(paths=(), examples=examples, size=examples * each).shuffled == expected, why
+
+
+def test_a_small_shuffle_gives_every_image_once_and_resumes(dataset: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(records.Split, "shuffled", 4)
+    whole = take(batches(dataset), 9)
+    for first_step in (3, 5):
+        for expected, seen in zip(whole[first_step:], take(batches(dataset, first_step=first_step), 3), strict=False):
+            np.testing.assert_array_equal(seen["image"], expected["image"])
+    split = records.find_split(str(dataset), records.read_manifest(str(dataset)), "train")
+    epoch = records._epoch_records(split, 0, tf.constant(0, tf.int64))
+    assert sorted(int(records.parse_record(record)["source_id"]) for record in epoch) == list(range(1, 25))
 
 
 def test_more_boxes_than_max_instances_are_counted(dataset: Path) -> None:
