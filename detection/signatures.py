@@ -19,9 +19,9 @@ IMAGE_TENSOR = "image_tensor"
 # RGB, uint8 [N, height, width, 3]; height and width are dynamic.
 IMAGES = "images"
 
-# The one input of model.tflite, which has the outputs detection_boxes, in pixels of the canvas and not clipped to it,
-# detection_scores, detection_classes and num_detections, with N = 1. RGB, uint8 [1, H, W, 3], laid out as
-# trainer.preprocess.letterbox does.
+# The one input of model.tflite and model.onnx. RGB, uint8 [1, H, W, 3], laid out as trainer.preprocess.letterbox does.
+# Their outputs are detection_boxes, in pixels of the canvas and not clipped to it, detection_scores, detection_classes
+# and num_detections, with N = 1.
 CANVAS = "canvas"
 
 # Outputs.

@@ -18,6 +18,7 @@ _KERAS_NAMES = (
 )
 BACKBONES = ("tiny", *RESNETS, *(KERAS_PREFIX + name for name in _KERAS_NAMES))
 HEAD_NORMS = ("batch", "group", "none")
+PORTABLE_FORMATS = ("tflite", "onnx")  # those of trainer.portable
 CANVAS_MULTIPLE = 32  # the stride of P5, up to which the pyramid's levels are added and must fit
 
 
@@ -133,7 +134,9 @@ class TrainConfig:
     score_threshold: float = _option(0.05, "detections below this score are not reported")
     nms_iou: float = _option(0.5, "of two boxes of a class that overlap more than this, the lower score goes")
     max_detections: int = _option(100, "detections reported of one image")
-    export_formats: str = _option("savedmodel", "what an export holds", choices=("savedmodel", "savedmodel,tflite"))
+    export_formats: str = _option(
+        "savedmodel", f"what an export holds: savedmodel, and with commas any of {', '.join(PORTABLE_FORMATS)}"
+    )
 
     use_tpu: bool = _option(False, "train on a TPU; else on every GPU found, else on the CPU")
     tpu: str = _option("local", "TPU to connect to: local on a TPU VM, or its name or address; implies --use_tpu")
@@ -191,10 +194,11 @@ class TrainConfig:
             raise UsageError(f"--resnet_checkpoint: is for --backbone={' or '.join(RESNETS)}, found {self.backbone}")
         if self.backbone_weights and not self.backbone.startswith(KERAS_PREFIX):
             raise UsageError(f"--backbone_weights: is for --backbone={KERAS_PREFIX}NAME, found {self.backbone}")
-        if "tflite" in self.export_formats and self.precision != "float32":
+        if self.portable_formats() and self.precision != "float32":
             raise UsageError(
-                f"--export_formats: tflite has no {self.precision}: leave it out, and when the model is trained export"
-                " with --mode=export --precision=float32 and the other flags of the training"
+                f"--export_formats: {' and '.join(self.portable_formats())} would not run in {self.precision}: leave it"
+                " out, and when the model is trained export with --mode=export --precision=float32 and the other flags"
+                " of the training"
             )
         parse_image_size(self.image_size)
         self.hosts()
@@ -214,6 +218,16 @@ class TrainConfig:
         if hosts and self.use_tpu:
             raise UsageError("--worker_hosts is for CPUs and GPUs; a TPU of several hosts is one --tpu: leave it out")
         return hosts
+
+    def portable_formats(self) -> tuple[str, ...]:
+        """What an export holds beside the SavedModel."""
+        first, *others = (part.strip() for part in self.export_formats.split(","))
+        if first != "savedmodel" or not set(others) <= set(PORTABLE_FORMATS) or len(set(others)) < len(others):
+            raise UsageError(
+                f"--export_formats: expected savedmodel, and with commas any of {', '.join(PORTABLE_FORMATS)};"
+                f" found {self.export_formats!r}"
+            )
+        return tuple(others)
 
     def boxes_per_image(self, largest: int) -> int:
         """Boxes of a training image, padding included, where the data set has at most so many in a photograph."""

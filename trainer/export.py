@@ -12,7 +12,7 @@ import tensorflow as tf
 from detection import __version__, examples, signatures
 from detection.errors import UsageError
 from detection.manifests import DatasetManifest, ModelManifest
-from trainer import postprocess, preprocess, tflite
+from trainer import portable, postprocess, preprocess
 from trainer.anchors import MAX_LEVEL, MIN_LEVEL
 from trainer.config import TrainConfig
 from trainer.files import write_text
@@ -20,16 +20,16 @@ from trainer.network import Network
 
 Tensor = Any
 _BLOCK = 1 << 20
-_TFLITE = "model.tflite"
 # What Keras' ExportArchive and this module write into the folder.
 _SAVED_MODEL = {"saved_model.pb", "fingerprint.pb", "variables", "assets"}
-_EXPORTED = _SAVED_MODEL | {_TFLITE, ModelManifest.FILE, f"{ModelManifest.FILE}.tmp"}
+_PORTABLE = {name for name, _ in portable.FILES.values()}
+_EXPORTED = _SAVED_MODEL | _PORTABLE | {ModelManifest.FILE, f"{ModelManifest.FILE}.tmp"}
 
 
 def export_model(
     config: TrainConfig, manifest: DatasetManifest, network: Network, *, metrics: dict[str, Any], step: int
 ) -> str:
-    """Writes MODEL_DIR/export: the SavedModel, model.tflite where asked for, and last model.json, the commit mark.
+    """Writes MODEL_DIR/export: the SavedModel, the portable files asked for, and last model.json, the commit mark.
 
     Args:
       metrics: of an eval.json (trainer.evaluate), or empty.
@@ -47,9 +47,9 @@ def export_model(
     for name, (specification, read) in _INPUTS.items():
         archive.add_endpoint(name, _serving_function(config, network, read), input_signature=[specification])
     archive.write_out(folder, verbose=False)
-    if "tflite" in config.export_formats:
-        with tf.io.gfile.GFile(f"{folder}/{_TFLITE}", "wb") as file:
-            file.write(tflite.convert(config, network))
+    for name, convert in (portable.FILES[format] for format in config.portable_formats()):
+        with tf.io.gfile.GFile(f"{folder}/{name}", "wb") as file:
+            file.write(convert(config, network))
     model = ModelManifest(
         labels=manifest.labels,
         image_size=network.canvas,

@@ -120,13 +120,14 @@ def run(config: TrainConfig, claims: Claims | None = None) -> None:
         if not getattr(config, name):
             raise UsageError(f"--{name}: required, see --help")
     # Imported here, so that --help and a bad flag answer at once.
-    from trainer import anchor_choice, evaluate, export, files, network, strategy, train
+    from trainer import anchor_choice, evaluate, export, files, network, portable, strategy, train
 
     manifest = _read_manifest(config, claims or Claims())
     if config.mode in ("eval", "train_and_eval"):
         manifest.split(config.eval_split)  # an empty one must not come to light after hours of training
     if config.mode in ("export", "train_and_eval"):
         export.check_folder(config.model_dir)
+        portable.check_installed(config.portable_formats())
     where = strategy.make_strategy(
         use_tpu=config.use_tpu, tpu=config.tpu, hosts=config.hosts(), task_index=config.task_index
     )

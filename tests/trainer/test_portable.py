@@ -1,17 +1,22 @@
-"""The TFLite model against the SavedModel of the same export."""
+"""The TFLite and the ONNX model against the SavedModel of the same export."""
 
 import hashlib
+import importlib.util
 import json
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import onnxruntime
 import pytest
 import tensorflow as tf
 
 from detection import signatures
+from detection.errors import UsageError
 from detection.manifests import ModelManifest
 from tests.trainer.conftest import make_noise
-from trainer import export, network, postprocess, preprocess, records
+from trainer import export, network, portable, postprocess, preprocess, records
 from trainer.presets import make_config
 
 # An untrained network gives every class about 0.01.
@@ -25,8 +30,8 @@ SIZES = [
 
 @pytest.fixture(scope="module")
 def folder(dataset: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    made = tmp_path_factory.mktemp("both")
-    given = {"max_detections": 20, "export_formats": "savedmodel,tflite", "dataset": str(dataset)}
+    made = tmp_path_factory.mktemp("all")
+    given = {"max_detections": 20, "export_formats": "savedmodel,tflite,onnx", "dataset": str(dataset)}
     config = make_config("tiny", {**SMALL, **given, "model_dir": str(made)})
     manifest = records.read_manifest(str(dataset))
     net = network.build_network(config, manifest)
@@ -38,14 +43,26 @@ def folder(dataset: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return Path(export.export_model(config, manifest, net, metrics={}, step=0))
 
 
+def run_tflite(path: Path, canvas: np.ndarray) -> dict[str, Any]:
+    return tf.lite.Interpreter(model_path=str(path)).get_signature_runner()(**{signatures.CANVAS: canvas})
+
+
+def run_onnx(path: Path, canvas: np.ndarray) -> dict[str, Any]:
+    session = onnxruntime.InferenceSession(path)
+    names = [output.name for output in session.get_outputs()]
+    return dict(zip(names, session.run(names, {signatures.CANVAS: canvas}), strict=True))
+
+
 @pytest.mark.filterwarnings("ignore:.*tf.lite.Interpreter is deprecated")
+@pytest.mark.parametrize(("name", "run"), [("model.tflite", run_tflite), ("model.onnx", run_onnx)])
 @pytest.mark.parametrize(("why", "size"), SIZES, ids=[row[0] for row in SIZES])
-def test_it_finds_what_the_saved_model_finds(folder: Path, why: str, size: tuple[int, int]) -> None:
+def test_it_finds_what_the_saved_model_finds(
+    folder: Path, name: str, run: Callable[[Path, np.ndarray], dict[str, Any]], why: str, size: tuple[int, int]
+) -> None:
     encoded = tf.constant([make_noise(5, size)])
     expected = tf.saved_model.load(str(folder)).signatures[signatures.SERVING](image_bytes=encoded)
     batch = preprocess.load_batch(encoded, (64, 64), preprocess.decode)
-    run = tf.lite.Interpreter(model_path=str(folder / "model.tflite")).get_signature_runner()
-    found = run(**{signatures.CANVAS: batch.images.numpy()})
+    found = run(folder / name, batch.images.numpy())
     boxes = postprocess.to_photograph(found[signatures.BOXES], batch.placed, batch.sizes)
     assert found[signatures.COUNT][0] == expected[signatures.COUNT][0] > 0, why
     np.testing.assert_allclose(boxes, expected[signatures.BOXES], atol=0.5)
@@ -53,10 +70,18 @@ def test_it_finds_what_the_saved_model_finds(folder: Path, why: str, size: tuple
     np.testing.assert_array_equal(found[signatures.CLASSES], expected[signatures.CLASSES])
 
 
-def test_the_manifest_knows_the_file(folder: Path) -> None:
-    digest = hashlib.sha256((folder / "model.tflite").read_bytes()).hexdigest()
-    assert json.loads((folder / ModelManifest.FILE).read_text())["files"]["model.tflite"] == digest
+@pytest.mark.parametrize("name", ["model.tflite", "model.onnx"])
+def test_the_manifest_knows_the_file(folder: Path, name: str) -> None:
+    digest = hashlib.sha256((folder / name).read_bytes()).hexdigest()
+    assert json.loads((folder / ModelManifest.FILE).read_text())["files"][name] == digest
 
 
 def test_its_folder_may_be_replaced(folder: Path) -> None:
     assert export.check_folder(str(folder.parent)) == str(folder)
+
+
+def test_a_missing_converter_is_told_before_training(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    portable.check_installed(("tflite",))
+    with pytest.raises(UsageError, match=r"--export_formats: onnx needs tf2onnx, .* pip install '\.\[onnx\]'"):
+        portable.check_installed(("tflite", "onnx"))
