@@ -65,7 +65,7 @@ def their_training_data(split: Any, max_boxes: int) -> tf.data.Dataset:
 
     def load(record: Any) -> tuple[Any, dict[str, Any]]:
         values = records.parse_record(record)
-        image = preprocess.decode(values["encoded"])
+        image = tf.io.decode_jpeg(values["encoded"], channels=3)
         edges = tf.tile(tf.cast(tf.shape(image)[:2], tf.float32), [2])
         missing = [[0, max_boxes - tf.shape(values["labels"])[0]]]
         boxes = tf.pad(values["boxes"] * edges, [*missing, [0, 0]], constant_values=-1.0)
@@ -90,7 +90,9 @@ def their_training_data(split: Any, max_boxes: int) -> tf.data.Dataset:
 def their_results(model: Any, split: Any, canvas: tuple[int, int]) -> list[dict[str, Any]]:
     """COCO results of every image of a split, boxes in pixels of the photograph."""
     examples = [decode_example(record) for record in tf.data.TFRecordDataset(list(split.paths)).as_numpy_iterator()]
-    images = tf.data.Dataset.from_tensor_slices([example.encoded for example in examples]).map(preprocess.decode)
+    images = tf.data.Dataset.from_tensor_slices([example.encoded for example in examples]).map(
+        lambda data: tf.io.decode_jpeg(data, channels=3)
+    )
     # One at a time: predict needs batches of a static size.
     found = model.predict(images.batch(1, drop_remainder=True), verbose=0)
     return [

@@ -40,12 +40,12 @@ class Augmentation:
 
 
 def random_view(
-    image: Tensor, boxes: Tensor, labels: Tensor, canvas: tuple[int, int], settings: Augmentation, seed: Tensor
+    encoded: Tensor, boxes: Tensor, labels: Tensor, canvas: tuple[int, int], settings: Augmentation, seed: Tensor
 ) -> tuple[Tensor, Tensor, Tensor]:
     """One random view.
 
     Args:
-      image: uint8 [height, width, 3].
+      encoded: the photograph's bytes.
       boxes: float32 [n, 4], relative (ymin, xmin, ymax, xmax).
       labels: int32 [n].
       canvas: (height, width) of the result.
@@ -59,8 +59,10 @@ def random_view(
     draw = tf.random.stateless_uniform([5], seed)
     zoom = settings.scale_min + draw[0] * (settings.scale_max - settings.scale_min)
     if settings.rot90:  # of the photograph, so that the canvas keeps its shape
-        image, boxes = _turn(image, boxes, fold(seed, _TURN))
-    canvas_image, placement = preprocess.letterbox(image, canvas, zoom=zoom, offset=draw[1:3])
+        photograph, boxes = _turned(encoded, boxes, canvas, zoom, fold(seed, _TURN))
+    else:
+        photograph = preprocess.decode(encoded, canvas, zoom)
+    canvas_image, placement = preprocess.letterbox(photograph, canvas, zoom=zoom, offset=draw[1:3])
     if settings.photometric:
         canvas_image = _recolour_photograph(canvas_image, placement, settings.photometric, fold(seed, _COLOUR))
     full = boxes * tf.tile(placement.size, [2]) - tf.tile(placement.origin, [2])
@@ -77,9 +79,16 @@ def fold(seed: Tensor, purpose: int) -> Tensor:
     return tf.random.experimental.stateless_fold_in(seed, tf.constant(purpose, tf.int64))
 
 
-def _turn(image: Tensor, boxes: Tensor, seed: Tensor) -> tuple[Tensor, Tensor]:
-    """Turns image and relative boxes [n, 4] by a random number of quarters, anticlockwise."""
+def _turned(
+    encoded: Tensor, boxes: Tensor, canvas: tuple[int, int], zoom: Tensor, seed: Tensor
+) -> tuple[preprocess.Photograph, Tensor]:
+    """A photograph and relative boxes [n, 4], turned by a random number of quarters, anticlockwise."""
     quarters = tf.random.stateless_uniform([], seed, 0, 4, tf.int32)
+    lies = quarters % 2 == 1
+    upright = preprocess.decode(encoded, tf.where(lies, canvas[::-1], canvas), zoom)
+    photograph = upright._replace(
+        pixels=tf.image.rot90(upright.pixels, quarters), size=tf.where(lies, upright.size[::-1], upright.size)
+    )
     ymin, xmin, ymax, xmax = tf.unstack(boxes, num=4, axis=1)
     turned = (
         [ymin, xmin, ymax, xmax],
@@ -87,7 +96,7 @@ def _turn(image: Tensor, boxes: Tensor, seed: Tensor) -> tuple[Tensor, Tensor]:
         [1 - ymax, 1 - xmax, 1 - ymin, 1 - xmin],
         [xmin, 1 - ymax, xmax, 1 - ymin],
     )
-    return tf.image.rot90(image, quarters), tf.stack([tf.stack(edges, axis=1) for edges in turned])[quarters]
+    return photograph, tf.stack([tf.stack(edges, axis=1) for edges in turned])[quarters]
 
 
 def _recolour_photograph(image: Tensor, placement: preprocess.Placement, strength: float, seed: Tensor) -> Tensor:

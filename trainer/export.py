@@ -3,7 +3,6 @@
 import dataclasses
 import hashlib
 import posixpath
-from collections.abc import Callable
 from typing import Any
 
 import keras
@@ -47,7 +46,7 @@ def export_model(
     for name, (specification, read) in _INPUTS.items():
         archive.add_endpoint(name, _serving_function(config, network, read), input_signature=[specification])
     archive.write_out(folder, verbose=False)
-    for name, convert in (portable.FILES[format] for format in config.portable_formats()):
+    for name, convert in (portable.FILES[kind] for kind in config.portable_formats()):
         with tf.io.gfile.GFile(f"{folder}/{name}", "wb") as file:
             file.write(convert(config, network))
     model = ModelManifest(
@@ -88,7 +87,7 @@ def check_folder(model_dir: str) -> str:
     return folder
 
 
-def _serving_function(config: TrainConfig, network: Network, read: Callable[[Tensor], Tensor]) -> Any:
+def _serving_function(config: TrainConfig, network: Network, read: preprocess.Read) -> Any:
     def serve(items: Tensor) -> dict[str, Tensor]:
         answer = _answer(config, network, preprocess.load_batch(items, network.canvas, read))
         return {name: values[: tf.shape(items)[0]] for name, values in answer.items()}
@@ -118,19 +117,19 @@ def _answer(config: TrainConfig, network: Network, batch: preprocess.DecodedBatc
     }
 
 
-def _decode_example(record: Tensor) -> Tensor:
+def _decode_example(record: Tensor, canvas: tuple[int, int]) -> preprocess.Photograph:
     """The image of one serialized tf.train.Example; fails where it is none or lacks the key."""
     feature = tf.io.FixedLenFeature([], tf.string)
-    return preprocess.decode(tf.io.parse_single_example(record, {examples.ENCODED: feature})[examples.ENCODED])
+    return preprocess.decode(tf.io.parse_single_example(record, {examples.ENCODED: feature})[examples.ENCODED], canvas)
 
 
-# Each signature's input and how one item of it becomes an image.
-_INPUTS = {
+# Each signature's input and how one item of it becomes a photograph for the canvas.
+_INPUTS: dict[str, tuple[Any, preprocess.Read]] = {
     signatures.SERVING: (tf.TensorSpec([None], tf.string, name=signatures.IMAGE_BYTES), preprocess.decode),
     signatures.TF_EXAMPLE: (tf.TensorSpec([None], tf.string, name=signatures.EXAMPLES), _decode_example),
     signatures.IMAGE_TENSOR: (
         tf.TensorSpec([None, None, None, 3], tf.uint8, name=signatures.IMAGES),
-        tf.identity,
+        lambda pixels, _: preprocess.whole(pixels),
     ),
 }
 

@@ -1,9 +1,11 @@
 """The one way from encoded bytes to the network's input, used by training, evaluation and the exported model.
 
 A photograph is decoded, resized with its aspect kept so that it just fits the canvas, placed at the top left and
-padded with the mean colour; on the device the uint8 canvas is normalised.
+padded with the mean colour; on the device the uint8 canvas is normalised. A JPEG of more than twice that size is
+decoded at a half, a quarter or an eighth.
 """
 
+import functools
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -16,6 +18,25 @@ Tensor = Any
 MEAN_RGB = (123.675, 116.28, 103.53)
 STDDEV_RGB = (58.395, 57.12, 57.375)
 _PAD_RGB = tuple(round(value) for value in MEAN_RGB)
+_REDUCTIONS = (1.0, 2.0, 4.0, 8.0)  # in which libjpeg decodes
+
+
+class Photograph(NamedTuple):
+    """A decoded photograph, or a reduction of it.
+
+    Attributes:
+      pixels: uint8 [h, w, 3], size / reduction, rounded up.
+      size: int32 [2], (height, width) of the photograph itself.
+      reduction: float32 scalar, 1, 2, 4 or 8.
+    """
+
+    pixels: Tensor
+    size: Tensor
+    reduction: Tensor
+
+
+# Makes a photograph for a canvas (height, width) of something that holds one.
+Read = Callable[[Tensor, tuple[int, int]], Photograph]
 
 
 class Placement(NamedTuple):
@@ -25,48 +46,84 @@ class Placement(NamedTuple):
     origin: Tensor  # float32 [2]
 
 
-def decode(encoded: Tensor) -> Tensor:
-    """JPEG, PNG, BMP or GIF (first frame) bytes to RGB uint8 [height, width, 3]; EXIF orientation is ignored."""
-    image = tf.io.decode_image(encoded, channels=3, expand_animations=False)
-    image.set_shape([None, None, 3])
-    return image
+def decode(encoded: Tensor, canvas: tuple[int, int] | Tensor, zoom: Tensor | float = 1.0) -> Photograph:
+    """Decodes JPEG, PNG, BMP or GIF (first frame) bytes to RGB; EXIF orientation is ignored.
+
+    A JPEG is reduced while it is decoded, by averages over squares of its pixels as libjpeg makes them from fewer
+    coefficients, as far as it stays no smaller than what letterbox makes of it: a large photograph costs far less.
+
+    Args:
+      encoded: bytes.
+      canvas, zoom: of the letterbox that the photograph is for.
+    """
+    return tf.cond(
+        tf.io.is_jpeg(encoded),
+        lambda: _decode_jpeg(encoded, canvas, zoom),
+        lambda: whole(tf.io.decode_image(encoded, channels=3, expand_animations=False)),
+    )
+
+
+def whole(pixels: Tensor) -> Photograph:
+    """An image that is decoded already, uint8 [height, width, 3], as it is."""
+    return Photograph(tf.ensure_shape(pixels, [None, None, 3]), tf.shape(pixels)[:2], tf.constant(1.0))
+
+
+def _decode_jpeg(encoded: Tensor, canvas: tuple[int, int] | Tensor, zoom: Tensor | float) -> Photograph:
+    size = tf.image.extract_jpeg_shape(encoded)[:2]
+    scale = _fit(size, canvas) * zoom
+    power = tf.reduce_sum(tf.cast(scale * _REDUCTIONS[1:] <= 1.0, tf.int32))
+    # The ratio is an attribute of the operation, so there is one operation for each.
+    reduced = [functools.partial(tf.io.decode_jpeg, encoded, channels=3, ratio=int(ratio)) for ratio in _REDUCTIONS]
+    return Photograph(tf.switch_case(power, reduced), size, tf.gather(_REDUCTIONS, power))
+
+
+def _fit(size: Tensor, canvas: tuple[int, int] | Tensor) -> Tensor:
+    """The scale at which a photograph of a size, int32 [2], just fits the canvas."""
+    return tf.reduce_min(tf.cast(canvas, tf.float32) / tf.cast(size, tf.float32))
 
 
 def letterbox(
-    image: Tensor, canvas: tuple[int, int], *, zoom: Tensor | float = 1.0, offset: Tensor | tuple = (0.0, 0.0)
+    photograph: Photograph, canvas: tuple[int, int], *, zoom: Tensor | float = 1.0, offset: Tensor | tuple = (0.0, 0.0)
 ) -> tuple[Tensor, Placement]:
-    """Resizes an image with its aspect kept and places it at the top left of a canvas.
+    """Resizes a photograph with its aspect kept and places it at the top left of a canvas.
 
     Args:
-      image: uint8 [height, width, 3].
+      photograph: whole or reduced.
       canvas: (height, width) of the result.
-      zoom: 1 fits the whole image; more cuts off what leaves the canvas, less leaves more padding.
+      zoom: 1 fits the whole photograph; more cuts off what leaves the canvas, less leaves more padding.
       offset: which part of the overhang is cut off at top and left, 0..1 each; 0 keeps the top left corner.
 
     Returns:
       uint8 [*canvas, 3] and the placement: ``canvas_box = relative_box * size - origin``.
     """
     room = tf.constant(canvas, tf.float32)
-    height_width = tf.cast(tf.shape(image)[:2], tf.float32)
-    scale = tf.reduce_min(room / height_width) * zoom
-    size = tf.maximum(tf.round(height_width * scale), 1.0)
+    height_width = tf.cast(photograph.size, tf.float32)
+    size = tf.maximum(tf.round(height_width * _fit(photograph.size, canvas) * zoom), 1.0)
     origin = tf.floor(tf.maximum(size - room, 0.0) * offset)
-    (height, width), (top, left) = (tf.unstack(tf.cast(pair, tf.int32)) for pair in (size, origin))
-    rows = _resize_rows(image, height)[top : top + canvas[0]]
-    columns = _resize_rows(tf.transpose(rows, (1, 0, 2)), width)[left : left + canvas[1]]
-    visible = tf.cast(tf.round(tf.transpose(columns, (1, 0, 2))), tf.uint8)
+    seen = tf.cast(tf.minimum(size - origin, room), tf.int32)
+    scale = size / height_width * photograph.reduction
+    rows = _resize_rows(photograph.pixels, scale[0], origin[0], seen[0])
+    columns = _resize_rows(tf.transpose(rows, (1, 0, 2)), scale[1], origin[1], seen[1])
+    visible = tf.transpose(tf.cast(tf.round(columns), tf.uint8), (1, 0, 2))
     return pad(visible, canvas), Placement(size, origin)
 
 
-def _resize_rows(image: Tensor, count: Tensor) -> Tensor:
-    """Resizes [rows, columns, channels] along the rows alone, to float32 [count, columns, channels].
+def _resize_rows(image: Tensor, scale: Tensor, first: Tensor, count: Tensor) -> Tensor:
+    """Resizes [rows, columns, channels] along the rows alone, to float32 [count, columns, channels] from row first on.
 
     TensorFlow does as much inside one resize, to the same bits, but pixel by pixel along the columns; here a row is one
     long vector, and rows then columns take a third of the time.
     """
     rows, columns, channels = tf.unstack(tf.shape(image))
-    lines = tf.reshape(image, [1, rows, 1, columns * channels])
-    return tf.reshape(tf.image.resize(lines, [count, 1], antialias=True), [count, columns, channels])
+    resized = tf.raw_ops.ScaleAndTranslate(  # what tf.image.resize calls when it is to antialias
+        images=tf.reshape(image, [1, rows, 1, columns * channels]),
+        size=[count, 1],
+        scale=[scale, 1.0],
+        translation=[-first, 0.0],
+        kernel_type="triangle",
+        antialias=True,
+    )
+    return tf.reshape(resized, [count, columns, channels])
 
 
 def pad(image: Tensor, canvas: tuple[int, int]) -> Tensor:
@@ -101,23 +158,23 @@ class DecodedBatch(NamedTuple):
     decoded: Tensor
 
 
-def load_batch(items: Tensor, canvas: tuple[int, int], read: Callable[[Tensor], Tensor]) -> DecodedBatch:
+def load_batch(items: Tensor, canvas: tuple[int, int], read: Read) -> DecodedBatch:
     """Reads and letterboxes a batch inside a graph; an item that cannot be read spoils no other one.
 
     A tf.data pipeline is the one construct in which a graph can catch an error.
 
     Args:
       items: [N, ...] of any type.
-      read: one item to an image, uint8 [height, width, 3]; may fail.
+      read: one item to a photograph for that canvas; may fail.
 
     Returns:
       N rows; for N = 0 one that is not decoded, because TensorFlow's convolutions fail on an empty batch.
     """
 
     def load(item: Tensor) -> DecodedBatch:
-        image = read(item)
-        boxed, placement = letterbox(image, canvas)
-        return DecodedBatch(boxed, placement.size, tf.shape(image)[:2], tf.constant(True))
+        photograph = read(item, canvas)
+        boxed, placement = letterbox(photograph, canvas)
+        return DecodedBatch(boxed, placement.size, photograph.size, tf.constant(True))
 
     blank = pad(tf.zeros([0, 0, 3], tf.uint8), canvas)
     failed = DecodedBatch(blank, tf.ones([2]), tf.zeros([2], tf.int32), tf.constant(False))

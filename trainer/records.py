@@ -133,7 +133,7 @@ def training_batches(
     def load(index: Tensor, record: Tensor) -> dict[str, Tensor]:
         values = parse_record(record)
         image, boxes, labels = augment.random_view(
-            preprocess.decode(values["encoded"]),
+            values["encoded"],
             values["boxes"],
             values["labels"],
             canvas,
@@ -173,10 +173,9 @@ def evaluation_batches(split: Split, *, canvas: tuple[int, int], batch_size: int
 
     def load(record: Tensor) -> dict[str, Tensor]:
         values = parse_record(record)
-        image = preprocess.decode(values["encoded"])
-        boxed, placement = preprocess.letterbox(image, canvas)
-        size = tf.shape(image)[:2]
-        return {"image": boxed, "placed": placement.size, "size": size, "source_id": values["source_id"]}
+        photograph = preprocess.decode(values["encoded"], canvas)
+        boxed, placement = preprocess.letterbox(photograph, canvas)
+        return {"image": boxed, "placed": placement.size, "size": photograph.size, "source_id": values["source_id"]}
 
     def as_filler(values: dict[str, Tensor]) -> dict[str, Tensor]:
         return {**values, "source_id": tf.zeros_like(values["source_id"])}

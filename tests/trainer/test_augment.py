@@ -17,7 +17,7 @@ def view(seed: int, rectangle: tuple[int, ...] = CENTRAL, **settings: Any) -> tu
     ymin, xmin, ymax, xmax = rectangle
     image[ymin:ymax, xmin:xmax] = 255
     result = augment.random_view(
-        tf.constant(image),
+        tf.io.encode_png(image),
         tf.constant([rectangle], tf.float32) / [*CANVAS, *CANVAS],
         tf.constant([1]),
         CANVAS,
@@ -85,7 +85,7 @@ def test_recolouring_goes_as_far_as_its_strength(why: str, strength: float, leas
 def labels_at_zoom_2(seed: int, min_visible: float) -> tuple[int, ...]:
     """What is left of a box in the corner, 1, one in the middle, 2, and one over all, 3, of which a quarter shows."""
     _, boxes, labels = augment.random_view(
-        tf.zeros([64, 96, 3], tf.uint8),
+        tf.io.encode_png(tf.zeros([64, 96, 3], tf.uint8)),
         tf.constant([[0.0, 0.0, 0.1, 0.1], [0.4, 0.4, 0.6, 0.6], [0.0, 0.0, 1.0, 1.0]]),
         tf.constant([1, 2, 3]),
         CANVAS,

@@ -52,7 +52,11 @@ REFUSED = [
     ("a chance is a fraction", ["--mosaic=2"], "--mosaic: expected a number from 0 to 1"),
     ("no mosaic at all is a mistake", ["--mosaic=1", "--num_epochs=10"], "--mosaic_close_epochs: expected less than"),
     ("four pictures need four", ["--mosaic=1", "--train_batch_size=3"], "--train_batch_size of at least 4, found 3"),
-    ("an export without a SavedModel is none", ["--export_formats=tflite"], "--export_formats: expected savedmodel, and"),
+    (
+        "an export without a SavedModel is none",
+        ["--export_formats=tflite"],
+        "--export_formats: expected savedmodel, and",
+    ),
     ("a format that none makes", ["--export_formats=savedmodel,pt"], "found 'savedmodel,pt'"),
     ("a format twice", ["--export_formats=savedmodel,onnx,onnx"], "found 'savedmodel,onnx,onnx'"),
     (

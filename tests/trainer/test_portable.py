@@ -81,7 +81,7 @@ def test_its_folder_may_be_replaced(folder: Path) -> None:
 
 
 def test_a_missing_converter_is_told_before_training(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
     portable.check_installed(("tflite",))
     with pytest.raises(UsageError, match=r"--export_formats: onnx needs tf2onnx, .* pip install '\.\[onnx\]'"):
         portable.check_installed(("tflite", "onnx"))

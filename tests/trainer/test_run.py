@@ -71,7 +71,7 @@ def test_the_export_answers_as_the_network_does(model_dir: Path, dataset: Path) 
     net = network.build_network(config, records.read_manifest(str(dataset)))
     checkpoints.Checkpoints(str(model_dir), net).restore()
     for row, example in zip((0, 2, 3), examples, strict=True):
-        image, placement = preprocess.letterbox(preprocess.decode(tf.constant(example.encoded)), net.canvas)
+        image, placement = preprocess.letterbox(preprocess.decode(example.encoded, net.canvas), net.canvas)
         outputs = net.model(preprocess.normalise(image[None]), training=False)
         found = postprocess.suppress(
             postprocess.top_candidates(outputs, net.anchors),

@@ -11,7 +11,7 @@ import tensorflow as tf
 from detection import examples as schema
 from detection import signatures
 from tests.trainer.conftest import make_example, make_noise
-from trainer import export, network, preprocess, records
+from trainer import export, network, records
 from trainer.presets import make_config
 
 # An untrained network gives every class about 0.01.
@@ -62,7 +62,7 @@ SIZES = [
 @pytest.mark.parametrize(("why", "size"), SIZES, ids=[row[0] for row in SIZES])
 def test_the_signatures_agree(model: Any, why: str, size: tuple[int, int]) -> None:
     encoded = [make_noise(seed, size) for seed in (1, 2)]
-    pixels = tf.stack([preprocess.decode(tf.constant(data)) for data in encoded])
+    pixels = tf.stack([tf.io.decode_png(data, channels=3) for data in encoded])
     expected = ask(model, signatures.SERVING, tf.constant(encoded))
     assert expected[signatures.COUNT].all() and expected[signatures.IMAGE_SIZE].tolist() == [list(size)] * 2, why
     written = [dataclasses.replace(make_example(3), encoded=data) for data in encoded]
