@@ -130,6 +130,7 @@ def training_batches(
     """
     position = first_step * batch_size
 
+    @tf.autograph.experimental.do_not_convert  # as in steps: looking for Python's control flow takes seconds
     def load(index: Tensor, record: Tensor) -> dict[str, Tensor]:
         values = parse_record(record)
         image, boxes, labels = augment.random_view(
@@ -171,6 +172,7 @@ def evaluation_batches(split: Split, *, canvas: tuple[int, int], batch_size: int
       photograph, source_id int64 [B].
     """
 
+    @tf.autograph.experimental.do_not_convert
     def load(record: Tensor) -> dict[str, Tensor]:
         values = parse_record(record)
         photograph = preprocess.decode(values["encoded"], canvas)

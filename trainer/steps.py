@@ -30,6 +30,7 @@ def make_loop(
     ``left_out``: how many boxes all of them had beyond max_instances.
     """
 
+    @tf.autograph.experimental.do_not_convert  # there is nothing to convert, and looking for it takes seconds
     def replica_step(batch: dict[str, Tensor]) -> dict[str, Tensor]:
         left_out = ops.sum(ops.cast(batch["left_out"], "float32"))
         return {**train_step(batch, config, network, optimizer), "left_out": left_out}

@@ -129,8 +129,9 @@ class _Training:
 
     def run(self, step: int) -> None:
         """Runs from a step to the last one, which is saved."""
-        iterator = self._iterator(step)
-        self.progress.show(step, self.batches_from(step))
+        batches = self.batches_from(step)
+        iterator = self._iterator(batches)
+        self.progress.show(step, batches)
         self.progress.start(step)
         with StopRequest() as stop:
             while True:
@@ -147,15 +148,15 @@ class _Training:
                 finite_steps = int(values.pop("finite_steps"))
                 if self.watch.has_diverged(values["loss"]):
                     step = self._go_back(step, count, bad=step + min(finite_steps, count - 1), loss=values["loss"])
-                    iterator = self._iterator(step)
+                    iterator = self._iterator(self.batches_from(step))
                     self.progress.start(step)
                     continue
                 step += count
                 self.progress.report(step, values, self.optimizer)
                 self._save(step, is_stopped=stop.requested)
 
-    def _iterator(self, step: int) -> Iterator[Any]:
-        return iter(self.strategy.experimental_distribute_dataset(self.batches_from(step)))
+    def _iterator(self, batches: tf.data.Dataset) -> Iterator[Any]:
+        return iter(self.strategy.experimental_distribute_dataset(batches))
 
     def _next_pause(self, step: int) -> int:
         return min(pause for pause in {*self.evaluation_steps, self.total_steps} if pause > step)
