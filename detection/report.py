@@ -203,7 +203,7 @@ def evaluation_report(
 
     Args:
       metrics: eval.json, see docs/training.md.
-      gallery: captions and JPEG bytes of images, by heading; boxes are drawn as trainer.gallery draws them.
+      gallery: captions and JPEG bytes of images, by heading; boxes are drawn as evaluation.gallery draws them.
     """
     per_class, details = metrics.get("per_class", {}), metrics.get("details", {})
     parts = [_evaluation_tiles(metrics)]

@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from trainer import breakdown, curves, mistakes, precision
-from trainer.matching import Bools, Floats, Ints, Matches, Pairs, ScoredSplit, match, overlapping_pairs
-from trainer.mistakes import NEAR_IOU, Kind
+from evaluation import breakdown, curves, mistakes, precision
+from evaluation.matching import Bools, Floats, Ints, Matches, Pairs, ScoredSplit, match, overlapping_pairs
+from evaluation.mistakes import NEAR_IOU, Kind
 
 _DIGITS = 5
 _SEED = 0  # of the resamples: equal detections give an equal eval.json
