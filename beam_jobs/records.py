@@ -5,10 +5,10 @@ from dataclasses import dataclass
 
 from beam_jobs.rows import OBJECT, PlannedImage, Reject
 from detection import boxes as box_ops
-from detection.annotations import Box, ObjectAnnotation
+from detection.annotations import ObjectAnnotation
 from detection.errors import AnnotationError
 from detection.examples import DetectionExample, ExampleObject
-from detection.frames import Frame, find_frame
+from detection.frames import Frame, box_fault, find_frame
 from detection.images import EncodedImage
 
 
@@ -49,7 +49,7 @@ def make_record(planned: PlannedImage, image: EncodedImage, min_box: tuple[float
     for item, label_id in zip(planned.content.annotation.objects, planned.content.label_ids, strict=True):
         placed = frame.place(item.box)
         pixels = box_ops.clip(box_ops.as_boxes([placed]), height, width)
-        reason = _fault(placed, pixels, image) or _below(pixels, min_box)
+        reason = box_fault(placed, pixels, image.full_size) or _below(pixels, min_box)
         if reason:
             dropped.append(_reject(planned, item, reason, image))
             continue
@@ -78,19 +78,6 @@ def _frame(planned: PlannedImage, image: EncodedImage) -> Frame:
             f" image has {real[0]}x{real[1]}",
         )
     return frame
-
-
-def _fault(box: Box, pixels: box_ops.Boxes, image: EncodedImage) -> str:
-    """Why a placed box cannot be used; "" for a good one. pixels [1, 4] are what the borders leave of it."""
-    width, height = image.full_size
-    ymin, xmin, ymax, xmax = box
-    if ymin >= ymax or xmin >= xmax:
-        return "zero_size_box"
-    if ymax <= 0 or xmax <= 0 or xmin >= width or ymin >= height:
-        return "box_outside_image"
-    # A sliver thinner than one float32 step has no extent in the record.
-    relative = box_ops.to_relative(pixels, height, width)[0]
-    return "" if (relative[:2] < relative[2:]).all() else "zero_size_box"
 
 
 def _below(pixels: box_ops.Boxes, least: tuple[float, float] | None) -> str:

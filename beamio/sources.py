@@ -6,7 +6,7 @@ A zip file that a pattern matches stands for a folder of its name without ``.zip
 import contextlib
 import dataclasses
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import BinaryIO
@@ -35,6 +35,16 @@ def sources_of(patterns: Iterable[str], exports: Iterable[str], *, flag: str) ->
     """The patterns of a flag and those of --exports."""
     loose = [Source(pattern=pattern, flag=flag) for pattern in patterns]
     return loose + [Source(pattern=pattern, flag="--exports", is_export=True) for pattern in exports]
+
+
+def check_input(patterns: Sequence[str], *, flag: str) -> None:
+    """Raises UsageError when a pattern matches nothing, or is a folder in place of a pattern of files."""
+    for pattern in patterns:
+        if files.is_folder(pattern):
+            raise UsageError(
+                f"{flag}: {pattern} is a folder; expected a pattern of files, such as '{pattern.rstrip('/')}/*'"
+            )
+    files.check_matches(patterns, flag=flag)
 
 
 def match_images(source: Source) -> Iterator[ImageFile]:

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from detection import boxes as box_ops
 from detection.annotations import Box
 
 # How the size that an annotation gives agrees with the photograph's: it is the same; it is that from before the turn by
@@ -77,3 +78,16 @@ def _turned(box: Box, size: Size, orientation: int) -> Box:
     left, right = (width - xmax, width - xmin) if orientation in (7, 8) else (xmin, xmax)
     top, bottom = (height - ymax, height - ymin) if orientation in (6, 7) else (ymin, ymax)
     return left, top, right, bottom  # x has become y: orientations 5 to 8 swap the axes
+
+
+def box_fault(box: Box, pixels: box_ops.Boxes, size: Size) -> str:
+    """Why a placed box cannot be used; "" for a good one. pixels [1, 4] are what the borders leave of it."""
+    width, height = size
+    ymin, xmin, ymax, xmax = box
+    if ymin >= ymax or xmin >= xmax:
+        return "zero_size_box"
+    if ymax <= 0 or xmax <= 0 or xmin >= width or ymin >= height:
+        return "box_outside_image"
+    # A sliver thinner than one float32 step has no extent in the record.
+    relative = box_ops.to_relative(pixels, height, width)[0]
+    return "" if (relative[:2] < relative[2:]).all() else "zero_size_box"
