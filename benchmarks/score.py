@@ -66,7 +66,7 @@ for size in map(int, sizes):
             values = {name: value.numpy() for name, value in answer.items()}
             for row, path in enumerate(some):
                 count = int(values["num_detections"][row])
-                found = {name: values[f"detection_{name}"][row][:count].tolist() for name in ("boxes", "scores", "classes")}
+                found = {name: value[row][:count].tolist() for name, value in values.items() if "detection_" in name}
                 print(json.dumps({"image": path.name, **found}), file=file)
             if not first:
                 start = time.perf_counter()
