@@ -11,10 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from beam_jobs.inputs import read_labels
-from beam_jobs.prepare import check_input
-from beam_jobs.rows import AnnotationFile, Reject
-from beam_jobs.sources import match_annotations, read_annotation, sources_of
+from beam_jobs.rows import Reject
+from beam_jobs.sources import read_annotation
 from beamio import files
+from beamio.rows import AnnotationFile
+from beamio.sources import check_input, match_annotations, sources_of
 from detection.aliases import parse_aliases
 from detection.errors import UsageError
 from detection.label_doctor import diagnose, fold

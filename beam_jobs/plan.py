@@ -9,19 +9,10 @@ import itertools
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-from beam_jobs.matching import Conflict, Key, match, match_key
 from beam_jobs.options import DROP, NEGATIVE, PrepareOptions
-from beam_jobs.rows import (
-    ANNOTATION,
-    IMAGE,
-    NO_IMAGE,
-    AnnotationFile,
-    Candidate,
-    ImageFile,
-    LabelledImage,
-    Reject,
-    UnannotatedImage,
-)
+from beam_jobs.rows import ANNOTATION, IMAGE, NO_IMAGE, Candidate, LabelledImage, Reject, UnannotatedImage
+from beamio.matching import Conflict, Key, match, match_key
+from beamio.rows import AnnotationFile, ImageFile
 from detection.aliases import apply_aliases
 from detection.annotations import ImageAnnotation
 from detection.errors import DataError, LabelError

@@ -16,6 +16,7 @@ from beam_jobs.progress import PROGRESS
 from beam_jobs.rows import IMAGE, Reject
 from beam_jobs.sources import check_zips
 from beamio import files
+from beamio.sources import check_input
 from detection.errors import TooManyRejectsError, UsageError
 from detection.manifests import DatasetManifest
 from detection.problems import ERROR, Problem, parse_problems
@@ -77,16 +78,6 @@ def _output_of(options: PrepareOptions) -> Iterator[None]:
     files.make_folder(options.output)
     with sole_use(options.output):
         yield
-
-
-def check_input(patterns: Sequence[str], *, flag: str) -> None:
-    """Raises UsageError when a pattern matches nothing, or is a folder in place of a pattern of files."""
-    for pattern in patterns:
-        if files.is_folder(pattern):
-            raise UsageError(
-                f"{flag}: {pattern} is a folder; expected a pattern of files, such as '{pattern.rstrip('/')}/*'"
-            )
-    files.check_matches(patterns, flag=flag)
 
 
 def make_pipeline(beam_options: PipelineOptions) -> beam.Pipeline:

@@ -5,22 +5,11 @@ from dataclasses import dataclass
 
 from beam_jobs.rows import OBJECT, PlannedImage, Reject
 from detection import boxes as box_ops
-from detection.annotations import Box, ObjectAnnotation
+from detection.annotations import ObjectAnnotation
 from detection.errors import AnnotationError
 from detection.examples import DetectionExample, ExampleObject
+from detection.frames import Frame, box_fault, find_frame
 from detection.images import EncodedImage
-
-# How the size that an annotation gives agrees with the photograph's: it is the same; it is that from before the turn by
-# the EXIF orientation; it is that of a smaller or larger copy; both of these.
-EQUAL = "equal"
-TURNED = "turned"
-SCALED = "scaled"
-TURNED_AND_SCALED = "turned_and_scaled"
-
-# Below it, in pixels of the shorter side, rounding alone makes unlike shapes alike.
-_LEAST_SCALED_SIDE = 16
-
-_Size = tuple[int, int]  # (width, height) in pixels
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,20 +20,12 @@ class Record:
       example: as it is stored; the areas of its boxes are in pixels of the stored image.
       dropped: the objects that were left out of it.
       clipped: how many boxes were cut at the border.
-      fit: EQUAL, TURNED, SCALED or TURNED_AND_SCALED; EQUAL too where the annotation gives no size.
+      fit: as in detection.frames; EQUAL too where the annotation gives no size.
     """
 
     example: DetectionExample
     dropped: tuple[Reject, ...]
     clipped: int
-    fit: str
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Frame:
-    """What an annotation's coordinates count from: the (width, height) it is for, and how that fits the photograph."""
-
-    size: _Size
     fit: str
 
 
@@ -66,9 +47,9 @@ def make_record(planned: PlannedImage, image: EncodedImage, min_box: tuple[float
     dropped: list[Reject] = []
     clipped = 0
     for item, label_id in zip(planned.content.annotation.objects, planned.content.label_ids, strict=True):
-        placed = _placed(item.box, frame, image)
+        placed = frame.place(item.box)
         pixels = box_ops.clip(box_ops.as_boxes([placed]), height, width)
-        reason = _fault(placed, pixels, image) or _below(pixels, min_box)
+        reason = box_fault(placed, pixels, image.full_size) or _below(pixels, min_box)
         if reason:
             dropped.append(_reject(planned, item, reason, image))
             continue
@@ -87,62 +68,16 @@ def make_record(planned: PlannedImage, image: EncodedImage, min_box: tuple[float
     return Record(example=example, dropped=tuple(dropped), clipped=clipped, fit=frame.fit)
 
 
-def _frame(planned: PlannedImage, image: EncodedImage) -> _Frame:
+def _frame(planned: PlannedImage, image: EncodedImage) -> Frame:
     annotation, real = planned.content.annotation, image.full_size
-    if annotation.width in (None, real[0]) and annotation.height in (None, real[1]):
-        return _Frame(size=real, fit=EQUAL)
-    if annotation.width and annotation.height:
-        said = annotation.width, annotation.height
-        # Orientations 2 to 4 keep the size, as any does with a square picture: what the annotator saw cannot be told.
-        upright = said[::-1] if image.orientation >= 5 else said
-        ways = {TURNED: upright == real, SCALED: _alike(said, real), TURNED_AND_SCALED: _alike(upright, real)}
-        for fit, holds in ways.items():
-            if holds:
-                return _Frame(size=said, fit=fit)
-    raise AnnotationError(
-        "size_mismatch",
-        f"{planned.name}: {annotation.source} is for an image of {annotation.width}x{annotation.height} pixels, the"
-        f" image has {real[0]}x{real[1]}",
-    )
-
-
-def _alike(one: _Size, other: _Size) -> bool:
-    """Whether the one size is the other scaled, with one side rounded up or down to a whole pixel."""
-    if min(*one, *other) < _LEAST_SCALED_SIDE:
-        return False
-    return abs(one[0] * other[1] - one[1] * other[0]) < max(*one, *other)
-
-
-def _placed(box: Box, frame: _Frame, image: EncodedImage) -> Box:
-    """The box in pixels of the upright photograph at full size."""
-    size = frame.size
-    if frame.fit in (TURNED, TURNED_AND_SCALED):
-        box, size = _turned(box, size, image.orientation), size[::-1]
-    across, down = image.full_size[0] / size[0], image.full_size[1] / size[1]
-    ymin, xmin, ymax, xmax = box
-    return ymin * down, xmin * across, ymax * down, xmax * across
-
-
-def _turned(box: Box, size: _Size, orientation: int) -> Box:
-    """The box of a picture of this size once a viewer has turned it; EXIF orientations are stated in CIPA DC-008."""
-    width, height = size
-    ymin, xmin, ymax, xmax = box
-    left, right = (width - xmax, width - xmin) if orientation in (7, 8) else (xmin, xmax)
-    top, bottom = (height - ymax, height - ymin) if orientation in (6, 7) else (ymin, ymax)
-    return left, top, right, bottom  # x has become y: orientations 5 to 8 swap the axes
-
-
-def _fault(box: Box, pixels: box_ops.Boxes, image: EncodedImage) -> str:
-    """Why a placed box cannot be used; "" for a good one. pixels [1, 4] are what the borders leave of it."""
-    width, height = image.full_size
-    ymin, xmin, ymax, xmax = box
-    if ymin >= ymax or xmin >= xmax:
-        return "zero_size_box"
-    if ymax <= 0 or xmax <= 0 or xmin >= width or ymin >= height:
-        return "box_outside_image"
-    # A sliver thinner than one float32 step has no extent in the record.
-    relative = box_ops.to_relative(pixels, height, width)[0]
-    return "" if (relative[:2] < relative[2:]).all() else "zero_size_box"
+    frame = find_frame(annotation.width, annotation.height, real=real, orientation=image.orientation)
+    if frame is None:
+        raise AnnotationError(
+            "size_mismatch",
+            f"{planned.name}: {annotation.source} is for an image of {annotation.width}x{annotation.height} pixels, the"
+            f" image has {real[0]}x{real[1]}",
+        )
+    return frame
 
 
 def _below(pixels: box_ops.Boxes, least: tuple[float, float] | None) -> str:

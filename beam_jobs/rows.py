@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from beamio.archives import Member
+from beamio.rows import ImageFile
 from detection.annotations import ImageAnnotation
 from detection.labels import LabelMap
 from detection.manifests import ShardInfo
@@ -23,49 +23,6 @@ NO_IMAGE = "annotation_without_image"
 
 # The split whose ground truth is also kept as val.json, for COCO's tools.
 COCO_SPLIT = "val"
-
-
-@compact
-@dataclass(frozen=True, kw_only=True)
-class ImageFile:
-    """A photograph that a pattern matched.
-
-    Attributes:
-      uri: the file; for a member of a zip file, its name after that of the zip file.
-      name: its path below the pattern's root, where a zip file counts as a folder of its name without ``.zip``.
-      home: uri of the export that it came in, whose annotations alone can be its own; "" without --exports.
-      member: where it lies in its zip file; None for a file of its own.
-      version: size and time of change of the file, or its generation, as listed; "" for a member of a zip file, whose
-        checksum says more.
-    """
-
-    uri: str
-    name: str
-    home: str = ""
-    member: Member | None = None
-    version: str = ""
-
-
-@compact
-@dataclass(frozen=True, kw_only=True)
-class AnnotationFile:
-    """What an annotation file says of one image, or the reason and detail of why it cannot be read.
-
-    Attributes:
-      uri, name, home, member: as those of ImageFile.
-      image_name: the image's name in a file that lists images; "" where the file goes by its own name: Pascal VOC, and
-        a file that could not be read.
-    """
-
-    uri: str
-    name: str = ""
-    home: str = ""
-    member: Member | None = None
-    image_name: str = ""
-    annotation: ImageAnnotation | None = None
-    reason: str = ""
-    detail: str = ""
-    line: int | None = None
 
 
 @compact

@@ -17,9 +17,9 @@ from beam_jobs.options import PrepareOptions
 from beam_jobs.progress import PROGRESS
 from beam_jobs.records import Record, make_record
 from beam_jobs.rows import PlannedImage, ShardResult
-from beam_jobs.sources import read_image
 from beam_jobs.tally import Tally
 from beamio import files
+from beamio.sources import read_image
 from detection.errors import DataError
 from detection.examples import encode_example
 from detection.images import normalise_image

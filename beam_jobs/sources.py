@@ -1,84 +1,14 @@
-"""From patterns to rows: which photographs and annotation files there are, and what the files say.
+"""What the launcher asks of zip files before the job starts, and the rows of an annotation file in the job's terms."""
 
-A zip file that a pattern matches stands for a folder of its name without ``.zip``; its members are read in place.
-"""
-
-import contextlib
-import dataclasses
-import re
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
-from pathlib import PurePosixPath
-from typing import BinaryIO
+from collections.abc import Iterable, Iterator
 
 from beam_jobs import plan
 from beam_jobs.options import PrepareOptions
-from beam_jobs.rows import AnnotationFile, ImageFile, Reject
-from beamio import archives, files
-from detection.annotation_files import Kind, open_annotations
+from beam_jobs.rows import Reject
+from beamio import files, sources
+from beamio.rows import AnnotationFile
+from beamio.sources import ANNOTATION, PHOTOGRAPH
 from detection.errors import DataError, UsageError
-
-_ANNOTATION_SUFFIXES = (".xml", ".json")
-# Folders of a Pascal VOC export whose pictures are masks, not photographs.
-_MASKS = frozenset({"SegmentationClass", "SegmentationObject"})
-_SHOWN = 3  # members that a message names
-
-
-@dataclass(frozen=True, kw_only=True)
-class Source:
-    """One pattern of a flag; is_export: what a zip file of it holds is matched only within that file."""
-
-    pattern: str
-    flag: str
-    is_export: bool = False
-
-
-def sources_of(patterns: Iterable[str], exports: Iterable[str], *, flag: str) -> list[Source]:
-    """The patterns of a flag and those of --exports."""
-    loose = [Source(pattern=pattern, flag=flag) for pattern in patterns]
-    return loose + [Source(pattern=pattern, flag="--exports", is_export=True) for pattern in exports]
-
-
-def match_images(source: Source) -> Iterator[ImageFile]:
-    """The photographs that a pattern matches, named by their path below its root."""
-    return _match(source, is_photograph)
-
-
-def match_annotations(source: Source) -> Iterator[tuple[bytes, AnnotationFile]]:
-    """The files that match a pattern, not read yet, by uri as bytes (a path need not be valid UTF-8)."""
-    for found in _match(source, is_annotation):
-        row = AnnotationFile(uri=found.uri, name=found.name, home=found.home, member=found.member)
-        yield row.uri.encode("utf-8", "surrogateescape"), row
-
-
-def _match(source: Source, keep: Callable[[str], bool]) -> Iterator[ImageFile]:
-    """A row for every file, be it no image, and for the members of every zip file whose names pass ``keep``."""
-    root = files.root_of(source.pattern)
-    for file in files.list_files(source.pattern):
-        uri, name = file.path, files.name_below(root, file.path)
-        if not _is_zip(uri):
-            yield ImageFile(uri=uri, name=name, version=file.version)
-            continue
-        folder = re.sub(r"\.zip$", "", name, flags=re.IGNORECASE)
-        home = uri if source.is_export else ""
-        for member in archives.list_members(uri, keep, flag=source.flag):
-            yield ImageFile(uri=f"{uri}/{member.name}", name=f"{folder}/{member.name}", home=home, member=member)
-
-
-def _is_zip(path: str) -> bool:
-    """By its first bytes; a file of a name that speaks for another kind is not opened to find out."""
-    by_name = archives.has_image_suffix(path) or path.lower().endswith(_ANNOTATION_SUFFIXES)
-    return not by_name and archives.is_archive(path)
-
-
-def is_photograph(name: str) -> bool:
-    """Whether a member of a zip file is a photograph, by its name."""
-    return archives.looks_like_image(name) and _MASKS.isdisjoint(PurePosixPath(name).parts)
-
-
-def is_annotation(name: str) -> bool:
-    """Whether a member of a zip file may be an annotation file, by its name; its content tells in the end."""
-    return name.lower().endswith(_ANNOTATION_SUFFIXES) and not archives.is_hidden(name)
 
 
 def check_zips(options: PrepareOptions) -> None:
@@ -88,10 +18,10 @@ def check_zips(options: PrepareOptions) -> None:
       UsageError: one is broken, lacks what its flag promises, or is given as an export and otherwise too; or a file of
         --exports is none.
     """
-    loose = _check(_list(options.images), "--images", _PHOTOGRAPH)
-    loose |= _check(_list(options.annotations), "--annotations", _ANNOTATION)
+    loose = sources.check_zips(_list(options.images), "--images", PHOTOGRAPH)
+    loose |= sources.check_zips(_list(options.annotations), "--annotations", ANNOTATION)
     given = _list(options.exports)
-    exports = _check(given, "--exports", _PHOTOGRAPH, _ANNOTATION)
+    exports = sources.check_zips(given, "--exports", PHOTOGRAPH, ANNOTATION)
     if other := min(given - exports, default=None):
         raise UsageError(f"--exports: {other} is no zip file; give loose files by --images and --annotations")
     if twice := min(loose & exports, default=None):
@@ -102,73 +32,7 @@ def _list(patterns: Iterable[str]) -> set[str]:
     return {uri for pattern in patterns for uri in files.iter_matches(pattern)}
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Content:
-    """What a zip file may hold, by the names of its members."""
-
-    title: str
-    accepts: Callable[[str], bool]
-
-
-_PHOTOGRAPH = _Content(
-    title="a photograph (an export without images goes to --annotations, its photographs to --images)",
-    accepts=is_photograph,
-)
-_ANNOTATION = _Content(title=f"an annotation file ({' or '.join(_ANNOTATION_SUFFIXES)})", accepts=is_annotation)
-
-
-def _check(uris: Iterable[str], flag: str, *promised: _Content) -> set[str]:
-    """The zip files among the files of a flag, each of which must hold what is promised."""
-    zips = {uri for uri in uris if _is_zip(uri)}
-    for uri in sorted(zips):
-        names = [member.name for member in archives.list_members(uri, bool, flag=flag)]
-        for content in promised:
-            if not any(map(content.accepts, names)):
-                seen = ", ".join(names[:_SHOWN]) + (", …" if len(names) > _SHOWN else "")
-                raise UsageError(f"{flag}: {uri}: expected {content.title}, found {seen or 'an empty zip file'}")
-    return zips
-
-
-def read_image(image: ImageFile) -> bytes:
-    """The bytes of a photograph.
-
-    Raises:
-      DataError: it cannot be read.
-    """
-    if image.member is None:
-        return files.read_bytes(image.uri, version=image.version)
-    return archives.read_member(_zip_of(image.uri, image.member), image.member)
-
-
-def _open(file: AnnotationFile) -> contextlib.AbstractContextManager[BinaryIO]:
-    if file.member is None:
-        return files.open_binary(file.uri)
-    return archives.open_member(_zip_of(file.uri, file.member), file.member)
-
-
-def _zip_of(uri: str, member: archives.Member) -> str:
-    return uri.removesuffix(f"/{member.name}")
-
-
 def read_annotation(lone: AnnotationFile) -> Iterator[AnnotationFile | Reject]:
-    """A row for every image of a file, as it is read.
-
-    A file that cannot be read is one row with the reason; where rows came before the fault, they stay, and the fault is
-    a reject: nobody knows which images are missing.
-    """
-    uri, rows = lone.uri, 0
-    try:
-        with _open(lone) as file:
-            kind, annotations = open_annotations(file, source=uri)
-            for annotation in annotations:
-                # Pascal VOC goes by the file's name: what tools write as <filename> is often wrong.
-                image_name = "" if kind is Kind.VOC else annotation.filename
-                yield dataclasses.replace(lone, image_name=image_name, annotation=annotation)
-                rows += 1
-    except DataError as error:
-        detail = error.detail if uri in error.detail else f"{uri}: {error.detail}"
-        if rows:
-            detail = f"{detail} ({rows} images before that were read)"
-            yield plan.broken_annotation(lone, DataError(error.reason, detail, error.line))
-        else:
-            yield dataclasses.replace(lone, reason=error.reason, detail=detail, line=error.line)
+    """A row for every image of a file, as beamio.sources reads it; a fault after the first of them is a reject."""
+    for row in sources.read_annotation(lone):
+        yield plan.broken_annotation(lone, row) if isinstance(row, DataError) else row

@@ -2,11 +2,12 @@
 
 import collections
 
-from beam_jobs.records import SCALED, TURNED, TURNED_AND_SCALED, Record
+from beam_jobs.records import Record
 from beam_jobs.rows import COCO_SPLIT, IMAGE, KEPT, PlannedImage, Reject, ShardResult, Twin
 from detection.errors import DataError
 from detection.examples import DetectionExample
 from detection.formats import coco
+from detection.frames import SCALED, TURNED, TURNED_AND_SCALED
 from detection.manifests import ShardInfo
 from detection.statistics import BoxStatistics, ImageBoxes
 

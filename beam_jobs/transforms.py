@@ -12,9 +12,11 @@ from beam_jobs import numbering, plan
 from beam_jobs.inputs import load_id_map, load_split_plan
 from beam_jobs.options import PrepareOptions
 from beam_jobs.progress import PROGRESS
-from beam_jobs.rows import AnnotationFile, Candidate, PlannedImage, Reject, ShardResult, UnannotatedImage
+from beam_jobs.rows import Candidate, PlannedImage, Reject, ShardResult, UnannotatedImage
 from beam_jobs.shards import make_shard
-from beam_jobs.sources import match_annotations, match_images, read_annotation, sources_of
+from beam_jobs.sources import read_annotation
+from beamio.rows import AnnotationFile
+from beamio.sources import match_annotations, match_images, sources_of
 from detection.labels import LabelMap
 
 COUNTERS = "prepare"

@@ -22,7 +22,8 @@ import tensorflow as tf
 from benchmarks.keras_hub_step import CLIP_NORM, their_model
 from detection.examples import decode_example
 from detection.formats import coco
-from trainer import metrics, preprocess, records
+from evaluation import metrics
+from trainer import preprocess, records
 from trainer.config import canvas_size
 from trainer.presets import make_config
 

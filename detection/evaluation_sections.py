@@ -10,6 +10,7 @@ Values = Mapping[str, Any]
 
 _MOST_CHARTS = 12  # classes whose counts are drawn
 _MOST_SLICES = 60  # deployments and days on the page
+_NUMBERS = "the JSON file beside this page"
 
 _KINDS = {
     "localisation": "the right class, but the box is too far off (IoU 0.1 to 0.5)",
@@ -99,7 +100,7 @@ def _whole(points: Sequence[Point]) -> Line:
 def _left_out(classes: int) -> list[str]:
     if classes <= 0:
         return []
-    return [f"Drawn are the classes with the most true boxes; the curves of {classes:,} more are in eval.json."]
+    return [f"Drawn are the classes with the most true boxes; the curves of {classes:,} more are in {_NUMBERS}."]
 
 
 def _coloured(per_class: Mapping[str, Values]) -> Iterator[tuple[str, str]]:
@@ -219,7 +220,7 @@ def slice_section(slices: Sequence[Values]) -> Html:
         for entry in slices[:_MOST_SLICES]
     ]
     rest = len(slices) - len(rows)
-    note = [f"{rest:,} more are in eval.json."] if rest else []
+    note = [f"{rest:,} more are in {_NUMBERS}."] if rest else []
     headers = ["deployment and day", "images", "true boxes", "AP50"]
     return section("Deployments and days", table(headers, rows), *note)
 

@@ -197,16 +197,20 @@ def _plain(value: object) -> str:
 
 
 def evaluation_report(
-    metrics: Mapping[str, Any], gallery: Mapping[str, Sequence[tuple[str, bytes]]] | None = None
+    metrics: Mapping[str, Any],
+    gallery: Mapping[str, Sequence[tuple[str, bytes]]] | None = None,
+    *,
+    first: Sequence[Html] = (),
 ) -> str:
     """The page of an evaluation (eval.json); shows what is there.
 
     Args:
       metrics: eval.json, see docs/training.md.
-      gallery: captions and JPEG bytes of images, by heading; boxes are drawn as trainer.gallery draws them.
+      gallery: captions and JPEG bytes of images, by heading; boxes are drawn as evaluation.gallery draws them.
+      first: sections above the others.
     """
     per_class, details = metrics.get("per_class", {}), metrics.get("details", {})
-    parts = [_evaluation_tiles(metrics)]
+    parts = [_evaluation_tiles(metrics), *first]
     if per_class:
         parts.append(class_table(per_class, metrics.get("intervals", [])))
     if details:

@@ -4,6 +4,7 @@ On this machine:
 
     python -m inference score --images 'ARCHIVE.zip' --model MODEL/export --output OUT
     python -m inference convert OUT --formats=csv,counts,cvat
+    python -m inference evaluate OUT --annotations 'annotations/*.xml'
     python -m inference detect IMAGE [IMAGE ...] --model MODEL/export --draw OUT_DIR
 
 On Dataflow, with a worker image that holds TensorFlow and this package:
@@ -19,6 +20,7 @@ from beamio.launch import run_main
 from beamio.options import beam_options, own_flags
 from detection.errors import UsageError
 from detection.predictions import OK
+from inference.evaluate_options import evaluate_options
 from inference.options import convert_options, detect_options, make_parser, score_options
 
 
@@ -36,6 +38,8 @@ def _run(argv: Sequence[str]) -> None:
         raise UsageError(f"{flags.command}: unknown flag {rest[0]}")
     if flags.command == "convert":
         _convert(flags)
+    elif flags.command == "evaluate":
+        _evaluate(flags)
     else:
         _detect(flags)
 
@@ -54,6 +58,13 @@ def _convert(flags: argparse.Namespace) -> None:
     from inference.convert import convert
 
     convert(options)
+
+
+def _evaluate(flags: argparse.Namespace) -> None:
+    options = evaluate_options(flags)
+    from inference.evaluate import evaluate, format_table
+
+    print(format_table(evaluate(options)))  # noqa: T201 - the table is the command's answer
 
 
 def _detect(flags: argparse.Namespace) -> None:

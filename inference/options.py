@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from beamio.options import BEAM_HELP, Parser
 from detection.drawing import SHOWN_FROM
 from detection.errors import UsageError
+from inference.evaluate_options import EVALUATE_DESCRIPTION, add_evaluate
 from inference.export_options import ExportOptions, add_exports, check_score, export_options
 from inference.formats import FORMATS
 
@@ -137,6 +138,11 @@ def make_parser() -> Parser:
     _add_convert(
         commands.add_parser(
             "convert", help="the rows of a finished run in other forms", description=CONVERT_DESCRIPTION
+        )
+    )
+    add_evaluate(
+        commands.add_parser(
+            "evaluate", help="how good a finished run is against annotations", description=EVALUATE_DESCRIPTION
         )
     )
     _add_detect(

@@ -16,6 +16,7 @@ from beamio.archives import Member, has_image_suffix, looks_like_image
 from beamio.files import FileError
 from detection.errors import DataError, UsageError
 from inference import tars
+from inference.ahead import ahead
 from inference.tars import TarKind, TarMember
 
 T = TypeVar("T")
@@ -152,7 +153,7 @@ def read_chunk(chunk: Chunk) -> Iterator[tuple[str, bytes | DataError]]:
 def _contents(chunk: Chunk) -> Iterable[bytes | DataError]:
     match chunk:
         case FileChunk():
-            return map(_read_file, chunk.paths)
+            return ahead(_read_file, chunk.paths)
         case ZipChunk():
             return archives.read_members(chunk.path, chunk.members)
         case TarChunk():

@@ -18,6 +18,7 @@ from detection.errors import DataError
 from detection.images import normalise_image
 from detection.predictions import OK, PredictionRow
 from inference import sinks, sources
+from inference.ahead import ahead
 from inference.handler import DetectorHandler
 from inference.rows import Outcome, failed_row, make_row
 from inference.sinks import Commit, ShardPart
@@ -32,13 +33,17 @@ SECONDS_BETWEEN_PROGRESS = 5.0
 
 def upright_images(chunk: Chunk) -> Iterator[tuple[str, bytes] | PredictionRow]:
     """Reads a chunk: name and upright encoded bytes of each image, or the failed row of one that is no picture."""
-    for name, data in sources.read_chunk(chunk):
-        try:
-            if isinstance(data, DataError):
-                raise data
-            yield name, normalise_image(data, name=name).data
-        except DataError as error:
-            yield failed_row(name, error)
+    return ahead(_upright, sources.read_chunk(chunk))
+
+
+def _upright(named: tuple[str, bytes | DataError]) -> tuple[str, bytes] | PredictionRow:
+    name, data = named
+    try:
+        if isinstance(data, DataError):
+            raise data
+        return name, normalise_image(data, name=name).data
+    except DataError as error:
+        return failed_row(name, error)
 
 
 @dataclass(eq=False)

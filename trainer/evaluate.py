@@ -14,8 +14,9 @@ from detection.errors import ContractError
 from detection.examples import DetectionExample, decode_example
 from detection.formats import coco
 from detection.manifests import DatasetManifest
-from trainer import gallery, metrics, pictures, postprocess, preprocess, records
-from trainer.analysis import Analysis, analyse
+from evaluation import gallery, metrics
+from evaluation.analysis import Analysis, analyse
+from trainer import pictures, postprocess, preprocess, records
 from trainer.config import TrainConfig
 from trainer.files import read_json
 from trainer.network import Network
@@ -27,7 +28,7 @@ class Evaluation:
     """What eval.json says of a split, and pictures of it.
 
     Attributes:
-      metrics: split, images, COCO's numbers (trainer.metrics) and those of trainer.analysis, its ``details`` last.
+      metrics: split, images, and what evaluation.metrics.all_metrics finds.
       gallery: captions with JPEG bytes of drawn photographs, by heading.
     """
 
@@ -50,7 +51,7 @@ class Evaluator:
     split: records.Split
 
     def brief(self) -> tuple[dict[str, Any], np.ndarray]:
-        """COCO's numbers (trainer.metrics), and a sheet of pictures with detections, uint8 [1, H, W, 3].
+        """COCO's numbers (evaluation.metrics), and a sheet of pictures with detections, uint8 [1, H, W, 3].
 
         Raises:
           ContractError: a shard is missing, damaged or short of records.
@@ -70,7 +71,7 @@ class Evaluator:
         with records.whole_shards(self.split.paths):
             results = self.detect()
             analysis = analyse(self.ground_truth, results, self.manifest.options.get("split_group"))
-            found = _metrics(self.ground_truth, results, analysis)
+            found = metrics.all_metrics(self.ground_truth, results, analysis)
             about = {"split": self.config.eval_split, "images": self.split.examples}
             return Evaluation(metrics={**about, **found}, gallery=_gallery(analysis, self.split))
 
@@ -132,13 +133,6 @@ def make_evaluator(
 
 def _examples(split: records.Split) -> Iterator[DetectionExample]:
     return map(decode_example, tf.data.TFRecordDataset(split.paths).as_numpy_iterator())
-
-
-def _metrics(truth: dict[str, Any], results: list[dict[str, Any]], analysis: Analysis) -> dict[str, Any]:
-    found = metrics.coco_metrics(truth, results)
-    analysed = analysis.per_class()
-    per_class = {name: {**values, **analysed[name]} for name, values in found["per_class"].items()}
-    return {**found, "per_class": per_class, **analysis.summary(), "details": analysis.details()}
 
 
 def _gallery(analysis: Analysis, split: records.Split) -> dict[str, list[tuple[str, bytes]]]:

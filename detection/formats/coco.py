@@ -35,6 +35,18 @@ def annotation_entries(example: DetectionExample) -> list[dict[str, Any]]:
     ]
 
 
+def object_entry(image_id: int, label_id: int, box: Iterable[float], *, is_crowd: bool) -> dict[str, Any]:
+    """An entry of "annotations", without its id; box is (ymin, xmin, ymax, xmax) in pixels."""
+    ymin, xmin, ymax, xmax = (float(edge) for edge in box)
+    return {
+        "image_id": image_id,
+        "category_id": label_id,
+        "bbox": [round(value, 2) for value in (xmin, ymin, xmax - xmin, ymax - ymin)],
+        "area": round((xmax - xmin) * (ymax - ymin), 2),
+        "iscrowd": int(is_crowd),
+    }
+
+
 def ground_truth(
     images: Iterable[dict[str, Any]], annotations: Iterable[dict[str, Any]], labels: LabelMap
 ) -> dict[str, Any]:
@@ -61,7 +73,7 @@ def result_entry(image_id: int, label_id: int, score: float, box: Iterable[float
 
 def to_results(rows: Iterable[PredictionRow], _: Run) -> Iterator[bytes]:
     """A results file: the flat list that COCO.loadRes takes. Its image ids are those of to_images."""
-    yield from json_list(entry for number, row in _numbered(rows) for entry in _results(number, row))
+    yield from json_list(entry for number, row in _numbered(rows) for entry in results_of(number, row))
     yield b"\n"
 
 
@@ -85,7 +97,8 @@ def _numbered(rows: Iterable[PredictionRow]) -> Iterator[tuple[int, PredictionRo
     return enumerate(rows, start=1)
 
 
-def _results(number: int, row: PredictionRow) -> Iterator[dict[str, Any]]:
+def results_of(number: int, row: PredictionRow) -> Iterator[dict[str, Any]]:
+    """The entries of a results file for the image of this id."""
     for item in row.detections:
         xmin, ymin, xmax, ymax = item.box
         yield result_entry(number, item.label_id, item.score, (ymin, xmin, ymax, xmax))

@@ -6,8 +6,9 @@ from PIL import Image
 
 from beam_jobs.gallery import make_gallery, read_examples
 from beam_jobs.options import PrepareOptions
-from beam_jobs.rows import ImageFile, LabelledImage, PlannedImage, ShardResult
+from beam_jobs.rows import LabelledImage, PlannedImage, ShardResult
 from beam_jobs.shards import write_shard
+from beamio.rows import ImageFile
 from detection.annotations import ImageAnnotation, ObjectAnnotation
 
 

@@ -8,10 +8,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image, ImageOps
 
-from beam_jobs.records import EQUAL, SCALED, TURNED, TURNED_AND_SCALED, make_record
-from beam_jobs.rows import OBJECT, ImageFile, LabelledImage, PlannedImage
+from beam_jobs.records import make_record
+from beam_jobs.rows import OBJECT, LabelledImage, PlannedImage
+from beamio.rows import ImageFile
 from detection.annotations import ImageAnnotation, ObjectAnnotation
 from detection.errors import AnnotationError
+from detection.frames import EQUAL, SCALED, TURNED, TURNED_AND_SCALED
 from detection.images import EncodedImage
 
 

@@ -8,8 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from beam_jobs import plan
-from beam_jobs.matching import match
-from beam_jobs.rows import AnnotationFile, ImageFile, Reject, UnannotatedImage
+from beam_jobs.rows import Reject, UnannotatedImage
+from beamio.matching import match
+from beamio.rows import AnnotationFile, ImageFile
 from detection.annotations import ImageAnnotation, Unread
 
 

@@ -8,18 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from beam_jobs import numbering, plan
-from beam_jobs.matching import match_key
 from beam_jobs.options import PrepareOptions
-from beam_jobs.rows import (
-    ANNOTATION,
-    IMAGE,
-    AnnotationFile,
-    Candidate,
-    ImageFile,
-    LabelledImage,
-    Reject,
-    UnannotatedImage,
-)
+from beam_jobs.rows import ANNOTATION, IMAGE, Candidate, LabelledImage, Reject, UnannotatedImage
+from beamio.matching import match_key
+from beamio.rows import AnnotationFile, ImageFile
 from detection.annotations import ImageAnnotation, ObjectAnnotation
 from detection.id_maps import IdMap, IdRow, assign_ids
 from detection.ids import MAX_SOURCE_ID

@@ -10,8 +10,9 @@ import pytest
 from beam_jobs.commit import parse_rejects
 from beam_jobs.gallery import read_examples
 from beam_jobs.main import main
-from beam_jobs.rows import AnnotationFile, Reject
+from beam_jobs.rows import Reject
 from beam_jobs.sources import read_annotation
+from beamio.rows import AnnotationFile
 from detection.examples import DetectionExample
 from detection.manifests import DatasetManifest
 

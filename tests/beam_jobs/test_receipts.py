@@ -7,8 +7,9 @@ import pytest
 
 from beam_jobs import receipts
 from beam_jobs.options import Content, PrepareOptions
-from beam_jobs.rows import ImageFile, LabelledImage, PlannedImage
+from beam_jobs.rows import LabelledImage, PlannedImage
 from beam_jobs.shards import make_shard
+from beamio.rows import ImageFile
 from detection.annotations import ImageAnnotation, ObjectAnnotation
 from detection.images import ImageRule
 

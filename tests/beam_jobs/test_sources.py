@@ -6,17 +6,10 @@ from pathlib import Path
 import pytest
 
 from beam_jobs.options import PrepareOptions
-from beam_jobs.rows import AnnotationFile, Reject
-from beam_jobs.sources import (
-    Source,
-    check_zips,
-    is_annotation,
-    is_photograph,
-    match_annotations,
-    match_images,
-    read_annotation,
-    read_image,
-)
+from beam_jobs.rows import Reject
+from beam_jobs.sources import check_zips, read_annotation
+from beamio.rows import AnnotationFile
+from beamio.sources import Source, is_annotation, is_photograph, match_annotations, match_images, read_image
 from detection.errors import DataError, UsageError
 
 VOC = b"<annotation><size/></annotation>"

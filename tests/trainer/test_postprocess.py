@@ -3,7 +3,8 @@ import pytest
 import tensorflow as tf
 
 from detection import boxes as box_ops
-from trainer import metrics, postprocess
+from evaluation import metrics
+from trainer import postprocess
 
 
 def greedy(boxes: np.ndarray, scores: np.ndarray, classes: np.ndarray, iou: float, threshold: float) -> list[int]:

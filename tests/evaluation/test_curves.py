@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.trainer.scenes import Coco, scenes, split_of, thing
-from trainer import curves
-from trainer.matching import Matches, ScoredSplit, match, overlapping_pairs
+from evaluation import curves
+from evaluation.matching import Matches, ScoredSplit, match, overlapping_pairs
+from tests.evaluation.scenes import Coco, scenes, split_of, thing
 
 _DETECTIONS = st.lists(st.tuples(st.floats(0, 1, width=32), st.booleans()), max_size=30)
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from trainer.matching import Bools, Floats, Matches, ScoredSplit
+from evaluation.matching import Bools, Floats, Matches, ScoredSplit
 
 # Finer steps would fit the threshold to single detections of this split.
 THRESHOLDS = np.arange(101) / 100

@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.trainer.scenes import Coco, coco_truth, detector, scenes, thing
-from trainer import precision
-from trainer.matching import ScoredSplit, match, overlapping_pairs
-from trainer.metrics import coco_metrics
+from evaluation import precision
+from evaluation.matching import ScoredSplit, match, overlapping_pairs
+from evaluation.metrics import coco_metrics
+from tests.evaluation.scenes import Coco, coco_truth, detector, scenes, thing
 
 
 def _rankings(truth: dict[str, Any], results: list[dict[str, Any]]) -> tuple[precision.Ranking, ...]:

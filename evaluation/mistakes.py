@@ -9,8 +9,8 @@ from enum import IntEnum
 
 import numpy as np
 
-from trainer.matching import Bools, Floats, Ints, Matches, Pairs, ScoredSplit, Truth, match
-from trainer.precision import average_precisions, mean_of_known, rank_classes
+from evaluation.matching import Bools, Floats, Ints, Matches, Pairs, ScoredSplit, Truth, match
+from evaluation.precision import average_precisions, mean_of_known, rank_classes
 
 HIT_IOU = 0.5  # TIDE section 2.2, t_f: from here on a detection has found the object
 NEAR_IOU = 0.1  # t_b: below, it is about something else

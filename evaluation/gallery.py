@@ -6,8 +6,8 @@ from enum import IntEnum
 import numpy as np
 
 from detection.drawing import DrawnBox, printable
-from trainer.analysis import Analysis
-from trainer.matching import Floats, Ints
+from evaluation.analysis import Analysis
+from evaluation.matching import Floats, Ints
 
 WORST = "The worst photographs"
 GOOD = "Photographs without a mistake"

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 
-from tests.trainer.scenes import Coco, scenes, split_of, thing
-from trainer import mistakes
-from trainer.matching import Matches, Pairs, ScoredSplit, match, overlapping_pairs
-from trainer.mistakes import HIT_IOU, NEAR_IOU, Kind
+from evaluation import mistakes
+from evaluation.matching import Matches, Pairs, ScoredSplit, match, overlapping_pairs
+from evaluation.mistakes import HIT_IOU, NEAR_IOU, Kind
+from tests.evaluation.scenes import Coco, scenes, split_of, thing
 
 BOX = [100, 100, 100, 100]
 CLOSE = [105, 100, 100, 100]  # IoU 0.90

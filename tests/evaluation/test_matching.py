@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.trainer.scenes import Coco, scenes, split_of, thing
-from trainer.matching import ScoredSplit, match, overlapping_pairs
+from evaluation.matching import ScoredSplit, match, overlapping_pairs
+from tests.evaluation.scenes import Coco, scenes, split_of, thing
 
 
 def _cells(box: list[float]) -> set[tuple[int, int]]:

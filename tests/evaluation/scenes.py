@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 from hypothesis import strategies as st
 
-from trainer.matching import ScoredSplit
+from evaluation.matching import ScoredSplit
 
 GRID = 8  # pixels of a side: boxes have whole edges, so that IoU can be counted
 CLASSES = ("crab", "urchin", "sea pig")

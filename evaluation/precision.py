@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from trainer.matching import Bools, Floats, Found, Ints, Matches, Truth
+from evaluation.matching import Bools, Floats, Found, Ints, Matches, Truth
 
 # pycocotools.cocoeval.Params, to the bit.
 IOUS = np.linspace(0.5, 0.95, 10)

@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from trainer import breakdown, curves, mistakes, precision
-from trainer.matching import Bools, Floats, Ints, Matches, Pairs, ScoredSplit, match, overlapping_pairs
-from trainer.mistakes import NEAR_IOU, Kind
+from evaluation import breakdown, curves, mistakes, precision
+from evaluation.matching import Bools, Floats, Ints, Matches, Pairs, ScoredSplit, match, overlapping_pairs
+from evaluation.mistakes import NEAR_IOU, Kind
 
 _DIGITS = 5
 _SEED = 0  # of the resamples: equal detections give an equal eval.json
@@ -23,10 +23,12 @@ class Analysis:
 
     Attributes:
       split_group: the rule by which images of one group went to one split, as detection.splits.GroupRule has it.
+      threshold: the score from which detections of every class are kept; None for those of the best F1.
     """
 
     split: ScoredSplit
     split_group: str | None = None
+    threshold: float | None = None
 
     @cached_property
     def _pairs(self) -> Pairs:
@@ -59,6 +61,9 @@ class Analysis:
     @cached_property
     def thresholds(self) -> curves.Thresholds:
         """The scores from which detections are kept."""
+        if self.threshold is not None:
+            every_class = np.full(len(self.split.classes), self.threshold)
+            return curves.Thresholds(overall=self.threshold, per_class=every_class)
         return curves.choose_thresholds(self._overall, self._curves)
 
     @cached_property
@@ -96,7 +101,7 @@ class Analysis:
             {
                 "threshold": self.thresholds.overall,
                 "thresholds": thresholds,
-                "at_thresholds": self._at_thresholds(),
+                "at_thresholds": self._at_thresholds(np.ones(len(self.kept), bool), self._overall.objects),
                 "intervals": self._intervals(),
             }
         )
@@ -107,12 +112,12 @@ class Analysis:
         rows = (
             {
                 "threshold": threshold,
-                **_operating_point(curve, threshold),
+                **self._at_thresholds(self.split.found.label == label, curve.objects),
                 "count_error": counts.mean_absolute_error,
                 "count_bias": counts.bias,
                 "calibration_error": calibration.expected_error,
             }
-            for curve, threshold, counts, calibration in columns
+            for label, (curve, threshold, counts, calibration) in enumerate(columns)
         )
         return _plain(dict(zip(self.split.classes, rows, strict=True)))
 
@@ -133,11 +138,12 @@ class Analysis:
             }
         )
 
-    def _at_thresholds(self) -> dict[str, Any]:
-        hits = int((self.kept & self.matches.is_hit).sum())
-        kept = hits + int(self.is_false.sum())
-        curve = curves.Curve(kept=np.array([kept]), hits=np.array([hits]), objects=self._overall.objects)
-        return _at(curve, 0)
+    def _at_thresholds(self, chosen: Bools, objects: int) -> dict[str, float]:
+        """Precision, recall and F1 of some detections, bool [D], that are kept."""
+        hits = int((chosen & self.kept & self.matches.is_hit).sum())
+        kept = hits + int((chosen & self.is_false).sum())
+        curve = curves.Curve(kept=np.array([kept]), hits=np.array([hits]), objects=objects)
+        return {name: float(values[0]) for name, values in _values(curve).items()}
 
     def _intervals(self) -> list[dict[str, Any]]:
         rule = self.split_group
@@ -218,21 +224,18 @@ class Analysis:
         return [asdict(entry) for entry in breakdown.make_slices(self._deployment_days, self._rankings)]
 
 
-def analyse(truth: Mapping[str, Any], results: Sequence[Mapping[str, Any]], split_group: str | None = None) -> Analysis:
-    """From COCO ground truth and results; split_group as in Analysis."""
-    return Analysis(ScoredSplit.from_coco(truth, results), split_group)
+def analyse(
+    truth: Mapping[str, Any],
+    results: Sequence[Mapping[str, Any]],
+    split_group: str | None = None,
+    threshold: float | None = None,
+) -> Analysis:
+    """From COCO ground truth and results; split_group and threshold as in Analysis."""
+    return Analysis(ScoredSplit.from_coco(truth, results), split_group, threshold)
 
 
 def _values(curve: curves.Curve) -> dict[str, Floats]:
     return {"precision": curve.precision, "recall": curve.recall, "f1": curve.f1}
-
-
-def _operating_point(curve: curves.Curve, threshold: float) -> dict[str, Any]:
-    return _at(curve, int(np.searchsorted(curves.THRESHOLDS, threshold)))
-
-
-def _at(curve: curves.Curve, row: int) -> dict[str, Any]:
-    return {name: float(values[row]) for name, values in _values(curve).items()}
 
 
 def _gain(mended: float | None, plain: float | None) -> float | None:

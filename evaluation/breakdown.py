@@ -7,9 +7,9 @@ import numpy as np
 
 from detection.errors import DataError
 from detection.splits import DEPLOYMENT_DAY, GroupRule
-from trainer.matching import Bools, Floats, Ints, Matches, ScoredSplit
-from trainer.mistakes import average_precision_50
-from trainer.precision import Ranking, average_precisions, mean_of_known
+from evaluation.matching import Bools, Floats, Ints, Matches, ScoredSplit
+from evaluation.mistakes import average_precision_50
+from evaluation.precision import Ranking, average_precisions, mean_of_known
 
 _SCORE_BINS = 10  # Guo et al. 2017 (arXiv:1706.04599) take 15; a class of few detections needs wider ones
 

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 
-from beam_jobs.rows import AnnotationFile, ImageFile
+from beamio.rows import AnnotationFile, ImageFile
 
 Key = bytes
 # Where the photographs of Pascal VOC files lie: in CVAT's exports, in other collections.

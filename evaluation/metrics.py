@@ -1,4 +1,4 @@
-"""COCO metrics by pycocotools, the reference implementation."""
+"""COCO metrics by pycocotools, the reference implementation; it is imported when it is called for and not before."""
 
 import contextlib
 import io
@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from pycocotools.coco import COCO
-from pycocotools.cocoeval import COCOeval
+
+from evaluation.analysis import Analysis
 
 # The twelve numbers of COCOeval.stats, in its order.
 SUMMARY = ("AP", "AP50", "AP75", "APs", "APm", "APl", "AR1", "AR10", "AR100", "ARs", "ARm", "ARl")
@@ -24,11 +24,14 @@ def coco_metrics(truth: dict[str, Any], results: Sequence[dict[str, Any]]) -> di
       Numbers by name, 0..1, None where COCO has none (no object of that size); ``per_class`` by name:
       ``AP``, ``AP50``, ``ground_truth`` boxes.
     """
+    from pycocotools.coco import COCO
+    from pycocotools.cocoeval import COCOeval
+
     with contextlib.redirect_stdout(io.StringIO()):  # pycocotools prints its progress
         coco = COCO()
         coco.dataset = truth
         coco.createIndex()
-        found = coco.loadRes(list(results)) if results else _no_results(truth)
+        found = coco.loadRes(list(results)) if results else _no_results(COCO(), truth)
         evaluation = COCOeval(coco, found, "bbox")
         evaluation.evaluate()
         evaluation.accumulate()
@@ -50,9 +53,16 @@ def coco_metrics(truth: dict[str, Any], results: Sequence[dict[str, Any]]) -> di
     return metrics
 
 
-def _no_results(truth: dict[str, Any]) -> COCO:
+def all_metrics(truth: dict[str, Any], results: Sequence[dict[str, Any]], analysis: Analysis) -> dict[str, Any]:
+    """coco_metrics, and what the analysis of the same truth and results adds to it; its ``details`` last."""
+    found = coco_metrics(truth, results)
+    analysed = analysis.per_class()
+    per_class = {name: {**values, **analysed[name]} for name, values in found["per_class"].items()}
+    return {**found, "per_class": per_class, **analysis.summary(), "details": analysis.details()}
+
+
+def _no_results(found: Any, truth: dict[str, Any]) -> Any:
     """loadRes refuses an empty list; no detections at all is a legal, if sad, result."""
-    found = COCO()
     found.dataset = {"images": truth["images"], "annotations": [], "categories": truth["categories"]}
     found.createIndex()
     return found

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 
-from tests.trainer.scenes import Coco, coco_truth, detector, scenes, split_of, thing
-from trainer import breakdown, precision
-from trainer.matching import Matches, ScoredSplit, match, overlapping_pairs
+from evaluation import breakdown, precision
+from evaluation.matching import Matches, ScoredSplit, match, overlapping_pairs
+from tests.evaluation.scenes import Coco, coco_truth, detector, scenes, split_of, thing
 
 
 def _matched(split: ScoredSplit) -> Matches:

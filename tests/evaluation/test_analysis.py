@@ -9,16 +9,14 @@ from lxml import html
 
 from detection.drawing import colour_of
 from detection.report import evaluation_report
-from tests.trainer.scenes import CLASSES, Coco, coco_truth, detector, scenes, thing
-from trainer import gallery
-from trainer.analysis import Analysis, analyse
-from trainer.metrics import coco_metrics
+from evaluation import gallery
+from evaluation.analysis import Analysis, analyse
+from evaluation.metrics import all_metrics
+from tests.evaluation.scenes import CLASSES, Coco, coco_truth, detector, scenes, thing
 
 
 def _eval_json(scene: Coco, analysis: Analysis) -> dict[str, Any]:
-    found, per_class = coco_metrics(*scene), analysis.per_class()
-    found["per_class"] = {name: {**values, **per_class[name]} for name, values in found["per_class"].items()}
-    return {**found, **analysis.summary(), "details": analysis.details()}
+    return all_metrics(*scene, analysis)
 
 
 def _frames(count: int) -> tuple[str, ...]:

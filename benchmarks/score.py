@@ -1,0 +1,260 @@
+"""How fast `score` is against a bare loop over the same model, and what its time and memory depend on.
+
+    python -m benchmarks.score [--parts loop workers zip memory again corrupt] [--count 1000] [--scale 10000]
+
+Makes photographs of about 118 KB and the export of an untrained network of --preset=tiny, on that preset's own canvas.
+Measured as whole processes, the loading of the model included: `score` against a loop that reads, calls the model with
+the batch size that suits it best, and writes what comes out (loop); `score` with two processes against that loop, and
+how many models are then in memory (workers); one zip archive against the same files loose (zip); peak memory with
+--count and with --scale images (memory; takes 118 KB of disk an image); a second run on a finished output (again); and
+images of which every tenth is cut off against whole ones (corrupt).
+
+Those that are compared run in turns; ratios are medians over the rounds. Exits with 1 when a target is missed.
+"""
+
+import argparse
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import zipfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from benchmarks import made_up
+from benchmarks.measures import Result, in_turns, median_ratio, print_results, python
+from benchmarks.prepare import Cost, cost, photographs
+
+LOOP = 0.90  # images a second against the bare loop
+WORKERS = 1.0  # the same with two processes
+COPIES = 1  # models in memory, with two processes
+ZIP = 0.95  # images a second against loose files
+MEMORY = 1.1  # peak, many against few
+AGAIN = 0.05  # time against the first run's
+CORRUPT = 0.8  # images a second against whole ones
+EVERY = 10  # of so many, one is cut off
+SIZE, QUALITY = (540, 960), 72
+BATCHES = (1, 2, 4, 8, 16, 32)
+TWO = ("--direct_running_mode=multi_processing", "--direct_num_workers=2")
+
+MAKE_MODEL = """
+import sys
+from trainer import export, network, records
+from trainer.presets import make_config
+dataset, folder = sys.argv[1:]
+config, manifest = make_config("tiny", {"dataset": dataset, "model_dir": folder}), records.read_manifest(dataset)
+export.export_model(config, manifest, network.build_network(config, manifest), metrics={}, step=0)
+"""
+# What a tutorial would write. With several batch sizes it prints the images a second of each, the first call left out.
+BARE_LOOP = """
+import json, pathlib, sys, time
+import tensorflow as tf
+images, model, output, *sizes = sys.argv[1:]
+loaded = tf.saved_model.load(model)
+serve = loaded.signatures["serving_default"]
+paths = sorted(pathlib.Path(images).iterdir())
+for size in map(int, sizes):
+    with open(output, "w") as file:
+        for first in range(0, len(paths), size):
+            some = paths[first:first + size]
+            answer = serve(image_bytes=tf.constant([path.read_bytes() for path in some]))
+            values = {name: value.numpy() for name, value in answer.items()}
+            for row, path in enumerate(some):
+                count = int(values["num_detections"][row])
+                found = {name: value[row][:count].tolist() for name, value in values.items() if "detection_" in name}
+                print(json.dumps({"image": path.name, **found}), file=file)
+            if not first:
+                start = time.perf_counter()
+    print(size, (len(paths) - size) / (time.perf_counter() - start))
+"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bench:
+    """What is measured with.
+
+    Attributes:
+      work: a folder for everything.
+      model: the export.
+      count, scale: images of a run, and of the large one.
+      rounds: of each of those that are compared.
+    """
+
+    work: Path
+    model: Path
+    count: int
+    scale: int
+    rounds: int
+
+    def images(self, count: int | None = None, *, broken: bool = False) -> Path:
+        """A folder of photographs, made once; no two files are equal."""
+        folder = self.work / f"images-{count or self.count}{'-broken' if broken else ''}"
+        if not folder.exists():
+            folder.mkdir()
+            pictures = photographs(SIZE, QUALITY)
+            for number in range(count or self.count):
+                data = pictures[number % len(pictures)] + number.to_bytes(4, "big")  # behind the end of the picture
+                cut = broken and number % EVERY == 0
+                (folder / f"{number:06d}.jpg").write_bytes(data[: len(data) // 2] if cut else data)
+        return folder
+
+    def score(self, images: Path, *flags: str, keep: bool = False) -> Cost:
+        """One run of the program; to a new output, unless the old one is to be kept."""
+        output = self.work / f"out-{images.name}"
+        if not keep:
+            shutil.rmtree(output, ignore_errors=True)
+        where = ("--images", str(images), "--model", str(self.model), "--output", str(output))
+        return cost("-m", "inference", "score", *where, *flags)
+
+    def summary(self, images: Path) -> dict:
+        return json.loads((self.work / f"out-{images.name}" / "summary.json").read_text())
+
+
+def make_model(work: Path) -> Path:
+    """The export of an untrained network for photographs of SIZE."""
+    dataset = made_up.make(work / "dataset", train=made_up.SHARDS, size=f"{SIZE[0]}x{SIZE[1]}")
+    python("-c", MAKE_MODEL, str(dataset), str(work / "model"))
+    return work / "model" / "export"
+
+
+def loop(bench: Bench, *sizes: int, images: Path) -> str:
+    return python("-c", BARE_LOOP, str(images), str(bench.model), str(bench.work / "loop.jsonl"), *map(str, sizes))
+
+
+def best_batch(bench: Bench) -> tuple[int, str]:
+    """The batch size with which the loop is fastest, and what was measured."""
+    printed = loop(bench, *BATCHES, images=bench.images(max(bench.count // 4, 2 * BATCHES[-1])))
+    speeds = {int(size): float(speed) for size, speed in (line.split() for line in printed.splitlines())}
+    return max(speeds, key=speeds.__getitem__), ", ".join(f"{size}: {speed:.1f}" for size, speed in speeds.items())
+
+
+def timed(work: Callable[[], object]) -> Callable[[], float]:
+    def measure() -> float:
+        start = time.perf_counter()
+        work()
+        return time.perf_counter() - start
+
+    return measure
+
+
+def of_speed(bench: Bench, title: str, target: float, *flags: str) -> Iterator[Result]:
+    """score, with these flags, against the loop at its best."""
+    size, speeds = best_batch(bench)
+    images = bench.images()
+    ours, bare = in_turns(
+        bench.rounds, lambda: bench.score(images, *flags).seconds, timed(lambda: loop(bench, size, images=images))
+    )
+    ratio = median_ratio(bare, ours)
+    yield Result(title=f"{title}, {bench.count} images (>= {target})", value=f"{ratio:.2f} x", good=ratio >= target)
+    yield Result(title="  seconds, score and loop", value=", ".join(f"{min(times):.1f}" for times in (ours, bare)))
+    yield Result(title="  images/s of the loop by batch size, without the start", value=speeds)
+
+
+def of_loop(bench: Bench) -> Iterator[Result]:
+    return of_speed(bench, "score against a bare loop", LOOP)
+
+
+def of_workers(bench: Bench) -> Iterator[Result]:
+    yield from of_speed(bench, "score with 2 processes against a bare loop", WORKERS, *TWO)
+    copies = most_models(lambda: bench.score(bench.images(), *TWO))
+    title = f"models in memory, with 2 processes (<= {COPIES})"
+    yield Result(title=title, value=str(copies), good=copies <= COPIES)
+
+
+def most_models(work: Callable[[], object]) -> int:
+    """The most processes below this one that held TensorFlow at once while the work was done: each has its model."""
+    thread = threading.Thread(target=work)
+    thread.start()
+    most = 0
+    while thread.is_alive():
+        most = max(most, sum(map(holds_tensorflow, processes_below(str(os.getpid())))))
+        time.sleep(0.5)
+    return most
+
+
+def processes_below(pid: str) -> Iterator[str]:
+    listed = subprocess.run(["ps", "-e", "-o", "pid=,ppid="], capture_output=True, text=True, check=True).stdout
+    parents = dict(line.split() for line in listed.splitlines())
+    for child, parent in parents.items():
+        while parent not in (pid, "0") and parent in parents:
+            parent = parents[parent]
+        if parent == pid:
+            yield child
+
+
+def holds_tensorflow(pid: str) -> bool:
+    try:
+        return "libtensorflow_cc" in Path(f"/proc/{pid}/maps").read_text()
+    except (FileNotFoundError, ProcessLookupError):  # it has ended meanwhile
+        return False
+
+
+def of_zip(bench: Bench) -> Iterator[Result]:
+    images, archive = bench.images(), bench.work / "images.zip"
+    with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as target:
+        for path in images.iterdir():
+            target.write(path, path.name)
+    zipped, loose = in_turns(bench.rounds, lambda: bench.score(archive).seconds, lambda: bench.score(images).seconds)
+    ratio = median_ratio(loose, zipped)
+    yield Result(title=f"a zip archive against loose files (>= {ZIP})", value=f"{ratio:.2f} x", good=ratio >= ZIP)
+
+
+def of_memory(bench: Bench) -> Iterator[Result]:
+    few, many = (bench.score(bench.images(count)).megabytes for count in (bench.count, bench.scale))
+    ratio = many / few
+    title = f"peak memory, {bench.scale} images against {bench.count} (<= {MEMORY})"
+    yield Result(title=title, value=f"{ratio:.2f} x", good=ratio <= MEMORY)
+    yield Result(title="  MB", value=f"{few:.0f}, {many:.0f}")
+
+
+def of_again(bench: Bench) -> Iterator[Result]:
+    images = bench.images()
+    first = bench.score(images).seconds
+    again = bench.score(images, keep=True).seconds
+    ratio = again / first
+    title = f"a second run with nothing new against the first (<= {AGAIN})"
+    yield Result(title=title, value=f"{ratio:.2f} x", good=ratio <= AGAIN)
+    yield Result(title="  seconds", value=f"{first:.1f}, {again:.1f}")
+
+
+def of_corrupt(bench: Bench) -> Iterator[Result]:
+    whole, broken = bench.images(), bench.images(broken=True)
+    good, bad = in_turns(bench.rounds, lambda: bench.score(whole).seconds, lambda: bench.score(broken).seconds)
+    ratio = median_ratio(good, bad)
+    title = f"images/s, one of {EVERY} cut off, against whole ones (>= {CORRUPT})"
+    yield Result(title=title, value=f"{ratio:.2f} x", good=ratio >= CORRUPT)
+    ok, expected = bench.summary(broken)["ok"], bench.count - -(-bench.count // EVERY)
+    yield Result(title="  good images scored", value=f"{ok} of {expected}", good=ok == expected)
+
+
+PARTS: dict[str, Callable[[Bench], Iterator[Result]]] = {
+    "loop": of_loop,
+    "workers": of_workers,
+    "zip": of_zip,
+    "memory": of_memory,
+    "again": of_again,
+    "corrupt": of_corrupt,
+}
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--parts", nargs="+", choices=PARTS, default=list(PARTS))
+    parser.add_argument("--count", type=int, default=1000, help="images of a run")
+    parser.add_argument("--scale", type=int, default=10_000, help="images of the large run")
+    parser.add_argument("--rounds", type=int, default=5, help="of each of those that are compared")
+    flags = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        work = Path(folder)
+        bench = Bench(work=work, model=make_model(work), count=flags.count, scale=flags.scale, rounds=flags.rounds)
+        good = [print_results(PARTS[name](bench)) for name in flags.parts]  # every part is measured
+    return 0 if all(good) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,150 @@
+"""How good a scored archive is against annotations: COCO's numbers, and how well its animals are counted."""
+
+import json
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from beamio import files, sources
+from beamio.rows import AnnotationFile
+from detection.aliases import parse_aliases
+from detection.errors import DataError, UsageError
+from detection.evaluation_sections import interval_text
+from detection.formats.pieces import utf8
+from detection.label_doctor import nearest
+from detection.labels import LabelMap
+from detection.pages import Html, section, table
+from detection.report import evaluation_report
+from evaluation.analysis import analyse
+from evaluation.metrics import SUMMARY, all_metrics
+from inference import sinks
+from inference.evaluate_options import EvaluateOptions
+from inference.exports import ShardFile, read_rows
+from inference.truth import Compared, compare
+
+logger = logging.getLogger(__name__)
+
+_FLAG = "--annotations"
+_TOLD = ("left_out", "unknown_labels")  # in a section of their own
+
+
+def evaluate(options: EvaluateOptions) -> dict[str, Any]:
+    """Compares the rows of a finished run with annotations; writes evaluation.html and, last, evaluation.json.
+
+    Returns:
+      The content of evaluation.json.
+
+    Raises:
+      UsageError: the folder holds no finished run, its files are not those of its summary, there are no such
+        annotations, or none of them belongs to a scored image.
+    """
+    summary = sinks.finished_summary(options.output, command="evaluate")
+    labels = LabelMap.from_json(summary["labels"])
+    aliases = _read_aliases(options.label_aliases, labels) if options.label_aliases else {}
+    shards = [ShardFile(name=shard["name"], sha256=shard["sha256"]) for shard in summary["shards"]]
+    rows = read_rows(options.output, shards)
+    compared = compare(rows, _read_annotations(options.annotations), labels, aliases=aliases)
+    for line in remarks(compared, labels):
+        logger.info("%s", line)
+    if not compared.images:
+        raise UsageError(f"{_FLAG}: expected annotations of scored images, found none that belongs to one")
+    found = measure(compared, summary, min_score=options.min_score)
+    _write(options.output, found)
+    return found
+
+
+def measure(compared: Compared, summary: Mapping[str, Any], *, min_score: float | None) -> dict[str, Any]:
+    """The content of evaluation.json.
+
+    Args:
+      compared: what was scored and annotated.
+      summary: of the run.
+      min_score: detections count from this score on; None for the score of the best F1 of each class.
+    """
+    analysis = analyse(compared.truth, compared.results, threshold=min_score)
+    return {
+        "images": compared.images,
+        "failed": compared.failed,
+        "rows_from_score": summary["thresholds"]["score"],
+        "thresholds_from": "these images, by the best F1" if min_score is None else "--min_score",
+        "model_hash": summary["model_hash"],
+        "code_version": summary["code_version"],
+        "left_out": compared.left_out.to_json(),
+        "unknown_labels": dict(compared.unknown.most_common()),
+        **all_metrics(compared.truth, compared.results, analysis),
+    }
+
+
+def remarks(compared: Compared, labels: LabelMap) -> Iterator[str]:
+    """What a person should know before believing the numbers, one line each."""
+    failed = f"; {compared.failed} of them failed: their objects count as missed" if compared.failed else ""
+    yield f"{compared.images} scored images are annotated{failed}"
+    for reason, entry in compared.left_out.to_json().items():
+        yield f"left out: {entry['count']} {reason} ({entry['first']})"
+    for label, count in compared.unknown.most_common():
+        meant = " or ".join(map(repr, nearest(label, labels.name_by_id.values())))
+        hint = f"; did you mean {meant}? (--label_aliases)" if meant else ""
+        yield f"left out: {count} boxes of {label!r}, which the model does not know{hint}"
+
+
+def format_table(found: Mapping[str, Any]) -> str:
+    """COCO's twelve numbers and their 95 % interval, then a line for each class: how well it is found and counted."""
+    summary = [f"{name} {_shown(found[name])}" for name in SUMMARY]
+    lines = ["  ".join(summary[start : start + 6]) for start in range(0, len(summary), 6)]
+    for interval in found["intervals"]:
+        if interval["AP50"]:
+            lines.append(
+                f"AP50 in 95 % of draws of {interval['units']} {interval['over']}: {interval_text(interval['AP50'])}"
+            )
+    counts = found["details"]["counts"]
+    header = ("class", "true", "found", "count error", "count bias", "AP50", "AP", "threshold", "precision", "recall")
+    keys = ("count_error", "count_bias", "AP50", "AP", "threshold", "precision", "recall")
+    rows = [
+        (name, str(counts[name]["true"]), str(counts[name]["found"]), *(_shown(values[key]) for key in keys))
+        for name, values in found["per_class"].items()
+    ]
+    return "\n".join([*lines, "", *_aligned([header, *rows])])
+
+
+def _aligned(rows: Sequence[tuple[str, ...]]) -> Iterator[str]:
+    """The first column to the left, the numbers to the right."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for first, *rest in rows:
+        yield "  ".join(
+            [first.ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(rest, widths[1:], strict=True))]
+        )
+
+
+def _shown(value: float | None) -> str:
+    return "-" if value is None else f"{value:.3f}"
+
+
+def _read_annotations(patterns: Sequence[str]) -> Iterator[AnnotationFile | DataError]:
+    """Every image of every file that a pattern matches; a file that two match is read once."""
+    sources.check_input(patterns, flag=_FLAG)
+    sources.check_zips({uri for pattern in patterns for uri in files.iter_matches(pattern)}, _FLAG, sources.ANNOTATION)
+    listed = (sources.match_annotations(source) for source in sources.sources_of(patterns, (), flag=_FLAG))
+    distinct = {uri: file for found in listed for uri, file in found}
+    for file in distinct.values():
+        yield from sources.read_annotation(file)
+
+
+def _read_aliases(path: str, labels: LabelMap) -> dict[str, str]:
+    return parse_aliases(files.read_text(path, flag="--label_aliases"), labels, source=path)
+
+
+def _write(output: str, found: Mapping[str, Any]) -> None:
+    page = evaluation_report(
+        {name: value for name, value in found.items() if name not in _TOLD}, first=_left_out(found)
+    )
+    text = json.dumps(found, indent=2, ensure_ascii=False) + "\n"
+    for name, content in ((sinks.EVALUATION_PAGE, page), (sinks.EVALUATION, text)):
+        with files.write_atomic(files.join(output, name)) as file:
+            file.write(utf8(content))
+
+
+def _left_out(found: Mapping[str, Any]) -> list[Html]:
+    """What is not in the numbers, as a table; nothing where all is."""
+    rows = [(reason, entry["count"], entry["first"]) for reason, entry in found["left_out"].items()]
+    rows += [(f"class {label!r}, unknown to the model", count, "") for label, count in found["unknown_labels"].items()]
+    return [section("Left out", table(["reason", "count", "the first"], rows))] if rows else []

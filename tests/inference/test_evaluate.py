@@ -1,0 +1,124 @@
+"""evaluate: numbers against hand-counted ones, our own exports as the truth, what is told, what is refused."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from lxml import html
+
+from inference import sinks
+from inference.export_options import ExportOptions
+from inference.main import main
+from tests.detection.predicted import CRAB, PIG, STAR, failed, scored
+from tests.inference.outputs import write_output
+
+# True: 2 crabs, 1 sea pig, on three images.
+CVAT = """<annotations>
+  <image id="0" name="a.png" width="40" height="30">
+    <box label="crab" xtl="0" ytl="0" xbr="40" ybr="30" occluded="0"/>
+    <box label="sea pig" xtl="5" ytl="6" xbr="20.25" ybr="16" occluded="0"/>
+  </image>
+  <image id="1" name="b.png" width="40" height="30"/>
+  <image id="2" name="c.png" width="40" height="30">
+    <box label="crab" xtl="0" ytl="0" xbr="40" ybr="30" occluded="0"/>
+    <box label="Sea-Pig" xtl="5" ytl="6" xbr="20.25" ybr="16" occluded="0"/>
+  </image>
+</annotations>"""
+ROWS = (scored("a.png", CRAB), scored("b.png", PIG), failed("c.png"), scored("d.png", CRAB))
+
+
+@pytest.fixture
+def annotations(tmp_path: Path) -> Path:
+    path = tmp_path / "annotations.xml"
+    path.write_text(CVAT)
+    return path
+
+
+def _evaluate(output: Path, *flags: object) -> dict:
+    assert main(["evaluate", str(output), *map(str, flags)]) == 0
+    return json.loads((output / "evaluation.json").read_text())
+
+
+def test_numbers_by_hand(
+    tmp_path: Path, annotations: Path, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    output = write_output(tmp_path / "out", ROWS, num_shards=2)
+    found = _evaluate(output, "--annotations", annotations, "--min_score=0.25")
+    assert (found["images"], found["failed"], found["unknown_labels"]) == (3, 1, {"Sea-Pig": 1})
+    crab, pig = found["per_class"]["crab"], found["per_class"]["sea pig"]
+    # Of two crabs the one at rank 1 is found: precision 1 up to recall 0.5, that is at 51 of 101 recalls.
+    assert crab["AP50"] == pytest.approx(51 / 101)
+    assert (crab["precision"], crab["recall"]) == (1.0, 0.5)
+    assert crab["count_error"] == pytest.approx(1 / 3, abs=1e-5), "c.png lacks one"
+    assert crab["count_bias"] == pytest.approx(-1 / 3, abs=1e-5)
+    assert pig["AP50"] == 0, "the only sea pig was found on another image"
+    assert (pig["count_error"], pig["count_bias"]) == (pytest.approx(2 / 3, abs=1e-5), 0), "one short, one too many"
+    assert "left out: 1 image_without_annotation (d.png has no annotation)" in caplog.text
+    assert "1 boxes of 'Sea-Pig', which the model does not know; did you mean 'sea pig'?" in caplog.text
+    assert "1 of them failed: their objects count as missed" in caplog.text
+    printed = capsys.readouterr().out.splitlines()
+    assert printed[0].startswith("AP 0.") and any(line.split()[:3] == ["crab", "2", "1"] for line in printed)
+
+
+def test_a_threshold_changes_counts_and_no_average_precision(tmp_path: Path, annotations: Path) -> None:
+    output = write_output(tmp_path / "out", ROWS)
+    low, high = (
+        _evaluate(output, "--annotations", annotations, f"--min_score={score}")["per_class"]["sea pig"]
+        for score in (0.25, 0.95)
+    )
+    assert low["AP"] == high["AP"]
+    assert (low["count_bias"], high["count_bias"]) == (0, pytest.approx(-1 / 3, abs=1e-5))
+
+
+def test_aliases(tmp_path: Path, annotations: Path) -> None:
+    (tmp_path / "aliases.csv").write_text("alias,name\nSea-Pig,sea pig\n")
+    output = write_output(tmp_path / "out", ROWS)
+    found = _evaluate(output, "--annotations", annotations, "--label_aliases", tmp_path / "aliases.csv")
+    assert found["unknown_labels"] == {}
+    assert found["per_class"]["sea pig"]["ground_truth"] == 2
+
+
+@pytest.mark.parametrize("name", ["cvat.xml", "voc.zip"])
+def test_its_own_exports_are_met_perfectly(tmp_path: Path, name: str) -> None:
+    rows = (scored("d/a.png", PIG, CRAB), scored("d/b.png"), scored("é c.png", STAR))
+    exports = ExportOptions(formats=(name.split(".")[0],))
+    output = write_output(tmp_path / "out", rows, exports=exports)
+    found = _evaluate(output, "--annotations", output / name)
+    assert (found["images"], found["left_out"], found["AP"]) == (3, {}, pytest.approx(1))
+    assert {values["count_error"] for values in found["per_class"].values()} == {0}
+
+
+def test_the_page_says_what_was_left_out(tmp_path: Path, annotations: Path) -> None:
+    output = write_output(tmp_path / "out", ROWS)
+    _evaluate(output, "--annotations", annotations)
+    text = html.parse(output / "evaluation.html", html.HTMLParser(recover=False)).getroot().text_content()
+    assert "image_without_annotation" in text and "'Sea-Pig', unknown to the model" in text and "Counting" in text
+
+
+def test_an_evaluation_goes_with_its_rows(tmp_path: Path, annotations: Path) -> None:
+    output = write_output(tmp_path / "out", ROWS)
+    _evaluate(output, "--annotations", annotations)
+    sinks.check_output(str(output))  # it is ours, and score may write here again
+    write_output(output, ROWS)
+    assert not list(output.glob("evaluation.*"))
+
+
+REFUSED = [
+    ("{out}", "nothing*.xml", "--annotations: expected at least one file", "no such file"),
+    ("{out}", "other.xml", "--annotations: expected annotations of scored images, found none", "of other images"),
+    ("{out}", ".", "is a folder; expected a pattern of files", "a folder"),
+    ("{tmp}", "annotations.xml", "evaluate: {tmp} holds no summary.json", "no finished run"),
+]
+
+
+@pytest.mark.parametrize(("folder", "pattern", "message", "why"), REFUSED)
+def test_refusals(
+    tmp_path: Path, annotations: Path, fail: Callable[..., str], folder: str, pattern: str, message: str, why: str
+) -> None:
+    output = write_output(tmp_path / "out", ROWS)
+    annotations.with_name("other.xml").write_text(CVAT.replace('.png"', 'z.png"'))
+    places = {"out": output, "tmp": tmp_path}
+    line = fail("evaluate", folder.format(**places), "--annotations", tmp_path / pattern)
+    assert message.format(**places) in line, why
+    assert not list(output.glob("evaluation.*")), why
