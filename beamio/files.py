@@ -23,6 +23,7 @@ from detection.errors import DataError, UsageError
 _GCS = "gs://"
 _WILDCARD = re.compile(r"[*?\[]")
 _TEMPORARY = ".tmp-"
+_PIECE = 2**20  # bytes read at a time
 # The file by which a folder is tried; a killed program may leave it behind.
 PROBE = ".retinanet-odm-probe"
 
@@ -183,6 +184,21 @@ def read_bytes(path: str, *, version: str = "") -> bytes:
         raise FileError("file_changed", f"{path}: has changed since it was listed: {error}") from error
     except OSError as error:
         raise _unreadable(path, error) from error
+
+
+def find_digest(path: str) -> str | None:
+    """Hex SHA-256 of a file's bytes; None where there is no such file.
+
+    Raises:
+      FileError: it cannot be read.
+    """
+    if not is_file(path):
+        return None
+    digest = hashlib.sha256()
+    with open_binary(path) as file:
+        while piece := file.read(_PIECE):
+            digest.update(piece)
+    return digest.hexdigest()
 
 
 def _unreadable(path: str, error: Exception) -> FileError:

@@ -3,6 +3,7 @@
 import dataclasses
 import logging
 import time
+from collections.abc import Sequence
 from typing import Any
 
 import apache_beam as beam
@@ -11,7 +12,7 @@ from apache_beam.options.pipeline_options import PipelineOptions, StandardOption
 import detection
 from beamio import files
 from detection.manifests import ModelManifest
-from inference import sinks, sources
+from inference import resume, sinks, sources
 from inference.exports import choose_classes
 from inference.handler import DetectorHandler
 from inference.model_folder import check_model
@@ -32,11 +33,19 @@ def score(options: ScoreOptions, beam_options: PipelineOptions) -> None:
     sinks.check_output(options.output)
     manifest = check_model(options.model)
     choose_classes(manifest.labels.name_by_id, options.exports.classes)
+    threshold = effective_threshold(options.threshold, manifest)
     found = sources.resolve(options.images)
-    total = sources.count_images(found)
-    logger.info("%d images to score by model %s", total, manifest.model_hash[:12])
-    job = _job(options, manifest, found, total)
-    _clear(options.output)
+    run = resume.run_key(manifest, threshold)
+    earlier = sinks.find_summary(options.output)
+    damaged = sinks.damaged_shards(options.output, earlier) if earlier else []
+    survey = resume.survey(found, options.output, run, without=damaged)
+    _tell(survey, manifest)
+    job = _job(options, manifest, threshold, found, run, survey)
+    if earlier and not damaged and survey.is_done_by(earlier) and len(earlier["shards"]) == job.num_shards:
+        job.commit.renew(earlier)
+        _report(sinks.read_summary(options.output), options.output)
+        return
+    _clear(options.output, damaged)
     logging.getLogger().addFilter(_is_news)
     start = time.monotonic()
     with beam.Pipeline(options=beam_options) as pipeline:
@@ -44,7 +53,19 @@ def score(options: ScoreOptions, beam_options: PipelineOptions) -> None:
     if beam_options.view_as(StandardOptions).no_wait_until_finish:
         logger.info("submitted; %s/%s appears when every image has its row", options.output, sinks.SUMMARY)
     else:
-        _report(sinks.read_summary(options.output), options.output, time.monotonic() - start)
+        seconds = time.monotonic() - start
+        logger.info("speed: %.1f images/s (%.1f s, loading the model included)", survey.missing / seconds, seconds)
+        _report(sinks.read_summary(options.output), options.output)
+
+
+def _tell(survey: resume.Survey, manifest: ModelManifest) -> None:
+    logger.info("%d of %d images to score by model %s", survey.missing, survey.images, manifest.model_hash[:12])
+    if survey.unused:
+        logger.info(
+            "%d earlier rows are not used and will be removed: their images have changed or are gone, or they are"
+            " of another model, threshold or version of this program",
+            survey.unused,
+        )
 
 
 def _is_news(record: logging.LogRecord) -> bool:
@@ -65,15 +86,22 @@ def effective_threshold(threshold: float | None, manifest: ModelManifest) -> flo
     return max(threshold, manifest.score_threshold)
 
 
-def _job(options: ScoreOptions, manifest: ModelManifest, found: tuple[sources.Source, ...], total: int) -> Job:
-    threshold = effective_threshold(options.threshold, manifest)
+def _job(
+    options: ScoreOptions,
+    manifest: ModelManifest,
+    threshold: float,
+    found: tuple[sources.Source, ...],
+    run: str,
+    survey: resume.Survey,
+) -> Job:
     return Job(
         sources=found,
-        total=total,
+        run=run,
+        total=survey.missing,
         handler=DetectorHandler(folder=options.model, model_hash=manifest.model_hash, batch_size=options.batch_size),
         labels=manifest.labels.name_by_id,
         threshold=threshold,
-        num_shards=min(options.num_shards, total),
+        num_shards=min(options.num_shards, survey.images),
         commit=Commit(output=options.output, header=_header(options, manifest, threshold), exports=options.exports),
     )
 
@@ -89,20 +117,22 @@ def _header(options: ScoreOptions, manifest: ModelManifest, threshold: float) ->
     }
 
 
-def _clear(output: str) -> None:
-    """The commit mark goes first: a run that is killed leaves nothing that looks whole."""
+def _clear(output: str, damaged: Sequence[str]) -> None:
+    """The commit mark goes before anything else does: a run that is killed leaves nothing that looks whole.
+
+    Damaged shards go before it, for without it nobody could tell.
+    """
     files.make_folder(output)
-    files.delete([files.join(output, sinks.SUMMARY)])
+    files.delete([files.join(output, name) for name in (*damaged, sinks.SUMMARY)])
 
 
-def _report(summary: dict[str, Any], output: str, seconds: float) -> None:
+def _report(summary: dict[str, Any], output: str) -> None:
     failed = summary["failed"]
     reasons = ", ".join(f"{count} {reason}" for reason, count in failed.items())
     labels = ", ".join(f"{label} {count}" for label, count in summary["detections"].items())
     logger.info("images: %d", summary["images"])
     logger.info("failed: %d%s", sum(failed.values()), f" ({reasons})" if reasons else "")
     logger.info("detections: %s", labels or "none")
-    logger.info("speed: %.1f images/s (%.1f s, loading the model included)", summary["images"] / seconds, seconds)
     logger.info("rows: %s/predictions-*.jsonl", output)
     for entry in summary["exports"]:
         logger.info("%s: %s", entry["format"], files.join(output, entry["name"]))

@@ -3,17 +3,18 @@
 The plan holds names and offsets only; bytes are read where the model runs.
 """
 
+import dataclasses
 import posixpath
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from beamio import archives, files
 from beamio.archives import Member, has_image_suffix, looks_like_image
-from beamio.files import FileError
+from beamio.files import FileError, ListedFile
 from detection.errors import DataError, UsageError
 from inference import tars
 from inference.tars import TarKind, TarMember
@@ -49,38 +50,46 @@ class Source:
 
 @dataclass(frozen=True, kw_only=True)
 class FileChunk:
-    """Loose images: their paths, and their names in the rows."""
+    """Loose images: their names in the rows, versions (see Chunk) and paths."""
 
     names: tuple[str, ...]
+    versions: tuple[str, ...]
     paths: tuple[str, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
 class ZipChunk:
-    """Neighbouring members of one archive, and their names in the rows."""
+    """Neighbouring members of one archive, their names in the rows and versions."""
 
     names: tuple[str, ...]
+    versions: tuple[str, ...]
     path: str
     members: tuple[Member, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
 class TarChunk:
-    """Neighbouring members of one plain tar archive, and their names in the rows."""
+    """Neighbouring members of one plain tar archive, their names in the rows and versions."""
 
     names: tuple[str, ...]
+    versions: tuple[str, ...]
     path: str
     members: tuple[TarMember, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
 class StreamChunk:
-    """All members of one packed tar archive, which can only be read from its beginning, and their names in the rows."""
+    """Members of one packed tar archive, which can only be read from its beginning: names, versions, places in it."""
 
     names: tuple[str, ...]
+    versions: tuple[str, ...]
     path: str
+    places: tuple[int, ...]
 
 
+# Its tuples run side by side, one entry for each image. A version is another one when the image has changed: size and
+# time of change of a file, generation of an object, checksum and size of a zip member. A tar archive has no checksums,
+# so its members have the version of the whole.
 Chunk = FileChunk | ZipChunk | TarChunk | StreamChunk
 
 
@@ -112,36 +121,30 @@ def common_folder(roots: Sequence[str]) -> str:
     return "" if _SCHEME.fullmatch(folder) else folder
 
 
-def count_images(sources: Sequence[Source]) -> int:
-    """Counts the images before a job is started; reads every archive's directory.
-
-    Raises:
-      UsageError: a source holds no image, or an archive is broken.
-    """
-    counts = [_size(plan([source])) for source in sources]
-    for source, count in zip(sources, counts, strict=True):
-        if not count:
-            raise UsageError(f"--images: expected at least one image, found none in {source.given}")
-    return counts[0] if len(counts) == 1 else _size(plan(sources))
-
-
 def plan(sources: Iterable[Source]) -> Iterator[Chunk]:
     """Every image of the sources in chunks; a file that two sources match comes once.
 
     Raises:
-      UsageError: an archive is broken.
+      UsageError: an archive is broken, or a source holds no image.
     """
     seen: set[str] = set()
     for source in sources:
-        paths = [path for path in _matches(source) if path not in seen]
-        seen.update(paths)
-        opened = set() if source.is_folder else {path for path in paths if _opens(path)}
-        loose = (path for path in paths if path not in opened)
-        for group in groups(loose, FILES_PER_CHUNK):
-            names = tuple(files.name_below(source.base, path) for path in group)
-            yield FileChunk(names=names, paths=tuple(group))
-        for path in sorted(opened):
-            yield from _archive_chunks(path, files.name_below(source.base, path))
+        listed = list(_matches(source))
+        fresh = [file for file in listed if file.path not in seen]
+        seen.update(file.path for file in fresh)
+        is_empty = len(fresh) == len(listed)
+        for chunk in _chunks(source, fresh):
+            is_empty = False
+            yield chunk
+        if is_empty:
+            raise UsageError(f"--images: expected at least one image, found none in {source.given}")
+
+
+def take(chunk: Chunk, places: Sequence[int]) -> Chunk:
+    """The images at these places of a chunk, in their order."""
+    columns = [field.name for field in dataclasses.fields(chunk) if field.name != "path"]
+    taken: dict[str, Any] = {name: tuple(getattr(chunk, name)[place] for place in places) for name in columns}
+    return dataclasses.replace(chunk, **taken)
 
 
 def read_chunk(chunk: Chunk) -> Iterator[tuple[str, bytes | DataError]]:
@@ -158,7 +161,13 @@ def _contents(chunk: Chunk) -> Iterable[bytes | DataError]:
         case TarChunk():
             return tars.read_tar(chunk.path, chunk.members)
         case StreamChunk():
-            return tars.stream_tar(chunk.path, looks_like_image, len(chunk.names))
+            return _stream(chunk)
+
+
+def _stream(chunk: StreamChunk) -> Iterator[bytes | DataError]:
+    wanted = set(chunk.places)
+    contents = tars.stream_tar(chunk.path, looks_like_image, max(wanted) + 1)
+    return (data for place, data in enumerate(contents) if place in wanted)
 
 
 def _read_file(path: str) -> bytes | DataError:
@@ -190,11 +199,24 @@ def _locate(value: str) -> tuple[str, str, bool]:
     raise UsageError(f"--images: there is no file or folder {value}")
 
 
-def _matches(source: Source) -> Iterator[str]:
-    paths = files.iter_matches(source.pattern)
+def _matches(source: Source) -> Iterator[ListedFile]:
+    listed = files.list_files(source.pattern)
     if not source.is_folder:
-        return paths
-    return (path for path in paths if looks_like_image(files.name_below(source.root, path)))
+        return listed
+    return (file for file in listed if looks_like_image(files.name_below(source.root, file.path)))
+
+
+def _chunks(source: Source, listed: Sequence[ListedFile]) -> Iterator[Chunk]:
+    opened = set() if source.is_folder else {file.path for file in listed if _opens(file.path)}
+    for group in groups((file for file in listed if file.path not in opened), FILES_PER_CHUNK):
+        yield FileChunk(
+            names=tuple(files.name_below(source.base, file.path) for file in group),
+            versions=tuple(file.version for file in group),
+            paths=tuple(file.path for file in group),
+        )
+    for file in listed:
+        if file.path in opened:
+            yield from _archive_chunks(file, files.name_below(source.base, file.path))
 
 
 def _opens(path: str) -> bool:
@@ -202,19 +224,24 @@ def _opens(path: str) -> bool:
     return not has_image_suffix(path) and (archives.is_archive(path) or tars.tar_kind(path) is not None)
 
 
-def _archive_chunks(path: str, name: str) -> Iterator[Chunk]:
+def _archive_chunks(archive: ListedFile, name: str) -> Iterator[Chunk]:
+    path = archive.path
     kind = tars.tar_kind(path)
     if kind is None:
         zipped = archives.list_members(path, looks_like_image, flag="--images")
         for members in _neighbours(zipped, lambda member: max(member.size, member.stored_size)):
-            yield ZipChunk(names=_names(name, members), path=path, members=tuple(members))
+            versions = tuple(f"{member.crc:08x}-{member.size}" for member in members)
+            yield ZipChunk(names=_names(name, members), versions=versions, path=path, members=tuple(members))
         return
     listed = tars.list_tar(path, kind, looks_like_image, flag="--images")
     if kind is TarKind.PACKED:
-        yield StreamChunk(names=_names(name, listed), path=path)
+        if names := _names(name, listed):
+            versions = (archive.version,) * len(names)
+            yield StreamChunk(names=names, versions=versions, path=path, places=tuple(range(len(names))))
         return
     for group in _neighbours(listed, lambda member: member.size):
-        yield TarChunk(names=_names(name, group), path=path, members=tuple(group))
+        versions = (archive.version,) * len(group)
+        yield TarChunk(names=_names(name, group), versions=versions, path=path, members=tuple(group))
 
 
 def _names(archive: str, members: Iterable[Member | TarMember]) -> tuple[str, ...]:
@@ -233,10 +260,6 @@ def _neighbours(members: Iterable[T], size_of: Callable[[T], int]) -> Iterator[l
         size += size_of(member)
     if group:
         yield group
-
-
-def _size(chunks: Iterable[Chunk]) -> int:
-    return sum(len(chunk.names) for chunk in chunks)
 
 
 def groups(items: Iterable[T], size: int) -> Iterator[list[T]]:
