@@ -22,6 +22,8 @@ OUT/predictions-*.jsonl  one line per image: image, width, height, status (ok or
                          where it failed
 OUT/*                    the files of --formats
 OUT/summary.json         written last, when there are as many rows as images: counts, model, thresholds, options
+OUT/part-*.jsonl         rows so far, while it runs. The same command again, after a kill or when images were added,
+                         scores only what is missing or has changed; rows of another model or threshold are not used
 
 An image's name is its path below the folder, below the folder above a glob's first wildcard, or ARCHIVE.zip/MEMBER;
 with several --images values, its path below the deepest folder that holds them all. A file that two values match is
@@ -152,7 +154,10 @@ def _add_score(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--images", nargs="+", required=True, metavar="PATH", help=_IMAGES_HELP)
     parser.add_argument("--model", required=True, metavar="DIR", help=_MODEL_HELP)
     parser.add_argument(
-        "--output", required=True, metavar="DIR", help="folder of the rows: new, empty, or of an earlier run"
+        "--output",
+        required=True,
+        metavar="DIR",
+        help="folder of the rows: new, empty, or of an earlier run, which this one goes on with",
     )
     parser.add_argument("--threshold", type=float, metavar="SCORE", help=_THRESHOLD_HELP)
     parser.add_argument(
