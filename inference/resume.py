@@ -21,8 +21,9 @@ from detection.errors import ContractError
 from detection.formats.pieces import utf8
 from detection.manifests import ModelManifest
 from detection.predictions import MODEL_REFUSED, PredictionRow
-from inference import sinks, sources
-from inference.sources import Chunk, Source
+from inference import chunks, sinks, sources
+from inference.chunks import Chunk
+from inference.sources import Source
 
 _KEY_DIGITS = 20  # two of a million images have the same 80 bits with a chance of 4 in 10^13
 _KEY = re.compile(rb'"key": "([0-9a-f]{20})"\}\n?$')
@@ -108,7 +109,7 @@ def plan(found: Sequence[Source], output: str, run: str) -> Iterator[Listed | Pr
         keys = row_keys(run, chunk)
         places = [place for place, key in enumerate(keys) if key not in earlier]
         wanted.update(key for key in keys if key in earlier)
-        yield Listed(images=len(keys), missing=sources.take(chunk, places) if places else None)
+        yield Listed(images=len(keys), missing=chunks.take(chunk, places) if places else None)
     yield from _earlier_rows(output, wanted)
 
 

@@ -1,6 +1,6 @@
-"""From what the user names to image bytes: folders, globs, single files, zip and tar archives.
+"""From what the user names to chunks of images: folders, globs, single files, zip and tar archives, TFRecords.
 
-The plan holds names and offsets only; bytes are read where the model runs.
+The plan holds names and offsets only; bytes are read where the model runs (inference.chunks).
 """
 
 import dataclasses
@@ -10,13 +10,14 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from beamio import archives, files
 from beamio.archives import Member, has_image_suffix, looks_like_image
-from beamio.files import FileError, ListedFile
-from detection.errors import DataError, UsageError
-from inference import tars
+from beamio.files import ListedFile
+from detection.errors import UsageError
+from inference import datasets, tars
+from inference.chunks import Chunk, FileChunk, RecordChunk, StreamChunk, TarChunk, ZipChunk
 from inference.tars import TarKind, TarMember
 
 T = TypeVar("T")
@@ -38,7 +39,8 @@ class Source:
       pattern: the Beam pattern of its files.
       root: the folder above the pattern's first wildcard.
       base: the folder that names are relative to; root or above it.
-      is_folder: only files that look like images count; otherwise every matched file does.
+      is_folder: only files that look like images count; otherwise every matched file does, and archives are opened.
+      shards: of a data set, the paths of its files: of those matched no others count; empty for other sources.
     """
 
     given: str
@@ -46,51 +48,7 @@ class Source:
     root: str
     base: str
     is_folder: bool
-
-
-@dataclass(frozen=True, kw_only=True)
-class FileChunk:
-    """Loose images: their names in the rows, versions (see Chunk) and paths."""
-
-    names: tuple[str, ...]
-    versions: tuple[str, ...]
-    paths: tuple[str, ...]
-
-
-@dataclass(frozen=True, kw_only=True)
-class ZipChunk:
-    """Neighbouring members of one archive, their names in the rows and versions."""
-
-    names: tuple[str, ...]
-    versions: tuple[str, ...]
-    path: str
-    members: tuple[Member, ...]
-
-
-@dataclass(frozen=True, kw_only=True)
-class TarChunk:
-    """Neighbouring members of one plain tar archive, their names in the rows and versions."""
-
-    names: tuple[str, ...]
-    versions: tuple[str, ...]
-    path: str
-    members: tuple[TarMember, ...]
-
-
-@dataclass(frozen=True, kw_only=True)
-class StreamChunk:
-    """Members of one packed tar archive, which can only be read from its beginning: names, versions, places in it."""
-
-    names: tuple[str, ...]
-    versions: tuple[str, ...]
-    path: str
-    places: tuple[int, ...]
-
-
-# Its tuples run side by side, one entry for each image. A version is another one when the image has changed: size and
-# time of change of a file, generation of an object, checksum and size of a zip member. A tar archive has no checksums,
-# so its members have the version of the whole.
-Chunk = FileChunk | ZipChunk | TarChunk | StreamChunk
+    shards: frozenset[str] = frozenset()
 
 
 def resolve(values: Sequence[str]) -> tuple[Source, ...]:
@@ -103,11 +61,8 @@ def resolve(values: Sequence[str]) -> tuple[Source, ...]:
       UsageError: a value names nothing that exists.
     """
     located = [_locate(value) for value in values]
-    base = common_folder([root for _, root, _ in located])
-    return tuple(
-        Source(given=value, pattern=pattern, root=root, base=base, is_folder=is_folder)
-        for value, (pattern, root, is_folder) in zip(values, located, strict=True)
-    )
+    base = common_folder([source.root for source in located])
+    return tuple(dataclasses.replace(source, base=base) for source in located)
 
 
 def common_folder(roots: Sequence[str]) -> str:
@@ -125,9 +80,10 @@ def plan(sources: Iterable[Source]) -> Iterator[Chunk]:
     """Every image of the sources in chunks; a file that two sources match comes once.
 
     Raises:
-      UsageError: an archive is broken, or a source holds no image.
+      UsageError: an archive is broken, a source holds no image, or two records have one name.
     """
     seen: set[str] = set()
+    taken: set[str] = set()  # names that stand in records: no folder sees to it that they differ
     for source in sources:
         listed = list(_matches(source))
         fresh = [file for file in listed if file.path not in seen]
@@ -135,46 +91,11 @@ def plan(sources: Iterable[Source]) -> Iterator[Chunk]:
         is_empty = len(fresh) == len(listed)
         for chunk in _chunks(source, fresh):
             is_empty = False
+            if isinstance(chunk, RecordChunk):
+                _claim(chunk, taken)
             yield chunk
         if is_empty:
             raise UsageError(f"--images: expected at least one image, found none in {source.given}")
-
-
-def take(chunk: Chunk, places: Sequence[int]) -> Chunk:
-    """The images at these places of a chunk, in their order."""
-    columns = [field.name for field in dataclasses.fields(chunk) if field.name != "path"]
-    taken: dict[str, Any] = {name: tuple(getattr(chunk, name)[place] for place in places) for name in columns}
-    return dataclasses.replace(chunk, **taken)
-
-
-def read_chunk(chunk: Chunk) -> Iterator[tuple[str, bytes | DataError]]:
-    """The name and bytes of each image, or why it cannot be read."""
-    yield from zip(chunk.names, _contents(chunk), strict=True)
-
-
-def _contents(chunk: Chunk) -> Iterable[bytes | DataError]:
-    match chunk:
-        case FileChunk():
-            return map(_read_file, chunk.paths)
-        case ZipChunk():
-            return archives.read_members(chunk.path, chunk.members)
-        case TarChunk():
-            return tars.read_tar(chunk.path, chunk.members)
-        case StreamChunk():
-            return _stream(chunk)
-
-
-def _stream(chunk: StreamChunk) -> Iterator[bytes | DataError]:
-    wanted = set(chunk.places)
-    contents = tars.stream_tar(chunk.path, looks_like_image, max(wanted) + 1)
-    return (data for place, data in enumerate(contents) if place in wanted)
-
-
-def _read_file(path: str) -> bytes | DataError:
-    try:
-        return files.read_bytes(path)
-    except FileError as error:
-        return error
 
 
 def absolute(path: str) -> str:
@@ -187,20 +108,25 @@ def real_path(path: str) -> str:
     return path if "://" in path else str(Path(path).resolve())
 
 
-def _locate(value: str) -> tuple[str, str, bool]:
-    """Pattern, folder that names are relative to, and whether the value is a folder."""
+def _locate(value: str) -> Source:
+    """The source that a value names; its base is its root."""
     path = absolute(value).rstrip("/")
+    pattern, root, is_folder, shards = path, files.root_of(path), False, frozenset[str]()
     if files.is_file(path):
-        return files.escape(path), posixpath.dirname(path), False
-    if files.exists(path) or files.is_folder(path):
-        return posixpath.join(files.escape(path), "**"), path, True
-    if files.escape(path) != path:
-        return path, files.root_of(path), False
-    raise UsageError(f"--images: there is no file or folder {value}")
+        pattern, root = files.escape(path), posixpath.dirname(path)
+    elif files.exists(path) or files.is_folder(path):
+        pattern, root = posixpath.join(files.escape(path), "**"), path
+        shards = datasets.shards_of(path) if datasets.is_dataset(path) else shards
+        is_folder = not shards
+    elif files.escape(path) == path:
+        raise UsageError(f"--images: there is no file or folder {value}")
+    return Source(given=value, pattern=pattern, root=root, base=root, is_folder=is_folder, shards=shards)
 
 
 def _matches(source: Source) -> Iterator[ListedFile]:
     listed = files.list_files(source.pattern)
+    if source.shards:
+        return (file for file in listed if file.path in source.shards)
     if not source.is_folder:
         return listed
     return (file for file in listed if looks_like_image(files.name_below(source.root, file.path)))
@@ -215,13 +141,41 @@ def _chunks(source: Source, listed: Sequence[ListedFile]) -> Iterator[Chunk]:
             paths=tuple(file.path for file in group),
         )
     for file in listed:
-        if file.path in opened:
+        if file.path not in opened:
+            continue
+        if datasets.is_tfrecord(file.path):
+            yield from _record_chunks(file.path, files.name_below(source.base, source.root))
+        else:
             yield from _archive_chunks(file, files.name_below(source.base, file.path))
 
 
 def _opens(path: str) -> bool:
-    """Whether a matched file is an archive; one with an image's suffix is not opened to find out."""
-    return not has_image_suffix(path) and (archives.is_archive(path) or tars.tar_kind(path) is not None)
+    """Whether a matched file is an archive or TFRecords; one with an image's suffix is not opened to find out."""
+    if has_image_suffix(path):
+        return False
+    return datasets.is_tfrecord(path) or archives.is_archive(path) or tars.tar_kind(path) is not None
+
+
+def _record_chunks(path: str, folder: str) -> Iterator[Chunk]:
+    for group in _neighbours(datasets.list_records(path, flag="--images"), lambda record: record.size):
+        yield RecordChunk(
+            names=tuple(posixpath.join(folder, record.name) for record in group),
+            versions=tuple(record.sha256 for record in group),
+            path=path,
+            records=tuple(group),
+        )
+
+
+def _claim(chunk: RecordChunk, taken: set[str]) -> None:
+    """Takes the names of a chunk.
+
+    Raises:
+      UsageError: one is taken.
+    """
+    for name in chunk.names:
+        if name in taken:
+            raise UsageError(f"--images: two records are named {name}, one of them in {chunk.path}: score them apart")
+        taken.add(name)
 
 
 def _archive_chunks(archive: ListedFile, name: str) -> Iterator[Chunk]:

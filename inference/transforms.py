@@ -17,11 +17,12 @@ from apache_beam.utils.shared import Shared
 from detection.errors import DataError
 from detection.images import normalise_image
 from detection.predictions import OK, PredictionRow
-from inference import resume, sinks, sources
+from inference import chunks, resume, sinks
+from inference.chunks import Chunk
 from inference.handler import DetectorHandler
 from inference.rows import Outcome, failed_row, make_row
 from inference.sinks import Commit, ShardPart
-from inference.sources import Chunk, Source
+from inference.sources import Source
 
 logger = logging.getLogger(__name__)
 
@@ -36,7 +37,7 @@ SECONDS_BETWEEN_PROGRESS = 5.0
 
 def upright_images(chunk: Chunk) -> Iterator[tuple[str, bytes] | PredictionRow]:
     """Reads a chunk: name and upright encoded bytes of each image, or the failed row of one that is no picture."""
-    for name, data in sources.read_chunk(chunk):
+    for name, data in chunks.read_chunk(chunk):
         try:
             if isinstance(data, DataError):
                 raise data

@@ -13,7 +13,7 @@ import pytest
 from detection.boxes import as_boxes
 from detection.errors import ContractError, DataError, UsageError
 from detection.predictions import PredictionRow
-from inference import rows, sinks, sources
+from inference import chunks, rows, sinks, sources
 from inference.export_options import ExportOptions
 from inference.handler import DetectorHandler, load_model
 from inference.rows import Outcome, Tally
@@ -69,7 +69,7 @@ def test_a_zip_is_known_by_its_content(tmp_path: Path) -> None:
 
 def _read(path: Path) -> dict[str, bytes | DataError]:
     return {
-        name: data for chunk in sources.plan(sources.resolve([str(path)])) for name, data in sources.read_chunk(chunk)
+        name: data for chunk in sources.plan(sources.resolve([str(path)])) for name, data in chunks.read_chunk(chunk)
     }
 
 

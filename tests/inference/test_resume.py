@@ -18,7 +18,7 @@ import pytest
 from beamio.files import FileError
 from detection.errors import DataError
 from detection.predictions import MODEL_REFUSED, PredictionRow
-from inference import resume, sources
+from inference import chunks, resume, sources
 from inference.main import main
 from inference.rows import failed_row
 from tests.inference.fake_model import BLUE, RED, picture, read_rows
@@ -228,10 +228,10 @@ def test_keys_change_with_images(tmp_path: Path) -> None:
 
 def test_part_of_a_chunk_is_read_as_the_whole(tmp_path: Path) -> None:
     for chunk in sources.plan(sources.resolve([f"{_archives(tmp_path / 'x', 1)}/*"])):
-        whole = list(sources.read_chunk(chunk))
+        whole = list(chunks.read_chunk(chunk))
         assert len(whole) == 3
         for places in ([0], [1], [2], [0, 2], [0, 1, 2]):
-            assert list(sources.read_chunk(sources.take(chunk, places))) == [whole[place] for place in places]
+            assert list(chunks.read_chunk(chunks.take(chunk, places))) == [whole[place] for place in places]
 
 
 def test_nothing_new_needs_no_tensorflow(runs: Runs) -> None:
