@@ -14,12 +14,10 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from typing import Any
 
-import detection
 from beamio import files
 from beamio.files import FileError
 from detection.errors import ContractError
 from detection.formats.pieces import utf8
-from detection.manifests import ModelManifest
 from detection.predictions import MODEL_REFUSED, PredictionRow
 from inference import chunks, sinks, sources
 from inference.chunks import Chunk
@@ -33,10 +31,13 @@ _LASTING = re.compile(rf"image_.*|{MODEL_REFUSED}")
 _SHARE, _LEAST_SECONDS, _MOST_SECONDS = 1 / 20, 1.0, 300.0
 
 
-def run_key(manifest: ModelManifest, threshold: float) -> str:
-    """Another one for every request that could give an image another row: whatever decides a row must be in here."""
-    labels = manifest.labels.to_json()
-    return _digest([detection.__version__, sinks.SCHEMA_VERSION, manifest.model_hash, labels, threshold])
+def run_key(about: Mapping[str, Any]) -> str:
+    """Another one for every run that could give an image another row.
+
+    Args:
+      about: all that decides what the rows say, fit for JSON: model, labels, thresholds, version of the program.
+    """
+    return _digest([sinks.SCHEMA_VERSION, about])
 
 
 def row_keys(run: str, chunk: Chunk) -> list[str]:
@@ -45,7 +46,7 @@ def row_keys(run: str, chunk: Chunk) -> list[str]:
 
 
 def _digest(value: Any) -> str:
-    return hashlib.sha256(json.dumps(value).encode()).hexdigest()[:_KEY_DIGITS]
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:_KEY_DIGITS]
 
 
 def with_key(row: PredictionRow, key: str) -> PredictionRow:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from beamio import files
+from beamio.lock import LOCK
 from detection import ids
 from detection.errors import ContractError, UsageError
 from detection.formats.pieces import utf8
@@ -179,21 +180,23 @@ def find_summary(output: str) -> dict[str, Any] | None:
 
 
 def damaged_shards(output: str, summary: Mapping[str, Any]) -> list[str]:
-    """Names of prediction files that are not those that summary.json lists."""
-    return [
-        shard["name"]
-        for shard in summary["shards"]
-        if files.find_digest(files.join(output, shard["name"])) != shard["sha256"]
-    ]
+    """Names of prediction files that are not as summary.json lists them: others, missing, or not listed."""
+    listed = {shard["name"]: shard["sha256"] for shard in summary["shards"]}
+    names = {*listed, *files.list_names(output)}
+    return sorted(
+        name
+        for name in names
+        if _SHARD.fullmatch(name) and files.find_digest(files.join(output, name)) != listed.get(name)
+    )
 
 
 def remove_ours(output: str, *, keep: Sequence[str]) -> None:
-    """Deletes shards and exports of earlier runs and what a killed run left half-written, except the files named."""
-    stale = [name for name in files.list_names(output) if _is_ours(name) and name not in {*keep, SUMMARY}]
+    """Deletes shards, parts and exports of earlier runs and what a killed run left half-written, but not ``keep``."""
+    stale = [name for name in files.list_names(output) if _is_ours(name) and name not in {*keep, SUMMARY, LOCK}]
     files.delete([files.join(output, name) for name in stale])
 
 
 def _is_ours(name: str) -> bool:
     """Names of results, and of write_atomic's temporary files for them, directly in the folder."""
     final = files.final_name(name)
-    return final in (SUMMARY, files.PROBE, *FILE_NAMES) or holds_rows(final)
+    return final in (SUMMARY, files.PROBE, LOCK, *FILE_NAMES) or holds_rows(final)

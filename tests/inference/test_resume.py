@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from beamio.files import FileError
+from beamio.lock import sole_use
 from detection.errors import DataError
 from detection.predictions import MODEL_REFUSED, PredictionRow
 from inference import chunks, resume, sources
@@ -162,6 +163,25 @@ def test_parts_shards_and_halves_of_a_killed_run_are_one_set_of_rows(runs: Runs)
     assert {path.name: path.read_bytes() for path in runs.output.iterdir()} == whole
 
 
+def test_a_summary_that_names_other_files_deletes_none(runs: Runs) -> None:
+    runs()
+    path = runs.output / "summary.json"
+    summary = json.loads(path.read_text())
+    summary["shards"].append({"name": "../photos/a.png", "images": 1, "sha256": "0" * 64})
+    path.write_text(json.dumps(summary))
+    assert runs() == 0
+    assert (runs.photos / "a.png").exists()
+    assert len(json.loads(path.read_text())["shards"]) == 1
+
+
+def test_one_run_at_a_time(runs: Runs, fail: Callable[..., str]) -> None:
+    words = ["score", "--images", runs.photos, "--model", runs.model, "--output", runs.output]
+    runs.output.mkdir()
+    with sole_use(str(runs.output)):
+        assert "another run is writing into" in fail(*words)
+    assert not list(runs.output.iterdir())
+
+
 def test_what_could_not_be_read_is_tried_again(runs: Runs) -> None:
     (runs.photos / "e.png").symlink_to("nowhere.png")
     assert runs() == 6
@@ -234,12 +254,15 @@ def test_part_of_a_chunk_is_read_as_the_whole(tmp_path: Path) -> None:
             assert list(chunks.read_chunk(chunks.take(chunk, places))) == [whole[place] for place in places]
 
 
-def test_nothing_new_needs_no_tensorflow(runs: Runs) -> None:
+def test_nothing_new_needs_neither_tensorflow_nor_beam(runs: Runs) -> None:
     runs()
     words = ["score", "--images", str(runs.photos), "--model", str(runs.model), "--output", str(runs.output)]
-    code = f"import sys; from inference.main import main; main({words!r}); print('tensorflow' in sys.modules)"
+    code = (
+        f"import sys; from inference.main import main; main({words!r})\n"
+        "print(*{'tensorflow', 'apache_beam', 'google.cloud.storage'} & set(sys.modules))"
+    )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
-    assert done.stdout == "False\n"
+    assert done.stdout == "\n"
 
 
 def test_killed_again_and_again(model: Path, tmp_path: Path) -> None:
