@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from beamio import files
+from beamio.lock import LOCK
 from detection.errors import UsageError
 from detection.manifests import DatasetManifest
 
@@ -17,7 +18,6 @@ REJECTED = "rejected.jsonl"
 REPORT = "report.html"
 PROBLEMS = "problems.jsonl"
 CHECK = "check.html"
-LOCK = ".retinanet-odm-lock"
 # What a check writes; a build leaves it alone, and a check leaves the build alone.
 _OF_CHECK = frozenset({CHECK, LOCK})
 _OF_BUILD = frozenset({files.PROBE, DatasetManifest.FILE, LABELS, ID_MAP, VAL, REJECTED, REPORT, PROBLEMS})

@@ -9,13 +9,13 @@ from apache_beam.options.pipeline_options import PipelineOptions, StandardOption
 
 from beam_jobs import folder, summary
 from beam_jobs.commit import count_reasons, forbidden, parse_rejects
-from beam_jobs.lock import sole_use
 from beam_jobs.options import PrepareOptions
 from beam_jobs.pipeline import build
 from beam_jobs.progress import PROGRESS
 from beam_jobs.rows import IMAGE, Reject
 from beam_jobs.sources import check_zips
 from beamio import files
+from beamio.lock import sole_use
 from beamio.sources import check_input
 from detection.errors import TooManyRejectsError, UsageError
 from detection.manifests import DatasetManifest

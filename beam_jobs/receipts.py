@@ -22,8 +22,6 @@ from detection.examples import SCHEMA_VERSION
 from detection.manifests import ShardInfo
 from detection.statistics import BoxStatistics
 
-_PIECE = 2**20  # bytes read at a time
-
 
 def digest_plan(ordered: Iterable[PlannedImage], content: Content) -> str:
     """Hex SHA-256 of everything that decides the bytes of a shard; equal for equal input, on any machine."""
@@ -52,16 +50,7 @@ def find(output: str, shard: str, made_of: str) -> ShardResult | None:
     if seal != _seal(made_of, text):
         return None
     result = _from_json(json.loads(text))
-    written = files.join(output, shard)
-    return result if files.exists(written) and _digest(written) == result.info.sha256 else None
-
-
-def _digest(path: str) -> str:
-    digest = hashlib.sha256()
-    with files.open_binary(path) as file:
-        while piece := file.read(_PIECE):
-            digest.update(piece)
-    return digest.hexdigest()
+    return result if files.find_digest(files.join(output, shard)) == result.info.sha256 else None
 
 
 def _to_json(result: ShardResult) -> dict[str, Any]:

@@ -3,13 +3,10 @@
 import collections
 import functools
 import os
-import struct
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TypeVar
-
-import google_crc32c
 
 from beam_jobs import receipts
 from beam_jobs.numbering import ShardKey
@@ -20,6 +17,7 @@ from beam_jobs.rows import PlannedImage, ShardResult
 from beam_jobs.tally import Tally
 from beamio import files
 from beamio.sources import read_image
+from beamio.tfrecords import frame_record
 from detection.errors import DataError
 from detection.examples import encode_example
 from detection.images import normalise_image
@@ -112,17 +110,3 @@ def prefetch(
         if len(waiting) > ahead:
             yield waiting.popleft()
     yield from waiting
-
-
-def frame_record(data: bytes) -> bytes:
-    """One TFRecord: length, masked CRC-32C of the length, data, masked CRC-32C of the data; little-endian.
-
-    The format is stated in tensorflow.org/tutorials/load_data/tfrecord, "TFRecords format details".
-    """
-    length = struct.pack("<Q", len(data))
-    return b"".join((length, _masked_crc(length), data, _masked_crc(data)))
-
-
-def _masked_crc(data: bytes) -> bytes:
-    crc = google_crc32c.value(data)
-    return struct.pack("<I", (((crc >> 15) | (crc << 17)) + 0xA282EAD8) & 0xFFFFFFFF)

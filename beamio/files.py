@@ -1,7 +1,4 @@
-"""Files, local or on gs://, by the same calls: by Beam's FileSystems, but listed by ``local`` and ``gcs``.
-
-What is read whole from gs:// is read by ``gcs`` too.
-"""
+"""Files, local or on gs://, by the same calls: those of this machine by ``local``, all others by ``remote``."""
 
 import contextlib
 import hashlib
@@ -12,17 +9,17 @@ import uuid
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 from typing import BinaryIO
 
-from apache_beam.io.filesystem import BeamIOError, CompressionTypes, FileSystem
-from apache_beam.io.filesystems import FileSystems
-
-from beamio import gcs, local
+from beamio import local
+from beamio.patterns import escape, root_of
 from detection.errors import DataError, UsageError
 
+__all__ = ["escape", "root_of"]  # and all that is defined here: callers need not know where a path is taken apart
 _GCS = "gs://"
-_WILDCARD = re.compile(r"[*?\[]")
 _TEMPORARY = ".tmp-"
+_PIECE = 2**20  # bytes read at a time
 # The file by which a folder is tried; a killed program may leave it behind.
 PROBE = ".retinanet-odm-probe"
 
@@ -43,6 +40,16 @@ class ListedFile:
 
     path: str
     version: str
+
+
+def _system(path: str) -> ModuleType:
+    """``local`` or ``remote``, which have the same functions."""
+    if "://" not in path:
+        return local
+    # Beam takes more than a second to import, and a program that names local files only needs none of it.
+    from beamio import remote
+
+    return remote
 
 
 def check_matches(patterns: Sequence[str], *, flag: str) -> None:
@@ -71,41 +78,10 @@ def list_files(pattern: str, *, limit: int | None = None) -> Iterator[ListedFile
       UsageError: they cannot be listed.
     """
     try:
-        yield from itertools.islice(_list(pattern, limit), limit)
-    except (OSError, BeamIOError, ValueError, re.error) as error:  # ValueError: Beam knows no such scheme
+        for path, version in itertools.islice(_system(pattern).list_files(pattern, limit), limit):
+            yield ListedFile(path=path, version=version)
+    except (OSError, re.error) as error:
         raise UsageError(f"cannot list {pattern}: {error}") from error
-
-
-def _list(pattern: str, limit: int | None) -> Iterator[ListedFile]:
-    if pattern.startswith(_GCS):
-        return _list_objects(pattern)
-    if "://" in pattern:
-        return _match(pattern, limit)
-    return (ListedFile(path=path, version=version) for path, version in local.list_files(pattern))
-
-
-def _match(pattern: str, limit: int | None) -> Iterator[ListedFile]:
-    """Files of any other system that Beam knows."""
-    found = FileSystems.match([pattern], limits=[limit])[0].metadata_list
-    for entry in sorted(found, key=lambda entry: entry.path):
-        yield ListedFile(path=entry.path, version=f"{entry.size_in_bytes}-{entry.last_updated_in_seconds!r}")
-
-
-def _list_objects(pattern: str) -> Iterator[ListedFile]:
-    """As Beam matches them, but without the empty objects, named with a slash at their end, that stand for folders."""
-    pattern += "*" if pattern.endswith("/") else ""
-    prefix = _WILDCARD.split(pattern, maxsplit=1)[0]
-    accepts = re.compile(FileSystem.translate_pattern(pattern)).match
-    # A name in full is the first of those that begin with it; millions may follow.
-    for path, generation in gcs.list_objects(prefix, limit=1 if prefix == pattern else None):
-        if accepts(path) and not path.endswith("/"):
-            yield ListedFile(path=path, version=generation)
-
-
-def root_of(pattern: str) -> str:
-    """The folder, without a slash at its end, above the first wildcard: names are relative to it."""
-    match = _WILDCARD.search(pattern)
-    return posixpath.dirname(pattern[: match.start()] if match else pattern)
 
 
 def name_below(root: str, path: str) -> str:
@@ -113,14 +89,8 @@ def name_below(root: str, path: str) -> str:
     return path.removeprefix(root).lstrip("/")
 
 
-def escape(path: str) -> str:
-    """A pattern that matches this path and no other, even where the path holds ``[``, ``*`` or ``?``."""
-    # Beam makes a regular expression of it, and Python warns of one that holds "[[": so a backslash stands between.
-    return _WILDCARD.sub(lambda match: r"[\[]" if match[0] == "[" else f"[{match[0]}]", path)
-
-
 def join(folder: str, *names: str) -> str:
-    return FileSystems.join(folder, *names)
+    return posixpath.join(folder, *names)
 
 
 def is_folder(path: str) -> bool:
@@ -139,11 +109,11 @@ def exists(path: str) -> bool:
     """Whether a file or a local folder has exactly this name.
 
     Raises:
-      UsageError: Beam knows no such scheme.
+      UsageError: Beam knows no such scheme, or cannot tell.
     """
     try:
-        return bool(FileSystems.exists(path))
-    except ValueError as error:
+        return _system(path).exists(path)
+    except OSError as error:
         raise UsageError(f"cannot look for {path}: {error}") from error
 
 
@@ -158,9 +128,9 @@ def open_binary(path: str) -> Iterator[BinaryIO]:
         # Reading a pipe would wait for somebody to write into it.
         raise FileError("file_not_readable", f"{path}: cannot be read: it is no regular file")
     try:
-        with FileSystems.open(path, compression_type=CompressionTypes.UNCOMPRESSED) as file:
+        with _system(path).open_file(path) as file:
             yield file
-    except (OSError, BeamIOError) as error:
+    except OSError as error:
         raise _unreadable(path, error) from error
 
 
@@ -177,12 +147,29 @@ def read_bytes(path: str, *, version: str = "") -> bytes:
     if not path.startswith(_GCS):
         with open_binary(path) as file:
             return file.read()
+    from beamio import gcs  # as in _system
+
     try:
         return gcs.read_object(path, generation=version)
     except gcs.ChangedError as error:
         raise FileError("file_changed", f"{path}: has changed since it was listed: {error}") from error
     except OSError as error:
         raise _unreadable(path, error) from error
+
+
+def find_digest(path: str) -> str | None:
+    """Hex SHA-256 of a file's bytes; None where there is no such file.
+
+    Raises:
+      FileError: it cannot be read.
+    """
+    if not is_file(path):
+        return None
+    digest = hashlib.sha256()
+    with open_binary(path) as file:
+        while piece := file.read(_PIECE):
+            digest.update(piece)
+    return digest.hexdigest()
 
 
 def _unreadable(path: str, error: Exception) -> FileError:
@@ -211,13 +198,14 @@ def write_atomic(path: str) -> Iterator[BinaryIO]:
       UsageError: it cannot be written, for want of space or of a permission.
     """
     temporary = f"{path}{_TEMPORARY}{uuid.uuid4().hex[:8]}"
+    system = _system(path)
     try:
-        with FileSystems.create(temporary, compression_type=CompressionTypes.UNCOMPRESSED) as file:
+        with system.create(temporary) as file:
             yield file
-        FileSystems.rename([temporary], [path])
+        system.rename(temporary, path)
     except BaseException as error:
-        with contextlib.suppress(BeamIOError):
-            FileSystems.delete([escape(temporary)])  # Beam takes it for a pattern
+        with contextlib.suppress(OSError):
+            system.delete([temporary])
         if isinstance(error, OSError):
             raise UsageError(f"cannot write {path}: {error}") from error
         raise
@@ -263,12 +251,12 @@ def make_folder(path: str) -> None:
         raise UsageError(f"cannot write to the folder {path}: a file has that name")
     probe = join(path, PROBE)
     try:
-        if not FileSystems.exists(path):
-            FileSystems.mkdirs(path)
-        with FileSystems.create(probe) as file:
+        system = _system(path)
+        system.make_folder(path)
+        with system.create(probe) as file:
             file.write(b"")
-        delete([probe])
-    except (OSError, BeamIOError) as error:
+        system.delete([probe])
+    except OSError as error:
         raise UsageError(f"cannot write to the folder {path}: {error}") from error
 
 
@@ -279,6 +267,5 @@ def list_names(folder: str) -> list[str]:
 
 def delete(paths: Sequence[str]) -> None:
     """Deletes files; an absent one is no error."""
-    present = [path for path in paths if FileSystems.exists(path)]
-    if present:
-        FileSystems.delete([escape(path) for path in present])  # Beam takes them for patterns
+    for system, group in itertools.groupby(paths, _system):
+        system.delete(list(group))

@@ -1,4 +1,4 @@
-"""Files of this machine that a pattern matches: as Beam matches them, but without what it passes over in silence.
+"""Files of this machine. Those that a pattern matches are as Beam matches them, but nothing is passed over in silence.
 
 Beam's own listing leaves out links to nowhere, names with a backslash, what lies behind links to folders, and folders
 that cannot be read. Here the first three are listed, so that each ends as a record or a reject, and the last is an
@@ -8,15 +8,16 @@ error.
 import os
 import posixpath
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import BinaryIO
 
-from apache_beam.io.filesystem import FileSystem
+from beamio.patterns import to_regex
 
 _PREFIX = re.compile(r"[^*?\[]*")
 
 
-def list_files(pattern: str) -> Iterator[tuple[str, str]]:
+def list_files(pattern: str, limit: int | None = None) -> Iterator[tuple[str, str]]:  # noqa: ARG001 - it costs nothing
     """(path, version) of the files that a pattern matches, sorted by path; see beamio.files.list_files.
 
     Raises:
@@ -34,8 +35,7 @@ def list_files(pattern: str) -> Iterator[tuple[str, str]]:
 
 
 def _below(root: str, pattern: str) -> Iterator[str]:
-    # A backslash is a letter here, and Beam's * means to leave out only slashes.
-    accepts = re.compile(FileSystem.translate_pattern(pattern).replace(r"[^/\\]", "[^/]")).match
+    accepts = to_regex(pattern).match
     below = pattern.removeprefix(root).lstrip("/")
     levels = None if "**" in pattern else below.count("/") + 1
     start = root or "."
@@ -70,3 +70,33 @@ def _version(path: str) -> str:
     except OSError:
         return ""
     return f"{status.st_size}-{status.st_mtime!r}"
+
+
+def exists(path: str) -> bool:
+    return Path(path).exists()
+
+
+def open_file(path: str) -> BinaryIO:
+    """The file as it is stored."""
+    return Path(path).open("rb")
+
+
+def create(path: str) -> BinaryIO:
+    """A new file, or one in the place of an old one; folders above it are made."""
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    return Path(path).open("wb")
+
+
+def rename(source: str, target: str) -> None:
+    Path(source).rename(target)
+
+
+def delete(paths: Sequence[str]) -> None:
+    """Deletes files; an absent one is no error."""
+    for path in paths:
+        Path(path).unlink(missing_ok=True)
+
+
+def make_folder(path: str) -> None:
+    """Makes a folder and those above it; one that exists is no error."""
+    Path(path).mkdir(parents=True, exist_ok=True)

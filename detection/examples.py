@@ -130,10 +130,7 @@ def decode_example(data: bytes) -> DetectionExample:
     Raises:
       RecordError: not a tf.train.Example, a key is missing, or the content breaks the schema.
     """
-    try:
-        feature = dict(Example.FromString(data).features.feature)
-    except DecodeError as error:
-        raise RecordError("record_not_readable", f"record: not a serialized tf.train.Example: {error}") from error
+    feature = _features(data)
     columns = {key: _values(feature, key) for key in (*_BOX_KEYS, TEXT, LABEL, AREA, *_FLAGS)}
     if len({len(values) for values in columns.values()}) != 1:
         lengths = {key: len(values) for key, values in columns.items()}
@@ -144,6 +141,23 @@ def decode_example(data: bytes) -> DetectionExample:
         raise RecordError("record_text_not_readable", f"record: {error}") from error
     _check(example)
     return example
+
+
+def decode_image(data: bytes) -> tuple[str, bytes]:
+    """The filename and the encoded image of a record, for those who do not need the rest.
+
+    Raises:
+      RecordError: not a tf.train.Example, or one of the two is missing.
+    """
+    feature = _features(data)
+    return _one(feature, FILENAME).decode("utf-8", "surrogateescape"), _one(feature, ENCODED)
+
+
+def _features(data: bytes) -> dict[str, Feature]:
+    try:
+        return dict(Example.FromString(data).features.feature)
+    except DecodeError as error:
+        raise RecordError("record_not_readable", f"record: not a serialized tf.train.Example: {error}") from error
 
 
 def _example(feature: dict[str, Feature], columns: dict[str, list]) -> DetectionExample:

@@ -42,6 +42,8 @@ class PredictionRow:
       status: "ok", also with no detections, or "failed".
       reason, detail: why it failed; None when ok.
       detections: by falling score.
+      key: of which image, model, threshold and program this is the row (inference.resume); None where the image is to
+        be tried again.
     """
 
     image: str
@@ -51,6 +53,7 @@ class PredictionRow:
     reason: str | None = None
     detail: str | None = None
     detections: tuple[Detection, ...] = ()
+    key: str | None = None
 
     def to_json(self) -> str:
         """One line of predictions-*.jsonl."""
@@ -71,6 +74,8 @@ class PredictionRow:
         }
         if self.status != OK:
             value |= {"reason": self.reason, "detail": self.detail}
+        if self.key is not None:
+            value["key"] = self.key
         return json.dumps(value, ensure_ascii=False)
 
     @classmethod

@@ -44,9 +44,8 @@ def write_exports(output: str, summary: Mapping[str, Any], options: ExportOption
       ContractError: the prediction files are not those that the summary lists.
       UsageError: a class is not one of the model's, or no image is where the options look for some.
     """
-    run = run_of(summary, options)
+    run, about = _run_and_entry(summary, options)
     shards = [ShardFile(name=shard["name"], sha256=shard["sha256"]) for shard in summary["shards"]]
-    about = {"classes": list(run.classes.values()), "threshold": run.threshold, "below": options.below}
     made = []
     for format_name in options.formats:
         for name, exporter in FORMATS[format_name].items():
@@ -54,6 +53,28 @@ def write_exports(output: str, summary: Mapping[str, Any], options: ExportOption
             digest = files.write_pieces(files.join(output, name), exporter(rows, run))
             made.append({"name": name, "format": format_name, "sha256": digest, **about})
     return sorted(made, key=lambda entry: entry["name"])
+
+
+def exports_are_there(output: str, summary: Mapping[str, Any], options: ExportOptions) -> bool:
+    """Whether write_exports would only write again what summary.json lists and the output folder holds.
+
+    Raises:
+      UsageError: a class is not one of the model's.
+    """
+    _, about = _run_and_entry(summary, options)
+    listed = {entry["name"]: entry for entry in summary["exports"]}
+    wanted = [(name, format_name) for format_name in options.formats for name in FORMATS[format_name]]
+    return all(
+        listed.get(name)
+        == {"name": name, "format": format_name, "sha256": files.find_digest(files.join(output, name)), **about}
+        for name, format_name in wanted
+    )
+
+
+def _run_and_entry(summary: Mapping[str, Any], options: ExportOptions) -> tuple[Run, dict[str, Any]]:
+    """The run as run_of tells it, and what summary.json says about every file of its exports."""
+    run = run_of(summary, options)
+    return run, {"classes": list(run.classes.values()), "threshold": run.threshold, "below": options.below}
 
 
 def run_of(summary: Mapping[str, Any], options: ExportOptions) -> Run:

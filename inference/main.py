@@ -15,6 +15,7 @@ On Dataflow, with a worker image that holds TensorFlow and this package:
 
 import argparse
 from collections.abc import Sequence
+from functools import cache, partial
 
 from beamio.launch import run_main
 from beamio.options import beam_options, own_flags
@@ -46,11 +47,13 @@ def _run(argv: Sequence[str]) -> None:
 
 def _score(flags: argparse.Namespace, rest: Sequence[str]) -> None:
     options = score_options(flags)
-    options_of_beam = beam_options(rest, own_flags(flags))
-    # Beam takes seconds to import, and --help must not wait for it.
+    make_beam_options = cache(partial(beam_options, rest, own_flags(flags)))
+    if rest:
+        # A flag that nobody knows is refused before all else; where there is none, Beam's import can wait for a job.
+        make_beam_options()
     from inference.score import score
 
-    score(options, options_of_beam)
+    score(options, make_beam_options)
 
 
 def _convert(flags: argparse.Namespace) -> None:

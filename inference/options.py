@@ -23,10 +23,13 @@ OUT/predictions-*.jsonl  one line per image: image, width, height, status (ok or
                          where it failed
 OUT/*                    the files of --formats
 OUT/summary.json         written last, when there are as many rows as images: counts, model, thresholds, options
+OUT/part-*.jsonl         rows so far, while it runs. The same command again, after a kill or when images were added,
+                         scores only what is missing or has changed; rows of another model or threshold are not used
 
 An image's name is its path below the folder, below the folder above a glob's first wildcard, or ARCHIVE.zip/MEMBER;
 with several --images values, its path below the deepest folder that holds them all. A file that two values match is
-scored once. A second member of the same name in one archive is named NAME#2.
+scored once. A second member of the same name in one archive is named NAME#2. An image in a TFRecord file has the file
+name that its record holds.
 """
 DETECT_DESCRIPTION = """\
 Runs an exported model on a few images and prints a table of what it found.
@@ -41,7 +44,8 @@ Writes the predictions of a finished run in other forms, beside its rows, and na
 _IMAGES_HELP = """\
 any of: a folder (every file below it that ends in .jpg .jpeg .png .bmp .gif .webp .tif or .tiff, hidden ones and
 __MACOSX/ left out); a glob in quotes (every file it matches; ** crosses folders); an image file; a zip, tar or tar.gz
-archive (known by its content, read in place, its members chosen as in a folder; also where a glob matches it)"""
+archive (known by its content, read in place, its members chosen as in a folder; also where a glob matches it); the
+folder of a data set that prepare wrote (dataset.json), or TFRecord files of it"""
 _MODEL_HELP = "folder of the exported model, with model.json"
 _THRESHOLD_HELP = "keep detections with at least this score; default: the model's own threshold"
 
@@ -158,7 +162,10 @@ def _add_score(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--images", nargs="+", required=True, metavar="PATH", help=_IMAGES_HELP)
     parser.add_argument("--model", required=True, metavar="DIR", help=_MODEL_HELP)
     parser.add_argument(
-        "--output", required=True, metavar="DIR", help="folder of the rows: new, empty, or of an earlier run"
+        "--output",
+        required=True,
+        metavar="DIR",
+        help="folder of the rows: new, empty, or of an earlier run, which this one goes on with",
     )
     parser.add_argument("--threshold", type=float, metavar="SCORE", help=_THRESHOLD_HELP)
     parser.add_argument(

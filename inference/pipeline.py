@@ -1,11 +1,13 @@
 """The graph of the scoring job.
 
-    sources ─▶ ListImages ─▶ chunks ─▶ ReadImages ─┬─ images ─▶ DetectObjects ─▶ rows ─┐
-                               │                   └─ unreadable ─▶ failed rows ───────┴▶ CountRows ─▶ WriteRows ─┐
-                               └─ count listed ──────────────────────────────────────────────────▶ CommitRun ◀────┘
+    sources ─▶ ListImages ─┬─ chunks ─▶ ReadImages ─┬─ images ─▶ DetectObjects ─▶ rows ─┐
+                           │                        └─ unreadable ─▶ failed rows ───────┴▶ CountRows, SaveRows ─┐
+                           ├─ kept: rows of earlier runs ───────────────────────────────────────────▶ WriteRows ◀┘
+                           └─ listed: numbers of images ─────────────────────────────────────▶ CommitRun ◀┘
 
-Names and offsets are shuffled after ListImages, rows before WriteRows; image bytes never are. CommitRun writes
-summary.json when the rows are as many as the images listed.
+Names and offsets are shuffled after ListImages, rows before WriteRows; image bytes never are. While the model runs,
+SaveRows writes part files, whose rows a later run keeps. CommitRun writes summary.json when the rows are as many as the
+images listed.
 """
 
 from collections.abc import Mapping
@@ -17,13 +19,17 @@ from inference.handler import DetectorHandler
 from inference.sinks import Commit
 from inference.sources import Source
 from inference.transforms import (
+    CHUNKS,
     IMAGES,
+    KEPT,
+    LISTED,
     UNREADABLE,
     CommitRun,
     CountRows,
     DetectObjects,
     ListImages,
     ReadImages,
+    SaveRows,
     WriteRows,
 )
 
@@ -33,12 +39,14 @@ class Job:
     """What the graph is built from.
 
     Attributes:
-      total: images that the launcher counted, for the progress line.
+      run: resume.run_key.
+      total: images to score that the launcher counted, for the progress line.
       labels: names by id.
       threshold: keep detections with at least this score.
     """
 
     sources: tuple[Source, ...]
+    run: str
     total: int
     handler: DetectorHandler
     labels: Mapping[int, str]
@@ -49,15 +57,19 @@ class Job:
 
 def build(pipeline: beam.Pipeline, job: Job) -> None:
     """Adds the scoring job to a pipeline."""
-    chunks = pipeline | "List images" >> ListImages(job.sources)
-    read = chunks | "Read images" >> ReadImages()
-    # Counted before they are joined: runners may hold rows back at the join until all are there. One DoFn object for
-    # both, so that each process has one progress line.
-    count = CountRows(job.total)
+    listed = pipeline | "List images" >> ListImages(job.sources, job.commit.output, job.run)
+    read = listed[CHUNKS] | "Read images" >> ReadImages(job.run)
+    # Counted and saved before they are joined: runners may hold rows back at the join until all are there. One DoFn
+    # object for both, so that each process has one progress line.
+    count, save = CountRows(job.total), SaveRows(job.commit.output)
     scored = read[IMAGES] | "Detect objects" >> DetectObjects(job.handler, job.labels, job.threshold)
     _ = (
-        (scored | "Count scored" >> beam.ParDo(count), read[UNREADABLE] | "Count unreadable" >> beam.ParDo(count))
+        (
+            scored | "Count scored" >> beam.ParDo(count) | "Save scored" >> beam.ParDo(save),
+            read[UNREADABLE] | "Count unreadable" >> beam.ParDo(count) | "Save unreadable" >> beam.ParDo(save),
+            listed[KEPT],
+        )
         | "Join rows" >> beam.Flatten()
         | "Write rows" >> WriteRows(job.commit.output, job.num_shards)
-        | "Commit the run" >> CommitRun(job.commit, chunks)
+        | "Commit the run" >> CommitRun(job.commit, listed[LISTED])
     )

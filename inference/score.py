@@ -1,55 +1,85 @@
 """The launcher of ``score``: everything that can be checked at once is checked before the job starts."""
 
-import dataclasses
 import logging
-import time
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
 
-import apache_beam as beam
-from apache_beam.options.pipeline_options import PipelineOptions, StandardOptions
-
-import detection
 from beamio import files
+from beamio.lock import sole_use
 from detection.manifests import ModelManifest
-from inference import sinks, sources
+from inference import resume, sinks, sources
 from inference.exports import choose_classes
-from inference.handler import DetectorHandler
 from inference.model_folder import check_model
 from inference.options import ScoreOptions
-from inference.pipeline import Job, build
-from inference.sinks import Commit
+from inference.request import Request
+
+if TYPE_CHECKING:
+    from apache_beam.options.pipeline_options import PipelineOptions
 
 logger = logging.getLogger(__name__)
 
 
-def score(options: ScoreOptions, beam_options: PipelineOptions) -> None:
-    """Scores every image and logs what came out.
+def score(options: ScoreOptions, make_beam_options: Callable[[], "PipelineOptions"]) -> None:
+    """Scores every image that has no row yet, and logs what came out.
+
+    Args:
+      options: the request.
+      make_beam_options: called when there is something to do.
 
     Raises:
       UsageError: the output folder is in use by something else, the model folder is not a whole export or lacks a
         class that was named, or a source holds no image; nothing has been written then.
     """
     sinks.check_output(options.output)
+    request = _check(options)
+    earlier = sinks.find_summary(options.output)
+    damaged = sinks.damaged_shards(options.output, earlier) if earlier else []
+    survey = resume.survey(request.sources, options.output, request.run_key, without=damaged)
+    _tell(survey, request.manifest)
+    if earlier and not damaged and _is_done_by(earlier, request, survey):
+        request.commit.renew(earlier)
+    elif not _run(request, survey, damaged, make_beam_options()):
+        logger.info("submitted; %s/%s appears when every image has its row", options.output, sinks.SUMMARY)
+        return
+    _report(sinks.read_summary(options.output), options.output)
+
+
+def _check(options: ScoreOptions) -> Request:
     manifest = check_model(options.model)
     choose_classes(manifest.labels.name_by_id, options.exports.classes)
-    found = sources.resolve(options.images)
-    total = sources.count_images(found)
-    logger.info("%d images to score by model %s", total, manifest.model_hash[:12])
-    job = _job(options, manifest, found, total)
-    _clear(options.output)
-    logging.getLogger().addFilter(_is_news)
-    start = time.monotonic()
-    with beam.Pipeline(options=beam_options) as pipeline:
-        build(pipeline, job)
-    if beam_options.view_as(StandardOptions).no_wait_until_finish:
-        logger.info("submitted; %s/%s appears when every image has its row", options.output, sinks.SUMMARY)
-    else:
-        _report(sinks.read_summary(options.output), options.output, time.monotonic() - start)
+    return Request(
+        options=options,
+        manifest=manifest,
+        threshold=effective_threshold(options.threshold, manifest),
+        sources=sources.resolve(options.images),
+    )
 
 
-def _is_news(record: logging.LogRecord) -> bool:
-    """RunInference notes at every load that it cannot weigh the model, unless one more optional library is there."""
-    return "Resource module is not available" not in record.getMessage()
+def _is_done_by(earlier: dict[str, Any], request: Request, survey: resume.Survey) -> bool:
+    return survey.is_done_by(earlier) and len(earlier["shards"]) == request.num_shards(survey.images)
+
+
+def _run(request: Request, survey: resume.Survey, damaged: Sequence[str], beam_options: "PipelineOptions") -> bool:
+    output = request.options.output
+    files.make_folder(output)
+    # Beam takes seconds to import, and a run with nothing new must not wait for it.
+    from inference.job import run_job
+
+    with sole_use(output):
+        # The commit mark goes before anything else does: a run that is killed leaves nothing that looks whole. Damaged
+        # shards go before it, for without it nobody could tell.
+        files.delete([files.join(output, name) for name in (*damaged, sinks.SUMMARY)])
+        return run_job(request, survey, beam_options)
+
+
+def _tell(survey: resume.Survey, manifest: ModelManifest) -> None:
+    logger.info("%d of %d images to score by model %s", survey.missing, survey.images, manifest.model_hash[:12])
+    if survey.unused:
+        logger.info(
+            "%d earlier rows are not used and will be removed: their images have changed or are gone, or they are"
+            " of another model, threshold or version of this program",
+            survey.unused,
+        )
 
 
 def effective_threshold(threshold: float | None, manifest: ModelManifest) -> float:
@@ -65,44 +95,13 @@ def effective_threshold(threshold: float | None, manifest: ModelManifest) -> flo
     return max(threshold, manifest.score_threshold)
 
 
-def _job(options: ScoreOptions, manifest: ModelManifest, found: tuple[sources.Source, ...], total: int) -> Job:
-    threshold = effective_threshold(options.threshold, manifest)
-    return Job(
-        sources=found,
-        total=total,
-        handler=DetectorHandler(folder=options.model, model_hash=manifest.model_hash, batch_size=options.batch_size),
-        labels=manifest.labels.name_by_id,
-        threshold=threshold,
-        num_shards=min(options.num_shards, total),
-        commit=Commit(output=options.output, header=_header(options, manifest, threshold), exports=options.exports),
-    )
-
-
-def _header(options: ScoreOptions, manifest: ModelManifest, threshold: float) -> dict[str, Any]:
-    return {
-        "model_hash": manifest.model_hash,
-        "labels": manifest.labels.to_json(),
-        "thresholds": {"score": threshold, "model_score": manifest.score_threshold, "nms_iou": manifest.nms_iou},
-        "max_detections": manifest.max_detections,
-        "code_version": detection.__version__,
-        "options": dataclasses.asdict(options),
-    }
-
-
-def _clear(output: str) -> None:
-    """The commit mark goes first: a run that is killed leaves nothing that looks whole."""
-    files.make_folder(output)
-    files.delete([files.join(output, sinks.SUMMARY)])
-
-
-def _report(summary: dict[str, Any], output: str, seconds: float) -> None:
+def _report(summary: dict[str, Any], output: str) -> None:
     failed = summary["failed"]
     reasons = ", ".join(f"{count} {reason}" for reason, count in failed.items())
     labels = ", ".join(f"{label} {count}" for label, count in summary["detections"].items())
     logger.info("images: %d", summary["images"])
     logger.info("failed: %d%s", sum(failed.values()), f" ({reasons})" if reasons else "")
     logger.info("detections: %s", labels or "none")
-    logger.info("speed: %.1f images/s (%.1f s, loading the model included)", summary["images"] / seconds, seconds)
     logger.info("rows: %s/predictions-*.jsonl", output)
     for entry in summary["exports"]:
         logger.info("%s: %s", entry["format"], files.join(output, entry["name"]))

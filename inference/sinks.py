@@ -8,12 +8,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from beamio import files
+from beamio.lock import LOCK
 from detection import ids
 from detection.errors import ContractError, UsageError
 from detection.formats.pieces import utf8
 from detection.predictions import PredictionRow
 from inference.export_options import ExportOptions
-from inference.exports import write_exports
+from inference.exports import exports_are_there, write_exports
 from inference.formats import FILE_NAMES
 from inference.rows import Tally
 
@@ -22,6 +23,7 @@ SUMMARY = "summary.json"
 EVALUATION, EVALUATION_PAGE = "evaluation.json", "evaluation.html"
 SCHEMA_VERSION = 1
 _SHARD = re.compile(r"predictions-\d{5}-of-\d{5}\.jsonl")
+_PART = re.compile(r"part-[0-9a-f]+\.jsonl")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,6 +42,20 @@ def shard_of(name: str, num_shards: int) -> int:
 
 def shard_name(shard: int, num_shards: int) -> str:
     return f"predictions-{shard:05d}-of-{num_shards:05d}.jsonl"
+
+
+def part_name(digest: str) -> str:
+    """A file of rows of a run that is not finished; digest is in hex."""
+    return f"part-{digest}.jsonl"
+
+
+def is_part(name: str) -> bool:
+    return bool(_PART.fullmatch(name))
+
+
+def holds_rows(name: str) -> bool:
+    """Whether a file directly in the output folder holds rows, of a finished run or of one that was killed."""
+    return is_part(name) or bool(_SHARD.fullmatch(name))
 
 
 def write_shard(output: str, shard: int, num_shards: int, rows: Sequence[PredictionRow]) -> ShardPart:
@@ -88,9 +104,28 @@ class Commit:
         if total.images != listed:
             raise RuntimeError(f"{listed} images were listed, but {total.images} rows written: no {SUMMARY} is made")
         ordered = sorted(parts, key=lambda part: part.name)
-        remove_ours(self.output, keep=[part.name for part in ordered])
         shards = [{"name": part.name, "images": part.tally.images, "sha256": part.sha256} for part in ordered]
-        value = {"schema_version": SCHEMA_VERSION, **self.header, **total.to_json(), "shards": shards}
+        self._settle({"schema_version": SCHEMA_VERSION, **self.header, **total.to_json(), "shards": shards})
+
+    def renew(self, earlier: Mapping[str, Any]) -> bool:
+        """Makes the output of a finished run that of this one, whose rows are the same: other exports, other options.
+
+        Args:
+          earlier: the summary, whose shards are whole.
+
+        Returns:
+          Whether anything had to be done.
+        """
+        renewed = {**earlier, **json.loads(json.dumps(self.header))}
+        if renewed == earlier and exports_are_there(self.output, earlier, self.exports):
+            return False
+        files.delete([files.join(self.output, SUMMARY)])
+        del renewed["exports"]
+        self._settle(renewed)
+        return True
+
+    def _settle(self, value: dict[str, Any]) -> None:
+        remove_ours(self.output, keep=[shard["name"] for shard in value["shards"]])
         write_summary(self.output, with_exports(value, write_exports(self.output, value, self.exports)))
 
 
@@ -152,13 +187,29 @@ def finished_summary(output: str, *, command: str) -> dict[str, Any]:
     return read_summary(output)
 
 
+def find_summary(output: str) -> dict[str, Any] | None:
+    """As read_summary; None where there is none."""
+    return read_summary(output) if files.exists(files.join(output, SUMMARY)) else None
+
+
+def damaged_shards(output: str, summary: Mapping[str, Any]) -> list[str]:
+    """Names of prediction files that are not as summary.json lists them: others, missing, or not listed."""
+    listed = {shard["name"]: shard["sha256"] for shard in summary["shards"]}
+    names = {*listed, *files.list_names(output)}
+    return sorted(
+        name
+        for name in names
+        if _SHARD.fullmatch(name) and files.find_digest(files.join(output, name)) != listed.get(name)
+    )
+
+
 def remove_ours(output: str, *, keep: Sequence[str]) -> None:
-    """Deletes shards and exports of earlier runs and what a killed run left half-written, except the files named."""
-    stale = [name for name in files.list_names(output) if _is_ours(name) and name not in {*keep, SUMMARY}]
+    """Deletes shards, parts and exports of earlier runs and what a killed run left half-written, but not ``keep``."""
+    stale = [name for name in files.list_names(output) if _is_ours(name) and name not in {*keep, SUMMARY, LOCK}]
     files.delete([files.join(output, name) for name in stale])
 
 
 def _is_ours(name: str) -> bool:
     """Names of results, and of write_atomic's temporary files for them, directly in the folder."""
     final = files.final_name(name)
-    return final in (SUMMARY, EVALUATION, EVALUATION_PAGE, files.PROBE, *FILE_NAMES) or bool(_SHARD.fullmatch(final))
+    return final in (SUMMARY, EVALUATION, EVALUATION_PAGE, files.PROBE, LOCK, *FILE_NAMES) or holds_rows(final)

@@ -1,8 +1,9 @@
-"""From what the user names to image bytes: folders, globs, single files, zip and tar archives.
+"""From what the user names to chunks of images: folders, globs, single files, zip and tar archives, TFRecords.
 
-The plan holds names and offsets only; bytes are read where the model runs.
+The plan holds names and offsets only; bytes are read where the model runs (inference.chunks).
 """
 
+import dataclasses
 import posixpath
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -13,10 +14,10 @@ from typing import TypeVar
 
 from beamio import archives, files
 from beamio.archives import Member, has_image_suffix, looks_like_image
-from beamio.files import FileError
-from detection.errors import DataError, UsageError
-from inference import tars
-from inference.ahead import ahead
+from beamio.files import ListedFile
+from detection.errors import UsageError
+from inference import datasets, tars
+from inference.chunks import Chunk, FileChunk, RecordChunk, StreamChunk, TarChunk, ZipChunk
 from inference.tars import TarKind, TarMember
 
 T = TypeVar("T")
@@ -38,7 +39,8 @@ class Source:
       pattern: the Beam pattern of its files.
       root: the folder above the pattern's first wildcard.
       base: the folder that names are relative to; root or above it.
-      is_folder: only files that look like images count; otherwise every matched file does.
+      is_folder: only files that look like images count; otherwise every matched file does, and archives are opened.
+      shards: of a data set, the paths of its files: of those matched no others count; empty for other sources.
     """
 
     given: str
@@ -46,43 +48,7 @@ class Source:
     root: str
     base: str
     is_folder: bool
-
-
-@dataclass(frozen=True, kw_only=True)
-class FileChunk:
-    """Loose images: their paths, and their names in the rows."""
-
-    names: tuple[str, ...]
-    paths: tuple[str, ...]
-
-
-@dataclass(frozen=True, kw_only=True)
-class ZipChunk:
-    """Neighbouring members of one archive, and their names in the rows."""
-
-    names: tuple[str, ...]
-    path: str
-    members: tuple[Member, ...]
-
-
-@dataclass(frozen=True, kw_only=True)
-class TarChunk:
-    """Neighbouring members of one plain tar archive, and their names in the rows."""
-
-    names: tuple[str, ...]
-    path: str
-    members: tuple[TarMember, ...]
-
-
-@dataclass(frozen=True, kw_only=True)
-class StreamChunk:
-    """All members of one packed tar archive, which can only be read from its beginning, and their names in the rows."""
-
-    names: tuple[str, ...]
-    path: str
-
-
-Chunk = FileChunk | ZipChunk | TarChunk | StreamChunk
+    shards: frozenset[str] = frozenset()
 
 
 def resolve(values: Sequence[str]) -> tuple[Source, ...]:
@@ -95,11 +61,8 @@ def resolve(values: Sequence[str]) -> tuple[Source, ...]:
       UsageError: a value names nothing that exists.
     """
     located = [_locate(value) for value in values]
-    base = common_folder([root for _, root, _ in located])
-    return tuple(
-        Source(given=value, pattern=pattern, root=root, base=base, is_folder=is_folder)
-        for value, (pattern, root, is_folder) in zip(values, located, strict=True)
-    )
+    base = common_folder([source.root for source in located])
+    return tuple(dataclasses.replace(source, base=base) for source in located)
 
 
 def common_folder(roots: Sequence[str]) -> str:
@@ -113,60 +76,26 @@ def common_folder(roots: Sequence[str]) -> str:
     return "" if _SCHEME.fullmatch(folder) else folder
 
 
-def count_images(sources: Sequence[Source]) -> int:
-    """Counts the images before a job is started; reads every archive's directory.
-
-    Raises:
-      UsageError: a source holds no image, or an archive is broken.
-    """
-    counts = [_size(plan([source])) for source in sources]
-    for source, count in zip(sources, counts, strict=True):
-        if not count:
-            raise UsageError(f"--images: expected at least one image, found none in {source.given}")
-    return counts[0] if len(counts) == 1 else _size(plan(sources))
-
-
 def plan(sources: Iterable[Source]) -> Iterator[Chunk]:
     """Every image of the sources in chunks; a file that two sources match comes once.
 
     Raises:
-      UsageError: an archive is broken.
+      UsageError: an archive is broken, a source holds no image, or two records have one name.
     """
     seen: set[str] = set()
+    taken: set[str] = set()  # names that stand in records: no folder sees to it that they differ
     for source in sources:
-        paths = [path for path in _matches(source) if path not in seen]
-        seen.update(paths)
-        opened = set() if source.is_folder else {path for path in paths if _opens(path)}
-        loose = (path for path in paths if path not in opened)
-        for group in groups(loose, FILES_PER_CHUNK):
-            names = tuple(files.name_below(source.base, path) for path in group)
-            yield FileChunk(names=names, paths=tuple(group))
-        for path in sorted(opened):
-            yield from _archive_chunks(path, files.name_below(source.base, path))
-
-
-def read_chunk(chunk: Chunk) -> Iterator[tuple[str, bytes | DataError]]:
-    """The name and bytes of each image, or why it cannot be read."""
-    yield from zip(chunk.names, _contents(chunk), strict=True)
-
-
-def _contents(chunk: Chunk) -> Iterable[bytes | DataError]:
-    match chunk:
-        case FileChunk():
-            return ahead(_read_file, chunk.paths)
-        case ZipChunk():
-            return archives.read_members(chunk.path, chunk.members)
-        case TarChunk():
-            return tars.read_tar(chunk.path, chunk.members)
-        case StreamChunk():
-            return tars.stream_tar(chunk.path, looks_like_image, len(chunk.names))
-
-
-def _read_file(path: str) -> bytes | DataError:
-    try:
-        return files.read_bytes(path)
-    except FileError as error:
-        return error
+        listed = list(_matches(source))
+        fresh = [file for file in listed if file.path not in seen]
+        seen.update(file.path for file in fresh)
+        is_empty = len(fresh) == len(listed)
+        for chunk in _chunks(source, fresh):
+            is_empty = False
+            if isinstance(chunk, RecordChunk):
+                _claim(chunk, taken)
+            yield chunk
+        if is_empty:
+            raise UsageError(f"--images: expected at least one image, found none in {source.given}")
 
 
 def absolute(path: str) -> str:
@@ -179,43 +108,94 @@ def real_path(path: str) -> str:
     return path if "://" in path else str(Path(path).resolve())
 
 
-def _locate(value: str) -> tuple[str, str, bool]:
-    """Pattern, folder that names are relative to, and whether the value is a folder."""
+def _locate(value: str) -> Source:
+    """The source that a value names; its base is its root."""
     path = absolute(value).rstrip("/")
+    pattern, root, is_folder, shards = path, files.root_of(path), False, frozenset[str]()
     if files.is_file(path):
-        return files.escape(path), posixpath.dirname(path), False
-    if files.exists(path) or files.is_folder(path):
-        return posixpath.join(files.escape(path), "**"), path, True
-    if files.escape(path) != path:
-        return path, files.root_of(path), False
-    raise UsageError(f"--images: there is no file or folder {value}")
+        pattern, root = files.escape(path), posixpath.dirname(path)
+    elif files.exists(path) or files.is_folder(path):
+        pattern, root = posixpath.join(files.escape(path), "**"), path
+        shards = datasets.shards_of(path) if datasets.is_dataset(path) else shards
+        is_folder = not shards
+    elif files.escape(path) == path:
+        raise UsageError(f"--images: there is no file or folder {value}")
+    return Source(given=value, pattern=pattern, root=root, base=root, is_folder=is_folder, shards=shards)
 
 
-def _matches(source: Source) -> Iterator[str]:
-    paths = files.iter_matches(source.pattern)
+def _matches(source: Source) -> Iterator[ListedFile]:
+    listed = files.list_files(source.pattern)
+    if source.shards:
+        return (file for file in listed if file.path in source.shards)
     if not source.is_folder:
-        return paths
-    return (path for path in paths if looks_like_image(files.name_below(source.root, path)))
+        return listed
+    return (file for file in listed if looks_like_image(files.name_below(source.root, file.path)))
+
+
+def _chunks(source: Source, listed: Sequence[ListedFile]) -> Iterator[Chunk]:
+    opened = set() if source.is_folder else {file.path for file in listed if _opens(file.path)}
+    for group in groups((file for file in listed if file.path not in opened), FILES_PER_CHUNK):
+        yield FileChunk(
+            names=tuple(files.name_below(source.base, file.path) for file in group),
+            versions=tuple(file.version for file in group),
+            paths=tuple(file.path for file in group),
+        )
+    for file in listed:
+        if file.path not in opened:
+            continue
+        if datasets.is_tfrecord(file.path):
+            yield from _record_chunks(file.path, files.name_below(source.base, source.root))
+        else:
+            yield from _archive_chunks(file, files.name_below(source.base, file.path))
 
 
 def _opens(path: str) -> bool:
-    """Whether a matched file is an archive; one with an image's suffix is not opened to find out."""
-    return not has_image_suffix(path) and (archives.is_archive(path) or tars.tar_kind(path) is not None)
+    """Whether a matched file is an archive or TFRecords; one with an image's suffix is not opened to find out."""
+    if has_image_suffix(path):
+        return False
+    return datasets.is_tfrecord(path) or archives.is_archive(path) or tars.tar_kind(path) is not None
 
 
-def _archive_chunks(path: str, name: str) -> Iterator[Chunk]:
+def _record_chunks(path: str, folder: str) -> Iterator[Chunk]:
+    for group in _neighbours(datasets.list_records(path, flag="--images"), lambda record: record.size):
+        yield RecordChunk(
+            names=tuple(posixpath.join(folder, record.name) for record in group),
+            versions=tuple(record.sha256 for record in group),
+            path=path,
+            records=tuple(group),
+        )
+
+
+def _claim(chunk: RecordChunk, taken: set[str]) -> None:
+    """Takes the names of a chunk.
+
+    Raises:
+      UsageError: one is taken.
+    """
+    for name in chunk.names:
+        if name in taken:
+            raise UsageError(f"--images: two records are named {name}, one of them in {chunk.path}: score them apart")
+        taken.add(name)
+
+
+def _archive_chunks(archive: ListedFile, name: str) -> Iterator[Chunk]:
+    path = archive.path
     kind = tars.tar_kind(path)
     if kind is None:
         zipped = archives.list_members(path, looks_like_image, flag="--images")
         for members in _neighbours(zipped, lambda member: max(member.size, member.stored_size)):
-            yield ZipChunk(names=_names(name, members), path=path, members=tuple(members))
+            versions = tuple(f"{member.crc:08x}-{member.size}" for member in members)
+            yield ZipChunk(names=_names(name, members), versions=versions, path=path, members=tuple(members))
         return
     listed = tars.list_tar(path, kind, looks_like_image, flag="--images")
     if kind is TarKind.PACKED:
-        yield StreamChunk(names=_names(name, listed), path=path)
+        if names := _names(name, listed):
+            versions = (archive.version,) * len(names)
+            yield StreamChunk(names=names, versions=versions, path=path, places=tuple(range(len(names))))
         return
     for group in _neighbours(listed, lambda member: member.size):
-        yield TarChunk(names=_names(name, group), path=path, members=tuple(group))
+        versions = (archive.version,) * len(group)
+        yield TarChunk(names=_names(name, group), versions=versions, path=path, members=tuple(group))
 
 
 def _names(archive: str, members: Iterable[Member | TarMember]) -> tuple[str, ...]:
@@ -234,10 +214,6 @@ def _neighbours(members: Iterable[T], size_of: Callable[[T], int]) -> Iterator[l
         size += size_of(member)
     if group:
         yield group
-
-
-def _size(chunks: Iterable[Chunk]) -> int:
-    return sum(len(chunk.names) for chunk in chunks)
 
 
 def groups(items: Iterable[T], size: int) -> Iterator[list[T]]:

@@ -17,15 +17,20 @@ from apache_beam.utils.shared import Shared
 from detection.errors import DataError
 from detection.images import normalise_image
 from detection.predictions import OK, PredictionRow
-from inference import sinks, sources
+from inference import chunks, resume, sinks
 from inference.ahead import ahead
+from inference.chunks import Chunk
 from inference.handler import DetectorHandler
 from inference.rows import Outcome, failed_row, make_row
 from inference.sinks import Commit, ShardPart
-from inference.sources import Chunk, Source
+from inference.sources import Source
 
 logger = logging.getLogger(__name__)
 
+ImageKey = tuple[bytes, str]
+
+# Output tags of ListImages.
+CHUNKS, LISTED, KEPT = "chunks", "listed", "kept"
 # Output tags of ReadImages.
 IMAGES, UNREADABLE = "images", "unreadable"
 SECONDS_BETWEEN_PROGRESS = 5.0
@@ -33,7 +38,7 @@ SECONDS_BETWEEN_PROGRESS = 5.0
 
 def upright_images(chunk: Chunk) -> Iterator[tuple[str, bytes] | PredictionRow]:
     """Reads a chunk: name and upright encoded bytes of each image, or the failed row of one that is no picture."""
-    return ahead(_upright, sources.read_chunk(chunk))
+    return ahead(_upright, chunks.read_chunk(chunk))
 
 
 def _upright(named: tuple[str, bytes | DataError]) -> tuple[str, bytes] | PredictionRow:
@@ -48,47 +53,73 @@ def _upright(named: tuple[str, bytes | DataError]) -> tuple[str, bytes] | Predic
 
 @dataclass(eq=False)
 class ListImages(beam.PTransform):
-    """[] → chunks. The plan is made on a worker: a list of a million names does not fit into a job's description."""
+    """[] → chunks to score, listed (numbers of images, whether to score or not) and kept (rows of earlier runs).
+
+    The plan is made on a worker: a list of a million names does not fit into a job's description.
+    """
 
     sources: tuple[Source, ...]
+    output: str
+    run: str
 
-    def expand(self, pbegin: beam.pvalue.PBegin) -> beam.PCollection[Chunk]:
-        return pbegin | "Start" >> beam.Create([self.sources]) | "Plan chunks" >> beam.FlatMap(sources.plan)
+    def expand(self, pbegin: beam.pvalue.PBegin):  # Beam warns of a return type that is no PCollection
+        return (
+            pbegin
+            | "Start" >> beam.Create([self.sources])
+            | "Plan chunks" >> beam.FlatMap(_planned, self.output, self.run).with_outputs(LISTED, KEPT, main=CHUNKS)
+        )
+
+
+def _planned(
+    found: tuple[Source, ...], output: str, run: str
+) -> Iterator[Chunk | TaggedOutput[Literal["listed"], int] | TaggedOutput[Literal["kept"], PredictionRow]]:
+    for item in resume.plan(found, output, run):
+        if isinstance(item, PredictionRow):
+            yield TaggedOutput(KEPT, item)
+            continue
+        yield TaggedOutput(LISTED, item.images)
+        if item.missing is not None:
+            yield item.missing
 
 
 @dataclass(eq=False)
 class ReadImages(beam.PTransform):
-    """Chunks → images (name, bytes) and unreadable (failed rows). The reshuffle spreads names, never bytes.
+    """Chunks → images ((name, key of its row), bytes) and unreadable (failed rows). Names are spread, never bytes.
 
     Names travel as bytes: Beam's coder of text refuses those that are not UTF-8.
     """
+
+    run: str
 
     def expand(self, chunks: beam.PCollection[Chunk]):  # Beam warns of a return type that is no PCollection
         return (
             chunks
             | "Spread over workers" >> beam.Reshuffle()
-            | "Read and turn upright" >> beam.FlatMap(_tagged).with_outputs(UNREADABLE, main=IMAGES)
+            | "Read and turn upright" >> beam.FlatMap(_tagged, self.run).with_outputs(UNREADABLE, main=IMAGES)
         )
 
 
-def _tagged(chunk: Chunk) -> Iterator[tuple[bytes, bytes] | TaggedOutput[Literal["unreadable"], PredictionRow]]:
+def _tagged(
+    chunk: Chunk, run: str
+) -> Iterator[tuple[ImageKey, bytes] | TaggedOutput[Literal["unreadable"], PredictionRow]]:
+    keys = dict(zip(chunk.names, resume.row_keys(run, chunk), strict=True))
     for item in upright_images(chunk):
         if isinstance(item, PredictionRow):
-            yield TaggedOutput(UNREADABLE, item)
+            yield TaggedOutput(UNREADABLE, resume.with_key(item, keys[item.image]))
         else:
             name, data = item
-            yield os.fsencode(name), data
+            yield (os.fsencode(name), keys[name]), data
 
 
 @dataclass(eq=False)
 class DetectObjects(beam.PTransform):
-    """Images (name, bytes) → rows, in batches on the model."""
+    """Images ((name, key of its row), bytes) → rows, in batches on the model."""
 
     handler: DetectorHandler
     labels: Mapping[int, str]
     threshold: float
 
-    def expand(self, images: beam.PCollection[tuple[bytes, bytes]]) -> beam.PCollection[PredictionRow]:
+    def expand(self, images: beam.PCollection[tuple[ImageKey, bytes]]) -> beam.PCollection[PredictionRow]:
         return (
             images
             | "Run the model" >> RunInference(KeyedModelHandler(self.handler))
@@ -96,9 +127,9 @@ class DetectObjects(beam.PTransform):
         )
 
 
-def _row(answered: tuple[bytes, Outcome], labels: Mapping[int, str], threshold: float) -> PredictionRow:
-    name, outcome = answered
-    return make_row(os.fsdecode(name), outcome, labels=labels, threshold=threshold)
+def _row(answered: tuple[ImageKey, Outcome], labels: Mapping[int, str], threshold: float) -> PredictionRow:
+    (name, key), outcome = answered
+    return resume.with_key(make_row(os.fsdecode(name), outcome, labels=labels, threshold=threshold), key)
 
 
 class Progress:
@@ -140,6 +171,36 @@ class CountRows(beam.DoFn):
         yield row
 
 
+class SaveRows(beam.DoFn):
+    """Passes rows on, and saves them every now and then for a later run; the life cycle says when they are the last.
+
+    No step before this one may hold its elements back until all are there: then nothing would be saved on the way.
+    """
+
+    def __init__(self, output: str) -> None:
+        self._output = output
+
+    def setup(self) -> None:
+        self._pace = resume.Pace(time.monotonic())
+
+    def start_bundle(self) -> None:
+        self._rows: list[PredictionRow] = []
+
+    def process(self, row: PredictionRow) -> Iterable[PredictionRow]:
+        if row.key is not None:
+            self._rows.append(row)
+        if self._pace.is_due(time.monotonic()):
+            self._save()
+        yield row
+
+    def finish_bundle(self) -> None:
+        self._save()
+
+    def _save(self) -> None:
+        resume.save(self._output, self._rows)
+        self._rows = []
+
+
 @dataclass(eq=False)
 class WriteRows(beam.PTransform):
     """Rows → one ShardPart per prediction file, written. Every shard of 0..num_shards-1 is made, even an empty one."""
@@ -171,23 +232,19 @@ def _write_shard(grouped: tuple[int, Iterable[PredictionRow | None]], output: st
 
 @dataclass(eq=False)
 class CommitRun(beam.PTransform):
-    """ShardParts and the chunks that were listed → summary.json, once all shards are whole and the counts agree."""
+    """ShardParts and the images that were listed → summary.json, once all shards are whole and the counts agree."""
 
     commit: Commit
-    chunks: beam.PCollection[Chunk]
+    listed: beam.PCollection[int]
 
     def expand(self, parts: beam.PCollection[ShardPart]) -> beam.PCollection[None]:
-        listed = self.chunks | "Size of chunks" >> beam.Map(_size) | "Count listed" >> beam.CombineGlobally(sum)
+        listed = self.listed | "Count listed" >> beam.CombineGlobally(sum)
         return (
             parts.pipeline
             | "Finish" >> beam.Create([None])
             | "Write the summary"
             >> beam.Map(_commit, self.commit, listed=beam.pvalue.AsSingleton(listed), parts=beam.pvalue.AsList(parts))
         )
-
-
-def _size(chunk: Chunk) -> int:
-    return len(chunk.names)
 
 
 def _commit(_: None, commit: Commit, listed: int, parts: Sequence[ShardPart]) -> None:

@@ -27,6 +27,7 @@ ENTRY_POINTS = [
     pytest.param([sys.executable, "benchmarks/prepare.py"], "--scale", id="the data set benchmark"),
     pytest.param([sys.executable, "-m", "benchmarks.kill_prepare"], "--kills", id="the benchmark of kills"),
     pytest.param([sys.executable, "-m", "benchmarks.score"], "--parts", id="the scoring benchmark"),
+    pytest.param([sys.executable, "-m", "benchmarks.kill_score"], "--kills", id="kills of scoring"),
     pytest.param([sys.executable, "benchmarks/peers.py"], "--env", id="the comparison with other readers"),
     pytest.param([sys.executable, "benchmarks/tpu_fit.py"], "--topolog", id="the table of TPUs"),
     pytest.param([sys.executable, "benchmarks/beam_threads.py"], "--mode", id="Beam's threads"),

@@ -12,7 +12,7 @@ from PIL import Image
 from beam_jobs import commit
 from beam_jobs.options import PrepareOptions
 from beam_jobs.rows import IMAGE, OBJECT, Plan, Reject, ShardResult
-from beam_jobs.shards import frame_record
+from beamio.tfrecords import frame_record
 from detection.errors import ContractError
 from detection.examples import DetectionExample, encode_example
 from detection.id_maps import IdMap

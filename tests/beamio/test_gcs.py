@@ -1,5 +1,6 @@
 """Objects of gs://, from a server that counts the requests; then the whole job from bucket to bucket."""
 
+import json
 import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
@@ -10,7 +11,9 @@ from google.auth.credentials import AnonymousCredentials
 from beam_jobs.main import main
 from beamio import files, gcs
 from detection.errors import UsageError
+from inference.main import main as score
 from tests.beam_jobs.conftest import Source
+from tests.inference.fake_model import BLUE, RED, picture, write_model
 
 NAMES = ["a.jpg", "a.jpg2", "b.JPG", "ab.jpg", "a [1].jpg", "é.jpg", "sub/a.jpg", "sub/deep/c.jpg", "substitute.jpg"]
 PATTERNS = [
@@ -209,6 +212,24 @@ def test_prepare_from_bucket_to_bucket(cloud, tmp_path):
     assert main(source.flags(tmp_path / "out")) == 0
     local = {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir() if path.is_file()}
     assert _records(cloud.read_all("out/")) == _records(local) != {}
+
+
+def test_score_goes_on_from_bucket_to_bucket(cloud, tmp_path):
+    write_model(tmp_path / "model")
+    for name in "ab":
+        cloud.put(f"in/{name}.png", picture(20, 10, {RED: (1, 2, 9, 8)}))
+    words = ["score", "--images=gs://bucket/in/*", "--model", str(tmp_path / "model"), "--output=gs://bucket/out"]
+    assert score(words) == 0
+    for name in "bc":
+        cloud.put(f"in/{name}.png", picture(20, 10, {BLUE: (1, 2, 9, 8)}))
+    cloud.requests.clear()
+    assert score(words) == 0
+    assert sorted(name for name in cloud.reads() if name.startswith("in/")) == ["in/b.png", "in/c.png"]
+    written = cloud.read_all("out/")
+    assert written.keys() == {"predictions-00000-of-00001.jsonl", "summary.json"}
+    rows = map(json.loads, written["predictions-00000-of-00001.jsonl"].splitlines())
+    labels = {row["image"]: [item["label"] for item in row["detections"]] for row in rows}
+    assert labels == {"a.png": ["crab"], "b.png": ["sea pig"], "c.png": ["sea pig"]}
 
 
 def test_a_resumed_run_sees_that_an_object_was_replaced(cloud, tmp_path):

@@ -114,11 +114,11 @@ def _box(image, channel: int):
 
 
 def read_rows(output: Path) -> dict[str, dict]:
-    """Every row by its image's name; each shard's rows are in order, and no name comes twice."""
+    """Every row, without its key, by its image's name; each shard's rows are in order, and no name comes twice."""
     rows: dict[str, dict] = {}
     for path in sorted(output.glob("predictions-*.jsonl")):
         shard = [json.loads(line) for line in path.read_bytes().splitlines()]
         assert [row["image"] for row in shard] == sorted(row["image"] for row in shard)
         assert not rows.keys() & {row["image"] for row in shard}
-        rows |= {row["image"]: row for row in shard}
+        rows |= {row["image"]: {name: value for name, value in row.items() if name != "key"} for row in shard}
     return rows

@@ -173,7 +173,7 @@ def test_a_run_that_breaks_leaves_no_summary(
 
     monkeypatch.setattr("inference.sinks.write_shard", disk_full)
     with pytest.raises(RuntimeError, match="disk full"):
-        main(words)
+        main([*words, "--threshold=0.5"])
     assert not (out / "summary.json").exists()
 
 

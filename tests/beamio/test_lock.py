@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from beam_jobs.lock import sole_use
+from beamio.lock import sole_use
 from detection.errors import UsageError
 
 REPOSITORY = Path(__file__).parents[2]
 HOLDER = """
 import sys
-from beam_jobs.lock import sole_use
+from beamio.lock import sole_use
 with sole_use(sys.argv[1]):
     print("held", flush=True)
     input()

@@ -6,8 +6,9 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from beam_jobs.folder import LOCK
 from detection.errors import UsageError
+
+LOCK = ".retinanet-odm-lock"
 
 
 @contextlib.contextmanager

@@ -1,0 +1,127 @@
+"""`score`, killed at random moments and run again, must end in the same rows as an undisturbed run.
+
+    python -m benchmarks.kill_score [--images N] [--kills N] [--seed N]
+
+Each start is killed by SIGKILL, with the processes that it started, at a moment drawn from the length of an
+undisturbed run; the next goes on in the same folder, and the last one is left alone. Half of the images lie in a
+folder, half in a zip archive; the runs take turns between one process and two. Where there is a summary.json after a
+kill, the output must be whole. In the end its files are held against those of the undisturbed run, which is run once
+more with nothing new. Exits with 1 at a difference, or when nothing new took more than 5 % of the first run's time.
+"""
+
+import argparse
+import os
+import random
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import zipfile
+from pathlib import Path
+
+from benchmarks.measures import HERE, Result, print_results
+from tests.inference.fake_model import BLUE, RED, picture, write_model
+
+NOTHING_NEW = 0.05  # of the time of the undisturbed run
+BY_PROCESSES = ("--direct_running_mode=multi_processing", "--direct_num_workers=2")
+
+
+def write_images(folder: Path, count: int) -> None:
+    """Pictures of 800 x 600 pixels, every second one in x.zip; every tenth is broken."""
+    folder.mkdir()
+    with zipfile.ZipFile(folder / "x.zip", "w") as archive:
+        for number in range(count):
+            boxes = {RED: (number % 700, 10, 790, 300), BLUE: (5, 400, 50 + number % 600, 590)}
+            data = picture(800, 600, boxes, "JPEG", quality=100, subsampling=0)
+            data = data if number % 10 else data[:1000]
+            if number % 2:
+                archive.writestr(f"{number:05}.jpg", data)
+            else:
+                (folder / f"{number:05}.jpg").write_bytes(data)
+
+
+def start(work: Path, output: str, *more: str) -> subprocess.Popen:
+    words = ["--images", f"{work}/images/*", "--model", f"{work}/model", "--output", f"{work}/{output}"]
+    command = [sys.executable, "-m", "inference", "score", *words, *more]
+    quiet = subprocess.DEVNULL
+    return subprocess.Popen(command, cwd=HERE, stdout=quiet, stderr=quiet, start_new_session=True)
+
+
+def timed(work: Path, output: str) -> float:
+    began = time.monotonic()
+    if start(work, output).wait():
+        raise SystemExit("an undisturbed run failed")
+    return time.monotonic() - began
+
+
+def rows(folder: Path) -> dict[str, bytes]:
+    """Every file but the summary, which names the folder."""
+    return {path.name: path.read_bytes() for path in folder.iterdir() if path.name != "summary.json"}
+
+
+def ends_by_itself(job: subprocess.Popen, seconds: float) -> bool:
+    """Waits so long, and then kills it and what it started."""
+    try:
+        job.wait(seconds)
+    except subprocess.TimeoutExpired:
+        os.killpg(job.pid, signal.SIGKILL)
+        job.wait()
+        return False
+    return True
+
+
+def kill_often(work: Path, kills: int, length: float, moments: random.Random) -> tuple[int, int]:
+    """Returns how many runs ended before they were killed, and after how many kills there were rows."""
+    whole = rows(work / "undisturbed")
+    output = work / "killed"
+    killed = ended = saved = 0
+    while killed < kills:
+        job = start(work, "killed", *(BY_PROCESSES if killed % 2 else ()))
+        if not ends_by_itself(job, moments.uniform(0, length)):
+            killed += 1
+            saved += any(output.glob("p*-*.jsonl"))
+            if (output / "summary.json").exists() and rows(output) != whole:
+                raise SystemExit(f"MISS  kill {killed}: there is a summary.json, and the output is not whole")
+        else:
+            # It ended before its moment came: the next one begins in a folder of its own.
+            ended += 1
+            output.rename(work / f"ended-{ended}")
+    return ended, saved
+
+
+def run(work: Path, images: int, kills: int, seed: int) -> bool:
+    write_images(work / "images", images)
+    write_model(work / "model")
+    length = timed(work, "undisturbed")
+    again = timed(work, "undisturbed")
+    ended, saved = kill_often(work, kills, length, random.Random(seed))
+    timed(work, "killed")
+    whole, found = rows(work / "undisturbed"), rows(work / "killed")
+    others = [rows(work / f"ended-{number + 1}") for number in range(ended)]
+    same = whole == found and all(whole == other for other in others)
+    title = f"{kills} kills within {length:.0f} s of {images} images: the rows of an undisturbed run"
+    return print_results(
+        [
+            Result(title=title, value=f"{'same' if same else 'others'}; {saved} kills left rows", good=same),
+            Result(
+                title="nothing new, against the first run (at most 5 %)",
+                value=f"{again / length:.1%} ({again:.1f} s)",
+                good=again <= NOTHING_NEW * length,
+            ),
+        ]
+    )
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--images", type=int, default=2000)
+    parser.add_argument("--kills", type=int, default=20)
+    parser.add_argument("--seed", type=int, default=0)
+    flags = parser.parse_args()
+    with tempfile.TemporaryDirectory() as work:
+        return 0 if run(Path(work), flags.images, flags.kills, flags.seed) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,109 @@
+"""The unit of work: images that lie side by side and are read together, where the model runs."""
+
+import dataclasses
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from beamio import archives, files
+from beamio.archives import Member, looks_like_image
+from beamio.files import FileError
+from detection.errors import DataError
+from inference import datasets, tars
+from inference.ahead import ahead
+from inference.datasets import Record
+from inference.tars import TarMember
+
+
+@dataclass(frozen=True, kw_only=True)
+class FileChunk:
+    """Loose images: their names in the rows, versions (see Chunk) and paths."""
+
+    names: tuple[str, ...]
+    versions: tuple[str, ...]
+    paths: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ZipChunk:
+    """Neighbouring members of one archive, their names in the rows and versions."""
+
+    names: tuple[str, ...]
+    versions: tuple[str, ...]
+    path: str
+    members: tuple[Member, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class TarChunk:
+    """Neighbouring members of one plain tar archive, their names in the rows and versions."""
+
+    names: tuple[str, ...]
+    versions: tuple[str, ...]
+    path: str
+    members: tuple[TarMember, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class StreamChunk:
+    """Members of one packed tar archive, which can only be read from its beginning: names, versions, places in it."""
+
+    names: tuple[str, ...]
+    versions: tuple[str, ...]
+    path: str
+    places: tuple[int, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class RecordChunk:
+    """Neighbouring records of one TFRecord file, their names in the rows and versions."""
+
+    names: tuple[str, ...]
+    versions: tuple[str, ...]
+    path: str
+    records: tuple[Record, ...]
+
+
+# Its tuples run side by side, one entry for each image. A version is another one when the image has changed: size and
+# time of change of a file, generation of an object, checksum and size of a zip member, digest of a record's image. A
+# tar archive has no checksums, so its members have the version of the whole.
+Chunk = FileChunk | ZipChunk | TarChunk | StreamChunk | RecordChunk
+
+
+def take(chunk: Chunk, places: Sequence[int]) -> Chunk:
+    """The images at these places of a chunk, in their order."""
+    columns = [field.name for field in dataclasses.fields(chunk) if field.name != "path"]
+    taken: dict[str, Any] = {name: tuple(getattr(chunk, name)[place] for place in places) for name in columns}
+    return dataclasses.replace(chunk, **taken)
+
+
+def read_chunk(chunk: Chunk) -> Iterator[tuple[str, bytes | DataError]]:
+    """The name and bytes of each image, or why it cannot be read."""
+    yield from zip(chunk.names, _contents(chunk), strict=True)
+
+
+def _contents(chunk: Chunk) -> Iterable[bytes | DataError]:
+    match chunk:
+        case FileChunk():
+            return ahead(_read_file, chunk.paths)
+        case ZipChunk():
+            return archives.read_members(chunk.path, chunk.members)
+        case TarChunk():
+            return tars.read_tar(chunk.path, chunk.members)
+        case StreamChunk():
+            return _stream(chunk)
+        case RecordChunk():
+            return datasets.read_records(chunk.path, chunk.records)
+
+
+def _stream(chunk: StreamChunk) -> Iterator[bytes | DataError]:
+    wanted = set(chunk.places)
+    contents = tars.stream_tar(chunk.path, looks_like_image, max(wanted) + 1)
+    return (data for place, data in enumerate(contents) if place in wanted)
+
+
+def _read_file(path: str) -> bytes | DataError:
+    try:
+        return files.read_bytes(path)
+    except FileError as error:
+        return error

@@ -1,0 +1,58 @@
+"""One run of ``score``, once all that can be checked at once has been checked."""
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Any
+
+import detection
+from detection.manifests import ModelManifest
+from inference import resume
+from inference.options import ScoreOptions
+from inference.sinks import Commit
+from inference.sources import Source
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """What was asked for, and what was found.
+
+    Attributes:
+      options: as given.
+      manifest: of the model.
+      threshold: from which detections are kept.
+      sources: of the images.
+    """
+
+    options: ScoreOptions
+    manifest: ModelManifest
+    threshold: float
+    sources: tuple[Source, ...]
+
+    @property
+    def run_key(self) -> str:
+        return resume.run_key(self._about())
+
+    @property
+    def commit(self) -> Commit:
+        """The last step."""
+        header = {**self._about(), "options": dataclasses.asdict(self.options)}
+        return Commit(output=self.options.output, header=header, exports=self.options.exports)
+
+    def num_shards(self, images: int) -> int:
+        """How many prediction files there are for so many images."""
+        return min(self.options.num_shards, images)
+
+    def _about(self) -> dict[str, Any]:
+        """What summary.json says of the run besides its options: all that decides what a row says."""
+        manifest = self.manifest
+        return {
+            "model_hash": manifest.model_hash,
+            "labels": manifest.labels.to_json(),
+            "thresholds": {
+                "score": self.threshold,
+                "model_score": manifest.score_threshold,
+                "nms_iou": manifest.nms_iou,
+            },
+            "max_detections": manifest.max_detections,
+            "code_version": detection.__version__,
+        }
