@@ -141,7 +141,7 @@ def _path(line: Line) -> str:
 def _dots(line: Line) -> str:
     """A dot for each point, in one path: a line of no length has round ends."""
     steps = "".join(f"M{_across(at):.1f} {_up(value):.1f}h0" for at, value in line.points if value is not None)
-    return f'<path d="{steps}" style="stroke:{line.colour};stroke-width:{2.2 * line.width:g};stroke-linecap:round"/>'
+    return f'<path d="{steps}" style="stroke:{line.colour};stroke-width:{3 * line.width:g};stroke-linecap:round"/>'
 
 
 def _diagonal() -> str:

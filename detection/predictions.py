@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from detection.errors import ContractError
+from detection.names import FrameName, parse_frame_name
 
 OK = "ok"
 FAILED = "failed"
@@ -51,6 +52,17 @@ class PredictionRow:
     reason: str | None = None
     detail: str | None = None
     detections: tuple[Detection, ...] = ()
+
+    @property
+    def frame(self) -> FrameName | None:
+        """The deployment and time that the image's name tells; None where it tells no time."""
+        return parse_frame_name(self.image)
+
+    @property
+    def deployment(self) -> str:
+        """The frame's deployment; where the name tells none, the image's folder, "" at the top."""
+        frame = self.frame
+        return frame.deployment if frame else self.image.rpartition("/")[0]
 
     def to_json(self) -> str:
         """One line of predictions-*.jsonl."""

@@ -6,16 +6,19 @@ import hashlib
 import heapq
 from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from operator import attrgetter
 from typing import Any
 
 from beamio import files
 from beamio.files import FileError
 from detection.errors import ContractError, UsageError
+from detection.formats.report import to_report
 from detection.labels import LabelMap
 from detection.predictions import PredictionRow, Run, unnamed
 from inference.export_options import ExportOptions
 from inference.formats import FORMATS
+from inference.photographs import photographs_of
 
 # Bytes of prediction files in memory, over all of them: some must be read at once, to give rows in the order of names.
 _READ_BYTES, _LEAST_PIECE = 16 * 2**20, 2**12
@@ -42,7 +45,7 @@ def write_exports(output: str, summary: Mapping[str, Any], options: ExportOption
 
     Raises:
       ContractError: the prediction files are not those that the summary lists.
-      UsageError: a class is not one of the model's, or no image is where the options look for some.
+      UsageError: a class is not one of the model's, or no image or photograph is where the options look for some.
     """
     run = run_of(summary, options)
     shards = [ShardFile(name=shard["name"], sha256=shard["sha256"]) for shard in summary["shards"]]
@@ -51,6 +54,8 @@ def write_exports(output: str, summary: Mapping[str, Any], options: ExportOption
     for format_name in options.formats:
         for name, exporter in FORMATS[format_name].items():
             rows = (row.kept(run) for row in _below(read_rows(output, shards), options.below))
+            if exporter is to_report:
+                exporter = partial(to_report, photographs=photographs_of(summary, options))
             digest = files.write_pieces(files.join(output, name), exporter(rows, run))
             made.append({"name": name, "format": format_name, "sha256": digest, **about})
     return sorted(made, key=lambda entry: entry["name"])

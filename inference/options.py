@@ -181,6 +181,13 @@ def _add_convert(parser: argparse.ArgumentParser) -> None:
         default=ExportOptions.below,
         help="only images below this folder or archive, such as ARCHIVE.zip, which is left off their names",
     )
+    parser.add_argument(
+        "--images",
+        nargs="+",
+        metavar="PATH",
+        default=ExportOptions.images,
+        help="where the photographs are that the report shows, as score takes them; default: where score had them from",
+    )
 
 
 def _add_detect(parser: argparse.ArgumentParser) -> None:
@@ -222,7 +229,8 @@ def convert_options(flags: argparse.Namespace) -> ConvertOptions:
     Raises:
       UsageError: a format is unknown, or a value is out of its range.
     """
-    return ConvertOptions(output=flags.output.rstrip("/"), exports=export_options(flags, below=flags.below.rstrip("/")))
+    exports = export_options(flags, below=flags.below.rstrip("/"), images=tuple(flags.images))
+    return ConvertOptions(output=flags.output.rstrip("/"), exports=exports)
 
 
 def detect_options(flags: argparse.Namespace) -> DetectOptions:
