@@ -1,5 +1,7 @@
 """Sections of the page of a scored archive, each from a part of a Survey."""
 
+import itertools
+import statistics
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
 
@@ -13,6 +15,7 @@ from detection.timelines import Timeline
 _MOST_CHARTS = 12  # classes whose scores, and deployments whose counts, are drawn
 _MOST_DEPLOYMENTS = 60  # lines of the table
 _MOST_TICKS = 4  # dates are wide
+_BROKEN_FROM = 2.5  # times the usual distance between photographs: a camera that misses one still has a line
 _UNITS = (
     (timedelta(weeks=1), "week"),
     (timedelta(days=1), "day"),
@@ -69,28 +72,42 @@ def time_section(survey: Survey) -> Html:
     if len(survey.deployments) > 1:
         drawn.insert(0, ("all deployments", survey.whole))
     charts = [_timeline_chart(title, line, survey.run, shown) for title, line in drawn]
-    note = "The mean number of detections on a photograph. Lines are broken where there is none."
+    note = "The mean number of detections on a photograph. Lines are broken where there were none for long."
     return section("Over time", note, chart_grid(charts), _deployment_table(survey, shown), *_not_in_time(survey))
 
 
 def _timeline_chart(title: str, line: Timeline, run: Run, shown: Sequence[int]) -> Html:
-    first, last = min(line.steps), max(line.steps)
-    span = max(last - first, 1)
     lines = [
-        Line(name=run.classes[label_id], colour=colour, points=_means(line, label_id, first, last))
+        Line(name=run.classes[label_id], colour=colour, points=_means(line, label_id))
         for label_id, colour in zip(shown, COLOURS, strict=False)
     ]
-    every = -(-(last - first + 1) // _MOST_TICKS)
-    times = {_moment(line.start(at), line.length): (at - first) / span for at in range(first, last + 1, every)}
     about = f"{title}: {line.images:,} photographs, by {_duration(line.length)}"
-    return time_chart(lines, times=times, y="on a photograph", title=about)
+    return time_chart(lines, times=_times(line), y="on a photograph", title=about)
 
 
-def _means(line: Timeline, label_id: int, first: int, last: int) -> list[tuple[float, float | None]]:
-    """Detections of a class on a photograph of each step; None for steps without a photograph."""
-    span = max(last - first, 1)
-    found = ((at, line.steps.get(at)) for at in range(first, last + 1))
-    return [((at - first) / span, step.counts[label_id] / step.images if step else None) for at, step in found]
+def _means(line: Timeline, label_id: int) -> list[tuple[float, float | None]]:
+    """Detections of a class on a photograph, for steps that have one; None between two that are unusually far apart."""
+    at = sorted(line.steps)
+    apart = [later - earlier for earlier, later in itertools.pairwise(at)]
+    usual = statistics.median(apart) if apart else 1
+    points: list[tuple[float, float | None]] = []
+    for step, gap in zip(at, [0, *apart], strict=True):
+        share = (step - at[0]) / _span(line)
+        if gap > _BROKEN_FROM * usual:
+            points.append((share, None))
+        seen = line.steps[step]
+        points.append((share, seen.counts[label_id] / seen.images))
+    return points
+
+
+def _times(line: Timeline) -> dict[str, float]:
+    first, last = min(line.steps), max(line.steps)
+    every = -(-(last - first + 1) // _MOST_TICKS)
+    return {_moment(line.start(at), line.length): (at - first) / _span(line) for at in range(first, last + 1, every)}
+
+
+def _span(line: Timeline) -> int:
+    return max(max(line.steps) - min(line.steps), 1)
 
 
 def _moment(when: datetime, step: timedelta) -> str:

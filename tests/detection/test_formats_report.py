@@ -138,6 +138,22 @@ def test_a_chart_for_each_deployment_and_one_for_all() -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("hours", "lines"),
+    [
+        pytest.param([1, 2, 3, 4], 1, id="hourly"),
+        pytest.param([1, 2, 3, 5, 6], 1, id="one is missing"),
+        pytest.param([1, 2, 3, 4, 12, 13, 14], 2, id="many are missing"),
+        pytest.param([5], 1, id="a single one"),
+    ],
+)
+def test_lines_are_broken_where_photographs_are_missing(hours: list[int], lines: int) -> None:
+    tree = _page(scored(f"c_20161110_{hour:02}0000.jpg", PIG) for hour in hours)
+    (path,) = tree.xpath("//section[h2='Over time']//path[title]/@d")
+    assert path.count("M") == lines
+    assert path.count("M") + path.count("L") == len(hours)
+
+
 def _to_label(rows: Iterable[PredictionRow]) -> list[dict[str, str]]:
     text = b"".join(to_label(rows, RUN)).decode()
     return list(csv.DictReader(io.StringIO(text, newline="")))
