@@ -86,4 +86,4 @@ class LeastCertain:
 
 def _stratum(row: PredictionRow) -> _Stratum:
     frame = row.frame
-    return row.deployment, str(frame.when.date()) if frame else ""
+    return (frame.deployment, str(frame.when.date())) if frame else (row.deployment, "")
