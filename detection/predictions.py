@@ -25,12 +25,16 @@ def unnamed(label_id: int) -> str:
 
 @dataclass(frozen=True, kw_only=True)
 class Detection:
-    """One box in pixels of the upright image, ``[xmin, ymin, xmax, ymax]``, continuous 0-based edges."""
+    """One box in pixels of the upright image, ``[xmin, ymin, xmax, ymax]``, continuous 0-based edges.
+
+    ``repeat`` is no part of a row: where `repeats` was run, it is the number of the place where this came back.
+    """
 
     label: str
     label_id: int
     score: float
     box: tuple[float, float, float, float]
+    repeat: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

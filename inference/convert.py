@@ -3,7 +3,6 @@
 import logging
 
 from beamio import files
-from detection.errors import UsageError
 from inference import sinks
 from inference.exports import write_exports
 from inference.options import ConvertOptions
@@ -17,10 +16,7 @@ def convert(options: ConvertOptions) -> None:
     Raises:
       UsageError: the folder holds no finished run, its files are not those of its summary, or a class is unknown.
     """
-    path = files.join(options.output, sinks.SUMMARY)
-    if not files.exists(path):
-        raise UsageError(f"convert: {options.output} holds no {sinks.SUMMARY}: it is not the output of a finished run")
-    summary = sinks.read_summary(options.output)
+    summary = sinks.finished_summary(options.output, command="convert")
     made = write_exports(options.output, summary, options.exports)
     sinks.write_summary(options.output, sinks.with_exports(summary, made))
     for entry in made:

@@ -2,6 +2,7 @@
 
 import argparse
 from dataclasses import dataclass
+from typing import Any
 
 from detection.errors import UsageError
 from inference.formats import FORMATS
@@ -17,6 +18,7 @@ class ExportOptions:
       min_score: the files hold detections with at least this score, and with the rows' own threshold.
       below: the files hold the images below this folder or archive only, with names that begin there; "" for all.
       images: where the photographs are that the report shows; none for where score had them from.
+      without_repeats: the files hold no detections that `repeats` has marked.
 
     Raises:
       UsageError: a format is unknown, a value is out of its range, or there is no file for it to say anything about.
@@ -27,6 +29,7 @@ class ExportOptions:
     min_score: float = 0.0
     below: str = ""
     images: tuple[str, ...] = ()
+    without_repeats: bool = False
 
     def __post_init__(self) -> None:
         if not self.formats and (self.classes or self.min_score or self.below):
@@ -69,18 +72,16 @@ def add_exports(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def export_options(flags: argparse.Namespace, *, below: str = "", images: tuple[str, ...] = ()) -> ExportOptions:
+def export_options(flags: argparse.Namespace, **further: Any) -> ExportOptions:
     """The request that the flags of add_exports make.
 
     Args:
       flags: as parsed.
-      below, images: see ExportOptions.
+      further: fields of ExportOptions that have flags in convert only.
 
     Raises:
       UsageError: as ExportOptions.
     """
     names = (name.strip() for name in flags.formats.split(","))
     formats = tuple(dict.fromkeys(name for name in names if name))
-    return ExportOptions(
-        formats=formats, classes=tuple(flags.classes), min_score=flags.min_score, below=below, images=images
-    )
+    return ExportOptions(formats=formats, classes=tuple(flags.classes), min_score=flags.min_score, **further)

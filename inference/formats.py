@@ -34,4 +34,6 @@ FORMATS: Mapping[str, Mapping[str, Exporter]] = {
     "viame": {"viame.csv": to_viame},
     "report": {"report.html": to_report, "to_label.csv": to_label},
 }
+# Not forms of the rows but marks on them, made by `repeats`.
+REPEATS, PLACES = "repeats.jsonl", "repeats.csv"
 FILE_NAMES = frozenset(name for files in FORMATS.values() for name in files)

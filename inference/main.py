@@ -4,6 +4,7 @@ On this machine:
 
     python -m inference score --images 'ARCHIVE.zip' --model MODEL/export --output OUT
     python -m inference convert OUT --formats=csv,counts,cvat
+    python -m inference repeats OUT
     python -m inference detect IMAGE [IMAGE ...] --model MODEL/export --draw OUT_DIR
 
 On Dataflow, with a worker image that holds TensorFlow and this package:
@@ -20,6 +21,7 @@ from beamio.options import beam_options, own_flags
 from detection.errors import UsageError
 from detection.predictions import OK
 from inference.options import convert_options, detect_options, make_parser, score_options
+from inference.repeat_options import repeat_options
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -36,6 +38,8 @@ def _run(argv: Sequence[str]) -> None:
         raise UsageError(f"{flags.command}: unknown flag {rest[0]}")
     if flags.command == "convert":
         _convert(flags)
+    elif flags.command == "repeats":
+        _repeats(flags)
     else:
         _detect(flags)
 
@@ -54,6 +58,13 @@ def _convert(flags: argparse.Namespace) -> None:
     from inference.convert import convert
 
     convert(options)
+
+
+def _repeats(flags: argparse.Namespace) -> None:
+    options = repeat_options(flags)
+    from inference.repeats import mark_repeats
+
+    mark_repeats(options)
 
 
 def _detect(flags: argparse.Namespace) -> None:

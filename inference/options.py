@@ -8,6 +8,7 @@ from detection.drawing import SHOWN_FROM
 from detection.errors import UsageError
 from inference.export_options import ExportOptions, add_exports, check_score, export_options
 from inference.formats import FORMATS
+from inference.repeat_options import REPEATS_DESCRIPTION, add_repeats
 
 # Shards are named with five digits.
 MAX_SHARDS = 99_999
@@ -139,6 +140,11 @@ def make_parser() -> Parser:
             "convert", help="the rows of a finished run in other forms", description=CONVERT_DESCRIPTION
         )
     )
+    add_repeats(
+        commands.add_parser(
+            "repeats", help="mark what comes back at one place: rocks, not animals", description=REPEATS_DESCRIPTION
+        )
+    )
     _add_detect(
         commands.add_parser(
             "detect", help="a few images: a table, and copies with boxes drawn", description=DETECT_DESCRIPTION
@@ -188,6 +194,9 @@ def _add_convert(parser: argparse.ArgumentParser) -> None:
         default=ExportOptions.images,
         help="where the photographs are that the report shows, as score takes them; default: where score had them from",
     )
+    parser.add_argument(
+        "--without_repeats", action="store_true", help="leave out the detections that `repeats` has marked"
+    )
 
 
 def _add_detect(parser: argparse.ArgumentParser) -> None:
@@ -229,7 +238,12 @@ def convert_options(flags: argparse.Namespace) -> ConvertOptions:
     Raises:
       UsageError: a format is unknown, or a value is out of its range.
     """
-    exports = export_options(flags, below=flags.below.rstrip("/"), images=tuple(flags.images))
+    exports = export_options(
+        flags,
+        below=flags.below.rstrip("/"),
+        images=tuple(flags.images),
+        without_repeats=flags.without_repeats,
+    )
     return ConvertOptions(output=flags.output.rstrip("/"), exports=exports)
 
 

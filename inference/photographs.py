@@ -12,7 +12,7 @@ from detection.formats.report import Photographs, no_photographs
 from detection.images import normalise_image
 from inference import sources
 from inference.export_options import ExportOptions
-from inference.sources import Chunk, FileChunk, StreamChunk, TarChunk, ZipChunk
+from inference.sources import Chunk, StreamChunk
 
 logger = logging.getLogger(__name__)
 
@@ -84,14 +84,9 @@ def _upright(name: str, data: bytes | DataError) -> bytes | DataError:
 
 def _only(chunk: Chunk, wanted: Set[str]) -> Chunk:
     """The chunk without what is not wanted; a packed archive stays whole: it can only be read from its beginning."""
+    if isinstance(chunk, StreamChunk):
+        return chunk
     is_kept = [name in wanted for name in chunk.names]
-    names = tuple(itertools.compress(chunk.names, is_kept))
-    match chunk:
-        case FileChunk():
-            return dataclasses.replace(chunk, names=names, paths=tuple(itertools.compress(chunk.paths, is_kept)))
-        case ZipChunk():
-            return dataclasses.replace(chunk, names=names, members=tuple(itertools.compress(chunk.members, is_kept)))
-        case TarChunk():
-            return dataclasses.replace(chunk, names=names, members=tuple(itertools.compress(chunk.members, is_kept)))
-        case StreamChunk():
-            return chunk
+    columns = [column.name for column in dataclasses.fields(chunk) if column.name != "path"]
+    kept: dict[str, Any] = {name: tuple(itertools.compress(getattr(chunk, name), is_kept)) for name in columns}
+    return dataclasses.replace(chunk, **kept)

@@ -14,7 +14,7 @@ from detection.formats.pieces import utf8
 from detection.predictions import PredictionRow
 from inference.export_options import ExportOptions
 from inference.exports import write_exports
-from inference.formats import FILE_NAMES
+from inference.formats import FILE_NAMES, PLACES, REPEATS
 from inference.rows import Tally
 
 SUMMARY = "summary.json"
@@ -139,6 +139,17 @@ def read_summary(output: str) -> dict[str, Any]:
     return value
 
 
+def finished_summary(output: str, *, command: str) -> dict[str, Any]:
+    """The content of summary.json, for a command that needs a finished run.
+
+    Raises:
+      UsageError: there is none, or it is not ours.
+    """
+    if not files.exists(files.join(output, SUMMARY)):
+        raise UsageError(f"{command}: {output} holds no {SUMMARY}: it is not the output of a finished run")
+    return read_summary(output)
+
+
 def remove_ours(output: str, *, keep: Sequence[str]) -> None:
     """Deletes shards and exports of earlier runs and what a killed run left half-written, except the files named."""
     stale = [name for name in files.list_names(output) if _is_ours(name) and name not in {*keep, SUMMARY}]
@@ -148,4 +159,4 @@ def remove_ours(output: str, *, keep: Sequence[str]) -> None:
 def _is_ours(name: str) -> bool:
     """Names of results, and of write_atomic's temporary files for them, directly in the folder."""
     final = files.final_name(name)
-    return final in (SUMMARY, files.PROBE, *FILE_NAMES) or bool(_SHARD.fullmatch(final))
+    return final in (SUMMARY, files.PROBE, REPEATS, PLACES, *FILE_NAMES) or bool(_SHARD.fullmatch(final))
