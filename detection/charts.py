@@ -1,5 +1,6 @@
 """Charts as inline SVG for the pages: no script; colours of the page, so that they follow its light or dark scheme."""
 
+import dataclasses
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -44,7 +45,43 @@ def line_chart(lines: Sequence[Line], *, x: str, y: str, diagonal: bool = False)
       diagonal: draw where both are equal.
     """
     paths = "".join(_path(line) for line in lines)
-    return _chart(f"{_diagonal() if diagonal else ''}{paths}", ticks=_ticks(1.0), x=x, y=y, legend=_legend(lines))
+    ticks = _ticks(1.0)
+    inner = f"{_diagonal() if diagonal else ''}{paths}"
+    return _chart(inner, across=ticks, up=ticks, x=x, y=y, legend=_legend(lines))
+
+
+def time_chart(lines: Sequence[Line], *, times: Mapping[str, float], y: str, title: str) -> Html:
+    """Lines over time, each point marked, so that one between two gaps is seen.
+
+    Args:
+      lines: x is a share 0..1 of the time shown, y a value of 0 or more.
+      times: names of moments, with their shares.
+      y: what the values are.
+      title: stands below the chart, with the legend.
+    """
+    limit = max((value for line in lines for _, value in line.points if value), default=1.0)
+    scaled = [
+        dataclasses.replace(line, points=[(at, value if value is None else value / limit) for at, value in line.points])
+        for line in lines
+    ]
+    inner = "".join(f"{_path(line)}{_dots(line)}" for line in scaled)
+    legend = f"<b>{escape(title)}</b><br/>{_legend(lines)}"
+    return _chart(inner, across=times, up=_ticks(limit), x="", y=y, legend=legend)
+
+
+def histogram(counts: Sequence[int], *, x: str, y: str, title: str) -> Html:
+    """Bars of equal width over an axis from 0 to 1."""
+    limit = max(counts, default=0) or 1
+    width = 1 / max(len(counts), 1)
+    bars = "".join(
+        f'<rect x="{_across(row * width) + 0.5:.1f}" y="{_up(count / limit):.1f}"'
+        f' width="{_across(width) - _across(0) - 1:.1f}" height="{_up(0) - _up(count / limit):.1f}">'
+        f"<title>{number(count)}: {escape(x)} {row * width:.2f} to {(row + 1) * width:.2f}</title></rect>"
+        for row, count in enumerate(counts)
+    )
+    inner = f'<g style="fill:var(--bar)">{bars}</g>'
+    up = _ticks(limit, least=1)
+    return _chart(inner, across=_ticks(1.0), up=up, x=x, y=y, legend=f"<b>{escape(title)}</b>")
 
 
 def bubble_chart(points: Iterable[tuple[int, int, int]], *, name: str, x: str, y: str) -> Html:
@@ -58,7 +95,8 @@ def bubble_chart(points: Iterable[tuple[int, int, int]], *, name: str, x: str, y
         for at, value, count in drawn
     )
     inner = f'{_diagonal()}<g style="fill:var(--bar);fill-opacity:.55">{bubbles}</g>'
-    return _chart(inner, ticks=_ticks(limit, least=1), x=x, y=y, legend=escape(name))
+    ticks = _ticks(limit, least=1)
+    return _chart(inner, across=ticks, up=ticks, x=x, y=y, legend=escape(name))
 
 
 def chart_grid(drawn: Iterable[Html]) -> Html:
@@ -100,37 +138,46 @@ def _path(line: Line) -> str:
     return f'<path d="{"".join(steps)}" style="{style}"><title>{escape(line.name)}</title></path>'
 
 
+def _dots(line: Line) -> str:
+    """A dot for each point, in one path: a line of no length has round ends."""
+    steps = "".join(f"M{_across(at):.1f} {_up(value):.1f}h0" for at, value in line.points if value is not None)
+    return f'<path d="{steps}" style="stroke:{line.colour};stroke-width:{3 * line.width:g};stroke-linecap:round"/>'
+
+
 def _diagonal() -> str:
     style = "stroke:var(--soft);stroke-dasharray:3 4"
     return f'<line x1="{_across(0)}" y1="{_up(0)}" x2="{_across(1)}" y2="{_up(1)}" style="{style}"/>'
 
 
-def _chart(inner: str, *, ticks: Mapping[str, float], x: str, y: str, legend: str) -> Html:
+def _chart(inner: str, *, across: Mapping[str, float], up: Mapping[str, float], x: str, y: str, legend: str) -> Html:
+    """What is drawn between two axes, each with the names of its ticks and their shares of it."""
     middle = (_TOP + _HEIGHT - _BOTTOM) / 2
     names = (
         f'<text x="{_across(0.5)}" y="{_HEIGHT - 6}" text-anchor="middle">{escape(x)}</text>'
         f'<text transform="translate(12 {middle}) rotate(-90)" text-anchor="middle">{escape(y)}</text>'
     )
     style = "width:100%;height:auto;font-size:12px;fill:var(--soft)"
-    label = f"{escape(y)} by {escape(x)}"
+    label = f"{escape(y)} by {escape(x or 'time')}"
     return Html(
         '<figure style="max-width:34rem;margin-top:.75rem">'
         f'<svg viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img" aria-label="{label}" style="{style}">'
-        f"{_axes(ticks)}{names}{inner}</svg><figcaption>{legend}</figcaption></figure>\n"
+        f"{_axes(across, up)}{names}{inner}</svg><figcaption>{legend}</figcaption></figure>\n"
     )
 
 
-def _axes(ticks: Mapping[str, float]) -> str:
-    """Grid lines and ticks of two equal axes from 0."""
-    parts = []
-    for name, share in ticks.items():
-        across, up = _across(share), _up(share)
-        parts.append(
-            f'<path d="M{across:.1f} {_up(0)}V{_up(1)}M{_across(0)} {up:.1f}H{_across(1)}" style="stroke:var(--line)"/>'
-            f'<text x="{across:.1f}" y="{_up(0) + _GAP + 10}" text-anchor="middle">{name}</text>'
-            f'<text x="{_across(0) - _GAP}" y="{up + 4:.1f}" text-anchor="end">{name}</text>'
-        )
-    return "".join(parts)
+def _axes(across: Mapping[str, float], up: Mapping[str, float]) -> str:
+    """Grid lines and names of two axes."""
+    upright = "".join(
+        f'<path d="M{_across(share):.1f} {_up(0)}V{_up(1)}" style="stroke:var(--line)"/>'
+        f'<text x="{_across(share):.1f}" y="{_up(0) + _GAP + 10}" text-anchor="middle">{escape(name)}</text>'
+        for name, share in across.items()
+    )
+    level = "".join(
+        f'<path d="M{_across(0)} {_up(share):.1f}H{_across(1)}" style="stroke:var(--line)"/>'
+        f'<text x="{_across(0) - _GAP}" y="{_up(share) + 4:.1f}" text-anchor="end">{escape(name)}</text>'
+        for name, share in up.items()
+    )
+    return upright + level
 
 
 def _ticks(limit: float, *, least: float = 0.0) -> dict[str, float]:

@@ -46,7 +46,7 @@ p { margin: 0.4rem 0; max-width: 46rem; }
 .tile b { display: block; font-size: 1.55rem; line-height: 1.25; font-weight: 650; font-variant-numeric: tabular-nums; }
 .tile span { color: var(--soft); font-size: 0.875rem; }
 p + .scroll { margin-top: 0.5rem; }
-.scroll + p { margin-top: 1.25rem; }
+.scroll + p, .scroll + .gallery, .gallery + .scroll { margin-top: 1.25rem; }
 .scroll { overflow-x: auto; border: 1px solid var(--line); border-radius: 8px; background: var(--card); }
 table { border-collapse: collapse; width: 100%; font-size: 0.9375rem; }
 th, td { padding: 0.5rem 0.9rem; text-align: left; vertical-align: top; border-top: 1px solid var(--line); }

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from detection.errors import ContractError
+from detection.names import FrameName, parse_frame_name
 
 OK = "ok"
 FAILED = "failed"
@@ -24,12 +25,16 @@ def unnamed(label_id: int) -> str:
 
 @dataclass(frozen=True, kw_only=True)
 class Detection:
-    """One box in pixels of the upright image, ``[xmin, ymin, xmax, ymax]``, continuous 0-based edges."""
+    """One box in pixels of the upright image, ``[xmin, ymin, xmax, ymax]``, continuous 0-based edges.
+
+    ``repeat`` is no part of a row: where `repeats` was run, it is the number of the place where this came back.
+    """
 
     label: str
     label_id: int
     score: float
     box: tuple[float, float, float, float]
+    repeat: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,6 +59,17 @@ class PredictionRow:
     detail: str | None = None
     detections: tuple[Detection, ...] = ()
     key: str | None = None
+
+    @property
+    def frame(self) -> FrameName | None:
+        """The deployment and time that the image's name tells; None where it tells no time."""
+        return parse_frame_name(self.image)
+
+    @property
+    def deployment(self) -> str:
+        """The frame's deployment; where the name tells none, the image's folder, "" at the top."""
+        frame = self.frame
+        return frame.deployment if frame else self.image.rpartition("/")[0]
 
     def to_json(self) -> str:
         """One line of predictions-*.jsonl."""

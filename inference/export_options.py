@@ -2,6 +2,7 @@
 
 import argparse
 from dataclasses import dataclass
+from typing import Any
 
 from detection.errors import UsageError
 from inference.formats import FORMATS
@@ -16,6 +17,8 @@ class ExportOptions:
       classes: names of the classes in the files; none for all of the model's.
       min_score: the files hold detections with at least this score, and with the rows' own threshold.
       below: the files hold the images below this folder or archive only, with names that begin there; "" for all.
+      images: where the photographs are that the report shows; none for where score had them from.
+      without_repeats: the files hold no detections that `repeats` has marked.
 
     Raises:
       UsageError: a format is unknown, a value is out of its range, or there is no file for it to say anything about.
@@ -25,10 +28,14 @@ class ExportOptions:
     classes: tuple[str, ...] = ()
     min_score: float = 0.0
     below: str = ""
+    images: tuple[str, ...] = ()
+    without_repeats: bool = False
 
     def __post_init__(self) -> None:
         if not self.formats and (self.classes or self.min_score or self.below):
             raise UsageError("--formats: none is asked for, so --classes, --min_score and --below have no effect")
+        if self.images and "report" not in self.formats:
+            raise UsageError("--images: only the report shows photographs: it has no effect without --formats=report")
         for name in self.formats:
             if name not in FORMATS:
                 raise UsageError(f"--formats: there is no format {name!r}; expected any of {', '.join(FORMATS)}")
@@ -65,16 +72,16 @@ def add_exports(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def export_options(flags: argparse.Namespace, *, below: str = "") -> ExportOptions:
+def export_options(flags: argparse.Namespace, **further: Any) -> ExportOptions:
     """The request that the flags of add_exports make.
 
     Args:
       flags: as parsed.
-      below: see ExportOptions.
+      further: fields of ExportOptions that have flags in convert only.
 
     Raises:
       UsageError: as ExportOptions.
     """
     names = (name.strip() for name in flags.formats.split(","))
     formats = tuple(dict.fromkeys(name for name in names if name))
-    return ExportOptions(formats=formats, classes=tuple(flags.classes), min_score=flags.min_score, below=below)
+    return ExportOptions(formats=formats, classes=tuple(flags.classes), min_score=flags.min_score, **further)

@@ -6,16 +6,20 @@ import hashlib
 import heapq
 from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from operator import attrgetter
 from typing import Any
 
 from beamio import files
 from beamio.files import FileError
 from detection.errors import ContractError, UsageError
+from detection.formats.report import to_report
 from detection.labels import LabelMap
 from detection.predictions import PredictionRow, Run, unnamed
 from inference.export_options import ExportOptions
-from inference.formats import FORMATS
+from inference.formats import FORMATS, REPEATS
+from inference.marks import marked, without_repeats
+from inference.photographs import photographs_of
 
 # Bytes of prediction files in memory, over all of them: some must be read at once, to give rows in the order of names.
 _READ_BYTES, _LEAST_PIECE = 16 * 2**20, 2**12
@@ -42,14 +46,15 @@ def write_exports(output: str, summary: Mapping[str, Any], options: ExportOption
 
     Raises:
       ContractError: the prediction files are not those that the summary lists.
-      UsageError: a class is not one of the model's, or no image is where the options look for some.
+      UsageError: a class is not one of the model's, or no image or photograph is where the options look for some.
     """
     run, about = _run_and_entry(summary, options)
-    shards = [ShardFile(name=shard["name"], sha256=shard["sha256"]) for shard in summary["shards"]]
     made = []
     for format_name in options.formats:
         for name, exporter in FORMATS[format_name].items():
-            rows = (row.kept(run) for row in _below(read_rows(output, shards), options.below))
+            rows = (row.kept(run) for row in _below(_read_marked(output, summary, options), options.below))
+            if exporter is to_report:
+                exporter = partial(to_report, photographs=photographs_of(summary, options))
             digest = files.write_pieces(files.join(output, name), exporter(rows, run))
             made.append({"name": name, "format": format_name, "sha256": digest, **about})
     return sorted(made, key=lambda entry: entry["name"])
@@ -74,7 +79,10 @@ def exports_are_there(output: str, summary: Mapping[str, Any], options: ExportOp
 def _run_and_entry(summary: Mapping[str, Any], options: ExportOptions) -> tuple[Run, dict[str, Any]]:
     """The run as run_of tells it, and what summary.json says about every file of its exports."""
     run = run_of(summary, options)
-    return run, {"classes": list(run.classes.values()), "threshold": run.threshold, "below": options.below}
+    about = {"classes": list(run.classes.values()), "threshold": run.threshold, "below": options.below}
+    if options.without_repeats:
+        about["without_repeats"] = True
+    return run, about
 
 
 def run_of(summary: Mapping[str, Any], options: ExportOptions) -> Run:
@@ -124,6 +132,24 @@ def read_rows(output: str, shards: Sequence[ShardFile]) -> Iterator[PredictionRo
     return heapq.merge(*(_shard_rows(output, shard, piece) for shard in shards), key=attrgetter("image"))
 
 
+def read_run(output: str, summary: Mapping[str, Any]) -> Iterator[PredictionRow]:
+    """All rows of the run that a summary describes; see read_rows."""
+    return read_rows(output, [ShardFile(name=shard["name"], sha256=shard["sha256"]) for shard in summary["shards"]])
+
+
+def _read_marked(output: str, summary: Mapping[str, Any], options: ExportOptions) -> Iterator[PredictionRow]:
+    """All rows, with the marks of `repeats` where it was run; without what is marked if the options say so."""
+    listed = [entry["sha256"] for entry in summary.get("exports", ()) if entry["name"] == REPEATS]
+    rows, path = read_run(output, summary), files.join(output, REPEATS)
+    for sha256 in listed:
+        rows = marked(rows, _lines(path, sha256, _READ_BYTES, command="repeats"), source=path)
+    if not options.without_repeats:
+        return rows
+    if not listed:
+        raise UsageError(f"--without_repeats: nothing is marked in {output}: run `python -m inference repeats` first")
+    return map(without_repeats, rows)
+
+
 def _below(rows: Iterator[PredictionRow], folder: str) -> Iterator[PredictionRow]:
     """The rows of images below a folder, renamed to begin there; they stay in the order of their names."""
     if not folder:
@@ -144,8 +170,12 @@ def _shard_rows(output: str, shard: ShardFile, piece: int) -> Iterator[Predictio
         yield PredictionRow.from_json(line, source=path)
 
 
-def _lines(path: str, sha256: str, size: int) -> Iterator[bytes]:
-    """The file's lines, read in pieces of so many bytes; it is closed between them: there may be 99,999 files."""
+def _lines(path: str, sha256: str, size: int, *, command: str = "score") -> Iterator[bytes]:
+    """The file's lines, read in pieces of so many bytes; it is closed between them: there may be 99,999 files.
+
+    Raises:
+      ContractError: the file cannot be read, or is not the one that the command wrote.
+    """
     digest, offset, rest = hashlib.sha256(), 0, b""
     while piece := _read_piece(path, offset, size):
         digest.update(piece)
@@ -153,7 +183,7 @@ def _lines(path: str, sha256: str, size: int) -> Iterator[bytes]:
         *lines, rest = (rest + piece).split(b"\n")
         yield from lines
     if digest.hexdigest() != sha256:
-        raise ContractError(f"{path} is not the file that summary.json lists: score the images again")
+        raise ContractError(f"{path} is not the file that summary.json lists: run `{command}` again")
 
 
 def _read_piece(path: str, offset: int, size: int) -> bytes:

@@ -6,7 +6,9 @@ from detection.formats.coco import to_images, to_results
 from detection.formats.counts import to_counts
 from detection.formats.cvat import to_cvat
 from detection.formats.megadetector import to_megadetector
+from detection.formats.report import to_report
 from detection.formats.table import to_csv
+from detection.formats.to_label import to_label
 from detection.formats.viame import to_viame
 from detection.formats.voc import to_voc
 from detection.predictions import PredictionRow, Run
@@ -30,5 +32,8 @@ FORMATS: Mapping[str, Mapping[str, Exporter]] = {
     "cvat": {"cvat.xml": to_cvat},
     "voc": {"voc.zip": to_voc},
     "viame": {"viame.csv": to_viame},
+    "report": {"report.html": to_report, "to_label.csv": to_label},
 }
+# Not forms of the rows but marks on them, made by `repeats`.
+REPEATS, PLACES = "repeats.jsonl", "repeats.csv"
 FILE_NAMES = frozenset(name for files in FORMATS.values() for name in files)

@@ -4,6 +4,7 @@ On this machine:
 
     python -m inference score --images 'ARCHIVE.zip' --model MODEL/export --output OUT
     python -m inference convert OUT --formats=csv,counts,cvat
+    python -m inference repeats OUT
     python -m inference evaluate OUT --annotations 'annotations/*.xml'
     python -m inference detect IMAGE [IMAGE ...] --model MODEL/export --draw OUT_DIR
 
@@ -23,6 +24,7 @@ from detection.errors import UsageError
 from detection.predictions import OK
 from inference.evaluate_options import evaluate_options
 from inference.options import convert_options, detect_options, make_parser, score_options
+from inference.repeat_options import repeat_options
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -39,6 +41,8 @@ def _run(argv: Sequence[str]) -> None:
         raise UsageError(f"{flags.command}: unknown flag {rest[0]}")
     if flags.command == "convert":
         _convert(flags)
+    elif flags.command == "repeats":
+        _repeats(flags)
     elif flags.command == "evaluate":
         _evaluate(flags)
     else:
@@ -61,6 +65,13 @@ def _convert(flags: argparse.Namespace) -> None:
     from inference.convert import convert
 
     convert(options)
+
+
+def _repeats(flags: argparse.Namespace) -> None:
+    options = repeat_options(flags)
+    from inference.repeats import mark_repeats
+
+    mark_repeats(options)
 
 
 def _evaluate(flags: argparse.Namespace) -> None:

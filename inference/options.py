@@ -9,6 +9,7 @@ from detection.errors import UsageError
 from inference.evaluate_options import EVALUATE_DESCRIPTION, add_evaluate
 from inference.export_options import ExportOptions, add_exports, check_score, export_options
 from inference.formats import FORMATS
+from inference.repeat_options import REPEATS_DESCRIPTION, add_repeats
 
 # Shards are named with five digits.
 MAX_SHARDS = 99_999
@@ -144,6 +145,11 @@ def make_parser() -> Parser:
             "convert", help="the rows of a finished run in other forms", description=CONVERT_DESCRIPTION
         )
     )
+    add_repeats(
+        commands.add_parser(
+            "repeats", help="mark what comes back at one place: rocks, not animals", description=REPEATS_DESCRIPTION
+        )
+    )
     add_evaluate(
         commands.add_parser(
             "evaluate", help="how good a finished run is against annotations", description=EVALUATE_DESCRIPTION
@@ -194,6 +200,16 @@ def _add_convert(parser: argparse.ArgumentParser) -> None:
         default=ExportOptions.below,
         help="only images below this folder or archive, such as ARCHIVE.zip, which is left off their names",
     )
+    parser.add_argument(
+        "--images",
+        nargs="+",
+        metavar="PATH",
+        default=ExportOptions.images,
+        help="where the photographs are that the report shows, as score takes them; default: where score had them from",
+    )
+    parser.add_argument(
+        "--without_repeats", action="store_true", help="leave out the detections that `repeats` has marked"
+    )
 
 
 def _add_detect(parser: argparse.ArgumentParser) -> None:
@@ -235,7 +251,13 @@ def convert_options(flags: argparse.Namespace) -> ConvertOptions:
     Raises:
       UsageError: a format is unknown, or a value is out of its range.
     """
-    return ConvertOptions(output=flags.output.rstrip("/"), exports=export_options(flags, below=flags.below.rstrip("/")))
+    exports = export_options(
+        flags,
+        below=flags.below.rstrip("/"),
+        images=tuple(flags.images),
+        without_repeats=flags.without_repeats,
+    )
+    return ConvertOptions(output=flags.output.rstrip("/"), exports=exports)
 
 
 def detect_options(flags: argparse.Namespace) -> DetectOptions:

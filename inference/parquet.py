@@ -29,6 +29,7 @@ _TYPES = {
     "ymin": pa.float64(),
     "xmax": pa.float64(),
     "ymax": pa.float64(),
+    "repeat": pa.int32(),
     "model": _TEXT,
     "threshold": pa.float64(),
 }

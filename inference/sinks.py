@@ -15,7 +15,7 @@ from detection.formats.pieces import utf8
 from detection.predictions import PredictionRow
 from inference.export_options import ExportOptions
 from inference.exports import exports_are_there, write_exports
-from inference.formats import FILE_NAMES
+from inference.formats import FILE_NAMES, PLACES, REPEATS
 from inference.rows import Tally
 
 SUMMARY = "summary.json"
@@ -212,4 +212,5 @@ def remove_ours(output: str, *, keep: Sequence[str]) -> None:
 def _is_ours(name: str) -> bool:
     """Names of results, and of write_atomic's temporary files for them, directly in the folder."""
     final = files.final_name(name)
-    return final in (SUMMARY, EVALUATION, EVALUATION_PAGE, files.PROBE, LOCK, *FILE_NAMES) or holds_rows(final)
+    ours = (SUMMARY, EVALUATION, EVALUATION_PAGE, REPEATS, PLACES, files.PROBE, LOCK, *FILE_NAMES)
+    return final in ours or holds_rows(final)

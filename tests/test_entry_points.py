@@ -17,6 +17,7 @@ ENTRY_POINTS = [
     pytest.param([sys.executable, "-m", "trainer"], "--train_batch_size", id="the trainer"),
     pytest.param([sys.executable, "-m", "inference", "score"], "--threshold", id="scoring"),
     pytest.param([sys.executable, "-m", "inference", "convert"], "--formats", id="other formats of a scored archive"),
+    pytest.param([sys.executable, "-m", "inference", "repeats"], "--min_frames", id="what comes back at one place"),
     pytest.param([sys.executable, "-m", "inference", "evaluate"], "--min_score", id="a scored archive against truth"),
     pytest.param([sys.executable, "-m", "inference", "detect"], "--draw", id="a few images"),
     pytest.param([str(SCRIPTS / "retinanet-data"), "prepare"], "--num_shards", id="console script: data"),

@@ -4,7 +4,6 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 
 from detection.formats.table import Cell, csv_line
-from detection.names import parse_frame_name
 from detection.predictions import OK, PredictionRow, Run
 
 COLUMNS = ("image", "deployment", "time", "status", "label", "count", "model", "threshold")
@@ -23,7 +22,7 @@ def to_counts(rows: Iterable[PredictionRow], run: Run) -> Iterator[bytes]:
 
 
 def _lines(row: PredictionRow, run: Run) -> Iterator[tuple[Cell, ...]]:
-    frame = parse_frame_name(row.image)
+    frame = row.frame
     deployment, time = (frame.deployment, frame.when.isoformat(sep=" ")) if frame else ("", "")
     counts = Counter(item.label_id for item in row.detections)
     for label_id, label in run.classes.items():

@@ -8,7 +8,6 @@ from typing import Any
 
 from detection.drawing import SHOWN_FROM
 from detection.formats.pieces import json_object
-from detection.names import parse_frame_name
 from detection.predictions import MODEL_REFUSED, OK, Detection, PredictionRow, Run
 
 FORMAT_VERSION = "1.6"
@@ -43,7 +42,7 @@ def _entry(row: PredictionRow) -> dict[str, Any]:
         # An empty list would say that nothing was found.
         entry["detections"] = None
         entry["failure"] = _NO_INFERENCE if row.reason == MODEL_REFUSED else _NO_ACCESS
-    if frame := parse_frame_name(row.image):
+    if frame := row.frame:
         entry["datetime"] = frame.when.isoformat(sep=" ")
     return entry
 

@@ -13,7 +13,7 @@ from detection.tables import format_row
 Cell = str | int | float | None
 
 _IMAGE = ("image", "width", "height", "status", "reason", "detail")
-_DETECTION = ("label", "label_id", "score", "xmin", "ymin", "xmax", "ymax")
+_DETECTION = ("label", "label_id", "score", "xmin", "ymin", "xmax", "ymax", "repeat")
 COLUMNS = (*_IMAGE, *_DETECTION, "model", "threshold")
 
 
@@ -21,7 +21,7 @@ def lines(row: PredictionRow, run: Run) -> Iterator[tuple[Cell, ...]]:
     """The cells of an image's lines, in the order of COLUMNS; None where there is nothing to say."""
     image = tuple(getattr(row, column) for column in _IMAGE)
     for item in row.detections:
-        yield *image, item.label, item.label_id, item.score, *item.box, run.model, run.threshold
+        yield *image, item.label, item.label_id, item.score, *item.box, item.repeat, run.model, run.threshold
     if not row.detections:
         yield *image, *(None for _ in _DETECTION), run.model, run.threshold
 

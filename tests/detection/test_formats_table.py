@@ -1,6 +1,7 @@
 """detections.csv: every image is seen in it, and it says what the rows say."""
 
 import csv
+import dataclasses
 import io
 import itertools
 from collections.abc import Iterable
@@ -13,14 +14,14 @@ from tests.detection.predicted import PIG, RUN, failed, random_rows, scored
 
 
 def test_the_text() -> None:
-    rows = [scored("d, 1/a.png", PIG, PIG), scored("empty.png"), failed("x\udce9.jpg")]
+    rows = [scored("d, 1/a.png", PIG, dataclasses.replace(PIG, repeat=7)), scored("empty.png"), failed("x\udce9.jpg")]
     assert b"".join(to_csv(rows, RUN)).decode().splitlines() == [
-        "image,width,height,status,reason,detail,label,label_id,score,xmin,ymin,xmax,ymax,model,threshold",
-        '"d, 1/a.png",40,30,ok,,,sea pig,2,0.9,5.0,6.0,20.25,16.0,0123456789ab,0.25',
-        '"d, 1/a.png",40,30,ok,,,sea pig,2,0.9,5.0,6.0,20.25,16.0,0123456789ab,0.25',
-        "empty.png,40,30,ok,,,,,,,,,,0123456789ab,0.25",
+        "image,width,height,status,reason,detail,label,label_id,score,xmin,ymin,xmax,ymax,repeat,model,threshold",
+        '"d, 1/a.png",40,30,ok,,,sea pig,2,0.9,5.0,6.0,20.25,16.0,,0123456789ab,0.25',
+        '"d, 1/a.png",40,30,ok,,,sea pig,2,0.9,5.0,6.0,20.25,16.0,7,0123456789ab,0.25',
+        "empty.png,40,30,ok,,,,,,,,,,,0123456789ab,0.25",
         "x\\udce9.jpg,,,failed,image_not_decodable,"
-        '"x\\udce9.jpg: expected a picture, found none",,,,,,,,0123456789ab,0.25',
+        '"x\\udce9.jpg: expected a picture, found none",,,,,,,,,0123456789ab,0.25',
     ]
 
 

@@ -181,7 +181,7 @@ def test_output_that_is_a_file(fail: Fail, photo: Path, model: Path) -> None:
     assert "is a file" in fail("score", "--images", photo, "--model", model, "--output", photo)
 
 
-@pytest.mark.parametrize("words", [[], ["score"], ["detect"]])
+@pytest.mark.parametrize("words", [[], ["score"], ["repeats"], ["detect"]])
 def test_help(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit, match=r"^0$"):
         main([*words, "--help"])

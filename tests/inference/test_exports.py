@@ -223,7 +223,11 @@ def test_choose_classes() -> None:
 EXPORTERS = {name: make for of_format in FORMATS.values() for name, make in of_format.items()}
 
 
-@pytest.mark.parametrize("name", sorted(EXPORTERS.keys() - {"detections.parquet"}))
+# The table is written in groups of rows; the other two add up all rows before they say anything.
+_NOT_AT_ONCE = {"detections.parquet", "report.html", "to_label.csv"}
+
+
+@pytest.mark.parametrize("name", sorted(EXPORTERS.keys() - _NOT_AT_ONCE))
 def test_a_million_rows_never_stand_in_memory(name: str) -> None:
     """Each row is taken when those before it have left."""
     taken = 0

@@ -1,0 +1,190 @@
+"""Sections of the page of a scored archive, each from a part of a Survey."""
+
+import itertools
+import statistics
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import datetime, timedelta
+
+from detection.charts import COLOURS, Line, chart_grid, histogram, time_chart
+from detection.doubt import Doubtful
+from detection.pages import Cell, Html, bar, code, number, section, table, tiles, titled
+from detection.predictions import Run
+from detection.survey import BINS, ClassSurvey, Survey
+from detection.timelines import Timeline
+
+_MOST_CHARTS = 12  # classes whose scores, and deployments whose counts, are drawn
+_MOST_DEPLOYMENTS = 60  # lines of the table
+_MOST_TICKS = 4  # dates are wide
+_BROKEN_FROM = 2.5  # times the usual distance between photographs: a camera that misses one still has a line
+_UNITS = (
+    (timedelta(weeks=1), "week"),
+    (timedelta(days=1), "day"),
+    (timedelta(hours=1), "hour"),
+    (timedelta(minutes=1), "minute"),
+)
+
+
+def survey_tiles(survey: Survey) -> Html:
+    """The large figures."""
+    seen = sum(found.detections > 0 for found in survey.classes.values())
+    return tiles(
+        [
+            ("photographs", survey.ok + survey.failed),
+            ("scored", survey.ok),
+            ("failed", survey.failed),
+            ("detections", survey.detections),
+            ("classes found", seen),
+        ]
+    )
+
+
+def class_section(survey: Survey) -> Html:
+    """How many there are of each class, the commonest first."""
+    most = max((found.detections for found in survey.classes.values()), default=0)
+    rows: list[list[Cell]] = [
+        [
+            survey.run.classes[label_id],
+            bar(found.detections, most),
+            found.images,
+            found.detections / survey.ok if survey.ok else None,
+            titled(number(found.most), found.most_on) if found.most else None,
+        ]
+        for label_id, found in _commonest(survey)
+    ]
+    headers = ["class", "detections", "photographs with it", "mean of a photograph", "most on one photograph"]
+    note = (
+        f"Detections with a score of {survey.run.threshold:g} or more, as in counts.csv. With --min_score a page of"
+        " fewer and surer ones is made."
+    )
+    return section("Each class", table(headers, rows), note)
+
+
+def _commonest(survey: Survey) -> list[tuple[int, ClassSurvey]]:
+    return sorted(survey.classes.items(), key=lambda item: (-item[1].detections, item[0]))
+
+
+def time_section(survey: Survey) -> Html:
+    """Detections over time, all together and in each deployment."""
+    if not survey.whole.images:
+        return section("Over time", "No photograph that was scored has a time in its name.")
+    shown = [label_id for label_id, found in _commonest(survey) if found.detections][: len(COLOURS)]
+    drawn = [(name or "–", line) for name, line in sorted(survey.deployments.items())[:_MOST_CHARTS]]
+    if len(survey.deployments) > 1:
+        drawn.insert(0, ("all deployments", survey.whole))
+    charts = [_timeline_chart(title, line, survey.run, shown) for title, line in drawn]
+    note = "The mean number of detections on a photograph. Lines are broken where there were none for long."
+    return section("Over time", note, chart_grid(charts), _deployment_table(survey, shown), *_not_in_time(survey))
+
+
+def _timeline_chart(title: str, line: Timeline, run: Run, shown: Sequence[int]) -> Html:
+    lines = [
+        Line(name=run.classes[label_id], colour=colour, points=_means(line, label_id))
+        for label_id, colour in zip(shown, COLOURS, strict=False)
+    ]
+    about = f"{title}: {line.images:,} photographs, by {_duration(line.length)}"
+    return time_chart(lines, times=_times(line), y="on a photograph", title=about)
+
+
+def _means(line: Timeline, label_id: int) -> list[tuple[float, float | None]]:
+    """Detections of a class on a photograph, for steps that have one; None between two that are unusually far apart."""
+    at = sorted(line.steps)
+    apart = [later - earlier for earlier, later in itertools.pairwise(at)]
+    usual = statistics.median(apart) if apart else 1
+    points: list[tuple[float, float | None]] = []
+    for step, gap in zip(at, [0, *apart], strict=True):
+        share = (step - at[0]) / _span(line)
+        if gap > _BROKEN_FROM * usual:
+            points.append((share, None))
+        seen = line.steps[step]
+        points.append((share, seen.counts[label_id] / seen.images))
+    return points
+
+
+def _times(line: Timeline) -> dict[str, float]:
+    first, last = min(line.steps), max(line.steps)
+    every = -(-(last - first + 1) // _MOST_TICKS)
+    return {_moment(line.start(at), line.length): (at - first) / _span(line) for at in range(first, last + 1, every)}
+
+
+def _span(line: Timeline) -> int:
+    return max(max(line.steps) - min(line.steps), 1)
+
+
+def _moment(when: datetime, step: timedelta) -> str:
+    return f"{when:%Y-%m-%d}" if step >= timedelta(days=1) else f"{when:%m-%d %H:%M}"
+
+
+def _duration(length: timedelta) -> str:
+    unit, name = next((unit, name) for unit, name in _UNITS if length >= unit)
+    count = length // unit
+    return name if count == 1 else f"{count} {name}s"
+
+
+def _deployment_table(survey: Survey, shown: Sequence[int]) -> Html:
+    rows: list[list[Cell]] = []
+    for name, line in sorted(survey.deployments.items())[:_MOST_DEPLOYMENTS]:
+        totals = line.totals()
+        when = titled(f"{line.first:%Y-%m-%d %H:%M}", f"to {line.last:%Y-%m-%d %H:%M}")
+        rows.append([name or "–", when, line.images, *(totals[label_id] for label_id in shown)])
+    return table(["deployment", "time", "photographs", *(survey.run.classes[label_id] for label_id in shown)], rows)
+
+
+def _not_in_time(survey: Survey) -> Iterator[str]:
+    if (rest := len(survey.deployments) - _MOST_DEPLOYMENTS) > 0:
+        yield f"{rest:,} more deployments are in counts.csv."
+    if survey.undrawn:
+        yield (
+            f"{survey.undrawn:,} photographs of further deployments are counted in the first chart alone. Where every"
+            " photograph is a deployment of its own, its name has a number before the date."
+        )
+    if survey.timeless:
+        yield f"{survey.timeless:,} photographs have no time in their names."
+
+
+def score_section(survey: Survey) -> Html:
+    """How sure the model is of each class."""
+    found = [(label_id, one) for label_id, one in _commonest(survey) if one.detections]
+    if not found:
+        return section("Scores", "Nothing was found.")
+    charts = [
+        histogram(one.scores, x="score", y="detections", title=survey.run.classes[label_id])
+        for label_id, one in found[:_MOST_CHARTS]
+    ]
+    note = (
+        f"Detections by score, in steps of {1 / BINS:g}. A class that is told well has few scores in the middle; a"
+        " threshold is best set in the gap."
+    )
+    rest = len(found) - len(charts)
+    return section("Scores", note, chart_grid(charts), *([f"{rest:,} rarer classes are not drawn."] if rest else []))
+
+
+def failure_section(survey: Survey) -> Html:
+    """What could not be scored, and why."""
+    if not survey.failures:
+        return section("Failures", "Every photograph was scored.")
+    most = max(failure.images for failure in survey.failures.values())
+    rows = [
+        (reason, bar(failure.images, most), failure.detail)
+        for reason, failure in sorted(survey.failures.items(), key=lambda item: (-item[1].images, item[0]))
+    ]
+    return section("Failures", table(["reason", "photographs", "for example"], rows))
+
+
+def doubt_table(chosen: Iterable[Doubtful]) -> Html:
+    """The least certain images, as to_label.csv lists them."""
+    rows = [
+        (found.image, bar(found.doubt, 1.0), found.weakest.label, found.weakest.score, len(found.row.detections))
+        for found in chosen
+    ]
+    return table(["photograph", "doubt", "least certain", "its score", "detections"], rows)
+
+
+def origin_section(run: Run) -> Html:
+    """Where the numbers are from."""
+    facts = {
+        "program": run.program,
+        "model": run.model_hash,
+        "scores from": f"{run.threshold:g}",
+        "classes": ", ".join(run.classes.values()),
+    }
+    return section("How it was made", table(["", ""], [(name, code(value)) for name, value in facts.items()]))

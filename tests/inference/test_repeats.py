@@ -1,0 +1,180 @@
+"""Marks on detections that come back: which they are, where they are kept, and that they can be left out or not."""
+
+import csv
+import dataclasses
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from detection.errors import ContractError
+from detection.predictions import Detection, PredictionRow
+from inference import repeats
+from inference.main import main
+from inference.marks import Marks, marked, without_repeats
+from inference.repeats import PLACE_COLUMNS, describe, find_places, gather, marks_of
+from tests.detection.predicted import CRAB, PIG, RUN, failed, scored
+from tests.inference.fake_model import picture
+from tests.inference.outputs import contents, write_output
+
+Fail = Callable[..., str]
+ROCK = Detection(label="crab", label_id=1, score=0.5, box=(10.0, 10.0, 30.0, 26.0))
+
+
+def _moved(item: Detection, by: float) -> Detection:
+    xmin, ymin, xmax, ymax = item.box
+    return dataclasses.replace(item, box=(xmin + by, ymin + by, xmax + by, ymax + by))
+
+
+def _name(camera: str, hour: int) -> str:
+    return f"{camera}_20161110_{hour:02}0000.jpg"
+
+
+def _rows() -> list[PredictionRow]:
+    """Two cameras: a rock before one of them, an animal that walks before both; frames without and with a failure."""
+    rows = [scored(_name("east", hour), _moved(PIG, 30.0 * hour), _moved(ROCK, 0.3 * (hour % 3))) for hour in range(8)]
+    rows += [scored(_name("west", hour), _moved(ROCK, 25.0 * hour)) for hour in range(8)]
+    rows += [failed(_name("east", 8)), scored(_name("east", 9))]
+    return sorted(rows, key=lambda row: row.image)
+
+
+def _table(path: Path) -> list[dict[str, str]]:
+    with path.open(newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+@pytest.fixture
+def output(tmp_path: Path) -> Path:
+    return write_output(tmp_path / "out", _rows(), num_shards=3)
+
+
+def test_marks_lie_beside_the_rows_and_can_be_left_out(output: Path, caplog: pytest.LogCaptureFixture) -> None:
+    before = contents(output)
+    assert main(["repeats", str(output), "--min_frames=5"]) == 0
+    assert "repeated: 8 of 24 detections, at 1 places" in caplog.text
+    after = contents(output)
+    assert {name for name in after if after[name] != before.get(name)} == {
+        "repeats.jsonl",
+        "repeats.csv",
+        "summary.json",
+    }, "rows do not change"
+    (place,) = _table(output / "repeats.csv")
+    assert list(place) == list(PLACE_COLUMNS)
+    assert list(place.values()) == [
+        *("0", "east", "crab", "8", "9", "8", _name("east", 0), _name("east", 7)),
+        *("10.26", "10.26", "30.26", "26.26", "0.5"),
+    ]
+    lines = [json.loads(line) for line in after["repeats.jsonl"].splitlines()]
+    assert lines == [{"image": _name("east", hour), "places": [None, 0]} for hour in range(8)]
+
+    convert = ["convert", str(output), "--formats=csv,counts"]
+    assert main(convert) == 0
+    shown = [(line["image"], line["label"]) for line in _table(output / "detections.csv") if line["repeat"] == "0"]
+    assert shown == [(_name("east", hour), "crab") for hour in range(8)]
+    crabs = sum(int(line["count"] or 0) for line in _table(output / "counts.csv") if line["label"] == "crab")
+    assert main([*convert, "--without_repeats"]) == 0
+    rest = sum(int(line["count"] or 0) for line in _table(output / "counts.csv") if line["label"] == "crab")
+    assert (crabs, rest) == (16, 8)
+    assert {line["repeat"] for line in _table(output / "detections.csv")} == {""}
+    exports = {entry["name"]: entry for entry in json.loads((output / "summary.json").read_text())["exports"]}
+    assert exports["counts.csv"]["without_repeats"] is True
+    assert (exports["repeats.csv"]["iou"], exports["repeats.csv"]["min_frames"]) == (0.7, 5)
+
+
+def test_marks_of_an_image_below_a_folder(tmp_path: Path) -> None:
+    rows = [scored(f"a/{hour}.jpg", ROCK, CRAB) for hour in range(6)] + [scored("b/0.jpg", ROCK)]
+    output = write_output(tmp_path / "out", rows)
+    assert main(["repeats", str(output), "--min_frames=5", "--classes", "crab"]) == 0
+    assert main(["convert", str(output), "--formats=csv", "--below=a", "--without_repeats"]) == 0
+    assert {(line["image"], line["label"]) for line in _table(output / "detections.csv")} == {
+        (f"{hour}.jpg", "") for hour in range(6)
+    }, "the folder is the deployment where a name tells none"
+
+
+def test_classes_that_are_not_looked_at_are_not_marked(output: Path) -> None:
+    assert main(["repeats", str(output), "--min_frames=5", "--classes", "sea pig"]) == 0
+    assert contents(output)["repeats.jsonl"] == b""
+    assert _table(output / "repeats.csv") == []
+
+
+def test_a_new_run_has_no_marks(tmp_path: Path, model: Path, output: Path) -> None:
+    assert main(["repeats", str(output)]) == 0
+    (tmp_path / "a.png").write_bytes(picture(8, 8))
+    assert main(["score", "--images", f"{tmp_path}/a.png", "--model", str(model), "--output", str(output)]) == 0
+    assert not {"repeats.jsonl", "repeats.csv"} & contents(output).keys()
+
+
+def _cut(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-10])
+
+
+@pytest.mark.parametrize("damage", [_cut, Path.unlink], ids=["cut", "gone"])
+def test_marks_that_are_not_those_of_the_summary(damage: Callable[[Path], None], fail: Fail, output: Path) -> None:
+    assert main(["repeats", str(output), "--min_frames=5"]) == 0
+    damage(output / "repeats.jsonl")
+    before = contents(output)
+    assert "repeats.jsonl" in fail("convert", output, "--formats=csv")
+    assert contents(output) == before
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["repeats", "nowhere"], "repeats: nowhere holds no summary.json"),
+        (["repeats", "out", "--iou=1"], "--iou: expected a number above 0 and below 1, found 1"),
+        (["repeats", "out", "--iou=nan"], "--iou: expected a number above 0 and below 1, found nan"),
+        (["repeats", "out", "--min_frames=1"], "--min_frames: expected 2 or more, found 1"),
+        (["repeats", "out", "--classes", "crap"], "has no class 'crap'; did you mean 'crab'?"),
+        (["repeats", "out", "--min_frame=3"], "repeats: unknown flag --min_frame"),
+        (["convert", "out", "--formats=csv", "--without_repeats"], "--without_repeats: nothing is marked in out"),
+    ],
+)
+@pytest.mark.usefixtures("output")
+def test_bad_requests(words: list[str], said: str, fail: Fail, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    before = contents(tmp_path / "out")
+    assert said in fail(*words)
+    assert contents(tmp_path / "out") == before
+
+
+def _marks(rows: list[PredictionRow], min_frames: int = 4) -> list[Marks]:
+    found = gather(rows, RUN)
+    return list(marks_of(rows, found, find_places(found, iou=0.7, min_frames=min_frames)))
+
+
+def test_rows_of_two_deployments_may_lie_between_each_other() -> None:
+    rows = [scored(_name(camera, hour), ROCK) for hour in range(4) for camera in ("a", "b")]
+    places = [mark.places for mark in _marks(rows)]
+    assert places == [(0,), (1,)] * 4, "one place never spans two deployments"
+    assert _marks(rows, min_frames=5) == []
+
+
+def test_a_long_deployment_is_looked_at_in_stretches(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(repeats, "STRETCH", 5)
+    rows = [scored(_name("a", hour), ROCK) for hour in range(12)]
+    assert [mark.places for mark in _marks(rows)] == [(0,)] * 5 + [(1,)] * 5, "the last two are too few"
+    found = gather(rows, RUN)
+    assert [place.of_frames for place in describe(found, find_places(found, iou=0.7, min_frames=2))] == [5, 5, 2]
+
+
+def test_nothing_at_all() -> None:
+    found = gather([failed("a.jpg"), scored("b.jpg")], RUN)
+    at = find_places(found, iou=0.7, min_frames=2)
+    assert (at.tolist(), describe(found, at), found.frames) == ([], [], [1])
+    assert at.dtype == np.int32
+
+
+def test_marks_of_other_rows_are_an_error() -> None:
+    line = Marks(image="a.jpg", places=(None, 3)).to_line()
+    row = scored("a.jpg", PIG, ROCK)
+    (with_place,) = marked([row], [line], source="f")
+    assert [item.repeat for item in with_place.detections] == [None, 3]
+    assert without_repeats(with_place).detections == (PIG,)
+    assert with_place.to_json() == row.to_json(), "a row says nothing of marks"
+    for other in ([scored("a.jpg", PIG)], [scored("b.jpg", PIG, ROCK)], []):
+        with pytest.raises(ContractError, match=r"f marks 'a\.jpg' otherwise than the rows have it"):
+            list(marked(other, [line], source="f"))
+    with pytest.raises(ContractError, match="f: expected marks of an image"):
+        list(marked([row], [b"{"], source="f"))
