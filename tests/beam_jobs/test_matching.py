@@ -188,7 +188,7 @@ def test_match(images, annotations, expected, step):
 paths = st.lists(st.sampled_from(["a.jpg", "a.png", "1/a.jpg", "2/a.jpg", "x/1/a.jpg", "1/a.png"]), max_size=6)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(paths, paths, st.randoms(use_true_random=False))
 def test_nobody_is_lost_and_order_does_not_matter(image_paths, annotation_paths, random):
     images = [_image(name) for name in sorted(set(image_paths))]
@@ -207,7 +207,7 @@ def test_nobody_is_lost_and_order_does_not_matter(image_paths, annotation_paths,
 homes = st.lists(st.sampled_from(["", "x.zip", "y.zip"]), min_size=6, max_size=6)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(paths, homes, paths, homes)
 def test_each_home_is_matched_as_if_it_were_alone(image_paths, image_homes, annotation_paths, annotation_homes):
     images = [

@@ -162,7 +162,7 @@ def _numbered(count: int, seed: int, previous: IdMap = NOTHING) -> dict[str, tup
     return found
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.integers(1, 200), st.integers(0, 99))
 def test_ids_are_dense_and_shards_even_whatever_the_order(count, seed):
     found = _numbered(count, seed)
@@ -174,7 +174,7 @@ def test_ids_are_dense_and_shards_even_whatever_the_order(count, seed):
         assert not sizes or max(sizes.values()) - min(sizes.values()) <= 1
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.integers(1, 60), st.integers(0, 60), st.integers(0, 99))
 def test_ids_of_an_earlier_build_stay_and_new_ones_follow(before, added, seed):
     """The same as numbering all at once, although each bucket is numbered by itself."""

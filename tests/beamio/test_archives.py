@@ -156,7 +156,7 @@ def test_no_zip_is_a_bad_request_of_its_flag(tmp_path: Path, data: bytes) -> Non
         _list(path, flag="--exports")
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(st.tuples(st.binary(max_size=5000), st.sampled_from([0, 8])), max_size=5), st.binary(max_size=40))
 def test_every_member_comes_back(tmp_path: Path, contents: list[tuple[bytes, int]], before: bytes) -> None:
     """Stored or deflated, behind bytes that are not of the archive; by both readers, and again after a seek."""

@@ -5,7 +5,7 @@ import warnings
 
 import pytest
 from apache_beam.io.filesystem import FileSystem
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from beamio.patterns import escape, to_regex
@@ -13,7 +13,6 @@ from beamio.patterns import escape, to_regex
 _PIECES = ["*", "**", "?", "[", "]", "!", "^", "-", "a", "b", "z", "/", ".", "\\", "&&", "\n", "é"]
 
 
-@settings(deadline=None)
 @given(
     pattern=st.lists(st.sampled_from(_PIECES), max_size=8).map("".join),
     path=st.lists(st.sampled_from([piece for piece in _PIECES if piece != "\\"]), max_size=5).map("".join),
@@ -39,7 +38,6 @@ def test_a_backslash_is_a_letter() -> None:
     assert to_regex("*").match("a\\b")
 
 
-@settings(deadline=None)  # a busy machine is no fault
 @given(st.text("ab*?[]!^-/."))
 def test_escape(path: str) -> None:
     assert to_regex(escape(path)).match(path)

@@ -30,7 +30,7 @@ _RULES = [
 ]
 
 
-@settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=400, suppress_health_check=[HealthCheck.too_slow])
 @given(
     st.sampled_from(range(len(_SEEDS))),
     st.sampled_from(_RULES),

@@ -61,7 +61,7 @@ def test_a_blind_detector_misses_all() -> None:
     ]
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(scenes())
 def test_whatever_the_scene_the_parts_agree_and_the_page_can_be_written(scene: Coco) -> None:
     analysis = analyse(*scene)

@@ -4,7 +4,7 @@ import itertools
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 
 from evaluation import breakdown, precision
 from evaluation.matching import Matches, ScoredSplit, match, overlapping_pairs
@@ -16,7 +16,6 @@ def _matched(split: ScoredSplit) -> Matches:
     return match(split, pairs.where(pairs.is_same_class), iou=0.5)
 
 
-@settings(deadline=None)
 @given(scenes())
 def test_buckets_part_the_objects(scene: Coco) -> None:
     split = ScoredSplit.from_coco(*scene)
@@ -63,7 +62,6 @@ def test_octaves(side: float, low: int) -> None:
     assert (bucket.low, bucket.high) == (low, 2 * low or 2)
 
 
-@settings(deadline=None)
 @given(scenes())
 def test_the_count_table_is_what_counting_gives(scene: Coco) -> None:
     truth, results = scene

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from evaluation import curves
@@ -61,7 +61,6 @@ def _matched(split: ScoredSplit) -> Matches:
     return match(split, pairs.where(pairs.is_same_class), iou=0.5)
 
 
-@settings(deadline=None)
 @given(scenes())
 def test_classes_add_up_to_all(scene: Coco) -> None:
     split = ScoredSplit.from_coco(*scene)

@@ -37,7 +37,7 @@ def _oracle(truth: dict[str, Any], results: list[dict[str, Any]], *, iou: float)
     return taken
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(scene=scenes(), iou=st.sampled_from([0.1, 0.35, 0.55, 0.8]))
 def test_matches_are_those_of_the_oracle(scene: Coco, iou: float) -> None:
     truth, results = scene

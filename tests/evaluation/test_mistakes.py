@@ -51,7 +51,7 @@ def test_kinds(objects: list, results: list, kinds: list[Kind]) -> None:
     assert mistakes.find_mistakes(split, *_matched(split)).kind.tolist() == kinds
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(scenes())
 def test_the_kinds_part_the_false_detections(scene: Coco) -> None:
     split = ScoredSplit.from_coco(*scene)
@@ -62,7 +62,7 @@ def test_the_kinds_part_the_false_detections(scene: Coco) -> None:
     assert not split.truth.is_crowd[found.nearest[found.nearest >= 0]].any()
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(scenes())
 def test_mending_never_harms(scene: Coco) -> None:
     split = ScoredSplit.from_coco(*scene)
@@ -140,7 +140,7 @@ def test_an_object_with_a_wrong_box_at_it_is_spotted_only_by_what_is_kept() -> N
     assert found.spotted(np.array([False]), split.truth).tolist() == [False]
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(scenes())
 def test_rows_of_the_confusion_matrix_add_up_to_the_truth(scene: Coco) -> None:
     split = ScoredSplit.from_coco(*scene)

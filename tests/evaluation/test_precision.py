@@ -61,7 +61,7 @@ def test_it_is_what_pycocotools_computes(scene: Coco) -> None:
     _assert_as_pycocotools(*scene)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(scenes())
 def test_it_is_what_pycocotools_computes_of_anything(scene: Coco) -> None:
     _assert_as_pycocotools(*scene)
@@ -85,7 +85,7 @@ def _repeated(truth: dict[str, Any], results: list[dict[str, Any]], times: list[
     return coco_truth(objects, images=len(copies)), found
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(seed=st.integers(0, 10**6), times=st.lists(st.integers(0, 3), min_size=6, max_size=6).filter(any))
 def test_a_weight_is_as_many_copies_of_the_image(seed: int, times: list[int]) -> None:
     truth, results = detector(6, seed=seed)
@@ -93,7 +93,7 @@ def test_a_weight_is_as_many_copies_of_the_image(seed: int, times: list[int]) ->
     np.testing.assert_allclose(weighted, _plain(*_repeated(truth, results, times)), atol=1e-12)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(scenes())
 def test_precision_falls_as_recall_rises_and_as_the_iou_does(scene: Coco) -> None:
     for ranking in _rankings(*scene):

@@ -5,13 +5,12 @@ import time
 from itertools import count
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from inference.ahead import THREADS, ahead
 
 
-@settings(deadline=None)
 @given(st.lists(st.integers(), max_size=40))
 def test_the_results_of_map(items: list[int]) -> None:
     assert list(ahead(str, items)) == list(map(str, items))

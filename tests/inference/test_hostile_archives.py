@@ -11,6 +11,7 @@ import pytest
 
 from detection.predictions import OK
 from inference import sources
+from inference.chunks import read_chunk
 from inference.main import main
 from tests.inference.fake_model import picture, read_rows
 
@@ -98,7 +99,7 @@ def test_ten_thousand_members(tmp_path: Path) -> None:
     assert [name for chunk in chunks for name in chunk.names] == [f"x.zip/{name}" for name in names]
     assert max(len(chunk.names) for chunk in chunks) <= sources.MEMBERS_PER_CHUNK
     for chunk in (chunks[0], chunks[len(chunks) // 2], chunks[-1]):
-        assert [data for _, data in sources.read_chunk(chunk)] == [GOOD] * len(chunk.names)
+        assert [data for _, data in read_chunk(chunk)] == [GOOD] * len(chunk.names)
 
 
 def _add(target: tarfile.TarFile, name: str, data: bytes = b"", **fields: object) -> None:

@@ -41,7 +41,7 @@ def test_giou(why: str, box: tuple, expected: float) -> None:
     assert float(value) == pytest.approx(expected, abs=1e-5), why
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.lists(st.floats(-50, 50, width=32), min_size=4, max_size=4))
 def test_huber_is_square_inside_and_linear_outside(error: list[float]) -> None:
     shifts = np.array(error, np.float32)

@@ -64,7 +64,7 @@ def test_iou_agrees_with_the_vocabulary() -> None:
     np.testing.assert_allclose(pairwise_iou(a, b), box_ops.iou(a, b), rtol=1e-5)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.integers(0, 2**32 - 1))
 def test_decoding_undoes_encoding(seed: int) -> None:
     rng = np.random.default_rng(seed)

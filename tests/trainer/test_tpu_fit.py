@@ -9,7 +9,7 @@ import re
 
 import pytest
 import tensorflow as tf
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from detection.errors import UsageError
@@ -94,7 +94,6 @@ def test_the_largest_batch_in_a_line(fits: int, too_large: int | None, line: str
     assert tpu_fit.largest_line(fits, too_large, chips=4) == line
 
 
-@settings(deadline=None)
 @given(
     fixed=st.integers(0, 1500),
     image=st.integers(1, 900),
