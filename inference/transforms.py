@@ -1,11 +1,13 @@
 """The steps of the scoring job; each is a thin shell over pure functions of sources, rows and sinks."""
 
+import dataclasses
 import logging
 import os
 import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Literal
 
 import apache_beam as beam
@@ -15,7 +17,8 @@ from apache_beam.pvalue import TaggedOutput
 from apache_beam.utils.shared import Shared
 
 from detection.errors import DataError
-from detection.images import normalise_image
+from detection.images import EncodedImage, normalise_image
+from detection.names import parse_frame_name
 from detection.predictions import OK, PredictionRow
 from inference import sinks, sources
 from inference.handler import DetectorHandler
@@ -25,18 +28,21 @@ from inference.sources import Chunk, Source
 
 logger = logging.getLogger(__name__)
 
+# What goes around the model with an image: its name, and the time of EXIF or "".
+ImageKey = tuple[bytes, str]
+
 # Output tags of ReadImages.
 IMAGES, UNREADABLE = "images", "unreadable"
 SECONDS_BETWEEN_PROGRESS = 5.0
 
 
-def upright_images(chunk: Chunk) -> Iterator[tuple[str, bytes] | PredictionRow]:
-    """Reads a chunk: name and upright encoded bytes of each image, or the failed row of one that is no picture."""
+def upright_images(chunk: Chunk) -> Iterator[tuple[str, EncodedImage] | PredictionRow]:
+    """Reads a chunk: name and upright encoded pixels of each image, or the failed row of one that is no picture."""
     for name, data in sources.read_chunk(chunk):
         try:
             if isinstance(data, DataError):
                 raise data
-            yield name, normalise_image(data, name=name).data
+            yield name, normalise_image(data, name=name)
         except DataError as error:
             yield failed_row(name, error)
 
@@ -53,7 +59,7 @@ class ListImages(beam.PTransform):
 
 @dataclass(eq=False)
 class ReadImages(beam.PTransform):
-    """Chunks → images (name, bytes) and unreadable (failed rows). The reshuffle spreads names, never bytes.
+    """Chunks → images ((name, time), bytes) and unreadable (failed rows). The reshuffle spreads names, never bytes.
 
     Names travel as bytes: Beam's coder of text refuses those that are not UTF-8.
     """
@@ -66,24 +72,29 @@ class ReadImages(beam.PTransform):
         )
 
 
-def _tagged(chunk: Chunk) -> Iterator[tuple[bytes, bytes] | TaggedOutput[Literal["unreadable"], PredictionRow]]:
+def _tagged(chunk: Chunk) -> Iterator[tuple[ImageKey, bytes] | TaggedOutput[Literal["unreadable"], PredictionRow]]:
     for item in upright_images(chunk):
         if isinstance(item, PredictionRow):
             yield TaggedOutput(UNREADABLE, item)
         else:
-            name, data = item
-            yield os.fsencode(name), data
+            name, image = item
+            yield (os.fsencode(name), _time_of(name, image)), image.data
+
+
+def _time_of(name: str, image: EncodedImage) -> str:
+    """When an image was taken, where its name does not tell; "" where nothing does."""
+    return "" if image.taken is None or parse_frame_name(name) else image.taken.isoformat()
 
 
 @dataclass(eq=False)
 class DetectObjects(beam.PTransform):
-    """Images (name, bytes) → rows, in batches on the model."""
+    """Images ((name, time), bytes) → rows, in batches on the model."""
 
     handler: DetectorHandler
     labels: Mapping[int, str]
     threshold: float
 
-    def expand(self, images: beam.PCollection[tuple[bytes, bytes]]) -> beam.PCollection[PredictionRow]:
+    def expand(self, images: beam.PCollection[tuple[ImageKey, bytes]]) -> beam.PCollection[PredictionRow]:
         return (
             images
             | "Run the model" >> RunInference(KeyedModelHandler(self.handler))
@@ -91,9 +102,10 @@ class DetectObjects(beam.PTransform):
         )
 
 
-def _row(answered: tuple[bytes, Outcome], labels: Mapping[int, str], threshold: float) -> PredictionRow:
-    name, outcome = answered
-    return make_row(os.fsdecode(name), outcome, labels=labels, threshold=threshold)
+def _row(answered: tuple[ImageKey, Outcome], labels: Mapping[int, str], threshold: float) -> PredictionRow:
+    (name, taken), outcome = answered
+    row = make_row(os.fsdecode(name), outcome, labels=labels, threshold=threshold)
+    return dataclasses.replace(row, time=datetime.fromisoformat(taken)) if taken else row
 
 
 class Progress:
