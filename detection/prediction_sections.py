@@ -66,7 +66,7 @@ def _commonest(survey: Survey) -> list[tuple[int, ClassSurvey]]:
 def time_section(survey: Survey) -> Html:
     """Detections over time, all together and in each deployment."""
     if not survey.whole.images:
-        return section("Over time", "No photograph that was scored has a time in its name.")
+        return section("Over time", "No photograph that was scored has a time, in its name or in EXIF.")
     shown = [label_id for label_id, found in _commonest(survey) if found.detections][: len(COLOURS)]
     drawn = [(name or "–", line) for name, line in sorted(survey.deployments.items())[:_MOST_CHARTS]]
     if len(survey.deployments) > 1:
@@ -138,7 +138,7 @@ def _not_in_time(survey: Survey) -> Iterator[str]:
             " photograph is a deployment of its own, its name has a number before the date."
         )
     if survey.timeless:
-        yield f"{survey.timeless:,} photographs have no time in their names."
+        yield f"{survey.timeless:,} photographs have no time, in their names or in EXIF."
 
 
 def score_section(survey: Survey) -> Html:

@@ -4,6 +4,7 @@ import dataclasses
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from detection.errors import ContractError
@@ -47,6 +48,7 @@ class PredictionRow:
       status: "ok", also with no detections, or "failed".
       reason, detail: why it failed; None when ok.
       detections: by falling score.
+      time: when it was taken by the camera's clock, as EXIF tells; None where it does not, or where the name tells.
       key: of which image, model, threshold and program this is the row (inference.resume); None where the image is to
         be tried again.
     """
@@ -58,18 +60,25 @@ class PredictionRow:
     reason: str | None = None
     detail: str | None = None
     detections: tuple[Detection, ...] = ()
+    time: datetime | None = None
     key: str | None = None
 
     @property
     def frame(self) -> FrameName | None:
-        """The deployment and time that the image's name tells; None where it tells no time."""
-        return parse_frame_name(self.image)
+        """Deployment and time as the image's name tells them, or else its folder and the time of EXIF, or None."""
+        if self.time is None:
+            return parse_frame_name(self.image)
+        return FrameName(deployment=self._folder, when=self.time)
 
     @property
     def deployment(self) -> str:
-        """The frame's deployment; where the name tells none, the image's folder, "" at the top."""
+        """The frame's deployment; without a frame, the image's folder, "" at the top."""
         frame = self.frame
-        return frame.deployment if frame else self.image.rpartition("/")[0]
+        return frame.deployment if frame else self._folder
+
+    @property
+    def _folder(self) -> str:
+        return self.image.rpartition("/")[0]
 
     def to_json(self) -> str:
         """One line of predictions-*.jsonl."""
@@ -88,6 +97,8 @@ class PredictionRow:
                 for item in self.detections
             ],
         }
+        if self.time is not None:
+            value["time"] = self.time.isoformat(sep=" ")
         if self.status != OK:
             value |= {"reason": self.reason, "detail": self.detail}
         if self.key is not None:
@@ -104,7 +115,8 @@ class PredictionRow:
         try:
             value = json.loads(line)
             detections = tuple(_detection(item) for item in value.pop("detections"))
-            return cls(**value, detections=detections)
+            time = datetime.fromisoformat(value.pop("time")) if "time" in value else None
+            return cls(**value, detections=detections, time=time)
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise ContractError(f"{source}: expected a row of predictions: {error}") from error
 

@@ -1,11 +1,13 @@
 """The steps of the scoring job; each is a thin shell over pure functions of sources, rows and sinks."""
 
+import dataclasses
 import logging
 import os
 import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Literal
 
 import apache_beam as beam
@@ -15,7 +17,8 @@ from apache_beam.pvalue import TaggedOutput
 from apache_beam.utils.shared import Shared
 
 from detection.errors import DataError
-from detection.images import normalise_image
+from detection.images import EncodedImage, normalise_image
+from detection.names import parse_frame_name
 from detection.predictions import OK, PredictionRow
 from inference import chunks, resume, sinks
 from inference.ahead import ahead
@@ -27,7 +30,8 @@ from inference.sources import Source
 
 logger = logging.getLogger(__name__)
 
-ImageKey = tuple[bytes, str]
+# What goes around the model with an image: its name, the key of its row, and the time of EXIF or "".
+ImageKey = tuple[bytes, str, str]
 
 # Output tags of ListImages.
 CHUNKS, LISTED, KEPT = "chunks", "listed", "kept"
@@ -36,17 +40,17 @@ IMAGES, UNREADABLE = "images", "unreadable"
 SECONDS_BETWEEN_PROGRESS = 5.0
 
 
-def upright_images(chunk: Chunk) -> Iterator[tuple[str, bytes] | PredictionRow]:
-    """Reads a chunk: name and upright encoded bytes of each image, or the failed row of one that is no picture."""
+def upright_images(chunk: Chunk) -> Iterator[tuple[str, EncodedImage] | PredictionRow]:
+    """Reads a chunk: name and upright encoded pixels of each image, or the failed row of one that is no picture."""
     return ahead(_upright, chunks.read_chunk(chunk))
 
 
-def _upright(named: tuple[str, bytes | DataError]) -> tuple[str, bytes] | PredictionRow:
+def _upright(named: tuple[str, bytes | DataError]) -> tuple[str, EncodedImage] | PredictionRow:
     name, data = named
     try:
         if isinstance(data, DataError):
             raise data
-        return name, normalise_image(data, name=name).data
+        return name, normalise_image(data, name=name)
     except DataError as error:
         return failed_row(name, error)
 
@@ -84,7 +88,7 @@ def _planned(
 
 @dataclass(eq=False)
 class ReadImages(beam.PTransform):
-    """Chunks → images ((name, key of its row), bytes) and unreadable (failed rows). Names are spread, never bytes.
+    """Chunks → images (ImageKey, bytes) and unreadable (failed rows). The reshuffle spreads names, never bytes.
 
     Names travel as bytes: Beam's coder of text refuses those that are not UTF-8.
     """
@@ -107,13 +111,18 @@ def _tagged(
         if isinstance(item, PredictionRow):
             yield TaggedOutput(UNREADABLE, resume.with_key(item, keys[item.image]))
         else:
-            name, data = item
-            yield (os.fsencode(name), keys[name]), data
+            name, image = item
+            yield (os.fsencode(name), keys[name], _time_of(name, image)), image.data
+
+
+def _time_of(name: str, image: EncodedImage) -> str:
+    """When an image was taken, where its name does not tell; "" where nothing does."""
+    return "" if image.taken is None or parse_frame_name(name) else image.taken.isoformat()
 
 
 @dataclass(eq=False)
 class DetectObjects(beam.PTransform):
-    """Images ((name, key of its row), bytes) → rows, in batches on the model."""
+    """Images (ImageKey, bytes) → rows, in batches on the model."""
 
     handler: DetectorHandler
     labels: Mapping[int, str]
@@ -128,8 +137,9 @@ class DetectObjects(beam.PTransform):
 
 
 def _row(answered: tuple[ImageKey, Outcome], labels: Mapping[int, str], threshold: float) -> PredictionRow:
-    (name, key), outcome = answered
-    return resume.with_key(make_row(os.fsdecode(name), outcome, labels=labels, threshold=threshold), key)
+    (name, key, taken), outcome = answered
+    row = resume.with_key(make_row(os.fsdecode(name), outcome, labels=labels, threshold=threshold), key)
+    return dataclasses.replace(row, time=datetime.fromisoformat(taken)) if taken else row
 
 
 class Progress:

@@ -12,7 +12,7 @@ COLUMNS = ("image", "deployment", "time", "status", "label", "count", "model", "
 def to_counts(rows: Iterable[PredictionRow], run: Run) -> Iterator[bytes]:
     """CSV with a line per image and class of the run.
 
-    Deployment and time are read from the image's name; both are empty where it tells no time. A failed image has no
+    Deployment and time are those of PredictionRow.frame; both are empty where there is none. A failed image has no
     counts: nobody looked, which is not zero.
     """
     yield csv_line(COLUMNS)

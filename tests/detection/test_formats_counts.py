@@ -1,7 +1,9 @@
 """counts.csv: a line for each image and class, zeros included, none for what nobody looked at."""
 
 import csv
+import dataclasses
 import io
+from datetime import datetime
 
 from hypothesis import given
 
@@ -21,6 +23,12 @@ def test_the_text() -> None:
         f"{FRAME},StaM_6701,2016-11-10 14:24:12,ok,sea pig,2,0123456789ab,0.25",
         f'{FRAME},StaM_6701,2016-11-10 14:24:12,ok,"Étoile ""de"", mer",0,0123456789ab,0.25',
     ]
+
+
+def test_where_the_name_tells_no_time_exif_may() -> None:
+    row = dataclasses.replace(scored("site/DCIM/a.jpg", PIG), time=datetime(2016, 11, 10, 14, 24, 12))
+    _, line, *_ = b"".join(to_counts([row], RUN)).decode().splitlines()
+    assert line.startswith("site/DCIM/a.jpg,site/DCIM,2016-11-10 14:24:12,ok,crab,0,")
 
 
 @given(random_rows)

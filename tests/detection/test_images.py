@@ -2,6 +2,8 @@
 
 import io
 import struct
+import warnings
+from datetime import datetime
 from typing import Any
 
 import numpy as np
@@ -94,6 +96,47 @@ def test_orientation_is_baked(kind: str, orientation: int) -> None:
     assert np.abs(_decoded(found.data).astype(int) - UPRIGHT).mean() < 8
     with Image.open(io.BytesIO(found.data)) as image:
         assert image.getexif().get(0x0112, 1) == 1
+
+
+def _taken_at(text: object) -> Image.Exif:
+    exif = Image.Exif()
+    exif[0x0112] = 1  # without any tag of its own, the main part is not written into a PNG
+    exif.get_ifd(0x8769)[0x9003] = text
+    return exif
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "TIFF", "WEBP"])
+def test_when_it_was_taken(kind: str) -> None:
+    data = encoded(kind, exif=_taken_at("2016:11:10 14:24:12"))
+    assert normalise_image(data, name="x").taken == datetime(2016, 11, 10, 14, 24, 12)
+    assert normalise_image(encoded(kind), name="x").taken is None
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        pytest.param("0000:00:00 00:00:00", id="a clock that was never set"),
+        pytest.param("1601:01:01 00:00:00", id="a computer's beginning of time"),
+        pytest.param("    :  :     :  :  ", id="unknown, as the standard has it"),
+        pytest.param("2016:11:31 14:24:12", id="31 November"),
+        pytest.param("yesterday", id="no time"),
+        pytest.param("", id="empty"),
+    ],
+)
+def test_a_time_that_is_none_is_no_fault(text: str) -> None:
+    assert normalise_image(encoded("JPEG", exif=_taken_at(text)), name="x").taken is None
+
+
+def test_a_spoilt_part_with_the_time_is_no_fault() -> None:
+    data = encoded("JPEG", exif=_taken_at("2016:11:10 14:24:12"))
+    start = data.index(b"Exif")
+    where = data.index(b"2016:11:10")
+    for place in range(start + 14, where):  # everything that leads to the time
+        for value in (0x00, 0xFF):
+            spoilt = data[:place] + bytes([value]) + data[place + 1 :]
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # Pillow's, of corrupt EXIF
+                assert normalise_image(spoilt, name="x").width in (32, 48)
 
 
 def _bomb(kind: str) -> bytes:

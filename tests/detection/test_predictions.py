@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+from datetime import datetime
 
 import pytest
 from hypothesis import given
@@ -38,6 +39,31 @@ def test_a_failed_image_says_why() -> None:
     assert (value["width"], value["reason"], value["detail"]) == (None, "image_empty", "x: 0 bytes")
 
 
+WHEN = datetime(2016, 11, 10, 14, 24, 12)
+
+
+def test_the_time_of_exif_is_read_back_and_old_rows_have_none() -> None:
+    row = dataclasses.replace(scored("DCIM/100/a.jpg", PIG), time=WHEN)
+    assert json.loads(row.to_json())["time"] == "2016-11-10 14:24:12"
+    assert PredictionRow.from_json(row.to_json(), source="x") == row
+    assert "time" not in json.loads(scored("a.jpg").to_json())
+
+
+@pytest.mark.parametrize(
+    ("image", "time", "deployment", "when"),
+    [
+        pytest.param("d/east_20170203_000102.jpg", None, "east", datetime(2017, 2, 3, 0, 1, 2), id="its name tells"),
+        pytest.param("site/DCIM/a.jpg", WHEN, "site/DCIM", WHEN, id="EXIF tells, and the folder"),
+        pytest.param("a.jpg", WHEN, "", WHEN, id="EXIF, without a folder"),
+        pytest.param("site/DCIM/a.jpg", None, "site/DCIM", None, id="nothing tells a time"),
+    ],
+)
+def test_deployment_and_time(image: str, time: datetime | None, deployment: str, when: datetime | None) -> None:
+    row = dataclasses.replace(scored(image), time=time)
+    assert (row.deployment, row.frame.when if row.frame else None) == (deployment, when)
+    assert row.frame is None or row.frame.deployment == deployment
+
+
 @given(random_rows)
 def test_a_row_is_read_back(rows: list[PredictionRow]) -> None:
     assert [PredictionRow.from_json(row.to_json(), source="x.jsonl") for row in rows] == rows
@@ -51,6 +77,7 @@ def test_a_row_is_read_back(rows: list[PredictionRow]) -> None:
         pytest.param('{"image": "a"}', id="no detections"),
         pytest.param('{"image": "a", "detections": [], "colour": 1}', id="a field of another version"),
         pytest.param('{"image": "a", "detections": [{"label": "x"}]}', id="a detection without a box"),
+        pytest.param('{"image": "a", "detections": [], "time": "noon"}', id="no time"),
         pytest.param(
             '{"image": "a", "detections": [{"label": "x", "label_id": 1, "score": 1, "box": [1]}]}', id="half a box"
         ),

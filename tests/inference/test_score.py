@@ -21,6 +21,7 @@ def sideways() -> bytes:
     """30 x 20 pixels as stored, 20 x 30 upright (EXIF 6: turn clockwise); red at the top left as stored."""
     exif = Image.Exif()
     exif[0x0112] = 6
+    exif.get_ifd(0x8769)[0x9003] = "2016:11:10 14:24:12"
     return picture(32, 16, {RED: (0, 0, 8, 8)}, "JPEG", exif=exif, quality=100, subsampling=0)
 
 
@@ -79,7 +80,7 @@ def check_rows(rows: dict[str, dict], prefix: str = "") -> None:
     assert (found["d/é ü.png"]["status"], found["d/é ü.png"]["detections"]) == ("ok", [])
     assert (found["tiff.tif"]["width"], found["tiff.tif"]["detections"]) == (33, [{**CRAB, "box": [1, 2, 3, 4]}])
     upright = found["d/e/sideways.jpg"]
-    assert (upright["width"], upright["height"]) == (16, 32)
+    assert (upright["width"], upright["height"], upright["time"]) == (16, 32, "2016-11-10 14:24:12")
     # Turned clockwise, what was at the top left is at the top right.
     assert upright["detections"] == [{**CRAB, "box": [8, 0, 16, 8]}]
     reasons = {name: row["reason"] for name, row in found.items() if row["status"] == "failed"}
