@@ -10,7 +10,11 @@ from detection.errors import ContractError
 
 OK = "ok"
 FAILED = "failed"
-MODEL_REFUSED = "model_refused_image"  # the reason of a failure that is the model's, not the file's
+# Reasons of a failure that are the model's, not the file's.
+MODEL_REFUSED = "model_refused_image"
+MODEL_FAILED = "model_failed"
+MODEL_MEMORY_SHORT = "model_memory_short"
+MODEL_REASONS = (MODEL_REFUSED, MODEL_FAILED, MODEL_MEMORY_SHORT)
 
 PROGRAM = "retinanet-odm"
 _HASH_DIGITS = 12  # of 64: enough to tell one person's models apart

@@ -15,11 +15,12 @@ from detection.errors import DataError, UsageError
 from detection.images import EncodedImage, normalise_image
 from detection.predictions import OK, PredictionRow
 from inference import sources
-from inference.handler import load_model, predict
+from inference.detector import load_model
 from inference.model_folder import check_model
 from inference.options import DetectOptions
 from inference.rows import failed_row, make_row
 from inference.score import effective_threshold
+from inference.scorer import Scorer
 
 logger = logging.getLogger(__name__)
 
@@ -79,12 +80,13 @@ def _detect_all(options: DetectOptions, given: Sequence[str]) -> Iterator[Detect
         threshold = max(SHOWN_FROM, manifest.score_threshold)
     else:
         threshold = effective_threshold(options.threshold, manifest)
-    model = load_model(options.model, model_hash=manifest.model_hash)
+    detector = load_model(options.model, model_hash=manifest.model_hash)
+    scorer = Scorer(detector, name=options.model, batch_size=_BATCH)
     labels = manifest.labels.name_by_id
     for start in range(0, len(given), _BATCH):
         loaded = {name: _load(name) for name in given[start : start + _BATCH]}
         pictures = {name: item for name, item in loaded.items() if isinstance(item, EncodedImage)}
-        answers = predict(model, [picture.data for picture in pictures.values()]) if pictures else []
+        answers, _ = scorer.score(list(pictures.values()))
         outcomes = dict(zip(pictures, answers, strict=True))
         for name, item in loaded.items():
             if isinstance(item, DataError):

@@ -33,8 +33,18 @@ class Outcome:
     classes: npt.NDArray[np.int32]
 
 
-def make_row(name: str, outcome: Outcome, *, labels: Mapping[int, str], threshold: float) -> PredictionRow:
+@dataclass(frozen=True, kw_only=True)
+class Failure:
+    """Why the model gave no answer for one image: a short stable word, and the rest of a sentence about it."""
+
+    reason: str
+    why: str
+
+
+def make_row(name: str, outcome: Outcome | Failure, *, labels: Mapping[int, str], threshold: float) -> PredictionRow:
     """The row of an image that the model was asked about; labels are names by id."""
+    if isinstance(outcome, Failure):
+        return failed_row(name, DataError(outcome.reason, f"{name}: {outcome.why}"))
     if outcome.status != signatures.STATUS_OK:
         return failed_row(name, DataError(MODEL_REFUSED, f"{name}: the model gave status {outcome.status}"))
     rows = zip(outcome.boxes.tolist(), outcome.scores.tolist(), outcome.classes.tolist(), strict=True)

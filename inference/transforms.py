@@ -15,11 +15,11 @@ from apache_beam.pvalue import TaggedOutput
 from apache_beam.utils.shared import Shared
 
 from detection.errors import DataError
-from detection.images import normalise_image
+from detection.images import EncodedImage, normalise_image
 from detection.predictions import OK, PredictionRow
 from inference import sinks, sources
 from inference.handler import DetectorHandler
-from inference.rows import Outcome, failed_row, make_row
+from inference.rows import Failure, Outcome, failed_row, make_row
 from inference.sinks import Commit, ShardPart
 from inference.sources import Chunk, Source
 
@@ -30,13 +30,13 @@ IMAGES, UNREADABLE = "images", "unreadable"
 SECONDS_BETWEEN_PROGRESS = 5.0
 
 
-def upright_images(chunk: Chunk) -> Iterator[tuple[str, bytes] | PredictionRow]:
-    """Reads a chunk: name and upright encoded bytes of each image, or the failed row of one that is no picture."""
+def upright_images(chunk: Chunk) -> Iterator[tuple[str, EncodedImage] | PredictionRow]:
+    """Reads a chunk: name and upright encoded pixels of each image, or the failed row of one that is no picture."""
     for name, data in sources.read_chunk(chunk):
         try:
             if isinstance(data, DataError):
                 raise data
-            yield name, normalise_image(data, name=name).data
+            yield name, normalise_image(data, name=name)
         except DataError as error:
             yield failed_row(name, error)
 
@@ -53,7 +53,7 @@ class ListImages(beam.PTransform):
 
 @dataclass(eq=False)
 class ReadImages(beam.PTransform):
-    """Chunks → images (name, bytes) and unreadable (failed rows). The reshuffle spreads names, never bytes.
+    """Chunks → images (name, EncodedImage) and unreadable (failed rows). The reshuffle spreads names, never bytes.
 
     Names travel as bytes: Beam's coder of text refuses those that are not UTF-8.
     """
@@ -66,24 +66,24 @@ class ReadImages(beam.PTransform):
         )
 
 
-def _tagged(chunk: Chunk) -> Iterator[tuple[bytes, bytes] | TaggedOutput[Literal["unreadable"], PredictionRow]]:
+def _tagged(chunk: Chunk) -> Iterator[tuple[bytes, EncodedImage] | TaggedOutput[Literal["unreadable"], PredictionRow]]:
     for item in upright_images(chunk):
         if isinstance(item, PredictionRow):
             yield TaggedOutput(UNREADABLE, item)
         else:
-            name, data = item
-            yield os.fsencode(name), data
+            name, image = item
+            yield os.fsencode(name), image
 
 
 @dataclass(eq=False)
 class DetectObjects(beam.PTransform):
-    """Images (name, bytes) → rows, in batches on the model."""
+    """Images (name, EncodedImage) → rows, in batches on the model."""
 
     handler: DetectorHandler
     labels: Mapping[int, str]
     threshold: float
 
-    def expand(self, images: beam.PCollection[tuple[bytes, bytes]]) -> beam.PCollection[PredictionRow]:
+    def expand(self, images: beam.PCollection[tuple[bytes, EncodedImage]]) -> beam.PCollection[PredictionRow]:
         return (
             images
             | "Run the model" >> RunInference(KeyedModelHandler(self.handler))
@@ -91,7 +91,7 @@ class DetectObjects(beam.PTransform):
         )
 
 
-def _row(answered: tuple[bytes, Outcome], labels: Mapping[int, str], threshold: float) -> PredictionRow:
+def _row(answered: tuple[bytes, Outcome | Failure], labels: Mapping[int, str], threshold: float) -> PredictionRow:
     name, outcome = answered
     return make_row(os.fsdecode(name), outcome, labels=labels, threshold=threshold)
 

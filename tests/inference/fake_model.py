@@ -9,12 +9,14 @@ from pathlib import Path
 from PIL import Image
 
 from detection import signatures as sig
+from detection.images import EncodedImage
 from detection.labels import LabelMap
 from detection.manifests import ModelManifest
 
 RED, BLUE = (255, 0, 0), (0, 0, 255)
 SCORE_RED, SCORE_BLUE = 0.9, 0.4
 REFUSED_WIDTH = 13  # the model gives images of this width a status of its own
+FAILING_WIDTH = 17  # an image of this width ends the whole call with an error
 Painted = Mapping[tuple[int, int, int], tuple[int, int, int, int]]
 
 
@@ -28,14 +30,19 @@ def picture(width: int, height: int, boxes: Painted | None = None, kind: str = "
     return buffer.getvalue()
 
 
-def write_model(folder: Path, **changes: object) -> ModelManifest:
-    """Exports the fake model and its model.json."""
+def encoded(data: bytes, width: int = 1, height: int = 1) -> EncodedImage:
+    """Bytes as a picture of this size, whatever they are."""
+    return EncodedImage(data=data, format="png", width=width, height=height, full_size=(width, height))
+
+
+def write_model(folder: Path, *, broken: bool = False, **changes: object) -> ModelManifest:
+    """Exports the fake model and its model.json; a broken one gives an error for every image."""
     import tensorflow as tf
 
     module = tf.Module()
-    module.serve = tf.function(
-        _serve, input_signature=[tf.TensorSpec([None], tf.string, name=sig.IMAGE_BYTES)], autograph=False
-    )
+    signature = [tf.TensorSpec([None], tf.string, name=sig.IMAGE_BYTES)]
+    serve = _serve_nothing if broken else _serve
+    module.serve = tf.function(serve, input_signature=signature, autograph=False)
     tf.saved_model.save(module, str(folder), signatures={sig.SERVING: module.serve})
     return write_manifest(folder, **changes)
 
@@ -73,6 +80,13 @@ def _serve(image_bytes):
     return dict(zip(names, values, strict=True))
 
 
+def _serve_nothing(image_bytes):
+    import tensorflow as tf
+
+    with tf.control_dependencies([tf.debugging.Assert(tf.size(image_bytes) < 0, ["this model is broken"])]):
+        return _serve(tf.identity(image_bytes))
+
+
 def _serve_one(data):
     import tensorflow as tf
 
@@ -83,6 +97,7 @@ def _serve_one(data):
         lambda: tf.zeros([0, REFUSED_WIDTH, 3], tf.uint8),
     )
     image = tf.ensure_shape(image, [None, None, 3])
+    tf.debugging.assert_none_equal(tf.shape(image)[1], FAILING_WIDTH, message="an error of the model's own")
     size = tf.shape(image)[:2]
     red, blue = (_box(image, channel) for channel in (0, 2))
     there = tf.stack([tf.shape(red)[0] > 0, tf.shape(blue)[0] > 0])

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from inference.main import main
-from tests.inference.fake_model import picture, write_manifest
+from tests.inference.fake_model import picture, write_manifest, write_model
 
 Fail = Callable[..., str]
 
@@ -175,6 +175,16 @@ def test_a_run_that_breaks_leaves_no_summary(
     with pytest.raises(RuntimeError, match="disk full"):
         main(words)
     assert not (out / "summary.json").exists()
+
+
+def test_a_model_that_fails_on_everything_ends_the_run_with_one_line(fail: Fail, photo: Path, tmp_path: Path) -> None:
+    """Not a failed row for each of a hundred thousand photographs."""
+    broken, out = tmp_path / "broken", tmp_path / "out"
+    write_model(broken, broken=True)
+    said = f"--model: {broken} gives an error for every photograph, and for a plain grey picture too: InvalidArg"
+    assert said in fail("detect", photo, "--model", broken)
+    assert said in fail("score", "--images", photo, "--model", broken, "--output", out)
+    assert not list(out.iterdir())
 
 
 def test_output_that_is_a_file(fail: Fail, photo: Path, model: Path) -> None:

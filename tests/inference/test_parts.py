@@ -14,11 +14,12 @@ from detection.boxes import as_boxes
 from detection.errors import ContractError, DataError, UsageError
 from detection.predictions import PredictionRow
 from inference import rows, sinks, sources
+from inference.detector import load_model
 from inference.export_options import ExportOptions
-from inference.handler import DetectorHandler, load_model
+from inference.handler import DetectorHandler
 from inference.rows import Outcome, Tally
 from inference.sinks import Commit, ShardPart
-from tests.inference.fake_model import BLUE, RED, picture, write_model
+from tests.inference.fake_model import BLUE, RED, encoded, picture, write_model
 from tests.inference.outputs import HEADER
 
 
@@ -140,19 +141,20 @@ def test_two_rows_of_one_name_are_a_fault(tmp_path: Path) -> None:
 def test_handler(model: Path) -> None:
     made = DetectorHandler(folder=str(model), model_hash=_hash(model), batch_size=3)
     handler = pickle.loads(pickle.dumps(made))
-    batch = [
+    pictures = [
         picture(20, 10, {BLUE: (1, 2, 3, 4)}),
         b"no picture",
         picture(8, 8),
         picture(40, 50, {RED: (9, 8, 30, 20)}),
     ]
+    batch = [encoded(data) for data in pictures]
     blue, bad, grey, red = handler.run_inference(batch, handler.load_model())
     assert blue.boxes.tolist() == [[2, 1, 4, 3]]
     assert (blue.height, blue.width, blue.status) == (10, 20, 0)
     assert bad.status != 0
     assert (grey.status, len(grey.boxes)) == (0, 0)
     assert (red.boxes.tolist(), red.classes.tolist()) == ([[8, 9, 20, 30]], [1])
-    assert handler.get_num_bytes(batch) == sum(map(len, batch))
+    assert handler.get_num_bytes(batch) == sum(map(len, pictures))
     assert handler.batch_elements_kwargs() == {"min_batch_size": 3, "max_batch_size": 3}
 
 

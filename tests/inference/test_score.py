@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from inference.main import main
-from tests.inference.fake_model import BLUE, RED, REFUSED_WIDTH, picture, read_rows
+from tests.inference.fake_model import BLUE, FAILING_WIDTH, RED, REFUSED_WIDTH, picture, read_rows
 
 CRAB = {"label": "crab", "label_id": 1, "score": 0.9}
 SEA_PIG = {"label": "sea pig", "label_id": 2, "score": 0.4}
@@ -31,6 +31,7 @@ IMAGES = {
     "d/é ü.png": picture(10, 50),
     "d/e/sideways.jpg": sideways(),
     "d/e/empty.jpg": b"",
+    "failing.png": picture(FAILING_WIDTH, 20),
     "refused.png": picture(REFUSED_WIDTH, 20),
     "tiff.tif": picture(33, 22, {RED: (1, 2, 3, 4)}, "TIFF"),
 }
@@ -87,6 +88,7 @@ def check_rows(rows: dict[str, dict], prefix: str = "") -> None:
         "b corrupt.jpg": "image_not_decodable",
         "d/e/empty.jpg": "image_empty",
         "refused.png": "model_refused_image",
+        "failing.png": "model_failed",
     }
     assert all(name in found[name]["detail"] and not found[name]["detections"] for name in reasons)
 
@@ -95,16 +97,21 @@ def test_folder_and_summary(folder: Path, model: Path, tmp_path: Path, caplog: p
     rows = score(model, tmp_path / "out", folder, flags=("--batch_size=4",))
     check_rows(rows)
     summary = json.loads((tmp_path / "out/summary.json").read_text())
-    assert (summary["images"], summary["ok"]) == (8, 5)
-    assert summary["failed"] == {"image_not_decodable": 1, "image_empty": 1, "model_refused_image": 1}
+    assert (summary["images"], summary["ok"]) == (9, 5)
+    assert summary["failed"] == {
+        "image_not_decodable": 1,
+        "image_empty": 1,
+        "model_refused_image": 1,
+        "model_failed": 1,
+    }
     assert summary["detections"] == {"crab": 4, "sea pig": 1}
     assert summary["labels"] == {"1": "crab", "2": "sea pig"}
     assert summary["thresholds"] == {"score": 0.3, "model_score": 0.3, "nms_iou": 0.5}
     assert summary["options"]["batch_size"] == 4
     (shard,) = summary["shards"]
     data = (tmp_path / "out" / shard["name"]).read_bytes()
-    assert (shard["images"], shard["sha256"]) == (8, hashlib.sha256(data).hexdigest())
-    for said in ("images: 8", "failed: 3", "crab 4, sea pig 1", "images/s", str(tmp_path / "out")):
+    assert (shard["images"], shard["sha256"]) == (9, hashlib.sha256(data).hexdigest())
+    for said in ("images: 9", "failed: 4", "crab 4, sea pig 1", "images/s", str(tmp_path / "out")):
         assert said in caplog.text
 
 
@@ -147,7 +154,7 @@ def test_two_sources_a_threshold_and_fewer_shards_than_before(
         "summary.json",
     ]
     # Two files are named a.png: names begin at the folder above both sources; the glob does not match c.PNG.
-    loose = {f"{folder.name}/{name}" for name in ("a.png", "refused.png")}
+    loose = {f"{folder.name}/{name}" for name in ("a.png", "failing.png", "refused.png")}
     zipped = {f"{archive.parent.name}/Dive 1.zip/{name}" for name in IMAGES}
     assert set(rows) == loose | zipped
     labels = {item["label"] for row in rows.values() for item in row["detections"]}
