@@ -24,7 +24,6 @@ from inference.scorer import Scorer
 
 logger = logging.getLogger(__name__)
 
-_BATCH = 8
 _SUFFIXES = {"jpeg": (".jpg", ".jpeg"), "png": (".png",)}
 
 
@@ -80,11 +79,11 @@ def _detect_all(options: DetectOptions, given: Sequence[str]) -> Iterator[Detect
         threshold = max(SHOWN_FROM, manifest.score_threshold)
     else:
         threshold = effective_threshold(options.threshold, manifest)
-    detector = load_model(options.model, model_hash=manifest.model_hash)
-    scorer = Scorer(detector, name=options.model, batch_size=_BATCH)
+    detector = load_model(options.model, model_hash=manifest.model_hash, with_pixels=options.asking.tiling is not None)
+    scorer = Scorer(detector, name=options.model, options=options.asking, nms_iou=manifest.nms_iou)
     labels = manifest.labels.name_by_id
-    for start in range(0, len(given), _BATCH):
-        loaded = {name: _load(name) for name in given[start : start + _BATCH]}
+    for names in sources.groups(given, options.asking.batch_size):
+        loaded = {name: _load(name) for name in names}
         pictures = {name: item for name, item in loaded.items() if isinstance(item, EncodedImage)}
         answers, _ = scorer.score(list(pictures.values()))
         outcomes = dict(zip(pictures, answers, strict=True))

@@ -13,6 +13,7 @@ from detection.images import EncodedImage
 from inference.halving import CallError, MemoryShortError
 from inference.model_folder import read_manifest
 from inference.rows import Outcome
+from inference.tiles import Pixels
 
 _OUTPUTS = (
     signatures.BOXES,
@@ -28,14 +29,16 @@ _MESSAGE = 200  # characters of TensorFlow's own words, which go on with the gra
 class Detector:
     """Answers for photographs. Calls raise CallError where TensorFlow gives an error."""
 
-    def __init__(self, loaded: Any, *, folder: str) -> None:
-        """loaded: a SavedModel, which owns the variables that its signatures read.
+    def __init__(self, loaded: Any, *, folder: str, with_pixels: bool) -> None:
+        """loaded: a SavedModel, which owns the variables that its signatures read; with_pixels: tiles will be scored.
 
         Raises:
-          ContractError: it lacks our signature.
+          ContractError: it lacks a signature that will be called.
         """
         self._loaded = loaded
         self._serve = _signature(loaded, folder, signatures.SERVING, signatures.IMAGE_BYTES)
+        if with_pixels:
+            self._serve_pixels = _signature(loaded, folder, signatures.IMAGE_TENSOR, signatures.IMAGES)
 
     def score(self, images: Sequence[EncodedImage]) -> list[Outcome]:
         """One Outcome per image, in order; the images may differ in size, and there is at least one."""
@@ -45,21 +48,36 @@ class Detector:
             encoded = tf.constant([image.data for image in images], tf.string)
             return _outcomes(self._serve(**{signatures.IMAGE_BYTES: encoded}))
 
+    def decode(self, image: EncodedImage) -> Pixels:
+        """RGB [height, width, 3], decoded as the model's own graph does (trainer.preprocess.decode)."""
+        import tensorflow as tf
 
-def load_model(folder: str, *, model_hash: str) -> Detector:
+        with call_errors():
+            return tf.io.decode_image(image.data, channels=3, expand_animations=False).numpy()
+
+    def score_pixels(self, pixels: Pixels) -> list[Outcome]:
+        """One Outcome per picture of RGB [N, height, width, 3], in order; boxes are in pixels of each."""
+        import tensorflow as tf
+
+        with call_errors():
+            return _outcomes(self._serve_pixels(**{signatures.IMAGES: tf.constant(pixels)}))
+
+
+def load_model(folder: str, *, model_hash: str, with_pixels: bool = False) -> Detector:
     """Loads the SavedModel of an export folder.
 
     Args:
       folder: local or gs://.
       model_hash: ModelManifest.model_hash as the launcher saw it.
+      with_pixels: score_pixels will be called.
 
     Raises:
-      ContractError: another model lies there by now, or the SavedModel lacks our signature.
+      ContractError: another model lies there by now, or the SavedModel lacks a signature of ours.
     """
     found = read_manifest(folder).model_hash
     if found != model_hash:
         raise ContractError(f"{folder} holds model {found[:12]}…, but the run began with {model_hash[:12]}…")
-    return Detector(load_saved_model(folder), folder=folder)
+    return Detector(load_saved_model(folder), folder=folder, with_pixels=with_pixels)
 
 
 def load_saved_model(folder: str) -> Any:
@@ -103,7 +121,8 @@ def _words(error: Any) -> str:
 def _signature(loaded: Any, folder: str, name: str, argument: str) -> Callable[..., Mapping[str, Any]]:
     serve = loaded.signatures.get(name)
     if serve is None:
-        raise ContractError(f"{folder}: the SavedModel has no signature {name!r}")
+        why = ", which --tile needs: export it again" if name == signatures.IMAGE_TENSOR else ""
+        raise ContractError(f"{folder}: the SavedModel has no signature {name!r}{why}")
     inputs = set(serve.structured_input_signature[1])
     missing = ({argument} - inputs) | (set(_OUTPUTS) - set(serve.structured_outputs))
     if missing:

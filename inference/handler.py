@@ -3,6 +3,7 @@
 Beam's TensorFlow handlers cannot read a SavedModel of TensorFlow 2.21, and a bad image fails their whole batch.
 """
 
+import functools
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -10,7 +11,9 @@ from apache_beam.metrics import Metrics
 from apache_beam.ml.inference.base import ModelHandler
 
 from detection.images import EncodedImage
+from inference.batches import capacity, weight
 from inference.detector import load_model
+from inference.model_options import ModelOptions
 from inference.rows import Failure, Outcome
 from inference.scorer import Calls, Scorer
 
@@ -20,16 +23,22 @@ _NAMESPACE = "inference"
 class DetectorHandler(ModelHandler[EncodedImage, Outcome | Failure, Scorer]):
     """RunInference over encoded images. It pickles: it holds names, and the model is loaded on the worker."""
 
-    def __init__(self, *, folder: str, model_hash: str, batch_size: int) -> None:
-        # Beam would grow the batch step by step; the whole batch from the start is what the model does best.
-        super().__init__(min_batch_size=batch_size, max_batch_size=batch_size)
+    def __init__(self, *, folder: str, model_hash: str, options: ModelOptions, nms_iou: float) -> None:
+        # Beam would grow the batch step by step; the whole batch from the start is what the model does best. Batches
+        # are measured in bytes of decoded pixels.
+        super().__init__(
+            min_batch_size=capacity(options),
+            max_batch_size=capacity(options),
+            element_size_fn=functools.partial(_keyed_weight, options=options),
+        )
         self._folder = folder
         self._model_hash = model_hash
-        self._batch_size = batch_size
+        self._options = options
+        self._nms_iou = nms_iou
 
     def load_model(self) -> Scorer:
-        detector = load_model(self._folder, model_hash=self._model_hash)
-        return Scorer(detector, name=self._folder, batch_size=self._batch_size)
+        detector = load_model(self._folder, model_hash=self._model_hash, with_pixels=self._options.tiling is not None)
+        return Scorer(detector, name=self._folder, options=self._options, nms_iou=self._nms_iou)
 
     def run_inference(
         self,
@@ -47,6 +56,11 @@ class DetectorHandler(ModelHandler[EncodedImage, Outcome | Failure, Scorer]):
 
     def get_metrics_namespace(self) -> str:
         return _NAMESPACE
+
+
+def _keyed_weight(element: tuple[bytes, EncodedImage], options: ModelOptions) -> int:
+    """KeyedModelHandler hands on what Beam batches, the key included."""
+    return weight(element[1], options)
 
 
 def _count(calls: Calls) -> None:

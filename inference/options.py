@@ -8,6 +8,7 @@ from detection.drawing import SHOWN_FROM
 from detection.errors import UsageError
 from inference.export_options import ExportOptions, add_exports, check_score, export_options
 from inference.formats import FORMATS
+from inference.model_options import ModelOptions, add_model_flags, model_options
 
 # Shards are named with five digits.
 MAX_SHARDS = 99_999
@@ -54,8 +55,8 @@ class ScoreOptions:
       model: the export folder with model.json.
       output: the folder of the prediction rows.
       threshold: keep detections with at least this score; None for the model's own threshold.
-      batch_size: the largest number of images in one call of the model.
       num_shards: the largest number of prediction files; never more are made than there are images.
+      asking: how the model is asked.
       exports: what else is written.
 
     Raises:
@@ -66,8 +67,8 @@ class ScoreOptions:
     model: str
     output: str
     threshold: float | None = None
-    batch_size: int = 8
     num_shards: int = 1
+    asking: ModelOptions = field(default_factory=ModelOptions)
     exports: ExportOptions = field(default_factory=ExportOptions)
 
     def __post_init__(self) -> None:
@@ -76,8 +77,6 @@ class ScoreOptions:
         if "" in self.images:  # it would mean the working folder
             raise UsageError("--images: expected a folder, file or glob, found an empty name")
         check_score("--threshold", self.threshold)
-        if self.batch_size < 1:
-            raise UsageError(f"--batch_size: expected 1 or more, found {self.batch_size}")
         if not 1 <= self.num_shards <= MAX_SHARDS:
             raise UsageError(f"--num_shards: expected 1 to {MAX_SHARDS}, found {self.num_shards}")
 
@@ -94,6 +93,7 @@ class DetectOptions:
     images: tuple[str, ...]
     model: str
     threshold: float | None = None
+    asking: ModelOptions = field(default_factory=ModelOptions)
     draw: str | None = None
 
     def __post_init__(self) -> None:
@@ -155,13 +155,7 @@ def _add_score(parser: argparse.ArgumentParser) -> None:
         "--output", required=True, metavar="DIR", help="folder of the rows: new, empty, or of an earlier run"
     )
     parser.add_argument("--threshold", type=float, metavar="SCORE", help=_THRESHOLD_HELP)
-    parser.add_argument(
-        "--batch_size",
-        type=int,
-        metavar="N",
-        default=default.batch_size,
-        help="most images in one call of the model; default: %(default)s",
-    )
+    add_model_flags(parser)
     parser.add_argument(
         "--num_shards",
         type=int,
@@ -197,6 +191,7 @@ def _add_detect(parser: argparse.ArgumentParser) -> None:
         metavar="OUT_DIR",
         help="write copies with the boxes drawn to this folder, which must not hold any of the images",
     )
+    add_model_flags(parser)
 
 
 def score_options(flags: argparse.Namespace) -> ScoreOptions:
@@ -210,7 +205,7 @@ def score_options(flags: argparse.Namespace) -> ScoreOptions:
         model=flags.model.rstrip("/"),
         output=flags.output.rstrip("/"),
         threshold=flags.threshold,
-        batch_size=flags.batch_size,
+        asking=model_options(flags),
         num_shards=flags.num_shards,
         exports=export_options(flags),
     )
@@ -232,5 +227,9 @@ def detect_options(flags: argparse.Namespace) -> DetectOptions:
       UsageError: a value is out of its range.
     """
     return DetectOptions(
-        images=tuple(flags.images), model=flags.model.rstrip("/"), threshold=flags.threshold, draw=flags.draw
+        images=tuple(flags.images),
+        model=flags.model.rstrip("/"),
+        threshold=flags.threshold,
+        asking=model_options(flags),
+        draw=flags.draw,
     )

@@ -70,7 +70,9 @@ def _job(options: ScoreOptions, manifest: ModelManifest, found: tuple[sources.So
     return Job(
         sources=found,
         total=total,
-        handler=DetectorHandler(folder=options.model, model_hash=manifest.model_hash, batch_size=options.batch_size),
+        handler=DetectorHandler(
+            folder=options.model, model_hash=manifest.model_hash, options=options.asking, nms_iou=manifest.nms_iou
+        ),
         labels=manifest.labels.name_by_id,
         threshold=threshold,
         num_shards=min(options.num_shards, total),
@@ -84,6 +86,7 @@ def _header(options: ScoreOptions, manifest: ModelManifest, threshold: float) ->
         "labels": manifest.labels.to_json(),
         "thresholds": {"score": threshold, "model_score": manifest.score_threshold, "nms_iou": manifest.nms_iou},
         "max_detections": manifest.max_detections,
+        "tiling": options.asking.tiling and dataclasses.asdict(options.asking.tiling),
         "code_version": detection.__version__,
         "options": dataclasses.asdict(options),
     }

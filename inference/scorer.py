@@ -9,11 +9,16 @@ from typing import Protocol, TypeVar
 
 from PIL import Image
 
+from detection import signatures
 from detection.errors import UsageError
 from detection.images import EncodedImage
 from detection.predictions import MODEL_FAILED, MODEL_MEMORY_SHORT
+from inference.batches import batches, most_tiles
 from inference.halving import CallError, Halving, MemoryShortError
+from inference.merging import Piece, merge
+from inference.model_options import ModelOptions
 from inference.rows import Failure, Outcome
+from inference.tiles import Pixels, Tiling, Window, cut_tiles, plan_tiles
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -22,10 +27,13 @@ _GREY_SIDE = 64
 
 
 class Detects(Protocol):
-    """A model in memory (inference.detector)."""
+    """A model in memory (inference.detector); its methods raise CallError where TensorFlow gives an error."""
 
-    def score(self, images: Sequence[EncodedImage]) -> list[Outcome]:
-        """One Outcome per photograph, in order; raises CallError where the model gives an error."""
+    def score(self, images: Sequence[EncodedImage]) -> list[Outcome]: ...
+
+    def decode(self, image: EncodedImage) -> Pixels: ...
+
+    def score_pixels(self, pixels: Pixels) -> list[Outcome]: ...
 
 
 @dataclass
@@ -33,7 +41,7 @@ class Calls:
     """What calls of the model took.
 
     Attributes:
-      sizes: photographs in each call that was answered; milliseconds: what it took.
+      sizes: photographs or tiles in each call that was answered; milliseconds: what it took.
       failed: calls that gave an error; split: those of them that were made again in halves.
     """
 
@@ -42,10 +50,10 @@ class Calls:
     failed: int = 0
     split: int = 0
 
-    def timed(self, call: Callable[[Sequence[T]], list[R]]) -> Callable[[Sequence[T]], list[R]]:
+    def timed(self, call: Callable[[Sequence[T]], Sequence[R]]) -> Callable[[Sequence[T]], Sequence[R]]:
         """The call, written down here each time."""
 
-        def wrapped(items: Sequence[T]) -> list[R]:
+        def wrapped(items: Sequence[T]) -> Sequence[R]:
             start = time.monotonic()
             try:
                 answers = call(items)
@@ -61,13 +69,16 @@ class Calls:
 
 
 class Scorer:
-    """Asks a model about photographs; what it learns of the memory's size it keeps."""
+    """Asks a model about photographs, and their tiles; what it learns of the memory's size it keeps."""
 
-    def __init__(self, model: Detects, *, name: str, batch_size: int) -> None:
-        """name: of the model, for messages; batch_size: the most photographs in one call."""
+    def __init__(self, model: Detects, *, name: str, options: ModelOptions, nms_iou: float) -> None:
+        """name: of the model, for messages; nms_iou: from which overlap two boxes of a class are one animal's."""
         self._model = model
         self._name = name
-        self._halving = Halving(batch_size)
+        self._options = options
+        self._nms_iou = nms_iou
+        self._halving = Halving(options.batch_size)
+        self._halving_tiles = Halving(most_tiles(options))
 
     def score(self, photos: Sequence[EncodedImage]) -> tuple[list[Outcome | Failure], Calls]:
         """The answer for each photograph, in order, and what it took.
@@ -77,10 +88,41 @@ class Scorer:
             fault, and failed rows would tell a hundred thousand times what one line tells.
         """
         calls = Calls()
-        answers = self._halving.run(calls.timed(self._model.score), photos)
+        call = calls.timed(self._model.score)
+        answers = [answer for batch in batches(photos, self._options) for answer in self._halving.run(call, batch)]
         if photos and all(isinstance(answer, CallError) for answer in answers):
             self._check_model()
+        if self._options.tiling is not None:
+            cut = functools.partial(self._with_tiles, tiling=self._options.tiling, calls=calls)
+            answers = [cut(photo, answer) for photo, answer in zip(photos, answers, strict=True)]
         return [_failure(answer) if isinstance(answer, CallError) else answer for answer in answers], calls
+
+    def _with_tiles(
+        self, photo: EncodedImage, whole: Outcome | CallError, tiling: Tiling, calls: Calls
+    ) -> Outcome | CallError:
+        """The whole photograph's answer joined with those of its tiles: large animals are seen in it alone."""
+        windows = plan_tiles(photo.height, photo.width, tiling)
+        if isinstance(whole, CallError) or whole.status != signatures.STATUS_OK or not windows:
+            return whole
+        try:
+            found = self._score_tiles(photo, windows, calls)
+        except CallError as error:  # a row made of some of its tiles would look like the whole
+            return error
+        pieces = [Piece(window=(0, 0, photo.height, photo.width), outcome=whole), *found]
+        return merge(pieces, photo.height, photo.width, iou=self._nms_iou, how=tiling.merge)
+
+    def _score_tiles(self, photo: EncodedImage, windows: Sequence[Window], calls: Calls) -> list[Piece]:
+        pixels = self._model.decode(photo)
+
+        def call(some: Sequence[Window]) -> list[Outcome]:
+            return self._model.score_pixels(cut_tiles(pixels, some))
+
+        pieces = []
+        for window, answer in zip(windows, self._halving_tiles.run(calls.timed(call), windows), strict=True):
+            if isinstance(answer, CallError):
+                raise answer
+            pieces.append(Piece(window=window, outcome=answer))
+        return pieces
 
     def _check_model(self) -> None:
         try:

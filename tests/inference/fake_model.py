@@ -43,7 +43,10 @@ def write_model(folder: Path, *, broken: bool = False, **changes: object) -> Mod
     signature = [tf.TensorSpec([None], tf.string, name=sig.IMAGE_BYTES)]
     serve = _serve_nothing if broken else _serve
     module.serve = tf.function(serve, input_signature=signature, autograph=False)
-    tf.saved_model.save(module, str(folder), signatures={sig.SERVING: module.serve})
+    pixels = [tf.TensorSpec([None, None, None, 3], tf.uint8, name=sig.IMAGES)]
+    module.serve_pixels = tf.function(_serve_pixels, input_signature=pixels, autograph=False)
+    made = {sig.SERVING: module.serve, sig.IMAGE_TENSOR: module.serve_pixels}
+    tf.saved_model.save(module, str(folder), signatures=made)
     return write_manifest(folder, **changes)
 
 
@@ -72,11 +75,19 @@ def write_manifest(folder: Path, **changes: object) -> ModelManifest:
 
 
 def _serve(image_bytes):
+    return _answers(_serve_one, image_bytes)
+
+
+def _serve_pixels(images):
+    return _answers(_find, images)
+
+
+def _answers(find, items):
     import tensorflow as tf
 
     names = (sig.BOXES, sig.SCORES, sig.CLASSES, sig.COUNT, sig.IMAGE_SIZE, sig.STATUS)
     kinds = (tf.float32, tf.float32, tf.int32, tf.int32, tf.int32, tf.int32)
-    values = tf.map_fn(_serve_one, image_bytes, fn_output_signature=kinds)
+    values = tf.map_fn(find, items, fn_output_signature=kinds)
     return dict(zip(names, values, strict=True))
 
 
@@ -96,7 +107,12 @@ def _serve_one(data):
         lambda: tf.io.decode_image(data, channels=3, expand_animations=False),
         lambda: tf.zeros([0, REFUSED_WIDTH, 3], tf.uint8),
     )
-    image = tf.ensure_shape(image, [None, None, 3])
+    return _find(tf.ensure_shape(image, [None, None, 3]))
+
+
+def _find(image):
+    import tensorflow as tf
+
     tf.debugging.assert_none_equal(tf.shape(image)[1], FAILING_WIDTH, message="an error of the model's own")
     size = tf.shape(image)[:2]
     red, blue = (_box(image, channel) for channel in (0, 2))

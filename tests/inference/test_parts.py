@@ -17,6 +17,7 @@ from inference import rows, sinks, sources
 from inference.detector import load_model
 from inference.export_options import ExportOptions
 from inference.handler import DetectorHandler
+from inference.model_options import ModelOptions
 from inference.rows import Outcome, Tally
 from inference.sinks import Commit, ShardPart
 from tests.inference.fake_model import BLUE, RED, encoded, picture, write_model
@@ -139,7 +140,7 @@ def test_two_rows_of_one_name_are_a_fault(tmp_path: Path) -> None:
 
 
 def test_handler(model: Path) -> None:
-    made = DetectorHandler(folder=str(model), model_hash=_hash(model), batch_size=3)
+    made = DetectorHandler(folder=str(model), model_hash=_hash(model), options=ModelOptions(batch_size=3), nms_iou=0.5)
     handler = pickle.loads(pickle.dumps(made))
     pictures = [
         picture(20, 10, {BLUE: (1, 2, 3, 4)}),
@@ -155,7 +156,6 @@ def test_handler(model: Path) -> None:
     assert (grey.status, len(grey.boxes)) == (0, 0)
     assert (red.boxes.tolist(), red.classes.tolist()) == ([[8, 9, 20, 30]], [1])
     assert handler.get_num_bytes(batch) == sum(map(len, pictures))
-    assert handler.batch_elements_kwargs() == {"min_batch_size": 3, "max_batch_size": 3}
 
 
 def _hash(folder: Path) -> str:
@@ -167,6 +167,15 @@ def _hash(folder: Path) -> str:
 def test_another_model_than_the_run_began_with(model: Path) -> None:
     with pytest.raises(ContractError, match="but the run began with"):
         load_model(str(model), model_hash="f" * 64)
+
+
+def test_a_model_without_pixels_has_no_tiles(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("detection.signatures.IMAGE_TENSOR", "other")
+    manifest = write_model(tmp_path / "export")
+    monkeypatch.undo()
+    load_model(str(tmp_path / "export"), model_hash=manifest.model_hash)
+    with pytest.raises(ContractError, match="has no signature 'image_tensor', which --tile needs"):
+        load_model(str(tmp_path / "export"), model_hash=manifest.model_hash, with_pixels=True)
 
 
 def test_a_model_without_our_signature(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -107,12 +107,27 @@ def test_folder_and_summary(folder: Path, model: Path, tmp_path: Path, caplog: p
     assert summary["detections"] == {"crab": 4, "sea pig": 1}
     assert summary["labels"] == {"1": "crab", "2": "sea pig"}
     assert summary["thresholds"] == {"score": 0.3, "model_score": 0.3, "nms_iou": 0.5}
-    assert summary["options"]["batch_size"] == 4
+    assert summary["options"]["asking"]["batch_size"] == 4
+    assert summary["tiling"] is None
     (shard,) = summary["shards"]
     data = (tmp_path / "out" / shard["name"]).read_bytes()
     assert (shard["images"], shard["sha256"]) == (9, hashlib.sha256(data).hexdigest())
     for said in ("images: 9", "failed: 4", "crab 4, sea pig 1", "images/s", str(tmp_path / "out")):
         assert said in caplog.text
+
+
+def test_tiles(model: Path, tmp_path: Path) -> None:
+    """The crab lies over seams in both directions; the row is as without tiles."""
+    (tmp_path / "photos").mkdir()
+    for name, kind in (("a.png", "PNG"), ("b.bmp", "BMP")):
+        data = picture(300, 200, {RED: (90, 80, 210, 120), BLUE: (0, 190, 9, 200)}, kind)
+        (tmp_path / "photos" / name).write_bytes(data)
+    plain = score(model, tmp_path / "plain", tmp_path / "photos")
+    for flags in (("--tile=100",), ("--tile=64", "--tile_overlap=0.5", "--tile_merge=wbf", "--batch_megabytes=1")):
+        assert score(model, tmp_path / "tiled", tmp_path / "photos", flags=flags) == plain
+    summary = json.loads((tmp_path / "tiled/summary.json").read_text())
+    assert summary["tiling"] == {"side": 64, "overlap": 0.5, "merge": "wbf"}
+    assert [len(row["detections"]) for row in plain.values()] == [2, 2]
 
 
 def test_zip_runs_again_to_the_same_bytes_by_processes(archive: Path, model: Path, tmp_path: Path) -> None:

@@ -1,19 +1,23 @@
-"""A photograph that cannot be scored fails alone; short memory is remembered; a broken model ends the run."""
+"""A photograph that cannot be scored fails alone; short memory is remembered; a broken model ends the run; tiles."""
 
+import io
 from collections.abc import Sequence
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import Image
 
 from detection.boxes import as_boxes
 from detection.errors import UsageError
 from detection.images import EncodedImage
 from inference.halving import CallError, Halving, MemoryShortError
+from inference.model_options import ModelOptions
 from inference.rows import Failure, Outcome
 from inference.scorer import Scorer
-from tests.inference.fake_model import encoded
+from inference.tiles import Pixels, Tiling
+from tests.inference.fake_model import RED, encoded, picture
 
 
 class Room:
@@ -86,12 +90,15 @@ class Fake:
         ]
 
 
+SETTINGS = {"name": "m", "options": ModelOptions(batch_size=4), "nms_iou": 0.5}
+
+
 def photos(*widths: int) -> list[EncodedImage]:
     return [encoded(b"", width) for width in widths]
 
 
 def test_failures_by_reason_and_what_the_calls_took() -> None:
-    scorer = Scorer(Fake(failing={2}, short={3}), name="m", batch_size=4)
+    scorer = Scorer(Fake(failing={2}, short={3}), **SETTINGS)
     answers, calls = scorer.score(photos(1, 2, 3, 4))
     assert [answer.width if isinstance(answer, Outcome) else answer.reason for answer in answers] == [
         1,
@@ -104,7 +111,9 @@ def test_failures_by_reason_and_what_the_calls_took() -> None:
 
 
 def test_a_single_photograph_that_fails_is_no_broken_model() -> None:
-    answers, _ = Scorer(Fake(failing={2}, short=set()), name="m", batch_size=4).score(photos(2, 2))
+    answers, _ = Scorer(
+        Fake(failing={2}, short=set()), name="m", options=ModelOptions(batch_size=4), nms_iou=0.5
+    ).score(photos(2, 2))
     assert all(isinstance(answer, Failure) for answer in answers)
 
 
@@ -113,4 +122,57 @@ def test_a_model_that_fails_on_a_grey_picture_too_ends_the_run(short: bool) -> N
     everything = set(range(100))
     fake = Fake(failing=set(), short=everything) if short else Fake(failing=everything, short=set())
     with pytest.raises(UsageError, match=r"--model: m gives an error for every photograph, and for a plain grey"):
-        Scorer(fake, name="m", batch_size=4).score(photos(1, 2))
+        Scorer(fake, **SETTINGS).score(photos(1, 2))
+
+
+class Nearsighted:
+    """It sees nothing in whole photographs, and in tiles where they are bright, unless it fails there."""
+
+    def __init__(self, *, fails: bool = False) -> None:
+        self._fails = fails
+
+    def score(self, images: Sequence[EncodedImage]) -> list[Outcome]:
+        return [_answer(image.height, image.width, []) for image in images]
+
+    def decode(self, image: EncodedImage) -> Pixels:
+        with Image.open(io.BytesIO(image.data)) as opened:
+            return np.asarray(opened.convert("RGB"))
+
+    def score_pixels(self, pixels: Pixels) -> list[Outcome]:
+        assert pixels.shape[1:] == (100, 100, 3)
+        if self._fails:
+            raise MemoryShortError("ResourceExhaustedError: no")
+        return [self._find(tile) for tile in pixels]
+
+    def _find(self, tile: Pixels) -> Outcome:
+        rows, columns = np.nonzero(tile[..., 0] > 200)
+        box = [(rows.min(), columns.min(), rows.max() + 1, columns.max() + 1)] if len(rows) else []
+        return _answer(100, 100, box)
+
+
+def _answer(height: int, width: int, box: list) -> Outcome:
+    scores = np.full(len(box), 0.5, np.float32)
+    classes = np.ones(len(box), np.int32)
+    return Outcome(status=0, height=height, width=width, boxes=as_boxes(box), scores=scores, classes=classes)
+
+
+TILED = {**SETTINGS, "options": ModelOptions(batch_size=4, tiling=Tiling(side=100))}
+
+
+@pytest.mark.parametrize("left", range(0, 271, 15))
+def test_tiles_find_what_the_whole_does_not_show_once_wherever_the_seams_lie(left: int) -> None:
+    box = (left, 40, left + 30, 70)
+    photo = encoded(picture(300, 180, {RED: box}), 300, 180)
+    (answer,), calls = Scorer(Nearsighted(), **TILED).score([photo])
+    assert isinstance(answer, Outcome)
+    assert answer.boxes.tolist() == [[40, left, 70, left + 30]]
+    assert (answer.height, answer.width) == (180, 300)
+    assert calls.sizes == [1, 4, 4], "the photograph, and eight tiles"
+
+
+def test_a_photograph_fails_when_a_tile_does_and_a_small_one_has_none() -> None:
+    large, small = (encoded(picture(side, side), side, side) for side in (101, 100))
+    (first, second), _ = Scorer(Nearsighted(fails=True), **TILED).score([large, small])
+    assert isinstance(first, Failure)
+    assert first.reason == "model_memory_short"
+    assert isinstance(second, Outcome)
