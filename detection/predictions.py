@@ -3,7 +3,7 @@
 import dataclasses
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from detection.errors import ContractError
@@ -114,6 +114,7 @@ class Run:
       threshold: the score from which detections are in the file.
       nms_iou: the overlap from which the model took two boxes of a class for one.
       code_version: of the program that scored.
+      class_thresholds: of classes that had a higher one when they were scored, by name.
     """
 
     classes: Mapping[int, str]
@@ -121,6 +122,7 @@ class Run:
     threshold: float
     nms_iou: float
     code_version: str
+    class_thresholds: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def model(self) -> str:
@@ -142,5 +144,5 @@ class Run:
             "program": self.program,
             "model_hash": self.model_hash,
             "labels": {str(label_id): label for label_id, label in self.classes.items()},
-            "thresholds": {"score": self.threshold, "nms_iou": self.nms_iou},
+            "thresholds": {"score": self.threshold, "nms_iou": self.nms_iou, "classes": dict(self.class_thresholds)},
         }

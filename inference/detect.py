@@ -19,8 +19,8 @@ from inference.detector import load_model
 from inference.model_folder import check_model
 from inference.options import DetectOptions
 from inference.rows import failed_row, make_row
-from inference.score import effective_threshold
 from inference.scorer import Scorer
+from inference.thresholds import choose_thresholds
 
 logger = logging.getLogger(__name__)
 
@@ -75,10 +75,8 @@ def format_table(rows: Sequence[PredictionRow]) -> str:
 
 def _detect_all(options: DetectOptions, given: Sequence[str]) -> Iterator[Detected]:
     manifest = check_model(options.model)
-    if options.threshold is None:
-        threshold = max(SHOWN_FROM, manifest.score_threshold)
-    else:
-        threshold = effective_threshold(options.threshold, manifest)
+    least = max(SHOWN_FROM, manifest.score_threshold)
+    thresholds = choose_thresholds(least if options.threshold is None else options.threshold, manifest)
     detector = load_model(options.model, model_hash=manifest.model_hash, with_pixels=options.asking.tiling is not None)
     scorer = Scorer(detector, name=options.model, options=options.asking, nms_iou=manifest.nms_iou)
     labels = manifest.labels.name_by_id
@@ -91,7 +89,7 @@ def _detect_all(options: DetectOptions, given: Sequence[str]) -> Iterator[Detect
             if isinstance(item, DataError):
                 yield Detected(row=failed_row(name, item), picture=None)
             else:
-                row = make_row(name, outcomes[name], labels=labels, threshold=threshold)
+                row = make_row(name, outcomes[name], labels=labels, thresholds=thresholds)
                 yield Detected(row=row, picture=item)
 
 

@@ -9,6 +9,7 @@ from detection.errors import UsageError
 from inference.export_options import ExportOptions, add_exports, check_score, export_options
 from inference.formats import FORMATS
 from inference.model_options import ModelOptions, add_model_flags, model_options
+from inference.thresholds import BEST, threshold_value
 
 # Shards are named with five digits.
 MAX_SHARDS = 99_999
@@ -43,7 +44,9 @@ any of: a folder (every file below it that ends in .jpg .jpeg .png .bmp .gif .we
 __MACOSX/ left out); a glob in quotes (every file it matches; ** crosses folders); an image file; a zip, tar or tar.gz
 archive (known by its content, read in place, its members chosen as in a folder; also where a glob matches it)"""
 _MODEL_HELP = "folder of the exported model, with model.json"
-_THRESHOLD_HELP = "keep detections with at least this score; default: the model's own threshold"
+_THRESHOLD_HELP = f"""\
+keep detections with at least this score, or {BEST!r}: with the score of the best F1 of their class in the model's
+evaluation; default: the model's own threshold"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,7 +57,8 @@ class ScoreOptions:
       images: folders, globs, image files and zip archives, as given.
       model: the export folder with model.json.
       output: the folder of the prediction rows.
-      threshold: keep detections with at least this score; None for the model's own threshold.
+      threshold: keep detections with at least this score; thresholds.BEST for each class's own in model.json; None for
+        the model's own threshold.
       num_shards: the largest number of prediction files; never more are made than there are images.
       asking: how the model is asked.
       exports: what else is written.
@@ -66,7 +70,7 @@ class ScoreOptions:
     images: tuple[str, ...]
     model: str
     output: str
-    threshold: float | None = None
+    threshold: float | str | None = None
     num_shards: int = 1
     asking: ModelOptions = field(default_factory=ModelOptions)
     exports: ExportOptions = field(default_factory=ExportOptions)
@@ -76,7 +80,7 @@ class ScoreOptions:
             raise UsageError("--output: expected a folder, found an empty name")
         if "" in self.images:  # it would mean the working folder
             raise UsageError("--images: expected a folder, file or glob, found an empty name")
-        check_score("--threshold", self.threshold)
+        _check_threshold(self.threshold)
         if not 1 <= self.num_shards <= MAX_SHARDS:
             raise UsageError(f"--num_shards: expected 1 to {MAX_SHARDS}, found {self.num_shards}")
 
@@ -92,14 +96,14 @@ class DetectOptions:
 
     images: tuple[str, ...]
     model: str
-    threshold: float | None = None
+    threshold: float | str | None = None
     asking: ModelOptions = field(default_factory=ModelOptions)
     draw: str | None = None
 
     def __post_init__(self) -> None:
         if self.draw == "":
             raise UsageError("--draw: expected a folder, found an empty name")
-        check_score("--threshold", self.threshold)
+        _check_threshold(self.threshold)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -120,6 +124,11 @@ class ConvertOptions:
     def __post_init__(self) -> None:
         if not self.exports.formats:
             raise UsageError(f"--formats: expected one or more of {', '.join(FORMATS)}, found none")
+
+
+def _check_threshold(value: float | str | None) -> None:
+    if not isinstance(value, str):
+        check_score("--threshold", value)
 
 
 def make_parser() -> Parser:
@@ -154,7 +163,7 @@ def _add_score(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--output", required=True, metavar="DIR", help="folder of the rows: new, empty, or of an earlier run"
     )
-    parser.add_argument("--threshold", type=float, metavar="SCORE", help=_THRESHOLD_HELP)
+    parser.add_argument("--threshold", type=threshold_value, metavar="SCORE", help=_THRESHOLD_HELP)
     add_model_flags(parser)
     parser.add_argument(
         "--num_shards",
@@ -182,9 +191,10 @@ def _add_detect(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--model", required=True, metavar="DIR", help=_MODEL_HELP)
     parser.add_argument(
         "--threshold",
-        type=float,
+        type=threshold_value,
         metavar="SCORE",
-        help=f"show detections with at least this score; default: {SHOWN_FROM}, or the model's own threshold if higher",
+        help=f"show detections with at least this score, or {BEST!r} as in score; default: {SHOWN_FROM}, or the model's"
+        " own threshold if higher",
     )
     parser.add_argument(
         "--draw",

@@ -16,6 +16,7 @@ import apache_beam as beam
 from inference.handler import DetectorHandler
 from inference.sinks import Commit
 from inference.sources import Source
+from inference.thresholds import Thresholds
 from inference.transforms import (
     IMAGES,
     UNREADABLE,
@@ -35,14 +36,14 @@ class Job:
     Attributes:
       total: images that the launcher counted, for the progress line.
       labels: names by id.
-      threshold: keep detections with at least this score.
+      thresholds: the scores from which detections are kept.
     """
 
     sources: tuple[Source, ...]
     total: int
     handler: DetectorHandler
     labels: Mapping[int, str]
-    threshold: float
+    thresholds: Thresholds
     num_shards: int
     commit: Commit
 
@@ -54,7 +55,7 @@ def build(pipeline: beam.Pipeline, job: Job) -> None:
     # Counted before they are joined: runners may hold rows back at the join until all are there. One DoFn object for
     # both, so that each process has one progress line.
     count = CountRows(job.total)
-    scored = read[IMAGES] | "Detect objects" >> DetectObjects(job.handler, job.labels, job.threshold)
+    scored = read[IMAGES] | "Detect objects" >> DetectObjects(job.handler, job.labels, job.thresholds)
     _ = (
         (scored | "Count scored" >> beam.ParDo(count), read[UNREADABLE] | "Count unreadable" >> beam.ParDo(count))
         | "Join rows" >> beam.Flatten()

@@ -18,6 +18,7 @@ from inference.model_folder import check_model
 from inference.options import ScoreOptions
 from inference.pipeline import Job, build
 from inference.sinks import Commit
+from inference.thresholds import Thresholds, choose_thresholds, describe_thresholds
 
 logger = logging.getLogger(__name__)
 
@@ -26,8 +27,9 @@ def score(options: ScoreOptions, beam_options: PipelineOptions) -> None:
     """Scores every image and logs what came out.
 
     Raises:
-      UsageError: the output folder is in use by something else, the model folder is not a whole export or lacks a
-        class that was named, or a source holds no image; nothing has been written then.
+      UsageError: the output folder is in use by something else, the model folder is not a whole export, lacks a
+        class that was named or has no thresholds where they are asked for, or a source holds no image; nothing has
+        been written then.
     """
     sinks.check_output(options.output)
     manifest = check_model(options.model)
@@ -52,21 +54,8 @@ def _is_news(record: logging.LogRecord) -> bool:
     return "Resource module is not available" not in record.getMessage()
 
 
-def effective_threshold(threshold: float | None, manifest: ModelManifest) -> float:
-    """The score from which detections are kept; the model itself gives none below its own threshold."""
-    if threshold is None:
-        return manifest.score_threshold
-    if threshold < manifest.score_threshold:
-        logger.warning(
-            "--threshold=%g has no effect: the model gives no detection below its own threshold, %g",
-            threshold,
-            manifest.score_threshold,
-        )
-    return max(threshold, manifest.score_threshold)
-
-
 def _job(options: ScoreOptions, manifest: ModelManifest, found: tuple[sources.Source, ...], total: int) -> Job:
-    threshold = effective_threshold(options.threshold, manifest)
+    thresholds = choose_thresholds(options.threshold, manifest)
     return Job(
         sources=found,
         total=total,
@@ -74,17 +63,17 @@ def _job(options: ScoreOptions, manifest: ModelManifest, found: tuple[sources.So
             folder=options.model, model_hash=manifest.model_hash, options=options.asking, nms_iou=manifest.nms_iou
         ),
         labels=manifest.labels.name_by_id,
-        threshold=threshold,
+        thresholds=thresholds,
         num_shards=min(options.num_shards, total),
-        commit=Commit(output=options.output, header=_header(options, manifest, threshold), exports=options.exports),
+        commit=Commit(output=options.output, header=_header(options, manifest, thresholds), exports=options.exports),
     )
 
 
-def _header(options: ScoreOptions, manifest: ModelManifest, threshold: float) -> dict[str, Any]:
+def _header(options: ScoreOptions, manifest: ModelManifest, thresholds: Thresholds) -> dict[str, Any]:
     return {
         "model_hash": manifest.model_hash,
         "labels": manifest.labels.to_json(),
-        "thresholds": {"score": threshold, "model_score": manifest.score_threshold, "nms_iou": manifest.nms_iou},
+        "thresholds": describe_thresholds(thresholds, manifest),
         "max_detections": manifest.max_detections,
         "tiling": options.asking.tiling and dataclasses.asdict(options.asking.tiling),
         "code_version": detection.__version__,

@@ -22,6 +22,7 @@ from inference.handler import DetectorHandler
 from inference.rows import Failure, Outcome, failed_row, make_row
 from inference.sinks import Commit, ShardPart
 from inference.sources import Chunk, Source
+from inference.thresholds import Thresholds
 
 logger = logging.getLogger(__name__)
 
@@ -81,19 +82,19 @@ class DetectObjects(beam.PTransform):
 
     handler: DetectorHandler
     labels: Mapping[int, str]
-    threshold: float
+    thresholds: Thresholds
 
     def expand(self, images: beam.PCollection[tuple[bytes, EncodedImage]]) -> beam.PCollection[PredictionRow]:
         return (
             images
             | "Run the model" >> RunInference(KeyedModelHandler(self.handler))
-            | "Make rows" >> beam.Map(_row, self.labels, self.threshold)
+            | "Make rows" >> beam.Map(_row, self.labels, self.thresholds)
         )
 
 
-def _row(answered: tuple[bytes, Outcome | Failure], labels: Mapping[int, str], threshold: float) -> PredictionRow:
+def _row(answered: tuple[bytes, Outcome | Failure], labels: Mapping[int, str], thresholds: Thresholds) -> PredictionRow:
     name, outcome = answered
-    return make_row(os.fsdecode(name), outcome, labels=labels, threshold=threshold)
+    return make_row(os.fsdecode(name), outcome, labels=labels, thresholds=thresholds)
 
 
 class Progress:

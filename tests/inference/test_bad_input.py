@@ -59,6 +59,8 @@ def test_bad_images(images: str, said: str, fail: Fail, model: Path, tmp_path: P
     [
         ("--threshold=1.5", "--threshold: expected a score from 0 to 1, found 1.5"),
         ("--threshold=nan", "--threshold: expected a score from 0 to 1, found nan"),
+        ("--threshold=good", "argument --threshold: expected a score or 'best', found 'good'"),
+        ("--threshold=best", "--threshold=best: model.json holds no thresholds of classes"),
         ("--batch_size=0", "--batch_size: expected 1 or more, found 0"),
         ("--batch_size=many", "argument --batch_size: invalid int value: 'many'"),
         ("--batch_megabytes=0", "--batch_megabytes: expected 1 or more, found 0"),

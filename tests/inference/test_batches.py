@@ -1,6 +1,7 @@
 """Batches are bounded by number and by decoded pixels, and our own grouping is Beam's."""
 
 import itertools
+from pathlib import Path
 
 import apache_beam as beam
 from apache_beam.testing import test_pipeline
@@ -10,9 +11,12 @@ from hypothesis import strategies as st
 
 from inference.batches import batches, capacity, most_tiles, weight
 from inference.handler import DetectorHandler
+from inference.model_folder import read_manifest
 from inference.model_options import ModelOptions
+from inference.thresholds import Thresholds
 from inference.tiles import Tiling
-from tests.inference.fake_model import encoded
+from inference.transforms import DetectObjects
+from tests.inference.fake_model import FAILING_WIDTH, encoded, picture
 
 MEGAPIXEL = 1000 * 1000
 
@@ -52,6 +56,32 @@ def test_beam_makes_the_same_batches() -> None:
             | beam.Map(lambda batch: [image.data for _, image in batch])
         )
         assert_that(made, equal_to(expected))
+
+
+def test_beam_counts_the_calls(model: Path) -> None:
+    """Three good images and one that ends its call, which two calls share with it."""
+    options = ModelOptions(batch_size=4, tiling=Tiling(side=50))
+    model_hash = read_manifest(str(model)).model_hash
+    handler = DetectorHandler(folder=str(model), model_hash=model_hash, options=options, nms_iou=0.5)
+    sizes = [(20, 20), (FAILING_WIDTH, 20), (20, 20), (90, 20)]
+    images = [(b"%d" % number, encoded(picture(*size), *size)) for number, size in enumerate(sizes)]
+    pipeline = test_pipeline.TestPipeline()
+    rows = (
+        pipeline
+        | beam.Create([images])
+        | beam.FlatMap(lambda elements: elements)
+        | DetectObjects(handler, {}, Thresholds(score=0.5))
+        | beam.Map(lambda row: (row.image, row.reason))
+    )
+    assert_that(rows, equal_to([("0", None), ("1", "model_failed"), ("2", None), ("3", None)]))
+    result = pipeline.run()
+    metrics = result.metrics().query()
+    counters = {item.key.metric.name: item.committed for item in metrics["counters"]}
+    assert (counters["num_inferences"], counters["model_calls_failed"], counters["model_calls_split"]) == (4, 3, 2)
+    found = {item.key.metric.name: item.committed for item in metrics["distributions"]}
+    images_of_calls = found["model_call_images"]
+    assert (images_of_calls.count, images_of_calls.sum) == (3, 5), "one alone, the other two, two tiles of the last"
+    assert found["model_call_milliseconds"].count == 3
 
 
 def test_tiles_in_one_call() -> None:

@@ -20,6 +20,7 @@ from inference.handler import DetectorHandler
 from inference.model_options import ModelOptions
 from inference.rows import Outcome, Tally
 from inference.sinks import Commit, ShardPart
+from inference.thresholds import Thresholds
 from tests.inference.fake_model import BLUE, RED, encoded, picture, write_model
 from tests.inference.outputs import HEADER
 
@@ -110,7 +111,7 @@ def test_make_row() -> None:
         scores=np.float32([0.9, 0.5, 0.49]),
         classes=np.int32([2, 7, 1]),
     )
-    row = rows.make_row("a", outcome, labels={1: "crab", 2: "fish"}, threshold=0.5)
+    row = rows.make_row("a", outcome, labels={1: "crab", 2: "fish"}, thresholds=Thresholds(score=0.5))
     found = [(item.label, item.label_id, item.box) for item in row.detections]
     assert found == [("fish", 2, (2, 1, 4, 3)), ("id 7", 7, (6, 5, 8, 7))], "a score equal to the threshold stays"
 

@@ -3,6 +3,7 @@
 import hashlib
 import io
 import json
+import shutil
 import tarfile
 import zipfile
 from pathlib import Path
@@ -11,7 +12,7 @@ import pytest
 from PIL import Image
 
 from inference.main import main
-from tests.inference.fake_model import BLUE, FAILING_WIDTH, RED, REFUSED_WIDTH, picture, read_rows
+from tests.inference.fake_model import BLUE, FAILING_WIDTH, RED, REFUSED_WIDTH, picture, read_rows, write_manifest
 
 CRAB = {"label": "crab", "label_id": 1, "score": 0.9}
 SEA_PIG = {"label": "sea pig", "label_id": 2, "score": 0.4}
@@ -106,7 +107,7 @@ def test_folder_and_summary(folder: Path, model: Path, tmp_path: Path, caplog: p
     }
     assert summary["detections"] == {"crab": 4, "sea pig": 1}
     assert summary["labels"] == {"1": "crab", "2": "sea pig"}
-    assert summary["thresholds"] == {"score": 0.3, "model_score": 0.3, "nms_iou": 0.5}
+    assert summary["thresholds"] == {"score": 0.3, "classes": {}, "model_score": 0.3, "nms_iou": 0.5}
     assert summary["options"]["asking"]["batch_size"] == 4
     assert summary["tiling"] is None
     (shard,) = summary["shards"]
@@ -114,6 +115,25 @@ def test_folder_and_summary(folder: Path, model: Path, tmp_path: Path, caplog: p
     assert (shard["images"], shard["sha256"]) == (9, hashlib.sha256(data).hexdigest())
     for said in ("images: 9", "failed: 4", "crab 4, sea pig 1", "images/s", str(tmp_path / "out")):
         assert said in caplog.text
+
+
+def test_thresholds_of_classes(model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The blue one, whose score is 0.4, is below its class's own threshold; the red one is above."""
+    own = Path(shutil.copytree(model, tmp_path / "export"))
+    write_manifest(own, thresholds={"crab": 0.8, "sea pig": 0.5})
+    photo = tmp_path / "a.png"
+    photo.write_bytes(picture(64, 64, {RED: (5, 6, 20, 16), BLUE: (40, 40, 50, 50)}))
+    (row,) = score(own, tmp_path / "out", photo, flags=("--threshold=best", "--formats=coco")).values()
+    assert [item["label"] for item in row["detections"]] == ["crab"]
+    summary = json.loads((tmp_path / "out/summary.json").read_text())
+    assert summary["thresholds"]["classes"] == {"crab": 0.8, "sea pig": 0.5}
+    assert summary["thresholds"]["score"] == 0.5
+    images = json.loads((tmp_path / "out/coco_images.json").read_text())
+    assert images["info"]["thresholds"]["classes"] == {"crab": 0.8, "sea pig": 0.5}
+    assert main(["detect", str(photo), "--model", str(own), "--threshold=best"]) == 0
+    printed = capsys.readouterr().out
+    assert "crab" in printed
+    assert "sea pig" not in printed
 
 
 def test_tiles(model: Path, tmp_path: Path) -> None:
