@@ -3,7 +3,7 @@
 import dataclasses
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -12,7 +12,11 @@ from detection.names import FrameName, parse_frame_name
 
 OK = "ok"
 FAILED = "failed"
-MODEL_REFUSED = "model_refused_image"  # the reason of a failure that is the model's, not the file's
+# Reasons of a failure that are the model's, not the file's.
+MODEL_REFUSED = "model_refused_image"
+MODEL_FAILED = "model_failed"
+MODEL_MEMORY_SHORT = "model_memory_short"
+MODEL_REASONS = (MODEL_REFUSED, MODEL_FAILED, MODEL_MEMORY_SHORT)
 
 PROGRAM = "retinanet-odm"
 _HASH_DIGITS = 12  # of 64: enough to tell one person's models apart
@@ -143,6 +147,7 @@ class Run:
       threshold: the score from which detections are in the file.
       nms_iou: the overlap from which the model took two boxes of a class for one.
       code_version: of the program that scored.
+      class_thresholds: of classes that had a higher one when they were scored, by name.
     """
 
     classes: Mapping[int, str]
@@ -150,6 +155,7 @@ class Run:
     threshold: float
     nms_iou: float
     code_version: str
+    class_thresholds: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def model(self) -> str:
@@ -171,5 +177,5 @@ class Run:
             "program": self.program,
             "model_hash": self.model_hash,
             "labels": {str(label_id): label for label_id, label in self.classes.items()},
-            "thresholds": {"score": self.threshold, "nms_iou": self.nms_iou},
+            "thresholds": {"score": self.threshold, "nms_iou": self.nms_iou, "classes": dict(self.class_thresholds)},
         }

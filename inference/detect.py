@@ -15,15 +15,15 @@ from detection.errors import DataError, UsageError
 from detection.images import EncodedImage, normalise_image
 from detection.predictions import OK, PredictionRow
 from inference import sources
-from inference.handler import load_model, predict
+from inference.detector import load_model
 from inference.model_folder import check_model
 from inference.options import DetectOptions
 from inference.rows import failed_row, make_row
-from inference.score import effective_threshold
+from inference.scorer import Scorer
+from inference.thresholds import choose_thresholds
 
 logger = logging.getLogger(__name__)
 
-_BATCH = 8
 _SUFFIXES = {"jpeg": (".jpg", ".jpeg"), "png": (".png",)}
 
 
@@ -75,22 +75,21 @@ def format_table(rows: Sequence[PredictionRow]) -> str:
 
 def _detect_all(options: DetectOptions, given: Sequence[str]) -> Iterator[Detected]:
     manifest = check_model(options.model)
-    if options.threshold is None:
-        threshold = max(SHOWN_FROM, manifest.score_threshold)
-    else:
-        threshold = effective_threshold(options.threshold, manifest)
-    model = load_model(options.model, model_hash=manifest.model_hash)
+    least = max(SHOWN_FROM, manifest.score_threshold)
+    thresholds = choose_thresholds(least if options.threshold is None else options.threshold, manifest)
+    detector = load_model(options.model, model_hash=manifest.model_hash, with_pixels=options.asking.tiling is not None)
+    scorer = Scorer(detector, name=options.model, options=options.asking, nms_iou=manifest.nms_iou)
     labels = manifest.labels.name_by_id
-    for start in range(0, len(given), _BATCH):
-        loaded = {name: _load(name) for name in given[start : start + _BATCH]}
+    for names in sources.groups(given, options.asking.batch_size):
+        loaded = {name: _load(name) for name in names}
         pictures = {name: item for name, item in loaded.items() if isinstance(item, EncodedImage)}
-        answers = predict(model, [picture.data for picture in pictures.values()]) if pictures else []
+        answers, _ = scorer.score(list(pictures.values()))
         outcomes = dict(zip(pictures, answers, strict=True))
         for name, item in loaded.items():
             if isinstance(item, DataError):
                 yield Detected(row=failed_row(name, item), picture=None)
             else:
-                row = make_row(name, outcomes[name], labels=labels, threshold=threshold)
+                row = make_row(name, outcomes[name], labels=labels, thresholds=thresholds)
                 yield Detected(row=row, picture=item)
 
 

@@ -99,6 +99,7 @@ def run_of(summary: Mapping[str, Any], options: ExportOptions) -> Run:
         threshold=max(thresholds["score"], options.min_score),
         nms_iou=thresholds["nms_iou"],
         code_version=summary["code_version"],
+        class_thresholds=thresholds.get("classes", {}),
     )
 
 

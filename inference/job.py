@@ -33,9 +33,11 @@ def _job(request: Request, survey: Survey) -> Job:
         sources=request.sources,
         run=request.run_key,
         total=survey.missing,
-        handler=DetectorHandler(folder=options.model, model_hash=manifest.model_hash, batch_size=options.batch_size),
+        handler=DetectorHandler(
+            folder=options.model, model_hash=manifest.model_hash, options=options.asking, nms_iou=manifest.nms_iou
+        ),
         labels=manifest.labels.name_by_id,
-        threshold=request.threshold,
+        thresholds=request.thresholds,
         num_shards=request.num_shards(survey.images),
         commit=request.commit,
     )

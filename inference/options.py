@@ -9,7 +9,9 @@ from detection.errors import UsageError
 from inference.evaluate_options import EVALUATE_DESCRIPTION, add_evaluate
 from inference.export_options import ExportOptions, add_exports, check_score, export_options
 from inference.formats import FORMATS
+from inference.model_options import ModelOptions, add_model_flags, model_options
 from inference.repeat_options import REPEATS_DESCRIPTION, add_repeats
+from inference.thresholds import BEST, threshold_value
 
 # Shards are named with five digits.
 MAX_SHARDS = 99_999
@@ -48,7 +50,9 @@ __MACOSX/ left out); a glob in quotes (every file it matches; ** crosses folders
 archive (known by its content, read in place, its members chosen as in a folder; also where a glob matches it); the
 folder of a data set that prepare wrote (dataset.json), or TFRecord files of it"""
 _MODEL_HELP = "folder of the exported model, with model.json"
-_THRESHOLD_HELP = "keep detections with at least this score; default: the model's own threshold"
+_THRESHOLD_HELP = f"""\
+keep detections with at least this score, or {BEST!r}: with the score of the best F1 of their class in the model's
+evaluation; default: the model's own threshold"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,9 +63,10 @@ class ScoreOptions:
       images: folders, globs, image files and zip archives, as given.
       model: the export folder with model.json.
       output: the folder of the prediction rows.
-      threshold: keep detections with at least this score; None for the model's own threshold.
-      batch_size: the largest number of images in one call of the model.
+      threshold: keep detections with at least this score; thresholds.BEST for each class's own in model.json; None for
+        the model's own threshold.
       num_shards: the largest number of prediction files; never more are made than there are images.
+      asking: how the model is asked.
       exports: what else is written.
 
     Raises:
@@ -71,9 +76,9 @@ class ScoreOptions:
     images: tuple[str, ...]
     model: str
     output: str
-    threshold: float | None = None
-    batch_size: int = 8
+    threshold: float | str | None = None
     num_shards: int = 1
+    asking: ModelOptions = field(default_factory=ModelOptions)
     exports: ExportOptions = field(default_factory=ExportOptions)
 
     def __post_init__(self) -> None:
@@ -81,9 +86,7 @@ class ScoreOptions:
             raise UsageError("--output: expected a folder, found an empty name")
         if "" in self.images:  # it would mean the working folder
             raise UsageError("--images: expected a folder, file or glob, found an empty name")
-        check_score("--threshold", self.threshold)
-        if self.batch_size < 1:
-            raise UsageError(f"--batch_size: expected 1 or more, found {self.batch_size}")
+        _check_threshold(self.threshold)
         if not 1 <= self.num_shards <= MAX_SHARDS:
             raise UsageError(f"--num_shards: expected 1 to {MAX_SHARDS}, found {self.num_shards}")
 
@@ -99,13 +102,14 @@ class DetectOptions:
 
     images: tuple[str, ...]
     model: str
-    threshold: float | None = None
+    threshold: float | str | None = None
+    asking: ModelOptions = field(default_factory=ModelOptions)
     draw: str | None = None
 
     def __post_init__(self) -> None:
         if self.draw == "":
             raise UsageError("--draw: expected a folder, found an empty name")
-        check_score("--threshold", self.threshold)
+        _check_threshold(self.threshold)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -126,6 +130,11 @@ class ConvertOptions:
     def __post_init__(self) -> None:
         if not self.exports.formats:
             raise UsageError(f"--formats: expected one or more of {', '.join(FORMATS)}, found none")
+
+
+def _check_threshold(value: float | str | None) -> None:
+    if not isinstance(value, str):
+        check_score("--threshold", value)
 
 
 def make_parser() -> Parser:
@@ -173,14 +182,8 @@ def _add_score(parser: argparse.ArgumentParser) -> None:
         metavar="DIR",
         help="folder of the rows: new, empty, or of an earlier run, which this one goes on with",
     )
-    parser.add_argument("--threshold", type=float, metavar="SCORE", help=_THRESHOLD_HELP)
-    parser.add_argument(
-        "--batch_size",
-        type=int,
-        metavar="N",
-        default=default.batch_size,
-        help="most images in one call of the model; default: %(default)s",
-    )
+    parser.add_argument("--threshold", type=threshold_value, metavar="SCORE", help=_THRESHOLD_HELP)
+    add_model_flags(parser)
     parser.add_argument(
         "--num_shards",
         type=int,
@@ -217,15 +220,17 @@ def _add_detect(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--model", required=True, metavar="DIR", help=_MODEL_HELP)
     parser.add_argument(
         "--threshold",
-        type=float,
+        type=threshold_value,
         metavar="SCORE",
-        help=f"show detections with at least this score; default: {SHOWN_FROM}, or the model's own threshold if higher",
+        help=f"show detections with at least this score, or {BEST!r} as in score; default: {SHOWN_FROM}, or the model's"
+        " own threshold if higher",
     )
     parser.add_argument(
         "--draw",
         metavar="OUT_DIR",
         help="write copies with the boxes drawn to this folder, which must not hold any of the images",
     )
+    add_model_flags(parser)
 
 
 def score_options(flags: argparse.Namespace) -> ScoreOptions:
@@ -239,7 +244,7 @@ def score_options(flags: argparse.Namespace) -> ScoreOptions:
         model=flags.model.rstrip("/"),
         output=flags.output.rstrip("/"),
         threshold=flags.threshold,
-        batch_size=flags.batch_size,
+        asking=model_options(flags),
         num_shards=flags.num_shards,
         exports=export_options(flags),
     )
@@ -267,5 +272,9 @@ def detect_options(flags: argparse.Namespace) -> DetectOptions:
       UsageError: a value is out of its range.
     """
     return DetectOptions(
-        images=tuple(flags.images), model=flags.model.rstrip("/"), threshold=flags.threshold, draw=flags.draw
+        images=tuple(flags.images),
+        model=flags.model.rstrip("/"),
+        threshold=flags.threshold,
+        asking=model_options(flags),
+        draw=flags.draw,
     )

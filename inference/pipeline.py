@@ -18,6 +18,7 @@ import apache_beam as beam
 from inference.handler import DetectorHandler
 from inference.sinks import Commit
 from inference.sources import Source
+from inference.thresholds import Thresholds
 from inference.transforms import (
     CHUNKS,
     IMAGES,
@@ -42,7 +43,7 @@ class Job:
       run: resume.run_key.
       total: images to score that the launcher counted, for the progress line.
       labels: names by id.
-      threshold: keep detections with at least this score.
+      thresholds: the scores from which detections are kept.
     """
 
     sources: tuple[Source, ...]
@@ -50,7 +51,7 @@ class Job:
     total: int
     handler: DetectorHandler
     labels: Mapping[int, str]
-    threshold: float
+    thresholds: Thresholds
     num_shards: int
     commit: Commit
 
@@ -62,7 +63,7 @@ def build(pipeline: beam.Pipeline, job: Job) -> None:
     # Counted and saved before they are joined: runners may hold rows back at the join until all are there. One DoFn
     # object for both, so that each process has one progress line.
     count, save = CountRows(job.total), SaveRows(job.commit.output)
-    scored = read[IMAGES] | "Detect objects" >> DetectObjects(job.handler, job.labels, job.threshold)
+    scored = read[IMAGES] | "Detect objects" >> DetectObjects(job.handler, job.labels, job.thresholds)
     _ = (
         (
             scored | "Count scored" >> beam.ParDo(count) | "Save scored" >> beam.ParDo(save),

@@ -10,6 +10,7 @@ from inference import resume
 from inference.options import ScoreOptions
 from inference.sinks import Commit
 from inference.sources import Source
+from inference.thresholds import Thresholds, describe_thresholds
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,13 +20,13 @@ class Request:
     Attributes:
       options: as given.
       manifest: of the model.
-      threshold: from which detections are kept.
+      thresholds: from which detections are kept.
       sources: of the images.
     """
 
     options: ScoreOptions
     manifest: ModelManifest
-    threshold: float
+    thresholds: Thresholds
     sources: tuple[Source, ...]
 
     @property
@@ -44,15 +45,12 @@ class Request:
 
     def _about(self) -> dict[str, Any]:
         """What summary.json says of the run besides its options: all that decides what a row says."""
-        manifest = self.manifest
+        manifest, tiling = self.manifest, self.options.asking.tiling
         return {
             "model_hash": manifest.model_hash,
             "labels": manifest.labels.to_json(),
-            "thresholds": {
-                "score": self.threshold,
-                "model_score": manifest.score_threshold,
-                "nms_iou": manifest.nms_iou,
-            },
+            "thresholds": describe_thresholds(self.thresholds, manifest),
             "max_detections": manifest.max_detections,
+            "tiling": tiling and dataclasses.asdict(tiling),
             "code_version": detection.__version__,
         }

@@ -11,6 +11,7 @@ from detection import signatures
 from detection.boxes import Boxes
 from detection.errors import DataError
 from detection.predictions import FAILED, MODEL_REFUSED, OK, Detection, PredictionRow, unnamed
+from inference.thresholds import Thresholds
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -33,15 +34,27 @@ class Outcome:
     classes: npt.NDArray[np.int32]
 
 
-def make_row(name: str, outcome: Outcome, *, labels: Mapping[int, str], threshold: float) -> PredictionRow:
+@dataclass(frozen=True, kw_only=True)
+class Failure:
+    """Why the model gave no answer for one image: a short stable word, and the rest of a sentence about it."""
+
+    reason: str
+    why: str
+
+
+def make_row(
+    name: str, outcome: Outcome | Failure, *, labels: Mapping[int, str], thresholds: Thresholds
+) -> PredictionRow:
     """The row of an image that the model was asked about; labels are names by id."""
+    if isinstance(outcome, Failure):
+        return failed_row(name, DataError(outcome.reason, f"{name}: {outcome.why}"))
     if outcome.status != signatures.STATUS_OK:
         return failed_row(name, DataError(MODEL_REFUSED, f"{name}: the model gave status {outcome.status}"))
     rows = zip(outcome.boxes.tolist(), outcome.scores.tolist(), outcome.classes.tolist(), strict=True)
     kept = (
         Detection(label=labels.get(label_id, unnamed(label_id)), label_id=label_id, score=score, box=_as_xyxy(box))
         for box, score, label_id in rows
-        if score >= threshold
+        if thresholds.keeps(label_id, score)
     )
     return PredictionRow(image=name, width=outcome.width, height=outcome.height, detections=tuple(kept))
 

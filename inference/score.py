@@ -12,6 +12,7 @@ from inference.exports import choose_classes
 from inference.model_folder import check_model
 from inference.options import ScoreOptions
 from inference.request import Request
+from inference.thresholds import choose_thresholds
 
 if TYPE_CHECKING:
     from apache_beam.options.pipeline_options import PipelineOptions
@@ -27,8 +28,9 @@ def score(options: ScoreOptions, make_beam_options: Callable[[], "PipelineOption
       make_beam_options: called when there is something to do.
 
     Raises:
-      UsageError: the output folder is in use by something else, the model folder is not a whole export or lacks a
-        class that was named, or a source holds no image; nothing has been written then.
+      UsageError: the output folder is in use by something else, the model folder is not a whole export, lacks a
+        class that was named or has no thresholds where they are asked for, or a source holds no image; nothing has
+        been written then.
     """
     sinks.check_output(options.output)
     request = _check(options)
@@ -50,7 +52,7 @@ def _check(options: ScoreOptions) -> Request:
     return Request(
         options=options,
         manifest=manifest,
-        threshold=effective_threshold(options.threshold, manifest),
+        thresholds=choose_thresholds(options.threshold, manifest),
         sources=sources.resolve(options.images),
     )
 
@@ -80,19 +82,6 @@ def _tell(survey: resume.Survey, manifest: ModelManifest) -> None:
             " of another model, threshold or version of this program",
             survey.unused,
         )
-
-
-def effective_threshold(threshold: float | None, manifest: ModelManifest) -> float:
-    """The score from which detections are kept; the model itself gives none below its own threshold."""
-    if threshold is None:
-        return manifest.score_threshold
-    if threshold < manifest.score_threshold:
-        logger.warning(
-            "--threshold=%g has no effect: the model gives no detection below its own threshold, %g",
-            threshold,
-            manifest.score_threshold,
-        )
-    return max(threshold, manifest.score_threshold)
 
 
 def _report(summary: dict[str, Any], output: str) -> None:

@@ -24,9 +24,10 @@ from inference import chunks, resume, sinks
 from inference.ahead import ahead
 from inference.chunks import Chunk
 from inference.handler import DetectorHandler
-from inference.rows import Outcome, failed_row, make_row
+from inference.rows import Failure, Outcome, failed_row, make_row
 from inference.sinks import Commit, ShardPart
 from inference.sources import Source
+from inference.thresholds import Thresholds
 
 logger = logging.getLogger(__name__)
 
@@ -88,7 +89,7 @@ def _planned(
 
 @dataclass(eq=False)
 class ReadImages(beam.PTransform):
-    """Chunks → images (ImageKey, bytes) and unreadable (failed rows). The reshuffle spreads names, never bytes.
+    """Chunks → images (ImageKey, EncodedImage) and unreadable (failed rows). The reshuffle spreads names, never bytes.
 
     Names travel as bytes: Beam's coder of text refuses those that are not UTF-8.
     """
@@ -105,14 +106,14 @@ class ReadImages(beam.PTransform):
 
 def _tagged(
     chunk: Chunk, run: str
-) -> Iterator[tuple[ImageKey, bytes] | TaggedOutput[Literal["unreadable"], PredictionRow]]:
+) -> Iterator[tuple[ImageKey, EncodedImage] | TaggedOutput[Literal["unreadable"], PredictionRow]]:
     keys = dict(zip(chunk.names, resume.row_keys(run, chunk), strict=True))
     for item in upright_images(chunk):
         if isinstance(item, PredictionRow):
             yield TaggedOutput(UNREADABLE, resume.with_key(item, keys[item.image]))
         else:
             name, image = item
-            yield (os.fsencode(name), keys[name], _time_of(name, image)), image.data
+            yield (os.fsencode(name), keys[name], _time_of(name, image)), image
 
 
 def _time_of(name: str, image: EncodedImage) -> str:
@@ -122,23 +123,25 @@ def _time_of(name: str, image: EncodedImage) -> str:
 
 @dataclass(eq=False)
 class DetectObjects(beam.PTransform):
-    """Images (ImageKey, bytes) → rows, in batches on the model."""
+    """Images (ImageKey, EncodedImage) → rows, in batches on the model."""
 
     handler: DetectorHandler
     labels: Mapping[int, str]
-    threshold: float
+    thresholds: Thresholds
 
-    def expand(self, images: beam.PCollection[tuple[ImageKey, bytes]]) -> beam.PCollection[PredictionRow]:
+    def expand(self, images: beam.PCollection[tuple[ImageKey, EncodedImage]]) -> beam.PCollection[PredictionRow]:
         return (
             images
             | "Run the model" >> RunInference(KeyedModelHandler(self.handler))
-            | "Make rows" >> beam.Map(_row, self.labels, self.threshold)
+            | "Make rows" >> beam.Map(_row, self.labels, self.thresholds)
         )
 
 
-def _row(answered: tuple[ImageKey, Outcome], labels: Mapping[int, str], threshold: float) -> PredictionRow:
+def _row(
+    answered: tuple[ImageKey, Outcome | Failure], labels: Mapping[int, str], thresholds: Thresholds
+) -> PredictionRow:
     (name, key, taken), outcome = answered
-    row = resume.with_key(make_row(os.fsdecode(name), outcome, labels=labels, threshold=threshold), key)
+    row = resume.with_key(make_row(os.fsdecode(name), outcome, labels=labels, thresholds=thresholds), key)
     return dataclasses.replace(row, time=datetime.fromisoformat(taken)) if taken else row
 
 

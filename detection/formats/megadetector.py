@@ -8,7 +8,7 @@ from typing import Any
 
 from detection.drawing import SHOWN_FROM
 from detection.formats.pieces import json_object
-from detection.predictions import MODEL_REFUSED, OK, Detection, PredictionRow, Run
+from detection.predictions import MODEL_REASONS, OK, Detection, PredictionRow, Run
 
 FORMAT_VERSION = "1.6"
 # The two words of MegaDetector's own run_detector.py.
@@ -41,7 +41,7 @@ def _entry(row: PredictionRow) -> dict[str, Any]:
     else:
         # An empty list would say that nothing was found.
         entry["detections"] = None
-        entry["failure"] = _NO_INFERENCE if row.reason == MODEL_REFUSED else _NO_ACCESS
+        entry["failure"] = _NO_INFERENCE if row.reason in MODEL_REASONS else _NO_ACCESS
     if frame := row.frame:
         entry["datetime"] = frame.when.isoformat(sep=" ")
     return entry

@@ -9,12 +9,14 @@ from pathlib import Path
 from PIL import Image
 
 from detection import signatures as sig
+from detection.images import EncodedImage
 from detection.labels import LabelMap
 from detection.manifests import ModelManifest
 
 RED, BLUE = (255, 0, 0), (0, 0, 255)
 SCORE_RED, SCORE_BLUE = 0.9, 0.4
 REFUSED_WIDTH = 13  # the model gives images of this width a status of its own
+FAILING_WIDTH = 17  # an image of this width ends the whole call with an error
 Painted = Mapping[tuple[int, int, int], tuple[int, int, int, int]]
 
 
@@ -28,15 +30,23 @@ def picture(width: int, height: int, boxes: Painted | None = None, kind: str = "
     return buffer.getvalue()
 
 
-def write_model(folder: Path, **changes: object) -> ModelManifest:
-    """Exports the fake model and its model.json."""
+def encoded(data: bytes, width: int = 1, height: int = 1) -> EncodedImage:
+    """Bytes as a picture of this size, whatever they are."""
+    return EncodedImage(data=data, format="png", width=width, height=height, full_size=(width, height))
+
+
+def write_model(folder: Path, *, broken: bool = False, **changes: object) -> ModelManifest:
+    """Exports the fake model and its model.json; a broken one gives an error for every image."""
     import tensorflow as tf
 
     module = tf.Module()
-    module.serve = tf.function(
-        _serve, input_signature=[tf.TensorSpec([None], tf.string, name=sig.IMAGE_BYTES)], autograph=False
-    )
-    tf.saved_model.save(module, str(folder), signatures={sig.SERVING: module.serve})
+    signature = [tf.TensorSpec([None], tf.string, name=sig.IMAGE_BYTES)]
+    serve = _serve_nothing if broken else _serve
+    module.serve = tf.function(serve, input_signature=signature, autograph=False)
+    pixels = [tf.TensorSpec([None, None, None, 3], tf.uint8, name=sig.IMAGES)]
+    module.serve_pixels = tf.function(_serve_pixels, input_signature=pixels, autograph=False)
+    made = {sig.SERVING: module.serve, sig.IMAGE_TENSOR: module.serve_pixels}
+    tf.saved_model.save(module, str(folder), signatures=made)
     return write_manifest(folder, **changes)
 
 
@@ -65,12 +75,27 @@ def write_manifest(folder: Path, **changes: object) -> ModelManifest:
 
 
 def _serve(image_bytes):
+    return _answers(_serve_one, image_bytes)
+
+
+def _serve_pixels(images):
+    return _answers(_find, images)
+
+
+def _answers(find, items):
     import tensorflow as tf
 
     names = (sig.BOXES, sig.SCORES, sig.CLASSES, sig.COUNT, sig.IMAGE_SIZE, sig.STATUS)
     kinds = (tf.float32, tf.float32, tf.int32, tf.int32, tf.int32, tf.int32)
-    values = tf.map_fn(_serve_one, image_bytes, fn_output_signature=kinds)
+    values = tf.map_fn(find, items, fn_output_signature=kinds)
     return dict(zip(names, values, strict=True))
+
+
+def _serve_nothing(image_bytes):
+    import tensorflow as tf
+
+    with tf.control_dependencies([tf.debugging.Assert(tf.size(image_bytes) < 0, ["this model is broken"])]):
+        return _serve(tf.identity(image_bytes))
 
 
 def _serve_one(data):
@@ -82,7 +107,13 @@ def _serve_one(data):
         lambda: tf.io.decode_image(data, channels=3, expand_animations=False),
         lambda: tf.zeros([0, REFUSED_WIDTH, 3], tf.uint8),
     )
-    image = tf.ensure_shape(image, [None, None, 3])
+    return _find(tf.ensure_shape(image, [None, None, 3]))
+
+
+def _find(image):
+    import tensorflow as tf
+
+    tf.debugging.assert_none_equal(tf.shape(image)[1], FAILING_WIDTH, message="an error of the model's own")
     size = tf.shape(image)[:2]
     red, blue = (_box(image, channel) for channel in (0, 2))
     there = tf.stack([tf.shape(red)[0] > 0, tf.shape(blue)[0] > 0])

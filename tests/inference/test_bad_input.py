@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from inference.main import main
-from tests.inference.fake_model import picture, write_manifest
+from tests.inference.fake_model import picture, write_manifest, write_model
 
 Fail = Callable[..., str]
 
@@ -59,8 +59,13 @@ def test_bad_images(images: str, said: str, fail: Fail, model: Path, tmp_path: P
     [
         ("--threshold=1.5", "--threshold: expected a score from 0 to 1, found 1.5"),
         ("--threshold=nan", "--threshold: expected a score from 0 to 1, found nan"),
+        ("--threshold=good", "argument --threshold: expected a score or 'best', found 'good'"),
+        ("--threshold=best", "--threshold=best: model.json holds no thresholds of classes"),
         ("--batch_size=0", "--batch_size: expected 1 or more, found 0"),
         ("--batch_size=many", "argument --batch_size: invalid int value: 'many'"),
+        ("--batch_megabytes=0", "--batch_megabytes: expected 1 or more, found 0"),
+        ("--tile=8", "--tile: expected 32 pixels or more, found 8"),
+        ("--tile_overlap=0.3", "--tile: no side of tiles is given, so --tile_overlap and --tile_merge have no effect"),
         ("--num_shards=0", "--num_shards: expected 1 to 99999, found 0"),
         ("--formats=jpg", "--formats: there is no format 'jpg'"),
         ("--min_score=0.5", "--formats: none is asked for, so --classes, --min_score and --below have no effect"),
@@ -175,6 +180,16 @@ def test_a_run_that_breaks_leaves_no_summary(
     with pytest.raises(RuntimeError, match="disk full"):
         main([*words, "--threshold=0.5"])
     assert not (out / "summary.json").exists()
+
+
+def test_a_model_that_fails_on_everything_ends_the_run_with_one_line(fail: Fail, photo: Path, tmp_path: Path) -> None:
+    """Not a failed row for each of a hundred thousand photographs."""
+    broken, out = tmp_path / "broken", tmp_path / "out"
+    write_model(broken, broken=True)
+    said = f"--model: {broken} gives an error for every photograph, and for a plain grey picture too: InvalidArg"
+    assert said in fail("detect", photo, "--model", broken)
+    assert said in fail("score", "--images", photo, "--model", broken, "--output", out)
+    assert not list(out.iterdir())
 
 
 def test_output_that_is_a_file(fail: Fail, photo: Path, model: Path) -> None:

@@ -14,11 +14,14 @@ from detection.boxes import as_boxes
 from detection.errors import ContractError, DataError, UsageError
 from detection.predictions import PredictionRow
 from inference import chunks, rows, sinks, sources
+from inference.detector import load_model
 from inference.export_options import ExportOptions
-from inference.handler import DetectorHandler, load_model
+from inference.handler import DetectorHandler
+from inference.model_options import ModelOptions
 from inference.rows import Outcome, Tally
 from inference.sinks import Commit, ShardPart
-from tests.inference.fake_model import BLUE, RED, picture, write_model
+from inference.thresholds import Thresholds
+from tests.inference.fake_model import BLUE, RED, encoded, picture, write_model
 from tests.inference.outputs import HEADER
 
 
@@ -108,7 +111,7 @@ def test_make_row() -> None:
         scores=np.float32([0.9, 0.5, 0.49]),
         classes=np.int32([2, 7, 1]),
     )
-    row = rows.make_row("a", outcome, labels={1: "crab", 2: "fish"}, threshold=0.5)
+    row = rows.make_row("a", outcome, labels={1: "crab", 2: "fish"}, thresholds=Thresholds(score=0.5))
     found = [(item.label, item.label_id, item.box) for item in row.detections]
     assert found == [("fish", 2, (2, 1, 4, 3)), ("id 7", 7, (6, 5, 8, 7))], "a score equal to the threshold stays"
 
@@ -138,22 +141,22 @@ def test_two_rows_of_one_name_are_a_fault(tmp_path: Path) -> None:
 
 
 def test_handler(model: Path) -> None:
-    made = DetectorHandler(folder=str(model), model_hash=_hash(model), batch_size=3)
+    made = DetectorHandler(folder=str(model), model_hash=_hash(model), options=ModelOptions(batch_size=3), nms_iou=0.5)
     handler = pickle.loads(pickle.dumps(made))
-    batch = [
+    pictures = [
         picture(20, 10, {BLUE: (1, 2, 3, 4)}),
         b"no picture",
         picture(8, 8),
         picture(40, 50, {RED: (9, 8, 30, 20)}),
     ]
+    batch = [encoded(data) for data in pictures]
     blue, bad, grey, red = handler.run_inference(batch, handler.load_model())
     assert blue.boxes.tolist() == [[2, 1, 4, 3]]
     assert (blue.height, blue.width, blue.status) == (10, 20, 0)
     assert bad.status != 0
     assert (grey.status, len(grey.boxes)) == (0, 0)
     assert (red.boxes.tolist(), red.classes.tolist()) == ([[8, 9, 20, 30]], [1])
-    assert handler.get_num_bytes(batch) == sum(map(len, batch))
-    assert handler.batch_elements_kwargs() == {"min_batch_size": 3, "max_batch_size": 3}
+    assert handler.get_num_bytes(batch) == sum(map(len, pictures))
 
 
 def _hash(folder: Path) -> str:
@@ -165,6 +168,15 @@ def _hash(folder: Path) -> str:
 def test_another_model_than_the_run_began_with(model: Path) -> None:
     with pytest.raises(ContractError, match="but the run began with"):
         load_model(str(model), model_hash="f" * 64)
+
+
+def test_a_model_without_pixels_has_no_tiles(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("detection.signatures.IMAGE_TENSOR", "other")
+    manifest = write_model(tmp_path / "export")
+    monkeypatch.undo()
+    load_model(str(tmp_path / "export"), model_hash=manifest.model_hash)
+    with pytest.raises(ContractError, match="has no signature 'image_tensor', which --tile needs"):
+        load_model(str(tmp_path / "export"), model_hash=manifest.model_hash, with_pixels=True)
 
 
 def test_a_model_without_our_signature(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,6 +3,7 @@
 import hashlib
 import io
 import json
+import shutil
 import tarfile
 import zipfile
 from pathlib import Path
@@ -11,7 +12,7 @@ import pytest
 from PIL import Image
 
 from inference.main import main
-from tests.inference.fake_model import BLUE, RED, REFUSED_WIDTH, picture, read_rows
+from tests.inference.fake_model import BLUE, FAILING_WIDTH, RED, REFUSED_WIDTH, picture, read_rows, write_manifest
 
 CRAB = {"label": "crab", "label_id": 1, "score": 0.9}
 SEA_PIG = {"label": "sea pig", "label_id": 2, "score": 0.4}
@@ -32,6 +33,7 @@ IMAGES = {
     "d/é ü.png": picture(10, 50),
     "d/e/sideways.jpg": sideways(),
     "d/e/empty.jpg": b"",
+    "failing.png": picture(FAILING_WIDTH, 20),
     "refused.png": picture(REFUSED_WIDTH, 20),
     "tiff.tif": picture(33, 22, {RED: (1, 2, 3, 4)}, "TIFF"),
 }
@@ -88,6 +90,7 @@ def check_rows(rows: dict[str, dict], prefix: str = "") -> None:
         "b corrupt.jpg": "image_not_decodable",
         "d/e/empty.jpg": "image_empty",
         "refused.png": "model_refused_image",
+        "failing.png": "model_failed",
     }
     assert all(name in found[name]["detail"] and not found[name]["detections"] for name in reasons)
 
@@ -96,17 +99,56 @@ def test_folder_and_summary(folder: Path, model: Path, tmp_path: Path, caplog: p
     rows = score(model, tmp_path / "out", folder, flags=("--batch_size=4",))
     check_rows(rows)
     summary = json.loads((tmp_path / "out/summary.json").read_text())
-    assert (summary["images"], summary["ok"]) == (8, 5)
-    assert summary["failed"] == {"image_not_decodable": 1, "image_empty": 1, "model_refused_image": 1}
+    assert (summary["images"], summary["ok"]) == (9, 5)
+    assert summary["failed"] == {
+        "image_not_decodable": 1,
+        "image_empty": 1,
+        "model_refused_image": 1,
+        "model_failed": 1,
+    }
     assert summary["detections"] == {"crab": 4, "sea pig": 1}
     assert summary["labels"] == {"1": "crab", "2": "sea pig"}
-    assert summary["thresholds"] == {"score": 0.3, "model_score": 0.3, "nms_iou": 0.5}
-    assert summary["options"]["batch_size"] == 4
+    assert summary["thresholds"] == {"score": 0.3, "classes": {}, "model_score": 0.3, "nms_iou": 0.5}
+    assert summary["options"]["asking"]["batch_size"] == 4
+    assert summary["tiling"] is None
     (shard,) = summary["shards"]
     data = (tmp_path / "out" / shard["name"]).read_bytes()
-    assert (shard["images"], shard["sha256"]) == (8, hashlib.sha256(data).hexdigest())
-    for said in ("images: 8", "failed: 3", "crab 4, sea pig 1", "images/s", str(tmp_path / "out")):
+    assert (shard["images"], shard["sha256"]) == (9, hashlib.sha256(data).hexdigest())
+    for said in ("images: 9", "failed: 4", "crab 4, sea pig 1", "images/s", str(tmp_path / "out")):
         assert said in caplog.text
+
+
+def test_thresholds_of_classes(model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The blue one, whose score is 0.4, is below its class's own threshold; the red one is above."""
+    own = Path(shutil.copytree(model, tmp_path / "export"))
+    write_manifest(own, thresholds={"crab": 0.8, "sea pig": 0.5})
+    photo = tmp_path / "a.png"
+    photo.write_bytes(picture(64, 64, {RED: (5, 6, 20, 16), BLUE: (40, 40, 50, 50)}))
+    (row,) = score(own, tmp_path / "out", photo, flags=("--threshold=best", "--formats=coco")).values()
+    assert [item["label"] for item in row["detections"]] == ["crab"]
+    summary = json.loads((tmp_path / "out/summary.json").read_text())
+    assert summary["thresholds"]["classes"] == {"crab": 0.8, "sea pig": 0.5}
+    assert summary["thresholds"]["score"] == 0.5
+    images = json.loads((tmp_path / "out/coco_images.json").read_text())
+    assert images["info"]["thresholds"]["classes"] == {"crab": 0.8, "sea pig": 0.5}
+    assert main(["detect", str(photo), "--model", str(own), "--threshold=best"]) == 0
+    printed = capsys.readouterr().out
+    assert "crab" in printed
+    assert "sea pig" not in printed
+
+
+def test_tiles(model: Path, tmp_path: Path) -> None:
+    """The crab lies over seams in both directions; the row is as without tiles."""
+    (tmp_path / "photos").mkdir()
+    for name, kind in (("a.png", "PNG"), ("b.bmp", "BMP")):
+        data = picture(300, 200, {RED: (90, 80, 210, 120), BLUE: (0, 190, 9, 200)}, kind)
+        (tmp_path / "photos" / name).write_bytes(data)
+    plain = score(model, tmp_path / "plain", tmp_path / "photos")
+    for flags in (("--tile=100",), ("--tile=64", "--tile_overlap=0.5", "--tile_merge=wbf", "--batch_megabytes=1")):
+        assert score(model, tmp_path / "tiled", tmp_path / "photos", flags=flags) == plain
+    summary = json.loads((tmp_path / "tiled/summary.json").read_text())
+    assert summary["tiling"] == {"side": 64, "overlap": 0.5, "merge": "wbf"}
+    assert [len(row["detections"]) for row in plain.values()] == [2, 2]
 
 
 def test_zip_to_the_same_bytes_by_processes(archive: Path, model: Path, tmp_path: Path) -> None:
@@ -148,7 +190,7 @@ def test_two_sources_a_threshold_and_fewer_shards_than_before(
         "summary.json",
     ]
     # Two files are named a.png: names begin at the folder above both sources; the glob does not match c.PNG.
-    loose = {f"{folder.name}/{name}" for name in ("a.png", "refused.png")}
+    loose = {f"{folder.name}/{name}" for name in ("a.png", "failing.png", "refused.png")}
     zipped = {f"{archive.parent.name}/Dive 1.zip/{name}" for name in IMAGES}
     assert set(rows) == loose | zipped
     labels = {item["label"] for row in rows.values() for item in row["detections"]}
