@@ -135,7 +135,7 @@ def _normalised(image: Image.Image, data: bytes, rule: ImageRule) -> EncodedImag
     fits = kind in _CHECKS and size == opened and image.mode in (("L",) if rule.grayscale else ("L", "RGB"))
     if fits and rule.verify == HEADER and _CHECKS[kind](image, data):
         return EncodedImage(data=data, format=kind, width=size[0], height=size[1], full_size=size)
-    orientation, taken = _orientation(image), _taken(image)  # of a TIFF they cannot be read once it is loaded
+    orientation, taken = _orientation(image), _taken(image)
     swapped = orientation >= 5 and kind != "tiff"  # Pillow opens a TIFF with the size that it has once upright
     passes = fits and orientation == 1
     # libjpeg decodes to a half, a quarter or an eighth at a fraction of the cost. All damage shows while it reads the
