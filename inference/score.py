@@ -14,9 +14,10 @@ from detection.manifests import ModelManifest
 from inference import sinks, sources
 from inference.exports import choose_classes
 from inference.handler import DetectorHandler
-from inference.model_folder import check_model
+from inference.model_folder import find_model
 from inference.options import ScoreOptions
 from inference.pipeline import Job, build
+from inference.signature_map import SignatureMap, find_signature_map
 from inference.sinks import Commit
 from inference.thresholds import Thresholds, choose_thresholds, describe_thresholds
 
@@ -32,12 +33,13 @@ def score(options: ScoreOptions, beam_options: PipelineOptions) -> None:
         been written then.
     """
     sinks.check_output(options.output)
-    manifest = check_model(options.model)
+    signature_map = find_signature_map(options.asking)
+    manifest = find_model(options.model, signature_map)
     choose_classes(manifest.labels.name_by_id, options.exports.classes)
     found = sources.resolve(options.images)
     total = sources.count_images(found)
     logger.info("%d images to score by model %s", total, manifest.model_hash[:12])
-    job = _job(options, manifest, found, total)
+    job = _job(options, manifest, signature_map, found, total)
     _clear(options.output)
     logging.getLogger().addFilter(_is_news)
     start = time.monotonic()
@@ -54,13 +56,23 @@ def _is_news(record: logging.LogRecord) -> bool:
     return "Resource module is not available" not in record.getMessage()
 
 
-def _job(options: ScoreOptions, manifest: ModelManifest, found: tuple[sources.Source, ...], total: int) -> Job:
+def _job(
+    options: ScoreOptions,
+    manifest: ModelManifest,
+    signature_map: SignatureMap | None,
+    found: tuple[sources.Source, ...],
+    total: int,
+) -> Job:
     thresholds = choose_thresholds(options.threshold, manifest)
     return Job(
         sources=found,
         total=total,
         handler=DetectorHandler(
-            folder=options.model, model_hash=manifest.model_hash, options=options.asking, nms_iou=manifest.nms_iou
+            folder=options.model,
+            model_hash=manifest.model_hash,
+            options=options.asking,
+            nms_iou=manifest.nms_iou,
+            signature_map=signature_map,
         ),
         labels=manifest.labels.name_by_id,
         thresholds=thresholds,
@@ -74,7 +86,7 @@ def _header(options: ScoreOptions, manifest: ModelManifest, thresholds: Threshol
         "model_hash": manifest.model_hash,
         "labels": manifest.labels.to_json(),
         "thresholds": describe_thresholds(thresholds, manifest),
-        "max_detections": manifest.max_detections,
+        "max_detections": manifest.max_detections or None,
         "tiling": options.asking.tiling and dataclasses.asdict(options.asking.tiling),
         "code_version": detection.__version__,
         "options": dataclasses.asdict(options),
