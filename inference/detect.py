@@ -15,11 +15,12 @@ from detection.errors import DataError, UsageError
 from detection.images import EncodedImage, normalise_image
 from detection.predictions import OK, PredictionRow
 from inference import sources
-from inference.detector import load_model
-from inference.model_folder import check_model
+from inference.loading import load_model
+from inference.model_folder import find_model
 from inference.options import DetectOptions
 from inference.rows import failed_row, make_row
 from inference.scorer import Scorer
+from inference.signature_map import find_signature_map
 from inference.thresholds import choose_thresholds
 
 logger = logging.getLogger(__name__)
@@ -74,11 +75,17 @@ def format_table(rows: Sequence[PredictionRow]) -> str:
 
 
 def _detect_all(options: DetectOptions, given: Sequence[str]) -> Iterator[Detected]:
-    manifest = check_model(options.model)
+    signature_map = find_signature_map(options.asking)
+    manifest = find_model(options.model, signature_map)
     least = max(SHOWN_FROM, manifest.score_threshold)
     thresholds = choose_thresholds(least if options.threshold is None else options.threshold, manifest)
-    detector = load_model(options.model, model_hash=manifest.model_hash, with_pixels=options.asking.tiling is not None)
-    scorer = Scorer(detector, name=options.model, options=options.asking, nms_iou=manifest.nms_iou)
+    model = load_model(
+        options.model,
+        model_hash=manifest.model_hash,
+        with_pixels=options.asking.tiling is not None,
+        signature_map=signature_map,
+    )
+    scorer = Scorer(model, name=options.model, options=options.asking, nms_iou=manifest.nms_iou)
     labels = manifest.labels.name_by_id
     for names in sources.groups(given, options.asking.batch_size):
         loaded = {name: _load(name) for name in names}

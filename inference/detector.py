@@ -1,6 +1,5 @@
 """An exported model in memory. TensorFlow is imported when it is loaded and not before: the launcher needs none."""
 
-import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -11,7 +10,6 @@ from detection import signatures
 from detection.errors import ContractError
 from detection.images import EncodedImage
 from inference.halving import CallError, MemoryShortError
-from inference.model_folder import read_manifest
 from inference.rows import Outcome
 from inference.tiles import Pixels
 
@@ -49,11 +47,8 @@ class Detector:
             return _outcomes(self._serve(**{signatures.IMAGE_BYTES: encoded}))
 
     def decode(self, image: EncodedImage) -> Pixels:
-        """RGB [height, width, 3], decoded as the model's own graph does (trainer.preprocess.decode)."""
-        import tensorflow as tf
-
-        with call_errors():
-            return tf.io.decode_image(image.data, channels=3, expand_animations=False).numpy()
+        """RGB [height, width, 3]."""
+        return decode(image)
 
     def score_pixels(self, pixels: Pixels) -> list[Outcome]:
         """One Outcome per picture of RGB [N, height, width, 3], in order; boxes are in pixels of each."""
@@ -63,40 +58,12 @@ class Detector:
             return _outcomes(self._serve_pixels(**{signatures.IMAGES: tf.constant(pixels)}))
 
 
-def load_model(folder: str, *, model_hash: str, with_pixels: bool = False) -> Detector:
-    """Loads the SavedModel of an export folder.
-
-    Args:
-      folder: local or gs://.
-      model_hash: ModelManifest.model_hash as the launcher saw it.
-      with_pixels: score_pixels will be called.
-
-    Raises:
-      ContractError: another model lies there by now, or the SavedModel lacks a signature of ours.
-    """
-    found = read_manifest(folder).model_hash
-    if found != model_hash:
-        raise ContractError(f"{folder} holds model {found[:12]}…, but the run began with {model_hash[:12]}…")
-    return Detector(load_saved_model(folder), folder=folder, with_pixels=with_pixels)
-
-
-def load_saved_model(folder: str) -> Any:
-    """Loads a SavedModel, with TensorFlow told to take no more of a GPU than it needs.
-
-    Raises:
-      ContractError: TensorFlow cannot load it.
-    """
-    # TensorFlow's C++ notes about this machine's CPU are no news to a person who scores images.
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+def decode(image: EncodedImage) -> Pixels:
+    """RGB uint8 [height, width, 3], decoded as the graph of our models does (trainer.preprocess.decode)."""
     import tensorflow as tf
 
-    # Several processes may share a GPU: take memory as it is needed, not all of it at once.
-    for gpu in tf.config.list_physical_devices("GPU"):
-        tf.config.experimental.set_memory_growth(gpu, True)
-    try:
-        return tf.saved_model.load(folder)
-    except (OSError, tf.errors.OpError) as error:
-        raise ContractError(f"{folder} holds no SavedModel that this TensorFlow can load: {error}") from error
+    with call_errors():
+        return tf.io.decode_image(image.data, channels=3, expand_animations=False).numpy()
 
 
 @contextmanager

@@ -12,10 +12,11 @@ from apache_beam.ml.inference.base import ModelHandler
 
 from detection.images import EncodedImage
 from inference.batches import capacity, weight
-from inference.detector import load_model
+from inference.loading import load_model
 from inference.model_options import ModelOptions
 from inference.rows import Failure, Outcome
 from inference.scorer import Calls, Scorer
+from inference.signature_map import SignatureMap
 
 _NAMESPACE = "inference"
 
@@ -23,7 +24,15 @@ _NAMESPACE = "inference"
 class DetectorHandler(ModelHandler[EncodedImage, Outcome | Failure, Scorer]):
     """RunInference over encoded images. It pickles: it holds names, and the model is loaded on the worker."""
 
-    def __init__(self, *, folder: str, model_hash: str, options: ModelOptions, nms_iou: float) -> None:
+    def __init__(
+        self,
+        *,
+        folder: str,
+        model_hash: str,
+        options: ModelOptions,
+        nms_iou: float,
+        signature_map: SignatureMap | None = None,
+    ) -> None:
         # Beam would grow the batch step by step; the whole batch from the start is what the model does best. Batches
         # are measured in bytes of decoded pixels.
         super().__init__(
@@ -35,10 +44,16 @@ class DetectorHandler(ModelHandler[EncodedImage, Outcome | Failure, Scorer]):
         self._model_hash = model_hash
         self._options = options
         self._nms_iou = nms_iou
+        self._signature_map = signature_map
 
     def load_model(self) -> Scorer:
-        detector = load_model(self._folder, model_hash=self._model_hash, with_pixels=self._options.tiling is not None)
-        return Scorer(detector, name=self._folder, options=self._options, nms_iou=self._nms_iou)
+        model = load_model(
+            self._folder,
+            model_hash=self._model_hash,
+            with_pixels=self._options.tiling is not None,
+            signature_map=self._signature_map,
+        )
+        return Scorer(model, name=self._folder, options=self._options, nms_iou=self._nms_iou)
 
     def run_inference(
         self,

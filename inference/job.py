@@ -34,7 +34,11 @@ def _job(request: Request, survey: Survey) -> Job:
         run=request.run_key,
         total=survey.missing,
         handler=DetectorHandler(
-            folder=options.model, model_hash=manifest.model_hash, options=options.asking, nms_iou=manifest.nms_iou
+            folder=options.model,
+            model_hash=manifest.model_hash,
+            options=options.asking,
+            nms_iou=manifest.nms_iou,
+            signature_map=request.signature_map,
         ),
         labels=manifest.labels.name_by_id,
         thresholds=request.thresholds,

@@ -15,6 +15,7 @@ class ModelOptions:
       batch_size: the most photographs, or tiles, in one call of the model.
       batch_megabytes: the most decoded pixels of these, in 2^20 bytes; a photograph with more is in a call of its own.
       tiling: how photographs are cut; None for whole ones alone.
+      signature_map: a file that tells what a model of another program takes and gives; None for a model of ours.
 
     Raises:
       UsageError: a value is out of its range.
@@ -23,6 +24,7 @@ class ModelOptions:
     batch_size: int = 8
     batch_megabytes: int = 256
     tiling: Tiling | None = None
+    signature_map: str | None = None
 
     def __post_init__(self) -> None:
         for flag, value in (("--batch_size", self.batch_size), ("--batch_megabytes", self.batch_megabytes)):
@@ -71,6 +73,11 @@ def add_model_flags(parser: argparse.ArgumentParser) -> None:
         help="an animal that several tiles show: nms keeps the best box, wbf takes the mean, weighted by the scores;"
         f" default: {Tiling.merge}",
     )
+    parser.add_argument(
+        "--signature_map",
+        metavar="FILE",
+        help="for a SavedModel of another program: a JSON file that tells what it takes and gives; see docs/scoring.md",
+    )
 
 
 def model_options(flags: argparse.Namespace) -> ModelOptions:
@@ -84,4 +91,9 @@ def model_options(flags: argparse.Namespace) -> ModelOptions:
     if flags.tile is None and given:
         raise UsageError("--tile: no side of tiles is given, so --tile_overlap and --tile_merge have no effect")
     tiling = None if flags.tile is None else Tiling(side=flags.tile, **given)
-    return ModelOptions(batch_size=flags.batch_size, batch_megabytes=flags.batch_megabytes, tiling=tiling)
+    return ModelOptions(
+        batch_size=flags.batch_size,
+        batch_megabytes=flags.batch_megabytes,
+        tiling=tiling,
+        signature_map=flags.signature_map,
+    )

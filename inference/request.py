@@ -8,6 +8,7 @@ import detection
 from detection.manifests import ModelManifest
 from inference import resume
 from inference.options import ScoreOptions
+from inference.signature_map import SignatureMap
 from inference.sinks import Commit
 from inference.sources import Source
 from inference.thresholds import Thresholds, describe_thresholds
@@ -20,12 +21,14 @@ class Request:
     Attributes:
       options: as given.
       manifest: of the model.
+      signature_map: of a model of another program; None for one of ours.
       thresholds: from which detections are kept.
       sources: of the images.
     """
 
     options: ScoreOptions
     manifest: ModelManifest
+    signature_map: SignatureMap | None
     thresholds: Thresholds
     sources: tuple[Source, ...]
 
@@ -50,7 +53,7 @@ class Request:
             "model_hash": manifest.model_hash,
             "labels": manifest.labels.to_json(),
             "thresholds": describe_thresholds(self.thresholds, manifest),
-            "max_detections": manifest.max_detections,
+            "max_detections": manifest.max_detections or None,
             "tiling": tiling and dataclasses.asdict(tiling),
             "code_version": detection.__version__,
         }

@@ -9,9 +9,10 @@ from beamio.lock import sole_use
 from detection.manifests import ModelManifest
 from inference import resume, sinks, sources
 from inference.exports import choose_classes
-from inference.model_folder import check_model
+from inference.model_folder import find_model
 from inference.options import ScoreOptions
 from inference.request import Request
+from inference.signature_map import find_signature_map
 from inference.thresholds import choose_thresholds
 
 if TYPE_CHECKING:
@@ -47,11 +48,13 @@ def score(options: ScoreOptions, make_beam_options: Callable[[], "PipelineOption
 
 
 def _check(options: ScoreOptions) -> Request:
-    manifest = check_model(options.model)
+    signature_map = find_signature_map(options.asking)
+    manifest = find_model(options.model, signature_map)
     choose_classes(manifest.labels.name_by_id, options.exports.classes)
     return Request(
         options=options,
         manifest=manifest,
+        signature_map=signature_map,
         thresholds=choose_thresholds(options.threshold, manifest),
         sources=sources.resolve(options.images),
     )

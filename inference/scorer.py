@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol, TypeVar
 
+import numpy as np
 from PIL import Image
 
 from detection import signatures
@@ -23,7 +24,7 @@ from inference.tiles import Pixels, Tiling, Window, cut_tiles, plan_tiles
 T = TypeVar("T")
 R = TypeVar("R")
 
-_GREY_SIDE = 64
+_GREY_SIDE, _GREY = 64, 128
 
 
 class Detects(Protocol):
@@ -90,11 +91,11 @@ class Scorer:
         calls = Calls()
         call = calls.timed(self._model.score)
         answers = [answer for batch in batches(photos, self._options) for answer in self._halving.run(call, batch)]
-        if photos and all(isinstance(answer, CallError) for answer in answers):
-            self._check_model()
         if self._options.tiling is not None:
             cut = functools.partial(self._with_tiles, tiling=self._options.tiling, calls=calls)
             answers = [cut(photo, answer) for photo, answer in zip(photos, answers, strict=True)]
+        if photos and all(isinstance(answer, CallError) for answer in answers):
+            self._check_model()
         return [_failure(answer) if isinstance(answer, CallError) else answer for answer in answers], calls
 
     def _with_tiles(
@@ -127,6 +128,8 @@ class Scorer:
     def _check_model(self) -> None:
         try:
             self._model.score([_grey_picture()])
+            if self._options.tiling is not None:
+                self._model.score_pixels(np.full((1, _GREY_SIDE, _GREY_SIDE, 3), _GREY, np.uint8))
         except CallError as error:
             raise UsageError(
                 f"--model: {self._name} gives an error for every photograph, and for a plain grey picture too: {error}"
@@ -143,5 +146,5 @@ def _failure(error: CallError) -> Failure:
 def _grey_picture() -> EncodedImage:
     buffer = io.BytesIO()
     size = (_GREY_SIDE, _GREY_SIDE)
-    Image.new("RGB", size, (128, 128, 128)).save(buffer, "PNG")
+    Image.new("RGB", size, (_GREY, _GREY, _GREY)).save(buffer, "PNG")
     return EncodedImage(data=buffer.getvalue(), format="png", width=size[0], height=size[1], full_size=size)

@@ -153,3 +153,38 @@ def read_rows(output: Path) -> dict[str, dict]:
         assert not rows.keys() & {row["image"] for row in shard}
         rows |= {row["image"]: {name: value for name, value in row.items() if name != "key"} for row in shard}
     return rows
+
+
+def write_foreign_model(folder: Path, *, like_tf_od: bool) -> None:
+    """The same finder as a model of another program, without model.json.
+
+    In the form of the TF Object Detection API: one picture of decoded pixels a call, boxes as fractions, all outputs
+    float. Otherwise: encoded pictures, boxes (xmin, ymin, xmax, ymax) in pixels, classes from 0, scores in no order,
+    and no number of detections.
+    """
+    import tensorflow as tf
+
+    def tf_od(input_tensor):
+        found = _serve_pixels(input_tensor)
+        size = tf.cast(tf.tile(found[sig.IMAGE_SIZE], [1, 2]), tf.float32)
+        return {
+            "detection_boxes": found[sig.BOXES] / size[:, None],
+            "detection_scores": found[sig.SCORES],
+            "detection_classes": tf.cast(found[sig.CLASSES], tf.float32),
+            "num_detections": tf.cast(found[sig.COUNT], tf.float32),
+            "raw_detection_boxes": found[sig.BOXES],
+        }
+
+    def other(pictures):
+        found = {name: tf.reverse(value, [1]) for name, value in _serve(pictures).items() if value.shape.rank > 1}
+        boxes = tf.gather(found[sig.BOXES], [1, 0, 3, 2], axis=-1)
+        return {"xyxy": boxes, "conf": found[sig.SCORES], "cls": found[sig.CLASSES] - 1}
+
+    spec = (
+        tf.TensorSpec([1, None, None, 3], tf.uint8, name="input_tensor")
+        if like_tf_od
+        else tf.TensorSpec([None], tf.string, name="pictures")
+    )
+    module = tf.Module()
+    module.serve = tf.function(tf_od if like_tf_od else other, input_signature=[spec], autograph=False)
+    tf.saved_model.save(module, str(folder), signatures={sig.SERVING: module.serve})

@@ -14,9 +14,9 @@ from detection.boxes import as_boxes
 from detection.errors import ContractError, DataError, UsageError
 from detection.predictions import PredictionRow
 from inference import chunks, rows, sinks, sources
-from inference.detector import load_model
 from inference.export_options import ExportOptions
 from inference.handler import DetectorHandler
+from inference.loading import load_model
 from inference.model_options import ModelOptions
 from inference.rows import Outcome, Tally
 from inference.sinks import Commit, ShardPart

@@ -1,0 +1,53 @@
+"""A model from its folder into memory; TensorFlow is imported when that happens and not before."""
+
+import os
+from typing import Any
+
+from detection.errors import ContractError
+from inference.detector import Detector
+from inference.foreign import ForeignDetector
+from inference.model_folder import foreign_manifest, read_manifest
+from inference.signature_map import SignatureMap
+
+
+def load_model(
+    folder: str, *, model_hash: str, with_pixels: bool = False, signature_map: SignatureMap | None = None
+) -> Detector | ForeignDetector:
+    """Loads the SavedModel of an export folder.
+
+    Args:
+      folder: local or gs://.
+      model_hash: ModelManifest.model_hash as the launcher saw it.
+      with_pixels: score_pixels will be called.
+      signature_map: what a model of another program takes and gives; None for one of ours.
+
+    Raises:
+      ContractError: another model lies there by now, or the SavedModel lacks a signature that is needed.
+    """
+    manifest = read_manifest(folder) if signature_map is None else foreign_manifest(folder, signature_map)
+    found = manifest.model_hash
+    if found != model_hash:
+        raise ContractError(f"{folder} holds model {found[:12]}…, but the run began with {model_hash[:12]}…")
+    loaded = _load_saved_model(folder)
+    if signature_map is not None:
+        return ForeignDetector(loaded, signature_map, folder=folder)
+    return Detector(loaded, folder=folder, with_pixels=with_pixels)
+
+
+def _load_saved_model(folder: str) -> Any:
+    """Loads a SavedModel, with TensorFlow told to take no more of a GPU than it needs.
+
+    Raises:
+      ContractError: TensorFlow cannot load it.
+    """
+    # TensorFlow's C++ notes about this machine's CPU are no news to a person who scores images.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    import tensorflow as tf
+
+    # Several processes may share a GPU: take memory as it is needed, not all of it at once.
+    for gpu in tf.config.list_physical_devices("GPU"):
+        tf.config.experimental.set_memory_growth(gpu, True)
+    try:
+        return tf.saved_model.load(folder)
+    except (OSError, tf.errors.OpError) as error:
+        raise ContractError(f"{folder} holds no SavedModel that this TensorFlow can load: {error}") from error

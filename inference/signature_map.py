@@ -1,0 +1,141 @@
+"""What a SavedModel of another program takes and gives, as a person who knows it wrote it down in a JSON file."""
+
+import hashlib
+import json
+import posixpath
+from dataclasses import dataclass
+from typing import Any
+
+from beamio import files
+from detection.errors import ContractError
+from detection.labels import LabelMap, parse_label_map
+from inference.model_options import ModelOptions
+
+_FLAG = "--signature_map"
+# Kinds of input: RGB pixels, uint8 [N, height, width, 3], or JPEG and PNG bytes, string [N].
+PIXELS, ENCODED = "pixels", "encoded"
+FRACTION, PIXEL_UNITS = "fraction", "pixels"
+# From the order of a model's edges to ours: (ymin, xmin, ymax, xmax).
+ORDERS = {"ymin xmin ymax xmax": (0, 1, 2, 3), "xmin ymin xmax ymax": (1, 0, 3, 2)}
+_NEEDED = ("boxes", "scores", "classes")
+_KEYS = {"signature", "input", "outputs", "box_order", "box_units", "first_class", "labels", "nms_iou"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class SignatureMap:
+    """What a foreign model takes and gives.
+
+    Attributes:
+      signature: its name in the SavedModel.
+      input_name: the one input; input_kind: PIXELS or ENCODED.
+      boxes, scores, classes: names of the outputs [N, M, 4], [N, M] and [N, M]; count: of [N], or "" where there is
+        none, so that every score above 0 counts.
+      order: where ymin, xmin, ymax and xmax stand in a box.
+      box_units: FRACTION of the photograph's sides, or PIXEL_UNITS.
+      first_class: the class number that stands for the first class, 0 or 1.
+      labels: names by our ids, which are the class numbers where these begin at 1, and one more where they begin at 0.
+      nms_iou: from which overlap boxes from two tiles are of one animal.
+    """
+
+    signature: str
+    input_name: str
+    input_kind: str
+    boxes: str
+    scores: str
+    classes: str
+    count: str
+    order: tuple[int, ...]
+    box_units: str
+    first_class: int
+    labels: LabelMap
+    nms_iou: float
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """Names of all outputs that are read."""
+        return tuple(filter(None, (self.boxes, self.scores, self.classes, self.count)))
+
+    @property
+    def digest(self) -> str:
+        """Hex SHA-256: another map makes another model of the same files."""
+        return hashlib.sha256(repr(self).encode()).hexdigest()
+
+
+def read_signature_map(path: str) -> SignatureMap:
+    """Reads the file, and the label map that it may name.
+
+    Raises:
+      ContractError: it is not of this form; the message names what was expected.
+    """
+    try:
+        value = json.loads(files.read_text(path, flag=_FLAG))
+    except ValueError as error:
+        raise ContractError(f"{_FLAG}: {path} is not JSON: {error}") from error
+    if not isinstance(value, dict):
+        raise ContractError(f"{_FLAG}: {path}: expected a JSON object, found {type(value).__name__}")
+    try:
+        return _parse(value, folder=posixpath.dirname(path))
+    except ContractError as error:
+        raise ContractError(f"{_FLAG}: {path}: {error}") from error
+
+
+def find_signature_map(options: ModelOptions) -> SignatureMap | None:
+    """The map that the options name, if any.
+
+    Raises:
+      ContractError: as read_signature_map.
+    """
+    return None if options.signature_map is None else read_signature_map(options.signature_map)
+
+
+def _parse(value: dict[str, Any], *, folder: str) -> SignatureMap:
+    unknown = sorted(value.keys() - _KEYS)
+    if unknown:
+        raise ContractError(f"unknown key {unknown[0]!r}; expected some of {', '.join(sorted(_KEYS))}")
+    outputs, given = _object(value, "outputs"), _object(value, "input")
+    missing = [name for name in _NEEDED if not isinstance(outputs.get(name), str)]
+    if missing:
+        raise ContractError(f"outputs: expected the name of the output for {missing[0]!r}")
+    first_class = _choice(value, "first_class", (0, 1))
+    nms_iou = value.get("nms_iou", 0.5)
+    if not isinstance(nms_iou, int | float) or not 0 < nms_iou <= 1:
+        raise ContractError(f"nms_iou: expected a number above 0, up to 1, found {nms_iou!r}")
+    return SignatureMap(
+        signature=str(value.get("signature", "serving_default")),
+        input_name=str(given.get("name", "")),
+        input_kind=_choice(given, "kind", (PIXELS, ENCODED)),
+        boxes=outputs["boxes"],
+        scores=outputs["scores"],
+        classes=outputs["classes"],
+        count=str(outputs.get("count", "")),
+        order=ORDERS[_choice(value, "box_order", tuple(ORDERS))],
+        box_units=_choice(value, "box_units", (FRACTION, PIXEL_UNITS)),
+        first_class=first_class,
+        labels=_labels(value.get("labels"), first_class, folder),
+        nms_iou=float(nms_iou),
+    )
+
+
+def _object(value: dict[str, Any], key: str) -> dict[str, Any]:
+    found = value.get(key)
+    if not isinstance(found, dict):
+        raise ContractError(f"{key}: expected a JSON object, found {found!r}")
+    return found
+
+
+def _choice(value: dict[str, Any], key: str, allowed: tuple[Any, ...]) -> Any:
+    found = value.get(key)
+    if found not in allowed or isinstance(found, bool):
+        raise ContractError(f"{key}: expected one of {', '.join(map(repr, allowed))}, found {found!r}")
+    return found
+
+
+def _labels(value: Any, first_class: int, folder: str) -> LabelMap:
+    """Names in the order of the classes, or by class number, or the name of a labels.pbtxt beside the file."""
+    if isinstance(value, str):
+        return parse_label_map(files.read_text(files.join(folder, value) if folder else value, flag=_FLAG))
+    if isinstance(value, list):
+        return LabelMap(tuple(enumerate(map(str, value), start=1)))
+    if not isinstance(value, dict) or not all(str(number).isdecimal() for number in value):
+        raise ContractError(f"labels: expected a list of names, class numbers with names or a file, found {value!r}")
+    return LabelMap(tuple((int(number) + 1 - first_class, str(name)) for number, name in value.items()))
