@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Literal
 
 import apache_beam as beam
@@ -146,7 +146,10 @@ def _row(
 
 
 class Progress:
-    """Counts the rows of one process and logs a line every few seconds."""
+    """Counts the rows of one process and logs a line every few seconds.
+
+    It knows of no other process: where several share the work, each tells more time left than there is.
+    """
 
     def __init__(self, total: int) -> None:
         self._total = total
@@ -162,8 +165,12 @@ class Progress:
             now = time.monotonic()
             if now - self._last >= SECONDS_BETWEEN_PROGRESS:
                 self._last = now
-                rate = self._done / (now - self._start)
-                logger.info("%d of %d images, %d failed, %.1f images/s", self._done, self._total, self._failed, rate)
+                logger.info("%s", self._line(now - self._start))
+
+    def _line(self, seconds: float) -> str:
+        rate = self._done / seconds
+        left = timedelta(seconds=round(max(self._total - self._done, 0) / rate))
+        return f"{self._done} of {self._total} images, {self._failed} failed, {rate:.1f} images/s, {left} left"
 
 
 class CountRows(beam.DoFn):

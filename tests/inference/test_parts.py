@@ -13,7 +13,7 @@ import pytest
 from detection.boxes import as_boxes
 from detection.errors import ContractError, DataError, UsageError
 from detection.predictions import PredictionRow
-from inference import chunks, rows, sinks, sources
+from inference import chunks, rows, sinks, sources, transforms
 from inference.export_options import ExportOptions
 from inference.handler import DetectorHandler
 from inference.loading import load_model
@@ -185,3 +185,16 @@ def test_a_model_without_our_signature(tmp_path: Path, monkeypatch: pytest.Monke
     monkeypatch.undo()
     with pytest.raises(ContractError, match="'serving_default' lacks image_bytes"):
         load_model(str(tmp_path / "export"), model_hash=manifest.model_hash)
+
+
+def test_the_progress_line_tells_the_time_left(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Three of nine images, one of them failed, in six seconds."""
+    caplog.set_level("INFO", logger="inference")
+    clock = iter([100.0, 102.0, 104.0, 106.0])
+    monkeypatch.setattr(transforms.time, "monotonic", lambda: next(clock))
+    progress = transforms.Progress(9)
+    for status in ("ok", "failed", "ok"):
+        progress.add(PredictionRow(image="a", width=1, height=1, status=status))
+    assert caplog.messages == ["3 of 9 images, 1 failed, 0.5 images/s, 0:00:12 left"]
