@@ -118,24 +118,9 @@ def input_ratio(dataset: Path, effort: Effort) -> Iterator[Result]:
 
 
 def our_batches(config: Any, manifest: Any, split: Any, canvas: tuple[int, int]) -> Any:
-    from trainer import records
-    from trainer.augment import Augmentation
+    from trainer import train
 
-    return records.training_batches(
-        split,
-        canvas=canvas,
-        batch_size=config.train_batch_size,
-        max_instances=config.boxes_per_image(manifest.max_boxes_per_image),
-        augmentation=Augmentation(
-            scale_min=config.scale_min,
-            scale_max=config.scale_max,
-            horizontal_flip=config.horizontal_flip,
-            vertical_flip=config.vertical_flip,
-            min_visible=config.min_visible,
-        ),
-        seed=config.seed,
-        first_step=0,
-    )
+    return train.batches_from(0, config, manifest, split, canvas)
 
 
 def bare_batches(paths: tuple[str, ...], canvas: tuple[int, int], batch_size: int, *, antialias: bool) -> Any:

@@ -76,7 +76,7 @@ def train(
         strategy=strategy,
         split=split,
         total_steps=total_steps,
-        batches_from=lambda first_step: _batches(config, manifest, network, split, first_step=first_step),
+        batches_from=lambda first_step: batches_from(first_step, config, manifest, split, network.canvas),
         run_steps=make_loop(config, network, optimizer, strategy),
         optimizer=optimizer,
         rate_factor=rate_factor,
@@ -254,12 +254,13 @@ def restore(config: TrainConfig, network: Network, strategy: tf.distribute.Strat
     return step
 
 
-def _batches(
-    config: TrainConfig, manifest: DatasetManifest, network: Network, split: records.Split, *, first_step: int
+def batches_from(
+    first_step: int, config: TrainConfig, manifest: DatasetManifest, split: records.Split, canvas: tuple[int, int]
 ) -> tf.data.Dataset:
+    """The batches that a run of this configuration sees from a step on; see records.training_batches."""
     return records.training_batches(
         split,
-        canvas=network.canvas,
+        canvas=canvas,
         batch_size=config.train_batch_size,
         max_instances=config.boxes_per_image(manifest.max_boxes_per_image),
         augmentation=Augmentation(
