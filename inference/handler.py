@@ -65,10 +65,6 @@ class DetectorHandler(ModelHandler[EncodedImage, Outcome | Failure, Scorer]):
         _count(calls)
         return answers
 
-    def share_model_across_processes(self) -> bool:
-        """One process of a machine holds the model, and TensorFlow with it; the others read photographs and ask it."""
-        return True
-
     def get_num_bytes(self, batch: Sequence[EncodedImage]) -> int:
         """Beam's own answer pickles every batch."""
         return sum(len(image.data) for image in batch)
