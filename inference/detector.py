@@ -1,5 +1,6 @@
 """An exported model in memory. TensorFlow is imported when it is loaded and not before: the launcher needs none."""
 
+import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -21,7 +22,7 @@ _OUTPUTS = (
     signatures.IMAGE_SIZE,
     signatures.STATUS,
 )
-_MESSAGE = 200  # characters of TensorFlow's own words, which go on with the graph
+_MESSAGE = 200  # characters of TensorFlow's own words
 
 
 class Detector:
@@ -80,9 +81,10 @@ def call_errors() -> Iterator[None]:
 
 
 def _words(error: Any) -> str:
-    """The kind of error and the beginning of its message: what follows are nodes of the graph."""
-    lines = [line.strip() for line in str(error.message).splitlines() if line.strip()]
-    return f"{type(error).__name__}: {lines[0] if lines else 'no message'}"[:_MESSAGE]
+    """The kind of error and the line that says what is wrong: before it are headings, after it nodes of the graph."""
+    lines = (line.strip() for line in str(error.message).splitlines() if line.strip())
+    said = list(itertools.takewhile(lambda line: not line.startswith("[["), lines))
+    return f"{type(error).__name__}: {said[-1] if said else 'no message'}"[:_MESSAGE]
 
 
 def _signature(loaded: Any, folder: str, name: str, argument: str) -> Callable[..., Mapping[str, Any]]:

@@ -186,8 +186,8 @@ def test_a_model_that_fails_on_everything_ends_the_run_with_one_line(fail: Fail,
     """Not a failed row for each of a hundred thousand photographs."""
     broken, out = tmp_path / "broken", tmp_path / "out"
     write_model(broken, broken=True)
-    said = f"--model: {broken} gives an error for every photograph, and for a plain grey picture too: InvalidArg"
-    assert said in fail("detect", photo, "--model", broken)
+    said = f"--model: {broken} gives an error for every photograph, and for a plain grey picture too: InvalidArgument"
+    assert f"{said}Error: assertion failed: [this model is broken]" in fail("detect", photo, "--model", broken)
     assert said in fail("score", "--images", photo, "--model", broken, "--output", out)
     assert not list(out.iterdir())
 

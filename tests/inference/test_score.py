@@ -92,6 +92,7 @@ def check_rows(rows: dict[str, dict], prefix: str = "") -> None:
         "refused.png": "model_refused_image",
         "failing.png": "model_failed",
     }
+    assert "an error of the model" in found["failing.png"]["detail"]
     assert all(name in found[name]["detail"] and not found[name]["detections"] for name in reasons)
 
 
