@@ -3,10 +3,9 @@
 import collections
 import functools
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import TypeVar
 
 from beam_jobs import receipts
 from beam_jobs.numbering import ShardKey
@@ -16,6 +15,7 @@ from beam_jobs.records import Record, make_record
 from beam_jobs.rows import PlannedImage, ShardResult
 from beam_jobs.tally import Tally
 from beamio import files
+from beamio.ahead import prefetch
 from beamio.sources import read_image
 from beamio.tfrecords import frame_record
 from detection.errors import DataError
@@ -25,9 +25,6 @@ from detection.manifests import ShardInfo
 
 # Images in memory at once, per shard.
 _READ_AHEAD = 16
-
-_Item = TypeVar("_Item")
-_Loaded = TypeVar("_Loaded")
 
 
 def make_shard(key: ShardKey, planned: Iterable[PlannedImage], options: PrepareOptions) -> ShardResult:
@@ -98,15 +95,3 @@ def _load(planned: PlannedImage, options: PrepareOptions) -> _Ready:
 # more threads than cores only wait for each other; reading from an object store is mostly waiting.
 _LOCAL_READERS = ThreadPoolExecutor(os.cpu_count() or 1, thread_name_prefix="read-image")
 _REMOTE_READERS = ThreadPoolExecutor(_READ_AHEAD, thread_name_prefix="read-remote-image")
-
-
-def prefetch(
-    items: Iterable[_Item], load: Callable[[_Item], _Loaded], *, ahead: int, readers: ThreadPoolExecutor
-) -> Iterator[tuple[_Item, Future[_Loaded]]]:
-    """Each item and its loaded value, in order, while the readers load at most so many items ahead."""
-    waiting: collections.deque[tuple[_Item, Future[_Loaded]]] = collections.deque()
-    for item in items:
-        waiting.append((item, readers.submit(load, item)))
-        if len(waiting) > ahead:
-            yield waiting.popleft()
-    yield from waiting

@@ -7,15 +7,14 @@ Each start is killed by SIGKILL at a moment drawn from the length of an undistur
 be whole. In the end the folder is held against that of the undisturbed run, file by file. Exits with 1 at a difference.
 """
 
-import argparse
 import random
 import signal
 import subprocess
 import sys
-import tempfile
 import time
 from pathlib import Path
 
+from benchmarks.measures import run_kills
 from benchmarks.prepare import write_source
 
 
@@ -66,15 +65,5 @@ def run(work: Path, images: int, kills: int, seed: int) -> bool:
     return not differing
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--images", type=int, default=2000)
-    parser.add_argument("--kills", type=int, default=20)
-    parser.add_argument("--seed", type=int, default=0)
-    flags = parser.parse_args()
-    with tempfile.TemporaryDirectory() as work:
-        return 0 if run(Path(work), flags.images, flags.kills, flags.seed) else 1
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_kills(__doc__, run))

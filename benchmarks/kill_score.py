@@ -9,18 +9,16 @@ kill, the output must be whole. In the end its files are held against those of t
 more with nothing new. Exits with 1 at a difference, or when nothing new took more than 5 % of the first run's time.
 """
 
-import argparse
 import os
 import random
 import signal
 import subprocess
 import sys
-import tempfile
 import time
 import zipfile
 from pathlib import Path
 
-from benchmarks.measures import HERE, Result, print_results
+from benchmarks.measures import HERE, Result, print_results, run_kills
 from tests.inference.fake_model import BLUE, RED, picture, write_model
 
 NOTHING_NEW = 0.05  # of the time of the undisturbed run
@@ -113,15 +111,5 @@ def run(work: Path, images: int, kills: int, seed: int) -> bool:
     )
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--images", type=int, default=2000)
-    parser.add_argument("--kills", type=int, default=20)
-    parser.add_argument("--seed", type=int, default=0)
-    flags = parser.parse_args()
-    with tempfile.TemporaryDirectory() as work:
-        return 0 if run(Path(work), flags.images, flags.kills, flags.seed) else 1
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_kills(__doc__, run))

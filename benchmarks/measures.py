@@ -1,9 +1,11 @@
 """What the programs that measure share: rows of a table, commands, ratios of times taken in turns."""
 
+import argparse
 import os
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -60,3 +62,14 @@ def seconds(work: Callable[[], object]) -> float:
 def median_ratio(a: list[float], b: list[float]) -> float:
     """The median of a / b over the rounds of in_turns: neighbours in time are compared."""
     return statistics.median(x / y for x, y in zip(a, b, strict=True))
+
+
+def run_kills(about: str, run: Callable[[Path, int, int, int], bool]) -> int:
+    """The program around a run of (work folder, images, kills, seed), which says whether all was well; its status."""
+    parser = argparse.ArgumentParser(description=about, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--images", type=int, default=2000)
+    parser.add_argument("--kills", type=int, default=20)
+    parser.add_argument("--seed", type=int, default=0)
+    flags = parser.parse_args()
+    with tempfile.TemporaryDirectory() as work:
+        return 0 if run(Path(work), flags.images, flags.kills, flags.seed) else 1

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from PIL import Image, ImageDraw, ImageFont
 
 from detection.annotations import Box
+from detection.predictions import Detection
 
 # Okabe & Ito (2008), "Color Universal Design", told apart with every common colour blindness; black is left out and
 # the lightest come first, since photographs of the deep are dark.
@@ -35,6 +36,12 @@ class DrawnBox:
     def caption(self) -> str:
         name = printable(self.label, otherwise=f"class {self.label_id}")
         return name if self.score is None else f"{name} {self.score:.2f}"
+
+
+def detected_box(item: Detection) -> DrawnBox:
+    """What a model has found, to be drawn."""
+    xmin, ymin, xmax, ymax = item.box
+    return DrawnBox(box=(ymin, xmin, ymax, xmax), label=item.label, label_id=item.label_id, score=item.score)
 
 
 def printable(text: str, *, otherwise: str) -> str:

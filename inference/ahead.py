@@ -1,9 +1,10 @@
 """Work that threads do ahead of the one that takes its results: images are read and decoded while the model runs."""
 
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
+
+from beamio.ahead import prefetch
 
 Given = TypeVar("Given")
 Made = TypeVar("Made")
@@ -17,11 +18,6 @@ def ahead(work: Callable[[Given], Made], items: Iterable[Given]) -> Iterator[Mad
 
     An error of the work comes where its result would have come. Threads end with the iterator.
     """
-    waiting: deque[Future[Made]] = deque()
     with ThreadPoolExecutor(THREADS) as pool:
-        for item in items:
-            waiting.append(pool.submit(work, item))
-            if len(waiting) == THREADS:
-                yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()
+        for _, made in prefetch(items, work, ahead=THREADS - 1, readers=pool):
+            yield made.result()

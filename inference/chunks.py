@@ -9,6 +9,7 @@ from beamio import archives, files
 from beamio.archives import Member, looks_like_image
 from beamio.files import FileError
 from detection.errors import DataError
+from detection.images import EncodedImage, normalise_image
 from inference import datasets, tars
 from inference.ahead import ahead
 from inference.datasets import Record
@@ -80,6 +81,21 @@ def take(chunk: Chunk, places: Sequence[int]) -> Chunk:
 def read_chunk(chunk: Chunk) -> Iterator[tuple[str, bytes | DataError]]:
     """The name and bytes of each image, or why it cannot be read."""
     yield from zip(chunk.names, _contents(chunk), strict=True)
+
+
+def read_upright(chunk: Chunk) -> Iterator[tuple[str, EncodedImage | DataError]]:
+    """As read_chunk, each image decoded and turned upright, some ahead of what is taken."""
+    return ahead(_upright, read_chunk(chunk))
+
+
+def _upright(named: tuple[str, bytes | DataError]) -> tuple[str, EncodedImage | DataError]:
+    name, data = named
+    if isinstance(data, DataError):
+        return name, data
+    try:
+        return name, normalise_image(data, name=name)
+    except DataError as error:
+        return name, error
 
 
 def _contents(chunk: Chunk) -> Iterable[bytes | DataError]:

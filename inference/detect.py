@@ -9,17 +9,15 @@ from dataclasses import dataclass
 from PIL import Image
 
 from beamio import files
-from detection.annotations import Box
-from detection.drawing import SHOWN_FROM, DrawnBox, draw_boxes
+from detection.drawing import SHOWN_FROM, detected_box, draw_boxes
 from detection.errors import DataError, UsageError
 from detection.images import EncodedImage, normalise_image
 from detection.predictions import OK, PredictionRow
 from inference import sources
-from inference.loading import load_model
+from inference.loading import load_scorer
 from inference.model_folder import find_model
 from inference.options import DetectOptions
 from inference.rows import failed_row, make_row
-from inference.scorer import Scorer
 from inference.signature_map import find_signature_map
 from inference.thresholds import choose_thresholds
 
@@ -79,13 +77,13 @@ def _detect_all(options: DetectOptions, given: Sequence[str]) -> Iterator[Detect
     manifest = find_model(options.model, signature_map)
     least = max(SHOWN_FROM, manifest.score_threshold)
     thresholds = choose_thresholds(least if options.threshold is None else options.threshold, manifest)
-    model = load_model(
+    scorer = load_scorer(
         options.model,
         model_hash=manifest.model_hash,
-        with_pixels=options.asking.tiling is not None,
+        options=options.asking,
+        nms_iou=manifest.nms_iou,
         signature_map=signature_map,
     )
-    scorer = Scorer(model, name=options.model, options=options.asking, nms_iou=manifest.nms_iou)
     labels = manifest.labels.name_by_id
     for names in sources.groups(given, options.asking.batch_size):
         loaded = {name: _load(name) for name in names}
@@ -131,18 +129,10 @@ def _draw_all(folder: str, found: Sequence[Detected]) -> None:
 
 
 def _draw(path: str, row: PredictionRow, picture: EncodedImage) -> None:
-    boxes = [
-        DrawnBox(box=_as_yxyx(item.box), label=item.label, label_id=item.label_id, score=item.score)
-        for item in row.detections
-    ]
+    boxes = list(map(detected_box, row.detections))
     buffer = io.BytesIO()
     with Image.open(io.BytesIO(picture.data)) as image:
         draw_boxes(image, boxes).save(buffer, picture.format, quality=95)
     files.make_folder(posixpath.dirname(path))
     with files.write_atomic(path) as file:
         file.write(buffer.getvalue())
-
-
-def _as_yxyx(box: Box) -> Box:
-    xmin, ymin, xmax, ymax = box
-    return ymin, xmin, ymax, xmax

@@ -19,7 +19,7 @@ from evaluation.analysis import analyse
 from evaluation.metrics import SUMMARY, all_metrics
 from inference import sinks
 from inference.evaluate_options import EvaluateOptions
-from inference.exports import ShardFile, read_rows
+from inference.exports import read_run
 from inference.truth import Compared, compare
 
 logger = logging.getLogger(__name__)
@@ -41,8 +41,7 @@ def evaluate(options: EvaluateOptions) -> dict[str, Any]:
     summary = sinks.finished_summary(options.output, command="evaluate")
     labels = LabelMap.from_json(summary["labels"])
     aliases = _read_aliases(options.label_aliases, labels) if options.label_aliases else {}
-    shards = [ShardFile(name=shard["name"], sha256=shard["sha256"]) for shard in summary["shards"]]
-    rows = read_rows(options.output, shards)
+    rows = read_run(options.output, summary)
     compared = compare(rows, _read_annotations(options.annotations), labels, aliases=aliases)
     for line in remarks(compared, labels):
         logger.info("%s", line)

@@ -12,7 +12,7 @@ from apache_beam.ml.inference.base import ModelHandler
 
 from detection.images import EncodedImage
 from inference.batches import capacity, weight
-from inference.loading import load_model
+from inference.loading import load_scorer
 from inference.model_options import ModelOptions
 from inference.rows import Failure, Outcome
 from inference.scorer import Calls, Scorer
@@ -47,13 +47,13 @@ class DetectorHandler(ModelHandler[EncodedImage, Outcome | Failure, Scorer]):
         self._signature_map = signature_map
 
     def load_model(self) -> Scorer:
-        model = load_model(
+        return load_scorer(
             self._folder,
             model_hash=self._model_hash,
-            with_pixels=self._options.tiling is not None,
+            options=self._options,
+            nms_iou=self._nms_iou,
             signature_map=self._signature_map,
         )
-        return Scorer(model, name=self._folder, options=self._options, nms_iou=self._nms_iou)
 
     def run_inference(
         self,

@@ -7,6 +7,8 @@ from detection.errors import ContractError
 from inference.detector import Detector
 from inference.foreign import ForeignDetector
 from inference.model_folder import foreign_manifest, read_manifest
+from inference.model_options import ModelOptions
+from inference.scorer import Scorer
 from inference.signature_map import SignatureMap
 
 
@@ -32,6 +34,19 @@ def load_model(
     if signature_map is not None:
         return ForeignDetector(loaded, signature_map, folder=folder)
     return Detector(loaded, folder=folder, with_pixels=with_pixels)
+
+
+def load_scorer(
+    folder: str, *, model_hash: str, options: ModelOptions, nms_iou: float, signature_map: SignatureMap | None
+) -> Scorer:
+    """The model of load_model, to be asked as the options say; nms_iou as in Scorer.
+
+    Raises:
+      ContractError: as load_model.
+    """
+    has_tiles = options.tiling is not None
+    model = load_model(folder, model_hash=model_hash, with_pixels=has_tiles, signature_map=signature_map)
+    return Scorer(model, name=folder, options=options, nms_iou=nms_iou)
 
 
 def _load_saved_model(folder: str) -> Any:

@@ -7,7 +7,7 @@ from typing import Any
 
 from detection.errors import DataError, UsageError
 from detection.formats.report import Photographs, no_photographs
-from detection.images import normalise_image
+from detection.images import EncodedImage
 from inference import chunks, sources
 from inference.chunks import Chunk
 from inference.export_options import ExportOptions
@@ -44,10 +44,10 @@ def find_photographs(images: Sequence[str], names: Collection[str], *, below: st
         return
     first = min(missing)
     for chunk in sources.plan(sources.resolve(images)):
-        for name, data in _read(chunk, missing):
+        for name, image in _read(chunk, missing):
             missing.discard(name)
-            if isinstance(data, bytes):
-                yield name.removeprefix(prefix), data
+            if isinstance(image, EncodedImage):
+                yield name.removeprefix(prefix), image.data
         if not missing:
             return
     if len(missing) == len(names):
@@ -62,18 +62,7 @@ def _find_if_there(images: Sequence[str], names: Collection[str], *, below: str)
         logger.warning("the report has no photographs: %s", error)
 
 
-def _read(chunk: Chunk, wanted: Set[str]) -> Iterator[tuple[str, bytes | DataError]]:
+def _read(chunk: Chunk, wanted: Set[str]) -> Iterator[tuple[str, EncodedImage | DataError]]:
     """The wanted images of a chunk, upright, or why one cannot be read."""
     places = [place for place, name in enumerate(chunk.names) if name in wanted]
-    if places:
-        for name, data in chunks.read_chunk(chunks.take(chunk, places)):
-            yield name, _upright(name, data)
-
-
-def _upright(name: str, data: bytes | DataError) -> bytes | DataError:
-    if isinstance(data, DataError):
-        return data
-    try:
-        return normalise_image(data, name=name).data
-    except DataError as error:
-        return error
+    return chunks.read_upright(chunks.take(chunk, places)) if places else iter(())

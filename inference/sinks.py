@@ -182,9 +182,10 @@ def finished_summary(output: str, *, command: str) -> dict[str, Any]:
     Raises:
       UsageError: there is none, or it is not ours.
     """
-    if not files.exists(files.join(output, SUMMARY)):
+    summary = find_summary(output)
+    if summary is None:
         raise UsageError(f"{command}: {output} holds no {SUMMARY}: it is not the output of a finished run")
-    return read_summary(output)
+    return summary
 
 
 def find_summary(output: str) -> dict[str, Any] | None:

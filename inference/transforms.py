@@ -17,11 +17,10 @@ from apache_beam.pvalue import TaggedOutput
 from apache_beam.utils.shared import Shared
 
 from detection.errors import DataError
-from detection.images import EncodedImage, normalise_image
+from detection.images import EncodedImage
 from detection.names import parse_frame_name
 from detection.predictions import OK, PredictionRow
 from inference import chunks, resume, sinks
-from inference.ahead import ahead
 from inference.chunks import Chunk
 from inference.handler import DetectorHandler
 from inference.rows import Failure, Outcome, failed_row, make_row
@@ -39,21 +38,6 @@ CHUNKS, LISTED, KEPT = "chunks", "listed", "kept"
 # Output tags of ReadImages.
 IMAGES, UNREADABLE = "images", "unreadable"
 SECONDS_BETWEEN_PROGRESS = 5.0
-
-
-def upright_images(chunk: Chunk) -> Iterator[tuple[str, EncodedImage] | PredictionRow]:
-    """Reads a chunk: name and upright encoded pixels of each image, or the failed row of one that is no picture."""
-    return ahead(_upright, chunks.read_chunk(chunk))
-
-
-def _upright(named: tuple[str, bytes | DataError]) -> tuple[str, EncodedImage] | PredictionRow:
-    name, data = named
-    try:
-        if isinstance(data, DataError):
-            raise data
-        return name, normalise_image(data, name=name)
-    except DataError as error:
-        return failed_row(name, error)
 
 
 @dataclass(eq=False)
@@ -108,11 +92,10 @@ def _tagged(
     chunk: Chunk, run: str
 ) -> Iterator[tuple[ImageKey, EncodedImage] | TaggedOutput[Literal["unreadable"], PredictionRow]]:
     keys = dict(zip(chunk.names, resume.row_keys(run, chunk), strict=True))
-    for item in upright_images(chunk):
-        if isinstance(item, PredictionRow):
-            yield TaggedOutput(UNREADABLE, resume.with_key(item, keys[item.image]))
+    for name, image in chunks.read_upright(chunk):
+        if isinstance(image, DataError):
+            yield TaggedOutput(UNREADABLE, resume.with_key(failed_row(name, image), keys[name]))
         else:
-            name, image = item
             yield (os.fsencode(name), keys[name], _time_of(name, image)), image
 
 

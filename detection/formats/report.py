@@ -4,7 +4,7 @@ import itertools
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 
 from detection.doubt import Doubtful
-from detection.drawing import SHOWN_FROM, DrawnBox, draw_thumbnail
+from detection.drawing import SHOWN_FROM, detected_box, draw_thumbnail
 from detection.formats.pieces import utf8
 from detection.pages import Html, figures, page, section
 from detection.prediction_sections import (
@@ -86,12 +86,7 @@ def _examples(survey: Survey) -> list[PredictionRow]:
 
 def _drawn(encoded: bytes, row: PredictionRow, weakest: Detection | None) -> bytes:
     shown = (item for item in row.detections if item.score >= SHOWN_FROM or item is weakest)
-    return draw_thumbnail(encoded, [_box(item) for item in shown])
-
-
-def _box(item: Detection) -> DrawnBox:
-    xmin, ymin, xmax, ymax = item.box
-    return DrawnBox(box=(ymin, xmin, ymax, xmax), label=item.label, label_id=item.label_id, score=item.score)
+    return draw_thumbnail(encoded, list(map(detected_box, shown)))
 
 
 def _caption(row: PredictionRow) -> str:

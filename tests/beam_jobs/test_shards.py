@@ -14,7 +14,8 @@ from apache_beam.testing.util import assert_that, equal_to
 
 from beam_jobs.options import PrepareOptions
 from beam_jobs.rows import LabelledImage, PlannedImage
-from beam_jobs.shards import make_shard, prefetch
+from beam_jobs.shards import make_shard
+from beamio.ahead import prefetch
 from beamio.rows import ImageFile
 from beamio.tfrecords import frame_record
 from detection.annotations import ImageAnnotation, ObjectAnnotation
