@@ -48,7 +48,7 @@ def reason(done: Done) -> str:
 
 
 def remote_status(done: Done) -> int | None:
-    """The exit status of a command on the VM, the first that is not 0 of several workers; None if it was not reached."""
+    """The exit status of a command on the VM, of several workers the first that is not 0; None if none was reached."""
     found = [int(code) for code in re.findall(rf"^{EXIT_MARK}(\d+)", done.out, re.MULTILINE)]
     return next((code for code in found if code), 0) if found else None
 

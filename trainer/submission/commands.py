@@ -35,7 +35,7 @@ def create(request: RunRequest, run_id: str, hours: float) -> list[str]:
         *_where(request),
         f"--accelerator-type={request.accelerator_type}",
         f"--labels={LABEL}={run_id}",
-        # What the machine may do is the service account's to say; the default scopes do not all let it write to buckets.
+        # What the machine may do is the service account's roles to say, not the scopes'.
         "--scopes=https://www.googleapis.com/auth/cloud-platform",
         *(f"--{flag}={value}" for flag, value in named.items() if value),
         *(["--internal-ips"] if request.internal_ips else []),
@@ -129,7 +129,8 @@ def _environment(hosts: int) -> str:
 
 def doctor_script(request: RunRequest, hosts: int) -> str:
     """Looks for what would stop the run."""
-    return f"{_environment(hosts)}{_PYTHON} -m trainer {shlex.join([*trainer_flags(request, hosts), '--mode=doctor'])} 2>&1"
+    flags = shlex.join([*trainer_flags(request, hosts), "--mode=doctor"])
+    return f"{_environment(hosts)}{_PYTHON} -m trainer {flags} 2>&1"
 
 
 def start_script(request: RunRequest, *, hosts: int, resource: str, hours: float) -> str:

@@ -151,7 +151,8 @@ class Driver:
                 return self._on_vm(commands.remote(request, script, worker="all"), failed=Outcome.PASSING)
             case Phase.DOCTOR:
                 self._say("the doctor, on the TPU VM:")
-                return self._on_vm(commands.remote(request, commands.doctor_script(request, self._sight.hosts)), shown=True)
+                script = commands.doctor_script(request, self._sight.hosts)
+                return self._on_vm(commands.remote(request, script), shown=True)
             case Phase.START:
                 return self._start(request)
             case _:
@@ -223,7 +224,8 @@ class Driver:
             case "finished":
                 return Event(outcome=Outcome.DONE, detail=f"trained: {request.config.model_dir}")
             case "failed":
-                return Event(outcome=Outcome.FINAL, detail=f"the trainer failed with exit status {seen.code}, see above")
+                told = f"the trainer failed, exit status {seen.code}; see its log"
+                return Event(outcome=Outcome.FINAL, detail=told)
             case "overtime":
                 return Event(outcome=Outcome.FINAL, detail="--max_hours are over")
             case "running":
@@ -235,7 +237,7 @@ class Driver:
                 return Event(outcome=Outcome.STOPPED, detail="the trainer does not run: starting it again")
 
     def _remove(self) -> Event:
-        """Deletes what is there and ours, and says whether anything was: only a later look that finds nothing is the end."""
+        """Deletes what is there and ours; only a look that finds nothing is the end of it."""
         sight = self.look()
         match sight.being:
             case Being.ABSENT:
@@ -243,15 +245,16 @@ class Driver:
             case Being.UNKNOWN:
                 return Event(outcome=Outcome.PASSING, detail=sight.state)
             case Being.FOREIGN:
-                return Event(outcome=Outcome.TAKEN, detail=f"{self._place.name} exists, but without the mark of this run")
+                return Event(
+                    outcome=Outcome.TAKEN, detail=f"{self._place.name} exists, but without the mark of this run"
+                )
         self._say(f"removing {self._place.name}")
         queued = self._place.queued and "/nodes/" not in sight.resource
         done = self._ask((commands.delete_queued if queued else commands.delete_node)(self._place), _LONG)
-        return Event(outcome=Outcome.WAIT, detail=answers.reason(done) if done.status else "still there after its deletion")
+        told = answers.reason(done) if done.status else "still there after its deletion"
+        return Event(outcome=Outcome.WAIT, detail=told)
 
-    def _on_vm(
-        self, command: Sequence[str], *, shown: bool = False, failed: Outcome = Outcome.FINAL
-    ) -> Event:
+    def _on_vm(self, command: Sequence[str], *, shown: bool = False, failed: Outcome = Outcome.FINAL) -> Event:
         done = self._ask(command, _LONG)
         if shown:
             self._write(answers.remote_text(done))

@@ -1,11 +1,11 @@
-"""The run of a rented machine as a state machine: what happened in, what to do next out. No clock, no process, no cloud.
+"""The run of a rented machine as a state machine: what happened in, what to do next out. No clock, no cloud.
 
     CREATE ─▶ AWAIT ─▶ COPY ─▶ INSTALL ─▶ DOCTOR ─▶ START ─▶ WATCH ─ trained ─▶ REMOVE ─▶ END
       ▲         └─────────┴───── machine lost ─┴────────┴───────┴──────────────────▶ │
       └──────────────── a lost machine is removed, then another is made ─────────────┘
 
-Whatever ends a run passes through REMOVE, and REMOVE ends when nothing is there any more, or in a verdict that says what
-may be left.
+Whatever ends a run passes through REMOVE, and REMOVE ends when nothing is there any more, or in a verdict that says
+what may be left.
 """
 
 import dataclasses
@@ -148,7 +148,9 @@ def _failed(run: Run, event: Event) -> Run:
     failures = run.failures + 1
     if failures < _LIMITS.get(run.phase, _LIMIT):
         return dataclasses.replace(run, failures=failures)
-    if run.phase is Phase.WATCH:  # it may be training, but nobody can see it: another machine goes on from its checkpoint
+    if (
+        run.phase is Phase.WATCH
+    ):  # it may be training, but nobody can see it: another machine goes on from its checkpoint
         return _enter(run, Phase.REMOVE)
     return _enter(run, Phase.REMOVE, Verdict(status=1, line=f"given up after {failures} times: {event.detail}"))
 

@@ -59,7 +59,9 @@ class RunRequest(Place):
     max_hours: float = _flag(24.0, "remove the TPU after so many hours, waiting for it included")
     network: str = _flag("", "VPC network")
     subnetwork: str = _flag("", "subnetwork")
-    service_account: str = _flag("", "e-mail of the service account that the TPU VM acts as; by default Compute Engine's")
+    service_account: str = _flag(
+        "", "e-mail of the service account that the TPU VM acts as; by default Compute Engine's"
+    )
     tensorboard_port: int = _flag(6006, "TensorBoard is shown on this port of this computer; 0 for none")
     training: tuple[str, ...] = ()
 

@@ -31,9 +31,7 @@ def pack(folder: Path, root: Path = ROOT) -> tuple[Path, Path]:
         ignore = shutil.ignore_patterns("__pycache__")
         shutil.copytree(package.parent, source / package.parent.name, ignore=ignore)
     build = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation"]
-    done = subprocess.run(  # noqa: S603
-        [*build, f"--wheel-dir={folder}", str(source)], capture_output=True, text=True, check=False
-    )
+    done = subprocess.run([*build, f"--wheel-dir={folder}", str(source)], capture_output=True, text=True, check=False)
     wheels = sorted(folder.glob("*.whl"))
     if done.returncode or len(wheels) != 1:
         told = [line for line in done.stderr.splitlines() if line.strip()]

@@ -1,10 +1,8 @@
 """The world outside: gcloud as a process, the clock; and what stands in for them in a dry run."""
 
 import contextlib
-import re
 import shlex
 import subprocess
-import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -71,9 +69,7 @@ class Gcloud:
 
     def open(self, command: Sequence[str]) -> Tunnel:
         quiet = subprocess.DEVNULL
-        return _Process(
-            subprocess.Popen(command, stdin=quiet, stdout=quiet, stderr=quiet, start_new_session=True)  # noqa: S603
-        )
+        return _Process(subprocess.Popen(command, stdin=quiet, stdout=quiet, stderr=quiet, start_new_session=True))
 
 
 class _Process:

@@ -100,7 +100,9 @@ class Supervisor:
         if not self._plan.side:
             yield
             return
-        side = subprocess.Popen(self._plan.side, stdin=subprocess.DEVNULL, stdout=log, stderr=log)  # noqa: S603
+        # It imports TensorFlow, which would take the TPU from the trainer.
+        alone = {**os.environ, "TPU_LOAD_LIBRARY": "0"}
+        side = subprocess.Popen(self._plan.side, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=alone)
         try:
             yield
         finally:
@@ -127,7 +129,7 @@ class Supervisor:
     def _run_once(self, log: int) -> int:
         if self._stopped:
             return 0
-        self._child = subprocess.Popen(self._plan.command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)  # noqa: S603
+        self._child = subprocess.Popen(self._plan.command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
         try:
             return self._child.wait(timeout=max(self._end - time.monotonic(), 0))
         except subprocess.TimeoutExpired:
@@ -181,16 +183,16 @@ def remove(resource: str) -> str:
     service = os.environ.get("RETINANET_TPU_API", "https://tpu.googleapis.com")
     force = "?force=true" if "/queuedResources/" in resource else ""
     try:
-        ask = urllib.request.Request(  # noqa: S310 - a fixed scheme
+        ask = urllib.request.Request(
             f"http://{metadata}/computeMetadata/v1/instance/service-accounts/default/token",
             headers={"Metadata-Flavor": "Google"},
         )
-        with urllib.request.urlopen(ask, timeout=30) as answer:  # noqa: S310
+        with urllib.request.urlopen(ask, timeout=30) as answer:
             token = json.load(answer)["access_token"]
-        delete = urllib.request.Request(  # noqa: S310
+        delete = urllib.request.Request(
             f"{service}/v2/{resource}{force}", method="DELETE", headers={"Authorization": f"Bearer {token}"}
         )
-        with urllib.request.urlopen(delete, timeout=60):  # noqa: S310
+        with urllib.request.urlopen(delete, timeout=60):
             return f"{resource}: its removal has begun"
     except (OSError, KeyError, ValueError) as error:
         return f"{resource}: could not be removed from here ({error}); it costs money until you delete it"
@@ -212,7 +214,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         head, piece = show(args.folder, args.offset)
         sys.stdout.write(json.dumps(head) + "\n" + piece.decode(errors="replace"))
         return 0
-    board = [sys.executable, "-m", "tensorboard.main", f"--logdir={args.tensorboard}", "--host=localhost", "--port=6006"]
+    board = [sys.executable, "-m", "tensorboard.main", f"--logdir={args.tensorboard}", "--host=localhost"]
     plan = Plan(
         command=[sys.executable, "-m", "trainer", *words[cut + 1 :]],
         folder=args.folder,
