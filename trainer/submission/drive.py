@@ -92,12 +92,14 @@ class Driver:
     def _finish(self) -> Verdict:
         try:
             self._until_end()
-        finally:
-            if self._run.phase is not Phase.END:  # an error of this program must not cost money
-                self._run = conclude(self._run, Verdict(status=1, line="an error of this program"))
-                self._until_end()
-            if self._run.left:
-                self._say(f"error: what is left costs money: look for it, and delete it with\n  {self.delete_line()}")
+        finally:  # whatever error of this program it is, it must not cost money
+            try:
+                if self._run.phase is not Phase.END:
+                    self._run = conclude(self._run, Verdict(status=1, line="an error of this program"))
+                    self._until_end()
+            finally:
+                if self._run.left or self._run.phase is not Phase.END:
+                    self._say(f"error: what may be left costs money: look, and delete it with\n  {self.delete_line()}")
         assert self._run.verdict
         return self._run.verdict
 

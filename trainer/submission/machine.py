@@ -188,7 +188,7 @@ def delay(run: Run) -> float:
             return 0.0
         case Phase.CREATE if run.lost:
             return min(30.0 * 2**run.lost, 600.0)
-        case Phase.REMOVE if run.failures == run.absences == 0:
+        case Phase.REMOVE if run.failures <= 1 and not run.absences:  # the first look, and that after the deletion
             return 0.0
         case Phase.REMOVE:
             return 10.0
