@@ -14,6 +14,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 import urllib.error
 import urllib.request
@@ -74,7 +75,7 @@ class Supervisor:
     def __init__(self, plan: Plan) -> None:
         self._plan = plan
         self._child: subprocess.Popen[bytes] | None = None
-        self._stopped = False
+        self._stopped = threading.Event()
         self._end = time.monotonic() + plan.max_seconds
 
     def run(self) -> State:
@@ -84,13 +85,13 @@ class Supervisor:
             state = self._keep_running(log.fileno())
             log.write(f"supervisor: {state.state}, exit status {state.code}\n".encode())
             self._write(state)
-            if state.state != "stopped" and self._plan.resource:
-                time.sleep(0 if state.state == "overtime" else self._plan.grace)
+            grace = 0 if state.state == "overtime" else self._plan.grace
+            if self._plan.resource and not self._stopped.wait(grace):
                 log.write(f"supervisor: {remove(self._plan.resource)}\n".encode())
         return state
 
     def _stop(self, number: int, frame: FrameType | None) -> None:  # noqa: ARG002 - the signal module's interface
-        self._stopped = True
+        self._stopped.set()
         if self._child:
             self._child.terminate()
 
@@ -114,7 +115,7 @@ class Supervisor:
             self._write(State(state="running", restarts=restarts))
             began = time.monotonic()
             code = self._run_once(log)
-            if self._stopped:
+            if self._stopped.is_set():
                 return State(state="stopped", code=code, restarts=restarts)
             if time.monotonic() >= self._end:
                 return State(state="overtime", code=code, restarts=restarts)
@@ -123,11 +124,11 @@ class Supervisor:
             failures = failures + 1 if time.monotonic() - began < self._plan.quick else 1
             if code == _BAD_REQUEST or failures >= self._plan.attempts:
                 return State(state="failed", code=code, restarts=restarts)
-            time.sleep(self._plan.pause)
+            self._stopped.wait(self._plan.pause)
             restarts += 1
 
     def _run_once(self, log: int) -> int:
-        if self._stopped:
+        if self._stopped.is_set():
             return 0
         self._child = subprocess.Popen(self._plan.command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
         try:

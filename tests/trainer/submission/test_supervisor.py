@@ -78,6 +78,16 @@ def test_sigterm_is_not_success(tmp_path: Path) -> None:
     assert show(tmp_path, 0)[0]["state"] == "stopped"
 
 
+def test_sigterm_between_two_tries(tmp_path: Path) -> None:
+    plan = Plan(command=_python("raise SystemExit(7)"), folder=tmp_path, max_seconds=60, pause=60.0)
+    timer = threading.Timer(1.0, os.kill, (os.getpid(), signal.SIGTERM))
+    timer.start()
+    began = time.monotonic()
+    assert Supervisor(plan).run().state == "stopped"
+    timer.join()
+    assert time.monotonic() - began < 30, "a machine that is taken away has half a minute"
+
+
 def test_show_before_and_after_a_supervisor(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["show", f"--folder={tmp_path}", "--offset=0"]) == 0
     assert json.loads(capsys.readouterr().out) == {"state": "none", "code": 0, "restarts": 0, "offset": 0}
