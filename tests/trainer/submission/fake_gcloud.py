@@ -164,6 +164,8 @@ class FakeCloud:
 
 def main() -> int:
     """The executable: state in the file that FAKE_GCLOUD names; ``slow`` seconds in a creation, after it is done."""
+    if "-L" in sys.argv:  # a tunnel runs beside the other commands, and must not write the state that they change
+        return 0
     path = Path(os.environ["FAKE_GCLOUD"])
     cloud = FakeCloud(json.loads(path.read_text()) if path.exists() else None)
     status, out, err = cloud.run(["gcloud", *sys.argv[1:]])
