@@ -22,7 +22,7 @@ from trainer.config import TrainConfig
 
 DISTRIBUTION = "retinanet-odm"
 _TENSORFLOWS = ("tensorflow", "tensorflow-cpu", "tensorflow-tpu")
-_WATCHED = (*_TENSORFLOWS, "keras", "numpy", "protobuf", "pycocotools", "tensorboard")
+_WATCHED = (*_TENSORFLOWS, "libtpu", "keras", "numpy", "protobuf", "pycocotools", "tensorboard")
 _EXTRAS = ("", "trainer", "cpu", "gpu", "tpu")
 _INSTALL = "from the root of the repository, in a new environment: pip install -e '.[cpu]', or [gpu] or [tpu]"
 # Four checkpoints of a ResNet-50 with AdamW's two averages, 0.45 GB each, and an export.
@@ -108,13 +108,17 @@ def check_single_tensorflow(installed: Iterable[str]) -> Check:
 def check_versions(requires: Sequence[str], installed: Mapping[str, str]) -> list[Check]:
     """Installed packages against the distribution's requirements, those of its extras for the trainer included.
 
-    Of the TensorFlows, the one that is installed is looked at.
+    Of the TensorFlows, the one that is installed is looked at; and libtpu beside tensorflow-tpu, where with another
+    version the import of TensorFlow aborts the process.
     """
+    others = set(_TENSORFLOWS) - set(installed)
+    if "tensorflow-tpu" in others:
+        others.add("libtpu")
     checks = []
     for requirement in map(Requirement, requires):
         name, marker = requirement.name, requirement.marker
         asked = marker is None or any(marker.evaluate({"extra": extra}) for extra in _EXTRAS)
-        if not asked or name not in _WATCHED or (name in _TENSORFLOWS and name not in installed):
+        if not asked or name not in _WATCHED or name in others:
             continue
         version = installed.get(name)
         fits = version is not None and requirement.specifier.contains(version, prereleases=True)

@@ -43,6 +43,19 @@ def test_versions(why: str, changed: dict[str, str | None], expected: list[str])
     assert [check.name for check in checks] == ["numpy", "keras", "tensorflow-cpu"], "of its packages, all and no other"
 
 
+TPU = ["tensorflow-tpu==2.20.0", "libtpu==0.0.21"]
+LIBTPUS = [
+    ("the one that is pinned", {"tensorflow-tpu": "2.20.0", "libtpu": "0.0.21"}, []),
+    ("a newer one: importing TensorFlow would abort", {"tensorflow-tpu": "2.20.0", "libtpu": "0.0.52"}, ["libtpu"]),
+    ("without the TPU's TensorFlow it is that of [tpu-check]", {"tensorflow-cpu": "2.21.0", "libtpu": "0.0.52"}, []),
+]
+
+
+@pytest.mark.parametrize(("why", "installed", "failed"), LIBTPUS, ids=[row[0] for row in LIBTPUS])
+def test_libtpu_goes_with_the_tensorflow_of_the_tpu(why: str, installed: dict[str, str], failed: list[str]) -> None:
+    assert [check.name for check in doctor.check_versions(TPU, installed) if not check.passed] == failed, why
+
+
 TENSORFLOWS = [
     ("one is right", ["keras", "tensorflow-tpu"], True),
     ("two own one folder", ["tensorflow", "tensorflow-tpu"], False),

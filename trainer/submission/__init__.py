@@ -1,0 +1,1 @@
+"""Training on a TPU VM that is rented for one run: the parts of ``python -m trainer.submit``."""
