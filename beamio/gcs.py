@@ -16,8 +16,8 @@ from collections.abc import Iterator
 from google.api_core.exceptions import Forbidden, GoogleAPICallError, GoogleAPIError, NotFound, PreconditionFailed
 from google.auth.exceptions import DefaultCredentialsError, GoogleAuthError, InvalidOperation
 from google.cloud import storage
-from google.cloud.storage.exceptions import DataCorruption
 from google.cloud.storage.retry import DEFAULT_RETRY
+from google.resumable_media import DataCorruption  # in google-cloud-storage only from 3.0 on; this stays its parent
 
 _log = logging.getLogger(__name__)
 _PATH = re.compile(r"gs://([a-z0-9][-_.a-z0-9]+)/(.*)", re.DOTALL)
