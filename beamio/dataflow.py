@@ -1,11 +1,6 @@
-"""Starts a job on Dataflow; scripts/dataflow.sh calls it.
+"""Starts a job on Dataflow; scripts/dataflow.sh calls it, and its --help holds the commands.
 
-    scripts/dataflow.sh prepare --region R --bucket B --images 'gs://B/images/*' --annotations 'gs://B/annotations/*.xml' \
-        --output gs://B/dataset
-    scripts/dataflow.sh score --region R --bucket B --sdk_container_image IMAGE --images 'gs://B/archives/*.zip' \
-        --model gs://B/model/export --output gs://B/out
-
-What can be checked at Google is checked first; then this process becomes the program itself, with Beam's flags filled in.
+What can be checked at Google is checked first; then this process becomes the program, with Beam's flags filled in.
 """
 
 import argparse
@@ -18,9 +13,12 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NoReturn
 
+from beamio import cloud_checks
 from beamio.launch import run_main
 from beamio.options import Parser, refuse_empty
+from beamio.wheels import build_wheels
 from detection import __version__
 from detection.errors import UsageError
 
@@ -86,6 +84,8 @@ class Launch:
     waits: bool = True
 
     def __post_init__(self) -> None:
+        if not self.project:
+            raise UsageError("--project: expected a project, found none, and the credentials name none")
         if not re.fullmatch(r"[a-z]+-[a-z]+\d+", self.region):
             raise UsageError(f"--region: expected a region such as europe-west4, found {self.region!r}")
         if not re.fullmatch(r"[a-z0-9][-_.a-z0-9]+", self.bucket):
@@ -132,7 +132,7 @@ def beam_flags(launch: Launch, given: Sequence[str], now: datetime.datetime) -> 
     flags += ["--flexrs_goal=COST_OPTIMIZED"] if launch.flexrs else []
     flags += _gpu_flags(launch.gpu) if launch.gpu else []
     version = __version__.replace(".", "-")  # labels know no dots; and --labels is a flag of prepare
-    return flags + [f"--label=program={launch.command}", f"--label=retinanet-odm={version}"]
+    return [*flags, f"--label=program={launch.command}", f"--label=retinanet-odm={version}"]
 
 
 def _gpu_flags(gpu: str) -> list[str]:
@@ -182,7 +182,9 @@ def make_parser() -> Parser:
     parser.add_argument(
         "--no_checks", action="store_true", help="submit without looking at project, bucket and permissions first"
     )
-    parser.add_argument("--dry_run", action="store_true", help="print the program's command line, and ask Google nothing")
+    parser.add_argument(
+        "--dry_run", action="store_true", help="print the program's command line, and ask Google nothing"
+    )
     return parser
 
 
@@ -234,16 +236,60 @@ def main(argv: Sequence[str] | None = None) -> int:
     return run_main(_run, argv)
 
 
-def _run(argv: Sequence[str]) -> int:
+def _run(argv: Sequence[str]) -> None:
     flags, rest = make_parser().parse_known_args(argv)
     refuse_empty(flags)
-    launch = make_launch(flags, flags.project or ("PROJECT" if flags.dry_run else ""))
-    refuse_local(launch, rest)
     now = datetime.datetime.now(datetime.UTC)
     if flags.dry_run:
+        launch = make_launch(flags, flags.project or "PROJECT")
+        refuse_local(launch, rest)
         print(shlex.join(["python", *command_line(launch, rest, [], now)]))  # noqa: T201 - the answer
-        return 0
-    return 0
+        return
+    google, own_project = cloud_checks.log_in()
+    launch = make_launch(flags, flags.project or own_project)
+    refuse_local(launch, rest)
+    if not flags.no_checks:
+        _check(launch, rest, google)
+    _become(command_line(launch, rest, _wheels(launch, rest), now))
+
+
+def _become(arguments: Sequence[str]) -> NoReturn:
+    """Replaces this process by the program, to which Ctrl-C and the exit status then belong."""
+    os.execv(sys.executable, [sys.executable, *arguments])
+
+
+def _check(launch: Launch, rest: Sequence[str], google: cloud_checks.Google) -> None:
+    logger.info("checking project %s, region %s, bucket %s", launch.project, launch.region, launch.bucket)
+    faults = list(cloud_checks.find_faults(target_of(launch, rest), google))
+    for fault in faults:
+        logger.error("%s", fault)
+    if faults:
+        raise UsageError(f"nothing was submitted: {len(faults)} of the checks above failed")
+
+
+def target_of(launch: Launch, rest: Sequence[str]) -> cloud_checks.Target:
+    """What the checks look at."""
+    buckets = [launch.bucket, *re.findall(r"gs://([^/\s]+)/", " ".join(rest))]
+    private = not ({"use_public_ips"} & given_names(rest) or launch.public_ips)
+    return cloud_checks.Target(
+        project=launch.project,
+        region=launch.region,
+        buckets=tuple(dict.fromkeys(buckets)),
+        subnetwork=value_of("subnetwork", rest) or "",
+        private=private,
+        service_account=value_of("service_account_email", rest) or "",
+        image=value_of("sdk_container_image", rest) or "",
+        gpu=launch.gpu or "",
+    )
+
+
+def _wheels(launch: Launch, rest: Sequence[str]) -> list[str]:
+    """What workers install on Beam's own image; an image of ours holds everything."""
+    if "sdk_container_image" in given_names(rest):
+        return []
+    if not (_ROOT / "pyproject.toml").exists():
+        raise UsageError(f"{launch.command}: run it from a checkout of the repository, or give --sdk_container_image")
+    return [str(path) for path in build_wheels(_ROOT, _ROOT / "build" / "dataflow")]
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The wheels that workers of `prepare` install: ours, and what the stock image of Beam lacks, so that they need no internet."""
+"""The wheels that workers of `prepare` install: ours, and what Beam's stock image lacks. So they need no internet."""
 
 import importlib.metadata
 import shutil
