@@ -2,6 +2,9 @@
 
 import datetime
 import io
+import re
+import threading
+import time
 import zipfile
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -11,6 +14,7 @@ from typing import Any
 import pytest
 from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.portability.api import beam_runner_api_pb2
+from apache_beam.runners.dataflow import dataflow_runner
 
 import beam_jobs.main
 import inference.main
@@ -191,6 +195,85 @@ def test_score_with_a_gpu(cloud, service, score_flags):
     ]
     assert "no_use_multiple_sdk_containers" in job.environment["experiments"], "one process, one model, one GPU"
     assert "use_multiple_sdk_containers" not in job.environment["experiments"]
+
+
+@pytest.fixture
+def impatient(monkeypatch):
+    """Beam asks for the job's state every five seconds; here, it asks at once."""
+
+    class Clock:
+        time = staticmethod(time.time)
+        sleep = staticmethod(lambda _seconds: time.sleep(0.01))
+
+    monkeypatch.setattr(dataflow_runner, "time", Clock)
+
+
+@pytest.fixture
+def wait(cloud, service, tmp_path, impatient):
+    """Runs prepare to the end that the service tells; exit status."""
+    del impatient
+
+    def run() -> int:
+        flags = put_photographs(cloud, tmp_path, 2)
+        launch = dataflow.Launch(command="prepare", project="p-1", region="europe-west4", bucket="bucket")
+        endpoint = f"--dataflow_endpoint={service.url}"
+        return beam_jobs.main.main(dataflow.command_line(launch, [*flags, endpoint], [], NOW)[2:])
+
+    return run
+
+
+ENDS = [
+    (
+        ["JOB_STATE_RUNNING", "JOB_STATE_FAILED"],
+        "error: Dataflow pipeline failed. State: FAILED, Error: ValueError: no such thing",
+        1,
+        "what the worker raised",
+    ),
+    (["JOB_STATE_CANCELLED"], "error: Dataflow pipeline failed. State: CANCELLED, Error: None", 1, "by somebody else"),
+]
+
+
+@pytest.mark.parametrize(("states", "line", "status", "reason"), ENDS)
+def test_a_job_that_ends_badly(wait, service, capfd, caplog, states, line, status, reason):
+    service.states = states
+    if "FAILED" in states[-1]:
+        trace = "Traceback (most recent call last):\n  File x\nValueError: no such thing"
+        service.messages = [("JOB_MESSAGE_BASIC", "Starting 1 workers"), ("JOB_MESSAGE_ERROR", trace)]
+    assert wait() == status, reason
+    assert capfd.readouterr().err.splitlines()[-1] == line
+    assert "https://console.cloud.google.com/dataflow/jobs/europe-west4/the-job?project=p-1" in caplog.text
+    assert ("Starting 1 workers" in caplog.text) == bool(service.messages), "progress"
+    assert "Create job" not in caplog.text, "the whole job as text helps nobody"
+
+
+def test_ctrl_c_tells_that_the_job_goes_on(wait, service, capfd, monkeypatch):
+    def press(seconds: float) -> None:
+        if threading.current_thread() is threading.main_thread():
+            raise KeyboardInterrupt
+        time.sleep(seconds / 100)
+
+    service.states = ["JOB_STATE_RUNNING"]
+    monkeypatch.setattr(dataflow_runner.time, "sleep", press)
+    assert wait() == 130
+    service.states = ["JOB_STATE_CANCELLED"]  # for the thread that still asks
+    assert capfd.readouterr().err.splitlines()[-1] == (
+        "interrupted; the job goes on; to end it:"
+        " gcloud dataflow jobs cancel the-job --region=europe-west4 --project=p-1"
+    )
+
+
+REFUSALS = [
+    (403, "error: 403 .*no permission for dataflow.jobs.create$", "not allowed"),
+    (404, "error: 404 .*no permission for dataflow.jobs.create$", "no such project"),
+    (400, "error: 400 .*no permission for dataflow.jobs.create$", "a machine type that the region lacks"),
+]
+
+
+@pytest.mark.parametrize(("status", "line", "reason"), REFUSALS)
+def test_a_job_that_is_refused(wait, service, capfd, status, line, reason):
+    service.refusal = (status, "no permission\nfor dataflow.jobs.create")
+    assert wait() == 2, reason
+    assert re.fullmatch(line, capfd.readouterr().err.splitlines()[-1])
 
 
 def test_options_are_parsed_as_beam_parses_them():
