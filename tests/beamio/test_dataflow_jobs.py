@@ -2,6 +2,7 @@
 
 import datetime
 import io
+import json
 import re
 import threading
 import time
@@ -16,9 +17,11 @@ from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.portability.api import beam_runner_api_pb2
 from apache_beam.runners.dataflow import dataflow_runner
 
+import beam_jobs.flags
 import beam_jobs.main
 import inference.main
 from beamio import dataflow
+from beamio.templates import command_parser, program_flags
 from beamio.wheels import build_wheels
 from tests.beam_jobs.conftest import Source
 from tests.beamio.conftest import Cloud
@@ -195,6 +198,28 @@ def test_score_with_a_gpu(cloud, service, score_flags):
     ]
     assert "no_use_multiple_sdk_containers" in job.environment["experiments"], "one process, one model, one GPU"
     assert "use_multiple_sdk_containers" not in job.environment["experiments"]
+
+
+def test_a_template_is_launched_by_writing_the_job_and_not_by_submitting_it(cloud, service, tmp_path):
+    """Dataflow's launcher asks for the job's description, and submits it itself."""
+    parser = command_parser(beam_jobs.flags.make_parser(), "prepare")
+    words = [
+        *put_photographs(cloud, tmp_path, 2),
+        "--resume=false",
+        "--labels=goog-dataflow-provided-template-type=flex",
+        "--runner=DataflowRunner",
+        "--project=p-1",
+        "--region=europe-west4",
+        "--temp_location=gs://bucket/tmp",
+        "--staging_location=gs://bucket/staging",
+        "--template_location=gs://bucket/launch/job_object",
+        "--sdk_container_image=europe-west4-docker.pkg.dev/p-1/odm/prepare:1",
+        f"--dataflow_endpoint={service.url}",
+    ]
+    assert beam_jobs.main.main(["prepare", *program_flags(parser, words)]) == 0
+    job = json.loads(cloud.read_all("launch/")["job_object"])
+    assert job["labels"] == {"goog-dataflow-provided-template-type": "flex"}
+    assert service.jobs == []
 
 
 @pytest.fixture
