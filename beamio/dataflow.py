@@ -245,6 +245,8 @@ def _run(argv: Sequence[str]) -> None:
         refuse_local(launch, rest)
         print(shlex.join(["python", *command_line(launch, rest, [], now)]))  # noqa: T201 - the answer
         return
+    if "--estimate" in rest:  # it lists files, and no job is made of it
+        _become(["-m", PROGRAMS[flags.command], flags.command, *rest])
     google, own_project = cloud_checks.log_in()
     launch = make_launch(flags, flags.project or own_project)
     refuse_local(launch, rest)

@@ -2,6 +2,9 @@
 
 import datetime
 import shlex
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
@@ -133,3 +136,13 @@ def test_nothing_is_started_where_a_check_fails(started, capsys):
 def test_the_project_of_the_credentials_is_the_default(started):
     assert main([*(word for word in SCORE if word != "--project=p"), "--no_checks"]) == 0
     assert "--project=own" in started[0] and not any(word.startswith("--extra_package") for word in started[0])
+
+
+def test_an_estimate_becomes_the_program_and_asks_google_nothing(tmp_path):
+    """The process is really replaced: its answer and its exit status are the program's."""
+    (tmp_path / "a.jpg").write_bytes(b"12")
+    files = [f"--images={tmp_path}/*.jpg", f"--annotations={tmp_path}/*", "--output=gs://b-1/out", "--estimate"]
+    command = [sys.executable, "-m", "beamio.dataflow", "prepare", *PLACE, *files]
+    done = subprocess.run(command, cwd=Path(__file__).parents[2], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith("photographs: 1 objects")
