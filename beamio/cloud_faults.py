@@ -23,8 +23,10 @@ _CLASSES = (
     ("apache_beam.runners.dataflow.internal.apiclient", "DataflowJobAlreadyExistsError"),
     ("google.api_core.exceptions", "GoogleAPICallError"),
     ("google.auth.exceptions", "GoogleAuthError"),
+    ("google.resumable_media", "InvalidResponse"),
 )
 _FAILED = "DataflowRuntimeException"
+_REFUSED = "InvalidResponse"  # of an upload by Beam, which makes no GoogleAPICallError of it
 
 
 def fault_classes() -> tuple[type[Exception], ...]:
@@ -38,6 +40,10 @@ def describe_fault(error: Exception) -> str:
     if type(error).__name__ == _FAILED:
         # Beam puts the state into the first line, and of a worker's stack trace the last says what it was.
         return " ".join(dict.fromkeys([lines[0], lines[-1]]))
+    if type(error).__name__ == _REFUSED:
+        response = error.response  # type: ignore[attr-defined]
+        place = f"{response.request.method} {response.url.partition('?')[0]}"
+        return f"{response.status_code} {place}: {' '.join(response.text.split())}"
     return " ".join(lines)
 
 
