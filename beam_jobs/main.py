@@ -6,9 +6,8 @@ On this machine:
 
 On Dataflow:
 
-    python -m beam_jobs prepare --images 'gs://B/images/*' --annotations 'gs://B/annotations/*.xml' \
-        --output gs://B/dataset --runner=DataflowRunner --project=P --region=R --temp_location=gs://B/tmp \
-        --setup_file=./setup.py
+    scripts/dataflow.sh prepare --region R --bucket B --images 'gs://B/images/*' \
+        --annotations 'gs://B/annotations/*.xml' --output gs://B/dataset
 
 `check` takes the same flags and only names what is wrong; `labels` makes a label map of the names in annotation files.
 Zip files as CVAT exports them go to --exports.
