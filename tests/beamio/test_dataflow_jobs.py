@@ -280,7 +280,10 @@ def test_ctrl_c_tells_that_the_job_goes_on(wait, service, capfd, monkeypatch):
     service.states = ["JOB_STATE_RUNNING"]
     monkeypatch.setattr(dataflow_runner.time, "sleep", press)
     assert wait() == 130
-    service.states = ["JOB_STATE_CANCELLED"]  # for the thread that still asks
+    service.states = ["JOB_STATE_CANCELLED"]  # Beam's thread still asks; it must not outlive who answers
+    for thread in threading.enumerate():
+        if "poll_for_job_completion" in thread.name:
+            thread.join(timeout=10)
     assert capfd.readouterr().err.splitlines()[-1] == (
         "interrupted; the job goes on; to end it:"
         " gcloud dataflow jobs cancel the-job --region=europe-west4 --project=p-1"
