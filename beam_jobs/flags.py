@@ -100,6 +100,17 @@ def _add_job(job: argparse.ArgumentParser) -> None:
     _add_files(job)
     _add_choices(job)
     _add_content(job)
+    job.add_argument(
+        "--estimate",
+        action="store_true",
+        help="list the files, print what there is to do and what it may cost, and stop; nothing is read or written",
+    )
+    job.add_argument(
+        "--vcpu_hour_price",
+        type=float,
+        metavar="PRICE",
+        help="with --estimate: what an hour of one virtual CPU costs, with its memory and disk",
+    )
 
 
 def _add_files(prepare: argparse.ArgumentParser) -> None:

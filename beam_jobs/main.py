@@ -6,9 +6,8 @@ On this machine:
 
 On Dataflow:
 
-    python -m beam_jobs prepare --images 'gs://B/images/*' --annotations 'gs://B/annotations/*.xml' \
-        --output gs://B/dataset --runner=DataflowRunner --project=P --region=R --temp_location=gs://B/tmp \
-        --setup_file=./setup.py
+    scripts/dataflow.sh prepare --region R --bucket B --images 'gs://B/images/*' \
+        --annotations 'gs://B/annotations/*.xml' --output gs://B/dataset
 
 `check` takes the same flags and only names what is wrong; `labels` makes a label map of the names in annotation files.
 Zip files as CVAT exports them go to --exports.
@@ -18,7 +17,7 @@ import argparse
 from collections.abc import Sequence
 
 from beam_jobs.flags import make_parser, prepare_options
-from beam_jobs.options import LABELS
+from beam_jobs.options import LABELS, PrepareOptions
 from beamio.launch import run_main
 from beamio.options import beam_options, own_flags, refuse_empty
 
@@ -42,7 +41,18 @@ def _run(argv: Sequence[str]) -> int:
 
     options_of_beam = beam_options(rest, own_flags(flags))
     options = prepare_options(flags, read_inputs(flags))
+    if flags.estimate:
+        return _estimate(options, flags.vcpu_hour_price)
+    if flags.vcpu_hour_price is not None:
+        parser.error("--vcpu_hour_price: expected --estimate too")
     return prepare(options, options_of_beam) if options.writes else check(options, options_of_beam)
+
+
+def _estimate(options: PrepareOptions, vcpu_hour_price: float | None) -> int:
+    from beam_jobs.estimate import describe, make_estimate
+
+    print("\n".join(describe(make_estimate(options), vcpu_hour_price)))  # noqa: T201 - the answer
+    return 0
 
 
 def _labels(flags: argparse.Namespace) -> int:

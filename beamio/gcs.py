@@ -49,6 +49,19 @@ def list_objects(prefix: str, *, limit: int | None = None) -> Iterator[tuple[str
             yield f"gs://{bucket}/{blob.name}", str(blob.generation)
 
 
+def list_sizes(prefix: str) -> Iterator[tuple[str, int]]:
+    """Path, and size in bytes, of the objects whose paths begin with a prefix.
+
+    Raises:
+      OSError: they cannot be listed.
+    """
+    bucket, name = _split(prefix)
+    with _os_errors():
+        blobs = _client().list_blobs(bucket, prefix=name, fields="items(name,size),nextPageToken", retry=DEFAULT_RETRY)
+        for blob in blobs:
+            yield f"gs://{bucket}/{blob.name}", int(blob.size)
+
+
 def read_object(path: str, *, generation: str = "") -> bytes:
     """An object as it is stored, by one request, its checksum checked.
 

@@ -4,6 +4,7 @@ import logging
 import sys
 from collections.abc import Callable, Sequence
 
+from beamio import cloud_faults
 from detection.errors import UsageError
 
 _LOG_FORMAT = "%(message)s"
@@ -11,7 +12,8 @@ _TOLD = (UsageError, KeyboardInterrupt)  # by one line
 
 
 def run_main(run: Callable[[Sequence[str]], int | None], argv: Sequence[str] | None) -> int:
-    """Runs a program body; returns its exit status: what it returns, 2 for a bad request, 130 for Ctrl-C.
+    """Runs a program body; returns its exit status: what it returns, 2 for a bad request, 130 for Ctrl-C, 1 for a job
+    that failed on Dataflow.
 
     Programming errors are not caught: their stack trace is what a developer needs.
     """
@@ -22,10 +24,13 @@ def run_main(run: Callable[[Sequence[str]], int | None], argv: Sequence[str] | N
         error = _within_step(raised)
         if not isinstance(error, _TOLD):
             raise
+    except cloud_faults.fault_classes() as fault:
+        print(f"error: {cloud_faults.describe_fault(fault)}", file=sys.stderr)  # noqa: T201
+        return cloud_faults.exit_status(fault)
     if isinstance(error, UsageError):
         print(f"error: {error}", file=sys.stderr)  # noqa: T201 - the one line for the person at the terminal
         return error.status
-    print("interrupted", file=sys.stderr)  # noqa: T201
+    print(f"interrupted{cloud_faults.still_running()}", file=sys.stderr)  # noqa: T201
     return 130
 
 
@@ -48,3 +53,4 @@ def set_up_logging() -> None:
     logging.basicConfig(format=_LOG_FORMAT, level=logging.WARNING, handlers=[handler])
     for name in ("beam_jobs", "inference", "beamio"):
         logging.getLogger(name).setLevel(logging.INFO)
+    cloud_faults.show_progress()

@@ -10,8 +10,8 @@ On this machine:
 
 On Dataflow, with a worker image that holds TensorFlow and this package:
 
-    python -m inference score --images 'gs://B/archives/*.zip' --model gs://B/model/export --output gs://B/out \
-        --runner=DataflowRunner --project=P --region=R --temp_location=gs://B/tmp --sdk_container_image=IMAGE
+    scripts/dataflow.sh score --region R --bucket B --sdk_container_image IMAGE --images 'gs://B/archives/*.zip' \
+        --model gs://B/model/export --output gs://B/out
 """
 
 import argparse

@@ -33,6 +33,7 @@ class Cloud:
       page_size: names in one answer to a list.
       pause: seconds before a read is answered.
       connections: how many were opened.
+      read_only: whether every write is answered by HTTP 403.
     """
 
     def __init__(self) -> None:
@@ -47,6 +48,7 @@ class Cloud:
         self.page_size = 1000
         self.pause = 0.0
         self.connections = 0
+        self.read_only = False
 
     def put(self, name: str, data: bytes = b"") -> str:
         """Writes an object; its generation."""
@@ -102,6 +104,13 @@ class _Handler(RequestHandler):
         else:
             time.sleep(self.cloud.pause if read else 0)
             super().do_GET()
+
+    def do_POST(self) -> None:  # noqa: N802 - the name is http.server's
+        if self.cloud.read_only:
+            self.rfile.read(int(self.headers.get("Content-Length", 0)))
+            self._answer(403, b"no storage.objects.create")
+        else:
+            super().do_POST()
 
     def _page(self, query: dict[str, str]) -> dict:
         found, _ = self.storage.get_file_list("bucket", query.get("prefix"))

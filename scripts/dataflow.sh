@@ -1,0 +1,6 @@
+#!/usr/bin/env bash
+# Starts prepare, check or score on Dataflow: see scripts/dataflow.sh --help.
+set -euo pipefail
+root="$(realpath "$(dirname "$0")/..")"
+"$root/scripts/setup.sh"
+PYTHONPATH="$root${PYTHONPATH:+:$PYTHONPATH}" exec "$root/.venv/bin/python" -m beamio.dataflow "$@"

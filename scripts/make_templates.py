@@ -1,0 +1,44 @@
+"""Writes containers/*-metadata.json, by which Dataflow's console asks for the parameters of our Flex Templates.
+
+Run it when a flag of prepare or score has changed: python scripts/make_templates.py
+"""
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parents[1]
+sys.path.insert(0, str(ROOT))
+
+import beam_jobs.flags  # noqa: E402 - the script runs without the package being installed
+import inference.options  # noqa: E402
+from beamio.templates import command_parser, template_metadata  # noqa: E402
+
+# The launcher that reads these lies in the cloud, where nobody would see what they print.
+LEFT_OUT = ("estimate", "vcpu_hour_price")
+
+
+def make_templates() -> dict[str, dict[str, Any]]:
+    """The metadata of each template by the name of its file in containers/."""
+    prepare = command_parser(beam_jobs.flags.make_parser(), "prepare")
+    score = command_parser(inference.options.make_parser(), "score")
+    return {
+        "prepare-metadata.json": template_metadata(prepare, name="RetinaNet-ODM prepare", leave_out=LEFT_OUT),
+        "score-metadata.json": template_metadata(score, name="RetinaNet-ODM score"),
+    }
+
+
+def main() -> None:
+    """Writes the files."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--folder", type=Path, default=ROOT / "containers", help="default: %(default)s")
+    folder = parser.parse_args().folder
+    for name, value in make_templates().items():
+        (folder / name).write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+        print(folder / name)
+
+
+if __name__ == "__main__":
+    main()

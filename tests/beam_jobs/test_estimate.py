@@ -1,0 +1,78 @@
+"""--estimate: what a job would take, by listing its files."""
+
+import pytest
+
+from beam_jobs.estimate import Estimate, Listed, count_shards, describe, measure
+from beam_jobs.main import main
+from beam_jobs.options import PrepareOptions
+from beamio import files
+from detection.errors import UsageError
+from detection.splits import parse_splits
+from tests.beamio.conftest import cloud
+
+__all__ = ["cloud"]  # a fixture
+
+
+def _options(splits: str, **num_shards: int) -> PrepareOptions:
+    return PrepareOptions(
+        images=("i",), annotations=("a",), output="o", splits=parse_splits(splits), num_shards=num_shards
+    )
+
+
+SHARDS = [
+    (1_000_000, "train=0.8,val=0.1,test=0.1", {}, 40, "32 and twice 4"),
+    (1_000_000, "train=0.8,val=0.2", {"train": 512}, 516, "as is asked"),
+    (10, "train=0.8,val=0.2", {}, 10, "never more than photographs"),
+    (0, "train=1", {}, 0, "none"),
+    (10, "train=1,val=0", {}, 10, "a split without photographs"),
+]
+
+
+@pytest.mark.parametrize(("photographs", "splits", "num_shards", "count", "reason"), SHARDS)
+def test_shards(photographs, splits, num_shards, count, reason):
+    assert count_shards(photographs, _options(splits, **num_shards)) == count, reason
+
+
+def test_work_and_money_grow_with_bytes_and_with_photographs():
+    none = Listed(count=0, size=0)
+    bytes_alone = Estimate(photographs=Listed(count=0, size=20_000_000 * 3600), annotations=none, shards=1)
+    photographs_alone = Estimate(photographs=Listed(count=200 * 7200, size=0), annotations=none, shards=1)
+    assert (bytes_alone.vcpu_hours, photographs_alone.vcpu_hours) == (pytest.approx(1), pytest.approx(2))
+    assert "2.00 vCPU-hours" in describe(photographs_alone, None)[3] and len(describe(photographs_alone, None)) == 4
+    assert describe(photographs_alone, 0.06)[4] == "money: 0.12 at 0.06 a vCPU-hour"
+
+
+def test_files_in_a_bucket_and_here_are_measured_alike(cloud, tmp_path):
+    for name, data in {"a.jpg": b"123", "b.jpg": b"12345", "sub/c.jpg": b"1"}.items():
+        cloud.put(f"i/{name}", data)
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(data)
+    cloud.put("i/")
+    cloud.page_size = 1
+    for pattern, listed in [
+        ("*", Listed(count=2, size=8)),
+        ("**", Listed(count=3, size=9)),
+        ("a*", Listed(count=1, size=3)),
+    ]:
+        assert measure([f"gs://bucket/i/{pattern}"]) == listed == measure([f"{tmp_path}/{pattern}"])
+    assert measure([f"{tmp_path}/*", f"{files.escape(str(tmp_path))}/a.jpg"]).count == 2, "matched twice, counted once"
+
+
+def test_nothing_is_read_or_written(source, tmp_path, capsys):
+    source.fill(5)
+    flags = source.flags(tmp_path / "out", "--estimate", "--vcpu_hour_price=0.05")
+    assert main(flags) == 0
+    said = capsys.readouterr()
+    assert "photographs: 5 objects" in said.out and "annotations: 5 objects" in said.out and "money: 0.00" in said.out
+    assert said.err == "" and not (tmp_path / "out").exists()
+
+
+def test_a_bucket_that_cannot_be_listed_is_one_line(cloud):
+    cloud.statuses["i/"] = [403]
+    with pytest.raises(UsageError, match=r"^cannot list gs://bucket/i/\*: no permission to read it"):
+        measure(["gs://bucket/i/*"])
+
+
+def test_a_price_without_an_estimate_is_refused(source, tmp_path, capsys):
+    assert main(source.flags(tmp_path / "out", "--vcpu_hour_price=1")) == 2
+    assert "--vcpu_hour_price: expected --estimate too" in capsys.readouterr().err
