@@ -14,6 +14,7 @@ from detection.timelines import Timeline
 
 _MOST_CHARTS = 12  # classes whose scores, and deployments whose counts, are drawn
 _MOST_DEPLOYMENTS = 60  # lines of the table
+_MOST_PLACES = 20
 _MOST_TICKS = 4  # dates are wide
 _BROKEN_FROM = 2.5  # times the usual distance between photographs: a camera that misses one still has a line
 _UNITS = (
@@ -156,6 +157,22 @@ def score_section(survey: Survey) -> Html:
     )
     rest = len(found) - len(charts)
     return section("Scores", note, chart_grid(charts), *([f"{rest:,} rarer classes are not drawn."] if rest else []))
+
+
+def repeat_section(survey: Survey) -> Html:
+    """Places where something comes back: what does not move is seldom an animal."""
+    places = sorted(survey.places.items(), key=lambda item: (-item[1].detections, item[0]))
+    marked, most = sum(place.detections for _, place in places), places[0][1].detections
+    rows: list[list[Cell]] = [
+        [index, place.deployment or "–", place.label, bar(place.detections, most), place.first]
+        for index, place in places[:_MOST_PLACES]
+    ]
+    note = (
+        f"{marked:,} of {survey.detections:,} detections are at {len(places):,} places where their class is seen again"
+        " and again; repeats.csv lists them all. They are counted above; --without_repeats leaves them out."
+    )
+    headers = ["place", "deployment", "class", "detections", "first photograph"]
+    return section("Seen again and again", note, table(headers, rows))
 
 
 def failure_section(survey: Survey) -> Html:

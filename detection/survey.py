@@ -60,6 +60,16 @@ class FailureSurvey:
     images: int = 0
 
 
+@dataclass(eq=False)
+class PlaceSurvey:
+    """A place where a class was seen again and again, and the first photograph that shows it."""
+
+    label: str
+    deployment: str
+    first: str
+    detections: int = 0
+
+
 class Survey:
     """Adds up rows, one by one.
 
@@ -68,6 +78,7 @@ class Survey:
       ok: images that were scored.
       classes: by label id, all that the run has.
       failures: by reason.
+      places: by the number that `repeats` gave; none where it was not run.
       whole: all photographs with a time.
       deployments: photographs with a time by deployment, the first MOST_DEPLOYMENTS of them.
       undrawn: photographs with a time in further deployments.
@@ -79,6 +90,7 @@ class Survey:
         self.ok = 0
         self.classes = {label_id: ClassSurvey() for label_id in run.classes}
         self.failures: dict[str, FailureSurvey] = {}
+        self.places: dict[int, PlaceSurvey] = {}
         self.whole = Timeline()
         self.deployments: dict[str, Timeline] = {}
         self.undrawn = self.timeless = 0
@@ -105,6 +117,9 @@ class Survey:
         scores: dict[int, list[float]] = defaultdict(list)
         for item in row.detections:
             scores[item.label_id].append(item.score)
+            if item.repeat is not None:
+                place = PlaceSurvey(label=item.label, deployment=row.deployment, first=row.image)
+                self.places.setdefault(item.repeat, place).detections += 1
         if scores:
             lot = int(name_hash(row.image), 16)
             for label_id, found in scores.items():

@@ -12,6 +12,7 @@ from detection.prediction_sections import (
     doubt_table,
     failure_section,
     origin_section,
+    repeat_section,
     score_section,
     survey_tiles,
     time_section,
@@ -57,6 +58,8 @@ def _sections(
     yield class_section(survey)
     yield time_section(survey)
     yield score_section(survey)
+    if survey.places:
+        yield repeat_section(survey)
     yield failure_section(survey)
     if examples:
         note = f"Photographs with every class, at random. Boxes with a score of {SHOWN_FROM:g} or more."

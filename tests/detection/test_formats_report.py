@@ -65,6 +65,24 @@ def test_the_numbers() -> None:
     assert "5 photographs have no time" in tree.text_content()
 
 
+def test_places_where_something_comes_back() -> None:
+    rows = [
+        dataclasses.replace(row, detections=tuple(dataclasses.replace(item, repeat=place) for item in row.detections))
+        for row, place in (
+            (scored("d/1.jpg", CRAB), 0),
+            (scored("d/2.jpg", CRAB, CRAB), 0),
+            (scored("e/3.jpg", PIG), 7),
+        )
+    ]
+    tree = _page([*rows, scored("d/4.jpg", CRAB)])
+    assert _lines(tree, "Seen again and again") == [
+        ["0", "d", "crab", "3", "d/1.jpg"],
+        ["7", "e", "sea pig", "1", "e/3.jpg"],
+    ]
+    assert "4 of 5 detections are at 2 places" in tree.text_content()
+    assert "Seen again" not in _page(ROWS).text_content(), "repeats was not run"
+
+
 def test_names_of_every_kind_are_escaped() -> None:
     image = f"{_EVIL}_20161110_14_24_12.JPG"
     rows = [
