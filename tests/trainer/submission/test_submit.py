@@ -119,7 +119,9 @@ def test_a_dry_run_prints_and_does_nothing(
 def test_a_signal_while_the_tpu_is_being_made(number: int, gcloud: OnPath) -> None:
     gcloud.set(slow=60)
     script = (
-        "import sys; from trainer import submit; from trainer.submission import parcel, drive\n"
+        "import signal, sys; from trainer import submit; from trainer.submission import parcel, drive\n"
+        # As a terminal starts it: a script's background jobs, which the tests may be, ignore Ctrl-C.
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
         "parcel.pack = lambda folder: (folder / 'w.whl', folder / 'lock')\n"
         "drive.delay = lambda run: 0.0\n"
         f"sys.exit(submit.main({RUN!r}))"
