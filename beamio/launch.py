@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 
 from beamio import cloud_faults
 from detection.errors import UsageError
+from detection.lean import start_lean
 
 _LOG_FORMAT = "%(message)s"
 _TOLD = (UsageError, KeyboardInterrupt)  # by one line
@@ -17,6 +18,7 @@ def run_main(run: Callable[[Sequence[str]], int | None], argv: Sequence[str] | N
 
     Programming errors are not caught: their stack trace is what a developer needs.
     """
+    start_lean()
     set_up_logging()
     try:
         return run(sys.argv[1:] if argv is None else argv) or 0

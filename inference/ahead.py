@@ -1,7 +1,8 @@
 """Work that threads do ahead of the one that takes its results: images are read and decoded while the model runs."""
 
+import itertools
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from typing import TypeVar
 
 from beamio.ahead import prefetch
@@ -11,13 +12,30 @@ Made = TypeVar("Made")
 
 # A request to gs:// takes some 50 ms, of which a thread does nothing but wait. So many images are in memory at once.
 THREADS = 8
+ITEMS = 16
 
 
 def ahead(work: Callable[[Given], Made], items: Iterable[Given]) -> Iterator[Made]:
-    """What map gives, in its order, up to THREADS items ahead of what is taken.
+    """What map gives, in its order, up to THREADS ahead of what is taken.
 
-    An error of the work comes where its result would have come. Threads end with the iterator.
+    Nothing is done before the first is asked for. An error of the work comes where its result would have come. Threads
+    end with the iterator.
     """
     with ThreadPoolExecutor(THREADS) as pool:
         for _, made in prefetch(items, work, ahead=THREADS - 1, readers=pool):
             yield made.result()
+
+
+def begin(items: Iterator[Made], pool: Executor) -> Iterator[Made]:
+    """The items; a thread makes the first ITEMS of them from now on, and so many more while those before are taken."""
+    return _blocks(items, pool, pool.submit(_block, items))
+
+
+def _blocks(items: Iterator[Made], pool: Executor, coming: Future[list[Made]]) -> Iterator[Made]:
+    while block := coming.result():
+        coming = pool.submit(_block, items)
+        yield from block
+
+
+def _block(items: Iterator[Made]) -> list[Made]:
+    return list(itertools.islice(items, ITEMS))

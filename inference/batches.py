@@ -9,14 +9,14 @@ _BYTES_PER_PIXEL = 3
 
 
 def capacity(options: ModelOptions) -> int:
-    """What the weights of a batch may add up to: batch_megabytes, rounded up to a multiple of batch_size."""
-    return options.batch_size * _share(options)
+    """What the weights of a batch may add up to: batch_megabytes, rounded up to a multiple of most_images."""
+    return options.most_images * _share(options)
 
 
 def weight(image: EncodedImage, options: ModelOptions) -> int:
     """Bytes of a batch that an image takes up: its decoded pixels, within two bounds.
 
-    No less than its share of the batch, so that there are at most batch_size in one; and no more than the batch,
+    No less than its share of the batch, so that there are at most most_images in one; and no more than the batch,
     because Beam makes an empty batch before an element that fits into none.
     """
     return min(max(_BYTES_PER_PIXEL * image.width * image.height, _share(options)), capacity(options))
@@ -39,9 +39,9 @@ def batches(images: Iterable[EncodedImage], options: ModelOptions) -> Iterator[l
 def most_tiles(options: ModelOptions) -> int:
     """The most tiles in one call of the model."""
     if options.tiling is None:
-        return options.batch_size
-    return min(options.batch_size, max(1, options.batch_bytes // (_BYTES_PER_PIXEL * options.tiling.side**2)))
+        return options.most_images
+    return min(options.most_images, max(1, options.batch_bytes // (_BYTES_PER_PIXEL * options.tiling.side**2)))
 
 
 def _share(options: ModelOptions) -> int:
-    return -(-options.batch_bytes // options.batch_size)
+    return -(-options.batch_bytes // options.most_images)

@@ -77,15 +77,16 @@ def _detect_all(options: DetectOptions, given: Sequence[str]) -> Iterator[Detect
     manifest = find_model(options.model, signature_map)
     least = max(SHOWN_FROM, manifest.score_threshold)
     thresholds = choose_thresholds(least if options.threshold is None else options.threshold, manifest)
+    asking = options.asking.fitted(manifest.image_size)
     scorer = load_scorer(
         options.model,
         model_hash=manifest.model_hash,
-        options=options.asking,
+        options=asking,
         nms_iou=manifest.nms_iou,
         signature_map=signature_map,
     )
     labels = manifest.labels.name_by_id
-    for names in sources.groups(given, options.asking.batch_size):
+    for names in sources.groups(given, asking.most_images):
         loaded = {name: _load(name) for name in names}
         pictures = {name: item for name, item in loaded.items() if isinstance(item, EncodedImage)}
         answers, _ = scorer.score(list(pictures.values()))

@@ -4,6 +4,7 @@ import os
 from typing import Any
 
 from detection.errors import ContractError
+from detection.lean import start_lean
 from inference.detector import Detector
 from inference.foreign import ForeignDetector
 from inference.model_folder import foreign_manifest, read_manifest
@@ -57,6 +58,7 @@ def _load_saved_model(folder: str) -> Any:
     """
     # TensorFlow's C++ notes about this machine's CPU are no news to a person who scores images.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    start_lean()  # here too, for workers are not started by a program of ours
     import tensorflow as tf
 
     # Several processes may share a GPU: take memory as it is needed, not all of it at once.

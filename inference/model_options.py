@@ -1,10 +1,15 @@
 """What a user may ask of the model: how photographs go into it, and from which score its detections are kept."""
 
 import argparse
+import dataclasses
 from dataclasses import dataclass
 
 from detection.errors import UsageError
 from inference.tiles import MERGES, Tiling
+
+# Small pictures are faster by the dozen, while of large ones a few keep every core busy and many would take the memory.
+_MOST_IMAGES, _CANVAS_PIXELS = 32, 2**22
+_IMAGES = 8  # where the size of the canvas is not known
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -12,7 +17,7 @@ class ModelOptions:
     """How the model is asked.
 
     Attributes:
-      batch_size: the most photographs, or tiles, in one call of the model.
+      batch_size: the most photographs, or tiles, in one call of the model; None for what fits the model.
       batch_megabytes: the most decoded pixels of these, in 2^20 bytes; a photograph with more is in a call of its own.
       tiling: how photographs are cut; None for whole ones alone.
       signature_map: a file that tells what a model of another program takes and gives; None for a model of ours.
@@ -21,15 +26,28 @@ class ModelOptions:
       UsageError: a value is out of its range.
     """
 
-    batch_size: int = 8
+    batch_size: int | None = None
     batch_megabytes: int = 256
     tiling: Tiling | None = None
     signature_map: str | None = None
 
     def __post_init__(self) -> None:
         for flag, value in (("--batch_size", self.batch_size), ("--batch_megabytes", self.batch_megabytes)):
-            if value < 1:
+            if value is not None and value < 1:
                 raise UsageError(f"{flag}: expected 1 or more, found {value}")
+
+    def fitted(self, image_size: tuple[int, int]) -> "ModelOptions":
+        """With a batch size, where none is given, that suits a model with a canvas of (height, width) pixels."""
+        height, width = image_size
+        if self.batch_size is not None or not height * width:
+            return self
+        images = _CANVAS_PIXELS // (height * width)
+        return dataclasses.replace(self, batch_size=min(max(images, 1), _MOST_IMAGES))
+
+    @property
+    def most_images(self) -> int:
+        """batch_size, if there is one."""
+        return _IMAGES if self.batch_size is None else self.batch_size
 
     @property
     def batch_bytes(self) -> int:
@@ -43,8 +61,8 @@ def add_model_flags(parser: argparse.ArgumentParser) -> None:
         "--batch_size",
         type=int,
         metavar="N",
-        default=default.batch_size,
-        help="most images, or tiles, in one call of the model; default: %(default)s",
+        help="most images, or tiles, in one call of the model; default: as many as have 4 million pixels once they are"
+        f" resized for it, at most {_MOST_IMAGES}",
     )
     parser.add_argument(
         "--batch_megabytes",

@@ -2,10 +2,10 @@
 
     sources ─▶ ListImages ─┬─ chunks ─▶ ReadImages ─┬─ images ─▶ DetectObjects ─▶ rows ─┐
                            │                        └─ unreadable ─▶ failed rows ───────┴▶ CountRows, SaveRows ─┐
-                           ├─ kept: rows of earlier runs ───────────────────────────────────────────▶ WriteRows ◀┘
+                           ├─ kept: lines of earlier runs ──────────────────────────────────────────▶ WriteRows ◀┘
                            └─ listed: numbers of images ─────────────────────────────────────▶ CommitRun ◀┘
 
-Names and offsets are shuffled after ListImages, rows before WriteRows; image bytes never are. While the model runs,
+Names and offsets are shuffled after ListImages, lines before WriteRows; image bytes never are. While the model runs,
 SaveRows writes part files, whose rows a later run keeps. CommitRun writes summary.json when the rows are as many as the
 images listed.
 """
@@ -70,7 +70,7 @@ def build(pipeline: beam.Pipeline, job: Job) -> None:
             read[UNREADABLE] | "Count unreadable" >> beam.ParDo(count) | "Save unreadable" >> beam.ParDo(save),
             listed[KEPT],
         )
-        | "Join rows" >> beam.Flatten()
+        | "Join lines" >> beam.Flatten()
         | "Write rows" >> WriteRows(job.commit.output, job.num_shards)
         | "Commit the run" >> CommitRun(job.commit, listed[LISTED])
     )

@@ -19,7 +19,7 @@ class Request:
     """What was asked for, and what was found.
 
     Attributes:
-      options: as given.
+      options: as given, but for a batch size that fits the model.
       manifest: of the model.
       signature_map: of a model of another program; None for one of ours.
       thresholds: from which detections are kept.

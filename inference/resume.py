@@ -21,6 +21,7 @@ from detection.formats.pieces import utf8
 from detection.predictions import MODEL_REFUSED, PredictionRow
 from inference import chunks, sinks, sources
 from inference.chunks import Chunk
+from inference.rows import Line
 from inference.sources import Source
 
 _KEY_DIGITS = 20  # two of a million images have the same 80 bits with a chance of 4 in 10^13
@@ -145,11 +146,11 @@ def _earlier_lines(output: str, without: Sequence[str] = ()) -> Iterator[tuple[s
                 raise ContractError(str(error)) from error
 
 
-def save(output: str, rows: Sequence[PredictionRow]) -> None:
+def save(output: str, lines: Sequence[Line]) -> None:
     """Writes a part file; its name comes from its rows, so that a worker's second attempt replaces the first."""
-    if rows:
-        name = sinks.part_name(_digest([row.key for row in rows]))
-        files.write_pieces(files.join(output, name), (utf8(row.to_json() + "\n") for row in rows))
+    if lines:
+        name = sinks.part_name(_digest([line.key for line in lines]))
+        files.write_pieces(files.join(output, name), (utf8(line.text + "\n") for line in lines))
 
 
 class Pace:

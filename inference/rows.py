@@ -1,7 +1,7 @@
 """What the model said about one image, as an output row; and what a set of rows adds up to."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,6 +10,7 @@ import numpy.typing as npt
 from detection import signatures
 from detection.boxes import Boxes
 from detection.errors import DataError
+from detection.pickling import compact
 from detection.predictions import FAILED, MODEL_REFUSED, OK, Detection, PredictionRow, unnamed
 from inference.thresholds import Thresholds
 
@@ -69,6 +70,32 @@ def _as_xyxy(box: list[float]) -> tuple[float, float, float, float]:
     return xmin, ymin, xmax, ymax
 
 
+@compact
+@dataclass(frozen=True, kw_only=True)
+class Line:
+    """A row as it is written: on its way into a prediction file it is handed on often, and a row of objects is heavy.
+
+    Attributes:
+      image, key: the row's.
+      text: of predictions-*.jsonl, without the line break.
+      reason: why it failed; None when it did not.
+      detections: how many there are, by label.
+    """
+
+    image: str
+    key: str | None
+    text: str
+    reason: str | None
+    detections: dict[str, int]
+
+    @classmethod
+    def of(cls, row: PredictionRow) -> "Line":
+        """The line of a row."""
+        reason = None if row.status == OK else str(row.reason)
+        counts = dict(Counter(item.label for item in row.detections))
+        return cls(image=row.image, key=row.key, text=row.to_json(), reason=reason, detections=counts)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Tally:
     """Counts over rows: images that were scored, failures by reason, detections by label."""
@@ -82,14 +109,16 @@ class Tally:
         return self.ok + self.failed.total()
 
     @classmethod
-    def of(cls, rows: Sequence[PredictionRow]) -> "Tally":
+    def of(cls, lines: Iterable[Line]) -> "Tally":
         """Counts rows."""
-        scored = [row for row in rows if row.status == OK]
-        return cls(
-            ok=len(scored),
-            failed=Counter(str(row.reason) for row in rows if row.status != OK),
-            detections=Counter(item.label for row in scored for item in row.detections),
-        )
+        ok, failed, detections = 0, Counter[str](), Counter[str]()
+        for line in lines:
+            if line.reason is None:
+                ok += 1
+            else:
+                failed[line.reason] += 1
+            detections.update(line.detections)
+        return cls(ok=ok, failed=failed, detections=detections)
 
     @classmethod
     def total(cls, tallies: Sequence["Tally"]) -> "Tally":

@@ -1,5 +1,6 @@
 """The launcher of ``score``: everything that can be checked at once is checked before the job starts."""
 
+import dataclasses
 import logging
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
@@ -52,7 +53,7 @@ def _check(options: ScoreOptions) -> Request:
     manifest = find_model(options.model, signature_map)
     choose_classes(manifest.labels.name_by_id, options.exports.classes)
     return Request(
-        options=options,
+        options=dataclasses.replace(options, asking=options.asking.fitted(manifest.image_size)),
         manifest=manifest,
         signature_map=signature_map,
         thresholds=choose_thresholds(options.threshold, manifest),

@@ -78,7 +78,7 @@ class Scorer:
         self._name = name
         self._options = options
         self._nms_iou = nms_iou
-        self._halving = Halving(options.batch_size)
+        self._halving = Halving(options.most_images)
         self._halving_tiles = Halving(most_tiles(options))
 
     def score(self, photos: Sequence[EncodedImage]) -> tuple[list[Outcome | Failure], Calls]:

@@ -3,7 +3,7 @@
 import itertools
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,11 +12,10 @@ from beamio.lock import LOCK
 from detection import ids
 from detection.errors import ContractError, UsageError
 from detection.formats.pieces import utf8
-from detection.predictions import PredictionRow
 from inference.export_options import ExportOptions
 from inference.exports import exports_are_there, write_exports
 from inference.formats import FILE_NAMES, PLACES, REPEATS
-from inference.rows import Tally
+from inference.rows import Line, Tally
 
 SUMMARY = "summary.json"
 # Of the rows that were there when it was made: it goes when these do.
@@ -58,18 +57,18 @@ def holds_rows(name: str) -> bool:
     return is_part(name) or bool(_SHARD.fullmatch(name))
 
 
-def write_shard(output: str, shard: int, num_shards: int, rows: Sequence[PredictionRow]) -> ShardPart:
+def write_shard(output: str, shard: int, num_shards: int, lines: Iterable[Line]) -> ShardPart:
     """Writes one prediction file, its rows in the order of their names: equal rows make equal bytes.
 
     Raises:
       RuntimeError: two rows have one name.
     """
-    ordered = sorted(rows, key=lambda row: row.image)
-    for row, following in itertools.pairwise(ordered):
-        if row.image == following.image:
-            raise RuntimeError(f"two rows are named {row.image!r}: each image must have exactly one")
+    ordered = sorted(lines, key=lambda line: line.image)
+    for line, following in itertools.pairwise(ordered):
+        if line.image == following.image:
+            raise RuntimeError(f"two rows are named {line.image!r}: each image must have exactly one")
     name = shard_name(shard, num_shards)
-    sha256 = files.write_pieces(files.join(output, name), (utf8(row.to_json() + "\n") for row in ordered))
+    sha256 = files.write_pieces(files.join(output, name), (utf8(line.text + "\n") for line in ordered))
     return ShardPart(name=name, sha256=sha256, tally=Tally.of(ordered))
 
 

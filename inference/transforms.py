@@ -1,29 +1,35 @@
 """The steps of the scoring job; each is a thin shell over pure functions of sources, rows and sinks."""
 
 import dataclasses
+import itertools
 import logging
 import os
 import threading
 import time
+from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Literal
+from typing import Literal, TypeAlias
 
 import apache_beam as beam
 from apache_beam.metrics import Metrics
 from apache_beam.ml.inference.base import KeyedModelHandler, RunInference
 from apache_beam.pvalue import TaggedOutput
+from apache_beam.transforms.window import GlobalWindows
 from apache_beam.utils.shared import Shared
+from apache_beam.utils.windowed_value import WindowedValue
 
 from detection.errors import DataError
 from detection.images import EncodedImage
 from detection.names import parse_frame_name
 from detection.predictions import OK, PredictionRow
 from inference import chunks, resume, sinks
+from inference.ahead import begin
 from inference.chunks import Chunk
 from inference.handler import DetectorHandler
-from inference.rows import Failure, Outcome, failed_row, make_row
+from inference.rows import Failure, Line, Outcome, failed_row, make_row
 from inference.sinks import Commit, ShardPart
 from inference.sources import Source
 from inference.thresholds import Thresholds
@@ -32,6 +38,8 @@ logger = logging.getLogger(__name__)
 
 # What goes around the model with an image: its name, the key of its row, and the time of EXIF or "".
 ImageKey = tuple[bytes, str, str]
+
+_Read: TypeAlias = tuple[ImageKey, EncodedImage] | TaggedOutput[Literal["unreadable"], PredictionRow]
 
 # Output tags of ListImages.
 CHUNKS, LISTED, KEPT = "chunks", "listed", "kept"
@@ -42,7 +50,7 @@ SECONDS_BETWEEN_PROGRESS = 5.0
 
 @dataclass(eq=False)
 class ListImages(beam.PTransform):
-    """[] → chunks to score, listed (numbers of images, whether to score or not) and kept (rows of earlier runs).
+    """[] → chunks to score, listed (numbers of images, whether to score or not) and kept (lines of earlier runs).
 
     The plan is made on a worker: a list of a million names does not fit into a job's description.
     """
@@ -61,10 +69,10 @@ class ListImages(beam.PTransform):
 
 def _planned(
     found: tuple[Source, ...], output: str, run: str
-) -> Iterator[Chunk | TaggedOutput[Literal["listed"], int] | TaggedOutput[Literal["kept"], PredictionRow]]:
+) -> Iterator[Chunk | TaggedOutput[Literal["listed"], int] | TaggedOutput[Literal["kept"], Line]]:
     for item in resume.plan(found, output, run):
         if isinstance(item, PredictionRow):
-            yield TaggedOutput(KEPT, item)
+            yield TaggedOutput(KEPT, Line.of(item))
             continue
         yield TaggedOutput(LISTED, item.images)
         if item.missing is not None:
@@ -84,13 +92,50 @@ class ReadImages(beam.PTransform):
         return (
             chunks
             | "Spread over workers" >> beam.Reshuffle()
-            | "Read and turn upright" >> beam.FlatMap(_tagged, self.run).with_outputs(UNREADABLE, main=IMAGES)
+            | "Read and turn upright" >> beam.ParDo(ReadAhead(self.run)).with_outputs(UNREADABLE, main=IMAGES)
         )
 
 
-def _tagged(
-    chunk: Chunk, run: str
-) -> Iterator[tuple[ImageKey, EncodedImage] | TaggedOutput[Literal["unreadable"], PredictionRow]]:
+class ReadAhead(beam.DoFn):
+    """As ReadImages. What the model is given next is read while it runs: so many images, of so many chunks."""
+
+    IMAGES, CHUNKS = 32, 8
+
+    def __init__(self, run: str) -> None:
+        self._run = run
+
+    def setup(self) -> None:
+        self._pool = ThreadPoolExecutor(self.CHUNKS)
+
+    def teardown(self) -> None:
+        self._pool.shutdown(wait=False, cancel_futures=True)
+
+    def start_bundle(self) -> None:
+        self._begun: deque[tuple[int, Iterator[_Read]]] = deque()
+
+    def process(self, chunk: Chunk) -> Iterator[_Read]:
+        self._begun.append((len(chunk.names), begin(_tagged(chunk, self._run), self._pool)))
+        while self._is_enough():
+            _, images = self._begun.popleft()
+            yield from images
+
+    def _is_enough(self) -> bool:
+        images = sum(count for count, _ in itertools.islice(self._begun, 1, None))
+        return images >= self.IMAGES or len(self._begun) > self.CHUNKS
+
+    def finish_bundle(self) -> Iterator[WindowedValue | TaggedOutput[Literal["unreadable"], WindowedValue]]:
+        for _, images in self._begun:
+            yield from map(_in_window, images)
+
+
+def _in_window(item: _Read) -> WindowedValue | TaggedOutput[Literal["unreadable"], WindowedValue]:
+    """What Beam takes at the end of a bundle."""
+    if isinstance(item, TaggedOutput):
+        return TaggedOutput(UNREADABLE, GlobalWindows.windowed_value(item.value))
+    return GlobalWindows.windowed_value(item)
+
+
+def _tagged(chunk: Chunk, run: str) -> Iterator[_Read]:
     keys = dict(zip(chunk.names, resume.row_keys(run, chunk), strict=True))
     for name, image in chunks.read_upright(chunk):
         if isinstance(image, DataError):
@@ -175,7 +220,7 @@ class CountRows(beam.DoFn):
 
 
 class SaveRows(beam.DoFn):
-    """Passes rows on, and saves them every now and then for a later run; the life cycle says when they are the last.
+    """Rows → lines, saved every now and then for a later run; the life cycle says when they are the last.
 
     No step before this one may hold its elements back until all are there: then nothing would be saved on the way.
     """
@@ -187,36 +232,37 @@ class SaveRows(beam.DoFn):
         self._pace = resume.Pace(time.monotonic())
 
     def start_bundle(self) -> None:
-        self._rows: list[PredictionRow] = []
+        self._lines: list[Line] = []
 
-    def process(self, row: PredictionRow) -> Iterable[PredictionRow]:
-        if row.key is not None:
-            self._rows.append(row)
+    def process(self, row: PredictionRow) -> Iterable[Line]:
+        line = Line.of(row)
+        if line.key is not None:
+            self._lines.append(line)
         if self._pace.is_due(time.monotonic()):
             self._save()
-        yield row
+        yield line
 
     def finish_bundle(self) -> None:
         self._save()
 
     def _save(self) -> None:
-        resume.save(self._output, self._rows)
-        self._rows = []
+        resume.save(self._output, self._lines)
+        self._lines = []
 
 
 @dataclass(eq=False)
 class WriteRows(beam.PTransform):
-    """Rows → one ShardPart per prediction file, written. Every shard of 0..num_shards-1 is made, even an empty one."""
+    """Lines → one ShardPart per prediction file, written. Every shard of 0..num_shards-1 is made, even an empty one."""
 
     output: str
     num_shards: int
 
-    def expand(self, rows: beam.PCollection[PredictionRow]) -> beam.PCollection[ShardPart]:
-        shards: list[tuple[int, PredictionRow | None]] = [(shard, None) for shard in range(self.num_shards)]
+    def expand(self, lines: beam.PCollection[Line]) -> beam.PCollection[ShardPart]:
+        shards: list[tuple[int, Line | None]] = [(shard, None) for shard in range(self.num_shards)]
         return (
             (
-                rows | "Choose shards" >> beam.Map(_with_shard, self.num_shards),
-                rows.pipeline | "Every shard" >> beam.Create(shards),
+                lines | "Choose shards" >> beam.Map(_with_shard, self.num_shards),
+                lines.pipeline | "Every shard" >> beam.Create(shards),
             )
             | "Join shards" >> beam.Flatten()
             | "Group by shard" >> beam.GroupByKey()
@@ -224,13 +270,13 @@ class WriteRows(beam.PTransform):
         )
 
 
-def _with_shard(row: PredictionRow, num_shards: int) -> tuple[int, PredictionRow | None]:
-    return sinks.shard_of(row.image, num_shards), row
+def _with_shard(line: Line, num_shards: int) -> tuple[int, Line | None]:
+    return sinks.shard_of(line.image, num_shards), line
 
 
-def _write_shard(grouped: tuple[int, Iterable[PredictionRow | None]], output: str, num_shards: int) -> ShardPart:
-    shard, rows = grouped
-    return sinks.write_shard(output, shard, num_shards, [row for row in rows if row is not None])
+def _write_shard(grouped: tuple[int, Iterable[Line | None]], output: str, num_shards: int) -> ShardPart:
+    shard, lines = grouped
+    return sinks.write_shard(output, shard, num_shards, (line for line in lines if line is not None))
 
 
 @dataclass(eq=False)

@@ -26,6 +26,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from detection.errors import ContractError, UsageError
+from detection.lean import start_lean
 from detection.report import evaluation_report
 from trainer.config import TrainConfig
 from trainer.flags import Request, help_text, parse_request
@@ -48,6 +49,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     0, also after SIGTERM; 1 when the doctor finds something or a TPU would not run it; 2 for a bad request; 130 for
     Ctrl-C.
     """
+    start_lean()
     arguments = sys.argv[1:] if argv is None else argv
     if {"-h", "--help"} & set(arguments):
         print(f"{__doc__}\nflags (default; preset):\n{help_text()}")  # noqa: T201 - help goes to standard output

@@ -6,6 +6,7 @@ from pathlib import Path
 from detection.predictions import PredictionRow
 from inference import sinks
 from inference.export_options import ExportOptions
+from inference.rows import Line
 from inference.sinks import Commit
 
 # What summary.json says of a run besides its counts; its classes and hash are those of tests.detection.predicted.
@@ -23,7 +24,9 @@ def write_output(
     """Rows dealt to shards as score deals them, and summary.json."""
     folder.mkdir(exist_ok=True)
     dealt = [[row for row in rows if sinks.shard_of(row.image, num_shards) == shard] for shard in range(num_shards)]
-    parts = [sinks.write_shard(str(folder), shard, num_shards, dealt[shard]) for shard in range(num_shards)]
+    parts = [
+        sinks.write_shard(str(folder), shard, num_shards, map(Line.of, dealt[shard])) for shard in range(num_shards)
+    ]
     commit = Commit(output=str(folder), header=HEADER, exports=exports or ExportOptions())
     commit.finish(parts, listed=len(rows))
     return folder

@@ -4,6 +4,7 @@ import itertools
 from pathlib import Path
 
 import apache_beam as beam
+import pytest
 from apache_beam.testing import test_pipeline
 from apache_beam.testing.util import assert_that, equal_to
 from hypothesis import given
@@ -88,3 +89,17 @@ def test_tiles_in_one_call() -> None:
     assert most_tiles(ModelOptions(batch_size=8, tiling=Tiling(side=640))) == 8
     assert most_tiles(ModelOptions(batch_size=8, batch_megabytes=3, tiling=Tiling(side=640))) == 2
     assert most_tiles(ModelOptions(batch_size=8, batch_megabytes=1, tiling=Tiling(side=4000))) == 1
+
+
+@pytest.mark.parametrize(
+    ("given", "canvas", "images", "reason"),
+    [
+        (None, (192, 320), 32, "small pictures by the dozen, not by the hundred"),
+        (None, (640, 640), 10, "4 million pixels"),
+        (None, (3000, 4000), 1, "one that is larger, alone"),
+        (None, (0, 0), 8, "a model of another program tells no canvas"),
+        (3, (640, 640), 3, "what is given stands"),
+    ],
+)
+def test_batch_size_that_fits_the_model(given: int | None, canvas: tuple[int, int], images: int, reason: str) -> None:
+    assert ModelOptions(batch_size=given).fitted(canvas).most_images == images, reason

@@ -18,7 +18,7 @@ from inference.export_options import ExportOptions
 from inference.handler import DetectorHandler
 from inference.loading import load_model
 from inference.model_options import ModelOptions
-from inference.rows import Outcome, Tally
+from inference.rows import Line, Outcome, Tally
 from inference.sinks import Commit, ShardPart
 from inference.thresholds import Thresholds
 from tests.inference.fake_model import BLUE, RED, encoded, picture, write_model
@@ -117,7 +117,7 @@ def test_make_row() -> None:
 
 
 def test_rows_of_names_that_are_no_utf8(tmp_path: Path) -> None:
-    part = sinks.write_shard(str(tmp_path), 0, 1, [PredictionRow(image="caf\udce9.jpg")])
+    part = sinks.write_shard(str(tmp_path), 0, 1, [Line.of(PredictionRow(image="caf\udce9.jpg"))])
     assert b'"caf\\udce9.jpg"' in (tmp_path / part.name).read_bytes()
 
 
@@ -136,7 +136,7 @@ def test_commit_counts(tmp_path: Path) -> None:
 
 def test_two_rows_of_one_name_are_a_fault(tmp_path: Path) -> None:
     with pytest.raises(RuntimeError, match="two rows are named 'a'"):
-        sinks.write_shard(str(tmp_path), 0, 1, [PredictionRow(image="a"), PredictionRow(image="a")])
+        sinks.write_shard(str(tmp_path), 0, 1, [Line.of(PredictionRow(image="a"))] * 2)
     assert not list(tmp_path.iterdir())
 
 
