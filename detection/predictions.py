@@ -53,6 +53,7 @@ class PredictionRow:
       reason, detail: why it failed; None when ok.
       detections: by falling score.
       time: when it was taken by the camera's clock, as EXIF tells; None where it does not, or where the name tells.
+      orientation: EXIF's, by which the photograph was turned upright, if that swapped its sides (5 to 8); else 1.
       key: of which image, model, threshold and program this is the row (inference.resume); None where the image is to
         be tried again.
     """
@@ -65,6 +66,7 @@ class PredictionRow:
     detail: str | None = None
     detections: tuple[Detection, ...] = ()
     time: datetime | None = None
+    orientation: int = 1
     key: str | None = None
 
     @property
@@ -103,6 +105,8 @@ class PredictionRow:
         }
         if self.time is not None:
             value["time"] = self.time.isoformat(sep=" ")
+        if self.orientation != 1:
+            value["orientation"] = self.orientation
         if self.status != OK:
             value |= {"reason": self.reason, "detail": self.detail}
         if self.key is not None:

@@ -36,8 +36,9 @@ from inference.thresholds import Thresholds
 
 logger = logging.getLogger(__name__)
 
-# What goes around the model with an image: its name, the key of its row, and the time of EXIF or "".
-ImageKey = tuple[bytes, str, str]
+# What goes around the model with an image: its name, the key of its row, the time of EXIF or "", and the orientation
+# that its row tells.
+ImageKey = tuple[bytes, str, str, int]
 
 _Read: TypeAlias = tuple[ImageKey, EncodedImage] | TaggedOutput[Literal["unreadable"], PredictionRow]
 
@@ -46,6 +47,7 @@ CHUNKS, LISTED, KEPT = "chunks", "listed", "kept"
 # Output tags of ReadImages.
 IMAGES, UNREADABLE = "images", "unreadable"
 SECONDS_BETWEEN_PROGRESS = 5.0
+_SIDES_SWAPPED = 5  # from this EXIF orientation on
 
 
 @dataclass(eq=False)
@@ -141,7 +143,8 @@ def _tagged(chunk: Chunk, run: str) -> Iterator[_Read]:
         if isinstance(image, DataError):
             yield TaggedOutput(UNREADABLE, resume.with_key(failed_row(name, image), keys[name]))
         else:
-            yield (os.fsencode(name), keys[name], _time_of(name, image)), image
+            orientation = image.orientation if image.orientation >= _SIDES_SWAPPED else 1
+            yield (os.fsencode(name), keys[name], _time_of(name, image), orientation), image
 
 
 def _time_of(name: str, image: EncodedImage) -> str:
@@ -168,9 +171,9 @@ class DetectObjects(beam.PTransform):
 def _row(
     answered: tuple[ImageKey, Outcome | Failure], labels: Mapping[int, str], thresholds: Thresholds
 ) -> PredictionRow:
-    (name, key, taken), outcome = answered
+    (name, key, taken, orientation), outcome = answered
     row = resume.with_key(make_row(os.fsdecode(name), outcome, labels=labels, thresholds=thresholds), key)
-    return dataclasses.replace(row, time=datetime.fromisoformat(taken)) if taken else row
+    return dataclasses.replace(row, time=datetime.fromisoformat(taken) if taken else None, orientation=orientation)
 
 
 class Progress:

@@ -105,7 +105,8 @@ class _Pair:
         """None for a picture of another shape, and for one that failed, whose size is not known."""
         if self.row.width is None or self.row.height is None:
             return None
-        return find_frame(self.annotation.width, self.annotation.height, real=(self.row.width, self.row.height))
+        said, real = self.annotation, (self.row.width, self.row.height)
+        return find_frame(said.width, said.height, real=real, orientation=self.row.orientation)
 
     def image(self, number: int) -> dict[str, Any]:
         """COCO's entry of the image."""

@@ -65,7 +65,7 @@ def test_beam_counts_the_calls(model: Path) -> None:
     model_hash = read_manifest(str(model)).model_hash
     handler = DetectorHandler(folder=str(model), model_hash=model_hash, options=options, nms_iou=0.5)
     sizes = [(20, 20), (FAILING_WIDTH, 20), (20, 20), (90, 20)]
-    images = [((b"%d" % number, "key", ""), encoded(picture(*size), *size)) for number, size in enumerate(sizes)]
+    images = [((b"%d" % number, "key", "", 1), encoded(picture(*size), *size)) for number, size in enumerate(sizes)]
     pipeline = test_pipeline.TestPipeline()
     rows = (
         pipeline

@@ -2,11 +2,13 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from lxml import html
 
+from detection.predictions import PredictionRow
 from inference import sinks
 from inference.export_options import ExportOptions
 from inference.main import main
@@ -69,6 +71,19 @@ def test_a_threshold_changes_counts_and_no_average_precision(tmp_path: Path, ann
     )
     assert low["AP"] == high["AP"]
     assert (low["count_bias"], high["count_bias"]) == (0, pytest.approx(-1 / 3, abs=1e-5))
+
+
+def test_boxes_that_were_drawn_before_the_exif_turn(tmp_path: Path) -> None:
+    """As stored 32 × 16 with a crab at the top left; turned clockwise it is at the top right."""
+    (tmp_path / "a.xml").write_text(
+        '<annotations><image id="0" name="a.jpg" width="32" height="16">'
+        '<box label="crab" xtl="0" ytl="0" xbr="8" ybr="8" occluded="0"/></image></annotations>'
+    )
+    turned = PredictionRow(
+        image="a.jpg", width=16, height=32, orientation=6, detections=(replace(CRAB, box=(8.0, 0.0, 16.0, 8.0)),)
+    )
+    found = _evaluate(write_output(tmp_path / "out", [turned]), "--annotations", tmp_path / "a.xml")
+    assert (found["images"], found["per_class"]["crab"]["AP"]) == (1, pytest.approx(1.0))
 
 
 def test_aliases(tmp_path: Path, annotations: Path) -> None:

@@ -83,6 +83,8 @@ def check_rows(rows: dict[str, dict], prefix: str = "") -> None:
     assert (found["tiff.tif"]["width"], found["tiff.tif"]["detections"]) == (33, [{**CRAB, "box": [1, 2, 3, 4]}])
     upright = found["d/e/sideways.jpg"]
     assert (upright["width"], upright["height"], upright["time"]) == (16, 32, "2016-11-10 14:24:12")
+    assert [name for name, row in found.items() if "orientation" in row] == ["d/e/sideways.jpg"]
+    assert upright["orientation"] == 6
     # Turned clockwise, what was at the top left is at the top right.
     assert upright["detections"] == [{**CRAB, "box": [8, 0, 16, 8]}]
     reasons = {name: row["reason"] for name, row in found.items() if row["status"] == "failed"}
