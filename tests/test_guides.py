@@ -13,7 +13,8 @@ from tests.guides.flags import FOREIGN, known_flags
 from tests.guides.ground import Ground, make_ground
 from tests.guides.messages import is_printed
 from tests.guides.pages import PAGES, ROOT, Command, Fence
-from tests.guides.rules import LISTED, RULES, rule_of
+from tests.guides.rules import LISTED, REHEARSED, RULES, rule_of
+from trainer import legacy
 
 COMMANDS = pages.commands()
 PYTHON = [fence for page in PAGES for fence in pages.fences(page) if fence.kind == "python"]
@@ -33,7 +34,10 @@ def test_commands(command: Command, ground: Ground) -> None:
     rule = rule_of(command.text)
     assert rule, f"no rule covers: {command.text}"
     printed = rule.way(ground, command.text)
-    assert rule.kind == LISTED or missing_line(command.prints, printed) is None, printed
+    if rule.kind == REHEARSED and "--dry_run" not in command.text:  # what is promised is of the real run
+        assert [line for line in command.prints if not is_printed(line, ROOT)] == []
+    else:
+        assert rule.kind == LISTED or missing_line(command.prints, printed) is None, printed
 
 
 def test_every_rule_covers_a_command() -> None:
@@ -45,6 +49,14 @@ def test_every_rule_covers_a_command() -> None:
 def test_pieces_of_python(fence: Fence, ground: Ground) -> None:
     shard = next(ground.folder.glob("DATASET/train-00000-*")).name
     assert ground.execute(re.sub(r"train-00000-of-\d+\.tfrecord", shard, fence.body))
+
+
+def test_lines_that_follow_no_command_are_those_of_the_source() -> None:
+    """Such as those that a step in the cloud prints later."""
+    tried = {line for command in COMMANDS for line in command.prints}
+    fences = [fence for page in PAGES for fence in pages.fences(page) if fence.kind == pages.PRINTED]
+    lines = {line for fence in fences for line in fence.body.splitlines()} - tried
+    assert [line for line in sorted(lines) if not is_printed(line, ROOT)] == []
 
 
 def test_every_fence_is_of_a_known_kind() -> None:
@@ -71,6 +83,11 @@ def _leads(page: str, link: str) -> bool:
     if not (target.exists() and anchor):
         return target.exists()
     return anchor in pages.anchors(str(Path(target).resolve().relative_to(ROOT)))
+
+
+def test_every_old_flag_has_a_successor_or_none() -> None:
+    page = pages.read("docs/migrating.md")
+    assert [name for name in legacy.FLAGS if f"`--{name}`" not in page] == []
 
 
 @pytest.mark.parametrize("page", ["docs/troubleshooting.md"])

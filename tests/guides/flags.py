@@ -20,6 +20,7 @@ FOREIGN = {
     "no-deps": "pip's and uv's",
     "config": "gcloud's, in a message of ours",
     "enable-private-ip-google-access": "gcloud's, in a message of ours",
+    **dict.fromkeys(("deinterlace", "minsize", "resize", "split"), "of the original's create_tfrecord.py"),
     "worker": "of gcloud compute tpus tpu-vm ssh",
 }
 

@@ -4,12 +4,14 @@ import re
 import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import zip_longest
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 PAGES = ("README.md", "CONTRIBUTING.md", *sorted(f"docs/{path.name}" for path in (ROOT / "docs").glob("*.md")))
 # Kinds of fences that hold no commands; one without a kind holds commands of a shell.
-DATA = {"text", "json", "csv", "python"}
+PRINTED = "text"  # what a program prints, of the command above it where there is one
+DATA = {PRINTED, "json", "csv", "pbtxt", "python"}
 _FENCE = re.compile(r"^(?P<indent> *)```(?P<kind>\w*)\n(?P<body>.*?)^ *```$", re.MULTILINE | re.DOTALL)
 _LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 _FLAG = re.compile(r"(?<![\w/-])--([A-Za-z][\w-]*)")
@@ -60,10 +62,10 @@ def commands() -> list[Command]:
 
 def _commands(page: str) -> Iterator[Command]:
     blocks = list(fences(page))
-    for block, following in zip(blocks, [*blocks[1:], None], strict=True):
+    for block, following in zip_longest(blocks, blocks[1:]):
         if block.kind:
             continue
-        near = following is not None and following.kind == "text" and _end(block) + 2 >= following.line
+        near = following is not None and following.kind == PRINTED and _end(block) + 2 >= following.line
         lines = [(number, _uncommented(line)) for number, line in _joined(block)]
         lines = [(number, line) for number, line in lines if line]
         for number, line in lines:
