@@ -20,7 +20,7 @@ from tests.guides.pages import ROOT
 
 Main = Callable[[Sequence[str]], int]
 
-# A few steps on small pictures: what is looked at is the command, not the detector. The last of two values holds.
+# A few steps on small pictures: what is looked at is the command, not the detector.
 SMALL = ["--image_size=64", "--num_epochs=1", "--train_batch_size=8", "--eval_batch_size=4", "--pyramid_channels=16"]
 SMALL += ["--head_depth=1", "--eval_every_epochs=0"]
 
@@ -32,7 +32,7 @@ def _script(name: str) -> Main:
     return module.main
 
 
-# What stands for a program in a command, its main, and what is added to its words.
+# What stands for a program in a command, its main, and what is added to its words, in place of the same flags.
 PROGRAMS: dict[str, tuple[Main, list[str]]] = {
     "-m beam_jobs": (beam_jobs.main.main, []),
     "-m inference": (inference.main.main, []),
@@ -52,11 +52,12 @@ class Ground:
 
     def run(self, words: Sequence[str]) -> str:
         """What a command prints; it must end with status 0. A command that was run is not run again."""
-        key = tuple(words)
+        name, argv = split_program(words)
+        main, added = PROGRAMS[name]
+        argv = [*(word for word in argv if _flag(word) not in map(_flag, added)), *added]
+        key = (name, *argv)
         if key not in self._printed:
-            name, argv = split_program(words)
-            main, added = PROGRAMS[name]
-            status, self._printed[key] = self._call(main, [*argv, *added])
+            status, self._printed[key] = self._call(main, argv)
             assert status == 0, self._printed[key]
         return self._printed[key]
 
@@ -70,6 +71,10 @@ class Ground:
             with contextlib.redirect_stdout(printed), contextlib.redirect_stderr(printed):
                 status = main(argv)
         return status, printed.getvalue()
+
+
+def _flag(word: str) -> str:
+    return word.partition("=")[0]
 
 
 def split_program(words: Sequence[str]) -> tuple[str, list[str]]:

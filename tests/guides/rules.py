@@ -84,6 +84,9 @@ RULES = (
         kind=LISTED,
         reason="takes minutes, or is what runs this test",
     ),
+    Rule(
+        begins=r"source \.venv/bin/activate", way=ways.only_list, kind=LISTED, reason="a shell's; tests have their own"
+    ),
     Rule(begins=r"tensorboard ", way=ways.check_files, kind=LISTED, reason="a server, which does not end"),
 )
 
