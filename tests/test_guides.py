@@ -13,7 +13,7 @@ from tests.guides.flags import FOREIGN, known_flags
 from tests.guides.ground import Ground, make_ground
 from tests.guides.messages import is_printed
 from tests.guides.pages import PAGES, ROOT, Command, Fence
-from tests.guides.rules import LISTED, REHEARSED, RULES, rule_of
+from tests.guides.rules import LISTED, REHEARSED, RULES, RUN, rule_of
 from trainer import legacy
 
 COMMANDS = pages.commands()
@@ -33,11 +33,20 @@ def _id(item: Command | Fence) -> str:
 def test_commands(command: Command, ground: Ground) -> None:
     rule = rule_of(command.text)
     assert rule, f"no rule covers: {command.text}"
+    _follow(command, ground)
     printed = rule.way(ground, command.text)
     if rule.kind == REHEARSED and "--dry_run" not in command.text:  # what is promised is of the real run
         assert [line for line in command.prints if not is_printed(line, ROOT)] == []
     else:
         assert rule.kind == LISTED or missing_line(command.prints, printed) is None, printed
+
+
+def _follow(command: Command, ground: Ground) -> None:
+    """Runs what stands above a command on its page, as a reader does; what has been run is not run again."""
+    above = [other for other in COMMANDS if other.page == command.page and other.line < command.line]
+    for other, rule in ((other, rule_of(other.text)) for other in above):
+        if rule and rule.kind == RUN:
+            rule.way(ground, other.text)
 
 
 def test_every_rule_covers_a_command() -> None:

@@ -48,7 +48,7 @@ class Ground:
     """The folder, and what the commands that ran in it have printed."""
 
     folder: Path
-    _printed: dict[tuple[str, ...], str] = field(default_factory=dict)
+    _done: dict[tuple[str, ...], tuple[int, str]] = field(default_factory=dict)
 
     def run(self, words: Sequence[str]) -> str:
         """What a command prints; it must end with status 0. A command that was run is not run again."""
@@ -56,10 +56,11 @@ class Ground:
         main, added = PROGRAMS[name]
         argv = [*(word for word in argv if _flag(word) not in map(_flag, added)), *added]
         key = (name, *argv)
-        if key not in self._printed:
-            status, self._printed[key] = self._call(main, argv)
-            assert status == 0, self._printed[key]
-        return self._printed[key]
+        if key not in self._done:
+            self._done[key] = self._call(main, argv)
+        status, printed = self._done[key]
+        assert status == 0, printed
+        return printed
 
     def execute(self, code: str) -> str:
         """What a piece of Python prints."""
