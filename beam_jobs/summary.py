@@ -37,9 +37,17 @@ def of_dataset(
     return lines + _trainer_lines(manifest, output)
 
 
+def _mode(manifest: DatasetManifest) -> str:
+    """What the trainer can do with these splits: it refuses to evaluate on an empty one, and that is often val."""
+    held_out = [name for name, split in manifest.splits.items() if name != "train" and split.examples]
+    if COCO_SPLIT in held_out:
+        return "--mode=train_and_eval"
+    return f"--mode=train_and_eval --eval_split={held_out[0]}" if held_out else "--mode=train"
+
+
 def _trainer_lines(manifest: DatasetManifest, output: str) -> list[str]:
     """The trainer's command, and the flags of tensorflow/tpu's RetinaNet, which must be told what the manifest says."""
-    lines = [f"next: python -m trainer --mode=train_and_eval --dataset={shlex.quote(output)} --model_dir=MODEL"]
+    lines = [f"next: python -m trainer {_mode(manifest)} --dataset={shlex.quote(output)} --model_dir=MODEL"]
     train, val = manifest.splits.get("train"), manifest.splits.get(COCO_SPLIT)
     if train and val and train.examples and val.examples:
         flags = {

@@ -49,6 +49,7 @@ def evaluate(options: EvaluateOptions) -> dict[str, Any]:
         raise UsageError(f"{_FLAG}: expected annotations of scored images, found none that belongs to one")
     found = measure(compared, summary, min_score=options.min_score)
     _write(options.output, found)
+    logger.info("evaluation: %s", files.join(options.output, sinks.EVALUATION_PAGE))
     return found
 
 

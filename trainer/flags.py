@@ -106,5 +106,5 @@ def help_text() -> str:
         lines.append(f"  --{'[no]' if spec.type is bool else ''}{spec.name} ({defaults})")
         lines.append(f"      {spec.metadata['help']}{choices}")
     lines.append(f"  --{', --'.join(sorted(legacy.FLAGS))}")
-    lines.append("      as in tensorflow/tpu's retinanet_main.py: done, or a line says why not (docs/training.md)")
+    lines.append("      as in tensorflow/tpu's retinanet_main.py: done, or a line says why not (docs/migrating.md)")
     return "\n".join(lines)

@@ -1,7 +1,6 @@
 """From the launcher's command line to the program's."""
 
 import datetime
-import re
 import shlex
 import subprocess
 import sys
@@ -9,14 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from beam_jobs.flags import make_parser as data_parser
 from beamio import cloud_checks, dataflow
 from beamio.dataflow import Launch, beam_flags, main
-from beamio.options import beam_options, own_flags
-from beamio.templates import command_parser
-from inference.options import make_parser as score_parser
+from beamio.options import beam_options
 
 NOW = datetime.datetime(2026, 1, 2, 3, 4, 5, tzinfo=datetime.UTC)
+ROOT = Path(__file__).parents[2]
 PLACE = ["--region=europe-west4", "--bucket=gs://my-bucket/", "--project=p"]
 SCORE = ["score", *PLACE, "--images=gs://a/x.zip", "--model=gs://m/e", "--output=gs://o/d", "--sdk_container_image=I"]
 
@@ -150,30 +147,3 @@ def test_an_estimate_becomes_the_program_and_asks_google_nothing(tmp_path):
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.startswith("photographs: 1 objects")
-
-
-ROOT = Path(__file__).parents[2]
-PLACEHOLDERS = {"REGION": "europe-west4", "NO-SUCH-BUCKET": "b-2", "BUCKET": "b-1", "PROJECT": "p", "IMAGE": "i"}
-
-
-def _documented() -> list[str]:
-    """Every command of the launcher in the guides, on one line."""
-    texts = [(ROOT / "docs" / name).read_text() for name in ("dataflow.md", "first-cloud-run.md")]
-    joined = "\n".join(texts).replace("\\\n", " ")
-    return re.findall(r"^scripts/dataflow\.sh .+$|(?<=`)scripts/dataflow\.sh .+?(?=`)", joined, re.MULTILINE)
-
-
-def test_there_are_commands_in_the_guides():
-    assert len(_documented()) == 5
-
-
-@pytest.mark.parametrize("command", _documented())
-def test_commands_in_the_guides_are_understood_by_the_launcher_the_program_and_beam(command, capsys):
-    for name, value in PLACEHOLDERS.items():
-        command = command.replace(name, value)
-    assert main([*shlex.split(command)[1:], "--dry_run"]) == 0, capsys.readouterr().err
-    _, _, program, job, *words = shlex.split(capsys.readouterr().out)
-    parser = command_parser({"beam_jobs": data_parser, "inference": score_parser}[program](), job)
-    flags, rest = parser.parse_known_args(words)
-    assert flags.output.startswith("gs://")
-    assert beam_options(rest, own_flags(flags)).get_all_options()["region"] == "europe-west4"

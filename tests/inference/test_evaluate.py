@@ -59,6 +59,7 @@ def test_numbers_by_hand(
     assert "left out: 1 image_without_annotation (d.png has no annotation)" in caplog.text
     assert "1 boxes of 'Sea-Pig', which the model does not know; did you mean 'sea pig'?" in caplog.text
     assert "1 of them failed: their objects count as missed" in caplog.text
+    assert f"evaluation: {output}/evaluation.html" in caplog.text
     printed = capsys.readouterr().out.splitlines()
     assert printed[0].startswith("AP 0.") and any(line.split()[:3] == ["crab", "2", "1"] for line in printed)
 

@@ -1,0 +1,57 @@
+"""Every flag that a program of this repository takes, by name without dashes."""
+
+import argparse
+import re
+from collections.abc import Iterator
+
+from absl import flags as absl_flags
+from apache_beam.options.pipeline_options import PipelineOptions
+
+import beam_jobs.flags
+import beamio.dataflow
+import inference.options
+import trainer.flags
+from tests.guides.pages import ROOT
+from trainer.submission.options import make_parser as submit_parser
+
+# Flags of other programs that the guides' prose names.
+FOREIGN = {
+    "label": "Beam's, for the labels of a job; its option is called labels",
+    "no-deps": "pip's and uv's",
+    "config": "gcloud's, in a message of ours",
+    "enable-private-ip-google-access": "gcloud's, in a message of ours",
+    **dict.fromkeys(("deinterlace", "minsize", "resize", "split"), "of the original's create_tfrecord.py"),
+    "worker": "of gcloud compute tpus tpu-vm ssh",
+}
+
+
+def known_flags() -> set[str]:
+    """Flags of the programs, of Beam, of scripts and benchmarks."""
+    parsers = (
+        beam_jobs.flags.make_parser(),
+        inference.options.make_parser(),
+        submit_parser(""),
+        beamio.dataflow.make_parser(),
+    )
+    ours = {name for parser in parsers for name in _names(parser)}
+    return ours | _trainer_flags() | set(PipelineOptions([]).get_all_options()) | set(_script_flags())
+
+
+def _names(parser: argparse.ArgumentParser) -> Iterator[str]:
+    for action in parser._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            for command in action.choices.values():
+                yield from _names(command)
+        yield from (option.lstrip("-") for option in action.option_strings)
+
+
+def _trainer_flags() -> set[str]:
+    values = absl_flags.FlagValues()
+    trainer.flags._define(values)
+    return {prefix + name for name in values for prefix in ("", "no")}
+
+
+def _script_flags() -> Iterator[str]:
+    for folder in ("benchmarks", "scripts"):
+        for path in (ROOT / folder).glob("*.py"):
+            yield from re.findall(r'add_argument\(\s*"--(\w+)"', path.read_text(encoding="utf-8"))

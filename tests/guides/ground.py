@@ -1,0 +1,137 @@
+"""A folder in which the guides' commands run as they stand, because it holds everything that they name."""
+
+import contextlib
+import importlib.util
+import io
+import logging
+import signal
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import beam_jobs.main
+import beamio.dataflow
+import inference.main
+import trainer.main
+import trainer.submit
+from detection.samples import make_zip
+from tests.guides.pages import ROOT
+
+Main = Callable[[Sequence[str]], int]
+
+# A few steps on small pictures: what is looked at is the command, not the detector.
+SMALL = ["--image_size=64", "--num_epochs=1", "--train_batch_size=8", "--eval_batch_size=4", "--pyramid_channels=16"]
+SMALL += ["--head_depth=1", "--eval_every_epochs=0"]
+
+
+def _script(name: str) -> Main:
+    spec = importlib.util.spec_from_file_location(name, ROOT / "scripts" / f"{name}.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module.main
+
+
+# What stands for a program in a command, its main, and what is added to its words, in place of the same flags.
+PROGRAMS: dict[str, tuple[Main, list[str]]] = {
+    "-m beam_jobs": (beam_jobs.main.main, []),
+    "-m inference": (inference.main.main, []),
+    "-m trainer": (trainer.main.main, SMALL),
+    "-m trainer.submit": (trainer.submit.main, []),
+    "scripts/dataflow.sh": (beamio.dataflow.main, []),
+    "scripts/make_sample.py": (_script("make_sample"), ["--images=60", "--archive_images=4"]),
+}
+
+
+@dataclass
+class Ground:
+    """The folder, and what the commands that ran in it have printed."""
+
+    folder: Path
+    _done: dict[tuple[str, ...], tuple[int, str]] = field(default_factory=dict)
+
+    def run(self, words: Sequence[str]) -> str:
+        """What a command prints; it must end with status 0. A command that was run is not run again."""
+        name, argv = split_program(words)
+        main, added = PROGRAMS[name]
+        argv = [*(word for word in argv if _flag(word) not in map(_flag, added)), *added]
+        key = (name, *argv)
+        if key not in self._done:
+            self._done[key] = self._call(main, argv)
+        status, printed = self._done[key]
+        assert status == 0, printed
+        return printed
+
+    def execute(self, code: str) -> str:
+        """What a piece of Python prints."""
+        return self._call(lambda argv: exec(code, {"__name__": "guide"}), [])[1]  # noqa: ARG005
+
+    def _call(self, main: Callable[[list[str]], Any], argv: list[str]) -> tuple[Any, str]:
+        printed = io.StringIO()
+        with contextlib.chdir(self.folder), _own_logging(), _own_signals():  # noqa: SIM117
+            with contextlib.redirect_stdout(printed), contextlib.redirect_stderr(printed):
+                status = main(argv)
+        return status, printed.getvalue()
+
+
+def _flag(word: str) -> str:
+    return word.partition("=")[0]
+
+
+def split_program(words: Sequence[str]) -> tuple[str, list[str]]:
+    """The program as PROGRAMS names it, and the words after it."""
+    words = list(words[1:] if words[0] == "python" else words)
+    length = 2 if words[0] == "-m" else 1
+    return " ".join(words[:length]), words[length:]
+
+
+@contextlib.contextmanager
+def _own_logging() -> Iterator[None]:
+    """The programs set up logging only where nobody has."""
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    root.handlers.clear()
+    try:
+        yield
+    finally:
+        root.handlers[:] = handlers
+        root.setLevel(level)
+
+
+@contextlib.contextmanager
+def _own_signals() -> Iterator[None]:
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)}
+    try:
+        yield
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+
+
+def make_ground(folder: Path) -> Ground:
+    """Makes the folder: a sample under all the names that the guides have for photographs, then the three programs."""
+    ground = Ground(folder)
+    ground.run(["python", "scripts/make_sample.py", "sample"])
+    sample = folder / "sample"
+    (folder / "DIR").symlink_to("sample")
+    (folder / "TRUTH").symlink_to("sample/archive_truth")
+    (folder / "IMAGE.jpg").write_bytes(min((sample / "images").iterdir()).read_bytes())
+    for name in ("ARCHIVE.zip", "ELSEWHERE/ARCHIVE.zip"):
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_bytes((sample / "archive.zip").read_bytes())
+    photographs = [(f"images/{path.name}", path.read_bytes()) for path in sorted((sample / "images").iterdir())]
+    export = [*photographs, ("annotations.xml", (sample / "cvat" / "annotations.xml").read_bytes())]
+    (folder / "EXPORTS").mkdir()
+    (folder / "EXPORTS" / "task1.zip").write_bytes(make_zip(iter(export)))
+    for line in _FIRST:
+        ground.run(line.split())
+    return ground
+
+
+# As the README has them, so that they need not run again there.
+_FIRST = (
+    "python -m beam_jobs prepare --images DIR/images/* --annotations DIR/annotations/*.xml --output DATASET",
+    "python -m trainer --mode=train_and_eval --preset=tiny --dataset=DATASET --model_dir=MODEL",
+    "python -m inference score --images ARCHIVE.zip --model MODEL/export --output OUT --threshold=best"
+    " --formats=counts,cvat,report",
+)

@@ -1,0 +1,128 @@
+"""What the guides hold: commands with what they are said to print, flags, quoted messages, links and anchors."""
+
+import re
+import shlex
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import zip_longest
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+PAGES = ("README.md", "CONTRIBUTING.md", *sorted(f"docs/{path.name}" for path in (ROOT / "docs").glob("*.md")))
+# Kinds of fences that hold no commands; one without a kind holds commands of a shell.
+PRINTED = "text"  # what a program prints, of the command above it where there is one
+DATA = {PRINTED, "json", "csv", "pbtxt", "python"}
+_FENCE = re.compile(r"^(?P<indent> *)```(?P<kind>\w*)\n(?P<body>.*?)^ *```$", re.MULTILINE | re.DOTALL)
+_LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
+_FLAG = re.compile(r"(?<![\w/-])--([A-Za-z][\w-]*)")
+
+_OTHERS = re.compile(r"(gcloud|docker|pip|uv|grep)\b")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fence:
+    """A fenced block: its page, the line (from 1) it begins in, its kind and its text."""
+
+    page: str
+    line: int
+    kind: str
+    body: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Command:
+    """One command of a page, on one line, and the lines that the fence of text below it says it prints."""
+
+    page: str
+    line: int
+    text: str
+    prints: tuple[str, ...] = ()
+
+    @property
+    def words(self) -> list[str]:
+        return shlex.split(self.text)
+
+
+def read(page: str) -> str:
+    return (ROOT / page).read_text(encoding="utf-8")
+
+
+def fences(page: str) -> Iterator[Fence]:
+    text = read(page)
+    for found in _FENCE.finditer(text):
+        line = text.count("\n", 0, found.start()) + 1
+        body = re.sub(rf"^{found['indent']}", "", found["body"], flags=re.MULTILINE)
+        yield Fence(page=page, line=line, kind=found["kind"], body=body)
+
+
+def commands() -> list[Command]:
+    """Every command of every page."""
+    return [command for page in PAGES for command in _commands(page)]
+
+
+def _commands(page: str) -> Iterator[Command]:
+    blocks = list(fences(page))
+    for block, following in zip_longest(blocks, blocks[1:]):
+        if block.kind:
+            continue
+        near = following is not None and following.kind == PRINTED and _end(block) + 2 >= following.line
+        lines = [(number, _uncommented(line)) for number, line in _joined(block)]
+        lines = [(number, line) for number, line in lines if line]
+        for number, line in lines:
+            is_last = number == lines[-1][0]
+            prints = tuple(following.body.splitlines()) if near and is_last and following else ()
+            yield Command(page=page, line=number, text=line, prints=prints)
+
+
+def _end(block: Fence) -> int:
+    return block.line + block.body.count("\n") + 1
+
+
+def _joined(block: Fence) -> Iterator[tuple[int, str]]:
+    """Lines with their numbers; one that ends in a backslash goes on in the next."""
+    held, begun = "", 0
+    for number, line in enumerate(block.body.splitlines(), start=block.line + 1):
+        begun = begun if held else number
+        held = f"{held} {line.strip()}".strip()
+        if not held.endswith("\\"):
+            yield begun, held
+            held = ""
+        else:
+            held = held.removesuffix("\\").rstrip()
+
+
+def _uncommented(line: str) -> str:
+    return re.sub(r"(^|\s+)#\s.*$", "", line)
+
+
+def prose(page: str) -> str:
+    """The page without its fences."""
+    return _FENCE.sub("", read(page))
+
+
+def named_flags(page: str) -> set[str]:
+    """Flags that the page's prose names, without dashes; commands of other programs in it left out."""
+    ours = [span for span in _spans(prose(page)) if not _OTHERS.match(span)]
+    return {name for span in ours for name in _FLAG.findall(span)}
+
+
+def _spans(text: str) -> list[str]:
+    return re.findall(r"`([^`]+)`", text)
+
+
+def quotes(page: str) -> list[str]:
+    """Messages of our programs that a page quotes: code spans in the first column of its tables."""
+    first = re.findall(r"^\|((?:[^|\n`]|`[^`\n]*`)*)\|", prose(page), re.MULTILINE)
+    return [span for cell in first for span in _spans(cell)]
+
+
+def links(page: str) -> list[str]:
+    """Targets of links within the repository."""
+    return [target for target in _LINK.findall(prose(page)) if not re.match(r"[a-z]+:", target)]
+
+
+def anchors(page: str) -> set[str]:
+    """The anchors that GitHub makes of a page's headings."""
+    headings = re.findall(r"^#+ +(.+?) *$", prose(page), re.MULTILINE)
+    words = (re.sub(r"[^\w\- ]", "", heading.replace("`", "").lower()) for heading in headings)
+    return {word.replace(" ", "-") for word in words}
