@@ -49,10 +49,15 @@ def _is_told(record: logging.LogRecord) -> bool:
     return isinstance(error, _TOLD) or engines.tells_of_bad_request(f"{record.getMessage()}\n{error}")
 
 
+def _is_chatter(record: logging.LogRecord) -> bool:
+    """Whether a log record is Prism's account of itself; Beam lets all of it through, whatever the level."""
+    return record.name == "PrismRunner" and record.levelno < logging.WARNING
+
+
 def set_up_logging() -> None:
     """Our own progress at INFO on standard error; of Beam and the Google clients only warnings."""
     handler = logging.StreamHandler(sys.stderr)
-    handler.addFilter(lambda record: not _is_told(record))
+    handler.addFilter(lambda record: not _is_told(record) and not _is_chatter(record))
     logging.basicConfig(format=_LOG_FORMAT, level=logging.WARNING, handlers=[handler])
     for name in ("beam_jobs", "inference", "beamio"):
         logging.getLogger(name).setLevel(logging.INFO)

@@ -7,7 +7,7 @@ import apache_beam as beam
 import pytest
 
 from beamio.engines import bad_request
-from beamio.launch import run_main
+from beamio.launch import run_main, set_up_logging
 from beamio.options import beam_options
 from detection.errors import ContractError, TooManyRejectsError, UsageError
 
@@ -80,6 +80,16 @@ def test_a_worker_process_ends_the_job_with_one_line(capfd, monkeypatch):
     said = capfd.readouterr().err
     assert said.endswith("\nerror: too many\n")
     assert "Worker: severity: ERROR" not in said, "Beam's account of the same"
+
+
+def test_prism_speaks_of_faults_alone(capsys, monkeypatch):
+    monkeypatch.setattr(logging.getLogger(), "handlers", [])  # as without pytest
+    set_up_logging()
+    prism = logging.getLogger("PrismRunner")
+    prism.setLevel(logging.INFO)
+    prism.info("Serving JobManagement")
+    prism.error("unimplemented features")
+    assert capsys.readouterr().err == "unimplemented features\n"
 
 
 MISSING = [

@@ -1,0 +1,75 @@
+"""Each engine once a session, and the command line that chooses among them."""
+
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.engines import inputs
+from tests.engines.engines import ENGINES, REPOSITORY, Flags, MissingError
+from tests.inference.fake_model import write_model
+
+_LIMIT = 900  # seconds a command may take: the machine has other work to do
+Run = Callable[..., subprocess.CompletedProcess[str]]
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--engines", default="", help=f"engines that must run, of {' '.join(ENGINES)}; none: all that can be had"
+    )
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "engine" in metafunc.fixturenames:
+        names = metafunc.config.getoption("engines", default="").split() or list(ENGINES)
+        metafunc.parametrize("engine", names, indirect=True, scope="session")
+
+
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
+    """Where every engine is missing, nothing was shown, and the command fails."""
+    reporter = session.config.pluginmanager.get_plugin("terminalreporter")
+    if exitstatus == pytest.ExitCode.OK and "passed" not in reporter.stats:
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+@pytest.fixture(scope="session")
+def engine(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Flags]:
+    """The flags that choose an engine, which runs until the last of its tests is done."""
+    name = request.param
+    if name not in ENGINES:
+        pytest.fail(f"--engines: expected some of {' '.join(ENGINES)}, found {name}", pytrace=False)
+    running = ENGINES[name](tmp_path_factory.mktemp(name))
+    try:
+        flags = running.__enter__()
+    except MissingError as missing:
+        is_named = name in request.config.getoption("engines").split()
+        (pytest.fail if is_named else pytest.skip)(f"{name} did not run: {missing}")
+    yield flags
+    running.__exit__(None, None, None)
+
+
+@pytest.fixture(scope="session")
+def photographs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """See inputs.write_photographs. Tests do not change it."""
+    return inputs.write_photographs(tmp_path_factory.mktemp("photographs"))
+
+
+@pytest.fixture(scope="session")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small real SavedModel."""
+    folder = tmp_path_factory.mktemp("model") / "export"
+    write_model(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def run() -> Run:
+    """Runs a command of a program as a user does, in a process of its own."""
+
+    def run_command(*words: object) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", *map(str, words)]
+        return subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, timeout=_LIMIT, check=False)
+
+    return run_command
