@@ -4,4 +4,4 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 scripts/setup.sh
-PYTHONPATH="$PWD" exec .venv/bin/pytest tests/engines -m engines -v -rs --engines="$*"
+PYTHONPATH="$PWD" exec .venv/bin/pytest tests/engines -m engines -vv --engines="$*"

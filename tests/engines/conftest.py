@@ -1,9 +1,11 @@
 """Each engine once a session, and the command line that chooses among them."""
 
+import contextlib
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
@@ -12,6 +14,7 @@ from tests.engines.engines import ENGINES, REPOSITORY, Flags, MissingError
 from tests.inference.fake_model import write_model
 
 _LIMIT = 900  # seconds a command may take: the machine has other work to do
+_LEFT_OUT = pytest.StashKey[dict[str, MissingError]]()
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
 
@@ -27,11 +30,17 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         metafunc.parametrize("engine", names, indirect=True, scope="session")
 
 
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    for name, missing in config.stash.get(_LEFT_OUT, {}).items():
+        terminalreporter.write_line(f"{name} did not run: {missing}")
+
+
 def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
     """Where every engine is missing, nothing was shown, and the command fails."""
-    reporter = session.config.pluginmanager.get_plugin("terminalreporter")
-    if exitstatus == pytest.ExitCode.OK and "passed" not in reporter.stats:
-        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+    if exitstatus == pytest.ExitCode.OK and _LEFT_OUT in session.config.stash:
+        reporter = session.config.pluginmanager.get_plugin("terminalreporter")
+        if not reporter.stats.get("passed"):
+            session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
 
 @pytest.fixture(scope="session")
@@ -40,14 +49,19 @@ def engine(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     name = request.param
     if name not in ENGINES:
         pytest.fail(f"--engines: expected some of {' '.join(ENGINES)}, found {name}", pytrace=False)
-    running = ENGINES[name](tmp_path_factory.mktemp(name))
-    try:
-        flags = running.__enter__()
-    except MissingError as missing:
-        is_named = name in request.config.getoption("engines").split()
-        (pytest.fail if is_named else pytest.skip)(f"{name} did not run: {missing}")
-    yield flags
-    running.__exit__(None, None, None)
+    with contextlib.ExitStack() as stack:
+        try:
+            flags = stack.enter_context(ENGINES[name](tmp_path_factory.mktemp(name)))
+        except MissingError as missing:
+            _leave_out(request.config, name, missing)
+        yield flags
+
+
+def _leave_out(config: pytest.Config, name: str, missing: MissingError) -> NoReturn:
+    if name in config.getoption("engines", default="").split():
+        raise pytest.fail.Exception(f"{name} did not run: {missing}", pytrace=False) from None
+    config.stash.setdefault(_LEFT_OUT, {})[name] = missing
+    pytest.skip(str(missing))
 
 
 @pytest.fixture(scope="session")

@@ -38,7 +38,7 @@ def prism(_work: Path) -> Iterator[Flags]:
     binary = FETCHED / "prism"
     if not binary.exists():
         command = [_tool("go", "/usr/local/go/bin"), "install", f"{_PRISM}@v{apache_beam.__version__}"]
-        _fetch(command, GOBIN=str(FETCHED))
+        _fetch("Prism", command, GOBIN=str(FETCHED))
     yield ("--runner=PrismRunner", f"--prism_location={binary}")
 
 
@@ -47,7 +47,6 @@ def portable(work: Path) -> Iterator[Flags]:
     """Beam's job service in a process of its own, and an external pool that starts worker processes."""
     port = _free_port()
     module = "apache_beam.runners.portability.local_job_service_main"
-    # The service keeps no job's state under the work folder unless it is told to.
     command = [sys.executable, "-m", module, f"--port={port}", f"--staging_dir={work}"]
     with _service(command, port, work / "job_service.log"), _worker_pool(work) as pool:
         yield (*_of_service(port), *pool)
@@ -59,7 +58,10 @@ def flink(work: Path) -> Iterator[Flags]:
     java, jar = _tool("java"), FETCHED / f"{_FLINK}-{apache_beam.__version__}.jar"
     if not jar.exists():
         artifact = f"-Dartifact=org.apache.beam:{_FLINK}:{apache_beam.__version__}"
-        _fetch([_tool("mvn"), "-B", "dependency:copy", artifact, f"-DoutputDirectory={FETCHED}"])
+        _fetch(
+            "Flink's job server",
+            [_tool("mvn"), "-B", "-U", "dependency:copy", artifact, f"-DoutputDirectory={FETCHED}"],
+        )
     port = _free_port()
     ports = (f"--job-port={port}", "--artifact-port=0", "--expansion-port=0")
     command = [java, *_OPENED, "-jar", str(jar), "--flink-master=[local]", f"--artifacts-dir={work}", *ports]
@@ -127,7 +129,7 @@ def _tool(name: str, *folders: str) -> str:
     return found
 
 
-def _fetch(command: Sequence[str], **environment: str) -> None:
+def _fetch(what: str, command: Sequence[str], **environment: str) -> None:
     FETCHED.mkdir(parents=True, exist_ok=True)
     done = subprocess.run(
         command, env={**os.environ, **environment}, capture_output=True, text=True, timeout=_FETCHING, check=False
@@ -135,4 +137,4 @@ def _fetch(command: Sequence[str], **environment: str) -> None:
     if done.returncode:
         said = [line for line in (done.stdout + done.stderr).splitlines() if line.strip()]
         fault = next((line for line in said if "ERROR" in line), said[-1])
-        raise MissingError(f"{Path(command[0]).name} {command[-2]} failed: {fault}")
+        raise MissingError(f"{what} cannot be fetched: {fault}")
