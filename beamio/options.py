@@ -11,6 +11,7 @@ import io
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from beamio.engines import check_engine
 from detection.errors import UsageError
 
 if TYPE_CHECKING:
@@ -57,7 +58,8 @@ def beam_options(argv: Sequence[str], own: Sequence[str]) -> "PipelineOptions":
       own: the program's flags with their dashes, for suggestions.
 
     Raises:
-      UsageError: Beam does not know a flag (it only warns itself), a runner or a value; or a word belongs to no flag.
+      UsageError: Beam does not know a flag (it only warns itself), a runner or a value; a word belongs to no flag; or
+        the engine is not there.
     """
     # Beam takes seconds to import, and --help must not wait for it.
     from apache_beam.options.pipeline_options import PipelineOptions
@@ -78,6 +80,7 @@ def beam_options(argv: Sequence[str], own: Sequence[str]) -> "PipelineOptions":
     options = PipelineOptions([*argv, *used, "--no_save_main_session"])
     chosen = options.get_all_options()
     _check_runner(str(chosen["runner"]))
+    check_engine(chosen)
     if chosen["direct_running_mode"] == "multi_threading":
         # Beam 2.77 mixes up the bytes of its worker threads: elements arrive as others, or not at all
         # (benchmarks/beam_threads.py shows it without any code of ours).

@@ -10,6 +10,9 @@ import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
+
+Measured = TypeVar("Measured")
 
 HERE = Path(__file__).resolve().parent.parent
 
@@ -47,7 +50,7 @@ def python(*command: str, interpreter: str = sys.executable, tree: Path = HERE, 
     return done.stdout
 
 
-def in_turns(count: int, *measures: Callable[[], float]) -> list[list[float]]:
+def in_turns(count: int, *measures: Callable[[], Measured]) -> list[list[Measured]]:
     """What each of the measures gives, count times, A B A B, so that a busy spell falls on all of them."""
     rounds = [[measure() for measure in measures] for _ in range(count)]
     return [list(column) for column in zip(*rounds, strict=True)]
