@@ -164,7 +164,7 @@ def repeat_section(survey: Survey) -> Html:
     places = sorted(survey.places.items(), key=lambda item: (-item[1].detections, item[0]))
     marked, most = sum(place.detections for _, place in places), places[0][1].detections
     rows: list[list[Cell]] = [
-        [index, place.deployment or "–", place.label, bar(place.detections, most), place.first]
+        [str(index), place.deployment or "–", place.label, bar(place.detections, most), place.first]
         for index, place in places[:_MOST_PLACES]
     ]
     note = (
