@@ -14,8 +14,8 @@ from types import ModuleType
 from typing import BinaryIO
 
 from beamio import local
-from beamio.faults import AwayError, ChangedError
 from beamio.patterns import escape, final_name, root_of
+from buckets.faults import AwayError, ChangedError
 from detection.errors import DataError, UsageError
 
 # And all that is defined here: callers need not know where a path is taken apart.

@@ -1,7 +1,7 @@
 """Objects of Google Cloud Storage as files: one request reads one, one upload writes one, whole or not at all.
 
 Beam's own client needs two or three requests to read an object, a copy and a deletion more to write one, and opens a
-connection for each. What goes wrong is an OSError, as for a local file; see gcs_client.
+connection for each. What goes wrong is an OSError, as for a local file; see buckets.client.
 """
 
 import base64
@@ -16,10 +16,10 @@ import google_crc32c
 from google.api_core.exceptions import NotFound, PreconditionFailed
 from google.cloud import storage
 
-from beamio import gcs_client
-from beamio.faults import ChangedError
-from beamio.gcs_client import client, os_errors, split
 from beamio.patterns import WILDCARD, to_regex
+from buckets import client as gcs_client
+from buckets.client import client, os_errors, split
+from buckets.faults import ChangedError
 
 # All that is used of an object; without the token only the first page would come.
 _FIELDS = "items(name,generation,size),nextPageToken"

@@ -27,6 +27,7 @@ from typing import TYPE_CHECKING, Any
 
 from detection.errors import ContractError, UsageError
 from detection.report import evaluation_report
+from trainer import cloud
 from trainer.config import TrainConfig
 from trainer.flags import Request, help_text, parse_request
 from trainer.legacy import Claims, check_claims
@@ -119,6 +120,7 @@ def run(config: TrainConfig, claims: Claims | None = None) -> None:
     for name in ("dataset", "model_dir"):
         if not getattr(config, name):
             raise UsageError(f"--{name}: required, see --help")
+    config = cloud.settle(config)
     # Imported here, so that --help and a bad flag answer at once.
     from trainer import anchor_choice, evaluate, export, files, network, portable, strategy, train
 

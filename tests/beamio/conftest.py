@@ -19,14 +19,23 @@ from gcp_storage_emulator.handlers import buckets, objects
 from gcp_storage_emulator.server import RequestHandler
 from gcp_storage_emulator.storage import Storage
 
-from beamio import gcs_client
+from buckets import client as gcs_client
 
 _LIST = "/storage/v1/b/bucket/o"
 _ABOUT = f"{_LIST}/"
+_PUBLIC = "/bucket/"  # where TensorFlow reads
 _NAME, _METADATA = re.compile(rb'"name": *("[^"]*")'), 1000  # bytes
 _READ = "/download/storage/v1/b/bucket/o/"
 # It warns of every answer in JSON.
 logging.getLogger("gcp_storage_emulator").setLevel(logging.CRITICAL)
+
+
+def _object_of(path: str) -> tuple[str | None, bool]:
+    """Name of the object that a request is about, None for none, and whether its bytes are to be read."""
+    for start in (_READ, _ABOUT, _PUBLIC):
+        if path.startswith(start):
+            return unquote(path.removeprefix(start)), start != _ABOUT
+    return None, False
 
 
 class Cloud:
@@ -46,7 +55,7 @@ class Cloud:
     """
 
     def __init__(self) -> None:
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), partial(_Handler, self))
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), partial(GcsHandler, self))
         self.url = f"http://127.0.0.1:{self.server.server_port}"
         self.storage = Storage(use_memory_fs=True)
         # It would write all that it holds as JSON at every change, and not alone at that.
@@ -88,8 +97,8 @@ class Cloud:
         return self.storage.objects.get("bucket", {}).get(name, {"generation": "0"})["generation"]
 
 
-class _Handler(RequestHandler):
-    """The emulator's, with what it lacks: pages and preconditions."""
+class GcsHandler(RequestHandler):
+    """The emulator's, with what it lacks: pages, preconditions, bodies in chunks, and faults on demand."""
 
     protocol_version = "HTTP/1.1"  # connections that stay
 
@@ -99,13 +108,13 @@ class _Handler(RequestHandler):
         super().__init__(cloud.storage, *args)
 
     def handle(self) -> None:
-        with contextlib.suppress(ConnectionResetError):  # how a client lets go of a connection that it kept
+        with contextlib.suppress(ConnectionResetError, BrokenPipeError):  # how a client lets go of a connection
             super().handle()
 
     def do_GET(self) -> None:  # noqa: N802 - the name is http.server's
         path, query = self._asked()
-        name = next((unquote(path.removeprefix(start)) for start in (_READ, _ABOUT) if path.startswith(start)), None)
-        if path.startswith(_READ):
+        name, is_read = _object_of(path)
+        if is_read:
             self.cloud.before_read(str(name))
         refusals = self.cloud.statuses.get(query.get("prefix", "") if name is None else name)
         if refusals:
@@ -115,11 +124,11 @@ class _Handler(RequestHandler):
         elif name and self.cloud.generation(name) != "0" and self._is_other(name, query):
             self._answer(412, b"conditionNotMet")
         else:
-            time.sleep(self.cloud.pause if path.startswith(_READ) else 0)
+            time.sleep(self.cloud.pause if is_read else 0)
             super().do_GET()
 
     def do_POST(self) -> None:  # noqa: N802 - the name is http.server's
-        body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        body = self._take_body()
         path, query = self._asked()
         cloud, name = self.cloud, self._written_name(body)
         if path.startswith("/upload/"):
@@ -129,17 +138,36 @@ class _Handler(RequestHandler):
             self._answer(refusal, b"no storage.objects.create")
         elif self._is_other(name, query):
             self._answer(412, b"conditionNotMet")
+        elif query.get("uploadType") == "media" and not body:  # the emulator drops the connection
+            cloud.put(name)
+            self._answer(200, json.dumps(cloud.storage.get_file_obj("bucket", name)).encode())
         else:
-            self._carry_out(body)
+            self._carry_out(super().do_POST, body)
 
-    def _carry_out(self, body: bytes) -> None:
+    def do_PUT(self) -> None:  # noqa: N802 - the name is http.server's
+        self._carry_out(super().do_PUT, self._take_body())
+
+    def _take_body(self) -> bytes:
+        """TensorFlow sends chunks, and a length besides, which the emulator alone would go by."""
+        if self.headers.get("Transfer-Encoding", "").lower() != "chunked":
+            return self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        pieces = []
+        while size := int(self.rfile.readline(), 16):
+            pieces.append(self.rfile.read(size))
+            self.rfile.readline()
+        self.rfile.readline()
+        return b"".join(pieces)
+
+    def _carry_out(self, method: Callable[[], None], body: bytes) -> None:
         """A write whose body has been read."""
         kept = self.rfile, self.wfile
+        del self.headers["Content-Length"]
+        self.headers["Content-Length"] = str(len(body))
         self.rfile = io.BytesIO(body)
         if self.cloud.lost_answers:
             self.cloud.lost_answers -= 1
             self.wfile, self.close_connection = io.BytesIO(), True
-        super().do_POST()
+        method()
         self.rfile, self.wfile = kept
 
     def _asked(self) -> tuple[str, dict[str, str]]:

@@ -10,7 +10,8 @@ import pytest
 from google.auth.credentials import AnonymousCredentials
 
 from beam_jobs.main import main
-from beamio import files, gcs_client
+from beamio import files
+from buckets import client as gcs_client
 from detection.errors import UsageError
 from inference.main import main as score
 from tests.beam_jobs.conftest import Source

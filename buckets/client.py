@@ -21,7 +21,7 @@ from google.cloud import storage
 from google.cloud.storage.retry import DEFAULT_RETRY
 from google.resumable_media import DataCorruption  # in google-cloud-storage only from 3.0 on; this stays its parent
 
-from beamio.faults import AwayError, ChangedError
+from buckets.faults import AwayError, ChangedError
 
 _log = logging.getLogger(__name__)
 _PATH = re.compile(r"gs://([a-z0-9][-_.a-z0-9]+)/(.*)", re.DOTALL)
