@@ -47,9 +47,9 @@ def copy_dataset(dataset: str, folder: str) -> str:
         text = _read_manifest(blobs, dataset)
         shards = _shards(text, blobs, dataset)
         missing = [blob for blob in shards if not _is_there(blob, target / _name(blob))]
+        _check_room(missing, target)
         if missing:  # what is there by then is of no data set
             (target / DatasetManifest.FILE).unlink(missing_ok=True)
-        _check_room(missing, target)
         _fetch(missing, target)
         _write(target / DatasetManifest.FILE, text)
     except OSError as error:
@@ -142,11 +142,13 @@ def _fetch(missing: Sequence[storage.Blob], folder: Path) -> None:
         worker_type=transfer_manager.THREAD,
         max_workers=_FILES_AT_ONCE,
     )
-    for blob, path, outcome in zip(missing, paths, outcomes, strict=True):
+    failed = {blob: outcome for blob, outcome in zip(missing, outcomes, strict=True) if outcome is not None}
+    for blob, path in zip(missing, paths, strict=True):
+        if blob not in failed:
+            _part_of(path).replace(path)
+    for blob, error in failed.items():
         with _named(blob):
-            if isinstance(outcome, Exception):
-                raise outcome
-        _part_of(path).replace(path)
+            raise error
 
 
 @contextlib.contextmanager

@@ -43,6 +43,7 @@ class Cloud:
 
     Attributes:
       requests: method and path, without the query, of each, in their order.
+      sent: bytes of every answer to a read, in their order.
       uploads: name, and generation that must be in its place ("0" for none), of each object that was to be written.
       statuses: HTTP status that the next reads of a name, or lists for a prefix, get in place of an answer.
       write_statuses: HTTP status that the next writes get in place of an answer.
@@ -62,6 +63,7 @@ class Cloud:
         self.storage._write_config_to_file = lambda: None
         buckets.create_bucket("bucket", self.storage)
         self.requests: list[tuple[str, str]] = []
+        self.sent: list[int] = []
         self.uploads: list[tuple[str, str | None]] = []
         self.statuses: dict[str, list[int]] = {}
         self.write_statuses: deque[int] = deque()
@@ -123,6 +125,8 @@ class GcsHandler(RequestHandler):
             self._answer(200, json.dumps(self._page(query)).encode())
         elif name and self.cloud.generation(name) != "0" and self._is_other(name, query):
             self._answer(412, b"conditionNotMet")
+        elif name and query.get("generation", self.cloud.generation(name)) != self.cloud.generation(name):
+            self._answer(404, b"no such generation")
         else:
             time.sleep(self.cloud.pause if is_read else 0)
             super().do_GET()
@@ -200,6 +204,11 @@ class GcsHandler(RequestHandler):
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         self.wfile.write(body)
+
+    def send_header(self, keyword: str, value: str) -> None:
+        if keyword == "Content-Length" and _object_of(self._asked()[0])[1]:
+            self.cloud.sent.append(int(value))
+        super().send_header(keyword, value)
 
     def log_request(self, *_) -> None:
         self.cloud.requests.append((self.command, urlsplit(self.path).path))
