@@ -95,6 +95,7 @@ def serve(cloud: Cloud, folder: Path) -> Iterator[dict[str, str]]:
     try:
         yield {
             "https_proxy": f"http://127.0.0.1:{proxy.server_address[1]}",
+            "no_proxy": "localhost,127.0.0.1",  # else Beam's workers, by gRPC, would ask the proxy for their launcher
             "CURL_CA_BUNDLE": str(certificate),
             "GOOGLE_AUTH_TOKEN_FOR_TESTING": "a-token",
             "NO_GCE_CHECK": "true",
