@@ -1,9 +1,11 @@
 """What a job would take, before it is started: by listing its files, without reading any."""
 
+import argparse
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from beamio import files
+from detection.errors import UsageError
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,6 +30,29 @@ class Speed:
     def vcpu_hours(self, photographs: Listed) -> float:
         """Work, in hours of one virtual CPU."""
         return (photographs.size / self.bytes_a_second + photographs.count / self.photographs_a_second) / 3600
+
+
+def add_estimate_flags(parser: argparse.ArgumentParser) -> None:
+    """The flags of both programs."""
+    parser.add_argument(
+        "--estimate",
+        action="store_true",
+        help="list the files, print what there is to do and what it may cost, and stop; no photograph is read, nothing"
+        " written",
+    )
+    parser.add_argument(
+        "--vcpu_hour_price",
+        type=float,
+        metavar="PRICE",
+        help="with --estimate: what an hour of one virtual CPU costs, with its memory and disk",
+    )
+
+
+def refuse_without_estimate(flags: argparse.Namespace, *names: str) -> None:
+    """Raises UsageError for a flag that only --estimate reads."""
+    for name in names:
+        if getattr(flags, name) is not None and not flags.estimate:
+            raise UsageError(f"--{name}: expected --estimate too")
 
 
 def measure(patterns: Sequence[str]) -> Listed:

@@ -108,7 +108,7 @@ def test_score_an_archive_then_convert_and_evaluate_it(cloud, archive, tmp_path)
     assert main(["convert", "gs://bucket/out", "--formats=csv,counts,coco,cvat,parquet,report"]) == 0
     written = cloud.read_all("out/")
     assert {"detections.csv", "counts.csv", "detections.parquet"} <= written.keys()
-    cloud.put("truth/cvat.xml", written["annotations.xml"])
+    cloud.put("truth/cvat.xml", written["cvat.xml"])
     assert main(["repeats", "gs://bucket/out", "--min_frames=2"]) == 0
     assert main(["evaluate", "gs://bucket/out", "--annotations=gs://bucket/truth/*.xml"]) == 0
     assert json.loads(cloud.read_all("out/")["evaluation.json"])["AP50"] == pytest.approx(1)
