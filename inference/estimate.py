@@ -1,7 +1,8 @@
 """What a run of ``score`` would take, before it is started: by listing, and by the directories of archives.
 
 The usual speed, IMAGES_A_SECOND, is that of a network like the preset tiny at 256×320 pixels: a third of what README.md
-says of one core here, for a virtual CPU is half a core, and a bucket slower than a disk. No job on Dataflow was measured.
+says of one core here, for a virtual CPU is half a core, and a bucket slower than a disk. No job on
+Dataflow was measured.
 """
 
 from dataclasses import dataclass

@@ -302,19 +302,6 @@ def _records(files_by_name):
     return {name: data for name, data in files_by_name.items() if name.endswith(".tfrecord")}
 
 
-def test_prepare_from_bucket_to_bucket(cloud, tmp_path):
-    source = Source(tmp_path / "source").fill(10)
-    for path in source.root.rglob("*.*"):
-        cloud.put(f"in/{path.relative_to(source.root).as_posix()}", path.read_bytes())
-    assert main([*_FLAGS, "--output=gs://bucket/out"]) == 0
-    images = {name: count for name, count in Counter(cloud.reads()).items() if name.startswith("in/images/")}
-    assert images == {f"in/images/{path.name}": 1 for path in source.images.iterdir()}
-
-    assert main(source.flags(tmp_path / "out")) == 0
-    local = {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir() if path.is_file()}
-    assert _records(cloud.read_all("out/")) == _records(local) != {}
-
-
 def test_score_goes_on_from_bucket_to_bucket(cloud, tmp_path):
     write_model(tmp_path / "model")
     for name in "ab":

@@ -1,4 +1,4 @@
-"""prepare and score from bucket to bucket, as people run them: in this process and in workers of their own."""
+"""prepare and score from bucket to bucket, as people run them: in workers of their own, archives, storms, convert."""
 
 import io
 import json
@@ -21,13 +21,12 @@ from tests.inference.fake_model import BLUE, RED, picture, write_model
 
 __all__ = ["tensorflow_cloud"]  # a fixture
 PROCESSES = ["--direct_running_mode=multi_processing", "--direct_num_workers=2"]
-MODES = [pytest.param([], id="in process"), pytest.param(PROCESSES, id="two worker processes")]
 PREPARE = ["prepare", "--images=gs://bucket/in/images/*", "--annotations=gs://bucket/in/annotations/*.xml"]
 
 
-def run(program: str, *argv: str) -> None:
-    """A command line in a process of its own: TensorFlow keeps Python's lock while it waits for a bucket."""
-    words = [sys.executable, "-m", program, *argv]
+def run(*argv: str) -> None:
+    """A command line of inference in a process of its own: TensorFlow keeps Python's lock while it waits for gs://."""
+    words = [sys.executable, "-m", "inference", *argv]
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
     done = subprocess.run(words, capture_output=True, text=True, check=False, env=environment)
     assert done.returncode == 0, done.stderr
@@ -55,30 +54,26 @@ def check_uploads(cloud: Cloud, start: str) -> None:
     assert not [name for name in sent if ".tmp" in name]
 
 
-@pytest.mark.parametrize("mode", MODES)
-def test_prepare(mode, cloud, tmp_path):
+def test_prepare_in_worker_processes(cloud, tmp_path):
     source = Source(tmp_path / "source").fill(10)
     names = put_all(cloud, source.root, "in")
-    assert beam_jobs.main.main([*PREPARE, "--output=gs://bucket/out", *mode]) == 0
+    assert beam_jobs.main.main([*PREPARE, "--output=gs://bucket/out", *PROCESSES]) == 0
     assert reads_of(cloud, "in/images/") == {name: 1 for name in names if "/images/" in name}
-    assert json.loads(cloud.read_all("out/")["dataset.json"])["images_in"] == 10
     check_uploads(cloud, "out/")
     assert cloud.uploads[-1][0] == "out/dataset.json", "the commit mark comes last"
 
+    assert beam_jobs.main.main(source.flags(tmp_path / "out")) == 0
+    local = {path.name: path.read_bytes() for path in (tmp_path / "out").glob("*.tfrecord")}
+    assert {name: data for name, data in cloud.read_all("out/").items() if name.endswith(".tfrecord")} == local != {}
 
-@pytest.fixture
-def model(cloud, tmp_path) -> str:
+
+def test_score_in_worker_processes_with_a_model_in_the_bucket(tensorflow_cloud, tmp_path):
+    cloud = tensorflow_cloud
     write_model(tmp_path / "model")
     put_all(cloud, tmp_path / "model", "model")
-    return "--model=gs://bucket/model"
-
-
-@pytest.mark.parametrize("mode", MODES)
-def test_score_with_a_model_in_the_bucket(mode, tensorflow_cloud, model):
-    cloud = tensorflow_cloud
     for number in range(40):
         cloud.put(f"in/{number}.png", picture(20, 10, {RED: (1, 2, 9, 8)}))
-    run("inference", "score", "--images=gs://bucket/in/*", model, "--output=gs://bucket/out", *mode)
+    run("score", "--images=gs://bucket/in/*", "--model=gs://bucket/model", "--output=gs://bucket/out", *PROCESSES)
     assert reads_of(cloud, "in/") == {f"in/{number}.png": 1 for number in range(40)}
     check_uploads(cloud, "out/")
     assert cloud.uploads[-1][0] == "out/summary.json", "the commit mark comes last"

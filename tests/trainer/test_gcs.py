@@ -1,7 +1,6 @@
 """The trainer on gs://: through TensorFlow's own code, and by way of this machine's disk."""
 
 import json
-import logging
 import os
 import shutil
 import subprocess
@@ -61,19 +60,20 @@ def run(*commands: list[str]) -> str:
     return done.stderr
 
 
-@pytest.mark.usefixtures("stored")
-def test_train_resume_evaluate_export_and_score_in_a_bucket(tensorflow_cloud: Cloud) -> None:
+def test_train_resume_evaluate_export_and_score_in_a_bucket(tensorflow_cloud: Cloud, stored, tmp_path) -> None:
     bucket = tensorflow_cloud
     for number in (1, 2):
         bucket.put(f"photographs/{number}.png", make_example(number).encoded)
     flags = [*SETTINGS, "--dataset=gs://bucket/set", "--model_dir=gs://bucket/run"]
     scored = ["--model=gs://bucket/run/export", "--output=gs://bucket/scored"]
     said = run(
-        [*flags, "--mode=train", "--num_epochs=1"],
+        [*flags, "--mode=train", "--num_epochs=1", f"--local_copy={tmp_path}/copy"],
         [*flags, "--mode=train_and_eval", "--num_epochs=2"],
         ["score", "--images=gs://bucket/photographs/*", *scored],
     )
-    assert "resuming from step 6 of 12" in said
+    assert "(4 of 4 shards fetched, " in said and f"data set: {tmp_path}/copy (images: " in said
+    assert fetched(bucket) == stored, "each once by the copy; TensorFlow reads by other addresses"
+    assert "data set: gs://bucket/set (images: " in said and "resuming from step 6 of 12" in said
     written = bucket.read_all("run/")
     assert {"checkpoints/ckpt-12.index", "eval.html", "export/saved_model.pb", "export/model.json"} <= written.keys()
     assert json.loads(written["eval.json"])["step"] == 12
@@ -106,14 +106,6 @@ def test_a_local_copy_fetches_what_is_not_there(cloud, stored, dataset, tmp_path
     local_copy.copy_dataset("gs://bucket/set", str(folder))
     assert fetched(cloud) == [first.name, second.name, fourth.name], "cut, spoilt, and half of a copy that was killed"
     assert {path.name for path in folder.iterdir()} == {path.name for path in dataset.iterdir()}
-
-
-def test_the_trainer_reads_the_local_copy(cloud, stored, tmp_path, caplog) -> None:
-    caplog.set_level(logging.INFO, "trainer")
-    words = ["--dataset=gs://bucket/set", f"--local_copy={tmp_path}/copy", f"--model_dir={tmp_path}/model"]
-    assert main([*SETTINGS, *words, "--mode=train", "--num_epochs=1"]) == 0
-    assert "(4 of 4 shards fetched, " in caplog.text and f"data set: {tmp_path}/copy (images: " in caplog.text
-    assert fetched(cloud) == stored, "each once, and not by TensorFlow"
 
 
 Usage = namedtuple("Usage", "free")
