@@ -13,6 +13,8 @@ import pytest
 
 import beam_jobs.main
 import inference.main
+from detection.annotations import ImageAnnotation, ObjectAnnotation
+from detection.voc import format_voc
 from inference import resume
 from tests.beam_jobs.conftest import Source
 from tests.beamio.conftest import Cloud
@@ -105,11 +107,38 @@ def test_score_an_archive_then_convert_and_evaluate_it(cloud, archive, tmp_path)
     assert {"detections.csv", "counts.csv", "detections.parquet"} <= written.keys()
     cloud.put("truth/cvat.xml", written["cvat.xml"])
     assert main(["repeats", "gs://bucket/out", "--min_frames=2"]) == 0
-    assert main(["evaluate", "gs://bucket/out", "--annotations=gs://bucket/truth/*.xml"]) == 0
+    cloud.put("truth/aliases.csv", b"alias,name\nshrimp,crab\n")
+    truth = ["--annotations=gs://bucket/truth/*.xml", "--label_aliases=gs://bucket/truth/aliases.csv"]
+    assert main(["evaluate", "gs://bucket/out", *truth]) == 0
     assert json.loads(cloud.read_all("out/")["evaluation.json"])["AP50"] == pytest.approx(1)
     photograph = cloud.put("one.png", picture(20, 10, {RED: (1, 2, 9, 8)})) and "gs://bucket/one.png"
     assert main(["detect", photograph, f"--model={tmp_path}/model", "--draw=gs://bucket/drawn"]) == 0
     assert cloud.read_all("drawn/").keys() == {"one.png"}
+
+
+def test_every_file_that_a_flag_of_the_data_set_jobs_names_may_lie_in_a_bucket(cloud, tmp_path):
+    names = put_all(cloud, Source(tmp_path / "source").fill(4).root, "in")
+    images = [name.rpartition("/")[2] for name in names if "/images/" in name]
+    export = io.BytesIO()
+    with zipfile.ZipFile(export, "w") as target:
+        target.writestr("z.png", picture(20, 10))
+        crab = ObjectAnnotation(label="Crab", box=(1, 2, 9, 8))
+        target.writestr(
+            "z.xml", format_voc(ImageAnnotation(filename="z.png", width=20, height=10, objects=(crab,), source="z"))
+        )
+    cloud.put("exports/z.zip", export.getvalue())
+    cloud.put("f/aliases.csv", b"alias,name\nCrab,Scotoplanes\n")
+    cloud.put("f/splits.csv", b"image,split\n" + b"".join(f"{name},train\n".encode() for name in images))
+    main = beam_jobs.main.main
+    aliases = "--label_aliases=gs://bucket/f/aliases.csv"
+    words = ["--annotations=gs://bucket/in/annotations/*.xml", aliases, "--output=gs://bucket/f/labels.pbtxt"]
+    assert main(["labels", *words]) == 0
+    cloud.put("f/ids.csv", b"source_id,image,split,status\n")
+    named = ["--labels=gs://bucket/f/labels.pbtxt", aliases, "--id_map=gs://bucket/f/ids.csv"]
+    flags = [*PREPARE[1:], *named, "--exports=gs://bucket/exports/*.zip", "--output=gs://bucket/out"]
+    assert main(["check", *flags, "--split_from=gs://bucket/f/splits.csv"]) in (0, 1)
+    assert {"problems.jsonl", "check.html"} <= cloud.read_all("out/").keys()
+    assert {"exports/z.zip", "f/aliases.csv", "f/ids.csv", "f/labels.pbtxt", "f/splits.csv"} <= set(cloud.reads())
 
 
 @pytest.mark.usefixtures("impatient")
