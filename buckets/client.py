@@ -24,7 +24,7 @@ from google.resumable_media import DataCorruption  # in google-cloud-storage onl
 from buckets.faults import AwayError, ChangedError
 
 _log = logging.getLogger(__name__)
-_QUERY = re.compile(r"\?\w+=[^\s)]*")
+_QUERY = re.compile(r"\?\w+=[^\s):]*")
 _PATH = re.compile(r"gs://([a-z0-9][-_.a-z0-9]+)/(.*)", re.DOTALL)
 # As many threads may read at once without opening a connection anew for each object; requests keeps 10.
 _CONNECTIONS = 16

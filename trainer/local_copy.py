@@ -16,6 +16,7 @@ from google.cloud.storage import transfer_manager
 from buckets import client
 from detection.errors import ContractError, UsageError
 from detection.manifests import DatasetManifest
+from trainer.cloud import fault_of
 
 _LOGGER = logging.getLogger(__name__)
 _FILES_AT_ONCE = 8
@@ -53,7 +54,7 @@ def copy_dataset(dataset: str, folder: str) -> str:
         _fetch(missing, target)
         _write(target / DatasetManifest.FILE, text)
     except OSError as error:
-        raise UsageError(f"--local_copy: cannot copy {dataset} to {folder}: {error}") from error
+        raise fault_of(f"--local_copy: cannot copy {dataset} to {folder}", error) from error
     size = sum(blob.size for blob in missing)
     _LOGGER.info(
         "local copy: %s (%d of %d shards fetched, %.1f MB, %.1f s)",
@@ -157,7 +158,7 @@ def _named(blob: storage.Blob) -> Iterator[None]:
         with client.os_errors("read it"):
             yield
     except OSError as error:
-        raise OSError(f"{_name(blob)}: {error}") from error
+        raise type(error)(f"{_name(blob)}: {error}") from error
 
 
 def _write(path: Path, text: str) -> None:

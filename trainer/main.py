@@ -46,8 +46,8 @@ _LOGGER = logging.getLogger(__name__)
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the trainer; returns the exit status.
 
-    0, also after SIGTERM; 1 when the doctor finds something or a TPU would not run it; 2 for a bad request; 130 for
-    Ctrl-C.
+    0, also after SIGTERM; 1 when the doctor finds something, a TPU would not run it, or gs:// does not answer; 2 for a
+    bad request; 130 for Ctrl-C.
     """
     arguments = sys.argv[1:] if argv is None else argv
     if {"-h", "--help"} & set(arguments):
@@ -61,7 +61,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _carry_out(parse_request(arguments, read_text=_read_text))
     except UsageError as error:
         print(f"error: {error}", file=sys.stderr)  # noqa: T201
-        return 2
+        return error.status
+    except cloud.fault_classes() as error:
+        fault = cloud.describe_fault(error)
+        if not fault:
+            raise
+        print(f"error: {fault}: start again with the same --model_dir to go on", file=sys.stderr)  # noqa: T201
+        return 1
     except Stopped as reason:
         print(f"{reason}: start again with the same --model_dir to go on", file=sys.stderr)  # noqa: T201
     except KeyboardInterrupt:

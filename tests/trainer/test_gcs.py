@@ -44,8 +44,8 @@ for argv in json.load(sys.stdin):
 """
 
 
-def run(*commands: list[str]) -> str:
-    """Runs command lines one after the other in a process of their own, which must go well; what was said."""
+def run(*commands: list[str], status: int = 0) -> str:
+    """Runs command lines one after the other in a process of their own, to an exit status; what was said."""
     environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "2"}
     done = subprocess.run(
         [sys.executable, "-c", _RUN],
@@ -56,7 +56,7 @@ def run(*commands: list[str]) -> str:
         env=environment,
         cwd=Path(__file__).parents[2],
     )
-    assert done.returncode == 0, done.stderr
+    assert done.returncode == status, done.stderr
     return done.stderr
 
 
@@ -78,6 +78,20 @@ def test_train_resume_evaluate_export_and_score_in_a_bucket(tensorflow_cloud: Cl
     assert {"checkpoints/ckpt-12.index", "eval.html", "export/saved_model.pb", "export/model.json"} <= written.keys()
     assert json.loads(written["eval.json"])["step"] == 12
     assert json.loads(bucket.read_all("scored/")["summary.json"])["images"] == 2
+
+
+@pytest.mark.usefixtures("stored")
+def test_a_shard_that_vanishes_in_training_is_one_line(tensorflow_cloud: Cloud) -> None:
+    def vanish(name: str) -> None:
+        if name.startswith("set/train-00000") and tensorflow_cloud.generation(name) != "0":
+            tensorflow_cloud.storage.delete_file("bucket", name)
+
+    tensorflow_cloud.before_read = vanish
+    flags = [*SETTINGS, "--dataset=gs://bucket/set", "--model_dir=gs://bucket/run", "--mode=train"]
+    said = run(flags, status=1).splitlines()
+    assert "Traceback" not in "".join(said)
+    assert said[-1].startswith("error: ") and "gs://bucket/set/train-00000-of-00002.tfrecord" in said[-1]
+    assert not any(name.startswith("export") for name in tensorflow_cloud.read_all("run/"))
 
 
 def fetched(bucket: Cloud) -> list[str]:
@@ -132,7 +146,7 @@ def test_a_copy_that_fails_leaves_nothing_that_looks_whole(
         (folder / name).unlink()
     break_it(fault, cloud, broken, monkeypatch)
     argv = [*SETTINGS, "--dataset=gs://bucket/set", f"--local_copy={folder}", f"--model_dir={tmp_path}/model"]
-    assert main(argv) == 2, reason
+    assert main(argv) == (1 if fault == "storm" else 2), reason
     line = capsys.readouterr().err.splitlines()[-1]
     with pytest.raises(AssertionError, match=f"error: .*{words}"):
         raise AssertionError(line)
@@ -193,7 +207,8 @@ REFUSED = [
 def test_a_fault_of_a_bucket_is_one_line_at_once(argv, words, reason, cloud, tmp_path, monkeypatch, capsys) -> None:
     monkeypatch.chdir(tmp_path)
     cloud.statuses.update({"secret/": [403], "none/": [401], "storm/": [503] * 99})
-    assert main(argv) == 2, reason
+    away = "HTTP 503" in reason or "HTTP 401" in reason  # the supervisor of a TPU VM tries again
+    assert main(argv) == (1 if away else 2), reason
     (line,) = [line for line in capsys.readouterr().err.splitlines() if "tried again" not in line]
     with pytest.raises(AssertionError, match=f"error: .*{words}"):
         raise AssertionError(line)
