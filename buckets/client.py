@@ -14,7 +14,16 @@ import time
 from collections.abc import Iterator
 
 import requests
-from google.api_core.exceptions import Forbidden, GoogleAPICallError, GoogleAPIError, NotFound, RetryError, Unauthorized
+from google.api_core.exceptions import (
+    Forbidden,
+    GoogleAPICallError,
+    GoogleAPIError,
+    NotFound,
+    RetryError,
+    ServerError,
+    TooManyRequests,
+    Unauthorized,
+)
 from google.api_core.retry import Retry
 from google.auth.exceptions import DefaultCredentialsError, GoogleAuthError, InvalidOperation
 from google.cloud import storage
@@ -80,7 +89,8 @@ def os_errors(doing: str) -> Iterator[None]:
         raise PermissionError(f"no permission to {doing}: {_reason(error)}") from error
     except (InvalidOperation, Unauthorized) as error:  # HTTP 401, without and with credentials
         raise AwayError(f"no permission to {doing} without valid Google credentials") from error
-    except (RetryError, GoogleAuthError, requests.RequestException) as error:
+    # After its last attempt the client raises a RetryError, up to 2.x what the server said.
+    except (RetryError, ServerError, TooManyRequests, GoogleAuthError, requests.RequestException) as error:
         raise AwayError(_line(error)) from error
     except (GoogleAPIError, DataCorruption) as error:
         raise OSError(_line(error)) from error

@@ -19,8 +19,8 @@ from trainer.main import main
 
 __all__ = ["cloud", "impatient", "tensorflow_cloud"]  # fixtures
 SETTINGS = [
-    *("--preset=tiny", "--image_size=64", "--pyramid_channels=16", "--head_depth=1", "--train_batch_size=4"),
-    *("--eval_every_epochs=0", "--steps_per_loop=3", "--warmup_steps=1"),
+    *("--preset=tiny", "--image_size=64", "--pyramid_channels=8", "--head_depth=0", "--train_batch_size=4"),
+    *("--eval_every_epochs=0", "--steps_per_loop=6", "--warmup_steps=1", "--optimizer=sgd"),
 ]
 
 
