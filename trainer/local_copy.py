@@ -47,12 +47,15 @@ def copy_dataset(dataset: str, folder: str) -> str:
         target.mkdir(parents=True, exist_ok=True)
         text = _read_manifest(blobs, dataset)
         shards = _shards(text, blobs, dataset)
+        mark = target / DatasetManifest.FILE
+        if mark.is_file() and mark.read_text() != text:  # of another data set, whose shards may be replaced
+            mark.unlink()
         missing = [blob for blob in shards if not _is_there(blob, target / _name(blob))]
         _check_room(missing, target)
-        if missing:  # what is there by then is of no data set
-            (target / DatasetManifest.FILE).unlink(missing_ok=True)
+        if missing:
+            mark.unlink(missing_ok=True)
         _fetch(missing, target)
-        _write(target / DatasetManifest.FILE, text)
+        _write(mark, text)
     except OSError as error:
         raise fault_of(f"--local_copy: cannot copy {dataset} to {folder}", error) from error
     size = sum(blob.size for blob in missing)
