@@ -121,7 +121,8 @@ def is_folder(path: str) -> bool:
     """Whether path names a folder: something lies below it (object stores have no folders of their own)."""
     if "://" not in path and not Path(path).is_dir():
         return False  # a whole tree need not be listed to say so
-    return bool(next(iter_matches(posixpath.join(escape(path), "**"), limit=1), None))
+    with _listing(path):
+        return bool(next(_system(path).list_files(posixpath.join(escape(path), "**"), 1), None))
 
 
 def is_file(path: str) -> bool:

@@ -88,7 +88,8 @@ def os_errors(doing: str) -> Iterator[None]:
     except Forbidden as error:
         raise PermissionError(f"no permission to {doing}: {_reason(error)}") from error
     except (InvalidOperation, Unauthorized) as error:  # HTTP 401, without and with credentials
-        raise AwayError(f"no permission to {doing} without valid Google credentials") from error
+        login = "gcloud auth application-default login"
+        raise AwayError(f"no permission to {doing} without valid Google credentials ({login})") from error
     # After its last attempt the client raises a RetryError, up to 2.x what the server said.
     except (RetryError, ServerError, TooManyRequests, GoogleAuthError, requests.RequestException) as error:
         raise AwayError(_line(error)) from error

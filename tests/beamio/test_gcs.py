@@ -249,7 +249,11 @@ def test_what_cannot_be_read(cloud, name, statuses, words, reason):
 
 
 AWAY = [
-    ([401], "no permission to read it without valid Google credentials$", "nobody knows who asks"),
+    (
+        [401],
+        r"no permission to read it without valid Google credentials \(gcloud auth .* login\)$",
+        "nobody knows who asks",
+    ),
     ([503] * 99, "Timeout of .*503", "tried until the time was up"),
 ]
 

@@ -15,12 +15,16 @@ from tests.inference.fake_model import RED, picture, write_manifest, write_model
 MAIN = {"prepare": beam_jobs.main.main, "score": inference.main.main}
 PREPARE = ["prepare", "--images=SOURCE/images/*", "--annotations=SOURCE/annotations/*"]
 SCORE = ["score", "--images=SOURCE/images/*", "--model=MODEL"]
-_WITHOUT = "no permission to read it without valid Google credentials$"
+_WITHOUT = r"no permission to read it without valid Google credentials \(gcloud auth application-default login\)$"
 _STORM = "cannot list gs://bucket/secret/.*: Timeout of .*503"
 NOT_THERE = "there is no such object or bucket"
 FAULTS = [
     ([*PREPARE, "--output=gs://other/x"], NOT_THERE, "output"),
-    ([*PREPARE, "--images=gs://other/*", "--output=gs://bucket/x"], NOT_THERE, "photographs"),
+    (
+        [*PREPARE, "--images=gs://other/*.jpg", "--output=gs://bucket/x"],
+        rf"cannot list gs://other/\*.jpg: {NOT_THERE}",
+        "photographs",
+    ),
     ([*PREPARE, "--annotations=gs://other/*", "--output=gs://bucket/x"], NOT_THERE, "annotations"),
     ([*PREPARE, "--labels=gs://other/l", "--output=gs://bucket/x"], NOT_THERE, "a file of a flag"),
     ([*PREPARE, "--images=gs://bucket/secret/*", "--output=gs://bucket/x"], "no permission", "photographs"),

@@ -213,3 +213,10 @@ def test_a_fault_of_a_bucket_is_one_line_at_once(argv, words, reason, cloud, tmp
     with pytest.raises(AssertionError, match=f"error: .*{words}"):
         raise AssertionError(line)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.usefixtures("cloud")
+def test_the_doctor_tells_of_a_bucket_before_tensorflow_tries_it(capsys) -> None:
+    assert main(["--mode=doctor", "--dataset=gs://other/set"]) == 1
+    last = capsys.readouterr().out.splitlines()[-1]
+    assert last.startswith("FAIL  gs://: --dataset: gs://other/set: there is no such object or bucket: see docs")
