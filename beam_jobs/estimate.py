@@ -1,35 +1,16 @@
-"""What a job would take, before it is started: by listing its files, without reading any.
+"""What a data set job would take, before it is started.
 
 The speeds are a third of what README.md says of `prepare` on one core here: a virtual CPU is half a core, and a bucket
 is slower than a disk. No job on Dataflow was measured.
 """
 
 import math
-import re
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from apache_beam.io.filesystem import FileSystem
-
 from beam_jobs.options import PrepareOptions
-from beamio import files, gcs
-from detection.errors import UsageError
+from beamio.estimate import Listed, Speed, describe_work, measure
 
-BYTES_A_SECOND = 20e6
-PHOTOGRAPHS_A_SECOND = 200
-WORKER_VCPUS = 4  # of beamio.dataflow's machine for prepare
-_GCS = "gs://"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Listed:
-    """Files: how many, and bytes together."""
-
-    count: int
-    size: int
-
-    def __str__(self) -> str:
-        return f"{self.count:,} objects, {self.size / 1e6:,.1f} MB"
+SPEED = Speed(bytes_a_second=20e6, photographs_a_second=200, vcpus=4)  # a worker is beamio.dataflow's for prepare
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,12 +20,6 @@ class Estimate:
     photographs: Listed
     annotations: Listed
     shards: int
-
-    @property
-    def vcpu_hours(self) -> float:
-        """Work, in hours of one virtual CPU."""
-        photographs = self.photographs
-        return (photographs.size / BYTES_A_SECOND + photographs.count / PHOTOGRAPHS_A_SECOND) / 3600
 
 
 def make_estimate(options: PrepareOptions) -> Estimate:
@@ -67,38 +42,11 @@ def count_shards(photographs: int, options: PrepareOptions) -> int:
     return sum(min(options.shards_of(split), part) for split, part in parts)
 
 
-def measure(patterns: Sequence[str]) -> Listed:
-    """Files that patterns match; one that two match counts once.
-
-    Raises:
-      UsageError: they cannot be listed.
-    """
-    try:
-        sizes = dict(pair for pattern in patterns for pair in _sizes(pattern))
-    except OSError as error:
-        raise UsageError(f"cannot list {' '.join(patterns)}: {error}") from error
-    return Listed(count=len(sizes), size=sum(sizes.values()))
-
-
-def _sizes(pattern: str) -> Iterator[tuple[str, int]]:
-    if not pattern.startswith(_GCS):
-        # See ListedFile: the version begins with the size; that of a link to nowhere is empty.
-        return ((file.path, int(file.version.partition("-")[0] or 0)) for file in files.list_files(pattern))
-    accepts = re.compile(FileSystem.translate_pattern(pattern)).match
-    prefix = re.split(r"[*?\[]", pattern, maxsplit=1)[0]
-    return ((path, size) for path, size in gcs.list_sizes(prefix) if accepts(path) and path[-1] != "/")
-
-
 def describe(estimate: Estimate, vcpu_hour_price: float | None) -> list[str]:
     """The lines that --estimate prints."""
-    hours = estimate.vcpu_hours
-    lines = [
+    return [
         f"photographs: {estimate.photographs}",
         f"annotations: {estimate.annotations}",
         f"shards: {estimate.shards}, so at most {estimate.shards} photographs are written at once",
-        f"work: {hours:.2f} vCPU-hours ({BYTES_A_SECOND / 1e6:.0f} MB and {PHOTOGRAPHS_A_SECOND} photographs a second),"
-        f" {hours / WORKER_VCPUS:.2f} hours of one worker with {WORKER_VCPUS}; starting takes some minutes more",
+        *describe_work(estimate.photographs, SPEED, vcpu_hour_price),
     ]
-    if vcpu_hour_price is not None:
-        lines.append(f"money: {hours * vcpu_hour_price:.2f} at {vcpu_hour_price:g} a vCPU-hour")
-    return lines

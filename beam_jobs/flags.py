@@ -20,6 +20,7 @@ from beam_jobs.options import (
     Inputs,
     PrepareOptions,
 )
+from beamio.estimate import add_estimate_flags
 from beamio.options import BEAM_HELP, Parser
 from detection.errors import UsageError
 from detection.images import FULL, HEADER, ImageRule
@@ -100,17 +101,7 @@ def _add_job(job: argparse.ArgumentParser) -> None:
     _add_files(job)
     _add_choices(job)
     _add_content(job)
-    job.add_argument(
-        "--estimate",
-        action="store_true",
-        help="list the files, print what there is to do and what it may cost, and stop; nothing is read or written",
-    )
-    job.add_argument(
-        "--vcpu_hour_price",
-        type=float,
-        metavar="PRICE",
-        help="with --estimate: what an hour of one virtual CPU costs, with its memory and disk",
-    )
+    add_estimate_flags(job)
 
 
 def _add_files(prepare: argparse.ArgumentParser) -> None:

@@ -18,6 +18,7 @@ from collections.abc import Sequence
 
 from beam_jobs.flags import make_parser, prepare_options
 from beam_jobs.options import LABELS, PrepareOptions
+from beamio.estimate import refuse_without_estimate
 from beamio.launch import run_main
 from beamio.options import beam_options, own_flags, refuse_empty
 
@@ -39,12 +40,11 @@ def _run(argv: Sequence[str]) -> int:
     from beam_jobs.inputs import read_inputs
     from beam_jobs.prepare import check, prepare
 
+    refuse_without_estimate(flags, "vcpu_hour_price")
     options_of_beam = beam_options(rest, own_flags(flags))
     options = prepare_options(flags, read_inputs(flags))
     if flags.estimate:
         return _estimate(options, flags.vcpu_hour_price)
-    if flags.vcpu_hour_price is not None:
-        parser.error("--vcpu_hour_price: expected --estimate too")
     return prepare(options, options_of_beam) if options.writes else check(options, options_of_beam)
 
 

@@ -105,14 +105,15 @@ def read_members(path: str, members: Sequence[Member]) -> list[bytes | DataError
     """The content of each member, or the error that befell it; the archive is opened once."""
     try:
         with files.open_binary(path) as file:
-            return [_attempt(file, member, path) for member in members]
+            length = file.seek(0, io.SEEK_END)  # once: a bucket's file forgets what it has read ahead
+            return [_attempt(file, member, path, length) for member in members]
     except FileError as error:
         return [error] * len(members)
 
 
-def _attempt(file: BinaryIO, member: Member, path: str) -> bytes | DataError:
+def _attempt(file: BinaryIO, member: Member, path: str, length: int) -> bytes | DataError:
     try:
-        return _read(file, member, path)
+        return _read(file, member, path, length)
     except ArchiveError as error:
         return error
 
@@ -125,7 +126,7 @@ def read_member(path: str, member: Member) -> bytes:
       FileError: the archive cannot be read.
     """
     with files.open_binary(path) as file:
-        return _read(file, member, path)
+        return _read(file, member, path, file.seek(0, io.SEEK_END))
 
 
 @contextlib.contextmanager
@@ -139,7 +140,7 @@ def open_member(path: str, member: Member) -> Iterator[BinaryIO]:
     """
     with files.open_binary(path) as file:
         with _told(path, member):
-            _seek_content(file, member)
+            _seek_content(file, member, file.seek(0, io.SEEK_END))
             stream = _Stream(file, "r", _zip_info(member))
             while stream.read(_CHUNK):
                 pass
@@ -195,9 +196,9 @@ def _distinct(names: Iterator[str]) -> Iterator[str]:
         yield name if seen[name] == 1 else f"{name}#{seen[name]}"
 
 
-def _read(file: BinaryIO, member: Member, path: str) -> bytes:
+def _read(file: BinaryIO, member: Member, path: str, length: int) -> bytes:
     with _told(path, member):
-        return _inflate(_stored_bytes(file, member), member)
+        return _inflate(_stored_bytes(file, member, length), member)
 
 
 class _UnreadableError(Exception):
@@ -214,19 +215,18 @@ def _told(path: str, member: Member) -> Iterator[None]:
         raise ArchiveError("zip_member_not_readable", f"{path}/{member.name}: {why}") from error
 
 
-def _stored_bytes(file: BinaryIO, member: Member) -> bytes:
-    end = _seek_content(file, member)
-    data = file.read(min(member.stored_size, end))  # no memory for a size that is a lie
+def _stored_bytes(file: BinaryIO, member: Member, length: int) -> bytes:
+    _seek_content(file, member, length)
+    data = file.read(min(member.stored_size, length))  # no memory for a size that is a lie
     if len(data) != member.stored_size:
         raise _UnreadableError(f"expected {member.stored_size} bytes in the archive, found {len(data)}")
     return data
 
 
-def _seek_content(file: BinaryIO, member: Member) -> int:
-    """Goes to the first stored byte of a member; returns the length of the archive."""
+def _seek_content(file: BinaryIO, member: Member, length: int) -> None:
+    """Goes to the first stored byte of a member, in an archive of this length."""
     _check_kind(member)
-    end = file.seek(0, io.SEEK_END)
-    if not 0 <= member.offset <= end:  # negative where the archive has lost its beginning
+    if not 0 <= member.offset <= length:  # negative where the archive has lost its beginning
         raise _UnreadableError(f"the archive's directory is wrong: no member begins at byte {member.offset}")
     file.seek(member.offset)
     header = file.read(_LOCAL_HEADER.size)
@@ -234,7 +234,6 @@ def _seek_content(file: BinaryIO, member: Member) -> int:
         raise _UnreadableError(f"the archive's directory is wrong: no member begins at byte {member.offset}")
     _, name_length, extra_length = _LOCAL_HEADER.unpack(header)
     file.seek(member.offset + _LOCAL_HEADER.size + name_length + extra_length)
-    return end
 
 
 def _check_kind(member: Member) -> None:

@@ -1,11 +1,12 @@
-"""Files, local or on gs://, by the same calls: those of this machine by ``local``, all others by ``remote``."""
+"""Files by the same calls wherever they are: on this machine (``local``), gs:// (``gcs``), or what else Beam knows
+(``remote``).
+"""
 
 import contextlib
 import hashlib
 import itertools
 import posixpath
 import re
-import uuid
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,12 +14,13 @@ from types import ModuleType
 from typing import BinaryIO
 
 from beamio import local
-from beamio.patterns import escape, root_of
+from beamio.patterns import escape, final_name, root_of
+from buckets.faults import AwayError, ChangedError
 from detection.errors import DataError, UsageError
 
-__all__ = ["escape", "root_of"]  # and all that is defined here: callers need not know where a path is taken apart
+# And all that is defined here: callers need not know where a path is taken apart.
+__all__ = ["escape", "final_name", "root_of"]
 _GCS = "gs://"
-_TEMPORARY = ".tmp-"
 _PIECE = 2**20  # bytes read at a time
 # The file by which a folder is tried; a killed program may leave it behind.
 PROBE = ".retinanet-odm-probe"
@@ -43,10 +45,14 @@ class ListedFile:
 
 
 def _system(path: str) -> ModuleType:
-    """``local`` or ``remote``, which have the same functions."""
+    """``local``, ``gcs`` or ``remote``, which have the same functions."""
     if "://" not in path:
         return local
-    # Beam takes more than a second to import, and a program that names local files only needs none of it.
+    # Google's client takes part of a second to import, Beam more than one: only who names such a file pays for it.
+    if path.startswith(_GCS):
+        from beamio import gcs
+
+        return gcs
     from beamio import remote
 
     return remote
@@ -77,9 +83,27 @@ def list_files(pattern: str, *, limit: int | None = None) -> Iterator[ListedFile
     Raises:
       UsageError: they cannot be listed.
     """
-    try:
+    with _listing(pattern):
         for path, version in itertools.islice(_system(pattern).list_files(pattern, limit), limit):
             yield ListedFile(path=path, version=version)
+
+
+def list_sizes(pattern: str) -> Iterator[tuple[str, int]]:
+    """Path, and size in bytes, of the files that a pattern matches; see list_files."""
+    if not pattern.startswith(_GCS):
+        # See ListedFile: the version begins with the size; that of a link to nowhere is empty.
+        yield from ((file.path, int(file.version.partition("-")[0] or 0)) for file in list_files(pattern))
+        return
+    from beamio import gcs  # as in _system
+
+    with _listing(pattern):
+        yield from gcs.list_sizes(pattern)
+
+
+@contextlib.contextmanager
+def _listing(pattern: str) -> Iterator[None]:
+    try:
+        yield
     except (OSError, re.error) as error:
         raise UsageError(f"cannot list {pattern}: {error}") from error
 
@@ -97,7 +121,8 @@ def is_folder(path: str) -> bool:
     """Whether path names a folder: something lies below it (object stores have no folders of their own)."""
     if "://" not in path and not Path(path).is_dir():
         return False  # a whole tree need not be listed to say so
-    return bool(next(iter_matches(posixpath.join(escape(path), "**"), limit=1), None))
+    with _listing(path):
+        return bool(next(_system(path).list_files(posixpath.join(escape(path), "**"), 1), None))
 
 
 def is_file(path: str) -> bool:
@@ -118,17 +143,22 @@ def exists(path: str) -> bool:
 
 
 @contextlib.contextmanager
-def open_binary(path: str) -> Iterator[BinaryIO]:
-    """A file as it is stored, open for reading and seeking.
+def open_binary(path: str, *, version: str = "") -> Iterator[BinaryIO]:
+    """A file as it is stored, open for reading and seeking; an object of gs:// stays of one generation.
+
+    Args:
+      path: the file.
+      version: as in read_bytes.
 
     Raises:
       FileError: it cannot be opened, or the body of the with statement met an OSError while it read.
+      UsageError: no file of that storage can be read now.
     """
     if "://" not in path and Path(path).exists() and not Path(path).is_file():
         # Reading a pipe would wait for somebody to write into it.
         raise FileError("file_not_readable", f"{path}: cannot be read: it is no regular file")
     try:
-        with _system(path).open_file(path) as file:
+        with _system(path).open_file(path, version) as file:
             yield file
     except OSError as error:
         raise _unreadable(path, error) from error
@@ -143,6 +173,7 @@ def read_bytes(path: str, *, version: str = "") -> bytes:
 
     Raises:
       FileError: it cannot be read; reason "file_changed" where it is not of that version.
+      UsageError: no file of that storage can be read now.
     """
     if not path.startswith(_GCS):
         with open_binary(path) as file:
@@ -151,10 +182,17 @@ def read_bytes(path: str, *, version: str = "") -> bytes:
 
     try:
         return gcs.read_object(path, generation=version)
-    except gcs.ChangedError as error:
-        raise FileError("file_changed", f"{path}: has changed since it was listed: {error}") from error
     except OSError as error:
         raise _unreadable(path, error) from error
+
+
+def _unreadable(path: str, error: OSError) -> Exception:
+    """Whose fault it is: the file's, which ends as a record, or the storage's, which ends the job."""
+    if isinstance(error, AwayError):
+        return UsageError(f"{path}: cannot be read: {error}")
+    if isinstance(error, ChangedError):
+        return FileError("file_changed", f"{path}: has changed since it was listed: {error}")
+    return FileError("file_not_readable", f"{path}: cannot be read: {error}")
 
 
 def find_digest(path: str) -> str | None:
@@ -170,10 +208,6 @@ def find_digest(path: str) -> str | None:
         while piece := file.read(_PIECE):
             digest.update(piece)
     return digest.hexdigest()
-
-
-def _unreadable(path: str, error: Exception) -> FileError:
-    return FileError("file_not_readable", f"{path}: cannot be read: {error}")
 
 
 def read_text(path: str, *, flag: str) -> str:
@@ -195,20 +229,14 @@ def write_atomic(path: str) -> Iterator[BinaryIO]:
     """A file that appears under its name only when it is whole; a failure leaves nothing under that name.
 
     Raises:
-      UsageError: it cannot be written, for want of space or of a permission.
+      UsageError: it cannot be written, for want of space or of a permission; for gs:// also if another program wrote
+        it meanwhile.
     """
-    temporary = f"{path}{_TEMPORARY}{uuid.uuid4().hex[:8]}"
-    system = _system(path)
     try:
-        with system.create(temporary) as file:
+        with _system(path).write(path) as file:
             yield file
-        system.rename(temporary, path)
-    except BaseException as error:
-        with contextlib.suppress(OSError):
-            system.delete([temporary])
-        if isinstance(error, OSError):
-            raise UsageError(f"cannot write {path}: {error}") from error
-        raise
+    except OSError as error:
+        raise UsageError(f"cannot write {path}: {error}") from error
 
 
 def write_pieces(path: str, pieces: Iterable[bytes]) -> str:
@@ -236,11 +264,6 @@ def write_text(path: str, text: str) -> None:
         file.write(text.encode("utf-8", "surrogateescape"))
 
 
-def final_name(name: str) -> str:
-    """The name under which write_atomic would have put a file; other names are returned as they are."""
-    return name.partition(_TEMPORARY)[0]
-
-
 def make_folder(path: str) -> None:
     """Makes a folder and those above it, unless it exists, and tries whether it can be written to.
 
@@ -253,8 +276,8 @@ def make_folder(path: str) -> None:
     try:
         system = _system(path)
         system.make_folder(path)
-        with system.create(probe) as file:
-            file.write(b"")
+        with system.write(probe):
+            pass
         system.delete([probe])
     except OSError as error:
         raise UsageError(f"cannot write to the folder {path}: {error}") from error

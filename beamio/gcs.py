@@ -1,65 +1,90 @@
-"""Objects of Google Cloud Storage, one HTTP request for each; Beam's own client needs two or three to read one.
+"""Objects of Google Cloud Storage as files: one request reads one, one upload writes one, whole or not at all.
 
-What goes wrong is an OSError, as for a local file. Lost connections and HTTP 408, 429, 500, 502, 503 and 504 are tried
-again by the client's own rule, ``google.cloud.storage.retry.DEFAULT_RETRY``: after about 1, 2, 4 ... 60 seconds, for
-two minutes in all.
+Beam's own client needs two or three requests to read an object, a copy and a deletion more to write one, and opens a
+connection for each. What goes wrong is an OSError, as for a local file; see buckets.client.
 """
 
+import base64
 import contextlib
-import functools
-import logging
-import os
-import re
-import threading
-from collections.abc import Iterator
+import io
+import mimetypes
+import tempfile
+from collections.abc import Iterator, Sequence
+from typing import BinaryIO, cast
 
-from google.api_core.exceptions import Forbidden, GoogleAPICallError, GoogleAPIError, NotFound, PreconditionFailed
-from google.auth.exceptions import DefaultCredentialsError, GoogleAuthError, InvalidOperation
+import google_crc32c
+from google.api_core.exceptions import NotFound, PreconditionFailed
 from google.cloud import storage
-from google.cloud.storage.retry import DEFAULT_RETRY
-from google.resumable_media import DataCorruption  # in google-cloud-storage only from 3.0 on; this stays its parent
 
-_log = logging.getLogger(__name__)
-_PATH = re.compile(r"gs://([a-z0-9][-_.a-z0-9]+)/(.*)", re.DOTALL)
+from beamio.patterns import WILDCARD, to_regex
+from buckets import client as gcs_client
+from buckets.client import client, os_errors, split
+from buckets.faults import ChangedError
+
 # All that is used of an object; without the token only the first page would come.
-_FIELDS = "items(name,generation),nextPageToken"
-# As many threads may read at once without opening a connection anew for each object; requests keeps 10.
-_CONNECTIONS = 16
-_creation = threading.Lock()
+_FIELDS = "items(name,generation,size),nextPageToken"
+# What a request gets at least of an archive: the photographs and headers that follow, but no other 15 megabytes.
+_BUFFER = 2**20
+# What is written waits in memory, or beyond that on the local disk, until it is whole.
+_IN_MEMORY = 8 * 2**20
+_PIECE = 16 * 2**20  # of an upload that is too large for a single request
 
 
-class ChangedError(OSError):
-    """An object is no longer the generation that was listed."""
-
-
-def list_objects(prefix: str, *, limit: int | None = None) -> Iterator[tuple[str, str]]:
-    """Path and generation of the objects whose paths begin with a prefix, sorted by path, a thousand for each request.
-
-    Args:
-      prefix: gs://BUCKET/ and the beginning of a name.
-      limit: of their number; None for all.
+def list_files(pattern: str, limit: int | None = None) -> Iterator[tuple[str, str]]:  # noqa: ARG001 - see _list
+    """(path, generation) of the objects that a pattern matches, sorted by path; see beamio.files.list_files.
 
     Raises:
       OSError: they cannot be listed.
+      re.error: no pattern.
     """
-    bucket, name = _split(prefix)
-    with _os_errors():
-        blobs = _client().list_blobs(bucket, prefix=name, max_results=limit, fields=_FIELDS, retry=DEFAULT_RETRY)
-        for blob in blobs:
-            yield f"gs://{bucket}/{blob.name}", str(blob.generation)
+    return ((path, generation) for path, generation, _ in _list(pattern))
 
 
-def list_sizes(prefix: str) -> Iterator[tuple[str, int]]:
-    """Path, and size in bytes, of the objects whose paths begin with a prefix.
+def list_sizes(pattern: str) -> Iterator[tuple[str, int]]:
+    """Path, and size in bytes, of the objects that a pattern matches; errors as list_files."""
+    return ((path, size) for path, _, size in _list(pattern))
 
-    Raises:
-      OSError: they cannot be listed.
+
+def _list(pattern: str) -> Iterator[tuple[str, str, int]]:
+    """Path, generation, size of a thousand for each request, which is sent when they are wanted.
+
+    Without the empty objects, named with a slash at their end, that stand for folders.
     """
-    bucket, name = _split(prefix)
-    with _os_errors():
-        blobs = _client().list_blobs(bucket, prefix=name, fields="items(name,size),nextPageToken", retry=DEFAULT_RETRY)
+    pattern += "*" if pattern.endswith("/") else ""
+    prefix = WILDCARD.split(pattern, maxsplit=1)[0]
+    bucket, start = split(prefix)
+    accepts = to_regex(pattern).match
+    # A name in full is the first of those that begin with it; millions may follow.
+    most = 1 if prefix == pattern else None
+    with os_errors("read it"):
+        blobs = client().list_blobs(
+            bucket, prefix=start, max_results=most, fields=_FIELDS, retry=gcs_client.RETRY_QUESTION
+        )
         for blob in blobs:
-            yield f"gs://{bucket}/{blob.name}", int(blob.size)
+            path = f"gs://{bucket}/{blob.name}"
+            if accepts(path) and not path.endswith("/"):
+                yield path, str(blob.generation), int(blob.size)
+
+
+def exists(path: str) -> bool:
+    """Whether there is an object of exactly this name."""
+    return _find(path) is not None
+
+
+def _find(path: str, generation: int | None = None) -> storage.Blob | None:
+    """What is known of an object, by one request; None where there is none."""
+    bucket, name = split(path)
+    with os_errors("read it"):
+        try:
+            return (
+                client().bucket(bucket).get_blob(name, if_generation_match=generation, retry=gcs_client.RETRY_QUESTION)
+            )
+        except PreconditionFailed as error:
+            raise _changed(generation) from error
+
+
+def _changed(generation: int | None) -> ChangedError:
+    return ChangedError(f"expected generation {generation} as it was listed, found another")
 
 
 def read_object(path: str, *, generation: str = "") -> bytes:
@@ -73,63 +98,134 @@ def read_object(path: str, *, generation: str = "") -> bytes:
       ChangedError: it has another generation.
       OSError: it cannot be read.
     """
-    bucket, name = _split(path)
+    bucket, name = split(path)
     expected = int(generation) if generation else None
-    with _os_errors():
-        blob = _client().bucket(bucket).blob(name)
+    return _download(client().bucket(bucket).blob(name), expected)
+
+
+def _download(blob: storage.Blob, generation: int | None, start: int | None = None, end: int | None = None) -> bytes:
+    """The stored bytes from start to end, which is one of them; all by default."""
+    with os_errors("read it"):
         try:
-            return blob.download_as_bytes(if_generation_match=expected, raw_download=True, retry=DEFAULT_RETRY)
+            return blob.download_as_bytes(
+                start=start,
+                end=end,
+                if_generation_match=generation,
+                raw_download=True,
+                retry=gcs_client.RETRY_BYTES,
+            )
         except PreconditionFailed as error:
-            raise ChangedError(f"expected generation {generation} as it was listed, found another") from error
+            raise _changed(generation) from error
 
 
-def _split(path: str) -> tuple[str, str]:
-    """Bucket and name."""
-    match = _PATH.fullmatch(path)
-    if not match:
-        raise OSError(f"expected gs://BUCKET/NAME with the bucket's name in full, found {path}")
-    return match[1], match[2]
+def open_file(path: str, version: str = "") -> BinaryIO:
+    """An object to be read in parts, all of one generation: the one given, or that of now.
+
+    Raises:
+      ChangedError: it has another generation.
+      OSError: it cannot be read.
+    """
+    blob = _find(path, int(version) if version else None)
+    if blob is None:
+        raise FileNotFoundError("there is no such object or bucket")
+    # A blob that knows its generation would ask for that one, which may be gone, and not say that there is another.
+    fresh = blob.bucket.blob(blob.name)
+    return cast(BinaryIO, io.BufferedReader(_Reader(fresh, blob.size, blob.generation), _BUFFER))
+
+
+class _Reader(io.RawIOBase):
+    """Each read is a request for these very bytes."""
+
+    def __init__(self, blob: storage.Blob, size: int, generation: int) -> None:
+        super().__init__()
+        self._blob, self._size, self._generation = blob, size, generation
+        self._position = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        start = {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: self._size}[whence]
+        if start + offset < 0:
+            raise ValueError(f"expected a place in the file, found {start + offset}")
+        self._position = start + offset
+        return self._position
+
+    def readinto(self, buffer: "bytearray | memoryview") -> int:  # type: ignore[override]
+        data = self._take(len(buffer))
+        buffer[: len(data)] = data
+        return len(data)
+
+    def readall(self) -> bytes:
+        """All that follows, by one request: io's own would send one for every 8 KB."""
+        return self._take(self._size)
+
+    def _take(self, count: int) -> bytes:
+        end = min(self._position + count, self._size)
+        if end <= self._position:
+            return b""
+        data = _download(self._blob, self._generation, self._position, end - 1)
+        self._position += len(data)
+        return data
 
 
 @contextlib.contextmanager
-def _os_errors() -> Iterator[None]:
-    """Makes one sentence of what Google's client raises; what the requests library raises is an OSError already."""
-    try:
-        yield
-    except NotFound as error:
-        raise FileNotFoundError("there is no such object or bucket") from error
-    except Forbidden as error:
-        raise PermissionError(f"no permission to read it: {_reason(error)}") from error
-    except InvalidOperation as error:  # the answer was 401, and no credentials are there to be renewed
-        raise PermissionError("no permission to read it without Google credentials") from error
-    except (GoogleAPIError, GoogleAuthError, DataCorruption) as error:
-        raise OSError(_line(error)) from error
+def write(path: str) -> Iterator[BinaryIO]:
+    """An object that appears when the body has ended, by one upload, or takes the place of the one that is there now.
+
+    Raises:
+      ChangedError: something else was written under that name meanwhile.
+      OSError: it cannot be written.
+    """
+    bucket, name = split(path)
+    there = _find(path)
+    blob = client().bucket(bucket).blob(name, chunk_size=_PIECE)
+    with tempfile.SpooledTemporaryFile(_IN_MEMORY) as file:
+        yield cast(BinaryIO, file)
+        _upload(blob, cast(BinaryIO, file), generation=there.generation if there else 0)
 
 
-def _reason(error: GoogleAPICallError) -> str:
-    """What the server said, without the request before it and the client's own words behind."""
-    return _line(error).partition(": ")[2].partition(": ('Request failed")[0]
+def _upload(blob: storage.Blob, file: BinaryIO, *, generation: int) -> None:
+    size = file.seek(0, io.SEEK_END)
+    with os_errors("write it"):
+        try:
+            blob.upload_from_file(
+                file,
+                rewind=True,
+                size=size,
+                content_type=mimetypes.guess_type(blob.name)[0],
+                if_generation_match=generation,
+                checksum="crc32c",
+                retry=gcs_client.RETRY_BYTES,
+            )
+        except PreconditionFailed as error:
+            # The same bytes are ours, stored though the answer was lost, or another worker's, who did the same work.
+            if not _holds(blob, file, size):
+                raise ChangedError("another program wrote it meanwhile") from error
 
 
-def _line(error: Exception) -> str:
-    return " ".join(str(error).split())
+def _holds(blob: storage.Blob, file: BinaryIO, size: int) -> bool:
+    """Whether an object has the bytes of a file."""
+    found = blob.bucket.get_blob(blob.name, retry=gcs_client.RETRY_QUESTION)
+    if found is None or found.size != size:
+        return False
+    file.seek(0)
+    checksum = google_crc32c.Checksum()
+    while piece := file.read(_PIECE):
+        checksum.update(piece)
+    return found.crc32c == base64.b64encode(checksum.digest()).decode()
 
 
-def _client() -> storage.Client:
-    """The one client of this process: its connections are worth keeping."""
-    with _creation:  # a cache alone lets two threads make one each
-        return _make_client()
+def delete(paths: Sequence[str]) -> None:
+    """Deletes objects, in their order; an absent one is no error."""
+    for path in paths:
+        bucket, name = split(path)
+        with os_errors("delete it"), contextlib.suppress(NotFound):
+            client().bucket(bucket).blob(name).delete(retry=gcs_client.RETRY_BYTES)
 
 
-@functools.cache
-def _make_client() -> storage.Client:
-    # Else the client asks for the bucket too, for the sake of traces that nobody collects.
-    os.environ.setdefault("DISABLE_GCS_PYTHON_CLIENT_OTEL_BUCKET_METADATA", "true")
-    try:
-        client = storage.Client(project=None)  # reading needs none
-    except DefaultCredentialsError as error:
-        _log.warning("gs:// is read as anybody may, without credentials: %s", _line(error))
-        client = storage.Client.create_anonymous_client()  # as Beam does: enough for public buckets
-    for adapter in client._http.adapters.values():  # not replaced: they may hold a certificate
-        adapter.init_poolmanager(_CONNECTIONS, _CONNECTIONS)
-    return client
+def make_folder(path: str) -> None:
+    """Nothing: a bucket has no folders."""

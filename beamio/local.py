@@ -5,6 +5,7 @@ that cannot be read. Here the first three are listed, so that each ends as a rec
 error.
 """
 
+import contextlib
 import os
 import posixpath
 import re
@@ -12,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import BinaryIO
 
-from beamio.patterns import to_regex
+from beamio.patterns import temporary_name, to_regex
 
 _PREFIX = re.compile(r"[^*?\[]*")
 
@@ -76,19 +77,23 @@ def exists(path: str) -> bool:
     return Path(path).exists()
 
 
-def open_file(path: str) -> BinaryIO:
+def open_file(path: str, version: str = "") -> BinaryIO:  # noqa: ARG001 - it would cost to look
     """The file as it is stored."""
     return Path(path).open("rb")
 
 
-def create(path: str) -> BinaryIO:
-    """A new file, or one in the place of an old one; folders above it are made."""
-    Path(path).parent.mkdir(parents=True, exist_ok=True)
-    return Path(path).open("wb")
-
-
-def rename(source: str, target: str) -> None:
-    Path(source).rename(target)
+@contextlib.contextmanager
+def write(path: str) -> Iterator[BinaryIO]:
+    """A file, new or in the place of an old one, that appears when the body has ended; folders above it are made."""
+    temporary = Path(temporary_name(path))
+    temporary.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        with temporary.open("wb") as file:
+            yield file
+        temporary.rename(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
 
 
 def delete(paths: Sequence[str]) -> None:

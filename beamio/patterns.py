@@ -1,8 +1,13 @@
-"""Patterns of paths: ``*``, ``?`` and ``[...]`` stand for any characters of one name, ``**`` for any at all."""
+"""Patterns of paths: ``*``, ``?`` and ``[...]`` stand for any characters of one name, ``**`` for any at all.
+
+And the names of files that are not whole yet.
+"""
 
 import posixpath
 import re
+import uuid
 
+_TEMPORARY = ".tmp-"
 WILDCARD = re.compile(r"[*?\[]")
 # "[" begins a set only where a "]" ends it that is not its first character.
 _TOKEN = re.compile(
@@ -43,3 +48,13 @@ def root_of(pattern: str) -> str:
     """The folder, without a slash at its end, above the first wildcard: names are relative to it."""
     match = WILDCARD.search(pattern)
     return posixpath.dirname(pattern[: match.start()] if match else pattern)
+
+
+def temporary_name(path: str) -> str:
+    """The name of a file until it is whole; another one each time."""
+    return f"{path}{_TEMPORARY}{uuid.uuid4().hex[:8]}"
+
+
+def final_name(name: str) -> str:
+    """The name under which a file of a temporary name would have appeared; other names are returned as they are."""
+    return name.partition(_TEMPORARY)[0]

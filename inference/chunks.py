@@ -101,11 +101,11 @@ def _upright(named: tuple[str, bytes | DataError]) -> tuple[str, EncodedImage | 
 def _contents(chunk: Chunk) -> Iterable[bytes | DataError]:
     match chunk:
         case FileChunk():
-            return ahead(_read_file, chunk.paths)
+            return ahead(_read_file, zip(chunk.paths, chunk.versions, strict=True))
         case ZipChunk():
             return archives.read_members(chunk.path, chunk.members)
         case TarChunk():
-            return tars.read_tar(chunk.path, chunk.members)
+            return tars.read_tar(chunk.path, chunk.members, version=chunk.versions[0])
         case StreamChunk():
             return _stream(chunk)
         case RecordChunk():
@@ -114,12 +114,13 @@ def _contents(chunk: Chunk) -> Iterable[bytes | DataError]:
 
 def _stream(chunk: StreamChunk) -> Iterator[bytes | DataError]:
     wanted = set(chunk.places)
-    contents = tars.stream_tar(chunk.path, looks_like_image, max(wanted) + 1)
+    contents = tars.stream_tar(chunk.path, looks_like_image, max(wanted) + 1, version=chunk.versions[0])
     return (data for place, data in enumerate(contents) if place in wanted)
 
 
-def _read_file(path: str) -> bytes | DataError:
+def _read_file(listed: tuple[str, str]) -> bytes | DataError:
+    path, version = listed
     try:
-        return files.read_bytes(path)
+        return files.read_bytes(path, version=version)
     except FileError as error:
         return error

@@ -17,14 +17,19 @@ On Dataflow, with a worker image that holds TensorFlow and this package:
 import argparse
 from collections.abc import Sequence
 from functools import cache, partial
+from typing import TYPE_CHECKING
 
 from beamio.launch import run_main
 from beamio.options import beam_options, own_flags
 from detection.errors import UsageError
 from detection.predictions import OK
+from inference.estimate_options import IMAGES_A_SECOND, check_estimate
 from inference.evaluate_options import evaluate_options
 from inference.options import convert_options, detect_options, make_parser, score_options
 from inference.repeat_options import repeat_options
+
+if TYPE_CHECKING:
+    from inference.request import Request
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -51,13 +56,25 @@ def _run(argv: Sequence[str]) -> None:
 
 def _score(flags: argparse.Namespace, rest: Sequence[str]) -> None:
     options = score_options(flags)
+    check_estimate(flags)
     make_beam_options = cache(partial(beam_options, rest, own_flags(flags)))
     if rest:
         # A flag that nobody knows is refused before all else; where there is none, Beam's import can wait for a job.
         make_beam_options()
-    from inference.score import score
+    from inference.score import check_request, score
 
+    if flags.estimate:
+        _estimate(check_request(options), flags)
+        return
     score(options, make_beam_options)
+
+
+def _estimate(request: "Request", flags: argparse.Namespace) -> None:
+    from inference.estimate import describe, make_estimate
+
+    rate = flags.images_a_second or IMAGES_A_SECOND
+    lines = describe(make_estimate(request), images_a_second=rate, vcpu_hour_price=flags.vcpu_hour_price)
+    print("\n".join(lines))  # noqa: T201 - the answer
 
 
 def _convert(flags: argparse.Namespace) -> None:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from beamio.options import BEAM_HELP, Parser
 from detection.drawing import SHOWN_FROM
 from detection.errors import UsageError
+from inference.estimate_options import add_estimate
 from inference.evaluate_options import EVALUATE_DESCRIPTION, add_evaluate
 from inference.export_options import ExportOptions, add_exports, check_score, export_options
 from inference.formats import FORMATS
@@ -192,6 +193,7 @@ def _add_score(parser: argparse.ArgumentParser) -> None:
         help="most prediction files; default: %(default)s, enough for some 100,000 images; never more than images",
     )
     add_exports(parser)
+    add_estimate(parser)
 
 
 def _add_convert(parser: argparse.ArgumentParser) -> None:

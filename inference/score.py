@@ -34,8 +34,7 @@ def score(options: ScoreOptions, make_beam_options: Callable[[], "PipelineOption
         class that was named or has no thresholds where they are asked for, or a source holds no image; nothing has
         been written then.
     """
-    sinks.check_output(options.output)
-    request = _check(options)
+    request = check_request(options)
     earlier = sinks.find_summary(options.output)
     damaged = sinks.damaged_shards(options.output, earlier) if earlier else []
     survey = resume.survey(request.sources, options.output, request.run_key, without=damaged)
@@ -48,7 +47,13 @@ def score(options: ScoreOptions, make_beam_options: Callable[[], "PipelineOption
     _report(sinks.read_summary(options.output), options.output)
 
 
-def _check(options: ScoreOptions) -> Request:
+def check_request(options: ScoreOptions) -> Request:
+    """What was asked for, with what was found; changes nothing.
+
+    Raises:
+      UsageError: see score.
+    """
+    sinks.check_output(options.output)
     signature_map = find_signature_map(options.asking)
     manifest = find_model(options.model, signature_map)
     choose_classes(manifest.labels.name_by_id, options.exports.classes)

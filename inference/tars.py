@@ -95,11 +95,17 @@ def list_tar(path: str, kind: TarKind, keep: Callable[[str], bool], *, flag: str
         raise UsageError(f"{flag}: {error}") from error
 
 
-def read_tar(path: str, members: Sequence[TarMember]) -> Iterator[bytes | DataError]:
-    """The content of each member of a plain archive, or the error that befell it; the archive is opened once."""
+def read_tar(path: str, members: Sequence[TarMember], *, version: str = "") -> Iterator[bytes | DataError]:
+    """The content of each member of a plain archive, or the error that befell it; the archive is opened once.
+
+    Args:
+      path: the archive.
+      members: as they were listed.
+      version: of the archive, see beamio.files.read_bytes; a tar archive has no checksums to tell that it has changed.
+    """
     done = 0
     try:
-        with files.open_binary(path) as file:
+        with files.open_binary(path, version=version) as file:
             for member in members:
                 yield _content(file, member, path)
                 done += 1
@@ -107,18 +113,19 @@ def read_tar(path: str, members: Sequence[TarMember]) -> Iterator[bytes | DataEr
         yield from itertools.repeat(error, len(members) - done)
 
 
-def stream_tar(path: str, keep: Callable[[str], bool], count: int) -> Iterator[bytes | DataError]:
+def stream_tar(path: str, keep: Callable[[str], bool], count: int, *, version: str = "") -> Iterator[bytes | DataError]:
     """The content of each member of a packed archive, or the error that befell it, as list_tar lists them.
 
     Args:
       path: the archive.
       keep: which names count.
       count: how many members there were when it was listed.
+      version: as in read_tar.
     """
     done = 0
     why = "holds fewer members than when it was listed"
     try:
-        with _open(path, TarKind.PACKED) as file:
+        with _open(path, TarKind.PACKED, version) as file:
             infos = (info for info in _headers(file) if _counts(info, keep))
             for member in itertools.islice(_members(infos), count):
                 yield _content(file, member, path)
@@ -130,8 +137,8 @@ def stream_tar(path: str, keep: Callable[[str], bool], count: int) -> Iterator[b
 
 
 @contextlib.contextmanager
-def _open(path: str, kind: TarKind) -> Iterator[BinaryIO]:
-    with files.open_binary(path) as file:
+def _open(path: str, kind: TarKind, version: str = "") -> Iterator[BinaryIO]:
+    with files.open_binary(path, version=version) as file:
         if kind is TarKind.PLAIN:
             yield file
         else:

@@ -50,6 +50,7 @@ _TENSORFLOW = {"tensorflow", "keras", "pycocotools", "tensorboard"}
             "detection", {"apache_beam", "google.cloud.storage", "absl", *_TENSORFLOW}, id="detection: values only"
         ),
         pytest.param("evaluation", {"apache_beam", *_TENSORFLOW}, id="evaluation: pycocotools only once it is called"),
+        pytest.param("buckets", {"apache_beam", *_TENSORFLOW}, id="buckets: for the trainer too"),
         pytest.param("beamio", _TENSORFLOW, id="beamio: light workers"),
         pytest.param("beam_jobs", _TENSORFLOW, id="beam_jobs: light workers on the stock image"),
         pytest.param("trainer", {"apache_beam"}, id="trainer: no Beam on a TPU machine"),

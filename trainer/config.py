@@ -37,6 +37,9 @@ class TrainConfig:
     mode: str = _option("train_and_eval", "what to do", choices=MODES)
     dataset: str = _option("", "folder of the data set (holds dataset.json), local or gs://")
     model_dir: str = _option("", "folder for checkpoints, TensorBoard events, eval.json and export/")
+    local_copy: str = _option(
+        "", "folder on this machine to which a --dataset on gs:// is copied first, or what of it is not there yet"
+    )
     seed: int = _option(0, "seed of the weights, the order of the records and the augmentation")
 
     backbone: str = _option("tiny", "feature extractor", choices=BACKBONES)

@@ -18,6 +18,7 @@ from packaging.specifiers import SpecifierSet
 from detection.errors import ContractError, DataError, UsageError
 from detection.examples import decode_example
 from detection.labels import LabelMap
+from trainer import cloud
 from trainer.config import TrainConfig
 
 DISTRIBUTION = "retinanet-odm"
@@ -67,6 +68,11 @@ def run_checks(config: TrainConfig) -> Iterator[Check]:
         yield Check(name="TensorFlow", found=f"cannot be imported: {error}", mend=_INSTALL)
         return
     yield attempt("devices", lambda: _devices(config), "see docs/training.md, Installing TensorFlow")
+    if cloud.on_gcs(config):
+        access = attempt("gs://", lambda: cloud.check_access(config), "see docs/training.md, Data on gs://")
+        yield access
+        if not access.passed:  # TensorFlow would try for minutes
+            return
     if config.dataset:
         yield attempt("data set", lambda: check_dataset(config.dataset), "copy or prepare the data set again")
     if config.model_dir:

@@ -63,4 +63,4 @@ def make_folder(path: str) -> None:
             file.write("")
         tf.io.gfile.remove(probe)
     except tf.errors.OpError as error:
-        raise UsageError(f"--model_dir: cannot write to the folder {path}: {error.message}") from error
+        raise UsageError(f"--model_dir: cannot write to the folder {path}: {first_line(error)}") from error

@@ -28,6 +28,7 @@ from typing import TYPE_CHECKING, Any
 from detection.errors import ContractError, UsageError
 from detection.lean import start_lean
 from detection.report import evaluation_report
+from trainer import cloud
 from trainer.config import TrainConfig
 from trainer.flags import Request, help_text, parse_request
 from trainer.legacy import Claims, check_claims
@@ -46,8 +47,8 @@ _LOGGER = logging.getLogger(__name__)
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the trainer; returns the exit status.
 
-    0, also after SIGTERM; 1 when the doctor finds something or a TPU would not run it; 2 for a bad request; 130 for
-    Ctrl-C.
+    0, also after SIGTERM; 1 when the doctor finds something, a TPU would not run it, or gs:// does not answer; 2 for a
+    bad request; 130 for Ctrl-C.
     """
     start_lean()
     arguments = sys.argv[1:] if argv is None else argv
@@ -62,7 +63,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _carry_out(parse_request(arguments, read_text=_read_text))
     except UsageError as error:
         print(f"error: {error}", file=sys.stderr)  # noqa: T201
-        return 2
+        return error.status
+    except cloud.fault_classes() as error:
+        fault = cloud.describe_fault(error)
+        if not fault:
+            raise
+        print(f"error: {fault}: start again with the same --model_dir to go on", file=sys.stderr)  # noqa: T201
+        return 1
     except Stopped as reason:
         print(f"{reason}: start again with the same --model_dir to go on", file=sys.stderr)  # noqa: T201
     except KeyboardInterrupt:
@@ -121,6 +128,7 @@ def run(config: TrainConfig, claims: Claims | None = None) -> None:
     for name in ("dataset", "model_dir"):
         if not getattr(config, name):
             raise UsageError(f"--{name}: required, see --help")
+    config = cloud.settle(config)
     # Imported here, so that --help and a bad flag answer at once.
     from trainer import anchor_choice, evaluate, export, files, network, portable, strategy, train
 

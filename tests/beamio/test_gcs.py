@@ -1,6 +1,7 @@
 """Objects of gs://, from a server that counts the requests; then the whole job from bucket to bucket."""
 
 import json
+import random
 import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
@@ -9,7 +10,8 @@ import pytest
 from google.auth.credentials import AnonymousCredentials
 
 from beam_jobs.main import main
-from beamio import files, gcs
+from beamio import files
+from buckets import client as gcs_client
 from detection.errors import UsageError
 from inference.main import main as score
 from tests.beam_jobs.conftest import Source
@@ -113,10 +115,10 @@ def test_threads_that_begin_together_share_one_client(monkeypatch):
         time.sleep(0.02)
         return made(**options)
 
-    made = gcs.storage.Client
-    monkeypatch.setattr(gcs.storage, "Client", make)
+    made = gcs_client.storage.Client
+    monkeypatch.setattr(gcs_client.storage, "Client", make)
     with ThreadPoolExecutor(4) as threads:
-        assert len({id(client) for client in threads.map(lambda _: gcs._client(), range(4))}) == 1
+        assert len({id(client) for client in threads.map(lambda _: gcs_client.client(), range(4))}) == 1
 
 
 def test_what_is_stored_is_read_as_it_is(cloud):
@@ -124,6 +126,95 @@ def test_what_is_stored_is_read_as_it_is(cloud):
     cloud.put("odd #1?%.jpg", b"\x1f\x8b\0")
     assert files.read_bytes("gs://bucket/empty") == b""
     assert files.read_bytes("gs://bucket/odd #1?%.jpg") == b"\x1f\x8b\0"
+
+
+def test_an_object_is_written_by_one_upload_in_the_place_of_the_one_that_was_there(cloud):
+    files.write_text("gs://bucket/o/report.html", "one")
+    old = cloud.generation("o/report.html")
+    files.write_text("gs://bucket/o/report.html", "two")
+    assert cloud.uploads == [("o/report.html", "0"), ("o/report.html", old)], "the emulator itself enforces nothing"
+    assert cloud.read_all("o/") == {"report.html": b"two"}
+    assert cloud.storage.objects["bucket"]["o/report.html"]["contentType"] == "text/html", "a browser shows it"
+    assert Counter(method for method, _ in cloud.requests) == {"GET": 2, "POST": 2}
+
+
+@pytest.mark.parametrize("size", [0, 1, 100_000, 9 * 2**20, 33 * 2**20])
+def test_what_is_written_is_read_by_pieces_anywhere(cloud, size):
+    """Above 8 MB an upload takes several requests, of which the last makes the object."""
+    data = random.Random(size).randbytes(size)
+    files.write_pieces("gs://bucket/o/a", (data[start : start + 70_000] for start in range(0, size, 70_000)))
+    assert cloud.read_all("o/") == {"a": data}
+    with files.open_binary("gs://bucket/o/a") as file:
+        cloud.requests.clear()
+        assert file.read() == data
+        assert len(cloud.requests) == min(size, 1), "one for the whole"
+        for start, count in [(size // 2, 30), (0, 5), (max(size - 22, 0), 100), (size + 5, 1), (size // 3, size)]:
+            assert (file.seek(start), file.read(count)) == (start, data[start : start + count])
+        with pytest.raises(ValueError, match="a place in the file"):
+            file.seek(-1)
+
+
+def test_a_failure_while_a_file_is_made_writes_nothing_and_leaves_the_old_one(cloud):
+    cloud.put("o/a", b"old")
+    with pytest.raises(KeyError), files.write_atomic("gs://bucket/o/a") as file:
+        file.write(b"half" * 2**22)
+        raise KeyError
+    assert (cloud.read_all("o/"), cloud.uploads) == ({"a": b"old"}, [])
+
+
+def test_two_programs_do_not_overwrite_each_other(cloud):
+    with (
+        pytest.raises(UsageError, match=r"cannot write .*/o/a: another program wrote it meanwhile$"),
+        files.write_atomic("gs://bucket/o/a") as file,
+    ):
+        file.write(b"ours")
+        cloud.put("o/a", b"theirs")
+    assert cloud.read_all("o/") == {"a": b"theirs"}
+
+
+def test_two_workers_that_write_the_same_are_both_done(cloud):
+    with files.write_atomic("gs://bucket/o/a") as file:
+        file.write(b"the same")
+        cloud.put("o/a", b"the same")
+
+
+@pytest.mark.usefixtures("impatient")
+def test_an_upload_whose_answer_is_lost_is_known_again(cloud):
+    cloud.lost_answers = 1
+    files.write_text("gs://bucket/o/a", "ours")
+    assert cloud.uploads == [("o/a", "0"), ("o/a", "0")]
+    assert cloud.read_all("o/") == {"a": b"ours"}
+
+
+@pytest.mark.usefixtures("impatient")
+@pytest.mark.parametrize("size", [4, 9 * 2**20])
+def test_an_upload_is_tried_again_and_not_for_ever(cloud, size):
+    cloud.write_statuses.extend([503, 429])
+    files.write_pieces("gs://bucket/o/a", [bytes(size)])
+    assert len(cloud.read_all("o/")["a"]) == size
+    cloud.write_statuses.extend([503] * 99)
+    with pytest.raises(UsageError, match=r"cannot write gs://bucket/o/b: Timeout of .*503"):
+        files.write_pieces("gs://bucket/o/b", [bytes(size)])
+    assert cloud.read_all("o/").keys() == {"a"}
+
+
+def test_a_file_that_is_read_in_parts_stays_of_one_generation(cloud):
+    listed = cloud.put("a", b"x" * 3_000_000)
+    with (
+        pytest.raises(files.FileError, match="has changed since") as caught,
+        files.open_binary("gs://bucket/a") as file,
+    ):
+        assert file.read(1) == b"x"
+        cloud.put("a", b"y" * 3_000_000)
+        file.seek(2_500_000)
+        file.read(1)
+    assert caught.value.reason == "file_changed"
+    with (
+        pytest.raises(files.FileError, match=f"expected generation {listed}") as caught,
+        files.open_binary("gs://bucket/a", version=listed),
+    ):
+        pytest.fail("it was opened")
+    assert caught.value.reason == "file_changed"
 
 
 def test_an_object_that_was_replaced_is_not_read(cloud):
@@ -138,20 +229,10 @@ def test_an_object_that_was_replaced_is_not_read(cloud):
 UNREADABLE = [
     ("gone", [], "there is no such object or bucket$", "never there, or deleted"),
     ("a", [404], "there is no such object or bucket$", "as the server says"),
-    ("a", [401], "no permission to read it without Google credentials$", "nobody knows who asks"),
     ("a", [403], "no permission to read it: as the test wants$", "no right"),
     ("a", [400], "400 .*as the test wants", "not to be tried again"),
-    ("a", [503] * 99, "Timeout of .*503", "tried until the time was up"),
     ("spoilt", [], "[Cc]hecksum", "broken on its way"),
 ]
-
-
-@pytest.fixture
-def impatient(monkeypatch):
-    """Retries for a quarter of a second, not for minutes."""
-    monkeypatch.setattr(
-        gcs, "DEFAULT_RETRY", gcs.DEFAULT_RETRY.with_delay(initial=0.01, maximum=0.02).with_timeout(0.25)
-    )
 
 
 @pytest.mark.usefixtures("impatient")
@@ -167,11 +248,35 @@ def test_what_cannot_be_read(cloud, name, statuses, words, reason):
     assert str(caught.value).count(f"gs://bucket/{name}") == 1
 
 
-@pytest.mark.usefixtures("cloud", "impatient")
-def test_a_network_that_is_down(monkeypatch):
-    monkeypatch.setenv("STORAGE_EMULATOR_HOST", "http://127.0.0.1:1")
-    with pytest.raises(files.FileError, match=r"cannot be read: .*refused"):
+AWAY = [
+    (
+        [401],
+        r"no permission to read it without valid Google credentials \(gcloud auth .* login\)$",
+        "nobody knows who asks",
+    ),
+    ([503] * 99, "Timeout of .*503", "tried until the time was up"),
+]
+
+
+@pytest.mark.usefixtures("impatient")
+@pytest.mark.parametrize(("statuses", "words", "reason"), AWAY)
+def test_where_no_object_can_be_read_none_is_to_blame(cloud, statuses, words, reason):
+    """Else a storm of an hour would make a data set of the photographs before it, and reject all others."""
+    cloud.put("a", b"data")
+    cloud.statuses["a"] = list(statuses)
+    with pytest.raises(UsageError, match=rf"^gs://bucket/a: cannot be read: .*{words}"):
         files.read_bytes("gs://bucket/a")
+    cloud.statuses["a"] = list(statuses)
+    with pytest.raises(UsageError, match=words), files.open_binary("gs://bucket/a") as file:
+        pytest.fail(f"{reason}: opened {file}")
+
+
+@pytest.mark.usefixtures("cloud", "impatient")
+def test_a_network_that_is_down(monkeypatch, caplog):
+    monkeypatch.setenv("STORAGE_EMULATOR_HOST", "http://127.0.0.1:1")
+    with pytest.raises(UsageError, match=r"cannot be read: .*refused"):
+        files.read_bytes("gs://bucket/a")
+    assert "gs:// is tried again: " in caplog.records[0].message, "who waits is told why"
     with pytest.raises(UsageError, match=r"cannot list .*refused"):
         list(files.list_files("gs://bucket/*"))
 
@@ -190,7 +295,7 @@ def test_a_passing_fault_is_tried_again(cloud, status):
 def test_without_credentials_public_buckets_are_read(monkeypatch, caplog):
     monkeypatch.delenv("STORAGE_EMULATOR_HOST")
     monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", "/no/such/key.json")
-    assert isinstance(gcs._make_client()._credentials, AnonymousCredentials)
+    assert isinstance(gcs_client.make_client()._credentials, AnonymousCredentials)
     assert "/no/such/key.json" in caplog.text
 
 
@@ -199,19 +304,6 @@ _FLAGS = ["prepare", "--images=gs://bucket/in/images/*", "--annotations=gs://buc
 
 def _records(files_by_name):
     return {name: data for name, data in files_by_name.items() if name.endswith(".tfrecord")}
-
-
-def test_prepare_from_bucket_to_bucket(cloud, tmp_path):
-    source = Source(tmp_path / "source").fill(10)
-    for path in source.root.rglob("*.*"):
-        cloud.put(f"in/{path.relative_to(source.root).as_posix()}", path.read_bytes())
-    assert main([*_FLAGS, "--output=gs://bucket/out"]) == 0
-    images = {name: count for name, count in Counter(cloud.reads()).items() if name.startswith("in/images/")}
-    assert images == {f"in/images/{path.name}": 1 for path in source.images.iterdir()}
-
-    assert main(source.flags(tmp_path / "out")) == 0
-    local = {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir() if path.is_file()}
-    assert _records(cloud.read_all("out/")) == _records(local) != {}
 
 
 def test_score_goes_on_from_bucket_to_bucket(cloud, tmp_path):

@@ -1,0 +1,1 @@
+"""Google Cloud Storage for all three programs: one client a process, its patience, its errors in one line."""
