@@ -165,6 +165,7 @@ def test_score_goes_on_where_a_storm_ended_it(cloud, tmp_path, capfd, monkeypatc
     for number in range(40):
         cloud.put(f"in/{number:02d}.png", picture(20, 10))
     words = ["score", "--images=gs://bucket/in/*", f"--model={tmp_path}/model", "--output=gs://bucket/out"]
+    words.append("--batch_size=8")  # batches before that of the last photograph have their rows
     cloud.statuses["in/39.png"] = [503] * 999
     assert inference.main.main(words) == 2
     assert "error: gs://bucket/in/39.png: cannot be read: Timeout of" in capfd.readouterr().err.splitlines()[-1]

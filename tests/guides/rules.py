@@ -79,7 +79,7 @@ RULES = (
         reason="would change the environment of the tests; the extras are there",
     ),
     Rule(
-        begins=r"(\./)?scripts/(quickstart|test|setup)\.sh|\.venv/bin/pre-commit install",
+        begins=r"(\./)?scripts/(quickstart|test|test_engines|setup)\.sh|\.venv/bin/pre-commit install",
         way=ways.check_files,
         kind=LISTED,
         reason="takes minutes, or is what runs this test",
