@@ -17,7 +17,6 @@ from typing import Any
 from beamio import files
 from beamio.files import FileError
 from detection.errors import ContractError
-from detection.formats.pieces import utf8
 from detection.predictions import MODEL_REFUSED, PredictionRow
 from inference import chunks, sinks, sources
 from inference.chunks import Chunk
@@ -150,7 +149,7 @@ def save(output: str, lines: Sequence[Line]) -> None:
     """Writes a part file; its name comes from its rows, so that a worker's second attempt replaces the first."""
     if lines:
         name = sinks.part_name(_digest([line.key for line in lines]))
-        files.write_pieces(files.join(output, name), (utf8(line.text + "\n") for line in lines))
+        files.write_pieces(files.join(output, name), (line.unpack() for line in lines))
 
 
 class Pace:

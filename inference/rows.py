@@ -1,5 +1,6 @@
 """What the model said about one image, as an output row; and what a set of rows adds up to."""
 
+import zlib
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -10,6 +11,7 @@ import numpy.typing as npt
 from detection import signatures
 from detection.boxes import Boxes
 from detection.errors import DataError
+from detection.formats.pieces import utf8
 from detection.pickling import compact
 from detection.predictions import FAILED, MODEL_REFUSED, OK, Detection, PredictionRow, unnamed
 from inference.thresholds import Thresholds
@@ -73,18 +75,18 @@ def _as_xyxy(box: list[float]) -> tuple[float, float, float, float]:
 @compact
 @dataclass(frozen=True, kw_only=True)
 class Line:
-    """A row as it is written: on its way into a prediction file it is handed on often, and a row of objects is heavy.
+    """A row as it is written, packed: a runner on one machine holds every row several times until all are there.
 
     Attributes:
       image, key: the row's.
-      text: of predictions-*.jsonl, without the line break.
+      packed: the line of predictions-*.jsonl, by zlib.
       reason: why it failed; None when it did not.
       detections: how many there are, by label.
     """
 
     image: str
     key: str | None
-    text: str
+    packed: bytes
     reason: str | None
     detections: dict[str, int]
 
@@ -93,7 +95,12 @@ class Line:
         """The line of a row."""
         reason = None if row.status == OK else str(row.reason)
         counts = dict(Counter(item.label for item in row.detections))
-        return cls(image=row.image, key=row.key, text=row.to_json(), reason=reason, detections=counts)
+        packed = zlib.compress(utf8(row.to_json() + "\n"), level=1)
+        return cls(image=row.image, key=row.key, packed=packed, reason=reason, detections=counts)
+
+    def unpack(self) -> bytes:
+        """The line, with its line break."""
+        return zlib.decompress(self.packed)
 
 
 @dataclass(frozen=True, kw_only=True)

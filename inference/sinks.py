@@ -68,7 +68,7 @@ def write_shard(output: str, shard: int, num_shards: int, lines: Iterable[Line])
         if line.image == following.image:
             raise RuntimeError(f"two rows are named {line.image!r}: each image must have exactly one")
     name = shard_name(shard, num_shards)
-    sha256 = files.write_pieces(files.join(output, name), (utf8(line.text + "\n") for line in ordered))
+    sha256 = files.write_pieces(files.join(output, name), (line.unpack() for line in ordered))
     return ShardPart(name=name, sha256=sha256, tally=Tally.of(ordered))
 
 
