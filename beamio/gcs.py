@@ -4,7 +4,6 @@ Beam's own client needs two or three requests to read an object, a copy and a de
 connection for each. What goes wrong is an OSError, as for a local file; see buckets.client.
 """
 
-import base64
 import contextlib
 import io
 import mimetypes
@@ -12,13 +11,12 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from typing import BinaryIO, cast
 
-import google_crc32c
 from google.api_core.exceptions import NotFound, PreconditionFailed
 from google.cloud import storage
 
 from beamio.patterns import WILDCARD, to_regex
 from buckets import client as gcs_client
-from buckets.client import client, os_errors, split
+from buckets.client import checksum, client, os_errors, split
 from buckets.faults import ChangedError
 
 # All that is used of an object; without the token only the first page would come.
@@ -213,10 +211,7 @@ def _holds(blob: storage.Blob, file: BinaryIO, size: int) -> bool:
     if found is None or found.size != size:
         return False
     file.seek(0)
-    checksum = google_crc32c.Checksum()
-    while piece := file.read(_PIECE):
-        checksum.update(piece)
-    return found.crc32c == base64.b64encode(checksum.digest()).decode()
+    return found.crc32c == checksum(file)
 
 
 def delete(paths: Sequence[str]) -> None:

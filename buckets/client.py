@@ -4,6 +4,7 @@ Lost connections and HTTP 408, 429, 500, 502, 503 and 504 are tried again after 
 minutes where bytes are read or written, for half a minute where a question is asked, as a launcher does at first.
 """
 
+import base64
 import contextlib
 import functools
 import logging
@@ -12,7 +13,9 @@ import re
 import threading
 import time
 from collections.abc import Iterator
+from typing import BinaryIO
 
+import google_crc32c
 import requests
 from google.api_core.exceptions import (
     Forbidden,
@@ -37,6 +40,7 @@ _QUERY = re.compile(r"\?\w+=[^\s):]*")
 _PATH = re.compile(r"gs://([a-z0-9][-_.a-z0-9]+)/(.*)", re.DOTALL)
 # As many threads may read at once without opening a connection anew for each object; requests keeps 10.
 _CONNECTIONS = 16
+_PIECE = 2**20  # bytes read at a time
 _creation = threading.Lock()
 _SECONDS_QUIET = 10.0  # between two lines that say that something is tried again
 
@@ -105,6 +109,14 @@ def _reason(error: GoogleAPICallError) -> str:
 def _line(error: Exception) -> str:
     """What an error says, without the queries of addresses."""
     return " ".join(_QUERY.sub("", str(error)).split())
+
+
+def checksum(file: BinaryIO) -> str:
+    """CRC32C of what follows in a file, in Google's notation."""
+    found = google_crc32c.Checksum()
+    while piece := file.read(_PIECE):
+        found.update(piece)
+    return base64.b64encode(found.digest()).decode()
 
 
 def client() -> storage.Client:

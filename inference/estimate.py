@@ -8,11 +8,9 @@ Dataflow was measured.
 from dataclasses import dataclass
 
 from beamio import files
-from beamio.archives import looks_like_image
 from beamio.estimate import Listed, Speed, describe_work
-from inference import resume
+from inference import resume, sources
 from inference.request import Request
-from inference.sources import Source
 
 _BYTES_A_SECOND = 20e6  # read and decoded, as in beam_jobs.estimate
 _VCPUS = 8  # of beamio.dataflow's machine for score
@@ -47,23 +45,18 @@ def make_estimate(request: Request) -> Estimate:
       UsageError: they cannot be listed.
     """
     survey = resume.survey(request.sources, request.options.output, request.run_key)
-    sizes = dict(entry for source in request.sources for entry in _sizes(source).items())
+    sizes = {
+        path: size
+        for source in request.sources
+        for path, size in files.list_sizes(source.pattern)
+        if sources.counts(source, path)
+    }
     return Estimate(
         stored=Listed(count=len(sizes), size=sum(sizes.values())),
         images=survey.images,
         missing=survey.missing,
         shards=request.num_shards(survey.images),
     )
-
-
-def _sizes(source: Source) -> dict[str, int]:
-    """Bytes of the files of a source that count, by their paths."""
-    listed = dict(files.list_sizes(source.pattern))
-    if source.shards:
-        return {path: size for path, size in listed.items() if path in source.shards}
-    if not source.is_folder:
-        return listed
-    return {path: size for path, size in listed.items() if looks_like_image(files.name_below(source.root, path))}
 
 
 def describe(estimate: Estimate, *, images_a_second: float, vcpu_hour_price: float | None) -> list[str]:

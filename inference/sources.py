@@ -124,12 +124,14 @@ def _locate(value: str) -> Source:
 
 
 def _matches(source: Source) -> Iterator[ListedFile]:
-    listed = files.list_files(source.pattern)
+    return (file for file in files.list_files(source.pattern) if counts(source, file.path))
+
+
+def counts(source: Source, path: str) -> bool:
+    """Whether a file that the source's pattern matches belongs to it."""
     if source.shards:
-        return (file for file in listed if file.path in source.shards)
-    if not source.is_folder:
-        return listed
-    return (file for file in listed if looks_like_image(files.name_below(source.root, file.path)))
+        return path in source.shards
+    return not source.is_folder or looks_like_image(files.name_below(source.root, path))
 
 
 def _chunks(source: Source, listed: Sequence[ListedFile]) -> Iterator[Chunk]:

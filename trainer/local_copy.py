@@ -1,6 +1,5 @@
 """--local_copy: the shards of a data set on gs://, copied to this machine's disk unless they are there already."""
 
-import base64
 import contextlib
 import logging
 import os
@@ -9,7 +8,6 @@ import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-import google_crc32c
 from google.cloud import storage
 from google.cloud.storage import transfer_manager
 
@@ -20,7 +18,6 @@ from trainer.cloud import fault_of
 
 _LOGGER = logging.getLogger(__name__)
 _FILES_AT_ONCE = 8
-_PIECE = 2**20
 _PART = ".part"  # of a shard that is not whole yet
 _ROOM = 64 * 2**20  # bytes of the disk that are left to others
 
@@ -113,16 +110,10 @@ def _part_of(path: Path) -> Path:
 
 
 def _is_same(blob: storage.Blob, path: Path) -> bool:
-    return path.is_file() and path.stat().st_size == blob.size and _checksum(path) == blob.crc32c
-
-
-def _checksum(path: Path) -> str:
-    """CRC32C in Google's notation."""
-    checksum = google_crc32c.Checksum()
+    if not path.is_file() or path.stat().st_size != blob.size:
+        return False
     with path.open("rb") as file:
-        while piece := file.read(_PIECE):
-            checksum.update(piece)
-    return base64.b64encode(checksum.digest()).decode()
+        return client.checksum(file) == blob.crc32c
 
 
 def _check_room(missing: Sequence[storage.Blob], folder: Path) -> None:

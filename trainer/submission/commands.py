@@ -24,6 +24,11 @@ def _where(place: Place) -> list[str]:
     return [f"--zone={place.zone}", *([f"--project={place.project}"] if place.project else []), "--quiet"]
 
 
+def _on(place: Place, worker: str) -> list[str]:
+    """How a worker, or all, is reached by SSH."""
+    return [*_where(place), f"--worker={worker}", *(["--internal-ip"] if place.internal_ips else [])]
+
+
 def create(request: RunRequest, run_id: str, hours: float) -> list[str]:
     """Asks for the TPU; hours is how long a place in the queue is worth waiting for."""
     named = {
@@ -83,22 +88,19 @@ def list_file(path: str) -> list[str]:
 
 def copy(place: Place, files: Sequence[str]) -> list[str]:
     """Copies files into the home of every worker."""
-    address = ["--internal-ip"] if place.internal_ips else []
-    return [*_TPUS, "tpu-vm", "scp", *files, f"{place.name}:", *_where(place), "--worker=all", *address]
+    return [*_TPUS, "tpu-vm", "scp", *files, f"{place.name}:", *_on(place, "all")]
 
 
 def remote(place: Place, script: str, *, worker: str = "0") -> list[str]:
     """Runs a script of bash in the home of a worker, or of all; its exit status follows EXIT_MARK."""
-    address = ["--internal-ip"] if place.internal_ips else []
     command = f"bash -c {shlex.quote(script)}; echo {EXIT_MARK}$?"
-    return [*_TPUS, "tpu-vm", "ssh", place.name, *_where(place), f"--worker={worker}", *address, f"--command={command}"]
+    return [*_TPUS, "tpu-vm", "ssh", place.name, *_on(place, worker), f"--command={command}"]
 
 
 def tunnel(request: RunRequest) -> list[str]:
     """Carries this computer's port to TensorBoard on the VM."""
     forward = ["--", "-N", "-L", f"{request.tensorboard_port}:localhost:{_TENSORBOARD}"]
-    address = ["--internal-ip"] if request.internal_ips else []
-    return [*_TPUS, "tpu-vm", "ssh", request.name, *_where(request), "--worker=0", *address, *forward]
+    return [*_TPUS, "tpu-vm", "ssh", request.name, *_on(request, "0"), *forward]
 
 
 def install_script(wheel: str) -> str:

@@ -233,10 +233,8 @@ class Driver:
             case "running":
                 return Event(outcome=Outcome.WAIT)
             case _:
-                sight = self.look()
-                if sight.being in (Being.LOST, Being.ABSENT, Being.FOREIGN):
-                    return Event(outcome=Outcome.LOST, detail=self._lost(sight))
-                return Event(outcome=Outcome.STOPPED, detail="the trainer does not run: starting it again")
+                stopped = Event(outcome=Outcome.STOPPED, detail="the trainer does not run: starting it again")
+                return self._unless_lost(stopped)
 
     def _remove(self) -> Event:
         """Deletes what is there and ours; only a look that finds nothing is the end of it."""
@@ -272,11 +270,14 @@ class Driver:
         return self._unreached(answers.reason(done)) if done.status else Event(outcome=Outcome.DONE)
 
     def _unreached(self, told: str) -> Event:
-        """The VM did not answer: is it still there?"""
+        return self._unless_lost(Event(outcome=Outcome.PASSING, detail=f"no connection to the TPU VM: {told}"))
+
+    def _unless_lost(self, event: Event) -> Event:
+        """The event, if a look does not show that the TPU is gone."""
         sight = self.look()
         if sight.being in (Being.LOST, Being.ABSENT, Being.FOREIGN):
             return Event(outcome=Outcome.LOST, detail=self._lost(sight))
-        return Event(outcome=Outcome.PASSING, detail=f"no connection to the TPU VM: {told}")
+        return event
 
     def _ask(self, command: Sequence[str], timeout: float = _SHORT) -> Done:
         return self._cloud.run(command, timeout=timeout)
