@@ -75,8 +75,8 @@ def _output_of(options: PrepareOptions) -> Iterator[None]:
     named = [options.labels_file, *(file.path for file in given if file)]
     patterns = (*options.images, *options.annotations, *options.exports)
     folder.check_output(options.output, patterns, given=[path for path in named if path])
-    files.make_folder(options.output)
     with sole_use(options.output):
+        files.make_folder(options.output)
         yield
 
 

@@ -13,24 +13,32 @@ LOCK = ".retinanet-odm-lock"
 
 @contextlib.contextmanager
 def sole_use(output: str) -> Iterator[None]:
-    """Holds the folder, which must exist, while the body runs.
+    """Holds the folder while the body runs; one that did not exist is made, and goes again if it is left empty.
 
-    The operating system's own lock: it goes with the process, however that ends, so no lock is ever left behind.
-    Object stores have none.
+    The operating system's own lock: it goes with the process, however that ends. A killed one leaves its file, which
+    locks nothing and goes with the next run. Object stores have no lock.
 
     Raises:
-      UsageError: another process holds it.
+      UsageError: another process holds the folder, or it cannot be made or written to.
     """
     if "://" in output:
         yield
         return
     path = Path(output, LOCK)
-    descriptor = _acquire(path, output)
+    made = [folder for folder in path.parents if not folder.exists()]
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor = _acquire(path, output)
+    except OSError as error:
+        raise UsageError(f"cannot write to the folder {output}: {error}") from error
     try:
         yield
     finally:
         path.unlink(missing_ok=True)
         os.close(descriptor)
+        with contextlib.suppress(OSError):  # the first that holds something ends it
+            for folder in made:
+                folder.rmdir()
 
 
 def _acquire(path: Path, output: str) -> int:

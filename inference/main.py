@@ -20,6 +20,7 @@ from functools import cache, partial
 from typing import TYPE_CHECKING
 
 from beamio.launch import run_main
+from beamio.lock import sole_use
 from beamio.options import beam_options, own_flags
 from detection.errors import UsageError
 from detection.predictions import OK
@@ -81,21 +82,25 @@ def _convert(flags: argparse.Namespace) -> None:
     options = convert_options(flags)
     from inference.convert import convert
 
-    convert(options)
+    with sole_use(options.output):
+        convert(options)
 
 
 def _repeats(flags: argparse.Namespace) -> None:
     options = repeat_options(flags)
     from inference.repeats import mark_repeats
 
-    mark_repeats(options)
+    with sole_use(options.output):
+        mark_repeats(options)
 
 
 def _evaluate(flags: argparse.Namespace) -> None:
     options = evaluate_options(flags)
     from inference.evaluate import evaluate, format_table
 
-    print(format_table(evaluate(options)))  # noqa: T201 - the table is the command's answer
+    with sole_use(options.output):
+        found = evaluate(options)
+    print(format_table(found))  # noqa: T201 - the table is the command's answer
 
 
 def _detect(flags: argparse.Namespace) -> None:

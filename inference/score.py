@@ -35,16 +35,18 @@ def score(options: ScoreOptions, make_beam_options: Callable[[], "PipelineOption
         been written then.
     """
     request = check_request(options)
-    earlier = sinks.find_summary(options.output)
-    damaged = sinks.damaged_shards(options.output, earlier) if earlier else []
-    survey = resume.survey(request.sources, options.output, request.run_key, without=damaged)
-    _tell(survey, request.manifest)
-    if earlier and not damaged and _is_done_by(earlier, request, survey):
-        request.commit.renew(earlier)
-    elif not _run(request, survey, damaged, make_beam_options()):
-        logger.info("submitted; %s/%s appears when every image has its row", options.output, sinks.SUMMARY)
-        return
-    _report(sinks.read_summary(options.output), options.output)
+    # From the first look at earlier rows on: another run would replace them meanwhile.
+    with sole_use(options.output):
+        earlier = sinks.find_summary(options.output)
+        damaged = sinks.damaged_shards(options.output, earlier) if earlier else []
+        survey = resume.survey(request.sources, options.output, request.run_key, without=damaged)
+        _tell(survey, request.manifest)
+        if earlier and not damaged and _is_done_by(earlier, request, survey):
+            request.commit.renew(earlier)
+        elif not _run(request, survey, damaged, make_beam_options()):
+            logger.info("submitted; %s/%s appears when every image has its row", options.output, sinks.SUMMARY)
+            return
+        _report(sinks.read_summary(options.output), options.output)
 
 
 def check_request(options: ScoreOptions) -> Request:
@@ -76,11 +78,10 @@ def _run(request: Request, survey: resume.Survey, damaged: Sequence[str], beam_o
     # Beam takes seconds to import, and a run with nothing new must not wait for it.
     from inference.job import run_job
 
-    with sole_use(output):
-        # The commit mark goes before anything else does: a run that is killed leaves nothing that looks whole. Damaged
-        # shards go before it, for without it nobody could tell.
-        files.delete([files.join(output, name) for name in (*damaged, sinks.SUMMARY)])
-        return run_job(request, survey, beam_options)
+    # The commit mark goes before anything else does: a run that is killed leaves nothing that looks whole. Damaged
+    # shards go before it, for without it nobody could tell.
+    files.delete([files.join(output, name) for name in (*damaged, sinks.SUMMARY)])
+    return run_job(request, survey, beam_options)
 
 
 def _tell(survey: resume.Survey, manifest: ModelManifest) -> None:

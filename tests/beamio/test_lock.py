@@ -38,3 +38,22 @@ def test_the_lock_goes_with_a_killed_process(tmp_path):
     holder.communicate()
     with sole_use(str(tmp_path)):
         pass
+
+
+def test_a_folder_is_made_and_kept_if_something_was_written(tmp_path):
+    folder = tmp_path / "a" / "b"
+    with sole_use(str(folder)):
+        assert folder.is_dir()
+    assert not list(tmp_path.iterdir())
+    with sole_use(str(folder)):
+        (folder / "rows").touch()
+    with sole_use(str(folder)):
+        pass
+    assert list(folder.iterdir()) == [folder / "rows"]
+
+
+def test_a_folder_that_cannot_be_made(tmp_path):
+    path = tmp_path / "file"
+    path.touch()
+    with pytest.raises(UsageError, match=f"cannot write to the folder {path}"), sole_use(str(path)):
+        pass

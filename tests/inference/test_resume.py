@@ -16,13 +16,14 @@ from pathlib import Path
 import pytest
 
 from beamio.files import FileError
-from beamio.lock import sole_use
+from beamio.lock import LOCK, sole_use
 from detection.errors import DataError
 from detection.predictions import MODEL_REFUSED, PredictionRow
 from inference import chunks, resume, sources
 from inference.main import main
 from inference.rows import failed_row
 from tests.inference.fake_model import BLUE, RED, picture, read_rows
+from tests.inference.outputs import contents
 
 ROOT = Path(__file__).parents[2]
 
@@ -117,11 +118,11 @@ def test_other_files_without_scoring(flags: Sequence[str], names: set[str], runs
     """What is asked for beside the rows may change: the output is that of a first run with these flags."""
     runs("--formats=csv")
     assert runs(*flags) == 0
-    again = {path.name: path.read_bytes() for path in runs.output.iterdir()}
+    again = contents(runs.output)
     assert again.keys() == names | {"summary.json"}
     shutil.rmtree(runs.output)
     assert runs(*flags) == 5
-    assert {path.name: path.read_bytes() for path in runs.output.iterdir()} == again
+    assert contents(runs.output) == again
 
 
 def _alter(path: Path) -> None:
@@ -140,17 +141,17 @@ def _alter(path: Path) -> None:
 )
 def test_a_damaged_output_is_made_whole(name: str, damage: Callable[[Path], object], scored: int, runs: Runs) -> None:
     runs("--formats=csv")
-    whole = {path.name: path.read_bytes() for path in runs.output.iterdir()}
+    whole = contents(runs.output)
     damage(runs.output / name)
     assert runs("--formats=csv") == scored
-    assert {path.name: path.read_bytes() for path in runs.output.iterdir()} == whole
+    assert contents(runs.output) == whole
 
 
 def test_parts_shards_and_halves_of_a_killed_run_are_one_set_of_rows(runs: Runs) -> None:
     """As if killed while it went from one shard to two: some rows are there twice, one is in a part alone."""
     runs("--num_shards=2")
     shards = [path.read_bytes() for path in sorted(runs.output.glob("predictions-*"))]
-    whole = {path.name: path.read_bytes() for path in runs.output.iterdir()}
+    whole = contents(runs.output)
     lines = sorted(b"".join(shards).splitlines(keepends=True))
     for path in runs.output.iterdir():
         path.unlink()
@@ -160,7 +161,7 @@ def test_parts_shards_and_halves_of_a_killed_run_are_one_set_of_rows(runs: Runs)
     (runs.output / "part-11ff.jsonl.tmp-0123abcd").write_bytes(lines[4][:20])
     missing = set(lines) - set(lines[:4]) - set(shards[1].splitlines(keepends=True))
     assert runs("--num_shards=2") == len(missing)
-    assert {path.name: path.read_bytes() for path in runs.output.iterdir()} == whole
+    assert contents(runs.output) == whole
 
 
 def test_a_summary_that_names_other_files_deletes_none(runs: Runs) -> None:
@@ -180,6 +181,42 @@ def test_one_run_at_a_time(runs: Runs, fail: Callable[..., str]) -> None:
     with sole_use(str(runs.output)):
         assert "another run is writing into" in fail(*words)
     assert not list(runs.output.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("command", "flags"),
+    [
+        ("score", ("--images", "photos", "--model", "model", "--output", "out")),
+        ("convert", ("out", "--formats=csv")),
+        ("repeats", ("out",)),
+        ("evaluate", ("out", "--annotations", "*.xml")),
+    ],
+)
+def test_no_command_looks_at_rows_that_another_run_replaces(
+    command: str, flags: Sequence[str], runs: Runs, fail: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runs()
+    monkeypatch.chdir(runs.output.parent)
+    Path("model").symlink_to(runs.model)
+    with sole_use(str(runs.output)):
+        before = contents(runs.output)
+        assert "another run is writing into" in fail(command, *flags)
+        assert contents(runs.output) == before
+
+
+def test_the_lock_of_a_run_killed_after_its_summary_goes_with_the_next(runs: Runs) -> None:
+    runs()
+    whole = contents(runs.output)
+    (runs.output / LOCK).touch()
+    assert runs() == 0
+    assert contents(runs.output) == whole
+
+
+def test_a_refused_archive_leaves_no_folder_behind(runs: Runs, fail: Callable[..., str]) -> None:
+    (runs.photos / "x.zip").write_bytes(b"no archive")
+    words = ["score", "--images", runs.photos / "*", "--model", runs.model, "--output", runs.output / "of" / "today"]
+    assert "x.zip is not a readable zip archive" in fail(*words)
+    assert not runs.output.exists()
 
 
 def test_what_could_not_be_read_is_tried_again(runs: Runs) -> None:
