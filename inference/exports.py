@@ -11,7 +11,6 @@ from operator import attrgetter
 from typing import Any
 
 from beamio import files
-from beamio.files import FileError
 from detection.errors import ContractError, UsageError
 from detection.formats.report import to_report
 from detection.labels import LabelMap
@@ -19,10 +18,10 @@ from detection.predictions import PredictionRow, Run, unnamed
 from inference.export_options import ExportOptions
 from inference.formats import FORMATS, REPEATS
 from inference.marks import marked, without_repeats
+from inference.part_files import READ_BYTES, read_piece
 from inference.photographs import photographs_of
 
-# Bytes of prediction files in memory, over all of them: some must be read at once, to give rows in the order of names.
-_READ_BYTES, _LEAST_PIECE = 16 * 2**20, 2**12
+_LEAST_PIECE = 2**12  # of each of up to 99,999 prediction files in memory
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -129,7 +128,7 @@ def read_rows(output: str, shards: Sequence[ShardFile]) -> Iterator[PredictionRo
     Raises:
       ContractError: a prediction file is missing or not the one that is listed.
     """
-    piece = max(_READ_BYTES // max(len(shards), 1), _LEAST_PIECE)
+    piece = max(READ_BYTES // max(len(shards), 1), _LEAST_PIECE)
     return heapq.merge(*(_shard_rows(output, shard, piece) for shard in shards), key=attrgetter("image"))
 
 
@@ -143,7 +142,7 @@ def _read_marked(output: str, summary: Mapping[str, Any], options: ExportOptions
     listed = [entry["sha256"] for entry in summary.get("exports", ()) if entry["name"] == REPEATS]
     rows, path = read_run(output, summary), files.join(output, REPEATS)
     for sha256 in listed:
-        rows = marked(rows, _lines(path, sha256, _READ_BYTES, command="repeats"), source=path)
+        rows = marked(rows, _lines(path, sha256, READ_BYTES, command="repeats"), source=path)
     if not options.without_repeats:
         return rows
     if not listed:
@@ -178,19 +177,10 @@ def _lines(path: str, sha256: str, size: int, *, command: str = "score") -> Iter
       ContractError: the file cannot be read, or is not the one that the command wrote.
     """
     digest, offset, rest = hashlib.sha256(), 0, b""
-    while piece := _read_piece(path, offset, size):
+    while piece := read_piece(path, offset, size):
         digest.update(piece)
         offset += len(piece)
         *lines, rest = (rest + piece).split(b"\n")
         yield from lines
     if digest.hexdigest() != sha256:
         raise ContractError(f"{path} is not the file that summary.json lists: run `{command}` again")
-
-
-def _read_piece(path: str, offset: int, size: int) -> bytes:
-    try:
-        with files.open_binary(path) as file:
-            file.seek(offset)
-            return file.read(size)
-    except FileError as error:
-        raise ContractError(str(error)) from error

@@ -24,8 +24,9 @@ def run_job(request: Request, survey: Survey, beam_options: PipelineOptions) -> 
     """Runs the job; returns whether it has ended, or is only submitted."""
     logging.getLogger().addFilter(_is_news)
     start = time.monotonic()
-    with _cores_shared(beam_options.view_as(DirectOptions)), beam.Pipeline(options=beam_options) as pipeline:
-        build(pipeline, _job(request, survey))
+    processes = _local_processes(beam_options.view_as(DirectOptions))
+    with _cores_shared(processes), beam.Pipeline(options=beam_options) as pipeline:
+        build(pipeline, _job(request, survey, processes))
     if beam_options.view_as(StandardOptions).no_wait_until_finish:
         return False
     seconds = time.monotonic() - start
@@ -33,12 +34,20 @@ def run_job(request: Request, survey: Survey, beam_options: PipelineOptions) -> 
     return True
 
 
-def _job(request: Request, survey: Survey) -> Job:
+def _local_processes(options: DirectOptions) -> int:
+    """How many share the work on this machine."""
+    if options.direct_running_mode != "multi_processing":
+        return 1
+    return options.direct_num_workers or os.cpu_count() or 1
+
+
+def _job(request: Request, survey: Survey, processes: int) -> Job:
     options, manifest = request.options, request.manifest
     return Job(
         sources=request.sources,
         run=request.run_key,
         total=survey.missing,
+        processes=processes,
         handler=DetectorHandler(
             folder=options.model,
             model_hash=manifest.model_hash,
@@ -54,16 +63,15 @@ def _job(request: Request, survey: Survey) -> Job:
 
 
 @contextlib.contextmanager
-def _cores_shared(options: DirectOptions) -> Iterator[None]:
+def _cores_shared(processes: int) -> Iterator[None]:
     """Tells TensorFlow in local worker processes, which inherit it, how many of the cores are theirs.
 
     Each would take them all; together they would be slower by a tenth.
     """
-    if options.direct_running_mode != "multi_processing":
+    if processes == 1:
         yield
         return
-    cores = os.cpu_count() or 1
-    share = str(max(1, cores // (options.direct_num_workers or cores)))
+    share = str(max(1, (os.cpu_count() or 1) // processes))
     added = {name: share for name in _THREADS if name not in os.environ}
     os.environ.update(added)
     try:

@@ -2,12 +2,12 @@
 
     sources ─▶ ListImages ─┬─ chunks ─▶ ReadImages ─┬─ images ─▶ DetectObjects ─▶ rows ─┐
                            │                        └─ unreadable ─▶ failed rows ───────┴▶ CountRows, SaveRows ─┐
-                           ├─ kept: lines of earlier runs ──────────────────────────────────────────▶ WriteRows ◀┘
+                           ├─ kept: where earlier rows lie ─────────────────────────────────────────▶ WriteRows ◀┘
                            └─ listed: numbers of images ─────────────────────────────────────▶ CommitRun ◀┘
 
-Names and offsets are shuffled after ListImages, lines before WriteRows; image bytes never are. While the model runs,
-SaveRows writes part files, whose rows a later run keeps. CommitRun writes summary.json when the rows are as many as the
-images listed.
+Names and offsets are shuffled after ListImages and before WriteRows; image bytes and rows never are. While the model
+runs, SaveRows writes part files, whose rows a later run keeps, and WriteRows merges them. CommitRun writes summary.json
+when the rows are as many as the images listed.
 """
 
 from collections.abc import Mapping
@@ -16,6 +16,7 @@ from dataclasses import dataclass
 import apache_beam as beam
 
 from inference.handler import DetectorHandler
+from inference.progress import CountRows
 from inference.sinks import Commit
 from inference.sources import Source
 from inference.thresholds import Thresholds
@@ -26,7 +27,6 @@ from inference.transforms import (
     LISTED,
     UNREADABLE,
     CommitRun,
-    CountRows,
     DetectObjects,
     ListImages,
     ReadImages,
@@ -42,6 +42,7 @@ class Job:
     Attributes:
       run: resume.run_key.
       total: images to score that the launcher counted, for the progress line.
+      processes: that share them on this machine.
       labels: names by id.
       thresholds: the scores from which detections are kept.
     """
@@ -49,6 +50,7 @@ class Job:
     sources: tuple[Source, ...]
     run: str
     total: int
+    processes: int
     handler: DetectorHandler
     labels: Mapping[int, str]
     thresholds: Thresholds
@@ -58,11 +60,11 @@ class Job:
 
 def build(pipeline: beam.Pipeline, job: Job) -> None:
     """Adds the scoring job to a pipeline."""
-    listed = pipeline | "List images" >> ListImages(job.sources, job.commit.output, job.run)
+    listed = pipeline | "List images" >> ListImages(job.sources, job.commit.output, job.run, job.num_shards)
     read = listed[CHUNKS] | "Read images" >> ReadImages(job.run)
     # Counted and saved before they are joined: runners may hold rows back at the join until all are there. One DoFn
     # object for both, so that each process has one progress line.
-    count, save = CountRows(job.total), SaveRows(job.commit.output)
+    count, save = CountRows(job.total, job.processes), SaveRows(job.commit.output, job.num_shards)
     scored = read[IMAGES] | "Detect objects" >> DetectObjects(job.handler, job.labels, job.thresholds)
     _ = (
         (
@@ -70,7 +72,7 @@ def build(pipeline: beam.Pipeline, job: Job) -> None:
             read[UNREADABLE] | "Count unreadable" >> beam.ParDo(count) | "Save unreadable" >> beam.ParDo(save),
             listed[KEPT],
         )
-        | "Join lines" >> beam.Flatten()
+        | "Join extents" >> beam.Flatten()
         | "Write rows" >> WriteRows(job.commit.output, job.num_shards)
         | "Commit the run" >> CommitRun(job.commit, listed[LISTED])
     )

@@ -8,8 +8,9 @@ While a run goes on, its rows are saved in part files; the last step replaces th
 import dataclasses
 import hashlib
 import json
+import posixpath
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from typing import Any
@@ -18,8 +19,9 @@ from beamio import files
 from beamio.files import FileError
 from detection.errors import ContractError
 from detection.predictions import MODEL_REFUSED, PredictionRow
-from inference import chunks, sinks, sources
+from inference import chunks, part_files, sinks, sources
 from inference.chunks import Chunk
+from inference.part_files import Extent, is_part
 from inference.rows import Line
 from inference.sources import Source
 
@@ -102,8 +104,8 @@ class Listed:
     missing: Chunk | None
 
 
-def plan(found: Sequence[Source], output: str, run: str) -> Iterator[Listed | PredictionRow]:
-    """Every chunk of the sources, and then the row of every image that has one."""
+def plan(found: Sequence[Source], output: str, run: str, num_shards: int) -> Iterator[Listed | tuple[int, Extent]]:
+    """Every chunk of the sources; and then, by shard, where the row of every image lies that has one."""
     earlier = _earlier_keys(output)
     wanted: set[str] = set()
     for chunk in sources.plan(found):
@@ -111,20 +113,48 @@ def plan(found: Sequence[Source], output: str, run: str) -> Iterator[Listed | Pr
         places = [place for place, key in enumerate(keys) if key not in earlier]
         wanted.update(key for key in keys if key in earlier)
         yield Listed(images=len(keys), missing=chunks.take(chunk, places) if places else None)
-    yield from _earlier_rows(output, wanted)
+    yield from _earlier_rows(output, wanted, num_shards)
 
 
-def _earlier_rows(output: str, wanted: set[str]) -> Iterator[PredictionRow]:
-    """One row for each wanted key; a run that was killed while it wrote the prediction files left some rows twice."""
-    for path, line in _earlier_lines(output):
-        key = _key(line)
-        if key in wanted:
+def _earlier_rows(output: str, wanted: set[str], num_shards: int) -> Iterator[tuple[int, Extent]]:
+    """One row for each wanted key, though a run that was killed may have left some rows twice.
+
+    Prediction files are about to be replaced: their rows are copied into part files, if they stand in none.
+    """
+    for path in sorted(_earlier_files(output), key=lambda path: not is_part(posixpath.basename(path))):
+        lines = _taken(path, wanted)
+        if is_part(posixpath.basename(path)):
+            yield from part_files.find(path, lines, num_shards)
+        else:
+            for some in _in_parts(path, lines):
+                yield from part_files.save(output, some, num_shards)
+
+
+def _taken(path: str, wanted: set[str]) -> Iterator[tuple[int, bytes]]:
+    """The lines of a file with a wanted key, which is no longer wanted then, and the byte at which each begins."""
+    offset = 0
+    for line in _lines(path):
+        if (key := _key(line)) in wanted:
             wanted.remove(key)
-            yield PredictionRow.from_json(line, source=path)
+            yield offset, line
+        offset += len(line)
+
+
+def _in_parts(path: str, lines: Iterable[tuple[int, bytes]]) -> Iterator[list[Line]]:
+    """The lines of a prediction file, as many together as one part file holds."""
+    some, size = [], 0
+    for _, text in lines:
+        some.append(Line.read(PredictionRow.from_json(text, source=path), text))
+        size += len(text)
+        if size >= part_files.PART_BYTES:
+            yield some
+            some, size = [], 0
+    yield some
 
 
 def _earlier_keys(output: str, without: Sequence[str] = ()) -> AbstractSet[str]:
-    return {key for _, line in _earlier_lines(output, without) if (key := _key(line))}
+    paths = _earlier_files(output, without)
+    return {key for path in paths for line in _lines(path) if (key := _key(line))}
 
 
 def _key(line: bytes) -> str:
@@ -133,23 +163,17 @@ def _key(line: bytes) -> str:
     return match[1].decode() if match else ""
 
 
-def _earlier_lines(output: str, without: Sequence[str] = ()) -> Iterator[tuple[str, bytes]]:
-    for name in files.list_names(output):
-        if sinks.holds_rows(name) and name not in without:
-            path = files.join(output, name)
-            try:
-                with files.open_binary(path) as file:
-                    for line in file:
-                        yield path, line
-            except FileError as error:
-                raise ContractError(str(error)) from error
+def _earlier_files(output: str, without: Sequence[str] = ()) -> list[str]:
+    names = (name for name in files.list_names(output) if sinks.holds_rows(name) and name not in without)
+    return [files.join(output, name) for name in names]
 
 
-def save(output: str, lines: Sequence[Line]) -> None:
-    """Writes a part file; its name comes from its rows, so that a worker's second attempt replaces the first."""
-    if lines:
-        name = sinks.part_name(_digest([line.key for line in lines]))
-        files.write_pieces(files.join(output, name), (line.unpack() for line in lines))
+def _lines(path: str) -> Iterator[bytes]:
+    try:
+        with files.open_binary(path) as file:
+            yield from file
+    except FileError as error:
+        raise ContractError(str(error)) from error
 
 
 class Pace:

@@ -1,6 +1,5 @@
 """What the model said about one image, as an output row; and what a set of rows adds up to."""
 
-import zlib
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -12,7 +11,6 @@ from detection import signatures
 from detection.boxes import Boxes
 from detection.errors import DataError
 from detection.formats.pieces import utf8
-from detection.pickling import compact
 from detection.predictions import FAILED, MODEL_REFUSED, OK, Detection, PredictionRow, unnamed
 from inference.thresholds import Thresholds
 
@@ -72,35 +70,25 @@ def _as_xyxy(box: list[float]) -> tuple[float, float, float, float]:
     return xmin, ymin, xmax, ymax
 
 
-@compact
 @dataclass(frozen=True, kw_only=True)
 class Line:
-    """A row as it is written, packed: a runner on one machine holds every row several times until all are there.
-
-    Attributes:
-      image, key: the row's.
-      packed: the line of predictions-*.jsonl, by zlib.
-      reason: why it failed; None when it did not.
-      detections: how many there are, by label.
-    """
+    """A row as it is written: text is a line of predictions-*.jsonl, with its line break."""
 
     image: str
-    key: str | None
-    packed: bytes
+    text: bytes
     reason: str | None
-    detections: dict[str, int]
+    labels: tuple[str, ...]
 
     @classmethod
     def of(cls, row: PredictionRow) -> "Line":
         """The line of a row."""
-        reason = None if row.status == OK else str(row.reason)
-        counts = dict(Counter(item.label for item in row.detections))
-        packed = zlib.compress(utf8(row.to_json() + "\n"), level=1)
-        return cls(image=row.image, key=row.key, packed=packed, reason=reason, detections=counts)
+        return cls.read(row, utf8(row.to_json() + "\n"))
 
-    def unpack(self) -> bytes:
-        """The line, with its line break."""
-        return zlib.decompress(self.packed)
+    @classmethod
+    def read(cls, row: PredictionRow, text: bytes) -> "Line":
+        """The line that a row was read from."""
+        reason = None if row.status == OK else str(row.reason)
+        return cls(image=row.image, text=text, reason=reason, labels=tuple(item.label for item in row.detections))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -124,7 +112,7 @@ class Tally:
                 ok += 1
             else:
                 failed[line.reason] += 1
-            detections.update(line.detections)
+            detections.update(line.labels)
         return cls(ok=ok, failed=failed, detections=detections)
 
     @classmethod

@@ -1,28 +1,26 @@
 """The output folder: rows in shards, then their other forms, then summary.json: where it is, the run is whole."""
 
-import itertools
 import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from beamio import files
 from beamio.lock import LOCK
-from detection import ids
 from detection.errors import ContractError, UsageError
 from detection.formats.pieces import utf8
 from inference.export_options import ExportOptions
 from inference.exports import exports_are_there, write_exports
 from inference.formats import FILE_NAMES, PLACES, REPEATS
-from inference.rows import Line, Tally
+from inference.part_files import Extent, is_part, merge
+from inference.rows import Tally
 
 SUMMARY = "summary.json"
 # Of the rows that were there when it was made: it goes when these do.
 EVALUATION, EVALUATION_PAGE = "evaluation.json", "evaluation.html"
 SCHEMA_VERSION = 1
 _SHARD = re.compile(r"predictions-\d{5}-of-\d{5}\.jsonl")
-_PART = re.compile(r"part-[0-9a-f]+\.jsonl")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,22 +32,8 @@ class ShardPart:
     tally: Tally
 
 
-def shard_of(name: str, num_shards: int) -> int:
-    """The shard 0..num_shards-1 of an image, by its name alone."""
-    return int(ids.name_hash(name)[:15], 16) % num_shards
-
-
 def shard_name(shard: int, num_shards: int) -> str:
     return f"predictions-{shard:05d}-of-{num_shards:05d}.jsonl"
-
-
-def part_name(digest: str) -> str:
-    """A file of rows of a run that is not finished; digest is in hex."""
-    return f"part-{digest}.jsonl"
-
-
-def is_part(name: str) -> bool:
-    return bool(_PART.fullmatch(name))
 
 
 def holds_rows(name: str) -> bool:
@@ -57,19 +41,15 @@ def holds_rows(name: str) -> bool:
     return is_part(name) or bool(_SHARD.fullmatch(name))
 
 
-def write_shard(output: str, shard: int, num_shards: int, lines: Iterable[Line]) -> ShardPart:
+def write_shard(output: str, shard: int, num_shards: int, extents: Sequence[Extent]) -> ShardPart:
     """Writes one prediction file, its rows in the order of their names: equal rows make equal bytes.
 
     Raises:
-      RuntimeError: two rows have one name.
+      RuntimeError: as merge.
     """
-    ordered = sorted(lines, key=lambda line: line.image)
-    for line, following in itertools.pairwise(ordered):
-        if line.image == following.image:
-            raise RuntimeError(f"two rows are named {line.image!r}: each image must have exactly one")
     name = shard_name(shard, num_shards)
-    sha256 = files.write_pieces(files.join(output, name), (line.unpack() for line in ordered))
-    return ShardPart(name=name, sha256=sha256, tally=Tally.of(ordered))
+    sha256 = files.write_pieces(files.join(output, name), merge(extents))
+    return ShardPart(name=name, sha256=sha256, tally=Tally.total([extent.tally for extent in extents]))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -4,31 +4,30 @@ import dataclasses
 import itertools
 import logging
 import os
-import threading
 import time
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Literal, TypeAlias
 
 import apache_beam as beam
-from apache_beam.metrics import Metrics
 from apache_beam.ml.inference.base import KeyedModelHandler, RunInference
 from apache_beam.pvalue import TaggedOutput
 from apache_beam.transforms.window import GlobalWindows
-from apache_beam.utils.shared import Shared
 from apache_beam.utils.windowed_value import WindowedValue
 
 from detection.errors import DataError
 from detection.images import EncodedImage
 from detection.names import parse_frame_name
-from detection.predictions import OK, PredictionRow
-from inference import chunks, resume, sinks
+from detection.predictions import PredictionRow
+from inference import chunks, part_files, resume, sinks
 from inference.ahead import begin
 from inference.chunks import Chunk
 from inference.handler import DetectorHandler
+from inference.part_files import Extent
+from inference.resume import Listed
 from inference.rows import Failure, Line, Outcome, failed_row, make_row
 from inference.sinks import Commit, ShardPart
 from inference.sources import Source
@@ -40,19 +39,21 @@ logger = logging.getLogger(__name__)
 # that its row tells.
 ImageKey = tuple[bytes, str, str, int]
 
+# Of which shard, and where rows of it lie.
+OfShard = tuple[int, Extent]
+
 _Read: TypeAlias = tuple[ImageKey, EncodedImage] | TaggedOutput[Literal["unreadable"], PredictionRow]
 
 # Output tags of ListImages.
 CHUNKS, LISTED, KEPT = "chunks", "listed", "kept"
 # Output tags of ReadImages.
 IMAGES, UNREADABLE = "images", "unreadable"
-SECONDS_BETWEEN_PROGRESS = 5.0
 _SIDES_SWAPPED = 5  # from this EXIF orientation on
 
 
 @dataclass(eq=False)
 class ListImages(beam.PTransform):
-    """[] → chunks to score, listed (numbers of images, whether to score or not) and kept (lines of earlier runs).
+    """[] → chunks to score, listed (numbers of images, whether to score or not) and kept (extents of earlier rows).
 
     The plan is made on a worker: a list of a million names does not fit into a job's description.
     """
@@ -60,21 +61,23 @@ class ListImages(beam.PTransform):
     sources: tuple[Source, ...]
     output: str
     run: str
+    num_shards: int
 
     def expand(self, pbegin: beam.pvalue.PBegin):  # Beam warns of a return type that is no PCollection
         return (
             pbegin
             | "Start" >> beam.Create([self.sources])
-            | "Plan chunks" >> beam.FlatMap(_planned, self.output, self.run).with_outputs(LISTED, KEPT, main=CHUNKS)
+            | "Plan chunks"
+            >> beam.FlatMap(_planned, self.output, self.run, self.num_shards).with_outputs(LISTED, KEPT, main=CHUNKS)
         )
 
 
 def _planned(
-    found: tuple[Source, ...], output: str, run: str
-) -> Iterator[Chunk | TaggedOutput[Literal["listed"], int] | TaggedOutput[Literal["kept"], Line]]:
-    for item in resume.plan(found, output, run):
-        if isinstance(item, PredictionRow):
-            yield TaggedOutput(KEPT, Line.of(item))
+    found: tuple[Source, ...], output: str, run: str, num_shards: int
+) -> Iterator[Chunk | TaggedOutput[Literal["listed"], int] | TaggedOutput[Literal["kept"], OfShard]]:
+    for item in resume.plan(found, output, run, num_shards):
+        if not isinstance(item, Listed):
+            yield TaggedOutput(KEPT, item)
             continue
         yield TaggedOutput(LISTED, item.images)
         if item.missing is not None:
@@ -176,110 +179,57 @@ def _row(
     return dataclasses.replace(row, time=datetime.fromisoformat(taken) if taken else None, orientation=orientation)
 
 
-class Progress:
-    """Counts the rows of one process and logs a line every few seconds.
-
-    It knows of no other process: where several share the work, each tells more time left than there is.
-    """
-
-    def __init__(self, total: int) -> None:
-        self._total = total
-        self._done = self._failed = 0
-        self._lock = threading.Lock()
-        self._start = self._last = time.monotonic()
-
-    def add(self, row: PredictionRow) -> None:
-        """Counts a row; threads may call at once."""
-        with self._lock:
-            self._done += 1
-            self._failed += row.status != OK
-            now = time.monotonic()
-            if now - self._last >= SECONDS_BETWEEN_PROGRESS:
-                self._last = now
-                logger.info("%s", self._line(now - self._start))
-
-    def _line(self, seconds: float) -> str:
-        rate = self._done / seconds
-        left = timedelta(seconds=round(max(self._total - self._done, 0) / rate))
-        return f"{self._done} of {self._total} images, {self._failed} failed, {rate:.1f} images/s, {left} left"
-
-
-class CountRows(beam.DoFn):
-    """Passes rows on; counts them for Beam's metrics and for the progress line, one per process."""
-
-    def __init__(self, total: int) -> None:
-        self._total = total
-        self._shared = Shared()
-
-    def setup(self) -> None:
-        self._progress = self._shared.acquire(lambda: Progress(self._total))
-
-    def process(self, row: PredictionRow) -> Iterable[PredictionRow]:
-        self._progress.add(row)
-        Metrics.counter("inference", row.status).inc()
-        if row.reason:
-            Metrics.counter("inference", f"failed_{row.reason}").inc()
-        yield row
-
-
 class SaveRows(beam.DoFn):
-    """Rows → lines, saved every now and then for a later run; the life cycle says when they are the last.
+    """Rows → where they lie, by shard, saved every now and then; the life cycle says when they are the last.
 
     No step before this one may hold its elements back until all are there: then nothing would be saved on the way.
     """
 
-    def __init__(self, output: str) -> None:
-        self._output = output
+    def __init__(self, output: str, num_shards: int) -> None:
+        self._output, self._num_shards = output, num_shards
 
     def setup(self) -> None:
         self._pace = resume.Pace(time.monotonic())
 
     def start_bundle(self) -> None:
         self._lines: list[Line] = []
+        self._bytes = 0
 
-    def process(self, row: PredictionRow) -> Iterable[Line]:
+    def process(self, row: PredictionRow) -> Iterable[OfShard]:
         line = Line.of(row)
-        if line.key is not None:
-            self._lines.append(line)
-        if self._pace.is_due(time.monotonic()):
-            self._save()
-        yield line
+        self._lines.append(line)
+        self._bytes += len(line.text)
+        if self._pace.is_due(time.monotonic()) or self._bytes >= part_files.PART_BYTES:
+            yield from self._save()
 
-    def finish_bundle(self) -> None:
-        self._save()
+    def finish_bundle(self) -> Iterator[WindowedValue]:
+        yield from map(GlobalWindows.windowed_value, self._save())
 
-    def _save(self) -> None:
-        resume.save(self._output, self._lines)
-        self._lines = []
+    def _save(self) -> Iterator[OfShard]:
+        yield from part_files.save(self._output, self._lines, self._num_shards)
+        self._lines, self._bytes = [], 0
 
 
 @dataclass(eq=False)
 class WriteRows(beam.PTransform):
-    """Lines → one ShardPart per prediction file, written. Every shard of 0..num_shards-1 is made, even an empty one."""
+    """Extents by shard → one ShardPart per prediction file, merged from them; every shard of 0..num_shards-1."""
 
     output: str
     num_shards: int
 
-    def expand(self, lines: beam.PCollection[Line]) -> beam.PCollection[ShardPart]:
-        shards: list[tuple[int, Line | None]] = [(shard, None) for shard in range(self.num_shards)]
+    def expand(self, saved: beam.PCollection[OfShard]) -> beam.PCollection[ShardPart]:
+        shards: list[tuple[int, Extent | None]] = [(shard, None) for shard in range(self.num_shards)]
         return (
-            (
-                lines | "Choose shards" >> beam.Map(_with_shard, self.num_shards),
-                lines.pipeline | "Every shard" >> beam.Create(shards),
-            )
+            (saved, saved.pipeline | "Every shard" >> beam.Create(shards))
             | "Join shards" >> beam.Flatten()
             | "Group by shard" >> beam.GroupByKey()
             | "Write shards" >> beam.Map(_write_shard, self.output, self.num_shards)
         )
 
 
-def _with_shard(line: Line, num_shards: int) -> tuple[int, Line | None]:
-    return sinks.shard_of(line.image, num_shards), line
-
-
-def _write_shard(grouped: tuple[int, Iterable[Line | None]], output: str, num_shards: int) -> ShardPart:
-    shard, lines = grouped
-    return sinks.write_shard(output, shard, num_shards, (line for line in lines if line is not None))
+def _write_shard(grouped: tuple[int, Iterable[Extent | None]], output: str, num_shards: int) -> ShardPart:
+    shard, extents = grouped
+    return sinks.write_shard(output, shard, num_shards, [extent for extent in extents if extent is not None])
 
 
 @dataclass(eq=False)

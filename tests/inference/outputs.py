@@ -4,10 +4,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from detection.predictions import PredictionRow
-from inference import sinks
+from inference import part_files, sinks
 from inference.export_options import ExportOptions
 from inference.rows import Line
-from inference.sinks import Commit
+from inference.sinks import Commit, ShardPart
 
 # What summary.json says of a run besides its counts; its classes and hash are those of tests.detection.predicted.
 HEADER = {
@@ -23,13 +23,17 @@ def write_output(
 ) -> Path:
     """Rows dealt to shards as score deals them, and summary.json."""
     folder.mkdir(exist_ok=True)
-    dealt = [[row for row in rows if sinks.shard_of(row.image, num_shards) == shard] for shard in range(num_shards)]
-    parts = [
-        sinks.write_shard(str(folder), shard, num_shards, map(Line.of, dealt[shard])) for shard in range(num_shards)
-    ]
+    parts = write_shards(folder, rows, num_shards)
     commit = Commit(output=str(folder), header=HEADER, exports=exports or ExportOptions())
     commit.finish(parts, listed=len(rows))
     return folder
+
+
+def write_shards(folder: Path, rows: Sequence[PredictionRow], num_shards: int = 1) -> list[ShardPart]:
+    """Prediction files, by way of a part file."""
+    saved = list(part_files.save(str(folder), map(Line.of, rows), num_shards))
+    dealt = [[extent for shard, extent in saved if shard == wanted] for wanted in range(num_shards)]
+    return [sinks.write_shard(str(folder), shard, num_shards, dealt[shard]) for shard in range(num_shards)]
 
 
 def contents(folder: Path) -> dict[str, bytes]:

@@ -185,7 +185,7 @@ def test_rows_that_are_not_those_of_the_summary(
 def test_rows_come_in_the_order_of_names_whatever_the_shards(
     num_shards: int, piece: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(exports, "_READ_BYTES", piece)
+    monkeypatch.setattr(exports, "READ_BYTES", piece)
     monkeypatch.setattr(exports, "_LEAST_PIECE", 1)
     output = write_output(tmp_path / "out", ROWS, num_shards=num_shards)
     shards = json.loads((output / "summary.json").read_text())["shards"]
@@ -194,7 +194,7 @@ def test_rows_come_in_the_order_of_names_whatever_the_shards(
 
 
 def test_rows_are_read_as_they_are_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(exports, "_READ_BYTES", 2**12)
+    monkeypatch.setattr(exports, "READ_BYTES", 2**12)
     output = write_output(tmp_path / "out", [scored(f"{number:05}.jpg", PIG, CRAB) for number in range(500)])
     (shard,) = json.loads((output / "summary.json").read_text())["shards"]
     rows = read_rows(str(output), [ShardFile(name=shard["name"], sha256="")])

@@ -34,6 +34,6 @@ def test_processes_share_the_cores(
     if given is not None:
         monkeypatch.setenv(_NAMES[0], given)
     options = PipelineOptions([f"--direct_running_mode={mode}", f"--direct_num_workers={workers}"])
-    with job._cores_shared(options.view_as(DirectOptions)):
+    with job._cores_shared(job._local_processes(options.view_as(DirectOptions))):
         assert tuple(map(os.environ.get, _NAMES)) == threads, reason
     assert tuple(map(os.environ.get, _NAMES)) == (given, None), "as before"

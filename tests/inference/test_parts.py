@@ -13,16 +13,16 @@ import pytest
 from detection.boxes import as_boxes
 from detection.errors import ContractError, DataError, UsageError
 from detection.predictions import PredictionRow
-from inference import chunks, rows, sinks, sources, transforms
+from inference import chunks, progress, rows, sinks, sources
 from inference.export_options import ExportOptions
 from inference.handler import DetectorHandler
 from inference.loading import load_model
 from inference.model_options import ModelOptions
-from inference.rows import Line, Outcome, Tally
+from inference.rows import Outcome, Tally
 from inference.sinks import Commit, ShardPart
 from inference.thresholds import Thresholds
 from tests.inference.fake_model import BLUE, RED, encoded, picture, write_model
-from tests.inference.outputs import HEADER
+from tests.inference.outputs import HEADER, write_shards
 
 
 @pytest.mark.parametrize(
@@ -117,7 +117,7 @@ def test_make_row() -> None:
 
 
 def test_rows_of_names_that_are_no_utf8(tmp_path: Path) -> None:
-    part = sinks.write_shard(str(tmp_path), 0, 1, [Line.of(PredictionRow(image="caf\udce9.jpg"))])
+    (part,) = write_shards(tmp_path, [PredictionRow(image="caf\udce9.jpg")])
     assert b'"caf\\udce9.jpg"' in (tmp_path / part.name).read_bytes()
 
 
@@ -136,8 +136,8 @@ def test_commit_counts(tmp_path: Path) -> None:
 
 def test_two_rows_of_one_name_are_a_fault(tmp_path: Path) -> None:
     with pytest.raises(RuntimeError, match="two rows are named 'a'"):
-        sinks.write_shard(str(tmp_path), 0, 1, [Line.of(PredictionRow(image="a"))] * 2)
-    assert not list(tmp_path.iterdir())
+        write_shards(tmp_path, [PredictionRow(image="a")] * 2)
+    assert not list(tmp_path.glob("predictions-*"))
 
 
 def test_handler(model: Path) -> None:
@@ -187,14 +187,15 @@ def test_a_model_without_our_signature(tmp_path: Path, monkeypatch: pytest.Monke
         load_model(str(tmp_path / "export"), model_hash=manifest.model_hash)
 
 
+@pytest.mark.parametrize(("total", "processes", "whose"), [(9, 1, ""), (18, 2, " of one of 2 processes")])
 def test_the_progress_line_tells_the_time_left(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    total: int, processes: int, whose: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Three of nine images, one of them failed, in six seconds."""
     caplog.set_level("INFO", logger="inference")
     clock = iter([100.0, 102.0, 104.0, 106.0])
-    monkeypatch.setattr(transforms.time, "monotonic", lambda: next(clock))
-    progress = transforms.Progress(9)
+    monkeypatch.setattr(progress.time, "monotonic", lambda: next(clock))
+    shown = progress.Progress(total, processes)
     for status in ("ok", "failed", "ok"):
-        progress.add(PredictionRow(image="a", width=1, height=1, status=status))
-    assert caplog.messages == ["3 of 9 images, 1 failed, 0.5 images/s, 0:00:12 left"]
+        shown.add(PredictionRow(image="a", width=1, height=1, status=status))
+    assert caplog.messages == [f"3 of 9 images{whose}, 1 failed, 0.5 images/s, 0:00:12 left"]

@@ -21,7 +21,9 @@ from detection.errors import DataError
 from detection.predictions import MODEL_REFUSED, PredictionRow
 from inference import chunks, resume, sources
 from inference.main import main
+from inference.options import ScoreOptions, make_parser, score_options
 from inference.rows import failed_row
+from inference.score import check_request
 from tests.inference.fake_model import BLUE, RED, picture, read_rows
 from tests.inference.outputs import contents
 
@@ -173,6 +175,33 @@ def test_a_summary_that_names_other_files_deletes_none(runs: Runs) -> None:
     assert runs() == 0
     assert (runs.photos / "a.png").exists()
     assert len(json.loads(path.read_text())["shards"]) == 1
+
+
+def test_rows_of_a_killed_run_go_into_other_shards(runs: Runs) -> None:
+    runs()
+    rows = runs.rows()
+    (runs.output / "predictions-00000-of-00001.jsonl").rename(runs.output / "part-0123.jsonl")
+    (runs.output / "summary.json").unlink()
+    assert runs("--num_shards=3") == 0
+    assert runs.rows() == rows
+    assert len(list(runs.output.iterdir())) == 4
+
+
+def test_planning_again_copies_nothing_again(runs: Runs) -> None:
+    """A worker's second attempt, after the first has copied the rows of the prediction file, which is replaced soon."""
+    runs()
+    found = sources.resolve([str(runs.photos)])
+    key = check_request(_options(runs)).run_key
+    plans = [resume.plan(found, str(runs.output), key, 2) for _ in range(2)]
+    attempts = [[item for item in plan if isinstance(item, tuple)] for plan in plans]
+    assert attempts[0] == attempts[1]
+    assert sum(extent.tally.images for _, extent in attempts[0]) == 5
+    assert len(list(runs.output.glob("part-*"))) == 1
+
+
+def _options(runs: Runs) -> ScoreOptions:
+    words = ["score", "--images", str(runs.photos), "--model", str(runs.model), "--output", str(runs.output)]
+    return score_options(make_parser().parse_args(words))
 
 
 def test_one_run_at_a_time(runs: Runs, fail: Callable[..., str]) -> None:
