@@ -20,6 +20,8 @@ from detection.errors import ImageError, UsageError
 FULL = "full"
 HEADER = "header"
 
+NOT_DECODABLE = "image_not_decodable"  # the reason of an ImageError
+
 _ORIENTATION_TAG = 0x0112
 # DateTimeOriginal, and where it stands (CIPA DC-008 Exif 2.32, 4.6.5). DateTime in the main part is the last change.
 _EXIF_PART, _TAKEN_TAG = 0x8769, 0x9003
@@ -89,8 +91,7 @@ class EncodedImage:
       full_size: (width, height) of the upright photograph before max_side made it smaller.
       orientation: the EXIF orientation 1..8 that the photograph came with; from 5 on its sides were swapped.
       fingerprint: the difference hash of the pixels, where one was asked for and they were decoded.
-      taken: when the photograph was taken by the camera's clock, of no known time zone; None where EXIF does not tell,
-        or where the picture was not decoded.
+      taken: when the photograph was taken by the camera's clock, of no known time zone; None where EXIF does not tell.
     """
 
     data: bytes
@@ -124,9 +125,23 @@ def normalise_image(data: bytes, *, name: str, rule: ImageRule = _AS_IT_IS) -> E
         with Image.open(io.BytesIO(data), formats=_OPENERS) as image:
             return _normalised(image, data, rule)
     except _BAD_BYTES as error:
-        # Pillow's text names the stream object with its address, which would differ from run to run.
-        reason = str(error).split("<_io", 1)[0].strip() or type(error).__name__
-        raise ImageError("image_not_decodable", f"{name}: not a readable image: {reason}") from error
+        raise ImageError(NOT_DECODABLE, f"{name}: {_not_readable(error)}") from error
+
+
+def find_damage(data: bytes) -> str | None:
+    """Why a picture that passed on its header cannot be decoded; None where it can."""
+    try:
+        with Image.open(io.BytesIO(data), formats=_OPENERS) as image:
+            image.draft("L", _ENOUGH_TO_HASH)
+            image.load()
+    except _BAD_BYTES as error:
+        return _not_readable(error)
+    return None
+
+
+def _not_readable(error: Exception) -> str:
+    """Pillow's text, without the address of the stream object that it names, which would differ from run to run."""
+    return f"not a readable image: {str(error).split('<_io', 1)[0].strip() or type(error).__name__}"
 
 
 def _normalised(image: Image.Image, data: bytes, rule: ImageRule) -> EncodedImage:
@@ -134,7 +149,9 @@ def _normalised(image: Image.Image, data: bytes, rule: ImageRule) -> EncodedImag
     opened, size = image.size, _shrunk(image.size, rule.max_side)
     fits = kind in _CHECKS and size == opened and image.mode in (("L",) if rule.grayscale else ("L", "RGB"))
     if fits and rule.verify == HEADER and _CHECKS[kind](image, data):
-        return EncodedImage(data=data, format=kind, width=size[0], height=size[1], full_size=size)
+        # A PNG that passes holds no EXIF, and Pillow would decode it to find out.
+        taken = _taken(image) if kind == "jpeg" else None
+        return EncodedImage(data=data, format=kind, width=size[0], height=size[1], full_size=size, taken=taken)
     orientation, taken = _orientation(image), _taken(image)
     swapped = orientation >= 5 and kind != "tiff"  # Pillow opens a TIFF with the size that it has once upright
     passes = fits and orientation == 1

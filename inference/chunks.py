@@ -3,13 +3,14 @@
 import dataclasses
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from beamio import archives, files
 from beamio.archives import Member, looks_like_image
 from beamio.files import FileError
 from detection.errors import DataError
-from detection.images import EncodedImage, normalise_image
+from detection.images import EncodedImage, ImageRule, normalise_image
 from inference import datasets, tars
 from inference.ahead import ahead
 from inference.datasets import Record
@@ -83,17 +84,17 @@ def read_chunk(chunk: Chunk) -> Iterator[tuple[str, bytes | DataError]]:
     yield from zip(chunk.names, _contents(chunk), strict=True)
 
 
-def read_upright(chunk: Chunk) -> Iterator[tuple[str, EncodedImage | DataError]]:
-    """As read_chunk, each image decoded and turned upright, some ahead of what is taken."""
-    return ahead(_upright, read_chunk(chunk))
+def read_upright(chunk: Chunk, rule: ImageRule) -> Iterator[tuple[str, EncodedImage | DataError]]:
+    """As read_chunk, each image checked by the rule and turned upright, some ahead of what is taken."""
+    return ahead(partial(_upright, rule=rule), read_chunk(chunk))
 
 
-def _upright(named: tuple[str, bytes | DataError]) -> tuple[str, EncodedImage | DataError]:
+def _upright(named: tuple[str, bytes | DataError], rule: ImageRule) -> tuple[str, EncodedImage | DataError]:
     name, data = named
     if isinstance(data, DataError):
         return name, data
     try:
-        return name, normalise_image(data, name=name)
+        return name, normalise_image(data, name=name, rule=rule)
     except DataError as error:
         return name, error
 

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 import apache_beam as beam
 from apache_beam.options.pipeline_options import DirectOptions, PipelineOptions, StandardOptions
 
+from detection.images import FULL, HEADER, ImageRule
 from inference.handler import DetectorHandler
 from inference.pipeline import Job, build
 from inference.request import Request
@@ -46,6 +47,8 @@ def _job(request: Request, survey: Survey, processes: int) -> Job:
     return Job(
         sources=request.sources,
         run=request.run_key,
+        # A model of ours says which pictures it cannot decode; that of another program may take half a picture for one.
+        rule=ImageRule(verify=HEADER if request.signature_map is None else FULL),
         total=survey.missing,
         processes=processes,
         handler=DetectorHandler(

@@ -7,7 +7,7 @@ from typing import Any
 
 from detection.errors import DataError, UsageError
 from detection.formats.report import Photographs, no_photographs
-from detection.images import EncodedImage
+from detection.images import EncodedImage, ImageRule
 from inference import chunks, sources
 from inference.chunks import Chunk
 from inference.export_options import ExportOptions
@@ -65,4 +65,4 @@ def _find_if_there(images: Sequence[str], names: Collection[str], *, below: str)
 def _read(chunk: Chunk, wanted: Set[str]) -> Iterator[tuple[str, EncodedImage | DataError]]:
     """The wanted images of a chunk, upright, or why one cannot be read."""
     places = [place for place, name in enumerate(chunk.names) if name in wanted]
-    return chunks.read_upright(chunks.take(chunk, places)) if places else iter(())
+    return chunks.read_upright(chunks.take(chunk, places), ImageRule()) if places else iter(())

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 
 import apache_beam as beam
 
+from detection.images import ImageRule
 from inference.handler import DetectorHandler
 from inference.progress import CountRows
 from inference.sinks import Commit
@@ -41,6 +42,7 @@ class Job:
 
     Attributes:
       run: resume.run_key.
+      rule: how photographs are checked before the model sees them.
       total: images to score that the launcher counted, for the progress line.
       processes: that share them on this machine.
       labels: names by id.
@@ -49,6 +51,7 @@ class Job:
 
     sources: tuple[Source, ...]
     run: str
+    rule: ImageRule
     total: int
     processes: int
     handler: DetectorHandler
@@ -61,7 +64,7 @@ class Job:
 def build(pipeline: beam.Pipeline, job: Job) -> None:
     """Adds the scoring job to a pipeline."""
     listed = pipeline | "List images" >> ListImages(job.sources, job.commit.output, job.run, job.num_shards)
-    read = listed[CHUNKS] | "Read images" >> ReadImages(job.run)
+    read = listed[CHUNKS] | "Read images" >> ReadImages(job.run, job.rule)
     # Counted and saved before they are joined: runners may hold rows back at the join until all are there. One DoFn
     # object for both, so that each process has one progress line.
     count, save = CountRows(job.total, job.processes), SaveRows(job.commit.output, job.num_shards)

@@ -7,11 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from detection import signatures
 from detection.boxes import Boxes
 from detection.errors import DataError
 from detection.formats.pieces import utf8
-from detection.predictions import FAILED, MODEL_REFUSED, OK, Detection, PredictionRow, unnamed
+from detection.predictions import FAILED, OK, Detection, PredictionRow, unnamed
 from inference.thresholds import Thresholds
 
 
@@ -49,8 +48,6 @@ def make_row(
     """The row of an image that the model was asked about; labels are names by id."""
     if isinstance(outcome, Failure):
         return failed_row(name, DataError(outcome.reason, f"{name}: {outcome.why}"))
-    if outcome.status != signatures.STATUS_OK:
-        return failed_row(name, DataError(MODEL_REFUSED, f"{name}: the model gave status {outcome.status}"))
     rows = zip(outcome.boxes.tolist(), outcome.scores.tolist(), outcome.classes.tolist(), strict=True)
     kept = (
         Detection(label=labels.get(label_id, unnamed(label_id)), label_id=label_id, score=score, box=_as_xyxy(box))

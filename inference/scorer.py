@@ -12,8 +12,8 @@ from PIL import Image
 
 from detection import signatures
 from detection.errors import UsageError
-from detection.images import EncodedImage
-from detection.predictions import MODEL_FAILED, MODEL_MEMORY_SHORT
+from detection.images import NOT_DECODABLE, EncodedImage, find_damage
+from detection.predictions import MODEL_FAILED, MODEL_MEMORY_SHORT, MODEL_REFUSED
 from inference.batches import batches, most_tiles
 from inference.halving import CallError, Halving, MemoryShortError
 from inference.merging import Piece, merge
@@ -96,7 +96,7 @@ class Scorer:
             answers = [cut(photo, answer) for photo, answer in zip(photos, answers, strict=True)]
         if photos and all(isinstance(answer, CallError) for answer in answers):
             self._check_model()
-        return [_failure(answer) if isinstance(answer, CallError) else answer for answer in answers], calls
+        return [_explained(photo, answer) for photo, answer in zip(photos, answers, strict=True)], calls
 
     def _with_tiles(
         self, photo: EncodedImage, whole: Outcome | CallError, tiling: Tiling, calls: Calls
@@ -136,10 +136,18 @@ class Scorer:
             ) from error
 
 
-def _failure(error: CallError) -> Failure:
-    if isinstance(error, MemoryShortError):
-        return Failure(reason=MODEL_MEMORY_SHORT, why=f"memory runs short even with this photograph alone: {error}")
-    return Failure(reason=MODEL_FAILED, why=f"the model gives an error with this photograph alone: {error}")
+def _explained(photo: EncodedImage, answer: Outcome | CallError) -> Outcome | Failure:
+    """Where there is no answer, whether the photograph is to blame: before, perhaps only its header was looked at."""
+    if isinstance(answer, Outcome) and answer.status == signatures.STATUS_OK:
+        return answer
+    if isinstance(answer, MemoryShortError):
+        return Failure(reason=MODEL_MEMORY_SHORT, why=f"memory runs short even with this photograph alone: {answer}")
+    damage = find_damage(photo.data)
+    if damage is not None:
+        return Failure(reason=NOT_DECODABLE, why=damage)
+    if isinstance(answer, CallError):
+        return Failure(reason=MODEL_FAILED, why=f"the model gives an error with this photograph alone: {answer}")
+    return Failure(reason=MODEL_REFUSED, why=f"the model gave status {answer.status}")
 
 
 @functools.cache

@@ -19,7 +19,7 @@ from apache_beam.transforms.window import GlobalWindows
 from apache_beam.utils.windowed_value import WindowedValue
 
 from detection.errors import DataError
-from detection.images import EncodedImage
+from detection.images import EncodedImage, ImageRule
 from detection.names import parse_frame_name
 from detection.predictions import PredictionRow
 from inference import chunks, part_files, resume, sinks
@@ -92,12 +92,14 @@ class ReadImages(beam.PTransform):
     """
 
     run: str
+    rule: ImageRule
 
     def expand(self, chunks: beam.PCollection[Chunk]):  # Beam warns of a return type that is no PCollection
         return (
             chunks
             | "Spread over workers" >> beam.Reshuffle()
-            | "Read and turn upright" >> beam.ParDo(ReadAhead(self.run)).with_outputs(UNREADABLE, main=IMAGES)
+            | "Read and turn upright"
+            >> beam.ParDo(ReadAhead(self.run, self.rule)).with_outputs(UNREADABLE, main=IMAGES)
         )
 
 
@@ -106,8 +108,8 @@ class ReadAhead(beam.DoFn):
 
     IMAGES, CHUNKS = 32, 8
 
-    def __init__(self, run: str) -> None:
-        self._run = run
+    def __init__(self, run: str, rule: ImageRule) -> None:
+        self._run, self._rule = run, rule
 
     def setup(self) -> None:
         self._pool = ThreadPoolExecutor(self.CHUNKS)
@@ -119,7 +121,7 @@ class ReadAhead(beam.DoFn):
         self._begun: deque[tuple[int, Iterator[_Read]]] = deque()
 
     def process(self, chunk: Chunk) -> Iterator[_Read]:
-        self._begun.append((len(chunk.names), begin(_tagged(chunk, self._run), self._pool)))
+        self._begun.append((len(chunk.names), begin(_tagged(chunk, self._run, self._rule), self._pool)))
         while self._is_enough():
             _, images = self._begun.popleft()
             yield from images
@@ -140,9 +142,9 @@ def _in_window(item: _Read) -> WindowedValue | TaggedOutput[Literal["unreadable"
     return GlobalWindows.windowed_value(item)
 
 
-def _tagged(chunk: Chunk, run: str) -> Iterator[_Read]:
+def _tagged(chunk: Chunk, run: str, rule: ImageRule) -> Iterator[_Read]:
     keys = dict(zip(chunk.names, resume.row_keys(run, chunk), strict=True))
-    for name, image in chunks.read_upright(chunk):
+    for name, image in chunks.read_upright(chunk, rule):
         if isinstance(image, DataError):
             yield TaggedOutput(UNREADABLE, resume.with_key(failed_row(name, image), keys[name]))
         else:

@@ -108,7 +108,8 @@ def _taken_at(text: object) -> Image.Exif:
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "TIFF", "WEBP"])
 def test_when_it_was_taken(kind: str) -> None:
     data = encoded(kind, exif=_taken_at("2016:11:10 14:24:12").tobytes())
-    assert normalise_image(data, name="x").taken == datetime(2016, 11, 10, 14, 24, 12)
+    for rule in (ImageRule(), HEADER_RULE):
+        assert normalise_image(data, name="x", rule=rule).taken == datetime(2016, 11, 10, 14, 24, 12)
     assert normalise_image(encoded(kind), name="x").taken is None
 
 

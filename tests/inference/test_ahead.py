@@ -12,6 +12,7 @@ from apache_beam.pvalue import TaggedOutput
 from hypothesis import given
 from hypothesis import strategies as st
 
+from detection.images import ImageRule
 from inference.ahead import ITEMS, THREADS, ahead, begin
 from inference.chunks import FileChunk
 from inference.transforms import UNREADABLE, ReadAhead
@@ -92,7 +93,7 @@ def _chunk(folder: Path, number: int, images: int) -> FileChunk:
 )
 def test_chunks_are_read_ahead_in_their_order(images: int, waiting: int, reason: str, tmp_path: Path) -> None:
     chunks = [_chunk(tmp_path, number, images) for number in range(12)]
-    reader = ReadAhead("run")
+    reader = ReadAhead("run", ImageRule())
     reader.setup()
     reader.start_bundle()
     taken = [list(reader.process(chunk)) for chunk in chunks]

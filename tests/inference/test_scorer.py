@@ -1,5 +1,6 @@
 """A photograph that cannot be scored fails alone; short memory is remembered; a broken model ends the run; tiles."""
 
+import dataclasses
 import io
 from collections.abc import Sequence
 
@@ -94,7 +95,7 @@ SETTINGS = {"name": "m", "options": ModelOptions(batch_size=4), "nms_iou": 0.5}
 
 
 def photos(*widths: int) -> list[EncodedImage]:
-    return [encoded(b"", width) for width in widths]
+    return [encoded(picture(1, 1), width) for width in widths]
 
 
 def test_failures_by_reason_and_what_the_calls_took() -> None:
@@ -108,6 +109,37 @@ def test_failures_by_reason_and_what_the_calls_took() -> None:
     ]
     assert "InternalError: no" in str(answers[1])
     assert (calls.sizes, calls.failed, calls.split, len(calls.milliseconds)) == ([1, 1], 5, 3, 2)
+
+
+class Blind:
+    """It refuses every photograph, by an error or by a status."""
+
+    def __init__(self, *, by_error: bool) -> None:
+        self._by_error = by_error
+
+    def score(self, images: Sequence[EncodedImage]) -> list[Outcome]:
+        if self._by_error:
+            raise CallError("InvalidArgumentError: no")
+        return [dataclasses.replace(_answer(1, 1, []), status=1) for _ in images]
+
+
+@pytest.mark.parametrize(
+    ("by_error", "reason", "why"),
+    [
+        (True, "model_failed", "the model gives an error with this photograph alone: InvalidArgumentError: no"),
+        (False, "model_refused_image", "the model gave status 1"),
+    ],
+)
+def test_whose_fault_it_is(by_error: bool, reason: str, why: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a JPEG no more than its header was looked at before the model refused it."""
+    monkeypatch.setattr(Scorer, "_check_model", lambda _: None)
+    good = picture(64, 64, {RED: (0, 0, 9, 9)}, "JPEG")
+    half = len(good) - 20
+    bad = good[:half] + b"\xff\xc8" + good[half:]
+    answers, _ = Scorer(Blind(by_error=by_error), **SETTINGS).score([encoded(good), encoded(bad)])
+    assert [answer.reason for answer in answers] == [reason, "image_not_decodable"]
+    assert answers[0].why == why
+    assert answers[1].why.startswith("not a readable image: ")
 
 
 def test_a_single_photograph_that_fails_is_no_broken_model() -> None:

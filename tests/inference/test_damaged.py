@@ -1,0 +1,55 @@
+"""A JPEG that passes on its header is left to the model: TensorFlow must refuse what a full check would refuse."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from detection.errors import ImageError
+from detection.images import HEADER, ImageRule, find_damage, normalise_image
+from tests.detection.pictures import encoded
+
+_NOISE = np.random.default_rng(0).integers(0, 256, (30, 40, 3), dtype=np.uint8)
+_JPEGS = [
+    encoded("JPEG", Image.fromarray(_NOISE).resize((161, 121)), **options)
+    for options in ({}, {"progressive": True}, {"subsampling": 0}, {"restart_marker_blocks": 4})
+]
+
+
+def _decodes(data: bytes, ratio: int) -> bool:
+    import tensorflow as tf
+
+    try:
+        tf.io.decode_jpeg(data, channels=3, ratio=ratio)
+    except tf.errors.InvalidArgumentError:
+        return False
+    return True
+
+
+@settings(max_examples=400, deadline=None)
+@given(st.sampled_from(_JPEGS), st.sampled_from([1, 2, 4, 8]), st.data())
+def test_tensorflow_refuses_what_the_full_check_refuses(jpeg: bytes, ratio: int, data: st.DataObject) -> None:
+    spoilt = bytearray(jpeg)
+    for place in data.draw(st.lists(st.integers(0, len(spoilt) - 1), max_size=4)):
+        spoilt[place] = data.draw(st.integers(0, 255))
+    start = data.draw(st.integers(0, len(spoilt) - 3))
+    del spoilt[start : data.draw(st.integers(start, len(spoilt) - 2))]  # lost, but for the end mark
+    try:
+        found = normalise_image(bytes(spoilt), name="x", rule=ImageRule(verify=HEADER))
+    except ImageError:
+        return
+    if find_damage(found.data):
+        assert found.format == "jpeg"
+        assert not _decodes(found.data, ratio)
+
+
+def test_what_is_found_is_what_the_full_check_says() -> None:
+    whole = _JPEGS[0]
+    assert find_damage(whole) is None
+    half = len(whole) // 2
+    spoilt = whole[:half] + b"\xff\xc8" + whole[half:]  # a marker that the standard reserves
+    assert normalise_image(spoilt, name="x", rule=ImageRule(verify=HEADER)).data == spoilt
+    with pytest.raises(ImageError) as refused:
+        normalise_image(spoilt, name="x")
+    assert refused.value.detail == f"x: {find_damage(spoilt)}"
