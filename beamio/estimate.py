@@ -61,7 +61,7 @@ def measure(patterns: Sequence[str]) -> Listed:
     Raises:
       UsageError: they cannot be listed.
     """
-    sizes = dict(pair for pattern in patterns for pair in files.list_sizes(pattern))
+    sizes = {file.path: file.size for pattern in patterns for file in files.list_files(pattern)}
     return Listed(count=len(sizes), size=sum(sizes.values()))
 
 

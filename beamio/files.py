@@ -38,10 +38,12 @@ class ListedFile:
       path: the file.
       version: another one when the file has changed: size in bytes and time of change in seconds, joined by a dash; for
         gs:// the object's generation.
+      size: in bytes; 0 for a link to nowhere.
     """
 
     path: str
     version: str
+    size: int
 
 
 def _system(path: str) -> ModuleType:
@@ -84,20 +86,8 @@ def list_files(pattern: str, *, limit: int | None = None) -> Iterator[ListedFile
       UsageError: they cannot be listed.
     """
     with _listing(pattern):
-        for path, version in itertools.islice(_system(pattern).list_files(pattern, limit), limit):
-            yield ListedFile(path=path, version=version)
-
-
-def list_sizes(pattern: str) -> Iterator[tuple[str, int]]:
-    """Path, and size in bytes, of the files that a pattern matches; see list_files."""
-    if not pattern.startswith(_GCS):
-        # See ListedFile: the version begins with the size; that of a link to nowhere is empty.
-        yield from ((file.path, int(file.version.partition("-")[0] or 0)) for file in list_files(pattern))
-        return
-    from beamio import gcs  # as in _system
-
-    with _listing(pattern):
-        yield from gcs.list_sizes(pattern)
+        for path, version, size in itertools.islice(_system(pattern).list_files(pattern, limit), limit):
+            yield ListedFile(path=path, version=version, size=size)
 
 
 @contextlib.contextmanager

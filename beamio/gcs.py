@@ -28,25 +28,15 @@ _IN_MEMORY = 8 * 2**20
 _PIECE = 16 * 2**20  # of an upload that is too large for a single request
 
 
-def list_files(pattern: str, limit: int | None = None) -> Iterator[tuple[str, str]]:  # noqa: ARG001 - see _list
-    """(path, generation) of the objects that a pattern matches, sorted by path; see beamio.files.list_files.
+def list_files(pattern: str, limit: int | None = None) -> Iterator[tuple[str, str, int]]:  # noqa: ARG001 - it costs little
+    """(path, generation, size) of the objects that a pattern matches, sorted by path; see beamio.files.list_files.
+
+    A thousand for each request, which is sent when they are wanted. Without the empty objects, named with a slash at
+    their end, that stand for folders.
 
     Raises:
       OSError: they cannot be listed.
       re.error: no pattern.
-    """
-    return ((path, generation) for path, generation, _ in _list(pattern))
-
-
-def list_sizes(pattern: str) -> Iterator[tuple[str, int]]:
-    """Path, and size in bytes, of the objects that a pattern matches; errors as list_files."""
-    return ((path, size) for path, _, size in _list(pattern))
-
-
-def _list(pattern: str) -> Iterator[tuple[str, str, int]]:
-    """Path, generation, size of a thousand for each request, which is sent when they are wanted.
-
-    Without the empty objects, named with a slash at their end, that stand for folders.
     """
     pattern += "*" if pattern.endswith("/") else ""
     prefix = WILDCARD.split(pattern, maxsplit=1)[0]

@@ -18,8 +18,8 @@ from beamio.patterns import temporary_name, to_regex
 _PREFIX = re.compile(r"[^*?\[]*")
 
 
-def list_files(pattern: str, limit: int | None = None) -> Iterator[tuple[str, str]]:  # noqa: ARG001 - it costs nothing
-    """(path, version) of the files that a pattern matches, sorted by path; see beamio.files.list_files.
+def list_files(pattern: str, limit: int | None = None) -> Iterator[tuple[str, str, int]]:  # noqa: ARG001 - it costs nothing
+    """(path, version, size) of the files that a pattern matches, sorted by path; see beamio.files.list_files.
 
     Raises:
       OSError: a folder cannot be read.
@@ -32,7 +32,7 @@ def list_files(pattern: str, limit: int | None = None) -> Iterator[tuple[str, st
     else:
         found = sorted(_below(posixpath.dirname(prefix), pattern))
     for path in found:
-        yield path, _version(path)
+        yield path, *_version(path)
 
 
 def _below(root: str, pattern: str) -> Iterator[str]:
@@ -64,13 +64,13 @@ def _walk(folder: str, levels: int | None, above: tuple[tuple[int, int], ...]) -
                 yield path
 
 
-def _version(path: str) -> str:
-    """Size and time of change; of a link, those of its file, if there is one."""
+def _version(path: str) -> tuple[str, int]:
+    """Size and time of change, and the size; of a link, those of its file, if there is one."""
     try:
         status = Path(path).stat()
     except OSError:
-        return ""
-    return f"{status.st_size}-{status.st_mtime!r}"
+        return "", 0
+    return f"{status.st_size}-{status.st_mtime!r}", status.st_size
 
 
 def exists(path: str) -> bool:

@@ -14,8 +14,8 @@ from apache_beam.io.filesystems import FileSystems
 from beamio.patterns import escape, temporary_name
 
 
-def list_files(pattern: str, limit: int | None) -> Iterator[tuple[str, str]]:
-    """(path, version) of the files that a pattern matches, sorted by path; see beamio.files.list_files.
+def list_files(pattern: str, limit: int | None) -> Iterator[tuple[str, str, int]]:
+    """(path, version, size) of the files that a pattern matches, sorted by path; see beamio.files.list_files.
 
     Raises:
       OSError: they cannot be listed.
@@ -23,7 +23,7 @@ def list_files(pattern: str, limit: int | None) -> Iterator[tuple[str, str]]:
     with _os_errors():
         found = FileSystems.match([pattern], limits=[limit])[0].metadata_list
     for entry in sorted(found, key=lambda entry: entry.path):
-        yield entry.path, f"{entry.size_in_bytes}-{entry.last_updated_in_seconds!r}"
+        yield entry.path, f"{entry.size_in_bytes}-{entry.last_updated_in_seconds!r}", entry.size_in_bytes
 
 
 def exists(path: str) -> bool:

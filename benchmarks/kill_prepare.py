@@ -8,20 +8,18 @@ be whole. In the end the folder is held against that of the undisturbed run, fil
 """
 
 import random
-import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
 
-from benchmarks.measures import run_kills
+from benchmarks.measures import ends_by_itself, finish, run_kills, start
 from benchmarks.prepare import write_source
 
 
-def start(source: Path, output: Path, *more: str) -> subprocess.Popen:
-    inputs = ["--images", f"{source}/images/*", "--annotations", f"{source}/annotations/*"]
-    command = [sys.executable, "-m", "beam_jobs", "prepare", *inputs, "--output", str(output), *more]
-    return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+def start_prepare(work: Path, output: str, *more: str) -> subprocess.Popen:
+    inputs = ["--images", f"{work}/source/images/*", "--annotations", f"{work}/source/annotations/*"]
+    return start(work / "log", "-m", "beam_jobs", "prepare", *inputs, "--output", f"{work}/{output}", *more)
 
 
 def content(folder: Path) -> dict[str, bytes]:
@@ -35,19 +33,14 @@ def is_whole(found: dict[str, bytes], whole: dict[str, bytes]) -> bool:
 def run(work: Path, images: int, kills: int, seed: int) -> bool:
     write_source(work / "source", images, (270, 480), 72)
     began = time.monotonic()
-    if start(work / "source", work / "undisturbed").wait():
-        raise SystemExit("the undisturbed run failed")
+    finish(start_prepare(work, "undisturbed"), work / "log")
     length = time.monotonic() - began
     whole = content(work / "undisturbed")
     moments = random.Random(seed)
     killed = kept = 0
     while killed < kills:
-        job = start(work / "source", work / "killed", "--resume")
-        try:
-            job.wait(moments.uniform(0, length))
-        except subprocess.TimeoutExpired:
-            job.send_signal(signal.SIGKILL)
-            job.wait()
+        job = start_prepare(work, "killed", "--resume")
+        if not ends_by_itself(job, work / "log", moments.uniform(0, length)):
             killed += 1
             if (work / "killed" / "dataset.json").exists() and not is_whole(content(work / "killed"), whole):
                 print(f"MISS  kill {killed}: there is a dataset.json, and the data set is not whole")
@@ -56,8 +49,7 @@ def run(work: Path, images: int, kills: int, seed: int) -> bool:
         else:
             # It ended before its moment came: the next one begins in a folder of its own.
             (work / "killed").rename(work / f"ended-{killed}-{kept}-{time.monotonic_ns()}")
-    if start(work / "source", work / "killed", "--resume").wait():
-        raise SystemExit("the last run failed")
+    finish(start_prepare(work, "killed", "--resume"), work / "log")
     found = content(work / "killed")
     differing = sorted(name for name in whole.keys() | found.keys() if whole.get(name) != found.get(name))
     print(f"{'MISS' if differing else 'ok  '}  {killed} kills within {length:.1f} s of {images} images, then --resume:")

@@ -9,9 +9,7 @@ kill, the output must be whole. In the end its files are held against those of t
 more with nothing new. Exits with 1 at a difference, or when nothing new took more than 5 % of the first run's time.
 """
 
-import os
 import random
-import signal
 import subprocess
 import sys
 import time
@@ -19,7 +17,7 @@ import zipfile
 from pathlib import Path
 
 from beamio.lock import LOCK
-from benchmarks.measures import HERE, Result, print_results, run_kills
+from benchmarks.measures import Result, ends_by_itself, finish, print_results, run_kills, start
 from tests.inference.fake_model import BLUE, RED, picture, write_model
 
 NOTHING_NEW = 0.05  # of the time of the undisturbed run
@@ -40,21 +38,14 @@ def write_images(folder: Path, count: int) -> None:
                 (folder / f"{number:05}.jpg").write_bytes(data)
 
 
-def start(work: Path, output: str, *more: str) -> subprocess.Popen:
+def start_score(work: Path, output: str, *more: str) -> subprocess.Popen:
     words = ["--images", f"{work}/images/*", "--model", f"{work}/model", "--output", f"{work}/{output}"]
-    command = [sys.executable, "-m", "inference", "score", *words, *more]
-    with (work / "log").open("wb") as log:
-        return subprocess.Popen(command, cwd=HERE, stdout=log, stderr=log, start_new_session=True)
-
-
-def wait(work: Path, job: subprocess.Popen, seconds: float | None = None) -> None:
-    if job.wait(seconds):
-        raise SystemExit(f"MISS  a run failed that was left alone:\n{(work / 'log').read_text()}")
+    return start(work / "log", "-m", "inference", "score", *words, *more)
 
 
 def timed(work: Path, output: str) -> float:
     began = time.monotonic()
-    wait(work, start(work, output))
+    finish(start_score(work, output), work / "log")
     return time.monotonic() - began
 
 
@@ -69,25 +60,14 @@ def is_whole(output: Path, whole: dict[str, bytes]) -> bool:
     return found == whole
 
 
-def ends_by_itself(work: Path, job: subprocess.Popen, seconds: float) -> bool:
-    """Waits so long, and then kills it and what it started."""
-    try:
-        wait(work, job, seconds)
-    except subprocess.TimeoutExpired:
-        os.killpg(job.pid, signal.SIGKILL)
-        job.wait()
-        return False
-    return True
-
-
 def kill_often(work: Path, kills: int, length: float, moments: random.Random) -> tuple[int, int]:
     """Returns how many runs ended before they were killed, and after how many kills there were rows."""
     whole = rows(work / "undisturbed")
     output = work / "killed"
     killed = ended = saved = 0
     while killed < kills:
-        job = start(work, "killed", *(BY_PROCESSES if killed % 2 else ()))
-        if not ends_by_itself(work, job, moments.uniform(0, length)):
+        job = start_score(work, "killed", *(BY_PROCESSES if killed % 2 else ()))
+        if not ends_by_itself(job, work / "log", moments.uniform(0, length)):
             killed += 1
             saved += any(output.glob("p*-*.jsonl"))
             if (output / "summary.json").exists() and not is_whole(output, whole):

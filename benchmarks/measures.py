@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import signal
 import statistics
 import subprocess
 import sys
@@ -65,6 +66,33 @@ def seconds(work: Callable[[], object]) -> float:
 def median_ratio(a: list[float], b: list[float]) -> float:
     """The median of a / b over the rounds of in_turns: neighbours in time are compared."""
     return statistics.median(x / y for x, y in zip(a, b, strict=True))
+
+
+def start(log: Path, *command: str) -> subprocess.Popen:
+    """A Python program of this tree in a process group of its own; what it says goes into the log."""
+    with log.open("wb") as file:
+        return subprocess.Popen([sys.executable, *command], cwd=HERE, stdout=file, stderr=file, start_new_session=True)
+
+
+def finish(job: subprocess.Popen, log: Path, seconds: float | None = None) -> None:
+    """Waits for a started program; ends this one where it fails.
+
+    Raises:
+      TimeoutExpired: it goes on for longer than that.
+    """
+    if job.wait(seconds):
+        raise SystemExit(f"MISS  failed: {job.args}\n{log.read_text()}")
+
+
+def ends_by_itself(job: subprocess.Popen, log: Path, seconds: float) -> bool:
+    """Waits so long, as finish, and then kills the program and what it started."""
+    try:
+        finish(job, log, seconds)
+    except subprocess.TimeoutExpired:
+        os.killpg(job.pid, signal.SIGKILL)
+        job.wait()
+        return False
+    return True
 
 
 def run_kills(about: str, run: Callable[[Path, int, int, int], bool]) -> int:

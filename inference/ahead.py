@@ -15,15 +15,13 @@ THREADS = 8
 ITEMS = 16
 
 
-def ahead(work: Callable[[Given], Made], items: Iterable[Given]) -> Iterator[Made]:
+def ahead(work: Callable[[Given], Made], items: Iterable[Given], pool: ThreadPoolExecutor) -> Iterator[Made]:
     """What map gives, in its order, up to THREADS ahead of what is taken.
 
-    Nothing is done before the first is asked for. An error of the work comes where its result would have come. Threads
-    end with the iterator.
+    Nothing is done before the first is asked for. An error of the work comes where its result would have come.
     """
-    with ThreadPoolExecutor(THREADS) as pool:
-        for _, made in prefetch(items, work, ahead=THREADS - 1, readers=pool):
-            yield made.result()
+    for _, made in prefetch(items, work, ahead=THREADS - 1, readers=pool):
+        yield made.result()
 
 
 def begin(items: Iterator[Made], pool: Executor) -> Iterator[Made]:

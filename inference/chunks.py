@@ -1,7 +1,9 @@
 """The unit of work: images that lie side by side and are read together, where the model runs."""
 
 import dataclasses
-from collections.abc import Iterable, Iterator, Sequence
+import itertools
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -71,6 +73,8 @@ class RecordChunk:
 # tar archive has no checksums, so its members have the version of the whole.
 Chunk = FileChunk | ZipChunk | TarChunk | StreamChunk | RecordChunk
 
+Load = Callable[[], bytes | DataError]
+
 
 def take(chunk: Chunk, places: Sequence[int]) -> Chunk:
     """The images at these places of a chunk, in their order."""
@@ -81,16 +85,19 @@ def take(chunk: Chunk, places: Sequence[int]) -> Chunk:
 
 def read_chunk(chunk: Chunk) -> Iterator[tuple[str, bytes | DataError]]:
     """The name and bytes of each image, or why it cannot be read."""
-    yield from zip(chunk.names, _contents(chunk), strict=True)
+    return ((name, load()) for name, load in zip(chunk.names, _loads(chunk), strict=True))
 
 
-def read_upright(chunk: Chunk, rule: ImageRule) -> Iterator[tuple[str, EncodedImage | DataError]]:
-    """As read_chunk, each image checked by the rule and turned upright, some ahead of what is taken."""
-    return ahead(partial(_upright, rule=rule), read_chunk(chunk))
+def read_upright(
+    chunk: Chunk, rule: ImageRule, pool: ThreadPoolExecutor
+) -> Iterator[tuple[str, EncodedImage | DataError]]:
+    """As read_chunk, each image checked by the rule and turned upright; the pool does some ahead of what is taken."""
+    return ahead(partial(_upright, rule=rule), zip(chunk.names, _loads(chunk), strict=True), pool)
 
 
-def _upright(named: tuple[str, bytes | DataError], rule: ImageRule) -> tuple[str, EncodedImage | DataError]:
-    name, data = named
+def _upright(named: tuple[str, Load], rule: ImageRule) -> tuple[str, EncodedImage | DataError]:
+    name, load = named
+    data = load()
     if isinstance(data, DataError):
         return name, data
     try:
@@ -99,10 +106,19 @@ def _upright(named: tuple[str, bytes | DataError], rule: ImageRule) -> tuple[str
         return name, error
 
 
-def _contents(chunk: Chunk) -> Iterable[bytes | DataError]:
+def _loads(chunk: Chunk) -> Iterator[Load]:
+    """What gives the bytes of each image: files are read when it is called, members of an archive one after another."""
+    if isinstance(chunk, FileChunk):
+        return map(partial, itertools.repeat(_read_file), chunk.paths, chunk.versions)
+    return (partial(_as_it_is, data) for data in _members(chunk))
+
+
+def _as_it_is(data: bytes | DataError) -> bytes | DataError:
+    return data
+
+
+def _members(chunk: ZipChunk | TarChunk | StreamChunk | RecordChunk) -> Iterable[bytes | DataError]:
     match chunk:
-        case FileChunk():
-            return ahead(_read_file, zip(chunk.paths, chunk.versions, strict=True))
         case ZipChunk():
             return archives.read_members(chunk.path, chunk.members)
         case TarChunk():
@@ -119,8 +135,7 @@ def _stream(chunk: StreamChunk) -> Iterator[bytes | DataError]:
     return (data for place, data in enumerate(contents) if place in wanted)
 
 
-def _read_file(listed: tuple[str, str]) -> bytes | DataError:
-    path, version = listed
+def _read_file(path: str, version: str) -> bytes | DataError:
     try:
         return files.read_bytes(path, version=version)
     except FileError as error:

@@ -7,7 +7,6 @@ Dataflow was measured.
 
 from dataclasses import dataclass
 
-from beamio import files
 from beamio.estimate import Listed, Speed, describe_work
 from inference import resume, sources
 from inference.request import Request
@@ -45,12 +44,7 @@ def make_estimate(request: Request) -> Estimate:
       UsageError: they cannot be listed.
     """
     survey = resume.survey(request.sources, request.options.output, request.run_key)
-    sizes = {
-        path: size
-        for source in request.sources
-        for path, size in files.list_sizes(source.pattern)
-        if sources.counts(source, path)
-    }
+    sizes = {file.path: file.size for source in request.sources for file in sources.matches(source)}
     return Estimate(
         stored=Listed(count=len(sizes), size=sum(sizes.values())),
         images=survey.images,

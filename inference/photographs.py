@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Collection, Iterator, Mapping, Sequence, Set
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any
 
@@ -9,6 +10,7 @@ from detection.errors import DataError, UsageError
 from detection.formats.report import Photographs, no_photographs
 from detection.images import EncodedImage, ImageRule
 from inference import chunks, sources
+from inference.ahead import THREADS
 from inference.chunks import Chunk
 from inference.export_options import ExportOptions
 
@@ -65,4 +67,6 @@ def _find_if_there(images: Sequence[str], names: Collection[str], *, below: str)
 def _read(chunk: Chunk, wanted: Set[str]) -> Iterator[tuple[str, EncodedImage | DataError]]:
     """The wanted images of a chunk, upright, or why one cannot be read."""
     places = [place for place, name in enumerate(chunk.names) if name in wanted]
-    return chunks.read_upright(chunks.take(chunk, places), ImageRule()) if places else iter(())
+    if places:
+        with ThreadPoolExecutor(THREADS) as pool:
+            yield from chunks.read_upright(chunks.take(chunk, places), ImageRule(), pool)

@@ -85,7 +85,7 @@ def plan(sources: Iterable[Source]) -> Iterator[Chunk]:
     seen: set[str] = set()
     taken: set[str] = set()  # names that stand in records: no folder sees to it that they differ
     for source in sources:
-        listed = list(_matches(source))
+        listed = list(matches(source))
         fresh = [file for file in listed if file.path not in seen]
         seen.update(file.path for file in fresh)
         is_empty = len(fresh) == len(listed)
@@ -123,11 +123,12 @@ def _locate(value: str) -> Source:
     return Source(given=value, pattern=pattern, root=root, base=root, is_folder=is_folder, shards=shards)
 
 
-def _matches(source: Source) -> Iterator[ListedFile]:
-    return (file for file in files.list_files(source.pattern) if counts(source, file.path))
+def matches(source: Source) -> Iterator[ListedFile]:
+    """The files of a source, archives among them."""
+    return (file for file in files.list_files(source.pattern) if _counts(source, file.path))
 
 
-def counts(source: Source, path: str) -> bool:
+def _counts(source: Source, path: str) -> bool:
     """Whether a file that the source's pattern matches belongs to it."""
     if source.shards:
         return path in source.shards

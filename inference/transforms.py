@@ -23,7 +23,7 @@ from detection.images import EncodedImage, ImageRule
 from detection.names import parse_frame_name
 from detection.predictions import PredictionRow
 from inference import chunks, part_files, resume, sinks
-from inference.ahead import begin
+from inference.ahead import THREADS, begin
 from inference.chunks import Chunk
 from inference.handler import DetectorHandler
 from inference.part_files import Extent
@@ -112,16 +112,19 @@ class ReadAhead(beam.DoFn):
         self._run, self._rule = run, rule
 
     def setup(self) -> None:
-        self._pool = ThreadPoolExecutor(self.CHUNKS)
+        # Two pools: a chunk waits for its images. Threads stay, because to start one takes as long as to read a file.
+        self._chunks, self._images = ThreadPoolExecutor(self.CHUNKS), ThreadPoolExecutor(self.CHUNKS * THREADS)
 
     def teardown(self) -> None:
-        self._pool.shutdown(wait=False, cancel_futures=True)
+        for pool in (self._chunks, self._images):
+            pool.shutdown(wait=False, cancel_futures=True)
 
     def start_bundle(self) -> None:
         self._begun: deque[tuple[int, Iterator[_Read]]] = deque()
 
     def process(self, chunk: Chunk) -> Iterator[_Read]:
-        self._begun.append((len(chunk.names), begin(_tagged(chunk, self._run, self._rule), self._pool)))
+        images = _tagged(chunk, self._run, self._rule, self._images)
+        self._begun.append((len(chunk.names), begin(images, self._chunks)))
         while self._is_enough():
             _, images = self._begun.popleft()
             yield from images
@@ -142,9 +145,9 @@ def _in_window(item: _Read) -> WindowedValue | TaggedOutput[Literal["unreadable"
     return GlobalWindows.windowed_value(item)
 
 
-def _tagged(chunk: Chunk, run: str, rule: ImageRule) -> Iterator[_Read]:
+def _tagged(chunk: Chunk, run: str, rule: ImageRule, pool: ThreadPoolExecutor) -> Iterator[_Read]:
     keys = dict(zip(chunk.names, resume.row_keys(run, chunk), strict=True))
-    for name, image in chunks.read_upright(chunk, rule):
+    for name, image in chunks.read_upright(chunk, rule, pool):
         if isinstance(image, DataError):
             yield TaggedOutput(UNREADABLE, resume.with_key(failed_row(name, image), keys[name]))
         else:

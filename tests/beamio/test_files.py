@@ -43,7 +43,7 @@ def test_list_files_tells_when_a_file_has_changed(tmp_path):
     for name in ("b", "a"):
         (tmp_path / name).write_bytes(b"four")
         os.utime(tmp_path / name, (1, 1.25))
-    listed = [files.ListedFile(path=str(tmp_path / name), version="4-1.25") for name in ("a", "b")]
+    listed = [files.ListedFile(path=str(tmp_path / name), version="4-1.25", size=4) for name in ("a", "b")]
     assert list(files.list_files(f"{tmp_path}/*")) == listed
     assert list(files.list_files(str(tmp_path / "a"))) == listed[:1], "named in full"
     assert len(list(files.list_files(f"{tmp_path}/*", limit=1))) == 1

@@ -48,8 +48,10 @@ def test_a_pattern_means_what_it_means_for_local_files(cloud, tmp_path, pattern,
     assert len(cloud.requests) == 1
 
 
-def test_all_pages_are_listed_with_their_generations(cloud):
-    listed = [files.ListedFile(path=f"gs://bucket/i/{n}", version=cloud.put(f"i/{n}")) for n in range(5)]
+def test_all_pages_are_listed_with_generations_and_sizes(cloud):
+    listed = [
+        files.ListedFile(path=f"gs://bucket/i/{n}", version=cloud.put(f"i/{n}", bytes(n)), size=n) for n in range(5)
+    ]
     cloud.page_size = 2
     assert list(files.list_files("gs://bucket/i/*")) == listed
     assert len(cloud.requests) == 3
@@ -196,7 +198,7 @@ def test_a_network_that_is_down(monkeypatch, caplog):
 def test_a_passing_fault_is_tried_again(cloud, status):
     version = cloud.put("a", b"data")
     cloud.statuses.update({"a": [status] * 2, "": [status] * 2})
-    assert list(files.list_files("gs://bucket/*")) == [files.ListedFile(path="gs://bucket/a", version=version)]
+    assert list(files.list_files("gs://bucket/*")) == [files.ListedFile(path="gs://bucket/a", version=version, size=4)]
     assert files.read_bytes("gs://bucket/a", version=version) == b"data"
     assert len(cloud.requests) == 6
 

@@ -21,30 +21,33 @@ from tests.inference.fake_model import picture
 
 @given(st.lists(st.integers(), max_size=40))
 def test_the_results_of_map(items: list[int]) -> None:
-    assert list(ahead(str, items)) == list(map(str, items))
+    with ThreadPoolExecutor(THREADS) as pool:
+        assert list(ahead(str, items, pool)) == list(map(str, items))
 
 
 def test_work_is_done_side_by_side() -> None:
     """Each of two waits for the other; one after the other would never end."""
     both = threading.Barrier(2)
-    assert sorted(ahead(lambda _: both.wait(timeout=30), range(2))) == [0, 1]
+    with ThreadPoolExecutor(2) as pool:
+        assert sorted(ahead(lambda _: both.wait(timeout=30), range(2), pool)) == [0, 1]
 
 
 def test_an_archive_without_end_is_not_read_to_memory() -> None:
     taken: list[int] = []
-    results = ahead(taken.append, count())
-    for _ in range(3):
-        next(results)
-    time.sleep(0.05)  # threads that ran further would show
+    with ThreadPoolExecutor(THREADS) as pool:
+        results = ahead(taken.append, count(), pool)
+        for _ in range(3):
+            next(results)
+        time.sleep(0.05)  # threads that ran further would show
     assert len(taken) <= THREADS + 3
-    results.close()  # type: ignore[attr-defined]
 
 
 def test_an_error_comes_in_its_place() -> None:
-    results = ahead(lambda value: 1 // value, [1, 0, 1])
-    assert next(results) == 1
-    with pytest.raises(ZeroDivisionError):
-        next(results)
+    with ThreadPoolExecutor(THREADS) as pool:
+        results = ahead(lambda value: 1 // value, [1, 0, 1], pool)
+        assert next(results) == 1
+        with pytest.raises(ZeroDivisionError):
+            next(results)
 
 
 @given(st.lists(st.integers(), max_size=3 * ITEMS))

@@ -3,6 +3,7 @@
 import shutil
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 from detection.errors import UsageError
@@ -27,9 +28,9 @@ def pack(folder: Path, root: Path = ROOT) -> tuple[Path, Path]:
     source.mkdir()
     for name in _NEEDED:
         shutil.copy(root / name, source)
-    for package in sorted(root.glob("*/__init__.py")):
-        ignore = shutil.ignore_patterns("__pycache__")
-        shutil.copytree(package.parent, source / package.parent.name, ignore=ignore)
+    packages = tomllib.loads((root / "pyproject.toml").read_text())["tool"]["setuptools"]["packages"]
+    for name in sorted({package.partition(".")[0] for package in packages}):
+        shutil.copytree(root / name, source / name, ignore=shutil.ignore_patterns("__pycache__"))
     build = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation"]
     done = subprocess.run([*build, f"--wheel-dir={folder}", str(source)], capture_output=True, text=True, check=False)
     wheels = sorted(folder.glob("*.whl"))
