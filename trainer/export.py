@@ -1,6 +1,7 @@
 """The exported model: photographs in, boxes in their own pixels out; detection.signatures is its contract."""
 
 import dataclasses
+import functools
 import hashlib
 import posixpath
 from typing import Any
@@ -43,8 +44,10 @@ def export_model(
         tf.io.gfile.rmtree(folder)
     archive = keras.export.ExportArchive()
     archive.track(network.model)
+    # One function that the signatures call: a SavedModel would hold the network once for each, and load as slowly.
+    answer = tf.function(functools.partial(_answer, config, network), autograph=False)
     for name, (specification, read) in _INPUTS.items():
-        archive.add_endpoint(name, _serving_function(config, network, read), input_signature=[specification])
+        archive.add_endpoint(name, _serving_function(answer, network.canvas, read), input_signature=[specification])
     archive.write_out(folder, verbose=False)
     for name, convert in (portable.FILES[kind] for kind in config.portable_formats()):
         with tf.io.gfile.GFile(f"{folder}/{name}", "wb") as file:
@@ -87,10 +90,10 @@ def check_folder(model_dir: str) -> str:
     return folder
 
 
-def _serving_function(config: TrainConfig, network: Network, read: preprocess.Read) -> Any:
+def _serving_function(answer: Any, canvas: tuple[int, int], read: preprocess.Read) -> Any:
     def serve(items: Tensor) -> dict[str, Tensor]:
-        answer = _answer(config, network, preprocess.load_batch(items, network.canvas, read))
-        return {name: values[: tf.shape(items)[0]] for name, values in answer.items()}
+        answers = answer(preprocess.load_batch(items, canvas, read))
+        return {name: values[: tf.shape(items)[0]] for name, values in answers.items()}
 
     return serve
 
