@@ -1,4 +1,6 @@
-"""A JPEG that passes on its header is left to the model: TensorFlow must refuse what a full check would refuse."""
+"""A picture that passes on its header is left to the model: TensorFlow must refuse what a full check would refuse."""
+
+import zlib
 
 import numpy as np
 import pytest
@@ -8,7 +10,7 @@ from PIL import Image
 
 from detection.errors import ImageError
 from detection.images import HEADER, ImageRule, find_damage, normalise_image
-from tests.detection.pictures import encoded
+from tests.detection.pictures import IHDR, encoded, png_of
 
 _NOISE = np.random.default_rng(0).integers(0, 256, (30, 40, 3), dtype=np.uint8)
 _JPEGS = [
@@ -17,11 +19,11 @@ _JPEGS = [
 ]
 
 
-def _decodes(data: bytes, ratio: int) -> bool:
+def _decodes(data: bytes, kind: str, ratio: int = 1) -> bool:
     import tensorflow as tf
 
     try:
-        tf.io.decode_jpeg(data, channels=3, ratio=ratio)
+        tf.io.decode_jpeg(data, channels=3, ratio=ratio) if kind == "jpeg" else tf.io.decode_png(data, channels=3)
     except tf.errors.InvalidArgumentError:
         return False
     return True
@@ -40,8 +42,23 @@ def test_tensorflow_refuses_what_the_full_check_refuses(jpeg: bytes, ratio: int,
     except ImageError:
         return
     if find_damage(found.data):
-        assert found.format == "jpeg"
-        assert not _decodes(found.data, ratio)
+        assert not _decodes(found.data, "jpeg", ratio)
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.data())
+def test_pixels_that_are_wrong_though_the_checksums_are_right(data: st.DataObject) -> None:
+    """PNG: filter bytes, too few rows, and packed bytes that were changed before they were summed."""
+    width, height = 48, 32  # of IHDR
+    pixels = bytearray([data.draw(st.integers(0, 255))]) * (height * (1 + 3 * width))
+    pixels[:: 1 + 3 * width] = bytes(data.draw(st.sampled_from([0, 0, 0, 1, 9])) for _ in range(height))
+    packed = bytearray(zlib.compress(bytes(pixels[: data.draw(st.integers(1, len(pixels)))])))
+    for place in data.draw(st.lists(st.integers(0, len(packed) - 1), max_size=2)):
+        packed[place] = data.draw(st.integers(0, 255))
+    png = png_of(IHDR, (b"IDAT", bytes(packed)), (b"IEND", b""))
+    assert normalise_image(png, name="x", rule=ImageRule(verify=HEADER)).data == png
+    if find_damage(png):
+        assert not _decodes(png, "png")
 
 
 def test_what_is_found_is_what_the_full_check_says() -> None:

@@ -331,6 +331,18 @@ def test_nothing_new_needs_neither_tensorflow_nor_beam(runs: Runs) -> None:
     assert done.stdout == "\n"
 
 
+def test_the_model_needs_no_keras(model: Path) -> None:
+    """Nearly half a second of every process; who asks for tf.keras later gets the Keras that is installed."""
+    code = (
+        "import os, sys; from inference.loading import load_model; from inference.model_folder import find_model\n"
+        f"load_model({str(model)!r}, model_hash=find_model({str(model)!r}, None).model_hash)\n"
+        "print('keras' in sys.modules, 'TF_USE_LEGACY_KERAS' in os.environ)\n"
+        "import tensorflow as tf; print(tf.keras.__name__)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout == "False False\nkeras._tf_keras.keras\n"
+
+
 def test_killed_again_and_again(model: Path, tmp_path: Path) -> None:
     """kill -9 when one more part has been saved; then undisturbed: the same bytes as without kills."""
     photos = tmp_path / "photos"
