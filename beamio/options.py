@@ -85,6 +85,10 @@ def beam_options(argv: Sequence[str], own: Sequence[str]) -> "PipelineOptions":
         # Beam 2.77 mixes up the bytes of its worker threads: elements arrive as others, or not at all
         # (benchmarks/beam_threads.py shows it without any code of ours).
         raise UsageError("--direct_running_mode=multi_threading loses data in Beam 2.77; use multi_processing")
+    if chosen["direct_running_mode"] == "multi_processing":
+        from beamio import late_workers
+
+        late_workers.send_home()
     return options
 
 

@@ -1,7 +1,11 @@
 """Other engines of Beam: checked before a job, and their words for a bad request that a worker found."""
 
 import logging
+import os
 import socket
+import subprocess
+import sys
+from pathlib import Path
 
 import apache_beam as beam
 import pytest
@@ -80,6 +84,42 @@ def test_a_worker_process_ends_the_job_with_one_line(capfd, monkeypatch):
     said = capfd.readouterr().err
     assert said.endswith("\nerror: too many\n")
     assert "Worker: severity: ERROR" not in said, "Beam's account of the same"
+
+
+LATE = """
+import os, time
+worker = os.environ.get("WORKER_ID", "_1").rpartition("_")[2]
+if int(worker) % 2 == 0:
+    time.sleep(8)
+"""
+FAILING = """
+import sys
+import apache_beam as beam
+from beamio.launch import run_main
+from beamio.options import beam_options
+from detection.errors import UsageError
+
+def fail(element):
+    raise UsageError("no")
+
+def run(_):
+    flags = ["--direct_running_mode=multi_processing", "--direct_num_workers=2"]
+    with beam.Pipeline(options=beam_options(flags, [])) as pipeline:
+        _ = pipeline | beam.Create([1]) | beam.Map(fail)
+
+sys.exit(run_main(run, []))
+"""
+
+
+def test_a_job_that_fails_before_a_worker_has_started_ends(tmp_path):
+    """Beam's own close leaves it waiting for that worker, and the worker for it."""
+    (tmp_path / "sitecustomize.py").write_text(LATE)
+    paths = os.pathsep.join([str(tmp_path), str(Path(__file__).parents[2])])
+    command = [sys.executable, "-c", FAILING]
+    job = subprocess.run(
+        command, env={**os.environ, "PYTHONPATH": paths}, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert (job.returncode, job.stderr.splitlines()[-1]) == (2, "error: no")
 
 
 def test_prism_speaks_of_faults_alone(capsys, monkeypatch):
