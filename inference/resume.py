@@ -65,11 +65,13 @@ class Survey:
       images: that were listed.
       missing: those of them that have no row yet.
       unused: earlier rows of another model, threshold or program, or of images that have changed or are gone.
+      passed_over: archives in folders, in which nothing is scored.
     """
 
     images: int
     missing: int
     unused: int
+    passed_over: tuple[str, ...]
 
     def is_done_by(self, summary: Mapping[str, Any]) -> bool:
         """Whether the rows of a finished run, all of them there, are those of the listed images and no others."""
@@ -90,10 +92,16 @@ def survey(found: Sequence[Source], output: str, run: str, *, without: Sequence[
     """
     earlier = _earlier_keys(output, without)
     images = kept = 0
-    for chunk in sources.plan(found):
+    passed_over: set[str] = set()
+    for chunk in sources.plan(found, passed_over=passed_over):
         images += len(chunk.names)
         kept += sum(key in earlier for key in row_keys(run, chunk))
-    return Survey(images=images, missing=images - kept, unused=len(earlier) - kept)
+    return Survey(
+        images=images,
+        missing=images - kept,
+        unused=len(earlier) - kept,
+        passed_over=tuple(sorted(passed_over)),
+    )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -86,6 +86,12 @@ def _run(request: Request, survey: resume.Survey, damaged: Sequence[str], beam_o
 
 def _tell(survey: resume.Survey, manifest: ModelManifest) -> None:
     logger.info("%d of %d images to score by model %s", survey.missing, survey.images, manifest.model_hash[:12])
+    if survey.passed_over:
+        logger.info(
+            "%d archives in folders are passed over, such as %s: name them, too, if they are to be scored",
+            len(survey.passed_over),
+            survey.passed_over[0],
+        )
     if survey.unused:
         logger.info(
             "%d earlier rows are not used and will be removed: their images have changed or are gone, or they are"

@@ -27,6 +27,7 @@ T = TypeVar("T")
 FILES_PER_CHUNK = 16
 MEMBERS_PER_CHUNK = 32
 BYTES_PER_CHUNK = 8 * 2**20
+_ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz")
 _SCHEME = re.compile(r"\w+:/?")
 
 
@@ -76,16 +77,24 @@ def common_folder(roots: Sequence[str]) -> str:
     return "" if _SCHEME.fullmatch(folder) else folder
 
 
-def plan(sources: Iterable[Source]) -> Iterator[Chunk]:
+def plan(sources: Iterable[Source], *, passed_over: set[str] | None = None) -> Iterator[Chunk]:
     """Every image of the sources in chunks; a file that two sources match comes once.
+
+    Args:
+      sources: from resolve.
+      passed_over: is given the archives in folders that no other source names.
 
     Raises:
       UsageError: an archive is broken, a source holds no image, or two records have one name.
     """
+    closed: set[str] = set()
     seen: set[str] = set()
     taken: set[str] = set()  # names that stand in records: no folder sees to it that they differ
     for source in sources:
-        listed = list(matches(source))
+        there = list(files.list_files(source.pattern))
+        listed = [file for file in there if _counts(source, file.path)]
+        archives_there = [file.path for file in there if source.is_folder and file.path.lower().endswith(_ARCHIVES)]
+        closed.update(archives_there)
         fresh = [file for file in listed if file.path not in seen]
         seen.update(file.path for file in fresh)
         is_empty = len(fresh) == len(listed)
@@ -95,7 +104,10 @@ def plan(sources: Iterable[Source]) -> Iterator[Chunk]:
                 _claim(chunk, taken)
             yield chunk
         if is_empty:
-            raise UsageError(f"--images: expected at least one image, found none in {source.given}")
+            hint = f", but archives: name them, such as {archives_there[0]}" if archives_there else ""
+            raise UsageError(f"--images: expected at least one image, found none in {source.given}{hint}")
+    if passed_over is not None:
+        passed_over.update(closed - seen)
 
 
 def absolute(path: str) -> str:

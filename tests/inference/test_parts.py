@@ -65,6 +65,11 @@ def test_a_zip_is_known_by_its_content(tmp_path: Path) -> None:
     assert _names(tmp_path / "archive") == ["archive/a.png"]
     with pytest.raises(UsageError, match=f"found none in {tmp_path}$"):
         _names(tmp_path)  # a folder's archives are not opened
+    (tmp_path / "archive").rename(tmp_path / "an.ZIP")
+    with pytest.raises(
+        UsageError, match=f"found none in {tmp_path}, but archives: name them, such as {tmp_path}/an.ZIP"
+    ):
+        _names(tmp_path)
     (tmp_path / "no.zip").write_bytes(b"hello")
     with pytest.raises(UsageError, match=r"no\.zip is not a readable zip"):
         _names(tmp_path / "no.zip")

@@ -241,6 +241,18 @@ def test_the_lock_of_a_run_killed_after_its_summary_goes_with_the_next(runs: Run
     assert contents(runs.output) == whole
 
 
+def test_archives_in_a_folder_are_told_of_unless_they_are_named(runs: Runs) -> None:
+    """Or their photographs would be missed in silence."""
+    for name in ("x.zip", "y.zip"):
+        with zipfile.ZipFile(runs.photos / name, "w") as target:
+            target.writestr("a.png", b"")
+    runs()
+    told = f"archives in folders are passed over, such as {runs.photos}"
+    assert f"2 {told}/x.zip" in runs.caplog.text
+    assert runs("--images", str(runs.photos), str(runs.photos / "x.zip")) == 1
+    assert f"1 {told}/y.zip" in runs.caplog.text
+
+
 def test_a_refused_archive_leaves_no_folder_behind(runs: Runs, fail: Callable[..., str]) -> None:
     (runs.photos / "x.zip").write_bytes(b"no archive")
     words = ["score", "--images", runs.photos / "*", "--model", runs.model, "--output", runs.output / "of" / "today"]
