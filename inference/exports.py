@@ -18,7 +18,7 @@ from detection.predictions import PredictionRow, Run, unnamed
 from inference.export_options import ExportOptions
 from inference.formats import FORMATS, REPEATS
 from inference.marks import marked, without_repeats
-from inference.part_files import READ_BYTES, read_piece
+from inference.part_files import READ_BYTES, read_piece, split_lines
 from inference.photographs import photographs_of
 
 _LEAST_PIECE = 2**12  # of each of up to 99,999 prediction files in memory
@@ -176,11 +176,15 @@ def _lines(path: str, sha256: str, size: int, *, command: str = "score") -> Iter
     Raises:
       ContractError: the file cannot be read, or is not the one that the command wrote.
     """
-    digest, offset, rest = hashlib.sha256(), 0, b""
-    while piece := read_piece(path, offset, size):
-        digest.update(piece)
-        offset += len(piece)
-        *lines, rest = (rest + piece).split(b"\n")
-        yield from lines
+    digest = hashlib.sha256()
+
+    def pieces() -> Iterator[bytes]:
+        offset = 0
+        while piece := read_piece(path, offset, size):
+            digest.update(piece)
+            offset += len(piece)
+            yield piece
+
+    yield from split_lines(pieces())
     if digest.hexdigest() != sha256:
         raise ContractError(f"{path} is not the file that summary.json lists: run `{command}` again")

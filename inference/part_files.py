@@ -7,13 +7,13 @@ rows need no more memory than a thousand.
 
 import hashlib
 import heapq
-import itertools
 import json
 import re
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from operator import itemgetter
+from operator import attrgetter, itemgetter
 
 from beamio import files
 from beamio.files import FileError
@@ -62,17 +62,19 @@ def save(output: str, lines: Iterable[Line], num_shards: int) -> Iterator[tuple[
 
     Its name comes from its bytes, so that a worker's second attempt replaces the first.
     """
-    by_shard = sorted((shard_of(line.image, num_shards), line.image, line) for line in lines)
+    by_shard: dict[int, list[Line]] = defaultdict(list)
+    for line in sorted(lines, key=attrgetter("image")):
+        by_shard[shard_of(line.image, num_shards)].append(line)
     if not by_shard:
         return
+    texts = [line.text for shard in sorted(by_shard) for line in by_shard[shard]]
     digest = hashlib.sha256()
-    for *_, line in by_shard:
-        digest.update(line.text)
+    for text in texts:
+        digest.update(text)
     path = files.join(output, f"part-{digest.hexdigest()[:20]}.jsonl")
-    files.write_pieces(path, (line.text for *_, line in by_shard))
+    files.write_pieces(path, texts)
     offset = 0
-    for shard, group in itertools.groupby(by_shard, itemgetter(0)):
-        of_shard = [line for *_, line in group]
+    for shard, of_shard in sorted(by_shard.items()):
         length = sum(len(line.text) for line in of_shard)
         yield shard, Extent(path=path, spans=((offset, length),), tally=Tally.of(of_shard))
         offset += length
@@ -146,14 +148,11 @@ def merge(extents: Sequence[Extent]) -> Iterator[bytes]:
 
 def _named(extent: Extent, piece: int) -> Iterator[tuple[str, bytes]]:
     """(image, line) of every row."""
-    rest = b""
-    for data in _read(extent, piece):
-        *lines, rest = (rest + data).split(b"\n")
-        for line in lines:
-            found = _IMAGE.match(line)
-            if found is None:
-                raise ContractError(f"{extent.path}: expected a row of predictions, found {line[:50]!r}")
-            yield json.loads(found[1]), line + b"\n"
+    for line in split_lines(_read(extent, piece)):
+        found = _IMAGE.match(line)
+        if found is None:
+            raise ContractError(f"{extent.path}: expected a row of predictions, found {line[:50]!r}")
+        yield json.loads(found[1]), line + b"\n"
 
 
 def _read(extent: Extent, piece: int) -> Iterator[bytes]:
@@ -176,6 +175,14 @@ def _windows(spans: Iterable[tuple[int, int]], size: int) -> Iterator[list[tuple
             window.append(cut)
     if window:
         yield window
+
+
+def split_lines(pieces: Iterable[bytes]) -> Iterator[bytes]:
+    """The whole lines of a file that comes in pieces, without their line breaks; what follows the last is left out."""
+    rest = b""
+    for piece in pieces:
+        *lines, rest = (rest + piece).split(b"\n")
+        yield from lines
 
 
 def read_piece(path: str, offset: int, size: int) -> bytes:

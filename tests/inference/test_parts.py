@@ -142,6 +142,8 @@ def test_commit_counts(tmp_path: Path) -> None:
 def test_two_rows_of_one_name_are_a_fault(tmp_path: Path) -> None:
     with pytest.raises(RuntimeError, match="two rows are named 'a'"):
         write_shards(tmp_path, [PredictionRow(image="a")] * 2)
+    with pytest.raises(RuntimeError, match="two rows are named 'a'"):
+        write_shards(tmp_path, [PredictionRow(image="a", width=width) for width in (2, 1)])
     assert not list(tmp_path.glob("predictions-*"))
 
 
