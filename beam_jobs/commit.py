@@ -1,26 +1,61 @@
-"""Commit: everything beside the shards, then, as the very last file, the manifest that makes the data set whole."""
+"""A few examples with their boxes, for the report, read back from the shards as a trainer would read them."""
 
 import dataclasses
 import json
+import struct
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-from beam_jobs import folder
-from beam_jobs.findings import Findings, find_problems
-from beam_jobs.gallery import make_gallery
+from beam_jobs import output_folder
 from beam_jobs.options import REFUSE, PrepareOptions
-from beam_jobs.rows import COCO_SPLIT, IMAGE, NO_IMAGE, OBJECT, Plan, Reject, ShardResult
-from beamio import files
-from detection import __version__, id_maps
-from detection.formats import coco
-from detection.id_maps import IdMap, IdRow, carry_over, format_id_map
-from detection.labels import LabelMap, format_label_map
-from detection.manifests import DatasetManifest, SplitInfo
-from detection.problems import format_problems
-from detection.report import check_report, dataset_report
+from beam_jobs.problems import ProblemSources, find_problems
+from beam_jobs.rows import COCO_SPLIT, IMAGE_REJECT, NO_IMAGE, OBJECT_REJECT, DatasetPlan, Reject, ShardResult
+from retinanet_odm import __version__
+from retinanet_odm import boxes as box_ops
+from retinanet_odm.dataset import source_ids
+from retinanet_odm.dataset.coco import ground_truth
+from retinanet_odm.dataset.examples import DetectionExample, decode_example
+from retinanet_odm.dataset.manifest import DatasetManifest, SplitInfo
+from retinanet_odm.dataset.problems import format_problems
+from retinanet_odm.dataset.source_ids import IdMap, IdRow, format_id_map, merge_id_maps
+from retinanet_odm.imaging.drawing import DrawnBox, draw_thumbnail
+from retinanet_odm.labels.label_map import LabelMap, format_label_map
+from retinanet_odm.reports.dataset_page import check_report, dataset_report
+from retinanet_odm.storage import files
+
+_PICTURES = 12
+_HEADER = 12  # bytes before a record's data: length and its checksum
 
 
-def commit(plan: Plan, shards: Iterable[ShardResult], options: PrepareOptions, previous: IdMap) -> None:
+def make_gallery(output: str, shards: Iterable[ShardResult]) -> list[tuple[str, bytes]]:
+    """Captions and JPEG bytes of the first example of some shards that have one."""
+    filled = [shard for shard in shards if shard.info.examples]
+    step = max(1, len(filled) // _PICTURES)
+    chosen = filled[::step][:_PICTURES]
+    return [draw_example(shard.split, next(read_examples(files.join(output, shard.info.name)))) for shard in chosen]
+
+
+def read_examples(path: str) -> Iterator[DetectionExample]:
+    """The examples of a shard that this job has written, in order."""
+    with files.open_binary(path) as file:
+        while header := file.read(_HEADER):
+            (length,) = struct.unpack("<Q", header[:8])
+            yield decode_example(file.read(length))
+            file.read(4)  # checksum of the data
+
+
+def draw_example(split: str, example: DetectionExample) -> tuple[str, bytes]:
+    """Caption and JPEG bytes of one example."""
+    pixels = box_ops.to_pixels(example.boxes, example.height, example.width)
+    items = [
+        DrawnBox(box=(ymin, xmin, ymax, xmax), label=item.label, label_id=item.label_id)
+        for item, (ymin, xmin, ymax, xmax) in zip(example.objects, pixels.tolist(), strict=True)
+    ]
+    caption = f"{example.filename} ({split}, source_id {example.source_id}, {len(items)} boxes)"
+    return caption, draw_thumbnail(example.encoded, items)
+
+
+def commit(plan: DatasetPlan, shards: Iterable[ShardResult], options: PrepareOptions, previous: IdMap) -> None:
     """Ends a build or a check.
 
     Args:
@@ -38,7 +73,9 @@ def commit(plan: Plan, shards: Iterable[ShardResult], options: PrepareOptions, p
         commit_check(plan, ordered, findings, options)
 
 
-def commit_check(plan: Plan, shards: Sequence[ShardResult], findings: Findings, options: PrepareOptions) -> None:
+def commit_check(
+    plan: DatasetPlan, shards: Sequence[ShardResult], findings: ProblemSources, options: PrepareOptions
+) -> None:
     """Writes what a check has found."""
     examples = sum(shard.info.examples for shard in shards)
     page = check_report(
@@ -51,14 +88,14 @@ def commit_check(plan: Plan, shards: Sequence[ShardResult], findings: Findings, 
         statistics=findings.statistics,
         leakage=findings.leakage,
     )
-    _write(options.output, {folder.CHECK: page, folder.PROBLEMS: format_problems(findings.problems)})
+    _write(options.output, {output_folder.CHECK: page, output_folder.PROBLEMS: format_problems(findings.problems)})
 
 
 def commit_dataset(
-    plan: Plan,
+    plan: DatasetPlan,
     shards: Sequence[ShardResult],
     rejects: Sequence[Reject],
-    findings: Findings,
+    findings: ProblemSources,
     options: PrepareOptions,
     previous: IdMap,
 ) -> None:
@@ -75,16 +112,19 @@ def commit_dataset(
       options: the request.
       previous: the ids of earlier builds.
     """
-    artifacts = {folder.REJECTED: format_rejects(rejects), folder.PROBLEMS: format_problems(findings.problems)}
+    artifacts = {
+        output_folder.REJECTED: format_rejects(rejects),
+        output_folder.PROBLEMS: format_problems(findings.problems),
+    }
     if plan.labels is None or not any(shard.info.examples for shard in shards) or is_refused(plan, rejects, options):
         _write(options.output, artifacts)
         return
     manifest = make_manifest(plan, shards, rejects, plan.labels, options)
-    artifacts[folder.LABELS] = format_label_map(plan.labels)
-    artifacts[folder.ID_MAP] = format_id_map(carry_over(previous, id_rows(shards)))
+    artifacts[output_folder.LABEL_MAP] = format_label_map(plan.labels)
+    artifacts[output_folder.ID_MAP] = format_id_map(merge_id_maps(previous, id_rows(shards)))
     if COCO_SPLIT in options.splits.names:
-        artifacts[folder.VAL] = format_ground_truth(shards, plan.labels)
-    artifacts[folder.REPORT] = dataset_report(
+        artifacts[output_folder.VAL] = format_ground_truth(shards, plan.labels)
+    artifacts[output_folder.REPORT] = dataset_report(
         manifest,
         [dataclasses.asdict(reject) for reject in rejects],
         make_gallery(options.output, shards),
@@ -94,13 +134,13 @@ def commit_dataset(
     )
     _write(options.output, artifacts)
     names = [shard.info.name for shard in shards]
-    folder.delete_stale(options.output, {*artifacts, *names, *map(folder.receipt_name, names)})
+    output_folder.delete_stale(options.output, {*artifacts, *names, *map(output_folder.receipt_name, names)})
     _write(options.output, {DatasetManifest.FILE: manifest.to_json()})
 
 
-def is_refused(plan: Plan, rejects: Sequence[Reject], options: PrepareOptions) -> bool:
+def is_refused(plan: DatasetPlan, rejects: Sequence[Reject], options: PrepareOptions) -> bool:
     """Whether more is left out than the request allows."""
-    left_out = sum(reject.kind == IMAGE for reject in rejects)
+    left_out = sum(reject.kind == IMAGE_REJECT for reject in rejects)
     return left_out > options.max_rejected * plan.images_in or bool(forbidden(rejects, options))
 
 
@@ -115,7 +155,7 @@ def _write(output: str, artifacts: Mapping[str, str]) -> None:
 
 
 def make_manifest(
-    plan: Plan,
+    plan: DatasetPlan,
     shards: Sequence[ShardResult],
     rejects: Sequence[Reject],
     labels: LabelMap,
@@ -126,7 +166,7 @@ def make_manifest(
     Raises:
       ContractError: an image was lost or counted twice on the way.
     """
-    by_reason = count_reasons(rejects, IMAGE)
+    by_reason = count_reasons(rejects, IMAGE_REJECT)
     ratios = [edge for shard in shards if shard.aspect_ratios for edge in shard.aspect_ratios]
     return DatasetManifest(
         labels=labels,
@@ -137,7 +177,7 @@ def make_manifest(
         images_in=plan.images_in,
         rejected=sum(by_reason.values()),
         rejected_by_reason=by_reason,
-        objects_dropped=count_reasons(rejects, OBJECT),
+        objects_dropped=count_reasons(rejects, OBJECT_REJECT),
         shapes_ignored=dict(sorted(plan.ignored.items())),
         options=options.to_json(),
         code_version=__version__,
@@ -182,7 +222,7 @@ def id_rows(shards: Iterable[ShardResult]) -> Iterator[IdRow]:
     """Which image has which source id; a rejected image keeps its number, without a split."""
     for shard in shards:
         for source_id, image, written in shard.names:
-            status = id_maps.WRITTEN if written else id_maps.REJECTED
+            status = source_ids.ID_WRITTEN if written else source_ids.ID_REJECTED
             yield IdRow(source_id=source_id, image=image, split=shard.split if written else "", status=status)
 
 
@@ -191,4 +231,4 @@ def format_ground_truth(shards: Iterable[ShardResult], labels: LabelMap) -> str:
     rows = list(shards)
     images = [entry for shard in rows for entry in shard.coco_images]
     annotations = [entry for shard in rows for entry in shard.coco_annotations]
-    return json.dumps(coco.ground_truth(images, annotations, labels), ensure_ascii=False) + "\n"
+    return json.dumps(ground_truth(images, annotations, labels), ensure_ascii=False) + "\n"

@@ -8,30 +8,32 @@ import math
 from dataclasses import dataclass
 
 from beam_jobs.options import PrepareOptions
-from beamio.estimate import Listed, Speed, describe_work, measure
+from retinanet_odm.cli.estimate import FileTotals, WorkSpeed, describe_work, measure_files
 
-SPEED = Speed(bytes_a_second=20e6, photographs_a_second=200, vcpus=4)  # a worker is beamio.dataflow's for prepare
+SPEED = WorkSpeed(
+    bytes_a_second=20e6, photographs_a_second=200, vcpus=4
+)  # a worker is retinanet_odm.dataflow.launcher's for prepare
 
 
 @dataclass(frozen=True, kw_only=True)
-class Estimate:
+class PrepareEstimate:
     """What a job reads and writes; a zip file is one photograph here, for its members are not listed."""
 
-    photographs: Listed
-    annotations: Listed
+    photographs: FileTotals
+    annotations: FileTotals
     shards: int
 
 
-def make_estimate(options: PrepareOptions) -> Estimate:
+def estimate_prepare(options: PrepareOptions) -> PrepareEstimate:
     """Lists the files of a request.
 
     Raises:
       UsageError: they cannot be listed.
     """
-    photographs = measure((*options.images, *options.exports))
-    return Estimate(
+    photographs = measure_files((*options.images, *options.exports))
+    return PrepareEstimate(
         photographs=photographs,
-        annotations=measure(options.annotations),
+        annotations=measure_files(options.annotations),
         shards=count_shards(photographs.count, options),
     )
 
@@ -42,7 +44,7 @@ def count_shards(photographs: int, options: PrepareOptions) -> int:
     return sum(min(options.shards_of(split), part) for split, part in parts)
 
 
-def describe(estimate: Estimate, vcpu_hour_price: float | None) -> list[str]:
+def describe_prepare_estimate(estimate: PrepareEstimate, vcpu_hour_price: float | None) -> list[str]:
     """The lines that --estimate prints."""
     return [
         f"photographs: {estimate.photographs}",

@@ -16,23 +16,22 @@ from beam_jobs.options import (
     REFUSE,
     REJECT,
     TELL,
-    Content,
     Inputs,
     PrepareOptions,
+    RecordOptions,
 )
-from beamio.estimate import add_estimate_flags
-from beamio.options import BEAM_HELP, Parser
-from detection.errors import UsageError
-from detection.images import FULL, HEADER, ImageRule
-from detection.splits import DEPLOYMENT_DAY, GroupRule, parse_assignments, parse_splits
+from retinanet_odm.beam.options import BEAM_HELP
+from retinanet_odm.cli.estimate import add_estimate_flags
+from retinanet_odm.cli.parser import Parser
+from retinanet_odm.dataset.splits import DEPLOYMENT_DAY, GroupRule, parse_assignments, parse_splits
+from retinanet_odm.errors import UsageError
+from retinanet_odm.imaging.images import FULL, HEADER, ImageRule
 
 DESCRIPTION = """\
 Turns labelled photographs into a TFRecord data set. Photographs and annotations are only read.
 
   python -m beam_jobs prepare --images 'DIR/images/*' --annotations 'DIR/annotations/*.xml' --output DATASET
 """
-
-
 CHECK_DESCRIPTION = """\
 Looks at photographs and annotations as prepare does, with the same flags, and writes no data set: problems.jsonl and
 check.html in --output name everything that is wrong or doubtful. Exit status: 0 without errors, 1 with, 2 for a request
@@ -50,7 +49,7 @@ but a file could not be read whole, so that labels may be missing.
 """
 
 
-def make_parser() -> Parser:
+def make_prepare_parser() -> Parser:
     """The parser of `python -m beam_jobs`; Beam's own flags are left over by parse_known_args."""
     parser = Parser(prog="python -m beam_jobs", description="Data set jobs of RetinaNet-ODM.", epilog=BEAM_HELP)
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
@@ -235,7 +234,7 @@ def prepare_options(flags: argparse.Namespace, inputs: Inputs) -> PrepareOptions
         without_annotation=flags.without_annotation,
         without_image=flags.without_image,
         negatives=flags.negatives,
-        content=Content(
+        content=RecordOptions(
             pixels=ImageRule(verify=flags.verify, max_side=flags.max_side, grayscale=flags.grayscale, fingerprint=True),
             min_box=parse_min_box(flags.min_box) if flags.min_box is not None else None,
         ),

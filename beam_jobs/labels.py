@@ -10,18 +10,17 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from beam_jobs.inputs import read_labels
+from beam_jobs.input_files import read_labels
 from beam_jobs.rows import Reject
-from beam_jobs.sources import read_annotation
-from beamio import files
-from beamio.rows import AnnotationFile
-from beamio.sources import check_input, match_annotations, sources_of
-from detection.aliases import parse_aliases
-from detection.errors import UsageError
-from detection.label_doctor import diagnose, fold
-from detection.labels import LabelMap, extend_labels, format_label_map
+from beam_jobs.transforms import read_annotation_or_reject
+from retinanet_odm.errors import UsageError
+from retinanet_odm.labels.aliases import parse_aliases
+from retinanet_odm.labels.checks import check_labels, normalise_label
+from retinanet_odm.labels.label_map import LabelMap, extend_labels, format_label_map
+from retinanet_odm.sources.listing import AnnotationFile, check_input, input_patterns, match_annotations
+from retinanet_odm.storage import files
 
-logger = logging.getLogger(__name__)
+_logger = logging.getLogger(__name__)
 
 _FLAG = "--annotations"
 _SHOWN = 5  # files that cannot be read
@@ -55,7 +54,7 @@ def make_label_file(
       UsageError: a file cannot be read or is not of its form, the output exists, or no object has a label.
     """
     check_input(annotations, flag=_FLAG)
-    check_output(output, labels)
+    check_label_file(output, labels)
     known = read_labels(labels) if labels else None
     text = files.read_text(labels, flag="--labels") if labels else ""
     aliases = _read_aliases(label_aliases) if label_aliases else {}
@@ -67,14 +66,14 @@ def make_label_file(
     extended = extend_labels(known, added)
     if added or not is_same_file(output, labels):
         files.write_text(output, append_items(text, extended, added))
-    findings = diagnose(seen.boxes, extended, aliases=aliases)
+    findings = check_labels(seen.boxes, extended, aliases=aliases)
     advice = [f"label {found.severity}: {found.detail}; {found.suggestion}" for found in findings]
     for line in (*class_lines(extended, boxes, added), *advice, *fault_lines(seen.faults), f"label map: {output}"):
-        logger.info("%s", line)
+        _logger.info("%s", line)
     return 1 if seen.faults else 0
 
 
-def check_output(output: str, labels: str | None) -> None:
+def check_label_file(output: str, labels: str | None) -> None:
     """Raises UsageError when the label map would replace a file other than that of --labels, or cannot be written."""
     if not output:
         raise UsageError("--output: expected a file, found an empty name")
@@ -98,7 +97,7 @@ def count_labels(patterns: Sequence[str]) -> Seen:
     boxes: Counter[str] = Counter()
     faults: dict[str, str] = {}
     for file in _distinct(patterns):
-        for row in read_annotation(file):
+        for row in read_annotation_or_reject(file):
             boxes.update(_labels(row))
             for fault in _faults(row):
                 faults.setdefault(file.uri, fault)
@@ -107,7 +106,7 @@ def count_labels(patterns: Sequence[str]) -> Seen:
 
 def _distinct(patterns: Sequence[str]) -> Iterator[AnnotationFile]:
     found: set[bytes] = set()
-    for source in sources_of(patterns, (), flag=_FLAG):
+    for source in input_patterns(patterns, (), flag=_FLAG):
         for uri, file in match_annotations(source):
             if uri not in found:
                 found.add(uri)
@@ -137,11 +136,11 @@ def rename(boxes: Mapping[str, int], aliases: Mapping[str, str]) -> Counter[str]
 
 def new_names(boxes: Mapping[str, int], known: Collection[str]) -> list[str]:
     """The names to add: of several spellings of one the most frequent, and none that is a known one spelt otherwise."""
-    taken = set(map(fold, known))
+    taken = set(map(normalise_label, known))
     added = []
     for name in sorted(boxes.keys() - set(known), key=lambda name: (-boxes[name], name)):
-        if fold(name) not in taken:
-            taken.add(fold(name))
+        if normalise_label(name) not in taken:
+            taken.add(normalise_label(name))
             added.append(name)
     return added
 

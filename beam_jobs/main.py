@@ -16,32 +16,33 @@ Zip files as CVAT exports them go to --exports.
 import argparse
 from collections.abc import Sequence
 
-from beam_jobs.flags import make_parser, prepare_options
+from beam_jobs.flags import make_prepare_parser, prepare_options
 from beam_jobs.options import LABELS, PrepareOptions
-from beamio.estimate import refuse_without_estimate
-from beamio.launch import run_main
-from beamio.options import beam_options, own_flags, refuse_empty
+from retinanet_odm.beam.options import beam_options
+from retinanet_odm.cli.estimate import check_estimate_flags
+from retinanet_odm.cli.parser import check_not_empty, program_flags
+from retinanet_odm.dataflow.job_main import run_job_main
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Runs a command line; returns the exit status (see beamio.launch)."""
-    return run_main(_run, argv)
+    """Runs a command line; returns the exit status (see retinanet_odm.cli.program)."""
+    return run_job_main(_run, argv)
 
 
 def _run(argv: Sequence[str]) -> int:
-    parser = make_parser()
+    parser = make_prepare_parser()
     flags, rest = parser.parse_known_args(argv)
-    refuse_empty(flags)
+    check_not_empty(flags)
     if flags.command == LABELS:
         if rest:
             parser.error(f"unknown flag {rest[0]}")
         return _labels(flags)
     # Beam takes seconds to import, and --help must not wait for it.
-    from beam_jobs.inputs import read_inputs
+    from beam_jobs.input_files import read_inputs
     from beam_jobs.prepare import check, prepare
 
-    refuse_without_estimate(flags, "vcpu_hour_price")
-    options_of_beam = beam_options(rest, own_flags(flags))
+    check_estimate_flags(flags, "vcpu_hour_price")
+    options_of_beam = beam_options(rest, program_flags(flags))
     options = prepare_options(flags, read_inputs(flags))
     if flags.estimate:
         return _estimate(options, flags.vcpu_hour_price)
@@ -49,9 +50,9 @@ def _run(argv: Sequence[str]) -> int:
 
 
 def _estimate(options: PrepareOptions, vcpu_hour_price: float | None) -> int:
-    from beam_jobs.estimate import describe, make_estimate
+    from beam_jobs.estimate import describe_prepare_estimate, estimate_prepare
 
-    print("\n".join(describe(make_estimate(options), vcpu_hour_price)))  # noqa: T201 - the answer
+    print("\n".join(describe_prepare_estimate(estimate_prepare(options), vcpu_hour_price)))  # noqa: T201 - the answer
     return 0
 
 

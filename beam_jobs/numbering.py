@@ -4,13 +4,13 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
-from beam_jobs.folder import shard_name
 from beam_jobs.options import PrepareOptions
-from beam_jobs.plan import Split, reject_image
+from beam_jobs.output_folder import dataset_shard_name
+from beam_jobs.plan import SplitName, reject_image
 from beam_jobs.rows import PlannedImage, Reject
-from detection import ids
-from detection.errors import UsageError
-from detection.id_maps import IdMap, assign_bucket, first_new_ids
+from retinanet_odm.dataset import source_ids
+from retinanet_odm.dataset.source_ids import IdMap, assign_bucket, first_new_ids
+from retinanet_odm.errors import UsageError
 
 ShardKey = tuple[str, str]  # split, file name
 
@@ -32,21 +32,21 @@ class Layout:
     first_rank: dict[tuple[int, str], int]
 
 
-Place = tuple[int, str, bool]
+BucketKey = tuple[int, str, bool]
 
 
-def place_of(row: Split, id_map: IdMap) -> Place:
+def bucket_key(row: SplitName, id_map: IdMap) -> BucketKey:
     """(hash bucket, split, whether it has no id yet) of an image."""
     name = row[1].image.name
-    return ids.bucket_of(name), row[0], name not in id_map.id_of
+    return source_ids.bucket_of(name), row[0], name not in id_map.id_of
 
 
-def key_by_bucket(row: Split) -> tuple[int, Split]:
+def key_by_bucket(row: SplitName) -> tuple[int, SplitName]:
     """(hash bucket, image with its split)."""
-    return ids.bucket_of(row[1].image.name), row
+    return source_ids.bucket_of(row[1].image.name), row
 
 
-def lay_out(counts: Mapping[Place, int], id_map: IdMap) -> Layout:
+def lay_out(counts: Mapping[BucketKey, int], id_map: IdMap) -> Layout:
     """Lays the buckets end to end, given the number of images by place."""
     new_images: Counter[int] = Counter()
     first_rank: dict[tuple[int, str], int] = {}
@@ -65,7 +65,7 @@ def lay_out(counts: Mapping[Place, int], id_map: IdMap) -> Layout:
 
 
 def number_bucket(
-    bucket: tuple[int, Iterable[Split]], layout: Layout, id_map: IdMap, options: PrepareOptions
+    bucket: tuple[int, Iterable[SplitName]], layout: Layout, id_map: IdMap, options: PrepareOptions
 ) -> Iterator[tuple[ShardKey, PlannedImage] | Reject]:
     """Gives each image of a bucket its id and its shard (split, file name), in the order of the names' hashes.
 
@@ -74,11 +74,11 @@ def number_bucket(
     """
     number, images = bucket
     try:
-        ids.check_count(layout.new_images, id_map.last_id)
+        source_ids.check_count(layout.new_images, id_map.last_id)
     except UsageError as error:
         yield from (reject_image(item.image, "too_many_images", str(error)) for _, item in images)
         return
-    ordered = sorted(images, key=lambda row: ids.name_hash(row[1].image.name))
+    ordered = sorted(images, key=lambda row: source_ids.name_hash(row[1].image.name))
     id_of = assign_bucket((item.image.name for _, item in ordered), id_map.id_of, layout.first_id[number])
     seen: Counter[str] = Counter()
     for split, item in ordered:
@@ -91,4 +91,4 @@ def number_bucket(
 def shard_of(split: str, rank: int, images: int, limit: int) -> str:
     """The shard's file name for the rank-th of so many images; no more shards than images."""
     count = min(images, limit)
-    return shard_name(split, rank * count // images, count)
+    return dataset_shard_name(split, rank * count // images, count)

@@ -5,10 +5,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from detection.errors import UsageError
-from detection.images import ImageRule
-from detection.labels import LabelMap
-from detection.splits import GroupRule, Splits, parse_splits
+from retinanet_odm.dataset.splits import GroupRule, Splits, parse_splits
+from retinanet_odm.errors import UsageError
+from retinanet_odm.imaging.images import ImageRule
+from retinanet_odm.labels.label_map import LabelMap
 
 DEFAULT_SPLITS = "train=0.8,val=0.1,test=0.1"
 # TPU RetinaNet reads 32 files at once (parallel_interleave(cycle_length=32)); evaluation needs no such width.
@@ -50,7 +50,7 @@ class Inputs:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Content:
+class RecordOptions:
     """What becomes of each photograph and box on its way into a record.
 
     Attributes:
@@ -105,7 +105,7 @@ class PrepareOptions:
     without_annotation: str = REJECT
     without_image: str = TELL
     negatives: str = KEEP
-    content: Content = field(default_factory=Content)
+    content: RecordOptions = field(default_factory=RecordOptions)
     max_rejected: float = 1.0
     writes: bool = True
     resume: bool = False

@@ -14,11 +14,11 @@ from apache_beam.pvalue import AsList, AsSingleton
 
 from beam_jobs import plan
 from beam_jobs.commit import commit
-from beam_jobs.inputs import load_id_map
+from beam_jobs.input_files import load_id_map
 from beam_jobs.options import PrepareOptions
-from beam_jobs.rows import Plan, Reject, ShardResult
+from beam_jobs.rows import DatasetPlan, Reject, ShardResult
 from beam_jobs.transforms import (
-    KEPT,
+    MAIN,
     REJECTS,
     CountIgnored,
     CountLabels,
@@ -27,31 +27,31 @@ from beam_jobs.transforms import (
     NameBroken,
     NumberImages,
     ReadAnnotations,
-    make_labels,
-    place_image,
-    set_apart,
+    assign_labels_and_splits,
+    make_labels_once,
+    with_rejects,
 )
-from detection.labels import LabelMap
+from retinanet_odm.labels.label_map import LabelMap
 
 
-def build(pipeline: beam.Pipeline, options: PrepareOptions) -> None:
+def build_prepare(pipeline: beam.Pipeline, options: PrepareOptions) -> None:
     """Adds the whole job to a pipeline."""
     images = pipeline | "Match images" >> MatchImages(options.images, options.exports)
     read = pipeline | "Read annotations" >> ReadAnnotations(options.annotations, options.exports)
-    keyed = read[KEPT] | "Key annotations" >> beam.Map(plan.annotation_key)
+    keyed = read[MAIN] | "Key annotations" >> beam.Map(plan.annotation_key)
     groups = {"images": images, "annotations": keyed} | "Group by name" >> beam.CoGroupByKey()
     images_in = groups | "Count images" >> beam.Map(plan.count_images) | "Add up images" >> beam.CombineGlobally(sum)
-    ignored = read[KEPT] | "Count ignored shapes" >> CountIgnored()
-    joined = groups | "Join images and annotations" >> set_apart(plan.join_images)
+    ignored = read[MAIN] | "Count ignored shapes" >> CountIgnored()
+    joined = groups | "Join images and annotations" >> with_rejects(plan.join_images)
     unread = (read[REJECTS], joined[REJECTS]) | "Gather unread" >> beam.Flatten()
     broken = unread | "Name broken annotations" >> NameBroken()
-    label_counts = joined[KEPT] | "Count labels" >> CountLabels()
-    labels = label_counts | "Make label map" >> beam.Map(make_labels, options=options)
-    placed = joined[KEPT] | "Place images" >> set_apart(
-        place_image, broken=AsSingleton(broken), labels=AsSingleton(labels), options=options
+    label_counts = joined[MAIN] | "Count labels" >> CountLabels()
+    labels = label_counts | "Make label map" >> beam.Map(make_labels_once, options=options)
+    placed = joined[MAIN] | "Place images" >> with_rejects(
+        assign_labels_and_splits, broken=AsSingleton(broken), labels=AsSingleton(labels), options=options
     )
-    numbered = placed[KEPT] | "Number images" >> NumberImages(options)
-    shards = numbered[KEPT] | "Make shards" >> MakeShards(options)
+    numbered = placed[MAIN] | "Number images" >> NumberImages(options)
+    shards = numbered[MAIN] | "Make shards" >> MakeShards(options)
     left_out = tuple(step[REJECTS] for step in (read, joined, placed, numbered))
     rejects = left_out | "Gather rejects" >> beam.Flatten()
     request = pipeline | "Take request" >> beam.Create([options])
@@ -68,7 +68,7 @@ def _commit(
     label_counts: dict[str, int],
     ignored: dict[str, int],
 ) -> None:
-    planned = Plan(
+    planned = DatasetPlan(
         images_in=images_in,
         labels=labels,
         label_counts=label_counts,

@@ -10,18 +10,17 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from beam_jobs.options import DROP, NEGATIVE, PrepareOptions
-from beam_jobs.rows import ANNOTATION, IMAGE, NO_IMAGE, Candidate, LabelledImage, Reject, UnannotatedImage
-from beamio.matching import Conflict, Key, match, match_key
-from beamio.rows import AnnotationFile, ImageFile
-from detection.aliases import apply_aliases
-from detection.annotations import ImageAnnotation
-from detection.errors import DataError, LabelError
-from detection.label_doctor import nearest
-from detection.labels import LabelMap
-from detection.splits import SplitError, SplitPlan
+from beam_jobs.rows import ANNOTATION_REJECT, IMAGE_REJECT, NO_IMAGE, Candidate, LabelledImage, Reject, UnannotatedImage
+from retinanet_odm.annotations.types import ImageAnnotation, apply_aliases
+from retinanet_odm.dataset.splits import SplitError, SplitPlan
+from retinanet_odm.errors import DataError, LabelError
+from retinanet_odm.labels.checks import nearest
+from retinanet_odm.labels.label_map import LabelMap
+from retinanet_odm.sources.listing import AnnotationFile, ImageFile
+from retinanet_odm.sources.matching import Key, PairingConflict, match_key, pair_files
 
 Joined = tuple[Key, Mapping[str, Iterable]]
-Split = tuple[str, LabelledImage]
+SplitName = tuple[str, LabelledImage]
 _SHOWN = 20  # files that the detail of a reject names
 
 
@@ -45,7 +44,7 @@ def join_images(group: Joined) -> Iterator[Candidate | UnannotatedImage | Reject
     images = _distinct(group[1]["images"])
     annotations = sorted(group[1]["annotations"], key=_order)
     times = Counter(image.name for image in images)
-    found = match(images, annotations)
+    found = pair_files(images, annotations)
     for row, image in enumerate(images):
         if times[image.name] > 1:
             yield _duplicate(image, images)
@@ -74,7 +73,7 @@ def _duplicate(image: ImageFile, images: Iterable[ImageFile]) -> Reject:
     return reject_image(image, "duplicate_image_name", f"{image.name}: more than one image has this name: {same}")
 
 
-def _ambiguous(image: ImageFile, conflict: Conflict) -> Reject:
+def _ambiguous(image: ImageFile, conflict: PairingConflict) -> Reject:
     claimants = itertools.chain((other.uri for other in conflict.images), map(_title, conflict.annotations))
     detail = f"{image.name}: expected one image and one annotation of this name, found {_list_files(claimants)}"
     return reject_image(image, "ambiguous_match", detail)
@@ -96,19 +95,24 @@ def _unused(file: AnnotationFile) -> Reject:
     detail = f"{_title(file)}: no image has this name"
     name = file.image_name or file.uri
     line = file.annotation.line
-    return Reject(kind=ANNOTATION, name=name, reason=NO_IMAGE, detail=detail, source=file.uri, line=line)
+    return Reject(kind=ANNOTATION_REJECT, name=name, reason=NO_IMAGE, detail=detail, source=file.uri, line=line)
 
 
 def broken_annotation(file: AnnotationFile, error: DataError) -> Reject:
     """The line of an annotation file that cannot be read, or not to its end."""
     return Reject(
-        kind=ANNOTATION, name=file.uri, reason=error.reason, detail=error.detail, source=file.uri, line=error.line
+        kind=ANNOTATION_REJECT,
+        name=file.uri,
+        reason=error.reason,
+        detail=error.detail,
+        source=file.uri,
+        line=error.line,
     )
 
 
 def broken_source(reject: Reject) -> Iterator[bytes]:
     """The annotation file, in bytes, where the reject is of one that cannot be read, or not to its end."""
-    if reject.kind == ANNOTATION and reject.reason != NO_IMAGE:
+    if reject.kind == ANNOTATION_REJECT and reject.reason != NO_IMAGE:
         yield reject.source.encode("utf-8", "surrogateescape")
 
 
@@ -126,7 +130,9 @@ def reject_image(
 ) -> Reject:
     """An image that is left out; source: the file at fault, where that is not the image."""
     source = source or image.uri
-    return Reject(kind=IMAGE, name=image.name, reason=reason, detail=detail, source=source, line=line, label=label)
+    return Reject(
+        kind=IMAGE_REJECT, name=image.name, reason=reason, detail=detail, source=source, line=line, label=label
+    )
 
 
 def apply_policies(
@@ -179,7 +185,7 @@ def make_labels(names: Iterable[str], options: PrepareOptions) -> LabelMap | Non
     return options.labels or (LabelMap.from_names(distinct) if distinct else None)
 
 
-def place_image(candidate: Candidate, labels: LabelMap | None, split_plan: SplitPlan) -> "Split | Reject":
+def place_image(candidate: Candidate, labels: LabelMap | None, split_plan: SplitPlan) -> "SplitName | Reject":
     """Looks up the labels of an image and its split."""
     row = label_image(candidate, labels)
     return row if isinstance(row, Reject) else split_image(row, split_plan)
@@ -209,7 +215,7 @@ def _meant(unknown: str, labels: LabelMap) -> str:
     return f", did you mean {names}?" if names else ""
 
 
-def split_image(row: LabelledImage, split_plan: SplitPlan) -> Split | Reject:
+def split_image(row: LabelledImage, split_plan: SplitPlan) -> SplitName | Reject:
     """(split, image)."""
     try:
         return split_plan.split_of(row.image.name), row

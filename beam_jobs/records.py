@@ -3,24 +3,24 @@
 import hashlib
 from dataclasses import dataclass
 
-from beam_jobs.rows import OBJECT, PlannedImage, Reject
-from detection import boxes as box_ops
-from detection.annotations import ObjectAnnotation
-from detection.errors import AnnotationError
-from detection.examples import DetectionExample, ExampleObject
-from detection.frames import Frame, box_fault, find_frame
-from detection.images import EncodedImage
+from beam_jobs.rows import OBJECT_REJECT, PlannedImage, Reject
+from retinanet_odm import boxes as box_ops
+from retinanet_odm.annotations.geometry import ImagePlacement, box_fault, find_placement
+from retinanet_odm.annotations.types import ObjectAnnotation
+from retinanet_odm.dataset.examples import DetectionExample, ExampleObject
+from retinanet_odm.errors import AnnotationError
+from retinanet_odm.imaging.images import EncodedImage
 
 
 @dataclass(frozen=True, kw_only=True)
-class Record:
+class ExampleRecord:
     """What became of an image and its annotation.
 
     Attributes:
       example: as it is stored; the areas of its boxes are in pixels of the stored image.
       dropped: the objects that were left out of it.
       clipped: how many boxes were cut at the border.
-      fit: as in detection.frames; EQUAL too where the annotation gives no size.
+      fit: as in retinanet_odm.annotations.geometry; EQUAL too where the annotation gives no size.
     """
 
     example: DetectionExample
@@ -29,7 +29,9 @@ class Record:
     fit: str
 
 
-def make_record(planned: PlannedImage, image: EncodedImage, min_box: tuple[float, float] | None = None) -> Record:
+def make_record(
+    planned: PlannedImage, image: EncodedImage, min_box: tuple[float, float] | None = None
+) -> ExampleRecord:
     """Builds the example of an image.
 
     Args:
@@ -65,12 +67,12 @@ def make_record(planned: PlannedImage, image: EncodedImage, min_box: tuple[float
         sha256=hashlib.sha256(image.data).hexdigest(),
         objects=tuple(objects),
     )
-    return Record(example=example, dropped=tuple(dropped), clipped=clipped, fit=frame.fit)
+    return ExampleRecord(example=example, dropped=tuple(dropped), clipped=clipped, fit=frame.fit)
 
 
-def _frame(planned: PlannedImage, image: EncodedImage) -> Frame:
+def _frame(planned: PlannedImage, image: EncodedImage) -> ImagePlacement:
     annotation, real = planned.content.annotation, image.full_size
-    frame = find_frame(annotation.width, annotation.height, real=real, orientation=image.orientation)
+    frame = find_placement(annotation.width, annotation.height, real=real, orientation=image.orientation)
     if frame is None:
         raise AnnotationError(
             "size_mismatch",
@@ -107,7 +109,7 @@ def _reject(planned: PlannedImage, item: ObjectAnnotation, reason: str, image: E
     ymin, xmin, ymax, xmax = item.box
     value = f"xmin={xmin:g} ymin={ymin:g} xmax={xmax:g} ymax={ymax:g}"
     return Reject(
-        kind=OBJECT,
+        kind=OBJECT_REJECT,
         name=planned.name,
         reason=reason,
         detail=f"{planned.name} ({width}x{height}): {item.label!r} at {value} in {source}",

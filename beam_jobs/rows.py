@@ -4,19 +4,19 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from beamio.rows import ImageFile
-from detection.annotations import ImageAnnotation
-from detection.labels import LabelMap
-from detection.manifests import ShardInfo
-from detection.pickling import compact
-from detection.statistics import BoxStatistics
+from retinanet_odm.annotations.types import ImageAnnotation
+from retinanet_odm.dataset.manifest import ShardInfo
+from retinanet_odm.dataset.statistics import BoxStatistics
+from retinanet_odm.labels.label_map import LabelMap
+from retinanet_odm.pickling import pickle_by_position
+from retinanet_odm.sources.listing import ImageFile
 
 # Kinds of rejected.jsonl lines. Only those of kind IMAGE count in images_in = examples + rejected.
-IMAGE = "image"
-ANNOTATION = "annotation"
-OBJECT = "object"
+IMAGE_REJECT = "image"
+ANNOTATION_REJECT = "annotation"
+OBJECT_REJECT = "object"
 # The kind of a remark: nothing was left out, but somebody should know.
-KEPT = "kept"
+REMARK = "kept"
 
 # The reason of an annotation that is in order but belongs to no image that was given.
 NO_IMAGE = "annotation_without_image"
@@ -25,7 +25,7 @@ NO_IMAGE = "annotation_without_image"
 COCO_SPLIT = "val"
 
 
-@compact
+@pickle_by_position
 @dataclass(frozen=True, kw_only=True)
 class Reject:
     """A line of rejected.jsonl, or a remark on what was kept.
@@ -48,7 +48,7 @@ class Reject:
     value: str = ""
 
 
-@compact
+@pickle_by_position
 @dataclass(frozen=True, kw_only=True)
 class Candidate:
     """An image and the one annotation that belongs to it; its pixels have not been looked at."""
@@ -57,7 +57,7 @@ class Candidate:
     annotation: ImageAnnotation
 
 
-@compact
+@pickle_by_position
 @dataclass(frozen=True, kw_only=True)
 class UnannotatedImage:
     """An image to which no annotation belongs."""
@@ -65,7 +65,7 @@ class UnannotatedImage:
     image: ImageFile
 
 
-@compact
+@pickle_by_position
 @dataclass(frozen=True, kw_only=True)
 class LabelledImage(Candidate):
     """A candidate whose labels are all known; label_ids are those of annotation.objects, in their order."""
@@ -73,7 +73,7 @@ class LabelledImage(Candidate):
     label_ids: tuple[int, ...]
 
 
-@compact
+@pickle_by_position
 @dataclass(frozen=True, kw_only=True)
 class PlannedImage:
     """An image with its number, ready to be written."""
@@ -87,7 +87,7 @@ class PlannedImage:
 
 
 # SHA-256 (hex) of a record's image bytes, and a perceptual hash (None where no pixel was decoded).
-Twin = tuple[str, int | None]
+HashGroup = tuple[str, int | None]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -116,7 +116,7 @@ class ShardResult:
     aspect_ratios: tuple[float, float] | None
     clipped: int
     names: tuple[tuple[int, str, bool], ...]
-    twins: tuple[Twin, ...]
+    twins: tuple[HashGroup, ...]
     statistics: BoxStatistics
     coco_images: tuple[dict[str, Any], ...]
     coco_annotations: tuple[dict[str, Any], ...]
@@ -125,7 +125,7 @@ class ShardResult:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Plan:
+class DatasetPlan:
     """What is known of a whole data set before an image was read.
 
     Attributes:

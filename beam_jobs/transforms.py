@@ -1,4 +1,4 @@
-"""The steps of the job: thin shells over the pure functions of plan, shards and commit."""
+"""What the launcher asks of zip files before the job starts, and the rows of an annotation file in the job's terms."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -9,28 +9,64 @@ from apache_beam.metrics import Metrics
 from apache_beam.pvalue import TaggedOutput
 
 from beam_jobs import numbering, plan
-from beam_jobs.inputs import load_id_map, load_split_plan
+from beam_jobs.input_files import load_id_map, load_split_plan
 from beam_jobs.options import PrepareOptions
-from beam_jobs.progress import PROGRESS
 from beam_jobs.rows import Candidate, PlannedImage, Reject, ShardResult, UnannotatedImage
 from beam_jobs.shards import make_shard
-from beam_jobs.sources import read_annotation
-from beamio.rows import AnnotationFile
-from beamio.sources import match_annotations, match_images, sources_of
-from detection.labels import LabelMap
+from retinanet_odm.cli.progress import PROGRESS
+from retinanet_odm.errors import DataError, UsageError
+from retinanet_odm.labels.label_map import LabelMap
+from retinanet_odm.sources import listing
+from retinanet_odm.sources.listing import (
+    ANNOTATION_CONTENT,
+    IMAGE_CONTENT,
+    AnnotationFile,
+    input_patterns,
+    match_annotations,
+    match_images,
+)
+from retinanet_odm.storage import files
+
+
+def check_zips(options: PrepareOptions) -> None:
+    """Looks into every zip file before the job starts.
+
+    Raises:
+      UsageError: one is broken, lacks what its flag promises, or is given as an export and otherwise too; or a file of
+        --exports is none.
+    """
+    loose = listing.check_zip_files(_list(options.images), "--images", IMAGE_CONTENT)
+    loose |= listing.check_zip_files(_list(options.annotations), "--annotations", ANNOTATION_CONTENT)
+    given = _list(options.exports)
+    exports = listing.check_zip_files(given, "--exports", IMAGE_CONTENT, ANNOTATION_CONTENT)
+    if other := min(given - exports, default=None):
+        raise UsageError(f"--exports: {other} is no zip file; give loose files by --images and --annotations")
+    if twice := min(loose & exports, default=None):
+        raise UsageError(f"--exports: {twice} is matched by --images or --annotations too: give it once")
+
+
+def _list(patterns: Iterable[str]) -> set[str]:
+    return {uri for pattern in patterns for uri in files.iter_matches(pattern)}
+
+
+def read_annotation_or_reject(lone: AnnotationFile) -> Iterator[AnnotationFile | Reject]:
+    """A row for every image of a file, as retinanet_odm.sources.listing reads it; a fault after the first of them is a reject."""
+    for row in listing.read_annotation(lone):
+        yield plan.broken_annotation(lone, row) if isinstance(row, DataError) else row
+
 
 COUNTERS = "prepare"
 REJECTS = "rejects"
-KEPT = "kept"
+MAIN = "kept"
 _NAMED = 3  # broken annotation files in the detail of an image without annotation
 
 
-def set_apart(verb: Callable[..., Any], **kwargs: Any) -> beam.ParDo:
+def with_rejects(verb: Callable[..., Any], **kwargs: Any) -> beam.ParDo:
     """A step that calls verb(row, **kwargs) for one row or an iterator of rows; its outputs are KEPT and REJECTS.
 
     Rejects are counted by kind and reason.
     """
-    return beam.FlatMap(_tag_rejects, verb=verb, **kwargs).with_outputs(REJECTS, main=KEPT)
+    return beam.FlatMap(_tag_rejects, verb=verb, **kwargs).with_outputs(REJECTS, main=MAIN)
 
 
 def _tag_rejects(row: Any, verb: Callable[..., Any], **kwargs: Any) -> Iterator[Any]:
@@ -57,7 +93,7 @@ class MatchImages(beam.PTransform):
     def expand(self, pbegin: beam.pvalue.PBegin) -> beam.PCollection:
         return (
             pbegin
-            | "Take image patterns" >> beam.Create(sources_of(self.patterns, self.exports, flag="--images"))
+            | "Take image patterns" >> beam.Create(input_patterns(self.patterns, self.exports, flag="--images"))
             | "List images" >> beam.FlatMap(match_images)
             | "Key images" >> beam.Map(plan.image_key)
         )
@@ -74,16 +110,17 @@ class ReadAnnotations(beam.PTransform):
     def expand(self, pbegin: beam.pvalue.PBegin):
         return (
             pbegin
-            | "Take annotation patterns" >> beam.Create(sources_of(self.patterns, self.exports, flag="--annotations"))
+            | "Take annotation patterns"
+            >> beam.Create(input_patterns(self.patterns, self.exports, flag="--annotations"))
             | "List annotations" >> beam.FlatMap(match_annotations)
             # A file that two patterns match is read once; and the worker that lists the files does not read them all.
             | "Group by file" >> beam.GroupByKey()
-            | "Read annotations" >> set_apart(_read_group)
+            | "Read annotations" >> with_rejects(_read_group)
         )
 
 
 def _read_group(group: tuple[bytes, Iterable[AnnotationFile]]) -> Iterator[AnnotationFile | Reject]:
-    return read_annotation(min(group[1], key=lambda file: file.name))
+    return read_annotation_or_reject(min(group[1], key=lambda file: file.name))
 
 
 class NameBroken(beam.PTransform):
@@ -122,14 +159,14 @@ class CountLabels(beam.PTransform):
         )
 
 
-def make_labels(label_counts: dict[str, int], options: PrepareOptions) -> LabelMap | None:
+def make_labels_once(label_counts: dict[str, int], options: PrepareOptions) -> LabelMap | None:
     """See plan.make_labels; once for all images, of the names that were counted."""
     return plan.make_labels(label_counts, options)
 
 
-def place_image(
+def assign_labels_and_splits(
     row: Candidate | UnannotatedImage, broken: Sequence[bytes], labels: LabelMap | None, options: PrepareOptions
-) -> plan.Split | Reject:
+) -> plan.SplitName | Reject:
     """What the policies say of an image; see plan.apply_policies and plan.place_image."""
     chosen = plan.apply_policies(row, options, broken)
     if isinstance(chosen, Reject):
@@ -155,22 +192,22 @@ class NumberImages(beam.PTransform):
             images
             | "Key by bucket" >> beam.Map(numbering.key_by_bucket)
             | "Group by bucket" >> beam.GroupByKey()
-            | "Number bucket" >> set_apart(_number, layout=beam.pvalue.AsSingleton(layout), options=self.options)
+            | "Number bucket" >> with_rejects(_number, layout=beam.pvalue.AsSingleton(layout), options=self.options)
         )
 
 
-def _place(row: plan.Split, options: PrepareOptions) -> numbering.Place:
-    return numbering.place_of(row, load_id_map(options))
+def _place(row: plan.SplitName, options: PrepareOptions) -> numbering.BucketKey:
+    return numbering.bucket_key(row, load_id_map(options))
 
 
-def _lay_out(counts: Mapping[numbering.Place, int], options: PrepareOptions) -> numbering.Layout:
+def _lay_out(counts: Mapping[numbering.BucketKey, int], options: PrepareOptions) -> numbering.Layout:
     layout = numbering.lay_out(counts, load_id_map(options))
     PROGRESS.plan(sum(layout.images_of.values()))
     return layout
 
 
 def _number(
-    bucket: tuple[int, Iterable[plan.Split]], layout: numbering.Layout, options: PrepareOptions
+    bucket: tuple[int, Iterable[plan.SplitName]], layout: numbering.Layout, options: PrepareOptions
 ) -> Iterator[tuple[numbering.ShardKey, PlannedImage] | Reject]:
     return numbering.number_bucket(bucket, layout, load_id_map(options), options)
 

@@ -19,9 +19,12 @@ import numpy as np
 import tensorflow as tf
 
 from benchmarks.measures import seconds
-from trainer import network, preprocess, steps, strategy, train
+from trainer import strategy
+from trainer.data import preprocess
+from trainer.loop import steps, train
+from trainer.network import build
 from trainer.presets import make_config
-from trainer.tpu_fit import stand_in
+from trainer.tpu.fit import synthetic_manifest
 
 CLASSES = 3
 BOXES = 20  # an image of the step
@@ -104,7 +107,7 @@ def our_steps(flags: argparse.Namespace) -> list[float]:
     )
     where = strategy.make_strategy(use_tpu=False, tpu="local")
     with where.scope():
-        net = network.build_network(config, stand_in(CLASSES))
+        net = build.build_network(config, synthetic_manifest(CLASSES))
         optimizer, _ = train.build_optimizer(config, net, total_steps=1000)
     run_steps = steps.make_loop(config, net, optimizer, where)
     batch = {**step_batch(flags.size, flags.batch), "left_out": np.zeros(flags.batch, np.int32)}

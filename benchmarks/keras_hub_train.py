@@ -20,11 +20,11 @@ import numpy as np
 import tensorflow as tf
 
 from benchmarks.keras_hub_step import CLIP_NORM, their_model
-from detection.examples import decode_example
-from detection.formats import coco
-from evaluation import metrics
-from trainer import preprocess, records
+from retinanet_odm.dataset.examples import decode_example
+from retinanet_odm.evaluation import coco_metrics
+from retinanet_odm.predictions.formats import coco
 from trainer.config import canvas_size
+from trainer.data import preprocess, records
 from trainer.presets import make_config
 
 BATCH = 8  # ours
@@ -118,7 +118,7 @@ def to_photograph(box: np.ndarray, size: tuple[int, int], canvas: tuple[int, int
 def train_and_evaluate(flags: argparse.Namespace) -> dict[str, Any]:
     """Trains until the time has come, then evaluates on the split val."""
     keras.utils.set_random_seed(0)
-    manifest = records.read_manifest(flags.dataset)
+    manifest = records.read_dataset_manifest(flags.dataset)
     config = make_config("tiny", {})
     canvas = canvas_size(config.image_size, manifest.aspect_ratio_min, manifest.aspect_ratio_max)
     deviations = [deviation / 255 for deviation in (58.395, 57.12, 57.375)]
@@ -147,7 +147,7 @@ def train_and_evaluate(flags: argparse.Namespace) -> dict[str, Any]:
     ended = time.time()
     results = their_results(model, records.find_split(flags.dataset, manifest, "val"), canvas)
     truth = json.loads((Path(flags.dataset) / "val.json").read_text())
-    found = metrics.coco_metrics(truth, results)
+    found = coco_metrics.coco_metrics(truth, results)
     return {
         "ended": ended,
         "AP": found["AP"],

@@ -16,8 +16,8 @@ import time
 import zipfile
 from pathlib import Path
 
-from beamio.lock import LOCK
 from benchmarks.measures import Result, ends_by_itself, finish, print_results, run_kills, start
+from retinanet_odm.storage.lock import LOCK_FILE
 from tests.inference.fake_model import BLUE, RED, picture, write_model
 
 NOTHING_NEW = 0.05  # of the time of the undisturbed run
@@ -56,7 +56,7 @@ def rows(folder: Path) -> dict[str, bytes]:
 
 def is_whole(output: Path, whole: dict[str, bytes]) -> bool:
     found = rows(output)
-    found.pop(LOCK, None)  # its run was killed between summary and end; the next one takes it away
+    found.pop(LOCK_FILE, None)  # its run was killed between summary and end; the next one takes it away
     return found == whole
 
 

@@ -17,9 +17,9 @@ import numpy as np
 
 from benchmarks.measures import python
 from benchmarks.prepare import photographs
-from detection.examples import DetectionExample, ExampleObject, encode_example
-from detection.labels import LabelMap
-from detection.manifests import DatasetManifest, ShardInfo, SplitInfo
+from retinanet_odm.dataset.examples import DetectionExample, ExampleObject, encode_example
+from retinanet_odm.dataset.manifest import DatasetManifest, ShardInfo, SplitInfo
+from retinanet_odm.labels.label_map import LabelMap
 
 LABELS = LabelMap.from_names(["class 1", "class 2", "class 3"])
 SHARDS = 32  # as prepare writes a training split

@@ -22,10 +22,10 @@ from pathlib import Path
 
 from PIL import Image
 
-from detection.annotation_files import read_annotations
-from detection.annotations import ImageAnnotation, ObjectAnnotation
-from detection.cvat import format_cvat
-from detection.voc import format_voc
+from retinanet_odm.annotations.cvat import format_cvat
+from retinanet_odm.annotations.reader import read_annotations
+from retinanet_odm.annotations.types import ImageAnnotation, ObjectAnnotation
+from retinanet_odm.annotations.voc import format_voc
 
 PINS = ("datumaro==1.13.12", "globox==2.9.0")
 PEERS = ("datumaro", "globox")

@@ -23,8 +23,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from detection.annotations import ImageAnnotation, ObjectAnnotation
-from detection.voc import format_voc
+from retinanet_odm.annotations.types import ImageAnnotation, ObjectAnnotation
+from retinanet_odm.annotations.voc import format_voc
 
 SPEED = 1.7  # prepare against the loop
 MEMORY = 1.3  # peak, many against few
@@ -54,13 +54,13 @@ with tf.io.TFRecordWriter(str(output)) as writer:
 MAKE_CVAT = """
 import sys
 from benchmarks.prepare import annotation
-from detection.cvat import format_cvat
+from retinanet_odm.annotations.cvat import format_cvat
 images = (annotation(number, (540, 960), 5) for number in range(100_000))
 open(sys.argv[1], "wb").write(format_cvat(images, labels=["class 0"], task="t"))
 """
 READ_CVAT = """
 import sys
-from detection.annotation_files import read_annotations
+from retinanet_odm.annotations.reader import read_annotations
 with open(sys.argv[1], "rb") as file:
     print(sum(len(image.objects) for image in read_annotations(file, source=sys.argv[1])))
 """

@@ -11,7 +11,7 @@ import os
 import sys
 import time
 
-from detection.errors import UsageError
+from retinanet_odm.errors import UsageError
 from trainer.flags import parse_request
 
 TOPOLOGIES = ("v4:2x2x1", "v5e:2x2", "v6e:2x2")
@@ -21,16 +21,16 @@ HEADINGS = ("topology", "HBM of a chip, GiB", "GFLOP a step and chip", "ms a ste
 
 def measure(topology: str, batch_size: int, flags: list[str]) -> str:
     """One row of the table."""
-    from trainer import tpu_fit  # here: TensorFlow is imported with it
+    from trainer.tpu import fit  # here: TensorFlow is imported with it
 
     start = time.monotonic()
     config = parse_request([*flags, f"--tpu_topology={topology}"], read_text=open).config
-    step = tpu_fit.make_step(config, tpu_fit.stand_in(config.num_classes))
+    step = fit.make_step(config, fit.synthetic_manifest(config.num_classes))
     program = step.compile(batch_size)
-    bound = tpu_fit.step_bound(program, step.chip)
+    bound = fit.step_bound(program, step.chip)
     cells = (
         topology,
-        f"{program.hbm / tpu_fit.GIB:.2f} of {step.chip.hbm / tpu_fit.GIB:.2f}",
+        f"{program.hbm / fit.GIB:.2f} of {step.chip.hbm / fit.GIB:.2f}",
         f"{program.flops / 1e9:,.0f}",
         f"{bound * 1e3:.1f}",
         f"{batch_size / bound:,.0f}",

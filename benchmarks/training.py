@@ -90,11 +90,11 @@ def shortened(effort: Effort) -> Effort:
 
 
 def input_ratio(dataset: Path, effort: Effort) -> Iterator[Result]:
-    from trainer import records
     from trainer.config import canvas_size
+    from trainer.data import records
     from trainer.presets import make_config
 
-    manifest = records.read_manifest(str(dataset))
+    manifest = records.read_dataset_manifest(str(dataset))
     split = records.find_split(str(dataset), manifest, "train")
     config = make_config("tiny", {})
     canvas = canvas_size(config.image_size, manifest.aspect_ratio_min, manifest.aspect_ratio_max)
@@ -118,7 +118,7 @@ def input_ratio(dataset: Path, effort: Effort) -> Iterator[Result]:
 
 
 def our_batches(config: Any, manifest: Any, split: Any, canvas: tuple[int, int]) -> Any:
-    from trainer import train
+    from trainer.loop import train
 
     return train.batches_from(0, config, manifest, split, canvas)
 
@@ -127,7 +127,7 @@ def bare_batches(paths: tuple[str, ...], canvas: tuple[int, int], batch_size: in
     """What a tutorial would write: no boxes, no aspect kept, no shuffling."""
     import tensorflow as tf
 
-    from detection.examples import ENCODED
+    from retinanet_odm.dataset.examples import ENCODED
 
     def load(record: Any) -> Any:
         encoded = tf.io.parse_single_example(record, {ENCODED: tf.io.FixedLenFeature([], tf.string)})[ENCODED]
@@ -153,13 +153,16 @@ class Steps:
 
     @classmethod
     def of(cls, dataset: Path) -> "Steps":
-        from trainer import network, records, steps, strategy, train
+        from trainer import strategy
+        from trainer.data import records
+        from trainer.loop import steps, train
+        from trainer.network import build
         from trainer.presets import make_config
 
         config = make_config("tiny", STEP_SETTINGS)
         where = strategy.make_strategy(use_tpu=False, tpu="local")
         with where.scope():
-            net = network.build_network(config, records.read_manifest(str(dataset)))
+            net = build.build_network(config, records.read_dataset_manifest(str(dataset)))
             optimizer, _ = train.build_optimizer(config, net, total_steps=100_000)
         return cls(config=config, network=net, strategy=where, run_steps=steps.make_loop(config, net, optimizer, where))
 
@@ -167,9 +170,9 @@ class Steps:
         """For the steps of a round, with a new iterator."""
         import tensorflow as tf
 
-        from trainer import records
+        from trainer.data import records
 
-        manifest = records.read_manifest(str(dataset))
+        manifest = records.read_dataset_manifest(str(dataset))
         split = records.find_split(str(dataset), manifest, "train")
         batches = our_batches(self.config, manifest, split, self.network.canvas)
         iterator = iter(self.strategy.experimental_distribute_dataset(batches))

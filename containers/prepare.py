@@ -2,8 +2,8 @@
 
 import sys
 
-from beam_jobs.flags import make_parser
+from beam_jobs.flags import make_prepare_parser
 from beam_jobs.main import main
-from beamio.templates import command_parser, program_flags
+from retinanet_odm.dataflow.flex_templates import command_parser, template_flags
 
-sys.exit(main(["prepare", *program_flags(command_parser(make_parser(), "prepare"), sys.argv[1:])]))
+sys.exit(main(["prepare", *template_flags(command_parser(make_prepare_parser(), "prepare"), sys.argv[1:])]))

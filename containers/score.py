@@ -2,8 +2,8 @@
 
 import sys
 
-from beamio.templates import command_parser, program_flags
 from inference.main import main
-from inference.options import make_parser
+from inference.options import make_score_parser
+from retinanet_odm.dataflow.flex_templates import command_parser, template_flags
 
-sys.exit(main(["score", *program_flags(command_parser(make_parser(), "score"), sys.argv[1:])]))
+sys.exit(main(["score", *template_flags(command_parser(make_score_parser(), "score"), sys.argv[1:])]))

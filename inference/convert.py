@@ -2,12 +2,12 @@
 
 import logging
 
-from beamio import files
-from inference import sinks
-from inference.exports import write_exports
 from inference.options import ConvertOptions
+from inference.rows import output_folder
+from inference.rows.exports import write_exports
+from retinanet_odm.storage import files
 
-logger = logging.getLogger(__name__)
+_logger = logging.getLogger(__name__)
 
 
 def convert(options: ConvertOptions) -> None:
@@ -16,8 +16,8 @@ def convert(options: ConvertOptions) -> None:
     Raises:
       UsageError: the folder holds no finished run, its files are not those of its summary, or a class is unknown.
     """
-    summary = sinks.finished_summary(options.output, command="convert")
+    summary = output_folder.finished_summary(options.output, command="convert")
     made = write_exports(options.output, summary, options.exports)
-    sinks.write_summary(options.output, sinks.with_exports(summary, made))
+    output_folder.write_summary(options.output, output_folder.with_exports(summary, made))
     for entry in made:
-        logger.info("%s: %s", entry["format"], files.join(options.output, entry["name"]))
+        _logger.info("%s: %s", entry["format"], files.join(options.output, entry["name"]))

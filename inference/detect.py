@@ -8,20 +8,19 @@ from dataclasses import dataclass
 
 from PIL import Image
 
-from beamio import files
-from detection.drawing import SHOWN_FROM, detected_box, draw_boxes
-from detection.errors import DataError, UsageError
-from detection.images import EncodedImage, normalise_image
-from detection.predictions import OK, PredictionRow
-from inference import sources
-from inference.loading import load_scorer
-from inference.model_folder import find_model
+from inference.image_sources import listing
+from inference.model.loading import find_model, load_scorer
+from inference.model.third_party import find_signature_map
+from inference.model.thresholds import resolve_threshold_flag
 from inference.options import DetectOptions
-from inference.rows import failed_row, make_row
-from inference.signature_map import find_signature_map
-from inference.thresholds import choose_thresholds
+from inference.rows.rows import failed_row, make_row
+from retinanet_odm.errors import DataError, UsageError
+from retinanet_odm.imaging.drawing import SHOWN_FROM, draw_boxes
+from retinanet_odm.imaging.images import EncodedImage, normalise_image
+from retinanet_odm.predictions.rows import OK, PredictionRow, drawn_detection
+from retinanet_odm.storage import files
 
-logger = logging.getLogger(__name__)
+_logger = logging.getLogger(__name__)
 
 _SUFFIXES = {"jpeg": (".jpg", ".jpeg"), "png": (".png",)}
 
@@ -56,7 +55,7 @@ def detect(options: DetectOptions) -> list[PredictionRow]:
     return [item.row for item in found]
 
 
-def format_table(rows: Sequence[PredictionRow]) -> str:
+def format_detections(rows: Sequence[PredictionRow]) -> str:
     """Aligned columns: image, label, score, box; an image without detections has a line too."""
     lines = [("image", "label", "score", "box: xmin ymin xmax ymax (pixels)")]
     for row in rows:
@@ -76,7 +75,7 @@ def _detect_all(options: DetectOptions, given: Sequence[str]) -> Iterator[Detect
     signature_map = find_signature_map(options.asking)
     manifest = find_model(options.model, signature_map)
     least = max(SHOWN_FROM, manifest.score_threshold)
-    thresholds = choose_thresholds(least if options.threshold is None else options.threshold, manifest)
+    thresholds = resolve_threshold_flag(least if options.threshold is None else options.threshold, manifest)
     asking = options.asking.fitted(manifest.image_size)
     scorer = load_scorer(
         options.model,
@@ -86,7 +85,7 @@ def _detect_all(options: DetectOptions, given: Sequence[str]) -> Iterator[Detect
         signature_map=signature_map,
     )
     labels = manifest.labels.name_by_id
-    for names in sources.groups(given, asking.most_images):
+    for names in listing.groups(given, asking.most_images):
         loaded = {name: _load(name) for name in names}
         pictures = {name: item for name, item in loaded.items() if isinstance(item, EncodedImage)}
         answers, _ = scorer.score(list(pictures.values()))
@@ -108,9 +107,9 @@ def _load(name: str) -> EncodedImage | DataError:
 
 def _check_draw_folder(folder: str, given: Sequence[str]) -> None:
     """Copies never lie beside originals: nobody's photograph is changed or buried among copies."""
-    real = sources.real_path(folder)
+    real = listing.real_path(folder)
     for name in given:
-        if sources.real_path(name).startswith(real + "/"):
+        if listing.real_path(name).startswith(real + "/"):
             raise UsageError(f"--draw: {folder} holds the image {name}: choose another folder for the copies")
     if files.is_file(folder):
         raise UsageError(f"--draw: {folder} is a file; expected a folder")
@@ -118,19 +117,19 @@ def _check_draw_folder(folder: str, given: Sequence[str]) -> None:
 
 def _draw_all(folder: str, found: Sequence[Detected]) -> None:
     """Writes a copy of every image that could be read, under its name below the folder common to all."""
-    paths = [sources.absolute(item.row.image) for item in found]
-    base = sources.common_folder([posixpath.dirname(path) for path in paths])
+    paths = [listing.absolute(item.row.image) for item in found]
+    base = listing.common_folder([posixpath.dirname(path) for path in paths])
     for item, path in zip(found, paths, strict=True):
         if item.picture is not None:
             name = files.name_below(base, path)
             # A suffix that is not the copy's own format stays, so that a.jpg and a.tif have two copies.
             suffix = "" if name.lower().endswith(_SUFFIXES[item.picture.format]) else _SUFFIXES[item.picture.format][0]
             _draw(files.join(folder, name + suffix), item.row, item.picture)
-    logger.info("images with their boxes: %s", folder)
+    _logger.info("images with their boxes: %s", folder)
 
 
 def _draw(path: str, row: PredictionRow, picture: EncodedImage) -> None:
-    boxes = list(map(detected_box, row.detections))
+    boxes = list(map(drawn_detection, row.detections))
     buffer = io.BytesIO()
     with Image.open(io.BytesIO(picture.data)) as image:
         draw_boxes(image, boxes).save(buffer, picture.format, quality=95)

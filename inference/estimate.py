@@ -7,16 +7,17 @@ Dataflow was measured.
 
 from dataclasses import dataclass
 
-from beamio.estimate import Listed, Speed, describe_work
-from inference import resume, sources
-from inference.request import Request
+from inference.image_sources import listing
+from inference.request import ScoreRequest
+from inference.rows import resume
+from retinanet_odm.cli.estimate import FileTotals, WorkSpeed, describe_work
 
 _BYTES_A_SECOND = 20e6  # read and decoded, as in beam_jobs.estimate
-_VCPUS = 8  # of beamio.dataflow's machine for score
+_VCPUS = 8  # of retinanet_odm.dataflow.launcher's machine for score
 
 
 @dataclass(frozen=True, kw_only=True)
-class Estimate:
+class ScoreEstimate:
     """What there is to do.
 
     Attributes:
@@ -26,36 +27,38 @@ class Estimate:
       shards: prediction files that are written.
     """
 
-    stored: Listed
+    stored: FileTotals
     images: int
     missing: int
     shards: int
 
     @property
-    def work(self) -> Listed:
+    def work(self) -> FileTotals:
         """The images to score, with their share of the bytes."""
-        return Listed(count=self.missing, size=round(self.stored.size * self.missing / self.images))
+        return FileTotals(count=self.missing, size=round(self.stored.size * self.missing / self.images))
 
 
-def make_estimate(request: Request) -> Estimate:
+def estimate_score(request: ScoreRequest) -> ScoreEstimate:
     """Lists the images of a request, and the rows that there are.
 
     Raises:
       UsageError: they cannot be listed.
     """
-    survey = resume.survey(request.sources, request.options.output, request.run_key)
-    sizes = {file.path: file.size for source in request.sources for file in sources.matches(source)}
-    return Estimate(
-        stored=Listed(count=len(sizes), size=sum(sizes.values())),
+    survey = resume.find_pending_work(request.sources, request.options.output, request.run_key)
+    sizes = {file.path: file.size for source in request.sources for file in listing.matches(source)}
+    return ScoreEstimate(
+        stored=FileTotals(count=len(sizes), size=sum(sizes.values())),
         images=survey.images,
         missing=survey.missing,
         shards=request.num_shards(survey.images),
     )
 
 
-def describe(estimate: Estimate, *, images_a_second: float, vcpu_hour_price: float | None) -> list[str]:
+def describe_score_estimate(
+    estimate: ScoreEstimate, *, images_a_second: float, vcpu_hour_price: float | None
+) -> list[str]:
     """The lines that --estimate prints."""
-    speed = Speed(bytes_a_second=_BYTES_A_SECOND, photographs_a_second=images_a_second, vcpus=_VCPUS)
+    speed = WorkSpeed(bytes_a_second=_BYTES_A_SECOND, photographs_a_second=images_a_second, vcpus=_VCPUS)
     return [
         f"images: {estimate.images:,} in {estimate.stored}; {estimate.missing:,} of them have no row yet",
         f"shards: {estimate.shards} prediction files",

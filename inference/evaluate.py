@@ -5,24 +5,24 @@ import logging
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from beamio import files, sources
-from beamio.rows import AnnotationFile
-from detection.aliases import parse_aliases
-from detection.errors import DataError, UsageError
-from detection.evaluation_sections import interval_text
-from detection.formats.pieces import utf8
-from detection.label_doctor import nearest
-from detection.labels import LabelMap
-from detection.pages import Html, section, table
-from detection.report import evaluation_report
-from evaluation.analysis import analyse
-from evaluation.metrics import SUMMARY, all_metrics
-from inference import sinks
-from inference.evaluate_options import EvaluateOptions
-from inference.exports import read_run
-from inference.truth import Compared, compare
+from inference.analysis_options import EvaluateOptions
+from inference.ground_truth import Compared, compare
+from inference.rows import output_folder
+from inference.rows.exports import read_run
+from retinanet_odm.errors import DataError, UsageError
+from retinanet_odm.evaluation.analysis import analyse
+from retinanet_odm.evaluation.coco_metrics import SUMMARY_METRICS, all_metrics
+from retinanet_odm.labels.aliases import parse_aliases
+from retinanet_odm.labels.checks import nearest
+from retinanet_odm.labels.label_map import LabelMap
+from retinanet_odm.predictions.formats.encoding import utf8
+from retinanet_odm.reports.evaluation_page import evaluation_report, interval_text
+from retinanet_odm.reports.html_parts import Html, html_table, section
+from retinanet_odm.sources import listing
+from retinanet_odm.sources.listing import AnnotationFile
+from retinanet_odm.storage import files
 
-logger = logging.getLogger(__name__)
+_logger = logging.getLogger(__name__)
 
 _FLAG = "--annotations"
 _TOLD = ("left_out", "unknown_labels")  # in a section of their own
@@ -38,22 +38,22 @@ def evaluate(options: EvaluateOptions) -> dict[str, Any]:
       UsageError: the folder holds no finished run, its files are not those of its summary, there are no such
         annotations, or none of them belongs to a scored image.
     """
-    summary = sinks.finished_summary(options.output, command="evaluate")
+    summary = output_folder.finished_summary(options.output, command="evaluate")
     labels = LabelMap.from_json(summary["labels"])
     aliases = _read_aliases(options.label_aliases, labels) if options.label_aliases else {}
     rows = read_run(options.output, summary)
     compared = compare(rows, _read_annotations(options.annotations), labels, aliases=aliases)
     for line in remarks(compared, labels):
-        logger.info("%s", line)
+        _logger.info("%s", line)
     if not compared.images:
         raise UsageError(f"{_FLAG}: expected annotations of scored images, found none that belongs to one")
-    found = measure(compared, summary, min_score=options.min_score)
+    found = evaluate_rows(compared, summary, min_score=options.min_score)
     _write(options.output, found)
-    logger.info("evaluation: %s", files.join(options.output, sinks.EVALUATION_PAGE))
+    _logger.info("evaluation: %s", files.join(options.output, output_folder.EVALUATION_PAGE))
     return found
 
 
-def measure(compared: Compared, summary: Mapping[str, Any], *, min_score: float | None) -> dict[str, Any]:
+def evaluate_rows(compared: Compared, summary: Mapping[str, Any], *, min_score: float | None) -> dict[str, Any]:
     """The content of evaluation.json.
 
     Args:
@@ -87,9 +87,9 @@ def remarks(compared: Compared, labels: LabelMap) -> Iterator[str]:
         yield f"left out: {count} boxes of {label!r}, which the model does not know{hint}"
 
 
-def format_table(found: Mapping[str, Any]) -> str:
+def format_metrics(found: Mapping[str, Any]) -> str:
     """COCO's twelve numbers and their 95 % interval, then a line for each class: how well it is found and counted."""
-    summary = [f"{name} {_shown(found[name])}" for name in SUMMARY]
+    summary = [f"{name} {_shown(found[name])}" for name in SUMMARY_METRICS]
     lines = ["  ".join(summary[start : start + 6]) for start in range(0, len(summary), 6)]
     for interval in found["intervals"]:
         if interval["AP50"]:
@@ -121,12 +121,14 @@ def _shown(value: float | None) -> str:
 
 def _read_annotations(patterns: Sequence[str]) -> Iterator[AnnotationFile | DataError]:
     """Every image of every file that a pattern matches; a file that two match is read once."""
-    sources.check_input(patterns, flag=_FLAG)
-    sources.check_zips({uri for pattern in patterns for uri in files.iter_matches(pattern)}, _FLAG, sources.ANNOTATION)
-    listed = (sources.match_annotations(source) for source in sources.sources_of(patterns, (), flag=_FLAG))
+    listing.check_input(patterns, flag=_FLAG)
+    listing.check_zip_files(
+        {uri for pattern in patterns for uri in files.iter_matches(pattern)}, _FLAG, listing.ANNOTATION_CONTENT
+    )
+    listed = (listing.match_annotations(source) for source in listing.input_patterns(patterns, (), flag=_FLAG))
     distinct = {uri: file for found in listed for uri, file in found}
     for file in distinct.values():
-        yield from sources.read_annotation(file)
+        yield from listing.read_annotation(file)
 
 
 def _read_aliases(path: str, labels: LabelMap) -> dict[str, str]:
@@ -138,7 +140,7 @@ def _write(output: str, found: Mapping[str, Any]) -> None:
         {name: value for name, value in found.items() if name not in _TOLD}, first=_left_out(found)
     )
     text = json.dumps(found, indent=2, ensure_ascii=False) + "\n"
-    for name, content in ((sinks.EVALUATION_PAGE, page), (sinks.EVALUATION, text)):
+    for name, content in ((output_folder.EVALUATION_PAGE, page), (output_folder.EVALUATION, text)):
         with files.write_atomic(files.join(output, name)) as file:
             file.write(utf8(content))
 
@@ -147,4 +149,4 @@ def _left_out(found: Mapping[str, Any]) -> list[Html]:
     """What is not in the numbers, as a table; nothing where all is."""
     rows = [(reason, entry["count"], entry["first"]) for reason, entry in found["left_out"].items()]
     rows += [(f"class {label!r}, unknown to the model", count, "") for label, count in found["unknown_labels"].items()]
-    return [section("Left out", table(["reason", "count", "the first"], rows))] if rows else []
+    return [section("Left out", html_table(["reason", "count", "the first"], rows))] if rows else []

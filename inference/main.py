@@ -19,27 +19,33 @@ from collections.abc import Sequence
 from functools import cache, partial
 from typing import TYPE_CHECKING
 
-from beamio.launch import run_main
-from beamio.lock import sole_use
-from beamio.options import beam_options, own_flags
-from detection.errors import UsageError
-from detection.predictions import OK
-from inference.estimate_options import IMAGES_A_SECOND, check_estimate
-from inference.evaluate_options import evaluate_options
-from inference.options import convert_options, detect_options, make_parser, score_options
-from inference.repeat_options import repeat_options
+from inference.analysis_options import evaluate_options, repeat_options
+from inference.options import (
+    IMAGES_A_SECOND,
+    check_estimate,
+    convert_options,
+    detect_options,
+    make_score_parser,
+    score_options,
+)
+from retinanet_odm.beam.options import beam_options
+from retinanet_odm.cli.parser import program_flags
+from retinanet_odm.dataflow.job_main import run_job_main
+from retinanet_odm.errors import UsageError
+from retinanet_odm.predictions.rows import OK
+from retinanet_odm.storage.lock import lock_folder
 
 if TYPE_CHECKING:
-    from inference.request import Request
+    from inference.request import ScoreRequest
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Runs a command line; returns the exit status (see beamio.launch)."""
-    return run_main(_run, argv)
+    """Runs a command line; returns the exit status (see retinanet_odm.cli.program)."""
+    return run_job_main(_run, argv)
 
 
 def _run(argv: Sequence[str]) -> None:
-    flags, rest = make_parser().parse_known_args(argv)
+    flags, rest = make_score_parser().parse_known_args(argv)
     if flags.command == "score":
         _score(flags, rest)
         return
@@ -58,7 +64,7 @@ def _run(argv: Sequence[str]) -> None:
 def _score(flags: argparse.Namespace, rest: Sequence[str]) -> None:
     options = score_options(flags)
     check_estimate(flags)
-    make_beam_options = cache(partial(beam_options, rest, own_flags(flags)))
+    make_beam_options = cache(partial(beam_options, rest, program_flags(flags)))
     if rest:
         # A flag that nobody knows is refused before all else; where there is none, Beam's import can wait for a job.
         make_beam_options()
@@ -70,11 +76,13 @@ def _score(flags: argparse.Namespace, rest: Sequence[str]) -> None:
     score(options, make_beam_options)
 
 
-def _estimate(request: "Request", flags: argparse.Namespace) -> None:
-    from inference.estimate import describe, make_estimate
+def _estimate(request: "ScoreRequest", flags: argparse.Namespace) -> None:
+    from inference.estimate import describe_score_estimate, estimate_score
 
     rate = flags.images_a_second or IMAGES_A_SECOND
-    lines = describe(make_estimate(request), images_a_second=rate, vcpu_hour_price=flags.vcpu_hour_price)
+    lines = describe_score_estimate(
+        estimate_score(request), images_a_second=rate, vcpu_hour_price=flags.vcpu_hour_price
+    )
     print("\n".join(lines))  # noqa: T201 - the answer
 
 
@@ -82,7 +90,7 @@ def _convert(flags: argparse.Namespace) -> None:
     options = convert_options(flags)
     from inference.convert import convert
 
-    with sole_use(options.output):
+    with lock_folder(options.output):
         convert(options)
 
 
@@ -90,25 +98,25 @@ def _repeats(flags: argparse.Namespace) -> None:
     options = repeat_options(flags)
     from inference.repeats import mark_repeats
 
-    with sole_use(options.output):
+    with lock_folder(options.output):
         mark_repeats(options)
 
 
 def _evaluate(flags: argparse.Namespace) -> None:
     options = evaluate_options(flags)
-    from inference.evaluate import evaluate, format_table
+    from inference.evaluate import evaluate, format_metrics
 
-    with sole_use(options.output):
+    with lock_folder(options.output):
         found = evaluate(options)
-    print(format_table(found))  # noqa: T201 - the table is the command's answer
+    print(format_metrics(found))  # noqa: T201 - the table is the command's answer
 
 
 def _detect(flags: argparse.Namespace) -> None:
     options = detect_options(flags)
-    from inference.detect import detect, format_table
+    from inference.detect import detect, format_detections
 
     rows = detect(options)
-    print(format_table(rows))  # noqa: T201 - the table is the command's answer
+    print(format_detections(rows))  # noqa: T201 - the table is the command's answer
     failed = [str(row.detail) for row in rows if row.status != OK]
     if failed:
         raise UsageError(f"detect: {'; '.join(failed)}")

@@ -1,22 +1,43 @@
-"""What a user may ask of the commands: flags → frozen options, checked before anything is read or written."""
+"""What a user may ask of ``score --estimate``."""
 
 import argparse
 from dataclasses import dataclass, field
 
-from beamio.options import BEAM_HELP, Parser
-from detection.drawing import SHOWN_FROM
-from detection.errors import UsageError
-from inference.estimate_options import add_estimate
-from inference.evaluate_options import EVALUATE_DESCRIPTION, add_evaluate
-from inference.export_options import ExportOptions, add_exports, check_score, export_options
-from inference.formats import FORMATS
-from inference.model_options import ModelOptions, add_model_flags, model_options
-from inference.repeat_options import REPEATS_DESCRIPTION, add_repeats
-from inference.thresholds import BEST, threshold_value
+from inference.analysis_options import EVALUATE_DESCRIPTION, REPEATS_DESCRIPTION, add_evaluate, add_repeats
+from inference.model.options import ModelOptions, add_model_flags, model_options
+from inference.model.thresholds import BEST, threshold_value
+from inference.rows.export_options import FORMATS, ExportOptions, add_exports, check_score, export_options
+from retinanet_odm.beam.options import BEAM_HELP
+from retinanet_odm.cli.estimate import add_estimate_flags, check_estimate_flags
+from retinanet_odm.cli.parser import Parser
+from retinanet_odm.errors import UsageError
+from retinanet_odm.imaging.drawing import SHOWN_FROM
+
+IMAGES_A_SECOND = 4.0  # see inference.estimate
+
+
+def add_estimate(parser: argparse.ArgumentParser) -> None:
+    """The flags of an estimate."""
+    add_estimate_flags(parser)
+    parser.add_argument(
+        "--images_a_second",
+        type=float,
+        metavar="RATE",
+        help="with --estimate: images that one virtual CPU scores in a second; of your model: the speed that score"
+        f" prints, divided by the virtual CPUs that were busy; default: {IMAGES_A_SECOND:g}, of a small model",
+    )
+
+
+def check_estimate(flags: argparse.Namespace) -> None:
+    """Raises UsageError for a flag of an estimate that none is asked of, or a speed that is none."""
+    check_estimate_flags(flags, "vcpu_hour_price", "images_a_second")
+    rate = flags.images_a_second
+    if rate is not None and not 0 < rate < float("inf"):  # also refuses nan
+        raise UsageError(f"--images_a_second: expected a number above 0, found {rate:g}")
+
 
 # Shards are named with five digits.
 MAX_SHARDS = 99_999
-
 SCORE_DESCRIPTION = """\
 Scores images by an exported model: one row for every image, whatever becomes of it.
 
@@ -138,7 +159,7 @@ def _check_threshold(value: float | str | None) -> None:
         check_score("--threshold", value)
 
 
-def make_parser() -> Parser:
+def make_score_parser() -> Parser:
     """The parser of `python -m inference`; score's Beam flags are left over by parse_known_args."""
     parser = Parser(prog="python -m inference", description="Scores images by an exported detector.")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")

@@ -1,26 +1,21 @@
-"""The graph of the scoring job.
+"""The Beam job of ``score``: made from a request, run and timed. Imported only when there is something to score."""
 
-    sources ─▶ ListImages ─┬─ chunks ─▶ ReadImages ─┬─ images ─▶ DetectObjects ─▶ rows ─┐
-                           │                        └─ unreadable ─▶ failed rows ───────┴▶ CountRows, SaveRows ─┐
-                           ├─ kept: where earlier rows lie ─────────────────────────────────────────▶ WriteRows ◀┘
-                           └─ listed: numbers of images ─────────────────────────────────────▶ CommitRun ◀┘
-
-Names and offsets are shuffled after ListImages and before WriteRows; image bytes and rows never are. While the model
-runs, SaveRows writes part files, whose rows a later run keeps, and WriteRows merges them. CommitRun writes summary.json
-when the rows are as many as the images listed.
-"""
-
-from collections.abc import Mapping
+import contextlib
+import logging
+import os
+import time
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import apache_beam as beam
+from apache_beam.options.pipeline_options import DirectOptions, PipelineOptions, StandardOptions
 
-from detection.images import ImageRule
-from inference.handler import DetectorHandler
-from inference.progress import CountRows
-from inference.sinks import Commit
-from inference.sources import Source
-from inference.thresholds import Thresholds
+from inference.image_sources.listing import ImageSource
+from inference.model.handler import DetectorHandler
+from inference.model.thresholds import ScoreThresholds
+from inference.request import ScoreRequest
+from inference.rows.output_folder import Commit
+from inference.rows.resume import PendingWork
 from inference.transforms import (
     CHUNKS,
     IMAGES,
@@ -28,12 +23,19 @@ from inference.transforms import (
     LISTED,
     UNREADABLE,
     CommitRun,
+    CountRows,
     DetectObjects,
     ListImages,
     ReadImages,
     SaveRows,
     WriteRows,
 )
+from retinanet_odm.imaging.images import FULL, HEADER, ImageRule
+
+_logger = logging.getLogger(__name__)
+
+# What TensorFlow reads when it starts: threads within an operation, and operations at once.
+_THREADS = ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,19 +51,87 @@ class Job:
       thresholds: the scores from which detections are kept.
     """
 
-    sources: tuple[Source, ...]
+    sources: tuple[ImageSource, ...]
     run: str
     rule: ImageRule
     total: int
     processes: int
     handler: DetectorHandler
     labels: Mapping[int, str]
-    thresholds: Thresholds
+    thresholds: ScoreThresholds
     num_shards: int
     commit: Commit
 
 
-def build(pipeline: beam.Pipeline, job: Job) -> None:
+def run_job(request: ScoreRequest, survey: PendingWork, beam_options: PipelineOptions) -> bool:
+    """Runs the job; returns whether it has ended, or is only submitted."""
+    logging.getLogger().addFilter(_is_news)
+    start = time.monotonic()
+    processes = _local_processes(beam_options.view_as(DirectOptions))
+    with _cores_shared(processes), beam.Pipeline(options=beam_options) as pipeline:
+        build_score(pipeline, _job(request, survey, processes))
+    if beam_options.view_as(StandardOptions).no_wait_until_finish:
+        return False
+    seconds = time.monotonic() - start
+    _logger.info("speed: %.1f images/s (%.1f s, loading the model included)", survey.missing / seconds, seconds)
+    return True
+
+
+def _local_processes(options: DirectOptions) -> int:
+    """How many share the work on this machine."""
+    if options.direct_running_mode != "multi_processing":
+        return 1
+    return options.direct_num_workers or os.cpu_count() or 1
+
+
+def _job(request: ScoreRequest, survey: PendingWork, processes: int) -> Job:
+    options, manifest = request.options, request.manifest
+    return Job(
+        sources=request.sources,
+        run=request.run_key,
+        # A model of ours says which pictures it cannot decode; that of another program may take half a picture for one.
+        rule=ImageRule(verify=HEADER if request.signature_map is None else FULL),
+        total=survey.missing,
+        processes=processes,
+        handler=DetectorHandler(
+            folder=options.model,
+            model_hash=manifest.model_hash,
+            options=options.asking,
+            nms_iou=manifest.nms_iou,
+            signature_map=request.signature_map,
+        ),
+        labels=manifest.labels.name_by_id,
+        thresholds=request.thresholds,
+        num_shards=request.num_shards(survey.images),
+        commit=request.commit,
+    )
+
+
+@contextlib.contextmanager
+def _cores_shared(processes: int) -> Iterator[None]:
+    """Tells TensorFlow in local worker processes, which inherit it, how many of the cores are theirs.
+
+    Each would take them all; together they would be slower by a tenth.
+    """
+    if processes == 1:
+        yield
+        return
+    share = str(max(1, (os.cpu_count() or 1) // processes))
+    added = {name: share for name in _THREADS if name not in os.environ}
+    os.environ.update(added)
+    try:
+        yield
+    finally:
+        for name in added:
+            del os.environ[name]
+
+
+def _is_news(record: logging.LogRecord) -> bool:
+    """RunInference notes at every load that it cannot weigh the model, unless one more optional library is there."""
+    return "Resource module is not available" not in record.getMessage()
+
+
+def build_score(pipeline: beam.Pipeline, job: Job) -> None:
     """Adds the scoring job to a pipeline."""
     listed = pipeline | "List images" >> ListImages(job.sources, job.commit.output, job.run, job.num_shards)
     read = listed[CHUNKS] | "Read images" >> ReadImages(job.run, job.rule)

@@ -1,4 +1,4 @@
-"""Marks detections that come back at one place of a camera that stands still; see detection.repeats."""
+"""Marks detections that come back at one place of a camera that stands still; see retinanet_odm.predictions.repeats."""
 
 import itertools
 import logging
@@ -10,18 +10,17 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from beamio import files
-from detection.formats.table import csv_line
-from detection.predictions import OK, PredictionRow, Run
-from detection.repeats import NOWHERE, Whole, find_repeats
-from inference import sinks
-from inference.export_options import ExportOptions
-from inference.exports import read_run, run_of
-from inference.formats import PLACES, REPEATS
-from inference.marks import Marks
-from inference.repeat_options import RepeatOptions
+from inference.analysis_options import RepeatOptions
+from inference.rows import output_folder
+from inference.rows.export_options import PLACES, REPEATS, ExportOptions
+from inference.rows.exports import read_run, run_of
+from inference.rows.repeat_marks import RepeatFlags
+from retinanet_odm.predictions.formats.csv_files import csv_line
+from retinanet_odm.predictions.repeats import NOWHERE, Whole, find_repeats
+from retinanet_odm.predictions.rows import OK, PredictionRow, ScoringRun
+from retinanet_odm.storage import files
 
-logger = logging.getLogger(__name__)
+_logger = logging.getLogger(__name__)
 
 # Frames of a deployment that are looked at together: cameras are moved in the end, over very many frames animals come
 # to one place by chance, and memory is bounded.
@@ -34,7 +33,7 @@ PLACE_COLUMNS = (
 
 
 @dataclass(eq=False)
-class Detections:
+class DeploymentDetections:
     """Detections of all rows in some 30 bytes each: a million rows as objects would not fit into memory.
 
     Attributes:
@@ -56,7 +55,7 @@ class Detections:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Place:
+class RepeatLocation:
     """A place where a class was seen again and again; images by the numbers of their rows, box and score as means."""
 
     deployment: str
@@ -77,15 +76,15 @@ def mark_repeats(options: RepeatOptions) -> None:
       UsageError: the folder holds no finished run, or a class is unknown.
       ContractError: the prediction files are not those of the summary.
     """
-    summary = sinks.finished_summary(options.output, command="repeats")
+    summary = output_folder.finished_summary(options.output, command="repeats")
     run = run_of(summary, ExportOptions(formats=("csv",), classes=options.classes))
 
     def rows() -> Iterator[PredictionRow]:
         return read_run(options.output, summary)
 
     found = gather(rows(), run)
-    at = find_places(found, iou=options.iou, min_frames=options.min_frames)
-    places = describe(found, at)
+    at = find_repeat_locations(found, iou=options.iou, min_frames=options.min_frames)
+    places = describe_repeats(found, at)
     names = _names(rows(), {number for place in places for number in (place.first, place.last)})
     pieces = {
         REPEATS: (marks.to_line() for marks in marks_of(rows(), found, at)),
@@ -96,13 +95,13 @@ def mark_repeats(options: RepeatOptions) -> None:
         {"name": name, "format": "repeats", "sha256": files.write_pieces(files.join(options.output, name), of), **about}
         for name, of in pieces.items()
     ]
-    sinks.write_summary(options.output, sinks.with_exports(summary, made))
+    output_folder.write_summary(options.output, output_folder.with_exports(summary, made))
     marked = int(np.count_nonzero(at != NOWHERE))
-    logger.info("repeated: %d of %d detections, at %d places", marked, len(at), len(places))
-    logger.info("places: %s", files.join(options.output, PLACES))
+    _logger.info("repeated: %d of %d detections, at %d places", marked, len(at), len(places))
+    _logger.info("places: %s", files.join(options.output, PLACES))
 
 
-def gather(rows: Iterable[PredictionRow], run: Run) -> Detections:
+def gather(rows: Iterable[PredictionRow], run: ScoringRun) -> DeploymentDetections:
     """The detections of the run's classes, with the deployments of their images."""
     stretches: dict[tuple[str, int], int] = {}
     seen: Counter[str] = Counter()
@@ -120,7 +119,7 @@ def gather(rows: Iterable[PredictionRow], run: Run) -> Detections:
                 whole.extend((number, index, stretch, item.label_id))
                 real.extend((*item.box, item.score))
     rows_, indexes, of_stretch, labels = np.array(whole, np.int32).reshape(-1, 4).T
-    return Detections(
+    return DeploymentDetections(
         rows=rows_,
         indexes=indexes,
         stretches=of_stretch,
@@ -131,7 +130,7 @@ def gather(rows: Iterable[PredictionRow], run: Run) -> Detections:
     )
 
 
-def find_places(found: Detections, *, iou: float, min_frames: int) -> Whole:
+def find_repeat_locations(found: DeploymentDetections, *, iou: float, min_frames: int) -> Whole:
     """[n] the place of each detection or NOWHERE; places are numbered through all deployments."""
     at = np.full(len(found.rows), NOWHERE, np.int32)
     order = np.argsort(found.stretches, kind="stable")
@@ -146,7 +145,7 @@ def find_places(found: Detections, *, iou: float, min_frames: int) -> Whole:
     return at
 
 
-def describe(found: Detections, at: Whole) -> list[Place]:
+def describe_repeats(found: DeploymentDetections, at: Whole) -> list[RepeatLocation]:
     """Every place, by its number."""
     order = np.argsort(at, kind="stable")
     order = order[at[order] != NOWHERE]
@@ -155,10 +154,10 @@ def describe(found: Detections, at: Whole) -> list[Place]:
     return [_place(found, chosen) for chosen in np.split(order, np.flatnonzero(np.diff(at[order])) + 1)]
 
 
-def _place(found: Detections, chosen: npt.NDArray[np.intp]) -> Place:
+def _place(found: DeploymentDetections, chosen: npt.NDArray[np.intp]) -> RepeatLocation:
     stretch, rows = int(found.stretches[chosen[0]]), found.rows[chosen]
     *box, score = found.values[chosen].mean(axis=0, dtype=np.float64).tolist()
-    return Place(
+    return RepeatLocation(
         deployment=found.deployments[stretch],
         label_id=int(found.labels[chosen[0]]),
         frames=len(np.unique(rows)),
@@ -171,7 +170,7 @@ def _place(found: Detections, chosen: npt.NDArray[np.intp]) -> Place:
     )
 
 
-def marks_of(rows: Iterable[PredictionRow], found: Detections, at: Whole) -> Iterator[Marks]:
+def marks_of(rows: Iterable[PredictionRow], found: DeploymentDetections, at: Whole) -> Iterator[RepeatFlags]:
     """The marks of every image that has a repeated detection, in the order of the rows."""
     repeated = np.flatnonzero(at != NOWHERE).tolist()
     by_row = itertools.groupby(repeated, key=lambda number: int(found.rows[number]))
@@ -181,7 +180,7 @@ def marks_of(rows: Iterable[PredictionRow], found: Detections, at: Whole) -> Ite
             places: list[int | None] = [None] * len(row.detections)
             for detection in detections:
                 places[found.indexes[detection]] = int(at[detection])
-            yield Marks(image=row.image, places=tuple(places))
+            yield RepeatFlags(image=row.image, places=tuple(places))
             number, detections = next(by_row, (None, iter(())))
 
 
@@ -189,7 +188,7 @@ def _names(rows: Iterable[PredictionRow], wanted: Set[int]) -> dict[int, str]:
     return {number: row.image for number, row in enumerate(rows) if number in wanted}
 
 
-def _table(places: Iterable[Place], run: Run, names: Mapping[int, str]) -> Iterator[bytes]:
+def _table(places: Iterable[RepeatLocation], run: ScoringRun, names: Mapping[int, str]) -> Iterator[bytes]:
     yield csv_line(PLACE_COLUMNS)
     for number, place in enumerate(places):
         counts = (place.frames, place.of_frames, place.detections)

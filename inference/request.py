@@ -4,18 +4,18 @@ import dataclasses
 from dataclasses import dataclass
 from typing import Any
 
-import detection
-from detection.manifests import ModelManifest
-from inference import resume
+import retinanet_odm
+from inference.image_sources.listing import ImageSource
+from inference.model.third_party import SignatureMap
+from inference.model.thresholds import ScoreThresholds, describe_thresholds
 from inference.options import ScoreOptions
-from inference.signature_map import SignatureMap
-from inference.sinks import Commit
-from inference.sources import Source
-from inference.thresholds import Thresholds, describe_thresholds
+from inference.rows import resume
+from inference.rows.output_folder import Commit
+from retinanet_odm.exported_model import ModelManifest
 
 
 @dataclass(frozen=True, kw_only=True)
-class Request:
+class ScoreRequest:
     """What was asked for, and what was found.
 
     Attributes:
@@ -29,8 +29,8 @@ class Request:
     options: ScoreOptions
     manifest: ModelManifest
     signature_map: SignatureMap | None
-    thresholds: Thresholds
-    sources: tuple[Source, ...]
+    thresholds: ScoreThresholds
+    sources: tuple[ImageSource, ...]
 
     @property
     def run_key(self) -> str:
@@ -55,5 +55,5 @@ class Request:
             "thresholds": describe_thresholds(self.thresholds, manifest),
             "max_detections": manifest.max_detections or None,
             "tiling": tiling and dataclasses.asdict(tiling),
-            "code_version": detection.__version__,
+            "code_version": retinanet_odm.__version__,
         }

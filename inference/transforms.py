@@ -1,51 +1,106 @@
-"""The steps of the scoring job; each is a thin shell over pure functions of sources, rows and sinks."""
+"""How far the job is: a line every few seconds for people, and Beam's counters."""
 
 import dataclasses
 import itertools
 import logging
 import os
+import threading
 import time
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Literal, TypeAlias
 
 import apache_beam as beam
+from apache_beam.metrics import Metrics
 from apache_beam.ml.inference.base import KeyedModelHandler, RunInference
 from apache_beam.pvalue import TaggedOutput
 from apache_beam.transforms.window import GlobalWindows
+from apache_beam.utils.shared import Shared
 from apache_beam.utils.windowed_value import WindowedValue
 
-from detection.errors import DataError
-from detection.images import EncodedImage, ImageRule
-from detection.names import parse_frame_name
-from detection.predictions import PredictionRow
-from inference import chunks, part_files, resume, sinks
-from inference.ahead import THREADS, begin
-from inference.chunks import Chunk
-from inference.handler import DetectorHandler
-from inference.part_files import Extent
-from inference.resume import Listed
-from inference.rows import Failure, Line, Outcome, failed_row, make_row
-from inference.sinks import Commit, ShardPart
-from inference.sources import Source
-from inference.thresholds import Thresholds
+from inference.image_sources import chunks
+from inference.image_sources.chunks import Chunk
+from inference.image_sources.listing import ImageSource
+from inference.model.handler import DetectorHandler
+from inference.model.outcome import Failure, ModelOutput
+from inference.model.thresholds import ScoreThresholds
+from inference.rows import output_folder, part_files, resume
+from inference.rows.output_folder import Commit, WrittenShard
+from inference.rows.part_files import RowSpans
+from inference.rows.resume import ListedChunk
+from inference.rows.rows import SerializedRow, failed_row, make_row
+from retinanet_odm.dataset.frame_names import parse_frame_name
+from retinanet_odm.errors import DataError
+from retinanet_odm.imaging.images import EncodedImage, ImageRule
+from retinanet_odm.predictions.rows import OK, PredictionRow
+from retinanet_odm.storage.prefetch import THREADS, start_ahead
 
-logger = logging.getLogger(__name__)
+_logger = logging.getLogger(__name__)
+SECONDS_BETWEEN_PROGRESS = 5.0
+
+
+class ScoringProgress:
+    """Counts the rows of one process and logs a line every few seconds.
+
+    It knows of no other process: where several share the work, it takes its share for an equal one.
+    """
+
+    def __init__(self, total: int, processes: int) -> None:
+        self._total = -(-total // processes)
+        self._whose = "" if processes == 1 else f" of one of {processes} processes"
+        self._done = self._failed = 0
+        self._lock = threading.Lock()
+        self._start = self._last = time.monotonic()
+
+    def add(self, row: PredictionRow) -> None:
+        """Counts a row; threads may call at once."""
+        with self._lock:
+            self._done += 1
+            self._failed += row.status != OK
+            now = time.monotonic()
+            if now - self._last >= SECONDS_BETWEEN_PROGRESS:
+                self._last = now
+                _logger.info("%s", self._line(now - self._start))
+
+    def _line(self, seconds: float) -> str:
+        rate = self._done / seconds
+        left = timedelta(seconds=round(max(self._total - self._done, 0) / rate))
+        of = f"{self._done} of {self._total} images{self._whose}"
+        return f"{of}, {self._failed} failed, {rate:.1f} images/s, {left} left"
+
+
+class CountRows(beam.DoFn):
+    """Passes rows on; counts them for Beam's metrics and for the progress line, one per process."""
+
+    def __init__(self, total: int, processes: int) -> None:
+        self._total, self._processes = total, processes
+        self._shared = Shared()
+
+    def setup(self) -> None:
+        self._progress = self._shared.acquire(lambda: ScoringProgress(self._total, self._processes))
+
+    def process(self, row: PredictionRow) -> Iterable[PredictionRow]:
+        self._progress.add(row)
+        Metrics.counter("inference", row.status).inc()
+        if row.reason:
+            Metrics.counter("inference", f"failed_{row.reason}").inc()
+        yield row
+
 
 # What goes around the model with an image: its name, the key of its row, the time of EXIF or "", and the orientation
 # that its row tells.
 ImageKey = tuple[bytes, str, str, int]
 
 # Of which shard, and where rows of it lie.
-OfShard = tuple[int, Extent]
-
+OfShard = tuple[int, RowSpans]
 _Read: TypeAlias = tuple[ImageKey, EncodedImage] | TaggedOutput[Literal["unreadable"], PredictionRow]
 
 # Output tags of ListImages.
 CHUNKS, LISTED, KEPT = "chunks", "listed", "kept"
+
 # Output tags of ReadImages.
 IMAGES, UNREADABLE = "images", "unreadable"
 _SIDES_SWAPPED = 5  # from this EXIF orientation on
@@ -58,7 +113,7 @@ class ListImages(beam.PTransform):
     The plan is made on a worker: a list of a million names does not fit into a job's description.
     """
 
-    sources: tuple[Source, ...]
+    sources: tuple[ImageSource, ...]
     output: str
     run: str
     num_shards: int
@@ -73,10 +128,10 @@ class ListImages(beam.PTransform):
 
 
 def _planned(
-    found: tuple[Source, ...], output: str, run: str, num_shards: int
+    found: tuple[ImageSource, ...], output: str, run: str, num_shards: int
 ) -> Iterator[Chunk | TaggedOutput[Literal["listed"], int] | TaggedOutput[Literal["kept"], OfShard]]:
-    for item in resume.plan(found, output, run, num_shards):
-        if not isinstance(item, Listed):
+    for item in resume.list_pending_chunks(found, output, run, num_shards):
+        if not isinstance(item, ListedChunk):
             yield TaggedOutput(KEPT, item)
             continue
         yield TaggedOutput(LISTED, item.images)
@@ -124,7 +179,7 @@ class ReadAhead(beam.DoFn):
 
     def process(self, chunk: Chunk) -> Iterator[_Read]:
         images = _tagged(chunk, self._run, self._rule, self._images)
-        self._begun.append((len(chunk.names), begin(images, self._chunks)))
+        self._begun.append((len(chunk.names), start_ahead(images, self._chunks)))
         while self._is_enough():
             _, images = self._begun.popleft()
             yield from images
@@ -166,7 +221,7 @@ class DetectObjects(beam.PTransform):
 
     handler: DetectorHandler
     labels: Mapping[int, str]
-    thresholds: Thresholds
+    thresholds: ScoreThresholds
 
     def expand(self, images: beam.PCollection[tuple[ImageKey, EncodedImage]]) -> beam.PCollection[PredictionRow]:
         return (
@@ -177,7 +232,7 @@ class DetectObjects(beam.PTransform):
 
 
 def _row(
-    answered: tuple[ImageKey, Outcome | Failure], labels: Mapping[int, str], thresholds: Thresholds
+    answered: tuple[ImageKey, ModelOutput | Failure], labels: Mapping[int, str], thresholds: ScoreThresholds
 ) -> PredictionRow:
     (name, key, taken, orientation), outcome = answered
     row = resume.with_key(make_row(os.fsdecode(name), outcome, labels=labels, thresholds=thresholds), key)
@@ -194,14 +249,14 @@ class SaveRows(beam.DoFn):
         self._output, self._num_shards = output, num_shards
 
     def setup(self) -> None:
-        self._pace = resume.Pace(time.monotonic())
+        self._pace = resume.SaveInterval(time.monotonic())
 
     def start_bundle(self) -> None:
-        self._lines: list[Line] = []
+        self._lines: list[SerializedRow] = []
         self._bytes = 0
 
     def process(self, row: PredictionRow) -> Iterable[OfShard]:
-        line = Line.of(row)
+        line = SerializedRow.of(row)
         self._lines.append(line)
         self._bytes += len(line.text)
         if self._pace.is_due(time.monotonic()) or self._bytes >= part_files.PART_BYTES:
@@ -211,7 +266,7 @@ class SaveRows(beam.DoFn):
         yield from map(GlobalWindows.windowed_value, self._save())
 
     def _save(self) -> Iterator[OfShard]:
-        yield from part_files.save(self._output, self._lines, self._num_shards)
+        yield from part_files.save_part_file(self._output, self._lines, self._num_shards)
         self._lines, self._bytes = [], 0
 
 
@@ -222,8 +277,8 @@ class WriteRows(beam.PTransform):
     output: str
     num_shards: int
 
-    def expand(self, saved: beam.PCollection[OfShard]) -> beam.PCollection[ShardPart]:
-        shards: list[tuple[int, Extent | None]] = [(shard, None) for shard in range(self.num_shards)]
+    def expand(self, saved: beam.PCollection[OfShard]) -> beam.PCollection[WrittenShard]:
+        shards: list[tuple[int, RowSpans | None]] = [(shard, None) for shard in range(self.num_shards)]
         return (
             (saved, saved.pipeline | "Every shard" >> beam.Create(shards))
             | "Join shards" >> beam.Flatten()
@@ -232,9 +287,11 @@ class WriteRows(beam.PTransform):
         )
 
 
-def _write_shard(grouped: tuple[int, Iterable[Extent | None]], output: str, num_shards: int) -> ShardPart:
+def _write_shard(grouped: tuple[int, Iterable[RowSpans | None]], output: str, num_shards: int) -> WrittenShard:
     shard, extents = grouped
-    return sinks.write_shard(output, shard, num_shards, [extent for extent in extents if extent is not None])
+    return output_folder.write_predictions_shard(
+        output, shard, num_shards, [extent for extent in extents if extent is not None]
+    )
 
 
 @dataclass(eq=False)
@@ -244,7 +301,7 @@ class CommitRun(beam.PTransform):
     commit: Commit
     listed: beam.PCollection[int]
 
-    def expand(self, parts: beam.PCollection[ShardPart]) -> beam.PCollection[None]:
+    def expand(self, parts: beam.PCollection[WrittenShard]) -> beam.PCollection[None]:
         listed = self.listed | "Count listed" >> beam.CombineGlobally(sum)
         return (
             parts.pipeline
@@ -254,5 +311,5 @@ class CommitRun(beam.PTransform):
         )
 
 
-def _commit(_: None, commit: Commit, listed: int, parts: Sequence[ShardPart]) -> None:
+def _commit(_: None, commit: Commit, listed: int, parts: Sequence[WrittenShard]) -> None:
     commit.finish(parts, listed=listed)

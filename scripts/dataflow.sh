@@ -3,4 +3,4 @@
 set -euo pipefail
 root="$(realpath "$(dirname "$0")/..")"
 "$root/scripts/setup.sh"
-PYTHONPATH="$root${PYTHONPATH:+:$PYTHONPATH}" exec "$root/.venv/bin/python" -m beamio.dataflow "$@"
+PYTHONPATH="$root${PYTHONPATH:+:$PYTHONPATH}" exec "$root/.venv/bin/python" -m retinanet_odm.dataflow.launcher "$@"

@@ -14,7 +14,7 @@ sys.path.insert(0, str(ROOT))
 
 import beam_jobs.flags  # noqa: E402 - the script runs without the package being installed
 import inference.options  # noqa: E402
-from beamio.templates import command_parser, template_metadata  # noqa: E402
+from retinanet_odm.dataflow.flex_templates import command_parser, template_metadata  # noqa: E402
 
 # The launcher that reads these lies in the cloud, where nobody would see what they print.
 LEFT_OUT = ("estimate", "vcpu_hour_price", "images_a_second")
@@ -22,8 +22,8 @@ LEFT_OUT = ("estimate", "vcpu_hour_price", "images_a_second")
 
 def make_templates() -> dict[str, dict[str, Any]]:
     """The metadata of each template by the name of its file in containers/."""
-    prepare = command_parser(beam_jobs.flags.make_parser(), "prepare")
-    score = command_parser(inference.options.make_parser(), "score")
+    prepare = command_parser(beam_jobs.flags.make_prepare_parser(), "prepare")
+    score = command_parser(inference.options.make_score_parser(), "score")
     return {
         "prepare-metadata.json": template_metadata(prepare, name="RetinaNet-ODM prepare", leave_out=LEFT_OUT),
         "score-metadata.json": template_metadata(score, name="RetinaNet-ODM score", leave_out=LEFT_OUT),

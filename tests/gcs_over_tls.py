@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from tests.beamio.conftest import Cloud, GcsHandler
+from tests.retinanet_odm.conftest import Cloud, GcsHandler
 
 _HOSTS = ("www.googleapis.com", "storage.googleapis.com")
 

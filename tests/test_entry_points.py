@@ -17,7 +17,7 @@ ENTRY_POINTS = [
     pytest.param([sys.executable, "-m", "trainer"], "--train_batch_size", id="the trainer"),
     pytest.param([sys.executable, "-m", "trainer.submit", "run"], "--max_hours", id="the trainer on a TPU VM"),
     pytest.param([sys.executable, "-m", "trainer.submit"], "status", id="its commands"),
-    pytest.param([sys.executable, "-m", "trainer.submission.supervisor"], "--folder", id="its supervisor"),
+    pytest.param([sys.executable, "-m", "trainer.tpu.supervisor"], "--folder", id="its supervisor"),
     pytest.param([sys.executable, "-m", "inference", "score"], "--threshold", id="scoring"),
     pytest.param([sys.executable, "-m", "inference", "convert"], "--formats", id="other formats of a scored archive"),
     pytest.param([sys.executable, "-m", "inference", "repeats"], "--min_frames", id="what comes back at one place"),
@@ -27,7 +27,9 @@ ENTRY_POINTS = [
     pytest.param([str(SCRIPTS / "retinanet-train")], "--train_batch_size", id="console script: train"),
     pytest.param([str(SCRIPTS / "retinanet-tpu"), "stop"], "--zone", id="console script: TPU"),
     pytest.param([str(SCRIPTS / "retinanet-score"), "score"], "--threshold", id="console script: score"),
-    pytest.param([sys.executable, "-m", "beamio.dataflow"], "--flexrs", id="the launcher of Dataflow jobs"),
+    pytest.param(
+        [sys.executable, "-m", "retinanet_odm.dataflow.launcher"], "--flexrs", id="the launcher of Dataflow jobs"
+    ),
     pytest.param([sys.executable, "scripts/make_templates.py"], "--folder", id="the maker of Flex Templates"),
     pytest.param([sys.executable, "scripts/make_sample.py"], "--seed", id="the sample maker"),
     pytest.param([sys.executable, "benchmarks/bccd.py"], "--num_epochs", id="the real-data benchmark"),

@@ -14,7 +14,7 @@ from tests.guides.ground import Ground, make_ground
 from tests.guides.messages import is_printed
 from tests.guides.pages import PAGES, ROOT, Command, Fence
 from tests.guides.rules import LISTED, REHEARSED, RULES, RUN, rule_of
-from trainer import legacy
+from trainer import legacy_flags
 
 COMMANDS = pages.commands()
 PYTHON = [fence for page in PAGES for fence in pages.fences(page) if fence.kind == "python"]
@@ -96,7 +96,7 @@ def _leads(page: str, link: str) -> bool:
 
 def test_every_old_flag_has_a_successor_or_none() -> None:
     page = pages.read("docs/migrating.md")
-    assert [name for name in legacy.FLAGS if f"`--{name}`" not in page] == []
+    assert [name for name in legacy_flags.FLAGS if f"`--{name}`" not in page] == []
 
 
 @pytest.mark.parametrize("page", ["docs/troubleshooting.md"])

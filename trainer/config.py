@@ -6,19 +6,19 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-from detection.errors import UsageError
+from retinanet_odm.errors import UsageError
 
 MODES = ("train", "eval", "train_and_eval", "export", "doctor", "tpu_fit")
 RESNETS = ("resnet50", "resnet101")
 KERAS_PREFIX = "keras/"
-# Those of keras.applications that trainer.keras_backbones knows how to cut into stages.
+# Those of keras.applications that trainer.network.backbones knows how to cut into stages.
 _KERAS_NAMES = (
     *("ResNet50", "ResNet101", "ResNet152", "DenseNet121", "MobileNetV2"),
     *("EfficientNetV2B0", "EfficientNetV2B1", "EfficientNetV2B2", "EfficientNetV2B3", "EfficientNetV2S"),
 )
 BACKBONES = ("tiny", *RESNETS, *(KERAS_PREFIX + name for name in _KERAS_NAMES))
 HEAD_NORMS = ("batch", "group", "none")
-PORTABLE_FORMATS = ("tflite", "onnx")  # those of trainer.portable
+PORTABLE_FORMATS = ("tflite", "onnx")  # those of trainer.export.tflite_onnx
 CANVAS_MULTIPLE = 32  # the stride of P5, up to which the pyramid's levels are added and must fit
 
 

@@ -15,10 +15,10 @@ from pathlib import Path
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 
-from detection.errors import ContractError, DataError, UsageError
-from detection.examples import decode_example
-from detection.labels import LabelMap
-from trainer import cloud
+from retinanet_odm.dataset.examples import decode_example
+from retinanet_odm.errors import ContractError, DataError, UsageError
+from retinanet_odm.labels.label_map import LabelMap
+from trainer import gcs
 from trainer.config import TrainConfig
 
 DISTRIBUTION = "retinanet-odm"
@@ -50,7 +50,7 @@ class Check:
         return f"pass  {self.name}: {self.found}" if self.passed else f"FAIL  {self.name}: {self.found}: {self.mend}"
 
 
-def report(config: TrainConfig) -> int:
+def doctor_report(config: TrainConfig) -> int:
     """Prints a line for each check; returns 0, or 1 if one failed."""
     failed = 0
     for check in run_checks(config):
@@ -68,8 +68,8 @@ def run_checks(config: TrainConfig) -> Iterator[Check]:
         yield Check(name="TensorFlow", found=f"cannot be imported: {error}", mend=_INSTALL)
         return
     yield attempt("devices", lambda: _devices(config), "see docs/training.md, Installing TensorFlow")
-    if cloud.on_gcs(config):
-        access = attempt("gs://", lambda: cloud.check_access(config), "see docs/training.md, Data on gs://")
+    if gcs.on_gcs(config):
+        access = attempt("gs://", lambda: gcs.check_access(config), "see docs/training.md, Data on gs://")
         yield access
         if not access.passed:  # TensorFlow would try for minutes
             return
@@ -159,9 +159,9 @@ def check_dataset(folder: str) -> str:
     """
     import tensorflow as tf
 
-    from trainer import records
+    from trainer.data import records
 
-    manifest = records.read_manifest(folder)
+    manifest = records.read_dataset_manifest(folder)
     paths = [
         path
         for name, split in manifest.splits.items()
@@ -210,12 +210,12 @@ def try_folder(folder: str) -> float:
     """
     import tensorflow as tf
 
-    from trainer.files import make_folder, read_text, write_text
+    from trainer.files import make_model_folder, read_text_file, write_text_file
 
-    make_folder(folder)
+    make_model_folder(folder)
     path = f"{folder.rstrip('/')}/.doctor"
-    write_text(path, "doctor")
-    found, file_time = read_text(path), tf.io.gfile.stat(path).mtime_nsec / 1e9
+    write_text_file(path, "doctor")
+    found, file_time = read_text_file(path), tf.io.gfile.stat(path).mtime_nsec / 1e9
     tf.io.gfile.remove(path)
     if found != "doctor":
         raise UsageError(f"{path}: what is read is not what was written")

@@ -9,17 +9,19 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from detection.drawing import draw_thumbnail
-from detection.errors import ContractError
-from detection.examples import DetectionExample, decode_example
-from detection.formats import coco
-from detection.manifests import DatasetManifest
-from evaluation import gallery, metrics
-from evaluation.analysis import Analysis, analyse
-from trainer import pictures, postprocess, preprocess, records
+from retinanet_odm.dataset.coco import annotation_entries, ground_truth, image_entry
+from retinanet_odm.dataset.examples import DetectionExample, decode_example
+from retinanet_odm.dataset.manifest import DatasetManifest
+from retinanet_odm.errors import ContractError
+from retinanet_odm.evaluation import coco_metrics, gallery
+from retinanet_odm.evaluation.analysis import Analysis, analyse
+from retinanet_odm.imaging.drawing import draw_thumbnail
+from retinanet_odm.predictions.formats import coco
 from trainer.config import TrainConfig
+from trainer.data import contact_sheets, preprocess, records
 from trainer.files import read_json
-from trainer.network import Network
+from trainer.network import postprocess
+from trainer.network.build import Network
 from trainer.strategy import check_batch
 
 
@@ -28,7 +30,7 @@ class Evaluation:
     """What eval.json says of a split, and pictures of it.
 
     Attributes:
-      metrics: split, images, and what evaluation.metrics.all_metrics finds.
+      metrics: split, images, and what retinanet_odm.evaluation.coco_metrics.all_metrics finds.
       gallery: captions with JPEG bytes of drawn photographs, by heading.
     """
 
@@ -48,19 +50,19 @@ class Evaluator:
     manifest: DatasetManifest
     network: Network
     strategy: tf.distribute.Strategy
-    split: records.Split
+    split: records.RecordSplit
 
     def brief(self) -> tuple[dict[str, Any], np.ndarray]:
-        """COCO's numbers (evaluation.metrics), and a sheet of pictures with detections, uint8 [1, H, W, 3].
+        """COCO's numbers (retinanet_odm.evaluation.coco_metrics), and a sheet of pictures with detections, uint8 [1, H, W, 3].
 
         Raises:
           ContractError: a shard is missing, damaged or short of records.
         """
         with records.whole_shards(self.split.paths):
             results = self.detect()
-            shown = itertools.islice(_examples(self.split), pictures.MOST)
-            sheet = pictures.detection_sheet(shown, results, self.manifest.labels)
-            return metrics.coco_metrics(self.ground_truth, results), sheet
+            shown = itertools.islice(_examples(self.split), contact_sheets.MAX_SHEET_IMAGES)
+            sheet = contact_sheets.detection_sheet(shown, results, self.manifest.labels)
+            return coco_metrics.coco_metrics(self.ground_truth, results), sheet
 
     def full(self) -> Evaluation:
         """Everything that eval.json and eval.html hold.
@@ -71,7 +73,7 @@ class Evaluator:
         with records.whole_shards(self.split.paths):
             results = self.detect()
             analysis = analyse(self.ground_truth, results, self.manifest.options.get("split_group"))
-            found = metrics.all_metrics(self.ground_truth, results, analysis)
+            found = coco_metrics.all_metrics(self.ground_truth, results, analysis)
             about = {"split": self.config.eval_split, "images": self.split.examples}
             return Evaluation(metrics={**about, **found}, gallery=_gallery(analysis, self.split))
 
@@ -107,14 +109,14 @@ class Evaluator:
         """The split's objects, as COCO has them."""
         images, annotations = [], []
         for example in _examples(self.split):
-            images.append(coco.image_entry(example))
-            annotations.extend(coco.annotation_entries(example))
+            images.append(image_entry(example))
+            annotations.extend(annotation_entries(example))
         if len(images) != self.split.examples:
             raise ContractError(
                 f"--dataset: the manifest promises {self.split.examples} images of split {self.config.eval_split!r},"
                 f" its shards hold {len(images)}: copy or prepare them again"
             )
-        return coco.ground_truth(images, annotations, self.manifest.labels)
+        return ground_truth(images, annotations, self.manifest.labels)
 
 
 def make_evaluator(
@@ -131,11 +133,11 @@ def make_evaluator(
     return Evaluator(config=config, manifest=manifest, network=network, strategy=strategy, split=split)
 
 
-def _examples(split: records.Split) -> Iterator[DetectionExample]:
+def _examples(split: records.RecordSplit) -> Iterator[DetectionExample]:
     return map(decode_example, tf.data.TFRecordDataset(split.paths).as_numpy_iterator())
 
 
-def _gallery(analysis: Analysis, split: records.Split) -> dict[str, list[tuple[str, bytes]]]:
+def _gallery(analysis: Analysis, split: records.RecordSplit) -> dict[str, list[tuple[str, bytes]]]:
     """The records are read once more: only now is it known which photographs are worth a look."""
     chosen = gallery.choose_images(analysis)
     row_by_id = {analysis.split.image_ids[row]: row for rows in chosen.values() for row in rows}
@@ -162,7 +164,7 @@ def _coco_results(config: TrainConfig, batch: dict[str, Any], num_classes: int) 
         nms_iou=config.nms_iou,
         max_detections=config.max_detections,
     )
-    boxes = postprocess.to_photograph(found.boxes, batch["placed"], batch["size"]).numpy()
+    boxes = postprocess.to_image_pixels(found.boxes, batch["placed"], batch["size"]).numpy()
     scores, classes, counts = found.scores.numpy(), found.classes.numpy(), found.count.numpy()
     return [
         coco.result_entry(int(source_id), int(classes[row, rank]), float(scores[row, rank]), boxes[row, rank])

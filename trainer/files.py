@@ -5,10 +5,10 @@ from typing import Any
 
 import tensorflow as tf
 
-from detection.errors import ContractError, UsageError
+from retinanet_odm.errors import ContractError, UsageError
 
 
-def read_text(path: str) -> str:
+def read_text_file(path: str) -> str:
     """A whole UTF-8 file.
 
     Raises:
@@ -28,7 +28,7 @@ def read_json(path: str) -> dict[str, Any]:
       ContractError: it cannot be read or is none.
     """
     try:
-        value = json.loads(read_text(path))
+        value = json.loads(read_text_file(path))
     except ValueError as error:
         raise ContractError(f"{path}: not JSON: {error}") from error
     if not isinstance(value, dict):
@@ -41,7 +41,7 @@ def first_line(error: Exception) -> str:
     return str(error).strip().partition("\n")[0]
 
 
-def write_text(path: str, text: str) -> None:
+def write_text_file(path: str, text: str) -> None:
     """Writes a whole file, which appears under its name only when complete."""
     temporary = f"{path}.tmp"
     tf.io.gfile.makedirs(path.rpartition("/")[0])
@@ -50,7 +50,7 @@ def write_text(path: str, text: str) -> None:
     tf.io.gfile.rename(temporary, path, overwrite=True)
 
 
-def make_folder(path: str) -> None:
+def make_model_folder(path: str) -> None:
     """Makes a folder and those above it, and tries whether it can be written to.
 
     Raises:

@@ -7,8 +7,8 @@ from typing import Any
 
 from absl import flags
 
-from detection.errors import UsageError
-from trainer import hparams, legacy
+from retinanet_odm.errors import UsageError
+from trainer import legacy_flags, legacy_hparams
 from trainer.config import TrainConfig
 from trainer.presets import PRESETS, RECIPES, make_config
 
@@ -22,22 +22,22 @@ def _define(values: flags.FlagValues) -> None:
     define = {bool: flags.DEFINE_bool, int: flags.DEFINE_integer, float: flags.DEFINE_float, str: flags.DEFINE_string}
     flags.DEFINE_string("preset", None, _PRESET_HELP, flag_values=values)
     flags.DEFINE_string("recipe", None, _RECIPE_HELP, flag_values=values)
-    for name, kind in legacy.FLAGS.items():
+    for name, kind in legacy_flags.FLAGS.items():
         define[kind](name, None, "flag of tensorflow/tpu's retinanet_main.py", flag_values=values)
     for spec in dataclasses.fields(TrainConfig):
         define[spec.type](spec.name, None, spec.metadata["help"], flag_values=values)  # type: ignore[index]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Request:
+class TrainRequest:
     """A command line that was read: settings, what it says about its data, and a line for each flag to be explained."""
 
     config: TrainConfig
-    claims: legacy.Claims = legacy.Claims()  # noqa: RUF009 - frozen
+    claims: legacy_flags.DatasetExpectations = legacy_flags.DatasetExpectations()  # noqa: RUF009 - frozen
     notices: tuple[str, ...] = ()
 
 
-def parse_request(argv: Sequence[str], *, read_text: Callable[[str], str]) -> Request:
+def parse_request(argv: Sequence[str], *, read_text: Callable[[str], str]) -> TrainRequest:
     """Reads a command line, without the program's name: this trainer's, or one of tensorflow/tpu's retinanet_main.py.
 
     Args:
@@ -50,14 +50,16 @@ def parse_request(argv: Sequence[str], *, read_text: Callable[[str], str]) -> Re
     given = _given(values, [spec.name for spec in dataclasses.fields(TrainConfig)])
     if "tpu" in given:
         given.setdefault("use_tpu", True)
-    old = _given(values, legacy.FLAGS)
+    old = _given(values, legacy_flags.FLAGS)
     preset, recipe = _starting_point(values, is_old=bool(old))
     if not old:
-        return Request(config=make_config(preset, given, recipe=recipe))
-    translation = legacy.translate(old, _hparams(old, read_text), given, preset=preset, recipe=recipe)
+        return TrainRequest(config=make_config(preset, given, recipe=recipe))
+    translation = legacy_flags.translate_legacy_flags(
+        old, _hparams(old, read_text), given, preset=preset, recipe=recipe
+    )
     said = f"a command line of retinanet_main.py: --preset={preset}{f' --recipe={recipe}' if recipe else ''} holds"
     notices = () if values["preset"].present else (said,)
-    return Request(
+    return TrainRequest(
         config=make_config(preset, dict(translation.settings), recipe=recipe),
         claims=translation.claims,
         notices=(*notices, *translation.notices),
@@ -68,7 +70,7 @@ def _starting_point(values: flags.FlagValues, *, is_old: bool) -> tuple[str, str
     """Preset and recipe, or no recipe: those given; without any, an old command line has the old tool's."""
     preset, recipe = values["preset"].value, values["recipe"].value
     if is_old and not preset:
-        return legacy.PRESET, recipe or legacy.RECIPE
+        return legacy_flags.PRESET, recipe or legacy_flags.RECIPE
     return preset or _PRESET, recipe or ""
 
 
@@ -91,8 +93,8 @@ def _given(values: flags.FlagValues, names: Iterable[str]) -> dict[str, Any]:
 def _hparams(old: Mapping[str, Any], read_text: Callable[[str], str]) -> dict[str, Any]:
     """Those of --config_file, overruled by --hparams: so the old tool does, though its help says the reverse."""
     path = old.get("config_file")
-    in_file = hparams.parse_config_file(read_text(path), source=path) if path else {}
-    return {**in_file, **hparams.parse_hparams(old.get("hparams", ""))}
+    in_file = legacy_hparams.parse_config_file(read_text(path), source=path) if path else {}
+    return {**in_file, **legacy_hparams.parse_hparams(old.get("hparams", ""))}
 
 
 def help_text() -> str:
@@ -105,6 +107,6 @@ def help_text() -> str:
         defaults = f"{spec.default!r}" + (f"; {presets}" if presets else "")
         lines.append(f"  --{'[no]' if spec.type is bool else ''}{spec.name} ({defaults})")
         lines.append(f"      {spec.metadata['help']}{choices}")
-    lines.append(f"  --{', --'.join(sorted(legacy.FLAGS))}")
+    lines.append(f"  --{', --'.join(sorted(legacy_flags.FLAGS))}")
     lines.append("      as in tensorflow/tpu's retinanet_main.py: done, or a line says why not (docs/migrating.md)")
     return "\n".join(lines)

@@ -9,7 +9,7 @@ On a TPU VM (tensorflow-tpu installed):
   python -m trainer --mode=train_and_eval --preset=retinanet_r50 --use_tpu \\
       --dataset=gs://BUCKET/dataset --model_dir=gs://BUCKET/model
 
-A command line of tensorflow/tpu's retinanet_main.py is understood too (trainer.legacy). Before a long run:
+A command line of tensorflow/tpu's retinanet_main.py is understood too (trainer.legacy_flags). Before a long run:
 
   python -m trainer --mode=doctor --dataset=DATASET --model_dir=MODEL
 
@@ -21,91 +21,86 @@ import json
 import logging
 import os
 import shlex
-import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from detection.errors import ContractError, UsageError
-from detection.lean import start_lean
-from detection.report import evaluation_report
-from trainer import cloud
+from retinanet_odm.cli.program import Ending, explain_request, run_main
+from retinanet_odm.errors import ContractError, UsageError
+from retinanet_odm.reports.evaluation_page import evaluation_report
+from trainer import gcs
 from trainer.config import TrainConfig
-from trainer.flags import Request, help_text, parse_request
-from trainer.legacy import Claims, check_claims
-from trainer.stop import Stopped
+from trainer.flags import TrainRequest, help_text, parse_request
+from trainer.legacy_flags import DatasetExpectations, check_expectations
+from trainer.loop.recovery import PreemptedError
 
 if TYPE_CHECKING:
     import tensorflow as tf
 
-    from detection.manifests import DatasetManifest
+    from retinanet_odm.dataset.manifest import DatasetManifest
     from trainer.evaluate import Evaluator
-    from trainer.network import Network
+    from trainer.network.build import Network
 
 _LOGGER = logging.getLogger(__name__)
+_GOES_ON = "start again with the same --model_dir to go on"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Runs the trainer; returns the exit status.
+    """Runs the trainer; returns the exit status (see retinanet_odm.cli.program)."""
+    return run_main(_run, argv, explain=_explain)
 
-    0, also after SIGTERM; 1 when the doctor finds something, a TPU would not run it, or gs:// does not answer; 2 for a
-    bad request; 130 for Ctrl-C.
-    """
-    start_lean()
-    arguments = sys.argv[1:] if argv is None else argv
-    if {"-h", "--help"} & set(arguments):
+
+def _run(argv: Sequence[str]) -> int:
+    if {"-h", "--help"} & set(argv):
         print(f"{__doc__}\nflags (default; preset):\n{help_text()}")  # noqa: T201 - help goes to standard output
         return 0
-    logging.basicConfig(format="%(message)s", level=logging.WARNING, stream=sys.stderr)
-    logging.getLogger("trainer").setLevel(logging.INFO)
-    try:
-        # TensorFlow's notes and warnings are about its own insides. Set before it is imported.
-        os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-        return _carry_out(parse_request(arguments, read_text=_read_text))
-    except UsageError as error:
-        print(f"error: {error}", file=sys.stderr)  # noqa: T201
-        return error.status
-    except cloud.fault_classes() as error:
-        fault = cloud.describe_fault(error)
-        if not fault:
-            raise
-        print(f"error: {fault}: start again with the same --model_dir to go on", file=sys.stderr)  # noqa: T201
-        return 1
-    except Stopped as reason:
-        print(f"{reason}: start again with the same --model_dir to go on", file=sys.stderr)  # noqa: T201
-    except KeyboardInterrupt:
-        print("interrupted: start again with the same --model_dir to go on", file=sys.stderr)  # noqa: T201
-        return 130
-    return 0
+    # TensorFlow's notes and warnings are about its own internals. Set before it is imported.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    return _carry_out(parse_request(argv, read_text=_read_text))
+
+
+def _explain(error: BaseException) -> Ending | None:
+    """Explains what can end a run that goes on from its last checkpoint when it is started again."""
+    if isinstance(error, gcs.storage_fault_classes()):
+        fault = gcs.describe_storage_fault(error)
+        return Ending(status=1, line=f"error: {fault}: {_GOES_ON}") if fault else None
+    if isinstance(error, PreemptedError):
+        return Ending(status=0, line=f"{error}: {_GOES_ON}")
+    ending = explain_request(error)
+    if ending and ending.status == 130:
+        return Ending(status=130, line=f"{ending.line}: {_GOES_ON}")
+    return ending
 
 
 def _read_text(path: str) -> str:
     from trainer import files  # here, because TensorFlow, which opens gs://, takes seconds to import
 
-    return files.read_text(path)
+    return files.read_text_file(path)
 
 
-def _carry_out(request: Request) -> int:
+def _carry_out(request: TrainRequest) -> int:
     for notice in request.notices:
         _LOGGER.info("note: %s", notice)
     if request.config.mode == "doctor":
         from trainer import doctor
 
-        return doctor.report(request.config)
+        return doctor.doctor_report(request.config)
     if request.config.mode == "tpu_fit":
-        from trainer import tpu_fit
+        from trainer.tpu import fit
 
         config = request.config
-        manifest = _read_manifest(config, request.claims) if config.dataset else tpu_fit.stand_in(config.num_classes)
-        return tpu_fit.report(config, manifest)
+        manifest = (
+            _read_manifest(config, request.claims) if config.dataset else fit.synthetic_manifest(config.num_classes)
+        )
+        return fit.fit_report(config, manifest)
     run(request.config, request.claims)
     return 0
 
 
-def _read_manifest(config: TrainConfig, claims: Claims) -> "DatasetManifest":
-    from trainer import records
+def _read_manifest(config: TrainConfig, claims: DatasetExpectations) -> "DatasetManifest":
+    from trainer.data import records
 
     try:
-        manifest = records.read_manifest(config.dataset)
+        manifest = records.read_dataset_manifest(config.dataset)
     except ContractError as error:
         if not claims.patterns:
             raise
@@ -114,7 +109,7 @@ def _read_manifest(config: TrainConfig, claims: Claims) -> "DatasetManifest":
             f"{error}, where the file patterns point; make one from the photographs and their annotations:"
             " python -m beam_jobs prepare"
         ) from error
-    check_claims(claims, manifest)
+    check_expectations(claims, manifest)
     if config.num_classes not in (0, manifest.num_classes):
         raise UsageError(
             f"num_classes={config.num_classes}, but the largest id of the data set's label map is"
@@ -123,33 +118,36 @@ def _read_manifest(config: TrainConfig, claims: Claims) -> "DatasetManifest":
     return manifest
 
 
-def run(config: TrainConfig, claims: Claims | None = None) -> None:
+def run(config: TrainConfig, claims: DatasetExpectations | None = None) -> None:
     """Trains, evaluates and exports, as the configuration's mode says; the claims must agree with the data set."""
     for name in ("dataset", "model_dir"):
         if not getattr(config, name):
             raise UsageError(f"--{name}: required, see --help")
-    config = cloud.settle(config)
+    config = gcs.resolve_dataset_location(config)
     # Imported here, so that --help and a bad flag answer at once.
-    from trainer import anchor_choice, evaluate, export, files, network, portable, strategy, train
+    from trainer import anchor_tuning, evaluate, files, strategy
+    from trainer.export import saved_model, tflite_onnx
+    from trainer.loop import train
+    from trainer.network import build
 
-    manifest = _read_manifest(config, claims or Claims())
+    manifest = _read_manifest(config, claims or DatasetExpectations())
     if config.mode in ("eval", "train_and_eval"):
         manifest.split(config.eval_split)  # an empty one must not come to light after hours of training
     if config.mode in ("export", "train_and_eval"):
-        export.check_folder(config.model_dir)
-        portable.check_installed(config.portable_formats())
+        saved_model.check_folder(config.model_dir)
+        tflite_onnx.check_installed(config.portable_formats())
     where = strategy.make_strategy(
         use_tpu=config.use_tpu, tpu=config.tpu, hosts=config.hosts(), task_index=config.task_index
     )
     chief = strategy.is_chief(where)
     if chief:
-        files.make_folder(config.model_dir)
+        files.make_model_folder(config.model_dir)
     else:
         _LOGGER.info("the host %s tells how it goes", config.hosts()[0])
         logging.getLogger("trainer").setLevel(logging.WARNING)
-    config = anchor_choice.settle(config, manifest)
+    config = anchor_tuning.resolve_anchors(config, manifest)
     with where.scope():
-        net = network.build_network(config, manifest)
+        net = build.build_network(config, manifest)
     _announce(config, manifest, net, where)
     evaluates = config.mode in ("eval", "train_and_eval")
     evaluator = evaluate.make_evaluator(config, manifest, net, where) if evaluates else None
@@ -159,7 +157,7 @@ def run(config: TrainConfig, claims: Claims | None = None) -> None:
         if strategy.has_hosts(where):  # they train together, and one of them does the rest alone
             alone = strategy.one_device()
             with alone.scope():
-                net = network.build_network(config, manifest)
+                net = build.build_network(config, manifest)
             evaluator = evaluate.make_evaluator(config, manifest, net, alone) if evaluates else None
             _finish(config, manifest, net, alone, evaluator)
         else:
@@ -175,7 +173,9 @@ def _finish(
     evaluator: "Evaluator | None",
 ) -> None:
     """Evaluates and exports what has been trained, as the configuration's mode says."""
-    from trainer import evaluate, export, files, train
+    from trainer import evaluate, files
+    from trainer.export import saved_model
+    from trainer.loop import train
 
     step = train.restore(config, net, where)
     if not step:
@@ -185,11 +185,11 @@ def _finish(
     if evaluator:
         evaluation = evaluator.full()
         metrics = {"step": step, **evaluation.metrics}
-        files.write_text(f"{folder}/eval.html", evaluation_report(metrics, evaluation.gallery))
-        files.write_text(f"{folder}/eval.json", json.dumps(metrics, indent=2, ensure_ascii=False) + "\n")
+        files.write_text_file(f"{folder}/eval.html", evaluation_report(metrics, evaluation.gallery))
+        files.write_text_file(f"{folder}/eval.json", json.dumps(metrics, indent=2, ensure_ascii=False) + "\n")
         _log_metrics(config, metrics)
     if config.mode in ("export", "train_and_eval"):
-        exported = export.export_model(config, manifest, net, metrics=metrics, step=step)
+        exported = saved_model.export_model(config, manifest, net, metrics=metrics, step=step)
         _LOGGER.info("model: %s", exported)
         _LOGGER.info("next: python -m inference score --images IMAGES --model %s --output OUT", shlex.quote(exported))
 

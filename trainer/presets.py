@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from detection.errors import UsageError
+from retinanet_odm.errors import UsageError
 from trainer.config import TrainConfig
 
 # The batch for which the learning rate of a recipe is meant; for another it goes with the batch, in proportion

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 import tensorflow as tf
 
-from detection.errors import UsageError
+from retinanet_odm.errors import UsageError
 
 _LOGGER = logging.getLogger(__name__)
 

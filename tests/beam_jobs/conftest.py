@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from detection.annotations import ImageAnnotation, ObjectAnnotation
-from detection.voc import format_voc
+from retinanet_odm.annotations.types import ImageAnnotation, ObjectAnnotation
+from retinanet_odm.annotations.voc import format_voc
 
 WIDTH, HEIGHT = 48, 32
 LABELS = ("Peniagone sp. A", "Étoile de mer", "Scotoplanes")

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from beam_jobs.main import main
-from detection.problems import parse_problems
+from retinanet_odm.dataset.problems import parse_problems
 
 FISH = [("Scotoplanes", (1.0, 2.0, 9.0, 12.0))]
 

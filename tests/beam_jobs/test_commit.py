@@ -11,19 +11,19 @@ from PIL import Image
 
 from beam_jobs import commit
 from beam_jobs.options import PrepareOptions
-from beam_jobs.rows import IMAGE, OBJECT, Plan, Reject, ShardResult
-from beamio.tfrecords import frame_record
-from detection.errors import ContractError
-from detection.examples import DetectionExample, encode_example
-from detection.id_maps import IdMap
-from detection.labels import LabelMap
-from detection.manifests import DatasetManifest, ShardInfo
-from detection.problems import parse_problems
-from detection.statistics import BoxStatistics
+from beam_jobs.rows import IMAGE_REJECT, OBJECT_REJECT, DatasetPlan, Reject, ShardResult
+from retinanet_odm.dataset.examples import DetectionExample, encode_example
+from retinanet_odm.dataset.manifest import DatasetManifest, ShardInfo
+from retinanet_odm.dataset.problems import parse_problems
+from retinanet_odm.dataset.source_ids import IdMap
+from retinanet_odm.dataset.statistics import BoxStatistics
+from retinanet_odm.errors import ContractError
+from retinanet_odm.labels.label_map import LabelMap
+from retinanet_odm.storage.tfrecord import frame_record
 
 LABELS = LabelMap(((1, "fish"), (2, "crab")))
-GONE = Reject(kind=IMAGE, name="b.jpg", reason="image_empty", detail="b.jpg: empty", source="i/b.jpg")
-FLAT = Reject(kind=OBJECT, name="a.jpg", reason="zero_size_box", detail="a.jpg: 'fish'", source="x/a.xml")
+GONE = Reject(kind=IMAGE_REJECT, name="b.jpg", reason="image_empty", detail="b.jpg: empty", source="i/b.jpg")
+FLAT = Reject(kind=OBJECT_REJECT, name="a.jpg", reason="zero_size_box", detail="a.jpg: 'fish'", source="x/a.xml")
 
 
 def _shard(name: str, examples: int, **changes) -> ShardResult:
@@ -45,9 +45,9 @@ def _shard(name: str, examples: int, **changes) -> ShardResult:
     return ShardResult(**{**values, **changes})
 
 
-def _plan(**changes) -> Plan:
+def _plan(**changes) -> DatasetPlan:
     values = {"images_in": 2, "labels": LABELS, "label_counts": {"fish": 3, "crab": 0}, "ignored": {}, "rejects": ()}
-    return Plan(**{**values, **changes})
+    return DatasetPlan(**{**values, **changes})
 
 
 @pytest.fixture
@@ -153,7 +153,7 @@ texts = st.text(max_size=9)
 lines = st.none() | st.integers(1, 9)
 rejects = st.builds(
     Reject,
-    kind=st.sampled_from([IMAGE, OBJECT]),
+    kind=st.sampled_from([IMAGE_REJECT, OBJECT_REJECT]),
     name=texts,
     reason=texts,
     detail=texts,

@@ -2,14 +2,14 @@
 
 import pytest
 
-from beam_jobs.estimate import SPEED, Estimate, count_shards, describe
+from beam_jobs.estimate import SPEED, PrepareEstimate, count_shards, describe_prepare_estimate
 from beam_jobs.main import main
 from beam_jobs.options import PrepareOptions
-from beamio import files
-from beamio.estimate import Listed, measure
-from detection.errors import UsageError
-from detection.splits import parse_splits
-from tests.beamio.conftest import cloud
+from retinanet_odm.cli.estimate import FileTotals, measure_files
+from retinanet_odm.dataset.splits import parse_splits
+from retinanet_odm.errors import UsageError
+from retinanet_odm.storage import files
+from tests.retinanet_odm.conftest import cloud
 
 __all__ = ["cloud"]  # a fixture
 
@@ -35,12 +35,15 @@ def test_shards(photographs, splits, num_shards, count, reason):
 
 
 def test_work_and_money_grow_with_bytes_and_with_photographs():
-    none = Listed(count=0, size=0)
-    bytes_alone = Listed(count=0, size=20_000_000 * 3600)
-    photographs_alone = Estimate(photographs=Listed(count=200 * 7200, size=0), annotations=none, shards=1)
+    none = FileTotals(count=0, size=0)
+    bytes_alone = FileTotals(count=0, size=20_000_000 * 3600)
+    photographs_alone = PrepareEstimate(photographs=FileTotals(count=200 * 7200, size=0), annotations=none, shards=1)
     assert SPEED.vcpu_hours(bytes_alone) == pytest.approx(1)
-    assert "2.00 vCPU-hours" in describe(photographs_alone, None)[3] and len(describe(photographs_alone, None)) == 4
-    assert describe(photographs_alone, 0.06)[4] == "money: 0.12 at 0.06 a vCPU-hour"
+    assert (
+        "2.00 vCPU-hours" in describe_prepare_estimate(photographs_alone, None)[3]
+        and len(describe_prepare_estimate(photographs_alone, None)) == 4
+    )
+    assert describe_prepare_estimate(photographs_alone, 0.06)[4] == "money: 0.12 at 0.06 a vCPU-hour"
 
 
 def test_files_in_a_bucket_and_here_are_measured_alike(cloud, tmp_path):
@@ -51,12 +54,14 @@ def test_files_in_a_bucket_and_here_are_measured_alike(cloud, tmp_path):
     cloud.put("i/")
     cloud.page_size = 1
     for pattern, listed in [
-        ("*", Listed(count=2, size=8)),
-        ("**", Listed(count=3, size=9)),
-        ("a*", Listed(count=1, size=3)),
+        ("*", FileTotals(count=2, size=8)),
+        ("**", FileTotals(count=3, size=9)),
+        ("a*", FileTotals(count=1, size=3)),
     ]:
-        assert measure([f"gs://bucket/i/{pattern}"]) == listed == measure([f"{tmp_path}/{pattern}"])
-    assert measure([f"{tmp_path}/*", f"{files.escape(str(tmp_path))}/a.jpg"]).count == 2, "matched twice, counted once"
+        assert measure_files([f"gs://bucket/i/{pattern}"]) == listed == measure_files([f"{tmp_path}/{pattern}"])
+    assert measure_files([f"{tmp_path}/*", f"{files.escape_glob(str(tmp_path))}/a.jpg"]).count == 2, (
+        "matched twice, counted once"
+    )
 
 
 def test_nothing_is_read_or_written(source, tmp_path, capsys):
@@ -71,7 +76,7 @@ def test_nothing_is_read_or_written(source, tmp_path, capsys):
 def test_a_bucket_that_cannot_be_listed_is_one_line(cloud):
     cloud.statuses["i/"] = [403]
     with pytest.raises(UsageError, match=r"^cannot list gs://bucket/i/\*: no permission to read it"):
-        measure(["gs://bucket/i/*"])
+        measure_files(["gs://bucket/i/*"])
 
 
 def test_a_price_without_an_estimate_is_refused(source, tmp_path, capsys):

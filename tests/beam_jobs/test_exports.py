@@ -10,15 +10,14 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from beam_jobs.commit import parse_rejects
-from beam_jobs.gallery import read_examples
+from beam_jobs.commit import parse_rejects, read_examples
 from beam_jobs.main import main
 from beam_jobs.rows import Reject
-from detection.annotations import ImageAnnotation, ObjectAnnotation
-from detection.cvat import format_cvat
-from detection.examples import DetectionExample
-from detection.manifests import DatasetManifest
-from detection.voc import format_voc
+from retinanet_odm.annotations.cvat import format_cvat
+from retinanet_odm.annotations.types import ImageAnnotation, ObjectAnnotation
+from retinanet_odm.annotations.voc import format_voc
+from retinanet_odm.dataset.examples import DetectionExample
+from retinanet_odm.dataset.manifest import DatasetManifest
 
 Members = dict[str, bytes]
 SIZE = (48, 32)

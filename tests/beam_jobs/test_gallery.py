@@ -4,12 +4,12 @@ import io
 
 from PIL import Image
 
-from beam_jobs.gallery import make_gallery, read_examples
+from beam_jobs.commit import make_gallery, read_examples
 from beam_jobs.options import PrepareOptions
 from beam_jobs.rows import LabelledImage, PlannedImage, ShardResult
-from beam_jobs.shards import write_shard
-from beamio.rows import ImageFile
-from detection.annotations import ImageAnnotation, ObjectAnnotation
+from beam_jobs.shards import write_dataset_shard
+from retinanet_odm.annotations.types import ImageAnnotation, ObjectAnnotation
+from retinanet_odm.sources.listing import ImageFile
 
 
 def _shards(source, folder, count: int) -> list[ShardResult]:
@@ -22,7 +22,7 @@ def _shards(source, folder, count: int) -> list[ShardResult]:
         image = ImageFile(uri=str(source.add_image(f"{number}.png")), name=f"{number}.png")
         content = LabelledImage(image=image, annotation=annotation, label_ids=(1,))
         rows = [] if number == 2 else [PlannedImage(source_id=number, content=content)]
-        results.append(write_shard("val", f"val-{number:05d}-of-{count:05d}.tfrecord", rows, options))
+        results.append(write_dataset_shard("val", f"val-{number:05d}-of-{count:05d}.tfrecord", rows, options))
     return results
 
 

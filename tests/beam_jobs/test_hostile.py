@@ -17,7 +17,7 @@ import pytest
 from beam_jobs.commit import parse_rejects
 from beam_jobs.main import main
 from beam_jobs.rows import Reject
-from detection.manifests import DatasetManifest
+from retinanet_odm.dataset.manifest import DatasetManifest
 from tests.beam_jobs.conftest import HEIGHT, WIDTH, Source
 
 _BOX = "<bndbox><xmin>1</xmin><ymin>2</ymin><xmax>9</xmax><ymax>12</ymax></bndbox>"

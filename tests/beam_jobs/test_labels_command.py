@@ -10,13 +10,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from beam_jobs.flags import make_parser
+from beam_jobs.flags import make_prepare_parser
 from beam_jobs.labels import append_items, make_label_file, new_names
-from detection.annotations import ImageAnnotation, ObjectAnnotation
-from detection.errors import UsageError
-from detection.label_doctor import fold
-from detection.labels import LabelMap, extend_labels, format_label_map, parse_label_map
-from detection.voc import format_voc
+from retinanet_odm.annotations.types import ImageAnnotation, ObjectAnnotation
+from retinanet_odm.annotations.voc import format_voc
+from retinanet_odm.errors import UsageError
+from retinanet_odm.labels.checks import normalise_label
+from retinanet_odm.labels.label_map import LabelMap, extend_labels, format_label_map, parse_label_map
 
 _OLD = """\
 # Checked by Danelle, 12 May\r
@@ -48,7 +48,7 @@ class Case:
 
     def run(self, *flags: str) -> int:
         """As the program does, from the flags."""
-        given = make_parser().parse_args(
+        given = make_prepare_parser().parse_args(
             ["labels", f"--annotations={self.annotations}/*", f"--output={self.new}", *flags]
         )
         return make_label_file(
@@ -258,5 +258,7 @@ def test_what_is_appended_makes_the_extended_map(boxes: dict[str, int], known: s
     written = append_items(text, extended, added)
     assert written.startswith(text)
     assert parse_label_map(written) == extended
-    assert {fold(name) for name in boxes} <= {fold(name) for name in (*known, *added)}, "every spelling has a class"
-    assert len({fold(name) for name in added}) == len(added)
+    assert {normalise_label(name) for name in boxes} <= {normalise_label(name) for name in (*known, *added)}, (
+        "every spelling has a class"
+    )
+    assert len({normalise_label(name) for name in added}) == len(added)

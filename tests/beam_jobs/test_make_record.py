@@ -9,12 +9,12 @@ from hypothesis import strategies as st
 from PIL import Image, ImageOps
 
 from beam_jobs.records import make_record
-from beam_jobs.rows import OBJECT, LabelledImage, PlannedImage
-from beamio.rows import ImageFile
-from detection.annotations import ImageAnnotation, ObjectAnnotation
-from detection.errors import AnnotationError
-from detection.frames import EQUAL, SCALED, TURNED, TURNED_AND_SCALED
-from detection.images import EncodedImage
+from beam_jobs.rows import OBJECT_REJECT, LabelledImage, PlannedImage
+from retinanet_odm.annotations.geometry import EQUAL, SCALED, TURNED, TURNED_AND_SCALED
+from retinanet_odm.annotations.types import ImageAnnotation, ObjectAnnotation
+from retinanet_odm.errors import AnnotationError
+from retinanet_odm.imaging.images import EncodedImage
+from retinanet_odm.sources.listing import ImageFile
 
 
 def _image(width: int = 40, height: int = 20, **rest: Any) -> EncodedImage:
@@ -57,7 +57,7 @@ def test_box(box, relative, reason, clipped):
 
 def test_dropped_box_is_named():
     (reject,) = make_record(_planned((5, 10, 15, 30), (7, 8, 7, 9)), IMAGE).dropped
-    assert reject.kind == OBJECT
+    assert reject.kind == OBJECT_REJECT
     assert all(word in reject.detail for word in ("a.jpg", "'fish'", "xmin=8 ymin=7 xmax=9 ymax=7", "x/a.xml"))
     assert (reject.line, reject.label, reject.value) == (7, "fish", "xmin=8 ymin=7 xmax=9 ymax=7")
 

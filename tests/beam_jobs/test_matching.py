@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 
 from beam_jobs import plan
 from beam_jobs.rows import Reject, UnannotatedImage
-from beamio.matching import match
-from beamio.rows import AnnotationFile, ImageFile
-from detection.annotations import ImageAnnotation, Unread
+from retinanet_odm.annotations.types import ImageAnnotation, UnreadableObject
+from retinanet_odm.sources.listing import AnnotationFile, ImageFile
+from retinanet_odm.sources.matching import pair_files
 
 
 def _image(name: str) -> ImageFile:
@@ -171,7 +171,7 @@ TABLE = {
 
 
 def _outcome(images: list[ImageFile], annotations: list[AnnotationFile]) -> dict[str, AnnotationFile | str | None]:
-    found = match(images, annotations)
+    found = pair_files(images, annotations)
     return {
         image.name: "conflict" if row in found.conflict_of else found.annotation_of.get(row)
         for row, image in enumerate(images)
@@ -193,7 +193,7 @@ paths = st.lists(st.sampled_from(["a.jpg", "a.png", "1/a.jpg", "2/a.jpg", "x/1/a
 def test_nobody_is_lost_and_order_does_not_matter(image_paths, annotation_paths, random):
     images = [_image(name) for name in sorted(set(image_paths))]
     annotations = [_listed(name, uri=f"/x/{row}.json") for row, name in enumerate(annotation_paths)]
-    found = match(images, annotations)
+    found = pair_files(images, annotations)
     assert found.annotation_of.keys().isdisjoint(found.conflict_of)
     used = [file.uri for file in found.annotation_of.values()]
     in_conflict = {file.uri for conflict in found.conflict_of.values() for file in conflict.annotations}
@@ -228,9 +228,9 @@ def test_a_huge_group_takes_linear_time():
     """Cameras that number their frames from 1: one stem in every folder."""
     names = [f"{folder}/a.jpg" for folder in range(5000)]
     start = time.monotonic()
-    found = match([_image(name) for name in names], [_listed(f"up/{name}") for name in names])
+    found = pair_files([_image(name) for name in names], [_listed(f"up/{name}") for name in names])
     assert len(found.annotation_of) == len(names)
-    crowd = match([_image(name) for name in names], [_listed("a.jpg") for _ in names])
+    crowd = pair_files([_image(name) for name in names], [_listed("a.jpg") for _ in names])
     assert len(crowd.conflict_of) == len(names)
     assert time.monotonic() - start < 20
 
@@ -251,7 +251,7 @@ def test_a_large_conflict_names_some():
 
 
 def test_an_unread_object_rejects_its_image():
-    fault = Unread(reason="number_not_readable", detail="all.json: line 7: x")
+    fault = UnreadableObject(reason="number_not_readable", detail="all.json: line 7: x")
     file = AnnotationFile(uri="/x/a", image_name="a.jpg", annotation=_content("a.jpg", unread=(fault, fault)))
     (reject,) = _joined(["a.jpg"], [file])
     assert (reject.reason, reject.detail, reject.source) == (fault.reason, f"a.jpg: {fault.detail}", "/x/a")

@@ -9,13 +9,12 @@ from hypothesis import strategies as st
 
 from beam_jobs import numbering, plan
 from beam_jobs.options import PrepareOptions
-from beam_jobs.rows import ANNOTATION, IMAGE, Candidate, LabelledImage, Reject, UnannotatedImage
-from beamio.matching import match_key
-from beamio.rows import AnnotationFile, ImageFile
-from detection.annotations import ImageAnnotation, ObjectAnnotation
-from detection.id_maps import IdMap, IdRow, assign_ids
-from detection.ids import MAX_SOURCE_ID
-from detection.labels import LabelMap
+from beam_jobs.rows import ANNOTATION_REJECT, IMAGE_REJECT, Candidate, LabelledImage, Reject, UnannotatedImage
+from retinanet_odm.annotations.types import ImageAnnotation, ObjectAnnotation
+from retinanet_odm.dataset.source_ids import MAX_SOURCE_ID, IdMap, IdRow, assign_ids
+from retinanet_odm.labels.label_map import LabelMap
+from retinanet_odm.sources.listing import AnnotationFile, ImageFile
+from retinanet_odm.sources.matching import match_key
 
 
 def _image(uri: str, name: str | None = None) -> ImageFile:
@@ -90,7 +89,7 @@ names = st.lists(st.sampled_from("abcd"), max_size=6)
 def test_every_distinct_image_becomes_one_row(image_folders, annotation_folders):
     images = [_image(f"{folder}/a.jpg", f"{folder}/a.jpg") for folder in image_folders]
     group = (b"a", {"images": images, "annotations": [_annotation(f"{f}/a.xml") for f in annotation_folders]})
-    kept = [row for row in plan.join_images(group) if not isinstance(row, Reject) or row.kind == IMAGE]
+    kept = [row for row in plan.join_images(group) if not isinstance(row, Reject) or row.kind == IMAGE_REJECT]
     assert len(kept) == plan.count_images(group) == len(set(image_folders))
 
 
@@ -118,7 +117,7 @@ def test_labels_are_looked_up_in_the_order_of_objects():
 def test_unknown_label_rejects_the_image_and_names_it():
     row = plan.label_image(Candidate(image=_image("a.jpg"), annotation=_content("crab")), LabelMap(((1, "fish"),)))
     assert isinstance(row, Reject)
-    assert (row.kind, row.reason) == (IMAGE, "unknown_label")
+    assert (row.kind, row.reason) == (IMAGE_REJECT, "unknown_label")
     assert all(word in row.detail for word in ("'crab'", "a.jpg", "x/a.xml", "fish"))
 
 
@@ -150,8 +149,8 @@ def _numbered(count: int, seed: int, previous: IdMap = NOTHING) -> dict[str, tup
     rows = [LabelledImage(image=_image(f"{n}.jpg"), annotation=_content(), label_ids=()) for n in range(count)]
     random.Random(seed).shuffle(rows)
     placed = [(OPTIONS.splits.split_of(row.image.name), row) for row in rows]
-    layout = numbering.lay_out(Counter(numbering.place_of(row, previous) for row in placed), previous)
-    buckets: dict[int, list[plan.Split]] = {}
+    layout = numbering.lay_out(Counter(numbering.bucket_key(row, previous) for row in placed), previous)
+    buckets: dict[int, list[plan.SplitName]] = {}
     for row in placed:
         bucket, keyed = numbering.key_by_bucket(row)
         buckets.setdefault(bucket, []).append(keyed)
@@ -204,4 +203,4 @@ def test_more_images_than_ids_rejects_them_all():
 def test_annotation_without_image_is_no_image():
     (reject,) = plan.join_images((b"a", {"images": [], "annotations": [BAD]}))
     assert isinstance(reject, Reject)
-    assert reject.kind == ANNOTATION
+    assert reject.kind == ANNOTATION_REJECT

@@ -12,8 +12,8 @@ import pytest
 
 from beam_jobs.commit import parse_rejects
 from beam_jobs.main import main
-from detection.examples import decode_example
-from detection.manifests import DatasetManifest
+from retinanet_odm.dataset.examples import decode_example
+from retinanet_odm.dataset.manifest import DatasetManifest
 
 REPOSITORY = Path(__file__).parents[2]
 

@@ -7,14 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from beam_jobs.commit import parse_rejects
-from beam_jobs.gallery import read_examples
+from beam_jobs.commit import parse_rejects, read_examples
 from beam_jobs.main import main
 from beam_jobs.rows import Reject
-from beam_jobs.sources import read_annotation
-from beamio.rows import AnnotationFile
-from detection.examples import DetectionExample
-from detection.manifests import DatasetManifest
+from beam_jobs.transforms import read_annotation_or_reject
+from retinanet_odm.dataset.examples import DetectionExample
+from retinanet_odm.dataset.manifest import DatasetManifest
+from retinanet_odm.sources.listing import AnnotationFile
 
 REPOSITORY = Path(__file__).parents[2]
 BOX = '<box label="{}" occluded="0" xtl="5" ytl="4" xbr="20" ybr="14"/>'
@@ -127,7 +126,7 @@ FILES = [
 def test_file_that_cannot_be_read_stands_for_its_image(tmp_path, data, reason, why):
     path = tmp_path / "a.xml"
     path.write_bytes(data)
-    (row,) = read_annotation(AnnotationFile(uri=str(path), name="a.xml"))
+    (row,) = read_annotation_or_reject(AnnotationFile(uri=str(path), name="a.xml"))
     assert isinstance(row, AnnotationFile), why
     assert (row.reason, row.annotation, row.image_name) == (reason, None, ""), why
     assert str(path) in row.detail
@@ -136,7 +135,7 @@ def test_file_that_cannot_be_read_stands_for_its_image(tmp_path, data, reason, w
 def test_a_large_file_is_read_row_by_row(tmp_path):
     path = tmp_path / "all.xml"
     path.write_text(_cvat(*((f"{row}.jpg", _box()) for row in range(3000))).replace("</annotations>", "<"))
-    rows = read_annotation(AnnotationFile(uri=str(path), name="all.xml"))
+    rows = read_annotation_or_reject(AnnotationFile(uri=str(path), name="all.xml"))
     first = next(rows)
     assert isinstance(first, AnnotationFile)
     assert first.image_name == "0.jpg"

@@ -4,17 +4,17 @@ import re
 
 import pytest
 
-from beam_jobs.flags import make_parser, parse_min_box, parse_num_shards, prepare_options
-from beam_jobs.options import Content, Inputs, PrepareOptions
-from beamio.options import own_flags
-from detection.errors import UsageError
-from detection.images import HEADER, ImageRule
+from beam_jobs.flags import make_prepare_parser, parse_min_box, parse_num_shards, prepare_options
+from beam_jobs.options import Inputs, PrepareOptions, RecordOptions
+from retinanet_odm.cli.parser import program_flags
+from retinanet_odm.errors import UsageError
+from retinanet_odm.imaging.images import HEADER, ImageRule
 
 FLAGS = ["prepare", "--images", "i/a.jpg", "i/b.jpg", "--annotations", "x/*.xml", "--output", "out/"]
 
 
 def _options(*more: str) -> PrepareOptions:
-    flags, rest = make_parser().parse_known_args([*FLAGS, *more])
+    flags, rest = make_prepare_parser().parse_known_args([*FLAGS, *more])
     assert not rest
     return prepare_options(flags, Inputs())
 
@@ -48,12 +48,12 @@ def test_defaults():
 def test_content():
     options = _options("--verify=header", "--max_side=960", "--grayscale", "--min_box=75x50.5")
     pixels = ImageRule(verify=HEADER, max_side=960, grayscale=True, fingerprint=True)
-    assert options.content == Content(pixels=pixels, min_box=(75, 50.5))
+    assert options.content == RecordOptions(pixels=pixels, min_box=(75, 50.5))
     assert options.to_json()["min_box"] == "75x50.5"
 
 
 def test_check_takes_the_same_flags():
-    flags, rest = make_parser().parse_known_args(["check", *FLAGS[1:], "--max_rejected=0.01"])
+    flags, rest = make_prepare_parser().parse_known_args(["check", *FLAGS[1:], "--max_rejected=0.01"])
     options = prepare_options(flags, Inputs())
     assert not rest
     assert (options.writes, options.resume, options.max_rejected) == (False, False, 0.01)
@@ -95,15 +95,15 @@ def test_bad_request(more, words, reason):
 @pytest.mark.parametrize("argv", [[], ["prepair"], ["prepare"], ["prepare", "--images"]])
 def test_bad_command_is_a_usage_error(argv):
     with pytest.raises(UsageError, match="python -m beam_jobs"):
-        make_parser().parse_known_args(argv)
+        make_prepare_parser().parse_known_args(argv)
 
 
 def test_every_flag_has_its_line_of_help(capsys):
-    flags, _ = make_parser().parse_known_args(FLAGS)
+    flags, _ = make_prepare_parser().parse_known_args(FLAGS)
     with pytest.raises(SystemExit):
-        make_parser().parse_args(["prepare", "--help"])
+        make_prepare_parser().parse_args(["prepare", "--help"])
     text = capsys.readouterr().out
-    assert set(re.findall(r"^  (--[a-z_]+)", text, re.MULTILINE)) - {"--help"} == set(own_flags(flags))
+    assert set(re.findall(r"^  (--[a-z_]+)", text, re.MULTILINE)) - {"--help"} == set(program_flags(flags))
 
 
 def test_parse_num_shards():

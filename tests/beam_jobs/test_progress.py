@@ -2,8 +2,8 @@
 
 import pytest
 
-from beam_jobs import progress
-from beam_jobs.progress import Progress
+from retinanet_odm.cli import progress
+from retinanet_odm.cli.progress import ProgressReporter
 
 
 @pytest.fixture
@@ -14,7 +14,7 @@ def clock(monkeypatch):
 
 
 def test_line(clock):
-    counter = Progress()
+    counter = ProgressReporter()
     assert counter.line() == "", "nothing is known yet"
     clock[0] += 50
     counter.plan(5000)
@@ -25,7 +25,7 @@ def test_line(clock):
 
 
 def test_what_is_kept_of_an_earlier_run_takes_no_time(clock):
-    counter = Progress()
+    counter = ProgressReporter()
     counter.plan(1000)
     counter.skip(900)
     clock[0] += 1
@@ -34,7 +34,7 @@ def test_what_is_kept_of_an_earlier_run_takes_no_time(clock):
 
 
 def test_hours(clock):
-    counter = Progress()
+    counter = ProgressReporter()
     counter.plan(36_001)
     clock[0] += 1
     counter.add(rejected=False)
@@ -43,7 +43,7 @@ def test_hours(clock):
 
 def test_shown_in_a_log_file(monkeypatch, caplog):
     monkeypatch.setattr(progress, "_EVERY", 0.01)
-    counter = Progress()
+    counter = ProgressReporter()
     with caplog.at_level("INFO"), counter.shown():
         counter.plan(2)
         counter.add(rejected=False)

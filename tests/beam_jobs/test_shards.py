@@ -15,11 +15,11 @@ from apache_beam.testing.util import assert_that, equal_to
 from beam_jobs.options import PrepareOptions
 from beam_jobs.rows import LabelledImage, PlannedImage
 from beam_jobs.shards import make_shard
-from beamio.ahead import prefetch
-from beamio.rows import ImageFile
-from beamio.tfrecords import frame_record
-from detection.annotations import ImageAnnotation, ObjectAnnotation
-from detection.examples import decode_example
+from retinanet_odm.annotations.types import ImageAnnotation, ObjectAnnotation
+from retinanet_odm.dataset.examples import decode_example
+from retinanet_odm.sources.listing import ImageFile
+from retinanet_odm.storage.prefetch import prefetch
+from retinanet_odm.storage.tfrecord import frame_record
 
 
 def _planned(source_id: int, uri: str, *labels: str) -> PlannedImage:

@@ -7,10 +7,17 @@ import pytest
 
 from beam_jobs.options import PrepareOptions
 from beam_jobs.rows import Reject
-from beam_jobs.sources import check_zips, read_annotation
-from beamio.rows import AnnotationFile
-from beamio.sources import Source, is_annotation, is_photograph, match_annotations, match_images, read_image
-from detection.errors import DataError, UsageError
+from beam_jobs.transforms import check_zips, read_annotation_or_reject
+from retinanet_odm.errors import DataError, UsageError
+from retinanet_odm.sources.listing import (
+    AnnotationFile,
+    InputPattern,
+    is_annotation_name,
+    is_image_name,
+    match_annotations,
+    match_images,
+    read_image,
+)
 
 VOC = b"<annotation><size/></annotation>"
 
@@ -47,12 +54,12 @@ ANNOTATIONS = [
 
 @pytest.mark.parametrize(("name", "expected", "why"), PHOTOGRAPHS)
 def test_is_photograph(name, expected, why):
-    assert is_photograph(name) is expected, why
+    assert is_image_name(name) is expected, why
 
 
 @pytest.mark.parametrize(("name", "expected", "why"), ANNOTATIONS)
 def test_is_annotation(name, expected, why):
-    assert is_annotation(name) is expected, why
+    assert is_annotation_name(name) is expected, why
 
 
 ZIP_NAMES = [
@@ -67,7 +74,7 @@ ZIP_NAMES = [
 @pytest.mark.parametrize(("name", "folder", "why"), ZIP_NAMES)
 def test_members_of_zip_files(tmp_path, name, folder, why, is_export):
     uri = _zip(tmp_path / name, "images/é 1.jpg", "annotations.xml")
-    source = Source(pattern=f"{tmp_path}/**", flag="--images", is_export=is_export)
+    source = InputPattern(pattern=f"{tmp_path}/**", flag="--images", is_export=is_export)
     (image,) = match_images(source)
     ((key, annotation),) = match_annotations(source)
     assert (image.uri, annotation.uri) == (f"{uri}/images/é 1.jpg", f"{uri}/annotations.xml"), why
@@ -75,7 +82,7 @@ def test_members_of_zip_files(tmp_path, name, folder, why, is_export):
     assert image.home == annotation.home == (uri if is_export else ""), why
     assert key == annotation.uri.encode(), why
     assert read_image(image) == VOC
-    (row,) = read_annotation(annotation)
+    (row,) = read_annotation_or_reject(annotation)
     assert isinstance(row, AnnotationFile)
     assert row.annotation is not None
     assert row.annotation.source == annotation.uri
@@ -86,7 +93,7 @@ def test_loose_files_beside_zip_files(tmp_path):
         (tmp_path / name).write_bytes(b"PK\3\4")  # a name that speaks for itself is not opened to find out
     (tmp_path / "notes").write_bytes(b"x")
     _zip(tmp_path / "z.zip", "c.jpg", "c.jpg.txt")
-    source = Source(pattern=f"{tmp_path}/*", flag="--images")
+    source = InputPattern(pattern=f"{tmp_path}/*", flag="--images")
     assert [image.name for image in match_images(source)] == ["a.jpg", "b.xml", "notes", "z/c.jpg"]
     assert read_image(next(match_images(source))) == b"PK\3\4"
 
@@ -97,7 +104,7 @@ def test_one_name_twice_in_an_archive(tmp_path):
     with zipfile.ZipFile(path, "w") as target:
         target.writestr("a.jpg", b"first")
         target.writestr("a.jpg", b"second")
-    found = {image.name: read_image(image) for image in match_images(Source(pattern=str(path), flag="--images"))}
+    found = {image.name: read_image(image) for image in match_images(InputPattern(pattern=str(path), flag="--images"))}
     assert found == {"z/a.jpg": b"first", "z/a.jpg#2": b"second"}
 
 
@@ -113,8 +120,8 @@ def test_a_broken_member_tells_nothing_of_what_it_holds(tmp_path):
     with zipfile.ZipFile(path, "w") as target:
         target.writestr("annotations.xml", CVAT)
     path.write_bytes(path.read_bytes().replace(b"b.jpg", b"c.jpg"))
-    ((_, file),) = match_annotations(Source(pattern=str(path), flag="--exports", is_export=True))
-    (row,) = read_annotation(file)
+    ((_, file),) = match_annotations(InputPattern(pattern=str(path), flag="--exports", is_export=True))
+    (row,) = read_annotation_or_reject(file)
     assert isinstance(row, AnnotationFile)
     assert (row.reason, row.annotation) == ("zip_member_not_readable", None)
     assert row.detail.startswith(f"{path}/annotations.xml: ")
@@ -122,8 +129,8 @@ def test_a_broken_member_tells_nothing_of_what_it_holds(tmp_path):
 
 def test_a_whole_member_that_is_cut_short_keeps_what_was_read(tmp_path):
     path = _zip(tmp_path / "z.zip", "annotations.xml", data=CVAT[: CVAT.index(b"b.jpg")])
-    ((_, file),) = match_annotations(Source(pattern=path, flag="--exports", is_export=True))
-    kept, fault = read_annotation(file)
+    ((_, file),) = match_annotations(InputPattern(pattern=path, flag="--exports", is_export=True))
+    kept, fault = read_annotation_or_reject(file)
     assert isinstance(kept, AnnotationFile)
     assert kept.image_name == "a.jpg"
     assert isinstance(fault, Reject)
@@ -133,7 +140,7 @@ def test_a_whole_member_that_is_cut_short_keeps_what_was_read(tmp_path):
 def test_a_zip_file_that_is_gone_fails_its_images(tmp_path):
     path = tmp_path / "z.zip"
     _zip(path, "a.jpg")
-    (image,) = match_images(Source(pattern=str(path), flag="--images"))
+    (image,) = match_images(InputPattern(pattern=str(path), flag="--images"))
     path.unlink()
     with pytest.raises(DataError, match=r"z\.zip"):
         read_image(image)

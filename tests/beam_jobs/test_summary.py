@@ -2,9 +2,9 @@
 
 import pytest
 
-from beam_jobs import summary
-from detection.labels import LabelMap
-from detection.manifests import DatasetManifest, ShardInfo, SplitInfo
+from beam_jobs import prepare
+from retinanet_odm.dataset.manifest import DatasetManifest, ShardInfo, SplitInfo
+from retinanet_odm.labels.label_map import LabelMap
 
 
 def manifest(**examples: int) -> DatasetManifest:
@@ -37,5 +37,5 @@ NEXT = [
 
 @pytest.mark.parametrize(("examples", "words", "reason"), NEXT)
 def test_the_next_command_is_one_that_the_trainer_takes(examples, words, reason):
-    (line,) = [line for line in summary.of_dataset(manifest(**examples), [], [], "OUT") if line.startswith("next: ")]
+    (line,) = [line for line in prepare.of_dataset(manifest(**examples), [], [], "OUT") if line.startswith("next: ")]
     assert line.startswith(f"next: python -m trainer {words}"), reason

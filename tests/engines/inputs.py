@@ -3,8 +3,8 @@
 import shutil
 from pathlib import Path
 
-from detection.cvat import format_cvat
-from detection.samples import LABELS, make_photograph, make_zip, sample_files
+from retinanet_odm.annotations.cvat import format_cvat
+from retinanet_odm.samples.files import SAMPLE_LABELS, make_sample_image, make_zip, sample_files
 from tests.inference.fake_model import BLUE, FAILING_WIDTH, RED, picture, write_manifest
 
 LABELLED, EXPORTED = 56, 16
@@ -31,8 +31,8 @@ def write_photographs(root: Path) -> Path:
 
 
 def _write_export(path: Path) -> None:
-    exported = [make_photograph(index, first_deployment=9) for index in range(EXPORTED)]
-    document = format_cvat([photograph.annotation for photograph in exported], labels=LABELS, task="export")
+    exported = [make_sample_image(index, first_deployment=9) for index in range(EXPORTED)]
+    document = format_cvat([photograph.annotation for photograph in exported], labels=SAMPLE_LABELS, task="export")
     members = [(f"images/{photograph.name}", photograph.data) for photograph in exported]
     path.write_bytes(make_zip(iter([("annotations.xml", document), *members])))
 

@@ -8,11 +8,11 @@ from absl import flags as absl_flags
 from apache_beam.options.pipeline_options import PipelineOptions
 
 import beam_jobs.flags
-import beamio.dataflow
 import inference.options
 import trainer.flags
+from retinanet_odm.dataflow import launcher
 from tests.guides.pages import ROOT
-from trainer.submission.options import make_parser as submit_parser
+from trainer.tpu.options import make_submit_parser as submit_parser
 
 # Flags of other programs that the guides' prose names.
 FOREIGN = {
@@ -28,10 +28,10 @@ FOREIGN = {
 def known_flags() -> set[str]:
     """Flags of the programs, of Beam, of scripts and benchmarks."""
     parsers = (
-        beam_jobs.flags.make_parser(),
-        inference.options.make_parser(),
+        beam_jobs.flags.make_prepare_parser(),
+        inference.options.make_score_parser(),
         submit_parser(""),
-        beamio.dataflow.make_parser(),
+        launcher.make_launch_parser(),
     )
     ours = {name for parser in parsers for name in _names(parser)}
     return ours | _trainer_flags() | set(PipelineOptions([]).get_all_options()) | set(_script_flags())

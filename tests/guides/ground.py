@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import beam_jobs.main
-import beamio.dataflow
 import inference.main
 import trainer.main
 import trainer.submit
-from detection.samples import make_zip
+from retinanet_odm.dataflow import launcher
+from retinanet_odm.samples.files import make_zip
 from tests.guides.pages import ROOT
 
 Main = Callable[[Sequence[str]], int]
@@ -38,7 +38,7 @@ PROGRAMS: dict[str, tuple[Main, list[str]]] = {
     "-m inference": (inference.main.main, []),
     "-m trainer": (trainer.main.main, SMALL),
     "-m trainer.submit": (trainer.submit.main, []),
-    "scripts/dataflow.sh": (beamio.dataflow.main, []),
+    "scripts/dataflow.sh": (launcher.main, []),
     "scripts/make_sample.py": (_script("make_sample"), ["--images=60", "--archive_images=4"]),
 }
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
-_PROGRAMS = ("beam_jobs", "beamio", "detection", "evaluation", "inference", "scripts", "trainer")
+_PROGRAMS = ("beam_jobs", "inference", "retinanet_odm", "scripts", "trainer")
 _HOLE = re.compile(r"%[-+ 0-9.,]*[a-z]")
 _FILLED = "\0"
 _LEAST = 11  # letters that a text must have of its own, or it would match anything

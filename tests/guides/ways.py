@@ -6,10 +6,11 @@ import shlex
 import shutil
 import tomllib
 
-from beam_jobs.flags import make_parser as data_parser
-from beamio.options import beam_options, own_flags
-from beamio.templates import command_parser, program_flags
-from inference.options import make_parser as score_parser
+from beam_jobs.flags import make_prepare_parser as data_parser
+from inference.options import make_score_parser as score_parser
+from retinanet_odm.beam.options import beam_options
+from retinanet_odm.cli.parser import program_flags as own_flags
+from retinanet_odm.dataflow.flex_templates import command_parser, template_flags
 from tests.guides.ground import Ground, split_program
 from tests.guides.pages import ROOT
 from trainer.flags import parse_request
@@ -64,7 +65,7 @@ def check_template(ground: Ground, text: str) -> str:
     command = re.search(r"/(prepare|score)-latest\.json$", file)[1]
     program = {"prepare": "beam_jobs", "score": "inference"}[command]
     parameters = [f"--{pair}" for pair in given.removeprefix("^~^").split("~")]
-    flags = program_flags(command_parser(_PARSERS[program](), command), parameters)
+    flags = template_flags(command_parser(_PARSERS[program](), command), parameters)
     return parse_beam(ground, shlex.join(["python", "-m", program, command, *flags]))
 
 

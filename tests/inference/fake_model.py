@@ -8,10 +8,10 @@ from pathlib import Path
 
 from PIL import Image
 
-from detection import signatures as sig
-from detection.images import EncodedImage
-from detection.labels import LabelMap
-from detection.manifests import ModelManifest
+from retinanet_odm import exported_model as sig
+from retinanet_odm.exported_model import ModelManifest
+from retinanet_odm.imaging.images import EncodedImage
+from retinanet_odm.labels.label_map import LabelMap
 
 RED, BLUE = (255, 0, 0), (0, 0, 255)
 SCORE_RED, SCORE_BLUE = 0.9, 0.4

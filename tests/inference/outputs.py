@@ -3,13 +3,13 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from detection.predictions import PredictionRow
-from inference import part_files, sinks
-from inference.export_options import ExportOptions
-from inference.rows import Line
-from inference.sinks import Commit, ShardPart
+from inference.rows import output_folder, part_files
+from inference.rows.export_options import ExportOptions
+from inference.rows.output_folder import Commit, WrittenShard
+from inference.rows.rows import SerializedRow
+from retinanet_odm.predictions.rows import PredictionRow
 
-# What summary.json says of a run besides its counts; its classes and hash are those of tests.detection.predicted.
+# What summary.json says of a run besides its counts; its classes and hash are those of tests.retinanet_odm.prediction_rows.
 HEADER = {
     "model_hash": "0123456789abcdef" * 4,
     "labels": {"1": "crab", "2": "sea pig", "4": 'Étoile "de", mer'},
@@ -29,11 +29,14 @@ def write_output(
     return folder
 
 
-def write_shards(folder: Path, rows: Sequence[PredictionRow], num_shards: int = 1) -> list[ShardPart]:
+def write_shards(folder: Path, rows: Sequence[PredictionRow], num_shards: int = 1) -> list[WrittenShard]:
     """Prediction files, by way of a part file."""
-    saved = list(part_files.save(str(folder), map(Line.of, rows), num_shards))
+    saved = list(part_files.save_part_file(str(folder), map(SerializedRow.of, rows), num_shards))
     dealt = [[extent for shard, extent in saved if shard == wanted] for wanted in range(num_shards)]
-    return [sinks.write_shard(str(folder), shard, num_shards, dealt[shard]) for shard in range(num_shards)]
+    return [
+        output_folder.write_predictions_shard(str(folder), shard, num_shards, dealt[shard])
+        for shard in range(num_shards)
+    ]
 
 
 def contents(folder: Path) -> dict[str, bytes]:

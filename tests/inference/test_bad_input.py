@@ -176,7 +176,7 @@ def test_a_run_that_breaks_leaves_no_summary(
     def disk_full(*_: object) -> None:
         raise RuntimeError("disk full")
 
-    monkeypatch.setattr("inference.sinks.write_shard", disk_full)
+    monkeypatch.setattr("inference.rows.output_folder.write_shard", disk_full)
     with pytest.raises(RuntimeError, match="disk full"):
         main([*words, "--threshold=0.5"])
     assert not (out / "summary.json").exists()

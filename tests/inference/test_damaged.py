@@ -8,9 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from detection.errors import ImageError
-from detection.images import HEADER, ImageRule, find_damage, normalise_image
-from tests.detection.pictures import IHDR, encoded, png_of
+from retinanet_odm.errors import ImageError
+from retinanet_odm.imaging.images import HEADER, ImageRule, find_damage, normalise_image
+from tests.retinanet_odm.images import IHDR, encoded, png_of
 
 _NOISE = np.random.default_rng(0).integers(0, 256, (30, 40, 3), dtype=np.uint8)
 _JPEGS = [

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from inference.main import main
-from tests.beamio.conftest import Cloud, cloud
 from tests.inference.fake_model import picture, write_manifest
+from tests.retinanet_odm.conftest import Cloud, cloud
 
 __all__ = ["cloud"]  # a fixture
 

@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 from lxml import html
 
-from detection.predictions import PredictionRow
-from inference import sinks
-from inference.export_options import ExportOptions
 from inference.main import main
-from tests.detection.predicted import CRAB, PIG, STAR, failed, scored
+from inference.rows import output_folder
+from inference.rows.export_options import ExportOptions
+from retinanet_odm.predictions.rows import PredictionRow
 from tests.inference.outputs import write_output
+from tests.retinanet_odm.prediction_rows import CRAB, PIG, STAR, failed, scored
 
 # True: 2 crabs, 1 sea pig, on three images.
 CVAT = """<annotations>
@@ -115,7 +115,7 @@ def test_the_page_says_what_was_left_out(tmp_path: Path, annotations: Path) -> N
 def test_an_evaluation_goes_with_its_rows(tmp_path: Path, annotations: Path) -> None:
     output = write_output(tmp_path / "out", ROWS)
     _evaluate(output, "--annotations", annotations)
-    sinks.check_output(str(output))  # it is ours, and score may write here again
+    output_folder.check_predictions_folder(str(output))  # it is ours, and score may write here again
     write_output(output, ROWS)
     assert not list(output.glob("evaluation.*"))
 

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from detection.predictions import OK
-from inference import sources
-from inference.chunks import read_chunk
+from inference.image_sources import listing
+from inference.image_sources.chunks import read_chunk
 from inference.main import main
+from retinanet_odm.predictions.rows import OK
 from tests.inference.fake_model import picture, read_rows
 
 GOOD = picture(8, 8)
@@ -95,9 +95,9 @@ def test_ten_thousand_members(tmp_path: Path) -> None:
     path = tmp_path / "x.zip"
     names = [f"dive {number % 7}/{number}.png" for number in range(MEMBERS)]
     path.write_bytes(_zip(*((name, GOOD) for name in names)))
-    chunks = list(sources.plan(sources.resolve([str(path)])))
+    chunks = list(listing.list_chunks(listing.resolve([str(path)])))
     assert [name for chunk in chunks for name in chunk.names] == [f"x.zip/{name}" for name in names]
-    assert max(len(chunk.names) for chunk in chunks) <= sources.MEMBERS_PER_CHUNK
+    assert max(len(chunk.names) for chunk in chunks) <= listing.MEMBERS_PER_CHUNK
     for chunk in (chunks[0], chunks[len(chunks) // 2], chunks[-1]):
         assert [data for _, data in read_chunk(chunk)] == [GOOD] * len(chunk.names)
 

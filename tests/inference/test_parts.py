@@ -10,17 +10,20 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from detection.boxes import as_boxes
-from detection.errors import ContractError, DataError, UsageError
-from detection.predictions import PredictionRow
-from inference import chunks, progress, rows, sinks, sources
-from inference.export_options import ExportOptions
-from inference.handler import DetectorHandler
-from inference.loading import load_model
-from inference.model_options import ModelOptions
-from inference.rows import Outcome, Tally
-from inference.sinks import Commit, ShardPart
-from inference.thresholds import Thresholds
+from inference import transforms
+from inference.image_sources import chunks, listing
+from inference.model.handler import DetectorHandler
+from inference.model.loading import load_model
+from inference.model.options import ModelOptions
+from inference.model.outcome import ModelOutput
+from inference.model.thresholds import ScoreThresholds
+from inference.rows import output_folder, rows
+from inference.rows.export_options import ExportOptions
+from inference.rows.output_folder import Commit, WrittenShard
+from inference.rows.rows import RowCounts
+from retinanet_odm.boxes import as_boxes
+from retinanet_odm.errors import ContractError, DataError, UsageError
+from retinanet_odm.predictions.rows import PredictionRow
 from tests.inference.fake_model import BLUE, RED, encoded, picture, write_model
 from tests.inference.outputs import HEADER, write_shards
 
@@ -38,12 +41,12 @@ from tests.inference.outputs import HEADER, write_shards
     ],
 )
 def test_common_folder(roots: list[str], expected: str) -> None:
-    assert sources.common_folder(roots) == expected
+    assert listing.common_folder(roots) == expected
 
 
 def _names(*values: Path) -> list[str]:
     return sorted(
-        name for chunk in sources.plan(sources.resolve([str(value) for value in values])) for name in chunk.names
+        name for chunk in listing.list_chunks(listing.resolve([str(value) for value in values])) for name in chunk.names
     )
 
 
@@ -77,7 +80,9 @@ def test_a_zip_is_known_by_its_content(tmp_path: Path) -> None:
 
 def _read(path: Path) -> dict[str, bytes | DataError]:
     return {
-        name: data for chunk in sources.plan(sources.resolve([str(path)])) for name, data in chunks.read_chunk(chunk)
+        name: data
+        for chunk in listing.list_chunks(listing.resolve([str(path)]))
+        for name, data in chunks.read_chunk(chunk)
     }
 
 
@@ -88,7 +93,7 @@ def test_many_members_in_chunks(tmp_path: Path) -> None:
         for name, data in wanted.items():
             target.writestr(name.removeprefix("z.zip/"), data)
     assert _read(path) == wanted
-    sizes = [len(chunk.names) for chunk in sources.plan(sources.resolve([str(path)]))]
+    sizes = [len(chunk.names) for chunk in listing.list_chunks(listing.resolve([str(path)]))]
     assert sizes == [32, 32, 32, 4]
 
 
@@ -103,12 +108,12 @@ def test_tar_members_in_chunks(name: str, sizes: list[int], tmp_path: Path) -> N
             info.size = len(data)
             target.addfile(info, io.BytesIO(data))
     assert _read(path) == wanted
-    assert [len(chunk.names) for chunk in sources.plan(sources.resolve([str(path)]))] == sizes
+    assert [len(chunk.names) for chunk in listing.list_chunks(listing.resolve([str(path)]))] == sizes
     assert _read(tmp_path / "t.*") == wanted
 
 
 def test_make_row() -> None:
-    outcome = Outcome(
+    outcome = ModelOutput(
         status=0,
         height=10,
         width=20,
@@ -116,7 +121,7 @@ def test_make_row() -> None:
         scores=np.float32([0.9, 0.5, 0.49]),
         classes=np.int32([2, 7, 1]),
     )
-    row = rows.make_row("a", outcome, labels={1: "crab", 2: "fish"}, thresholds=Thresholds(score=0.5))
+    row = rows.make_row("a", outcome, labels={1: "crab", 2: "fish"}, thresholds=ScoreThresholds(score=0.5))
     found = [(item.label, item.label_id, item.box) for item in row.detections]
     assert found == [("fish", 2, (2, 1, 4, 3)), ("id 7", 7, (6, 5, 8, 7))], "a score equal to the threshold stays"
 
@@ -127,14 +132,14 @@ def test_rows_of_names_that_are_no_utf8(tmp_path: Path) -> None:
 
 
 def test_commit_counts(tmp_path: Path) -> None:
-    tally = Tally(ok=2, failed=Counter(bad=1), detections=Counter(crab=5))
-    parts = [ShardPart(name=f"predictions-0000{n}-of-00002.jsonl", sha256="", tally=tally) for n in range(2)]
+    tally = RowCounts(ok=2, failed=Counter(bad=1), detections=Counter(crab=5))
+    parts = [WrittenShard(name=f"predictions-0000{n}-of-00002.jsonl", sha256="", tally=tally) for n in range(2)]
     commit = Commit(output=str(tmp_path), header=HEADER, exports=ExportOptions())
     with pytest.raises(RuntimeError, match="7 images were listed, but 6 rows written"):
         commit.finish(parts, listed=7)
     assert not list(tmp_path.iterdir())
     commit.finish(parts, listed=6)
-    summary = sinks.read_summary(str(tmp_path))
+    summary = output_folder.read_summary(str(tmp_path))
     assert (summary["images"], summary["failed"], summary["detections"]) == (6, {"bad": 2}, {"crab": 10})
     assert summary["exports"] == []
 
@@ -167,7 +172,7 @@ def test_handler(model: Path) -> None:
 
 
 def _hash(folder: Path) -> str:
-    from inference.model_folder import check_model
+    from inference.model.loading import check_model
 
     return check_model(str(folder)).model_hash
 
@@ -178,7 +183,7 @@ def test_another_model_than_the_run_began_with(model: Path) -> None:
 
 
 def test_a_model_without_pixels_has_no_tiles(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("detection.signatures.IMAGE_TENSOR", "other")
+    monkeypatch.setattr("retinanet_odm.exported_model.IMAGE_TENSOR", "other")
     manifest = write_model(tmp_path / "export")
     monkeypatch.undo()
     load_model(str(tmp_path / "export"), model_hash=manifest.model_hash)
@@ -187,7 +192,7 @@ def test_a_model_without_pixels_has_no_tiles(tmp_path: Path, monkeypatch: pytest
 
 
 def test_a_model_without_our_signature(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("detection.signatures.IMAGE_BYTES", "inputs")
+    monkeypatch.setattr("retinanet_odm.exported_model.IMAGE_BYTES", "inputs")
     manifest = write_model(tmp_path / "export")
     monkeypatch.undo()
     with pytest.raises(ContractError, match="'serving_default' lacks image_bytes"):
@@ -201,8 +206,8 @@ def test_the_progress_line_tells_the_time_left(
     """Three of nine images, one of them failed, in six seconds."""
     caplog.set_level("INFO", logger="inference")
     clock = iter([100.0, 102.0, 104.0, 106.0])
-    monkeypatch.setattr(progress.time, "monotonic", lambda: next(clock))
-    shown = progress.Progress(total, processes)
+    monkeypatch.setattr(transforms.time, "monotonic", lambda: next(clock))
+    shown = transforms.ScoringProgress(total, processes)
     for status in ("ok", "failed", "ok"):
         shown.add(PredictionRow(image="a", width=1, height=1, status=status))
     assert caplog.messages == [f"3 of 9 images{whose}, 1 failed, 0.5 images/s, 0:00:12 left"]

@@ -9,14 +9,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from detection.errors import ContractError
-from detection.predictions import Detection, PredictionRow
 from inference import repeats
 from inference.main import main
-from inference.marks import Marks, marked, without_repeats
-from inference.repeats import PLACE_COLUMNS, describe, find_places, gather, marks_of
-from tests.detection.predicted import CRAB, PIG, RUN, failed, scored
+from inference.repeats import PLACE_COLUMNS, describe_repeats, find_repeat_locations, gather, marks_of
+from inference.rows.repeat_marks import RepeatFlags, with_repeat_flags, without_repeats
+from retinanet_odm.errors import ContractError
+from retinanet_odm.predictions.rows import Detection, PredictionRow
 from tests.inference.outputs import contents, write_output
+from tests.retinanet_odm.prediction_rows import CRAB, PIG, RUN, failed, scored
 
 Fail = Callable[..., str]
 ROCK = Detection(label="crab", label_id=1, score=0.5, box=(10.0, 10.0, 30.0, 26.0))
@@ -137,9 +137,9 @@ def test_bad_requests(words: list[str], said: str, fail: Fail, tmp_path: Path, m
     assert contents(tmp_path / "out") == before
 
 
-def _marks(rows: list[PredictionRow], min_frames: int = 4) -> list[Marks]:
+def _marks(rows: list[PredictionRow], min_frames: int = 4) -> list[RepeatFlags]:
     found = gather(rows, RUN)
-    return list(marks_of(rows, found, find_places(found, iou=0.7, min_frames=min_frames)))
+    return list(marks_of(rows, found, find_repeat_locations(found, iou=0.7, min_frames=min_frames)))
 
 
 def test_rows_of_two_deployments_may_lie_between_each_other() -> None:
@@ -154,25 +154,27 @@ def test_a_long_deployment_is_looked_at_in_stretches(monkeypatch: pytest.MonkeyP
     rows = [scored(_name("a", hour), ROCK) for hour in range(12)]
     assert [mark.places for mark in _marks(rows)] == [(0,)] * 5 + [(1,)] * 5, "the last two are too few"
     found = gather(rows, RUN)
-    assert [place.of_frames for place in describe(found, find_places(found, iou=0.7, min_frames=2))] == [5, 5, 2]
+    assert [
+        place.of_frames for place in describe_repeats(found, find_repeat_locations(found, iou=0.7, min_frames=2))
+    ] == [5, 5, 2]
 
 
 def test_nothing_at_all() -> None:
     found = gather([failed("a.jpg"), scored("b.jpg")], RUN)
-    at = find_places(found, iou=0.7, min_frames=2)
-    assert (at.tolist(), describe(found, at), found.frames) == ([], [], [1])
+    at = find_repeat_locations(found, iou=0.7, min_frames=2)
+    assert (at.tolist(), describe_repeats(found, at), found.frames) == ([], [], [1])
     assert at.dtype == np.int32
 
 
 def test_marks_of_other_rows_are_an_error() -> None:
-    line = Marks(image="a.jpg", places=(None, 3)).to_line()
+    line = RepeatFlags(image="a.jpg", places=(None, 3)).to_line()
     row = scored("a.jpg", PIG, ROCK)
-    (with_place,) = marked([row], [line], source="f")
+    (with_place,) = with_repeat_flags([row], [line], source="f")
     assert [item.repeat for item in with_place.detections] == [None, 3]
     assert without_repeats(with_place).detections == (PIG,)
     assert with_place.to_json() == row.to_json(), "a row says nothing of marks"
     for other in ([scored("a.jpg", PIG)], [scored("b.jpg", PIG, ROCK)], []):
         with pytest.raises(ContractError, match=r"f marks 'a\.jpg' otherwise than the rows have it"):
-            list(marked(other, [line], source="f"))
+            list(with_repeat_flags(other, [line], source="f"))
     with pytest.raises(ContractError, match="f: expected marks of an image"):
-        list(marked([row], [b"{"], source="f"))
+        list(with_repeat_flags([row], [b"{"], source="f"))

@@ -13,19 +13,19 @@ from pyarrow import BufferReader, parquet
 from pycocotools.coco import COCO
 
 import beam_jobs.main
-from beam_jobs.gallery import read_examples
-from detection import boxes
-from detection.examples import DetectionExample
-from detection.formats import table
-from detection.formats.pieces import legible
-from detection.manifests import DatasetManifest
-from detection.predictions import OK, Detection, PredictionRow
-from inference.export_options import ExportOptions
+from beam_jobs.commit import read_examples
 from inference.main import main
-from inference.parquet import to_parquet
-from tests.detection.predicted import CRAB, PIG, ROWS, RUN, STAR, failed, random_rows, scored
+from inference.rows.export_options import ExportOptions
+from retinanet_odm import boxes
+from retinanet_odm.dataset.examples import DetectionExample
+from retinanet_odm.dataset.manifest import DatasetManifest
+from retinanet_odm.predictions.formats import csv_files
+from retinanet_odm.predictions.formats.encoding import legible
+from retinanet_odm.predictions.formats.parquet import to_parquet
+from retinanet_odm.predictions.rows import OK, Detection, PredictionRow
 from tests.inference.fake_model import picture
 from tests.inference.outputs import write_output
+from tests.retinanet_odm.prediction_rows import CRAB, PIG, ROWS, RUN, STAR, failed, random_rows, scored
 
 SHIFTED = Detection(label="crab", label_id=1, score=0.3, box=(0.01, 29.0, 39.99, 30.0))
 # Names as photographs have them: prepare takes files by their extension, and stems must tell them apart.
@@ -102,18 +102,18 @@ def test_results_in_pycocotools(output: Path) -> None:
 
 def _read_table(data: bytes) -> list[tuple]:
     content = parquet.read_table(BufferReader(data))
-    assert content.column_names == list(table.COLUMNS)
+    assert content.column_names == list(csv_files.DETECTION_COLUMNS)
     return [tuple(row.values()) for row in content.to_pylist()]
 
 
 @given(random_rows)
 def test_parquet_says_what_the_rows_say(rows: list[PredictionRow]) -> None:
     data = b"".join(to_parquet(rows, RUN))
-    assert _read_table(data) == [cells for row in rows for cells in table.lines(row, RUN)]
+    assert _read_table(data) == [cells for row in rows for cells in csv_files.detection_lines(row, RUN)]
 
 
 def test_parquet_in_groups_with_its_metadata(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("inference.parquet._LINES_PER_GROUP", 3)
+    monkeypatch.setattr("retinanet_odm.predictions.formats.parquet._LINES_PER_GROUP", 3)
     data = b"".join(to_parquet([*ROWS, scored("x\udce9.png")], RUN))
     rows = _read_table(data)
     assert [row[0] for row in rows[-2:]] == [ROWS[-1].image, legible("x\udce9.png")]

@@ -9,9 +9,9 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from detection.examples import DetectionExample, ExampleObject, encode_example
-from detection.labels import LabelMap
-from detection.manifests import DatasetManifest, ShardInfo, SplitInfo
+from retinanet_odm.dataset.examples import DetectionExample, ExampleObject, encode_example
+from retinanet_odm.dataset.manifest import DatasetManifest, ShardInfo, SplitInfo
+from retinanet_odm.labels.label_map import LabelMap
 
 LABELS = LabelMap.from_names(["bright", "dark"])
 SIZE = (96, 128)

@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from detection.manifests import ModelManifest
-from trainer import anchor_choice, anchor_recall
-from trainer.anchor_recall import CanvasBoxes
+from retinanet_odm.exported_model import ModelManifest
+from trainer import anchor_tuning
+from trainer.anchor_tuning import BoxesOnCanvas
 from trainer.config import TrainConfig
 from trainer.main import main
 from trainer.presets import make_config
@@ -18,17 +18,17 @@ from trainer.presets import make_config
 CANVAS = (320, 320)
 
 
-def drawn(height: tuple[float, float], width: tuple[float, float], count: int = 300) -> CanvasBoxes:
+def drawn(height: tuple[float, float], width: tuple[float, float], count: int = 300) -> BoxesOnCanvas:
     """Boxes anywhere on the canvas, of sides drawn from these ranges in pixels."""
     rng = np.random.default_rng(3)
     halves = np.stack([rng.uniform(*height, count), rng.uniform(*width, count)], axis=1) / 2
     centres = rng.uniform(halves, np.array(CANVAS) - halves)
     boxes = np.concatenate([centres - halves, centres + halves], axis=1)
-    return CanvasBoxes(boxes=boxes, labels=np.ones(count, int), images=count, is_whole=True)
+    return BoxesOnCanvas(boxes=boxes, labels=np.ones(count, int), images=count, is_whole=True)
 
 
-def recall(config: TrainConfig, found: CanvasBoxes) -> float:
-    return float((anchor_recall.overlaps(found.boxes, CANVAS, anchor_recall.anchor_shapes(config)) >= 0.5).mean())
+def recall(config: TrainConfig, found: BoxesOnCanvas) -> float:
+    return float((anchor_tuning.overlaps(found.boxes, CANVAS, anchor_tuning.anchor_shapes(config)) >= 0.5).mean())
 
 
 # why, ranges of height and width, recall before (at most), recall after (at least)
@@ -46,27 +46,27 @@ def test_fitted_anchors_reach_more(
     why: str, height: tuple[float, float], width: tuple[float, float], before: float, after: float
 ) -> None:
     config, found = make_config("tiny", {"anchors": "auto"}), drawn(height, width)
-    fitted = anchor_choice.fit(config, found, CANVAS)
+    fitted = anchor_tuning.fit_anchors(config, found, CANVAS)
     assert recall(config, found) <= before, why
     assert recall(fitted, found) >= after, why
     assert fitted.num_scales * len(fitted.aspect_ratio_values()) <= (9 if after >= 0.95 else 12), why
-    assert anchor_choice.fit(config, found, CANVAS) == fitted, "equal boxes, equal anchors"
+    assert anchor_tuning.fit_anchors(config, found, CANVAS) == fitted, "equal boxes, equal anchors"
     kept = {name: getattr(config, name) for name in ("anchor_scale", "num_scales", "aspect_ratios")}
     assert dataclasses.replace(fitted, **kept) == config, "nothing else is changed"
 
 
 def test_more_anchors_only_where_they_are_needed() -> None:
     config = make_config("tiny", {"num_scales": 1, "aspect_ratios": "1"})
-    fitted = anchor_choice.fit(config, drawn((10, 200), (10, 200)), CANVAS)
+    fitted = anchor_tuning.fit_anchors(config, drawn((10, 200), (10, 200)), CANVAS)
     assert 1 < fitted.num_scales * len(fitted.aspect_ratio_values()) <= 12
-    squares = anchor_choice.fit(config, drawn((30, 32), (30, 32)), CANVAS)
+    squares = anchor_tuning.fit_anchors(config, drawn((30, 32), (30, 32)), CANVAS)
     assert squares.num_scales * len(squares.aspect_ratio_values()) == 1
 
 
 def test_without_boxes_the_given_ones_hold() -> None:
     config = make_config("tiny", {"anchors": "auto"})
-    none = CanvasBoxes(boxes=np.zeros((0, 4)), labels=np.zeros(0, int), images=3, is_whole=True)
-    assert anchor_choice.fit(config, none, CANVAS) == config
+    none = BoxesOnCanvas(boxes=np.zeros((0, 4)), labels=np.zeros(0, int), images=3, is_whole=True)
+    assert anchor_tuning.fit_anchors(config, none, CANVAS) == config
 
 
 def test_a_run_keeps_its_anchors(
@@ -82,10 +82,10 @@ def test_a_run_keeps_its_anchors(
     assert f"fitted to the training split: {said} --aspect_ratios={chosen['aspect_ratios']}" in caplog.text
     assert chosen["anchor_scale"] != 3.0, "the preset's would have told nothing"
 
-    monkeypatch.setattr(anchor_choice, "fit", lambda *_: pytest.fail("fitted again"))
+    monkeypatch.setattr(anchor_tuning, "fit_anchors", lambda *_: pytest.fail("fitted again"))
     assert main([*argv, "--mode=train", "--num_epochs=2"]) == 0
     assert f"of the checkpoints in --model_dir: {said}" in caplog.text
-    monkeypatch.setattr(anchor_recall, "read_boxes", lambda *_: pytest.fail("read again"))
+    monkeypatch.setattr(anchor_tuning, "read_boxes", lambda *_: pytest.fail("read again"))
     assert main([*argv, "--mode=eval", "--num_epochs=2"]) == 0
     assert main([*argv, "--mode=export", "--num_epochs=2"]) == 0
     path = tmp_path / "export" / ModelManifest.FILE

@@ -5,11 +5,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from detection import boxes as box_ops
-from detection.anchor_fit import ANCHOR_SCALE, ASPECT_RATIOS, LEVELS, NUM_SCALES, POSITIVE_IOU, best_overlap
-from detection.statistics import CANVASES
-from trainer import anchors
+from retinanet_odm import boxes as box_ops
+from retinanet_odm.dataset.anchor_coverage import (
+    ANCHOR_SCALE,
+    ASPECT_RATIOS,
+    NUM_SCALES,
+    POSITIVE_IOU,
+    PYRAMID_LEVELS,
+    best_overlap,
+)
+from retinanet_odm.dataset.statistics import CANVASES
 from trainer.config import CANVAS_MULTIPLE, TrainConfig
+from trainer.network import anchors
 
 
 def _by_grid(boxes: np.ndarray, canvas: tuple[int, int], scale: float, num_scales: int, ratios: tuple) -> np.ndarray:
@@ -58,7 +65,7 @@ def test_the_defaults_are_the_trainers() -> None:
     config = TrainConfig()
     assert (config.anchor_scale, config.num_scales) == (ANCHOR_SCALE, NUM_SCALES)
     assert config.aspect_ratio_values() == ASPECT_RATIOS
-    assert (config.positive_iou, anchors.LEVELS) == (POSITIVE_IOU, LEVELS)
+    assert (config.positive_iou, anchors.LEVELS) == (POSITIVE_IOU, PYRAMID_LEVELS)
 
 
 def test_the_canvases_of_the_report_are_the_trainers() -> None:

@@ -7,18 +7,19 @@ import numpy as np
 import pytest
 
 from tests.trainer.conftest import SIZE, make_example
-from trainer import anchor_recall, records
-from trainer.anchor_recall import CanvasBoxes, Reach
+from trainer import anchor_tuning
+from trainer.anchor_tuning import BoxesOnCanvas, ClassRecall
+from trainer.data import records
 from trainer.presets import make_config
 
 CANVAS = (320, 320)
 
 
-def boxes_of(*shapes: tuple[float, float]) -> CanvasBoxes:
+def boxes_of(*shapes: tuple[float, float]) -> BoxesOnCanvas:
     """Boxes of these (height, width) about one centre of the level of stride 8, of class 1."""
     halves = np.array(shapes).reshape(-1, 2) / 2
     boxes = np.concatenate([164 - halves, 164 + halves], axis=1)
-    return CanvasBoxes(boxes=boxes, labels=np.ones(len(boxes), int), images=1, is_whole=True)
+    return BoxesOnCanvas(boxes=boxes, labels=np.ones(len(boxes), int), images=1, is_whole=True)
 
 
 ROWS = [
@@ -34,25 +35,25 @@ ROWS = [
 def test_reach_of_one_box(why: str, shape: tuple[float, float], scale: float, octave: tuple[int, int, int]) -> None:
     found = boxes_of(shape)
     config = make_config("tiny", {"anchor_scale": scale})
-    overlap = anchor_recall.overlaps(found.boxes, CANVAS, anchor_recall.anchor_shapes(config))
-    whole, eel = anchor_recall.reaches(found, {1: "eel", 2: "crab"}, overlap)
+    overlap = anchor_tuning.overlaps(found.boxes, CANVAS, anchor_tuning.anchor_shapes(config))
+    whole, eel = anchor_tuning.measure_recall(found, {1: "eel", 2: "crab"}, overlap)
     assert (whole.name, eel.name, whole.octaves, eel.octaves) == ("all classes", "eel", (octave,), (octave,)), why
 
 
 def test_a_line_tells_recall_by_size() -> None:
-    reach = Reach(name="eel", boxes=4, reached=3, octaves=((0, 1, 0), (4, 3, 3)))
+    reach = ClassRecall(name="eel", boxes=4, reached=3, octaves=((0, 1, 0), (4, 3, 3)))
     assert reach.line() == " 75.0 % of 4 boxes  eel  (0-2 px: 0.0 % of 1, 16-32 px: 100.0 % of 3)"
 
 
 def test_no_box_is_no_row() -> None:
     found = boxes_of()
-    overlap = anchor_recall.overlaps(found.boxes, CANVAS, anchor_recall.anchor_shapes(make_config("tiny", {})))
-    assert anchor_recall.reaches(found, {1: "eel"}, overlap) == ()
+    overlap = anchor_tuning.overlaps(found.boxes, CANVAS, anchor_tuning.anchor_shapes(make_config("tiny", {})))
+    assert anchor_tuning.measure_recall(found, {1: "eel"}, overlap) == ()
 
 
 def test_boxes_are_read_as_they_lie_on_the_canvas(dataset: Path) -> None:
     config = make_config("tiny", {"dataset": str(dataset), "image_size": "256"})
-    found = anchor_recall.read_boxes(config, records.read_manifest(str(dataset)))
+    found = anchor_tuning.read_boxes(config, records.read_dataset_manifest(str(dataset)))
     examples = [make_example(source_id) for source_id in [*range(1, 25, 2), *range(2, 25, 2)]]
     boxes = np.concatenate([example.boxes for example in examples]) * np.tile(SIZE, 2) * 2
     np.testing.assert_allclose(found.boxes, boxes, rtol=1e-6)
@@ -61,10 +62,10 @@ def test_boxes_are_read_as_they_lie_on_the_canvas(dataset: Path) -> None:
 
 
 def test_a_large_split_is_read_in_part(dataset: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(anchor_recall, "MOST_BOXES", 1)
-    monkeypatch.setattr(anchor_recall, "_BATCH", 4)
+    monkeypatch.setattr(anchor_tuning, "MAX_BOXES", 1)
+    monkeypatch.setattr(anchor_tuning, "_BATCH", 4)
     config = make_config("tiny", {"dataset": str(dataset)})
-    found = anchor_recall.read_boxes(config, records.read_manifest(str(dataset)))
+    found = anchor_tuning.read_boxes(config, records.read_dataset_manifest(str(dataset)))
     assert (found.images, found.is_whole) == (4, False)
 
 
@@ -80,8 +81,8 @@ def test_it_is_loud_about_classes_that_are_missed(
 ) -> None:
     caplog.set_level(logging.INFO)
     config = make_config("tiny", {"dataset": str(dataset), **given})
-    manifest = records.read_manifest(str(dataset))
-    anchor_recall.announce(config, manifest, anchor_recall.read_boxes(config, manifest))
+    manifest = records.read_dataset_manifest(str(dataset))
+    anchor_tuning.log_anchor_recall(config, manifest, anchor_tuning.read_boxes(config, manifest))
     lines = [record.getMessage() for record in caplog.records]
     assert sum(line.startswith("warning: ") for line in lines) == warnings, (why, lines)
     assert sum(" boxes  " in line for line in lines) == 3

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from detection.errors import UsageError
+from retinanet_odm.errors import UsageError
 from trainer.config import TrainConfig, canvas_size
 from trainer.flags import help_text, parse_request
 from trainer.presets import PRESETS, RECIPES, make_config

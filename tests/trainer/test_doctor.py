@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from detection.errors import ContractError, UsageError
-from detection.examples import encode_example
-from detection.labels import LabelMap
+from retinanet_odm.dataset.examples import encode_example
+from retinanet_odm.errors import ContractError, UsageError
+from retinanet_odm.labels.label_map import LabelMap
 from tests.trainer.conftest import LABELS, make_example
 from trainer import doctor
 from trainer.config import TrainConfig

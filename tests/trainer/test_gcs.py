@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from detection.manifests import DatasetManifest
-from tests.beamio.conftest import Cloud, cloud, impatient
+from retinanet_odm.dataset.manifest import DatasetManifest
 from tests.gcs_over_tls import tensorflow_cloud
+from tests.retinanet_odm.conftest import Cloud, cloud, impatient
 from tests.trainer.conftest import make_example
-from trainer import local_copy
+from trainer import gcs
 from trainer.main import main
 
 __all__ = ["cloud", "impatient", "tensorflow_cloud"]  # fixtures
@@ -103,12 +103,12 @@ def fetched(bucket: Cloud) -> list[str]:
 
 def test_a_local_copy_fetches_what_is_not_there(cloud, stored, dataset, tmp_path) -> None:
     folder = tmp_path / "copy"
-    assert local_copy.copy_dataset("gs://bucket/set/", str(folder)) == str(folder)
+    assert gcs.copy_dataset("gs://bucket/set/", str(folder)) == str(folder)
     assert fetched(cloud) == stored
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == {
         path.name: path.read_bytes() for path in dataset.iterdir()
     }
-    local_copy.copy_dataset("gs://bucket/set", str(folder))
+    gcs.copy_dataset("gs://bucket/set", str(folder))
     assert fetched(cloud) == [], "by size and checksum"
 
     first, second, third, fourth = (folder / name for name in stored)
@@ -117,7 +117,7 @@ def test_a_local_copy_fetches_what_is_not_there(cloud, stored, dataset, tmp_path
     third.rename(folder / f"{third.name}.part")
     fourth.rename(folder / f"{fourth.name}.part")
     (folder / f"{fourth.name}.part").write_bytes(b"half")
-    local_copy.copy_dataset("gs://bucket/set", str(folder))
+    gcs.copy_dataset("gs://bucket/set", str(folder))
     assert fetched(cloud) == [first.name, second.name, fourth.name], "cut, spoilt, and half of a copy that was killed"
     assert {path.name for path in folder.iterdir()} == {path.name for path in dataset.iterdir()}
 
@@ -141,7 +141,7 @@ def test_a_copy_that_fails_leaves_nothing_that_looks_whole(
     fault, words, reason, cloud, stored, tmp_path, capsys, monkeypatch
 ) -> None:
     folder, broken = tmp_path / "copy", f"set/{stored[0]}"
-    local_copy.copy_dataset("gs://bucket/set", str(folder))  # what it leaves is no excuse for an old manifest
+    gcs.copy_dataset("gs://bucket/set", str(folder))  # what it leaves is no excuse for an old manifest
     for name in stored[:2]:
         (folder / name).unlink()
     break_it(fault, cloud, broken, monkeypatch)

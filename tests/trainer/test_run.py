@@ -13,12 +13,16 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from detection import signatures
-from detection.manifests import ModelManifest
+from retinanet_odm import exported_model
+from retinanet_odm.exported_model import ModelManifest
 from tests.trainer.conftest import make_example, write_dataset
-from trainer import checkpoints, evaluate, network, postprocess, preprocess, records, train
+from trainer import evaluate
+from trainer.data import preprocess, records
+from trainer.loop import train
 from trainer.main import main
+from trainer.network import build, postprocess
 from trainer.presets import make_config
+from trainer.weights import checkpoints
 
 SETTINGS = ["--preset=tiny", "--image_size=128", "--pyramid_channels=32", "--head_depth=1", "--train_batch_size=6"]
 
@@ -61,17 +65,17 @@ def test_the_export_answers_as_the_network_does(model_dir: Path, dataset: Path) 
     """SavedModel against in-process prediction, for a batch of mixed sizes with a broken image in the middle."""
     examples = [make_example(8), make_example(11, size=(60, 200)), make_example(14, size=(130, 90))]
     encoded = [examples[0].encoded, b"broken", examples[1].encoded, examples[2].encoded]
-    serve = tf.saved_model.load(str(model_dir / "export")).signatures[signatures.SERVING]
+    serve = tf.saved_model.load(str(model_dir / "export")).signatures[exported_model.SERVING]
     served = {name: value.numpy() for name, value in serve(image_bytes=tf.constant(encoded)).items()}
-    assert served[signatures.STATUS].tolist() == [0, 1, 0, 0]
-    assert served[signatures.COUNT][1] == 0
-    assert served[signatures.IMAGE_SIZE].tolist() == [[96, 128], [0, 0], [60, 200], [130, 90]]
+    assert served[exported_model.STATUS].tolist() == [0, 1, 0, 0]
+    assert served[exported_model.COUNT][1] == 0
+    assert served[exported_model.IMAGE_SIZE].tolist() == [[96, 128], [0, 0], [60, 200], [130, 90]]
 
     config = make_config("tiny", {"image_size": "128", "pyramid_channels": 32, "head_depth": 1})
-    net = network.build_network(config, records.read_manifest(str(dataset)))
+    net = build.build_network(config, records.read_dataset_manifest(str(dataset)))
     checkpoints.Checkpoints(str(model_dir), net).restore()
     for row, example in zip((0, 2, 3), examples, strict=True):
-        image, placement = preprocess.letterbox(preprocess.decode(example.encoded, net.canvas), net.canvas)
+        image, placement = preprocess.letterbox(preprocess.decode_image_bytes(example.encoded, net.canvas), net.canvas)
         outputs = net.model(preprocess.normalise(image[None]), training=False)
         found = postprocess.suppress(
             postprocess.top_candidates(outputs, net.anchors),
@@ -81,12 +85,12 @@ def test_the_export_answers_as_the_network_does(model_dir: Path, dataset: Path) 
             max_detections=config.max_detections,
         )
         size = tf.constant([[example.height, example.width]])
-        boxes = postprocess.to_photograph(found.boxes, placement.size[None], size)
+        boxes = postprocess.to_image_pixels(found.boxes, placement.size[None], size)
         count = int(found.count[0])
-        assert served[signatures.COUNT][row] == count > 0
-        np.testing.assert_allclose(served[signatures.BOXES][row, :count], boxes[0, :count], atol=0.5)
-        np.testing.assert_allclose(served[signatures.SCORES][row, :count], found.scores[0, :count], atol=1e-3)
-        np.testing.assert_array_equal(served[signatures.CLASSES][row, :count], found.classes[0, :count])
+        assert served[exported_model.COUNT][row] == count > 0
+        np.testing.assert_allclose(served[exported_model.BOXES][row, :count], boxes[0, :count], atol=0.5)
+        np.testing.assert_allclose(served[exported_model.SCORES][row, :count], found.scores[0, :count], atol=1e-3)
+        np.testing.assert_array_equal(served[exported_model.CLASSES][row, :count], found.classes[0, :count])
 
 
 def weights_after(dataset: Path, folder: Path, epochs: int, *, stop_after: int | None = None) -> list[np.ndarray]:
@@ -95,11 +99,11 @@ def weights_after(dataset: Path, folder: Path, epochs: int, *, stop_after: int |
     config = make_config(
         "tiny", {**given, "num_epochs": epochs, "dataset": str(dataset), "model_dir": str(folder), "steps_per_loop": 2}
     )
-    manifest = records.read_manifest(str(dataset))
+    manifest = records.read_dataset_manifest(str(dataset))
     strategy = tf.distribute.OneDeviceStrategy("/CPU:0")
     if stop_after is not None:
         with strategy.scope():
-            net = network.build_network(config, manifest)
+            net = build.build_network(config, manifest)
 
         def stop(self: checkpoints.Checkpoints, step: int) -> None:
             save(self, step)
@@ -112,7 +116,7 @@ def weights_after(dataset: Path, folder: Path, epochs: int, *, stop_after: int |
             patch.setattr(checkpoints.Checkpoints, "is_due", True)
             train.train(config, manifest, net, strategy)
     with strategy.scope():
-        net = network.build_network(config, manifest)
+        net = build.build_network(config, manifest)
     train.train(config, manifest, net, strategy)
     return [weight.numpy() for weight in net.model.weights]
 
@@ -190,7 +194,7 @@ def test_two_replicas_give_what_one_gives(dataset: Path, words: list[str]) -> No
 
 
 def test_evaluation_does_not_depend_on_the_batch(model_dir: Path, dataset: Path) -> None:
-    manifest = records.read_manifest(str(dataset))
+    manifest = records.read_dataset_manifest(str(dataset))
     found = []
     for batch_size in (3, 8):
         config = make_config(
@@ -203,7 +207,7 @@ def test_evaluation_does_not_depend_on_the_batch(model_dir: Path, dataset: Path)
                 "dataset": str(dataset),
             },
         )
-        net = network.build_network(config, manifest)
+        net = build.build_network(config, manifest)
         checkpoints.Checkpoints(str(model_dir), net).restore()
         found.append(
             evaluate.make_evaluator(config, manifest, net, tf.distribute.OneDeviceStrategy("/CPU:0")).full().metrics
@@ -213,8 +217,8 @@ def test_evaluation_does_not_depend_on_the_batch(model_dir: Path, dataset: Path)
 
 def test_evaluation_goes_by_the_data_sets_own_groups(model_dir: Path, dataset: Path) -> None:
     given = {"image_size": "128", "pyramid_channels": 32, "head_depth": 1, "dataset": str(dataset)}
-    config, manifest = make_config("tiny", given), records.read_manifest(str(dataset))
-    net = network.build_network(config, manifest)
+    config, manifest = make_config("tiny", given), records.read_dataset_manifest(str(dataset))
+    net = build.build_network(config, manifest)
     checkpoints.Checkpoints(str(model_dir), net).restore()
     grouped = dataclasses.replace(manifest, options={"split_group": "^[0-9]+"})
     evaluator = evaluate.make_evaluator(config, grouped, net, tf.distribute.OneDeviceStrategy("/CPU:0"))

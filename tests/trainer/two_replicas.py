@@ -8,8 +8,11 @@ import sys
 
 import tensorflow as tf
 
-from trainer import evaluate, network, records, schedule, steps
-from trainer.augment import Augmentation
+from trainer import evaluate
+from trainer.data import records
+from trainer.data.augmentation import Augmentation
+from trainer.loop import schedule, steps
+from trainer.network import build
 from trainer.presets import make_config
 
 
@@ -26,7 +29,7 @@ def figures(dataset: str, strategy: tf.distribute.Strategy, *, synchronised: boo
             "sync_batch_norm": synchronised,
         },
     )
-    manifest = records.read_manifest(dataset)
+    manifest = records.read_dataset_manifest(dataset)
     split = records.find_split(dataset, manifest, "train")
     batch = next(
         iter(
@@ -43,7 +46,7 @@ def figures(dataset: str, strategy: tf.distribute.Strategy, *, synchronised: boo
     )
     repeated = tf.data.Dataset.from_tensors(batch).unbatch().repeat().batch(4, drop_remainder=True)
     with strategy.scope():
-        net = network.build_network(config, manifest)
+        net = build.build_network(config, manifest)
         optimizer = schedule.make_optimizer(
             "sgd",
             schedule=schedule.cosine_schedule(peak=1e-6, warmup_steps=0, total_steps=100),

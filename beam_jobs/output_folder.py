@@ -1,0 +1,115 @@
+"""The names in a data set's folder: which are ours, and so may be replaced or deleted, and which are not."""
+
+import json
+import posixpath
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+from retinanet_odm.dataset.manifest import DatasetManifest
+from retinanet_odm.errors import UsageError
+from retinanet_odm.storage import files
+from retinanet_odm.storage.lock import LOCK_FILE
+
+LABEL_MAP = "labels.pbtxt"
+ID_MAP = "id_map.csv"
+VAL = "val.json"
+REJECTED = "rejected.jsonl"
+REPORT = "report.html"
+PROBLEMS = "problems.jsonl"
+CHECK = "check.html"
+# What a check writes; a build leaves it alone, and a check leaves the build alone.
+_OF_CHECK = frozenset({CHECK, LOCK_FILE})
+_OF_BUILD = frozenset({files.PROBE, DatasetManifest.FILE, LABEL_MAP, ID_MAP, VAL, REJECTED, REPORT, PROBLEMS})
+RECEIPTS = "receipts"
+_SHARD = re.compile(r"[a-z][a-z0-9_]*-\d{5}-of-\d{5}\.tfrecord")
+_RECEIPT = re.compile(_SHARD.pattern.replace("tfrecord", "jsonl"))
+
+
+def dataset_shard_name(split: str, index: int, count: int) -> str:
+    """Such as train-00000-of-00032.tfrecord."""
+    return f"{split}-{index:05d}-of-{count:05d}.tfrecord"
+
+
+def receipt_name(shard: str) -> str:
+    """The receipt of a shard: its path below the data set's folder."""
+    return f"{RECEIPTS}/{posixpath.splitext(shard)[0]}.jsonl"
+
+
+def is_ours(name: str) -> bool:
+    """Whether `prepare` or `check` may have written a file of this name, whole or half."""
+    final = files.final_name(name)
+    return final in _OF_CHECK or _is_of_build(final)
+
+
+def _is_of_build(final: str) -> bool:
+    return final in _OF_BUILD or bool(_SHARD.fullmatch(final))
+
+
+def _is_receipt(name: str) -> bool:
+    return bool(_RECEIPT.fullmatch(files.final_name(name)))
+
+
+def check_dataset_folder(output: str, patterns: tuple[str, ...], *, given: Sequence[str] = ()) -> None:
+    """Raises UsageError when the output folder is in use by something else; changes nothing.
+
+    Args:
+      output: the folder, which need not exist.
+      patterns: where the job reads.
+      given: files that the user wrote, which must not be buried under ours. An id map of an earlier build is none of
+        them: ours has all of its rows.
+    """
+    for path in given:
+        if _lies_in(path, output):
+            raise UsageError(f"--output: {output} holds {path}, which the job reads: choose another folder")
+    for pattern in patterns:
+        root = files.root_of(pattern)
+        below = "**" in pattern and posixpath.normpath(output).startswith(posixpath.normpath(root) + "/")
+        if below or posixpath.normpath(root) == posixpath.normpath(output):
+            raise UsageError(f"--output: {output} would be read as input by {pattern}: choose another folder")
+    foreign = _first_foreign(output)
+    if foreign is not None:
+        raise UsageError(
+            f"--output: {output} holds files that are not of a data set, such as {foreign}:"
+            " choose an empty or a new folder"
+        )
+
+
+def _first_foreign(output: str) -> str | None:
+    """A file in the folder or below it that this job cannot have written."""
+    for name in files.list_names(output):
+        if not is_ours(name) or (name == DatasetManifest.FILE and not _is_manifest(files.join(output, name))):
+            return name
+    for path in files.iter_matches(posixpath.join(files.escape_glob(output), "*", "**")):
+        below = files.name_below(output, path)
+        folder, _, name = below.partition("/")
+        if folder != RECEIPTS or not _is_receipt(name):
+            return below
+    return None
+
+
+def _is_manifest(path: str) -> bool:
+    """Whether a file of the manifest's name is ours: other tools write a dataset.json too."""
+    try:
+        value = json.loads(files.read_bytes(path))
+    except (files.FileError, ValueError):
+        return False
+    return isinstance(value, dict) and {"schema_version", "fingerprint"} <= value.keys()
+
+
+def _lies_in(path: str, folder: str) -> bool:
+    if "://" in path or "://" in folder:
+        return posixpath.dirname(path) == folder
+    return Path(path).resolve().parent == Path(folder).resolve()
+
+
+def delete_stale(output: str, written: set[str]) -> None:
+    """Deletes our files of an earlier build, and halves of killed ones, that this build did not write.
+
+    Args:
+      output: the folder.
+      written: paths below it, receipts among them.
+    """
+    names = [name for name in files.list_names(output) if _is_of_build(files.final_name(name))]
+    receipts = [f"{RECEIPTS}/{name}" for name in files.list_names(files.join(output, RECEIPTS)) if _is_receipt(name)]
+    files.delete([files.join(output, name) for name in (*names, *receipts) if name not in written])

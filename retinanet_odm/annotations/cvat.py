@@ -1,0 +1,111 @@
+"""CVAT XML 1.1 (CVAT documentation, manual/advanced/xml_format): read for images and for video, written for images."""
+
+from collections.abc import Iterable, Iterator
+from typing import BinaryIO
+
+from lxml import etree
+
+from retinanet_odm.annotations.cvat_shapes import ShapeCollector
+from retinanet_odm.annotations.cvat_video import Task, TrackCollector, read_tasks
+from retinanet_odm.annotations.safe_xml import element_position, iterate_xml, line_of, parse_index
+from retinanet_odm.annotations.types import ImageAnnotation
+from retinanet_odm.errors import AnnotationError
+
+
+def read_cvat(file: BinaryIO, *, source: str) -> Iterator[ImageAnnotation]:
+    """Yields every image of a task, job or project export, in the order of the file, those without shapes too.
+
+    An export for images is streamed: memory does not grow with the number of images. Boxes are the upright boxes around
+    box (turned by rotation), polygon, polyline, ellipse, mask and cuboid; points, tags, skeletons and masks without
+    pixels are counted as ignored. A shape that cannot be read makes its image unread, not the file. Width and height
+    are as CVAT wrote them, before or after EXIF orientation, depending on its version. An export for video yields its
+    frames after the whole file was read: see cvat_video.
+
+    Args:
+      file: opened for reading bytes; needs no seek.
+      source: the file's name, for messages.
+
+    Raises:
+      AnnotationError: not well-formed, not CVAT's, an image without a name, a video that cannot be matched with
+        images. Found only as far as the file was read: images before the fault were yielded.
+    """
+    tasks: list[Task] = []
+    tracks: TrackCollector | None = None
+    has_images = False
+    for element in iterate_xml(file, root="annotations", tags=("meta", "image", "track"), source=source):
+        if element.tag == "meta":
+            tasks = read_tasks(element, source)
+        elif element.tag == "image":
+            has_images = True
+            yield _read_image(element, tasks, source)
+        else:
+            tracks = tracks or TrackCollector(tasks, source)
+            tracks.add(element)
+    # An export for images lists every image, so without one this is a video, perhaps with no track on any frame.
+    if tracks or not has_images:
+        yield from (tracks or TrackCollector(tasks, source)).images()
+
+
+def _read_image(image: etree._Element, tasks: list[Task], source: str) -> ImageAnnotation:
+    name = image.get("name")
+    if not name:
+        detail = f"{source}: {element_position(image)}: expected a name on <image>, found none"
+        raise AnnotationError("image_without_name", detail, line_of(image))
+    shapes = ShapeCollector()
+    for shape in image.iterchildren("*"):
+        shapes.add(shape, shape.get("label"), source)
+    width, height = (_side(image, side, shapes, source) for side in ("width", "height"))
+    only = tasks[0] if len(tasks) == 1 else None
+    return shapes.annotation(
+        name,
+        (width, height),
+        source,
+        subset=image.get("subset") or (only and only.subset) or None,
+        task=image.get("task_id") or (only and only.task_id) or None,
+        line=line_of(image),
+    )
+
+
+def _side(image: etree._Element, side: str, shapes: ShapeCollector, source: str) -> int | None:
+    """Width or height in pixels; missing, empty or 0 means that CVAT did not know it."""
+    try:
+        return parse_index(image.get(side) or "0", f"{side} of <image>, {element_position(image)}", source) or None
+    except AnnotationError as error:
+        shapes.add_unread(error, line_of(image))
+        return None
+
+
+def format_cvat(images: Iterable[ImageAnnotation], *, labels: Iterable[str], task: str) -> bytes:
+    """Writes boxes as a CVAT for images 1.1 task export: one file, one <image> per photograph."""
+    head, tail = task_envelope(labels=labels, task=task)
+    elements = (image_element(number, image) for number, image in enumerate(images))
+    body = (etree.tostring(element, pretty_print=True, encoding="utf-8") for element in elements)
+    return b"".join((head, *body, tail))
+
+
+def task_envelope(*, labels: Iterable[str], task: str) -> tuple[bytes, bytes]:
+    """What stands before and after the <image> elements of a task export, for who writes them one by one."""
+    root = etree.Element("annotations")
+    etree.SubElement(root, "version").text = "1.1"
+    task_element = etree.SubElement(etree.SubElement(root, "meta"), "task")
+    etree.SubElement(task_element, "name").text = task
+    label_list = etree.SubElement(task_element, "labels")
+    for name in labels:
+        etree.SubElement(etree.SubElement(label_list, "label"), "name").text = name
+    whole_file = etree.tostring(root, pretty_print=True, encoding="utf-8", xml_declaration=True)
+    tail = b"</annotations>\n"
+    return whole_file.removesuffix(tail), tail
+
+
+def image_element(number: int, image: ImageAnnotation) -> etree._Element:
+    """One <image> of an export, with a <box> for each object, in their order."""
+    sides = {"width": image.width, "height": image.height}
+    size = {side: str(pixels) for side, pixels in sides.items() if pixels is not None}
+    element = etree.Element("image", {"id": str(number), "name": image.filename, **size})
+    for item in image.objects:
+        ymin, xmin, ymax, xmax = item.box
+        corners = {"xtl": xmin, "ytl": ymin, "xbr": xmax, "ybr": ymax}
+        attributes = {"label": item.label, "source": "manual", "occluded": str(int(item.occluded))}
+        attributes |= {name: f"{value:.2f}" for name, value in corners.items()}
+        etree.SubElement(element, "box", {**attributes, "z_order": "0"})
+    return element

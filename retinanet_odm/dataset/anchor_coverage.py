@@ -1,0 +1,67 @@
+"""How well RetinaNet's anchors fit boxes, without laying out the grid: sizes that no anchor matches are found early.
+
+Every anchor shape of a level stands at every centre ``((i + 0.5) * stride, (j + 0.5) * stride)`` of the canvas, so a
+box overlaps each shape most at the centre nearest to its own. Pixels are those of the canvas.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+# RetinaNet (Lin et al. 2017, arXiv:1708.02002), section 4, "Anchors": pyramid levels P3 to P7, the smallest side 32 on
+# P3 (4 strides of 8) to 512 on P7, three sizes an octave, three aspect ratios.
+PYRAMID_LEVELS = (3, 4, 5, 6, 7)
+ANCHOR_SCALE = 4.0
+NUM_SCALES = 3
+ASPECT_RATIOS = (0.5, 1.0, 2.0)
+# Section 4.1: an anchor is assigned to an object from this overlap on.
+POSITIVE_IOU = 0.5
+
+
+def best_overlap(
+    boxes: npt.ArrayLike,
+    canvas: npt.ArrayLike,
+    *,
+    anchor_scale: float = ANCHOR_SCALE,
+    num_scales: int = NUM_SCALES,
+    aspect_ratios: Sequence[float] = ASPECT_RATIOS,
+    levels: Sequence[int] = PYRAMID_LEVELS,
+) -> npt.NDArray[np.float64]:
+    """The highest IoU of each box with any anchor of the grid.
+
+    Args:
+      boxes: [N, 4], (ymin, xmin, ymax, xmax) in pixels of the canvas.
+      canvas: (height, width) in pixels, or one such row for each box, [N, 2]: anchors stand at no other cells.
+      anchor_scale: side of the smallest anchor of a level, in its strides.
+      num_scales: sizes an octave: 2^(k / num_scales) times the smallest.
+      aspect_ratios: height / width; every shape of one size has the same area.
+      levels: of the pyramid; the stride of level l is 2^l.
+
+    Returns:
+      [N], 0..1.
+    """
+    corners = np.asarray(boxes, np.float64).reshape(-1, 4)
+    strides = 2.0 ** np.asarray(levels)
+    away = _distance_to_centre((corners[:, :2] + corners[:, 2:]) / 2, np.asarray(canvas), strides)[..., None]
+    # Axes from here on: box, (y, x), level, shape.
+    box_sides = (corners[:, 2:] - corners[:, :2])[..., None, None]
+    anchor_sides = strides[:, None] * _shapes(anchor_scale, num_scales, aspect_ratios)[:, None, :]
+    shared = np.minimum(np.minimum(box_sides, anchor_sides), (box_sides + anchor_sides) / 2 - away)
+    overlap = np.maximum(shared, 0).prod(axis=1)
+    union = box_sides.prod(axis=1) + anchor_sides.prod(axis=0) - overlap
+    return np.asarray((overlap / union).max(axis=(1, 2)), np.float64)
+
+
+def _distance_to_centre(points: np.ndarray, canvas: np.ndarray, strides: np.ndarray) -> np.ndarray:
+    """How far the nearest centre of each level is from points [N, 2], in y and x: [N, 2, levels]."""
+    last = np.ceil(canvas[..., None] / strides) - 1  # cells of a level: sides halve and round up
+    cells = np.clip(np.floor(points[..., None] / strides), 0, last)
+    return np.abs((cells + 0.5) * strides - points[..., None])
+
+
+def _shapes(anchor_scale: float, num_scales: int, aspect_ratios: Sequence[float]) -> np.ndarray:
+    """Heights and widths of a level's anchors in strides, [2, shapes]."""
+    sizes = anchor_scale * 2.0 ** (np.arange(num_scales) / num_scales)
+    stretch = np.sqrt(np.asarray(aspect_ratios, np.float64))
+    return np.stack([np.outer(sizes, stretch).ravel(), np.outer(sizes, 1 / stretch).ravel()])

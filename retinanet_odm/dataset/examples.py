@@ -1,0 +1,218 @@
+"""The record schema: one detection example as a serialized tf.train.Example, without TensorFlow.
+
+The keys are the union understood by TPU RetinaNet, models/official/detection, the TF Object Detection API and Model
+Garden. Boxes are relative to the image, 0 <= min < max <= 1; labels are 1..K; all per-object lists are of one length,
+empty for an image without objects (a true negative).
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from google.protobuf.message import DecodeError
+
+from retinanet_odm import boxes as box_ops
+from retinanet_odm.dataset import source_ids
+from retinanet_odm.dataset.example_pb2 import Example, Feature
+from retinanet_odm.errors import RecordError
+
+SCHEMA_VERSION = 1
+
+ENCODED = "image/encoded"
+FORMAT = "image/format"
+HEIGHT = "image/height"
+WIDTH = "image/width"
+FILENAME = "image/filename"
+SOURCE_ID = "image/source_id"
+SHA256 = "image/key/sha256"
+YMIN = "image/object/bbox/ymin"
+XMIN = "image/object/bbox/xmin"
+YMAX = "image/object/bbox/ymax"
+XMAX = "image/object/bbox/xmax"
+TEXT = "image/object/class/text"
+LABEL = "image/object/class/label"
+AREA = "image/object/area"
+IS_CROWD = "image/object/is_crowd"
+DIFFICULT = "image/object/difficult"
+TRUNCATED = "image/object/truncated"
+OCCLUDED = "image/object/occluded"
+
+_BOX_KEYS = (YMIN, XMIN, YMAX, XMAX)
+_KINDS = {
+    "bytes_list": (ENCODED, FORMAT, FILENAME, SOURCE_ID, SHA256, TEXT),
+    "int64_list": (HEIGHT, WIDTH, LABEL, IS_CROWD, DIFFICULT, TRUNCATED, OCCLUDED),
+    "float_list": (*_BOX_KEYS, AREA),
+}
+_FLAGS = (DIFFICULT, TRUNCATED, OCCLUDED, IS_CROWD)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExampleObject:
+    """One object: box is relative (ymin, xmin, ymax, xmax) at float32 precision, area in pixels of the image."""
+
+    label_id: int
+    label: str
+    box: tuple[float, float, float, float]
+    area: float
+    difficult: bool = False
+    truncated: bool = False
+    occluded: bool = False
+    is_crowd: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class DetectionExample:
+    """One image and its objects, as stored.
+
+    Attributes:
+      encoded: JPEG or PNG bytes, upright; format says which.
+      height, width: pixels after decoding.
+      filename: the image's name, sub-folders included; source_id is its number, 1..2^24.
+      sha256: hex digest of encoded.
+    """
+
+    encoded: bytes
+    format: str
+    height: int
+    width: int
+    filename: str
+    source_id: int
+    sha256: str
+    objects: tuple[ExampleObject, ...]
+
+    @property
+    def boxes(self) -> box_ops.Boxes:
+        """Relative boxes [N, 4] float32."""
+        return box_ops.as_boxes([item.box for item in self.objects])
+
+
+def encode_example(example: DetectionExample) -> bytes:
+    """Serializes deterministically: equal examples give equal bytes.
+
+    Raises:
+      RecordError: the example breaks the schema (see the module docstring).
+    """
+    _check(example)
+    message = Example()
+    feature = message.features.feature
+
+    def put_bytes(key: str, values: list[bytes]) -> None:
+        feature[key].bytes_list.value.extend(values)
+
+    def put_ints(key: str, values: list[int]) -> None:
+        feature[key].int64_list.value.extend(values)
+
+    def put_floats(key: str, values: list[float]) -> None:
+        feature[key].float_list.value.extend(values)
+
+    put_bytes(ENCODED, [example.encoded])
+    put_bytes(FORMAT, [example.format.encode()])
+    put_ints(HEIGHT, [example.height])
+    put_ints(WIDTH, [example.width])
+    put_bytes(FILENAME, [example.filename.encode("utf-8", "surrogateescape")])
+    put_bytes(SOURCE_ID, [str(example.source_id).encode()])
+    put_bytes(SHA256, [example.sha256.encode()])
+    for column, key in enumerate(_BOX_KEYS):
+        put_floats(key, [item.box[column] for item in example.objects])
+    put_bytes(TEXT, [item.label.encode() for item in example.objects])
+    put_ints(LABEL, [item.label_id for item in example.objects])
+    put_floats(AREA, [item.area for item in example.objects])
+    put_ints(IS_CROWD, [int(item.is_crowd) for item in example.objects])
+    put_ints(DIFFICULT, [int(item.difficult) for item in example.objects])
+    put_ints(TRUNCATED, [int(item.truncated) for item in example.objects])
+    put_ints(OCCLUDED, [int(item.occluded) for item in example.objects])
+    return message.SerializeToString(deterministic=True)
+
+
+def decode_example(data: bytes) -> DetectionExample:
+    """Inverse of encode_example.
+
+    Raises:
+      RecordError: not a tf.train.Example, a key is missing, or the content breaks the schema.
+    """
+    feature = _features(data)
+    columns = {key: _values(feature, key) for key in (*_BOX_KEYS, TEXT, LABEL, AREA, *_FLAGS)}
+    if len({len(values) for values in columns.values()}) != 1:
+        lengths = {key: len(values) for key, values in columns.items()}
+        raise RecordError("record_lengths_differ", f"record: per-object lists must be of one length, found {lengths}")
+    try:
+        example = _example(feature, columns)
+    except ValueError as error:  # text that is not UTF-8, a source id that is not a number
+        raise RecordError("record_text_not_readable", f"record: {error}") from error
+    _check(example)
+    return example
+
+
+def decode_image(data: bytes) -> tuple[str, bytes]:
+    """The filename and the encoded image of a record, for those who do not need the rest.
+
+    Raises:
+      RecordError: not a tf.train.Example, or one of the two is missing.
+    """
+    feature = _features(data)
+    return _one(feature, FILENAME).decode("utf-8", "surrogateescape"), _one(feature, ENCODED)
+
+
+def _features(data: bytes) -> dict[str, Feature]:
+    try:
+        return dict(Example.FromString(data).features.feature)
+    except DecodeError as error:
+        raise RecordError("record_not_readable", f"record: not a serialized tf.train.Example: {error}") from error
+
+
+def _example(feature: dict[str, Feature], columns: dict[str, list]) -> DetectionExample:
+    return DetectionExample(
+        encoded=_one(feature, ENCODED),
+        format=_one(feature, FORMAT).decode(),
+        height=_one(feature, HEIGHT),
+        width=_one(feature, WIDTH),
+        filename=_one(feature, FILENAME).decode("utf-8", "surrogateescape"),
+        source_id=int(_one(feature, SOURCE_ID)),
+        sha256=_one(feature, SHA256).decode(),
+        objects=tuple(_object_at(columns, row) for row in range(len(columns[LABEL]))),
+    )
+
+
+def _object_at(columns: dict[str, list], row: int) -> ExampleObject:
+    ymin, xmin, ymax, xmax = (columns[key][row] for key in _BOX_KEYS)
+    return ExampleObject(
+        label_id=columns[LABEL][row],
+        label=columns[TEXT][row].decode(),
+        box=(ymin, xmin, ymax, xmax),
+        area=columns[AREA][row],
+        difficult=bool(columns[DIFFICULT][row]),
+        truncated=bool(columns[TRUNCATED][row]),
+        occluded=bool(columns[OCCLUDED][row]),
+        is_crowd=bool(columns[IS_CROWD][row]),
+    )
+
+
+def _values(feature: dict[str, Feature], key: str) -> list:
+    if key not in feature:
+        raise RecordError("record_key_missing", f"record: key {key!r} is missing")
+    kind = feature[key].WhichOneof("kind")
+    if kind and key not in _KINDS[kind]:
+        raise RecordError("record_value_type", f"record: key {key!r} must not hold a {kind}")
+    return list(getattr(feature[key], kind).value) if kind else []
+
+
+def _one(feature: dict[str, Feature], key: str) -> Any:
+    values = _values(feature, key)
+    if len(values) != 1:
+        raise RecordError("record_value_count", f"record: {key!r} must hold one value, found {len(values)}")
+    return values[0]
+
+
+def _check(example: DetectionExample) -> None:
+    if not 1 <= example.source_id <= source_ids.MAX_SOURCE_ID:
+        raise RecordError(
+            "source_id_out_of_range",
+            f"{example.filename}: source_id must lie in 1..{source_ids.MAX_SOURCE_ID}, found {example.source_id}",
+        )
+    if example.format not in ("jpeg", "png"):
+        raise RecordError("format_not_allowed", f"{example.filename}: format must be jpeg or png: {example.format!r}")
+    table = example.boxes
+    if not (np.all(table >= 0) and np.all(table <= 1) and np.all(table[:, :2] < table[:, 2:])):
+        raise RecordError("box_out_of_range", f"{example.filename}: boxes must have 0 <= min < max <= 1")
+    if any(item.label_id < 1 for item in example.objects):
+        raise RecordError("label_out_of_range", f"{example.filename}: label ids must be 1 or more")

@@ -1,0 +1,128 @@
+"""``dataset.json``, the manifest of a data set: written last, so that its presence means that all it names is complete.
+
+Readers use the manifest, never a glob.
+"""
+
+import dataclasses
+import hashlib
+import json
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Self
+
+from retinanet_odm.dataset.examples import SCHEMA_VERSION
+from retinanet_odm.errors import ContractError
+from retinanet_odm.json_documents import check_schema_version, parse_json_object
+from retinanet_odm.labels.label_map import LabelMap
+
+
+@dataclass(frozen=True, kw_only=True)
+class ShardInfo:
+    """One TFRecord file of a split: its name in the data set's folder, number of examples and hex SHA-256."""
+
+    name: str
+    examples: int
+    sha256: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class SplitInfo:
+    """One split: how many examples and boxes, boxes per class name, and its shards in order."""
+
+    examples: int
+    boxes: int
+    boxes_per_class: dict[str, int]
+    shards: tuple[ShardInfo, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class DatasetManifest:
+    """Everything a reader of the data set must know.
+
+    Attributes:
+      max_boxes_per_image: the largest number of boxes in one image, over all splits.
+      aspect_ratio_min, aspect_ratio_max: smallest and largest width / height of an image; 0 when there is none.
+      images_in: images found; equals the examples of all splits plus rejected.
+      rejected: images that did not become examples; each has a line in rejected.jsonl.
+      objects_dropped: boxes left out of images that were kept, by reason; each has a line in rejected.jsonl.
+      shapes_ignored: shapes of the annotations that have no box by design, such as points, by kind.
+      fingerprint: hex SHA-256 over label map and shard digests: equal fingerprints mean equal data.
+    """
+
+    FILE: ClassVar[str] = "dataset.json"
+
+    schema_version: int = SCHEMA_VERSION
+    labels: LabelMap
+    splits: dict[str, SplitInfo]
+    max_boxes_per_image: int
+    aspect_ratio_min: float
+    aspect_ratio_max: float
+    images_in: int
+    rejected: int
+    rejected_by_reason: dict[str, int]
+    objects_dropped: dict[str, int]
+    shapes_ignored: dict[str, int] = field(default_factory=dict)
+    options: dict[str, Any]
+    code_version: str
+    fingerprint: str = field(default="")
+
+    def __post_init__(self) -> None:
+        check_schema_version(self.schema_version, SCHEMA_VERSION, source=self.FILE, remedy="prepare again")
+        examples = sum(split.examples for split in self.splits.values())
+        if self.images_in != examples + self.rejected:
+            raise ContractError(
+                f"{self.FILE}: images_in = examples + rejected does not hold:"
+                f" {self.images_in} != {examples} + {self.rejected}"
+            )
+        fingerprint = self._fingerprint()
+        if self.fingerprint not in ("", fingerprint):
+            raise ContractError(f"{self.FILE}: fingerprint {self.fingerprint} does not belong to its labels and shards")
+        object.__setattr__(self, "fingerprint", fingerprint)
+
+    def _fingerprint(self) -> str:
+        shards = {name: [shard.sha256 for shard in split.shards] for name, split in sorted(self.splits.items())}
+        content = json.dumps([self.labels.to_json(), shards], sort_keys=True)
+        return hashlib.sha256(content.encode()).hexdigest()
+
+    @property
+    def num_classes(self) -> int:
+        return self.labels.num_classes
+
+    def split(self, name: str) -> SplitInfo:
+        """The split of this name.
+
+        Raises:
+          ContractError: there is none, or it holds no examples.
+        """
+        info = self.splits.get(name)
+        if info is None or not info.examples:
+            sizes = {key: value.examples for key, value in self.splits.items()}
+            raise ContractError(f"{self.FILE}: split {name!r} has no examples; the data set holds {sizes}")
+        return info
+
+    def to_json(self) -> str:
+        value = dataclasses.asdict(self)
+        value["labels"] = self.labels.to_json()
+        value["num_classes"] = self.num_classes
+        return json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
+
+    @classmethod
+    def from_json(cls, text: str, *, source: str) -> Self:
+        """Reads a manifest; source names the file in messages.
+
+        Raises:
+          ContractError: not JSON, a field is missing or unknown, or the content contradicts itself.
+        """
+        value = parse_json_object(text, source=source)
+        # First of all: another version may well have other fields.
+        check_schema_version(value.get("schema_version"), SCHEMA_VERSION, source=source, remedy="prepare again")
+        value.pop("num_classes", None)
+        try:
+            value["labels"] = LabelMap.from_json(value["labels"])
+            value["splits"] = {name: _split(split) for name, split in value["splits"].items()}
+            return cls(**value)
+        except (KeyError, TypeError, AttributeError) as error:
+            raise ContractError(f"{source}: not a data set manifest of this version: {error}") from error
+
+
+def _split(value: dict[str, Any]) -> SplitInfo:
+    return SplitInfo(**{**value, "shards": tuple(ShardInfo(**shard) for shard in value["shards"])})

@@ -1,0 +1,58 @@
+"""detections.parquet: the table of retinanet_odm.predictions.formats.csv_files with types, for pandas, R and DuckDB."""
+
+import itertools
+import json
+from collections.abc import Iterable, Iterator
+
+import pyarrow as pa  # type: ignore[import-untyped]
+from pyarrow import parquet
+
+from retinanet_odm import PROGRAM
+from retinanet_odm.predictions.formats import csv_files
+from retinanet_odm.predictions.formats.encoding import Spool, legible
+from retinanet_odm.predictions.rows import PredictionRow, ScoringRun
+
+_TEXT = pa.dictionary(pa.int32(), pa.string())  # few different values, many times
+_TYPES = {
+    "image": pa.string(),
+    "width": pa.int32(),
+    "height": pa.int32(),
+    "status": _TEXT,
+    "reason": _TEXT,
+    "detail": pa.string(),
+    "label": _TEXT,
+    "label_id": pa.int32(),
+    "score": pa.float64(),
+    "xmin": pa.float64(),
+    "ymin": pa.float64(),
+    "xmax": pa.float64(),
+    "ymax": pa.float64(),
+    "repeat": pa.int32(),
+    "model": _TEXT,
+    "threshold": pa.float64(),
+}
+# One is in memory at a time.
+_LINES_PER_GROUP = 20_000
+
+
+def to_parquet(rows: Iterable[PredictionRow], run: ScoringRun) -> Iterator[bytes]:
+    """The whole file; its metadata have Run.describe as JSON under the program's name."""
+    schema = pa.schema(
+        [(column, _TYPES[column]) for column in csv_files.DETECTION_COLUMNS],
+        metadata={PROGRAM: json.dumps(run.describe())},
+    )
+    lines = (cells for row in rows for cells in csv_files.detection_lines(row, run))
+    spool = Spool()
+    with parquet.ParquetWriter(spool, schema, compression="zstd") as writer:
+        while group := list(itertools.islice(lines, _LINES_PER_GROUP)):
+            writer.write_table(_table(group, schema))
+            yield spool.take()
+    yield spool.take()
+
+
+def _table(lines: Iterable[tuple[csv_files.CsvCell, ...]], schema: pa.Schema) -> pa.Table:
+    columns = [
+        pa.array((legible(cell) if isinstance(cell, str) else cell for cell in column), field.type)
+        for column, field in zip(zip(*lines, strict=True), schema, strict=True)
+    ]
+    return pa.table(columns, schema=schema)

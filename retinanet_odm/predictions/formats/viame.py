@@ -1,0 +1,35 @@
+"""VIAME CSV, as VIAME and DIVE read it: one line per detection, each a track of one frame."""
+
+import itertools
+from collections.abc import Iterable, Iterator
+
+from retinanet_odm.predictions.formats.csv_files import csv_line
+from retinanet_odm.predictions.formats.encoding import utf8
+from retinanet_odm.predictions.rows import Detection, PredictionRow, ScoringRun
+
+_HEADER = (
+    b"# 1: Detection or Track-id, 2: Video or Image Identifier, 3: Unique Frame Identifier,"
+    b" 4-7: Img-bbox(TL_x,TL_y,BR_x,BR_y), 8: Detection or Length Confidence,"
+    b" 9: Target Length (0 or -1 if invalid), 10-11+: Repeated Species, Confidence Pairs or Attributes\n"
+)
+_NO_LENGTH = -1
+
+
+def to_viame(rows: Iterable[PredictionRow], run: ScoringRun) -> Iterator[bytes]:
+    """The whole file. Frames are numbered from 0 over all images; those without detections have no line."""
+    yield _HEADER
+    labels = (f"{label_id}: {label}" for label_id, label in run.classes.items())
+    yield _comment(f"exported_by: {run.title}", *labels)
+    tracks = itertools.count()
+    for frame, row in enumerate(rows):
+        for item, track in zip(row.detections, tracks, strict=False):
+            yield _line(track, frame, row.image, item)
+
+
+def _line(track: int, frame: int, image: str, item: Detection) -> bytes:
+    return csv_line((track, image, frame, *item.box, item.score, _NO_LENGTH, item.label, item.score))
+
+
+def _comment(*parts: str) -> bytes:
+    # A line break in a label would end the comment.
+    return utf8("# metadata,") + csv_line(" ".join(part.split()) for part in parts)

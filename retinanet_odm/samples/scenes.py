@@ -1,0 +1,195 @@
+"""The sample data's scenes: a deep seafloor photographed by a time-lapse camera with one lamp, animals on it.
+
+All arrays are float32 in 0..1 (linear enough for the purpose) until the last step; sizes are (height, width).
+"""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from PIL import Image, ImageChops, ImageDraw, ImageFilter
+
+from retinanet_odm.annotations.types import BoxCorners, ObjectAnnotation
+from retinanet_odm.samples.sprites import SPECIES, Pixels, Sprite, draw_animal
+
+WIDTH, HEIGHT = 640, 360
+
+# How often a photograph shows 0, 1 … 7 animals: the empty ones are the true negatives.
+_HOW_MANY = (0.10, 0.16, 0.20, 0.19, 0.14, 0.10, 0.07, 0.04)
+_MAX_OVERLAP = 0.2  # of the smaller box
+_MIN_VISIBLE = 0.5  # of an animal's pixels, when it lies over the border
+_ATTEMPTS = 12
+
+
+@dataclass(frozen=True, kw_only=True)
+class Camera:
+    """One deployment's look: colour of sediment and water, where the lamp shines, how soft and noisy the picture is."""
+
+    sediment: tuple[float, float, float]
+    water: tuple[float, float, float]
+    lamp: tuple[float, float]
+    blur: float
+    noise: float
+
+
+def make_camera(rng: np.random.Generator) -> Camera:
+    """A deployment at random."""
+    warmth, grey = rng.uniform(-0.04, 0.04), rng.uniform(0.5, 0.6)
+    return Camera(
+        sediment=(grey + warmth, grey * 0.96, grey * 0.84 - warmth),
+        water=(rng.uniform(0.78, 0.9), 1.0, rng.uniform(0.9, 1.02)),
+        lamp=(rng.uniform(0.48, 0.72), rng.uniform(0.35, 0.65)),
+        blur=rng.uniform(0.35, 0.65),
+        noise=rng.uniform(0.008, 0.016),
+    )
+
+
+def make_scene(
+    seed: int | np.random.Generator, *, camera: Camera | None = None
+) -> tuple[Image.Image, tuple[ObjectAnnotation, ...]]:
+    """Makes one photograph of 640x360 and the boxes of its animals; equal seeds give equal pixels."""
+    rng = np.random.default_rng(seed)
+    camera = camera or make_camera(rng)
+    ground = _sediment(rng, camera)
+    objects = _animals(rng, ground)
+    ground *= _lamp_light(rng, camera)[..., None] * np.asarray(camera.water, np.float32)
+    return _exposed(rng, ground, camera), objects
+
+
+def _octaves(rng: np.random.Generator) -> Pixels:
+    """Fractal relief [HEIGHT, WIDTH] of about unit spread: noise on ever finer grids, each laid over the last."""
+    relief = Image.fromarray(np.zeros((6, 10), np.float32))
+    for columns, weight in ((10, 1.2), (20, 1.0), (40, 0.8), (80, 0.6), (160, 0.42), (320, 0.26), (640, 0.13)):
+        rows = math.ceil(columns * HEIGHT / WIDTH)
+        grown = np.asarray(relief.resize((columns, rows), Image.Resampling.BICUBIC))
+        relief = Image.fromarray(grown + weight * rng.standard_normal((rows, columns), np.float32))
+    return np.array(relief)
+
+
+def _sediment(rng: np.random.Generator, camera: Camera) -> Pixels:
+    """Bare ground [HEIGHT, WIDTH, 3]: fractal relief lit from the left, mounds, burrows and pebbles."""
+    relief = _octaves(rng)
+    tone = np.ones((HEIGHT, WIDTH), np.float32)
+    for _ in range(rng.integers(3, 9)):
+        _bump(rng, relief, tone, radius=rng.uniform(10, 36), rise=rng.uniform(3, 12), albedo=1.0)
+    for _ in range(rng.integers(2, 8)):
+        _bump(rng, relief, tone, radius=rng.uniform(2, 6), rise=rng.uniform(-4.0, -1.5), albedo=0.45)
+    for _ in range(rng.integers(6, 26)):
+        radius = rng.uniform(1.5, 9)
+        _bump(rng, relief, tone, radius=radius, rise=radius * rng.uniform(1, 2), albedo=rng.uniform(0.6, 1.2))
+    slope = np.diff(relief, axis=1, prepend=relief[:, :1]) + 0.5 * np.diff(relief, axis=0, prepend=relief[:1])
+    tone *= 1 + 0.05 * _bounded(relief * 0.5) + 0.2 * _bounded(slope)
+    return tone[..., None] * np.asarray(camera.sediment, np.float32)
+
+
+def _bounded(values: Pixels) -> Pixels:
+    """Squeezes into -1..1, as tanh does and faster."""
+    return values / (1 + np.abs(values))
+
+
+def _bump(rng: np.random.Generator, relief: Pixels, tone: Pixels, *, radius: float, rise: float, albedo: float) -> None:
+    """Adds a mound (rise > 0) or a hole (rise < 0) of a radius in pixels, and colours it by a factor."""
+    y, x = rng.uniform(0, HEIGHT), rng.uniform(0, WIDTH)
+    flat, reach = rng.uniform(0.5, 0.95), radius * 2.5
+    top, bottom = max(0, int(y - reach)), min(HEIGHT, int(y + reach) + 1)
+    left, right = max(0, int(x - reach)), min(WIDTH, int(x + reach) + 1)
+    window = np.s_[top:bottom, left:right]
+    rows, columns = np.ogrid[window]
+    distance = np.hypot((columns - x) / radius, (rows - y) / (radius * flat))
+    relief[window] += rise * np.exp(-(distance**2)).astype(np.float32)
+    edge = 1 / (1 + np.exp((distance - 1) * 5))
+    tone[window] *= (1 + (albedo - 1) * edge).astype(np.float32)
+
+
+def _animals(rng: np.random.Generator, ground: Pixels) -> tuple[ObjectAnnotation, ...]:
+    """Draws animals onto the ground, far ones first, and returns their boxes."""
+    objects: list[ObjectAnnotation] = []
+    for _ in range(int(rng.choice(len(_HOW_MANY), p=_HOW_MANY))):
+        label = str(rng.choice(list(SPECIES)))
+        kind = SPECIES[label]
+        sprite = draw_animal(rng, label, rng.uniform(kind.shortest, kind.longest))
+        corner = _free_corner(rng, sprite, [item.box for item in objects])
+        if corner is not None:
+            _paste(rng, ground, sprite, corner)
+            objects.append(ObjectAnnotation(label=label, box=_seen(sprite, corner), truncated=_cut(sprite, corner)))
+    return tuple(objects)
+
+
+def _free_corner(rng: np.random.Generator, sprite: Sprite, taken: list[BoxCorners]) -> tuple[int, int] | None:
+    """A top left corner (y, x) for the sprite where it shows enough and covers little of the others."""
+    side = sprite.alpha.shape[0]
+    for _ in range(_ATTEMPTS):
+        y, x = (int(rng.integers(-side // 3, limit - 2 * side // 3)) for limit in (HEIGHT, WIDTH))
+        shown = sprite.alpha[max(-y, 0) : HEIGHT - y, max(-x, 0) : WIDTH - x].sum() / sprite.alpha.sum()
+        box = _seen(sprite, (y, x))
+        if shown >= _MIN_VISIBLE and all(_overlap(box, other) <= _MAX_OVERLAP for other in taken):
+            return y, x
+    return None
+
+
+def _seen(sprite: Sprite, corner: tuple[int, int]) -> BoxCorners:
+    """The sprite's box in the photograph, cut at its borders."""
+    (y, x), (ymin, xmin, ymax, xmax) = corner, sprite.box
+    return max(ymin + y, 0.0), max(xmin + x, 0.0), min(ymax + y, float(HEIGHT)), min(xmax + x, float(WIDTH))
+
+
+def _cut(sprite: Sprite, corner: tuple[int, int]) -> bool:
+    (y, x), (ymin, xmin, ymax, xmax) = corner, sprite.box
+    return y + ymin < 0 or x + xmin < 0 or y + ymax > HEIGHT or x + xmax > WIDTH
+
+
+def _overlap(a: BoxCorners, b: BoxCorners) -> float:
+    """Shared area over the area of the smaller box."""
+    shared = max(min(a[2], b[2]) - max(a[0], b[0]), 0) * max(min(a[3], b[3]) - max(a[1], b[1]), 0)
+    return shared / min((box[2] - box[0]) * (box[3] - box[1]) for box in (a, b))
+
+
+def _paste(rng: np.random.Generator, ground: Pixels, sprite: Sprite, corner: tuple[int, int]) -> None:
+    """Lays the sprite and, away from the lamp, its soft shadow onto the ground."""
+    shift = max(2, sprite.alpha.shape[0] // 16)
+    shape = Image.fromarray((sprite.alpha * 255).astype(np.uint8))
+    shadow = np.asarray(shape.filter(ImageFilter.GaussianBlur(shift)), np.float32) / 255
+    inside, part = _windows(sprite.alpha.shape, (corner[0] + shift, corner[1] + shift))
+    ground[inside] *= 1 - 0.5 * shadow[part][..., None]
+    inside, part = _windows(sprite.alpha.shape, corner)
+    alpha = sprite.alpha[part][..., None] * rng.uniform(0.88, 1.0)
+    ground[inside] += alpha * (sprite.colour[part] * rng.uniform(0.8, 1.05) - ground[inside])
+
+
+def _windows(shape: tuple[int, ...], corner: tuple[int, int]) -> tuple[tuple[slice, slice], tuple[slice, slice]]:
+    """The part of the photograph that a patch at this corner covers, and the part of the patch that lies in it."""
+    y, x = corner
+    top, left, bottom, right = max(y, 0), max(x, 0), min(y + shape[0], HEIGHT), min(x + shape[1], WIDTH)
+    return np.s_[top:bottom, left:right], np.s_[top - y : bottom - y, left - x : right - x]
+
+
+def _lamp_light(rng: np.random.Generator, camera: Camera) -> Pixels:
+    """Brightness [HEIGHT, WIDTH]: a pool of light that fades to the far edge and the corners, and flickers a little."""
+    rows = np.linspace(0, 1, HEIGHT, dtype=np.float32)[:, None]
+    columns = np.linspace(0, 1, WIDTH, dtype=np.float32)[None, :]
+    pool = np.exp(-(((rows - camera.lamp[0]) / 0.75) ** 2)) * np.exp(-(((columns - camera.lamp[1]) / 0.62) ** 2))
+    vignette = 1 - 0.7 * ((rows - 0.5) ** 2 + (columns - 0.5) ** 2)
+    return np.asarray((0.24 + 0.92 * pool) * vignette * rng.uniform(0.88, 1.1), np.float32)
+
+
+def _snow(rng: np.random.Generator) -> Image.Image:
+    """Marine snow: many small specks, a few larger ones near the lens."""
+    layer = Image.new("L", (WIDTH, HEIGHT))
+    pen = ImageDraw.Draw(layer)
+    for _ in range(rng.integers(15, 70)):
+        x, y, size = rng.uniform(0, WIDTH), rng.uniform(0, HEIGHT), rng.exponential(0.5) + 0.3
+        pen.ellipse([x - size, y - size, x + size, y + size], fill=int(rng.uniform(40, 190)))
+    return Image.merge("RGB", [layer.filter(ImageFilter.BoxBlur(0.8))] * 3)
+
+
+def _exposed(rng: np.random.Generator, lit: Pixels, camera: Camera) -> Image.Image:
+    """What the camera stores: veiling light, marine snow, lens blur, sensor noise, eight bits. Overwrites lit."""
+    haze = np.linspace(0.05, 0.012, HEIGHT, dtype=np.float32)[:, None, None]
+    lit += haze * np.asarray([0.55, 0.95, 1.1], np.float32)
+    seen = ImageChops.add(_eight_bits(lit * 255), _snow(rng)).filter(ImageFilter.BoxBlur(camera.blur))
+    grain = rng.standard_normal((HEIGHT, WIDTH, 1), np.float32) * np.float32(camera.noise * 255)
+    return _eight_bits(np.asarray(seen, np.float32) + grain)
+
+
+def _eight_bits(picture: Pixels) -> Image.Image:
+    return Image.fromarray(np.clip(picture, 0, 255, out=picture).astype(np.uint8))

@@ -1,0 +1,254 @@
+"""Files inside zip archives, read in place: members are listed by the central directory and read by their offsets.
+
+Nothing is unpacked to disk, so a member's name, whatever it holds, is only a name. An archive in an archive is a member
+like any other, and is not opened.
+"""
+
+import contextlib
+import io
+import struct
+import zipfile
+import zlib
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+from typing import BinaryIO, cast
+
+from retinanet_odm.errors import DataError, UsageError
+from retinanet_odm.pickling import pickle_by_position
+from retinanet_odm.storage import files
+from retinanet_odm.storage.files import FileError
+
+IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff")
+
+_MAGIC = b"PK"
+# Local file header (PKWARE APPNOTE 4.3.7): signature, 22 bytes we know from the central directory, two lengths.
+_LOCAL_HEADER = struct.Struct("<4s22xHH")
+_LOCAL_SIGNATURE = b"PK\3\4"
+_ENCRYPTED, _UTF8 = 0x1, 0x800  # general purpose flag bits 0 and 11 (APPNOTE 4.4.4)
+# Deflate packs at most 1032 bytes into one; text of annotations comes to 50, photographs hardly beyond 1.
+_BOMB_SIZE, _BOMB_RATIO = 1 << 26, 250
+_CHUNK = 1 << 20
+# What zipfile raises on a directory that is cut, lies about offsets or needs a later version of the format.
+_BROKEN = (zipfile.BadZipFile, NotImplementedError, ValueError, IndexError, struct.error, EOFError)
+
+
+class ArchiveError(DataError):
+    """One member of an archive cannot be read."""
+
+
+@pickle_by_position
+@dataclass(frozen=True, kw_only=True)
+class Member:
+    """Where one file lies in an archive: offset of its local header and sizes in bytes, as the directory says."""
+
+    name: str
+    offset: int
+    stored_size: int
+    size: int
+    method: int
+    encrypted: bool
+    crc: int
+
+
+def is_archive(path: str) -> bool:
+    """Whether a file is a zip archive by its first bytes or says so by its name."""
+    if path.lower().endswith(".zip"):
+        return True
+    try:
+        with files.open_binary(path) as file:
+            return file.read(len(_MAGIC)) == _MAGIC
+    except FileError:
+        return False  # it stays in the list as an image, whose row will say that it cannot be read
+
+
+def looks_like_image(name: str) -> bool:
+    """Whether a path, below the folder or archive it was found in, is that of an image by its name."""
+    return has_image_suffix(name) and not is_hidden(name)
+
+
+def has_image_suffix(name: str) -> bool:
+    return name.lower().endswith(IMAGE_SUFFIXES)
+
+
+def is_hidden(name: str) -> bool:
+    """Whether a path is of a hidden file, lies in a hidden folder, or is one of macOS's ``__MACOSX/`` shadows."""
+    parts = PurePosixPath(name).parts
+    return any(part == "__MACOSX" or (part.startswith(".") and part != "..") for part in parts)
+
+
+def list_members(path: str, keep: Callable[[str], bool], *, flag: str) -> list[Member]:
+    """The archive's files whose names pass ``keep``, in the order of their offsets; folders are none.
+
+    A second member of the same name gets ``#2`` after it, the third ``#3``: each is a file of its own.
+
+    Args:
+      path: the archive.
+      keep: which names count.
+      flag: that named the archive, for messages.
+
+    Raises:
+      UsageError: the file cannot be read or is not a whole zip archive.
+    """
+    try:
+        with files.open_binary(path) as file, zipfile.ZipFile(file) as archive:
+            infos = [info for info in archive.infolist() if not info.is_dir() and keep(_name(info))]
+    except _BROKEN as error:
+        raise UsageError(f"{flag}: {path} is not a readable zip archive: {error}") from error
+    except FileError as error:
+        raise UsageError(f"{flag}: {error}") from error
+    infos.sort(key=lambda info: info.header_offset)
+    return [_member(info, name) for info, name in zip(infos, _distinct(map(_name, infos)), strict=True)]
+
+
+def read_members(path: str, members: Sequence[Member]) -> list[bytes | DataError]:
+    """The content of each member, or the error that befell it; the archive is opened once."""
+    try:
+        with files.open_binary(path) as file:
+            length = file.seek(0, io.SEEK_END)  # once: a bucket's file forgets what it has read ahead
+            return [_attempt(file, member, path, length) for member in members]
+    except FileError as error:
+        return [error] * len(members)
+
+
+def _attempt(file: BinaryIO, member: Member, path: str, length: int) -> bytes | DataError:
+    try:
+        return _read(file, member, path, length)
+    except ArchiveError as error:
+        return error
+
+
+def read_member(path: str, member: Member) -> bytes:
+    """The content of one member.
+
+    Raises:
+      ArchiveError: it is broken, or not of a kind that is read.
+      FileError: the archive cannot be read.
+    """
+    with files.open_binary(path) as file:
+        return _read(file, member, path, file.seek(0, io.SEEK_END))
+
+
+@contextlib.contextmanager
+def open_member(path: str, member: Member) -> Iterator[BinaryIO]:
+    """A member as a file that can be read and sought, inflated as it is read, so that it may be larger than memory.
+
+    It is read to its end before it is given out: what is told of a broken member cannot be relied on.
+
+    Raises:
+      ArchiveError, FileError: as read_member.
+    """
+    with files.open_binary(path) as file:
+        with _told(path, member):
+            _seek_content(file, member, file.seek(0, io.SEEK_END))
+            stream = _Stream(file, "r", _zip_info(member))
+            while stream.read(_CHUNK):
+                pass
+            stream.seek(0)
+        yield cast(BinaryIO, stream)
+
+
+class _Stream(zipfile.ZipExtFile):
+    """Inflates no more at a time than is asked for: all at once may be a bomb, whatever size was promised."""
+
+    def read(self, n: int | None = -1) -> bytes:
+        """Up to n bytes; all of them by default."""
+        if n is None or n < 0:
+            return b"".join(iter(lambda: super(_Stream, self).read(_CHUNK), b""))
+        return super().read(n)
+
+
+def _zip_info(member: Member) -> zipfile.ZipInfo:
+    info = zipfile.ZipInfo(member.name)
+    info.compress_type = member.method
+    info.compress_size = member.stored_size
+    info.file_size = member.size
+    info.CRC = member.crc
+    return info
+
+
+def _member(info: zipfile.ZipInfo, name: str) -> Member:
+    return Member(
+        name=name,
+        offset=info.header_offset,
+        stored_size=info.compress_size,
+        size=info.file_size,
+        method=info.compress_type,
+        encrypted=bool(info.flag_bits & _ENCRYPTED),
+        crc=info.CRC,
+    )
+
+
+def _name(info: zipfile.ZipInfo) -> str:
+    """The member's name; UTF-8 also where the archiver (macOS) forgot to set the flag that says so."""
+    if info.flag_bits & _UTF8:
+        return info.filename
+    try:
+        return info.filename.encode("cp437").decode("utf-8")
+    except UnicodeError:
+        return info.filename
+
+
+def _distinct(names: Iterator[str]) -> Iterator[str]:
+    seen: dict[str, int] = {}
+    for name in names:
+        seen[name] = seen.get(name, 0) + 1
+        yield name if seen[name] == 1 else f"{name}#{seen[name]}"
+
+
+def _read(file: BinaryIO, member: Member, path: str, length: int) -> bytes:
+    with _told(path, member):
+        return _inflate(_stored_bytes(file, member, length), member)
+
+
+class _UnreadableError(Exception):
+    """Why a member cannot be read, without the name that the caller knows."""
+
+
+@contextlib.contextmanager
+def _told(path: str, member: Member) -> Iterator[None]:
+    """Makes what is wrong with a member an ArchiveError that names it."""
+    try:
+        yield
+    except (_UnreadableError, zlib.error, zipfile.BadZipFile, EOFError) as error:
+        why = str(error) or "ends before its time"
+        raise ArchiveError("zip_member_not_readable", f"{path}/{member.name}: {why}") from error
+
+
+def _stored_bytes(file: BinaryIO, member: Member, length: int) -> bytes:
+    _seek_content(file, member, length)
+    data = file.read(min(member.stored_size, length))  # no memory for a size that is a lie
+    if len(data) != member.stored_size:
+        raise _UnreadableError(f"expected {member.stored_size} bytes in the archive, found {len(data)}")
+    return data
+
+
+def _seek_content(file: BinaryIO, member: Member, length: int) -> None:
+    """Goes to the first stored byte of a member, in an archive of this length."""
+    _check_kind(member)
+    if not 0 <= member.offset <= length:  # negative where the archive has lost its beginning
+        raise _UnreadableError(f"the archive's directory is wrong: no member begins at byte {member.offset}")
+    file.seek(member.offset)
+    header = file.read(_LOCAL_HEADER.size)
+    if len(header) < _LOCAL_HEADER.size or header[:4] != _LOCAL_SIGNATURE:
+        raise _UnreadableError(f"the archive's directory is wrong: no member begins at byte {member.offset}")
+    _, name_length, extra_length = _LOCAL_HEADER.unpack(header)
+    file.seek(member.offset + _LOCAL_HEADER.size + name_length + extra_length)
+
+
+def _check_kind(member: Member) -> None:
+    if member.encrypted:
+        raise _UnreadableError("is encrypted")
+    if member.method not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        raise _UnreadableError(f"compression method {member.method} is not supported (expected stored or deflated)")
+    if member.size > max(_BOMB_SIZE, _BOMB_RATIO * member.stored_size):
+        raise _UnreadableError(f"would grow from {member.stored_size} to {member.size} bytes, as a zip bomb does")
+
+
+def _inflate(data: bytes, member: Member) -> bytes:
+    if member.method == zipfile.ZIP_DEFLATED:
+        # One byte more than promised: enough to notice a lie, too little for a bomb.
+        data = zlib.decompressobj(-zlib.MAX_WBITS).decompress(data, member.size + 1)
+    if len(data) != member.size or zlib.crc32(data) != member.crc:
+        raise _UnreadableError(f"expected {member.size} bytes of checksum {member.crc:08x}, found others")
+    return data

@@ -1,0 +1,210 @@
+"""A photograph that cannot be scored fails alone; short memory is remembered; a broken model ends the run; tiles."""
+
+import dataclasses
+import io
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from inference.model.batching import BatchSplitter, CallError, MemoryShortError
+from inference.model.options import ModelOptions
+from inference.model.outcome import Failure, ModelOutput
+from inference.model.scorer import Scorer
+from inference.model.tiling import Pixels, Tiling
+from retinanet_odm.boxes import as_boxes
+from retinanet_odm.errors import UsageError
+from retinanet_odm.imaging.images import EncodedImage
+from tests.inference.fake_model import RED, encoded, picture
+
+
+class Room:
+    """Answers items with themselves while they and their weights fit; an item of weight 0 ends its call."""
+
+    def __init__(self, room: float) -> None:
+        self.room = room
+        self.sizes: list[int] = []
+
+    def __call__(self, items: Sequence[int]) -> list[int]:
+        self.sizes.append(len(items))
+        if not all(items):
+            raise CallError("bad item")
+        if sum(items) > self.room:
+            raise MemoryShortError(f"no room for {sum(items)}")
+        return list(items)
+
+
+@given(st.lists(st.integers(0, 9)), st.integers(1, 8), st.integers(1, 20))
+def test_every_item_has_its_own_answer_whatever_fails(items: list[int], most: int, room: int) -> None:
+    halving = BatchSplitter(most)
+    answers = halving.run(Room(room), items)
+    assert len(answers) == len(items)
+    for item, answer in zip(items, answers, strict=True):
+        if item == 0:
+            assert type(answer) is CallError
+        elif item > room:
+            assert type(answer) is MemoryShortError
+        else:
+            assert answer == item
+    assert 1 <= halving.most <= most
+
+
+@pytest.mark.parametrize(
+    ("items", "room", "most", "sizes"),
+    [
+        pytest.param([1] * 10, 99, 8, [8, 2], id="nothing fails: as few calls as can be"),
+        pytest.param([1, 1, 1, 0, 1, 1, 1, 1], 99, 8, [8, 4, 2, 2, 1, 1, 4], id="a guilty item is found by halves"),
+        pytest.param([1] * 12, 4, 4, [8, 4, 4, 4], id="the size that fits is kept"),
+        pytest.param([1] * 12, 3, 2, [8, 4, 2, 2, 4, 2, 2, 2, 2], id="halved twice"),
+        pytest.param([99] + [1] * 15, 8, 8, [8, 4, 2, 1, 1, 2, 4, 8], id="one item too large says nothing of others"),
+        pytest.param([], 99, 8, [], id="no item, no call"),
+    ],
+)
+def test_calls(items: list[int], room: int, most: int, sizes: list[int]) -> None:
+    call = Room(room)
+    halving = BatchSplitter(8)
+    halving.run(call, items)
+    assert (call.sizes, halving.most) == (sizes, most)
+    assert halving.run(call, [1] * most) == [1] * most
+    assert call.sizes == [*sizes, most], "what was learned is kept"
+
+
+class Fake:
+    """A model that fails on photographs of some widths, with an error of its own or for want of memory."""
+
+    def __init__(self, *, failing: set[int], short: set[int]) -> None:
+        self._failing, self._short = failing, short
+
+    def score(self, images: Sequence[EncodedImage]) -> list[ModelOutput]:
+        widths = {image.width for image in images}
+        if widths & self._failing:
+            raise CallError("InternalError: no")
+        if widths & self._short:
+            raise MemoryShortError("ResourceExhaustedError: no")
+        none = np.float32([])
+        return [
+            ModelOutput(status=0, height=1, width=image.width, boxes=as_boxes([]), scores=none, classes=np.int32([]))
+            for image in images
+        ]
+
+
+SETTINGS = {"name": "m", "options": ModelOptions(batch_size=4), "nms_iou": 0.5}
+
+
+def photos(*widths: int) -> list[EncodedImage]:
+    return [encoded(picture(1, 1), width) for width in widths]
+
+
+def test_failures_by_reason_and_what_the_calls_took() -> None:
+    scorer = Scorer(Fake(failing={2}, short={3}), **SETTINGS)
+    answers, calls = scorer.score(photos(1, 2, 3, 4))
+    assert [answer.width if isinstance(answer, ModelOutput) else answer.reason for answer in answers] == [
+        1,
+        "model_failed",
+        "model_memory_short",
+        4,
+    ]
+    assert "InternalError: no" in str(answers[1])
+    assert (calls.sizes, calls.failed, calls.split, len(calls.milliseconds)) == ([1, 1], 5, 3, 2)
+
+
+class Blind:
+    """It refuses every photograph, by an error or by a status."""
+
+    def __init__(self, *, by_error: bool) -> None:
+        self._by_error = by_error
+
+    def score(self, images: Sequence[EncodedImage]) -> list[ModelOutput]:
+        if self._by_error:
+            raise CallError("InvalidArgumentError: no")
+        return [dataclasses.replace(_answer(1, 1, []), status=1) for _ in images]
+
+
+@pytest.mark.parametrize(
+    ("by_error", "reason", "why"),
+    [
+        (True, "model_failed", "the model gives an error with this photograph alone: InvalidArgumentError: no"),
+        (False, "model_refused_image", "the model gave status 1"),
+    ],
+)
+def test_whose_fault_it_is(by_error: bool, reason: str, why: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a JPEG no more than its header was looked at before the model refused it."""
+    monkeypatch.setattr(Scorer, "_check_model", lambda _: None)
+    good = picture(64, 64, {RED: (0, 0, 9, 9)}, "JPEG")
+    half = len(good) - 20
+    bad = good[:half] + b"\xff\xc8" + good[half:]
+    answers, _ = Scorer(Blind(by_error=by_error), **SETTINGS).score([encoded(good), encoded(bad)])
+    assert [answer.reason for answer in answers] == [reason, "image_not_decodable"]
+    assert answers[0].why == why
+    assert answers[1].why.startswith("not a readable image: ")
+
+
+def test_a_single_photograph_that_fails_is_no_broken_model() -> None:
+    answers, _ = Scorer(
+        Fake(failing={2}, short=set()), name="m", options=ModelOptions(batch_size=4), nms_iou=0.5
+    ).score(photos(2, 2))
+    assert all(isinstance(answer, Failure) for answer in answers)
+
+
+@pytest.mark.parametrize("short", [False, True])
+def test_a_model_that_fails_on_a_grey_picture_too_ends_the_run(short: bool) -> None:
+    everything = set(range(100))
+    fake = Fake(failing=set(), short=everything) if short else Fake(failing=everything, short=set())
+    with pytest.raises(UsageError, match=r"--model: m gives an error for every photograph, and for a plain grey"):
+        Scorer(fake, **SETTINGS).score(photos(1, 2))
+
+
+class Nearsighted:
+    """It sees nothing in whole photographs, and in tiles where they are bright, unless it fails there."""
+
+    def __init__(self, *, fails: bool = False) -> None:
+        self._fails = fails
+
+    def score(self, images: Sequence[EncodedImage]) -> list[ModelOutput]:
+        return [_answer(image.height, image.width, []) for image in images]
+
+    def decode(self, image: EncodedImage) -> Pixels:
+        with Image.open(io.BytesIO(image.data)) as opened:
+            return np.asarray(opened.convert("RGB"))
+
+    def score_pixels(self, pixels: Pixels) -> list[ModelOutput]:
+        assert pixels.shape[1:] == (100, 100, 3)
+        if self._fails:
+            raise MemoryShortError("ResourceExhaustedError: no")
+        return [self._find(tile) for tile in pixels]
+
+    def _find(self, tile: Pixels) -> ModelOutput:
+        rows, columns = np.nonzero(tile[..., 0] > 200)
+        box = [(rows.min(), columns.min(), rows.max() + 1, columns.max() + 1)] if len(rows) else []
+        return _answer(100, 100, box)
+
+
+def _answer(height: int, width: int, box: list) -> ModelOutput:
+    scores = np.full(len(box), 0.5, np.float32)
+    classes = np.ones(len(box), np.int32)
+    return ModelOutput(status=0, height=height, width=width, boxes=as_boxes(box), scores=scores, classes=classes)
+
+
+TILED = {**SETTINGS, "options": ModelOptions(batch_size=4, tiling=Tiling(side=100))}
+
+
+@pytest.mark.parametrize("left", range(0, 271, 15))
+def test_tiles_find_what_the_whole_does_not_show_once_wherever_the_seams_lie(left: int) -> None:
+    box = (left, 40, left + 30, 70)
+    photo = encoded(picture(300, 180, {RED: box}), 300, 180)
+    (answer,), calls = Scorer(Nearsighted(), **TILED).score([photo])
+    assert isinstance(answer, ModelOutput)
+    assert answer.boxes.tolist() == [[40, left, 70, left + 30]]
+    assert (answer.height, answer.width) == (180, 300)
+    assert calls.sizes == [1, 4, 4], "the photograph, and eight tiles"
+
+
+def test_a_photograph_fails_when_a_tile_does_and_a_small_one_has_none() -> None:
+    large, small = (encoded(picture(side, side), side, side) for side in (101, 100))
+    (first, second), _ = Scorer(Nearsighted(fails=True), **TILED).score([large, small])
+    assert isinstance(first, Failure)
+    assert first.reason == "model_memory_short"
+    assert isinstance(second, ModelOutput)

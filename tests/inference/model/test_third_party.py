@@ -1,0 +1,172 @@
+"""Models of other programs: used when a map tells what they take and give, refused clearly otherwise."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from inference.main import main
+from inference.model.loading import load_model, third_party_manifest
+from inference.model.third_party import read_signature_map
+from retinanet_odm.errors import ContractError
+from tests.inference.fake_model import BLUE, RED, picture, read_rows, write_foreign_model
+
+TF_OD = {
+    "input": {"name": "input_tensor", "kind": "pixels"},
+    "outputs": {
+        "boxes": "detection_boxes",
+        "scores": "detection_scores",
+        "classes": "detection_classes",
+        "count": "num_detections",
+    },
+    "box_order": "ymin xmin ymax xmax",
+    "box_units": "fraction",
+    "first_class": 1,
+    "labels": {"1": "crab", "2": "sea pig"},
+}
+OTHER = {
+    "signature": "serving_default",
+    "input": {"name": "pictures", "kind": "encoded"},
+    "outputs": {"boxes": "xyxy", "scores": "conf", "classes": "cls"},
+    "box_order": "xmin ymin xmax ymax",
+    "box_units": "pixels",
+    "first_class": 0,
+    "labels": ["crab", "sea pig"],
+    "nms_iou": 0.6,
+}
+PHOTOS = {
+    "a.png": picture(300, 200, {RED: (90, 80, 210, 120), BLUE: (0, 190, 9, 200)}),
+    "b.jpg": picture(40, 50, kind="JPEG"),
+    "c.png": picture(60, 60, {BLUE: (8, 16, 32, 40)}),
+}
+
+
+@pytest.fixture(scope="module")
+def tf_od(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("tf_od") / "saved_model"
+    write_foreign_model(folder, like_tf_od=True)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def other(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("other") / "saved_model"
+    write_foreign_model(folder, like_tf_od=False)
+    return folder
+
+
+def written(folder: Path, value: Any) -> Path:
+    path = folder / "map.json"
+    path.write_text(json.dumps(value))
+    return path
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("photos")
+    for photo, data in PHOTOS.items():
+        (folder / photo).write_bytes(data)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def expected(model: Path, photos: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict]:
+    """The rows by our own model, which finds the same."""
+    out = tmp_path_factory.mktemp("ours")
+    assert main(["score", "--images", str(photos), "--model", str(model), "--output", str(out)]) == 0
+    return read_rows(out)
+
+
+@pytest.mark.parametrize(
+    ("name", "signature_map", "tiles"),
+    [("tf_od", TF_OD, []), ("tf_od", TF_OD, ["--tile=100"]), ("other", OTHER, ["--tile=100"])],
+)
+def test_the_rows_are_those_of_our_own_model(
+    name: str,
+    signature_map: dict,
+    tiles: list[str],
+    photos: Path,
+    expected: dict[str, dict],
+    tmp_path: Path,
+    request: pytest.FixtureRequest,
+) -> None:
+    flags = ["--signature_map", str(written(tmp_path, signature_map)), *tiles]
+    foreign = ["score", "--images", str(photos), "--model", str(request.getfixturevalue(name)), *flags]
+    assert main([*foreign, "--output", str(tmp_path / "out")]) == 0
+    assert read_rows(tmp_path / "out") == expected
+    summary = json.loads((tmp_path / "out/summary.json").read_text())
+    assert summary["labels"] == {"1": "crab", "2": "sea pig"}
+    assert (summary["thresholds"]["score"], summary["max_detections"]) == (0, None)
+
+
+def test_another_map_is_another_model(tf_od: Path, tmp_path: Path) -> None:
+    first, same, changed = (
+        third_party_manifest(str(tf_od), read_signature_map(str(written(tmp_path, value)))).model_hash
+        for value in (TF_OD, {**TF_OD, "signature": "serving_default"}, {**TF_OD, "labels": ["crab", "sea cucumber"]})
+    )
+    assert first == same != changed
+
+
+def test_labels_from_a_label_map(tmp_path: Path) -> None:
+    (tmp_path / "labels.pbtxt").write_text("item { id: 7 name: 'crab' }")
+    found = read_signature_map(str(written(tmp_path, {**TF_OD, "labels": "labels.pbtxt"})))
+    assert found.labels.name_by_id == {7: "crab"}
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"box_ordr": 1}, "unknown key 'box_ordr'"),
+        ({"input": "x"}, "input: expected a JSON object, found 'x'"),
+        ({"input": {"kind": "tensor"}}, "kind: expected one of 'pixels', 'encoded', found 'tensor'"),
+        ({"outputs": {"boxes": "b", "scores": "s"}}, "outputs: expected the name of the output for 'classes'"),
+        (
+            {"box_order": "yxyx"},
+            "box_order: expected one of 'ymin xmin ymax xmax', 'xmin ymin xmax ymax', found 'yxyx'",
+        ),
+        ({"box_units": None}, "box_units: expected one of 'fraction', 'pixels', found None"),
+        ({"first_class": True}, "first_class: expected one of 0, 1, found True"),
+        ({"labels": 3}, "labels: expected a list of names, class numbers with names or a file, found 3"),
+        ({"labels": {"0": "crab"}}, "id of 'crab' must be 1 or more"),
+        ({"nms_iou": 0}, "nms_iou: expected a number above 0, up to 1, found 0"),
+    ],
+)
+def test_bad_maps(changes: dict, said: str, tmp_path: Path) -> None:
+    path = written(tmp_path, {**TF_OD, **changes})
+    with pytest.raises(ContractError) as caught:
+        read_signature_map(str(path))
+    assert str(caught.value).startswith(f"--signature_map: {path}: ")
+    assert said in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"signature": "detect"}, "names the signature 'detect'; the model has serving_default"),
+        ({"input": {"name": "images", "kind": "pixels"}}, "the one input 'images'; the model has input_tensor"),
+        ({"input": {"name": "input_tensor", "kind": "encoded"}}, "'input_tensor' is uint8, but encoded are string"),
+        (
+            {"outputs": {**TF_OD["outputs"], "boxes": "xyxy"}},
+            "names the output 'xyxy'; the model has detection_boxes, ",
+        ),
+    ],
+)
+def test_maps_of_another_model(changes: dict, said: str, tf_od: Path, tmp_path: Path) -> None:
+    signature_map = read_signature_map(str(written(tmp_path, {**TF_OD, **changes})))
+    manifest = third_party_manifest(str(tf_od), signature_map)
+    with pytest.raises(ContractError) as caught:
+        load_model(str(tf_od), model_hash=manifest.model_hash, signature_map=signature_map)
+    assert said in str(caught.value)
+
+
+def test_refusals(fail: Callable[..., str], tf_od: Path, model: Path, tmp_path: Path) -> None:
+    photo, signature_map = tmp_path / "a.png", written(tmp_path, TF_OD)
+    photo.write_bytes(PHOTOS["a.png"])
+    assert "of another program, tell by --signature_map what it" in fail("detect", photo, "--model", tf_od)
+    for folder, said in ((model, "holds a model.json and needs no map"), (tmp_path, "holds no saved_model.pb")):
+        assert said in fail("detect", photo, "--model", folder, "--signature_map", signature_map)
+    assert "nowhere" in fail("detect", photo, "--model", tf_od, "--signature_map", tmp_path / "nowhere")
+    (tmp_path / "map.json").write_text("{")
+    assert "map.json is not JSON" in fail("detect", photo, "--model", tf_od, "--signature_map", signature_map)

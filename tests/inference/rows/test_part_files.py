@@ -1,0 +1,106 @@
+"""Whatever order rows were saved in, for whatever number of shards, each shard is merged into the same bytes."""
+
+import itertools
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from inference.rows import part_files
+from inference.rows.part_files import RowSpans, find_part_rows, merge_part_files, predictions_shard_of, save_part_file
+from inference.rows.rows import RowCounts, SerializedRow
+from retinanet_odm.errors import ContractError
+from retinanet_odm.predictions.rows import FAILED, Detection, PredictionRow
+
+BYTES = st.characters(min_codepoint=0xDC80, max_codepoint=0xDCFF)  # of names that are not UTF-8, as Python has them
+LETTERS = st.characters(exclude_characters="\0", exclude_categories=("Cs",)) | BYTES
+NAMES = st.lists(st.text(LETTERS, min_size=1, max_size=8), unique=True, max_size=30)
+COUNTS = st.integers(1, 5)
+
+
+def _line(name: str) -> SerializedRow:
+    crab = Detection(label="crab", label_id=1, score=0.5, box=(1, 2, 3, 4))
+    if len(name) % 3 == 0:
+        return SerializedRow.of(PredictionRow(image=name, status=FAILED, reason="image_empty", detail=f'"{name}"'))
+    return SerializedRow.of(PredictionRow(image=name, width=4, height=4, detections=(crab,) * (len(name) % 3)))
+
+
+def _merged(saved: Sequence[tuple[int, RowSpans]], num_shards: int) -> list[bytes]:
+    return [b"".join(merge_part_files([extent for of, extent in saved if of == shard])) for shard in range(num_shards)]
+
+
+def _expected(lines: Sequence[SerializedRow], num_shards: int) -> list[bytes]:
+    shards: list[list[bytes]] = [[] for _ in range(num_shards)]
+    for line in sorted(lines, key=lambda line: line.image):
+        shards[predictions_shard_of(line.image, num_shards)].append(line.text)
+    return [b"".join(texts) for texts in shards]
+
+
+def _with_places(path: Path, wanted: set[bytes]) -> list[tuple[int, bytes]]:
+    texts = path.read_bytes().splitlines(keepends=True)
+    places = itertools.accumulate(map(len, texts), initial=0)
+    return [(place, text) for place, text in zip(places, texts, strict=False) if text in wanted]
+
+
+@given(names=NAMES, parts=COUNTS, before=COUNTS, after=COUNTS, piece=st.integers(1, 99))
+def test_parts_are_merged(
+    names: list[str], parts: int, before: int, after: int, piece: int, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    folder = tmp_path_factory.mktemp("out")
+    lines = [_line(name) for name in names]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(part_files, "READ_BYTES", piece)
+        patch.setattr(part_files, "_LEAST_PIECE", 1)
+        saved = [entry for part in range(parts) for entry in save_part_file(str(folder), lines[part::parts], before)]
+        assert _merged(saved, before) == _expected(lines, before)
+        assert RowCounts.total([extent.tally for _, extent in saved]) == RowCounts.of(lines)
+
+        # A later run, with another number of shards, wants every row but some.
+        kept = [line for number, line in enumerate(lines) if number % 4]
+        wanted = {line.text for line in kept}
+        found = [
+            entry for path in folder.iterdir() for entry in find_part_rows(str(path), _with_places(path, wanted), after)
+        ]
+        assert _merged(found, after) == _expected(kept, after)
+        assert RowCounts.total([extent.tally for _, extent in found]) == RowCounts.of(kept)
+
+
+def test_neighbours_are_one_span(tmp_path: Path) -> None:
+    """Or a list of a million rows would say of each where it lies."""
+    list(save_part_file(str(tmp_path), [_line(f"{number:03}") for number in range(100)], 1))
+    (path,) = tmp_path.iterdir()
+    assert part_files.is_part(path.name)
+    everything = set(path.read_bytes().splitlines(keepends=True))
+    ((_, extent),) = find_part_rows(str(path), _with_places(path, everything), 1)
+    assert extent.spans == ((0, path.stat().st_size),)
+
+
+def test_no_rows_no_file(tmp_path: Path) -> None:
+    assert not list(save_part_file(str(tmp_path), [], 3))
+    assert not list(merge_part_files([]))
+    assert not list(tmp_path.iterdir())
+
+
+def test_equal_rows_make_one_file(tmp_path: Path) -> None:
+    """A worker's second attempt replaces the first."""
+    first, second = (list(save_part_file(str(tmp_path), map(_line, names), 2)) for names in ("abc", "cab"))
+    assert first == second
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+@pytest.mark.parametrize(
+    ("damage", "error", "message"),
+    [
+        (lambda path: path.unlink(), ContractError, "cannot be read"),
+        (lambda path: path.write_bytes(path.read_bytes()[:-1]), RuntimeError, "3 rows were saved, but 2 read again"),
+        (lambda path: path.write_bytes(b"x" * path.stat().st_size), RuntimeError, "3 rows were saved, but 0 read"),
+        (lambda path: path.write_bytes(b"\n" * path.stat().st_size), ContractError, "expected a row of predictions"),
+    ],
+)
+def test_a_part_that_somebody_changed(damage, error, message, tmp_path: Path) -> None:
+    ((_, extent),) = save_part_file(str(tmp_path), [_line(name) for name in "abc"], 1)
+    damage(Path(extent.path))
+    with pytest.raises(error, match=message):
+        list(merge_part_files([extent]))

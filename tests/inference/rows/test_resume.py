@@ -1,0 +1,387 @@
+"""No image is scored twice and none is lost: over runs that end, that are killed, and whose images change between."""
+
+import itertools
+import json
+import logging
+import shutil
+import signal
+import subprocess
+import sys
+import tarfile
+import time
+import zipfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import pytest
+
+from inference.image_sources import chunks, listing
+from inference.main import main
+from inference.options import ScoreOptions, make_score_parser, score_options
+from inference.rows import resume
+from inference.rows.rows import failed_row
+from inference.score import check_request
+from retinanet_odm.errors import DataError
+from retinanet_odm.predictions.rows import MODEL_REFUSED, PredictionRow
+from retinanet_odm.storage.files import FileError
+from retinanet_odm.storage.lock import LOCK_FILE, lock_folder
+from tests.inference.fake_model import BLUE, RED, picture, read_rows
+from tests.inference.outputs import contents
+
+ROOT = Path(__file__).parents[3]
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    for name in "abcd":
+        (folder / f"{name}.png").write_bytes(picture(20, 10, {BLUE: (1, 2, 3, 4)}))
+    (folder / "broken.jpg").write_bytes(b"no picture")
+    return folder
+
+
+class Runs:
+    """Runs ``score`` over the same folder into the same output; says how many images each run scored."""
+
+    def __init__(self, photos: Path, model: Path, caplog: pytest.LogCaptureFixture) -> None:
+        self.photos, self.model, self.output = photos, model, photos.parent / "out"
+        self.caplog = caplog
+
+    def __call__(self, *flags: str) -> int:
+        self.caplog.clear()
+        words = ["score", "--images", str(self.photos), "--model", str(self.model), "--output", str(self.output)]
+        assert main([*words, *flags]) == 0
+        assert json.loads((self.output / "summary.json").read_text())["images"] == len(self.rows())
+        return int(next(text.split()[0] for text in self.caplog.messages if "images to score" in text))
+
+    def rows(self) -> dict[str, dict]:
+        return read_rows(self.output)
+
+    def red(self) -> set[str]:
+        """Images with a red rectangle in their rows."""
+        return {name for name, row in self.rows().items() if any(d["label"] == "crab" for d in row["detections"])}
+
+
+@pytest.fixture
+def runs(photos: Path, model: Path, caplog: pytest.LogCaptureFixture) -> Runs:
+    caplog.set_level(logging.INFO, "inference")
+    return Runs(photos, model, caplog)
+
+
+def test_only_new_and_changed_images_are_scored(runs: Runs) -> None:
+    assert runs() == 5
+    before = runs.rows()
+    (runs.photos / "A.png").write_bytes(
+        picture(20, 10, {RED: (1, 2, 3, 4)})
+    )  # before all others: chunks begin elsewhere
+    (runs.photos / "c.png").write_bytes(picture(20, 10, {RED: (1, 2, 3, 4), BLUE: (5, 5, 7, 7)}))
+    (runs.photos / "d.png").unlink()
+    assert runs() == 2
+    assert "2 earlier rows are not used" in runs.caplog.text
+    after = runs.rows()
+    assert after.keys() == before.keys() - {"d.png"} | {"A.png"}
+    assert {name: after[name] for name in ("a.png", "b.png", "broken.jpg")} == {
+        name: before[name] for name in ("a.png", "b.png", "broken.jpg")
+    }
+    assert runs.red() == {"A.png", "c.png"}
+
+
+def test_rows_of_another_threshold_or_model_do_not_stay(runs: Runs, tmp_path: Path) -> None:
+    assert runs() == 5
+    assert runs("--threshold=0.5") == 5
+    assert "5 earlier rows are not used" in runs.caplog.text
+    assert not any(row["detections"] for row in runs.rows().values()), "blue has 0.4"
+    assert runs("--threshold=0.5") == 0
+    runs.model = shutil.copytree(runs.model, tmp_path / "other")
+    manifest = json.loads((runs.model / "model.json").read_text())
+    manifest["labels"]["1"] = "spider crab"  # the same SavedModel, but its rows say something else
+    (runs.model / "model.json").write_text(json.dumps(manifest))
+    assert runs("--threshold=0.5") == 5
+
+
+def test_a_finished_output_is_left_as_it_is(runs: Runs) -> None:
+    runs("--formats=csv")
+    before = {path.name: (path.read_bytes(), path.stat().st_mtime_ns) for path in runs.output.iterdir()}
+    assert runs("--formats=csv") == 0
+    assert {path.name: (path.read_bytes(), path.stat().st_mtime_ns) for path in runs.output.iterdir()} == before
+
+
+@pytest.mark.parametrize(
+    ("flags", "names"),
+    [
+        pytest.param((), {"predictions-00000-of-00001.jsonl"}, id="fewer files"),
+        pytest.param(("--formats=csv",), {"predictions-00000-of-00001.jsonl", "detections.csv"}, id="same files"),
+        pytest.param(("--formats=viame",), {"predictions-00000-of-00001.jsonl", "viame.csv"}, id="other files"),
+        pytest.param(("--formats=csv", "--min_score=0.6"), {"predictions-00000-of-00001.jsonl", "detections.csv"}),
+        pytest.param(("--num_shards=2",), {f"predictions-0000{n}-of-00002.jsonl" for n in range(2)}, id="two shards"),
+    ],
+)
+def test_other_files_without_scoring(flags: Sequence[str], names: set[str], runs: Runs) -> None:
+    """What is asked for beside the rows may change: the output is that of a first run with these flags."""
+    runs("--formats=csv")
+    assert runs(*flags) == 0
+    again = contents(runs.output)
+    assert again.keys() == names | {"summary.json"}
+    shutil.rmtree(runs.output)
+    assert runs(*flags) == 5
+    assert contents(runs.output) == again
+
+
+def _alter(path: Path) -> None:
+    path.write_text(path.read_text().replace("sea pig", "sea cow"))
+
+
+@pytest.mark.parametrize(
+    ("name", "damage", "scored"),
+    [
+        pytest.param("predictions-00000-of-00001.jsonl", _alter, 5, id="rows changed by hand"),
+        pytest.param("predictions-00000-of-00001.jsonl", Path.unlink, 5, id="rows lost"),
+        pytest.param("detections.csv", _alter, 0, id="an export changed by hand"),
+        pytest.param("detections.csv", Path.unlink, 0, id="an export lost"),
+        pytest.param("summary.json", Path.unlink, 0, id="killed before the summary"),
+    ],
+)
+def test_a_damaged_output_is_made_whole(name: str, damage: Callable[[Path], object], scored: int, runs: Runs) -> None:
+    runs("--formats=csv")
+    whole = contents(runs.output)
+    damage(runs.output / name)
+    assert runs("--formats=csv") == scored
+    assert contents(runs.output) == whole
+
+
+def test_parts_shards_and_halves_of_a_killed_run_are_one_set_of_rows(runs: Runs) -> None:
+    """As if killed while it went from one shard to two: some rows are there twice, one is in a part alone."""
+    runs("--num_shards=2")
+    shards = [path.read_bytes() for path in sorted(runs.output.glob("predictions-*"))]
+    whole = contents(runs.output)
+    lines = sorted(b"".join(shards).splitlines(keepends=True))
+    for path in runs.output.iterdir():
+        path.unlink()
+    (runs.output / "predictions-00000-of-00001.jsonl").write_bytes(b"".join(lines[:3]))
+    (runs.output / "predictions-00001-of-00002.jsonl").write_bytes(shards[1])
+    (runs.output / "part-00ff.jsonl").write_bytes(b"".join(lines[2:4]))
+    (runs.output / "part-11ff.jsonl.tmp-0123abcd").write_bytes(lines[4][:20])
+    missing = set(lines) - set(lines[:4]) - set(shards[1].splitlines(keepends=True))
+    assert runs("--num_shards=2") == len(missing)
+    assert contents(runs.output) == whole
+
+
+def test_a_summary_that_names_other_files_deletes_none(runs: Runs) -> None:
+    runs()
+    path = runs.output / "summary.json"
+    summary = json.loads(path.read_text())
+    summary["shards"].append({"name": "../photos/a.png", "images": 1, "sha256": "0" * 64})
+    path.write_text(json.dumps(summary))
+    assert runs() == 0
+    assert (runs.photos / "a.png").exists()
+    assert len(json.loads(path.read_text())["shards"]) == 1
+
+
+def test_rows_of_a_killed_run_go_into_other_shards(runs: Runs) -> None:
+    runs()
+    rows = runs.rows()
+    (runs.output / "predictions-00000-of-00001.jsonl").rename(runs.output / "part-0123.jsonl")
+    (runs.output / "summary.json").unlink()
+    assert runs("--num_shards=3") == 0
+    assert runs.rows() == rows
+    assert len(list(runs.output.iterdir())) == 4
+
+
+def test_planning_again_copies_nothing_again(runs: Runs) -> None:
+    """A worker's second attempt, after the first has copied the rows of the prediction file, which is replaced soon."""
+    runs()
+    found = listing.resolve([str(runs.photos)])
+    key = check_request(_options(runs)).run_key
+    plans = [resume.list_pending_chunks(found, str(runs.output), key, 2) for _ in range(2)]
+    attempts = [[item for item in plan if isinstance(item, tuple)] for plan in plans]
+    assert attempts[0] == attempts[1]
+    assert sum(extent.tally.images for _, extent in attempts[0]) == 5
+    assert len(list(runs.output.glob("part-*"))) == 1
+
+
+def _options(runs: Runs) -> ScoreOptions:
+    words = ["score", "--images", str(runs.photos), "--model", str(runs.model), "--output", str(runs.output)]
+    return score_options(make_score_parser().parse_args(words))
+
+
+def test_one_run_at_a_time(runs: Runs, fail: Callable[..., str]) -> None:
+    words = ["score", "--images", runs.photos, "--model", runs.model, "--output", runs.output]
+    runs.output.mkdir()
+    with lock_folder(str(runs.output)):
+        assert "another run is writing into" in fail(*words)
+    assert not list(runs.output.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("command", "flags"),
+    [
+        ("score", ("--images", "photos", "--model", "model", "--output", "out")),
+        ("convert", ("out", "--formats=csv")),
+        ("repeats", ("out",)),
+        ("evaluate", ("out", "--annotations", "*.xml")),
+    ],
+)
+def test_no_command_looks_at_rows_that_another_run_replaces(
+    command: str, flags: Sequence[str], runs: Runs, fail: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runs()
+    monkeypatch.chdir(runs.output.parent)
+    Path("model").symlink_to(runs.model)
+    with lock_folder(str(runs.output)):
+        before = contents(runs.output)
+        assert "another run is writing into" in fail(command, *flags)
+        assert contents(runs.output) == before
+
+
+def test_the_lock_of_a_run_killed_after_its_summary_goes_with_the_next(runs: Runs) -> None:
+    runs()
+    whole = contents(runs.output)
+    (runs.output / LOCK_FILE).touch()
+    assert runs() == 0
+    assert contents(runs.output) == whole
+
+
+def test_archives_in_a_folder_are_told_of_unless_they_are_named(runs: Runs) -> None:
+    """Or their photographs would be missed in silence."""
+    for name in ("x.zip", "y.zip"):
+        with zipfile.ZipFile(runs.photos / name, "w") as target:
+            target.writestr("a.png", b"")
+    runs()
+    told = f"archives in folders are passed over, such as {runs.photos}"
+    assert f"2 {told}/x.zip" in runs.caplog.text
+    assert runs("--images", str(runs.photos), str(runs.photos / "x.zip")) == 1
+    assert f"1 {told}/y.zip" in runs.caplog.text
+
+
+def test_a_refused_archive_leaves_no_folder_behind(runs: Runs, fail: Callable[..., str]) -> None:
+    (runs.photos / "x.zip").write_bytes(b"no archive")
+    words = ["score", "--images", runs.photos / "*", "--model", runs.model, "--output", runs.output / "of" / "today"]
+    assert "x.zip is not a readable zip archive" in fail(*words)
+    assert not runs.output.exists()
+
+
+def test_what_could_not_be_read_is_tried_again(runs: Runs) -> None:
+    (runs.photos / "e.png").symlink_to("nowhere.png")
+    assert runs() == 6
+    assert runs.rows()["e.png"]["reason"] == "file_not_readable"
+    assert runs() == 1
+
+
+@pytest.mark.parametrize(
+    ("error", "keyed"),
+    [
+        (DataError("image_empty", "0 bytes"), True),
+        (DataError("image_not_decodable", "no picture"), True),
+        (DataError(MODEL_REFUSED, "the model's own decoder"), True),
+        (FileError("file_not_readable", "the disk may come back"), False),
+        (DataError("zip_member_not_readable", "a better copy has the same checksum in its directory"), False),
+    ],
+)
+def test_failures_that_last(error: DataError, keyed: bool) -> None:
+    assert resume.with_key(failed_row("a", error), "k").key == ("k" if keyed else None)
+    assert resume.with_key(PredictionRow(image="a"), "k").key == "k"
+
+
+def test_pace() -> None:
+    """Once a second at first, then every twentieth of the time, and at least every five minutes."""
+    pace = resume.SaveInterval(1000.0)
+    due = [second for second in range(1000, 1000 + 20_000) if pace.is_due(float(second))]
+    gaps = [after - before for before, after in itertools.pairwise(due)]
+    assert gaps[0] == 1 and max(gaps) == gaps[-1] == 300
+    assert all(gap <= max((second - 1000) / 20 + 1, 1) for gap, second in zip(gaps, due[1:], strict=True))
+    assert len(due) < 200
+
+
+def _archives(folder: Path, version: int) -> Path:
+    """x.tar, x.tgz, x.zip and loose files of the same names, one of which is another with each version."""
+    folder.mkdir(exist_ok=True)
+    contents = {"a.png": b"a", "b.png": f"version {version}".encode(), "c.png": b"c"}
+    for name, data in contents.items():
+        path = folder / name
+        if not path.exists() or path.read_bytes() != data:
+            path.write_bytes(data)
+    with zipfile.ZipFile(folder / "x.zip", "w") as target:
+        for name in contents:
+            target.write(folder / name, name)
+    for archive, mode in (("x.tar", "w"), ("x.tgz", "w:gz")):
+        with tarfile.open(folder / archive, mode) as target:  # type: ignore[call-overload]
+            for name in contents:
+                target.add(folder / name, name)
+    return folder
+
+
+def _keys(folder: Path) -> dict[str, str]:
+    chunks = listing.list_chunks(listing.resolve([f"{folder}/*"]))
+    return {name: key for chunk in chunks for name, key in zip(chunk.names, resume.row_keys("run", chunk), strict=True)}
+
+
+def test_keys_change_with_images(tmp_path: Path) -> None:
+    before = _keys(_archives(tmp_path / "x", 1))
+    assert len(set(before.values())) == len(before) == 12
+    after = _keys(_archives(tmp_path / "x", 2))
+    changed = {name for name in before if after[name] != before[name]}
+    tars = {f"{archive}/{image}.png" for archive in ("x.tar", "x.tgz") for image in "abc"}
+    assert changed == {"b.png", "x.zip/b.png", *tars}, "a tar archive has no checksums: it is new as a whole"
+
+
+def test_part_of_a_chunk_is_read_as_the_whole(tmp_path: Path) -> None:
+    for chunk in listing.list_chunks(listing.resolve([f"{_archives(tmp_path / 'x', 1)}/*"])):
+        whole = list(chunks.read_chunk(chunk))
+        assert len(whole) == 3
+        for places in ([0], [1], [2], [0, 2], [0, 1, 2]):
+            assert list(chunks.read_chunk(chunks.take(chunk, places))) == [whole[place] for place in places]
+
+
+def test_nothing_new_needs_neither_tensorflow_nor_beam(runs: Runs) -> None:
+    runs()
+    words = ["score", "--images", str(runs.photos), "--model", str(runs.model), "--output", str(runs.output)]
+    code = (
+        f"import sys; from inference.main import main; main({words!r})\n"
+        "print(*{'tensorflow', 'apache_beam', 'google.cloud.storage'} & set(sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout == "\n"
+
+
+def test_the_model_needs_no_keras(model: Path) -> None:
+    """Nearly half a second of every process; who asks for tf.keras later gets the Keras that is installed."""
+    code = (
+        "import os, sys; from inference.model.loading import load_model; from inference.model.loading import find_model\n"
+        f"load_model({str(model)!r}, model_hash=find_model({str(model)!r}, None).model_hash)\n"
+        "print('keras' in sys.modules, 'TF_USE_LEGACY_KERAS' in os.environ)\n"
+        "import tensorflow as tf; print(tf.keras.__name__)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout == "False False\nkeras._tf_keras.keras\n"
+
+
+def test_killed_again_and_again(model: Path, tmp_path: Path) -> None:
+    """kill -9 when one more part has been saved; then undisturbed: the same bytes as without kills."""
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    for number in range(300):
+        (photos / f"{number:04}.png").write_bytes(picture(400, 300, {RED: (number % 300, 5, 350, 250)}))
+    (photos / "0000.png").write_bytes(b"")
+    killed, whole = tmp_path / "killed", tmp_path / "whole"
+    saved = [_kill_after_a_part(photos, model, killed) for _ in range(2)]
+    assert 0 < saved[0] < saved[1] < 300
+    for output in (killed, whole):
+        assert main(["score", "--images", str(photos), "--model", str(model), "--output", str(output)]) == 0
+    name = "predictions-00000-of-00001.jsonl"
+    assert (killed / name).read_bytes() == (whole / name).read_bytes()
+    assert {path.name for path in killed.iterdir()} == {name, "summary.json"}
+
+
+def _kill_after_a_part(photos: Path, model: Path, output: Path) -> int:
+    """Kills a run as soon as one more part is there; returns how many rows are saved by then."""
+    before = len(list(output.glob("part-*.jsonl")))
+    words = ["--images", str(photos), "--model", str(model), "--output", str(output)]
+    job = subprocess.Popen([sys.executable, "-m", "inference", "score", *words], cwd=ROOT, stderr=subprocess.DEVNULL)
+    while len(list(output.glob("part-*.jsonl"))) == before:
+        assert job.poll() is None, "it ended before it was killed: give it more images"
+        time.sleep(0.01)
+    job.send_signal(signal.SIGKILL)
+    job.wait()
+    assert not (output / "summary.json").exists()
+    return sum(path.read_bytes().count(b"\n") for path in output.glob("part-*.jsonl"))

@@ -1,0 +1,89 @@
+"""What of a scored archive is compared with what annotation: a table with a reason per row."""
+
+import pytest
+
+from inference.ground_truth import AMBIGUOUS, NO_ANNOTATION, NO_IMAGE, OTHER_SIZE, Compared, compare
+from retinanet_odm.annotations.types import ImageAnnotation, ObjectAnnotation, UnreadableObject
+from retinanet_odm.errors import DataError
+from retinanet_odm.labels.label_map import LabelMap
+from retinanet_odm.sources.listing import AnnotationFile
+from tests.retinanet_odm.prediction_rows import CRAB, failed, scored
+
+LABELS = LabelMap(((1, "crab"), (2, "sea pig")))
+BOX = (1.0, 2.0, 11.0, 22.0)  # ymin, xmin, ymax, xmax
+XYWH = [2.0, 1.0, 20.0, 10.0]
+
+
+def drawn(name: str, *labels: str, size: tuple[int | None, int | None] = (40, 30), box=BOX, **more) -> AnnotationFile:
+    """An image of a file that lists images, with a box for each label."""
+    content = ImageAnnotation(
+        filename=name,
+        width=size[0],
+        height=size[1],
+        objects=tuple(ObjectAnnotation(label=label, box=box) for label in labels),
+        source="all.xml",
+        **more,
+    )
+    return AnnotationFile(uri="/x/all.xml", name="all.xml", image_name=name, annotation=content)
+
+
+def _compare(rows, annotations, **aliases: str) -> Compared:
+    return compare(rows, annotations, LABELS, aliases=aliases)
+
+
+BROKEN = AnnotationFile(uri="/x/a.xml", name="a.xml", reason="xml_not_well_formed", detail="/x/a.xml: line 3")
+UNREAD = (UnreadableObject(reason="box_without_corner", detail="a box lacks xmin"),)
+TABLE = [
+    (["a.jpg"], [drawn("a.jpg", "crab")], ["a.jpg"], {}, "the same name"),
+    (["x.zip/d/a.jpg"], [drawn("d/a.jpg")], ["x.zip/d/a.jpg"], {}, "the archive is no folder of the annotator's"),
+    (["d/a.jpg"], [drawn("other/a.jpg")], ["d/a.jpg"], {}, "the only one of its file name"),
+    (["a.jpg", "b.jpg"], [drawn("a.jpg")], ["a.jpg"], {NO_ANNOTATION: 1}, "nobody looked at b.jpg"),
+    (["1/a.jpg", "1/a.png"], [drawn("1/a.jpg")], ["1/a.jpg"], {NO_ANNOTATION: 1}, "a stem alone is no match"),
+    (["a.jpg"], [drawn("a.jpg"), drawn("c.jpg")], ["a.jpg"], {NO_IMAGE: 1}, "c.jpg was not scored"),
+    (["1/a.jpg", "2/a.jpg"], [drawn("a.jpg")], [], {AMBIGUOUS: 2}, "nobody guesses"),
+    (["a.jpg"], [BROKEN], [], {"xml_not_well_formed": 1}, "its annotation cannot be read"),
+    (["a.jpg"], [drawn("a.jpg", unread=UNREAD)], [], {"box_without_corner": 1}, "an object was lost"),
+    (["a.jpg"], [drawn("a.jpg", size=(40, 31))], [], {OTHER_SIZE: 1}, "drawn on another picture"),
+    (["a.jpg"], [drawn("a.jpg", size=(None, None))], ["a.jpg"], {}, "a size that is not said cannot contradict"),
+    (["a.jpg"], [DataError("cut_off", "all.xml"), drawn("a.jpg")], ["a.jpg"], {"cut_off": 1}, "what was read counts"),
+]
+
+
+@pytest.mark.parametrize(("images", "annotations", "compared", "left_out", "why"), TABLE)
+def test_what_is_compared(images, annotations, compared, left_out, why) -> None:
+    found = _compare([scored(name) for name in images], annotations)
+    assert [entry["file_name"] for entry in found.truth["images"]] == compared, why
+    assert found.left_out.counts == left_out, why
+    assert found.images == len(compared)
+
+
+BOXES = [
+    (drawn("a.jpg", "crab"), [(1, XYWH)], {}, "as it is drawn"),
+    (drawn("a.jpg", "crab", size=(80, 60)), [(1, [1.0, 0.5, 10.0, 5.0])], {}, "drawn on a copy of twice the size"),
+    (drawn("a.jpg", "crab", box=(-5, -5, 10, 10)), [(1, [0.0, 0.0, 10.0, 10.0])], {}, "cut at the border"),
+    (drawn("a.jpg", "crab", box=(0, 50, 9, 60)), [], {"box_outside_image": 1}, "no pixel of it is on the image"),
+    (drawn("a.jpg", "crab", box=(5, 5, 5, 9)), [], {"zero_size_box": 1}, "it has no extent"),
+    (drawn("a.jpg", "urchin", "sea pig"), [(2, XYWH)], {}, "a class that the model does not know"),
+    (drawn("a.jpg", "KRABBE"), [(1, XYWH)], {}, "an alias"),
+    (drawn("a.jpg"), [], {}, "an image without animals"),
+]
+
+
+@pytest.mark.parametrize(("annotation", "objects", "left_out", "why"), BOXES)
+def test_the_true_boxes(annotation, objects, left_out, why) -> None:
+    found = _compare([scored("a.jpg", CRAB)], [annotation], KRABBE="crab")
+    boxes = [(entry["category_id"], entry["bbox"]) for entry in found.truth["annotations"]]
+    assert boxes == objects, why
+    assert found.left_out.counts == left_out, why
+    assert found.results == [{"image_id": 1, "category_id": 1, "bbox": [0.0, 0.0, 40.0, 30.0], "score": 0.5}]
+
+
+def test_unknown_labels_are_counted() -> None:
+    found = _compare([scored("a.jpg")], [drawn("a.jpg", "urchin", "urchin", "crab")])
+    assert found.unknown == {"urchin": 2}
+
+
+def test_objects_of_an_image_that_failed_are_there_to_be_missed() -> None:
+    found = _compare([failed("a.jpg"), scored("b.jpg")], [drawn("a.jpg", "crab"), drawn("b.jpg", "crab")])
+    assert (found.images, found.failed) == (2, 1)
+    assert [entry["image_id"] for entry in found.truth["annotations"]] == [1, 2]

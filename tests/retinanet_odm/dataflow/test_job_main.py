@@ -1,0 +1,106 @@
+"""How a program that starts Beam jobs ends: errors of steps, of workers and of runners in one line."""
+
+import logging
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import apache_beam as beam
+import pytest
+
+from retinanet_odm.beam.options import beam_options
+from retinanet_odm.cli.program import set_up_logging
+from retinanet_odm.dataflow.job_main import is_shown, run_job_main
+from retinanet_odm.errors import TooManyRejectsError, UsageError
+
+IN_A_STEP = [
+    (UsageError("--x: bad"), 2, "error: --x: bad\n", "Beam adds the step's name to the line"),
+    (KeyboardInterrupt(), 130, "interrupted\n", "Beam makes a RuntimeError of Ctrl-C"),
+]
+
+
+@pytest.mark.parametrize(("error", "status", "text", "reason"), IN_A_STEP)
+def test_end_within_a_step(capfd, monkeypatch, error, status, text, reason):
+    monkeypatch.setattr(logging.getLogger(), "handlers", [])  # as without pytest: Beam logs a stack trace
+
+    def fail(_element: int) -> None:
+        raise error
+
+    def run(_argv) -> None:
+        with beam.Pipeline(options=beam_options([], [])) as pipeline:
+            _ = pipeline | beam.Create([1]) | beam.Map(fail)
+
+    assert run_job_main(run, []) == status, reason
+    assert capfd.readouterr().err == text, reason
+
+
+def test_an_engine_that_cannot_be_downloaded_is_one_line(capsys):
+    def run(_argv) -> None:
+        raise RuntimeError("Unable to fetch remote prism binary at https://x/prism.zip: no network")
+
+    assert run_job_main(run, []) == 2
+    assert capsys.readouterr().err == "error: Unable to fetch remote prism binary at https://x/prism.zip: no network\n"
+
+
+def test_a_worker_process_ends_the_job_with_one_line(capfd, monkeypatch):
+    monkeypatch.setattr(logging.getLogger(), "handlers", [])  # as without pytest
+
+    def fail(_element: int) -> None:
+        raise TooManyRejectsError("too many")
+
+    def run(_argv) -> None:
+        flags = ["--direct_running_mode=multi_processing", "--direct_num_workers=2"]
+        with beam.Pipeline(options=beam_options(flags, [])) as pipeline:
+            _ = pipeline | beam.Create([1]) | beam.Map(fail)
+
+    assert run_job_main(run, []) == 1
+    said = capfd.readouterr().err
+    assert said.endswith("\nerror: too many\n")
+    assert "Worker: severity: ERROR" not in said, "Beam's account of the same"
+
+
+LATE = """
+import os, time
+worker = os.environ.get("WORKER_ID", "_1").rpartition("_")[2]
+if int(worker) % 2 == 0:
+    time.sleep(8)
+"""
+FAILING = """
+import sys
+import apache_beam as beam
+from retinanet_odm.dataflow.job_main import run_job_main
+from retinanet_odm.beam.options import beam_options
+from retinanet_odm.errors import UsageError
+
+def fail(element):
+    raise UsageError("no")
+
+def run(_):
+    flags = ["--direct_running_mode=multi_processing", "--direct_num_workers=2"]
+    with beam.Pipeline(options=beam_options(flags, [])) as pipeline:
+        _ = pipeline | beam.Create([1]) | beam.Map(fail)
+
+sys.exit(run_job_main(run, []))
+"""
+
+
+def test_a_job_that_fails_before_a_worker_has_started_ends(tmp_path):
+    """Beam's own close leaves it waiting for that worker, and the worker for it."""
+    (tmp_path / "sitecustomize.py").write_text(LATE)
+    paths = os.pathsep.join([str(tmp_path), str(Path(__file__).parents[3])])
+    command = [sys.executable, "-c", FAILING]
+    job = subprocess.run(
+        command, env={**os.environ, "PYTHONPATH": paths}, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert (job.returncode, job.stderr.splitlines()[-1]) == (2, "error: no")
+
+
+def test_prism_speaks_of_faults_alone(capsys, monkeypatch):
+    monkeypatch.setattr(logging.getLogger(), "handlers", [])  # as without pytest
+    set_up_logging(is_shown)
+    prism = logging.getLogger("PrismRunner")
+    prism.setLevel(logging.INFO)
+    prism.info("Serving JobManagement")
+    prism.error("unimplemented features")
+    assert capsys.readouterr().err == "unimplemented features\n"

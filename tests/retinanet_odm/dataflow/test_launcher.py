@@ -1,0 +1,149 @@
+"""From the launcher's command line to the program's."""
+
+import datetime
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from retinanet_odm.beam.options import beam_options
+from retinanet_odm.dataflow import launcher, preflight
+from retinanet_odm.dataflow.launcher import Launch, beam_flags, main
+
+NOW = datetime.datetime(2026, 1, 2, 3, 4, 5, tzinfo=datetime.UTC)
+ROOT = Path(__file__).parents[3]
+PLACE = ["--region=europe-west4", "--bucket=gs://my-bucket/", "--project=p"]
+SCORE = ["score", *PLACE, "--images=gs://a/x.zip", "--model=gs://m/e", "--output=gs://o/d", "--sdk_container_image=I"]
+
+
+def launch(command: str = "prepare", **changes: object) -> Launch:
+    return Launch(**{"command": command, "project": "p", "region": "europe-west4", "bucket": "b-1", **changes})
+
+
+FLAGS = [
+    ({}, [], "--runner=DataflowRunner", "on Dataflow"),
+    ({}, [], "--temp_location=gs://b-1/dataflow/tmp", "in the bucket named"),
+    ({}, [], "--staging_location=gs://b-1/dataflow/staging", "in the bucket named"),
+    ({}, ["--temp_location=gs://c/t"], None, "temp_location: what is given stands"),
+    ({}, [], "--job_name=retinanet-prepare-20260102-030405", "no two jobs of one name"),
+    ({}, [], "--machine_type=e2-standard-4", "prepare decodes photographs"),
+    ({"command": "score"}, [], "--machine_type=n2-standard-8", "score multiplies matrices"),
+    ({"command": "score", "gpu": "nvidia-l4"}, [], "--machine_type=g2-standard-8", "the only machines with it"),
+    ({}, ["--worker_machine_type", "n1-standard-1"], None, "machine_type: Beam's other name for it"),
+    ({}, [], "--max_num_workers=10", "a bill with an end"),
+    ({"command": "score", "gpu": "nvidia-l4"}, [], "--max_num_workers=1", "quotas of GPUs are small"),
+    ({}, [], "--no_use_public_ips", "private by default"),
+    ({"public_ips": True}, [], "--use_public_ips", "where the network has no private access"),
+    ({}, ["--use_public_ips"], None, "no_use_public_ips: Beam's own flag stands"),
+    ({"flexrs": True}, [], "--flexrs_goal=COST_OPTIMIZED", "cheap"),
+    ({"waits": False}, [], "--no_wait_until_finish", "not to wait"),
+    ({}, [], "--label=program=prepare", "bills are told apart by labels"),
+]
+
+
+@pytest.mark.parametrize(("changes", "given", "flag", "reason"), FLAGS)
+def test_beam_is_told(changes, given, flag, reason):
+    flags = beam_flags(launch(**changes), given, NOW)
+    if flag:
+        assert flag in flags, reason
+    else:
+        name = reason.partition(":")[0]
+        assert not [flag for flag in flags if flag.partition("=")[0] == f"--{name}"], reason
+
+
+@pytest.mark.parametrize(
+    "changes", [{}, {"command": "score", "gpu": "nvidia-tesla-t4", "waits": False}, {"flexrs": True}]
+)
+def test_beam_knows_every_flag(changes):
+    options = beam_options(beam_flags(launch(**changes), [], NOW), []).get_all_options(drop_default=True)
+    assert options["project"] == "p" and len(options["labels"]) == 2
+    assert options["save_main_session"] is False
+
+
+def test_words_that_follow_one_flag_stay_together(capsys):
+    argv = [*SCORE, "--images", "gs://a/y.zip", "gs://a/z.zip", "--no_wait", "--dry_run"]
+    assert main(argv) == 0
+    words = shlex.split(capsys.readouterr().out)
+    assert words[:4] == ["python", "-m", "inference", "score"]
+    at = words.index("--images")
+    assert words[at : at + 3] == ["--images", "gs://a/y.zip", "gs://a/z.zip"]
+
+
+REFUSED = [
+    (["prepare", "--bucket=b-1"], "--region", "no region"),
+    (["prepare", *PLACE, "--region=Europe"], "--region: expected a region such as", "not of its form"),
+    (["prepare", *PLACE, "--bucket=gs://b-1/folder"], "--bucket: expected a bucket's name", "a folder"),
+    (["prepare", *PLACE, "--bucket="], "--bucket: expected a value", "a variable that is not set"),
+    (["train", *PLACE], "invalid choice: 'train'", "no job of Beam"),
+    (["prepare", *PLACE, "--gpu=nvidia-l4"], "--gpu: prepare runs no model", "money for nothing"),
+    ([*SCORE, "--gpu=nvidia-l4", "--flexrs"], "--gpu and --flexrs", "Dataflow refuses it after minutes"),
+    (SCORE[:-1], "--sdk_container_image, an image with TensorFlow", "Beam's image has none"),
+    ([*SCORE, "--output=out"], "--output: workers cannot reach out", "a path of this machine"),
+    ([*SCORE, "--images", "gs://a/x", "y.zip"], "--images: workers cannot reach y.zip", "the second of two"),
+]
+
+
+@pytest.mark.parametrize(("argv", "words", "reason"), REFUSED)
+def test_a_bad_request_is_one_line(argv, words, reason, capsys):
+    assert main([*argv, "--dry_run"]) == 2, reason
+    line = capsys.readouterr().err
+    assert words in line and line.count("\n") == 1
+
+
+def test_small_files_may_lie_here(capsys):
+    paths = ["--images=gs://a/*", "--annotations=gs://a/*.xml", "--output=gs://a/out", "--labels=labels.pbtxt"]
+    assert main(["prepare", *PLACE, *paths, "--dry_run"]) == 0, capsys.readouterr().err
+
+
+def test_the_checks_look_at_what_the_flags_name():
+    rest = ["--images", "gs://a/x", "gs://c/y", "--subnetwork=regions/r/subnetworks/s", "--sdk_container_image", "I"]
+    target = launcher.find_target(launch("score", gpu="nvidia-l4"), [*rest, "--service_account_email=w@p"])
+    assert target == preflight.Target(
+        project="p",
+        region="europe-west4",
+        buckets=("b-1", "a", "c"),
+        subnetwork="regions/r/subnetworks/s",
+        service_account="w@p",
+        image="I",
+        gpu="nvidia-l4",
+    )
+    assert not launcher.find_target(launch(), ["--use_public_ips"]).private
+
+
+class Forbidding:
+    """Google, where nothing is allowed."""
+
+    def ask(self, url: str, body: dict | None = None) -> preflight.Answer:
+        del url, body
+        return preflight.Answer(status=403, body={})
+
+
+@pytest.fixture
+def started(monkeypatch):
+    """Command lines that the launcher would have become, as a user whom Google knows under project "own"."""
+    lines: list[list[str]] = []
+    monkeypatch.setattr(preflight, "log_in", lambda: (Forbidding(), "own"))
+    monkeypatch.setattr(launcher, "_become", lines.append)
+    return lines
+
+
+def test_nothing_is_started_where_a_check_fails(started, capsys):
+    assert main(SCORE) == 2
+    assert started == [] and "nothing was submitted: 5 of the checks above failed" in capsys.readouterr().err
+
+
+def test_the_project_of_the_credentials_is_the_default(started):
+    assert main([*(word for word in SCORE if word != "--project=p"), "--no_checks"]) == 0
+    assert "--project=own" in started[0] and not any(word.startswith("--extra_package") for word in started[0])
+
+
+def test_an_estimate_becomes_the_program_and_asks_google_nothing(tmp_path):
+    """The process is really replaced: its answer and its exit status are the program's."""
+    (tmp_path / "a.jpg").write_bytes(b"12")
+    files = [f"--images={tmp_path}/*.jpg", f"--annotations={tmp_path}/*", "--output=gs://b-1/out", "--estimate"]
+    command = [sys.executable, "-m", "retinanet_odm.dataflow.launcher", "prepare", *PLACE, *files]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith("photographs: 1 objects")

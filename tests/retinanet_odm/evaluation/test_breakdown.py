@@ -1,0 +1,143 @@
+"""Sizes, counts, calibration and deployments."""
+
+import itertools
+
+import numpy as np
+import pytest
+from hypothesis import given
+
+from retinanet_odm.evaluation import average_precision, breakdown
+from retinanet_odm.evaluation.matching import DetectionMatches, ScoredSplit, match_detections, overlapping_pairs
+from tests.retinanet_odm.evaluation.scenes import Coco, coco_truth, detector, scenes, split_of, thing
+
+
+def _matched(split: ScoredSplit) -> DetectionMatches:
+    pairs = overlapping_pairs(split, least=0.5)
+    return match_detections(split, pairs.where(pairs.is_same_class), iou=0.5)
+
+
+@given(scenes())
+def test_buckets_part_the_objects(scene: Coco) -> None:
+    split = ScoredSplit.from_coco(*scene)
+    matches, kept = _matched(split), split.found.score >= 0.5
+    buckets = breakdown.size_buckets(split, matches, kept)
+    assert sum(bucket.objects for bucket in buckets) == (~split.truth.is_crowd).sum()
+    assert sum(bucket.found for bucket in buckets) == (matches.is_hit & kept).sum()
+    for bucket in buckets:
+        assert (bucket.ap50 is None) == (bucket.objects == 0)
+    for before, after in itertools.pairwise(buckets):
+        assert before.high == after.low
+
+
+def test_a_size_is_judged_by_itself() -> None:
+    """Small ones found behind a false box of their size, large ones at once; false large boxes are not theirs."""
+    small, large = [0, 0, 10, 10], [100, 100, 70, 70]
+    results = [
+        thing(large, score=0.9),
+        thing([300, 300, 11, 11], score=0.8),
+        thing(small, score=0.7),
+        thing([400, 0, 150, 150], score=0.95),
+    ]
+    split = split_of([thing(small), thing(large), thing([500, 500, 12, 12])], results)
+    first, *between, last = breakdown.size_buckets(split, _matched(split), split.found.score >= 0.75)
+    assert (first.low, first.high, first.objects, first.found) == (8, 16, 2, 0)
+    assert first.ap50 == pytest.approx(51 / 101 * 0.5)
+    assert (last.low, last.high, last.objects, last.found, last.ap50) == (64, 128, 1, 1, 1.0)
+    assert [(bucket.objects, bucket.ap50) for bucket in between] == [(0, None)] * 2
+
+
+@pytest.mark.parametrize(
+    ("side", "low"),
+    [
+        pytest.param(0.5, 0, id="under a pixel"),
+        pytest.param(1.9, 0, id="under two"),
+        pytest.param(2, 2, id="an edge belongs to what follows"),
+        pytest.param(31.9, 16, id="below an edge"),
+        pytest.param(32, 32, id="the next"),
+    ],
+)
+def test_octaves(side: float, low: int) -> None:
+    split = split_of([thing([0, 0, side, side])], [])
+    (bucket,) = breakdown.size_buckets(split, _matched(split), np.zeros(0, bool))
+    assert (bucket.low, bucket.high) == (low, 2 * low or 2)
+
+
+@given(scenes())
+def test_the_count_table_is_what_counting_gives(scene: Coco) -> None:
+    truth, results = scene
+    split = ScoredSplit.from_coco(truth, results)
+    matches, kept = _matched(split), split.found.score >= 0.5
+    true, found = breakdown.count_table(split, matches, kept)
+    for image in range(len(split.images)):
+        for label in range(len(split.classes)):
+            here = [
+                entry
+                for entry in truth["annotations"]
+                if (entry["image_id"], entry["category_id"]) == (image + 1, label + 1)
+            ]
+            assert true[image, label] == sum(not entry["iscrowd"] for entry in here)
+    assert found.sum() == (kept & ~matches.is_ignored).sum()
+
+
+COUNTS = [
+    ("all right", [2, 0, 1], [2, 0, 1], 0.0, 0.0),
+    ("too many here, too few there: no bias", [2, 3], [3, 2], 1.0, 0.0),
+    ("too few", [4, 0], [1, 0], 1.5, -1.5),
+    ("too many", [0, 0, 0, 1], [1, 0, 0, 2], 0.5, 0.5),
+]
+
+
+@pytest.mark.parametrize(
+    ("true", "found", "error", "bias"), [row[1:] for row in COUNTS], ids=[row[0] for row in COUNTS]
+)
+def test_counts(true: list[int], found: list[int], error: float, bias: float) -> None:
+    counts = breakdown.compare_counts(np.array(true), np.array(found))
+    assert (counts.mean_absolute_error, counts.bias) == (error, bias)
+    assert (counts.true, counts.found) == (sum(true), sum(found))
+    assert sum(counts.images.values()) == len(true)
+    assert sum(pair[0] * images for pair, images in counts.images.items()) == sum(true)
+
+
+CALIBRATIONS = [
+    ("four of five at 0.8", [0.8] * 5, [True] * 4 + [False], 0.0, 1),
+    ("too bold: half of what is sure", [1.0] * 4, [True, False] * 2, 0.5, 1),
+    ("too modest", [0.25] * 4, [True] * 4, 0.75, 1),
+    ("weighed by detections", [0.05] * 3 + [0.95], [False] * 3 + [False], 0.25 * 0.95 + 0.75 * 0.05, 2),
+    ("no detections: nothing to say", [], [], None, 0),
+]
+
+
+@pytest.mark.parametrize(
+    ("scores", "hits", "error", "bins"), [row[1:] for row in CALIBRATIONS], ids=[row[0] for row in CALIBRATIONS]
+)
+def test_calibration(scores: list[float], hits: list[bool], error: float | None, bins: int) -> None:
+    found = breakdown.calibrate(np.array(scores, float), np.array(hits, bool))
+    assert found.expected_error == (None if error is None else pytest.approx(error))
+    assert len(found.bins) == bins
+    assert sum(entry.detections for entry in found.bins) == len(scores)
+
+
+def test_scores_drawn_from_their_own_probabilities_are_calibrated() -> None:
+    rng = np.random.default_rng(0)
+    scores = rng.random(20_000)
+    assert breakdown.calibrate(scores, rng.random(20_000) < scores).expected_error < 0.02
+    assert breakdown.calibrate(scores, rng.random(20_000) < scores**3).expected_error > 0.2
+
+
+def test_deployments_and_days_by_name() -> None:
+    names = ("StaM_1_20161110_14_24_12.JPG", "d/StaM_1_20161110_23_00_00.JPG", "StaM_1_20161111_00_00_00.JPG", "x.jpg")
+    assert breakdown.name_groups(names) == ("StaM_1+20161110", "StaM_1+20161110", "StaM_1+20161111", "")
+    assert breakdown.name_groups(names, "^([^/]+)/") == ("", "d", "", "")
+
+
+def test_a_slice_is_what_its_images_alone_give() -> None:
+    truth, results = detector(30, seed=4)
+    split = ScoredSplit.from_coco(truth, results)
+    rankings = average_precision.rank_classes(split.truth, split.found, [_matched(split)], images=30, classes=3)
+    early, late = breakdown.make_slices(("a",) * 10 + ("b",) * 20, rankings)
+    alone = [[entry for entry in part if entry["image_id"] <= 10] for part in (truth["annotations"], results)]
+    part = ScoredSplit.from_coco(coco_truth(alone[0], images=10), alone[1])
+    expected = average_precision.rank_classes(part.truth, part.found, [_matched(part)], images=10, classes=3)
+    assert (early.name, early.images, early.objects) == ("a", 10, len(alone[0]))
+    assert early.ap50 == pytest.approx(average_precision.average_precisions(expected, np.ones(10)).mean())
+    assert (late.images, early.objects + late.objects) == (20, len(truth["annotations"]))

@@ -1,0 +1,83 @@
+"""MegaDetector results 1.6, held against the rules of its document."""
+
+import json
+import re
+from typing import Any
+
+import pytest
+from hypothesis import given
+
+from retinanet_odm.predictions.formats.megadetector import to_megadetector
+from retinanet_odm.predictions.rows import OK, Detection, PredictionRow
+from tests.retinanet_odm.prediction_rows import FRAME, PIG, ROWS, RUN, failed, random_rows, scored
+
+
+def _results(rows: list[PredictionRow]) -> dict[str, Any]:
+    return json.loads(b"".join(to_megadetector(rows, RUN)))
+
+
+def check_rules(value: dict[str, Any]) -> None:
+    """What megadetector-output-format.md demands of files without videos and classifications."""
+    assert {"info", "detection_categories", "images"} == value.keys()
+    assert value["info"]["format_version"] == "1.6", "text, not a number"
+    assert all(re.fullmatch(r"[1-9]\d*", key) and name.strip() for key, name in value["detection_categories"].items())
+    for image in value["images"]:
+        assert "\\" not in image["file"]
+        if "failure" in image:
+            assert isinstance(image["failure"], str) and image["failure"]
+            assert image["detections"] is None, "an empty list would say that nothing was found"
+        else:
+            assert isinstance(image["detections"], list)
+            for found in image["detections"]:
+                _check_detection(found, value["detection_categories"])
+
+
+def _check_detection(found: dict[str, Any], categories: dict[str, str]) -> None:
+    assert found.keys() == {"category", "conf", "bbox"}
+    assert found["category"] in categories
+    assert isinstance(found["conf"], float) and 0 <= found["conf"] <= 1
+    x, y, width, height = found["bbox"]
+    assert all(0 <= side <= 1 for side in found["bbox"])
+    assert x + width <= 1 + 1e-6 and y + height <= 1 + 1e-6
+
+
+def test_the_rules() -> None:
+    check_rules(_results(list(ROWS)))
+
+
+@given(random_rows)
+def test_the_rules_whatever_the_rows(rows: list[PredictionRow]) -> None:
+    value = _results(rows)
+    check_rules(value)
+    assert [(image["file"], "failure" in image) for image in value["images"]] == [
+        (row.image.replace("\\", "/"), row.status != OK) for row in rows
+    ]
+
+
+def test_the_content() -> None:
+    value = _results([scored(FRAME, PIG), failed("x.jpg"), failed("y.jpg", "model_refused_image")])
+    assert value["detection_categories"] == {"1": "crab", "2": "sea pig", "4": 'Étoile "de", mer'}
+    metadata = value["info"]["detector_metadata"]
+    assert (metadata["model_hash"], metadata["conservative_detection_threshold"]) == (RUN.model_hash, 0.25)
+    frame, unread, refused = value["images"]
+    assert frame == {
+        "file": FRAME,
+        "detections": [{"category": "2", "conf": 0.9, "bbox": [0.125, 0.2, 0.38125, 0.333333]}],
+        "width": 40,
+        "height": 30,
+        "datetime": "2016-11-10 14:24:12",
+    }
+    assert unread == {"file": "x.jpg", "detections": None, "failure": "image access failure"}
+    assert refused["failure"] == "inference failure"
+
+
+@pytest.mark.parametrize(
+    ("box", "expected"),
+    [
+        pytest.param((-4.0, -3.0, 44.0, 33.0), [0, 0, 1, 1], id="beyond every border"),
+        pytest.param((20.0, 15.0, 40.0, 30.0), [0.5, 0.5, 0.5, 0.5], id="as far as the border"),
+    ],
+)
+def test_boxes_stay_in_the_image(box: tuple[float, float, float, float], expected: list[float]) -> None:
+    found = Detection(label="crab", label_id=1, score=0.5, box=box)
+    assert _results([scored("a.jpg", found)])["images"][0]["detections"][0]["bbox"] == expected

@@ -1,0 +1,103 @@
+"""The output row: one JSON line an image, whatever became of it."""
+
+import dataclasses
+import json
+from datetime import datetime
+
+import pytest
+from hypothesis import given
+
+from retinanet_odm.errors import ContractError
+from retinanet_odm.predictions.rows import FAILED, Detection, PredictionRow
+from tests.retinanet_odm.prediction_rows import CRAB, PIG, RUN, STAR, random_rows, scored
+
+
+def test_a_scored_image() -> None:
+    found = Detection(label="größer sp. A", label_id=2, score=0.123456, box=(1.005, 2.0, 30.123, 40.0))
+    row = PredictionRow(image="a.zip/sub/x.JPG", width=640, height=360, detections=(found,))
+    line = row.to_json()
+    assert "\n" not in line
+    assert "größer" in line
+    assert json.loads(line) == {
+        "image": "a.zip/sub/x.JPG",
+        "width": 640,
+        "height": 360,
+        "status": "ok",
+        "detections": [{"label": "größer sp. A", "label_id": 2, "score": 0.1235, "box": [1.0, 2.0, 30.12, 40.0]}],
+    }
+
+
+def test_nothing_found_is_not_a_failure() -> None:
+    value = json.loads(PredictionRow(image="x", width=1, height=1).to_json())
+    assert (value["status"], value["detections"]) == ("ok", [])
+    assert "reason" not in value
+
+
+def test_a_failed_image_says_why() -> None:
+    value = json.loads(PredictionRow(image="x", status=FAILED, reason="image_empty", detail="x: 0 bytes").to_json())
+    assert value["status"] == "failed"
+    assert (value["width"], value["reason"], value["detail"]) == (None, "image_empty", "x: 0 bytes")
+
+
+WHEN = datetime(2016, 11, 10, 14, 24, 12)
+
+
+def test_the_time_of_exif_is_read_back_and_old_rows_have_none() -> None:
+    row = dataclasses.replace(scored("DCIM/100/a.jpg", PIG), time=WHEN)
+    assert json.loads(row.to_json())["time"] == "2016-11-10 14:24:12"
+    assert PredictionRow.from_json(row.to_json(), source="x") == row
+    assert "time" not in json.loads(scored("a.jpg").to_json())
+
+
+@pytest.mark.parametrize(
+    ("image", "time", "deployment", "when"),
+    [
+        pytest.param("d/east_20170203_000102.jpg", None, "east", datetime(2017, 2, 3, 0, 1, 2), id="its name tells"),
+        pytest.param("site/DCIM/a.jpg", WHEN, "site/DCIM", WHEN, id="EXIF tells, and the folder"),
+        pytest.param("a.jpg", WHEN, "", WHEN, id="EXIF, without a folder"),
+        pytest.param("site/DCIM/a.jpg", None, "site/DCIM", None, id="nothing tells a time"),
+    ],
+)
+def test_deployment_and_time(image: str, time: datetime | None, deployment: str, when: datetime | None) -> None:
+    row = dataclasses.replace(scored(image), time=time)
+    assert (row.deployment, row.frame.when if row.frame else None) == (deployment, when)
+    assert row.frame is None or row.frame.deployment == deployment
+
+
+@given(random_rows)
+def test_a_row_is_read_back(rows: list[PredictionRow]) -> None:
+    assert [PredictionRow.from_json(row.to_json(), source="x.jsonl") for row in rows] == rows
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        pytest.param("{", id="not JSON"),
+        pytest.param("[]", id="no object"),
+        pytest.param('{"image": "a"}', id="no detections"),
+        pytest.param('{"image": "a", "detections": [], "colour": 1}', id="a field of another version"),
+        pytest.param('{"image": "a", "detections": [{"label": "x"}]}', id="a detection without a box"),
+        pytest.param('{"image": "a", "detections": [], "time": "noon"}', id="no time"),
+        pytest.param(
+            '{"image": "a", "detections": [{"label": "x", "label_id": 1, "score": 1, "box": [1]}]}', id="half a box"
+        ),
+    ],
+)
+def test_no_row(line: str) -> None:
+    with pytest.raises(ContractError, match=r"x\.jsonl: expected a row of predictions"):
+        PredictionRow.from_json(line, source="x.jsonl")
+
+
+@pytest.mark.parametrize(
+    ("classes", "threshold", "expected"),
+    [
+        pytest.param({1: "crab", 2: "sea pig", 4: "star"}, 0.25, (PIG, CRAB, STAR), id="all, one just reaching it"),
+        pytest.param({1: "crab"}, 0.25, (CRAB,), id="one class"),
+        pytest.param({1: "crab", 2: "sea pig"}, 0.51, (PIG,), id="a higher threshold"),
+        pytest.param({2: "sea pig"}, 0.90001, (PIG,), id="rounded as the scores in rows are"),
+        pytest.param({3: "urchin"}, 0.0, (), id="none"),
+    ],
+)
+def test_kept(classes: dict[int, str], threshold: float, expected: tuple[Detection, ...]) -> None:
+    run = dataclasses.replace(RUN, classes=classes, threshold=threshold)
+    assert scored("a", PIG, CRAB, STAR).kept(run) == scored("a", *expected)

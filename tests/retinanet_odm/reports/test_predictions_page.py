@@ -1,0 +1,208 @@
+"""report.html and to_label.csv: whole, self-contained, escaped, with the right numbers; small, whatever the rows."""
+
+import csv
+import dataclasses
+import io
+from collections.abc import Collection, Iterable, Iterator
+
+import pytest
+from hypothesis import given, settings
+from lxml import html
+from PIL import Image
+
+from retinanet_odm.predictions.rows import PredictionRow, ScoringRun
+from retinanet_odm.predictions.uncertainty import LABELING_COLUMNS, MAX_TO_LABEL, to_label_csv
+from retinanet_odm.reports.predictions_page import DecodedImages, no_images, predictions_page
+from tests.retinanet_odm.prediction_rows import CRAB, FRAME, PIG, ROWS, RUN, STAR, failed, random_rows, scored
+
+_EVIL = '<script>alert("x")</script>&amp;'
+
+
+def _page(
+    rows: Iterable[PredictionRow], run: ScoringRun = RUN, photographs: DecodedImages = no_images
+) -> html.HtmlElement:
+    text = b"".join(predictions_page(rows, run, photographs)).decode()
+    tree = html.document_fromstring(text, parser=html.HTMLParser(recover=False))
+    assert not tree.xpath("//script | //link | //iframe | //@onload | //@onerror"), "nothing runs"
+    assert all(address.startswith("data:image/jpeg;base64,") for address in tree.xpath("//@src | //@href"))
+    assert "url(" not in text and "@import" not in text, "nothing is fetched"
+    return tree
+
+
+def _picture() -> bytes:
+    buffer = io.BytesIO()
+    Image.new("RGB", (40, 30)).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def _tiles(tree: html.HtmlElement) -> dict[str, str]:
+    return {tile.xpath("string(span)"): tile.xpath("string(b)") for tile in tree.xpath("//div[@class='tile']")}
+
+
+def _lines(tree: html.HtmlElement, heading: str) -> list[list[str]]:
+    rows = tree.xpath(f"//section[h2='{heading}']//tbody/tr")
+    return [[cell.text_content().strip() for cell in row] for row in rows]
+
+
+def test_the_numbers() -> None:
+    tree = _page(ROWS)
+    assert _tiles(tree) == {
+        "photographs": "8",
+        "scored": "6",
+        "failed": "2",
+        "detections": "8",
+        "classes found": "3",
+    }
+    assert _lines(tree, "Each class") == [
+        ["crab", "3", "3", "0.500", "1a.png"],
+        ["sea pig", "3", "2", "0.500", "2a.png"],
+        ['Étoile "de", mer', "2", "2", "0.333", "1" + FRAME],
+    ]
+    assert [line[:2] for line in _lines(tree, "Failures")] == [
+        ["image_not_decodable", "1"],
+        ["model_refused_image", "1"],
+    ]
+    (deployment,) = _lines(tree, "Over time")
+    assert deployment == ["StaM_6701", "2016-11-10 14:24to 2016-11-10 14:24", "1", "0", "0", "1"]
+    assert "5 photographs have no time" in tree.text_content()
+
+
+def test_places_where_something_comes_back() -> None:
+    rows = [
+        dataclasses.replace(row, detections=tuple(dataclasses.replace(item, repeat=place) for item in row.detections))
+        for row, place in (
+            (scored("d/1.jpg", CRAB), 0),
+            (scored("d/2.jpg", CRAB, CRAB), 0),
+            (scored("e/3.jpg", PIG), 7),
+        )
+    ]
+    tree = _page([*rows, scored("d/4.jpg", CRAB)])
+    assert _lines(tree, "Seen again and again") == [
+        ["0", "d", "crab", "3", "d/1.jpg"],
+        ["7", "e", "sea pig", "1", "e/3.jpg"],
+    ]
+    assert "4 of 5 detections are at 2 places" in tree.text_content()
+    assert "Seen again" not in _page(ROWS).text_content(), "repeats was not run"
+
+
+def test_names_of_every_kind_are_escaped() -> None:
+    image = f"{_EVIL}_20161110_14_24_12.JPG"
+    rows = [
+        scored(image, dataclasses.replace(PIG, label=_EVIL), dataclasses.replace(PIG, label=_EVIL, score=0.5)),
+        dataclasses.replace(failed("b"), reason=_EVIL, detail=_EVIL),
+        failed("caf\udce9"),
+    ]
+    run = dataclasses.replace(RUN, classes={2: _EVIL}, code_version=_EVIL)
+    tree = _page(rows, run, lambda names: ((name, _picture()) for name in names))
+    assert len(tree.xpath("//img")) == 2
+    for heading in ("Each class", "Over time", "Scores", "Failures", "Examples", "Least certain", "How it was made"):
+        assert _EVIL in tree.xpath(f"string(//section[h2='{heading}'])"), heading
+
+
+@given(random_rows)
+@settings(max_examples=30)
+def test_any_rows_make_a_page(rows: list[PredictionRow]) -> None:
+    assert _tiles(_page(rows))["photographs"] == str(len(rows))
+
+
+def test_photographs_are_asked_for_once_and_few_of_them() -> None:
+    asked: list[Collection[str]] = []
+
+    def photographs(names: Collection[str]) -> Iterator[tuple[str, bytes]]:
+        asked.append(names)
+        for name in sorted(names)[1:]:  # one is gone
+            yield name, _picture()
+
+    tree = _page((scored(f"{number:04}.jpg", PIG, CRAB, STAR) for number in range(500)), photographs=photographs)
+    (names,) = asked
+    assert 12 <= len(names) <= 24
+    captions = tree.xpath("//figure[img]/figcaption/text()")
+    assert {caption.partition(":")[0] for caption in captions} == set(names) - {min(names)}
+    assert "sea pig 0.90, crab 0.50" in captions[0]
+
+
+def test_without_photographs_the_page_says_so() -> None:
+    tree = _page([scored("a.jpg", PIG)])
+    assert not tree.xpath("//img")
+    assert "say by --images where they are" in tree.text_content()
+
+
+@pytest.mark.parametrize("name", ["cam{0}_20161110_142412.jpg", "cam_{0:08}.jpg", "cam_20161110_{1:06}.jpg"])
+def test_the_page_does_not_grow_with_the_rows(name: str) -> None:
+    def size(count: int) -> int:
+        rows = (scored(name.format(number, number % 60), PIG) for number in range(count))
+        return len(b"".join(predictions_page(rows, RUN)))
+
+    assert size(3000) < 1.05 * size(1000)
+
+
+def test_examples_show_rare_classes() -> None:
+    rows = [scored(f"{number:03}.jpg", PIG) for number in range(300)]
+    rows[170] = scored("170.jpg", dataclasses.replace(STAR, score=0.31))
+    asked: list[str] = []
+    _page(rows, photographs=lambda names: asked.extend(names) or ())
+    assert "170.jpg" in asked
+
+
+def test_a_chart_for_each_deployment_and_one_for_all() -> None:
+    rows = [
+        scored(f"{camera}_201611{day:02}_120000.jpg", *[PIG] * day)
+        for camera in ("east", "west")
+        for day in range(1, 9)
+    ]
+    titles = _page(rows).xpath("//section[h2='Over time']//figcaption/b/text()")
+    assert titles == [
+        "all deployments: 16 photographs, by 6 hours",
+        "east: 8 photographs, by 6 hours",
+        "west: 8 photographs, by 6 hours",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("hours", "lines"),
+    [
+        pytest.param([1, 2, 3, 4], 1, id="hourly"),
+        pytest.param([1, 2, 3, 5, 6], 1, id="one is missing"),
+        pytest.param([1, 2, 3, 4, 12, 13, 14], 2, id="many are missing"),
+        pytest.param([5], 1, id="a single one"),
+    ],
+)
+def test_lines_are_broken_where_photographs_are_missing(hours: list[int], lines: int) -> None:
+    tree = _page(scored(f"c_20161110_{hour:02}0000.jpg", PIG) for hour in hours)
+    (path,) = tree.xpath("//section[h2='Over time']//path[title]/@d")
+    assert path.count("M") == lines
+    assert path.count("M") + path.count("L") == len(hours)
+
+
+def _to_label(rows: Iterable[PredictionRow]) -> list[dict[str, str]]:
+    text = b"".join(to_label_csv(rows, RUN)).decode()
+    return list(csv.DictReader(io.StringIO(text, newline="")))
+
+
+def test_to_label_says_why() -> None:
+    other = FRAME.replace("14_24", "15_00")
+    first, second, third = _to_label([scored(FRAME, STAR, CRAB), scored(other, STAR), scored("d/a.jpg", PIG)])
+    assert list(first) == list(LABELING_COLUMNS)
+    assert list(first.values()) == [
+        FRAME,
+        "StaM_6701",
+        "2016-11-10 14:24:12",
+        "0.5",
+        "least certain of its deployment and day",
+        "crab",
+        "0.5",
+        "2",
+        "0123456789ab",
+        "0.25",
+    ]
+    assert (second["image"], second["deployment"], second["time"]) == ("d/a.jpg", "d", "")
+    assert (second["chosen"], third["chosen"]) == ("least certain of its folder", "least certain of all")
+
+
+def test_failed_empty_and_certain_images_are_not_for_labelling() -> None:
+    sure = scored("sure.jpg", dataclasses.replace(PIG, score=1.0))
+    assert _to_label([failed("a.jpg"), scored("b.jpg"), sure]) == []
+
+
+def test_to_label_is_as_long_as_a_person_works() -> None:
+    assert len(_to_label(scored(f"{number}.jpg", CRAB) for number in range(3 * MAX_TO_LABEL))) == MAX_TO_LABEL

@@ -1,0 +1,44 @@
+"""Patterns of paths, held against Beam's."""
+
+import re
+import warnings
+
+import pytest
+from apache_beam.io.filesystem import FileSystem
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from retinanet_odm.storage.glob_patterns import escape_glob, to_regex
+
+_PIECES = ["*", "**", "?", "[", "]", "!", "^", "-", "a", "b", "z", "/", ".", "\\", "&&", "\n", "é"]
+
+
+@given(
+    pattern=st.lists(st.sampled_from(_PIECES), max_size=8).map("".join),
+    path=st.lists(st.sampled_from([piece for piece in _PIECES if piece != "\\"]), max_size=5).map("".join),
+)
+@example(pattern="[!]", path="[!]")
+@example(pattern="[]a]", path="]")
+@example(pattern="[!]a]", path="b")
+@example(pattern="[^a]", path="^")
+@example(pattern="[a-z]?", path="b\n")
+def test_as_beam_understands_them(pattern: str, path: str) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # of "[[" and "&&" in a set
+        try:
+            by_beam = bool(re.match(FileSystem.translate_pattern(pattern), path))
+        except re.error:
+            with pytest.raises(re.error):
+                to_regex(pattern)
+            return
+    assert bool(to_regex(pattern).match(path)) == by_beam
+
+
+def test_a_backslash_is_a_letter() -> None:
+    assert to_regex("*").match("a\\b")
+
+
+@given(st.text("ab*?[]!^-/."))
+def test_escape(path: str) -> None:
+    assert to_regex(escape_glob(path)).match(path)
+    assert not to_regex(escape_glob(path)).match(path + "a")

@@ -1,0 +1,59 @@
+"""Two runs into one folder spoil each other's shards: the second is refused."""
+
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from retinanet_odm.errors import UsageError
+from retinanet_odm.storage.lock import lock_folder
+
+REPOSITORY = Path(__file__).parents[3]
+HOLDER = """
+import sys
+from retinanet_odm.storage.lock import sole_use
+with sole_use(sys.argv[1]):
+    print("held", flush=True)
+    input()
+"""
+
+
+def test_second_run_is_refused_and_the_third_is_not(tmp_path):
+    with lock_folder(str(tmp_path)), pytest.raises(UsageError, match="another run"), lock_folder(str(tmp_path)):
+        pass
+    assert not list(tmp_path.iterdir())
+    with lock_folder(str(tmp_path)):
+        pass
+
+
+def test_the_lock_goes_with_a_killed_process(tmp_path):
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    holder = subprocess.Popen([sys.executable, "-c", HOLDER, str(tmp_path)], cwd=REPOSITORY, **pipes)
+    assert holder.stdout.readline() == b"held\n"
+    with pytest.raises(UsageError, match="another run"), lock_folder(str(tmp_path)):
+        pass
+    holder.send_signal(signal.SIGKILL)
+    holder.communicate()
+    with lock_folder(str(tmp_path)):
+        pass
+
+
+def test_a_folder_is_made_and_kept_if_something_was_written(tmp_path):
+    folder = tmp_path / "a" / "b"
+    with lock_folder(str(folder)):
+        assert folder.is_dir()
+    assert not list(tmp_path.iterdir())
+    with lock_folder(str(folder)):
+        (folder / "rows").touch()
+    with lock_folder(str(folder)):
+        pass
+    assert list(folder.iterdir()) == [folder / "rows"]
+
+
+def test_a_folder_that_cannot_be_made(tmp_path):
+    path = tmp_path / "file"
+    path.touch()
+    with pytest.raises(UsageError, match=f"cannot write to the folder {path}"), lock_folder(str(path)):
+        pass

@@ -1,0 +1,110 @@
+from typing import Any
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from trainer.data import augmentation
+
+CANVAS = (64, 96)
+CENTRAL = (16, 24, 48, 72)
+CORNER = (4, 50, 28, 90)  # in no way symmetric, so that a wrong turn cannot pass for the right one
+
+
+def view(seed: int, rectangle: tuple[int, ...] = CENTRAL, **settings: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """A picture of one white rectangle on black, seen at random; its box must follow it."""
+    image = np.zeros((*CANVAS, 3), np.uint8)
+    ymin, xmin, ymax, xmax = rectangle
+    image[ymin:ymax, xmin:xmax] = 255
+    result = augmentation.random_view(
+        tf.io.encode_png(image),
+        tf.constant([rectangle], tf.float32) / [*CANVAS, *CANVAS],
+        tf.constant([1]),
+        CANVAS,
+        augmentation.Augmentation(**settings),
+        tf.constant([3, seed], tf.int64),
+    )
+    return tuple(value.numpy() for value in result)  # type: ignore[return-value]
+
+
+FOLLOWED = [
+    ("zoomed, cropped and mirrored", CENTRAL, {"scale_max": 1.6, "horizontal_flip": True, "vertical_flip": True}),
+    ("turned", CORNER, {"rot90": True}),
+    ("turned and all the rest", CORNER, {"rot90": True, "horizontal_flip": True, "vertical_flip": True}),
+]
+
+
+@pytest.mark.parametrize("seed", range(12))
+@pytest.mark.parametrize(("why", "rectangle", "settings"), FOLLOWED, ids=[row[0] for row in FOLLOWED])
+def test_boxes_follow_the_pixels(why: str, rectangle: tuple[int, ...], settings: dict[str, Any], seed: int) -> None:
+    image, boxes, labels = view(seed, rectangle, scale_min=0.5, **settings)
+    rows, columns = np.nonzero((image > 190).all(axis=-1))  # brighter than the padding
+    drawn = [rows.min(), columns.min(), rows.max() + 1, columns.max() + 1]
+    np.testing.assert_allclose(boxes[0], drawn, atol=1.6, err_msg=why)
+    assert labels.tolist() == [1]
+
+
+def test_all_four_turns_come_up() -> None:
+    assert len({tuple(view(seed, CORNER, rot90=True)[1][0].round()) for seed in range(30)}) == 4
+
+
+def test_the_same_seed_gives_the_same_view() -> None:
+    settings = {"scale_min": 0.5, "scale_max": 1.5, "rot90": True, "photometric": 1.0}
+    first, second = (view(5, **settings)[0] for _ in range(2))
+    np.testing.assert_array_equal(first, second)
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_other_colours_are_the_same_view(seed: int) -> None:
+    """The colour's draws take nothing from the others: neither box nor padding moves."""
+    settings = {"scale_min": 0.5, "scale_max": 1.0, "horizontal_flip": True, "vertical_flip": True, "rot90": True}
+    (plain, boxes, labels), (coloured, same, also) = (view(seed, **settings, photometric=on) for on in (0.0, 1.0))
+    np.testing.assert_array_equal(boxes, same)
+    np.testing.assert_array_equal(labels, also)
+    padding = (plain == [124, 116, 104]).all(axis=-1)
+    np.testing.assert_array_equal(coloured[padding], plain[padding])
+    assert (coloured != plain).any()
+
+
+RECOLOURED = [
+    ("no strength is no change", 0.0, 0, 0),
+    ("a little strength changes a little", 0.1, 1, 30),
+    ("full strength is seen at once", 1.0, 10, 255),
+]
+
+
+@pytest.mark.parametrize(("why", "strength", "least", "most"), RECOLOURED, ids=[row[0] for row in RECOLOURED])
+def test_recolouring_goes_as_far_as_its_strength(why: str, strength: float, least: int, most: int) -> None:
+    image = np.random.default_rng(0).integers(0, 256, (8, 9, 3), np.uint8)
+    for seed in range(8):
+        changed = augmentation.recolour(tf.constant(image), strength, tf.constant([0, seed], tf.int64)).numpy()
+        off = np.abs(changed.astype(int) - image).max()
+        assert changed.dtype == np.uint8 and least <= off <= most, why
+
+
+def labels_at_zoom_2(seed: int, min_visible: float) -> tuple[int, ...]:
+    """What is left of a box in the corner, 1, one in the middle, 2, and one over all, 3, of which a quarter shows."""
+    _, boxes, labels = augmentation.random_view(
+        tf.io.encode_png(tf.zeros([64, 96, 3], tf.uint8)),
+        tf.constant([[0.0, 0.0, 0.1, 0.1], [0.4, 0.4, 0.6, 0.6], [0.0, 0.0, 1.0, 1.0]]),
+        tf.constant([1, 2, 3]),
+        CANVAS,
+        augmentation.Augmentation(scale_min=2.0, scale_max=2.0, min_visible=min_visible),
+        tf.constant([0, seed], tf.int64),
+    )
+    assert (boxes.numpy() >= 0).all() and (boxes.numpy() <= [64, 96, 64, 96]).all()
+    return tuple(labels.numpy().tolist())
+
+
+VISIBLE = [
+    ("a quarter is enough for a fifth", 0.2, True),
+    ("a quarter is not enough for three tenths", 0.3, False),
+    ("anything is enough for nothing, but what is gone is gone", 0.0, True),
+]
+
+
+@pytest.mark.parametrize(("why", "min_visible", "quarter_kept"), VISIBLE, ids=[row[0] for row in VISIBLE])
+def test_boxes_that_are_mostly_cut_off_are_left_out(why: str, min_visible: float, quarter_kept: bool) -> None:
+    seen = {labels_at_zoom_2(seed, min_visible) for seed in range(30)}
+    assert all((3 in labels) is quarter_kept for labels in seen), why
+    assert any(1 not in labels for labels in seen), "at zoom 2 the corner must leave the canvas sometimes"

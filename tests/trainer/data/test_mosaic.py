@@ -1,0 +1,116 @@
+"""A mosaic's boxes follow its pixels; it ends when told, and depends on the seed and the step alone."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tests.trainer.data.test_records import CANVAS, take
+from trainer.data import augmentation, records
+from trainer.data.augmentation import Augmentation
+
+HEIGHT, WIDTH = 64, 96
+
+
+def coloured_batch(boxes: list[list[tuple[int, ...]]], room: int) -> dict[str, tf.Tensor]:
+    """Black pictures with rectangles, each of a grey level of its own that its label gives: 20 times it."""
+    images = np.zeros((len(boxes), HEIGHT, WIDTH, 3), np.uint8)
+    edges, labels = np.zeros((len(boxes), room, 4), np.float32), np.zeros((len(boxes), room), np.int32)
+    label = 0
+    for row, picture in enumerate(boxes):
+        for slot, (ymin, xmin, ymax, xmax) in enumerate(picture[:room]):
+            label += 1
+            images[row, ymin:ymax, xmin:xmax] = 20 * label
+            edges[row, slot], labels[row, slot] = (ymin, xmin, ymax, xmax), label
+    left_out = tf.maximum([len(picture) - room for picture in boxes], 0)
+    return {
+        "image": tf.constant(images),
+        "boxes": tf.constant(edges),
+        "labels": tf.constant(labels),
+        "left_out": left_out,
+    }
+
+
+PICTURES = [
+    [(0, 0, 20, 30)],
+    [],
+    [(40, 60, 64, 96), (0, 0, 8, 8)],
+    [(10, 50, 30, 70)],
+    [(2, 4, 60, 90)],
+]
+
+
+def test_boxes_follow_the_pixels() -> None:
+    batch = coloured_batch(PICTURES, room=5)
+    made = {name: value.numpy() for name, value in augmentation.all_mosaics(batch).items()}
+    expected = [sum(len(PICTURES[(row + picture) % 5]) for picture in range(4)) for row in range(5)]
+    assert [(labels > 0).sum() for labels in made["labels"]] == expected
+    for image, boxes, labels in zip(made["image"], made["boxes"], made["labels"], strict=True):
+        for box, label in zip(boxes[labels > 0], labels[labels > 0], strict=True):
+            rows, columns = np.nonzero(image[..., 0] == 20 * label)
+            np.testing.assert_array_equal(box, [rows.min(), columns.min(), rows.max() + 1, columns.max() + 1])
+
+
+ROOM = [
+    ("padding comes last and is zero", 6, [1, 2, 3, 4, 0, 0], [0, 0, 0, 0, 0]),
+    ("of too many, the first stay", 2, [1, 2], [2, 2, 3, 1, 2]),
+    ("what the views had left out stays counted", 1, [1], [3, 3, 4, 2, 3]),
+]
+
+
+@pytest.mark.parametrize(("why", "room", "kept", "left_out"), ROOM, ids=[row[0] for row in ROOM])
+def test_the_room_for_boxes_stays(why: str, room: int, kept: list[int], left_out: list[int]) -> None:
+    made = augmentation.all_mosaics(coloured_batch(PICTURES, room))
+    assert made["labels"].numpy()[0].tolist() == kept, why
+    assert made["left_out"].numpy().tolist() == left_out, why
+    assert (made["boxes"].numpy()[made["labels"].numpy() == 0] == 0).all()
+
+
+def batches(dataset: Path, first_step: int = 0, **settings: Any):
+    split = records.find_split(str(dataset), records.read_dataset_manifest(str(dataset)), "train")
+    return records.training_batches(
+        split,
+        canvas=CANVAS,
+        batch_size=5,
+        max_instances=8,
+        augmentation=Augmentation(horizontal_flip=True, **settings),
+        seed=0,
+        first_step=first_step,
+    ).as_numpy_iterator()
+
+
+def mosaics_in(dataset: Path, count: int, **settings: Any) -> list[int]:
+    """How many images of each of the first steps differ from the plain ones."""
+    pairs = zip(take(batches(dataset), count), take(batches(dataset, **settings), count), strict=True)
+    return [int((plain["image"] != made["image"]).any(axis=(1, 2, 3)).sum()) for plain, made in pairs]
+
+
+CLOSED = [
+    ("certain, up to the closing epochs", 1.0, 3, [5, 5, 5, 0, 0, 0]),
+    ("closed from the start", 1.0, 0, [0, 0, 0, 0, 0, 0]),
+    ("none by default", 0.0, 3, [0, 0, 0, 0, 0, 0]),
+]
+
+
+@pytest.mark.parametrize(("why", "chance", "steps", "expected"), CLOSED, ids=[row[0] for row in CLOSED])
+def test_the_last_epochs_have_no_mosaic(
+    dataset: Path, why: str, chance: float, steps: int, expected: list[int]
+) -> None:
+    assert mosaics_in(dataset, 6, mosaic=chance, mosaic_steps=steps) == expected, why
+
+
+def test_some_views_stay_as_they_are(dataset: Path) -> None:
+    counts = mosaics_in(dataset, 8, mosaic=0.5, mosaic_steps=8)
+    assert 8 < sum(counts) < 32 and len(set(counts)) > 1
+
+
+def test_a_resumed_run_sees_what_it_would_have_seen(dataset: Path) -> None:
+    settings = {"mosaic": 0.5, "mosaic_steps": 6, "rot90": True, "photometric": 0.5}
+    whole = take(batches(dataset, **settings), 9)
+    for first_step in (2, 5):
+        seen = take(batches(dataset, first_step, **settings), 3)
+        for expected, found in zip(whole[first_step : first_step + 3], seen, strict=True):
+            for name, value in expected.items():
+                np.testing.assert_array_equal(found[name], value)

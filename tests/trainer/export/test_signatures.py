@@ -1,0 +1,120 @@
+"""The three signatures of one export: what goes in differs, what comes out does not."""
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from retinanet_odm import exported_model
+from retinanet_odm.dataset import examples as schema
+from tests.trainer.conftest import make_example, make_noise
+from trainer.data import records
+from trainer.export import saved_model
+from trainer.network import build
+from trainer.presets import make_config
+
+# An untrained network gives every class about 0.01.
+SMALL = {"image_size": "64x64", "pyramid_channels": 16, "head_depth": 1, "score_threshold": 0.001}
+OUTPUTS = {
+    exported_model.BOXES: (tf.float32, (20, 4)),
+    exported_model.SCORES: (tf.float32, (20,)),
+    exported_model.CLASSES: (tf.int32, (20,)),
+    exported_model.COUNT: (tf.int32, ()),
+    exported_model.IMAGE_SIZE: (tf.int32, (2,)),
+    exported_model.STATUS: (tf.int32, ()),
+}
+INPUTS = {
+    exported_model.SERVING: exported_model.IMAGE_BYTES,
+    exported_model.TF_EXAMPLE: exported_model.EXAMPLES,
+    exported_model.IMAGE_TENSOR: exported_model.IMAGES,
+}
+
+
+@pytest.fixture(scope="module")
+def model(dataset: Path, tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """An untrained network as it is exported and loaded again."""
+    folder = tmp_path_factory.mktemp("untrained")
+    config = make_config("tiny", {**SMALL, "max_detections": 20, "dataset": str(dataset), "model_dir": str(folder)})
+    manifest = records.read_dataset_manifest(str(dataset))
+    net = build.build_network(config, manifest)
+    return tf.saved_model.load(saved_model.export_model(config, manifest, net, metrics={}, step=0))
+
+
+def ask(model: Any, signature: str, items: Any) -> dict[str, np.ndarray]:
+    answer = model.signatures[signature](**{INPUTS[signature]: items})
+    return {name: value.numpy() for name, value in answer.items()}
+
+
+def record_of(image: bytes) -> bytes:
+    """A record with no more than its image."""
+    feature = tf.train.Feature(bytes_list=tf.train.BytesList(value=[image]))
+    return tf.train.Example(features=tf.train.Features(feature={schema.ENCODED: feature})).SerializeToString()
+
+
+SIZES = [
+    ("as the data set has them", (96, 128)),
+    ("upright, and enlarged to fit", (50, 30)),
+    ("far wider than the canvas", (40, 300)),
+]
+
+
+@pytest.mark.parametrize(("why", "size"), SIZES, ids=[row[0] for row in SIZES])
+def test_the_signatures_agree(model: Any, why: str, size: tuple[int, int]) -> None:
+    encoded = [make_noise(seed, size) for seed in (1, 2)]
+    pixels = tf.stack([tf.io.decode_png(data, channels=3) for data in encoded])
+    expected = ask(model, exported_model.SERVING, tf.constant(encoded))
+    assert expected[exported_model.COUNT].all() and expected[exported_model.IMAGE_SIZE].tolist() == [list(size)] * 2, (
+        why
+    )
+    written = [dataclasses.replace(make_example(3), encoded=data) for data in encoded]
+    batches = [
+        (exported_model.TF_EXAMPLE, tf.constant([schema.encode_example(example) for example in written])),
+        (exported_model.IMAGE_TENSOR, pixels),
+    ]
+    for name, items in batches:
+        found = ask(model, name, items)
+        np.testing.assert_allclose(found[exported_model.BOXES], expected[exported_model.BOXES], atol=0.5, err_msg=name)
+        np.testing.assert_allclose(
+            found[exported_model.SCORES], expected[exported_model.SCORES], atol=1e-3, err_msg=name
+        )
+        for exact in (exported_model.CLASSES, exported_model.COUNT, exported_model.IMAGE_SIZE, exported_model.STATUS):
+            np.testing.assert_array_equal(found[exact], expected[exact], err_msg=f"{name} {exact}")
+
+
+BROKEN = [
+    ("bytes that are no photograph", exported_model.SERVING, b"broken"),
+    ("no bytes", exported_model.SERVING, b""),
+    ("no serialized tf.train.Example", exported_model.TF_EXAMPLE, b"\xff\xff broken"),
+    ("an Example without features", exported_model.TF_EXAMPLE, b""),
+    ("an Example whose image is broken", exported_model.TF_EXAMPLE, record_of(b"broken")),
+    ("an Example cut short", exported_model.TF_EXAMPLE, record_of(make_example(1).encoded)[:-20]),
+]
+
+
+@pytest.mark.parametrize(("why", "signature", "broken"), BROKEN, ids=[row[0] for row in BROKEN])
+def test_what_cannot_be_read_fails_alone(model: Any, why: str, signature: str, broken: bytes) -> None:
+    whole = make_example(4).encoded
+    good = record_of(whole) if signature == exported_model.TF_EXAMPLE else whole
+    alone = ask(model, signature, tf.constant([good]))
+    found = ask(model, signature, tf.constant([good, broken, good]))
+    assert found[exported_model.STATUS].tolist() == [0, 1, 0], why
+    for name, values in found.items():
+        assert name == exported_model.STATUS or not values[1].any(), (why, name)
+        np.testing.assert_allclose(values[[0, 2]], np.repeat(alone[name], 2, axis=0), atol=1e-3, err_msg=name)
+
+
+def test_frames_without_pixels_are_not_decodable(model: Any) -> None:
+    found = ask(model, exported_model.IMAGE_TENSOR, tf.zeros([2, 0, 5, 3], tf.uint8))
+    assert found[exported_model.STATUS].tolist() == [1, 1] and not found[exported_model.COUNT].any()
+
+
+@pytest.mark.parametrize("signature", INPUTS)
+def test_an_empty_batch_is_legal(model: Any, signature: str) -> None:
+    frames = signature == exported_model.IMAGE_TENSOR
+    found = ask(model, signature, tf.zeros([0, 7, 9, 3], tf.uint8) if frames else tf.constant([], tf.string))
+    assert {name: (values.dtype, values.shape) for name, values in found.items()} == {
+        name: (dtype.as_numpy_dtype, (0, *shape)) for name, (dtype, shape) in OUTPUTS.items()
+    }

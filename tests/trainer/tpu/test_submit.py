@@ -1,0 +1,147 @@
+"""The program as a person runs it, against a gcloud that is a real executable."""
+
+import os
+import re
+import shlex
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.trainer.tpu.conftest import OnPath
+from tests.trainer.tpu.worlds import TRAINING, FakeClock
+from trainer import submit
+
+ROOT = Path(__file__).parents[3]
+ZONE = "--zone=us-west4-a"
+RUN = ["run", ZONE, "--spot", "--", *TRAINING]
+
+
+@pytest.fixture(autouse=True)
+def _no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(submit, "SystemClock", FakeClock)
+    monkeypatch.setattr(submit, "build_wheel", lambda folder: folder / "retinanet.whl")
+    monkeypatch.setattr(signal, "signal", lambda number, action: None)  # noqa: ARG005 - not in the tests' process
+
+
+def test_a_run_that_is_preempted(gcloud: OnPath, capfd: pytest.CaptureFixture[str]) -> None:
+    gcloud.set(faults=["ok"] * 9 + ["preempted"])
+    assert submit.main(RUN) == 0
+    seen = gcloud.read()
+    assert (seen["nodes"], seen["made"]) == ({}, 2)
+    out, err = capfd.readouterr()
+    assert re.findall(r"step \d", out) == ["step 1", "step 2", "step 3"], "it goes on where it was"
+    assert "gcloud compute tpus tpu-vm delete retinanet" in err.splitlines()[1], "said before anything is made"
+    assert "the TPU is PREEMPTED: making another" in err and err.endswith("trained: gs://b/m\n")
+
+
+REFUSED = [
+    ("a zone must be named", ["run", "--", *TRAINING], "--zone"),
+    ("a misspelt flag", ["run", ZONE, "--sport", "--", *TRAINING], "--sport"),
+    ("a trainer's flag that is misspelt", ["run", ZONE, "--", *TRAINING, "--num_epoch=3"], "num_epoch"),
+    ("a trainer's flag before the --", ["run", ZONE, "--num_epochs=3", "--", *TRAINING], "--num_epochs"),
+    ("no data set", ["run", ZONE, "--", "--model_dir=gs://b/m"], "--dataset: required"),
+    (
+        "a local folder",
+        ["run", ZONE, "--", "--dataset=DATASET", "--model_dir=gs://b/m"],
+        "--dataset: a TPU VM sees only",
+    ),
+    ("local first weights", ["run", ZONE, "--", *TRAINING, "--init_from=MODEL"], "--init_from: a TPU VM sees only"),
+    ("the doctor alone", ["run", ZONE, "--", *TRAINING, "--mode=doctor"], "--mode=doctor"),
+    ("a name Google refuses", ["run", ZONE, "--name=My_TPU", "--", *TRAINING], "--name: lower-case"),
+    ("hours that never end", ["run", ZONE, "--max_hours=0", "--", *TRAINING], "--max_hours: above 0"),
+    ("hours of another kind", ["run", ZONE, "--max_hours=day", "--", *TRAINING], "--max_hours"),
+    ("trainer's flags for status", ["status", ZONE, "--", "--preset=tiny"], "takes no flags of the trainer"),
+]
+
+
+@pytest.mark.parametrize(("why", "argv", "expected"), REFUSED, ids=[row[0] for row in REFUSED])
+def test_refused_before_gcloud_is_called(
+    why: str, argv: list[str], expected: str, gcloud: OnPath, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert submit.main(argv) == 2, why
+    err = capsys.readouterr().err
+    assert err.startswith("error: ") and expected in err and err.count("\n") == 1
+    assert not gcloud.state.exists()
+
+
+def test_a_data_set_that_is_not_there_costs_nothing(gcloud: OnPath, capsys: pytest.CaptureFixture[str]) -> None:
+    gcloud.set(faults=["quota"])  # any fault of the look into the bucket
+    assert submit.main(RUN) == 2
+    assert capsys.readouterr().err == "error: --dataset: there is no gs://b/d/dataset.json\n"
+    assert gcloud.read()["made"] == 0
+
+
+def test_without_gcloud(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setenv("PATH", "/nonexistent")
+    assert submit.main(RUN) == 2
+    assert capsys.readouterr().err.startswith("error: gcloud: not found on PATH")
+
+
+def test_status_logs_stop(gcloud: OnPath, capfd: pytest.CaptureFixture[str]) -> None:
+    started = {"state": "READY", "labels": {"retinanet-odm": "x"}, "installed": True, "started": True}
+    gcloud.set(nodes={"retinanet": started})
+    assert submit.main(["status", ZONE]) == 0
+    assert capfd.readouterr().err == "retinanet: READY\ntrainer: running, exit status 0, 0 restart(s)\n"
+    assert submit.main(["logs", ZONE]) == 0
+    assert submit.main(["stop", ZONE]) == 0
+    assert gcloud.read()["nodes"] == {} and "retinanet is removed" in capfd.readouterr().err
+    assert submit.main(["status", ZONE]) == 1
+    assert submit.main(["stop", ZONE]) == 0, "what is not there need not be stopped"
+
+
+def test_stop_leaves_alone_what_it_did_not_make(gcloud: OnPath, capsys: pytest.CaptureFixture[str]) -> None:
+    gcloud.set(nodes={"retinanet": {"state": "READY", "labels": {"team": "other"}}})
+    assert submit.main(["stop", ZONE]) == 2
+    assert "not made by this program" in capsys.readouterr().err and gcloud.read()["nodes"]
+
+
+@pytest.mark.parametrize("command", ["run", "status", "logs", "stop"])
+@pytest.mark.parametrize("queued", [[], ["--queued"]])
+def test_a_dry_run_prints_and_does_nothing(
+    command: str, queued: list[str], gcloud: OnPath, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert submit.main([command, ZONE, *queued, "--dry_run", *(["--", *TRAINING] if command == "run" else [])]) == 0
+    lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith("gcloud")]
+    assert lines and not gcloud.state.exists()
+    if command == "run":
+        kind = "queued-resources" if queued else "tpu-vm"
+        assert [f"{kind} create" in line for line in lines].index(True) == 1
+        assert f"{kind} delete" in " ".join(lines[-3:])
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_while_the_tpu_is_being_made(number: int, gcloud: OnPath) -> None:
+    gcloud.set(slow=60)
+    script = (
+        "import signal, sys; from trainer import submit; from trainer.tpu import driver\n"
+        # As a terminal starts it: a script's background jobs, which the tests may be, ignore Ctrl-C.
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+        "submit.build_wheel = lambda folder: folder / 'w.whl'\n"
+        "driver.delay = lambda run: 0.0\n"
+        f"sys.exit(submit.main({RUN!r}))"
+    )
+    run = subprocess.Popen([sys.executable, "-c", script], cwd=ROOT, stderr=subprocess.PIPE, text=True)
+    end = time.monotonic() + 30
+    while time.monotonic() < end and not (gcloud.state.exists() and gcloud.read()["made"]):
+        time.sleep(0.05)
+    os.kill(run.pid, number)
+    _, err = run.communicate(timeout=60)
+    assert (run.returncode, gcloud.read()["nodes"]) == (130, {}), err
+    assert "interrupted: removing what was made" in err
+
+
+def test_help_needs_no_tensorflow() -> None:
+    script = (
+        "import sys, trainer.submit\nprint(sorted({'tensorflow', 'keras', 'apache_beam', 'numpy'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() in ("[]", "['numpy']")
+
+
+def test_the_shell_wrapper_is_the_same_program() -> None:
+    wrapper = (ROOT / "scripts/tpu.sh").read_text()
+    assert shlex.split(wrapper.splitlines()[-1])[1:] == ["exec", "$root/.venv/bin/python", "-m", "trainer.submit", "$@"]

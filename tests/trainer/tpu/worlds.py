@@ -1,0 +1,93 @@
+"""A driver in a made-up world: the fake cloud in this process, and a clock that costs no time."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from tests.trainer.tpu.fake_gcloud import FakeCloud
+from trainer.tpu.driver import RunController
+from trainer.tpu.gcloud import CommandResult, Tunnel
+from trainer.tpu.options import RunRequest
+from trainer.tpu.state_machine import RunResult
+
+TRAINING = ("--preset=tiny", "--dataset=gs://b/d", "--model_dir=gs://b/m")
+
+
+class FakeClock:
+    """Every sleep is over at once."""
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+
+    def now(self) -> float:
+        return self.seconds
+
+    def sleep(self, seconds: float) -> None:
+        self.seconds += seconds
+
+
+class _Tunnel:
+    def alive(self) -> bool:
+        return False  # it drops all the time
+
+    def close(self) -> None:
+        pass
+
+
+class InProcess:
+    """The port over the fake cloud. The faults interrupt, interrupt_after and crash are this computer's own."""
+
+    def __init__(self, fake: FakeCloud, clock: FakeClock) -> None:
+        self.fake = fake
+        self.clock = clock
+
+    def run(self, command: Sequence[str], *, timeout: float) -> CommandResult:  # noqa: ARG002 - the interface of Cloud
+        self.clock.seconds += 5.0
+        fault = self.fake.data["faults"][0] if self.fake.data["faults"] else ""
+        if fault in ("interrupt", "interrupt_after", "crash"):
+            self.fake.data["faults"][0] = "ok" if fault == "interrupt_after" else fault
+            if fault == "interrupt_after":
+                self.fake.run(command)
+            else:
+                self.fake.data["faults"].pop(0)
+            raise RuntimeError("a mistake in this program") if fault == "crash" else KeyboardInterrupt
+        status, out, err = self.fake.run(command)
+        return CommandResult(status=status, out=out, err=err)
+
+    def open(self, command: Sequence[str]) -> Tunnel:
+        self.fake.data["commands"].append(list(command))
+        return _Tunnel()
+
+
+@dataclass
+class World:
+    """A run and all that came of it."""
+
+    faults: Sequence[str] = ()
+    queued: bool = False
+    max_hours: float = 24.0
+    fake: FakeCloud = field(default_factory=FakeCloud)
+    said: list[str] = field(default_factory=list)
+    log: list[str] = field(default_factory=list)
+
+    def train(self, *, run_id: str = "r1") -> RunResult:
+        self.fake.data["faults"] = list(self.faults)
+        request = RunRequest(zone="us-west4-a", queued=self.queued, max_hours=self.max_hours, training=TRAINING)
+        clock = FakeClock()
+        return RunController(
+            request,
+            InProcess(self.fake, clock),
+            clock,
+            run_id=run_id,
+            files=["/tmp/x/retinanet.whl", "requirements-tpu.lock"],
+            say=self.said.append,
+            write=self.log.append,
+        ).train()
+
+    def left(self) -> list[str]:
+        """What costs money, or soon will."""
+        return [*self.fake.data["nodes"], *self.fake.data["queued"], *self.fake.data["late"]]
+
+    def told(self) -> bool:
+        """Whether the person was told how to delete it."""
+        kind = "queued-resources" if self.queued else "tpu-vm"
+        return any(f"gcloud compute tpus {kind} delete retinanet " in line for line in self.said)

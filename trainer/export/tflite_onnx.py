@@ -1,0 +1,82 @@
+"""The network as one file for programs without TensorFlow: one canvas in, boxes on the canvas out (TFLite, ONNX).
+
+Neither has decoders: whoever calls it decodes a photograph and lays it on the canvas as trainer.data.preprocess.letterbox
+does, and takes the boxes back as trainer.network.postprocess.to_photograph does.
+"""
+
+import importlib.util
+from collections.abc import Callable
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from retinanet_odm import exported_model
+from retinanet_odm.errors import UsageError
+from trainer.config import TrainConfig
+from trainer.data import preprocess
+from trainer.network import postprocess
+from trainer.network.build import Network
+
+Tensor = Any
+# The newest that tf2onnx 1.17 writes; ONNX Runtime has read it since 1.14 (2023).
+_OPSET = 18
+# In the order of postprocess.Detections.
+_OUTPUTS = (exported_model.BOXES, exported_model.SCORES, exported_model.CLASSES, exported_model.COUNT)
+
+
+def check_installed(formats: tuple[str, ...]) -> None:
+    """Sees to it that a format's converter is there, before hours of training.
+
+    Raises:
+      UsageError: it is not.
+    """
+    if "onnx" in formats and not importlib.util.find_spec("tf2onnx"):
+        raise UsageError("--export_formats: onnx needs tf2onnx, which is not installed: pip install '.[onnx]'")
+
+
+def to_tflite(config: TrainConfig, network: Network) -> bytes:
+    """The content of a TFLite file of built-in operations; its contract is in retinanet_odm.exported_model. Needs float32."""
+    detect, holder = _detector(config, network)
+    return tf.lite.TFLiteConverter.from_concrete_functions([detect.get_concrete_function()], holder).convert()
+
+
+def to_onnx(config: TrainConfig, network: Network) -> bytes:
+    """The content of an ONNX file of ONNX's own operations; the contract is TFLite's. Needs float32 and tf2onnx."""
+    import tf2onnx  # an extra of its own
+
+    detect, _ = _detector(config, network)
+    model, _ = tf2onnx.convert.from_function(detect, input_signature=detect.input_signature, opset=_OPSET)
+    return model.SerializeToString()
+
+
+def _detector(config: TrainConfig, network: Network) -> tuple[Any, tf.Module]:
+    """The tf.function from a canvas to the detections on it, and what keeps its variables."""
+    # A copy, so that the variables are plain ones, under whatever strategy the network was built.
+    model = keras.models.clone_model(network.model)
+    model.set_weights(network.model.get_weights())
+    specification = tf.TensorSpec([1, *network.canvas, 3], tf.uint8, name=exported_model.CANVAS)
+
+    @tf.function(input_signature=[specification])
+    def detect(canvas: Tensor) -> dict[str, Tensor]:
+        outputs = model(preprocess.normalise(canvas), training=False)
+        found = postprocess.suppress_xla(
+            postprocess.top_candidates(outputs, network.anchors),
+            num_classes=network.num_classes,
+            score_threshold=config.score_threshold,
+            nms_iou=config.nms_iou,
+            max_detections=config.max_detections,
+        )
+        return dict(zip(_OUTPUTS, found, strict=True))
+
+    # TFLite's converter takes the values of those variables alone that hang on an object given as TensorFlow's own.
+    holder = tf.Module()
+    holder.kept = [variable.value for variable in model.variables]
+    return detect, holder
+
+
+# By the name of the format: the file in the export and who makes its content.
+FILES: dict[str, tuple[str, Callable[[TrainConfig, Network], bytes]]] = {
+    "tflite": ("model.tflite", to_tflite),
+    "onnx": ("model.onnx", to_onnx),
+}

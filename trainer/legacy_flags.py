@@ -1,0 +1,215 @@
+"""Command lines of tensorflow/tpu's retinanet_main.py in this trainer's terms: nothing of them is silently ignored.
+
+Pure: flags and hparams in; settings, notices and what the line says about its data out. Names, defaults and meanings
+are those of its retinanet_main.py (trainer.legacy_hparams: of default_hparams).
+"""
+
+import fnmatch
+import posixpath
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from retinanet_odm.dataset.manifest import DatasetManifest
+from retinanet_odm.errors import UsageError
+from trainer import legacy_hparams as old_hparams
+from trainer.config import TrainConfig
+from trainer.presets import RATE_BATCH, make_config
+
+PRESET, RECIPE = "retinanet_r50", "legacy"  # of trainer.presets
+_SCHEDULE = {"learning_rate": 0.08, "lr_warmup_epoch": 1.0, "first_lr_drop_epoch": 8.0, "second_lr_drop_epoch": 11.0}
+
+_THIS_TPU = "the TPU is the one of this machine, or the one that --tpu names"
+_ONE_CORE = "a replica is one core, and no image is cut up among cores"
+_INPUT_THREADS = "tf.data chooses the number of its threads"
+_NO_PROFILER = "there is no profiler server"
+_ONE_EVALUATION = "the newest checkpoint is evaluated, once; --mode=eval does so at any time"
+_NO_WARMUP_REQUESTS = "the export holds no warm-up requests"
+
+_DROPS = ("first_lr_drop_epoch", "second_lr_drop_epoch")
+
+# Flags that change nothing here, and why.
+_IGNORED = {
+    "gcp_project": _THIS_TPU,
+    "tpu_zone": _THIS_TPU,
+    "eval_master": "the machine that trains evaluates",
+    "use_xla": "for a TPU, TensorFlow always compiles by XLA",
+    "num_cores": "every core of the TPU is used",
+    "num_cores_per_replica": _ONE_CORE,
+    "use_spatial_partition": _ONE_CORE,
+    "input_partition_dims": _ONE_CORE,
+    "eval_samples": "every image of --eval_split is evaluated, once",
+    "num_steps_per_eval": _ONE_EVALUATION,
+    "min_eval_interval": _ONE_EVALUATION,
+    "eval_timeout": _ONE_EVALUATION,
+    "val_json_file": "the true boxes are those of the records",
+    "start_profiler_server": _NO_PROFILER,
+    "profiler_port_number": _NO_PROFILER,
+    "distribution_strategy": "every GPU that TensorFlow sees is used, mirrored, and every host of --worker_hosts",
+    "num_gpus": "every GPU that TensorFlow sees is used; CUDA_VISIBLE_DEVICES chooses",
+    "all_reduce_alg": "TensorFlow chooses how replicas add up",
+    "dataset_private_threadpool_size": _INPUT_THREADS,
+    "dataset_max_intra_op_parallelism": _INPUT_THREADS,
+    "auto_mixed_precision": "--precision=mixed_bfloat16 is the 16-bit type here",
+    "add_warmup_requests": _NO_WARMUP_REQUESTS,
+    "model_name": _NO_WARMUP_REQUESTS,
+    "inference_batch_size": "the exported model takes batches of any size",
+}
+_PATTERNS = ("training_file_pattern", "validation_file_pattern")
+# Every flag of the old tool that TrainConfig does not have, and the type of its value.
+FLAGS: dict[str, type] = {
+    **dict.fromkeys((*_IGNORED, *_PATTERNS, "hparams", "config_file"), str),
+    **dict.fromkeys(("iterations_per_loop", "num_examples_per_epoch"), int),
+    **dict.fromkeys(("use_xla", "use_spatial_partition", "eval_after_training"), bool),
+    **dict.fromkeys(("start_profiler_server", "auto_mixed_precision", "add_warmup_requests"), bool),
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class DatasetExpectations:
+    """What a command line says about its data; dataset.json must agree (check_claims).
+
+    Attributes:
+      num_examples: of the split train; None where not said.
+      patterns: a split and the glob that is to name its shards, by the flag that says so.
+    """
+
+    num_examples: int | None = None
+    patterns: Mapping[str, tuple[str, str]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class LegacyTranslation:
+    """Settings of TrainConfig by name, claims about the data, and a line for whatever does not do what it did."""
+
+    settings: Mapping[str, Any]
+    claims: DatasetExpectations
+    notices: tuple[str, ...]
+
+
+def translate_legacy_flags(
+    old: Mapping[str, Any], hparams: Mapping[str, Any], given: Mapping[str, Any], *, preset: str, recipe: str
+) -> LegacyTranslation:
+    """Old flags as settings of this trainer.
+
+    Args:
+      old: those of FLAGS that were given, by name.
+      hparams: what --config_file and --hparams say.
+      given: settings of this trainer that were given; they overrule hparams.
+      preset, recipe: what holds where nothing is given.
+
+    Raises:
+      UsageError: an hparam is unknown, a value is unreadable or not implemented, or two of them contradict each other.
+    """
+    _refuse_missing_features(old, given)
+    patterns = _patterns(old)
+    settings = {
+        **old_hparams.hparam_settings(hparams),
+        **_schedule(old, hparams, recipe=recipe, config=make_config(preset, dict(given), recipe=recipe)),
+        **_places(old, given, patterns),
+        **given,
+        **_mode(old, given),
+    }
+    if "iterations_per_loop" in old:
+        settings.setdefault("steps_per_loop", old["iterations_per_loop"])
+    return LegacyTranslation(
+        settings=settings,
+        claims=DatasetExpectations(num_examples=old.get("num_examples_per_epoch"), patterns=patterns),
+        notices=(*_notices(old, hparams, settings, given), *old_hparams.hparam_notices(hparams)),
+    )
+
+
+def check_expectations(claims: DatasetExpectations, manifest: DatasetManifest) -> None:
+    """Compares what a command line says about the data with the data set.
+
+    Raises:
+      UsageError: they contradict each other.
+    """
+    if claims.num_examples is not None and claims.num_examples != manifest.split("train").examples:
+        raise UsageError(
+            f"--num_examples_per_epoch={claims.num_examples}, but the data set's split train has"
+            f" {manifest.split('train').examples} examples: leave the flag out"
+        )
+    names = {shard.name for split in manifest.splits.values() for shard in split.shards}
+    for flag, (split, pattern) in claims.patterns.items():
+        shards = {shard.name for shard in manifest.split(split).shards}
+        if {name for name in names if fnmatch.fnmatchcase(name, pattern)} != shards:
+            raise UsageError(
+                f"--{flag}: {pattern} does not name the files of the split {split}, {split}-*:"
+                " give --dataset=FOLDER in its place"
+            )
+
+
+def _refuse_missing_features(old: Mapping[str, Any], given: Mapping[str, Any]) -> None:
+    if old.get("use_spatial_partition"):
+        raise UsageError(f"--use_spatial_partition is not implemented: {_ONE_CORE}; lower --image_size")
+    if old.get("distribution_strategy") == "multi_worker_mirrored" and not given.get("worker_hosts"):
+        raise UsageError("--distribution_strategy=multi_worker_mirrored: needs --worker_hosts and --task_index")
+
+
+def _patterns(old: Mapping[str, Any]) -> dict[str, tuple[str, str]]:
+    """Flag → (split, glob). Shards are named after their split: ``val-00000-of-00001.tfrecord``."""
+    found = {}
+    for flag in _PATTERNS:
+        if glob := posixpath.basename(old.get(flag, "")):
+            split = "train" if flag == "training_file_pattern" else re.split(r"[-*?\[]", glob)[0] or "val"
+            found[flag] = (split, glob)
+    return found
+
+
+def _places(
+    old: Mapping[str, Any], given: Mapping[str, Any], patterns: Mapping[str, tuple[str, str]]
+) -> dict[str, str]:
+    """The data set's folder, which every flag that names it must agree on, and the split to evaluate."""
+    folders = {flag: posixpath.dirname(old[flag]) or "." for flag in patterns}
+    named = {**folders, **({"dataset": given["dataset"]} if "dataset" in given else {})}
+    if len({posixpath.normpath(folder) for folder in named.values()}) > 1:
+        said = ", ".join(f"--{flag} in {folder}" for flag, folder in named.items())
+        raise UsageError(f"expected one data set, found {said}")
+    places = {"dataset": next(iter(folders.values()))} if folders else {}
+    if "validation_file_pattern" in patterns:
+        places["eval_split"] = patterns["validation_file_pattern"][0]
+    return places
+
+
+def _schedule(
+    old: Mapping[str, Any], hparams: Mapping[str, Any], *, recipe: str, config: TrainConfig
+) -> dict[str, float | int | str]:
+    """The rate grows with the batch; warm-up and drops are in epochs (update_learning_rate_schedule_parameters)."""
+    asked = {**_SCHEDULE, **hparams} if recipe == RECIPE else hparams
+    found: dict[str, float | int | str] = {}
+    if "learning_rate" in asked:
+        found["learning_rate"] = _number(asked, "learning_rate") * config.train_batch_size / RATE_BATCH
+    if "lr_warmup_epoch" in asked and "num_examples_per_epoch" in old:
+        examples = _number(asked, "lr_warmup_epoch") * old["num_examples_per_epoch"]
+        found["warmup_steps"] = round(examples / config.train_batch_size)
+    drops = [f"{_number(asked, name) / config.num_epochs:g}" for name in _DROPS if name in asked]
+    return {**found, "lr_schedule": "step", "lr_drops": ",".join(drops)} if drops else found
+
+
+def _number(hparams: Mapping[str, Any], name: str) -> float:
+    return old_hparams.parse_float(name, hparams[name])
+
+
+def _mode(old: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, str]:
+    wanted = old.get("eval_after_training") and given.get("mode") == "train"
+    return {"mode": "train_and_eval"} if wanted else {}
+
+
+def _notices(
+    old: Mapping[str, Any], hparams: Mapping[str, Any], settings: Mapping[str, Any], given: Mapping[str, Any]
+) -> Iterator[str]:
+    for name in old:
+        if name in _IGNORED:
+            yield f"--{name} has no effect: {_IGNORED[name]}"
+    if "learning_rate" in settings and "learning_rate" not in given:
+        yield f"learning rate {settings['learning_rate']:g}: it goes with the batch, in proportion"
+    if "lr_warmup_epoch" in hparams and "num_examples_per_epoch" not in old:
+        yield "hparams: lr_warmup_epoch has no effect without --num_examples_per_epoch: --warmup_steps says it"
+    if "dataset" not in given and "dataset" in settings:
+        yield f"the data set is {settings['dataset']}, by the file patterns; --dataset names it directly"
+    if settings.get("mode") == "train":
+        yield "--mode=train makes no export; --mode=export makes it of the newest checkpoint"
+    if settings.get("mode") != given.get("mode"):
+        yield "--eval_after_training: --mode=train_and_eval, which evaluates and exports"

@@ -1,0 +1,157 @@
+"""The hparams of tensorflow/tpu's retinanet_main.py: their text, their names, and what each is here.
+
+Names, defaults and meanings are those of default_hparams in its retinanet_model.py.
+"""
+
+import ast
+import difflib
+import json
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from retinanet_odm.errors import UsageError
+
+
+def parse_hparams(text: str) -> dict[str, Any]:
+    """Reads ``image_size=640,aspect_ratios=[(1,1),(1.4,0.7)]``: numbers, true and false, text, lists of them.
+
+    Raises:
+      UsageError: a part is not ``name=value``, or a name is there twice.
+    """
+    values: dict[str, Any] = {}
+    for part in _parts(text):
+        name, sign, value = (word.strip() for word in part.partition("="))
+        if not sign or not name:
+            raise UsageError(f"--hparams: expected name=value, found {part!r}")
+        if name in values:
+            raise UsageError(f"--hparams: {name} is given twice")
+        values[name] = _value(value)
+    return values
+
+
+def parse_config_file(text: str, *, source: str) -> dict[str, Any]:
+    """Reads the JSON object of a --config_file; source names the file in messages.
+
+    Raises:
+      UsageError: it is none.
+    """
+    try:
+        values = json.loads(text)
+    except ValueError as error:
+        raise UsageError(f"--config_file: {source} is not JSON: {error}") from error
+    if not isinstance(values, dict):
+        raise UsageError(f"--config_file: {source}: expected a JSON object, found {type(values).__name__}")
+    return values
+
+
+def _parts(text: str) -> Iterator[str]:
+    """The text between the commas that lie outside brackets."""
+    depth, start = 0, 0
+    for position, sign in enumerate(text):
+        depth += (sign in "[(") - (sign in "])")
+        if sign == "," and not depth:
+            yield text[start:position]
+            start = position + 1
+    if text[start:].strip():
+        yield text[start:]
+
+
+def _value(text: str) -> Any:
+    try:
+        return ast.literal_eval(text)
+    except (ValueError, SyntaxError, TypeError):
+        return {"true": True, "false": False}.get(text.lower(), text)
+
+
+def parse_float(name: str, value: Any) -> float:
+    """The value of an hparam that must be a number; UsageError else."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise UsageError(f"hparams: {name}: expected a number, found {value!r}")
+    return float(value)
+
+
+def parse_int(name: str, value: Any) -> int:
+    """The value of an hparam that must be a whole number; UsageError else."""
+    if not parse_float(name, value).is_integer():
+        raise UsageError(f"hparams: {name}: expected a whole number, found {value!r}")
+    return int(value)
+
+
+def _truth(name: str, value: Any) -> bool:
+    if value not in (True, False):  # 1 and 0 too
+        raise UsageError(f"hparams: {name}: expected true or false, found {value!r}")
+    return bool(value)
+
+
+def _shapes(name: str, value: Any) -> str:
+    """Pairs (width, height), as the old tool has them, or numbers, height / width; as --aspect_ratios."""
+    try:
+        ratios = [item[1] / item[0] if isinstance(item, list | tuple) else parse_float(name, item) for item in value]
+    except (TypeError, IndexError, ZeroDivisionError) as error:
+        raise UsageError(f"hparams: {name}: expected [(1,1),(1.4,0.7)], found {value!r}") from error
+    return ",".join(f"{ratio:g}" for ratio in ratios)
+
+
+# Settings here: which, and how the value is read.
+_DIRECT: dict[str, tuple[str, Callable[[str, Any], Any]]] = {
+    "image_size": ("image_size", lambda name, value: "{0}x{0}".format(parse_int(name, value))),
+    "input_rand_hflip": ("horizontal_flip", _truth),
+    "train_scale_min": ("scale_min", parse_float),
+    "train_scale_max": ("scale_max", parse_float),
+    "num_classes": ("num_classes", parse_int),
+    "num_scales": ("num_scales", parse_int),
+    "aspect_ratios": ("aspect_ratios", _shapes),
+    "anchor_scale": ("anchor_scale", parse_float),
+    "resnet_depth": ("backbone", lambda name, value: f"resnet{parse_int(name, value)}"),
+    "alpha": ("focal_alpha", parse_float),
+    "gamma": ("focal_gamma", parse_float),
+    "box_loss_weight": ("box_loss_weight", lambda name, value: parse_float(name, value) / 4),  # see the recipe
+    "use_bfloat16": ("precision", lambda name, value: "mixed_bfloat16" if _truth(name, value) else "float32"),
+}
+# One value of them is implemented.
+_FIXED_VALUES = {"min_level": 3, "max_level": 7, "is_training_bn": True, "momentum": 0.9, "delta": 0.1}
+# They change nothing here, and why.
+_IGNORED = {
+    "skip_crowd_during_training": "boxes around groups (is_crowd) are learnt like others",
+    "num_epochs": "--num_epochs says it",
+    "lr_warmup_init": "the warm-up starts at a tenth of the rate",
+}
+_SCHEDULE = {
+    "learning_rate",
+    "lr_warmup_epoch",
+    "first_lr_drop_epoch",
+    "second_lr_drop_epoch",
+}  # trainer.legacy_flags's
+_KNOWN = {*_DIRECT, *_FIXED_VALUES, *_IGNORED, *_SCHEDULE}
+
+
+def hparam_settings(hparams: Mapping[str, Any]) -> dict[str, Any]:
+    """Those that are settings of TrainConfig, by its names.
+
+    Raises:
+      UsageError: a name is unknown, a value is unreadable or not implemented.
+    """
+    _refuse_unknown(hparams)
+    for name, value in _FIXED_VALUES.items():
+        if hparams.get(name, value) != value:
+            raise UsageError(f"hparams: {name}={hparams[name]!r} is not implemented, only {value!r} is")
+    return {_DIRECT[name][0]: _DIRECT[name][1](name, value) for name, value in hparams.items() if name in _DIRECT}
+
+
+def hparam_notices(hparams: Mapping[str, Any]) -> list[str]:
+    """A line for each that does not do here what it did there."""
+    lines = [f"hparams: {name} has no effect: {_IGNORED[name]}" for name in hparams if name in _IGNORED]
+    if "image_size" in hparams:
+        size = hparams["image_size"]
+        lines.append(
+            f"hparams: image_size={size} is the canvas {size}x{size};"
+            f" --image_size={size} fits it to the photographs, which is faster"
+        )
+    return lines
+
+
+def _refuse_unknown(hparams: Mapping[str, Any]) -> None:
+    for name in hparams.keys() - _KNOWN:
+        close = difflib.get_close_matches(name, sorted(_KNOWN), n=1)
+        hint = f"did you mean {close[0]}?" if close else f"known are {', '.join(sorted(_KNOWN))}"
+        raise UsageError(f"hparams: unknown name {name!r}; {hint}")

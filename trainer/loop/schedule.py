@@ -1,0 +1,109 @@
+"""Learning rate and optimizer."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from trainer.network.build import part_of
+
+Tensor = Any
+_NO_DECAY = ("bias", "gamma", "beta")
+
+
+class _SlowBackbone:
+    """Makes a Keras optimizer move the backbone's variables by a fraction of the learning rate."""
+
+    backbone_rate = 1.0
+    _trainable_variables: list[keras.Variable]
+
+    def update_step(self, gradient: Tensor, variable: Tensor, learning_rate: Tensor) -> None:
+        # The variable given is TensorFlow's, or one replica's copy of it, which have no path.
+        path = self._trainable_variables[self._get_variable_index(variable)].path  # type: ignore[attr-defined]
+        rate = learning_rate * self.backbone_rate if part_of(path) == "backbone" else learning_rate
+        super().update_step(gradient, variable, rate)  # type: ignore[misc]
+
+
+class _SlowSGD(_SlowBackbone, keras.optimizers.SGD):
+    pass
+
+
+class _SlowAdamW(_SlowBackbone, keras.optimizers.AdamW):
+    pass
+
+
+def cosine_schedule(*, peak: float, warmup_steps: int, total_steps: int) -> keras.optimizers.schedules.CosineDecay:
+    """Linear warm-up from a tenth of the peak, then half a cosine down to zero at total_steps."""
+    warmup_steps = min(warmup_steps, total_steps // 2)
+    return keras.optimizers.schedules.CosineDecay(
+        initial_learning_rate=peak / 10,
+        decay_steps=max(total_steps - warmup_steps, 1),
+        warmup_target=peak,
+        warmup_steps=warmup_steps,
+    )
+
+
+class StepSchedule(keras.optimizers.schedules.LearningRateSchedule):
+    """Linear warm-up from a tenth of the peak, then a tenth of the rate from each drop on.
+
+    As tensorflow/tpu's learning_rate_schedule (retinanet_model.py) has it, with any number of drops.
+    """
+
+    def __init__(self, *, peak: float, warmup_steps: int, drops: Sequence[int]) -> None:
+        self._peak, self._warmup_steps, self._drops = peak, warmup_steps, tuple(drops)
+
+    def __call__(self, step: Any) -> Any:
+        """The rate at a step."""
+        step = tf.cast(step, tf.float32)
+        warm = tf.minimum(0.1 + 0.9 * step / max(self._warmup_steps, 1), 1.0) if self._warmup_steps else 1.0
+        passed = sum(tf.cast(step >= drop, tf.float32) for drop in self._drops)
+        return self._peak * warm * tf.pow(0.1, passed)
+
+
+class ScaledSchedule(keras.optimizers.schedules.LearningRateSchedule):
+    """A schedule times a factor that can be changed between steps, and that a checkpoint can hold.
+
+    Attributes:
+      factor: float32 variable, 1 at first.
+    """
+
+    def __init__(self, schedule: keras.optimizers.schedules.LearningRateSchedule) -> None:
+        self._schedule = schedule
+        self.factor = tf.Variable(1.0, trainable=False)
+
+    def __call__(self, step: Any) -> Any:
+        """The rate at a step."""
+        return self._schedule(step) * self.factor
+
+
+def make_optimizer(
+    name: str,
+    *,
+    schedule: keras.optimizers.schedules.LearningRateSchedule,
+    weight_decay: float,
+    ema_decay: float = 0.0,
+    backbone_rate: float = 1.0,
+) -> keras.optimizers.Optimizer:
+    """AdamW with decoupled decay, or SGD with momentum 0.9, whose decay is a term of the loss (steps.train_step).
+
+    Args:
+      ema_decay: above 0 it also keeps the moving average of every variable that it changes, which
+        finalize_variable_values puts in the place of the variables.
+      backbone_rate: fraction of the learning rate by which the backbone learns; AdamW's decay keeps the full rate.
+    """
+    averages = {"use_ema": True, "ema_momentum": ema_decay} if ema_decay else {}
+    slow = backbone_rate != 1
+    if name == "sgd":
+        optimizer = (_SlowSGD if slow else keras.optimizers.SGD)(schedule, momentum=0.9, **averages)
+    else:
+        optimizer = (_SlowAdamW if slow else keras.optimizers.AdamW)(schedule, weight_decay=weight_decay, **averages)
+        optimizer.exclude_from_weight_decay(var_names=list(_NO_DECAY))
+    if slow:
+        optimizer.backbone_rate = backbone_rate
+    return optimizer
+
+
+def decayed_variables(model: keras.Model) -> list[keras.Variable]:
+    """Convolution kernels: biases and BatchNorm's parameters are not decayed."""
+    return [variable for variable in model.trainable_variables if variable.name not in _NO_DECAY]
