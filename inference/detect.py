@@ -15,9 +15,10 @@ from inference.model.thresholds import resolve_threshold_flag
 from inference.options import DetectOptions
 from inference.rows.rows import failed_row, make_row
 from retinanet_odm.errors import DataError, UsageError
-from retinanet_odm.imaging.drawing import SHOWN_FROM, draw_boxes
+from retinanet_odm.imaging.drawing import draw_boxes
 from retinanet_odm.imaging.images import EncodedImage, normalise_image
-from retinanet_odm.predictions.rows import OK, PredictionRow, drawn_detection
+from retinanet_odm.predictions.drawing import drawn_detection
+from retinanet_odm.predictions.rows import MIN_SHOWN_SCORE, OK, PredictionRow
 from retinanet_odm.storage import files
 
 _logger = logging.getLogger(__name__)
@@ -74,7 +75,7 @@ def format_detections(rows: Sequence[PredictionRow]) -> str:
 def _detect_all(options: DetectOptions, given: Sequence[str]) -> Iterator[Detected]:
     signature_map = find_signature_map(options.asking)
     manifest = find_model(options.model, signature_map)
-    least = max(SHOWN_FROM, manifest.score_threshold)
+    least = max(MIN_SHOWN_SCORE, manifest.score_threshold)
     thresholds = resolve_threshold_flag(least if options.threshold is None else options.threshold, manifest)
     asking = options.asking.fitted(manifest.image_size)
     scorer = load_scorer(

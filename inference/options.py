@@ -11,7 +11,7 @@ from retinanet_odm.beam.options import BEAM_HELP
 from retinanet_odm.cli.estimate import add_estimate_flags, check_estimate_flags
 from retinanet_odm.cli.parser import Parser
 from retinanet_odm.errors import UsageError
-from retinanet_odm.imaging.drawing import SHOWN_FROM
+from retinanet_odm.predictions.rows import MIN_SHOWN_SCORE
 
 IMAGES_A_SECOND = 4.0  # see inference.estimate
 
@@ -245,8 +245,8 @@ def _add_detect(parser: argparse.ArgumentParser) -> None:
         "--threshold",
         type=threshold_value,
         metavar="SCORE",
-        help=f"show detections with at least this score, or {BEST!r} as in score; default: {SHOWN_FROM}, or the model's"
-        " own threshold if higher",
+        help=f"show detections with at least this score, or {BEST!r} as in score; default: {MIN_SHOWN_SCORE},"
+        " or the model's own threshold if higher",
     )
     parser.add_argument(
         "--draw",

@@ -15,7 +15,7 @@ from inference.rows import output_folder
 from inference.rows.export_options import PLACES, REPEATS, ExportOptions
 from inference.rows.exports import read_run, run_of
 from inference.rows.repeat_marks import RepeatFlags
-from retinanet_odm.predictions.formats.csv_files import csv_line
+from retinanet_odm.predictions.formats.encoding import csv_line
 from retinanet_odm.predictions.repeats import NOWHERE, Whole, find_repeats
 from retinanet_odm.predictions.rows import OK, PredictionRow, ScoringRun
 from retinanet_odm.storage import files

@@ -1,40 +1,18 @@
 """The forms in which score and convert hand predictions back: what each is called, its files, who makes them."""
 
 import argparse
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from retinanet_odm.errors import UsageError
-from retinanet_odm.predictions.formats.coco import to_images, to_results
-from retinanet_odm.predictions.formats.csv_files import to_counts, to_csv
-from retinanet_odm.predictions.formats.cvat import to_cvat
-from retinanet_odm.predictions.formats.megadetector import to_megadetector
-from retinanet_odm.predictions.formats.viame import to_viame
-from retinanet_odm.predictions.formats.voc import to_voc
-from retinanet_odm.predictions.rows import PredictionRow, ScoringRun
+from retinanet_odm.predictions.formats import EXPORTERS, Exporter
 from retinanet_odm.predictions.uncertainty import to_label_csv
 from retinanet_odm.reports.predictions_page import predictions_page
 
-Exporter = Callable[[Iterable[PredictionRow], ScoringRun], Iterator[bytes]]
-
-
-def _to_parquet(rows: Iterable[PredictionRow], run: ScoringRun) -> Iterator[bytes]:
-    # pyarrow takes long to import, and --help must not wait for it.
-    from retinanet_odm.predictions.formats.parquet import to_parquet
-
-    return to_parquet(rows, run)
-
-
+# By name of the format and name of the file. The report is a page, and pages lie in a room above the formats of rows.
 FORMATS: Mapping[str, Mapping[str, Exporter]] = {
-    "csv": {"detections.csv": to_csv},
-    "counts": {"counts.csv": to_counts},
-    "parquet": {"detections.parquet": _to_parquet},
-    "coco": {"coco_results.json": to_results, "coco_images.json": to_images},
-    "megadetector": {"megadetector.json": to_megadetector},
-    "cvat": {"cvat.xml": to_cvat},
-    "voc": {"voc.zip": to_voc},
-    "viame": {"viame.csv": to_viame},
+    **EXPORTERS,
     "report": {"report.html": predictions_page, "to_label.csv": to_label_csv},
 }
 

@@ -14,9 +14,6 @@ from retinanet_odm.annotations.types import BoxCorners
 # Okabe & Ito (2008), "Color Universal Design", told apart with every common colour blindness; black is left out and
 # the lightest come first, since photographs of the deep are dark.
 PALETTE = ("#F0E442", "#56B4E9", "#E69F00", "#CC79A7", "#009E73", "#D55E00", "#0072B2")
-
-# Models report from a low score on, for evaluation; a person would see mostly noise there.
-SHOWN_FROM = 0.3
 _SMALLEST_FONT = 13.0
 _FONT_SHARE = 1 / 36  # of the longer side's half: 18 px on 1280 px
 

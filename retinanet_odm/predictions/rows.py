@@ -10,16 +10,19 @@ from typing import Any
 from retinanet_odm import PROGRAM
 from retinanet_odm.dataset.frame_names import FrameName, parse_frame_name
 from retinanet_odm.errors import ContractError
-from retinanet_odm.imaging.drawing import DrawnBox
 
 OK = "ok"
 FAILED = "failed"
 
-# Reasons of a failure that are the model's, not the file's.
+# Reasons for a failure that lie with the model, not with the file.
 MODEL_REFUSED = "model_refused_image"
 MODEL_FAILED = "model_failed"
 MODEL_MEMORY_SHORT = "model_memory_short"
 MODEL_REASONS = (MODEL_REFUSED, MODEL_FAILED, MODEL_MEMORY_SHORT)
+
+# Rows hold weaker detections too, because an evaluation needs them; people would mostly see noise there.
+MIN_SHOWN_SCORE = 0.3
+
 _HASH_DIGITS = 12  # of 64: enough to tell one person's models apart
 _SCORE_DIGITS, _BOX_DIGITS = 4, 2
 
@@ -184,9 +187,3 @@ class ScoringRun:
             "labels": {str(label_id): label for label_id, label in self.classes.items()},
             "thresholds": {"score": self.threshold, "nms_iou": self.nms_iou, "classes": dict(self.class_thresholds)},
         }
-
-
-def drawn_detection(item: Detection) -> DrawnBox:
-    """What a model has found, to be drawn."""
-    xmin, ymin, xmax, ymax = item.box
-    return DrawnBox(box=(ymin, xmin, ymax, xmax), label=item.label, label_id=item.label_id, score=item.score)

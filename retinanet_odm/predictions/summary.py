@@ -7,8 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from retinanet_odm.dataset.source_ids import name_hash
-from retinanet_odm.imaging.drawing import SHOWN_FROM
-from retinanet_odm.predictions.rows import OK, PredictionRow, ScoringRun
+from retinanet_odm.predictions.rows import MIN_SHOWN_SCORE, OK, PredictionRow, ScoringRun
 from retinanet_odm.predictions.uncertainty import UncertainImage, UncertaintySampler
 
 # Each is a multiple of the one before, so that steps can be joined.
@@ -125,7 +124,7 @@ class ClassSummary:
             self.most, self.most_on = len(scores), row.image
         for score in scores:
             self.scores[min(int(score * SCORE_BINS), SCORE_BINS - 1)] += 1
-        if max(scores) >= SHOWN_FROM:
+        if max(scores) >= MIN_SHOWN_SCORE:
             heapq.heappush(self._drawn, (lot, row.image, row))
             if len(self._drawn) > _EXAMPLES:
                 heapq.heappop(self._drawn)

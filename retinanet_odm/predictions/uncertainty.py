@@ -9,7 +9,7 @@ import heapq
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
-from retinanet_odm.predictions.formats.csv_files import CsvCell, csv_line
+from retinanet_odm.predictions.formats.encoding import CsvCell, csv_line
 from retinanet_odm.predictions.rows import Detection, PredictionRow, ScoringRun
 
 MAX_UNCERTAIN = 3  # detections of an image that count

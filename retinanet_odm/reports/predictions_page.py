@@ -5,9 +5,10 @@ import statistics
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 
-from retinanet_odm.imaging.drawing import SHOWN_FROM, draw_thumbnail
+from retinanet_odm.imaging.drawing import draw_thumbnail
+from retinanet_odm.predictions.drawing import drawn_detection
 from retinanet_odm.predictions.formats.encoding import utf8
-from retinanet_odm.predictions.rows import Detection, PredictionRow, ScoringRun, drawn_detection
+from retinanet_odm.predictions.rows import MIN_SHOWN_SCORE, Detection, PredictionRow, ScoringRun
 from retinanet_odm.predictions.summary import SCORE_BINS, ClassSummary, PredictionSummary, Timeline
 from retinanet_odm.predictions.uncertainty import UncertainImage
 from retinanet_odm.reports.charts import COLOURS, ChartLine, chart_grid, histogram, time_chart
@@ -268,7 +269,7 @@ def _sections(
         yield repeat_section(survey)
     yield failure_section(survey)
     if examples:
-        note = f"Photographs with every class, at random. Boxes with a score of {SHOWN_FROM:g} or more."
+        note = f"Photographs with every class, at random. Boxes with a score of {MIN_SHOWN_SCORE:g} or more."
         yield section("Examples", note, _gallery(examples, drawn))
     if doubtful:
         note = (
@@ -294,7 +295,7 @@ def _examples(survey: PredictionSummary) -> list[PredictionRow]:
 
 
 def _drawn(encoded: bytes, row: PredictionRow, weakest: Detection | None) -> bytes:
-    shown = (item for item in row.detections if item.score >= SHOWN_FROM or item is weakest)
+    shown = (item for item in row.detections if item.score >= MIN_SHOWN_SCORE or item is weakest)
     return draw_thumbnail(encoded, list(map(drawn_detection, shown)))
 
 

@@ -8,8 +8,9 @@ import numpy as np
 from PIL import Image
 
 from retinanet_odm.dataset.examples import DetectionExample
-from retinanet_odm.imaging.drawing import SHOWN_FROM, DrawnBox, draw_boxes, draw_thumbnail
+from retinanet_odm.imaging.drawing import DrawnBox, draw_boxes, draw_thumbnail
 from retinanet_odm.labels.label_map import LabelMap
+from retinanet_odm.predictions.rows import MIN_SHOWN_SCORE
 
 MAX_SHEET_IMAGES = 9  # pictures of a sheet
 _COLUMNS = 3
@@ -45,7 +46,9 @@ def detection_sheet(
     """
     pictures = []
     for example in examples:
-        found = [entry for entry in results if entry["image_id"] == example.source_id and entry["score"] >= SHOWN_FROM]
+        found = [
+            entry for entry in results if entry["image_id"] == example.source_id and entry["score"] >= MIN_SHOWN_SCORE
+        ]
         thumbnail = draw_thumbnail(example.encoded, [_drawn(entry, labels) for entry in found], longest=_LONGEST)
         pictures.append(Image.open(io.BytesIO(thumbnail)))
     return _sheet(pictures)

@@ -1,1 +1,43 @@
-"""Exporters: pure functions from rows to the formats that other tools read."""
+"""Prediction rows in the file formats of other tools: one module per format, listed in `EXPORTERS`.
+
+Begin with `csv_files`, the plainest format, and `encoding`, which all of them use. Every module's docstring names the
+document of its format and the conventions of its boxes. Rows hold (xmin, ymin, xmax, ymax) in pixels, 0-based.
+
+To add a format, write a function of type `Exporter` in a module of its own and list it in `EXPORTERS`; the commands and
+their help take it from there. An exporter takes each row once and yields bytes as it goes, so that memory stays bounded.
+"""
+
+import importlib
+from collections.abc import Callable, Iterable, Iterator, Mapping
+
+from retinanet_odm.predictions.rows import PredictionRow, ScoringRun
+
+__all__ = ["EXPORTERS", "Exporter"]
+
+Exporter = Callable[[Iterable[PredictionRow], ScoringRun], Iterator[bytes]]
+
+
+def _lazy(module: str, function: str) -> Exporter:
+    """Returns an exporter that imports its module when called: --help must not wait for pyarrow and lxml."""
+
+    def export(rows: Iterable[PredictionRow], run: ScoringRun) -> Iterator[bytes]:
+        exporter: Exporter = getattr(importlib.import_module(f"{__name__}.{module}"), function)
+        return exporter(rows, run)
+
+    return export
+
+
+# By name of the format, as --formats takes it, and name of the file.
+EXPORTERS: Mapping[str, Mapping[str, Exporter]] = {
+    "csv": {"detections.csv": _lazy("csv_files", "to_detections_csv")},
+    "counts": {"counts.csv": _lazy("csv_files", "to_counts_csv")},
+    "parquet": {"detections.parquet": _lazy("parquet", "to_parquet")},
+    "coco": {
+        "coco_results.json": _lazy("coco", "to_coco_results"),
+        "coco_images.json": _lazy("coco", "to_coco_images"),
+    },
+    "megadetector": {"megadetector.json": _lazy("megadetector", "to_megadetector")},
+    "cvat": {"cvat.xml": _lazy("cvat", "to_cvat")},
+    "voc": {"voc.zip": _lazy("voc", "to_voc")},
+    "viame": {"viame.csv": _lazy("viame", "to_viame")},
+}

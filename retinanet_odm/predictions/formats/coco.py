@@ -18,13 +18,13 @@ def result_entry(image_id: int, label_id: int, score: float, box: Iterable[float
     }
 
 
-def to_results(rows: Iterable[PredictionRow], _: ScoringRun) -> Iterator[bytes]:
+def to_coco_results(rows: Iterable[PredictionRow], _: ScoringRun) -> Iterator[bytes]:
     """A results file: the flat list that COCO.loadRes takes. Its image ids are those of to_images."""
     yield from json_list(entry for number, row in _numbered(rows) for entry in results_of(number, row))
     yield b"\n"
 
 
-def to_images(rows: Iterable[PredictionRow], run: ScoringRun) -> Iterator[bytes]:
+def to_coco_images(rows: Iterable[PredictionRow], run: ScoringRun) -> Iterator[bytes]:
     """The images that the results are about, as a ground-truth file without annotations.
 
     An image that failed is left out: in an evaluation it would count as one where nothing was found.

@@ -7,14 +7,13 @@ images are seen. The last two columns are the same in every line: tables of seve
 from collections import Counter
 from collections.abc import Iterable, Iterator
 
-from retinanet_odm.csv_tables import format_row
-from retinanet_odm.predictions.formats.encoding import utf8
+from retinanet_odm.predictions.formats.encoding import CsvCell, csv_line
 from retinanet_odm.predictions.rows import OK, PredictionRow, ScoringRun
 
-CsvCell = str | int | float | None
 _IMAGE = ("image", "width", "height", "status", "reason", "detail")
 _DETECTION = ("label", "label_id", "score", "xmin", "ymin", "xmax", "ymax", "repeat")
 DETECTION_COLUMNS = (*_IMAGE, *_DETECTION, "model", "threshold")
+COUNT_COLUMNS = ("image", "deployment", "time", "status", "label", "count", "model", "threshold")
 
 
 def detection_lines(row: PredictionRow, run: ScoringRun) -> Iterator[tuple[CsvCell, ...]]:
@@ -26,7 +25,7 @@ def detection_lines(row: PredictionRow, run: ScoringRun) -> Iterator[tuple[CsvCe
         yield *image, *(None for _ in _DETECTION), run.model, run.threshold
 
 
-def to_csv(rows: Iterable[PredictionRow], run: ScoringRun) -> Iterator[bytes]:
+def to_detections_csv(rows: Iterable[PredictionRow], run: ScoringRun) -> Iterator[bytes]:
     """The table as CSV; there are no comment lines, for readers that know them cut names at any #."""
     yield csv_line(DETECTION_COLUMNS)
     for row in rows:
@@ -34,15 +33,7 @@ def to_csv(rows: Iterable[PredictionRow], run: ScoringRun) -> Iterator[bytes]:
             yield csv_line(cells)
 
 
-def csv_line(cells: Iterable[CsvCell]) -> bytes:
-    """One line of CSV in UTF-8; None is an empty cell."""
-    return utf8(format_row(["" if cell is None else str(cell) for cell in cells]) + "\n")
-
-
-COUNT_COLUMNS = ("image", "deployment", "time", "status", "label", "count", "model", "threshold")
-
-
-def to_counts(rows: Iterable[PredictionRow], run: ScoringRun) -> Iterator[bytes]:
+def to_counts_csv(rows: Iterable[PredictionRow], run: ScoringRun) -> Iterator[bytes]:
     """CSV with a line per image and class of the run.
 
     Deployment and time are those of PredictionRow.frame; both are empty where there is none. A failed image has no

@@ -7,7 +7,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from retinanet_odm.annotations.types import ImageAnnotation, ObjectAnnotation
+from retinanet_odm.csv_tables import format_row
 from retinanet_odm.predictions.rows import PredictionRow
+
+CsvCell = str | int | float | None
 
 # XML 1.0, section 2.2: what no document may hold, however it is escaped.
 _NOT_XML = re.compile(r"[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
@@ -29,6 +32,11 @@ def legible(text: str) -> str:
 def xml_text(text: str) -> str:
     r"""Text that XML can hold: a character that it cannot becomes its escape, such as ``\x01``."""
     return _NOT_XML.sub(lambda match: match[0].encode("unicode_escape").decode(), text)
+
+
+def csv_line(cells: Iterable[CsvCell]) -> bytes:
+    """Returns one line of CSV in UTF-8; None becomes an empty cell."""
+    return utf8(format_row(["" if cell is None else str(cell) for cell in cells]) + "\n")
 
 
 def json_list(entries: Iterable[Mapping[str, Any]]) -> Iterator[bytes]:

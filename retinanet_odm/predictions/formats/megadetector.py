@@ -6,9 +6,8 @@ Timelapse, AddaxAI and the tools of MegaDetector read it. Microsoft documents an
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from retinanet_odm.imaging.drawing import SHOWN_FROM
 from retinanet_odm.predictions.formats.encoding import json_object
-from retinanet_odm.predictions.rows import MODEL_REASONS, OK, Detection, PredictionRow, ScoringRun
+from retinanet_odm.predictions.rows import MIN_SHOWN_SCORE, MODEL_REASONS, OK, Detection, PredictionRow, ScoringRun
 
 FORMAT_VERSION = "1.6"
 # The two words of MegaDetector's own run_detector.py.
@@ -22,7 +21,7 @@ def to_megadetector(rows: Iterable[PredictionRow], run: ScoringRun) -> Iterator[
         "detector": f"{run.program} {run.model}",
         "detector_metadata": {
             # What Timelapse shows at first, and what it may be told to show.
-            "typical_detection_threshold": max(SHOWN_FROM, run.threshold),
+            "typical_detection_threshold": max(MIN_SHOWN_SCORE, run.threshold),
             "conservative_detection_threshold": run.threshold,
             **run.describe(),
         },

@@ -9,7 +9,7 @@ from pyarrow import parquet
 
 from retinanet_odm import PROGRAM
 from retinanet_odm.predictions.formats import csv_files
-from retinanet_odm.predictions.formats.encoding import Spool, legible
+from retinanet_odm.predictions.formats.encoding import CsvCell, Spool, legible
 from retinanet_odm.predictions.rows import PredictionRow, ScoringRun
 
 _TEXT = pa.dictionary(pa.int32(), pa.string())  # few different values, many times
@@ -50,7 +50,7 @@ def to_parquet(rows: Iterable[PredictionRow], run: ScoringRun) -> Iterator[bytes
     yield spool.take()
 
 
-def _table(lines: Iterable[tuple[csv_files.CsvCell, ...]], schema: pa.Schema) -> pa.Table:
+def _table(lines: Iterable[tuple[CsvCell, ...]], schema: pa.Schema) -> pa.Table:
     columns = [
         pa.array((legible(cell) if isinstance(cell, str) else cell for cell in column), field.type)
         for column, field in zip(zip(*lines, strict=True), schema, strict=True)

@@ -3,8 +3,7 @@
 import itertools
 from collections.abc import Iterable, Iterator
 
-from retinanet_odm.predictions.formats.csv_files import csv_line
-from retinanet_odm.predictions.formats.encoding import utf8
+from retinanet_odm.predictions.formats.encoding import csv_line, utf8
 from retinanet_odm.predictions.rows import Detection, PredictionRow, ScoringRun
 
 _HEADER = (

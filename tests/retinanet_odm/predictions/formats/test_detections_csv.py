@@ -8,14 +8,14 @@ from collections.abc import Iterable
 
 from hypothesis import given
 
-from retinanet_odm.predictions.formats.csv_files import DETECTION_COLUMNS, to_csv
+from retinanet_odm.predictions.formats.csv_files import DETECTION_COLUMNS, to_detections_csv
 from retinanet_odm.predictions.rows import Detection, PredictionRow
 from tests.retinanet_odm.prediction_rows import PIG, RUN, failed, random_rows, scored
 
 
 def test_the_text() -> None:
     rows = [scored("d, 1/a.png", PIG, dataclasses.replace(PIG, repeat=7)), scored("empty.png"), failed("x\udce9.jpg")]
-    assert b"".join(to_csv(rows, RUN)).decode().splitlines() == [
+    assert b"".join(to_detections_csv(rows, RUN)).decode().splitlines() == [
         "image,width,height,status,reason,detail,label,label_id,score,xmin,ymin,xmax,ymax,repeat,model,threshold",
         '"d, 1/a.png",40,30,ok,,,sea pig,2,0.9,5.0,6.0,20.25,16.0,,0123456789ab,0.25',
         '"d, 1/a.png",40,30,ok,,,sea pig,2,0.9,5.0,6.0,20.25,16.0,7,0123456789ab,0.25',
@@ -54,7 +54,7 @@ def _detection(line: dict[str, str]) -> Detection:
 
 @given(random_rows)
 def test_write_and_read_are_inverse(rows: list[PredictionRow]) -> None:
-    text = b"".join(to_csv(rows, RUN)).decode()
+    text = b"".join(to_detections_csv(rows, RUN)).decode()
     lines = list(csv.DictReader(io.StringIO(text, newline="")))
     assert all(line.keys() == set(DETECTION_COLUMNS) for line in lines)
     assert _read_back(lines) == rows
