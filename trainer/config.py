@@ -6,6 +6,14 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
+from retinanet_odm.dataset.anchor_coverage import (
+    ANCHOR_SCALE,
+    ASPECT_RATIOS,
+    CANVAS_MULTIPLE,
+    NEGATIVE_IOU,
+    NUM_SCALES,
+    POSITIVE_IOU,
+)
 from retinanet_odm.errors import UsageError
 
 MODES = ("train", "eval", "train_and_eval", "export", "doctor", "tpu_fit")
@@ -19,7 +27,6 @@ _KERAS_NAMES = (
 BACKBONES = ("tiny", *RESNETS, *(KERAS_PREFIX + name for name in _KERAS_NAMES))
 HEAD_NORMS = ("batch", "group", "none")
 PORTABLE_FORMATS = ("tflite", "onnx")  # those of trainer.export.tflite_onnx
-CANVAS_MULTIPLE = 32  # the stride of P5, up to which the pyramid's levels are added and must fit
 
 
 def _option(default: Any, text: str, *, choices: tuple[str, ...] = ()) -> Any:
@@ -58,9 +65,9 @@ class TrainConfig:
         "anchor_scale, num_scales and aspect_ratios as given, or chosen for the boxes of the training split instead",
         choices=("fixed", "auto"),
     )
-    anchor_scale: float = _option(4.0, "side of the smallest anchor in strides of its pyramid level")
-    num_scales: int = _option(3, "anchor sizes an octave")
-    aspect_ratios: str = _option("0.5,1,2", "height / width of the anchors")
+    anchor_scale: float = _option(ANCHOR_SCALE, "side of the smallest anchor in strides of its pyramid level")
+    num_scales: int = _option(NUM_SCALES, "anchor sizes an octave")
+    aspect_ratios: str = _option(",".join(f"{ratio:g}" for ratio in ASPECT_RATIOS), "height / width of the anchors")
 
     init_from: str = _option(
         "", "start from the weights of another run: its model_dir, one of its checkpoints, or an export"
@@ -102,8 +109,10 @@ class TrainConfig:
     focal_gamma: float = _option(2.0, "focal loss: focusing exponent")
     box_loss: str = _option("giou", "regression loss", choices=("giou", "huber"))
     box_loss_weight: float = _option(1.0, "weight of the box loss against the class loss")
-    positive_iou: float = _option(0.5, "anchors with at least this overlap are positives")
-    negative_iou: float = _option(0.4, "anchors below this overlap are negatives; between the two they are ignored")
+    positive_iou: float = _option(POSITIVE_IOU, "anchors with at least this overlap are positives")
+    negative_iou: float = _option(
+        NEGATIVE_IOU, "anchors below this overlap are negatives; between the two they are ignored"
+    )
     horizontal_flip: bool = _option(True, "mirror half of the training images left-right")
     vertical_flip: bool = _option(False, "mirror half of the training images top-bottom (cameras that look down)")
     scale_min: float = _option(0.8, "smallest random scale of a training image against the canvas")

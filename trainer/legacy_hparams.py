@@ -9,6 +9,7 @@ import json
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+from retinanet_odm.dataset.anchor_coverage import PYRAMID_LEVELS
 from retinanet_odm.errors import UsageError
 
 
@@ -109,7 +110,13 @@ _DIRECT: dict[str, tuple[str, Callable[[str, Any], Any]]] = {
     "use_bfloat16": ("precision", lambda name, value: "mixed_bfloat16" if _truth(name, value) else "float32"),
 }
 # One value of them is implemented.
-_FIXED_VALUES = {"min_level": 3, "max_level": 7, "is_training_bn": True, "momentum": 0.9, "delta": 0.1}
+_FIXED_VALUES = {
+    "min_level": min(PYRAMID_LEVELS),
+    "max_level": max(PYRAMID_LEVELS),
+    "is_training_bn": True,
+    "momentum": 0.9,
+    "delta": 0.1,
+}
 # They change nothing here, and why.
 _IGNORED = {
     "skip_crowd_during_training": "boxes around groups (is_crowd) are learnt like others",

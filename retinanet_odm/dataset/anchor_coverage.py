@@ -1,7 +1,8 @@
-"""How well RetinaNet's anchors fit boxes, without laying out the grid: sizes that no anchor matches are found early.
+"""Anchor coverage: the highest IoU of each box with any anchor of RetinaNet's grid, in closed form.
 
-Every anchor shape of a level stands at every centre ``((i + 0.5) * stride, (j + 0.5) * stride)`` of the canvas, so a
-box overlaps each shape most at the centre nearest to its own. Pixels are those of the canvas.
+The anchor defaults are defined here and nowhere else; the trainer takes them from here for its flags. The grid itself
+is not built: every anchor shape of a level stands at every centre ``((i + 0.5) * stride, (j + 0.5) * stride)`` of the
+canvas, so a box overlaps each shape most at the centre nearest to its own. Pixels are those of the canvas.
 """
 
 from collections.abc import Sequence
@@ -15,8 +16,13 @@ PYRAMID_LEVELS = (3, 4, 5, 6, 7)
 ANCHOR_SCALE = 4.0
 NUM_SCALES = 3
 ASPECT_RATIOS = (0.5, 1.0, 2.0)
-# Section 4.1: an anchor is assigned to an object from this overlap on.
+# Section 4.1: an anchor with at least POSITIVE_IOU is assigned to the object, one below NEGATIVE_IOU to the background;
+# anchors between the two are ignored in training.
 POSITIVE_IOU = 0.5
+NEGATIVE_IOU = 0.4
+
+# Sides of a canvas are multiples of the stride of P5: levels up to P5 are upsampled and added, and must fit.
+CANVAS_MULTIPLE = 32
 
 
 def best_overlap(

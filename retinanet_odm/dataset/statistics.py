@@ -8,13 +8,12 @@ from typing import Any, NamedTuple, Self
 import numpy as np
 
 from retinanet_odm.boxes import Boxes
-from retinanet_odm.dataset.anchor_coverage import POSITIVE_IOU, best_overlap
+from retinanet_odm.dataset.anchor_coverage import CANVAS_MULTIPLE, POSITIVE_IOU, best_overlap
 from retinanet_odm.dataset.examples import DetectionExample
 
 # Longest sides of a canvas at which the anchors are tried, in pixels; the first is the trainer's default.
 CANVASES = (320, 512, 640, 896, 1024)
 _AT_ONCE = 1000  # boxes: enough to spread the cost of numpy's calls, few enough to stay in the processor's cache
-_CANVAS_MULTIPLE = 32  # sides of the trainer's canvas
 
 # tensorflow/tpu models/official/retinanet/dataloader.py, MAX_NUM_INSTANCES: it stops at an image with more boxes.
 MAX_BOXES_PER_CLASS = 100
@@ -207,7 +206,7 @@ def _reached(boxes: np.ndarray, sizes: np.ndarray) -> np.ndarray:
     longest = np.asarray(CANVASES)[:, None]
     shares = (sizes / sizes.max(axis=1, keepdims=True))[:, None, :]  # [N, 1, (y, x)]
     placed = np.maximum(np.rint(shares * longest), 1)  # [N, canvases, (y, x)]
-    canvases = np.ceil(placed / _CANVAS_MULTIPLE) * _CANVAS_MULTIPLE
+    canvases = np.ceil(placed / CANVAS_MULTIPLE) * CANVAS_MULTIPLE
     pixels = boxes[:, None, :] * np.tile(placed, 2)  # [N, canvases, 4]
     overlap = best_overlap(pixels, canvases.reshape(-1, 2))
     return overlap.reshape(len(boxes), len(CANVASES)) >= POSITIVE_IOU

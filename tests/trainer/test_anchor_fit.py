@@ -9,13 +9,15 @@ from retinanet_odm import boxes as box_ops
 from retinanet_odm.dataset.anchor_coverage import (
     ANCHOR_SCALE,
     ASPECT_RATIOS,
+    CANVAS_MULTIPLE,
+    NEGATIVE_IOU,
     NUM_SCALES,
     POSITIVE_IOU,
     PYRAMID_LEVELS,
     best_overlap,
 )
 from retinanet_odm.dataset.statistics import CANVASES
-from trainer.config import CANVAS_MULTIPLE, TrainConfig
+from trainer.config import TrainConfig
 from trainer.network import anchors
 
 
@@ -65,7 +67,8 @@ def test_the_defaults_are_the_trainers() -> None:
     config = TrainConfig()
     assert (config.anchor_scale, config.num_scales) == (ANCHOR_SCALE, NUM_SCALES)
     assert config.aspect_ratio_values() == ASPECT_RATIOS
-    assert (config.positive_iou, anchors.LEVELS) == (POSITIVE_IOU, PYRAMID_LEVELS)
+    assert (config.positive_iou, config.negative_iou) == (POSITIVE_IOU, NEGATIVE_IOU)
+    assert len(anchors.level_shapes((320, 320))) == len(PYRAMID_LEVELS)
 
 
 def test_the_canvases_of_the_report_are_the_trainers() -> None:

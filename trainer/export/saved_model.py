@@ -11,6 +11,7 @@ import tensorflow as tf
 
 from retinanet_odm import __version__, exported_model
 from retinanet_odm.dataset import examples
+from retinanet_odm.dataset.anchor_coverage import PYRAMID_LEVELS
 from retinanet_odm.dataset.manifest import DatasetManifest
 from retinanet_odm.errors import UsageError
 from retinanet_odm.exported_model import ModelManifest
@@ -19,7 +20,6 @@ from trainer.data import preprocess
 from trainer.export import tflite_onnx
 from trainer.files import write_text_file
 from trainer.network import postprocess
-from trainer.network.anchors import MAX_LEVEL, MIN_LEVEL
 from trainer.network.build import Network
 
 Tensor = Any
@@ -60,8 +60,8 @@ def export_model(
         labels=manifest.labels,
         image_size=network.canvas,
         anchors={
-            "min_level": MIN_LEVEL,
-            "max_level": MAX_LEVEL,
+            "min_level": min(PYRAMID_LEVELS),
+            "max_level": max(PYRAMID_LEVELS),
             "anchor_scale": config.anchor_scale,
             "num_scales": config.num_scales,
             "aspect_ratios": list(config.aspect_ratio_values()),

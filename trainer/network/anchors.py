@@ -9,15 +9,13 @@ from collections.abc import Sequence
 
 import numpy as np
 
-MIN_LEVEL = 3
-MAX_LEVEL = 7
-LEVELS = tuple(range(MIN_LEVEL, MAX_LEVEL + 1))
+from retinanet_odm.dataset.anchor_coverage import PYRAMID_LEVELS
 
 
 def level_shapes(image_size: tuple[int, int]) -> list[tuple[int, int]]:
     """(rows, columns) of each level of a canvas: sides halve and round up, as 'same' convolutions of stride 2 do."""
     height, width = image_size
-    return [(-(-height // 2**level), -(-width // 2**level)) for level in LEVELS]
+    return [(-(-height // 2**level), -(-width // 2**level)) for level in PYRAMID_LEVELS]
 
 
 def make_anchors(
@@ -41,7 +39,7 @@ def make_anchors(
     ]
     half = np.asarray(shapes) * anchor_scale / 2  # [shapes, (h, w)] in strides
     levels = []
-    for level, (rows, columns) in zip(LEVELS, level_shapes(image_size), strict=True):
+    for level, (rows, columns) in zip(PYRAMID_LEVELS, level_shapes(image_size), strict=True):
         stride = 2**level
         grid = np.stack(np.meshgrid(np.arange(rows) + 0.5, np.arange(columns) + 0.5, indexing="ij"), axis=-1)
         centres = grid[:, :, None, :]

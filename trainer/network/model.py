@@ -6,7 +6,7 @@ from typing import Any
 import keras
 from keras import layers
 
-from trainer.network.anchors import LEVELS
+from retinanet_odm.dataset.anchor_coverage import PYRAMID_LEVELS
 from trainer.network.backbones import extract_features
 
 Tensor = Any
@@ -63,7 +63,8 @@ def _pyramid(features: tuple[Tensor, ...], channels: int, norm: str) -> list[Ten
     p6 = layers.Conv2D(channels, 3, 2, "same", name="p6")(p5)
     p7 = layers.Conv2D(channels, 3, 2, "same", name="p7")(layers.ReLU()(p6))
     return [
-        _norm_layer(norm, channels, f"p{level}_norm")(p) for level, p in zip(LEVELS, (p3, p4, p5, p6, p7), strict=True)
+        _norm_layer(norm, channels, f"p{level}_norm")(p)
+        for level, p in zip(PYRAMID_LEVELS, (p3, p4, p5, p6, p7), strict=True)
     ]
 
 
@@ -83,8 +84,8 @@ def group_count(channels: int) -> int:
 def _head_norms(kind: str, channels: int, name: str) -> list[keras.Layer]:
     """A layer for each level: BatchNorms of their own, as each has statistics of its own; else one for all."""
     if kind == "batch":
-        return [_norm_layer(kind, channels, f"{name}_p{level}_norm") for level in LEVELS]
-    return [_norm_layer(kind, channels, f"{name}_norm")] * len(LEVELS)
+        return [_norm_layer(kind, channels, f"{name}_p{level}_norm") for level in PYRAMID_LEVELS]
+    return [_norm_layer(kind, channels, f"{name}_norm")] * len(PYRAMID_LEVELS)
 
 
 def _head(
