@@ -156,10 +156,10 @@ def _records(ordered: Sequence[PlannedImage], tally: ShardResultBuilder, options
             loaded = future.result()
         except DataError as error:
             tally.reject(row, error)
-            PROGRESS.add(rejected=True)
+            PROGRESS.add(failed=True)
             continue
         tally.add(row, loaded.record, loaded.fingerprint)
-        PROGRESS.add(rejected=False)
+        PROGRESS.add(failed=False)
         yield loaded.framed
 
 

@@ -1,4 +1,4 @@
-"""A line that says how far a local run is: images, images a second, rejected, time left."""
+"""The progress line of a long run: images done, images per second, failures, time left."""
 
 import contextlib
 import logging
@@ -9,54 +9,78 @@ from collections.abc import Iterator
 
 _logger = logging.getLogger(__name__)
 
-_EVERY = 10.0  # seconds between lines in a log file
-_EVERY_ON_SCREEN = 0.5  # on a terminal the line is written over itself
+_SECONDS_IN_LOG = 5.0  # between two lines of a log file
+_SECONDS_ON_SCREEN = 0.5  # a terminal's line is overwritten
 
 
 class ProgressReporter:
-    """How many images are planned, done and rejected; counted by the threads of one process."""
+    """Counts the images that the threads of one process have planned, finished and failed.
 
-    def __init__(self) -> None:
+    A process that runs the whole job wraps it in `shown()`. A worker process, which sees only its own images, calls
+    `log_when_due()` after each of them.
+    """
+
+    def __init__(self, planned: int = 0, *, processes: int = 1, failures: str = "rejected") -> None:
+        """Starts the clock.
+
+        Args:
+          planned: number of images of the job; `plan` sets it later where it is not known yet.
+          processes: number of processes that share the job. This one is assumed to get an equal part.
+          failures: what the line calls images that failed.
+        """
         self._lock = threading.Lock()
-        self._reset()
+        self._processes, self._failures = processes, failures
+        self._reset(-(-planned // processes))
 
-    def _reset(self) -> None:
-        self._planned = self._done = self._rejected = 0
-        self._began = time.monotonic()
+    def _reset(self, planned: int) -> None:
+        self._planned, self._done, self._failed = planned, 0, 0
+        self._started = self._logged = time.monotonic()
 
     def plan(self, images: int) -> None:
-        """Now so many images are to be read; the time of a run's planning does not count."""
+        """Sets the number of images to read, and restarts the clock: planning is not part of the speed."""
         with self._lock:
             self._planned = images
-            self._began = time.monotonic()
+            self._started = time.monotonic()
 
     def skip(self, images: int) -> None:
-        """So many of the planned images need not be read."""
+        """Removes images from the plan that need not be read."""
         with self._lock:
             self._planned -= images
 
-    def add(self, *, rejected: bool) -> None:
-        """One image is done."""
+    def add(self, *, failed: bool) -> None:
+        """Counts one finished image."""
         with self._lock:
             self._done += 1
-            self._rejected += rejected
+            self._failed += failed
 
     def line(self) -> str:
-        """Such as "1,200 of 2,000 images, 310 images/s, 3 rejected, 3 s left"; "" before anything was done."""
+        """Returns a line such as "1,200 of 2,000 images, 310.5 images/s, 3 rejected, 3 s left".
+
+        It is empty until the first image is done.
+        """
         with self._lock:
-            done, planned, rejected = self._done, self._planned, self._rejected
-            seconds = time.monotonic() - self._began
+            done, planned, failed = self._done, self._planned, self._failed
+            seconds = time.monotonic() - self._started
         if not done or not seconds:
             return ""
-        left = max(0, planned - done) * seconds / done
-        return (
-            f"{done:,} of {planned:,} images, {done / seconds:.0f} images/s, {rejected:,} rejected, {_span(left)} left"
-        )
+        part = f" of one of {self._processes} processes" if self._processes > 1 else ""
+        left = _format_seconds(max(0, planned - done) * seconds / done)
+        failures = f"{failed:,} {self._failures}"
+        return f"{done:,} of {planned:,} images{part}, {done / seconds:.1f} images/s, {failures}, {left} left"
+
+    def log_when_due(self) -> None:
+        """Logs the line, unless one was logged within the last seconds."""
+        with self._lock:
+            now = time.monotonic()
+            if now - self._logged < _SECONDS_IN_LOG:
+                return
+            self._logged = now
+        _logger.info("%s", self.line())
 
     @contextlib.contextmanager
     def shown(self) -> Iterator[None]:
         """Shows the line from time to time while the body runs."""
-        self._reset()
+        self._reset(0)
         stop = threading.Event()
         thread = threading.Thread(target=self._show, args=(stop,), daemon=True)
         thread.start()
@@ -68,20 +92,20 @@ class ProgressReporter:
 
     def _show(self, stop: threading.Event) -> None:
         on_screen = sys.stderr.isatty()
-        shown = 0
-        while not stop.wait(_EVERY_ON_SCREEN if on_screen else _EVERY):
+        width = 0
+        while not stop.wait(_SECONDS_ON_SCREEN if on_screen else _SECONDS_IN_LOG):
             line = self.line()
             if on_screen and line:
-                sys.stderr.write(f"\r{line:{shown}}")
+                sys.stderr.write(f"\r{line:{width}}")
                 sys.stderr.flush()
-                shown = len(line)
+                width = len(line)
             elif line:
                 _logger.info("%s", line)
-        if shown:
-            sys.stderr.write("\r" + " " * shown + "\r")
+        if width:
+            sys.stderr.write("\r" + " " * width + "\r")
 
 
-def _span(seconds: float) -> str:
+def _format_seconds(seconds: float) -> str:
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     if hours:
@@ -89,5 +113,5 @@ def _span(seconds: float) -> str:
     return f"{minutes} min {rest} s" if minutes else f"{rest} s"
 
 
-# One a process: Beam hands no object of the launcher's to a worker, but locally worker and launcher are one process.
+# One per process: Beam passes no object of the launcher to a worker, but a local worker runs in the launcher's process.
 PROGRESS = ProgressReporter()

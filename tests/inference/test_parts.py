@@ -10,7 +10,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from inference import transforms
 from inference.image_sources import chunks, listing
 from inference.model.handler import DetectorHandler
 from inference.model.loading import load_model
@@ -197,17 +196,3 @@ def test_a_model_without_our_signature(tmp_path: Path, monkeypatch: pytest.Monke
     monkeypatch.undo()
     with pytest.raises(ContractError, match="'serving_default' lacks image_bytes"):
         load_model(str(tmp_path / "export"), model_hash=manifest.model_hash)
-
-
-@pytest.mark.parametrize(("total", "processes", "whose"), [(9, 1, ""), (18, 2, " of one of 2 processes")])
-def test_the_progress_line_tells_the_time_left(
-    total: int, processes: int, whose: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    """Three of nine images, one of them failed, in six seconds."""
-    caplog.set_level("INFO", logger="inference")
-    clock = iter([100.0, 102.0, 104.0, 106.0])
-    monkeypatch.setattr(transforms.time, "monotonic", lambda: next(clock))
-    shown = transforms.ScoringProgress(total, processes)
-    for status in ("ok", "failed", "ok"):
-        shown.add(PredictionRow(image="a", width=1, height=1, status=status))
-    assert caplog.messages == [f"3 of 9 images{whose}, 1 failed, 0.5 images/s, 0:00:12 left"]
