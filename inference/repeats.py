@@ -16,7 +16,7 @@ from inference.rows.export_options import PLACES, REPEATS, ExportOptions
 from inference.rows.exports import read_run, run_of
 from inference.rows.repeat_marks import RepeatFlags
 from retinanet_odm.predictions.formats.encoding import csv_line
-from retinanet_odm.predictions.repeats import NOWHERE, Whole, find_repeats
+from retinanet_odm.predictions.repeats import NOT_REPEATED, Int32Array, find_repeats
 from retinanet_odm.predictions.rows import OK, PredictionRow, ScoringRun
 from retinanet_odm.storage import files
 
@@ -45,10 +45,10 @@ class DeploymentDetections:
       deployments, frames: by stretch, the deployment's name and the number of its photographs that were scored.
     """
 
-    rows: Whole
-    indexes: Whole
-    stretches: Whole
-    labels: Whole
+    rows: Int32Array
+    indexes: Int32Array
+    stretches: Int32Array
+    labels: Int32Array
     values: npt.NDArray[np.float32]
     deployments: list[str]
     frames: list[int]
@@ -96,7 +96,7 @@ def mark_repeats(options: RepeatOptions) -> None:
         for name, of in pieces.items()
     ]
     output_folder.write_summary(options.output, output_folder.with_exports(summary, made))
-    marked = int(np.count_nonzero(at != NOWHERE))
+    marked = int(np.count_nonzero(at != NOT_REPEATED))
     _logger.info("repeated: %d of %d detections, at %d places", marked, len(at), len(places))
     _logger.info("places: %s", files.join(options.output, PLACES))
 
@@ -130,9 +130,9 @@ def gather(rows: Iterable[PredictionRow], run: ScoringRun) -> DeploymentDetectio
     )
 
 
-def find_repeat_locations(found: DeploymentDetections, *, iou: float, min_frames: int) -> Whole:
+def find_repeat_locations(found: DeploymentDetections, *, iou: float, min_frames: int) -> Int32Array:
     """[n] the place of each detection or NOWHERE; places are numbered through all deployments."""
-    at = np.full(len(found.rows), NOWHERE, np.int32)
+    at = np.full(len(found.rows), NOT_REPEATED, np.int32)
     order = np.argsort(found.stretches, kind="stable")
     ends = np.flatnonzero(np.diff(found.stretches[order])) + 1
     count = 0
@@ -140,15 +140,15 @@ def find_repeat_locations(found: DeploymentDetections, *, iou: float, min_frames
         places = find_repeats(
             found.rows[chosen], found.labels[chosen], found.values[chosen, :4], iou=iou, min_frames=min_frames
         )
-        at[chosen] = np.where(places == NOWHERE, NOWHERE, places + count)
-        count += int(places.max(initial=NOWHERE)) + 1
+        at[chosen] = np.where(places == NOT_REPEATED, NOT_REPEATED, places + count)
+        count += int(places.max(initial=NOT_REPEATED)) + 1
     return at
 
 
-def describe_repeats(found: DeploymentDetections, at: Whole) -> list[RepeatLocation]:
+def describe_repeats(found: DeploymentDetections, at: Int32Array) -> list[RepeatLocation]:
     """Every place, by its number."""
     order = np.argsort(at, kind="stable")
-    order = order[at[order] != NOWHERE]
+    order = order[at[order] != NOT_REPEATED]
     if not len(order):
         return []
     return [_place(found, chosen) for chosen in np.split(order, np.flatnonzero(np.diff(at[order])) + 1)]
@@ -170,9 +170,9 @@ def _place(found: DeploymentDetections, chosen: npt.NDArray[np.intp]) -> RepeatL
     )
 
 
-def marks_of(rows: Iterable[PredictionRow], found: DeploymentDetections, at: Whole) -> Iterator[RepeatFlags]:
+def marks_of(rows: Iterable[PredictionRow], found: DeploymentDetections, at: Int32Array) -> Iterator[RepeatFlags]:
     """The marks of every image that has a repeated detection, in the order of the rows."""
-    repeated = np.flatnonzero(at != NOWHERE).tolist()
+    repeated = np.flatnonzero(at != NOT_REPEATED).tolist()
     by_row = itertools.groupby(repeated, key=lambda number: int(found.rows[number]))
     number, detections = next(by_row, (None, iter(())))
     for row_number, row in enumerate(rows):

@@ -20,7 +20,7 @@ from inference.rows.repeat_marks import with_repeat_flags, without_repeats
 from retinanet_odm.errors import ContractError, DataError, UsageError
 from retinanet_odm.imaging.images import EncodedImage, ImageRule
 from retinanet_odm.labels.label_map import LabelMap
-from retinanet_odm.predictions.rows import PredictionRow, ScoringRun, unnamed
+from retinanet_odm.predictions.rows import PredictionRow, ScoringRun, placeholder_label
 from retinanet_odm.reports.predictions_page import DecodedImages, no_images, predictions_page
 from retinanet_odm.storage import files
 from retinanet_odm.storage.prefetch import THREADS
@@ -113,7 +113,7 @@ def write_exports(output: str, summary: Mapping[str, Any], options: ExportOption
     made = []
     for format_name in options.formats:
         for name, exporter in FORMATS[format_name].items():
-            rows = (row.kept(run) for row in _below(_read_marked(output, summary, options), options.below))
+            rows = (row.filtered(run) for row in _below(_read_marked(output, summary, options), options.below))
             if exporter is predictions_page:
                 exporter = partial(predictions_page, photographs=photographs_of(summary, options))
             digest = files.write_pieces(files.join(output, name), exporter(rows, run))
@@ -180,7 +180,7 @@ def choose_classes(classes: Mapping[int, str], wanted: Sequence[str]) -> dict[in
 
 def _all_classes(labels: LabelMap, detected: Container[str]) -> dict[int, str]:
     """The label map, and such ids as it leaves out but the model gave nevertheless."""
-    names = {label_id: unnamed(label_id) for label_id in range(1, labels.num_classes)}
+    names = {label_id: placeholder_label(label_id) for label_id in range(1, labels.num_classes)}
     return {label_id: name for label_id, name in names.items() if name in detected} | labels.name_by_id
 
 

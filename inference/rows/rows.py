@@ -8,7 +8,7 @@ from inference.model.outcome import Failure, ModelOutput
 from inference.model.thresholds import ScoreThresholds
 from retinanet_odm.errors import DataError
 from retinanet_odm.predictions.formats.encoding import utf8
-from retinanet_odm.predictions.rows import FAILED, OK, Detection, PredictionRow, unnamed
+from retinanet_odm.predictions.rows import FAILED, OK, Detection, PredictionRow, placeholder_label
 
 
 def make_row(
@@ -19,7 +19,9 @@ def make_row(
         return failed_row(name, DataError(outcome.reason, f"{name}: {outcome.why}"))
     rows = zip(outcome.boxes.tolist(), outcome.scores.tolist(), outcome.classes.tolist(), strict=True)
     kept = (
-        Detection(label=labels.get(label_id, unnamed(label_id)), label_id=label_id, score=score, box=_as_xyxy(box))
+        Detection(
+            label=labels.get(label_id, placeholder_label(label_id)), label_id=label_id, score=score, box=_as_xyxy(box)
+        )
         for box, score, label_id in rows
         if thresholds.keeps(label_id, score)
     )

@@ -13,10 +13,10 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-Whole = npt.NDArray[np.int32]
+Int32Array = npt.NDArray[np.int32]
 RelativeBox = tuple[float, float, float, float]
 
-NOWHERE = -1
+NOT_REPEATED = -1
 _Key = tuple[int, int, int, int, int]
 
 
@@ -53,7 +53,7 @@ class _Places:
         best, most = None, self._iou
         for (wide, column), (high, row) in itertools.product(across, down):
             for place in self._cells.get((label, wide, column, high, row), ()):
-                shared = overlap(place.box, box)
+                shared = _iou(place.box, box)
                 if shared > most or (shared == most and best is None):
                     best, most = place, shared
         return best
@@ -90,7 +90,9 @@ class _Places:
                 yield size_class, number
 
 
-def find_repeats(frames: Whole, labels: Whole, boxes: npt.NDArray[np.float32], *, iou: float, min_frames: int) -> Whole:
+def find_repeats(
+    frames: Int32Array, labels: Int32Array, boxes: npt.NDArray[np.float32], *, iou: float, min_frames: int
+) -> Int32Array:
     """The place of each detection of a deployment, or NOWHERE.
 
     Places are found frame by frame: a box joins the place of its class that it overlaps most, with ``iou`` or more, or
@@ -118,7 +120,7 @@ def find_repeats(frames: Whole, labels: Whole, boxes: npt.NDArray[np.float32], *
             numbers[id(place)] = len(numbers)
             kept.add(place)
     nearest = (kept.nearest(label, box) if _has_area(box) else None for _, label, box in detections)
-    return np.fromiter((NOWHERE if place is None else numbers[id(place)] for place in nearest), np.int32)
+    return np.fromiter((NOT_REPEATED if place is None else numbers[id(place)] for place in nearest), np.int32)
 
 
 def _settle(detections: Iterable[tuple[int, int, RelativeBox]], iou: float) -> list[_Place]:
@@ -155,7 +157,7 @@ def _has_area(box: RelativeBox) -> bool:
     return box[2] > box[0] and box[3] > box[1]
 
 
-def overlap(a: RelativeBox, b: RelativeBox) -> float:
+def _iou(a: RelativeBox, b: RelativeBox) -> float:
     """Intersection over union of two boxes with area."""
     wide, high = min(a[2], b[2]) - max(a[0], b[0]), min(a[3], b[3]) - max(a[1], b[1])
     if wide <= 0 or high <= 0:

@@ -1,4 +1,7 @@
-"""The output row of scoring: one per input image, whatever became of it; and the run that rows come from."""
+"""Prediction rows: one JSON line for each scored image, and the run that the rows come from.
+
+Begin with `PredictionRow`: `inference` writes it, and everything else in this room reads it.
+"""
 
 import dataclasses
 import json
@@ -23,20 +26,24 @@ MODEL_REASONS = (MODEL_REFUSED, MODEL_FAILED, MODEL_MEMORY_SHORT)
 # Rows hold weaker detections too, because an evaluation needs them; people would mostly see noise there.
 MIN_SHOWN_SCORE = 0.3
 
-_HASH_DIGITS = 12  # of 64: enough to tell one person's models apart
+_HASH_DIGITS = 12  # of 64: enough to distinguish the models of one user
 _SCORE_DIGITS, _BOX_DIGITS = 4, 2
 
 
-def unnamed(label_id: int) -> str:
-    """The label of an id that the label map leaves out; a head is as wide as its largest id, so it can give one."""
+def placeholder_label(label_id: int) -> str:
+    """Returns a label for an id that is missing in the label map.
+
+    The model's output covers all ids up to the largest one, so it can return an id that has no name.
+    """
     return f"id {label_id}"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Detection:
-    """One box in pixels of the upright image, ``[xmin, ymin, xmax, ymax]``, continuous 0-based edges.
+    """One box in pixels of the upright image, ``(xmin, ymin, xmax, ymax)``, continuous 0-based edges.
 
-    ``repeat`` is no part of a row: where `repeats` was run, it is the number of the place where this came back.
+    ``repeat`` is not part of a row. It is set from repeats.jsonl, if `repeats` was run: the number of the location at
+    which this detection was repeated.
     """
 
     label: str
@@ -45,21 +52,27 @@ class Detection:
     box: tuple[float, float, float, float]
     repeat: int | None = None
 
+    @property
+    def corners(self) -> tuple[float, float, float, float]:
+        """The box as ``(ymin, xmin, ymax, xmax)``, the order of annotations."""
+        xmin, ymin, xmax, ymax = self.box
+        return ymin, xmin, ymax, xmax
+
 
 @dataclass(frozen=True, kw_only=True)
 class PredictionRow:
-    """What became of one image.
+    """The result for one image.
 
     Attributes:
-      image: the image's name, sub-folders (and the archive's name) included.
-      width, height: pixels of the upright image (EXIF orientation applied); None when it could not be read.
-      status: "ok", also with no detections, or "failed".
-      reason, detail: why it failed; None when ok.
-      detections: by falling score.
-      time: when it was taken by the camera's clock, as EXIF tells; None where it does not, or where the name tells.
-      orientation: EXIF's, by which the photograph was turned upright, if that swapped its sides (5 to 8); else 1.
-      key: of which image, model, threshold and program this is the row (inference.rows.resume); None where the image is to
-        be tried again.
+      image: name of the image, with its folders and the name of its archive.
+      width, height: size of the upright image (EXIF orientation applied) in pixels; None if it could not be read.
+      status: "ok", also for an image without detections, or "failed".
+      reason, detail: why the image failed; None if it is ok.
+      detections: in order of falling score.
+      time: when EXIF dates the image, by the camera's clock; None if EXIF has no date, or if the image's name has one.
+      orientation: the EXIF orientation, if it swaps the sides of the image (5 to 8); else 1.
+      key: identifies the image, model, threshold and program that produced the row (see inference.rows.resume); None if
+        the image has to be scored again.
     """
 
     image: str
@@ -75,14 +88,14 @@ class PredictionRow:
 
     @property
     def frame(self) -> FrameName | None:
-        """Deployment and time as the image's name tells them, or else its folder and the time of EXIF, or None."""
+        """Deployment and time from the image's name, else its folder and the EXIF time; None if there is no time."""
         if self.time is None:
             return parse_frame_name(self.image)
         return FrameName(deployment=self._folder, when=self.time)
 
     @property
     def deployment(self) -> str:
-        """The frame's deployment; without a frame, the image's folder, "" at the top."""
+        """The frame's deployment, or, without a frame, the image's folder ("" for none)."""
         frame = self.frame
         return frame.deployment if frame else self._folder
 
@@ -91,22 +104,15 @@ class PredictionRow:
         return self.image.rpartition("/")[0]
 
     def to_json(self) -> str:
-        """One line of predictions-*.jsonl."""
+        """Returns the row as a line of predictions-*.jsonl, without the line break."""
         value: dict[str, Any] = {
             "image": self.image,
             "width": self.width,
             "height": self.height,
             "status": self.status,
-            "detections": [
-                {
-                    "label": item.label,
-                    "label_id": item.label_id,
-                    "score": round(item.score, _SCORE_DIGITS),
-                    "box": [round(edge, _BOX_DIGITS) for edge in item.box],
-                }
-                for item in self.detections
-            ],
+            "detections": [_detection_to_json(item) for item in self.detections],
         }
+        # Optional keys: most rows have none of them, and a run has a million rows.
         if self.time is not None:
             value["time"] = self.time.isoformat(sep=" ")
         if self.orientation != 1:
@@ -119,43 +125,60 @@ class PredictionRow:
 
     @classmethod
     def from_json(cls, line: str | bytes, *, source: str) -> "PredictionRow":
-        """Inverse of to_json, but for the digits that it rounds away; source names the file in messages.
+        """Parses a line that to_json wrote; scores and boxes are rounded there.
+
+        Example:
+          >>> PredictionRow.from_json('{"image": "a.jpg", "detections": []}', source="predictions.jsonl").status
+          'ok'
+
+        Args:
+          line: the line.
+          source: name of the file, for messages.
 
         Raises:
-          ContractError: no row of this form.
+          ContractError: the line is not a row of predictions.
         """
         try:
             value = json.loads(line)
-            detections = tuple(_detection(item) for item in value.pop("detections"))
+            detections = tuple(_detection_from_json(item) for item in value.pop("detections"))
             time = datetime.fromisoformat(value.pop("time")) if "time" in value else None
             return cls(**value, detections=detections, time=time)
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise ContractError(f"{source}: expected a row of predictions: {error}") from error
 
-    def kept(self, run: "ScoringRun") -> "PredictionRow":
-        """The row with those detections only that the run says it holds."""
-        # Scores read back are rounded; the threshold must be too, or it would drop some that just reached it.
-        least = round(run.threshold, _SCORE_DIGITS)
-        kept = (item for item in self.detections if item.label_id in run.classes and item.score >= least)
+    def filtered(self, run: "ScoringRun") -> "PredictionRow":
+        """Returns the row with only the detections that have a class and the minimum score of the run."""
+        # Scores of rows are rounded. The threshold must be rounded too, or it would drop some that just reached it.
+        min_score = round(run.threshold, _SCORE_DIGITS)
+        kept = (item for item in self.detections if item.label_id in run.classes and item.score >= min_score)
         return dataclasses.replace(self, detections=tuple(kept))
 
 
-def _detection(value: dict[str, Any]) -> Detection:
+def _detection_to_json(item: Detection) -> dict[str, Any]:
+    return {
+        "label": item.label,
+        "label_id": item.label_id,
+        "score": round(item.score, _SCORE_DIGITS),
+        "box": [round(edge, _BOX_DIGITS) for edge in item.box],
+    }
+
+
+def _detection_from_json(value: dict[str, Any]) -> Detection:
     xmin, ymin, xmax, ymax = value.pop("box")
     return Detection(**value, box=(xmin, ymin, xmax, ymax))
 
 
 @dataclass(frozen=True, kw_only=True)
 class ScoringRun:
-    """What a file of predictions says about where they come from, and which of them it holds.
+    """The origin of a file of predictions, and which detections of it the file holds.
 
     Attributes:
-      classes: names by id, of the classes whose detections are in the file, by rising id.
+      classes: names by id of the classes whose detections are in the file, in order of the ids.
       model_hash: ModelManifest.model_hash.
-      threshold: the score from which detections are in the file.
-      nms_iou: the overlap from which the model took two boxes of a class for one.
-      code_version: of the program that scored.
-      class_thresholds: of classes that had a higher one when they were scored, by name.
+      threshold: the minimum score of the detections in the file.
+      nms_iou: the IoU threshold of the model's non-maximum suppression.
+      code_version: version of the program that scored the images.
+      class_thresholds: by name, the higher thresholds that were applied to single classes.
     """
 
     classes: Mapping[int, str]
@@ -167,20 +190,21 @@ class ScoringRun:
 
     @property
     def model(self) -> str:
-        """The beginning of model_hash, for people and for columns of a table."""
+        """The first digits of model_hash, for people and for columns of a table."""
         return self.model_hash[:_HASH_DIGITS]
 
     @property
     def program(self) -> str:
+        """Name and version of the program."""
         return f"{PROGRAM} {self.code_version}"
 
     @property
     def title(self) -> str:
-        """One line, for formats with no more room than that."""
+        """The run in one line, for formats that have no more room."""
         return f"{self.program}, model {self.model_hash}, scores from {self.threshold:g}"
 
     def describe(self) -> dict[str, Any]:
-        """Everything, fit for JSON."""
+        """Returns the run as a JSON object, for formats that have room for metadata."""
         return {
             "program": self.program,
             "model_hash": self.model_hash,

@@ -1,8 +1,11 @@
-"""Counts over time in a bounded number of steps, whatever the time between the first photograph and the last."""
+"""Statistics of all rows of a run, added up row by row in bounded memory, whatever the number of images.
+
+Begin with `PredictionSummary`. `Timeline` counts over time; its steps grow longer as the covered time grows.
+"""
 
 import heapq
 from collections import Counter, defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -10,7 +13,7 @@ from retinanet_odm.dataset.source_ids import name_hash
 from retinanet_odm.predictions.rows import MIN_SHOWN_SCORE, OK, PredictionRow, ScoringRun
 from retinanet_odm.predictions.uncertainty import UncertainImage, UncertaintySampler
 
-# Each is a multiple of the one before, so that steps can be joined.
+# Lengths of a step. Each is a multiple of the one before, so that whole steps can be joined.
 TIME_STEPS = (
     timedelta(minutes=1),
     timedelta(minutes=10),
@@ -23,29 +26,34 @@ TIME_STEPS = (
     timedelta(weeks=520),
 )
 MAX_TIME_STEPS = 64
-_ORIGIN = datetime(1900, 1, 1)  # a Monday
+SCORE_BINS = 20  # of equal width, from 0 to 1
+MAX_DEPLOYMENTS = 200  # with a timeline; names that number the images would otherwise make a million of them
+
+_ORIGIN = datetime(1900, 1, 1)  # a Monday, so that steps of weeks begin on Mondays
+_MAX_EXAMPLES = 4  # images of each class
+_MAX_UNCERTAIN = 12  # images
 
 
 @dataclass(eq=False)
 class TimeStep:
-    """What was seen in one step of time: photographs, and detections by label id."""
+    """Counts of one step of a timeline: images, and detections by label id."""
 
     images: int = 0
     counts: Counter[int] = field(default_factory=Counter)
 
-    def join(self, images: int, counts: Mapping[int, int]) -> None:
-        """Adds what was seen."""
+    def add(self, images: int, counts: Mapping[int, int]) -> None:
+        """Adds images and their detections."""
         self.images += images
         self.counts.update(counts)
 
 
 @dataclass(eq=False)
 class Timeline:
-    """Photographs and detections by steps of time, whose length grows until MOST_STEPS of them hold everything.
+    """Counts of images and detections in at most MAX_TIME_STEPS steps of time, however long the covered time is.
 
     Attributes:
-      steps: by their number since 1900; steps without a photograph are left out.
-      first, last: times of the first and last photograph.
+      steps: by their number since 1900; only steps with images.
+      first, last: times of the first and the last image.
     """
 
     steps: dict[int, TimeStep] = field(default_factory=dict)
@@ -54,85 +62,90 @@ class Timeline:
     _level: int = 0
 
     @property
-    def length(self) -> timedelta:
-        """Of one step."""
+    def step_length(self) -> timedelta:
+        """The length of a step, one of TIME_STEPS."""
         return TIME_STEPS[self._level]
 
     @property
     def images(self) -> int:
+        """The number of images."""
         return sum(step.images for step in self.steps.values())
 
     def totals(self) -> Counter[int]:
-        """Detections by label id."""
+        """Returns the number of detections by label id."""
         return sum((step.counts for step in self.steps.values()), Counter())
 
     def add(self, when: datetime, counts: Mapping[int, int]) -> None:
-        """Counts one photograph and the detections on it, by label id."""
+        """Adds one image and its detections by label id."""
         self.first, self.last = min(self.first, when), max(self.last, when)
-        while self._number(self.last) - self._number(self.first) >= MAX_TIME_STEPS and self.length != TIME_STEPS[-1]:
-            self._lengthen()
-        self.steps.setdefault(self._number(when), TimeStep()).join(1, counts)
+        while self._is_too_long() and self.step_length != TIME_STEPS[-1]:
+            self._lengthen_steps()
+        self.steps.setdefault(self._number(when), TimeStep()).add(1, counts)
 
     def start(self, number: int) -> datetime:
-        """When a step begins."""
-        return _ORIGIN + number * self.length
+        """Returns the time at which a step begins."""
+        return _ORIGIN + number * self.step_length
+
+    def _is_too_long(self) -> bool:
+        return self._number(self.last) - self._number(self.first) >= MAX_TIME_STEPS
 
     def _number(self, when: datetime) -> int:
-        return (when - _ORIGIN) // self.length
+        return (when - _ORIGIN) // self.step_length
 
-    def _lengthen(self) -> None:
-        shorter, finer = self.steps, self.length
+    def _lengthen_steps(self) -> None:
+        before, length_before = self.steps, self.step_length
         self._level += 1
         self.steps = {}
-        for number, step in shorter.items():
-            self.steps.setdefault(number * finer // self.length, TimeStep()).join(step.images, step.counts)
-
-
-SCORE_BINS = 20  # of scores, each a twentieth
-MAX_DEPLOYMENTS = 200  # with a timeline of their own; names that number the images would make a million
-_EXAMPLES = 4  # of a class
-_LEAST_CERTAIN = 12
+        for number, step in before.items():
+            longer = self.steps.setdefault(number * length_before // self.step_length, TimeStep())
+            longer.add(step.images, step.counts)
 
 
 @dataclass(eq=False)
 class ClassSummary:
-    """What is known of one class.
+    """Statistics of one class.
 
     Attributes:
-      detections, images: how many there are, and on how many photographs.
-      most, most_on: the most on one photograph, and which.
-      scores: detections by the twentieth of the score.
-      examples: photographs with detections of SHOWN_FROM or more, drawn at random by their names.
+      detections, images: how many detections there are, and images with any.
+      max_per_image, max_image: the largest number of detections on one image, and the image's name.
+      scores: detections by score, in SCORE_BINS bins.
     """
 
     detections: int = 0
     images: int = 0
-    most: int = 0
-    most_on: str = ""
+    max_per_image: int = 0
+    max_image: str = ""
     scores: list[int] = field(default_factory=lambda: [0] * SCORE_BINS)
-    _drawn: list[tuple[int, str, PredictionRow]] = field(default_factory=list)
+    _examples: list[tuple[int, str, PredictionRow]] = field(default_factory=list)  # a heap of the largest sort keys
 
     @property
     def examples(self) -> list[PredictionRow]:
-        return [row for _, _, row in sorted(self._drawn, reverse=True)]
+        """A random sample of the images with a detection of MIN_SHOWN_SCORE or more."""
+        return [row for _, _, row in sorted(self._examples, reverse=True)]
 
-    def add(self, row: PredictionRow, scores: list[float], lot: int) -> None:
-        """Counts a photograph with detections of these scores; the lot is a random number of its own."""
+    def add(self, row: PredictionRow, scores: Sequence[float], sort_key: int) -> None:
+        """Adds an image with detections of this class.
+
+        Args:
+          row: the image.
+          scores: of its detections of this class, at least one.
+          sort_key: a pseudo-random number that depends on the image only; the images with the largest ones are sampled.
+        """
         self.detections += len(scores)
         self.images += 1
-        if len(scores) > self.most:
-            self.most, self.most_on = len(scores), row.image
+        if len(scores) > self.max_per_image:
+            self.max_per_image, self.max_image = len(scores), row.image
         for score in scores:
             self.scores[min(int(score * SCORE_BINS), SCORE_BINS - 1)] += 1
         if max(scores) >= MIN_SHOWN_SCORE:
-            heapq.heappush(self._drawn, (lot, row.image, row))
-            if len(self._drawn) > _EXAMPLES:
-                heapq.heappop(self._drawn)
+            heapq.heappush(self._examples, (sort_key, row.image, row))
+            if len(self._examples) > _MAX_EXAMPLES:
+                heapq.heappop(self._examples)
 
 
 @dataclass(eq=False)
 class FailureSummary:
-    """How often images failed for one reason, and the detail of the first."""
+    """The number of images that failed for one reason, and the detail of the first one."""
 
     detail: str
     images: int = 0
@@ -140,27 +153,27 @@ class FailureSummary:
 
 @dataclass(eq=False)
 class RepeatSummary:
-    """A place where a class was seen again and again, and the first photograph that shows it."""
+    """A location at which detections of a class are repeated, and the first image that shows it."""
 
     label: str
     deployment: str
-    first: str
+    first_image: str
     detections: int = 0
 
 
 class PredictionSummary:
-    """Adds up rows, one by one.
+    """Statistics of the rows of a run.
 
     Attributes:
-      run: where the rows come from.
-      ok: images that were scored.
-      classes: by label id, all that the run has.
+      run: the run that the rows come from.
+      ok: number of images that were scored.
+      classes: by label id, for all classes of the run.
       failures: by reason.
-      places: by the number that `repeats` gave; none where it was not run.
-      whole: all photographs with a time.
-      deployments: photographs with a time by deployment, the first MOST_DEPLOYMENTS of them.
-      undrawn: photographs with a time in further deployments.
-      timeless: photographs without a time.
+      repeats: by the number of the location; empty if `repeats` was not run.
+      timeline: all images that have a time.
+      deployments: the images that have a time, by deployment; only the first MAX_DEPLOYMENTS deployments.
+      images_of_further_deployments: number of images that have a time, of all other deployments.
+      images_without_time: number of images without a time.
     """
 
     def __init__(self, run: ScoringRun) -> None:
@@ -168,56 +181,58 @@ class PredictionSummary:
         self.ok = 0
         self.classes = {label_id: ClassSummary() for label_id in run.classes}
         self.failures: dict[str, FailureSummary] = {}
-        self.places: dict[int, RepeatSummary] = {}
-        self.whole = Timeline()
+        self.repeats: dict[int, RepeatSummary] = {}
+        self.timeline = Timeline()
         self.deployments: dict[str, Timeline] = {}
-        self.undrawn = self.timeless = 0
-        self._least_certain = UncertaintySampler(_LEAST_CERTAIN)
+        self.images_of_further_deployments = 0
+        self.images_without_time = 0
+        self._sampler = UncertaintySampler(_MAX_UNCERTAIN)
 
     @property
     def failed(self) -> int:
+        """The number of images that could not be scored."""
         return sum(failure.images for failure in self.failures.values())
 
     @property
     def detections(self) -> int:
-        return sum(found.detections for found in self.classes.values())
+        """The number of detections of all classes."""
+        return sum(one.detections for one in self.classes.values())
 
     @property
     def least_certain(self) -> list[UncertainImage]:
-        return self._least_certain.chosen()
+        """A few images that the model is least certain about."""
+        return self._sampler.selected()
 
     def add(self, row: PredictionRow) -> None:
-        """Counts an image; its detections are of the run's classes."""
+        """Adds an image; its detections must be of the run's classes (PredictionRow.filtered)."""
         if row.status != OK:
-            self._fail(row)
+            self._add_failure(row)
             return
         self.ok += 1
         scores: dict[int, list[float]] = defaultdict(list)
         for item in row.detections:
             scores[item.label_id].append(item.score)
             if item.repeat is not None:
-                place = RepeatSummary(label=item.label, deployment=row.deployment, first=row.image)
-                self.places.setdefault(item.repeat, place).detections += 1
+                location = RepeatSummary(label=item.label, deployment=row.deployment, first_image=row.image)
+                self.repeats.setdefault(item.repeat, location).detections += 1
         if scores:
-            lot = int(name_hash(row.image), 16)
-            for label_id, found in scores.items():
-                self.classes[label_id].add(row, found, lot)
-            self._least_certain.add(row)
-        self._place_in_time(row, Counter({label_id: len(found) for label_id, found in scores.items()}))
+            sort_key = int(name_hash(row.image), 16)
+            for label_id, of_class in scores.items():
+                self.classes[label_id].add(row, of_class, sort_key)
+            self._sampler.add(row)
+        self._add_to_timelines(row, Counter({label_id: len(of_class) for label_id, of_class in scores.items()}))
 
-    def _fail(self, row: PredictionRow) -> None:
+    def _add_failure(self, row: PredictionRow) -> None:
         failure = self.failures.setdefault(str(row.reason), FailureSummary(detail=str(row.detail)))
         failure.images += 1
 
-    def _place_in_time(self, row: PredictionRow, counts: Counter[int]) -> None:
+    def _add_to_timelines(self, row: PredictionRow, counts: Counter[int]) -> None:
         frame = row.frame
         if frame is None:
-            self.timeless += 1
+            self.images_without_time += 1
             return
-        self.whole.add(frame.when, counts)
-        if frame.deployment not in self.deployments:
-            if len(self.deployments) == MAX_DEPLOYMENTS:
-                self.undrawn += 1
-                return
-            self.deployments[frame.deployment] = Timeline()
-        self.deployments[frame.deployment].add(frame.when, counts)
+        self.timeline.add(frame.when, counts)
+        if frame.deployment in self.deployments or len(self.deployments) < MAX_DEPLOYMENTS:
+            self.deployments.setdefault(frame.deployment, Timeline()).add(frame.when, counts)
+        else:
+            self.images_of_further_deployments += 1

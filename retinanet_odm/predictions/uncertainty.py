@@ -1,7 +1,11 @@
-"""Which images to label next: those that the model is least certain of, spread over deployments and days.
+"""Active learning: the images that the model is least certain about, and to_label.csv, which lists them.
 
-Doubt is the margin of a detector's scores, summed over the few that matter, as Brust et al. (2019), "Active learning
-for deep object detection", section 3, sum it over all: of hundreds of weak detections the sum would be noise.
+The uncertainty of a detection is 1 minus the margin between its score and 1 - score. An image sums it over its few most
+uncertain detections; Brust et al. (2019), "Active Learning for Deep Object Detection", section 3, sum over all, but of
+hundreds of weak detections that sum would be noise. To vary the selection, the most uncertain image of each deployment
+and day comes first.
+
+Begin with `image_uncertainty`, then `UncertaintySampler`.
 """
 
 import dataclasses
@@ -12,77 +16,97 @@ from dataclasses import dataclass, field
 from retinanet_odm.predictions.formats.encoding import CsvCell, csv_line
 from retinanet_odm.predictions.rows import Detection, PredictionRow, ScoringRun
 
-MAX_UNCERTAIN = 3  # detections of an image that count
-_Stratum = tuple[str, str]
+MAX_COUNTED = 3  # detections of an image that its uncertainty is summed over
+MAX_TO_LABEL = 200  # lines of to_label.csv: more than anybody labels before the model is trained again
+LABELING_COLUMNS = (
+    *("image", "deployment", "time", "uncertainty", "chosen"),
+    *("label", "score", "detections", "model", "threshold"),
+)
+
+_UNCERTAINTY_DIGITS = 4
+_Stratum = tuple[str, str]  # deployment and day
 
 
 def detection_uncertainty(item: Detection) -> float:
-    """1 for a detection with a score of 0.5, 0 for one with 0 or 1."""
+    """Returns 1 for a score of 0.5, falling to 0 for a score of 0 or 1."""
     return 1 - abs(2 * item.score - 1)
 
 
 def image_uncertainty(row: PredictionRow) -> float:
-    """The doubts of the MOST_DOUBTFUL detections, added up and divided by their number: 0 to 1."""
-    return sum(heapq.nlargest(MAX_UNCERTAIN, map(detection_uncertainty, row.detections))) / MAX_UNCERTAIN
+    """Returns 0 to 1: the uncertainties of the MAX_COUNTED most uncertain detections, summed, over MAX_COUNTED.
+
+    Example:
+      >>> found = Detection(label="crab", label_id=1, score=0.5, box=(0, 0, 9, 9))
+      >>> image_uncertainty(PredictionRow(image="a.jpg", detections=(found, found, found)))
+      1.0
+    """
+    return sum(heapq.nlargest(MAX_COUNTED, map(detection_uncertainty, row.detections))) / MAX_COUNTED
 
 
 @dataclass(frozen=True, kw_only=True, order=True)
 class UncertainImage:
-    """An image and how uncertain it is; those of more doubt are greater."""
+    """An image to label, ordered by uncertainty.
 
-    doubt: float
-    image: str  # parts equal doubts, so that the order of the rows does not matter
+    Attributes:
+      uncertainty: of the image.
+      image: its name; breaks ties, so that the order of the rows does not matter.
+      row: its row.
+      is_stratum_leader: whether it is the most uncertain image of its deployment and day.
+    """
+
+    uncertainty: float
+    image: str
     row: PredictionRow = field(compare=False)
-    leads: bool = field(compare=False, default=False)
+    is_stratum_leader: bool = field(compare=False, default=False)
 
     @property
-    def weakest(self) -> Detection:
-        """The detection of the most doubt."""
+    def most_uncertain(self) -> Detection:
+        """The most uncertain detection."""
         return max(self.row.detections, key=detection_uncertainty)
 
 
 class UncertaintySampler:
-    """Chooses from rows, one by one, the images to label next; memory is bounded by how many are wanted.
+    """Selects the images to label next from a stream of rows, in memory that depends on ``size`` only.
 
-    First comes the least certain image of each deployment and day (of each folder, where there is no time), then the
-    least certain of all that are left.
+    The most uncertain image of each deployment and day comes first (of each folder, where there is no time), then the
+    most uncertain of all other images.
     """
 
-    def __init__(self, wanted: int) -> None:
-        self._wanted = wanted
+    def __init__(self, size: int) -> None:
+        self._size = size
         self._leaders: dict[_Stratum, UncertainImage] = {}
-        self._of_all: list[UncertainImage] = []  # a heap, the least doubtful first
+        self._overall: list[UncertainImage] = []  # a heap: the least uncertain image is at the front
 
     def add(self, row: PredictionRow) -> None:
-        """Considers an image; one of which every detection is certain, or that has none, is never chosen."""
-        found = UncertainImage(doubt=image_uncertainty(row), image=row.image, row=row)
-        if found.doubt:
-            self._lead(_stratum(row), found)
-            self._follow(found)
+        """Considers an image. Images without an uncertain detection are never selected."""
+        candidate = UncertainImage(uncertainty=image_uncertainty(row), image=row.image, row=row)
+        if candidate.uncertainty:
+            self._add_to_stratum(_stratum(row), candidate)
+            self._add_overall(candidate)
 
-    def chosen(self) -> list[UncertainImage]:
-        """At most as many as are wanted, what is to be labelled first at the front."""
-        leaders = [dataclasses.replace(found, leads=True) for found in self._foremost().values()]
-        names = {found.image for found in leaders}
-        others = (found for found in sorted(self._of_all, reverse=True) if found.image not in names)
-        return [*leaders, *others][: self._wanted]
+    def selected(self) -> list[UncertainImage]:
+        """Returns at most ``size`` images, the one to label first at the front."""
+        leaders = [dataclasses.replace(leader, is_stratum_leader=True) for leader in self._top_leaders().values()]
+        names = {leader.image for leader in leaders}
+        others = (image for image in sorted(self._overall, reverse=True) if image.image not in names)
+        return [*leaders, *others][: self._size]
 
-    def _lead(self, stratum: _Stratum, found: UncertainImage) -> None:
-        known = self._leaders.get(stratum)
-        if known is None or known < found:
-            self._leaders[stratum] = found
-        if len(self._leaders) > 2 * self._wanted:
-            # Those that go cannot come back: there are as many before them as are wanted.
-            self._leaders = self._foremost()
+    def _add_to_stratum(self, stratum: _Stratum, candidate: UncertainImage) -> None:
+        leader = self._leaders.get(stratum)
+        if leader is None or leader < candidate:
+            self._leaders[stratum] = candidate
+        if len(self._leaders) > 2 * self._size:
+            # Dropped leaders would not be selected anyway: ``size`` others rank before them, and those only get better.
+            self._leaders = self._top_leaders()
 
-    def _foremost(self) -> dict[_Stratum, UncertainImage]:
-        return dict(heapq.nlargest(self._wanted, self._leaders.items(), key=lambda item: item[1]))
+    def _top_leaders(self) -> dict[_Stratum, UncertainImage]:
+        return dict(heapq.nlargest(self._size, self._leaders.items(), key=lambda item: item[1]))
 
-    def _follow(self, found: UncertainImage) -> None:
-        if len(self._of_all) < self._wanted:
-            heapq.heappush(self._of_all, found)
+    def _add_overall(self, candidate: UncertainImage) -> None:
+        if len(self._overall) < self._size:
+            heapq.heappush(self._overall, candidate)
         else:
-            heapq.heappushpop(self._of_all, found)
+            heapq.heappushpop(self._overall, candidate)
 
 
 def _stratum(row: PredictionRow) -> _Stratum:
@@ -90,31 +114,25 @@ def _stratum(row: PredictionRow) -> _Stratum:
     return (frame.deployment, str(frame.when.date())) if frame else (row.deployment, "")
 
 
-LABELING_COLUMNS = (
-    *("image", "deployment", "time", "doubt", "chosen"),
-    *("label", "score", "detections", "model", "threshold"),
-)
-MAX_TO_LABEL = 200  # more than a person labels before the model is trained again
-
-
 def to_label_csv(rows: Iterable[PredictionRow], run: ScoringRun) -> Iterator[bytes]:
-    """CSV with a line for each image, the first to be labelled first; see retinanet_odm.predictions.uncertainty."""
-    least_certain = UncertaintySampler(MAX_TO_LABEL)
+    """Yields to_label.csv: a line for each selected image, the image to label first at the top."""
+    sampler = UncertaintySampler(MAX_TO_LABEL)
     for row in rows:
-        least_certain.add(row)
+        sampler.add(row)
     yield csv_line(LABELING_COLUMNS)
-    for found in least_certain.chosen():
-        yield csv_line(_line(found, run))
+    for found in sampler.selected():
+        yield csv_line(_label_cells(found, run))
 
 
-def _line(found: UncertainImage, run: ScoringRun) -> tuple[CsvCell, ...]:
-    row, weakest, frame = found.row, found.weakest, found.row.frame
+def _label_cells(found: UncertainImage, run: ScoringRun) -> tuple[CsvCell, ...]:
+    row, item, frame = found.row, found.most_uncertain, found.row.frame
     time = frame.when.isoformat(sep=" ") if frame else ""
-    about = (row.image, row.deployment, time, round(found.doubt, 4), _why(found))
-    return *about, weakest.label, weakest.score, len(row.detections), run.model, run.threshold
+    image = (row.image, row.deployment, time, round(found.uncertainty, _UNCERTAINTY_DIGITS), _selection_reason(found))
+    return *image, item.label, item.score, len(row.detections), run.model, run.threshold
 
 
-def _why(found: UncertainImage) -> str:
-    if not found.leads:
+def _selection_reason(found: UncertainImage) -> str:
+    # Values of the column `chosen`; docs/scoring.md lists them.
+    if not found.is_stratum_leader:
         return "least certain of all"
     return "least certain of its deployment and day" if found.row.frame else "least certain of its folder"

@@ -62,7 +62,7 @@ def class_section(survey: PredictionSummary) -> Html:
             bar(found.detections, most),
             found.images,
             found.detections / survey.ok if survey.ok else None,
-            titled(format_number(found.most), found.most_on) if found.most else None,
+            titled(format_number(found.max_per_image), found.max_image) if found.max_per_image else None,
         ]
         for label_id, found in _commonest(survey)
     ]
@@ -80,12 +80,12 @@ def _commonest(survey: PredictionSummary) -> list[tuple[int, ClassSummary]]:
 
 def time_section(survey: PredictionSummary) -> Html:
     """Detections over time, all together and in each deployment."""
-    if not survey.whole.images:
+    if not survey.timeline.images:
         return section("Over time", "No photograph that was scored has a time, in its name or in EXIF.")
     shown = [label_id for label_id, found in _commonest(survey) if found.detections][: len(COLOURS)]
     drawn = [(name or "–", line) for name, line in sorted(survey.deployments.items())[:_MOST_CHARTS]]
     if len(survey.deployments) > 1:
-        drawn.insert(0, ("all deployments", survey.whole))
+        drawn.insert(0, ("all deployments", survey.timeline))
     charts = [_timeline_chart(title, line, survey.run, shown) for title, line in drawn]
     note = "The mean number of detections on a photograph. Lines are broken where there were none for long."
     return section("Over time", note, chart_grid(charts), _deployment_table(survey, shown), *_not_in_time(survey))
@@ -96,7 +96,7 @@ def _timeline_chart(title: str, line: Timeline, run: ScoringRun, shown: Sequence
         ChartLine(name=run.classes[label_id], colour=colour, points=_means(line, label_id))
         for label_id, colour in zip(shown, COLOURS, strict=False)
     ]
-    about = f"{title}: {line.images:,} photographs, by {_duration(line.length)}"
+    about = f"{title}: {line.images:,} photographs, by {_duration(line.step_length)}"
     return time_chart(lines, times=_times(line), y="on a photograph", title=about)
 
 
@@ -118,7 +118,9 @@ def _means(line: Timeline, label_id: int) -> list[tuple[float, float | None]]:
 def _times(line: Timeline) -> dict[str, float]:
     first, last = min(line.steps), max(line.steps)
     every = -(-(last - first + 1) // _MOST_TICKS)
-    return {_moment(line.start(at), line.length): (at - first) / _span(line) for at in range(first, last + 1, every)}
+    return {
+        _moment(line.start(at), line.step_length): (at - first) / _span(line) for at in range(first, last + 1, every)
+    }
 
 
 def _span(line: Timeline) -> int:
@@ -149,13 +151,13 @@ def _deployment_table(survey: PredictionSummary, shown: Sequence[int]) -> Html:
 def _not_in_time(survey: PredictionSummary) -> Iterator[str]:
     if (rest := len(survey.deployments) - _MOST_DEPLOYMENTS) > 0:
         yield f"{rest:,} more deployments are in counts.csv."
-    if survey.undrawn:
+    if survey.images_of_further_deployments:
         yield (
-            f"{survey.undrawn:,} photographs of further deployments are counted in the first chart alone. Where every"
+            f"{survey.images_of_further_deployments:,} photographs of further deployments are counted in the first chart alone. Where every"
             " photograph is a deployment of its own, its name has a number before the date."
         )
-    if survey.timeless:
-        yield f"{survey.timeless:,} photographs have no time, in their names or in EXIF."
+    if survey.images_without_time:
+        yield f"{survey.images_without_time:,} photographs have no time, in their names or in EXIF."
 
 
 def score_section(survey: PredictionSummary) -> Html:
@@ -177,10 +179,10 @@ def score_section(survey: PredictionSummary) -> Html:
 
 def repeat_section(survey: PredictionSummary) -> Html:
     """Places where something comes back: what does not move is seldom an animal."""
-    places = sorted(survey.places.items(), key=lambda item: (-item[1].detections, item[0]))
+    places = sorted(survey.repeats.items(), key=lambda item: (-item[1].detections, item[0]))
     marked, most = sum(place.detections for _, place in places), places[0][1].detections
     rows: list[list[PageCell]] = [
-        [str(index), place.deployment or "–", place.label, bar(place.detections, most), place.first]
+        [str(index), place.deployment or "–", place.label, bar(place.detections, most), place.first_image]
         for index, place in places[:_MOST_PLACES]
     ]
     note = (
@@ -206,7 +208,13 @@ def failure_section(survey: PredictionSummary) -> Html:
 def doubt_table(chosen: Iterable[UncertainImage]) -> Html:
     """The least certain images, as to_label.csv lists them."""
     rows = [
-        (found.image, bar(found.doubt, 1.0), found.weakest.label, found.weakest.score, len(found.row.detections))
+        (
+            found.image,
+            bar(found.uncertainty, 1.0),
+            found.most_uncertain.label,
+            found.most_uncertain.score,
+            len(found.row.detections),
+        )
         for found in chosen
     ]
     return html_table(["photograph", "doubt", "least certain", "its score", "detections"], rows)
@@ -249,7 +257,7 @@ def predictions_page(
         survey.add(row)
     examples, doubtful = _examples(survey), survey.least_certain
     wanted = {row.image: row for row in (*examples, *(found.row for found in doubtful))}
-    sure_of = {found.image: found.weakest for found in doubtful}
+    sure_of = {found.image: found.most_uncertain for found in doubtful}
     drawn = {name: _drawn(data, wanted[name], sure_of.get(name)) for name, data in photographs(wanted)}
     lead = f"{survey.ok + survey.failed:,} photographs in = {survey.ok:,} scored + {survey.failed:,} failed."
     yield utf8(page("Scored photographs", _sections(survey, examples, doubtful, drawn), lead=lead))
@@ -265,7 +273,7 @@ def _sections(
     yield class_section(survey)
     yield time_section(survey)
     yield score_section(survey)
-    if survey.places:
+    if survey.repeats:
         yield repeat_section(survey)
     yield failure_section(survey)
     if examples:

@@ -4,7 +4,7 @@ Begin with `csv_files`, the plainest format, and `encoding`, which all of them u
 document of its format and the conventions of its boxes. Rows hold (xmin, ymin, xmax, ymax) in pixels, 0-based.
 
 To add a format, write a function of type `Exporter` in a module of its own and list it in `EXPORTERS`; the commands and
-their help take it from there. An exporter takes each row once and yields bytes as it goes, so that memory stays bounded.
+their help take it from there. An exporter takes each row once and yields bytes as it goes, so memory stays bounded.
 """
 
 import importlib

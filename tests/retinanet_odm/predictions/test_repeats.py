@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from retinanet_odm.boxes import as_boxes
 from retinanet_odm.boxes import iou as iou_of
-from retinanet_odm.predictions.repeats import NOWHERE, find_repeats
+from retinanet_odm.predictions.repeats import NOT_REPEATED, find_repeats
 
 Found = tuple[int, int, tuple[float, float, float, float]]  # frame, label, box
 
@@ -50,7 +50,7 @@ def test_rocks_are_found_and_animals_are_not(seed: int) -> None:
             truth.append(what)
     places = _places(found)
     at = {what: {place for place, is_what in zip(places, truth, strict=True) if is_what == what} for what in set(truth)}
-    assert at["animal"] == {NOWHERE}
+    assert at["animal"] == {NOT_REPEATED}
     assert len(at["rock"]) == len(at["small rock"]) == 1, "every sighting of a rock is at one place"
     assert at["rock"] | at["small rock"] == {0, 1}
 
@@ -94,11 +94,11 @@ def _by_all_pairs(found: list[Found], iou: float, min_frames: int) -> list[int]:
     def nearest(among: list[int], label: int, box: tuple[float, ...]) -> int:
         same = [place for place in among if found[members[place][0]][1] == label]
         shares = [float(_iou(boxes[place], np.float64(box))) for place in same]
-        return same[int(np.argmax(shares))] if shares and max(shares) >= iou else NOWHERE
+        return same[int(np.argmax(shares))] if shares and max(shares) >= iou else NOT_REPEATED
 
     for number, (_, label, box) in enumerate(found):
         place = nearest(list(range(len(boxes))), label, box)
-        if place == NOWHERE:
+        if place == NOT_REPEATED:
             boxes.append(np.float64(box))
             members.append([number])
         else:
@@ -106,7 +106,7 @@ def _by_all_pairs(found: list[Found], iou: float, min_frames: int) -> list[int]:
             boxes[place] = np.mean([np.float64(found[member][2]) for member in members[place]], axis=0)
     kept = [place for place, of in enumerate(members) if len({found[member][0] for member in of}) >= min_frames]
     at = [nearest(kept, label, box) for _, label, box in found]
-    return [NOWHERE if place == NOWHERE else kept.index(place) for place in at]
+    return [NOT_REPEATED if place == NOT_REPEATED else kept.index(place) for place in at]
 
 
 def _iou(a: npt.NDArray[np.float64], b: npt.NDArray[np.float64]) -> float:

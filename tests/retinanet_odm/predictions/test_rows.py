@@ -98,6 +98,6 @@ def test_no_row(line: str) -> None:
         pytest.param({3: "urchin"}, 0.0, (), id="none"),
     ],
 )
-def test_kept(classes: dict[int, str], threshold: float, expected: tuple[Detection, ...]) -> None:
+def test_filtered(classes: dict[int, str], threshold: float, expected: tuple[Detection, ...]) -> None:
     run = dataclasses.replace(RUN, classes=classes, threshold=threshold)
-    assert scored("a", PIG, CRAB, STAR).kept(run) == scored("a", *expected)
+    assert scored("a", PIG, CRAB, STAR).filtered(run) == scored("a", *expected)

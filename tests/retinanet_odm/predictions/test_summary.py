@@ -29,7 +29,9 @@ def test_every_photograph_is_in_its_step(moments: list[datetime]) -> None:
     assert max(line.steps) - min(line.steps) < MAX_TIME_STEPS
     assert (line.first, line.last) == (min(moments), max(moments))
     found = {line.start(number): step.images for number, step in line.steps.items()}
-    expected = Counter(next(start for start in found if start <= moment < start + line.length) for moment in moments)
+    expected = Counter(
+        next(start for start in found if start <= moment < start + line.step_length) for moment in moments
+    )
     assert found == expected
     assert line.images == len(moments)
     assert line.totals() == Counter({1: len(moments), 2: sum(range(len(moments)))})
@@ -56,7 +58,7 @@ def test_the_order_does_not_matter(moments: list[datetime], shuffler: object) ->
     ],
 )
 def test_steps_are_as_long_as_they_must_be(between: timedelta, length: timedelta) -> None:
-    assert _line([_START + number * between for number in range(48)]).length == length
+    assert _line([_START + number * between for number in range(48)]).step_length == length
 
 
 def test_steps_can_be_joined() -> None:

@@ -1,6 +1,5 @@
-"""report.html and to_label.csv: whole, self-contained, escaped, with the right numbers; small, whatever the rows."""
+"""report.html: complete, self-contained, escaped, with the right numbers; small, whatever the rows."""
 
-import csv
 import dataclasses
 import io
 from collections.abc import Collection, Iterable, Iterator
@@ -11,7 +10,6 @@ from lxml import html
 from PIL import Image
 
 from retinanet_odm.predictions.rows import PredictionRow, ScoringRun
-from retinanet_odm.predictions.uncertainty import LABELING_COLUMNS, MAX_TO_LABEL, to_label_csv
 from retinanet_odm.reports.predictions_page import DecodedImages, no_images, predictions_page
 from tests.retinanet_odm.prediction_rows import CRAB, FRAME, PIG, ROWS, RUN, STAR, failed, random_rows, scored
 
@@ -172,37 +170,3 @@ def test_lines_are_broken_where_photographs_are_missing(hours: list[int], lines:
     (path,) = tree.xpath("//section[h2='Over time']//path[title]/@d")
     assert path.count("M") == lines
     assert path.count("M") + path.count("L") == len(hours)
-
-
-def _to_label(rows: Iterable[PredictionRow]) -> list[dict[str, str]]:
-    text = b"".join(to_label_csv(rows, RUN)).decode()
-    return list(csv.DictReader(io.StringIO(text, newline="")))
-
-
-def test_to_label_says_why() -> None:
-    other = FRAME.replace("14_24", "15_00")
-    first, second, third = _to_label([scored(FRAME, STAR, CRAB), scored(other, STAR), scored("d/a.jpg", PIG)])
-    assert list(first) == list(LABELING_COLUMNS)
-    assert list(first.values()) == [
-        FRAME,
-        "StaM_6701",
-        "2016-11-10 14:24:12",
-        "0.5",
-        "least certain of its deployment and day",
-        "crab",
-        "0.5",
-        "2",
-        "0123456789ab",
-        "0.25",
-    ]
-    assert (second["image"], second["deployment"], second["time"]) == ("d/a.jpg", "d", "")
-    assert (second["chosen"], third["chosen"]) == ("least certain of its folder", "least certain of all")
-
-
-def test_failed_empty_and_certain_images_are_not_for_labelling() -> None:
-    sure = scored("sure.jpg", dataclasses.replace(PIG, score=1.0))
-    assert _to_label([failed("a.jpg"), scored("b.jpg"), sure]) == []
-
-
-def test_to_label_is_as_long_as_a_person_works() -> None:
-    assert len(_to_label(scored(f"{number}.jpg", CRAB) for number in range(3 * MAX_TO_LABEL))) == MAX_TO_LABEL
