@@ -9,6 +9,7 @@ from pathlib import Path
 from retinanet_odm.dataset.manifest import DatasetManifest
 from retinanet_odm.errors import UsageError
 from retinanet_odm.storage import files
+from retinanet_odm.storage.glob_patterns import escape_glob, final_name, root_of
 from retinanet_odm.storage.lock import LOCK_FILE
 
 LABEL_MAP = "labels.pbtxt"
@@ -38,7 +39,7 @@ def receipt_name(shard: str) -> str:
 
 def is_ours(name: str) -> bool:
     """Whether `prepare` or `check` may have written a file of this name, whole or half."""
-    final = files.final_name(name)
+    final = final_name(name)
     return final in _OF_CHECK or _is_of_build(final)
 
 
@@ -47,7 +48,7 @@ def _is_of_build(final: str) -> bool:
 
 
 def _is_receipt(name: str) -> bool:
-    return bool(_RECEIPT.fullmatch(files.final_name(name)))
+    return bool(_RECEIPT.fullmatch(final_name(name)))
 
 
 def check_dataset_folder(output: str, patterns: tuple[str, ...], *, given: Sequence[str] = ()) -> None:
@@ -63,7 +64,7 @@ def check_dataset_folder(output: str, patterns: tuple[str, ...], *, given: Seque
         if _lies_in(path, output):
             raise UsageError(f"--output: {output} holds {path}, which the job reads: choose another folder")
     for pattern in patterns:
-        root = files.root_of(pattern)
+        root = root_of(pattern)
         below = "**" in pattern and posixpath.normpath(output).startswith(posixpath.normpath(root) + "/")
         if below or posixpath.normpath(root) == posixpath.normpath(output):
             raise UsageError(f"--output: {output} would be read as input by {pattern}: choose another folder")
@@ -80,7 +81,7 @@ def _first_foreign(output: str) -> str | None:
     for name in files.list_names(output):
         if not is_ours(name) or (name == DatasetManifest.FILE and not _is_manifest(files.join(output, name))):
             return name
-    for path in files.iter_matches(posixpath.join(files.escape_glob(output), "*", "**")):
+    for path in files.iter_matches(posixpath.join(escape_glob(output), "*", "**")):
         below = files.name_below(output, path)
         folder, _, name = below.partition("/")
         if folder != RECEIPTS or not _is_receipt(name):
@@ -110,6 +111,6 @@ def delete_stale(output: str, written: set[str]) -> None:
       output: the folder.
       written: paths below it, receipts among them.
     """
-    names = [name for name in files.list_names(output) if _is_of_build(files.final_name(name))]
+    names = [name for name in files.list_names(output) if _is_of_build(final_name(name))]
     receipts = [f"{RECEIPTS}/{name}" for name in files.list_names(files.join(output, RECEIPTS)) if _is_receipt(name)]
     files.delete([files.join(output, name) for name in (*names, *receipts) if name not in written])

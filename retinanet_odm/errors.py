@@ -1,13 +1,17 @@
-"""Two families of failure: a bad record (the run goes on) and a bad request (the run ends with one line)."""
+"""Two families of errors: a bad record (the run continues) and a bad request (the program ends with one line).
+
+Begin here to see how a failure ends: `retinanet_odm.cli.program` turns every UsageError into an exit status, and dead
+letters of the Beam jobs catch DataError and nothing else. Any other exception is a bug and keeps its stack trace.
+"""
 
 
 class DataError(Exception):
     """One record is bad, not the program. Dead letters catch this class and no other.
 
     Attributes:
-      reason: short stable word for counters, such as ``xml_not_well_formed``.
-      detail: one sentence that names the record, what was expected and what was seen.
-      line: of the text file at fault, counted from 1; None where it has no lines or the place is not known.
+      reason: Short stable word for counters, such as ``xml_not_well_formed``.
+      detail: One sentence that names the record, what was expected and what was found.
+      line: Line of the text file where the error is, counted from 1; None if it has no lines or the line is unknown.
     """
 
     def __init__(self, reason: str, detail: str, line: int | None = None) -> None:
@@ -21,15 +25,15 @@ class DataError(Exception):
 
 
 class AnnotationError(DataError):
-    """An annotation file cannot be understood or contradicts its image."""
+    """An annotation file cannot be parsed or contradicts its image."""
 
 
 class ImageError(DataError):
-    """Image bytes are not a picture that can be decoded."""
+    """Image bytes cannot be decoded as an image."""
 
 
 class LabelError(DataError):
-    """An object's label is not in the label map."""
+    """The label of an object is not in the label map."""
 
 
 class RecordError(DataError):
@@ -43,10 +47,20 @@ class UsageError(Exception):
 
 
 class TooManyRejectsError(UsageError):
-    """The request is in order, but more records are bad than it allows."""
+    """The request is valid, but more records are bad than it allows."""
 
     status = 1
 
 
 class ContractError(UsageError):
-    """A manifest or label map is missing, of another schema version, or contradicts itself."""
+    """A manifest or label map is missing, has another schema version, or contradicts itself."""
+
+
+def first_line(error: BaseException) -> str:
+    """Returns the first line of an error's message: TensorFlow appends the graph and a stack trace.
+
+    Example:
+      >>> first_line(ValueError("no such file\\nstack trace"))
+      'no such file'
+    """
+    return str(error).strip().partition("\n")[0]

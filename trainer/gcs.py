@@ -17,7 +17,7 @@ from google.cloud.storage import transfer_manager
 from retinanet_odm.dataset.manifest import DatasetManifest
 from retinanet_odm.errors import ContractError, UsageError
 from retinanet_odm.storage import gcs_client
-from retinanet_odm.storage.gcs_client import StorageUnavailableError
+from retinanet_odm.storage.file_system import StorageUnavailableError
 from trainer.config import TrainConfig
 
 GCS = "gs://"
@@ -94,8 +94,8 @@ def _look_into(path: str, *, flag: str) -> None:
     try:
         bucket, name = gcs_client.split_uri(f"{path.rstrip('/')}/")
         with gcs_client.os_errors("list it"):
-            blobs = gcs_client.gcs_client().list_blobs(
-                bucket, prefix=name, max_results=1, retry=gcs_client.RETRY_QUESTION
+            blobs = gcs_client.shared_client().list_blobs(
+                bucket, prefix=name, max_results=1, retry=gcs_client.RETRY_METADATA
             )
             next(iter(blobs), None)
     except OSError as error:
@@ -166,8 +166,8 @@ def _list(dataset: str) -> dict[str, storage.Blob]:
     """The objects directly in a data set's folder, by their names there; each blob knows its generation."""
     bucket, prefix = gcs_client.split_uri(f"{dataset.rstrip('/')}/")
     with gcs_client.os_errors("list it"):
-        blobs = gcs_client.gcs_client().list_blobs(
-            bucket, prefix=prefix, delimiter="/", retry=gcs_client.RETRY_QUESTION
+        blobs = gcs_client.shared_client().list_blobs(
+            bucket, prefix=prefix, delimiter="/", retry=gcs_client.RETRY_METADATA
         )
         return {_name(blob): blob for blob in blobs}
 
@@ -178,7 +178,7 @@ def _read_manifest(blobs: dict[str, storage.Blob], dataset: str) -> str:
             f"--dataset: expected a prepared data set, found no {dataset.rstrip('/')}/{DatasetManifest.FILE}"
         )
     with gcs_client.os_errors("read it"):
-        return blobs[DatasetManifest.FILE].download_as_bytes(retry=gcs_client.RETRY_BYTES).decode()
+        return blobs[DatasetManifest.FILE].download_as_bytes(retry=gcs_client.RETRY_DATA).decode()
 
 
 def _shards(text: str, blobs: dict[str, storage.Blob], dataset: str) -> list[storage.Blob]:
@@ -226,7 +226,7 @@ def _fetch(missing: Sequence[storage.Blob], folder: Path) -> None:
     paths = [folder / _name(blob) for blob in missing]
     outcomes = transfer_manager.download_many(
         [(blob, str(_part_of(path))) for blob, path in zip(missing, paths, strict=True)],
-        download_kwargs={"retry": gcs_client.RETRY_BYTES},
+        download_kwargs={"retry": gcs_client.RETRY_DATA},
         worker_type=transfer_manager.THREAD,
         max_workers=_FILES_AT_ONCE,
     )

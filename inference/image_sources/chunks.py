@@ -13,10 +13,11 @@ from inference.image_sources.tfrecords import RecordLocation
 from retinanet_odm.errors import DataError
 from retinanet_odm.imaging.images import EncodedImage, ImageRule, normalise_image
 from retinanet_odm.storage import files, tar_files, zip_files
+from retinanet_odm.storage.archives import looks_like_image
 from retinanet_odm.storage.files import FileError
 from retinanet_odm.storage.prefetch import map_ahead
 from retinanet_odm.storage.tar_files import TarMember
-from retinanet_odm.storage.zip_files import Member, looks_like_image
+from retinanet_odm.storage.zip_files import ZipMember
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,7 +36,7 @@ class ZipChunk:
     names: tuple[str, ...]
     versions: tuple[str, ...]
     path: str
-    members: tuple[Member, ...]
+    members: tuple[ZipMember, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -120,9 +121,9 @@ def _as_it_is(data: bytes | DataError) -> bytes | DataError:
 def _members(chunk: ZipChunk | TarChunk | StreamChunk | RecordChunk) -> Iterable[bytes | DataError]:
     match chunk:
         case ZipChunk():
-            return zip_files.read_members(chunk.path, chunk.members)
+            return zip_files.read_zip_members(chunk.path, chunk.members)
         case TarChunk():
-            return tar_files.read_tar(chunk.path, chunk.members, version=chunk.versions[0])
+            return tar_files.read_tar_members(chunk.path, chunk.members, version=chunk.versions[0])
         case StreamChunk():
             return _stream(chunk)
         case RecordChunk():
@@ -131,7 +132,7 @@ def _members(chunk: ZipChunk | TarChunk | StreamChunk | RecordChunk) -> Iterable
 
 def _stream(chunk: StreamChunk) -> Iterator[bytes | DataError]:
     wanted = set(chunk.places)
-    contents = tar_files.stream_tar(chunk.path, looks_like_image, max(wanted) + 1, version=chunk.versions[0])
+    contents = tar_files.stream_tar_members(chunk.path, looks_like_image, max(wanted) + 1, version=chunk.versions[0])
     return (data for place, data in enumerate(contents) if place in wanted)
 
 

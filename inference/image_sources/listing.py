@@ -16,9 +16,11 @@ from inference.image_sources import tfrecords
 from inference.image_sources.chunks import Chunk, FileChunk, RecordChunk, StreamChunk, TarChunk, ZipChunk
 from retinanet_odm.errors import UsageError
 from retinanet_odm.storage import files, tar_files, zip_files
-from retinanet_odm.storage.files import ListedFile
+from retinanet_odm.storage.glob_patterns import escape_glob, root_of
+from retinanet_odm.storage.archives import has_image_suffix, looks_like_image
+from retinanet_odm.storage.file_system import ListedFile
 from retinanet_odm.storage.tar_files import TarKind, TarMember
-from retinanet_odm.storage.zip_files import Member, has_image_suffix, looks_like_image
+from retinanet_odm.storage.zip_files import ZipMember
 
 T = TypeVar("T")
 
@@ -123,14 +125,14 @@ def real_path(path: str) -> str:
 def _locate(value: str) -> ImageSource:
     """The source that a value names; its base is its root."""
     path = absolute(value).rstrip("/")
-    pattern, root, is_folder, shards = path, files.root_of(path), False, frozenset[str]()
+    pattern, root, is_folder, shards = path, root_of(path), False, frozenset[str]()
     if files.is_file(path):
-        pattern, root = files.escape_glob(path), posixpath.dirname(path)
+        pattern, root = escape_glob(path), posixpath.dirname(path)
     elif files.exists(path) or files.is_folder(path):
-        pattern, root = posixpath.join(files.escape_glob(path), "**"), path
+        pattern, root = posixpath.join(escape_glob(path), "**"), path
         shards = tfrecords.shards_of(path) if tfrecords.is_dataset(path) else shards
         is_folder = not shards
-    elif files.escape_glob(path) == path:
+    elif escape_glob(path) == path:
         raise UsageError(f"--images: there is no file or folder {value}")
     return ImageSource(given=value, pattern=pattern, root=root, base=root, is_folder=is_folder, shards=shards)
 
@@ -168,7 +170,7 @@ def _opens(path: str) -> bool:
     """Whether a matched file is an archive or TFRecords; one with an image's suffix is not opened to find out."""
     if has_image_suffix(path):
         return False
-    return tfrecords.is_tfrecord(path) or zip_files.is_archive(path) or tar_files.tar_kind(path) is not None
+    return tfrecords.is_tfrecord(path) or zip_files.is_zip_file(path) or tar_files.find_tar_kind(path) is not None
 
 
 def _record_chunks(path: str, folder: str) -> Iterator[Chunk]:
@@ -195,14 +197,14 @@ def _claim(chunk: RecordChunk, taken: set[str]) -> None:
 
 def _archive_chunks(archive: ListedFile, name: str) -> Iterator[Chunk]:
     path = archive.path
-    kind = tar_files.tar_kind(path)
+    kind = tar_files.find_tar_kind(path)
     if kind is None:
-        zipped = zip_files.list_members(path, looks_like_image, flag="--images")
+        zipped = zip_files.list_zip_members(path, looks_like_image, flag="--images")
         for members in _neighbours(zipped, lambda member: max(member.size, member.stored_size)):
             versions = tuple(f"{member.crc:08x}-{member.size}" for member in members)
             yield ZipChunk(names=_names(name, members), versions=versions, path=path, members=tuple(members))
         return
-    listed = tar_files.list_tar(path, kind, looks_like_image, flag="--images")
+    listed = tar_files.list_tar_members(path, kind, looks_like_image, flag="--images")
     if kind is TarKind.PACKED:
         if names := _names(name, listed):
             versions = (archive.version,) * len(names)
@@ -213,7 +215,7 @@ def _archive_chunks(archive: ListedFile, name: str) -> Iterator[Chunk]:
         yield TarChunk(names=_names(name, group), versions=versions, path=path, members=tuple(group))
 
 
-def _names(archive: str, members: Iterable[Member | TarMember]) -> tuple[str, ...]:
+def _names(archive: str, members: Iterable[ZipMember | TarMember]) -> tuple[str, ...]:
     return tuple(f"{archive}/{member.name}" for member in members)
 
 

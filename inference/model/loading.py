@@ -12,6 +12,7 @@ from retinanet_odm.cli.program import tune_gc
 from retinanet_odm.errors import ContractError
 from retinanet_odm.exported_model import ModelManifest
 from retinanet_odm.storage import files
+from retinanet_odm.storage.glob_patterns import escape_glob
 from retinanet_odm.storage.files import FileError
 
 SAVED_MODEL = "saved_model.pb"
@@ -50,7 +51,7 @@ def third_party_manifest(folder: str, signature_map: SignatureMap) -> ModelManif
     """
     if not files.exists(files.join(folder, SAVED_MODEL)):
         raise ContractError(f"--model: {folder} holds no {SAVED_MODEL}: it is not the folder of a SavedModel")
-    paths = files.iter_matches(files.join(files.escape_glob(folder), "**"))
+    paths = files.iter_matches(files.join(escape_glob(folder), "**"))
     digests = {files.name_below(folder, path): hashlib.sha256(files.read_bytes(path)).hexdigest() for path in paths}
     return ModelManifest(
         labels=signature_map.labels,

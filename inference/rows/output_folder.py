@@ -13,6 +13,7 @@ from inference.rows.rows import RowCounts
 from retinanet_odm.errors import ContractError, UsageError
 from retinanet_odm.predictions.formats.encoding import utf8
 from retinanet_odm.storage import files
+from retinanet_odm.storage.glob_patterns import escape_glob, final_name
 from retinanet_odm.storage.lock import LOCK_FILE
 
 SUMMARY_FILE = "summary.json"
@@ -130,7 +131,7 @@ def check_predictions_folder(output: str) -> None:
     """
     if files.is_file(output):
         raise UsageError(f"--output: {output} is a file; expected a folder, new or of an earlier run")
-    for path in files.iter_matches(files.join(files.escape_glob(output), "**")):
+    for path in files.iter_matches(files.join(escape_glob(output), "**")):
         name = files.name_below(output, path)
         if not _is_ours(name):
             raise UsageError(
@@ -194,6 +195,6 @@ def remove_ours(output: str, *, keep: Sequence[str]) -> None:
 
 def _is_ours(name: str) -> bool:
     """Names of results, and of write_atomic's temporary files for them, directly in the folder."""
-    final = files.final_name(name)
+    final = final_name(name)
     ours = (SUMMARY_FILE, EVALUATION, EVALUATION_PAGE, REPEATS, PLACES, files.PROBE, LOCK_FILE, *FILE_NAMES)
     return final in ours or holds_rows(final)

@@ -13,7 +13,9 @@ from retinanet_odm.annotations.types import ImageAnnotation
 from retinanet_odm.errors import DataError, UsageError
 from retinanet_odm.pickling import pickle_by_position
 from retinanet_odm.storage import files, zip_files
-from retinanet_odm.storage.zip_files import Member
+from retinanet_odm.storage.glob_patterns import root_of
+from retinanet_odm.storage.archives import has_image_suffix, is_hidden, looks_like_image
+from retinanet_odm.storage.zip_files import ZipMember
 
 
 @pickle_by_position
@@ -33,7 +35,7 @@ class ImageFile:
     uri: str
     name: str
     home: str = ""
-    member: Member | None = None
+    member: ZipMember | None = None
     version: str = ""
 
 
@@ -51,7 +53,7 @@ class AnnotationFile:
     uri: str
     name: str = ""
     home: str = ""
-    member: Member | None = None
+    member: ZipMember | None = None
     image_name: str = ""
     annotation: ImageAnnotation | None = None
     reason: str = ""
@@ -105,7 +107,7 @@ def match_annotations(source: InputPattern) -> Iterator[tuple[bytes, AnnotationF
 
 def _match(source: InputPattern, keep: Callable[[str], bool]) -> Iterator[ImageFile]:
     """A row for every file, be it no image, and for the members of every zip file whose names pass ``keep``."""
-    root = files.root_of(source.pattern)
+    root = root_of(source.pattern)
     for file in files.list_files(source.pattern):
         uri, name = file.path, files.name_below(root, file.path)
         if not _is_zip(uri):
@@ -113,24 +115,24 @@ def _match(source: InputPattern, keep: Callable[[str], bool]) -> Iterator[ImageF
             continue
         folder = re.sub(r"\.zip$", "", name, flags=re.IGNORECASE)
         home = uri if source.is_export else ""
-        for member in zip_files.list_members(uri, keep, flag=source.flag):
+        for member in zip_files.list_zip_members(uri, keep, flag=source.flag):
             yield ImageFile(uri=f"{uri}/{member.name}", name=f"{folder}/{member.name}", home=home, member=member)
 
 
 def _is_zip(path: str) -> bool:
     """By its first bytes; a file of a name that speaks for another kind is not opened to find out."""
-    by_name = zip_files.has_image_suffix(path) or path.lower().endswith(_ANNOTATION_SUFFIXES)
-    return not by_name and zip_files.is_archive(path)
+    by_name = has_image_suffix(path) or path.lower().endswith(_ANNOTATION_SUFFIXES)
+    return not by_name and zip_files.is_zip_file(path)
 
 
 def is_image_name(name: str) -> bool:
     """Whether a member of a zip file is a photograph, by its name."""
-    return zip_files.looks_like_image(name) and _MASKS.isdisjoint(PurePosixPath(name).parts)
+    return looks_like_image(name) and _MASKS.isdisjoint(PurePosixPath(name).parts)
 
 
 def is_annotation_name(name: str) -> bool:
     """Whether a member of a zip file may be an annotation file, by its name; its content tells in the end."""
-    return name.lower().endswith(_ANNOTATION_SUFFIXES) and not zip_files.is_hidden(name)
+    return name.lower().endswith(_ANNOTATION_SUFFIXES) and not is_hidden(name)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -158,7 +160,7 @@ def check_zip_files(uris: Iterable[str], flag: str, *promised: ZipContent) -> se
     """
     zips = {uri for uri in uris if _is_zip(uri)}
     for uri in sorted(zips):
-        names = [member.name for member in zip_files.list_members(uri, bool, flag=flag)]
+        names = [member.name for member in zip_files.list_zip_members(uri, bool, flag=flag)]
         for content in promised:
             if not any(map(content.accepts, names)):
                 seen = ", ".join(names[:_SHOWN]) + (", …" if len(names) > _SHOWN else "")
@@ -174,16 +176,16 @@ def read_image(image: ImageFile) -> bytes:
     """
     if image.member is None:
         return files.read_bytes(image.uri, version=image.version)
-    return zip_files.read_member(_zip_of(image.uri, image.member), image.member)
+    return zip_files.read_zip_member(_zip_of(image.uri, image.member), image.member)
 
 
 def _open(file: AnnotationFile) -> contextlib.AbstractContextManager[BinaryIO]:
     if file.member is None:
         return files.open_binary(file.uri)
-    return zip_files.open_member(_zip_of(file.uri, file.member), file.member)
+    return zip_files.open_zip_member(_zip_of(file.uri, file.member), file.member)
 
 
-def _zip_of(uri: str, member: zip_files.Member) -> str:
+def _zip_of(uri: str, member: zip_files.ZipMember) -> str:
     return uri.removesuffix(f"/{member.name}")
 
 

@@ -1,93 +1,76 @@
-"""Files by the same calls wherever they are: on this machine (``local``) or gs:// (``gcs``)."""
+"""Files of this machine and of gs:// by the same functions. Begin here: other rooms read and write only by them.
+
+A failure is one line: FileError rejects one file, UsageError ends the program. Writing is atomic: a file appears under
+its name when it is complete.
+"""
 
 import contextlib
+import functools
 import hashlib
 import itertools
 import posixpath
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from types import ModuleType
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from retinanet_odm.errors import DataError, UsageError
-from retinanet_odm.storage import local
-from retinanet_odm.storage.gcs_client import GenerationChangedError, StorageUnavailableError
-from retinanet_odm.storage.glob_patterns import escape_glob, final_name, root_of
+from retinanet_odm.json_documents import parse_json_object
+from retinanet_odm.storage.file_system import (
+    FileSystem,
+    GenerationChangedError,
+    ListedFile,
+    StorageUnavailableError,
+)
+from retinanet_odm.storage.glob_patterns import escape_glob, root_of
+from retinanet_odm.storage.local import LocalFiles
 
-# And all that is defined here: callers need not know where a path is taken apart.
-__all__ = ["escape_glob", "final_name", "root_of"]
 _GCS = "gs://"
 _PIECE = 2**20  # bytes read at a time
-# The file by which a folder is tried; a killed program may leave it behind.
+# Written and deleted to test a folder; a killed program may leave it behind.
 PROBE = ".retinanet-odm-probe"
 
 
 class FileError(DataError):
-    """A file that was listed cannot be read."""
+    """A file cannot be read, though it was listed."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class ListedFile:
-    """A file that a pattern matched.
-
-    Attributes:
-      path: the file.
-      version: another one when the file has changed: size in bytes and time of change in seconds, joined by a dash; for
-        gs:// the object's generation.
-      size: in bytes; 0 for a link to nowhere.
-    """
-
-    path: str
-    version: str
-    size: int
-
-
-def _system(path: str) -> ModuleType:
-    """``local`` or ``gcs``, which have the same functions.
+def _file_system(path: str) -> FileSystem:
+    """Returns the storage of a path.
 
     Raises:
-      UsageError: the path has a scheme that neither reads.
+      UsageError: The path has a scheme that is not supported.
     """
     if "://" not in path:
-        return local
+        return LocalFiles()
     if not path.startswith(_GCS):
         raise UsageError(f"{path}: expected a local path or gs://; mount other storage as a folder")
-    # Google's client takes part of a second to import: only who names such a file pays for it.
-    from retinanet_odm.storage import gcs
-
-    return gcs
+    return _gcs_files()
 
 
-def check_matches(patterns: Sequence[str], *, flag: str) -> None:
-    """Raises UsageError when a pattern matches no file: a mistyped path must end the job before it starts."""
-    for pattern in patterns:
-        if not next(iter_matches(pattern, limit=1), None):
-            folder = root_of(pattern)
-            present = Path(folder).is_dir() or is_folder(folder)
-            missing = "" if present else f" (there is no folder {folder})"
-            raise UsageError(f"{flag}: expected at least one file, found none that matches {pattern}{missing}")
+@functools.cache
+def _gcs_files() -> FileSystem:
+    # Google's client takes part of a second to import: only programs that name such a file wait for it.
+    from retinanet_odm.storage.gcs import GcsFiles
+
+    return GcsFiles()
 
 
-def iter_matches(pattern: str, limit: int | None = None) -> Iterator[str]:
-    """Paths of the files that a pattern matches, sorted; see list_files."""
-    return (file.path for file in list_files(pattern, limit=limit))
+# --- Listing ---
 
 
 def list_files(pattern: str, *, limit: int | None = None) -> Iterator[ListedFile]:
-    """The files that a pattern matches, sorted by path.
+    """Yields the files that match a pattern, sorted by path.
 
     Args:
-      pattern: a path where ``*``, ``?`` and ``[...]`` stand for any characters of one name, ``**`` for any at all.
-      limit: of their number; None for all.
+      pattern: A path where ``*``, ``?`` and ``[...]`` match characters of one name, ``**`` matches across folders.
+      limit: The maximum number of files; None for all.
 
     Raises:
-      UsageError: they cannot be listed.
+      UsageError: They cannot be listed.
     """
     with _listing(pattern):
-        for path, version, size in itertools.islice(_system(pattern).list_files(pattern, limit), limit):
-            yield ListedFile(path=path, version=version, size=size)
+        yield from itertools.islice(_file_system(pattern).list_files(pattern), limit)
 
 
 @contextlib.contextmanager
@@ -98,98 +81,171 @@ def _listing(pattern: str) -> Iterator[None]:
         raise UsageError(f"cannot list {pattern}: {error}") from error
 
 
-def name_below(root: str, path: str) -> str:
-    """The path of a file relative to a folder that holds it."""
-    return path.removeprefix(root).lstrip("/")
+def iter_matches(pattern: str, limit: int | None = None) -> Iterator[str]:
+    """Yields the paths of the files that match a pattern, sorted; see `list_files`."""
+    return (file.path for file in list_files(pattern, limit=limit))
+
+
+def check_matches(patterns: Sequence[str], *, flag: str) -> None:
+    """Raises UsageError if a pattern matches no file, so that a mistyped path ends a job before it starts."""
+    for pattern in patterns:
+        if not next(iter_matches(pattern, limit=1), None):
+            folder = root_of(pattern)
+            present = Path(folder).is_dir() or is_folder(folder)
+            missing = "" if present else f" (there is no folder {folder})"
+            raise UsageError(f"{flag}: expected at least one file, found none that matches {pattern}{missing}")
+
+
+def list_names(folder: str) -> list[str]:
+    """Returns the names of the files directly in a folder, sorted; empty if the folder does not exist."""
+    return [posixpath.basename(path) for path in iter_matches(join(escape_glob(folder), "*"))]
+
+
+# --- Paths ---
 
 
 def join(folder: str, *names: str) -> str:
+    """Returns a path below a folder, local or gs://."""
     return posixpath.join(folder, *names)
 
 
+def name_below(root: str, path: str) -> str:
+    """Returns the path of a file relative to a folder above it."""
+    return path.removeprefix(root).lstrip("/")
+
+
 def is_folder(path: str) -> bool:
-    """Whether path names a folder: something lies below it (object stores have no folders of their own)."""
+    """Returns whether a path is a folder that holds something (object stores have no empty folders)."""
     if "://" not in path and not Path(path).is_dir():
-        return False  # a whole tree need not be listed to say so
+        return False  # saves listing the whole tree
     with _listing(path):
-        return bool(next(_system(path).list_files(posixpath.join(escape_glob(path), "**"), 1), None))
+        return bool(next(_file_system(path).list_files(join(escape_glob(path), "**")), None))
 
 
 def is_file(path: str) -> bool:
-    """Whether a file, or an object of an object store, has exactly this name."""
-    return exists(path) if "://" in path else Path(path).is_file()
+    """Returns whether there is a file or an object of exactly this name.
+
+    Raises:
+      UsageError: The storage does not answer.
+    """
+    with _looking_for(path):
+        return _file_system(path).is_file(path)
 
 
 def exists(path: str) -> bool:
-    """Whether a file or a local folder has exactly this name.
+    """Returns whether there is a file, an object or a local folder of exactly this name.
 
     Raises:
-      UsageError: the storage cannot tell.
+      UsageError: The storage does not answer.
     """
+    with _looking_for(path):
+        return _file_system(path).exists(path)
+
+
+@contextlib.contextmanager
+def _looking_for(path: str) -> Iterator[None]:
     try:
-        return _system(path).exists(path)
+        yield
     except OSError as error:
         raise UsageError(f"cannot look for {path}: {error}") from error
 
 
+# --- Reading ---
+
+
 @contextlib.contextmanager
 def open_binary(path: str, *, version: str = "") -> Iterator[BinaryIO]:
-    """A file as it is stored, open for reading and seeking; an object of gs:// stays of one generation.
+    """Opens a stored file for reading and seeking; all reads see the same generation of an object of gs://.
 
     Args:
-      path: the file.
-      version: as in read_bytes.
+      path: The file.
+      version: As in `read_bytes`.
 
     Raises:
-      FileError: it cannot be opened, or the body of the with statement met an OSError while it read.
-      UsageError: no file of that storage can be read now.
+      FileError: It cannot be opened, or the body of the with statement got an OSError while reading.
+      UsageError: The storage does not answer.
     """
-    if "://" not in path and Path(path).exists() and not Path(path).is_file():
-        # Reading a pipe would wait for somebody to write into it.
-        raise FileError("file_not_readable", f"{path}: cannot be read: it is no regular file")
-    try:
-        with _system(path).open_file(path, version) as file:
-            yield file
-    except OSError as error:
-        raise _unreadable(path, error) from error
+    with _reading(path), _file_system(path).open_binary(path, version) as file:
+        yield file
 
 
 def read_bytes(path: str, *, version: str = "") -> bytes:
-    """The whole file as it is stored.
+    """Returns the content of a file.
 
     Args:
-      path: the file.
-      version: as it was listed; "" for whatever there is now. It is only looked at for gs://, where that costs nothing.
+      path: The file.
+      version: The version that was listed, or "" for any. Only gs:// compares it, because there it needs no request.
 
     Raises:
-      FileError: it cannot be read; reason "file_changed" where it is not of that version.
-      UsageError: no file of that storage can be read now.
+      FileError: It cannot be read; the reason is "file_changed" if it has another version.
+      UsageError: The storage does not answer.
     """
-    if not path.startswith(_GCS):
-        with open_binary(path) as file:
-            return file.read()
-    from retinanet_odm.storage import gcs  # as in _system
+    with _reading(path):
+        return _file_system(path).read_bytes(path, version)
 
+
+@contextlib.contextmanager
+def _reading(path: str) -> Iterator[None]:
+    """Classifies a read error: a FileError rejects one file, an unavailable storage ends the program."""
     try:
-        return gcs.read_object(path, generation=version)
+        yield
+    except StorageUnavailableError as error:
+        raise UsageError(f"{path}: cannot be read: {error}") from error
+    except GenerationChangedError as error:
+        raise FileError("file_changed", f"{path}: has changed since it was listed: {error}") from error
     except OSError as error:
-        raise _unreadable(path, error) from error
+        raise FileError("file_not_readable", f"{path}: cannot be read: {error}") from error
 
 
-def _unreadable(path: str, error: OSError) -> Exception:
-    """Whose fault it is: the file's, which ends as a record, or the storage's, which ends the job."""
-    if isinstance(error, StorageUnavailableError):
-        return UsageError(f"{path}: cannot be read: {error}")
-    if isinstance(error, GenerationChangedError):
-        return FileError("file_changed", f"{path}: has changed since it was listed: {error}")
-    return FileError("file_not_readable", f"{path}: cannot be read: {error}")
+def read_text(path: str, *, flag: str = "") -> str:
+    """Returns the content of a UTF-8 file that the user has named.
+
+    Args:
+      path: The file.
+      flag: The flag that named it, for messages.
+
+    Raises:
+      UsageError: It cannot be read or is not UTF-8.
+    """
+    try:
+        return read_bytes(path).decode()
+    except FileError as error:
+        raise UsageError(f"{_prefix(flag)}{error}") from error
+    except UnicodeDecodeError as error:
+        raise UsageError(f"{_prefix(flag)}{path}: expected UTF-8 text: {error}") from error
+
+
+def _prefix(flag: str) -> str:
+    return f"{flag}: " if flag else ""
+
+
+def read_json(path: str, *, flag: str = "") -> dict[str, Any]:
+    """Returns the object that a JSON file holds.
+
+    Args:
+      path: The file.
+      flag: As in `read_text`.
+
+    Raises:
+      UsageError: It cannot be read, or is not a JSON object.
+    """
+    return parse_json_object(read_text(path, flag=flag), source=path)
+
+
+def read_written_text(path: str) -> str:
+    """Returns what `write_text` has written, including file names that are not valid UTF-8.
+
+    Raises:
+      FileError: It cannot be read.
+    """
+    return read_bytes(path).decode("utf-8", "surrogateescape")
 
 
 def find_digest(path: str) -> str | None:
-    """Hex SHA-256 of a file's bytes; None where there is no such file.
+    """Returns the hex SHA-256 of the content of a file; None if there is no such file.
 
     Raises:
-      FileError: it cannot be read.
+      FileError: It cannot be read.
     """
     if not is_file(path):
         return None
@@ -200,37 +256,25 @@ def find_digest(path: str) -> str | None:
     return digest.hexdigest()
 
 
-def read_text(path: str, *, flag: str) -> str:
-    """A small UTF-8 file that the user named by a flag.
-
-    Raises:
-      UsageError: it cannot be read or is no UTF-8 text.
-    """
-    try:
-        return read_bytes(path).decode()
-    except FileError as error:
-        raise UsageError(f"{flag}: {error}") from error
-    except UnicodeDecodeError as error:
-        raise UsageError(f"{flag}: {path}: expected UTF-8 text: {error}") from error
+# --- Writing ---
 
 
 @contextlib.contextmanager
 def write_atomic(path: str) -> Iterator[BinaryIO]:
-    """A file that appears under its name only when it is whole; a failure leaves nothing under that name.
+    """Yields a file that appears under its name when the body ends; an error leaves nothing under that name.
 
     Raises:
-      UsageError: it cannot be written, for want of space or of a permission; for gs:// also if another program wrote
-        it meanwhile.
+      UsageError: It cannot be written. For gs:// also: another program has written it at the same time.
     """
     try:
-        with _system(path).write(path) as file:
+        with _file_system(path).write(path) as file:
             yield file
     except OSError as error:
         raise UsageError(f"cannot write {path}: {error}") from error
 
 
 def write_pieces(path: str, pieces: Iterable[bytes]) -> str:
-    """Writes a whole file atomically, piece by piece; returns the hex SHA-256 of its bytes."""
+    """Writes a file atomically, piece by piece, and returns the hex SHA-256 of its content."""
     digest = hashlib.sha256()
     with write_atomic(path) as file:
         for piece in pieces:
@@ -239,46 +283,37 @@ def write_pieces(path: str, pieces: Iterable[bytes]) -> str:
     return digest.hexdigest()
 
 
-def read_written_text(path: str) -> str:
-    """Inverse of write_text: names of files in the text need not be valid UTF-8.
-
-    Raises:
-      FileError: it cannot be read.
-    """
-    return read_bytes(path).decode("utf-8", "surrogateescape")
-
-
 def write_text(path: str, text: str) -> None:
-    """Writes a whole UTF-8 file atomically."""
+    """Writes a UTF-8 file atomically. The text may hold file names that are not valid UTF-8."""
     with write_atomic(path) as file:
         file.write(text.encode("utf-8", "surrogateescape"))
 
 
-def make_folder(path: str) -> None:
-    """Makes a folder and those above it, unless it exists, and tries whether it can be written to.
+def make_folder(path: str, *, flag: str = "") -> None:
+    """Creates a folder and its parents, if they do not exist, and checks that it is writable.
+
+    Args:
+      path: The folder.
+      flag: The flag that named it, for messages.
 
     Raises:
-      UsageError: a file has that name, or the folder cannot be made or written to.
+      UsageError: A file has that name, or the folder cannot be created or written to.
     """
-    if Path(path).is_file():  # never so for gs://, where a folder is but a prefix
-        raise UsageError(f"cannot write to the folder {path}: a file has that name")
+    message = f"{_prefix(flag)}cannot write to the folder {path}"
+    if Path(path).is_file():  # never true for gs://, where a folder is only a prefix
+        raise UsageError(f"{message}: a file has that name")
     probe = join(path, PROBE)
     try:
-        system = _system(path)
-        system.make_folder(path)
-        with system.write(probe):
+        file_system = _file_system(path)
+        file_system.make_folder(path)
+        with file_system.write(probe):
             pass
-        system.delete([probe])
+        file_system.delete(probe)
     except OSError as error:
-        raise UsageError(f"cannot write to the folder {path}: {error}") from error
-
-
-def list_names(folder: str) -> list[str]:
-    """Names of the files directly in a folder, sorted; empty where the folder does not exist."""
-    return [posixpath.basename(path) for path in iter_matches(posixpath.join(escape_glob(folder), "*"))]
+        raise UsageError(f"{message}: {error}") from error
 
 
 def delete(paths: Sequence[str]) -> None:
-    """Deletes files; an absent one is no error."""
-    for system, group in itertools.groupby(paths, _system):
-        system.delete(list(group))
+    """Deletes files in their order; skips those that do not exist."""
+    for path in paths:
+        _file_system(path).delete(path)

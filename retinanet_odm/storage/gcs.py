@@ -1,128 +1,136 @@
-"""Objects of Google Cloud Storage as files: one request reads one, one upload writes one, whole or not at all.
+"""Objects of Google Cloud Storage as files: one request reads one, one upload writes one, entirely or not at all.
 
 Beam's own client needs two or three requests to read an object, a copy and a deletion more to write one, and opens a
-connection for each. What goes wrong is an OSError, as for a local file; see retinanet_odm.storage.gcs_client.
+connection for each. The connection, the retries and the errors are those of `gcs_client`.
 """
 
 import contextlib
 import io
 import mimetypes
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import BinaryIO, cast
 
 from google.api_core.exceptions import NotFound, PreconditionFailed
 from google.cloud import storage
 
-from retinanet_odm.storage import gcs_client as gcs_client
-from retinanet_odm.storage.gcs_client import GenerationChangedError, crc32c_checksum, os_errors, split_uri
-from retinanet_odm.storage.gcs_client import gcs_client as client
-from retinanet_odm.storage.glob_patterns import WILDCARD, to_regex
+from retinanet_odm.storage import gcs_client
+from retinanet_odm.storage.file_system import GenerationChangedError, ListedFile
+from retinanet_odm.storage.gcs_client import crc32c_checksum, os_errors, shared_client, split_uri
+from retinanet_odm.storage.glob_patterns import complete_pattern, literal_prefix, to_regex
 
-# All that is used of an object; without the token only the first page would come.
+# The fields that are used of an object; without the token only the first page would come.
 _FIELDS = "items(name,generation,size),nextPageToken"
-# What a request gets at least of an archive: the photographs and headers that follow, but no other 15 megabytes.
+# The least that a request reads of an archive: the images and headers that follow, but not 15 megabytes more.
 _BUFFER = 2**20
-# What is written waits in memory, or beyond that on the local disk, until it is whole.
+# Written data waits in memory, or beyond this size on the local disk, until it is complete.
 _IN_MEMORY = 8 * 2**20
 _PIECE = 16 * 2**20  # of an upload that is too large for a single request
 
 
-def list_files(pattern: str, limit: int | None = None) -> Iterator[tuple[str, str, int]]:  # noqa: ARG001 - it costs little
-    """(path, generation, size) of the objects that a pattern matches, sorted by path; see retinanet_odm.storage.files.list_files.
+class GcsFiles:
+    """Google Cloud Storage; implements `file_system.FileSystem`, whose docstrings describe the methods."""
 
-    A thousand for each request, which is sent when they are wanted. Without the empty objects, named with a slash at
-    their end, that stand for folders.
+    def list_files(self, pattern: str) -> Iterator[ListedFile]:
+        """See FileSystem. Each request lists a thousand objects and is sent when they are needed.
 
-    Raises:
-      OSError: they cannot be listed.
-      re.error: no pattern.
-    """
-    pattern += "*" if pattern.endswith("/") else ""
-    prefix = WILDCARD.split(pattern, maxsplit=1)[0]
-    bucket, start = split_uri(prefix)
-    accepts = to_regex(pattern).match
-    # A name in full is the first of those that begin with it; millions may follow.
-    most = 1 if prefix == pattern else None
-    with os_errors("read it"):
-        blobs = client().list_blobs(
-            bucket, prefix=start, max_results=most, fields=_FIELDS, retry=gcs_client.RETRY_QUESTION
-        )
-        for blob in blobs:
-            path = f"gs://{bucket}/{blob.name}"
-            if accepts(path) and not path.endswith("/"):
-                yield path, str(blob.generation), int(blob.size)
+        Omits the empty objects that stand for folders, whose names end with a slash.
+        """
+        pattern = complete_pattern(pattern)
+        prefix = literal_prefix(pattern)
+        bucket, start = split_uri(prefix)
+        accepts = to_regex(pattern).match
+        # A complete name is the first of all names that begin with it; millions may follow.
+        limit = 1 if prefix == pattern else None
+        with os_errors("read it"):
+            blobs = shared_client().list_blobs(
+                bucket, prefix=start, max_results=limit, fields=_FIELDS, retry=gcs_client.RETRY_METADATA
+            )
+            for blob in blobs:
+                path = f"gs://{bucket}/{blob.name}"
+                if accepts(path) and not path.endswith("/"):
+                    yield ListedFile(path=path, version=str(blob.generation), size=int(blob.size))
+
+    def exists(self, path: str) -> bool:
+        """See FileSystem."""
+        return _find(path) is not None
+
+    def is_file(self, path: str) -> bool:
+        """See FileSystem."""
+        return self.exists(path)
+
+    def read_bytes(self, path: str, version: str) -> bytes:
+        """See FileSystem. Sends one request and verifies the checksum."""
+        return _download(_blob(path), _generation(version))
+
+    def open_binary(self, path: str, version: str) -> BinaryIO:
+        """See FileSystem. All reads see one generation: the given one, or the newest at this moment."""
+        found = _find(path, _generation(version))
+        if found is None:
+            raise FileNotFoundError("there is no such object or bucket")
+        # Not the blob that was found: knowing its generation, it would request that one, which may be gone, and could
+        # not tell that there is another.
+        return cast(BinaryIO, io.BufferedReader(_Reader(_blob(path), found.size, found.generation), _BUFFER))
+
+    @contextlib.contextmanager
+    def write(self, path: str) -> Iterator[BinaryIO]:
+        """See FileSystem. Sends one upload, which replaces only the generation that was there at the beginning.
+
+        Raises:
+          GenerationChangedError: Another program has written other content under that name meanwhile.
+        """
+        old = _find(path)
+        with tempfile.SpooledTemporaryFile(_IN_MEMORY) as file:
+            yield cast(BinaryIO, file)
+            _upload(_blob(path, chunk_size=_PIECE), cast(BinaryIO, file), generation=old.generation if old else 0)
+
+    def delete(self, path: str) -> None:
+        """See FileSystem."""
+        with os_errors("delete it"), contextlib.suppress(NotFound):
+            _blob(path).delete(retry=gcs_client.RETRY_DATA)
+
+    def make_folder(self, path: str) -> None:
+        """See FileSystem. Does nothing, because a bucket has no folders."""
 
 
-def exists(path: str) -> bool:
-    """Whether there is an object of exactly this name."""
-    return _find(path) is not None
+def _blob(path: str, *, chunk_size: int | None = None) -> storage.Blob:
+    bucket, name = split_uri(path)
+    return shared_client().bucket(bucket).blob(name, chunk_size=chunk_size)
+
+
+def _generation(version: str) -> int | None:
+    return int(version) if version else None
 
 
 def _find(path: str, generation: int | None = None) -> storage.Blob | None:
-    """What is known of an object, by one request; None where there is none."""
+    """Requests the metadata of an object; None if there is no such object."""
     bucket, name = split_uri(path)
-    with os_errors("read it"):
-        try:
-            return (
-                client().bucket(bucket).get_blob(name, if_generation_match=generation, retry=gcs_client.RETRY_QUESTION)
-            )
-        except PreconditionFailed as error:
-            raise _changed(generation) from error
+    with os_errors("read it"), _pinned(generation):
+        return (
+            shared_client()
+            .bucket(bucket)
+            .get_blob(name, if_generation_match=generation, retry=gcs_client.RETRY_METADATA)
+        )
 
 
-def _changed(generation: int | None) -> GenerationChangedError:
-    return GenerationChangedError(f"expected generation {generation} as it was listed, found another")
-
-
-def read_object(path: str, *, generation: str = "") -> bytes:
-    """An object as it is stored, by one request, its checksum checked.
-
-    Args:
-      path: gs://BUCKET/NAME.
-      generation: that it must have; "" for the newest.
-
-    Raises:
-      ChangedError: it has another generation.
-      OSError: it cannot be read.
-    """
-    bucket, name = split_uri(path)
-    expected = int(generation) if generation else None
-    return _download(client().bucket(bucket).blob(name), expected)
+@contextlib.contextmanager
+def _pinned(generation: int | None) -> Iterator[None]:
+    try:
+        yield
+    except PreconditionFailed as error:
+        raise GenerationChangedError(f"expected generation {generation} as it was listed, found another") from error
 
 
 def _download(blob: storage.Blob, generation: int | None, start: int | None = None, end: int | None = None) -> bytes:
-    """The stored bytes from start to end, which is one of them; all by default."""
-    with os_errors("read it"):
-        try:
-            return blob.download_as_bytes(
-                start=start,
-                end=end,
-                if_generation_match=generation,
-                raw_download=True,
-                retry=gcs_client.RETRY_BYTES,
-            )
-        except PreconditionFailed as error:
-            raise _changed(generation) from error
-
-
-def open_file(path: str, version: str = "") -> BinaryIO:
-    """An object to be read in parts, all of one generation: the one given, or that of now.
-
-    Raises:
-      ChangedError: it has another generation.
-      OSError: it cannot be read.
-    """
-    blob = _find(path, int(version) if version else None)
-    if blob is None:
-        raise FileNotFoundError("there is no such object or bucket")
-    # A blob that knows its generation would ask for that one, which may be gone, and not say that there is another.
-    fresh = blob.bucket.blob(blob.name)
-    return cast(BinaryIO, io.BufferedReader(_Reader(fresh, blob.size, blob.generation), _BUFFER))
+    """Returns the stored bytes from start to end inclusive; all by default."""
+    with os_errors("read it"), _pinned(generation):
+        return blob.download_as_bytes(
+            start=start, end=end, if_generation_match=generation, raw_download=True, retry=gcs_client.RETRY_DATA
+        )
 
 
 class _Reader(io.RawIOBase):
-    """Each read is a request for these very bytes."""
+    """A seekable file; each read is a request for exactly these bytes."""
 
     def __init__(self, blob: storage.Blob, size: int, generation: int) -> None:
         super().__init__()
@@ -148,7 +156,7 @@ class _Reader(io.RawIOBase):
         return len(data)
 
     def readall(self) -> bytes:
-        """All that follows, by one request: io's own would send one for every 8 KB."""
+        """Reads the rest by one request; the inherited method would send one for every 8 KB."""
         return self._take(self._size)
 
     def _take(self, count: int) -> bytes:
@@ -158,22 +166,6 @@ class _Reader(io.RawIOBase):
         data = _download(self._blob, self._generation, self._position, end - 1)
         self._position += len(data)
         return data
-
-
-@contextlib.contextmanager
-def write(path: str) -> Iterator[BinaryIO]:
-    """An object that appears when the body has ended, by one upload, or takes the place of the one that is there now.
-
-    Raises:
-      ChangedError: something else was written under that name meanwhile.
-      OSError: it cannot be written.
-    """
-    bucket, name = split_uri(path)
-    there = _find(path)
-    blob = client().bucket(bucket).blob(name, chunk_size=_PIECE)
-    with tempfile.SpooledTemporaryFile(_IN_MEMORY) as file:
-        yield cast(BinaryIO, file)
-        _upload(blob, cast(BinaryIO, file), generation=there.generation if there else 0)
 
 
 def _upload(blob: storage.Blob, file: BinaryIO, *, generation: int) -> None:
@@ -187,30 +179,18 @@ def _upload(blob: storage.Blob, file: BinaryIO, *, generation: int) -> None:
                 content_type=mimetypes.guess_type(blob.name)[0],
                 if_generation_match=generation,
                 checksum="crc32c",
-                retry=gcs_client.RETRY_BYTES,
+                retry=gcs_client.RETRY_DATA,
             )
         except PreconditionFailed as error:
-            # The same bytes are ours, stored though the answer was lost, or another worker's, who did the same work.
-            if not _holds(blob, file, size):
+            # The same bytes are fine: our own upload whose response was lost, or the work of a duplicate worker.
+            if not _has_content(blob, file, size):
                 raise GenerationChangedError("another program wrote it meanwhile") from error
 
 
-def _holds(blob: storage.Blob, file: BinaryIO, size: int) -> bool:
-    """Whether an object has the bytes of a file."""
-    found = blob.bucket.get_blob(blob.name, retry=gcs_client.RETRY_QUESTION)
+def _has_content(blob: storage.Blob, file: BinaryIO, size: int) -> bool:
+    """Returns whether an object has the content of a file."""
+    found = blob.bucket.get_blob(blob.name, retry=gcs_client.RETRY_METADATA)
     if found is None or found.size != size:
         return False
     file.seek(0)
     return found.crc32c == crc32c_checksum(file)
-
-
-def delete(paths: Sequence[str]) -> None:
-    """Deletes objects, in their order; an absent one is no error."""
-    for path in paths:
-        bucket, name = split_uri(path)
-        with os_errors("delete it"), contextlib.suppress(NotFound):
-            client().bucket(bucket).blob(name).delete(retry=gcs_client.RETRY_BYTES)
-
-
-def make_folder(path: str) -> None:
-    """Nothing: a bucket has no folders."""

@@ -1,4 +1,7 @@
-"""What can be wrong with files of an object store and not with those of a disk."""
+"""The connection to Google Cloud Storage: one client per process, its retries, and its errors as one-line OSErrors.
+
+Begin with `os_errors`, which every request is wrapped in, and `shared_client`. `gcs` and the trainer use both.
+"""
 
 import base64
 import contextlib
@@ -27,52 +30,51 @@ from google.api_core.retry import Retry
 from google.auth.exceptions import DefaultCredentialsError, GoogleAuthError, InvalidOperation
 from google.cloud import storage
 from google.cloud.storage.retry import DEFAULT_RETRY
-from google.resumable_media import DataCorruption  # in google-cloud-storage only from 3.0 on; this stays its parent
+from google.resumable_media import DataCorruption  # google-cloud-storage exports it only since 3.0, as a subclass
 
+from retinanet_odm.storage.file_system import GenerationChangedError, StorageUnavailableError
 
-class GenerationChangedError(OSError):
-    """An object is no longer the generation that was expected."""
-
-
-class StorageUnavailableError(OSError):
-    """The storage does not answer, or does not know who asks: no object can be read, and none is to blame."""
-
-
-_log = logging.getLogger(__name__)
+_logger = logging.getLogger(__name__)
 _QUERY = re.compile(r"\?\w+=[^\s):]*")
 _PATH = re.compile(r"gs://([a-z0-9][-_.a-z0-9]+)/(.*)", re.DOTALL)
 
-# As many threads may read at once without opening a connection anew for each object; requests keeps 10.
+# As many threads can read at once without opening a new connection for each object; the default of requests is 10.
 _CONNECTIONS = 16
 _PIECE = 2**20  # bytes read at a time
-_creation = threading.Lock()
-_SECONDS_QUIET = 10.0  # between two lines that say that something is tried again
+_SECONDS_QUIET = 10.0  # between two log lines about retries
+_client_lock = threading.Lock()
 
 
 class _RetryLogger:
-    """When to try again, with the notice that somebody who waits deserves."""
+    """Logs that requests are retried, so that a user who waits sees why."""
 
     def __init__(self) -> None:
-        self._told = -_SECONDS_QUIET
+        self._logged = -_SECONDS_QUIET
 
-    def tell(self, error: Exception) -> None:
-        """Says what is waited for, at once and then now and then."""
+    def log(self, error: Exception) -> None:
+        """Logs an error at once, and others at most every few seconds."""
         now = time.monotonic()
-        if now - self._told >= _SECONDS_QUIET:
-            self._told = now
-            _log.warning("gs:// is tried again: %s", _line(error))
+        if now - self._logged >= _SECONDS_QUIET:
+            self._logged = now
+            _logger.warning("Retrying a Google Cloud Storage request: %s", _line(error))
 
 
-# The client's own rule of what is worth it has no public name.
-_retry = functools.partial(Retry, predicate=DEFAULT_RETRY._predicate, on_error=_RetryLogger().tell)
-RETRY_BYTES, RETRY_QUESTION = _retry(timeout=120), _retry(timeout=30)
+# Which errors are worth a retry is decided by the client's own rule, which has no public name.
+_retry = functools.partial(Retry, predicate=DEFAULT_RETRY._predicate, on_error=_RetryLogger().log)
+# For content, and for small requests such as listing. Callers look them up in this module, so that tests can replace
+# them.
+RETRY_DATA, RETRY_METADATA = _retry(timeout=120), _retry(timeout=30)
 
 
 def split_uri(path: str) -> tuple[str, str]:
-    """Bucket and name.
+    """Returns the bucket and the object name of a URI.
+
+    Example:
+      >>> split_uri("gs://bucket/images/a.jpg")
+      ('bucket', 'images/a.jpg')
 
     Raises:
-      OSError: it is not of that form.
+      OSError: It does not have the form gs://BUCKET/NAME.
     """
     match = _PATH.fullmatch(path)
     if not match:
@@ -81,12 +83,13 @@ def split_uri(path: str) -> tuple[str, str]:
 
 
 @contextlib.contextmanager
-def os_errors(doing: str) -> Iterator[None]:
-    """Makes an OSError of one sentence of what Google's client raises.
+def os_errors(action: str) -> Iterator[None]:
+    """Turns every exception of Google's client into an OSError of one line.
 
     Args:
-      doing: what there may be no permission for, such as "read it".
+      action: What a missing permission would forbid, such as "read it".
     """
+    # The order matters, because some of these classes derive from others below.
     try:
         yield
     except (GenerationChangedError, FileNotFoundError, PermissionError):
@@ -94,11 +97,13 @@ def os_errors(doing: str) -> Iterator[None]:
     except NotFound as error:
         raise FileNotFoundError("there is no such object or bucket") from error
     except Forbidden as error:
-        raise PermissionError(f"no permission to {doing}: {_reason(error)}") from error
+        raise PermissionError(f"no permission to {action}: {_reason(error)}") from error
     except (InvalidOperation, Unauthorized) as error:  # HTTP 401, without and with credentials
         login = "gcloud auth application-default login"
-        raise StorageUnavailableError(f"no permission to {doing} without valid Google credentials ({login})") from error
-    # After its last attempt the client raises a RetryError, up to 2.x what the server said.
+        raise StorageUnavailableError(
+            f"no permission to {action} without valid Google credentials ({login})"
+        ) from error
+    # After the last attempt the client raises a RetryError; versions below 3.0 raise the server's own error.
     except (RetryError, ServerError, TooManyRequests, GoogleAuthError, requests.RequestException) as error:
         raise StorageUnavailableError(_line(error)) from error
     except (GoogleAPIError, DataCorruption) as error:
@@ -106,38 +111,38 @@ def os_errors(doing: str) -> Iterator[None]:
 
 
 def _reason(error: GoogleAPICallError) -> str:
-    """What the server said, without the request before it and the client's own words behind."""
+    """Returns the server's message without the request before it and the client's own words after it."""
     return _line(error).partition(": ")[2].partition(": ('Request failed")[0]
 
 
 def _line(error: Exception) -> str:
-    """What an error says, without the queries of addresses."""
+    """Returns the message of an error in one line, without the queries of URLs."""
     return " ".join(_QUERY.sub("", str(error)).split())
 
 
 def crc32c_checksum(file: BinaryIO) -> str:
-    """CRC32C of what follows in a file, in Google's notation."""
+    """Returns the CRC32C of the rest of a file, encoded as Google does."""
     found = google_crc32c.Checksum()
     while piece := file.read(_PIECE):
         found.update(piece)
     return base64.b64encode(found.digest()).decode()
 
 
-def gcs_client() -> storage.Client:
-    """The one client of this process: its connections are worth keeping."""
-    with _creation:  # a cache alone lets two threads make one each
-        return make_gcs_client()
+def shared_client() -> storage.Client:
+    """Returns the one client of this process, which keeps its connections open."""
+    with _client_lock:  # a cache alone lets two threads make one each
+        return _make_client()
 
 
 @functools.cache
-def make_gcs_client() -> storage.Client:
-    # Else the client asks for the bucket too, for the sake of traces that nobody collects.
+def _make_client() -> storage.Client:
+    # Otherwise the client also requests the bucket, for traces that nobody collects.
     os.environ.setdefault("DISABLE_GCS_PYTHON_CLIENT_OTEL_BUCKET_METADATA", "true")
     try:
         made = storage.Client(project=None)  # neither reading nor writing needs one
     except DefaultCredentialsError as error:
-        _log.warning("gs:// is asked as anybody may, without credentials: %s", _line(error))
-        made = storage.Client.create_anonymous_client()  # enough for public buckets
-    for adapter in made._http.adapters.values():  # not replaced: they may hold a certificate
+        _logger.warning("No Google Cloud credentials found; using anonymous access: %s", _line(error))
+        made = storage.Client.create_anonymous_client()  # sufficient for public buckets
+    for adapter in made._http.adapters.values():  # not replaced, because they may hold a certificate
         adapter.init_poolmanager(_CONNECTIONS, _CONNECTIONS)
     return made

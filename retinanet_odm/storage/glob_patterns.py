@@ -1,6 +1,6 @@
-"""Patterns of paths: ``*``, ``?`` and ``[...]`` stand for any characters of one name, ``**`` for any at all.
+r"""Patterns of paths: ``*``, ``?`` and ``[...]`` match characters of one name, ``**`` matches across folders.
 
-And the names of files that are not whole yet.
+Also holds the names of temporary files. Begin with `to_regex`; the storages and `files` call the rest.
 """
 
 import posixpath
@@ -8,7 +8,7 @@ import re
 import uuid
 
 _TEMPORARY = ".tmp-"
-WILDCARD = re.compile(r"[*?\[]")
+_WILDCARD = re.compile(r"[*?\[]")
 # "[" begins a set only where a "]" ends it that is not its first character.
 _TOKEN = re.compile(
     r"(?P<deep>\*\*)|(?P<any>\*)|(?P<one>\?)|\[(?P<not>!?+)(?P<set>\]?+[^\]]*+)\]|(?P<char>.)", re.DOTALL
@@ -16,10 +16,16 @@ _TOKEN = re.compile(
 
 
 def to_regex(pattern: str) -> re.Pattern[str]:
-    """What a pattern matches in full; as Beam understands it, but for the backslash, which is a letter like any other.
+    r"""Returns a regular expression that matches the same full paths as a pattern.
+
+    Patterns have the syntax of Beam, except that a backslash is an ordinary character.
+
+    Example:
+      >>> bool(to_regex("gs://b/*.jpg").match("gs://b/a.jpg")), bool(to_regex("gs://b/*.jpg").match("gs://b/c/a.jpg"))
+      (True, False)
 
     Raises:
-      re.error: a set holds a range that runs backwards.
+      re.error: A set has a range that runs backwards.
     """
     return re.compile("".join(map(_translate, _TOKEN.finditer(pattern))) + r"\Z", re.DOTALL)
 
@@ -33,28 +39,47 @@ def _translate(token: re.Match[str]) -> str:
         return "."
     if token["char"]:
         return re.escape(token["char"])
-    # All but the hyphen stand for themselves, also what Python would take for an operator between sets some day.
+    # All characters but the hyphen are literal, also those that a future Python may read as set operators.
     members = re.sub(r"[\\^\[&|~]", r"\\\g<0>", token["set"])
     return f"[{'^' if token['not'] else ''}{members}]"
 
 
 def escape_glob(path: str) -> str:
-    """A pattern that matches this path and no other, even where the path holds ``[``, ``*`` or ``?``."""
-    # Beam makes a regular expression of it, and Python warns of one that holds "[[": so a backslash stands between.
-    return WILDCARD.sub(lambda match: r"[\[]" if match[0] == "[" else f"[{match[0]}]", path)
+    """Returns a pattern that matches only this path, even if the path contains ``[``, ``*`` or ``?``.
+
+    Example:
+      >>> escape_glob("dive [1]/*.jpg")
+      'dive [\\\\[]1]/[*].jpg'
+    """
+    # Beam turns it into a regular expression, and Python warns about "[[": hence the backslash between the brackets.
+    return _WILDCARD.sub(lambda match: r"[\[]" if match[0] == "[" else f"[{match[0]}]", path)
+
+
+def complete_pattern(pattern: str) -> str:
+    """Returns the pattern of the files in a folder for one that ends with a slash; others are returned unchanged."""
+    return f"{pattern}*" if pattern.endswith("/") else pattern
+
+
+def literal_prefix(pattern: str) -> str:
+    """Returns the part of a pattern before its first wildcard; the whole pattern if there is none."""
+    return _WILDCARD.split(pattern, maxsplit=1)[0]
 
 
 def root_of(pattern: str) -> str:
-    """The folder, without a slash at its end, above the first wildcard: names are relative to it."""
-    match = WILDCARD.search(pattern)
-    return posixpath.dirname(pattern[: match.start()] if match else pattern)
+    """Returns the folder above the first wildcard, without a trailing slash: file names are relative to it.
+
+    Example:
+      >>> root_of("gs://b/2016*/x/*.jpg")
+      'gs://b'
+    """
+    return posixpath.dirname(literal_prefix(pattern))
 
 
 def temporary_name(path: str) -> str:
-    """The name of a file until it is whole; another one each time."""
+    """Returns a new name for a file that is still being written."""
     return f"{path}{_TEMPORARY}{uuid.uuid4().hex[:8]}"
 
 
 def final_name(name: str) -> str:
-    """The name under which a file of a temporary name would have appeared; other names are returned as they are."""
+    """Returns the name that a temporary file would have got at the end; other names are returned unchanged."""
     return name.partition(_TEMPORARY)[0]

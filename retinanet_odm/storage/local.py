@@ -1,41 +1,76 @@
-"""Files of this machine. Those that a pattern matches are as Beam matches them, but nothing is passed over in silence.
+"""Files of this machine. Patterns match as in Beam, but no file is skipped silently.
 
-Beam's own listing leaves out links to nowhere, names with a backslash, what lies behind links to folders, and folders
-that cannot be read. Here the first three are listed, so that each ends as a record or a reject, and the last is an
-error.
+Beam's own listing omits broken links, names with a backslash, files behind links to folders, and folders that cannot be
+read. Here the first three are listed, so that each of them becomes a row or a reject, and the last is an error.
 """
 
 import contextlib
 import os
 import posixpath
-import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
-from retinanet_odm.storage.glob_patterns import temporary_name, to_regex
-
-_PREFIX = re.compile(r"[^*?\[]*")
-
-
-def list_files(pattern: str, limit: int | None = None) -> Iterator[tuple[str, str, int]]:  # noqa: ARG001 - it costs nothing
-    """(path, version, size) of the files that a pattern matches, sorted by path; see retinanet_odm.storage.files.list_files.
-
-    Raises:
-      OSError: a folder cannot be read.
-      re.error: no pattern.
-    """
-    pattern += "*" if pattern.endswith("/") else ""
-    prefix = _PREFIX.match(pattern)[0]  # type: ignore[index]  # it matches everything
-    if prefix == pattern:
-        found = [pattern] if os.path.lexists(pattern) and not Path(pattern).is_dir() else []
-    else:
-        found = sorted(_below(posixpath.dirname(prefix), pattern))
-    for path in found:
-        yield path, *_version(path)
+from retinanet_odm.storage.file_system import ListedFile
+from retinanet_odm.storage.glob_patterns import complete_pattern, literal_prefix, temporary_name, to_regex
 
 
-def _below(root: str, pattern: str) -> Iterator[str]:
+class LocalFiles:
+    """The local file system; implements `file_system.FileSystem`, whose docstrings describe the methods."""
+
+    def list_files(self, pattern: str) -> Iterator[ListedFile]:
+        """See FileSystem. Lists all files of the folders that the pattern names before it yields the first."""
+        pattern = complete_pattern(pattern)
+        prefix = literal_prefix(pattern)
+        if prefix == pattern:
+            found = [pattern] if os.path.lexists(pattern) and not Path(pattern).is_dir() else []
+        else:
+            found = sorted(_find_matches(posixpath.dirname(prefix), pattern))
+        return map(_listed, found)
+
+    def exists(self, path: str) -> bool:
+        """See FileSystem."""
+        return Path(path).exists()
+
+    def is_file(self, path: str) -> bool:
+        """See FileSystem."""
+        return Path(path).is_file()
+
+    def read_bytes(self, path: str, version: str) -> bytes:
+        """See FileSystem."""
+        with self.open_binary(path, version) as file:
+            return file.read()
+
+    def open_binary(self, path: str, _version: str) -> BinaryIO:
+        """See FileSystem."""
+        if Path(path).exists() and not Path(path).is_file():
+            # Reading from a pipe would block until another process writes to it.
+            raise OSError("it is no regular file")
+        return Path(path).open("rb")
+
+    @contextlib.contextmanager
+    def write(self, path: str) -> Iterator[BinaryIO]:
+        """See FileSystem. Creates missing folders."""
+        temporary = Path(temporary_name(path))
+        temporary.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with temporary.open("wb") as file:
+                yield file
+            temporary.rename(path)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
+
+    def delete(self, path: str) -> None:
+        """See FileSystem."""
+        Path(path).unlink(missing_ok=True)
+
+    def make_folder(self, path: str) -> None:
+        """See FileSystem."""
+        Path(path).mkdir(parents=True, exist_ok=True)
+
+
+def _find_matches(root: str, pattern: str) -> Iterator[str]:
     accepts = to_regex(pattern).match
     below = pattern.removeprefix(root).lstrip("/")
     levels = None if "**" in pattern else below.count("/") + 1
@@ -48,7 +83,10 @@ def _below(root: str, pattern: str) -> Iterator[str]:
 
 
 def _walk(folder: str, levels: int | None, above: tuple[tuple[int, int], ...]) -> Iterator[str]:
-    """Paths of all files below a folder, at most so many levels down; a link back to a folder above is not followed."""
+    """Yields the paths of all files below a folder, at most `levels` levels down.
+
+    Does not follow a link back to one of the folders `above`, which are identified by device and inode.
+    """
     if levels == 0:
         return
     status = Path(folder).stat()
@@ -64,44 +102,9 @@ def _walk(folder: str, levels: int | None, above: tuple[tuple[int, int], ...]) -
                 yield path
 
 
-def _version(path: str) -> tuple[str, int]:
-    """Size and time of change, and the size; of a link, those of its file, if there is one."""
+def _listed(path: str) -> ListedFile:
     try:
-        status = Path(path).stat()
+        status = Path(path).stat()  # of the file that a link points to
     except OSError:
-        return "", 0
-    return f"{status.st_size}-{status.st_mtime!r}", status.st_size
-
-
-def exists(path: str) -> bool:
-    return Path(path).exists()
-
-
-def open_file(path: str, version: str = "") -> BinaryIO:  # noqa: ARG001 - it would cost to look
-    """The file as it is stored."""
-    return Path(path).open("rb")
-
-
-@contextlib.contextmanager
-def write(path: str) -> Iterator[BinaryIO]:
-    """A file, new or in the place of an old one, that appears when the body has ended; folders above it are made."""
-    temporary = Path(temporary_name(path))
-    temporary.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        with temporary.open("wb") as file:
-            yield file
-        temporary.rename(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
-
-
-def delete(paths: Sequence[str]) -> None:
-    """Deletes files; an absent one is no error."""
-    for path in paths:
-        Path(path).unlink(missing_ok=True)
-
-
-def make_folder(path: str) -> None:
-    """Makes a folder and those above it; one that exists is no error."""
-    Path(path).mkdir(parents=True, exist_ok=True)
+        return ListedFile(path=path, version="", size=0)
+    return ListedFile(path=path, version=f"{status.st_size}-{status.st_mtime!r}", size=status.st_size)

@@ -18,8 +18,8 @@ from typing import BinaryIO
 
 from retinanet_odm.errors import DataError, UsageError
 from retinanet_odm.storage import files
+from retinanet_odm.storage.archives import ArchiveError
 from retinanet_odm.storage.files import FileError
-from retinanet_odm.storage.zip_files import ArchiveError
 
 _GZIP_MAGIC = b"\x1f\x8b"
 _MAGIC, _MAGIC_AT = b"ustar", 257  # POSIX and GNU; older archives have none, and are known by their names
@@ -47,7 +47,7 @@ class TarMember:
     fault: str
 
 
-def tar_kind(path: str) -> TarKind | None:
+def find_tar_kind(path: str) -> TarKind | None:
     """What kind of tar archive a file is by its first bytes, or says it is by its name; None for none."""
     try:
         with files.open_binary(path) as file:
@@ -73,7 +73,7 @@ def _unpacked(head: bytes) -> bytes:
     return b""
 
 
-def list_tar(path: str, kind: TarKind, keep: Callable[[str], bool], *, flag: str) -> Iterator[TarMember]:
+def list_tar_members(path: str, kind: TarKind, keep: Callable[[str], bool], *, flag: str) -> Iterator[TarMember]:
     """The archive's files and links whose names pass ``keep``, in their order; each has a name of its own.
 
     Args:
@@ -95,7 +95,7 @@ def list_tar(path: str, kind: TarKind, keep: Callable[[str], bool], *, flag: str
         raise UsageError(f"{flag}: {error}") from error
 
 
-def read_tar(path: str, members: Sequence[TarMember], *, version: str = "") -> Iterator[bytes | DataError]:
+def read_tar_members(path: str, members: Sequence[TarMember], *, version: str = "") -> Iterator[bytes | DataError]:
     """The content of each member of a plain archive, or the error that befell it; the archive is opened once.
 
     Args:
@@ -113,7 +113,9 @@ def read_tar(path: str, members: Sequence[TarMember], *, version: str = "") -> I
         yield from itertools.repeat(error, len(members) - done)
 
 
-def stream_tar(path: str, keep: Callable[[str], bool], count: int, *, version: str = "") -> Iterator[bytes | DataError]:
+def stream_tar_members(
+    path: str, keep: Callable[[str], bool], count: int, *, version: str = ""
+) -> Iterator[bytes | DataError]:
     """The content of each member of a packed archive, or the error that befell it, as list_tar lists them.
 
     Args:

@@ -11,35 +11,41 @@ import zipfile
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import PurePosixPath
 from typing import BinaryIO, cast
 
 from retinanet_odm.errors import DataError, UsageError
 from retinanet_odm.pickling import pickle_by_position
 from retinanet_odm.storage import files
+from retinanet_odm.storage.archives import ArchiveError
 from retinanet_odm.storage.files import FileError
 
-IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff")
-
 _MAGIC = b"PK"
+
+
 # Local file header (PKWARE APPNOTE 4.3.7): signature, 22 bytes we know from the central directory, two lengths.
 _LOCAL_HEADER = struct.Struct("<4s22xHH")
+
+
 _LOCAL_SIGNATURE = b"PK\3\4"
+
+
 _ENCRYPTED, _UTF8 = 0x1, 0x800  # general purpose flag bits 0 and 11 (APPNOTE 4.4.4)
+
+
 # Deflate packs at most 1032 bytes into one; text of annotations comes to 50, photographs hardly beyond 1.
 _BOMB_SIZE, _BOMB_RATIO = 1 << 26, 250
+
+
 _CHUNK = 1 << 20
+
+
 # What zipfile raises on a directory that is cut, lies about offsets or needs a later version of the format.
 _BROKEN = (zipfile.BadZipFile, NotImplementedError, ValueError, IndexError, struct.error, EOFError)
 
 
-class ArchiveError(DataError):
-    """One member of an archive cannot be read."""
-
-
 @pickle_by_position
 @dataclass(frozen=True, kw_only=True)
-class Member:
+class ZipMember:
     """Where one file lies in an archive: offset of its local header and sizes in bytes, as the directory says."""
 
     name: str
@@ -51,7 +57,7 @@ class Member:
     crc: int
 
 
-def is_archive(path: str) -> bool:
+def is_zip_file(path: str) -> bool:
     """Whether a file is a zip archive by its first bytes or says so by its name."""
     if path.lower().endswith(".zip"):
         return True
@@ -62,22 +68,7 @@ def is_archive(path: str) -> bool:
         return False  # it stays in the list as an image, whose row will say that it cannot be read
 
 
-def looks_like_image(name: str) -> bool:
-    """Whether a path, below the folder or archive it was found in, is that of an image by its name."""
-    return has_image_suffix(name) and not is_hidden(name)
-
-
-def has_image_suffix(name: str) -> bool:
-    return name.lower().endswith(IMAGE_SUFFIXES)
-
-
-def is_hidden(name: str) -> bool:
-    """Whether a path is of a hidden file, lies in a hidden folder, or is one of macOS's ``__MACOSX/`` shadows."""
-    parts = PurePosixPath(name).parts
-    return any(part == "__MACOSX" or (part.startswith(".") and part != "..") for part in parts)
-
-
-def list_members(path: str, keep: Callable[[str], bool], *, flag: str) -> list[Member]:
+def list_zip_members(path: str, keep: Callable[[str], bool], *, flag: str) -> list[ZipMember]:
     """The archive's files whose names pass ``keep``, in the order of their offsets; folders are none.
 
     A second member of the same name gets ``#2`` after it, the third ``#3``: each is a file of its own.
@@ -101,7 +92,7 @@ def list_members(path: str, keep: Callable[[str], bool], *, flag: str) -> list[M
     return [_member(info, name) for info, name in zip(infos, _distinct(map(_name, infos)), strict=True)]
 
 
-def read_members(path: str, members: Sequence[Member]) -> list[bytes | DataError]:
+def read_zip_members(path: str, members: Sequence[ZipMember]) -> list[bytes | DataError]:
     """The content of each member, or the error that befell it; the archive is opened once."""
     try:
         with files.open_binary(path) as file:
@@ -111,14 +102,14 @@ def read_members(path: str, members: Sequence[Member]) -> list[bytes | DataError
         return [error] * len(members)
 
 
-def _attempt(file: BinaryIO, member: Member, path: str, length: int) -> bytes | DataError:
+def _attempt(file: BinaryIO, member: ZipMember, path: str, length: int) -> bytes | DataError:
     try:
         return _read(file, member, path, length)
     except ArchiveError as error:
         return error
 
 
-def read_member(path: str, member: Member) -> bytes:
+def read_zip_member(path: str, member: ZipMember) -> bytes:
     """The content of one member.
 
     Raises:
@@ -130,7 +121,7 @@ def read_member(path: str, member: Member) -> bytes:
 
 
 @contextlib.contextmanager
-def open_member(path: str, member: Member) -> Iterator[BinaryIO]:
+def open_zip_member(path: str, member: ZipMember) -> Iterator[BinaryIO]:
     """A member as a file that can be read and sought, inflated as it is read, so that it may be larger than memory.
 
     It is read to its end before it is given out: what is told of a broken member cannot be relied on.
@@ -158,7 +149,7 @@ class _Stream(zipfile.ZipExtFile):
         return super().read(n)
 
 
-def _zip_info(member: Member) -> zipfile.ZipInfo:
+def _zip_info(member: ZipMember) -> zipfile.ZipInfo:
     info = zipfile.ZipInfo(member.name)
     info.compress_type = member.method
     info.compress_size = member.stored_size
@@ -167,8 +158,8 @@ def _zip_info(member: Member) -> zipfile.ZipInfo:
     return info
 
 
-def _member(info: zipfile.ZipInfo, name: str) -> Member:
-    return Member(
+def _member(info: zipfile.ZipInfo, name: str) -> ZipMember:
+    return ZipMember(
         name=name,
         offset=info.header_offset,
         stored_size=info.compress_size,
@@ -196,7 +187,7 @@ def _distinct(names: Iterator[str]) -> Iterator[str]:
         yield name if seen[name] == 1 else f"{name}#{seen[name]}"
 
 
-def _read(file: BinaryIO, member: Member, path: str, length: int) -> bytes:
+def _read(file: BinaryIO, member: ZipMember, path: str, length: int) -> bytes:
     with _told(path, member):
         return _inflate(_stored_bytes(file, member, length), member)
 
@@ -206,7 +197,7 @@ class _UnreadableError(Exception):
 
 
 @contextlib.contextmanager
-def _told(path: str, member: Member) -> Iterator[None]:
+def _told(path: str, member: ZipMember) -> Iterator[None]:
     """Makes what is wrong with a member an ArchiveError that names it."""
     try:
         yield
@@ -215,7 +206,7 @@ def _told(path: str, member: Member) -> Iterator[None]:
         raise ArchiveError("zip_member_not_readable", f"{path}/{member.name}: {why}") from error
 
 
-def _stored_bytes(file: BinaryIO, member: Member, length: int) -> bytes:
+def _stored_bytes(file: BinaryIO, member: ZipMember, length: int) -> bytes:
     _seek_content(file, member, length)
     data = file.read(min(member.stored_size, length))  # no memory for a size that is a lie
     if len(data) != member.stored_size:
@@ -223,7 +214,7 @@ def _stored_bytes(file: BinaryIO, member: Member, length: int) -> bytes:
     return data
 
 
-def _seek_content(file: BinaryIO, member: Member, length: int) -> None:
+def _seek_content(file: BinaryIO, member: ZipMember, length: int) -> None:
     """Goes to the first stored byte of a member, in an archive of this length."""
     _check_kind(member)
     if not 0 <= member.offset <= length:  # negative where the archive has lost its beginning
@@ -236,7 +227,7 @@ def _seek_content(file: BinaryIO, member: Member, length: int) -> None:
     file.seek(member.offset + _LOCAL_HEADER.size + name_length + extra_length)
 
 
-def _check_kind(member: Member) -> None:
+def _check_kind(member: ZipMember) -> None:
     if member.encrypted:
         raise _UnreadableError("is encrypted")
     if member.method not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
@@ -245,7 +236,7 @@ def _check_kind(member: Member) -> None:
         raise _UnreadableError(f"would grow from {member.stored_size} to {member.size} bytes, as a zip bomb does")
 
 
-def _inflate(data: bytes, member: Member) -> bytes:
+def _inflate(data: bytes, member: ZipMember) -> bytes:
     if member.method == zipfile.ZIP_DEFLATED:
         # One byte more than promised: enough to notice a lie, too little for a bomb.
         data = zlib.decompressobj(-zlib.MAX_WBITS).decompress(data, member.size + 1)

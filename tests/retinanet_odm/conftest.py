@@ -19,7 +19,7 @@ from gcp_storage_emulator.handlers import buckets, objects
 from gcp_storage_emulator.server import RequestHandler
 from gcp_storage_emulator.storage import Storage
 
-from retinanet_odm.storage import gcs_client as gcs_client
+from retinanet_odm.storage import gcs_client
 
 _LIST = "/storage/v1/b/bucket/o"
 _ABOUT = f"{_LIST}/"
@@ -224,9 +224,9 @@ def cloud(monkeypatch: pytest.MonkeyPatch) -> Iterator[Cloud]:
     # Else Beam looks for credentials for half a minute, and keeps what it found.
     monkeypatch.setattr(auth._Credentials, "_credentials", None)
     monkeypatch.setattr(auth._Credentials, "_credentials_init", True)
-    gcs_client.make_gcs_client.cache_clear()
+    gcs_client._make_client.cache_clear()
     yield cloud
-    gcs_client.make_gcs_client.cache_clear()
+    gcs_client._make_client.cache_clear()
     cloud.server.shutdown()
     cloud.server.server_close()
 
@@ -234,6 +234,6 @@ def cloud(monkeypatch: pytest.MonkeyPatch) -> Iterator[Cloud]:
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Retries for a quarter of a second, not for minutes."""
-    hasty = gcs_client._retry(initial=0.01, maximum=0.02, timeout=0.25, on_error=gcs_client._RetryLogger().tell)
-    for name in ("RETRY_BYTES", "RETRY_QUESTION"):
+    hasty = gcs_client._retry(initial=0.01, maximum=0.02, timeout=0.25, on_error=gcs_client._RetryLogger().log)
+    for name in ("RETRY_DATA", "RETRY_METADATA"):
         monkeypatch.setattr(gcs_client, name, hasty)

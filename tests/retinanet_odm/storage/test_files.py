@@ -7,6 +7,8 @@ import pytest
 
 from retinanet_odm.errors import UsageError
 from retinanet_odm.storage import files
+from retinanet_odm.storage.file_system import ListedFile
+from retinanet_odm.storage.glob_patterns import escape_glob, final_name, root_of
 
 ROOTS = [
     ("a/images/*.jpg", "a/images", "the folder above the first wildcard"),
@@ -18,7 +20,7 @@ ROOTS = [
 
 @pytest.mark.parametrize(("pattern", "root", "reason"), ROOTS)
 def test_root_of(pattern, root, reason):
-    assert files.root_of(pattern) == root, reason
+    assert root_of(pattern) == root, reason
 
 
 NAMES = [
@@ -36,14 +38,14 @@ def test_name_below(root, path, name, reason):
 def test_escape_matches_one_file_only(tmp_path, odd):
     for name in (odd, "a1.txt", "a [2].txt", "aXb.txt"):
         (tmp_path / name).touch()
-    assert list(files.iter_matches(files.escape_glob(str(tmp_path / odd)))) == [str(tmp_path / odd)]
+    assert list(files.iter_matches(escape_glob(str(tmp_path / odd)))) == [str(tmp_path / odd)]
 
 
 def test_list_files_tells_when_a_file_has_changed(tmp_path):
     for name in ("b", "a"):
         (tmp_path / name).write_bytes(b"four")
         os.utime(tmp_path / name, (1, 1.25))
-    listed = [files.ListedFile(path=str(tmp_path / name), version="4-1.25", size=4) for name in ("a", "b")]
+    listed = [ListedFile(path=str(tmp_path / name), version="4-1.25", size=4) for name in ("a", "b")]
     assert list(files.list_files(f"{tmp_path}/*")) == listed
     assert list(files.list_files(str(tmp_path / "a"))) == listed[:1], "named in full"
     assert len(list(files.list_files(f"{tmp_path}/*", limit=1))) == 1
@@ -85,8 +87,8 @@ def test_write_atomic_shows_a_whole_file_only(tmp_path):
         file.write(b"new")
         (temporary,) = (entry.name for entry in tmp_path.iterdir() if entry != path)
         assert path.read_bytes() == b"old"
-        assert files.final_name(temporary) != temporary
-        assert files.final_name(temporary) == "a"
+        assert final_name(temporary) != temporary
+        assert final_name(temporary) == "a"
     assert path.read_bytes() == b"new"
     assert files.list_names(str(tmp_path)) == ["a"]
 
@@ -110,7 +112,7 @@ def test_a_failed_write_leaves_nothing_in_an_odd_folder(tmp_path, odd):
 
 
 @pytest.mark.parametrize("ask", [lambda path: list(files.iter_matches(path)), files.exists])
-def test_a_scheme_that_beam_does_not_know(ask):
+def test_an_unknown_scheme(ask):
     with pytest.raises(UsageError, match="ftp://x/y"):
         ask("ftp://x/y")
 
@@ -133,6 +135,17 @@ def test_read_text_names_the_flag(tmp_path):
             files.read_text(str(tmp_path / name), flag="--labels")
 
 
+def test_read_json(tmp_path):
+    path = tmp_path / "a.json"
+    path.write_text('{"a": 1}')
+    assert files.read_json(str(path)) == {"a": 1}
+    path.write_text("[]")
+    with pytest.raises(UsageError, match=r"a\.json: expected a JSON object, found list"):
+        files.read_json(str(path))
+    with pytest.raises(UsageError, match="^--dataset: .*gone"):
+        files.read_json(str(tmp_path / "gone"), flag="--dataset")
+
+
 def test_make_folder(tmp_path):
     files.make_folder(str(tmp_path / "a/b"))
     files.make_folder(str(tmp_path / "a/b"))
@@ -140,6 +153,8 @@ def test_make_folder(tmp_path):
     for path in ("file", "file/below"):
         with pytest.raises(UsageError, match="cannot write to the folder"):
             files.make_folder(str(tmp_path / path))
+    with pytest.raises(UsageError, match=f"^--model_dir: cannot write to the folder {tmp_path}/file: "):
+        files.make_folder(str(tmp_path / "file"), flag="--model_dir")
 
 
 def test_is_folder_and_is_file(tmp_path):

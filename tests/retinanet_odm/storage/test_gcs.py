@@ -11,8 +11,9 @@ from google.auth.credentials import AnonymousCredentials
 from beam_jobs.main import main
 from inference.main import main as score
 from retinanet_odm.errors import UsageError
-from retinanet_odm.storage import files
-from retinanet_odm.storage import gcs_client as gcs_client
+from retinanet_odm.storage import files, gcs_client
+from retinanet_odm.storage.file_system import ListedFile
+from retinanet_odm.storage.glob_patterns import escape_glob
 from tests.beam_jobs.conftest import Source
 from tests.inference.fake_model import BLUE, RED, picture, write_model
 
@@ -26,7 +27,7 @@ PATTERNS = [
     ("?.jpg", "one character"),
     ("[ab].jpg", "one of"),
     ("[!a].jpg", "none of"),
-    (files.escape_glob("a [1].jpg"), "brackets that stand for themselves"),
+    (escape_glob("a [1].jpg"), "brackets that stand for themselves"),
     ("a.jpg", "no wildcard, and other names begin so"),
     ("sub", "a folder is no file"),
     ("sub/", "a folder stands for what lies in it"),
@@ -49,9 +50,7 @@ def test_a_pattern_means_what_it_means_for_local_files(cloud, tmp_path, pattern,
 
 
 def test_all_pages_are_listed_with_generations_and_sizes(cloud):
-    listed = [
-        files.ListedFile(path=f"gs://bucket/i/{n}", version=cloud.put(f"i/{n}", bytes(n)), size=n) for n in range(5)
-    ]
+    listed = [ListedFile(path=f"gs://bucket/i/{n}", version=cloud.put(f"i/{n}", bytes(n)), size=n) for n in range(5)]
     cloud.page_size = 2
     assert list(files.list_files("gs://bucket/i/*")) == listed
     assert len(cloud.requests) == 3
@@ -119,7 +118,7 @@ def test_threads_that_begin_together_share_one_client(monkeypatch):
     made = gcs_client.storage.Client
     monkeypatch.setattr(gcs_client.storage, "Client", make)
     with ThreadPoolExecutor(4) as threads:
-        assert len({id(client) for client in threads.map(lambda _: gcs_client.gcs_client(), range(4))}) == 1
+        assert len({id(client) for client in threads.map(lambda _: gcs_client.shared_client(), range(4))}) == 1
 
 
 def test_what_is_stored_is_read_as_it_is(cloud):
@@ -188,7 +187,7 @@ def test_a_network_that_is_down(monkeypatch, caplog):
     monkeypatch.setenv("STORAGE_EMULATOR_HOST", "http://127.0.0.1:1")
     with pytest.raises(UsageError, match=r"cannot be read: .*refused"):
         files.read_bytes("gs://bucket/a")
-    assert "gs:// is tried again: " in caplog.records[0].message, "who waits is told why"
+    assert "Retrying a Google Cloud Storage request: " in caplog.records[0].message, "who waits is told why"
     with pytest.raises(UsageError, match=r"cannot list .*refused"):
         list(files.list_files("gs://bucket/*"))
 
@@ -198,7 +197,7 @@ def test_a_network_that_is_down(monkeypatch, caplog):
 def test_a_passing_fault_is_tried_again(cloud, status):
     version = cloud.put("a", b"data")
     cloud.statuses.update({"a": [status] * 2, "": [status] * 2})
-    assert list(files.list_files("gs://bucket/*")) == [files.ListedFile(path="gs://bucket/a", version=version, size=4)]
+    assert list(files.list_files("gs://bucket/*")) == [ListedFile(path="gs://bucket/a", version=version, size=4)]
     assert files.read_bytes("gs://bucket/a", version=version) == b"data"
     assert len(cloud.requests) == 6
 
@@ -207,7 +206,7 @@ def test_a_passing_fault_is_tried_again(cloud, status):
 def test_without_credentials_public_buckets_are_read(monkeypatch, caplog):
     monkeypatch.delenv("STORAGE_EMULATOR_HOST")
     monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", "/no/such/key.json")
-    assert isinstance(gcs_client.make_gcs_client()._credentials, AnonymousCredentials)
+    assert isinstance(gcs_client._make_client()._credentials, AnonymousCredentials)
     assert "/no/such/key.json" in caplog.text
 
 

@@ -13,8 +13,8 @@ from retinanet_odm.storage.lock import lock_folder
 REPOSITORY = Path(__file__).parents[3]
 HOLDER = """
 import sys
-from retinanet_odm.storage.lock import sole_use
-with sole_use(sys.argv[1]):
+from retinanet_odm.storage.lock import lock_folder
+with lock_folder(sys.argv[1]):
     print("held", flush=True)
     input()
 """

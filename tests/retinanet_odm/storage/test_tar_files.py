@@ -10,8 +10,14 @@ import pytest
 
 from retinanet_odm.errors import DataError, UsageError
 from retinanet_odm.storage import tar_files
-from retinanet_odm.storage.tar_files import TarKind, list_tar, read_tar, stream_tar, tar_kind
-from retinanet_odm.storage.zip_files import ArchiveError
+from retinanet_odm.storage.archives import ArchiveError
+from retinanet_odm.storage.tar_files import (
+    TarKind,
+    find_tar_kind,
+    list_tar_members,
+    read_tar_members,
+    stream_tar_members,
+)
 
 # Sizes around tar's block of 512 bytes and gzip's buffers, where readers step back a byte.
 CONTENT = {f"d/{size}.jpg": bytes([size % 251]) * size for size in (0, 1, 511, 512, 513, 8192, 16384, 300_000)}
@@ -32,10 +38,14 @@ def _keep(name: str) -> bool:
 
 
 def _read(path: Path) -> dict[str, bytes | DataError]:
-    kind = tar_kind(str(path))
+    kind = find_tar_kind(str(path))
     assert kind is not None
-    members = list(list_tar(str(path), kind, _keep, flag="--images"))
-    contents = read_tar(str(path), members) if kind is TarKind.PLAIN else stream_tar(str(path), _keep, len(members))
+    members = list(list_tar_members(str(path), kind, _keep, flag="--images"))
+    contents = (
+        read_tar_members(str(path), members)
+        if kind is TarKind.PLAIN
+        else stream_tar_members(str(path), _keep, len(members))
+    )
     return dict(zip([member.name for member in members], contents, strict=True))
 
 
@@ -128,24 +138,24 @@ def test_a_packed_archive_that_is_cut_is_refused(tmp_path: Path) -> None:
 def test_an_archive_that_changes_between_listing_and_reading(tmp_path: Path) -> None:
     path = tmp_path / "x.tar"
     path.write_bytes(WHOLE)
-    members = list(list_tar(str(path), TarKind.PLAIN, _keep, flag="--images"))
+    members = list(list_tar_members(str(path), TarKind.PLAIN, _keep, flag="--images"))
     path.write_bytes(WHOLE[:2000])
-    good, bad = read_tar(str(path), members)
+    good, bad = read_tar_members(str(path), members)
     assert good == b"a" * 700
     assert "expected 700 bytes in the archive, found" in str(bad)
     path.unlink()
-    assert ["cannot be read" in str(error) for error in read_tar(str(path), members)] == [True, True]
+    assert ["cannot be read" in str(error) for error in read_tar_members(str(path), members)] == [True, True]
     packed = tmp_path / "x.tgz"
     packed.write_bytes(gzip.compress(WHOLE[:2100]))
-    good, bad = stream_tar(str(packed), _keep, 2)
+    good, bad = stream_tar_members(str(packed), _keep, 2)
     assert good == b"a" * 700
     assert str(bad).startswith(f"{packed}/b.jpg: expected 700 bytes")
     packed.write_bytes(gzip.compress(_tar({"a.jpg": b"a"})))
-    good, bad = stream_tar(str(packed), _keep, 2)
+    good, bad = stream_tar_members(str(packed), _keep, 2)
     assert good == b"a"
     assert "holds fewer members than when it was listed" in str(bad)
     packed.write_bytes(gzip.compress(_tar(CONTENT))[:300])
-    assert "cannot be read any further" in str(list(stream_tar(str(packed), _keep, 9))[-1])
+    assert "cannot be read any further" in str(list(stream_tar_members(str(packed), _keep, 9))[-1])
 
 
 @pytest.mark.parametrize(
@@ -164,7 +174,7 @@ def test_an_archive_that_changes_between_listing_and_reading(tmp_path: Path) -> 
 )
 def test_kind(name: str, data: bytes, expected: TarKind | None, tmp_path: Path) -> None:
     (tmp_path / name).write_bytes(data)
-    assert tar_kind(str(tmp_path / name)) is expected
+    assert find_tar_kind(str(tmp_path / name)) is expected
 
 
 def test_nothing_of_a_packed_archive_is_read_twice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

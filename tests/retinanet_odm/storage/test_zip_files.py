@@ -11,8 +11,14 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from retinanet_odm.errors import DataError, UsageError
-from retinanet_odm.storage import zip_files
-from retinanet_odm.storage.zip_files import ArchiveError, Member, list_members, open_member, read_member, read_members
+from retinanet_odm.storage.archives import ArchiveError, looks_like_image
+from retinanet_odm.storage.zip_files import (
+    ZipMember,
+    list_zip_members,
+    open_zip_member,
+    read_zip_member,
+    read_zip_members,
+)
 
 
 @pytest.mark.parametrize(
@@ -30,31 +36,31 @@ from retinanet_odm.storage.zip_files import ArchiveError, Member, list_members, 
     ],
 )
 def test_looks_like_image(name: str, expected: bool, why: str) -> None:
-    assert zip_files.looks_like_image(name) is expected, why
+    assert looks_like_image(name) is expected, why
 
 
-def _streamed(path: str, member: Member) -> bytes:
-    with open_member(path, member) as file:
+def _streamed(path: str, member: ZipMember) -> bytes:
+    with open_zip_member(path, member) as file:
         return file.read()
 
 
-READERS = [read_member, _streamed]
+READERS = [read_zip_member, _streamed]
 
 
-def _try(read: Callable[[str, Member], bytes], path: Path, member: Member) -> bytes | DataError:
+def _try(read: Callable[[str, ZipMember], bytes], path: Path, member: ZipMember) -> bytes | DataError:
     try:
         return read(str(path), member)
     except DataError as error:
         return error
 
 
-def _list(path: Path, *, flag: str = "--images") -> list[Member]:
-    return list_members(str(path), bool, flag=flag)
+def _list(path: Path, *, flag: str = "--images") -> list[ZipMember]:
+    return list_zip_members(str(path), bool, flag=flag)
 
 
 @pytest.mark.parametrize("read", READERS)
 @pytest.mark.filterwarnings("ignore:Duplicate name")
-def test_odd_members(tmp_path: Path, read: Callable[[str, Member], bytes]) -> None:
+def test_odd_members(tmp_path: Path, read: Callable[[str, ZipMember], bytes]) -> None:
     path = tmp_path / "z.zip"
     with zipfile.ZipFile(path, "w") as target:
         target.mkdir("folder")
@@ -112,8 +118,8 @@ def test_a_directory_that_lies(tmp_path: Path, read, change: dict[str, object], 
     assert f"{path}/a.jpg: " in str(caught.value), why
 
 
-def _but(member: Member, **change: object) -> Member:
-    return Member(**{name: getattr(member, name) for name in member.__dataclass_fields__} | change)
+def _but(member: ZipMember, **change: object) -> ZipMember:
+    return ZipMember(**{name: getattr(member, name) for name in member.__dataclass_fields__} | change)
 
 
 @pytest.mark.parametrize("read", READERS)
@@ -132,8 +138,8 @@ def test_a_bomb_that_lies_about_its_size_is_not_inflated(tmp_path: Path, read) -
 
 def test_an_archive_that_vanishes_fails_its_members(tmp_path: Path) -> None:
     path = tmp_path / "gone.zip"
-    member = Member(name="a", offset=0, stored_size=0, size=0, method=0, encrypted=False, crc=zlib.crc32(b""))
-    found = [*read_members(str(path), [member, member]), *(_try(read, path, member) for read in READERS)]
+    member = ZipMember(name="a", offset=0, stored_size=0, size=0, method=0, encrypted=False, crc=zlib.crc32(b""))
+    found = [*read_zip_members(str(path), [member, member]), *(_try(read, path, member) for read in READERS)]
     assert [error.reason for error in found if isinstance(error, DataError)] == ["file_not_readable"] * 4
 
 
@@ -143,7 +149,7 @@ def test_neighbours_of_a_broken_member_are_read(tmp_path: Path) -> None:
         for name in "abc":
             target.writestr(name, name)
     first, second, third = _list(path)
-    one, two, three = read_members(str(path), [first, _but(second, encrypted=True), third])
+    one, two, three = read_zip_members(str(path), [first, _but(second, encrypted=True), third])
     assert (one, three) == (b"a", b"c")
     assert isinstance(two, ArchiveError)
 
@@ -168,8 +174,8 @@ def test_every_member_comes_back(tmp_path: Path, contents: list[tuple[bytes, int
     members = _list(path)
     assert [member.name for member in members] == [str(number) for number in range(len(contents))]
     for member, (data, _) in zip(members, contents, strict=True):
-        assert read_member(str(path), member) == data
-        with open_member(str(path), member) as file:
+        assert read_zip_member(str(path), member) == data
+        with open_zip_member(str(path), member) as file:
             assert file.read(7) == data[:7]
             file.seek(0)
             assert file.read() == data
