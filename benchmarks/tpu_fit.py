@@ -1,9 +1,9 @@
-"""What the TPU compiler says of a recipe, chip by chip: memory, work, the bound on its speed. No TPU is needed.
+"""Prints what a recipe needs on each kind of TPU chip: memory, work and a bound on its speed. Needs no TPU.
 
     python benchmarks/tpu_fit.py [--batch 8] [--topology v4:2x2x1 ...] [FLAGS OF THE TRAINER]
 
-Without flags of the trainer, the recipe is --preset=retinanet_r50 with 9 classes. Prints a table. Each row compiles the
-training step once, which takes minutes; needs the extra [tpu-check].
+Without flags of the trainer, the recipe is --preset=retinanet_r50 with 9 classes. Each row of the table compiles the
+training step once, which takes minutes. Needs the extra [tpu-check].
 """
 
 import argparse
@@ -20,14 +20,14 @@ HEADINGS = ("topology", "HBM of a chip, GiB", "GFLOP a step and chip", "ms a ste
 
 
 def measure(topology: str, batch_size: int, flags: list[str]) -> str:
-    """One row of the table."""
-    from trainer.tpu import fit  # here: TensorFlow is imported with it
+    """Compiles the step for a topology; returns a row of the table."""
+    from trainer.tpu import fit  # imports TensorFlow, which --help need not wait for
 
     start = time.monotonic()
     config = parse_request([*flags, f"--tpu_topology={topology}"], read_text=open).config
-    step = fit.make_step(config, fit.synthetic_manifest(config.num_classes))
+    step = fit.make_replica_step(config, fit.synthetic_manifest(config.num_classes))
     program = step.compile(batch_size)
-    bound = fit.step_bound(program, step.chip)
+    bound = fit.min_step_seconds(program, step.chip)
     cells = (
         topology,
         f"{program.hbm / fit.GIB:.2f} of {step.chip.hbm / fit.GIB:.2f}",
@@ -40,9 +40,10 @@ def measure(topology: str, batch_size: int, flags: list[str]) -> str:
 
 
 def main() -> int:
+    """Prints the table; returns the exit status."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--batch", type=int, default=8, help="images on each chip")
-    parser.add_argument("--topology", nargs="+", default=TOPOLOGIES)
+    parser.add_argument("--batch", type=int, default=8, help="number of images on each chip")
+    parser.add_argument("--topology", nargs="+", default=TOPOLOGIES, help="chips to compile for")
     arguments, flags = parser.parse_known_args()
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     print(f"| {' | '.join(HEADINGS)} |\n{'|---' * len(HEADINGS)}|", flush=True)

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Trains on a TPU VM that is made for the run and removed after it: python -m trainer.submit in the repository's .venv.
+# Trains on a TPU VM that is created for the run and removed after it: python -m trainer.submit in the repository's .venv.
 set -euo pipefail
 root="$(cd "$(dirname "$0")/.." && pwd)"
 "$root/scripts/setup.sh"

@@ -91,7 +91,7 @@ def _carry_out(request: TrainRequest) -> int:
         manifest = (
             _read_manifest(config, request.claims) if config.dataset else fit.synthetic_manifest(config.num_classes)
         )
-        return fit.fit_report(config, manifest)
+        return fit.report_fit(config, manifest)
     run(request.config, request.claims)
     return 0
 

@@ -1,1 +1,38 @@
-"""Training on a TPU VM that is rented for one run: the parts of ``python -m trainer.submit``."""
+"""Trains on a TPU VM that is rented for one run, and checks beforehand whether a training fits a TPU.
+
+A run (``python -m trainer.submit``):
+
+- `options`: the flags.
+- `driver`: carries out a run. Begin here, at `RunController.train`.
+- `state_machine`: decides what to do next. Pure, and the place to read how a run ends.
+- `phases`: what each phase does with gcloud.
+- `gcloud_commands`, `gcloud`, `gcloud_output`: make the command lines, run them, parse their output.
+- `supervisor`: runs on the TPU VM and restarts the trainer there.
+
+Whether a training fits a TPU (``python -m trainer --mode=tpu_fit``): `fit`, which uses `compiler`.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from trainer.tpu.driver import RunController
+    from trainer.tpu.fit import report_fit
+    from trainer.tpu.options import RunRequest, TpuTarget, parse_submit_flags
+
+__all__ = ["RunController", "RunRequest", "TpuTarget", "parse_submit_flags", "report_fit"]
+
+# Imported on first use: the supervisor must start without them, and --help without TensorFlow.
+_MODULES = {
+    "RunController": "driver",
+    "RunRequest": "options",
+    "TpuTarget": "options",
+    "parse_submit_flags": "options",
+    "report_fit": "fit",
+}
+
+
+def __getattr__(name: str) -> object:
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)

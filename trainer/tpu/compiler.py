@@ -1,8 +1,9 @@
-"""The TPU compiler on a machine without a TPU: libtpu compiles for chips that are described, not attached.
+"""Compiles the training step for TPU chips on a machine without a TPU.
 
-What is compiled is one replica's training step, as trainer.loop.steps has it: the same program runs on every chip, on its
-share of the batch. TensorFlow turns it into StableHLO, the language that XLA's compilers read, and libtpu compiles
-that. The packages jax and libtpu (the extra [tpu-check]) are imported only when something is compiled.
+`lower_step` lets TensorFlow translate the step of one replica (trainer.loop.steps) to StableHLO, the input language of
+XLA's compilers. `compile_for` lets libtpu compile that for chips that are described rather than attached. The same
+program runs on every chip, on its share of the batch. The packages jax and libtpu (the extra [tpu-check]) are imported
+only when something is compiled.
 """
 
 import importlib.util
@@ -20,10 +21,8 @@ from trainer.config import TrainConfig
 from trainer.loop import steps, train
 from trainer.network.build import Network
 
-Tensor = Any
-
-# Read by libtpu when it is loaded: it is to ask no metadata server, look for no chip of this machine, stay silent and
-# write no log files, and not mind another program that has loaded it, since nobody uses a chip.
+# libtpu reads these variables when it is loaded. They keep it from contacting a metadata server, searching this machine
+# for chips and writing logs. Several programs may load it at the same time, because none of them uses a chip.
 _ENVIRONMENT = {
     "ALLOW_MULTIPLE_LIBTPU_LOAD": "true",
     "JAX_PLATFORMS": "cpu",
@@ -36,15 +35,15 @@ _ENVIRONMENT = {
 }
 
 
-class Refused(Exception):  # noqa: N818 - an answer, not an error
-    """The step does not compile; the text is one line that says why, with the operation where there is one."""
+class CompilationError(Exception):
+    """The step does not compile. The message is one line with the reason, and the operation if there is one."""
 
 
-class TooLarge(Refused):
+class ChipMemoryError(CompilationError):
     """The step needs more memory than a chip has.
 
     Attributes:
-      hbm: bytes that it needs, as far as the compiler says; infinity where it does not.
+      hbm: the bytes that it needs; infinity if the compiler does not report them.
     """
 
     def __init__(self, text: str, hbm: float) -> None:
@@ -53,22 +52,22 @@ class TooLarge(Refused):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Program:
-    """A compiled step, on one chip.
+class CompiledProgram:
+    """Cost of a compiled step on one chip.
 
     Attributes:
       hbm: bytes of the chip's memory: arguments and results, temporaries and the code.
-      flops: floating-point operations, a multiplication and an addition counting as two.
+      flops: floating-point operations; a multiplication and an addition count as two.
     """
 
     hbm: int
     flops: float
 
 
-class Replica(tf.distribute.ReplicaContext):
-    """Stands for one of several replicas while a step is traced: its sums over replicas are XLA's all-reduce.
+class TracedReplica(tf.distribute.ReplicaContext):
+    """Replica context for tracing a step: sums over replicas become XLA's all-reduce.
 
-    tf.distribute.TPUStrategy makes such a context itself, but only where there is a TPU.
+    tf.distribute.TPUStrategy makes such a context too, but only on a machine with a TPU.
     """
 
     def __init__(self, replicas: int) -> None:
@@ -77,15 +76,15 @@ class Replica(tf.distribute.ReplicaContext):
 
     @property
     def num_replicas_in_sync(self) -> int:
-        """How many replicas share a batch."""
+        """Returns the number of replicas that share a batch."""
         return self._replicas
 
-    def all_reduce(self, reduce_op: Any, value: Any, options: Any = None) -> Any:  # noqa: ARG002 - the base's signature
-        """Sums, or averages for ``MEAN``, each tensor of a structure over the replicas."""
+    def all_reduce(self, reduce_op: Any, value: Any, options: Any = None) -> Any:  # noqa: ARG002 - the signature of the base class
+        """Sums each tensor of a structure over the replicas, or averages it for ``MEAN``."""
         mean = tf.distribute.ReduceOp(reduce_op) == tf.distribute.ReduceOp.MEAN
         group = tf.range(self._replicas)[None]
 
-        def reduce(tensor: Tensor) -> Tensor:
+        def reduce(tensor: tf.Tensor) -> tf.Tensor:
             total = gen_xla_ops.xla_all_reduce(tensor, group, reduce_op="Add", mode="CrossReplica")
             return total / self._replicas if mean else total
 
@@ -93,7 +92,7 @@ class Replica(tf.distribute.ReplicaContext):
 
 
 def check_packages() -> None:
-    """Raises UsageError when the compiler is not installed."""
+    """Raises UsageError if the compiler is not installed."""
     missing = [name for name in ("jax", "libtpu") if importlib.util.find_spec(name) is None]
     if missing:
         raise UsageError(
@@ -102,22 +101,22 @@ def check_packages() -> None:
 
 
 def lower_step(config: TrainConfig, network: Network, *, batch_size: int, max_instances: int, replicas: int) -> str:
-    """The training step of one replica as the text of a StableHLO module.
+    """Translates the training step of one replica into the text of a StableHLO module.
 
     Args:
-      batch_size: images of one replica.
-      max_instances: boxes of one image, padding included.
-      replicas: over how many the step sums.
+      batch_size: number of images of one replica.
+      max_instances: number of boxes of one image, including padding.
+      replicas: number of replicas over which the step sums.
 
     Raises:
-      Refused: an operation of the step has no translation.
+      CompilationError: an operation of the step has no translation.
     """
-    # The number of steps is a constant of the program: any will do.
+    # The number of steps is only a constant of the program, so any number will do.
     optimizer, _ = train.build_optimizer(config, network, total_steps=2 * config.warmup_steps + 1)
 
     @tf.function(jit_compile=True)
-    def step(image: Tensor, boxes: Tensor, labels: Tensor) -> dict[str, Tensor]:
-        with Replica(replicas):
+    def step(image: tf.Tensor, boxes: tf.Tensor, labels: tf.Tensor) -> dict[str, tf.Tensor]:
+        with TracedReplica(replicas):
             return steps.train_step({"image": image, "boxes": boxes, "labels": labels}, config, network, optimizer)
 
     arguments = (
@@ -126,17 +125,17 @@ def lower_step(config: TrainConfig, network: Network, *, batch_size: int, max_in
         tf.TensorSpec((batch_size, max_instances), tf.int32),
     )
     try:
-        return step.experimental_get_compiler_ir(*arguments)(stage="stablehlo")
+        return str(step.experimental_get_compiler_ir(*arguments)(stage="stablehlo"))
     except ValueError as error:
-        raise Refused(explain_lowering(str(error))) from error
+        raise CompilationError(explain_lowering_error(str(error))) from error
 
 
-def compile_for(devices: Sequence[Any], stablehlo: str) -> Program:
-    """Compiles a replica's program for these devices of find_devices, one replica on each.
+def compile_for(devices: Sequence[Any], stablehlo: str) -> CompiledProgram:
+    """Compiles the program of a replica for devices of find_devices, one replica on each.
 
     Raises:
-      TooLarge: a chip has not the memory for it.
-      Refused: the compiler does not take it.
+      ChipMemoryError: it needs more memory than a chip has.
+      CompilationError: the compiler rejects it.
     """
     import numpy as np
     from jax.errors import JaxRuntimeError
@@ -149,16 +148,16 @@ def compile_for(devices: Sequence[Any], stablehlo: str) -> Program:
     options.device_assignment = xla_client.DeviceAssignment.create(np.arange(len(devices))[:, None])
     try:
         with mlir.make_ir_context():
-            # TensorFlow's translation leaves copies that libtpu does not know; a barrier is an identity that it does.
+            # TensorFlow emits copies, which libtpu does not know. A barrier is an identity that it does know.
             module = ir.Module.parse(stablehlo.replace("mhlo.copy", "stablehlo.optimization_barrier"))
         compiled = devices[0].client.compile(module, xla_client.DeviceList(tuple(devices)), options)
     except (ir.MLIRError, JaxRuntimeError) as error:
-        raise explain_refusal(str(error)) from error
+        raise explain_compiler_error(str(error)) from error
     memory = compiled.get_compiled_memory_stats()
-    return Program(
+    return CompiledProgram(
         hbm=memory.argument_size_in_bytes
         + memory.output_size_in_bytes
-        - memory.alias_size_in_bytes  # results that take the place of arguments: the variables
+        - memory.alias_size_in_bytes  # results that replace arguments in place: the variables
         + memory.temp_size_in_bytes
         + memory.generated_code_size_in_bytes,
         flops=compiled.cost_analysis()["flops"],
@@ -166,7 +165,11 @@ def compile_for(devices: Sequence[Any], stablehlo: str) -> Program:
 
 
 def find_devices(topology: str, **settings: str) -> Sequence[Any]:
-    """The devices of a topology by its name for libtpu, such as ``v5e:2x2``; for one chip each.
+    """Returns the devices of a topology, one for each chip.
+
+    Args:
+      topology: its name in libtpu, such as ``v5e:2x2``.
+      settings: further options of libtpu, see trainer.tpu.fit.Chip.
 
     Raises:
       UsageError: there is no such topology.
@@ -181,29 +184,29 @@ def find_devices(topology: str, **settings: str) -> Sequence[Any]:
         raise UsageError(f"--tpu_topology: {_one_line(str(error))}") from error
 
 
-def explain_lowering(message: str) -> str:
-    """One line from what TensorFlow says when it cannot translate a step: the operations, and where they are made."""
+def explain_lowering_error(message: str) -> str:
+    """Shortens TensorFlow's error to one line: the operations without translation, and where they are made."""
     operations = re.findall(r"(\w+) \(No registered", message)
     if not operations:
         return _one_line(message)
-    places = re.findall(r'File "([^"]+)", line (\d+)', message)
-    made = f", made at {places[-1][0]}:{places[-1][1]}" if places else ""
+    locations = re.findall(r'File "([^"]+)", line (\d+)', message)
+    made = f", made at {locations[-1][0]}:{locations[-1][1]}" if locations else ""
     return f"no translation for {', '.join(dict.fromkeys(operations))}{made}"
 
 
 _UNITS = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
 
 
-def explain_refusal(message: str) -> Refused:
-    """What the compiler says as an exception of one line."""
+def explain_compiler_error(message: str) -> CompilationError:
+    """Returns the compiler's error as an exception with a message of one line."""
     line = _one_line(message)
     if "RESOURCE_EXHAUSTED" not in line:
-        return Refused(line)
+        return CompilationError(line)
     amount = re.search(r"(\d+(?:\.\d+)?)([KMGT]?)\b(?=\)| of)", line)
-    return TooLarge(line, float(amount[1]) * _UNITS[amount[2]] if amount else float("inf"))
+    return ChipMemoryError(line, float(amount[1]) * _UNITS[amount[2]] if amount else float("inf"))
 
 
 def _one_line(message: str) -> str:
-    """The line that names the operation, where XLA's parts have wrapped it in others; else the first."""
+    """Returns the line that names the operation, which XLA may wrap in others; else the first line."""
     lines = message.strip().splitlines()
     return next((line for line in lines if "error: " in line), lines[0])

@@ -1,8 +1,8 @@
-"""Will it run on a TPU? Answered by the TPU compiler, on a machine without one (--mode=tpu_fit).
+"""Checks on a machine without a TPU whether a training fits one (--mode=tpu_fit).
 
-The training step of one replica, with the sums over replicas in it, is compiled for the chips of a topology. Not
-compiled: the input pipeline, which stays on the host, and the averaging of BatchNorm's statistics over replicas, which
-TensorFlow adds only where there is a TPU.
+Compiles the training step of one replica, including the sums over replicas, for the chips of a topology. Two parts are
+not compiled: the input pipeline, which stays on the host, and the averaging of BatchNorm's statistics over replicas,
+which TensorFlow adds only on a machine with a TPU. Begin reading at `report_fit`.
 """
 
 import logging
@@ -21,10 +21,12 @@ from trainer.tpu import compiler
 
 _LOGGER = logging.getLogger(__name__)
 GIB = 2**30
-# Boxes of one image where no data set says them: what tensorflow/tpu's RetinaNet pads to.
+# Boxes of one image without a data set: the number to which tensorflow/tpu's RetinaNet pads.
 _MAX_INSTANCES = 100
-# No batch beyond so many times the one asked for is tried: its compilation would take too long.
-_CEILING = 8
+# Largest batch to try, as a multiple of the requested one: the compilation of a larger batch would take too long.
+_MAX_BATCH_FACTOR = 8
+# Compilations after the first one.
+_MAX_TRIALS = 4
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,11 +34,11 @@ class Chip:
     """One generation of TPU chips.
 
     Attributes:
-      hbm: bytes that a program may use: the chip's memory less what the runtime keeps for itself, as libtpu 0.0.52
-        states it when a program is too large.
+      hbm: bytes that a program may use: the chip's memory without the share of the runtime, as libtpu 0.0.52 reports it
+        when a program is too large.
       peak: bfloat16 operations a second, from docs.cloud.google.com/tpu/docs/v4, v5e, v5p and v6e. Float32
         convolutions are made of bfloat16 ones, so it bounds them too.
-      settings: what libtpu must be told beside the topology's name.
+      settings: options that libtpu needs in addition to the name of the topology.
     """
 
     hbm: int
@@ -45,7 +47,7 @@ class Chip:
 
 
 CHIPS = {
-    # Its two cores work as one device, with all of the chip's memory, as TensorFlow uses them.
+    # TensorFlow uses its two cores as one device, with all of the chip's memory.
     "v4": Chip(hbm=int(30.75 * GIB), peak=275e12, settings={"chip_config_name": "megacore"}),
     "v5e": Chip(hbm=int(15.75 * GIB), peak=197e12),
     "v5p": Chip(hbm=int(95.73 * GIB), peak=459e12),
@@ -54,10 +56,10 @@ CHIPS = {
 
 
 def find_chip(topology: str) -> Chip:
-    """The kind of chip of a topology's name, such as ``v5e:2x2``.
+    """Returns the chip of a topology such as ``v5e:2x2``.
 
     Raises:
-      UsageError: the name is not of that form, or the chip is not known.
+      UsageError: the name has another form, or the chip is unknown.
     """
     kind, _, shape = topology.partition(":")
     sides = shape.split("x")
@@ -70,30 +72,33 @@ def find_chip(topology: str) -> Chip:
 
 
 @dataclass(frozen=True, kw_only=True)
-class CompiledStep:
-    """What is compiled: the training step of a configuration on each of some devices of one kind.
+class ReplicaStep:
+    """The training step of a configuration, to be compiled for devices of one kind.
 
     Attributes:
-      devices: those of tpu_compiler.find_devices, one for each replica.
-      max_instances: boxes of one image, padding included.
+      devices: one for each replica, see compiler.find_devices.
+      max_instances: number of boxes of one image, including padding.
     """
 
     config: TrainConfig
-    net: build.Network
+    network: build.Network
     chip: Chip
     devices: Sequence[Any]
     max_instances: int
 
-    def compile(self, batch_size: int) -> compiler.Program:
-        """Compiles the step for that many images on each chip.
+    def compile(self, batch_size: int) -> compiler.CompiledProgram:
+        """Compiles the step.
+
+        Args:
+          batch_size: number of images on each chip.
 
         Raises:
-          TooLarge: a chip has not the memory for it.
-          Refused: it does not compile.
+          ChipMemoryError: it needs more memory than a chip has.
+          CompilationError: it does not compile.
         """
         text = compiler.lower_step(
             self.config,
-            self.net,
+            self.network,
             batch_size=batch_size,
             max_instances=self.max_instances,
             replicas=len(self.devices),
@@ -101,19 +106,19 @@ class CompiledStep:
         return compiler.compile_for(self.devices, text)
 
 
-def fit_report(config: TrainConfig, manifest: DatasetManifest) -> int:
-    """Says whether the configuration's step runs on the chips of its topology, and with how large a batch.
+def report_fit(config: TrainConfig, manifest: DatasetManifest) -> int:
+    """Logs whether the training step runs on the chips of the topology, and the largest batch that fits.
 
     Args:
-      manifest: of the data set to train on, or stand_in.
+      manifest: of the data set to train on, or synthetic_manifest.
 
     Returns:
-      The exit status: 0 when it does, 1 when it does not compile or has not the memory.
+      The exit status: 0 if it fits, 1 if it does not compile or needs too much memory.
 
     Raises:
-      UsageError: the request is not in order, or the compiler is not installed.
+      UsageError: the request is invalid, or the compiler is not installed.
     """
-    step = make_step(config, manifest)
+    step = make_replica_step(config, manifest)
     chips = len(step.devices)
     if config.train_batch_size % chips:
         raise UsageError(
@@ -122,33 +127,33 @@ def fit_report(config: TrainConfig, manifest: DatasetManifest) -> int:
         )
     batch_size = config.train_batch_size // chips
     try:
-        asked = _measure(step, batch_size)
-    except compiler.Refused as reason:
+        compiled = _compile(step, batch_size)
+    except compiler.CompilationError as reason:
         _LOGGER.info("compiles: no: %s", reason)
         return 1
-    for line in answer_lines(asked, step.chip, batch_size=batch_size, chips=chips):
+    for line in fit_lines(compiled, step.chip, batch_size=batch_size, chips=chips):
         _LOGGER.info("%s", line)
-    fits, too_large = largest_batch(
-        lambda size: _hbm_of(step, size),
-        {batch_size: asked.hbm},
+    fits, too_large = find_largest_batch(
+        lambda size: _required_hbm(step, size),
+        {batch_size: compiled.hbm},
         capacity=step.chip.hbm,
-        ceiling=_CEILING * batch_size,
+        ceiling=_MAX_BATCH_FACTOR * batch_size,
     )
-    _LOGGER.info("%s", largest_line(fits, too_large, chips=chips))
-    return 0 if asked.hbm <= step.chip.hbm else 1
+    _LOGGER.info("%s", largest_batch_line(fits, too_large, chips=chips))
+    return 0 if compiled.hbm <= step.chip.hbm else 1
 
 
-def make_step(config: TrainConfig, manifest: DatasetManifest) -> CompiledStep:
-    """The step of a configuration on the chips of its topology, with fresh weights.
+def make_replica_step(config: TrainConfig, manifest: DatasetManifest) -> ReplicaStep:
+    """Makes the step of a configuration for the chips of its topology, with random weights.
 
     Raises:
-      UsageError: the request is not in order, or the compiler is not installed.
+      UsageError: the request is invalid, or the compiler is not installed.
     """
     chip = find_chip(config.tpu_topology)
     compiler.check_packages()
-    return CompiledStep(
+    return ReplicaStep(
         config=config,
-        net=build.build_network(config, manifest),
+        network=build.build_network(config, manifest),
         chip=chip,
         devices=compiler.find_devices(config.tpu_topology, **chip.settings),
         max_instances=config.boxes_per_image(manifest.max_boxes_per_image),
@@ -156,7 +161,7 @@ def make_step(config: TrainConfig, manifest: DatasetManifest) -> CompiledStep:
 
 
 def synthetic_manifest(num_classes: int) -> DatasetManifest:
-    """What a data set would say of itself, where there is none: square photographs, so many classes.
+    """Returns the manifest of an imaginary data set of square images, in place of a real one.
 
     Raises:
       UsageError: the number of classes is not given.
@@ -178,79 +183,86 @@ def synthetic_manifest(num_classes: int) -> DatasetManifest:
     )
 
 
-def _measure(step: CompiledStep, batch_size: int) -> compiler.Program | compiler.TooLarge:
-    """The program, or how it is too large for the chip: either says the memory it needs."""
-    _LOGGER.info("compiling for %d images a chip; minutes for a large network", batch_size)
+def _compile(step: ReplicaStep, batch_size: int) -> compiler.CompiledProgram | compiler.ChipMemoryError:
+    """Compiles the step. Returns the error if it is too large: program and error both have the memory that it needs."""
+    _LOGGER.info("compiling for %d images a chip; this takes minutes for a large network", batch_size)
     start = time.monotonic()
     try:
-        result: compiler.Program | compiler.TooLarge = step.compile(batch_size)
-    except compiler.TooLarge as too_large:
+        result: compiler.CompiledProgram | compiler.ChipMemoryError = step.compile(batch_size)
+    except compiler.ChipMemoryError as too_large:
         result = too_large
     _LOGGER.info("compiled in %.0f s: %s a chip", time.monotonic() - start, _amount(result.hbm))
     return result
 
 
-def _hbm_of(step: CompiledStep, batch_size: int) -> float:
+def _required_hbm(step: ReplicaStep, batch_size: int) -> float:
     try:
-        return _measure(step, batch_size).hbm
-    except compiler.Refused:  # another size does compile: this one is not to be used, whatever the reason
+        return _compile(step, batch_size).hbm
+    except compiler.CompilationError:  # another size does compile, so this one is not usable, whatever the reason
         return math.inf
 
 
-def step_bound(program: compiler.Program, chip: Chip) -> float:
-    """Seconds that a step takes at least: its operations at the chip's peak. Measured times are longer."""
+def min_step_seconds(program: compiler.CompiledProgram, chip: Chip) -> float:
+    """Returns a lower bound of the seconds of a step: its operations at the chip's peak. Measured times are longer."""
     return program.flops / chip.peak
 
 
-def answer_lines(answer: compiler.Program | compiler.TooLarge, chip: Chip, *, batch_size: int, chips: int) -> list[str]:
-    """The answer for one batch, in lines for people."""
-    fits = "fits" if answer.hbm <= chip.hbm else "does not fit"
-    memory = f"memory: {_amount(answer.hbm)} of a chip's {_amount(chip.hbm)}: {fits}"
-    if isinstance(answer, compiler.TooLarge):
+def fit_lines(
+    program: compiler.CompiledProgram | compiler.ChipMemoryError, chip: Chip, *, batch_size: int, chips: int
+) -> list[str]:
+    """Returns the result for one batch as lines for the user."""
+    fits = "fits" if program.hbm <= chip.hbm else "does not fit"
+    memory = f"memory: {_amount(program.hbm)} of a chip's {_amount(chip.hbm)}: {fits}"
+    if isinstance(program, compiler.ChipMemoryError):
         return [memory]
-    seconds = step_bound(answer, chip)
+    seconds = min_step_seconds(program, chip)
     return [
         f"compiles: yes, {batch_size} images on each of {chips} chips",
         memory,
-        f"work: {answer.flops / 1e9:,.1f} GFLOP a step on each chip",
+        f"work: {program.flops / 1e9:,.1f} GFLOP a step on each chip",
         f"time: at least {seconds * 1e3:.3g} ms a step, so at most {batch_size * chips / seconds:,.0f} images/s"
         f" (at the chip's peak, {chip.peak / 1e12:.0f} TFLOP/s, which no program reaches)",
     ]
 
 
-def largest_line(fits: int, too_large: int | None, *, chips: int) -> str:
-    """The outcome of largest_batch in a line."""
+def largest_batch_line(fits: int, too_large: int | None, *, chips: int) -> str:
+    """Returns the result of find_largest_batch as a line for the user."""
     above = f"{too_large} do not fit" if too_large else "larger ones were not tried"
     if not fits:
         return f"largest batch: none was found to fit; {above}"
     return f"largest batch: {fits} images a chip fit (--train_batch_size={fits * chips}); {above}"
 
 
-def largest_batch(
-    hbm_of: Callable[[int], float], known: dict[int, float], *, capacity: float, ceiling: int, tries: int = 4
+def find_largest_batch(
+    hbm_of: Callable[[int], float], known: dict[int, float], *, capacity: float, ceiling: int, trials: int = _MAX_TRIALS
 ) -> tuple[int, int | None]:
-    """Searches the largest batch that fits, by few compilations, since each takes minutes.
+    """Searches for the largest batch that fits, with few compilations, because each takes minutes.
 
-    The next batch to try is where the line through the two sizes nearest to the capacity meets it. The search ends
-    when the two numbers that it returns are within an eighth.
+    Memory grows nearly linearly with the batch. So the next batch to try is where the line through the two sizes
+    nearest to the capacity reaches it. The search ends when the two numbers that it returns are within an eighth.
 
     Args:
-      hbm_of: bytes that a batch needs, possibly infinite.
-      known: the same for one batch or more.
-      ceiling: no larger batch is tried.
-      tries: how often hbm_of may be called.
+      hbm_of: returns the bytes that a batch needs, possibly infinite.
+      known: these bytes for one batch or more.
+      capacity: the bytes of a chip.
+      ceiling: the largest batch to try.
+      trials: how often hbm_of may be called.
 
     Returns:
-      The largest batch seen to fit, or 0, and the smallest seen not to fit, or None.
+      The largest batch known to fit, or 0, and the smallest known not to fit, or None.
+
+    Example:
+      >>> find_largest_batch(lambda batch: 100 + 10 * batch, {8: 180}, capacity=500, ceiling=64)
+      (40, 45)
     """
     sizes = dict(known)
-    for _ in range(tries):
+    for _ in range(trials):
         fits, too_large = _bracket(sizes, capacity)
         step = max(1, fits // 8)
         high = too_large - 1 if too_large else ceiling
         if fits + step > high:
             break
-        guess = _meeting_point(sizes, capacity)
+        guess = _interpolate(sizes, capacity)
         batch = (fits + high) // 2 if guess is None else guess
         batch = min(max(batch, fits + step), high)
         sizes[batch] = hbm_of(batch)
@@ -262,13 +274,13 @@ def _bracket(sizes: dict[int, float], capacity: float) -> tuple[int, int | None]
     return fits, min((batch for batch, hbm in sizes.items() if hbm > capacity), default=None)
 
 
-def _meeting_point(sizes: dict[int, float], capacity: float) -> int | None:
-    """The batch at which a line through the finite sizes nearest to the capacity reaches it; None without a line."""
+def _interpolate(sizes: dict[int, float], capacity: float) -> int | None:
+    """Returns the batch at which a line through the finite sizes nearest to the capacity reaches it, or None."""
     nearest = sorted((abs(hbm - capacity), batch, hbm) for batch, hbm in sizes.items() if math.isfinite(hbm))[:2]
     if not nearest:
         return None
     _, batch, hbm = nearest[0]
-    # With one size known, the line through the origin: it takes the weights for images and so errs on the small side.
+    # With one known size, the line through the origin. It counts the weights as images, so its guess is too small.
     _, other_batch, other_hbm = nearest[1] if len(nearest) == 2 else (0.0, 0, 0.0)
     slope = (hbm - other_hbm) / (batch - other_batch)
     return int(batch + (capacity - hbm) / slope) if slope > 0 else None

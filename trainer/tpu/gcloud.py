@@ -1,4 +1,8 @@
-"""The world outside: gcloud as a process, the clock; and what stands in for them in a dry run."""
+"""Runs gcloud and reads the clock; a dry run replaces both by fakes.
+
+`Cloud` and `Clock` are the interfaces that trainer.tpu.driver needs. GcloudClient and SystemClock are the real ones;
+DryRunClient and FakeClock serve --dry_run.
+"""
 
 import contextlib
 import json
@@ -12,12 +16,15 @@ from typing import Protocol
 from trainer.tpu.gcloud_commands import EXIT_MARK, RUN_LABEL
 from trainer.tpu.options import TpuTarget
 
-NO_ANSWER = 124  # the exit status of timeout(1)
+NO_RESPONSE = 124  # the exit status of timeout(1)
+_NOT_FOUND = 127  # the exit status of a shell for an unknown command
+# Stands for the wheel in the commands of a dry run, which builds none.
+DRY_RUN_WHEEL = "retinanet_odm-VERSION-py3-none-any.whl"
 
 
 @dataclass(frozen=True, kw_only=True)
 class CommandResult:
-    """A command that has ended: exit status, standard output and standard error."""
+    """Exit status, standard output and standard error of a finished command."""
 
     status: int = 0
     out: str = ""
@@ -25,35 +32,38 @@ class CommandResult:
 
 
 class Tunnel(Protocol):
-    """A command that goes on in the background."""
+    """A command that runs in the background."""
 
     def alive(self) -> bool: ...
     def close(self) -> None: ...
 
 
 class Cloud(Protocol):
-    """What runs gcloud's command lines."""
+    """Runs gcloud commands."""
 
     def run(self, command: Sequence[str], *, timeout: float) -> CommandResult:
-        """Runs to the end. After timeout seconds it is cut off, with status NO_ANSWER."""
+        """Runs a command to its end. After `timeout` seconds it is killed, with the status NO_RESPONSE."""
 
     def open(self, command: Sequence[str]) -> Tunnel:
-        """Starts in the background."""
+        """Starts a command in the background."""
 
 
 class Clock(Protocol):
-    """Seconds since some moment, and waiting."""
+    """Seconds since an arbitrary moment, and waiting."""
 
     def now(self) -> float: ...
     def sleep(self, seconds: float) -> None: ...
 
 
 class GcloudClient:
-    """The gcloud on PATH. Ctrl-C does not reach it: whoever called it decides what becomes of it."""
+    """Runs the gcloud on PATH, each command in a session of its own.
+
+    So Ctrl-C in the terminal does not interrupt a command half-way: the caller decides how to continue.
+    """
 
     def run(self, command: Sequence[str], *, timeout: float) -> CommandResult:
         try:
-            ended = subprocess.run(
+            done = subprocess.run(
                 command,
                 stdin=subprocess.DEVNULL,
                 capture_output=True,
@@ -64,12 +74,11 @@ class GcloudClient:
                 start_new_session=True,
             )
         except subprocess.TimeoutExpired:
-            return CommandResult(status=NO_ANSWER, err=f"no answer in {timeout:.0f} s: {shlex.join(command[:5])}")
+            return CommandResult(status=NO_RESPONSE, err=f"no response in {timeout:.0f} s: {shlex.join(command[:5])}")
         except FileNotFoundError:
-            return CommandResult(
-                status=127, err=f"{command[0]}: not found on PATH; see https://cloud.google.com/sdk/docs/install"
-            )
-        return CommandResult(status=ended.returncode, out=ended.stdout, err=ended.stderr)
+            reason = f"{command[0]}: not found on PATH; see https://cloud.google.com/sdk/docs/install"
+            return CommandResult(status=_NOT_FOUND, err=reason)
+        return CommandResult(status=done.returncode, out=done.stdout, err=done.stderr)
 
     def open(self, command: Sequence[str]) -> Tunnel:
         quiet = subprocess.DEVNULL
@@ -90,7 +99,7 @@ class _Process:
 
 
 class SystemClock:
-    """The real one."""
+    """The clock of this computer."""
 
     def now(self) -> float:
         return time.monotonic()
@@ -99,49 +108,52 @@ class SystemClock:
         time.sleep(seconds)
 
 
-# In the place of what is known only later.
-DRY_RUN_WHEEL = "retinanet_odm-VERSION-py3-none-any.whl"
-
-
 class DryRunClient:
-    """A cloud in which nothing is there until it is asked for, and everything is at once."""
+    """Prints each command and returns the response of a cloud in which everything succeeds at once.
 
-    def __init__(self, place: TpuTarget, run_id: str, say: Callable[[str], None]) -> None:
-        self._place = place
+    Args:
+      print_line: takes the command lines.
+      exists: whether the TPU exists before the first command.
+    """
+
+    def __init__(
+        self, target: TpuTarget, run_id: str, print_line: Callable[[str], None], *, exists: bool = False
+    ) -> None:
+        self._target = target
         self._labels = {RUN_LABEL: run_id}
-        self._say = say
-        self._exists = False
-
-    def exist(self) -> None:
-        """From now on the TPU is there."""
-        self._exists = True
+        self._print_line = print_line
+        self._exists = exists
 
     def run(self, command: Sequence[str], *, timeout: float) -> CommandResult:  # noqa: ARG002 - the interface of Cloud
-        self._say(shlex.join(command))
+        self._print_line(shlex.join(command))
         if {"create", "delete"} & set(command):
             self._exists = "create" in command
         if "describe" in command:
-            return self._describe("queued-resources" in command)
-        progress = json.dumps({"state": "finished", "code": 0, "restarts": 0, "offset": 0})
-        said = f"{progress}\n" if "supervisor show" in command[-1] else ""
-        return CommandResult(out=f"{said}{EXIT_MARK}0\n" if "ssh" in command else "")
+            return self._describe(queued="queued-resources" in command)
+        return CommandResult(out=_remote_output(command[-1]) if "ssh" in command else "")
 
     def open(self, command: Sequence[str]) -> Tunnel:
-        self._say(f"{shlex.join(command)} &")
+        self._print_line(f"{shlex.join(command)} &")
         return _FakeTunnel()
 
-    def _describe(self, queued: bool) -> CommandResult:
+    def _describe(self, *, queued: bool) -> CommandResult:
+        """Returns the description as trainer.tpu.gcloud_output reads it."""
         if not self._exists:
             return CommandResult(status=1, err="NOT_FOUND")
-        folder = f"projects/{self._place.project or 'PROJECT'}/locations/{self._place.zone}"
+        folder = f"projects/{self._target.project or 'PROJECT'}/locations/{self._target.zone}"
         if queued:
             spec = {"node": {"labels": self._labels}}
-            name = f"{folder}/queuedResources/{self._place.name}"
-            return CommandResult(
-                out=json.dumps({"name": name, "state": {"state": "ACTIVE"}, "tpu": {"nodeSpec": [spec]}})
-            )
-        name = f"{folder}/nodes/{self._place.name}"
-        return CommandResult(out=json.dumps({"name": name, "state": "READY", "labels": self._labels}))
+            name = f"{folder}/queuedResources/{self._target.name}"
+            resource = {"name": name, "state": {"state": "ACTIVE"}, "tpu": {"nodeSpec": [spec]}}
+        else:
+            resource = {"name": f"{folder}/nodes/{self._target.name}", "state": "READY", "labels": self._labels}
+        return CommandResult(out=json.dumps(resource))
+
+
+def _remote_output(script: str) -> str:
+    """Returns what a script on the TPU VM would write; the supervisor reports a finished training."""
+    status = json.dumps({"state": "finished", "code": 0, "restarts": 0, "offset": 0})
+    return f"{status}\n{EXIT_MARK}0\n" if "supervisor show" in script else f"{EXIT_MARK}0\n"
 
 
 class _FakeTunnel:
@@ -153,10 +165,13 @@ class _FakeTunnel:
 
 
 class FakeClock:
-    """No time passes."""
+    """A clock that advances only by sleeping, which takes no time."""
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
 
     def now(self) -> float:
-        return 0.0
+        return self.seconds
 
     def sleep(self, seconds: float) -> None:
-        pass
+        self.seconds += seconds

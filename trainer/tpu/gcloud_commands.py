@@ -1,4 +1,8 @@
-"""gcloud's command lines, and what is run by them on the TPU VM. Pure: lists of words out."""
+"""Makes the command lines of gcloud, and the scripts that they run on the TPU VM. Pure: returns words and scripts.
+
+Each docstring describes what the command does when trainer.tpu.driver runs it; trainer.tpu.gcloud_output parses what
+it prints.
+"""
 
 import math
 import shlex
@@ -6,43 +10,46 @@ from collections.abc import Sequence
 
 from trainer.tpu.options import RunRequest, TpuTarget
 
-# The label by which a TPU is known as made by this program; its value is the run's.
+# The label of every TPU that this program creates; its value is the id of the run.
 RUN_LABEL = "retinanet-odm"
-# After a command on the VM: its exit status, whatever gcloud and ssh make of it.
+# A script on the TPU VM prints its exit status after this mark, because gcloud and ssh replace it by their own.
 EXIT_MARK = "retinanet-exit="
 REQUIREMENTS_FILE = "requirements-tpu.lock"
-_FOLDER = "retinanet"  # in the home of the VM
+_FOLDER = "retinanet"  # in the home directory on the TPU VM
 _PYTHON = f"{_FOLDER}/venv/bin/python"
 _SUPERVISOR = f"{_PYTHON} -m trainer.tpu.supervisor"
 _UV = "uv==0.13.9"
-# The port of TensorBoard on the VM.
-_TENSORBOARD = 6006
+_TENSORBOARD_PORT = 6006  # on the TPU VM
 _TPUS = ("gcloud", "compute", "tpus")
 
 
-def _where(place: TpuTarget) -> list[str]:
-    return [f"--zone={place.zone}", *([f"--project={place.project}"] if place.project else []), "--quiet"]
+def _location_flags(target: TpuTarget) -> list[str]:
+    return [f"--zone={target.zone}", *([f"--project={target.project}"] if target.project else []), "--quiet"]
 
 
-def _on(place: TpuTarget, worker: str) -> list[str]:
-    """How a worker, or all, is reached by SSH."""
-    return [*_where(place), f"--worker={worker}", *(["--internal-ip"] if place.internal_ips else [])]
+def _ssh_flags(target: TpuTarget, worker: str) -> list[str]:
+    """Returns the flags by which a worker, or all, is reached by SSH."""
+    return [*_location_flags(target), f"--worker={worker}", *(["--internal-ip"] if target.internal_ips else [])]
 
 
 def create(request: RunRequest, run_id: str, hours: float) -> list[str]:
-    """Asks for the TPU; hours is how long a place in the queue is worth waiting for."""
-    named = {
+    """Creates the TPU.
+
+    Args:
+      hours: how long a request in the queue stays valid.
+    """
+    optional = {
         "network": request.network,
         "subnetwork": request.subnetwork,
         "service-account": request.service_account,
     }
     common = [
-        *_where(request),
+        *_location_flags(request),
         f"--accelerator-type={request.accelerator_type}",
         f"--labels={RUN_LABEL}={run_id}",
-        # What the machine may do is the service account's roles to say, not the scopes'.
+        # The roles of the service account limit what the machine may do; the scopes shall not limit it further.
         "--scopes=https://www.googleapis.com/auth/cloud-platform",
-        *(f"--{flag}={value}" for flag, value in named.items() if value),
+        *(f"--{flag}={value}" for flag, value in optional.items() if value),
         *(["--internal-ips"] if request.internal_ips else []),
         *(["--spot"] if request.spot else []),
     ]
@@ -51,95 +58,94 @@ def create(request: RunRequest, run_id: str, hours: float) -> list[str]:
     return [
         *(*_TPUS, "queued-resources", "create", request.name, *common),
         *(f"--node-id={request.name}", f"--runtime-version={request.runtime}"),
-        # So that a place in the queue does not become a machine when nobody waits for it any more.
+        # A request in the queue must not become a TPU when nobody waits for it any more.
         f"--valid-until-duration={math.ceil(hours * 3600)}s",
     ]
 
 
-def describe_node(place: TpuTarget) -> list[str]:
-    """The TPU VM as JSON."""
-    return [*_TPUS, "tpu-vm", "describe", place.name, *_where(place), "--format=json"]
+def describe_node(target: TpuTarget) -> list[str]:
+    """Describes the TPU VM as JSON."""
+    return [*_TPUS, "tpu-vm", "describe", target.name, *_location_flags(target), "--format=json"]
 
 
-def describe_queued(place: TpuTarget) -> list[str]:
-    """The queued resource as JSON."""
-    return [*_TPUS, "queued-resources", "describe", place.name, *_where(place), "--format=json"]
+def describe_queued(target: TpuTarget) -> list[str]:
+    """Describes the queued resource as JSON."""
+    return [*_TPUS, "queued-resources", "describe", target.name, *_location_flags(target), "--format=json"]
 
 
-def delete_node(place: TpuTarget) -> list[str]:
+def delete_node(target: TpuTarget) -> list[str]:
     """Deletes the TPU VM."""
-    return [*_TPUS, "tpu-vm", "delete", place.name, *_where(place)]
+    return [*_TPUS, "tpu-vm", "delete", target.name, *_location_flags(target)]
 
 
-def delete_queued(place: TpuTarget) -> list[str]:
-    """Deletes the queued resource and the TPU VM that came of it."""
-    return [*_TPUS, "queued-resources", "delete", place.name, *_where(place), "--force"]
+def delete_queued(target: TpuTarget) -> list[str]:
+    """Deletes the queued resource together with its TPU VM."""
+    return [*_TPUS, "queued-resources", "delete", target.name, *_location_flags(target), "--force"]
 
 
-def delete_command(place: TpuTarget) -> list[str]:
-    """The command that removes everything, for a person to run."""
-    return delete_queued(place) if place.queued else delete_node(place)
+def delete_command(target: TpuTarget) -> list[str]:
+    """Deletes everything that a run created; this is the command shown to the user."""
+    return delete_queued(target) if target.queued else delete_node(target)
 
 
 def list_file(path: str) -> list[str]:
-    """Looks whether a file in a bucket is there."""
+    """Lists a file in a bucket; fails if there is none."""
     return ["gcloud", "storage", "ls", path]
 
 
-def copy(place: TpuTarget, files: Sequence[str]) -> list[str]:
-    """Copies files into the home of every worker."""
-    return [*_TPUS, "tpu-vm", "scp", *files, f"{place.name}:", *_on(place, "all")]
+def copy(target: TpuTarget, files: Sequence[str]) -> list[str]:
+    """Copies files into the home directory of every worker."""
+    return [*_TPUS, "tpu-vm", "scp", *files, f"{target.name}:", *_ssh_flags(target, "all")]
 
 
-def remote(place: TpuTarget, script: str, *, worker: str = "0") -> list[str]:
-    """Runs a script of bash in the home of a worker, or of all; its exit status follows EXIT_MARK."""
+def remote(target: TpuTarget, script: str, *, worker: str = "0") -> list[str]:
+    """Runs a bash script in the home directory of a worker, or of all. It prints its exit status after EXIT_MARK."""
     command = f"bash -c {shlex.quote(script)}; echo {EXIT_MARK}$?"
-    return [*_TPUS, "tpu-vm", "ssh", place.name, *_on(place, worker), f"--command={command}"]
+    return [*_TPUS, "tpu-vm", "ssh", target.name, *_ssh_flags(target, worker), f"--command={command}"]
 
 
 def tunnel(request: RunRequest) -> list[str]:
-    """Carries this computer's port to TensorBoard on the VM."""
-    forward = ["--", "-N", "-L", f"{request.tensorboard_port}:localhost:{_TENSORBOARD}"]
-    return [*_TPUS, "tpu-vm", "ssh", request.name, *_on(request, "0"), *forward]
+    """Forwards a port of this computer to TensorBoard on the TPU VM."""
+    forward = ["--", "-N", "-L", f"{request.tensorboard_port}:localhost:{_TENSORBOARD_PORT}"]
+    return [*_TPUS, "tpu-vm", "ssh", request.name, *_ssh_flags(request, "0"), *forward]
 
 
 def install_script(wheel: str) -> str:
-    """Python 3.11 and the locked packages; the images have Python 3.10.
+    """Installs Python 3.11 and the locked packages; the images have Python 3.10.
 
-    With --no-deps nothing comes that is not in the lock file, least of all a second TensorFlow.
+    --no-deps installs nothing that is not in the lock file, in particular no second TensorFlow.
     """
-    return "\n".join(
-        (
-            "set -e",
-            f"mkdir -p {_FOLDER}",
-            f"python3 -m pip install --user --quiet {_UV}",
-            f"~/.local/bin/uv venv --quiet --clear --python 3.11 {_FOLDER}/venv",
-            f"~/.local/bin/uv pip install --quiet --python {_PYTHON} --no-deps --requirement {REQUIREMENTS_FILE} ./{wheel}",
-        )
+    lines = (
+        "set -e",
+        f"mkdir -p {_FOLDER}",
+        f"python3 -m pip install --user --quiet {_UV}",
+        f"~/.local/bin/uv venv --quiet --clear --python 3.11 {_FOLDER}/venv",
+        f"~/.local/bin/uv pip install --quiet --python {_PYTHON} --no-deps --requirement {REQUIREMENTS_FILE} ./{wheel}",
     )
+    return "\n".join(lines)
 
 
 def trainer_flags(request: RunRequest, hosts: int) -> list[str]:
-    """The person's flags, and the TPU: the machine's own, or the whole of a pod by its name."""
+    """Returns the user's flags and the TPU to train on: the one of the machine itself, or a pod by its name."""
     return [*request.training, "--use_tpu", f"--tpu={request.name if hosts > 1 else 'local'}"]
 
 
 def _environment(hosts: int) -> str:
-    # In a pod the first host drives the TPU through the runtime of each host and must not take its own chips.
+    # The first host of a pod reaches all chips through the runtime of each host, so it must not open its own.
     return "TPU_LOAD_LIBRARY=0 " if hosts > 1 else ""
 
 
 def doctor_script(request: RunRequest, hosts: int) -> str:
-    """Looks for what would stop the run."""
+    """Checks the TPU VM, the data set and the model folder before the training."""
     flags = shlex.join([*trainer_flags(request, hosts), "--mode=doctor"])
     return f"{_environment(hosts)}{_PYTHON} -m trainer {flags} 2>&1"
 
 
 def start_script(request: RunRequest, *, hosts: int, resource: str, hours: float) -> str:
-    """Starts the supervisor, which outlives the connection.
+    """Starts the supervisor, which continues when the connection ends.
 
     Args:
-      resource: the TPU's full name, projects/…, which the supervisor deletes when nobody else has.
+      resource: the full name of the TPU, projects/…. The supervisor deletes it if nobody else does.
     """
     words = [f"--folder={_FOLDER}/run", f"--max_hours={hours:.2f}", f"--resource={resource}"]
     if request.tensorboard_port:
@@ -149,5 +155,5 @@ def start_script(request: RunRequest, *, hosts: int, resource: str, hours: float
 
 
 def show_script(offset: int) -> str:
-    """The state as one line of JSON, then the log from a byte on."""
+    """Prints the state as one line of JSON, then the log from an offset on."""
     return f"{_SUPERVISOR} show --folder={_FOLDER}/run --offset={offset}"

@@ -1,4 +1,4 @@
-"""What gcloud's answers mean. Pure; the states are those of the API tpu/v2."""
+"""Parses the output of gcloud and of the scripts on the TPU VM. Pure; the states are those of the API tpu/v2."""
 
 import enum
 import json
@@ -10,77 +10,87 @@ from trainer.tpu.gcloud import CommandResult
 from trainer.tpu.gcloud_commands import EXIT_MARK, RUN_LABEL
 
 
-class GcloudError(enum.Enum):
+class GcloudErrorKind(enum.Enum):
     """Why a command failed."""
 
-    EXISTS = enum.auto()
-    ABSENT = enum.auto()
-    CAPACITY = enum.auto()
-    FINAL = enum.auto()
-    PASSING = enum.auto()
+    ALREADY_EXISTS = enum.auto()
+    NOT_FOUND = enum.auto()
+    NO_CAPACITY = enum.auto()
+    PERMANENT = enum.auto()
+    TRANSIENT = enum.auto()
 
 
-# In this order: a quota that is used up is told as RESOURCE_EXHAUSTED too, but waiting does not help.
-_SIGNS = (
-    (GcloudError.EXISTS, r"ALREADY_EXISTS|already exists"),
-    (GcloudError.ABSENT, r"NOT_FOUND|was not found|does not exist|HTTPError 404|matched no objects"),
-    (GcloudError.FINAL, r"quota(?! project)"),
-    (GcloudError.CAPACITY, r"no more capacity|insufficient capacity|RESOURCE_EXHAUSTED|stockout"),
+# The order matters: an exhausted quota is also reported as RESOURCE_EXHAUSTED, but waiting does not help.
+_ERROR_PATTERNS = (
+    (GcloudErrorKind.ALREADY_EXISTS, r"ALREADY_EXISTS|already exists"),
+    (GcloudErrorKind.NOT_FOUND, r"NOT_FOUND|was not found|does not exist|HTTPError 404|matched no objects"),
+    (GcloudErrorKind.PERMANENT, r"quota(?! project)"),
+    (GcloudErrorKind.NO_CAPACITY, r"no more capacity|insufficient capacity|RESOURCE_EXHAUSTED|stockout"),
     (
-        GcloudError.FINAL,
+        GcloudErrorKind.PERMANENT,
         r"PERMISSION_DENIED|does not have permission|INVALID_ARGUMENT|UNAUTHENTICATED|active account|unrecognized arg"
         r"|has not been used in project|SERVICE_DISABLED|not found on PATH|Reauthentication|auth login|invalid choice"
         r"|HTTPError 40[013]",
     ),
 )
+_MAX_REASON = 300  # characters
 
 
-def classify_error(done: CommandResult) -> GcloudError:
-    """Why a command failed; what is not understood may pass."""
-    return next((kind for kind, sign in _SIGNS if re.search(sign, done.err, re.IGNORECASE)), GcloudError.PASSING)
+def classify_error(done: CommandResult) -> GcloudErrorKind:
+    """Classifies a failed command. An unknown error counts as transient.
+
+    Example:
+      >>> classify_error(CommandResult(status=1, err="ERROR: NOT_FOUND: Resource was not found"))
+      <GcloudErrorKind.NOT_FOUND: 2>
+    """
+    matching = (kind for kind, pattern in _ERROR_PATTERNS if re.search(pattern, done.err, re.IGNORECASE))
+    return next(matching, GcloudErrorKind.TRANSIENT)
 
 
 def error_reason(done: CommandResult) -> str:
-    """One line of what a command that failed said."""
+    """Returns the error message of a failed command as one line."""
     lines = [line.strip() for line in done.err.splitlines() if line.strip()]
-    told = next((line for line in lines if "ERROR" in line), lines[-1] if lines else f"exit status {done.status}")
-    return told.removeprefix("ERROR: ")[:300]
+    reason = next((line for line in lines if "ERROR" in line), lines[-1] if lines else f"exit status {done.status}")
+    return reason.removeprefix("ERROR: ")[:_MAX_REASON]
 
 
 def remote_status(done: CommandResult) -> int | None:
-    """The exit status of a command on the VM, of several workers the first that is not 0; None if none was reached."""
-    found = [int(code) for code in re.findall(rf"^{EXIT_MARK}(\d+)", done.out, re.MULTILINE)]
-    return next((code for code in found if code), 0) if found else None
+    """Returns the exit status of a script on the TPU VM: of several workers the first that is not 0.
+
+    None if no worker was reached.
+    """
+    codes = [int(code) for code in re.findall(rf"^{EXIT_MARK}(\d+)", done.out, re.MULTILINE)]
+    return next((code for code in codes if code), 0) if codes else None
 
 
 def remote_text(done: CommandResult) -> str:
-    """What a command on the VM wrote."""
+    """Returns the output of a script on the TPU VM."""
     return re.sub(rf"^{EXIT_MARK}\d+\n?", "", done.out, flags=re.MULTILINE)
 
 
 class ResourceState(enum.Enum):
-    """What there is under a name."""
+    """State of the TPU of a given name."""
 
     ABSENT = enum.auto()
     PENDING = enum.auto()
     READY = enum.auto()
-    LOST = enum.auto()
-    FOREIGN = enum.auto()
-    UNKNOWN = enum.auto()
+    PREEMPTED = enum.auto()  # or stopped, failed, being deleted: it will not become ready again
+    FOREIGN = enum.auto()  # not created by this run
+    UNKNOWN = enum.auto()  # gcloud failed
 
 
 @dataclass(frozen=True, kw_only=True)
 class Observation:
-    """A look at a TPU.
+    """State of a TPU at one moment.
 
     Attributes:
-      hosts: how many machines it is.
+      detail: the state in Google's words, or why it is unknown.
+      hosts: number of its machines.
       resource: its full name, projects/….
-      state: as Google has it, or why it is not known.
     """
 
-    being: ResourceState
-    state: str = ""
+    state: ResourceState
+    detail: str = ""
     hosts: int = 1
     resource: str = ""
 
@@ -89,70 +99,78 @@ _NODE_PENDING = {"CREATING", "STARTING", "RESTARTING", "REIMAGING", "REPAIRING",
 _QUEUE_PENDING = {"CREATING", "ACCEPTED", "PROVISIONING", "WAITING_FOR_RESOURCES", "STATE_UNSPECIFIED"}
 
 
-def _being(state: str, *, ready: str, pending: set[str]) -> ResourceState:
-    if state == ready:
-        return ResourceState.READY
-    return ResourceState.PENDING if state in pending else ResourceState.LOST
-
-
 def parse_node(done: CommandResult, run_id: str | None) -> Observation:
-    """A TPU VM; without run_id that of any run of this program is ours."""
-    found = _parse(done)
-    if isinstance(found, Observation):
-        return found
-    state = str(found.get("state", "STATE_UNSPECIFIED"))
-    mine = _is_ours(found.get("labels", {}), run_id)
+    """Parses the description of a TPU VM.
+
+    Args:
+      run_id: the run that created it; None accepts every run of this program.
+
+    Example:
+      >>> described = '{"state": "PREEMPTED", "labels": {"retinanet-odm": "r1"}}'
+      >>> parse_node(CommandResult(out=described), run_id="r1").state
+      <ResourceState.PREEMPTED: 4>
+    """
+    described = _parse_description(done)
+    if isinstance(described, Observation):
+        return described
+    name = str(described.get("state", "STATE_UNSPECIFIED"))
+    is_ours = _is_ours(described.get("labels", {}), run_id)
     return Observation(
-        being=_being(state, ready="READY", pending=_NODE_PENDING) if mine else ResourceState.FOREIGN,
-        state=state,
-        hosts=max(len(found.get("networkEndpoints", [])), 1),
-        resource=str(found.get("name", "")),
+        state=_state(name, ready="READY", pending=_NODE_PENDING) if is_ours else ResourceState.FOREIGN,
+        detail=name,
+        hosts=max(len(described.get("networkEndpoints", [])), 1),
+        resource=str(described.get("name", "")),
     )
 
 
 def parse_queued(done: CommandResult, run_id: str | None) -> Observation:
-    """A queued resource."""
-    found = _parse(done)
-    if isinstance(found, Observation):
-        return found
-    state = str(found.get("state", {}).get("state", "STATE_UNSPECIFIED"))
-    nodes = [spec.get("node", {}) for spec in found.get("tpu", {}).get("nodeSpec", [])]
-    mine = any(_is_ours(node.get("labels", {}), run_id) for node in nodes)
+    """Parses the description of a queued resource; see parse_node."""
+    described = _parse_description(done)
+    if isinstance(described, Observation):
+        return described
+    name = str(described.get("state", {}).get("state", "STATE_UNSPECIFIED"))
+    nodes = [spec.get("node", {}) for spec in described.get("tpu", {}).get("nodeSpec", [])]
+    is_ours = any(_is_ours(node.get("labels", {}), run_id) for node in nodes)
     return Observation(
-        being=_being(state, ready="ACTIVE", pending=_QUEUE_PENDING) if mine else ResourceState.FOREIGN,
-        state=state,
-        resource=str(found.get("name", "")),
+        state=_state(name, ready="ACTIVE", pending=_QUEUE_PENDING) if is_ours else ResourceState.FOREIGN,
+        detail=name,
+        resource=str(described.get("name", "")),
     )
+
+
+def _state(name: str, *, ready: str, pending: set[str]) -> ResourceState:
+    if name == ready:
+        return ResourceState.READY
+    return ResourceState.PENDING if name in pending else ResourceState.PREEMPTED
 
 
 def _is_ours(labels: dict[str, str], run_id: str | None) -> bool:
     return RUN_LABEL in labels if run_id is None else labels.get(RUN_LABEL) == run_id
 
 
-def _parse(done: CommandResult) -> dict[str, Any] | Observation:
+def _parse_description(done: CommandResult) -> dict[str, Any] | Observation:
+    """Parses the JSON of ``describe``; returns an observation if there is none."""
     if done.status:
-        absent = classify_error(done) is GcloudError.ABSENT
-        return Observation(
-            being=ResourceState.ABSENT if absent else ResourceState.UNKNOWN, state="" if absent else error_reason(done)
-        )
+        if classify_error(done) is GcloudErrorKind.NOT_FOUND:
+            return Observation(state=ResourceState.ABSENT)
+        return Observation(state=ResourceState.UNKNOWN, detail=error_reason(done))
     try:
-        found = json.loads(done.out)
+        described = json.loads(done.out)
     except json.JSONDecodeError:
-        found = None
-    return (
-        found
-        if isinstance(found, dict)
-        else Observation(being=ResourceState.UNKNOWN, state="gcloud's answer is not JSON")
-    )
+        described = None
+    if isinstance(described, dict):
+        return described
+    return Observation(state=ResourceState.UNKNOWN, detail="the output of gcloud is not JSON")
 
 
 @dataclass(frozen=True, kw_only=True)
 class SupervisorStatus:
-    """What the supervisor says; see its State for the words.
+    """State of the supervisor on the TPU VM, and the log since the previous request.
 
     Attributes:
+      state, code, restarts: see trainer.tpu.supervisor.SupervisorState.
       offset: bytes of the log read so far.
-      log: what came since.
+      log: the new part of the log.
     """
 
     state: str
@@ -163,11 +181,11 @@ class SupervisorStatus:
 
 
 def parse_status(text: str) -> SupervisorStatus | None:
-    """Reads the supervisor's ``show``; None if it is not that."""
-    for number, line in enumerate(lines := text.splitlines(keepends=True)):
+    """Parses the output of the supervisor's ``show``, which may follow lines of SSH; None if there is none."""
+    lines = text.splitlines(keepends=True)
+    for number, line in enumerate(lines):
         try:
-            head = json.loads(line)
-            return SupervisorStatus(log="".join(lines[number + 1 :]), **head)
+            return SupervisorStatus(log="".join(lines[number + 1 :]), **json.loads(line))
         except (json.JSONDecodeError, TypeError):
             continue
     return None

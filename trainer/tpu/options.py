@@ -1,25 +1,26 @@
-"""What a person asks for: the flags of ``python -m trainer.submit``, checked before anything is rented."""
+"""Flags of ``python -m trainer.submit``, checked before anything is rented. The flags are made from the fields."""
 
 import argparse
 import dataclasses
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, NoReturn
+from typing import Any
 
+from retinanet_odm.cli.parser import Parser
 from retinanet_odm.errors import UsageError
 from trainer.config import TrainConfig
 from trainer.flags import parse_request
 
-# Images that JAX and PyTorch use too: nothing of TensorFlow is on them that could disagree with ours.
+# Images without TensorFlow, made for JAX and PyTorch: none of their packages conflicts with ours.
 _RUNTIMES = {"v5litepod": "v2-alpha-tpuv5-lite", "v5p": "v2-alpha-tpuv5", "v6e": "v2-alpha-tpuv6e"}
 _RUNTIME = "tpu-ubuntu2204-base"
-# As Google has it for a node's id.
+# Google's rule for the id of a node.
 _NAME = re.compile(r"[a-z]([-a-z0-9]{0,38}[a-z0-9])?")
 
 
 def _flag(default: object, text: str) -> Any:
-    """A field whose flag is made of its type, default and help."""
+    """Returns a field from whose type, default and help a flag is made."""
     if default is dataclasses.MISSING:
         return dataclasses.field(metadata={"help": text})
     return dataclasses.field(default=default, metadata={"help": text})
@@ -27,18 +28,18 @@ def _flag(default: object, text: str) -> Any:
 
 @dataclass(frozen=True, kw_only=True)
 class TpuTarget:
-    """Which TPU: the same flags for every command.
+    """Identifies a TPU; these flags are common to all commands.
 
     Raises:
-      UsageError: a name that Google would refuse.
+      UsageError: Google would refuse the name.
     """
 
     zone: str = _flag(dataclasses.MISSING, "zone of the TPU, such as us-west4-a (required)")
     name: str = _flag("retinanet", "name of the TPU VM; a second run at the same time needs another")
     project: str = _flag("", "Google Cloud project; by default that of gcloud's configuration")
-    queued: bool = _flag(False, "ask for a queued resource, which waits for capacity, in place of a TPU VM at once")
-    internal_ips: bool = _flag(False, "no external address (needs Cloud NAT, and a way in for SSH)")
-    dry_run: bool = _flag(False, "print every command and run none")
+    queued: bool = _flag(False, "request a queued resource, which waits for capacity, instead of a TPU VM")
+    internal_ips: bool = _flag(False, "use no external address (needs Cloud NAT, and access for SSH)")
+    dry_run: bool = _flag(False, "print the commands without running them")
 
     def __post_init__(self) -> None:
         if not _NAME.fullmatch(self.name):
@@ -47,22 +48,23 @@ class TpuTarget:
 
 @dataclass(frozen=True, kw_only=True)
 class RunRequest(TpuTarget):
-    """A training run on a TPU that is made for it; ``training`` holds the trainer's own flags.
+    """A training run on a TPU that is created for it.
+
+    Attributes:
+      training: the flags of the trainer.
 
     Raises:
-      UsageError: the trainer would refuse its flags, or a path lies where a TPU VM cannot see it.
+      UsageError: the trainer would refuse its flags, or a TPU VM cannot access a path.
     """
 
-    accelerator_type: str = _flag("v5litepod-8", "kind and size of the TPU")
-    runtime_version: str = _flag("", "image of the TPU VM; by default the one for the accelerator")
-    spot: bool = _flag(False, "a spot machine: cheaper, and taken away when Google needs it")
-    max_hours: float = _flag(24.0, "remove the TPU after so many hours, waiting for it included")
+    accelerator_type: str = _flag("v5litepod-8", "type and size of the TPU")
+    runtime_version: str = _flag("", "image of the TPU VM; by default the one that suits the accelerator")
+    spot: bool = _flag(False, "use a spot TPU: it is cheaper, but Google may preempt it at any time")
+    max_hours: float = _flag(24.0, "remove the TPU after this many hours, including the wait for it")
     network: str = _flag("", "VPC network")
     subnetwork: str = _flag("", "subnetwork")
-    service_account: str = _flag(
-        "", "e-mail of the service account that the TPU VM acts as; by default Compute Engine's"
-    )
-    tensorboard_port: int = _flag(6006, "TensorBoard is shown on this port of this computer; 0 for none")
+    service_account: str = _flag("", "e-mail address of the service account of the TPU VM; default: Compute Engine's")
+    tensorboard_port: int = _flag(6006, "port of this computer on which TensorBoard is shown; 0 for none")
     training: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
@@ -75,24 +77,24 @@ class RunRequest(TpuTarget):
 
     @property
     def config(self) -> TrainConfig:
-        """The trainer's settings that its flags come to."""
-        return parse_request(self.training, read_text=_refuse_file).config
+        """Returns the settings of the trainer."""
+        return parse_request(self.training, read_text=_reject_config_file).config
 
     @property
     def runtime(self) -> str:
-        """The image asked for, or the one for the accelerator."""
+        """Returns the image of the TPU VM."""
         return self.runtime_version or _RUNTIMES.get(self.accelerator_type.split("-")[0], _RUNTIME)
 
 
-def _refuse_file(path: str) -> str:
-    raise UsageError(f"--config_file: {path} is not on the TPU VM; give its contents as --hparams")
+def _reject_config_file(path: str) -> str:
+    raise UsageError(f"--config_file: {path} is not on the TPU VM; pass its content by --hparams")
 
 
 def _check_training(config: TrainConfig) -> None:
     if config.mode in ("doctor", "tpu_fit"):
-        raise UsageError(f"--mode={config.mode}: needs no TPU VM of its own; run python -m trainer here")
+        raise UsageError(f"--mode={config.mode}: does not need a TPU VM; run python -m trainer on this computer")
     if config.worker_hosts:
-        raise UsageError("--worker_hosts: is for machines that you start yourself; leave it out")
+        raise UsageError("--worker_hosts: only for machines that you start yourself; omit it")
     for name in ("dataset", "model_dir"):
         if not getattr(config, name):
             raise UsageError(f"--{name}: required, after --")
@@ -102,40 +104,25 @@ def _check_training(config: TrainConfig) -> None:
     for name in paths:
         value = getattr(config, name)
         if value and not value.startswith("gs://"):
-            raise UsageError(f"--{name}: a TPU VM sees only gs://, found {value!r}")
+            raise UsageError(f"--{name}: expected a path that a TPU VM can access (gs://…), found {value!r}")
 
 
-class _Parser(argparse.ArgumentParser):
-    """Refuses by an error of ours."""
-
-    def error(self, message: str) -> NoReturn:
-        raise UsageError(f"{message}; see --help")
+_COMMANDS = (
+    ("run", RunRequest, "create a TPU, train on it and remove it"),
+    ("status", TpuTarget, "print the state of the TPU and of the training"),
+    ("logs", TpuTarget, "print the log of the trainer"),
+    ("stop", TpuTarget, "remove the TPU"),
+)
 
 
 def make_submit_parser(description: str) -> argparse.ArgumentParser:
-    """The commands and their flags."""
-    parser = _Parser(
-        prog="python -m trainer.submit",
-        description=description,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
+    """Makes the parser of the commands and their flags."""
+    parser = Parser(prog="python -m trainer.submit", description=description)
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for name, kind, text in (
-        ("run", RunRequest, "make a TPU, train on it, remove it"),
-        ("status", TpuTarget, "say what there is and how the training goes"),
-        ("logs", TpuTarget, "print what the trainer has said so far"),
-        ("stop", TpuTarget, "remove the TPU"),
-    ):
+    for name, kind, text in _COMMANDS:
         usage = f"%(prog)s --zone=ZONE [FLAG ...]{' -- FLAGS OF python -m trainer' if name == 'run' else ''}"
-        command = commands.add_parser(
-            name,
-            help=text,
-            description=text,
-            usage=usage,
-            allow_abbrev=False,
-            formatter_class=argparse.ArgumentDefaultsHelpFormatter,
-        )
+        defaults = argparse.ArgumentDefaultsHelpFormatter
+        command = commands.add_parser(name, help=text, description=text, usage=usage, formatter_class=defaults)
         _add_flags(command, kind)
     return parser
 
@@ -155,20 +142,20 @@ def _add_flags(parser: argparse.ArgumentParser, kind: type[TpuTarget]) -> None:
 
 
 def parse_submit_flags(argv: Sequence[str], description: str) -> tuple[str, TpuTarget]:
-    """The command and its request. What follows ``--`` belongs to the trainer.
+    """Parses a command line into the command and its request. The flags after ``--`` belong to the trainer.
+
+    Args:
+      description: the text of --help.
 
     Raises:
-      UsageError: a flag is unknown or its value will not do.
+      UsageError: a flag is unknown or has an invalid value.
     """
-    here = list(argv)
-    training: list[str] = []
-    if "--" in here:
-        cut = here.index("--")
-        here, training = here[:cut], here[cut + 1 :]
-    values = vars(make_submit_parser(description).parse_args(here))
+    separator = argv.index("--") if "--" in argv else len(argv)
+    own, training = argv[:separator], argv[separator + 1 :]
+    values = vars(make_submit_parser(description).parse_args(own))
     command = values.pop("command")
     if command == "run":
         return command, RunRequest(**values, training=tuple(training))
     if training:
-        raise UsageError(f"{command}: takes no flags of the trainer, found {training[0]!r} after --")
+        raise UsageError(f"{command}: takes no flags of the trainer; found {training[0]!r} after --")
     return command, TpuTarget(**values)

@@ -1,11 +1,12 @@
-"""The run of a rented machine as a state machine: what happened in, what to do next out. No clock, no cloud.
+"""State machine of a training run on a rented TPU: takes what happened, returns what to do next.
 
     CREATE ─▶ AWAIT ─▶ COPY ─▶ INSTALL ─▶ DOCTOR ─▶ START ─▶ WATCH ─ trained ─▶ REMOVE ─▶ END
-      ▲         └─────────┴───── machine lost ─┴────────┴───────┴──────────────────▶ │
-      └──────────────── a lost machine is removed, then another is made ─────────────┘
+      ▲         └─────────┴────── preempted ───┴────────┴───────┴──────────────────▶ │
+      └─────────── a preempted TPU is removed, then another one is created ──────────┘
 
-Whatever ends a run passes through REMOVE, and REMOVE ends when nothing is there any more, or in a verdict that says
-what may be left.
+Every run passes through REMOVE, except one that has requested nothing yet. REMOVE ends when the TPU is seen to be
+gone, or with a result that states what may remain. Pure: no clock and no cloud (see trainer.tpu.driver). Begin reading
+at `advance`.
 """
 
 import dataclasses
@@ -14,7 +15,7 @@ from dataclasses import dataclass
 
 
 class Phase(enum.StrEnum):
-    """What is done next."""
+    """The next action of a run."""
 
     CREATE = "create"
     AWAIT = "await"
@@ -38,165 +39,176 @@ _NEXT = {
 
 
 class PhaseResult(enum.Enum):
-    """How it went."""
+    """Result of the action of a phase."""
 
-    DONE = enum.auto()  # go on
-    WAIT = enum.auto()  # not yet: ask again
-    PASSING = enum.auto()  # failed, and may do better the next time
-    FINAL = enum.auto()  # failed, and would again
-    LOST = enum.auto()  # the machine is gone or going
-    STOPPED = enum.auto()  # the machine is there, the trainer does not run
-    TAKEN = enum.auto()  # what bears the name is not ours
-    ABSENT = enum.auto()  # nothing bears the name
+    DONE = enum.auto()  # continue with the next phase
+    WAIT = enum.auto()  # not finished: repeat the action later
+    TRANSIENT = enum.auto()  # failed, but may succeed when repeated
+    PERMANENT = enum.auto()  # failed, and would fail again
+    PREEMPTED = enum.auto()  # the TPU was preempted or deleted, or there is no capacity for one
+    STOPPED = enum.auto()  # the TPU is there, but the trainer does not run
+    NAME_CONFLICT = enum.auto()  # the name belongs to a TPU that this run did not create
+    ABSENT = enum.auto()  # no TPU has the name
 
 
 @dataclass(frozen=True, kw_only=True)
 class Event:
-    """How the action of a phase went; answered is False where a request was sent and no answer came."""
+    """Result of an action.
 
-    outcome: PhaseResult
+    Attributes:
+      detail: one line for the user.
+      acknowledged: False if a request was sent and its response was not received.
+    """
+
+    result: PhaseResult
     detail: str = ""
-    answered: bool = True
+    acknowledged: bool = True
 
 
 @dataclass(frozen=True, kw_only=True)
 class RunResult:
-    """How the run ends: exit status and one line for the person."""
+    """Final result of a run: exit status and one line for the user."""
 
     status: int
-    line: str
+    message: str
 
 
 @dataclass(frozen=True, kw_only=True)
 class RunState:
-    """Where a run stands.
+    """Progress of a run.
 
     Attributes:
-      asked: a request to create was sent for the present machine, so that something may exist.
-      answered: the answer to it came.
-      failures: in a row, of this phase; while removing, all its tries.
-      absences: looks in a row that found nothing, while removing.
-      lost: machines in a row that were lost before the trainer ran.
-      verdict: how it will end; None while it goes on.
-      left: the end was reached without having seen that nothing is left.
+      requested: a request to create the current TPU was sent, so it may exist.
+      acknowledged: the response to that request was received.
+      failures: consecutive failures of this phase; in REMOVE, the number of attempts.
+      absences: consecutive observations in REMOVE that found nothing.
+      preemptions: consecutive TPUs that were lost, or refused for lack of capacity, before the trainer ran.
+      result: how the run will end; None while it continues.
+      may_remain: the run ended without an observation that the TPU is gone.
     """
 
     phase: Phase = Phase.CREATE
-    asked: bool = False
-    answered: bool = True
+    requested: bool = False
+    acknowledged: bool = True
     failures: int = 0
     absences: int = 0
-    lost: int = 0
-    verdict: RunResult | None = None
-    left: bool = False
+    preemptions: int = 0
+    result: RunResult | None = None
+    may_remain: bool = False
 
 
-# Failures in a row after which a phase is given up. New SSH keys and addresses take a minute or two to be accepted.
-_LIMITS = {Phase.CREATE: 4, Phase.AWAIT: 20, Phase.INSTALL: 3, Phase.WATCH: 20}
-_LIMIT = 6
-# A deletion takes a minute or two; REMOVE comes back every 10 to 60 seconds.
-_REMOVE_LIMIT = 40
-# A request that was cut off may still come to pass: nothing is there only if it stays so for half a minute.
-_SETTLED = 4
+# Consecutive failures after which a phase is given up. New SSH keys and addresses take a minute or two to be accepted.
+_MAX_FAILURES = {Phase.CREATE: 4, Phase.AWAIT: 20, Phase.INSTALL: 3, Phase.WATCH: 20}
+_MAX_FAILURES_ELSEWHERE = 6
+# A deletion takes a minute or two; REMOVE is repeated every 10 seconds.
+_MAX_REMOVALS = 40
+# A request without a response may still be carried out. So the TPU counts as absent only after half a minute.
+_MIN_ABSENCES = 4
 
 
-def asking(run: RunState) -> RunState:
-    """The state in which a request to create is sent: from now on something may exist."""
-    return dataclasses.replace(run, asked=True, answered=False)
+def record_request(run: RunState) -> RunState:
+    """Returns the state in which a request to create is being sent: from here on a TPU may exist."""
+    return dataclasses.replace(run, requested=True, acknowledged=False)
 
 
-def conclude(run: RunState, verdict: RunResult) -> RunState:
-    """Ends the run for a reason from outside, such as Ctrl-C: at once if nothing was made, else by removing it."""
-    if not run.asked:
-        return dataclasses.replace(run, phase=Phase.END, verdict=verdict)
+def conclude(run: RunState, result: RunResult) -> RunState:
+    """Ends a run for an external reason, such as Ctrl-C: at once if nothing was requested, else by removing the TPU."""
+    if not run.requested:
+        return dataclasses.replace(run, phase=Phase.END, result=result)
     if run.phase is Phase.REMOVE:
-        return dataclasses.replace(run, verdict=run.verdict or verdict)
-    return _enter(run, Phase.REMOVE, verdict)
+        return dataclasses.replace(run, result=run.result or result)
+    return _enter(run, Phase.REMOVE, result)
 
 
 def advance(run: RunState, event: Event) -> RunState:
-    """The state after the action of its phase."""
+    """Returns the state that follows the action of the current phase.
+
+    Example:
+      >>> advance(RunState(phase=Phase.COPY), Event(result=PhaseResult.DONE)).phase
+      <Phase.INSTALL: 'install'>
+    """
     if run.phase is Phase.REMOVE:
-        return _removed(run, event)
+        return _advance_removal(run, event)
     if run.phase is Phase.CREATE:
-        run = dataclasses.replace(run, answered=event.answered)
-    match event.outcome:
+        run = dataclasses.replace(run, acknowledged=event.acknowledged)
+    match event.result:
         case PhaseResult.DONE if run.phase is Phase.WATCH:
-            return _enter(run, Phase.REMOVE, RunResult(status=0, line=event.detail))
+            return _enter(run, Phase.REMOVE, RunResult(status=0, message=event.detail))
         case PhaseResult.DONE:
             return _enter(run, _NEXT[run.phase])
         case PhaseResult.WAIT:
-            lost = 0 if run.phase is Phase.WATCH else run.lost
-            return dataclasses.replace(run, failures=0, lost=lost)
-        case PhaseResult.PASSING:
-            return _failed(run, event)
-        case PhaseResult.FINAL:
-            return _enter(run, Phase.REMOVE, RunResult(status=1, line=event.detail))
+            preemptions = 0 if run.phase is Phase.WATCH else run.preemptions
+            return dataclasses.replace(run, failures=0, preemptions=preemptions)
+        case PhaseResult.TRANSIENT:
+            return _retry_or_remove(run, event)
+        case PhaseResult.PERMANENT:
+            return _enter(run, Phase.REMOVE, RunResult(status=1, message=event.detail))
         case PhaseResult.STOPPED:
             return _enter(run, Phase.START)
-        case PhaseResult.TAKEN:
-            return dataclasses.replace(run, phase=Phase.END, verdict=RunResult(status=2, line=event.detail))
+        case PhaseResult.NAME_CONFLICT:
+            return dataclasses.replace(run, phase=Phase.END, result=RunResult(status=2, message=event.detail))
         case _:
-            return _enter(dataclasses.replace(run, lost=run.lost + 1), Phase.REMOVE)
+            return _enter(dataclasses.replace(run, preemptions=run.preemptions + 1), Phase.REMOVE)
 
 
-def _enter(run: RunState, phase: Phase, verdict: RunResult | None = None) -> RunState:
-    return dataclasses.replace(run, phase=phase, failures=0, absences=0, verdict=verdict)
+def _enter(run: RunState, phase: Phase, result: RunResult | None = None) -> RunState:
+    return dataclasses.replace(run, phase=phase, failures=0, absences=0, result=result)
 
 
-def _failed(run: RunState, event: Event) -> RunState:
+def _retry_or_remove(run: RunState, event: Event) -> RunState:
     failures = run.failures + 1
-    if failures < _LIMITS.get(run.phase, _LIMIT):
+    if failures < _MAX_FAILURES.get(run.phase, _MAX_FAILURES_ELSEWHERE):
         return dataclasses.replace(run, failures=failures)
-    if (
-        run.phase is Phase.WATCH
-    ):  # it may be training, but nobody can see it: another machine goes on from its checkpoint
+    if run.phase is Phase.WATCH:  # it may be training, but is out of reach: another TPU resumes from the checkpoint
         return _enter(run, Phase.REMOVE)
-    return _enter(run, Phase.REMOVE, RunResult(status=1, line=f"given up after {failures} times: {event.detail}"))
+    message = f"given up after {failures} attempts: {event.detail}"
+    return _enter(run, Phase.REMOVE, RunResult(status=1, message=message))
 
 
-def _removed(run: RunState, event: Event) -> RunState:
-    if event.outcome is PhaseResult.ABSENT:
-        absences = run.absences + 1
-        if absences < (1 if run.answered else _SETTLED):
-            return dataclasses.replace(run, absences=absences)
-        return dataclasses.replace(
-            run,
-            phase=Phase.END if run.verdict else Phase.CREATE,
-            asked=False,
-            answered=True,
-            failures=0,
-            absences=0,
-        )
-    tries = run.failures + 1
-    if event.outcome is PhaseResult.TAKEN or tries >= _REMOVE_LIMIT:
-        return give_up(dataclasses.replace(run, phase=Phase.REMOVE), event.detail)
-    # What has been seen has been made, so that its absence will be believed at once.
-    return dataclasses.replace(
-        run, failures=tries, absences=0, answered=run.answered or event.outcome is PhaseResult.WAIT
-    )
+def _advance_removal(run: RunState, event: Event) -> RunState:
+    if event.result is PhaseResult.ABSENT:
+        return _count_absence(run)
+    attempts = run.failures + 1
+    if event.result is PhaseResult.NAME_CONFLICT or attempts >= _MAX_REMOVALS:
+        return give_up(run, event.detail)
+    # A TPU that was observed was created, so a single observation that it is absent suffices later.
+    acknowledged = run.acknowledged or event.result is PhaseResult.WAIT
+    return dataclasses.replace(run, failures=attempts, absences=0, acknowledged=acknowledged)
+
+
+def _count_absence(run: RunState) -> RunState:
+    absences = run.absences + 1
+    if absences < (1 if run.acknowledged else _MIN_ABSENCES):
+        return dataclasses.replace(run, absences=absences)
+    # A run without a result was preempted, so another TPU is created.
+    phase = Phase.END if run.result else Phase.CREATE
+    return dataclasses.replace(run, phase=phase, requested=False, acknowledged=True, failures=0, absences=0)
 
 
 def give_up(run: RunState, reason: str) -> RunState:
-    """Ends without having seen that nothing is left."""
-    line = f"{run.verdict.line}; {reason}" if run.verdict else reason
-    return dataclasses.replace(run, phase=Phase.END, left=True, verdict=RunResult(status=1, line=line))
+    """Ends a run without an observation that the TPU is gone."""
+    message = f"{run.result.message}; {reason}" if run.result else reason
+    return dataclasses.replace(run, phase=Phase.END, may_remain=True, result=RunResult(status=1, message=message))
 
 
-def delay(run: RunState) -> float:
-    """Seconds before the action of this state."""
+def delay_before(run: RunState) -> float:
+    """Returns the seconds to wait before the action of this state."""
     match run.phase:
+        case Phase.CREATE if run.preemptions:
+            return _backoff(30.0, run.preemptions, longest=600.0)
+        case Phase.REMOVE:
+            # No wait before the first observation, nor before the one that follows the deletion.
+            return 10.0 if run.failures > 1 or run.absences else 0.0
         case Phase.END:
             return 0.0
-        case Phase.CREATE if run.lost:
-            return min(30.0 * 2**run.lost, 600.0)
-        case Phase.REMOVE if run.failures <= 1 and not run.absences:  # the first look, and that after the deletion
-            return 0.0
-        case Phase.REMOVE:
-            return 10.0
         case _ if run.failures:
-            return min(5.0 * 2**run.failures, 60.0)
+            return _backoff(5.0, run.failures, longest=60.0)
         case Phase.AWAIT | Phase.WATCH:
             return 15.0
         case _:
             return 0.0
+
+
+def _backoff(first: float, repetitions: int, *, longest: float) -> float:
+    doublings = min(repetitions, 10)  # a larger power would overflow in a run of weeks
+    return float(min(first * 2**doublings, longest))

@@ -1,8 +1,8 @@
-"""Runs on the TPU VM: keeps the trainer running, says how it goes, and at last removes the TPU if nobody else has.
+"""Runs on the TPU VM: keeps the trainer running, reports its state, and finally deletes the TPU if nobody else has.
 
-The one who rents (``python -m trainer.submit run``) starts it, reads ``show`` every few seconds and removes the TPU at
-the end. If that computer is gone, the training goes on, and this program asks for the removal itself: for that the
-service account of the TPU VM needs the role TPU Admin.
+``python -m trainer.submit run`` starts it, polls ``show`` and removes the TPU at the end. If that computer is gone, the
+training continues, and this program requests the deletion itself. For that the service account of the TPU VM needs the
+role TPU Admin. Standard library only, so that ``show`` starts at once. Begin reading at `Supervisor.run`.
 """
 
 import argparse
@@ -23,45 +23,49 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 
-# Exit status of the trainer for a bad request: the same flags will not do better.
+# Exit status of the trainer for a bad request: it would fail again with the same flags.
 _BAD_REQUEST = 2
-_STATE = "state.json"
-_LOG = "train.log"
-_LOCK = "lock"
-# What show gives at once; more comes with the next one.
-_PIECE = 1 << 18
+_STATE_FILE = "state.json"
+_LOG_FILE = "train.log"
+_LOCK_FILE = "lock"
+# Bytes of the log in one response; the caller polls again for more.
+_MAX_LOG_BYTES = 1 << 18
 
 
 @dataclass(frozen=True, kw_only=True)
 class SupervisedJob:
-    """What to keep running and for how long; times in seconds.
+    """A command to keep running. Times are in seconds.
 
     Attributes:
       folder: holds state.json, train.log and a lock; one supervisor at a time.
-      quick: a run that fails sooner than this counts as another failure in a row.
-      attempts: failures in a row after which it is given up.
-      grace: how long the end is left to be seen before the TPU is removed from here.
+      max_seconds: the command is stopped after this time.
+      resource: the TPU to delete at the end, see delete_tpu; empty for none.
+      side_command: a command to run in parallel, such as TensorBoard.
+      quick_failure: a run that fails earlier than this counts as another consecutive failure.
+      max_failures: consecutive failures after which the job is given up.
+      retry_pause: the wait before a restart.
+      removal_delay: how long the caller has to remove the TPU before it is deleted from here.
     """
 
     command: Sequence[str]
     folder: Path
     max_seconds: float
     resource: str = ""
-    side: Sequence[str] = ()
-    quick: float = 600.0
-    attempts: int = 5
-    pause: float = 10.0
-    grace: float = 1800.0
+    side_command: Sequence[str] = ()
+    quick_failure: float = 600.0
+    max_failures: int = 5
+    retry_pause: float = 10.0
+    removal_delay: float = 1800.0
 
 
 @dataclass(frozen=True, kw_only=True)
 class SupervisorState:
-    """How it goes.
+    """State of the training, as state.json holds it.
 
     Attributes:
-      state: ``running``; ``finished``; ``failed``; ``overtime``; ``stopped`` by SIGTERM, as when the machine is taken
-        away; and from show ``dead``, when the supervisor is gone, or ``none``, when there never was one.
-      code: the trainer's last exit status.
+      state: ``running``; ``finished``; ``failed``; ``overtime``; ``stopped`` by SIGTERM, as on preemption. read_run
+        also returns ``dead`` if the supervisor is gone, and ``none`` if there never was one.
+      code: the last exit status of the trainer.
     """
 
     state: str
@@ -70,24 +74,25 @@ class SupervisorState:
 
 
 class Supervisor:
-    """One supervised training."""
+    """Supervises one training."""
 
-    def __init__(self, plan: SupervisedJob) -> None:
-        self._plan = plan
+    def __init__(self, job: SupervisedJob) -> None:
+        self._job = job
         self._child: subprocess.Popen[bytes] | None = None
         self._stopped = threading.Event()
-        self._end = time.monotonic() + plan.max_seconds
+        self._end = time.monotonic() + job.max_seconds
 
     def run(self) -> SupervisorState:
-        """Runs the command until it succeeds, is given up, is stopped or its time is over."""
+        """Runs the command until it succeeds, is given up or stopped, or its time is over."""
         signal.signal(signal.SIGTERM, self._stop)
-        with (self._plan.folder / _LOG).open("ab", buffering=0) as log, self._beside(log.fileno()):
+        with (self._job.folder / _LOG_FILE).open("ab", buffering=0) as log, self._side_command(log.fileno()):
             state = self._keep_running(log.fileno())
             log.write(f"supervisor: {state.state}, exit status {state.code}\n".encode())
             self._write(state)
-            grace = 0 if state.state == "overtime" else self._plan.grace
-            if self._plan.resource and not self._stopped.wait(grace):
-                log.write(f"supervisor: {remove(self._plan.resource)}\n".encode())
+            # The order matters: the caller sees the final state, and then has time to remove the TPU itself.
+            delay = 0 if state.state == "overtime" else self._job.removal_delay
+            if self._job.resource and not self._stopped.wait(delay):
+                log.write(f"supervisor: {delete_tpu(self._job.resource)}\n".encode())
         return state
 
     def _stop(self, number: int, frame: FrameType | None) -> None:  # noqa: ARG002 - the signal module's interface
@@ -96,14 +101,15 @@ class Supervisor:
             self._child.terminate()
 
     @contextlib.contextmanager
-    def _beside(self, log: int) -> Iterator[None]:
-        """TensorBoard; a run does not need it, so that nothing is made of its end."""
-        if not self._plan.side:
+    def _side_command(self, log: int) -> Iterator[None]:
+        """Runs TensorBoard in parallel. A training does not depend on it, so its failure is ignored."""
+        if not self._job.side_command:
             yield
             return
-        # It imports TensorFlow, which would take the TPU from the trainer.
-        alone = {**os.environ, "TPU_LOAD_LIBRARY": "0"}
-        side = subprocess.Popen(self._plan.side, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=alone)
+        # It imports TensorFlow, which would open the TPU that the trainer needs.
+        environment = {**os.environ, "TPU_LOAD_LIBRARY": "0"}
+        command = self._job.side_command
+        side = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment)
         try:
             yield
         finally:
@@ -113,42 +119,43 @@ class Supervisor:
         restarts = failures = 0
         while True:
             self._write(SupervisorState(state="running", restarts=restarts))
-            began = time.monotonic()
+            start = time.monotonic()
             code = self._run_once(log)
+            # The order matters: the trainer exits with 0 on SIGTERM too, and then is not finished.
             if self._stopped.is_set():
                 return SupervisorState(state="stopped", code=code, restarts=restarts)
             if time.monotonic() >= self._end:
                 return SupervisorState(state="overtime", code=code, restarts=restarts)
             if code == 0:
                 return SupervisorState(state="finished", restarts=restarts)
-            failures = failures + 1 if time.monotonic() - began < self._plan.quick else 1
-            if code == _BAD_REQUEST or failures >= self._plan.attempts:
+            failures = failures + 1 if time.monotonic() - start < self._job.quick_failure else 1
+            if code == _BAD_REQUEST or failures >= self._job.max_failures:
                 return SupervisorState(state="failed", code=code, restarts=restarts)
-            self._stopped.wait(self._plan.pause)
+            self._stopped.wait(self._job.retry_pause)
             restarts += 1
 
     def _run_once(self, log: int) -> int:
         if self._stopped.is_set():
             return 0
-        self._child = subprocess.Popen(self._plan.command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+        self._child = subprocess.Popen(self._job.command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
         try:
             return self._child.wait(timeout=max(self._end - time.monotonic(), 0))
         except subprocess.TimeoutExpired:
-            self._child.terminate()  # the trainer saves a checkpoint first
+            self._child.terminate()  # the trainer saves a checkpoint before it exits
             return self._child.wait()
 
     def _write(self, state: SupervisorState) -> None:
-        path = self._plan.folder / _STATE
+        path = self._job.folder / _STATE_FILE
         part = path.with_suffix(".part")
         part.write_text(json.dumps(dataclasses.asdict(state)))
         part.replace(path)
 
 
 @contextlib.contextmanager
-def only_one(folder: Path) -> Iterator[bool]:
-    """Holds the folder; gives False if another supervisor does."""
+def lock_run_folder(folder: Path) -> Iterator[bool]:
+    """Locks the folder of a run; yields False if another supervisor holds the lock."""
     folder.mkdir(parents=True, exist_ok=True)
-    with (folder / _LOCK).open("w") as lock:
+    with (folder / _LOCK_FILE).open("w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -157,76 +164,88 @@ def only_one(folder: Path) -> Iterator[bool]:
             yield True
 
 
-def show(folder: Path, offset: int) -> tuple[dict[str, object], bytes]:
-    """The state, with the offset to go on from, and whole lines of the log from a byte on."""
-    path = folder / _STATE
+def read_run(folder: Path, offset: int) -> tuple[dict[str, object], bytes]:
+    """Reads the state of a run and its log from an offset on.
+
+    Returns:
+      The fields of SupervisorState with the next offset, and complete lines of the log.
+    """
+    path = folder / _STATE_FILE
     if not path.exists():
         return {**dataclasses.asdict(SupervisorState(state="none")), "offset": offset}, b""
-    with only_one(folder) as is_free:
+    with lock_run_folder(folder) as is_free:
         state = json.loads(path.read_text())
     if is_free and state["state"] == "running":
         state["state"] = "dead"
-    with (folder / _LOG).open("rb") as log:
+    with (folder / _LOG_FILE).open("rb") as log:
         log.seek(offset)
-        piece = log.read(_PIECE)
+        part = log.read(_MAX_LOG_BYTES)
     if state["state"] == "running":
-        piece = piece[: piece.rfind(b"\n") + 1] or piece[: _PIECE if len(piece) == _PIECE else 0]
-    return {**state, "offset": offset + len(piece)}, piece
+        part = part[: part.rfind(b"\n") + 1] or part[: _MAX_LOG_BYTES if len(part) == _MAX_LOG_BYTES else 0]
+    return {**state, "offset": offset + len(part)}, part
 
 
-def remove(resource: str) -> str:
-    """Asks Google to delete this TPU, as the machine's service account; returns a line that says how it went.
+def delete_tpu(resource: str) -> str:
+    """Requests the deletion of a TPU as the service account of the machine; returns one line about the result.
 
     Args:
       resource: projects/P/locations/Z/nodes/N or …/queuedResources/N.
     """
-    metadata = os.environ.get("GCE_METADATA_HOST", "metadata.google.internal")
     service = os.environ.get("RETINANET_TPU_API", "https://tpu.googleapis.com")
     force = "?force=true" if "/queuedResources/" in resource else ""
     try:
-        ask = urllib.request.Request(
-            f"http://{metadata}/computeMetadata/v1/instance/service-accounts/default/token",
-            headers={"Metadata-Flavor": "Google"},
-        )
-        with urllib.request.urlopen(ask, timeout=30) as answer:
-            token = json.load(answer)["access_token"]
-        delete = urllib.request.Request(
-            f"{service}/v2/{resource}{force}", method="DELETE", headers={"Authorization": f"Bearer {token}"}
-        )
+        headers = {"Authorization": f"Bearer {_access_token()}"}
+        delete = urllib.request.Request(f"{service}/v2/{resource}{force}", method="DELETE", headers=headers)
         with urllib.request.urlopen(delete, timeout=60):
-            return f"{resource}: its removal has begun"
+            return f"{resource}: its deletion has begun"
     except (OSError, KeyError, ValueError) as error:
-        return f"{resource}: could not be removed from here ({error}); it costs money until you delete it"
+        return f"{resource}: could not be deleted from here ({error}); it costs money until you delete it"
+
+
+def _access_token() -> str:
+    """Returns a token of the service account, from the metadata server of the machine."""
+    metadata = os.environ.get("GCE_METADATA_HOST", "metadata.google.internal")
+    url = f"http://{metadata}/computeMetadata/v1/instance/service-accounts/default/token"
+    request = urllib.request.Request(url, headers={"Metadata-Flavor": "Google"})
+    with urllib.request.urlopen(request, timeout=30) as response:
+        return str(json.load(response)["access_token"])
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """``run --folder --max_hours -- FLAGS`` or ``show --folder --offset``; returns the exit status."""
+    """Runs ``run --folder --max_hours -- FLAGS`` or ``show --folder --offset``; returns the exit status."""
     words = list(sys.argv[1:] if argv is None else argv)
-    cut = words.index("--") if "--" in words else len(words)
+    separator = words.index("--") if "--" in words else len(words)
+    flags = _make_parser().parse_args(words[:separator])
+    if flags.command == "show":
+        state, log = read_run(flags.folder, flags.offset)
+        sys.stdout.write(json.dumps(state) + "\n" + log.decode(errors="replace"))
+        return 0
+    with lock_run_folder(flags.folder) as is_free:
+        if is_free:
+            Supervisor(_make_job(flags, words[separator + 1 :])).run()
+    return 0
+
+
+def _make_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m trainer.tpu.supervisor", description=__doc__)
     parser.add_argument("command", choices=("run", "show"))
-    parser.add_argument("--folder", type=Path, required=True, help="where state and log are kept")
-    parser.add_argument("--offset", type=int, default=0, help="show: bytes of the log that are known")
-    parser.add_argument("--max_hours", type=float, default=24.0, help="run: stop the trainer after so many hours")
-    parser.add_argument("--resource", default="", help="run: full name of the TPU to delete at last")
+    parser.add_argument("--folder", type=Path, required=True, help="folder of the state and the log")
+    parser.add_argument("--offset", type=int, default=0, help="show: bytes of the log to skip")
+    parser.add_argument("--max_hours", type=float, default=24.0, help="run: stop the trainer after this many hours")
+    parser.add_argument("--resource", default="", help="run: full name of the TPU to delete at the end")
     parser.add_argument("--tensorboard", default="", help="run: folder that TensorBoard shows")
-    args = parser.parse_args(words[:cut])
-    if args.command == "show":
-        head, piece = show(args.folder, args.offset)
-        sys.stdout.write(json.dumps(head) + "\n" + piece.decode(errors="replace"))
-        return 0
-    board = [sys.executable, "-m", "tensorboard.main", f"--logdir={args.tensorboard}", "--host=localhost"]
-    plan = SupervisedJob(
-        command=[sys.executable, "-m", "trainer", *words[cut + 1 :]],
-        folder=args.folder,
-        max_seconds=args.max_hours * 3600,
-        resource=args.resource,
-        side=board if args.tensorboard else (),
+    return parser
+
+
+def _make_job(flags: argparse.Namespace, training: Sequence[str]) -> SupervisedJob:
+    board = [sys.executable, "-m", "tensorboard.main", f"--logdir={flags.tensorboard}", "--host=localhost"]
+    return SupervisedJob(
+        command=[sys.executable, "-m", "trainer", *training],
+        folder=flags.folder,
+        max_seconds=flags.max_hours * 3600,
+        resource=flags.resource,
+        side_command=board if flags.tensorboard else (),
     )
-    with only_one(args.folder) as is_free:
-        if is_free:
-            Supervisor(plan).run()
-    return 0
 
 
 if __name__ == "__main__":

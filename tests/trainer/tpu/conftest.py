@@ -1,4 +1,4 @@
-"""The fake gcloud as an executable on PATH."""
+"""Fixture: the fake gcloud as an executable on PATH."""
 
 import json
 import os
@@ -14,12 +14,12 @@ from tests.trainer.tpu.fake_gcloud import FakeCloud
 
 @dataclass(frozen=True)
 class OnPath:
-    """Where the executable keeps its state."""
+    """The state file of the executable."""
 
     state: Path
 
     def set(self, **changes: object) -> None:
-        """Changes the state: faults, slow, …"""
+        """Sets entries of the state: faults, slow, …"""
         self.state.write_text(json.dumps({**FakeCloud().data, **changes}))
 
     def read(self) -> dict[str, Any]:
@@ -28,7 +28,7 @@ class OnPath:
 
 @pytest.fixture
 def gcloud(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> OnPath:
-    """Puts a gcloud before all others on PATH."""
+    """Puts the fake gcloud first on PATH."""
     folder = tmp_path / "bin"
     folder.mkdir()
     program = folder / "gcloud"

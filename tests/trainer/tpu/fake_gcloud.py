@@ -1,4 +1,4 @@
-"""A cloud of TPUs that keeps its state and fails on demand: a class, and by main() an executable named gcloud.
+"""A fake cloud of TPUs that keeps its state and fails on demand: a class, and with main() an executable named gcloud.
 
 Standard library only, so that the executable starts in milliseconds.
 """
@@ -12,22 +12,22 @@ from pathlib import Path
 from typing import Any
 
 MARK = "retinanet-exit="
-STEPS = 3  # looks at the trainer until it has finished
+STEPS = 3  # requests for the state of the trainer until it has finished
 
-# Faults that pass by themselves; each befalls one command.
+# Transient faults; each affects one command.
 FAULTS = (
     "ok",
-    "network",  # gcloud reaches nobody
-    "quota",  # a creation is refused for good
-    "capacity",  # a creation is refused for now
-    "half",  # a creation fails, and yet the TPU is there
-    "late",  # no answer; what was asked for is there only later
-    "denied",  # the person may not
+    "network",  # gcloud has no connection
+    "quota",  # a creation is refused permanently
+    "capacity",  # a creation is refused at the moment
+    "half",  # a creation reports an error, but the TPU exists
+    "late",  # no response; the TPU is created later
+    "denied",  # the user has no permission
     "refused",  # no SSH
     "remote",  # the command on the VM fails
     "stopped",  # the trainer got SIGTERM
     "preempted",  # before the command
-    "gone",  # the TPU is deleted by somebody else before the command
+    "gone",  # somebody else deletes the TPU before the command
     "stuck",  # a deletion is refused: an operation is under way
 )
 
@@ -36,15 +36,15 @@ class FakeCloud:
     """Nodes and queued resources by name.
 
     Attributes:
-      data: all of the state, as JSON has it; ``steps`` lies in the bucket and survives every machine.
-      faults: what befalls the coming commands.
+      data: the complete state as JSON; ``steps`` stands for the checkpoints in the bucket and survives every TPU;
+        ``faults`` are those of the next commands.
     """
 
     def __init__(self, data: dict[str, Any] | None = None) -> None:
         self.data = data or {"nodes": {}, "queued": {}, "late": {}, "steps": 0, "faults": [], "made": 0, "commands": []}
 
     def run(self, command: Sequence[str]) -> tuple[int, str, str]:
-        """Exit status, standard output, standard error."""
+        """Runs a command; returns exit status, standard output and standard error."""
         self.data["commands"].append(list(command))
         fault = self.data["faults"].pop(0) if self.data["faults"] else "ok"
         words = list(command[1:])
@@ -93,7 +93,7 @@ class FakeCloud:
         label = next(word for word in words if word.startswith("--labels=")).removeprefix("--labels=").split("=")
         if fault == "late":
             self.data["late"] = {"kind": kind, "name": name, "label": label, "looks": 3}
-            return 124, "", "no answer"
+            return 124, "", "no response"
         self._make(kind, name, label)
         return (1, "", "ERROR: INTERNAL: an internal error has occurred") if fault == "half" else (0, "", "Created")
 
@@ -113,15 +113,15 @@ class FakeCloud:
             late["looks"] -= 1
             if late["looks"] <= 0:
                 self._arrive()
-        thing = self.data[kind].get(name)
-        if thing is None:
+        resource = self.data[kind].get(name)
+        if resource is None:
             return 1, "", "ERROR: (gcloud.compute.tpus.describe) NOT_FOUND: Resource was not found"
-        state = thing["state"]
-        thing["state"] = {"CREATING": "READY", "WAITING_FOR_RESOURCES": "ACTIVE"}.get(state, state)
+        state = resource["state"]
+        resource["state"] = {"CREATING": "READY", "WAITING_FOR_RESOURCES": "ACTIVE"}.get(state, state)
         full = f"projects/p/locations/us-west4-a/{'nodes' if kind == 'nodes' else 'queuedResources'}/{name}"
         if kind == "nodes":
-            return 0, json.dumps({"name": full, "state": state, "labels": thing["labels"]}), ""
-        spec = {"nodeSpec": [{"node": {"labels": thing["labels"]}, "nodeId": name}]}
+            return 0, json.dumps({"name": full, "state": state, "labels": resource["labels"]}), ""
+        spec = {"nodeSpec": [{"node": {"labels": resource["labels"]}, "nodeId": name}]}
         return 0, json.dumps({"name": full, "state": {"state": state}, "tpu": spec}), ""
 
     def _delete(self, kind: str, name: str, words: Sequence[str], fault: str) -> tuple[int, str, str]:
@@ -163,8 +163,8 @@ class FakeCloud:
 
 
 def main() -> int:
-    """The executable: state in the file that FAKE_GCLOUD names; ``slow`` seconds in a creation, after it is done."""
-    if "-L" in sys.argv:  # a tunnel runs beside the other commands, and must not write the state that they change
+    """Runs the executable with the state in the file FAKE_GCLOUD. A creation then sleeps for ``slow`` seconds."""
+    if "-L" in sys.argv:  # a tunnel runs in parallel to other commands, so it must not write their state
         return 0
     path = Path(os.environ["FAKE_GCLOUD"])
     cloud = FakeCloud(json.loads(path.read_text()) if path.exists() else None)

@@ -1,4 +1,4 @@
-"""The questions to the TPU compiler and its answers; the compiler itself is asked with -m tpu_compiler.
+"""What the TPU compiler is given, and how its results are reported. The compiler itself runs with -m tpu_compiler.
 
 pip install -e '.[cpu,dev,tpu-check]' && pytest -m tpu_compiler tests/trainer/tpu/test_fit.py
 """
@@ -6,6 +6,7 @@ pip install -e '.[cpu,dev,tpu-check]' && pytest -m tpu_compiler tests/trainer/tp
 import logging
 import math
 import re
+from pathlib import Path
 
 import pytest
 import tensorflow as tf
@@ -44,7 +45,7 @@ SMALL = {
 )
 def test_a_topology_of_another_form_is_refused(topology: str, reason: str) -> None:
     with pytest.raises(UsageError, match=r"^--tpu_topology: .*such as v5e:2x2"):
-        pytest.fail(f"taken: {fit.find_chip(topology)}, though {reason}")
+        pytest.fail(f"accepted: {fit.find_chip(topology)}, although {reason}")
 
 
 @pytest.mark.parametrize(
@@ -56,13 +57,13 @@ def test_a_program_may_use_nearly_all_memory_of_a_chip(topology: str, gib: int) 
 
 
 def test_the_bound_is_work_over_peak() -> None:
-    program = compiler.Program(hbm=GIB, flops=394e12)
-    assert fit.step_bound(program, fit.CHIPS["v5e"]) == pytest.approx(2.0)
+    program = compiler.CompiledProgram(hbm=GIB, flops=394e12)
+    assert fit.min_step_seconds(program, fit.CHIPS["v5e"]) == pytest.approx(2.0)
 
 
 def test_the_answer_in_lines() -> None:
-    program = compiler.Program(hbm=4 * GIB, flops=3.94e12)
-    lines = fit.answer_lines(program, fit.CHIPS["v5e"], batch_size=8, chips=4)
+    program = compiler.CompiledProgram(hbm=4 * GIB, flops=3.94e12)
+    lines = fit.fit_lines(program, fit.CHIPS["v5e"], batch_size=8, chips=4)
     assert lines == [
         "compiles: yes, 8 images on each of 4 chips",
         "memory: 4.00 GiB of a chip's 15.75 GiB: fits",
@@ -80,8 +81,8 @@ def test_the_answer_in_lines() -> None:
     ],
 )
 def test_a_step_that_is_too_large_has_no_speed(hbm: float, line: str, reason: str) -> None:
-    answer = compiler.TooLarge("RESOURCE_EXHAUSTED", hbm)
-    assert fit.answer_lines(answer, fit.CHIPS["v5e"], batch_size=8, chips=4) == [line], reason
+    answer = compiler.ChipMemoryError("RESOURCE_EXHAUSTED", hbm)
+    assert fit.fit_lines(answer, fit.CHIPS["v5e"], batch_size=8, chips=4) == [line], reason
 
 
 @pytest.mark.parametrize(
@@ -93,7 +94,7 @@ def test_a_step_that_is_too_large_has_no_speed(hbm: float, line: str, reason: st
     ],
 )
 def test_the_largest_batch_in_a_line(fits: int, too_large: int | None, line: str) -> None:
-    assert fit.largest_line(fits, too_large, chips=4) == line
+    assert fit.largest_batch_line(fits, too_large, chips=4) == line
 
 
 @given(
@@ -113,7 +114,7 @@ def test_the_search_brackets_the_limit_with_few_compilations(fixed: int, image: 
 
     ceiling = 8 * first
     known = {first: hbm_of(first)}
-    fits, too_large = fit.largest_batch(hbm_of, known, capacity=1000, ceiling=ceiling)
+    fits, too_large = fit.find_largest_batch(hbm_of, known, capacity=1000, ceiling=ceiling)
     assert len(asked) == len(set(asked)) <= 5
     assert all(1 <= batch <= ceiling for batch in asked)
     assert fits == 0 or fixed + image * fits <= 1000
@@ -138,8 +139,8 @@ def test_the_search_brackets_the_limit_with_few_compilations(fixed: int, image: 
     ],
 )
 def test_what_is_too_large_says_by_how_much(message: str, want: float) -> None:
-    reason = compiler.explain_refusal(message)
-    assert isinstance(reason, compiler.TooLarge)
+    reason = compiler.explain_compiler_error(message)
+    assert isinstance(reason, compiler.ChipMemoryError)
     assert reason.hbm == pytest.approx(want) and "\n" not in str(reason)
 
 
@@ -165,8 +166,8 @@ def test_what_is_too_large_says_by_how_much(message: str, want: float) -> None:
     ],
 )
 def test_another_refusal_names_the_operation(message: str, want: str) -> None:
-    reason = compiler.explain_refusal(message)
-    assert not isinstance(reason, compiler.TooLarge) and str(reason) == want
+    reason = compiler.explain_compiler_error(message)
+    assert not isinstance(reason, compiler.ChipMemoryError) and str(reason) == want
 
 
 def test_an_operation_without_translation_is_named() -> None:
@@ -176,8 +177,8 @@ def test_an_operation_without_translation_is_named() -> None:
 
     with pytest.raises(ValueError, match="EncodeJpeg") as error:
         step.experimental_get_compiler_ir(tf.TensorSpec((8, 8, 3), tf.uint8))(stage="stablehlo")
-    reason = compiler.explain_lowering(str(error.value))
-    assert reason.startswith("no translation for EncodeJpeg, made at ") and "test_tpu_fit.py:" in reason
+    reason = compiler.explain_lowering_error(str(error.value))
+    assert reason.startswith("no translation for EncodeJpeg, made at ") and f"{Path(__file__).name}:" in reason
 
 
 def test_the_step_is_that_of_one_of_several_replicas() -> None:
@@ -202,7 +203,7 @@ def test_the_step_is_that_of_one_of_several_replicas() -> None:
 def test_a_replica_reduces_as_a_strategy_does(reduction: str, replicas: int, want: str) -> None:
     @tf.function(jit_compile=True)
     def reduce(value: tf.Tensor) -> tf.Tensor:
-        with compiler.Replica(replicas):
+        with compiler.TracedReplica(replicas):
             context = tf.distribute.get_replica_context()
             assert context.num_replicas_in_sync == replicas
             return context.all_reduce(reduction, {"a": value})
@@ -232,27 +233,27 @@ def test_without_the_compiler_the_extra_is_named(monkeypatch: pytest.MonkeyPatch
 
 
 @pytest.fixture(scope="module")
-def small_step() -> fit.CompiledStep:
+def small_step() -> fit.ReplicaStep:
     config = make_config("tiny", SMALL)
-    return fit.make_step(config, fit.synthetic_manifest(config.num_classes))
+    return fit.make_replica_step(config, fit.synthetic_manifest(config.num_classes))
 
 
 @pytest.mark.tpu_compiler
 @pytest.mark.parametrize(
     ("kind", "operation", "error"),
     [
-        pytest.param("tensor<90000x90000xf32>", "stablehlo.add %x, %x", compiler.TooLarge, id="30 GiB on 16"),
-        pytest.param("tensor<8x8xf32>", '"stablehlo.log_plus"(%x)', compiler.Refused, id="no such operation"),
+        pytest.param("tensor<90000x90000xf32>", "stablehlo.add %x, %x", compiler.ChipMemoryError, id="30 GiB on 16"),
+        pytest.param("tensor<8x8xf32>", '"stablehlo.log_plus"(%x)', compiler.CompilationError, id="no such operation"),
         pytest.param(
             "tensor<8x8xf32>",
             '"stablehlo.custom_call"(%x) {call_target_name = "lapack"}',
-            compiler.Refused,
+            compiler.CompilationError,
             id="a routine of the CPU's",
         ),
     ],
 )
 def test_what_the_compiler_does_not_take(
-    kind: str, operation: str, error: type[Exception], small_step: fit.CompiledStep
+    kind: str, operation: str, error: type[Exception], small_step: fit.ReplicaStep
 ) -> None:
     signature = f"({kind}) -> {kind}" if operation.startswith('"') else kind
     module = (
@@ -279,6 +280,6 @@ def test_the_mode_compiles_and_answers(caplog: pytest.LogCaptureFixture, monkeyp
     assert "largest batch: 2 images a chip fit (--train_batch_size=8)" in caplog.text
     used = re.search(r"memory: (\S+) GiB of a chip's 15.75 GiB: fits", caplog.text)
     work = re.search(r"work: (\S+) GFLOP", caplog.text)
-    # 2 M weights with AdamW's two averages, in float32, take 0.022 GiB; two small pictures not much more.
+    # 2 M weights with AdamW's two averages, in float32, take 0.022 GiB; two small images not much more.
     assert used and 0.02 < float(used[1]) < 0.5
     assert work and float(work[1]) > 0.1

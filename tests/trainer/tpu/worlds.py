@@ -1,40 +1,27 @@
-"""A driver in a made-up world: the fake cloud in this process, and a clock that costs no time."""
+"""A run against the fake cloud in this process, with a clock on which waiting takes no time."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from tests.trainer.tpu.fake_gcloud import FakeCloud
 from trainer.tpu.driver import RunController
-from trainer.tpu.gcloud import CommandResult, Tunnel
+from trainer.tpu.gcloud import CommandResult, FakeClock, Tunnel
 from trainer.tpu.options import RunRequest
 from trainer.tpu.state_machine import RunResult
 
 TRAINING = ("--preset=tiny", "--dataset=gs://b/d", "--model_dir=gs://b/m")
 
 
-class FakeClock:
-    """Every sleep is over at once."""
-
-    def __init__(self) -> None:
-        self.seconds = 0.0
-
-    def now(self) -> float:
-        return self.seconds
-
-    def sleep(self, seconds: float) -> None:
-        self.seconds += seconds
-
-
-class _Tunnel:
+class _BrokenTunnel:
     def alive(self) -> bool:
-        return False  # it drops all the time
+        return False  # so that the controller opens it again and again
 
     def close(self) -> None:
         pass
 
 
 class InProcess:
-    """The port over the fake cloud. The faults interrupt, interrupt_after and crash are this computer's own."""
+    """Runs commands in the fake cloud. The faults interrupt, interrupt_after and crash occur on this computer."""
 
     def __init__(self, fake: FakeCloud, clock: FakeClock) -> None:
         self.fake = fake
@@ -49,24 +36,24 @@ class InProcess:
                 self.fake.run(command)
             else:
                 self.fake.data["faults"].pop(0)
-            raise RuntimeError("a mistake in this program") if fault == "crash" else KeyboardInterrupt
+            raise RuntimeError("a programming error") if fault == "crash" else KeyboardInterrupt
         status, out, err = self.fake.run(command)
         return CommandResult(status=status, out=out, err=err)
 
     def open(self, command: Sequence[str]) -> Tunnel:
         self.fake.data["commands"].append(list(command))
-        return _Tunnel()
+        return _BrokenTunnel()
 
 
 @dataclass
 class World:
-    """A run and all that came of it."""
+    """A run, its faults and its effects."""
 
     faults: Sequence[str] = ()
     queued: bool = False
     max_hours: float = 24.0
     fake: FakeCloud = field(default_factory=FakeCloud)
-    said: list[str] = field(default_factory=list)
+    lines: list[str] = field(default_factory=list)
     log: list[str] = field(default_factory=list)
 
     def train(self, *, run_id: str = "r1") -> RunResult:
@@ -79,15 +66,15 @@ class World:
             clock,
             run_id=run_id,
             files=["/tmp/x/retinanet.whl", "requirements-tpu.lock"],
-            say=self.said.append,
-            write=self.log.append,
+            notify=self.lines.append,
+            write_log=self.log.append,
         ).train()
 
-    def left(self) -> list[str]:
-        """What costs money, or soon will."""
+    def remaining(self) -> list[str]:
+        """Returns what costs money, or soon will."""
         return [*self.fake.data["nodes"], *self.fake.data["queued"], *self.fake.data["late"]]
 
-    def told(self) -> bool:
-        """Whether the person was told how to delete it."""
+    def is_reported(self) -> bool:
+        """Returns whether the user was shown the command that deletes the TPU."""
         kind = "queued-resources" if self.queued else "tpu-vm"
-        return any(f"gcloud compute tpus {kind} delete retinanet " in line for line in self.said)
+        return any(f"gcloud compute tpus {kind} delete retinanet " in line for line in self.lines)

@@ -1,4 +1,4 @@
-"""The program as a person runs it, against a gcloud that is a real executable."""
+"""The program as a user runs it, with a fake gcloud that is a real executable."""
 
 import os
 import re
@@ -12,10 +12,12 @@ from pathlib import Path
 import pytest
 
 from tests.trainer.tpu.conftest import OnPath
-from tests.trainer.tpu.worlds import TRAINING, FakeClock
+from tests.trainer.tpu.conftest import gcloud as gcloud  # the fixture
+from tests.trainer.tpu.worlds import TRAINING
 from trainer import submit
+from trainer.tpu.gcloud import FakeClock
 
-ROOT = Path(__file__).parents[3]
+ROOT = Path(__file__).parents[2]
 ZONE = "--zone=us-west4-a"
 RUN = ["run", ZONE, "--spot", "--", *TRAINING]
 
@@ -24,7 +26,7 @@ RUN = ["run", ZONE, "--spot", "--", *TRAINING]
 def _no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(submit, "SystemClock", FakeClock)
     monkeypatch.setattr(submit, "build_wheel", lambda folder: folder / "retinanet.whl")
-    monkeypatch.setattr(signal, "signal", lambda number, action: None)  # noqa: ARG005 - not in the tests' process
+    monkeypatch.setattr(signal, "signal", lambda number, action: None)  # noqa: ARG005 - the tests keep their handlers
 
 
 def test_a_run_that_is_preempted(gcloud: OnPath, capfd: pytest.CaptureFixture[str]) -> None:
@@ -33,9 +35,9 @@ def test_a_run_that_is_preempted(gcloud: OnPath, capfd: pytest.CaptureFixture[st
     seen = gcloud.read()
     assert (seen["nodes"], seen["made"]) == ({}, 2)
     out, err = capfd.readouterr()
-    assert re.findall(r"step \d", out) == ["step 1", "step 2", "step 3"], "it goes on where it was"
-    assert "gcloud compute tpus tpu-vm delete retinanet" in err.splitlines()[1], "said before anything is made"
-    assert "the TPU is PREEMPTED: making another" in err and err.endswith("trained: gs://b/m\n")
+    assert re.findall(r"step \d", out) == ["step 1", "step 2", "step 3"], "it resumes where it stopped"
+    assert "gcloud compute tpus tpu-vm delete retinanet" in err.splitlines()[1], "shown before anything is created"
+    assert "the TPU is PREEMPTED: creating another" in err and err.endswith("trained: gs://b/m\n")
 
 
 REFUSED = [
@@ -47,9 +49,13 @@ REFUSED = [
     (
         "a local folder",
         ["run", ZONE, "--", "--dataset=DATASET", "--model_dir=gs://b/m"],
-        "--dataset: a TPU VM sees only",
+        "--dataset: expected a path that a TPU VM can access",
     ),
-    ("local first weights", ["run", ZONE, "--", *TRAINING, "--init_from=MODEL"], "--init_from: a TPU VM sees only"),
+    (
+        "local first weights",
+        ["run", ZONE, "--", *TRAINING, "--init_from=MODEL"],
+        "--init_from: expected a path that a TPU VM can access",
+    ),
     ("the doctor alone", ["run", ZONE, "--", *TRAINING, "--mode=doctor"], "--mode=doctor"),
     ("a name Google refuses", ["run", ZONE, "--name=My_TPU", "--", *TRAINING], "--name: lower-case"),
     ("hours that never end", ["run", ZONE, "--max_hours=0", "--", *TRAINING], "--max_hours: above 0"),
@@ -58,18 +64,18 @@ REFUSED = [
 ]
 
 
-@pytest.mark.parametrize(("why", "argv", "expected"), REFUSED, ids=[row[0] for row in REFUSED])
+@pytest.mark.parametrize(("reason", "argv", "expected"), REFUSED, ids=[row[0] for row in REFUSED])
 def test_refused_before_gcloud_is_called(
-    why: str, argv: list[str], expected: str, gcloud: OnPath, capsys: pytest.CaptureFixture[str]
+    reason: str, argv: list[str], expected: str, gcloud: OnPath, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert submit.main(argv) == 2, why
+    assert submit.main(argv) == 2, reason
     err = capsys.readouterr().err
     assert err.startswith("error: ") and expected in err and err.count("\n") == 1
     assert not gcloud.state.exists()
 
 
-def test_a_data_set_that_is_not_there_costs_nothing(gcloud: OnPath, capsys: pytest.CaptureFixture[str]) -> None:
-    gcloud.set(faults=["quota"])  # any fault of the look into the bucket
+def test_a_missing_data_set_costs_nothing(gcloud: OnPath, capsys: pytest.CaptureFixture[str]) -> None:
+    gcloud.set(faults=["quota"])  # any fault when the bucket is listed
     assert submit.main(RUN) == 2
     assert capsys.readouterr().err == "error: --dataset: there is no gs://b/d/dataset.json\n"
     assert gcloud.read()["made"] == 0
@@ -90,18 +96,18 @@ def test_status_logs_stop(gcloud: OnPath, capfd: pytest.CaptureFixture[str]) -> 
     assert submit.main(["stop", ZONE]) == 0
     assert gcloud.read()["nodes"] == {} and "retinanet is removed" in capfd.readouterr().err
     assert submit.main(["status", ZONE]) == 1
-    assert submit.main(["stop", ZONE]) == 0, "what is not there need not be stopped"
+    assert submit.main(["stop", ZONE]) == 0, "an absent TPU need not be stopped"
 
 
-def test_stop_leaves_alone_what_it_did_not_make(gcloud: OnPath, capsys: pytest.CaptureFixture[str]) -> None:
+def test_stop_leaves_a_foreign_tpu_unchanged(gcloud: OnPath, capsys: pytest.CaptureFixture[str]) -> None:
     gcloud.set(nodes={"retinanet": {"state": "READY", "labels": {"team": "other"}}})
     assert submit.main(["stop", ZONE]) == 2
-    assert "not made by this program" in capsys.readouterr().err and gcloud.read()["nodes"]
+    assert "not created by this program" in capsys.readouterr().err and gcloud.read()["nodes"]
 
 
 @pytest.mark.parametrize("command", ["run", "status", "logs", "stop"])
 @pytest.mark.parametrize("queued", [[], ["--queued"]])
-def test_a_dry_run_prints_and_does_nothing(
+def test_a_dry_run_prints_commands_without_running_them(
     command: str, queued: list[str], gcloud: OnPath, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert submit.main([command, ZONE, *queued, "--dry_run", *(["--", *TRAINING] if command == "run" else [])]) == 0
@@ -114,14 +120,14 @@ def test_a_dry_run_prints_and_does_nothing(
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-def test_a_signal_while_the_tpu_is_being_made(number: int, gcloud: OnPath) -> None:
+def test_a_signal_during_the_creation(number: int, gcloud: OnPath) -> None:
     gcloud.set(slow=60)
     script = (
         "import signal, sys; from trainer import submit; from trainer.tpu import driver\n"
-        # As a terminal starts it: a script's background jobs, which the tests may be, ignore Ctrl-C.
+        # Background jobs of a script ignore Ctrl-C, and the tests may be one.
         "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
         "submit.build_wheel = lambda folder: folder / 'w.whl'\n"
-        "driver.delay = lambda run: 0.0\n"
+        "driver.delay_before = lambda run: 0.0\n"
         f"sys.exit(submit.main({RUN!r}))"
     )
     run = subprocess.Popen([sys.executable, "-c", script], cwd=ROOT, stderr=subprocess.PIPE, text=True)
@@ -131,7 +137,7 @@ def test_a_signal_while_the_tpu_is_being_made(number: int, gcloud: OnPath) -> No
     os.kill(run.pid, number)
     _, err = run.communicate(timeout=60)
     assert (run.returncode, gcloud.read()["nodes"]) == (130, {}), err
-    assert "interrupted: removing what was made" in err
+    assert "interrupted: removing the TPU" in err
 
 
 def test_help_needs_no_tensorflow() -> None:

@@ -1,0 +1,239 @@
+"""The phases of a run on a TPU VM: performs the action of each with gcloud, and returns its result as an event.
+
+`PhaseActions.perform` has one branch for each phase. When to perform which, and what follows from the result, is
+decided by trainer.tpu.state_machine.
+"""
+
+from collections.abc import Callable, Sequence
+
+from trainer.tpu import gcloud_commands, gcloud_output
+from trainer.tpu.gcloud import NO_RESPONSE, Cloud, CommandResult, Tunnel
+from trainer.tpu.gcloud_output import GcloudErrorKind, Observation, ResourceState
+from trainer.tpu.options import RunRequest, TpuTarget
+from trainer.tpu.state_machine import Event, Phase, PhaseResult
+
+# Timeouts of gcloud in seconds. Creating a TPU, copying and installing take minutes; ssh itself retries for one.
+_SHORT_TIMEOUT, _LONG_TIMEOUT = 300.0, 1800.0
+# A trainer that starts when --max_hours has nearly elapsed gets this long.
+_MIN_TRAINING_SECONDS = 60.0
+
+
+class PhaseActions:
+    """Performs the actions; see trainer.tpu.driver.RunController for the arguments."""
+
+    def __init__(
+        self,
+        target: TpuTarget,
+        cloud: Cloud,
+        *,
+        run_id: str | None,
+        files: Sequence[str],
+        notify: Callable[[str], None],
+        write_log: Callable[[str], None],
+    ) -> None:
+        self._target = target
+        self._cloud = cloud
+        self._run_id = run_id
+        self._files = files
+        self._notify = notify
+        self._write_log = write_log
+        self._observation = Observation(state=ResourceState.ABSENT)  # the last one of AWAIT
+        self._log_offset = 0
+        self._tunnel: Tunnel | None = None
+
+    def perform(self, phase: Phase, *, seconds_left: float) -> Event:
+        """Performs the action of a phase.
+
+        Args:
+          seconds_left: until --max_hours has elapsed.
+        """
+        match phase:
+            case Phase.CREATE:
+                return self._create(self.request, seconds_left)
+            case Phase.AWAIT:
+                return self._await()
+            case Phase.COPY:
+                return self._copy(self.request)
+            case Phase.INSTALL:
+                return self._install(self.request)
+            case Phase.DOCTOR:
+                return self._run_doctor(self.request)
+            case Phase.START:
+                return self._start(self.request, seconds_left)
+            case Phase.WATCH:
+                return self._watch(self.request)
+            case _:
+                return self._remove()
+
+    def observe(self) -> Observation:
+        """Returns the state of the TPU, and of its queued resource if there is one."""
+        node = gcloud_output.parse_node(self._gcloud(gcloud_commands.describe_node(self._target)), self._run_id)
+        if not self._target.queued:
+            return node
+        described = self._gcloud(gcloud_commands.describe_queued(self._target))
+        queued = gcloud_output.parse_queued(described, self._run_id)
+        if queued.state is ResourceState.ABSENT:
+            return node
+        if queued.state is not ResourceState.READY or node.state is ResourceState.FOREIGN:
+            return queued
+        state = ResourceState.PENDING if node.state is ResourceState.ABSENT else node.state
+        return Observation(state=state, detail=node.detail, hosts=node.hosts, resource=queued.resource)
+
+    @property
+    def request(self) -> RunRequest:
+        """Returns the request of a run. The commands that only observe or remove a TPU have none."""
+        if not isinstance(self._target, RunRequest):
+            raise TypeError(f"only a run passes the phases before {Phase.REMOVE}")
+        return self._target
+
+    def _create(self, request: RunRequest, seconds_left: float) -> Event:
+        self._notify(f"requesting {request.accelerator_type} {request.name!r} in {request.zone}")
+        done = self._gcloud(gcloud_commands.create(request, self._run_id or "", seconds_left / 3600), _LONG_TIMEOUT)
+        if not done.status:
+            return Event(result=PhaseResult.DONE)
+        reason = gcloud_output.error_reason(done)
+        match gcloud_output.classify_error(done):
+            case GcloudErrorKind.ALREADY_EXISTS:  # ours, if an earlier request succeeded without a response
+                return self._name_conflict() if self._is_foreign() else Event(result=PhaseResult.DONE)
+            case GcloudErrorKind.NO_CAPACITY:
+                self._notify(f"no capacity, retrying: {reason}")
+                return Event(result=PhaseResult.PREEMPTED)
+            case GcloudErrorKind.PERMANENT | GcloudErrorKind.NOT_FOUND:
+                return Event(result=PhaseResult.PERMANENT, detail=reason)
+            case _:
+                acknowledged = done.status != NO_RESPONSE
+                return Event(result=PhaseResult.TRANSIENT, detail=reason, acknowledged=acknowledged)
+
+    def _is_foreign(self) -> bool:
+        return self.observe().state is ResourceState.FOREIGN
+
+    def _name_conflict(self) -> Event:
+        detail = (
+            f"--name: {self._target.name} in {self._target.zone} exists and does not belong to this run; choose another"
+            " name, or see the commands status and stop"
+        )
+        return Event(result=PhaseResult.NAME_CONFLICT, detail=detail)
+
+    def _await(self) -> Event:
+        previous, self._observation = self._observation, self.observe()
+        now = self._observation
+        if now.detail != previous.detail:
+            self._notify(f"{self._target.name}: {now.detail or 'absent'}")
+        match now.state:
+            case ResourceState.READY:
+                return Event(result=PhaseResult.DONE)
+            case ResourceState.PENDING:
+                return Event(result=PhaseResult.WAIT)
+            case ResourceState.UNKNOWN:
+                return Event(result=PhaseResult.TRANSIENT, detail=now.detail)
+            case _:
+                return _preempted(now)
+
+    def _copy(self, request: RunRequest) -> Event:
+        self._notify("copying the package")
+        done = self._gcloud(gcloud_commands.copy(request, self._files), _LONG_TIMEOUT)
+        return self._unreachable(done) if done.status else Event(result=PhaseResult.DONE)
+
+    def _install(self, request: RunRequest) -> Event:
+        self._notify("installing Python 3.11 and the locked packages")
+        script = gcloud_commands.install_script(self._files[0].rsplit("/", 1)[-1])
+        done = self._gcloud(gcloud_commands.remote(request, script, worker="all"), _LONG_TIMEOUT)
+        return self._script_event(Phase.INSTALL, done, on_failure=PhaseResult.TRANSIENT)
+
+    def _run_doctor(self, request: RunRequest) -> Event:
+        self._notify("checking the TPU VM:")
+        script = gcloud_commands.doctor_script(request, self._observation.hosts)
+        done = self._gcloud(gcloud_commands.remote(request, script), _LONG_TIMEOUT)
+        self._write_log(gcloud_output.remote_text(done))
+        return self._script_event(Phase.DOCTOR, done)
+
+    def _start(self, request: RunRequest, seconds_left: float) -> Event:
+        hours = max(seconds_left, _MIN_TRAINING_SECONDS) / 3600
+        hosts, resource = self._observation.hosts, self._observation.resource
+        script = gcloud_commands.start_script(request, hosts=hosts, resource=resource, hours=hours)
+        self._log_offset = 0
+        return self._script_event(Phase.START, self._gcloud(gcloud_commands.remote(request, script), _LONG_TIMEOUT))
+
+    def _watch(self, request: RunRequest) -> Event:
+        self._keep_tunnel(request)
+        done = self._gcloud(gcloud_commands.remote(request, gcloud_commands.show_script(self._log_offset)))
+        status = gcloud_output.parse_status(gcloud_output.remote_text(done))
+        if gcloud_output.remote_status(done) != 0 or status is None:
+            return self._unreachable(done)
+        self._write_log(status.log)
+        self._log_offset = status.offset
+        match status.state:
+            case "finished":
+                return Event(result=PhaseResult.DONE, detail=f"trained: {request.config.model_dir}")
+            case "failed":
+                reason = f"the trainer failed with exit status {status.code}; see its log"
+                return Event(result=PhaseResult.PERMANENT, detail=reason)
+            case "overtime":
+                return Event(result=PhaseResult.PERMANENT, detail="--max_hours has elapsed")
+            case "running":
+                return Event(result=PhaseResult.WAIT)
+            case _:
+                stopped = Event(result=PhaseResult.STOPPED, detail="the trainer does not run: restarting it")
+                return self._unless_preempted(stopped)
+
+    def _remove(self) -> Event:
+        """Deletes the TPU if it exists and belongs to this run; only an observation that it is absent ends REMOVE."""
+        now = self.observe()
+        match now.state:
+            case ResourceState.ABSENT:
+                return Event(result=PhaseResult.ABSENT)
+            case ResourceState.UNKNOWN:
+                return Event(result=PhaseResult.TRANSIENT, detail=now.detail)
+            case ResourceState.FOREIGN:
+                reason = f"{self._target.name} exists, but lacks the label of this run"
+                return Event(result=PhaseResult.NAME_CONFLICT, detail=reason)
+        self._notify(f"removing {self._target.name}")
+        queued = self._target.queued and "/nodes/" not in now.resource
+        delete = gcloud_commands.delete_queued if queued else gcloud_commands.delete_node
+        done = self._gcloud(delete(self._target), _LONG_TIMEOUT)
+        detail = gcloud_output.error_reason(done) if done.status else "it still exists after its deletion"
+        return Event(result=PhaseResult.WAIT, detail=detail)
+
+    def _script_event(
+        self, phase: Phase, done: CommandResult, *, on_failure: PhaseResult = PhaseResult.PERMANENT
+    ) -> Event:
+        """Returns the event for a script that ran on the TPU VM."""
+        status = gcloud_output.remote_status(done)
+        if status is None:
+            return self._unreachable(done)
+        if status:
+            reason = gcloud_output.error_reason(done) if done.err.strip() else f"exit status {status}"
+            return Event(result=on_failure, detail=f"{phase} failed on the TPU VM: {reason}")
+        return Event(result=PhaseResult.DONE)
+
+    def _unreachable(self, done: CommandResult) -> Event:
+        detail = f"no connection to the TPU VM: {gcloud_output.error_reason(done)}"
+        return self._unless_preempted(Event(result=PhaseResult.TRANSIENT, detail=detail))
+
+    def _unless_preempted(self, event: Event) -> Event:
+        """Returns the event, unless the TPU turns out to be preempted or deleted."""
+        now = self.observe()
+        lost = now.state in (ResourceState.PREEMPTED, ResourceState.ABSENT, ResourceState.FOREIGN)
+        return _preempted(now) if lost else event
+
+    def _keep_tunnel(self, request: RunRequest) -> None:
+        """Opens the tunnel to TensorBoard, again if it has ended."""
+        if not request.tensorboard_port or (self._tunnel and self._tunnel.alive()):
+            return
+        if not self._tunnel:
+            self._notify(f"TensorBoard: http://localhost:{request.tensorboard_port}")
+        self._tunnel = self._cloud.open(gcloud_commands.tunnel(request))
+
+    def close_tunnel(self) -> None:
+        """Ends the tunnel to TensorBoard, if there is one."""
+        if self._tunnel:
+            self._tunnel.close()
+            self._tunnel = None
+
+    def _gcloud(self, command: Sequence[str], timeout: float = _SHORT_TIMEOUT) -> CommandResult:
+        return self._cloud.run(command, timeout=timeout)
+
+
+def _preempted(now: Observation) -> Event:
+    detail = f"the TPU is {now.detail or 'gone'}: creating another, which resumes from the last checkpoint"
+    return Event(result=PhaseResult.PREEMPTED, detail=detail)
