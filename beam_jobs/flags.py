@@ -25,7 +25,7 @@ from retinanet_odm.cli.estimate import add_estimate_flags
 from retinanet_odm.cli.parser import Parser
 from retinanet_odm.dataset.splits import DEPLOYMENT_DAY, GroupRule, parse_assignments, parse_splits
 from retinanet_odm.errors import UsageError
-from retinanet_odm.imaging.images import FULL, HEADER, ImageRule
+from retinanet_odm.imaging.images import VERIFY_FULL, VERIFY_HEADER, ImageRule
 
 DESCRIPTION = """\
 Turns labelled photographs into a TFRecord data set. Photographs and annotations are only read.
@@ -183,8 +183,8 @@ def _add_choices(prepare: argparse.ArgumentParser) -> None:
 def _add_content(job: argparse.ArgumentParser) -> None:
     job.add_argument(
         "--verify",
-        choices=(FULL, HEADER),
-        default=FULL,
+        choices=(VERIFY_FULL, VERIFY_HEADER),
+        default=VERIFY_FULL,
         help="full decodes every photograph once; header looks at the beginning and the end of good JPEG and PNG files"
         " only, which is faster and misses damage in between; default: %(default)s",
     )
@@ -235,7 +235,9 @@ def prepare_options(flags: argparse.Namespace, inputs: Inputs) -> PrepareOptions
         without_image=flags.without_image,
         negatives=flags.negatives,
         content=RecordOptions(
-            pixels=ImageRule(verify=flags.verify, max_side=flags.max_side, grayscale=flags.grayscale, fingerprint=True),
+            pixels=ImageRule(
+                verify=flags.verify, max_side=flags.max_side, grayscale=flags.grayscale, perceptual_hash=True
+            ),
             min_box=parse_min_box(flags.min_box) if flags.min_box is not None else None,
         ),
         max_rejected=flags.max_rejected,

@@ -123,7 +123,7 @@ def _faults(row: AnnotationFile | Reject) -> Iterator[str]:
     if isinstance(row, Reject) or row.annotation is None:
         yield row.detail
     else:
-        yield from (item.detail for item in row.annotation.unread)
+        yield from (item.detail for item in row.annotation.unreadable)
 
 
 def rename(boxes: Mapping[str, int], aliases: Mapping[str, str]) -> Counter[str]:

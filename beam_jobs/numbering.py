@@ -74,7 +74,7 @@ def number_bucket(
     """
     number, images = bucket
     try:
-        source_ids.check_count(layout.new_images, id_map.last_id)
+        source_ids.check_image_count(layout.new_images, id_map.last_id)
     except UsageError as error:
         yield from (reject_image(item.image, "too_many_images", str(error)) for _, item in images)
         return

@@ -58,7 +58,7 @@ class RecordOptions:
       min_box: (width, height) in pixels of the photograph; a box that is smaller in both is dropped. None drops none.
     """
 
-    pixels: ImageRule = field(default_factory=lambda: ImageRule(fingerprint=True))
+    pixels: ImageRule = field(default_factory=lambda: ImageRule(perceptual_hash=True))
     min_box: tuple[float, float] | None = None
 
 

@@ -14,7 +14,7 @@ from beam_jobs.rows import ANNOTATION_REJECT, IMAGE_REJECT, NO_IMAGE, Candidate,
 from retinanet_odm.annotations.types import ImageAnnotation, apply_aliases
 from retinanet_odm.dataset.splits import SplitError, SplitPlan
 from retinanet_odm.errors import DataError, LabelError
-from retinanet_odm.labels.checks import nearest
+from retinanet_odm.labels.checks import nearest_labels
 from retinanet_odm.labels.label_map import LabelMap
 from retinanet_odm.sources.listing import AnnotationFile, ImageFile
 from retinanet_odm.sources.matching import Key, PairingConflict, match_key, pair_files
@@ -119,8 +119,8 @@ def broken_source(reject: Reject) -> Iterator[bytes]:
 def _pair(image: ImageFile, file: AnnotationFile) -> Candidate | Reject:
     if file.annotation is None:
         return reject_image(image, file.reason, file.detail, source=file.uri, line=file.line)
-    if file.annotation.unread:
-        first = file.annotation.unread[0]
+    if file.annotation.unreadable:
+        first = file.annotation.unreadable[0]
         return reject_image(image, first.reason, f"{image.name}: {first.detail}", source=file.uri, line=first.line)
     return Candidate(image=image, annotation=file.annotation)
 
@@ -211,7 +211,7 @@ def label_image(candidate: Candidate, labels: LabelMap | None) -> LabelledImage 
 
 def _meant(unknown: str, labels: LabelMap) -> str:
     """The nearest known names of a label."""
-    names = " or ".join(map(repr, nearest(unknown, labels.name_by_id.values())))
+    names = " or ".join(map(repr, nearest_labels(unknown, labels.name_by_id.values())))
     return f", did you mean {names}?" if names else ""
 
 

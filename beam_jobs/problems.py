@@ -52,8 +52,8 @@ def find_problems(
 def _hashes(shards: Iterable[ShardResult]) -> Iterator[ImageHashes]:
     for shard in shards:
         written = (name for _, name, is_written in shard.names if is_written)
-        for name, (sha256, fingerprint) in zip(written, shard.twins, strict=True):
-            yield ImageHashes(name, shard.split, bytes.fromhex(sha256), fingerprint)
+        for name, (sha256, perceptual_hash) in zip(written, shard.twins, strict=True):
+            yield ImageHashes(name, shard.split, bytes.fromhex(sha256), perceptual_hash)
 
 
 def _boxes_of(split: str, shards: Iterable[ShardResult]) -> Mapping[str, int]:

@@ -20,7 +20,7 @@ class ExampleRecord:
       example: as it is stored; the areas of its boxes are in pixels of the stored image.
       dropped: the objects that were left out of it.
       clipped: how many boxes were cut at the border.
-      fit: as in retinanet_odm.annotations.geometry; EQUAL too where the annotation gives no size.
+      fit: as in retinanet_odm.annotations.geometry; SIZE_EQUAL too where the annotation gives no size.
     """
 
     example: DetectionExample
@@ -49,7 +49,7 @@ def make_record(
     dropped: list[Reject] = []
     clipped = 0
     for item, label_id in zip(planned.content.annotation.objects, planned.content.label_ids, strict=True):
-        placed = frame.place(item.box)
+        placed = frame.to_image(item.box)
         pixels = box_ops.clip(box_ops.as_boxes([placed]), height, width)
         reason = box_fault(placed, pixels, image.full_size) or _below(pixels, min_box)
         if reason:
@@ -72,7 +72,7 @@ def make_record(
 
 def _frame(planned: PlannedImage, image: EncodedImage) -> ImagePlacement:
     annotation, real = planned.content.annotation, image.full_size
-    frame = find_placement(annotation.width, annotation.height, real=real, orientation=image.orientation)
+    frame = find_placement(annotation.width, annotation.height, image_size=real, orientation=image.orientation)
     if frame is None:
         raise AnnotationError(
             "size_mismatch",

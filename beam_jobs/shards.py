@@ -12,7 +12,7 @@ from beam_jobs.numbering import ShardKey
 from beam_jobs.options import PrepareOptions
 from beam_jobs.records import ExampleRecord, make_record
 from beam_jobs.rows import COCO_SPLIT, IMAGE_REJECT, REMARK, HashGroup, PlannedImage, Reject, ShardResult
-from retinanet_odm.annotations.geometry import SCALED, TURNED, TURNED_AND_SCALED
+from retinanet_odm.annotations.geometry import SIZE_SCALED, SIZE_TURNED, SIZE_TURNED_AND_SCALED
 from retinanet_odm.cli.progress import PROGRESS
 from retinanet_odm.dataset.coco import annotation_entries, image_entry
 from retinanet_odm.dataset.examples import DetectionExample, encode_example
@@ -26,7 +26,7 @@ from retinanet_odm.storage.prefetch import prefetch
 from retinanet_odm.storage.tfrecord import frame_record
 
 # What was done to the boxes of an image, by how its annotation fits it.
-_FITS = {TURNED: (TURNED,), SCALED: (SCALED,), TURNED_AND_SCALED: (TURNED, SCALED)}
+_FITS = {SIZE_TURNED: (SIZE_TURNED,), SIZE_SCALED: (SIZE_SCALED,), SIZE_TURNED_AND_SCALED: (SIZE_TURNED, SIZE_SCALED)}
 
 
 class ShardResultBuilder:
@@ -57,16 +57,16 @@ class ShardResultBuilder:
             )
         )
 
-    def add(self, planned: PlannedImage, record: ExampleRecord, fingerprint: int | None) -> None:
-        """An image that became an example; fingerprint: its perceptual hash."""
+    def add(self, planned: PlannedImage, record: ExampleRecord, perceptual_hash: int | None) -> None:
+        """An image that became an example; perceptual_hash: its perceptual hash."""
         example = record.example
         self.examples += 1
         self._names.append((example.source_id, example.filename, True))
-        self._twins.append((example.sha256, fingerprint))
+        self._twins.append((example.sha256, perceptual_hash))
         self._boxes_per_class.update(item.label for item in example.objects)
         self._max_boxes = max(self._max_boxes, len(example.objects))
         self._clipped += record.clipped
-        self._boxes.append(ImageBoxes.of(example))
+        self._boxes.append(ImageBoxes.from_example(example))
         self._rejects.extend(record.dropped)
         self._remark(planned, record)
         self._add_aspect_ratio(example)
@@ -97,7 +97,7 @@ class ShardResultBuilder:
             clipped=self._clipped,
             names=tuple(self._names),
             twins=tuple(self._twins),
-            statistics=BoxStatistics.of(self._boxes),
+            statistics=BoxStatistics.from_images(self._boxes),
             coco_images=tuple(self._coco_images),
             coco_annotations=tuple(self._coco_annotations),
             rejects=tuple(self._rejects),
@@ -158,7 +158,7 @@ def _records(ordered: Sequence[PlannedImage], tally: ShardResultBuilder, options
             tally.reject(row, error)
             PROGRESS.add(failed=True)
             continue
-        tally.add(row, loaded.record, loaded.fingerprint)
+        tally.add(row, loaded.record, loaded.perceptual_hash)
         PROGRESS.add(failed=False)
         yield loaded.framed
 
@@ -168,7 +168,7 @@ class _Ready:
     """A record, its image's perceptual hash, and its bytes in the shard; none where nothing is written."""
 
     record: ExampleRecord
-    fingerprint: int | None
+    perceptual_hash: int | None
     framed: bytes
 
 
@@ -176,7 +176,7 @@ def _load(planned: PlannedImage, options: PrepareOptions) -> _Ready:
     image = normalise_image(read_image(planned.content.image), name=planned.name, rule=options.content.pixels)
     record = make_record(planned, image, options.content.min_box)
     framed = frame_record(encode_example(record.example)) if options.writes else b""
-    return _Ready(record=record, fingerprint=image.fingerprint, framed=framed)
+    return _Ready(record=record, perceptual_hash=image.perceptual_hash, framed=framed)
 
 
 # The threads of a process, which all its shards share; none starts before it has work. Decoding keeps a core busy, and

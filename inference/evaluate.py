@@ -13,7 +13,7 @@ from retinanet_odm.errors import DataError, UsageError
 from retinanet_odm.evaluation.analysis import analyse
 from retinanet_odm.evaluation.coco_metrics import SUMMARY_METRICS, all_metrics
 from retinanet_odm.labels.aliases import parse_aliases
-from retinanet_odm.labels.checks import nearest
+from retinanet_odm.labels.checks import nearest_labels
 from retinanet_odm.labels.label_map import LabelMap
 from retinanet_odm.predictions.formats.encoding import utf8
 from retinanet_odm.reports.evaluation_page import evaluation_report, interval_text
@@ -82,7 +82,7 @@ def remarks(compared: Compared, labels: LabelMap) -> Iterator[str]:
     for reason, entry in compared.left_out.to_json().items():
         yield f"left out: {entry['count']} {reason} ({entry['first']})"
     for label, count in compared.unknown.most_common():
-        meant = " or ".join(map(repr, nearest(label, labels.name_by_id.values())))
+        meant = " or ".join(map(repr, nearest_labels(label, labels.name_by_id.values())))
         hint = f"; did you mean {meant}? (--label_aliases)" if meant else ""
         yield f"left out: {count} boxes of {label!r}, which the model does not know{hint}"
 

@@ -106,7 +106,7 @@ class _Pair:
         if self.row.width is None or self.row.height is None:
             return None
         said, real = self.annotation, (self.row.width, self.row.height)
-        return find_placement(said.width, said.height, real=real, orientation=self.row.orientation)
+        return find_placement(said.width, said.height, image_size=real, orientation=self.row.orientation)
 
     def image(self, number: int) -> dict[str, Any]:
         """COCO's entry of the image."""
@@ -171,9 +171,9 @@ def _matched(
             left_out.add(NO_ANNOTATION, f"{row.image} has no annotation")
         elif file.annotation is None:
             left_out.add(file.reason, file.detail)
-        elif file.annotation.unread:
+        elif file.annotation.unreadable:
             # As in prepare: an object that was lost is no mistake of the model's.
-            left_out.add(file.annotation.unread[0].reason, f"{row.image}: {file.annotation.unread[0].detail}")
+            left_out.add(file.annotation.unreadable[0].reason, f"{row.image}: {file.annotation.unreadable[0].detail}")
         else:
             yield row, file.annotation
     for file in found.unused:
@@ -184,8 +184,8 @@ def _matched(
 
 
 def _cut(box: BoxCorners, frame: ImagePlacement) -> tuple[BoxCorners, str]:
-    width, height = frame.real
-    placed = frame.place(box)
+    width, height = frame.image_size
+    placed = frame.to_image(box)
     pixels = box_ops.clip(box_ops.as_boxes([placed]), height, width)
     ymin, xmin, ymax, xmax = pixels[0].tolist()
-    return (ymin, xmin, ymax, xmax), box_fault(placed, pixels, frame.real)
+    return (ymin, xmin, ymax, xmax), box_fault(placed, pixels, frame.image_size)

@@ -30,7 +30,7 @@ from inference.transforms import (
     SaveRows,
     WriteRows,
 )
-from retinanet_odm.imaging.images import FULL, HEADER, ImageRule
+from retinanet_odm.imaging.images import VERIFY_FULL, VERIFY_HEADER, ImageRule
 
 _logger = logging.getLogger(__name__)
 
@@ -90,7 +90,7 @@ def _job(request: ScoreRequest, survey: PendingWork, processes: int) -> Job:
         sources=request.sources,
         run=request.run_key,
         # A model of ours says which pictures it cannot decode; that of another program may take half a picture for one.
-        rule=ImageRule(verify=HEADER if request.signature_map is None else FULL),
+        rule=ImageRule(verify=VERIFY_HEADER if request.signature_map is None else VERIFY_FULL),
         total=survey.missing,
         processes=processes,
         handler=DetectorHandler(

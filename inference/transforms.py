@@ -181,7 +181,7 @@ def _tagged(chunk: Chunk, run: str, rule: ImageRule, pool: ThreadPoolExecutor) -
 
 def _time_of(name: str, image: EncodedImage) -> str:
     """When an image was taken, where its name does not tell; "" where nothing does."""
-    return "" if image.taken is None or parse_frame_name(name) else image.taken.isoformat()
+    return "" if image.capture_time is None or parse_frame_name(name) else image.capture_time.isoformat()
 
 
 @dataclass(eq=False)

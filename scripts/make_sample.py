@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from retinanet_odm.errors import UsageError
-from retinanet_odm.samples.files import SAMPLE_MARK, sample_files
+from retinanet_odm.samples.files import SAMPLE_MARKER, sample_files
 
 _PROGRESS_EVERY = 100  # files
 
@@ -39,9 +39,11 @@ def check_folder(out: Path, mark: bytes) -> None:
         raise UsageError(f"{out}: expected a folder, found a file")
     if not out.exists() or not any(out.iterdir()):
         return
-    if not (out / SAMPLE_MARK).is_file():
-        raise UsageError(f"{out}: the folder is not empty and holds no sample ({SAMPLE_MARK} is missing); name another")
-    found = (out / SAMPLE_MARK).read_bytes()
+    if not (out / SAMPLE_MARKER).is_file():
+        raise UsageError(
+            f"{out}: the folder is not empty and holds no sample ({SAMPLE_MARKER} is missing); name another"
+        )
+    found = (out / SAMPLE_MARKER).read_bytes()
     if found != mark:
         raise UsageError(
             f"{out}: holds another sample, made with {_one_line(found)}; this one is {_one_line(mark)}."
@@ -62,7 +64,7 @@ def write_sample(out: Path, *, images: int, archive_images: int, seed: int) -> i
     for count, (name, data) in enumerate(
         sample_files(images=images, archive_images=archive_images, seed=seed), start=1
     ):
-        if name == SAMPLE_MARK:
+        if name == SAMPLE_MARKER:
             check_folder(out, data)
         path = out / name
         if not (path.is_file() and path.read_bytes() == data):

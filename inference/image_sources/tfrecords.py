@@ -5,7 +5,7 @@ import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from retinanet_odm.dataset.examples import decode_image
+from retinanet_odm.dataset.examples import extract_image
 from retinanet_odm.dataset.manifest import DatasetManifest
 from retinanet_odm.errors import DataError, RecordError, UsageError
 from retinanet_odm.storage import files
@@ -73,7 +73,7 @@ def list_records(path: str, *, flag: str) -> Iterator[RecordLocation]:
     try:
         with files.open_binary(path) as file:
             for offset, data in read_frames(file):
-                name, image = decode_image(data)
+                name, image = extract_image(data)
                 sha256 = hashlib.sha256(image).hexdigest()
                 yield RecordLocation(name=name, offset=offset, size=len(image), sha256=sha256)
     except FrameError as error:
@@ -91,7 +91,7 @@ def read_records(path: str, records: Sequence[RecordLocation]) -> Iterator[bytes
         with files.open_binary(path) as file:
             for record in records:
                 try:
-                    yield decode_image(read_frame(file, record.offset))[1]
+                    yield extract_image(read_frame(file, record.offset))[1]
                 except (FrameError, RecordError) as error:
                     yield RecordError("record_not_readable", f"{path}: {record.name}: {error}")
                 done += 1

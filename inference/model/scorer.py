@@ -16,7 +16,7 @@ from inference.model.outcome import Failure, ModelOutput
 from inference.model.tiling import Piece, Pixels, Tiling, Window, cut_tiles, merge_tiles, plan_tiles
 from retinanet_odm import exported_model
 from retinanet_odm.errors import UsageError
-from retinanet_odm.imaging.images import NOT_DECODABLE, EncodedImage, find_damage
+from retinanet_odm.imaging.images import NOT_DECODABLE, EncodedImage, find_decode_error
 from retinanet_odm.predictions.rows import MODEL_FAILED, MODEL_MEMORY_SHORT, MODEL_REFUSED
 
 T = TypeVar("T")
@@ -140,7 +140,7 @@ def _explained(photo: EncodedImage, answer: ModelOutput | CallError) -> ModelOut
         return answer
     if isinstance(answer, MemoryShortError):
         return Failure(reason=MODEL_MEMORY_SHORT, why=f"memory runs short even with this photograph alone: {answer}")
-    damage = find_damage(photo.data)
+    damage = find_decode_error(photo.data)
     if damage is not None:
         return Failure(reason=NOT_DECODABLE, why=damage)
     if isinstance(answer, CallError):

@@ -113,7 +113,7 @@ def _image(image: Entry, entries: list[Entry], categories: Mapping[int | str, En
         height=_side(image.get("height")),
         objects=tuple(objects),
         source=source,
-        unread=tuple(unread),
+        unreadable=tuple(unread),
     )
 
 

@@ -6,7 +6,7 @@ from typing import BinaryIO
 from lxml import etree
 
 from retinanet_odm.annotations.cvat_shapes import ShapeCollector
-from retinanet_odm.annotations.cvat_video import Task, TrackCollector, read_tasks
+from retinanet_odm.annotations.cvat_video import CvatTask, TrackCollector, read_tasks
 from retinanet_odm.annotations.safe_xml import element_position, iterate_xml, line_of, parse_index
 from retinanet_odm.annotations.types import ImageAnnotation
 from retinanet_odm.errors import AnnotationError
@@ -29,7 +29,7 @@ def read_cvat(file: BinaryIO, *, source: str) -> Iterator[ImageAnnotation]:
       AnnotationError: not well-formed, not CVAT's, an image without a name, a video that cannot be matched with
         images. Found only as far as the file was read: images before the fault were yielded.
     """
-    tasks: list[Task] = []
+    tasks: list[CvatTask] = []
     tracks: TrackCollector | None = None
     has_images = False
     for element in iterate_xml(file, root="annotations", tags=("meta", "image", "track"), source=source):
@@ -46,7 +46,7 @@ def read_cvat(file: BinaryIO, *, source: str) -> Iterator[ImageAnnotation]:
         yield from (tracks or TrackCollector(tasks, source)).images()
 
 
-def _read_image(image: etree._Element, tasks: list[Task], source: str) -> ImageAnnotation:
+def _read_image(image: etree._Element, tasks: list[CvatTask], source: str) -> ImageAnnotation:
     name = image.get("name")
     if not name:
         detail = f"{source}: {element_position(image)}: expected a name on <image>, found none"

@@ -67,7 +67,7 @@ class ShapeCollector:
             subset=subset,
             task_id=task,
             ignored=tuple(sorted(self._ignored.items())),
-            unread=tuple(self._unread),
+            unreadable=tuple(self._unread),
             line=line,
         )
 

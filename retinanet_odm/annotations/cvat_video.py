@@ -30,7 +30,7 @@ _STEP = re.compile(r"step=([0-9]{1,6})")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Task:
+class CvatTask:
     """A <task> or <job> of <meta>: mode is interpolation for a video, annotation for images; size (width, height)."""
 
     task_id: str | None
@@ -48,7 +48,7 @@ class _Gap:
     place: str = field(compare=False)
 
 
-def read_tasks(meta: etree._Element, source: str) -> list[Task]:
+def read_tasks(meta: etree._Element, source: str) -> list[CvatTask]:
     """The tasks of a task, job or project export.
 
     Raises:
@@ -62,9 +62,9 @@ def read_tasks(meta: etree._Element, source: str) -> list[Task]:
     return tasks
 
 
-def _task(element: etree._Element, source: str) -> Task:
+def _task(element: etree._Element, source: str) -> CvatTask:
     width, height = (_meta_number(element, f"original_size/{side}", source) for side in ("width", "height"))
-    return Task(
+    return CvatTask(
         # The id of a job is not that of its task.
         task_id=(text_of(element, "id") or None) if element.tag == "task" else None,
         mode=text_of(element, "mode"),
@@ -92,7 +92,7 @@ def _meta_number(element: etree._Element, name: str, source: str) -> int:
 class TrackCollector:
     """Gathers the tracks of one file; memory grows with the shapes, since a track runs through the whole video."""
 
-    def __init__(self, tasks: Iterable[Task], source: str) -> None:
+    def __init__(self, tasks: Iterable[CvatTask], source: str) -> None:
         self._tasks = {task.task_id: task for task in tasks}
         self._source = source
         self._shapes: dict[str | None, dict[int, ShapeCollector]] = {key: {} for key in self._tasks}

@@ -1,6 +1,12 @@
-"""The upright box around a drawn shape; pixels, y down, boxes as (ymin, xmin, ymax, xmax) edges.
+"""Geometry of annotations: from a drawn shape to an upright box, and from the annotated image to the real one.
 
-Angles are degrees about the shape's centre, visually clockwise, as CVAT writes them.
+Begin with `enclosing_box` and its siblings, which the readers of the formats use: each returns the axis-aligned box
+around one kind of shape. Then `find_placement`: the image that was annotated need not be the one that is stored. It may
+be a smaller or larger copy, or the image before its EXIF orientation was applied; `ImagePlacement.to_image` maps boxes
+onto the real one. `box_fault` checks the result.
+
+Boxes are (ymin, xmin, ymax, xmax) edges in pixels, y down; points, radii and sizes are (x, y) or (width, height).
+Angles are degrees about the shape's centre, clockwise as seen on the screen, as CVAT writes them.
 """
 
 import itertools
@@ -11,15 +17,32 @@ from dataclasses import dataclass
 from retinanet_odm import boxes as box_ops
 from retinanet_odm.annotations.types import BoxCorners
 
+Size = tuple[int, int]  # (width, height) in pixels
+
+# How the size that an annotation gives compares with that of the real image: equal; equal before the EXIF orientation
+# was applied; of the same shape, but smaller or larger; both of these. They are part of reasons in problems.jsonl.
+SIZE_EQUAL = "equal"
+SIZE_TURNED = "turned"
+SIZE_SCALED = "scaled"
+SIZE_TURNED_AND_SCALED = "turned_and_scaled"
+
+# Pixels of the shortest side: below it, images of different shapes have the same rounded size when they are scaled.
+_MIN_SCALED_SIDE = 16
+
 
 def enclosing_box(points: Iterable[tuple[float, float]]) -> BoxCorners:
-    """The box around one or more (x, y) points."""
+    """Returns the box around one or more (x, y) points.
+
+    Example:
+      >>> enclosing_box([(30, 10), (50, 40), (20, 25)])
+      (10, 20, 40, 50)
+    """
     xs, ys = zip(*points, strict=True)
     return min(ys), min(xs), max(ys), max(xs)
 
 
 def rotated_corners(box: BoxCorners, degrees: float) -> list[tuple[float, float]]:
-    """The four (x, y) corners of a box turned about its centre: CVAT, formats/transformations.py."""
+    """Returns the four (x, y) corners of a box rotated about its centre, as CVAT's formats/transformations.py does."""
     ymin, xmin, ymax, xmax = box
     centre_x, centre_y = (xmin + xmax) / 2, (ymin + ymax) / 2
     cosine, sine = math.cos(math.radians(degrees)), math.sin(math.radians(degrees))
@@ -30,12 +53,12 @@ def rotated_corners(box: BoxCorners, degrees: float) -> list[tuple[float, float]
 
 
 def rotated_box(box: BoxCorners, degrees: float) -> BoxCorners:
-    """The box around a turned box; an angle of 0 leaves the numbers, and even their order, untouched."""
+    """Returns the box around a rotated box; for an angle of 0 the box itself, even if its corners are swapped."""
     return enclosing_box(rotated_corners(box, degrees)) if degrees % 360 else box
 
 
 def ellipse_box(centre: tuple[float, float], radii: tuple[float, float], degrees: float) -> BoxCorners:
-    """The box that touches a turned ellipse; centre and radii as (x, y)."""
+    """Returns the tight box around a rotated ellipse; centre and radii are (x, y)."""
     (centre_x, centre_y), (radius_x, radius_y) = centre, radii
     cosine, sine = math.cos(math.radians(degrees)), math.sin(math.radians(degrees))
     half_width = math.hypot(radius_x * cosine, radius_y * sine)
@@ -44,10 +67,10 @@ def ellipse_box(centre: tuple[float, float], radii: tuple[float, float], degrees
 
 
 def mask_box(runs: Sequence[int], *, width: int) -> BoxCorners | None:
-    """The box around the foreground of a run-length mask, relative to the mask's corner; None where there is none.
+    """Returns the box around the foreground of a run-length mask, relative to the mask's corner; None if it is empty.
 
     Args:
-      runs: lengths of alternating runs along the rows, the first of them background (it may be 0).
+      runs: lengths of alternating runs along the rows; the first is background and may be 0.
       width: pixels in a row, 1 or more.
     """
     ends = list(itertools.accumulate(runs))
@@ -56,92 +79,98 @@ def mask_box(runs: Sequence[int], *, width: int) -> BoxCorners | None:
         return None
     columns = [pixel % width for span in spans for pixel in span]
     if any(first // width != last // width for first, last in spans):
-        columns += [0, width - 1]  # a run that goes on in the next row touches both sides
+        columns += [0, width - 1]  # a run that continues in the next row touches both sides
     return float(spans[0][0] // width), float(min(columns)), spans[-1][1] // width + 1.0, max(columns) + 1.0
-
-
-# How the size that an annotation gives agrees with the photograph's: it is the same; it is that from before the turn by
-# the EXIF orientation; it is that of a smaller or larger copy; both of these.
-EQUAL = "equal"
-TURNED = "turned"
-SCALED = "scaled"
-TURNED_AND_SCALED = "turned_and_scaled"
-
-# Below it, in pixels of the shorter side, rounding alone makes unlike shapes alike.
-_LEAST_SCALED_SIDE = 16
-Size = tuple[int, int]  # (width, height) in pixels
 
 
 @dataclass(frozen=True, kw_only=True)
 class ImagePlacement:
-    """What an annotation's coordinates count from, and where they are to go; sizes are (width, height) in pixels.
+    """Maps boxes from the annotated image to the real one; sizes are (width, height) in pixels.
 
     Attributes:
-      size: of the picture that the annotation is for.
-      real: of the upright photograph.
-      orientation: EXIF's, 1 to 8, by which the photograph was turned upright.
-      fit: EQUAL, TURNED, SCALED or TURNED_AND_SCALED.
+      annotated_size: of the image that was annotated.
+      image_size: of the real image, upright.
+      orientation: the EXIF orientation, 1 to 8, that was applied to make the real image upright.
+      fit: SIZE_EQUAL, SIZE_TURNED, SIZE_SCALED or SIZE_TURNED_AND_SCALED.
     """
 
-    size: Size
-    real: Size
+    annotated_size: Size
+    image_size: Size
     orientation: int
     fit: str
 
-    def place(self, box: BoxCorners) -> BoxCorners:
-        """The box (ymin, xmin, ymax, xmax) in pixels of the upright photograph."""
-        size = self.size
-        if self.fit in (TURNED, TURNED_AND_SCALED):
-            box, size = _turned(box, size, self.orientation), size[::-1]
-        across, down = self.real[0] / size[0], self.real[1] / size[1]
+    def to_image(self, box: BoxCorners) -> BoxCorners:
+        """Returns a box of the annotation in pixels of the real, upright image."""
+        size = self.annotated_size
+        if self.fit in (SIZE_TURNED, SIZE_TURNED_AND_SCALED):
+            box, size = _apply_orientation(box, size, self.orientation), size[::-1]
+        scale_x, scale_y = self.image_size[0] / size[0], self.image_size[1] / size[1]
         ymin, xmin, ymax, xmax = box
-        return ymin * down, xmin * across, ymax * down, xmax * across
+        return ymin * scale_y, xmin * scale_x, ymax * scale_y, xmax * scale_x
 
 
-def find_placement(width: int | None, height: int | None, *, real: Size, orientation: int = 1) -> ImagePlacement | None:
-    """The frame of an annotation that gives this size; None where the annotator saw a picture of another shape.
+def find_placement(
+    width: int | None, height: int | None, *, image_size: Size, orientation: int = 1
+) -> ImagePlacement | None:
+    """Returns the placement of an annotation of this size; None if the annotated image had another shape.
 
     Args:
-      width, height: as the annotation gives them; None where it does not.
-      real, orientation: as in Frame.
+      width, height: as the annotation gives them; None if it does not.
+      image_size, orientation: as in ImagePlacement.
+
+    Example:
+      >>> find_placement(640, 480, image_size=(1280, 960)).to_image((10, 20, 30, 40))
+      (20.0, 40.0, 60.0, 80.0)
     """
-    if width in (None, real[0]) and height in (None, real[1]):
-        return ImagePlacement(size=real, real=real, orientation=orientation, fit=EQUAL)
-    if width and height:
-        said = width, height
-        # Orientations 2 to 4 keep the size, as any does with a square picture: what the annotator saw cannot be told.
-        upright = said[::-1] if orientation >= 5 else said
-        ways = {TURNED: upright == real, SCALED: _alike(said, real), TURNED_AND_SCALED: _alike(upright, real)}
-        for fit, holds in ways.items():
-            if holds:
-                return ImagePlacement(size=said, real=real, orientation=orientation, fit=fit)
+    if width in (None, image_size[0]) and height in (None, image_size[1]):
+        return ImagePlacement(annotated_size=image_size, image_size=image_size, orientation=orientation, fit=SIZE_EQUAL)
+    if not width or not height:
+        return None
+    annotated = width, height
+    # Orientations 2 to 4 keep the size, and so does any orientation of a square image: nothing shows whether the
+    # annotation tool had applied it, so these count as equal or scaled.
+    upright = annotated[::-1] if orientation >= 5 else annotated
+    fits = {
+        SIZE_TURNED: upright == image_size,
+        SIZE_SCALED: _same_shape(annotated, image_size),
+        SIZE_TURNED_AND_SCALED: _same_shape(upright, image_size),
+    }
+    for fit, holds in fits.items():
+        if holds:
+            return ImagePlacement(annotated_size=annotated, image_size=image_size, orientation=orientation, fit=fit)
     return None
 
 
-def _alike(one: Size, other: Size) -> bool:
-    """Whether the one size is the other scaled, with one side rounded up or down to a whole pixel."""
-    if min(*one, *other) < _LEAST_SCALED_SIDE:
+def _same_shape(one: Size, other: Size) -> bool:
+    """Returns whether one size is the other scaled, with one side rounded up or down to a full pixel."""
+    if min(*one, *other) < _MIN_SCALED_SIDE:
         return False
     return abs(one[0] * other[1] - one[1] * other[0]) < max(*one, *other)
 
 
-def _turned(box: BoxCorners, size: Size, orientation: int) -> BoxCorners:
-    """The box of a picture of this size once a viewer has turned it; EXIF orientations are stated in CIPA DC-008."""
+def _apply_orientation(box: BoxCorners, size: Size, orientation: int) -> BoxCorners:
+    """Returns the box after an EXIF orientation of 5 to 8, all of which swap the axes, was applied (CIPA DC-008)."""
     width, height = size
     ymin, xmin, ymax, xmax = box
     left, right = (width - xmax, width - xmin) if orientation in (7, 8) else (xmin, xmax)
     top, bottom = (height - ymax, height - ymin) if orientation in (6, 7) else (ymin, ymax)
-    return left, top, right, bottom  # x has become y: orientations 5 to 8 swap the axes
+    return left, top, right, bottom  # x has become y
 
 
-def box_fault(box: BoxCorners, pixels: box_ops.Boxes, size: Size) -> str:
-    """Why a placed box cannot be used; "" for a good one. pixels [1, 4] are what the borders leave of it."""
+def box_fault(box: BoxCorners, clipped: box_ops.Boxes, size: Size) -> str:
+    """Returns the reason why a box cannot be used; "" for a good one.
+
+    Args:
+      box: in pixels of the real image.
+      clipped: [1, 4], the same box clipped to the image.
+      size: (width, height) of the real image.
+    """
     width, height = size
     ymin, xmin, ymax, xmax = box
     if ymin >= ymax or xmin >= xmax:
         return "zero_size_box"
     if ymax <= 0 or xmax <= 0 or xmin >= width or ymin >= height:
         return "box_outside_image"
-    # A sliver thinner than one float32 step has no extent in the record.
-    relative = box_ops.to_relative(pixels, height, width)[0]
+    # The record stores float32: a box thinner than one step of it would have no extent there.
+    relative = box_ops.to_relative(clipped, height, width)[0]
     return "" if (relative[:2] < relative[2:]).all() else "zero_size_box"

@@ -30,7 +30,7 @@ _OTHERS = {
 }
 
 
-class FileKind(Enum):
+class AnnotationFormat(Enum):
     """The kinds of annotation files that can be read; the value is the kind's name for people."""
 
     VOC = "Pascal VOC XML"
@@ -39,7 +39,7 @@ class FileKind(Enum):
     COCO = "COCO JSON"
 
 
-def recognise(head: bytes) -> FileKind:
+def detect_format(head: bytes) -> AnnotationFormat:
     """The kind of an annotation file, by its first bytes.
 
     Args:
@@ -53,13 +53,13 @@ def recognise(head: bytes) -> FileKind:
         raise AnnotationError("annotation_empty", "expected an annotation file, found no content")
     body = head.removeprefix(_UTF8_MARK).lstrip()
     if body.startswith(b"{") and _COCO_KEY.search(body) and not _MEGADETECTOR_KEY.search(body):
-        return FileKind.COCO
+        return AnnotationFormat.COCO
     if body.startswith(b"<") or head.startswith(_UTF16_MARKS):
         return _recognise_xml(head)
     raise _unknown(_seen(body))
 
 
-def _recognise_xml(head: bytes) -> FileKind:
+def _recognise_xml(head: bytes) -> AnnotationFormat:
     root, mode = "", ""
     for event, element in _xml_events(head):
         tag = str(element.tag)
@@ -68,13 +68,13 @@ def _recognise_xml(head: bytes) -> FileKind:
             if root != "annotations":
                 break
         if event == "start" and tag in ("image", "track"):
-            return FileKind.CVAT_IMAGES if tag == "image" else FileKind.CVAT_VIDEO
+            return AnnotationFormat.CVAT_IMAGES if tag == "image" else AnnotationFormat.CVAT_VIDEO
         if event == "end" and tag == "mode":
             mode = mode or (element.text or "").strip()
     if root == "annotations":
-        return FileKind.CVAT_VIDEO if mode == "interpolation" else FileKind.CVAT_IMAGES
+        return AnnotationFormat.CVAT_VIDEO if mode == "interpolation" else AnnotationFormat.CVAT_IMAGES
     if root == "annotation":
-        return FileKind.VOC
+        return AnnotationFormat.VOC
     raise _unknown(f"XML with the root element <{root}>" if root else "what begins like XML but holds no element")
 
 
@@ -105,7 +105,7 @@ def _seen(body: bytes) -> str:
 
 
 def _unknown(seen: str) -> AnnotationError:
-    kinds = ", ".join(kind.value for kind in FileKind)
+    kinds = ", ".join(kind.value for kind in AnnotationFormat)
     return AnnotationError("annotation_kind_unknown", f"expected one of {kinds}; found {seen}")
 
 
@@ -119,13 +119,15 @@ def read_annotations(file: BinaryIO, *, source: str, voc_origin: int = 0) -> Ite
 
     Raises:
       AnnotationError: an error of the whole file, found while it is read: images before the fault may have been
-        yielded. What is wrong with one image of many is in its ImageAnnotation.unread instead.
+        yielded. What is wrong with one image of many is in its ImageAnnotation.unreadable instead.
     """
     _, annotations = open_annotations(file, source=source, voc_origin=voc_origin)
     yield from annotations
 
 
-def open_annotations(file: BinaryIO, *, source: str, voc_origin: int = 0) -> tuple[FileKind, Iterator[ImageAnnotation]]:
+def open_annotations(
+    file: BinaryIO, *, source: str, voc_origin: int = 0
+) -> tuple[AnnotationFormat, Iterator[ImageAnnotation]]:
     """The kind of a file, and the annotations in it as read_annotations yields them; arguments and errors are the same.
 
     Raises:
@@ -133,16 +135,16 @@ def open_annotations(file: BinaryIO, *, source: str, voc_origin: int = 0) -> tup
     """
     rest = _Rewound(file)
     try:
-        kind = recognise(rest.head)
+        kind = detect_format(rest.head)
     except AnnotationError as error:
         raise AnnotationError(error.reason, f"{source}: {error.detail}") from error
     return kind, _read(rest, kind, source, voc_origin)
 
 
-def _read(rest: "_Rewound", kind: FileKind, source: str, voc_origin: int) -> Iterator[ImageAnnotation]:
-    if kind is FileKind.VOC:
+def _read(rest: "_Rewound", kind: AnnotationFormat, source: str, voc_origin: int) -> Iterator[ImageAnnotation]:
+    if kind is AnnotationFormat.VOC:
         yield parse_voc(rest.read(), source=source, origin=voc_origin)
-    elif kind is FileKind.COCO:
+    elif kind is AnnotationFormat.COCO:
         yield from parse_coco(rest.read(), source=source)
     else:
         yield from read_cvat(cast(BinaryIO, rest), source=source)

@@ -49,7 +49,7 @@ class ImageAnnotation:
       source: where the annotation was read from, for messages.
       subset, task_id: CVAT's, where the file says them; names are unique only within a task.
       ignored: shapes that have no box by design, as sorted (kind, count): points, tags, skeletons, VOC's parts.
-      unread: objects lost to a fault of the file. An image with any must be set apart: an animal without its box
+      unreadable: objects lost to a fault of the file. An image with any must be set apart: an animal without its box
         would be trained on as background.
       line: of the element that stands for the image, <image> or VOC's <annotation>; None where there is no such element
         (a video's frame) or it is not known.
@@ -63,7 +63,7 @@ class ImageAnnotation:
     subset: str | None = None
     task_id: str | None = None
     ignored: tuple[tuple[str, int], ...] = ()
-    unread: tuple[UnreadableObject, ...] = ()
+    unreadable: tuple[UnreadableObject, ...] = ()
     line: int | None = field(default=None, compare=False)
 
 

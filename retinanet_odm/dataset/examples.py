@@ -143,7 +143,7 @@ def decode_example(data: bytes) -> DetectionExample:
     return example
 
 
-def decode_image(data: bytes) -> tuple[str, bytes]:
+def extract_image(data: bytes) -> tuple[str, bytes]:
     """The filename and the encoded image of a record, for those who do not need the rest.
 
     Raises:

@@ -23,11 +23,11 @@ class FrameName:
     Attributes:
       deployment: the file name before the date, without separators at its end; where the file name starts with the
         date, the name of the folder; empty where there is none.
-      when: the camera's clock, of no known time zone.
+      time: the camera's clock, of no known time zone.
     """
 
     deployment: str
-    when: datetime
+    time: datetime
 
 
 def parse_frame_name(name: str) -> FrameName | None:
@@ -40,9 +40,9 @@ def parse_frame_name(name: str) -> FrameName | None:
     for match in _TIME.finditer(file_name):
         try:
             year, month, day, hour, minute, second = map(int, match.group(*_PARTS))
-            when = datetime(year, month, day, hour, minute, second)  # strptime takes much longer, for a million names
+            time = datetime(year, month, day, hour, minute, second)  # strptime takes much longer, for a million names
         except ValueError:
             continue  # 31 February, 25 o'clock
         before = file_name[: match.start()].rstrip(_SEPARATORS)
-        return FrameName(deployment=before or PurePosixPath(name).parent.name, when=when)
+        return FrameName(deployment=before or PurePosixPath(name).parent.name, time=time)
     return None

@@ -15,10 +15,10 @@ import numpy.typing as npt
 # Hashes that differ in so many of their 64 bits, or fewer, count as of one picture. Of the 364 photographs of BCCD each
 # changes by 0 to 4 bits when saved at half the size or as JPEG of quality 20, and any two, but for one pair of twins,
 # differ by 12 or more. Random bits come so close once in 10^13 pairs.
-NEAR = 4
+MAX_NEAR_DISTANCE = 4
 
 # Comparisons that are worth their time: 20 seconds on one core.
-_MOST_COMPARISONS = 2 * 10**10
+_MAX_COMPARISONS = 2 * 10**10
 _Hashes = npt.NDArray[np.uint64]
 _Numbers = npt.NDArray[np.int64]
 _Mask = npt.NDArray[np.bool_]
@@ -27,17 +27,17 @@ _Mask = npt.NDArray[np.bool_]
 class ImageHashes(NamedTuple):
     """What tells a picture: its name and split, the SHA-256 of its file (32 bytes), and its difference hash.
 
-    A fingerprint is None where no pixels were decoded. One of 0 is not compared either: every plain picture has it.
+    A perceptual_hash is None where no pixels were decoded. One of 0 is not compared either: every plain picture has it.
     """
 
     name: str
     split: str
     sha256: bytes
-    fingerprint: int | None
+    perceptual_hash: int | None
 
 
 @dataclass(frozen=True, kw_only=True)
-class Group:
+class DuplicateGroup:
     """Equal files: how many, and (split, name) of the first of them by name."""
 
     images: int
@@ -50,7 +50,7 @@ class Duplicates:
 
     groups: int
     images: int
-    examples: tuple[Group, ...]
+    examples: tuple[DuplicateGroup, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,11 +84,11 @@ class Leakage:
     """What the splits have in common.
 
     Attributes:
-      images: all that were given; hashed: those of them whose fingerprint can be compared.
+      images: all that were given; hashed: those of them whose perceptual_hash can be compared.
       within, across: equal files that lie in one split, in several.
       held_out: an entry for each split but training, by name.
-      reach: fingerprints that differ in at most so many bits count as near: NEAR, or 0 where there are so many images
-        that the search was cut short to equal fingerprints.
+      reach: hashes that differ in at most so many bits count as near: NEAR, or 0 where there are so many images
+        that the search was cut short to equal hashes.
     """
 
     images: int
@@ -100,7 +100,7 @@ class Leakage:
 
 
 def find_leakage(
-    prints: Iterable[ImageHashes], *, train: str = "train", examples: int = 20, most: int = _MOST_COMPARISONS
+    prints: Iterable[ImageHashes], *, train: str = "train", examples: int = 20, max_comparisons: int = _MAX_COMPARISONS
 ) -> Leakage:
     """Finds equal files in all splits, and the held-out images that have a near twin in training.
 
@@ -110,14 +110,14 @@ def find_leakage(
       prints: one of each image; names are unique.
       train: the split that is trained on; all others are held out.
       examples: the most groups, members of a group, and twins of a split that are named.
-      most: comparisons of fingerprints; where more would be needed, only equal fingerprints count as near.
+      max_comparisons: comparisons of hashes; where more would be needed, only equal hashes count as near.
     """
     table = _Table(prints)
     held = table.splits != table.split_names.get(train, -1)
     known = np.isin(table.files, table.files[~held])
     comparable = table.hashes != 0
     asked, seen = np.flatnonzero(held & ~known & comparable), np.flatnonzero(~held & comparable)
-    twins, reach = _find_near_duplicates(table.hashes, asked, seen, most)
+    twins, reach = _find_near_duplicates(table.hashes, asked, seen, max_comparisons)
     spans = table.splits_of_files()
     return Leakage(
         images=len(table.names),
@@ -144,11 +144,11 @@ class _Table:
         splits: list[str] = []
         digests = bytearray()
         hashes = array("Q")
-        for name, split, sha256, fingerprint in prints:
+        for name, split, sha256, perceptual_hash in prints:
             names.append(name)
             splits.append(split)
             digests += sha256
-            hashes.append(fingerprint or 0)
+            hashes.append(perceptual_hash or 0)
         by_name = sorted(range(len(names)), key=names.__getitem__)
         self.names = [names[row] for row in by_name]
         self.split_names = {split: number for number, split in enumerate(sorted(set(splits)))}
@@ -187,7 +187,7 @@ def _find_near_duplicates(hashes: _Hashes, asked: _Numbers, seen: _Numbers, most
     firsts = seen[np.sort(np.unique(hashes[seen], return_index=True)[1])]
     values, back = np.unique(hashes[asked], return_inverse=True)
     whole = len(values) * len(firsts) <= most
-    reach = NEAR if whole else 0
+    reach = MAX_NEAR_DISTANCE if whole else 0
     nearest, distances = (_nearest if whole else _equal)(values, hashes[firsts])
     near = distances[back] <= reach
     found = back[near]
@@ -230,10 +230,10 @@ def _duplicates(table: _Table, chosen: _Mask, examples: int) -> Duplicates:
     )
 
 
-def _group(table: _Table, rows: _Numbers, examples: int) -> Group:
+def _group(table: _Table, rows: _Numbers, examples: int) -> DuplicateGroup:
     splits = list(table.split_names)
     members = tuple((splits[table.splits[row]], table.names[row]) for row in rows[:examples])
-    return Group(images=len(rows), members=members)
+    return DuplicateGroup(images=len(rows), members=members)
 
 
 def _held_out(table: _Table, split: str, known: _Mask, twins: _NearDuplicates, examples: int) -> SplitLeakage:

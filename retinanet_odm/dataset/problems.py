@@ -5,7 +5,7 @@ import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
-from retinanet_odm.dataset.leakage import Group, Leakage
+from retinanet_odm.dataset.leakage import DuplicateGroup, Leakage
 from retinanet_odm.dataset.statistics import CANVASES, MAX_BOXES_PER_CLASS, BoxStatistics
 from retinanet_odm.labels.checks import ERROR, RARE_BELOW, WARNING, LabelProblem
 
@@ -16,7 +16,7 @@ SEVERITIES = (ERROR, WARNING, INFO)  # the worst first
 OBJECT_PROBLEM = "object"
 
 # Below this share of boxes with an anchor of IoU 0.5, the sizes of boxes and anchors are at odds.
-LOW_RECALL = 0.9
+MIN_ANCHOR_RECALL = 0.9
 
 _TRAIN = "train"
 
@@ -171,8 +171,8 @@ def from_statistics(statistics: BoxStatistics) -> Iterator[Problem]:
         yield make_problem("too_many_boxes", f"{name}: {_boxes(boxes)}", image=name, value=str(boxes))
     for name, counts in sorted(statistics.classes.items()):
         share = counts.recall(CANVASES[0])
-        if counts.boxes >= RARE_BELOW and share < LOW_RECALL:  # of fewer boxes, a share says nothing
-            enough = next((canvas for canvas in CANVASES if counts.recall(canvas) >= LOW_RECALL), None)
+        if counts.boxes >= RARE_BELOW and share < MIN_ANCHOR_RECALL:  # of fewer boxes, a share says nothing
+            enough = next((canvas for canvas in CANVASES if counts.recall(canvas) >= MIN_ANCHOR_RECALL), None)
             cure = f"enough are from --image_size={enough} on" if enough else f"too few even at {CANVASES[-1]}"
             detail = (
                 f"only {share:.1%} of the boxes of {name!r} can be matched by an anchor at --image_size={CANVASES[0]};"
@@ -214,12 +214,12 @@ def from_leakage(leakage: Leakage) -> Iterator[Problem]:
             yield make_problem("near_duplicate_across_splits", detail, value=str(held.near))
 
 
-def _equal_files(code: str, group: Group) -> Problem:
-    detail = f"{group.images} equal files: {name_group(group)}"
+def _equal_files(code: str, group: DuplicateGroup) -> Problem:
+    detail = f"{group.images} equal files: {describe_duplicates(group)}"
     return make_problem(code, detail, image=group.members[0][1], value=str(group.images))
 
 
-def name_group(group: Group) -> str:
+def describe_duplicates(group: DuplicateGroup) -> str:
     """Equal files by name, each with its split."""
     named = ", ".join(f"{name} ({split})" for split, name in group.members)
     more = group.images - len(group.members)
@@ -252,6 +252,6 @@ def parse_problems(text: str) -> list[Problem]:
     return [Problem(**json.loads(line)) for line in text.split("\n") if line]
 
 
-def worst(problems: Iterable[Problem]) -> str | None:
+def worst_severity(problems: Iterable[Problem]) -> str | None:
     """The severity of the worst problem; None where there is none."""
     return min((problem.severity for problem in problems), key=SEVERITIES.index, default=None)

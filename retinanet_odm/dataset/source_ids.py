@@ -30,7 +30,7 @@ def bucket_of(name: str) -> int:
     return int(name_hash(name)[:3], 16)
 
 
-def check_count(images: int, last_id: int = 0) -> None:
+def check_image_count(images: int, last_id: int = 0) -> None:
     """Raises UsageError when more images are to be numbered than there are ids after the last one given."""
     if last_id + images > MAX_SOURCE_ID:
         after = f" after the {last_id} ids already given" if last_id else ""
@@ -163,7 +163,7 @@ def assign_ids(previous: IdMap, images: Iterable[str]) -> dict[str, int]:
       UsageError: ids would go beyond ids.MAX_SOURCE_ID.
     """
     names = set(images)
-    check_count(len(names - previous.id_of.keys()), previous.last_id)
+    check_image_count(len(names - previous.id_of.keys()), previous.last_id)
     return assign_bucket(names, previous.id_of, previous.last_id + 1)
 
 

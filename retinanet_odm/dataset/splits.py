@@ -106,7 +106,7 @@ class GroupRule:
 
     def _deployment_day(self, image: str) -> str | None:
         frame = parse_frame_name(image)
-        return f"{frame.deployment}+{frame.when:%Y%m%d}" if frame else None
+        return f"{frame.deployment}+{frame.time:%Y%m%d}" if frame else None
 
     def _match(self, image: str) -> str | None:
         match = self._pattern.search(image)

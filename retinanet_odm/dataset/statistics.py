@@ -19,7 +19,7 @@ _AT_ONCE = 1000  # boxes: enough to spread the cost of numpy's calls, few enough
 MAX_BOXES_PER_CLASS = 100
 _CROWDED_KEPT = 20  # images with more are all counted, and so many are named
 
-MAX_STRETCHED = 3  # octaves: 8 times as high as wide, and more
+MAX_ASPECT_OCTAVE = 3  # octaves: 8 times as high as wide, and more
 
 
 @dataclass(kw_only=True)
@@ -79,7 +79,7 @@ class ImageBoxes(NamedTuple):
     labels: Sequence[str]
 
     @classmethod
-    def of(cls, example: DetectionExample) -> Self:
+    def from_example(cls, example: DetectionExample) -> Self:
         """Without the bytes of the photograph."""
         labels = tuple(item.label for item in example.objects)
         return cls(example.filename, example.width, example.height, example.boxes, labels)
@@ -87,7 +87,7 @@ class ImageBoxes(NamedTuple):
 
 @dataclass(kw_only=True)
 class BoxStatistics:
-    """Counters over images; `of` counts some, `merge` adds up two, associative and commutative.
+    """Counters over images; `from_images` counts some, `merge` adds up two, associative and commutative.
 
     Attributes:
       image_sizes: images by (width, height) in pixels.
@@ -102,7 +102,7 @@ class BoxStatistics:
     crowded: tuple[tuple[int, str], ...] = ()
 
     @classmethod
-    def of(cls, images: Iterable[ImageBoxes]) -> Self:
+    def from_images(cls, images: Iterable[ImageBoxes]) -> Self:
         """The statistics of some images; many at once cost much less than one by one."""
         statistics = cls()
         pending: list[ImageBoxes] = []
@@ -133,7 +133,7 @@ class BoxStatistics:
         sides = (boxes[:, 2:] - boxes[:, :2]) * sizes
         octaves = np.maximum(np.floor(np.log2(sides.prod(axis=1)) / 2), 0).astype(int)
         stretch = np.log2(sides[:, 0] / sides[:, 1])
-        aspects = np.clip(np.rint(stretch), -MAX_STRETCHED, MAX_STRETCHED).astype(int)
+        aspects = np.clip(np.rint(stretch), -MAX_ASPECT_OCTAVE, MAX_ASPECT_OCTAVE).astype(int)
         reached = _reached(boxes, sizes)
         for label, rows in _rows_by_label(labels).items():
             counts = self.classes.setdefault(label, ClassStatistics())

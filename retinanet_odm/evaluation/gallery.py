@@ -7,7 +7,7 @@ import numpy as np
 
 from retinanet_odm.evaluation.analysis import Analysis
 from retinanet_odm.evaluation.matching import Floats, Ints
-from retinanet_odm.imaging.drawing import DrawnBox, printable
+from retinanet_odm.imaging.drawing import DrawnBox, to_ascii
 
 WORST = "The worst photographs"
 GOOD = "Photographs without a mistake"
@@ -63,7 +63,7 @@ def drawn_boxes(analysis: Analysis, row: int) -> Iterator[DrawnBox]:
 
 
 def _name(analysis: Analysis, label: int) -> str:
-    return printable(analysis.split.classes[label], otherwise=f"class {analysis.split.class_ids[label]}")
+    return to_ascii(analysis.split.classes[label], otherwise=f"class {analysis.split.class_ids[label]}")
 
 
 def _drawn(box: Floats, word: str, name: str, colour: _Colour, score: float | None = None) -> DrawnBox:

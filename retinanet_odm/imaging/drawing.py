@@ -29,11 +29,11 @@ class DrawnBox:
 
     @property
     def caption(self) -> str:
-        name = printable(self.label, otherwise=f"class {self.label_id}")
+        name = to_ascii(self.label, otherwise=f"class {self.label_id}")
         return name if self.score is None else f"{name} {self.score:.2f}"
 
 
-def printable(text: str, *, otherwise: str) -> str:
+def to_ascii(text: str, *, otherwise: str) -> str:
     """The text in ASCII, which is all that Pillow's own font holds: accents fall away, other signs become "?".
 
     A text of which no letter or digit is left becomes ``otherwise``.

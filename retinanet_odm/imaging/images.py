@@ -16,8 +16,8 @@ from PIL import Image, ImageOps
 
 from retinanet_odm.errors import ImageError, UsageError
 
-FULL = "full"
-HEADER = "header"
+VERIFY_FULL = "full"
+VERIFY_HEADER = "header"
 NOT_DECODABLE = "image_not_decodable"  # the reason of an ImageError
 _ORIENTATION_TAG = 0x0112
 
@@ -62,20 +62,20 @@ class ImageRule:
         but not pixels that were never written.
       max_side: the most pixels of the longer side; larger pictures shrink with their aspect kept, others stay.
       grayscale: pictures with colours become grey, of one channel.
-      fingerprint: also take a difference hash of pictures that are decoded.
+      perceptual_hash: also take a difference hash of pictures that are decoded.
 
     Raises:
       UsageError: verify is another word, or max_side less than 1.
     """
 
-    verify: str = FULL
+    verify: str = VERIFY_FULL
     max_side: int | None = None
     grayscale: bool = False
-    fingerprint: bool = False
+    perceptual_hash: bool = False
 
     def __post_init__(self) -> None:
-        if self.verify not in (FULL, HEADER):
-            raise UsageError(f"verify: expected {FULL!r} or {HEADER!r}, found {self.verify!r}")
+        if self.verify not in (VERIFY_FULL, VERIFY_HEADER):
+            raise UsageError(f"verify: expected {VERIFY_FULL!r} or {VERIFY_HEADER!r}, found {self.verify!r}")
         if self.max_side is not None and self.max_side < 1:
             raise UsageError(f"max_side: expected 1 pixel or more, found {self.max_side}")
 
@@ -91,8 +91,8 @@ class EncodedImage:
       data: the bytes; format: jpeg or png; width, height: in pixels.
       full_size: (width, height) of the upright photograph before max_side made it smaller.
       orientation: the EXIF orientation 1..8 that the photograph came with; from 5 on its sides were swapped.
-      fingerprint: the difference hash of the pixels, where one was asked for and they were decoded.
-      taken: when the photograph was taken by the camera's clock, of no known time zone; None where EXIF does not tell.
+      perceptual_hash: the difference hash of the pixels, where one was asked for and they were decoded.
+      capture_time: when the photograph was taken by the camera's clock, of no known time zone; None where EXIF does not tell.
     """
 
     data: bytes
@@ -101,8 +101,8 @@ class EncodedImage:
     height: int
     full_size: tuple[int, int]
     orientation: int = 1
-    fingerprint: int | None = None
-    taken: datetime | None = None
+    perceptual_hash: int | None = None
+    capture_time: datetime | None = None
 
 
 def normalise_image(data: bytes, *, name: str, rule: ImageRule = _AS_IT_IS) -> EncodedImage:
@@ -129,7 +129,7 @@ def normalise_image(data: bytes, *, name: str, rule: ImageRule = _AS_IT_IS) -> E
         raise ImageError(NOT_DECODABLE, f"{name}: {_not_readable(error)}") from error
 
 
-def find_damage(data: bytes) -> str | None:
+def find_decode_error(data: bytes) -> str | None:
     """Why a picture that passed on its header cannot be decoded; None where it can."""
     try:
         with Image.open(io.BytesIO(data), formats=_OPENERS) as image:
@@ -149,11 +149,13 @@ def _normalised(image: Image.Image, data: bytes, rule: ImageRule) -> EncodedImag
     kind = _FORMATS[str(image.format)]
     opened, size = image.size, _shrunk(image.size, rule.max_side)
     fits = kind in _CHECKS and size == opened and image.mode in (("L",) if rule.grayscale else ("L", "RGB"))
-    if fits and rule.verify == HEADER and _CHECKS[kind](image, data):
+    if fits and rule.verify == VERIFY_HEADER and _CHECKS[kind](image, data):
         # A PNG that passes holds no EXIF, and Pillow would decode it to find out.
-        taken = _taken(image) if kind == "jpeg" else None
-        return EncodedImage(data=data, format=kind, width=size[0], height=size[1], full_size=size, taken=taken)
-    orientation, taken = _orientation(image), _taken(image)
+        capture_time = _capture_time(image) if kind == "jpeg" else None
+        return EncodedImage(
+            data=data, format=kind, width=size[0], height=size[1], full_size=size, capture_time=capture_time
+        )
+    orientation, capture_time = _orientation(image), _capture_time(image)
     swapped = orientation >= 5 and kind != "tiff"  # Pillow opens a TIFF with the size that it has once upright
     passes = fits and orientation == 1
     # libjpeg decodes to a half, a quarter or an eighth at a fraction of the cost. All damage shows while it reads the
@@ -173,8 +175,8 @@ def _normalised(image: Image.Image, data: bytes, rule: ImageRule) -> EncodedImag
         height=size[1],
         full_size=opened[::-1] if swapped else opened,
         orientation=orientation,
-        fingerprint=difference_hash(image) if rule.fingerprint else None,
-        taken=taken,
+        perceptual_hash=difference_hash(image) if rule.perceptual_hash else None,
+        capture_time=capture_time,
     )
 
 
@@ -191,14 +193,14 @@ def _orientation(image: Image.Image) -> int:
     return int(found) if found in range(1, 9) else 1
 
 
-def _taken(image: Image.Image) -> datetime | None:
+def _capture_time(image: Image.Image) -> datetime | None:
     """A time that is spoilt is none: the picture is whole all the same."""
     try:
         text = str(image.getexif().get_ifd(_EXIF_PART).get(_TAKEN_TAG, ""))
-        taken = datetime.strptime(text.strip("\0 "), "%Y:%m:%d %H:%M:%S")
+        capture_time = datetime.strptime(text.strip("\0 "), "%Y:%m:%d %H:%M:%S")
     except _BAD_BYTES:
         return None
-    return taken if taken.year >= _FIRST_YEAR else None
+    return capture_time if capture_time.year >= _FIRST_YEAR else None
 
 
 def _is_whole_jpeg(image: Image.Image, data: bytes) -> bool:

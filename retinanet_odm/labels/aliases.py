@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 from retinanet_odm.csv_tables import Row, parse_table
 from retinanet_odm.errors import ContractError
-from retinanet_odm.labels.checks import nearest
+from retinanet_odm.labels.checks import nearest_labels
 from retinanet_odm.labels.label_map import LabelMap
 
 
@@ -51,6 +51,6 @@ def _follow(alias: str, direct: Mapping[str, str], place: str) -> str:
 def _check_target(name: str, labels: LabelMap, place: str) -> None:
     names = labels.name_by_id.values()
     if name not in names:
-        meant = " or ".join(map(repr, nearest(name, names)))
+        meant = " or ".join(map(repr, nearest_labels(name, names)))
         hint = f"; did you mean {meant}?" if meant else f" (it has: {', '.join(sorted(names))})"
         raise ContractError(f"{place}: name {name!r} is not in the label map{hint}")

@@ -65,7 +65,7 @@ def _separates(sign: str) -> bool:
     return sign == "." or unicodedata.category(sign).startswith(_SEPARATORS)
 
 
-def nearest(name: str, names: Iterable[str]) -> tuple[str, ...]:
+def nearest_labels(name: str, names: Iterable[str]) -> tuple[str, ...]:
     """The names that may have been meant, at most three: those that fold equal, then those spelt alike."""
     spellings: dict[str, list[str]] = defaultdict(list)
     for known in sorted(set(names)):
@@ -108,7 +108,7 @@ def check_labels(
 
 def _unknown(counts: Mapping[str, int], known: set[str]) -> Iterator[LabelProblem]:
     for label in counts.keys() - known:
-        candidates = nearest(label, known)
+        candidates = nearest_labels(label, known)
         yield LabelProblem(
             code="unknown_label",
             severity=ERROR,

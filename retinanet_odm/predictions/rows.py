@@ -91,7 +91,7 @@ class PredictionRow:
         """Deployment and time from the image's name, else its folder and the EXIF time; None if there is no time."""
         if self.time is None:
             return parse_frame_name(self.image)
-        return FrameName(deployment=self._folder, when=self.time)
+        return FrameName(deployment=self._folder, time=self.time)
 
     @property
     def deployment(self) -> str:

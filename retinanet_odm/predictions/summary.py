@@ -231,8 +231,8 @@ class PredictionSummary:
         if frame is None:
             self.images_without_time += 1
             return
-        self.timeline.add(frame.when, counts)
+        self.timeline.add(frame.time, counts)
         if frame.deployment in self.deployments or len(self.deployments) < MAX_DEPLOYMENTS:
-            self.deployments.setdefault(frame.deployment, Timeline()).add(frame.when, counts)
+            self.deployments.setdefault(frame.deployment, Timeline()).add(frame.time, counts)
         else:
             self.images_of_further_deployments += 1

@@ -111,7 +111,7 @@ class UncertaintySampler:
 
 def _stratum(row: PredictionRow) -> _Stratum:
     frame = row.frame
-    return (frame.deployment, str(frame.when.date())) if frame else (row.deployment, "")
+    return (frame.deployment, str(frame.time.date())) if frame else (row.deployment, "")
 
 
 def to_label_csv(rows: Iterable[PredictionRow], run: ScoringRun) -> Iterator[bytes]:
@@ -126,7 +126,7 @@ def to_label_csv(rows: Iterable[PredictionRow], run: ScoringRun) -> Iterator[byt
 
 def _label_cells(found: UncertainImage, run: ScoringRun) -> tuple[CsvCell, ...]:
     row, item, frame = found.row, found.most_uncertain, found.row.frame
-    time = frame.when.isoformat(sep=" ") if frame else ""
+    time = frame.time.isoformat(sep=" ") if frame else ""
     image = (row.image, row.deployment, time, round(found.uncertainty, _UNCERTAINTY_DIGITS), _selection_reason(found))
     return *image, item.label, item.score, len(row.detections), run.model, run.threshold
 

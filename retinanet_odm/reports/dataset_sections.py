@@ -4,8 +4,15 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from retinanet_odm.dataset.leakage import Leakage
-from retinanet_odm.dataset.problems import CATALOGUE, INFO, LOW_RECALL, Problem, name_group, sort_problems
-from retinanet_odm.dataset.statistics import CANVASES, MAX_BOXES_PER_CLASS, MAX_STRETCHED, BoxStatistics
+from retinanet_odm.dataset.problems import (
+    CATALOGUE,
+    INFO,
+    MIN_ANCHOR_RECALL,
+    Problem,
+    describe_duplicates,
+    sort_problems,
+)
+from retinanet_odm.dataset.statistics import CANVASES, MAX_ASPECT_OCTAVE, MAX_BOXES_PER_CLASS, BoxStatistics
 from retinanet_odm.reports.html_parts import (
     Html,
     PageCell,
@@ -116,7 +123,7 @@ def _box_shapes(statistics: BoxStatistics) -> Html:
 
 def _shape(octave: int) -> str:
     ratio = f"{2**octave}:1" if octave >= 0 else f"1:{2**-octave}"
-    return f"{ratio} and beyond" if abs(octave) == MAX_STRETCHED else ratio
+    return f"{ratio} and beyond" if abs(octave) == MAX_ASPECT_OCTAVE else ratio
 
 
 def _recall(statistics: BoxStatistics) -> Html:
@@ -124,17 +131,18 @@ def _recall(statistics: BoxStatistics) -> Html:
     named = [("all classes", statistics.total), *sorted(statistics.classes.items())]
     shares = [(name, counts.boxes, [counts.recall(canvas) for canvas in CANVASES]) for name, counts in named]
     rows: list[list[PageCell]] = [
-        [name, boxes, *(percent(share, is_bad=share < LOW_RECALL) for share in row)] for name, boxes, row in shares
+        [name, boxes, *(percent(share, is_bad=share < MIN_ANCHOR_RECALL) for share in row)]
+        for name, boxes, row in shares
     ]
     explained = (
         "The share of boxes that at least one anchor overlaps by half (IoU 0.5), by the longest side of the trainer's"
         " canvas: an object that no anchor fits is hardly learned."
     )
     cure = (
-        f"Marked: below {LOW_RECALL:.0%}. Train with the --image_size of a column that is not marked; where small boxes"
+        f"Marked: below {MIN_ANCHOR_RECALL:.0%}. Train with the --image_size of a column that is not marked; where small boxes"
         " are marked in all of them, with a smaller --anchor_scale too."
     )
-    low = any(share < LOW_RECALL for _, _, row in shares for share in row)
+    low = any(share < MIN_ANCHOR_RECALL for _, _, row in shares for share in row)
     headers = ["class", "boxes", *map(str, CANVASES)]
     return section(
         "Best possible recall", explained, html_table(headers, rows), *([paragraph(advice(cure))] if low else [])
@@ -223,7 +231,7 @@ def _groups(leakage: Leakage) -> Iterator[str]:
     for title, found in (("in several splits", leakage.across), ("within one split", leakage.within)):
         if found.groups:
             yield f"Equal files {title}: {found.images:,} images, {found.groups:,} different."
-            rows = [(name_group(group), group.images) for group in found.examples[:_MOST_PAIRS]]
+            rows = [(describe_duplicates(group), group.images) for group in found.examples[:_MOST_PAIRS]]
             yield html_table(["equal files", "how many"], rows)
 
 

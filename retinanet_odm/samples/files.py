@@ -23,7 +23,7 @@ from retinanet_odm.samples.scenes import make_camera, make_scene
 from retinanet_odm.samples.sprites import SPECIES
 
 SAMPLE_LABELS = tuple(SPECIES)
-SAMPLE_MARK = "sample.json"  # says that a folder holds a sample, and which one
+SAMPLE_MARKER = "sample.json"  # says that a folder holds a sample, and which one
 
 _JPEG_QUALITY = 88
 _FRAMES_PER_DEPLOYMENT = 48
@@ -74,7 +74,7 @@ def sample_files(*, images: int = 240, archive_images: int = 24, seed: int = 0) 
             f" found {images}, {archive_images} and {seed}"
         )
     options = {"sample": "retinanet-odm", "images": images, "archive_images": archive_images, "seed": seed}
-    yield SAMPLE_MARK, json.dumps(options, indent=2).encode() + b"\n"
+    yield SAMPLE_MARKER, json.dumps(options, indent=2).encode() + b"\n"
     yield from _labelled(images, seed)
     if archive_images:
         # New photographs come from later deployments than the labelled ones, as they do in life.

@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image, ImageChops, ImageDraw, ImageFilter
 
 from retinanet_odm.annotations.types import BoxCorners, ObjectAnnotation
-from retinanet_odm.samples.sprites import SPECIES, Pixels, Sprite, draw_animal
+from retinanet_odm.samples.sprites import SPECIES, FloatPixels, Sprite, draw_animal
 
 WIDTH, HEIGHT = 640, 360
 
@@ -56,7 +56,7 @@ def make_scene(
     return _exposed(rng, ground, camera), objects
 
 
-def _octaves(rng: np.random.Generator) -> Pixels:
+def _octaves(rng: np.random.Generator) -> FloatPixels:
     """Fractal relief [HEIGHT, WIDTH] of about unit spread: noise on ever finer grids, each laid over the last."""
     relief = Image.fromarray(np.zeros((6, 10), np.float32))
     for columns, weight in ((10, 1.2), (20, 1.0), (40, 0.8), (80, 0.6), (160, 0.42), (320, 0.26), (640, 0.13)):
@@ -66,7 +66,7 @@ def _octaves(rng: np.random.Generator) -> Pixels:
     return np.array(relief)
 
 
-def _sediment(rng: np.random.Generator, camera: Camera) -> Pixels:
+def _sediment(rng: np.random.Generator, camera: Camera) -> FloatPixels:
     """Bare ground [HEIGHT, WIDTH, 3]: fractal relief lit from the left, mounds, burrows and pebbles."""
     relief = _octaves(rng)
     tone = np.ones((HEIGHT, WIDTH), np.float32)
@@ -82,12 +82,14 @@ def _sediment(rng: np.random.Generator, camera: Camera) -> Pixels:
     return tone[..., None] * np.asarray(camera.sediment, np.float32)
 
 
-def _bounded(values: Pixels) -> Pixels:
+def _bounded(values: FloatPixels) -> FloatPixels:
     """Squeezes into -1..1, as tanh does and faster."""
     return values / (1 + np.abs(values))
 
 
-def _bump(rng: np.random.Generator, relief: Pixels, tone: Pixels, *, radius: float, rise: float, albedo: float) -> None:
+def _bump(
+    rng: np.random.Generator, relief: FloatPixels, tone: FloatPixels, *, radius: float, rise: float, albedo: float
+) -> None:
     """Adds a mound (rise > 0) or a hole (rise < 0) of a radius in pixels, and colours it by a factor."""
     y, x = rng.uniform(0, HEIGHT), rng.uniform(0, WIDTH)
     flat, reach = rng.uniform(0.5, 0.95), radius * 2.5
@@ -101,7 +103,7 @@ def _bump(rng: np.random.Generator, relief: Pixels, tone: Pixels, *, radius: flo
     tone[window] *= (1 + (albedo - 1) * edge).astype(np.float32)
 
 
-def _animals(rng: np.random.Generator, ground: Pixels) -> tuple[ObjectAnnotation, ...]:
+def _animals(rng: np.random.Generator, ground: FloatPixels) -> tuple[ObjectAnnotation, ...]:
     """Draws animals onto the ground, far ones first, and returns their boxes."""
     objects: list[ObjectAnnotation] = []
     for _ in range(int(rng.choice(len(_HOW_MANY), p=_HOW_MANY))):
@@ -144,7 +146,7 @@ def _overlap(a: BoxCorners, b: BoxCorners) -> float:
     return shared / min((box[2] - box[0]) * (box[3] - box[1]) for box in (a, b))
 
 
-def _paste(rng: np.random.Generator, ground: Pixels, sprite: Sprite, corner: tuple[int, int]) -> None:
+def _paste(rng: np.random.Generator, ground: FloatPixels, sprite: Sprite, corner: tuple[int, int]) -> None:
     """Lays the sprite and, away from the lamp, its soft shadow onto the ground."""
     shift = max(2, sprite.alpha.shape[0] // 16)
     shape = Image.fromarray((sprite.alpha * 255).astype(np.uint8))
@@ -163,7 +165,7 @@ def _windows(shape: tuple[int, ...], corner: tuple[int, int]) -> tuple[tuple[sli
     return np.s_[top:bottom, left:right], np.s_[top - y : bottom - y, left - x : right - x]
 
 
-def _lamp_light(rng: np.random.Generator, camera: Camera) -> Pixels:
+def _lamp_light(rng: np.random.Generator, camera: Camera) -> FloatPixels:
     """Brightness [HEIGHT, WIDTH]: a pool of light that fades to the far edge and the corners, and flickers a little."""
     rows = np.linspace(0, 1, HEIGHT, dtype=np.float32)[:, None]
     columns = np.linspace(0, 1, WIDTH, dtype=np.float32)[None, :]
@@ -182,7 +184,7 @@ def _snow(rng: np.random.Generator) -> Image.Image:
     return Image.merge("RGB", [layer.filter(ImageFilter.BoxBlur(0.8))] * 3)
 
 
-def _exposed(rng: np.random.Generator, lit: Pixels, camera: Camera) -> Image.Image:
+def _exposed(rng: np.random.Generator, lit: FloatPixels, camera: Camera) -> Image.Image:
     """What the camera stores: veiling light, marine snow, lens blur, sensor noise, eight bits. Overwrites lit."""
     haze = np.linspace(0.05, 0.012, HEIGHT, dtype=np.float32)[:, None, None]
     lit += haze * np.asarray([0.55, 0.95, 1.1], np.float32)
@@ -191,5 +193,5 @@ def _exposed(rng: np.random.Generator, lit: Pixels, camera: Camera) -> Image.Ima
     return _eight_bits(np.asarray(seen, np.float32) + grain)
 
 
-def _eight_bits(picture: Pixels) -> Image.Image:
+def _eight_bits(picture: FloatPixels) -> Image.Image:
     return Image.fromarray(np.clip(picture, 0, 255, out=picture).astype(np.uint8))

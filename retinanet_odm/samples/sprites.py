@@ -16,7 +16,7 @@ from PIL import Image, ImageDraw, ImageFilter
 
 from retinanet_odm.annotations.types import BoxCorners
 
-Pixels = npt.NDArray[np.float32]
+FloatPixels = npt.NDArray[np.float32]
 Colour = tuple[float, float, float]
 Points = Sequence[tuple[float, float]]
 
@@ -32,8 +32,8 @@ class Sprite:
     The box is tight about the drawn pixels, to the half pixel at which they were drawn.
     """
 
-    colour: Pixels
-    alpha: Pixels
+    colour: FloatPixels
+    alpha: FloatPixels
     box: BoxCorners
 
 
@@ -215,7 +215,7 @@ def _extent(drawn: npt.NDArray[np.uint8]) -> BoxCorners:
     return ymin, xmin, ymax, xmax
 
 
-def _relief(alpha: Image.Image, length: float) -> Pixels:
+def _relief(alpha: Image.Image, length: float) -> FloatPixels:
     """Light and shade of a rounded body, lit from the upper left: the slope of its blurred silhouette."""
     height = np.asarray(alpha.filter(ImageFilter.GaussianBlur(length * 0.035)), np.float32) / 255
     slope_y, slope_x = np.gradient(height)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import BinaryIO
 
-from retinanet_odm.annotations.reader import FileKind, open_annotations
+from retinanet_odm.annotations.reader import AnnotationFormat, open_annotations
 from retinanet_odm.annotations.types import ImageAnnotation
 from retinanet_odm.errors import DataError, UsageError
 from retinanet_odm.pickling import pickle_by_position
@@ -201,7 +201,7 @@ def read_annotation(lone: AnnotationFile) -> Iterator[AnnotationFile | DataError
             kind, annotations = open_annotations(file, source=uri)
             for annotation in annotations:
                 # Pascal VOC goes by the file's name: what tools write as <filename> is often wrong.
-                image_name = "" if kind is FileKind.VOC else annotation.filename
+                image_name = "" if kind is AnnotationFormat.VOC else annotation.filename
                 yield dataclasses.replace(lone, image_name=image_name, annotation=annotation)
                 rows += 1
     except DataError as error:

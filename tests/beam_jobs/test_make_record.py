@@ -10,7 +10,7 @@ from PIL import Image, ImageOps
 
 from beam_jobs.records import make_record
 from beam_jobs.rows import OBJECT_REJECT, LabelledImage, PlannedImage
-from retinanet_odm.annotations.geometry import EQUAL, SCALED, TURNED, TURNED_AND_SCALED
+from retinanet_odm.annotations.geometry import SIZE_EQUAL, SIZE_SCALED, SIZE_TURNED, SIZE_TURNED_AND_SCALED
 from retinanet_odm.annotations.types import ImageAnnotation, ObjectAnnotation
 from retinanet_odm.errors import AnnotationError
 from retinanet_odm.imaging.images import EncodedImage
@@ -72,32 +72,32 @@ def test_example_carries_everything():
 BIG = _image(4000, 3000)
 TURNED_BIG = _image(3000, 4000, orientation=6)
 SIZES = [
-    ((None, None), IMAGE, EQUAL, "the file does not say"),
-    ((40, None), IMAGE, EQUAL, "what it says is right"),
+    ((None, None), IMAGE, SIZE_EQUAL, "the file does not say"),
+    ((40, None), IMAGE, SIZE_EQUAL, "what it says is right"),
     ((39, None), IMAGE, None, "one side tells no scale"),
     ((20, 40), IMAGE, None, "swapped, and the photograph was not turned"),
     ((20, 40), _image(orientation=3), None, "swapped, and half a turn swaps nothing"),
-    ((80, 40), IMAGE, SCALED, "the annotated copy was larger"),
-    ((4000, 3000), BIG, EQUAL, "the same"),
-    ((1024, 768), BIG, SCALED, "the annotated copy was smaller"),
-    ((1001, 750), BIG, SCALED, "1001 gives 750.75, rounded down"),
-    ((1001, 751), BIG, SCALED, "and up"),
+    ((80, 40), IMAGE, SIZE_SCALED, "the annotated copy was larger"),
+    ((4000, 3000), BIG, SIZE_EQUAL, "the same"),
+    ((1024, 768), BIG, SIZE_SCALED, "the annotated copy was smaller"),
+    ((1001, 750), BIG, SIZE_SCALED, "1001 gives 750.75, rounded down"),
+    ((1001, 751), BIG, SIZE_SCALED, "and up"),
     ((1001, 749), BIG, None, "no rounding gives that"),
     ((1001, 752), BIG, None, "nor that"),
-    ((1000, 667), _image(500, 333), SCALED, "the photograph, not the annotated copy, was rounded"),
+    ((1000, 667), _image(500, 333), SIZE_SCALED, "the photograph, not the annotated copy, was rounded"),
     ((1024, 1024), BIG, None, "another shape"),
     ((960, 540), BIG, None, "squeezed: the aspect was not kept"),
     ((0, 0), BIG, None, "what some tools write for an unknown size"),
     ((1, 1), BIG, None, "rounding alone would allow nearly any shape"),
-    ((3000, 4000), TURNED_BIG, EQUAL, "annotated upright"),
-    ((4000, 3000), TURNED_BIG, TURNED, "annotated as stored"),
-    ((750, 1000), TURNED_BIG, SCALED, "upright and smaller"),
-    ((1000, 750), TURNED_BIG, TURNED_AND_SCALED, "as stored and smaller"),
+    ((3000, 4000), TURNED_BIG, SIZE_EQUAL, "annotated upright"),
+    ((4000, 3000), TURNED_BIG, SIZE_TURNED, "annotated as stored"),
+    ((750, 1000), TURNED_BIG, SIZE_SCALED, "upright and smaller"),
+    ((1000, 750), TURNED_BIG, SIZE_TURNED_AND_SCALED, "as stored and smaller"),
     ((1000, 749), TURNED_BIG, None, "neither"),
-    ((99, 99), _image(99, 99, orientation=6), EQUAL, "a square tells nothing: upright"),
-    ((33, 33), _image(99, 99, orientation=6), SCALED, "nor does a smaller one"),
-    ((3000, 4000), _image(750, 1000, full_size=(3000, 4000)), EQUAL, "the full size counts, not the stored one"),
-    ((750, 1000), _image(750, 1000, full_size=(3000, 4000)), SCALED, "also where the stored one would fit"),
+    ((99, 99), _image(99, 99, orientation=6), SIZE_EQUAL, "a square tells nothing: upright"),
+    ((33, 33), _image(99, 99, orientation=6), SIZE_SCALED, "nor does a smaller one"),
+    ((3000, 4000), _image(750, 1000, full_size=(3000, 4000)), SIZE_EQUAL, "the full size counts, not the stored one"),
+    ((750, 1000), _image(750, 1000, full_size=(3000, 4000)), SIZE_SCALED, "also where the stored one would fit"),
 ]
 
 
@@ -130,7 +130,7 @@ def test_boxes_turn_with_the_pixels(orientation, scale):
     (item,) = record.example.objects
     assert item.box == pytest.approx(expected)
     assert item.area == pytest.approx(8 * 24)
-    assert record.fit == (TURNED if scale == 1 else TURNED_AND_SCALED)
+    assert record.fit == (SIZE_TURNED if scale == 1 else SIZE_TURNED_AND_SCALED)
 
 
 @given(st.integers(1, 400), st.tuples(*[st.integers(0, 9) for _ in range(4)]))

@@ -252,7 +252,7 @@ def test_a_large_conflict_names_some():
 
 def test_an_unread_object_rejects_its_image():
     fault = UnreadableObject(reason="number_not_readable", detail="all.json: line 7: x")
-    file = AnnotationFile(uri="/x/a", image_name="a.jpg", annotation=_content("a.jpg", unread=(fault, fault)))
+    file = AnnotationFile(uri="/x/a", image_name="a.jpg", annotation=_content("a.jpg", unreadable=(fault, fault)))
     (reject,) = _joined(["a.jpg"], [file])
     assert (reject.reason, reject.detail, reject.source) == (fault.reason, f"a.jpg: {fault.detail}", "/x/a")
 

@@ -8,7 +8,7 @@ from beam_jobs.flags import make_prepare_parser, parse_min_box, parse_num_shards
 from beam_jobs.options import Inputs, PrepareOptions, RecordOptions
 from retinanet_odm.cli.parser import program_flags
 from retinanet_odm.errors import UsageError
-from retinanet_odm.imaging.images import HEADER, ImageRule
+from retinanet_odm.imaging.images import VERIFY_HEADER, ImageRule
 
 FLAGS = ["prepare", "--images", "i/a.jpg", "i/b.jpg", "--annotations", "x/*.xml", "--output", "out/"]
 
@@ -47,7 +47,7 @@ def test_defaults():
 
 def test_content():
     options = _options("--verify=header", "--max_side=960", "--grayscale", "--min_box=75x50.5")
-    pixels = ImageRule(verify=HEADER, max_side=960, grayscale=True, fingerprint=True)
+    pixels = ImageRule(verify=VERIFY_HEADER, max_side=960, grayscale=True, perceptual_hash=True)
     assert options.content == RecordOptions(pixels=pixels, min_box=(75, 50.5))
     assert options.to_json()["min_box"] == "75x50.5"
 

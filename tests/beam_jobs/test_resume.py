@@ -118,8 +118,8 @@ def test_a_changed_shard_is_written_again(tmp_path, planned, options, change):
 
 
 CONTENTS = [
-    RecordOptions(pixels=ImageRule(max_side=9, fingerprint=True)),
-    RecordOptions(pixels=ImageRule(grayscale=True, fingerprint=True)),
+    RecordOptions(pixels=ImageRule(max_side=9, perceptual_hash=True)),
+    RecordOptions(pixels=ImageRule(grayscale=True, perceptual_hash=True)),
     RecordOptions(min_box=(3, 3)),
 ]
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from retinanet_odm.errors import ImageError
-from retinanet_odm.imaging.images import HEADER, ImageRule, find_damage, normalise_image
+from retinanet_odm.imaging.images import VERIFY_HEADER, ImageRule, find_decode_error, normalise_image
 from tests.retinanet_odm.images import IHDR, encoded, png_of
 
 _NOISE = np.random.default_rng(0).integers(0, 256, (30, 40, 3), dtype=np.uint8)
@@ -38,10 +38,10 @@ def test_tensorflow_refuses_what_the_full_check_refuses(jpeg: bytes, ratio: int,
     start = data.draw(st.integers(0, len(spoilt) - 3))
     del spoilt[start : data.draw(st.integers(start, len(spoilt) - 2))]  # lost, but for the end mark
     try:
-        found = normalise_image(bytes(spoilt), name="x", rule=ImageRule(verify=HEADER))
+        found = normalise_image(bytes(spoilt), name="x", rule=ImageRule(verify=VERIFY_HEADER))
     except ImageError:
         return
-    if find_damage(found.data):
+    if find_decode_error(found.data):
         assert not _decodes(found.data, "jpeg", ratio)
 
 
@@ -56,17 +56,17 @@ def test_pixels_that_are_wrong_though_the_checksums_are_right(data: st.DataObjec
     for place in data.draw(st.lists(st.integers(0, len(packed) - 1), max_size=2)):
         packed[place] = data.draw(st.integers(0, 255))
     png = png_of(IHDR, (b"IDAT", bytes(packed)), (b"IEND", b""))
-    assert normalise_image(png, name="x", rule=ImageRule(verify=HEADER)).data == png
-    if find_damage(png):
+    assert normalise_image(png, name="x", rule=ImageRule(verify=VERIFY_HEADER)).data == png
+    if find_decode_error(png):
         assert not _decodes(png, "png")
 
 
 def test_what_is_found_is_what_the_full_check_says() -> None:
     whole = _JPEGS[0]
-    assert find_damage(whole) is None
+    assert find_decode_error(whole) is None
     half = len(whole) // 2
     spoilt = whole[:half] + b"\xff\xc8" + whole[half:]  # a marker that the standard reserves
-    assert normalise_image(spoilt, name="x", rule=ImageRule(verify=HEADER)).data == spoilt
+    assert normalise_image(spoilt, name="x", rule=ImageRule(verify=VERIFY_HEADER)).data == spoilt
     with pytest.raises(ImageError) as refused:
         normalise_image(spoilt, name="x")
-    assert refused.value.detail == f"x: {find_damage(spoilt)}"
+    assert refused.value.detail == f"x: {find_decode_error(spoilt)}"

@@ -42,7 +42,7 @@ TABLE = [
     (["a.jpg"], [drawn("a.jpg"), drawn("c.jpg")], ["a.jpg"], {NO_IMAGE: 1}, "c.jpg was not scored"),
     (["1/a.jpg", "2/a.jpg"], [drawn("a.jpg")], [], {AMBIGUOUS: 2}, "nobody guesses"),
     (["a.jpg"], [BROKEN], [], {"xml_not_well_formed": 1}, "its annotation cannot be read"),
-    (["a.jpg"], [drawn("a.jpg", unread=UNREAD)], [], {"box_without_corner": 1}, "an object was lost"),
+    (["a.jpg"], [drawn("a.jpg", unreadable=UNREAD)], [], {"box_without_corner": 1}, "an object was lost"),
     (["a.jpg"], [drawn("a.jpg", size=(40, 31))], [], {OTHER_SIZE: 1}, "drawn on another picture"),
     (["a.jpg"], [drawn("a.jpg", size=(None, None))], ["a.jpg"], {}, "a size that is not said cannot contradict"),
     (["a.jpg"], [DataError("cut_off", "all.xml"), drawn("a.jpg")], ["a.jpg"], {"cut_off": 1}, "what was read counts"),

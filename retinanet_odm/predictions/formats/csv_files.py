@@ -47,7 +47,7 @@ def to_counts_csv(rows: Iterable[PredictionRow], run: ScoringRun) -> Iterator[by
 
 def _count_lines(row: PredictionRow, run: ScoringRun) -> Iterator[tuple[CsvCell, ...]]:
     frame = row.frame
-    deployment, time = (frame.deployment, frame.when.isoformat(sep=" ")) if frame else ("", "")
+    deployment, time = (frame.deployment, frame.time.isoformat(sep=" ")) if frame else ("", "")
     counts = Counter(item.label_id for item in row.detections)
     for label_id, label in run.classes.items():
         count = counts[label_id] if row.status == OK else None

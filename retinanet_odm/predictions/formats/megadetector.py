@@ -42,7 +42,7 @@ def _entry(row: PredictionRow) -> dict[str, Any]:
         entry["detections"] = None
         entry["failure"] = _NO_INFERENCE if row.reason in MODEL_REASONS else _NO_ACCESS
     if frame := row.frame:
-        entry["datetime"] = frame.when.isoformat(sep=" ")
+        entry["datetime"] = frame.time.isoformat(sep=" ")
     return entry
 
 

@@ -47,7 +47,7 @@ def _one(**changes: object) -> ImageAnnotation:
 )
 def test_box(changes: dict[str, Any], expected: tuple[float, ...]) -> None:
     image = _one(**changes)
-    assert image.unread == ()
+    assert image.unreadable == ()
     assert image.objects[0].box == pytest.approx(expected)
 
 
@@ -93,8 +93,8 @@ def test_an_object_that_cannot_be_read_costs_its_image_only(changes: dict[str, A
     other = {**_IMAGE, "id": 2, "file_name": "b.jpg"}
     good = {**_ENTRY, "image_id": 2}
     broken, whole = _read(_coco({**_ENTRY, **changes}, good, images=[_IMAGE, other]))
-    assert [(fault.reason, message in fault.detail) for fault in broken.unread] == [(reason, True)]
-    assert (len(whole.objects), whole.unread) == (1, ())
+    assert [(fault.reason, message in fault.detail) for fault in broken.unreadable] == [(reason, True)]
+    assert (len(whole.objects), whole.unreadable) == (1, ())
 
 
 @pytest.mark.parametrize(
@@ -157,7 +157,7 @@ def test_only_bad_syntax_has_a_line() -> None:
         _read(b'{"images":\n[,]}')
     assert caught.value.line == 2
     (image,) = _read(_coco(_ENTRY, {**_ENTRY, "bbox": None}))
-    assert (image.line, image.objects[0].line, image.unread[0].line) == (None, None, None)
+    assert (image.line, image.objects[0].line, image.unreadable[0].line) == (None, None, None)
 
 
 _JSON = st.recursive(

@@ -78,7 +78,7 @@ def _image(inner: str = _BOX, attributes: str = 'id="0" name="a.jpg" width="100"
 )
 def test_box_around_a_shape(shape: str, expected: tuple[float, ...]) -> None:
     image = _image(shape)
-    assert (image.unread, image.ignored) == ((), ())
+    assert (image.unreadable, image.ignored) == ((), ())
     assert image.objects[0].box == pytest.approx(expected)
 
 
@@ -102,7 +102,7 @@ def test_box_around_a_shape(shape: str, expected: tuple[float, ...]) -> None:
 )
 def test_shapes_without_a_box_are_counted(shapes: str, expected: tuple[tuple[str, int], ...]) -> None:
     image = _image(shapes)
-    assert (image.objects, image.ignored, image.unread) == ((), expected, ())
+    assert (image.objects, image.ignored, image.unreadable) == ((), expected, ())
 
 
 @pytest.mark.parametrize(
@@ -153,16 +153,16 @@ def test_flags(attributes: str, inner: str, expected: set[str]) -> None:
 )
 def test_a_shape_that_cannot_be_read_costs_its_image_only(shape: str, reason: str, message: str) -> None:
     broken, whole = _read(f'<image name="a.jpg">{shape}{_BOX}</image><image name="b.jpg">{_BOX}</image>')
-    assert [(fault.reason, message in fault.detail) for fault in broken.unread] == [(reason, True)]
+    assert [(fault.reason, message in fault.detail) for fault in broken.unreadable] == [(reason, True)]
     assert len(broken.objects) == 1
-    assert (len(whole.objects), whole.unread) == (1, ())
+    assert (len(whole.objects), whole.unreadable) == (1, ())
 
 
 @pytest.mark.parametrize(
     "shape", [_BOX.replace("1.00", "9" * 9999), _BOX.replace("1.00", "one").replace('"x"', f'"{"x" * 9999}"')]
 )
 def test_a_message_stays_short(shape: str) -> None:
-    assert len(_image(shape).unread[0].detail) < 200
+    assert len(_image(shape).unreadable[0].detail) < 200
 
 
 _TASK = "<id>7</id><name>t</name><subset>Train</subset>"
@@ -188,7 +188,7 @@ _TASK = "<id>7</id><name>t</name><subset>Train</subset>"
 def test_names_and_tasks(meta: str, attributes: str, expected: tuple[str | None, ...]) -> None:
     (image,) = _read(f"<image {attributes}/>", meta)
     assert (image.filename, image.task_id, image.subset) == expected
-    assert (image.objects, image.unread) == ((), ()), "an image without shapes is a true negative"
+    assert (image.objects, image.unreadable) == ((), ()), "an image without shapes is a true negative"
 
 
 def test_one_name_in_two_tasks_of_a_project_is_two_images() -> None:
@@ -210,7 +210,7 @@ def test_one_name_in_two_tasks_of_a_project_is_two_images() -> None:
 )
 def test_size(attributes: str, expected: tuple[int | None, ...], unread: int) -> None:
     image = _image("", f'name="a.jpg" {attributes}')
-    assert (image.width, image.height, len(image.unread)) == (*expected, unread)
+    assert (image.width, image.height, len(image.unreadable)) == (*expected, unread)
 
 
 @pytest.mark.parametrize(
@@ -287,6 +287,6 @@ def test_format_and_read_are_inverse(images: list[ImageAnnotation]) -> None:
 )
 def test_lines_are_those_of_the_file(before: int, expected: tuple[int | None, ...]) -> None:
     (image,) = _read("\n" * before + f'<image name="a.jpg">\n{_BOX}\n<box label="x" xtl="1"/>\n</image>')
-    assert (image.line, image.objects[0].line, image.unread[0].line) == expected
+    assert (image.line, image.objects[0].line, image.unreadable[0].line) == expected
     fault = f"line {expected[2]}: " if expected[2] else "after line 65534: "
-    assert fault in image.unread[0].detail
+    assert fault in image.unreadable[0].detail

@@ -73,7 +73,7 @@ def _seen(images: list[ImageAnnotation]) -> dict[str, str]:
 def test_frames(meta: str, tracks: list[str], expected: dict[str, str]) -> None:
     images = _read(meta, *tracks)
     assert _seen(images) == expected
-    assert not any(image.unread for image in images)
+    assert not any(image.unreadable for image in images)
 
 
 def test_frames_of_two_tasks_of_a_project_are_kept_apart() -> None:
@@ -96,20 +96,22 @@ def test_size_is_that_of_the_video() -> None:
 
 def test_a_frame_that_a_track_passes_over_is_unread() -> None:
     images = _read(_task(frames="0 5 6"), _track("0", "3", "4 outside"), _track("1", "2"))
-    unread = {image.filename: [fault.reason for fault in image.unread] for image in images if image.unread}
+    unread = {image.filename: [fault.reason for fault in image.unreadable] for image in images if image.unreadable}
     assert unread == {"frame_000001": ["frame_missing_in_track"], "frame_000002": ["frame_missing_in_track"]}
 
 
 def test_a_shape_that_cannot_be_read_costs_its_frame_only() -> None:
     images = _read(_task(), _track("0", "1").replace('xtl="1"', 'xtl="one"', 1))
-    assert [[fault.reason for fault in image.unread] for image in images] == [["number_not_readable"], [], []]
+    assert [[fault.reason for fault in image.unreadable] for image in images] == [["number_not_readable"], [], []]
 
 
 def test_lines_are_those_of_the_file() -> None:
     track = _track("0", "1", "3").replace("<box", "\n<box").replace('xtl="1"', 'xtl="one"', 1)
     images = _read("", track)
     assert [[item.line for item in image.objects] for image in images] == [[], [3], [4]]
-    assert [image.unread[0].line for image in _read(_task(frames="0 3 4"), track) if image.unread] == [2, 4], "the gap"
+    assert [image.unreadable[0].line for image in _read(_task(frames="0 3 4"), track) if image.unreadable] == [2, 4], (
+        "the gap"
+    )
     assert {image.line for image in images} == {None}, "a frame has no element of its own"
 
 

@@ -166,7 +166,11 @@ def _check_image(image: ImageAnnotation) -> None:
         assert all(map(math.isfinite, item.box)), item.box
         assert item.label.strip() == item.label != ""
         assert item.line is None or item.line >= 1
-    for text in (image.filename, *(item.label for item in image.objects), *(fault.detail for fault in image.unread)):
+    for text in (
+        image.filename,
+        *(item.label for item in image.objects),
+        *(fault.detail for fault in image.unreadable),
+    ):
         text.encode()  # what is no text cannot be written into a record
 
 
@@ -174,7 +178,7 @@ def _check_image(image: ImageAnnotation) -> None:
 def test_the_files_before_damage_are_good(seed: str, boxes: int) -> None:
     images = list(read_annotations(io.BytesIO(seed.encode()), source="a.xml"))
     assert sum(len(image.objects) for image in images) == boxes
-    assert not any(image.unread for image in images)
+    assert not any(image.unreadable for image in images)
 
 
 @pytest.mark.parametrize("kind", _SEEDS)

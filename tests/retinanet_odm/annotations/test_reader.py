@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from retinanet_odm.annotations.cvat import format_cvat
-from retinanet_odm.annotations.reader import HEAD_BYTES, FileKind, read_annotations, recognise
+from retinanet_odm.annotations.reader import HEAD_BYTES, AnnotationFormat, detect_format, read_annotations
 from retinanet_odm.annotations.types import ImageAnnotation, ObjectAnnotation
 from retinanet_odm.annotations.voc import format_voc
 from retinanet_odm.errors import AnnotationError
@@ -40,25 +40,29 @@ _LONG_META = b"<annotations><meta><task>%s<x>" + b" " * HEAD_BYTES
 @pytest.mark.parametrize(
     ("head", "expected"),
     [
-        pytest.param(_VOC, FileKind.VOC, id="Pascal VOC"),
-        pytest.param(b'<annotation verified="yes">', FileKind.VOC, id="LabelImg's mark on the root"),
-        pytest.param(b"\xef\xbb\xbf" + _VOC, FileKind.VOC, id="byte order mark"),
-        pytest.param(_VOC.decode().replace("utf-8", "utf-16").encode("utf-16"), FileKind.VOC, id="UTF-16"),
-        pytest.param(b"<!-- by hand -->\n<annotation><object>", FileKind.VOC, id="comment first"),
-        pytest.param(b"<annotation></object>", FileKind.VOC, id="broken: parse_voc says where"),
-        pytest.param(_CVAT, FileKind.CVAT_IMAGES, id="CVAT for images"),
-        pytest.param(b'<annotations><image id="0" na', FileKind.CVAT_IMAGES, id="the head ends anywhere"),
-        pytest.param(b"<annotations/>", FileKind.CVAT_IMAGES, id="CVAT with nothing in it"),
-        pytest.param(_VIDEO, FileKind.CVAT_VIDEO, id="CVAT for video"),
-        pytest.param(_LONG_META % b"<mode>interpolation</mode>", FileKind.CVAT_VIDEO, id="long meta: by the mode"),
-        pytest.param(_LONG_META % b"<mode>annotation</mode>", FileKind.CVAT_IMAGES, id="long meta: by the mode"),
-        pytest.param(_COCO, FileKind.COCO, id="COCO"),
-        pytest.param(b'\n {"annotations" : [{"id"', FileKind.COCO, id="COCO, cut and spaced"),
-        pytest.param(b'\xef\xbb\xbf{"images":[', FileKind.COCO, id="COCO with a byte order mark"),
+        pytest.param(_VOC, AnnotationFormat.VOC, id="Pascal VOC"),
+        pytest.param(b'<annotation verified="yes">', AnnotationFormat.VOC, id="LabelImg's mark on the root"),
+        pytest.param(b"\xef\xbb\xbf" + _VOC, AnnotationFormat.VOC, id="byte order mark"),
+        pytest.param(_VOC.decode().replace("utf-8", "utf-16").encode("utf-16"), AnnotationFormat.VOC, id="UTF-16"),
+        pytest.param(b"<!-- by hand -->\n<annotation><object>", AnnotationFormat.VOC, id="comment first"),
+        pytest.param(b"<annotation></object>", AnnotationFormat.VOC, id="broken: parse_voc says where"),
+        pytest.param(_CVAT, AnnotationFormat.CVAT_IMAGES, id="CVAT for images"),
+        pytest.param(b'<annotations><image id="0" na', AnnotationFormat.CVAT_IMAGES, id="the head ends anywhere"),
+        pytest.param(b"<annotations/>", AnnotationFormat.CVAT_IMAGES, id="CVAT with nothing in it"),
+        pytest.param(_VIDEO, AnnotationFormat.CVAT_VIDEO, id="CVAT for video"),
+        pytest.param(
+            _LONG_META % b"<mode>interpolation</mode>", AnnotationFormat.CVAT_VIDEO, id="long meta: by the mode"
+        ),
+        pytest.param(
+            _LONG_META % b"<mode>annotation</mode>", AnnotationFormat.CVAT_IMAGES, id="long meta: by the mode"
+        ),
+        pytest.param(_COCO, AnnotationFormat.COCO, id="COCO"),
+        pytest.param(b'\n {"annotations" : [{"id"', AnnotationFormat.COCO, id="COCO, cut and spaced"),
+        pytest.param(b'\xef\xbb\xbf{"images":[', AnnotationFormat.COCO, id="COCO with a byte order mark"),
     ],
 )
-def test_recognise(head: bytes, expected: FileKind) -> None:
-    assert recognise(head[:HEAD_BYTES]) is expected
+def test_recognise(head: bytes, expected: AnnotationFormat) -> None:
+    assert detect_format(head[:HEAD_BYTES]) is expected
 
 
 @pytest.mark.parametrize(
@@ -79,7 +83,7 @@ def test_recognise(head: bytes, expected: FileKind) -> None:
 )
 def test_not_recognised(head: bytes, seen: str) -> None:
     with pytest.raises(AnnotationError) as caught:
-        recognise(head)
+        detect_format(head)
     assert caught.value.reason == "annotation_kind_unknown"
     assert seen in caught.value.detail
 
@@ -113,7 +117,7 @@ _ALL = [
 def test_every_kind_says_the_same(data: bytes, filename: str) -> None:
     for file in (io.BytesIO(data), cast(BinaryIO, _Slow(data))):
         (image,) = read_annotations(file, source="misnamed.txt")
-        assert (image.filename, image.source, image.unread) == (filename, "misnamed.txt", ())
+        assert (image.filename, image.source, image.unreadable) == (filename, "misnamed.txt", ())
         assert image.objects == _ANNOTATION.objects
 
 
@@ -128,7 +132,7 @@ def test_a_member_of_a_zip_archive_is_read_in_place() -> None:
 
 def test_a_video_after_a_long_meta_is_read_as_what_comes() -> None:
     data = _VIDEO.replace(b"<annotations>", b"<annotations><meta>" + b" " * HEAD_BYTES + b"</meta>")
-    assert recognise(data[:HEAD_BYTES]) is FileKind.CVAT_IMAGES
+    assert detect_format(data[:HEAD_BYTES]) is AnnotationFormat.CVAT_IMAGES
     assert [image.filename for image in read_annotations(io.BytesIO(data), source="x")] == ["frame_000000"]
 
 

@@ -33,7 +33,7 @@ _STATION = "StaM_6701_NF_tripod"
     ],
 )
 def test_parse(name: str, deployment: str) -> None:
-    assert parse_frame_name(name) == FrameName(deployment=deployment, when=_WHEN)
+    assert parse_frame_name(name) == FrameName(deployment=deployment, time=_WHEN)
 
 
 @pytest.mark.parametrize(
@@ -65,4 +65,4 @@ def test_no_time(name: str) -> None:
 )
 def test_every_time_is_read_back(deployment: str, when: datetime, form: str) -> None:
     found = parse_frame_name(f"{deployment}_{when.strftime(form)}.JPG")
-    assert found == FrameName(deployment=deployment.rstrip("-_. "), when=when.replace(microsecond=0))
+    assert found == FrameName(deployment=deployment.rstrip("-_. "), time=when.replace(microsecond=0))

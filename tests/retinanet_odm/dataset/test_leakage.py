@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from retinanet_odm.dataset.leakage import NEAR, ImageHashes, Leakage, NearDuplicate, find_leakage
+from retinanet_odm.dataset.leakage import MAX_NEAR_DISTANCE, ImageHashes, Leakage, NearDuplicate, find_leakage
 from retinanet_odm.imaging.images import difference_hash
 
 
@@ -51,15 +51,15 @@ def test_saving_again_keeps_the_hash_near() -> None:
     buffer = io.BytesIO()
     image.resize((480, 270)).save(buffer, "JPEG", quality=30)
     with Image.open(buffer) as saved:
-        assert _distance(difference_hash(saved), difference_hash(image)) <= NEAR
+        assert _distance(difference_hash(saved), difference_hash(image)) <= MAX_NEAR_DISTANCE
 
 
 def _distance(one: int, other: int) -> int:
     return (one ^ other).bit_count()
 
 
-def _print(name: str, split: str, content: str, fingerprint: int | None = None) -> ImageHashes:
-    return ImageHashes(name, split, hashlib.sha256(content.encode()).digest(), fingerprint)
+def _print(name: str, split: str, content: str, perceptual_hash: int | None = None) -> ImageHashes:
+    return ImageHashes(name, split, hashlib.sha256(content.encode()).digest(), perceptual_hash)
 
 
 BASE = 0x0F0F33AA5500FF13
@@ -83,7 +83,7 @@ SOME = [
 
 def test_find_leaks() -> None:
     found = find_leakage(SOME)
-    assert (found.images, found.hashed, found.reach) == (14, 11, NEAR)
+    assert (found.images, found.hashed, found.reach) == (14, 11, MAX_NEAR_DISTANCE)
     assert [group.members for group in found.across.examples] == [
         (("train", "a"), ("train", "b"), ("val", "e")),
         (("train", "c"), ("test", "l")),
@@ -105,11 +105,11 @@ def test_plain_pictures_are_no_twins() -> None:
     assert (found.hashed, found.held_out[0].near) == (1, 0)
 
 
-def test_a_search_that_would_take_too_long_finds_equal_fingerprints_only() -> None:
+def test_a_search_that_would_take_too_long_finds_equal_hashes_only() -> None:
     rows = [*SOME, _print("o", "val", "O", BASE)]
     seen, asked = len({BASE, BASE ^ 3}), len({BASE ^ 7, BASE ^ 0xF << 60, BASE ^ 0x1F << 59, 5, BASE})
-    assert find_leakage(rows, most=seen * asked).reach == NEAR
-    found = find_leakage(rows, most=seen * asked - 1)
+    assert find_leakage(rows, max_comparisons=seen * asked).reach == MAX_NEAR_DISTANCE
+    found = find_leakage(rows, max_comparisons=seen * asked - 1)
     assert found.reach == 0
     assert [held.near for held in found.held_out] == [0, 1]
     assert found.held_out[1].examples == (NearDuplicate(name="o", train_name="a", distance=0),)
@@ -169,9 +169,9 @@ def _check_held_out(prints: list[ImageHashes], split: str, found: Leakage) -> No
     fresh = [item for item in inside if all(item.sha256 != other.sha256 for other in train)]
     twins = []
     for item in fresh:
-        bits = item.fingerprint
-        pairs = [(_distance(bits, t.fingerprint), t.name) for t in train if bits and t.fingerprint]
-        if pairs and min(pairs)[0] <= NEAR:
+        bits = item.perceptual_hash
+        pairs = [(_distance(bits, t.perceptual_hash), t.name) for t in train if bits and t.perceptual_hash]
+        if pairs and min(pairs)[0] <= MAX_NEAR_DISTANCE:
             twins.append(NearDuplicate(name=item.name, train_name=min(pairs)[1], distance=min(pairs)[0]))
     (held,) = (held for held in found.held_out if held.split == split)
     assert (held.images, held.exact, held.near) == (len(inside), len(inside) - len(fresh), len(twins))

@@ -38,12 +38,12 @@ def test_every_id_up_to_the_limit_is_exact_in_float32_and_the_next_is_not() -> N
 
 
 def test_too_many_images_are_refused_before_any_is_read() -> None:
-    source_ids.check_count(source_ids.MAX_SOURCE_ID)
+    source_ids.check_image_count(source_ids.MAX_SOURCE_ID)
     with pytest.raises(UsageError, match="16777217 images"):
-        source_ids.check_count(source_ids.MAX_SOURCE_ID + 1)
+        source_ids.check_image_count(source_ids.MAX_SOURCE_ID + 1)
 
 
 def test_ids_given_before_count_too() -> None:
-    source_ids.check_count(1, source_ids.MAX_SOURCE_ID - 1)
+    source_ids.check_image_count(1, source_ids.MAX_SOURCE_ID - 1)
     with pytest.raises(UsageError, match="2 images after the 16777215 ids already given"):
-        source_ids.check_count(2, source_ids.MAX_SOURCE_ID - 1)
+        source_ids.check_image_count(2, source_ids.MAX_SOURCE_ID - 1)

@@ -19,7 +19,7 @@ def _example(name: str, size: tuple[int, int], objects: list[tuple[str, _Box]]) 
     example = DetectionExample(
         encoded=b"", format="png", width=width, height=height, filename=name, source_id=1, sha256="", objects=items
     )
-    return ImageBoxes.of(example)
+    return ImageBoxes.from_example(example)
 
 
 @st.composite
@@ -43,8 +43,8 @@ _EXAMPLES = st.lists(
 def test_adding_up_is_associative_and_commutative_and_the_same_as_counting_at_once(
     a: list[ImageBoxes], b: list[ImageBoxes], c: list[ImageBoxes]
 ) -> None:
-    one, two, three = BoxStatistics.of(a), BoxStatistics.of(b), BoxStatistics.of(c)
-    whole = BoxStatistics.of([*a, *b, *c])
+    one, two, three = BoxStatistics.from_images(a), BoxStatistics.from_images(b), BoxStatistics.from_images(c)
+    whole = BoxStatistics.from_images([*a, *b, *c])
     assert one.merge(two).merge(three) == whole
     assert one.merge(two.merge(three)) == whole
     assert three.merge(one.merge(two)).to_json() == whole.to_json()
@@ -53,15 +53,15 @@ def test_adding_up_is_associative_and_commutative_and_the_same_as_counting_at_on
 
 @given(_EXAMPLES)
 def test_json_and_back(examples: list[ImageBoxes]) -> None:
-    statistics = BoxStatistics.of(examples)
+    statistics = BoxStatistics.from_images(examples)
     text = json.dumps(statistics.to_json())
     assert BoxStatistics.from_json(json.loads(text)) == statistics
-    assert json.dumps(BoxStatistics.of(reversed(examples)).to_json()) == text
+    assert json.dumps(BoxStatistics.from_images(reversed(examples)).to_json()) == text
 
 
 @given(_EXAMPLES)
 def test_every_box_is_counted_once(examples: list[ImageBoxes]) -> None:
-    statistics = BoxStatistics.of(examples)
+    statistics = BoxStatistics.from_images(examples)
     boxes = sum(len(example.labels) for example in examples)
     total = statistics.total
     assert statistics.images == statistics.image_sizes.total() == len(examples)
@@ -84,7 +84,9 @@ def test_every_box_is_counted_once(examples: list[ImageBoxes]) -> None:
 )
 def test_octaves(sides: tuple[float, float], octave: int, aspect: int) -> None:
     height, width = sides
-    counts = BoxStatistics.of([_example("a", (1024, 512), [("crab", (0, 0, height / 512, width / 1024))])]).classes
+    counts = BoxStatistics.from_images(
+        [_example("a", (1024, 512), [("crab", (0, 0, height / 512, width / 1024))])]
+    ).classes
     assert (counts["crab"].sides, counts["crab"].aspects) == ({octave: 1}, {aspect: 1})
 
 
@@ -101,7 +103,9 @@ def test_octaves(sides: tuple[float, float], octave: int, aspect: int) -> None:
 def test_reached(size: tuple[int, int], box: int, reached: set[int]) -> None:
     width, height = size
     tall, wide = box / height / 2, box / width / 2
-    total = BoxStatistics.of([_example("a", size, [("crab", (0.5 - tall, 0.5 - wide, 0.5 + tall, 0.5 + wide))])]).total
+    total = BoxStatistics.from_images(
+        [_example("a", size, [("crab", (0.5 - tall, 0.5 - wide, 0.5 + tall, 0.5 + wide))])]
+    ).total
     assert {canvas for canvas in CANVASES if total.recall(canvas) == 1} == reached
 
 
@@ -111,7 +115,7 @@ def test_crowded_images_are_all_counted_and_the_most_crowded_named() -> None:
         boxes = MAX_BOXES_PER_CLASS + number
         table = np.tile(np.asarray([[0.1, 0.1, 0.2, 0.2]], np.float32), (boxes, 1))
         images.append(ImageBoxes(f"{number}.jpg", 64, 64, table, ["crab"] * boxes))
-    statistics = BoxStatistics.of(images)
+    statistics = BoxStatistics.from_images(images)
     assert statistics.crowded_images == 29, "100 boxes are not too many"
     assert statistics.crowded[0] == (MAX_BOXES_PER_CLASS + 29, "29.jpg")
     assert len(statistics.crowded) == 20

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageColor
 
-from retinanet_odm.imaging.drawing import PALETTE, DrawnBox, colour_of, draw_boxes, printable
+from retinanet_odm.imaging.drawing import PALETTE, DrawnBox, colour_of, draw_boxes, to_ascii
 
 
 def _has_colour(image: Image.Image, label_id: int) -> bool:
@@ -58,7 +58,7 @@ def test_colours_differ_and_repeat() -> None:
     ],
 )
 def test_printable(text: str, expected: str) -> None:
-    assert printable(text, otherwise="class 3") == expected
+    assert to_ascii(text, otherwise="class 3") == expected
 
 
 def test_scores_are_shown_with_two_digits() -> None:

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from retinanet_odm.errors import ImageError, UsageError
-from retinanet_odm.imaging.images import HEADER, ImageRule, difference_hash, normalise_image
+from retinanet_odm.imaging.images import VERIFY_HEADER, ImageRule, difference_hash, normalise_image
 from tests.retinanet_odm.images import EXIF, EXIF_PNG, IHDR, UPRIGHT, encoded, in_mode, png_of
 
 
@@ -108,8 +108,8 @@ def _taken_at(text: object) -> Image.Exif:
 def test_when_it_was_taken(kind: str) -> None:
     data = encoded(kind, exif=_taken_at("2016:11:10 14:24:12").tobytes())
     for rule in (ImageRule(), HEADER_RULE):
-        assert normalise_image(data, name="x", rule=rule).taken == datetime(2016, 11, 10, 14, 24, 12)
-    assert normalise_image(encoded(kind), name="x").taken is None
+        assert normalise_image(data, name="x", rule=rule).capture_time == datetime(2016, 11, 10, 14, 24, 12)
+    assert normalise_image(encoded(kind), name="x").capture_time is None
 
 
 @pytest.mark.parametrize(
@@ -124,7 +124,7 @@ def test_when_it_was_taken(kind: str) -> None:
     ],
 )
 def test_a_time_that_is_none_is_no_fault(text: str) -> None:
-    assert normalise_image(encoded("JPEG", exif=_taken_at(text)), name="x").taken is None
+    assert normalise_image(encoded("JPEG", exif=_taken_at(text)), name="x").capture_time is None
 
 
 def test_a_spoilt_part_with_the_time_is_no_fault() -> None:
@@ -185,13 +185,15 @@ def test_bad_bytes(data: bytes, reason: str) -> None:
 
 
 @pytest.mark.parametrize("kind", ["PNG", "JPEG", "TIFF"])
-@pytest.mark.parametrize("rule", [ImageRule(), ImageRule(verify=HEADER, max_side=100)], ids=["full", "header, small"])
+@pytest.mark.parametrize(
+    "rule", [ImageRule(), ImageRule(verify=VERIFY_HEADER, max_side=100)], ids=["full", "header, small"]
+)
 def test_a_bomb_is_refused_before_its_pixels_are_allocated(kind: str, rule: ImageRule) -> None:
     with pytest.raises(ImageError, match=r"500000000 pixels.*bomb"):
         normalise_image(_bomb(kind), name="x", rule=rule)
 
 
-HEADER_RULE = ImageRule(verify=HEADER, fingerprint=True)
+HEADER_RULE = ImageRule(verify=VERIFY_HEADER, perceptual_hash=True)
 
 
 def _spoilt(data: bytes, place: int) -> bytes:
@@ -224,7 +226,7 @@ def test_by_the_header_good_pictures_pass_undecoded(data: bytes, monkeypatch: py
     monkeypatch.setattr("PIL.ImageFile.ImageFile.load", lambda _: pytest.fail("decoded"))
     found = normalise_image(data, name="x", rule=HEADER_RULE)
     assert found.data is data
-    assert (found.width, found.height, found.full_size, found.fingerprint) == (48, 32, (48, 32), None)
+    assert (found.width, found.height, found.full_size, found.perceptual_hash) == (48, 32, (48, 32), None)
 
 
 @pytest.mark.parametrize(
@@ -262,7 +264,7 @@ def _orientation_at_the_end() -> bytes:
 )
 def test_by_the_header_what_must_change_is_decoded(data: bytes, size: tuple[int, int]) -> None:
     found = normalise_image(data, name="x", rule=HEADER_RULE)
-    assert found == normalise_image(data, name="x", rule=ImageRule(fingerprint=True))
+    assert found == normalise_image(data, name="x", rule=ImageRule(perceptual_hash=True))
     assert (found.width, found.height) == size
 
 
@@ -329,11 +331,13 @@ def test_grayscale(kind: str, mode: str) -> None:
 
 
 def test_fingerprint_is_that_of_the_upright_pixels() -> None:
-    rule = ImageRule(fingerprint=True)
+    rule = ImageRule(perceptual_hash=True)
     expected = difference_hash(Image.fromarray(np.rot90(UPRIGHT, -1)))
-    assert normalise_image(encoded("PNG"), name="x", rule=rule).fingerprint == difference_hash(Image.fromarray(UPRIGHT))
-    assert normalise_image(EXIF_PNG, name="x", rule=rule).fingerprint == expected
-    assert normalise_image(encoded("PNG"), name="x").fingerprint is None
+    assert normalise_image(encoded("PNG"), name="x", rule=rule).perceptual_hash == difference_hash(
+        Image.fromarray(UPRIGHT)
+    )
+    assert normalise_image(EXIF_PNG, name="x", rule=rule).perceptual_hash == expected
+    assert normalise_image(encoded("PNG"), name="x").perceptual_hash is None
 
 
 @pytest.mark.parametrize("values", [{"verify": "none"}, {"max_side": 0}], ids=["no such way", "no pixel"])

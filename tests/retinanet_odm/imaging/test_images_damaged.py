@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from retinanet_odm.errors import ImageError
-from retinanet_odm.imaging.images import HEADER, ImageRule, normalise_image
+from retinanet_odm.imaging.images import VERIFY_HEADER, ImageRule, normalise_image
 from tests.retinanet_odm.images import EXIF, EXIF_PNG, encoded, in_mode
 
 _SEEDS = [
@@ -25,8 +25,8 @@ _SEEDS = [
 
 _RULES = [
     ImageRule(),
-    ImageRule(verify=HEADER, fingerprint=True),
-    ImageRule(verify=HEADER, max_side=20, grayscale=True, fingerprint=True),
+    ImageRule(verify=VERIFY_HEADER, perceptual_hash=True),
+    ImageRule(verify=VERIFY_HEADER, max_side=20, grayscale=True, perceptual_hash=True),
 ]
 
 

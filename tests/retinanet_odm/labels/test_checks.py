@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from retinanet_odm.labels.checks import ERROR, RARE_BELOW, LabelProblem, check_labels, nearest, normalise_label
+from retinanet_odm.labels.checks import ERROR, RARE_BELOW, LabelProblem, check_labels, nearest_labels, normalise_label
 from retinanet_odm.labels.label_map import LabelMap
 
 _MAP = LabelMap.from_names(["Peniagone sp. A", "Peniagone sp. B", "urchin"])
@@ -80,12 +80,12 @@ def test_case_and_separators_do_not_matter(words: list[str], separator: str) -> 
     ],
 )
 def test_nearest(name: str, expected: tuple[str, ...]) -> None:
-    assert nearest(name, _MAP.name_by_id.values()) == expected
+    assert nearest_labels(name, _MAP.name_by_id.values()) == expected
 
 
 def test_nearest_gives_three_at_most_equal_ones_first() -> None:
-    assert nearest("crab", ["CRAB", "Crab", "crabs", "crab a", "krab"])[:2] == ("CRAB", "Crab")
-    assert len(nearest("crab", ["CRAB", "Crab", "crabs", "crab a", "krab"])) == 3
+    assert nearest_labels("crab", ["CRAB", "Crab", "crabs", "crab a", "krab"])[:2] == ("CRAB", "Crab")
+    assert len(nearest_labels("crab", ["CRAB", "Crab", "crabs", "crab a", "krab"])) == 3
 
 
 def test_every_unknown_label_is_named_at_once_the_most_frequent_first() -> None:

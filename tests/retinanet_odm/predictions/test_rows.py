@@ -60,7 +60,7 @@ def test_the_time_of_exif_is_read_back_and_old_rows_have_none() -> None:
 )
 def test_deployment_and_time(image: str, time: datetime | None, deployment: str, when: datetime | None) -> None:
     row = dataclasses.replace(scored(image), time=time)
-    assert (row.deployment, row.frame.when if row.frame else None) == (deployment, when)
+    assert (row.deployment, row.frame.time if row.frame else None) == (deployment, when)
     assert row.frame is None or row.frame.deployment == deployment
 
 

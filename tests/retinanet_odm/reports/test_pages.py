@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from lxml import html
 
-from retinanet_odm.dataset.leakage import Duplicates, Group, Leakage, NearDuplicate, SplitLeakage
+from retinanet_odm.dataset.leakage import DuplicateGroup, Duplicates, Leakage, NearDuplicate, SplitLeakage
 from retinanet_odm.dataset.manifest import DatasetManifest, ShardInfo, SplitInfo
 from retinanet_odm.dataset.problems import INFO, Problem, make_problem
 from retinanet_odm.dataset.statistics import CANVASES, MAX_BOXES_PER_CLASS, BoxStatistics, ImageBoxes
@@ -149,7 +149,7 @@ def _statistics() -> BoxStatistics:
     small, large = (0.5, 0.5, 0.505, 0.505), (0.2, 0.2, 0.6, 0.6)
     boxes = np.asarray([small, small, large, large], np.float32)
     many = np.tile(np.asarray([large], np.float32), (MAX_BOXES_PER_CLASS + 1, 1))
-    return BoxStatistics.of(
+    return BoxStatistics.from_images(
         [
             ImageBoxes("a.jpg", 4000, 4000, boxes, [_EVIL, _EVIL, "Actiniaria", "Actiniaria"]),
             ImageBoxes(f"crowded {_EVIL}", 1920, 1080, many, ["Actiniaria"] * len(many)),
@@ -190,14 +190,14 @@ def test_recall_that_is_low_is_marked_and_what_to_do_is_said() -> None:
 
 def test_recall_that_is_good_needs_no_advice() -> None:
     box = np.asarray([(0.2, 0.2, 0.6, 0.6)], np.float32)
-    statistics = BoxStatistics.of([ImageBoxes("a.jpg", 400, 400, box, ["crab"])])
+    statistics = BoxStatistics.from_images([ImageBoxes("a.jpg", 400, 400, box, ["crab"])])
     text = _tree(dataset_report(_manifest(), statistics=statistics)).text_content()
     assert "Best possible recall" in text and "Marked" not in text
 
 
 @pytest.mark.parametrize(
     "statistics",
-    [pytest.param(BoxStatistics(), id="no image"), pytest.param(BoxStatistics.of([]), id="none to count")],
+    [pytest.param(BoxStatistics(), id="no image"), pytest.param(BoxStatistics.from_images([]), id="none to count")],
 )
 def test_statistics_of_nothing(statistics: BoxStatistics) -> None:
     text = _tree(check_report(0, 0, statistics=statistics)).text_content()
@@ -206,7 +206,7 @@ def test_statistics_of_nothing(statistics: BoxStatistics) -> None:
 
 def test_many_sizes_of_images_are_summed_up() -> None:
     none = np.zeros((0, 4), np.float32)
-    statistics = BoxStatistics.of([ImageBoxes(f"{row}.jpg", 100 + row, 100, none, []) for row in range(50)])
+    statistics = BoxStatistics.from_images([ImageBoxes(f"{row}.jpg", 100 + row, 100, none, []) for row in range(50)])
     (rows,) = _tables(_tree(check_report(50, 50, statistics=statistics)), "Sizes of images")
     assert len(rows) == 13 and rows[-1] == ["38 other sizes", "38", "76%"]
 
@@ -228,7 +228,7 @@ def _leakage(**changes: object) -> Leakage:
 
 def test_leakage_is_shown_with_the_first_pairs() -> None:
     twin = NearDuplicate(name=f"val {_EVIL}", train_name=f"train {_EVIL}", distance=3)
-    group = Group(images=9, members=(("train", _EVIL), ("val", "b.jpg")))
+    group = DuplicateGroup(images=9, members=(("train", _EVIL), ("val", "b.jpg")))
     leakage = _leakage(
         held_out=(SplitLeakage(split="val", images=100, exact=2, near=69, examples=(twin,)),),
         across=Duplicates(groups=1, images=9, examples=(group,)),

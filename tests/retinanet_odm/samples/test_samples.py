@@ -12,7 +12,7 @@ import pytest
 from retinanet_odm.annotations.voc import parse_voc
 from retinanet_odm.errors import ImageError, UsageError
 from retinanet_odm.imaging.images import normalise_image
-from retinanet_odm.samples.files import SAMPLE_LABELS, SAMPLE_MARK, make_sample_image, sample_files
+from retinanet_odm.samples.files import SAMPLE_LABELS, SAMPLE_MARKER, make_sample_image, sample_files
 from retinanet_odm.samples.scenes import HEIGHT, WIDTH, make_scene
 from retinanet_odm.samples.sprites import SPECIES, draw_animal
 
@@ -47,7 +47,7 @@ def test_names_follow_the_clock_and_never_repeat() -> None:
 
 def test_files(files: dict[str, bytes]) -> None:
     images = [name for name in files if name.startswith("images/")]
-    assert next(iter(files)) == SAMPLE_MARK  # first, so that a broken-off sample is known for one
+    assert next(iter(files)) == SAMPLE_MARKER  # first, so that a broken-off sample is known for one
     assert len(images) == 3
     for name in images:
         picture = normalise_image(files[name], name=name)
