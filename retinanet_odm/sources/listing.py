@@ -13,8 +13,8 @@ from retinanet_odm.annotations.types import ImageAnnotation
 from retinanet_odm.errors import DataError, UsageError
 from retinanet_odm.pickling import pickle_by_position
 from retinanet_odm.storage import files, zip_files
-from retinanet_odm.storage.glob_patterns import root_of
 from retinanet_odm.storage.archives import has_image_suffix, is_hidden, looks_like_image
+from retinanet_odm.storage.glob_patterns import root_of
 from retinanet_odm.storage.zip_files import ZipMember
 
 

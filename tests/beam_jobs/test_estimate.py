@@ -8,7 +8,6 @@ from beam_jobs.options import PrepareOptions
 from retinanet_odm.cli.estimate import FileTotals, measure_files
 from retinanet_odm.dataset.splits import parse_splits
 from retinanet_odm.errors import UsageError
-from retinanet_odm.storage import files
 from retinanet_odm.storage.glob_patterns import escape_glob
 from tests.retinanet_odm.conftest import cloud
 

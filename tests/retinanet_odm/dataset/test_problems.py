@@ -36,7 +36,9 @@ _ROOT = Path(__file__).parents[3]
 _REASON = re.compile(r"[a-z]+(_[a-z0-9]+)+")
 # Callables whose arguments hold a reason, and functions that return one. A RecordError is of a record that this
 # project itself wrote: a fault of the program, and nothing that a user's files can cause.
-_MAKERS = re.compile(r"(?!RecordError)\w*Error|UnreadableObject|LabelProblem|Problem|_?reject(_\w+)?|Reject|make_problem")
+_MAKERS = re.compile(
+    r"(?!RecordError)\w*Error|UnreadableObject|LabelProblem|Problem|_?reject(_\w+)?|Reject|make_problem"
+)
 _CHOOSERS = re.compile(r"(box)?_fault|_reason")
 
 
