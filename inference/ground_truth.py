@@ -85,7 +85,7 @@ def compare(
     drawn = (item.label for _, pair in numbered for item in pair.annotation.objects)
     return Compared(
         truth=ground_truth((pair.image(number) for number, pair in numbered), objects, labels),
-        results=[entry for number, pair in numbered for entry in coco.results_of(number, pair.row)],
+        results=[entry for number, pair in numbered for entry in coco.result_entries(number, pair.row)],
         images=len(numbered),
         failed=sum(pair.row.status != OK for _, pair in numbered),
         left_out=left_out,

@@ -1,7 +1,8 @@
-"""One line per detection: the columns of detections.csv and detections.parquet.
+"""Plain CSV for spreadsheets, pandas and R: detections.csv (a line per detection) and counts.csv (per image and class).
 
-An image without detections has one line too, with nothing in the columns of a detection, so that empty and failed
-images are seen. The last two columns are the same in every line: tables of several models can be put together.
+Boxes are xmin, ymin, xmax, ymax in pixels, 0-based and continuous, as in the rows. The columns `model` and `threshold`
+are the same on every line, so that tables of several models can be concatenated. There are no comment lines: readers
+that allow them would cut off file names at any #.
 """
 
 from collections import Counter
@@ -10,34 +11,38 @@ from collections.abc import Iterable, Iterator
 from retinanet_odm.predictions.formats.encoding import CsvCell, csv_line
 from retinanet_odm.predictions.rows import OK, PredictionRow, ScoringRun
 
-_IMAGE = ("image", "width", "height", "status", "reason", "detail")
-_DETECTION = ("label", "label_id", "score", "xmin", "ymin", "xmax", "ymax", "repeat")
-DETECTION_COLUMNS = (*_IMAGE, *_DETECTION, "model", "threshold")
+_IMAGE_COLUMNS = ("image", "width", "height", "status", "reason", "detail")
+_DETECTION_COLUMNS = ("label", "label_id", "score", "xmin", "ymin", "xmax", "ymax", "repeat")
+DETECTION_COLUMNS = (*_IMAGE_COLUMNS, *_DETECTION_COLUMNS, "model", "threshold")
 COUNT_COLUMNS = ("image", "deployment", "time", "status", "label", "count", "model", "threshold")
 
 
-def detection_lines(row: PredictionRow, run: ScoringRun) -> Iterator[tuple[CsvCell, ...]]:
-    """The cells of an image's lines, in the order of COLUMNS; None where there is nothing to say."""
-    image = tuple(getattr(row, column) for column in _IMAGE)
-    for item in row.detections:
-        yield *image, item.label, item.label_id, item.score, *item.box, item.repeat, run.model, run.threshold
-    if not row.detections:
-        yield *image, *(None for _ in _DETECTION), run.model, run.threshold
-
-
 def to_detections_csv(rows: Iterable[PredictionRow], run: ScoringRun) -> Iterator[bytes]:
-    """The table as CSV; there are no comment lines, for readers that know them cut names at any #."""
+    """Yields detections.csv: a header, then the lines of detection_lines."""
     yield csv_line(DETECTION_COLUMNS)
     for row in rows:
         for cells in detection_lines(row, run):
             yield csv_line(cells)
 
 
-def to_counts_csv(rows: Iterable[PredictionRow], run: ScoringRun) -> Iterator[bytes]:
-    """CSV with a line per image and class of the run.
+def detection_lines(row: PredictionRow, run: ScoringRun) -> Iterator[tuple[CsvCell, ...]]:
+    """Yields the cells of an image's lines in the order of DETECTION_COLUMNS; None for an empty cell.
 
-    Deployment and time are those of PredictionRow.frame; both are empty where there is none. A failed image has no
-    counts: nobody looked, which is not zero.
+    An image without detections has one line, with empty cells for the detection. So the table lists every image, also
+    those that failed.
+    """
+    image = tuple(getattr(row, column) for column in _IMAGE_COLUMNS)
+    for item in row.detections:
+        yield *image, item.label, item.label_id, item.score, *item.box, item.repeat, run.model, run.threshold
+    if not row.detections:
+        yield *image, *(None for _ in _DETECTION_COLUMNS), run.model, run.threshold
+
+
+def to_counts_csv(rows: Iterable[PredictionRow], run: ScoringRun) -> Iterator[bytes]:
+    """Yields counts.csv: a header, then a line for each image and class of the run.
+
+    Deployment and time come from PredictionRow.frame and are empty if there is none. The counts of a failed image are
+    empty, not zero.
     """
     yield csv_line(COUNT_COLUMNS)
     for row in rows:

@@ -1,18 +1,22 @@
-"""Detections as pre-annotations for CVAT: one CVAT for images 1.1 file to upload into a task of these images."""
+"""Pre-annotations for CVAT: one file in CVAT for images 1.1 (docs.cvat.ai, "XML annotation format").
+
+Boxes are xtl, ytl, xbr, ybr in pixels, 0-based and continuous. The file is uploaded into a task of the same images
+(*Actions*, *Upload annotations*); docs/cvat.md describes it.
+"""
 
 from collections.abc import Iterable, Iterator
 
 from lxml import etree
 
 from retinanet_odm.annotations.cvat import image_element, task_envelope
-from retinanet_odm.predictions.formats.encoding import as_annotation, xml_text
+from retinanet_odm.predictions.formats.encoding import row_to_annotation, xml_text
 from retinanet_odm.predictions.rows import OK, PredictionRow, ScoringRun
 
 
 def to_cvat(rows: Iterable[PredictionRow], run: ScoringRun) -> Iterator[bytes]:
-    """The whole file; ids count all images from 0.
+    """Yields cvat.xml. The ids of its images are the numbers of the rows, from 0.
 
-    An image that failed is left out: listed without boxes, it would be taken for one that holds no animal.
+    Images that failed are not listed: without boxes, they would look like images without objects.
     """
     head, tail = task_envelope(labels=map(xml_text, run.classes.values()), task=run.title)
     yield head
@@ -23,10 +27,10 @@ def to_cvat(rows: Iterable[PredictionRow], run: ScoringRun) -> Iterator[bytes]:
 
 
 def _image(number: int, row: PredictionRow) -> etree._Element:
-    element = image_element(number, as_annotation(row))
+    element = image_element(number, row_to_annotation(row))
     for box, item in zip(element, row.detections, strict=True):
         box.set("source", "auto")
-        # CVAT shows it where the task's labels have an attribute of this name, and passes it over where they have not
+        # CVAT shows the score if the task's labels have an attribute of this name, and else skips it
         # (cvat/apps/dataset_manager/bindings.py, _import_shape).
         etree.SubElement(box, "attribute", {"name": "score"}).text = str(item.score)
     return element

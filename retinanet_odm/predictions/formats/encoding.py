@@ -1,4 +1,8 @@
-"""How an exported file leaves: as pieces of bytes, so that a million rows never stand in memory at once."""
+"""How exported files are encoded: as pieces of bytes, so that a million rows are never in memory at once.
+
+The text helpers come first, then lines and documents (CSV, JSON), then `Spool` for writers that need a file object, and
+last `row_to_annotation` for the formats of annotation tools.
+"""
 
 import io
 import json
@@ -12,25 +16,31 @@ from retinanet_odm.predictions.rows import PredictionRow
 
 CsvCell = str | int | float | None
 
-# XML 1.0, section 2.2: what no document may hold, however it is escaped.
+# XML 1.0, section 2.2: characters that no document may contain, not even escaped.
 _NOT_XML = re.compile(r"[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
 def utf8(text: str) -> bytes:
-    r"""Text as UTF-8. A byte of a file name that is none, in Python a lone surrogate, becomes its escape ``\udce9``.
+    r"""Encodes text as UTF-8; a byte of a file name that is not UTF-8 becomes an escape such as ``\udce9``.
 
-    In JSON that is the escape that readers take back; elsewhere it is at least legible, and the file is whole.
+    Python holds such a byte as a lone surrogate. JSON readers turn the escape back into it. In other formats the escape
+    is at least readable, and the file stays valid.
     """
     return text.encode("utf-8", "backslashreplace")
 
 
 def legible(text: str) -> str:
-    """Text that any encoder takes; see utf8."""
+    """Returns text that can be encoded as UTF-8, with the escapes of `utf8`."""
     return utf8(text).decode()
 
 
 def xml_text(text: str) -> str:
-    r"""Text that XML can hold: a character that it cannot becomes its escape, such as ``\x01``."""
+    r"""Returns text that XML can contain; other characters become escapes such as ``\x01``.
+
+    Example:
+      >>> print(xml_text("a\x01b"))
+      a\x01b
+    """
     return _NOT_XML.sub(lambda match: match[0].encode("unicode_escape").decode(), text)
 
 
@@ -40,7 +50,7 @@ def csv_line(cells: Iterable[CsvCell]) -> bytes:
 
 
 def json_list(entries: Iterable[Mapping[str, Any]]) -> Iterator[bytes]:
-    """A JSON array, one entry a line."""
+    """Yields a JSON array with one entry per line."""
     before = b"["
     for entry in entries:
         yield before + b"\n" + _json(entry)
@@ -49,7 +59,7 @@ def json_list(entries: Iterable[Mapping[str, Any]]) -> Iterator[bytes]:
 
 
 def json_object(head: Mapping[str, Any], key: str, entries: Iterable[Mapping[str, Any]]) -> Iterator[bytes]:
-    """A JSON object: what the head holds, which is at least one key, and under one more the array of the entries."""
+    """Yields a JSON object: the keys of head, at least one, and then a key that holds an array of entries."""
     yield _json(head)[:-1] + b", " + _json(key) + b": "
     yield from json_list(entries)
     yield b"}\n"
@@ -60,7 +70,7 @@ def _json(value: object) -> bytes:
 
 
 class Spool(io.RawIOBase):
-    """A file to write into; what was written is taken out at the other end. For writers that want a file."""
+    """A file object for writers that need one; `take` empties it, so that memory stays bounded."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -68,31 +78,30 @@ class Spool(io.RawIOBase):
         self._written = 0
 
     def writable(self) -> bool:
+        """Returns True."""
         return True
 
     def tell(self) -> int:
+        """Returns the number of bytes written so far, including those taken."""
         return self._written
 
     def write(self, data: Any) -> int:
-        """Takes any bytes-like object whole."""
+        """Appends all of a bytes-like object."""
         part = bytes(data)
         self._parts.append(part)
         self._written += len(part)
         return len(part)
 
     def take(self) -> bytes:
-        """What was written since the last call."""
+        """Returns and removes what was written since the last call."""
         taken = b"".join(self._parts)
         self._parts.clear()
         return taken
 
 
-def as_annotation(row: PredictionRow) -> ImageAnnotation:
-    """The boxes of an image that was scored, with nothing in names that XML cannot hold."""
-    objects = []
-    for item in row.detections:
-        xmin, ymin, xmax, ymax = item.box
-        objects.append(ObjectAnnotation(label=xml_text(item.label), box=(ymin, xmin, ymax, xmax)))
+def row_to_annotation(row: PredictionRow) -> ImageAnnotation:
+    """Returns the detections of an image as its annotation, with names that XML can contain."""
+    objects = (ObjectAnnotation(label=xml_text(item.label), box=item.corners) for item in row.detections)
     return ImageAnnotation(
         filename=xml_text(row.image), width=row.width, height=row.height, objects=tuple(objects), source=row.image
     )

@@ -1,4 +1,8 @@
-"""detections.parquet: the table of retinanet_odm.predictions.formats.csv_files with types, for pandas, R and DuckDB."""
+"""detections.parquet (parquet.apache.org): the table of detections.csv with typed columns, for pandas, R and DuckDB.
+
+Columns and boxes are those of `csv_files`: xmin, ymin, xmax, ymax in pixels, 0-based and continuous. The metadata of
+the file hold ScoringRun.describe as JSON, under the program's name.
+"""
 
 import itertools
 import json
@@ -8,11 +12,11 @@ import pyarrow as pa  # type: ignore[import-untyped]
 from pyarrow import parquet
 
 from retinanet_odm import PROGRAM
-from retinanet_odm.predictions.formats import csv_files
+from retinanet_odm.predictions.formats.csv_files import DETECTION_COLUMNS, detection_lines
 from retinanet_odm.predictions.formats.encoding import CsvCell, Spool, legible
 from retinanet_odm.predictions.rows import PredictionRow, ScoringRun
 
-_TEXT = pa.dictionary(pa.int32(), pa.string())  # few different values, many times
+_TEXT = pa.dictionary(pa.int32(), pa.string())  # for columns with few different values
 _TYPES = {
     "image": pa.string(),
     "width": pa.int32(),
@@ -31,17 +35,16 @@ _TYPES = {
     "model": _TEXT,
     "threshold": pa.float64(),
 }
-# One is in memory at a time.
-_LINES_PER_GROUP = 20_000
+_LINES_PER_GROUP = 20_000  # one row group is in memory at a time
 
 
 def to_parquet(rows: Iterable[PredictionRow], run: ScoringRun) -> Iterator[bytes]:
-    """The whole file; its metadata have Run.describe as JSON under the program's name."""
+    """Yields detections.parquet."""
     schema = pa.schema(
-        [(column, _TYPES[column]) for column in csv_files.DETECTION_COLUMNS],
+        [(column, _TYPES[column]) for column in DETECTION_COLUMNS],
         metadata={PROGRAM: json.dumps(run.describe())},
     )
-    lines = (cells for row in rows for cells in csv_files.detection_lines(row, run))
+    lines = (cells for row in rows for cells in detection_lines(row, run))
     spool = Spool()
     with parquet.ParquetWriter(spool, schema, compression="zstd") as writer:
         while group := list(itertools.islice(lines, _LINES_PER_GROUP)):

@@ -1,4 +1,8 @@
-"""VIAME CSV, as VIAME and DIVE read it: one line per detection, each a track of one frame."""
+"""VIAME CSV, as VIAME and DIVE read it (viame.readthedocs.io, "Detection File Formats and Conversions").
+
+Boxes are left, top, right, bottom in pixels, 0-based and continuous. Every detection is a track of one frame. Frame
+numbers are the numbers of the images, from 0.
+"""
 
 import itertools
 from collections.abc import Iterable, Iterator
@@ -15,10 +19,10 @@ _NO_LENGTH = -1
 
 
 def to_viame(rows: Iterable[PredictionRow], run: ScoringRun) -> Iterator[bytes]:
-    """The whole file. Frames are numbered from 0 over all images; those without detections have no line."""
+    """Yields viame.csv. Images without detections have no line."""
     yield _HEADER
     labels = (f"{label_id}: {label}" for label_id, label in run.classes.items())
-    yield _comment(f"exported_by: {run.title}", *labels)
+    yield _metadata(f"exported_by: {run.title}", *labels)
     tracks = itertools.count()
     for frame, row in enumerate(rows):
         for item, track in zip(row.detections, tracks, strict=False):
@@ -29,6 +33,6 @@ def _line(track: int, frame: int, image: str, item: Detection) -> bytes:
     return csv_line((track, image, frame, *item.box, item.score, _NO_LENGTH, item.label, item.score))
 
 
-def _comment(*parts: str) -> bytes:
+def _metadata(*parts: str) -> bytes:
     # A line break in a label would end the comment.
     return utf8("# metadata,") + csv_line(" ".join(part.split()) for part in parts)

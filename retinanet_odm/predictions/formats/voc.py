@@ -1,8 +1,11 @@
-"""Detections as Pascal VOC pre-annotations: a zip file of the layout that CVAT and Datumaro read.
+"""Pascal VOC pre-annotations (VOC2012 Development Kit): a zip file in the layout that CVAT and Datumaro read.
 
-Annotations/FOLDER/NAME.xml   for every image that was scored
-ImageSets/Main/default.txt    their names, without .xml
-labelmap.txt                  the classes, and in a comment where the boxes are from
+Boxes are xmin, ymin, xmax, ymax in pixels, 0-based and continuous, as CVAT and Datumaro write them; those of the
+development kit are 1-based. The members of the zip file:
+
+  Annotations/FOLDER/NAME.xml   one for every image that was scored
+  ImageSets/Main/default.txt    the names of these files, without .xml
+  labelmap.txt                  the classes, and the origin of the boxes in a comment
 """
 
 import itertools
@@ -12,21 +15,21 @@ from collections.abc import Iterable, Iterator
 from pathlib import PurePosixPath
 
 from retinanet_odm.annotations.voc import format_voc
-from retinanet_odm.predictions.formats.encoding import Spool, as_annotation, utf8
+from retinanet_odm.predictions.formats.encoding import Spool, row_to_annotation, utf8
 from retinanet_odm.predictions.rows import OK, PredictionRow, ScoringRun
 
 _FOLDER, _SUFFIX = "Annotations/", ".xml"
-_UNFIT = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
+_NOT_IN_NAMES = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")  # control characters and lone surrogates
 
 
 def to_voc(rows: Iterable[PredictionRow], run: ScoringRun) -> Iterator[bytes]:
-    """The zip file. An image that failed has no XML: without objects, it would be taken for one without animals."""
+    """Yields voc.zip. An image that failed has no XML file: without objects, it would look like an empty image."""
     spool = Spool()
     with zipfile.ZipFile(spool, "w") as archive:
         for row in rows:
             if row.status == OK:
                 name = _free_name(row.image, archive)
-                _add(archive, name, format_voc(as_annotation(row), database=run.title))
+                _add(archive, name, format_voc(row_to_annotation(row), database=run.title))
                 yield spool.take()
         stems = (name.removeprefix(_FOLDER).removesuffix(_SUFFIX) for name in archive.namelist())
         _add(archive, "ImageSets/Main/default.txt", utf8("".join(f"{stem}\n" for stem in stems)))
@@ -35,18 +38,18 @@ def to_voc(rows: Iterable[PredictionRow], run: ScoringRun) -> Iterator[bytes]:
 
 
 def _add(archive: zipfile.ZipFile, name: str, data: bytes) -> None:
-    """ZipInfo's own date of 1980, not today's: equal rows make equal bytes."""
+    # ZipInfo's default date, 1980, and not today's: equal rows make equal bytes.
     archive.writestr(zipfile.ZipInfo(name), data, compress_type=zipfile.ZIP_DEFLATED)
 
 
 def _free_name(image: str, archive: zipfile.ZipFile) -> str:
-    """The XML's name in the archive: the first of _names that no other image has."""
+    """Returns the name of the image's XML file: the first of _names that the archive does not have yet."""
     names = (_FOLDER + name + _SUFFIX for name in _names(_safe_path(image)))
     return next(name for name in names if name not in archive.NameToInfo)
 
 
 def _names(path: str) -> Iterator[str]:
-    """The image's name without its extension; with it, where a.jpg and a.png lie side by side; numbered."""
+    """Yields the path without its extension; with it, for a.png beside a.jpg; then numbered."""
     yield str(PurePosixPath(path).with_suffix(""))
     yield path
     for number in itertools.count(2):
@@ -54,12 +57,12 @@ def _names(path: str) -> Iterator[str]:
 
 
 def _safe_path(image: str) -> str:
-    """Whoever unpacks the archive finds its files in it: no folder above, no line break in the list of names."""
+    """Returns a path that stays inside the folder where the archive is unpacked, in one line of text."""
     parts = (part for part in image.replace("\\", "/").split("/") if part not in ("", ".", ".."))
-    return _UNFIT.sub("_", "/".join(parts)) or "image"
+    return _NOT_IN_NAMES.sub("_", "/".join(parts)) or "image"
 
 
 def _label_map(run: ScoringRun) -> bytes:
-    """CVAT's own form of it: label:colour:parts:actions."""
+    """Returns labelmap.txt, with CVAT's fields label:color:parts:actions."""
     labels = (" ".join(label.split()) for label in run.classes.values())
     return utf8("\n".join([f"# {run.title}", "# label:color_rgb:parts:actions", *(f"{label}:::" for label in labels)]))
