@@ -1,12 +1,14 @@
-"""Who may import whom: by import-linter on the source, and by what a fresh interpreter really loads."""
+"""The layout of the code: who may import whom, and what a fresh interpreter loads."""
 
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).parents[1]
+PACKAGES = ("retinanet_odm", "beam_jobs", "trainer", "inference")
 
 
 def test_import_linter_contracts_hold() -> None:
@@ -20,15 +22,21 @@ def test_import_linter_contracts_hold() -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def _modules(package: str) -> list[str]:
-    """Every module of a package by name, but not __main__, which would run."""
-    paths = sorted((ROOT / package).rglob("*.py"))
-    parts = [path.relative_to(ROOT).with_suffix("").parts for path in paths if path.name != "__main__.py"]
-    return [".".join(part for part in names if part != "__init__") for names in parts]
+def _sources(package: str) -> list[Path]:
+    """Returns the source files of a package, or of one module, by its path with dots."""
+    path = ROOT.joinpath(*package.split("."))
+    return sorted(path.rglob("*.py")) if path.is_dir() else [path.with_suffix(".py")]
+
+
+def _modules(*packages: str, without: tuple[str, ...] = ()) -> list[str]:
+    """Returns the names of all modules of some packages, except __main__, which would run."""
+    paths = [path.relative_to(ROOT).with_suffix("") for package in packages for path in _sources(package)]
+    names = [".".join(part for part in path.parts if part != "__init__") for path in paths if path.name != "__main__"]
+    return [name for name in names if not any(f"{name}.".startswith(f"{prefix}.") for prefix in without)]
 
 
 def _loaded(modules: list[str], heavy: set[str]) -> list[str]:
-    """Which of the heavy packages a fresh interpreter holds after importing these modules."""
+    """Returns the heavy packages that a fresh interpreter holds after it has imported some modules."""
     script = (
         "import importlib, sys\n"
         f"for name in {modules!r}: importlib.import_module(name)\n"
@@ -39,28 +47,44 @@ def _loaded(modules: list[str], heavy: set[str]) -> list[str]:
     return done.stdout.splitlines()[-1].split()
 
 
-# Not absl: apache_beam itself imports it; that our Beam programs do not is import-linter's to say.
 _TENSORFLOW = {"tensorflow", "keras", "pycocotools", "tensorboard"}
-
-
-@pytest.mark.parametrize(
-    ("package", "forbidden"),
-    [
-        pytest.param(
-            "detection", {"apache_beam", "google.cloud.storage", "absl", *_TENSORFLOW}, id="detection: values only"
-        ),
-        pytest.param("evaluation", {"apache_beam", *_TENSORFLOW}, id="evaluation: pycocotools only once it is called"),
-        pytest.param("buckets", {"apache_beam", *_TENSORFLOW}, id="buckets: for the trainer too"),
-        pytest.param("beamio", _TENSORFLOW, id="beamio: light workers"),
-        pytest.param("beam_jobs", _TENSORFLOW, id="beam_jobs: light workers on the stock image"),
-        pytest.param("trainer", {"apache_beam"}, id="trainer: no Beam on a TPU machine"),
-        pytest.param("inference", _TENSORFLOW, id="inference: TensorFlow only once a model is loaded"),
-    ],
+# The only modules of the library that may load Beam.
+_BEAM = ("retinanet_odm.beam", "retinanet_odm.dataflow.job_main")
+# Bytes and values only: no storage, no cloud.
+_PURE_ROOMS = tuple(
+    f"retinanet_odm.{room}"
+    for room in (
+        *("annotations", "boxes", "csv_tables", "dataset", "errors", "evaluation", "exported_model", "imaging"),
+        *("labels", "pickling", "predictions", "reports", "samples"),
+    )
 )
-def test_importing_every_module_loads_nothing_heavy(package: str, forbidden: set[str]) -> None:
-    assert _loaded(_modules(package), forbidden) == []
+
+IMPORTS = [
+    pytest.param(
+        _modules("retinanet_odm", without=_BEAM), {"apache_beam", "absl", *_TENSORFLOW}, id="library: no Beam, no TF"
+    ),
+    pytest.param(_modules(*_PURE_ROOMS), {"google.cloud.storage", "urllib3"}, id="pure rooms: no cloud"),
+    pytest.param(_modules(*_BEAM), _TENSORFLOW, id="Beam and Dataflow: light workers"),  # Beam itself imports absl
+    pytest.param(_modules("beam_jobs"), _TENSORFLOW, id="beam_jobs: light workers on the stock image"),
+    pytest.param(_modules("trainer"), {"apache_beam"}, id="trainer: no Beam on a TPU VM"),
+    pytest.param(_modules("inference"), _TENSORFLOW, id="inference: TensorFlow only once a model is loaded"),
+]
+
+
+@pytest.mark.parametrize(("modules", "forbidden"), IMPORTS)
+def test_importing_every_module_loads_nothing_heavy(modules: list[str], forbidden: set[str]) -> None:
+    assert len(modules) > 1 and _loaded(modules, forbidden) == []
 
 
 def test_the_probe_sees_what_is_loaded() -> None:
     """A test that finds nothing must be able to find something."""
     assert _loaded(["retinanet_odm.boxes"], {"numpy", "tensorflow"}) == ["numpy"]
+
+
+def test_every_package_is_listed() -> None:
+    """setuptools and our builder of wheels read this list: a package that is missing in it would not be installed."""
+    listed = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["packages"]
+    folders = [path.parent for package in PACKAGES for path in (ROOT / package).rglob("__init__.py")]
+    assert sorted(listed) == sorted(".".join(folder.relative_to(ROOT).parts) for folder in folders)
+    modules = {".".join(path.parent.relative_to(ROOT).parts) for name in PACKAGES for path in _sources(name)}
+    assert modules <= set(listed), "every folder with modules has an __init__.py"
