@@ -1,7 +1,7 @@
-"""Files inside tar archives, plain or packed by gzip, read in place: nothing is unpacked to disk.
+"""Members of tar archives, plain or compressed by gzip, read in place: nothing is unpacked to disk.
 
-A plain archive is listed by its headers, and its members are read by their offsets, on any number of machines. A packed
-one has no offsets: it is a stream that one machine reads from its beginning to its end. A member's name is only a name.
+Begin with `list_tar_members`. A plain archive is listed by its headers, and its members are read by their offsets, on
+any number of machines. A compressed one has no offsets: one machine reads the stream from beginning to end.
 """
 
 import contextlib
@@ -10,7 +10,7 @@ import io
 import itertools
 import tarfile
 import zlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import PurePosixPath
@@ -18,15 +18,15 @@ from typing import BinaryIO
 
 from retinanet_odm.errors import DataError, UsageError
 from retinanet_odm.storage import files
-from retinanet_odm.storage.archives import ArchiveError
+from retinanet_odm.storage.archives import ArchiveError, with_unique_names
 from retinanet_odm.storage.files import FileError
 
 _GZIP_MAGIC = b"\x1f\x8b"
-_MAGIC, _MAGIC_AT = b"ustar", 257  # POSIX and GNU; older archives have none, and are known by their names
+_MAGIC, _MAGIC_AT = b"ustar", 257  # POSIX and GNU; older archives have none, and are recognised by their names
 _HEAD = 1 << 16
 _WITH_GZIP_HEADER = 16 + zlib.MAX_WBITS
-# A stream may promise more than fits into memory; no photograph is that large.
-_LARGEST = 1 << 30
+# A stream may promise more than fits into memory; no image is that large.
+_MAX_SIZE = 1 << 30
 _BROKEN = (tarfile.TarError, zlib.error, EOFError, gzip.BadGzipFile, ValueError)
 
 
@@ -39,7 +39,7 @@ class TarKind(Enum):
 
 @dataclass(frozen=True, kw_only=True)
 class TarMember:
-    """Where one file lies in a plain archive: its first byte and its size; fault: why it is not read, or ""."""
+    """The place of one file in a plain archive: its first byte and its size; fault: why it is not read, or ""."""
 
     name: str
     offset: int
@@ -48,18 +48,18 @@ class TarMember:
 
 
 def find_tar_kind(path: str) -> TarKind | None:
-    """What kind of tar archive a file is by its first bytes, or says it is by its name; None for none."""
+    """Returns the kind of a tar archive, by its first bytes or its name; None for other files."""
     try:
         with files.open_binary(path) as file:
             head = file.read(_HEAD)
     except FileError:
-        return None  # it stays in the list as an image, whose row will say that it cannot be read
+        return None  # it stays in the list as an image, whose row will report that it cannot be read
     if head.startswith(_GZIP_MAGIC):
-        return TarKind.PACKED if _has_magic(_unpacked(head)) or _is_named(path, ".tar.gz", ".tgz") else None
-    return TarKind.PLAIN if _has_magic(head) or _is_named(path, ".tar") else None
+        return TarKind.PACKED if _has_magic(_decompress(head)) or _has_suffix(path, ".tar.gz", ".tgz") else None
+    return TarKind.PLAIN if _has_magic(head) or _has_suffix(path, ".tar") else None
 
 
-def _is_named(path: str, *suffixes: str) -> bool:
+def _has_suffix(path: str, *suffixes: str) -> bool:
     return path.lower().endswith(suffixes)
 
 
@@ -67,28 +67,27 @@ def _has_magic(head: bytes) -> bool:
     return head[_MAGIC_AT : _MAGIC_AT + len(_MAGIC)] == _MAGIC
 
 
-def _unpacked(head: bytes) -> bytes:
+def _decompress(head: bytes) -> bytes:
     with contextlib.suppress(zlib.error):
         return zlib.decompressobj(_WITH_GZIP_HEADER).decompress(head, tarfile.BLOCKSIZE)
     return b""
 
 
 def list_tar_members(path: str, kind: TarKind, keep: Callable[[str], bool], *, flag: str) -> Iterator[TarMember]:
-    """The archive's files and links whose names pass ``keep``, in their order; each has a name of its own.
+    """Yields the files and links of an archive in their order, each with a unique name.
 
     Args:
-      path: the archive.
-      kind: from tar_kind.
-      keep: which names count.
-      flag: that named the archive, for messages.
+      path: The archive.
+      kind: From `find_tar_kind`.
+      keep: Selects members by their names.
+      flag: The flag that named the archive, for messages.
 
     Raises:
-      UsageError: the file cannot be read or is not a whole tar archive.
+      UsageError: The file cannot be read or is not a complete tar archive.
     """
     try:
         with _open(path, kind) as file:
-            infos = (info for info in _headers(file) if _counts(info, keep))
-            yield from _members(infos)
+            yield from _find_members(file, keep)
     except _BROKEN as error:
         raise UsageError(f"{flag}: {path} is not a readable tar archive: {error}") from error
     except FileError as error:
@@ -96,18 +95,20 @@ def list_tar_members(path: str, kind: TarKind, keep: Callable[[str], bool], *, f
 
 
 def read_tar_members(path: str, members: Sequence[TarMember], *, version: str = "") -> Iterator[bytes | DataError]:
-    """The content of each member of a plain archive, or the error that befell it; the archive is opened once.
+    """Yields the content of each member of a plain archive, or the error raised while reading it.
+
+    Opens the archive once.
 
     Args:
-      path: the archive.
-      members: as they were listed.
-      version: of the archive, see retinanet_odm.storage.files.read_bytes; a tar archive has no checksums to tell that it has changed.
+      path: The archive.
+      members: From `list_tar_members`.
+      version: The archive's version when it was listed (see `files.read_bytes`): no checksum would detect a change.
     """
     done = 0
     try:
         with files.open_binary(path, version=version) as file:
             for member in members:
-                yield _content(file, member, path)
+                yield _read(file, member, path)
                 done += 1
     except FileError as error:
         yield from itertools.repeat(error, len(members) - done)
@@ -116,26 +117,25 @@ def read_tar_members(path: str, members: Sequence[TarMember], *, version: str = 
 def stream_tar_members(
     path: str, keep: Callable[[str], bool], count: int, *, version: str = ""
 ) -> Iterator[bytes | DataError]:
-    """The content of each member of a packed archive, or the error that befell it, as list_tar lists them.
+    """Yields the content of each member of a compressed archive, or the error raised while reading it.
 
     Args:
-      path: the archive.
-      keep: which names count.
-      count: how many members there were when it was listed.
-      version: as in read_tar.
+      path: The archive.
+      keep: Selects members, as in `list_tar_members`.
+      count: The number of members that were listed.
+      version: As in `read_tar_members`.
     """
     done = 0
-    why = "holds fewer members than when it was listed"
+    reason = "holds fewer members than when it was listed"
     try:
         with _open(path, TarKind.PACKED, version) as file:
-            infos = (info for info in _headers(file) if _counts(info, keep))
-            for member in itertools.islice(_members(infos), count):
-                yield _content(file, member, path)
+            for member in itertools.islice(_find_members(file, keep), count):
+                yield _read(file, member, path)
                 done += 1
     except (*_BROKEN, FileError) as error:
-        why = f"cannot be read any further: {error}"
+        reason = f"cannot be read any further: {error}"
     for _ in range(count - done):
-        yield ArchiveError("tar_member_not_readable", f"{path} {why}")
+        yield ArchiveError("tar_member_not_readable", f"{path} {reason}")
 
 
 @contextlib.contextmanager
@@ -145,11 +145,17 @@ def _open(path: str, kind: TarKind, version: str = "") -> Iterator[BinaryIO]:
             yield file
         else:
             with gzip.GzipFile(fileobj=file) as stream:
-                yield stream  # type: ignore[misc]  # a file in all but name
+                yield stream  # type: ignore[misc]  # a BinaryIO in all but name
+
+
+def _find_members(file: BinaryIO, keep: Callable[[str], bool]) -> Iterator[TarMember]:
+    infos = (info for info in _headers(file) if not info.isdir() and keep(_name(info)))
+    for name, info in with_unique_names(infos, _name):
+        yield TarMember(name=name, offset=info.offset_data, size=info.size, fault=_find_fault(info))
 
 
 class _LastRead(io.RawIOBase):
-    """A file that remembers what was last read from it; it can be sought forward without reading anything twice."""
+    """A file that remembers what was last read from it. Seeking forward reads nothing twice."""
 
     def __init__(self, file: BinaryIO) -> None:
         super().__init__()
@@ -168,56 +174,36 @@ class _LastRead(io.RawIOBase):
 
 
 def _headers(file: BinaryIO) -> Iterator[tarfile.TarInfo]:
-    """Every header of an archive.
+    """Yields every header of an archive.
 
     Raises:
-      tarfile.TarError: it is broken. tarfile itself takes what it does not understand for the end.
+      tarfile.TarError: It is corrupt. tarfile itself takes a header that it cannot parse for the end of the archive.
     """
     watched = _LastRead(file)
     archive = tarfile.TarFile(fileobj=watched, encoding="utf-8", errors="surrogateescape")
     while (info := archive.next()) is not None:
-        archive.members.clear()  # type: ignore[attr-defined]  # it would keep a million of them
+        archive.members.clear()  # type: ignore[attr-defined]  # otherwise it keeps every header in memory
         yield info
     if watched.last != bytes(tarfile.BLOCKSIZE):
-        raise tarfile.ReadError(f"ends at byte {archive.offset} without the mark of its end: it may have been cut off")
-
-
-def _counts(info: tarfile.TarInfo, keep: Callable[[str], bool]) -> bool:
-    return not info.isdir() and keep(_name(info))
+        raise tarfile.ReadError(f"ends at byte {archive.offset} without an end mark: it may be truncated")
 
 
 def _name(info: tarfile.TarInfo) -> str:
-    """The member's path without ``./`` and slashes at its beginning."""
+    """Returns the member's path without ``./`` and slashes at its beginning."""
     return str(PurePosixPath(info.name.lstrip("/")))
 
 
-def _members(infos: Iterable[tarfile.TarInfo]) -> Iterator[TarMember]:
-    taken: set[str] = set()
-    for info in infos:
-        name = next(name for name in _names(info) if name not in taken)
-        taken.add(name)
-        yield TarMember(name=name, offset=info.offset_data, size=info.size, fault=_fault(info))
-
-
-def _names(info: tarfile.TarInfo) -> Iterator[str]:
-    """A second member of a name gets ``#2`` after it: each is a file of its own."""
-    name = _name(info)
-    yield name
-    for number in itertools.count(2):
-        yield f"{name}#{number}"
-
-
-def _fault(info: tarfile.TarInfo) -> str:
+def _find_fault(info: tarfile.TarInfo) -> str:
     if info.issym() or info.islnk():
         return f"is a link to {info.linkname}, which is not followed"
     if not info.isreg() or info.issparse():
         return "is no plain file"
-    if info.size > _LARGEST:
-        return f"has {info.size} bytes; at most {_LARGEST} are read"
+    if info.size > _MAX_SIZE:
+        return f"has {info.size} bytes; at most {_MAX_SIZE} are read"
     return ""
 
 
-def _content(file: BinaryIO, member: TarMember, path: str) -> bytes | DataError:
+def _read(file: BinaryIO, member: TarMember, path: str) -> bytes | DataError:
     if member.fault:
         return _unreadable(path, member, member.fault)
     file.seek(member.offset)
@@ -227,5 +213,5 @@ def _content(file: BinaryIO, member: TarMember, path: str) -> bytes | DataError:
     return data
 
 
-def _unreadable(path: str, member: TarMember, why: str) -> ArchiveError:
-    return ArchiveError("tar_member_not_readable", f"{path}/{member.name}: {why}")
+def _unreadable(path: str, member: TarMember, reason: str) -> ArchiveError:
+    return ArchiveError("tar_member_not_readable", f"{path}/{member.name}: {reason}")

@@ -1,7 +1,8 @@
-"""Files inside zip archives, read in place: members are listed by the central directory and read by their offsets.
+"""Members of zip archives, read in place: the central directory lists them, and their offsets locate them.
 
-Nothing is unpacked to disk, so a member's name, whatever it holds, is only a name. An archive in an archive is a member
-like any other, and is not opened.
+Begin with `list_zip_members`; its members are small and can be read on any machine by `read_zip_members` or
+`open_zip_member`. An archive in an archive is a member like any other and is not opened. The directory of an archive is
+not trusted: it may be damaged, or made to exhaust the memory of its reader.
 """
 
 import contextlib
@@ -16,37 +17,25 @@ from typing import BinaryIO, cast
 from retinanet_odm.errors import DataError, UsageError
 from retinanet_odm.pickling import pickle_by_position
 from retinanet_odm.storage import files
-from retinanet_odm.storage.archives import ArchiveError
+from retinanet_odm.storage.archives import ArchiveError, with_unique_names
 from retinanet_odm.storage.files import FileError
 
 _MAGIC = b"PK"
-
-
-# Local file header (PKWARE APPNOTE 4.3.7): signature, 22 bytes we know from the central directory, two lengths.
+# Local file header (PKWARE APPNOTE 4.3.7): signature, 22 bytes that the central directory repeats, two lengths.
 _LOCAL_HEADER = struct.Struct("<4s22xHH")
-
-
 _LOCAL_SIGNATURE = b"PK\3\4"
-
-
 _ENCRYPTED, _UTF8 = 0x1, 0x800  # general purpose flag bits 0 and 11 (APPNOTE 4.4.4)
-
-
-# Deflate packs at most 1032 bytes into one; text of annotations comes to 50, photographs hardly beyond 1.
+# Deflate compresses at most 1032 bytes to one; the text of annotations reaches 50, images hardly exceed 1.
 _BOMB_SIZE, _BOMB_RATIO = 1 << 26, 250
-
-
 _CHUNK = 1 << 20
-
-
-# What zipfile raises on a directory that is cut, lies about offsets or needs a later version of the format.
+# What zipfile raises for a directory that is truncated, has wrong offsets or needs a later version of the format.
 _BROKEN = (zipfile.BadZipFile, NotImplementedError, ValueError, IndexError, struct.error, EOFError)
 
 
 @pickle_by_position
 @dataclass(frozen=True, kw_only=True)
 class ZipMember:
-    """Where one file lies in an archive: offset of its local header and sizes in bytes, as the directory says."""
+    """The place of one file in an archive: offset of its local header and sizes in bytes, as in the directory."""
 
     name: str
     offset: int
@@ -58,28 +47,28 @@ class ZipMember:
 
 
 def is_zip_file(path: str) -> bool:
-    """Whether a file is a zip archive by its first bytes or says so by its name."""
+    """Returns whether a file is a zip archive, by its name or its first bytes."""
     if path.lower().endswith(".zip"):
         return True
     try:
         with files.open_binary(path) as file:
             return file.read(len(_MAGIC)) == _MAGIC
     except FileError:
-        return False  # it stays in the list as an image, whose row will say that it cannot be read
+        return False  # it stays in the list as an image, whose row will report that it cannot be read
 
 
 def list_zip_members(path: str, keep: Callable[[str], bool], *, flag: str) -> list[ZipMember]:
-    """The archive's files whose names pass ``keep``, in the order of their offsets; folders are none.
+    """Returns the files of an archive, without its folders, in the order of their offsets.
 
-    A second member of the same name gets ``#2`` after it, the third ``#3``: each is a file of its own.
+    A second member of the same name gets ``#2`` after it, the third ``#3``.
 
     Args:
-      path: the archive.
-      keep: which names count.
-      flag: that named the archive, for messages.
+      path: The archive.
+      keep: Selects members by their names.
+      flag: The flag that named the archive, for messages.
 
     Raises:
-      UsageError: the file cannot be read or is not a whole zip archive.
+      UsageError: The file cannot be read or is not a complete zip archive.
     """
     try:
         with files.open_binary(path) as file, zipfile.ZipFile(file) as archive:
@@ -89,14 +78,14 @@ def list_zip_members(path: str, keep: Callable[[str], bool], *, flag: str) -> li
     except FileError as error:
         raise UsageError(f"{flag}: {error}") from error
     infos.sort(key=lambda info: info.header_offset)
-    return [_member(info, name) for info, name in zip(infos, _distinct(map(_name, infos)), strict=True)]
+    return [_member(info, name) for name, info in with_unique_names(infos, _name)]
 
 
 def read_zip_members(path: str, members: Sequence[ZipMember]) -> list[bytes | DataError]:
-    """The content of each member, or the error that befell it; the archive is opened once."""
+    """Returns the content of each member, or the error raised while reading it. Opens the archive once."""
     try:
         with files.open_binary(path) as file:
-            length = file.seek(0, io.SEEK_END)  # once: a bucket's file forgets what it has read ahead
+            length = file.seek(0, io.SEEK_END)  # once: a file of a bucket discards its buffer on every seek
             return [_attempt(file, member, path, length) for member in members]
     except FileError as error:
         return [error] * len(members)
@@ -110,27 +99,32 @@ def _attempt(file: BinaryIO, member: ZipMember, path: str, length: int) -> bytes
 
 
 def read_zip_member(path: str, member: ZipMember) -> bytes:
-    """The content of one member.
+    """Returns the content of one member.
 
     Raises:
-      ArchiveError: it is broken, or not of a kind that is read.
-      FileError: the archive cannot be read.
+      ArchiveError: It is corrupt, or of a kind that is not supported.
+      FileError: The archive cannot be read.
     """
     with files.open_binary(path) as file:
         return _read(file, member, path, file.seek(0, io.SEEK_END))
 
 
+def _read(file: BinaryIO, member: ZipMember, path: str, length: int) -> bytes:
+    with _naming(path, member):
+        return _inflate(_stored_bytes(file, member, length), member)
+
+
 @contextlib.contextmanager
 def open_zip_member(path: str, member: ZipMember) -> Iterator[BinaryIO]:
-    """A member as a file that can be read and sought, inflated as it is read, so that it may be larger than memory.
+    """Opens a member for reading and seeking. It is inflated piece by piece, so it may be larger than the memory.
 
-    It is read to its end before it is given out: what is told of a broken member cannot be relied on.
+    Reads the whole member once before yielding it: the body must not act on the beginning of a corrupt member.
 
     Raises:
-      ArchiveError, FileError: as read_member.
+      ArchiveError, FileError: As `read_zip_member`.
     """
     with files.open_binary(path) as file:
-        with _told(path, member):
+        with _naming(path, member):
             _seek_content(file, member, file.seek(0, io.SEEK_END))
             stream = _Stream(file, "r", _zip_info(member))
             while stream.read(_CHUNK):
@@ -140,10 +134,10 @@ def open_zip_member(path: str, member: ZipMember) -> Iterator[BinaryIO]:
 
 
 class _Stream(zipfile.ZipExtFile):
-    """Inflates no more at a time than is asked for: all at once may be a bomb, whatever size was promised."""
+    """Inflates only as much as is requested: all at once may be a bomb, whatever size the directory promises."""
 
     def read(self, n: int | None = -1) -> bytes:
-        """Up to n bytes; all of them by default."""
+        """Returns up to n bytes; all of them by default."""
         if n is None or n < 0:
             return b"".join(iter(lambda: super(_Stream, self).read(_CHUNK), b""))
         return super().read(n)
@@ -171,7 +165,7 @@ def _member(info: zipfile.ZipInfo, name: str) -> ZipMember:
 
 
 def _name(info: zipfile.ZipInfo) -> str:
-    """The member's name; UTF-8 also where the archiver (macOS) forgot to set the flag that says so."""
+    """Returns the member's name, as UTF-8 even if the archiver (macOS) has not set the flag for it."""
     if info.flag_bits & _UTF8:
         return info.filename
     try:
@@ -180,44 +174,32 @@ def _name(info: zipfile.ZipInfo) -> str:
         return info.filename
 
 
-def _distinct(names: Iterator[str]) -> Iterator[str]:
-    seen: dict[str, int] = {}
-    for name in names:
-        seen[name] = seen.get(name, 0) + 1
-        yield name if seen[name] == 1 else f"{name}#{seen[name]}"
-
-
-def _read(file: BinaryIO, member: ZipMember, path: str, length: int) -> bytes:
-    with _told(path, member):
-        return _inflate(_stored_bytes(file, member, length), member)
-
-
 class _UnreadableError(Exception):
-    """Why a member cannot be read, without the name that the caller knows."""
+    """The reason why a member cannot be read, without the name that the caller knows."""
 
 
 @contextlib.contextmanager
-def _told(path: str, member: ZipMember) -> Iterator[None]:
-    """Makes what is wrong with a member an ArchiveError that names it."""
+def _naming(path: str, member: ZipMember) -> Iterator[None]:
+    """Turns an error in a member into an ArchiveError that names the member."""
     try:
         yield
     except (_UnreadableError, zlib.error, zipfile.BadZipFile, EOFError) as error:
-        why = str(error) or "ends before its time"
-        raise ArchiveError("zip_member_not_readable", f"{path}/{member.name}: {why}") from error
+        reason = str(error) or "ends too early"
+        raise ArchiveError("zip_member_not_readable", f"{path}/{member.name}: {reason}") from error
 
 
 def _stored_bytes(file: BinaryIO, member: ZipMember, length: int) -> bytes:
     _seek_content(file, member, length)
-    data = file.read(min(member.stored_size, length))  # no memory for a size that is a lie
+    data = file.read(min(member.stored_size, length))  # never allocates more than the archive holds
     if len(data) != member.stored_size:
         raise _UnreadableError(f"expected {member.stored_size} bytes in the archive, found {len(data)}")
     return data
 
 
 def _seek_content(file: BinaryIO, member: ZipMember, length: int) -> None:
-    """Goes to the first stored byte of a member, in an archive of this length."""
+    """Moves to the first stored byte of a member, in an archive of this length."""
     _check_kind(member)
-    if not 0 <= member.offset <= length:  # negative where the archive has lost its beginning
+    if not 0 <= member.offset <= length:  # negative if the archive has lost its beginning
         raise _UnreadableError(f"the archive's directory is wrong: no member begins at byte {member.offset}")
     file.seek(member.offset)
     header = file.read(_LOCAL_HEADER.size)
@@ -238,7 +220,7 @@ def _check_kind(member: ZipMember) -> None:
 
 def _inflate(data: bytes, member: ZipMember) -> bytes:
     if member.method == zipfile.ZIP_DEFLATED:
-        # One byte more than promised: enough to notice a lie, too little for a bomb.
+        # One byte more than promised is enough to detect a wrong size, and too little for a bomb.
         data = zlib.decompressobj(-zlib.MAX_WBITS).decompress(data, member.size + 1)
     if len(data) != member.size or zlib.crc32(data) != member.crc:
         raise _UnreadableError(f"expected {member.size} bytes of checksum {member.crc:08x}, found others")

@@ -103,7 +103,7 @@ def test_links_and_devices_are_not_followed(write: Callable[[bytes], Path]) -> N
 
 
 def test_a_member_larger_than_any_photograph(write: Callable[[bytes], Path], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tar_files, "_LARGEST", 10)
+    monkeypatch.setattr(tar_files, "_MAX_SIZE", 10)
     found = _read(write(_tar({"a.jpg": bytes(11), "b.jpg": bytes(10)})))
     assert "has 11 bytes; at most 10 are read" in str(found["a.jpg"])
     assert found["b.jpg"] == bytes(10)
@@ -116,9 +116,11 @@ WHOLE = _tar({"a.jpg": b"a" * 700, "b.jpg": b"b" * 700})
     ("data", "said"),
     [
         pytest.param(WHOLE[:1000], "unexpected end of data", id="cut in a member"),
-        pytest.param(WHOLE[: 3 * 512], "without the mark of its end", id="cut between members"),
-        pytest.param(WHOLE[: 3 * 512 + 100], "without the mark of its end", id="cut in a header"),
-        pytest.param(WHOLE[: 3 * 512] + b"x" * 512 + WHOLE[4 * 512 :], "without the mark", id="a header that is none"),
+        pytest.param(WHOLE[: 3 * 512], "without an end mark", id="cut between members"),
+        pytest.param(WHOLE[: 3 * 512 + 100], "without an end mark", id="cut in a header"),
+        pytest.param(
+            WHOLE[: 3 * 512] + b"x" * 512 + WHOLE[4 * 512 :], "without an end mark", id="a header that is none"
+        ),
         pytest.param(b"", "empty file", id="nothing"),
         pytest.param(b"hello" * 200, "invalid header", id="something else"),
     ],

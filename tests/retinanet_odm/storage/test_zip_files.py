@@ -101,7 +101,7 @@ LIES = [
     ({"crc": 1}, "of checksum 00000001|Bad CRC-32", "other content than promised"),
     ({"method": zipfile.ZIP_DEFLATED}, "expected 5 bytes of checksum|Bad CRC-32", "read as deflated: an empty block"),
     ({"method": zipfile.ZIP_DEFLATED, "stored_size": 1}, "expected 5 bytes|Bad CRC-32", "cut within a block"),
-    ({"stored_size": 2**62, "size": 6}, f"expected {2**62} bytes in the archive|ends before its time|CRC", "no memory"),
+    ({"stored_size": 2**62, "size": 6}, f"expected {2**62} bytes in the archive|ends too early|CRC", "no memory"),
 ]
 
 
