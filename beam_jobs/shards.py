@@ -22,7 +22,7 @@ from retinanet_odm.errors import DataError
 from retinanet_odm.imaging.images import normalise_image
 from retinanet_odm.sources.listing import read_image
 from retinanet_odm.storage import files
-from retinanet_odm.storage.prefetch import prefetch
+from retinanet_odm.storage.prefetch import map_ahead
 from retinanet_odm.storage.tfrecord import frame_record
 
 # What was done to the boxes of an image, by how its annotation fits it.
@@ -148,19 +148,16 @@ def inspect_shard(split: str, name: str, ordered: Sequence[PlannedImage], option
 
 
 def _records(ordered: Sequence[PlannedImage], tally: ShardResultBuilder, options: PrepareOptions) -> Iterator[bytes]:
-    load = functools.partial(_load, options=options)
+    load = functools.partial(_load_or_reject, options=options)
     is_remote = any("://" in row.content.image.uri for row in ordered[:1])
     readers = _REMOTE_READERS if is_remote else _LOCAL_READERS
-    for row, future in prefetch(ordered, load, ahead=_READ_AHEAD, readers=readers):
-        try:
-            loaded = future.result()
-        except DataError as error:
-            tally.reject(row, error)
-            PROGRESS.add(failed=True)
-            continue
-        tally.add(row, loaded.record, loaded.perceptual_hash)
-        PROGRESS.add(failed=False)
-        yield loaded.framed
+    for row, loaded in zip(ordered, map_ahead(load, ordered, readers, ahead=_READ_AHEAD), strict=True):
+        PROGRESS.add(failed=isinstance(loaded, DataError))
+        if isinstance(loaded, DataError):
+            tally.reject(row, loaded)
+        else:
+            tally.add(row, loaded.record, loaded.perceptual_hash)
+            yield loaded.framed
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -170,6 +167,13 @@ class _Ready:
     record: ExampleRecord
     perceptual_hash: int | None
     framed: bytes
+
+
+def _load_or_reject(planned: PlannedImage, options: PrepareOptions) -> _Ready | DataError:
+    try:
+        return _load(planned, options)
+    except DataError as error:
+        return error
 
 
 def _load(planned: PlannedImage, options: PrepareOptions) -> _Ready:

@@ -1,54 +1,57 @@
-"""Work that threads do ahead of the one that takes its results."""
+"""Reading ahead: threads work on the next items while the caller handles the ones before.
+
+`map_ahead` works on several items at once; `start_ahead` runs an iterator in one thread, before anybody asks for it.
+"""
 
 import itertools
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from concurrent.futures import Executor, Future
 from typing import TypeVar
 
 _Item = TypeVar("_Item")
-_Loaded = TypeVar("_Loaded")
+_Result = TypeVar("_Result")
 
-
-def prefetch(
-    items: Iterable[_Item], load: Callable[[_Item], _Loaded], *, ahead: int, readers: ThreadPoolExecutor
-) -> Iterator[tuple[_Item, Future[_Loaded]]]:
-    """Each item and its loaded value, in order, while the readers load at most so many items ahead."""
-    waiting: deque[tuple[_Item, Future[_Loaded]]] = deque()
-    for item in items:
-        waiting.append((item, readers.submit(load, item)))
-        if len(waiting) > ahead:
-            yield waiting.popleft()
-    yield from waiting
-
-
-Given = TypeVar("Given")
-Made = TypeVar("Made")
-
-# A request to gs:// takes some 50 ms, of which a thread does nothing but wait. So many images are in memory at once.
+# A request to gs:// takes some 50 ms, during which its thread only waits. As many images are in memory at once.
 THREADS = 8
 ITEMS = 16
 
 
-def map_ahead(work: Callable[[Given], Made], items: Iterable[Given], pool: ThreadPoolExecutor) -> Iterator[Made]:
-    """What map gives, in its order, up to THREADS ahead of what is taken.
+def map_ahead(
+    work: Callable[[_Item], _Result], items: Iterable[_Item], pool: Executor, *, ahead: int = THREADS - 1
+) -> Iterator[_Result]:
+    """Yields what `map` would, in its order; the pool works on the next items meanwhile.
 
-    Nothing is done before the first is asked for. An error of the work comes where its result would have come.
+    Nothing is done before the first result is requested. An exception is raised in place of the result.
+
+    Args:
+      work: The function; threads call it.
+      items: Its arguments, which are taken only as needed.
+      pool: Runs the work. Several iterators may share it.
+      ahead: The number of items that are worked on before their results are requested; bounds the memory.
     """
-    for _, made in prefetch(items, work, ahead=THREADS - 1, readers=pool):
-        yield made.result()
+    waiting: deque[Future[_Result]] = deque()
+    for item in items:
+        waiting.append(pool.submit(work, item))
+        if len(waiting) > ahead:
+            yield waiting.popleft().result()
+    while waiting:
+        yield waiting.popleft().result()
 
 
-def start_ahead(items: Iterator[Made], pool: Executor) -> Iterator[Made]:
-    """The items; a thread makes the first ITEMS of them from now on, and so many more while those before are taken."""
-    return _blocks(items, pool, pool.submit(_block, items))
+def start_ahead(items: Iterator[_Item], pool: Executor) -> Iterator[_Item]:
+    """Yields the items of an iterator; a thread takes the first ITEMS of them at once, the next while those are used.
+
+    An exception of the iterator is raised when its block of items is requested.
+    """
+    return _blocks(items, pool, pool.submit(_take_block, items))
 
 
-def _blocks(items: Iterator[Made], pool: Executor, coming: Future[list[Made]]) -> Iterator[Made]:
-    while block := coming.result():
-        coming = pool.submit(_block, items)
+def _blocks(items: Iterator[_Item], pool: Executor, pending: Future[list[_Item]]) -> Iterator[_Item]:
+    while block := pending.result():
+        pending = pool.submit(_take_block, items)
         yield from block
 
 
-def _block(items: Iterator[Made]) -> list[Made]:
+def _take_block(items: Iterator[_Item]) -> list[_Item]:
     return list(itertools.islice(items, ITEMS))

@@ -2,8 +2,6 @@
 
 import dataclasses
 import hashlib
-import threading
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import apache_beam as beam
@@ -18,7 +16,6 @@ from beam_jobs.shards import make_shard
 from retinanet_odm.annotations.types import ImageAnnotation, ObjectAnnotation
 from retinanet_odm.dataset.examples import decode_example
 from retinanet_odm.sources.listing import ImageFile
-from retinanet_odm.storage.prefetch import prefetch
 from retinanet_odm.storage.tfrecord import frame_record
 
 
@@ -84,44 +81,6 @@ def test_shard_of_bad_images_only_is_an_empty_file(tmp_path):
     result = make_shard(("train", "train-00000-of-00001.tfrecord"), [_planned(1, "/gone.jpg")], _options(tmp_path))
     assert (tmp_path / "train-00000-of-00001.tfrecord").read_bytes() == b""
     assert (result.info.examples, result.aspect_ratios) == (0, None)
-
-
-@pytest.fixture
-def pool():
-    with ThreadPoolExecutor(3) as readers:
-        yield readers
-
-
-def test_prefetch_keeps_order_and_bound(pool):
-    running, most, lock = 0, 0, threading.Lock()
-    pulled = []
-
-    def items():
-        for number in range(20):
-            pulled.append(number)
-            yield number
-
-    def load(number: int) -> int:
-        nonlocal running, most
-        with lock:
-            running += 1
-            most = max(most, running)
-        with lock:
-            running -= 1
-        return number * number
-
-    for item, future in prefetch(items(), load, ahead=3, readers=pool):
-        assert future.result() == item * item
-        assert len(pulled) <= item + 4, "a shard of any length must fit in memory"
-    assert pulled == list(range(20))
-    assert most <= 3
-
-
-def test_prefetch_gives_an_error_to_its_own_item(pool):
-    found = {}
-    for item, future in prefetch([1, 0, 2], lambda number: 1 // number, ahead=2, readers=pool):
-        found[item] = type(future.exception())
-    assert found == {1: type(None), 0: ZeroDivisionError, 2: type(None)}
 
 
 def test_programming_error_fails_the_shard_and_leaves_nothing(tmp_path, monkeypatch, source):

@@ -1,4 +1,4 @@
-"""ahead: the results of map, in its order; not one after the other, and never far ahead."""
+"""Reading ahead: the results of map, in its order, worked on concurrently, and never far ahead."""
 
 import threading
 import time
@@ -40,6 +40,32 @@ def test_an_archive_without_end_is_not_read_to_memory() -> None:
             next(results)
         time.sleep(0.05)  # threads that ran further would show
     assert len(taken) <= THREADS + 3
+
+
+def test_order_and_bound() -> None:
+    running, peak, lock = 0, 0, threading.Lock()
+    pulled: list[int] = []
+
+    def items() -> Iterator[int]:
+        for number in range(20):
+            pulled.append(number)
+            yield number
+
+    def load(number: int) -> int:
+        nonlocal running, peak
+        with lock:
+            running += 1
+            peak = max(peak, running)
+        with lock:
+            running -= 1
+        return number * number
+
+    with ThreadPoolExecutor(3) as pool:
+        for number, result in enumerate(map_ahead(load, items(), pool, ahead=3)):
+            assert result == number * number
+            assert len(pulled) <= number + 4, "a shard of any length must fit in memory"
+    assert pulled == list(range(20))
+    assert peak <= 3
 
 
 def test_an_error_comes_in_its_place() -> None:
