@@ -1,6 +1,7 @@
-"""The guides are true: every command in them is tried, what they say it prints is printed, and what they name is there.
+"""Checks the guides: their commands work and print what is promised, and the flags, messages and links exist.
 
-How a command is tried is in tests/guides/rules.py; the folder in which it runs, in tests/guides/ground.py.
+Begin with tests/guides/rules.py, which states how each command is tried. tests/guides/sandbox.py makes the folder in
+which they run.
 """
 
 import re
@@ -10,10 +11,10 @@ import pytest
 
 from tests.guides import pages
 from tests.guides.flags import FOREIGN, known_flags
-from tests.guides.ground import Ground, make_ground
 from tests.guides.messages import is_printed
 from tests.guides.pages import PAGES, ROOT, Command, Fence
-from tests.guides.rules import LISTED, REHEARSED, RULES, RUN, rule_of
+from tests.guides.rules import DRY_RUN, LISTED, RULES, RUN, rule_of
+from tests.guides.sandbox import Sandbox, make_sandbox
 from trainer import legacy_flags
 
 COMMANDS = pages.commands()
@@ -21,8 +22,8 @@ PYTHON = [fence for page in PAGES for fence in pages.fences(page) if fence.kind 
 
 
 @pytest.fixture(scope="module")
-def ground(tmp_path_factory: pytest.TempPathFactory) -> Ground:
-    return make_ground(tmp_path_factory.mktemp("guides"))
+def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Sandbox:
+    return make_sandbox(tmp_path_factory.mktemp("guides"))
 
 
 def _id(item: Command | Fence) -> str:
@@ -30,23 +31,23 @@ def _id(item: Command | Fence) -> str:
 
 
 @pytest.mark.parametrize("command", COMMANDS, ids=_id)
-def test_commands(command: Command, ground: Ground) -> None:
+def test_commands(command: Command, sandbox: Sandbox) -> None:
     rule = rule_of(command.text)
     assert rule, f"no rule covers: {command.text}"
-    _follow(command, ground)
-    printed = rule.way(ground, command.text)
-    if rule.kind == REHEARSED and "--dry_run" not in command.text:  # what is promised is of the real run
+    _follow(command, sandbox)
+    printed = rule.trial(sandbox, command.text)
+    if rule.kind == DRY_RUN and "--dry_run" not in command.text:  # the promised lines are those of the real run
         assert [line for line in command.prints if not is_printed(line, ROOT)] == []
     else:
         assert rule.kind == LISTED or missing_line(command.prints, printed) is None, printed
 
 
-def _follow(command: Command, ground: Ground) -> None:
-    """Runs what stands above a command on its page, as a reader does; what has been run is not run again."""
+def _follow(command: Command, sandbox: Sandbox) -> None:
+    """Runs the commands above a command on its page, as a reader does. The sandbox runs each of them once."""
     above = [other for other in COMMANDS if other.page == command.page and other.line < command.line]
     for other, rule in ((other, rule_of(other.text)) for other in above):
         if rule and rule.kind == RUN:
-            rule.way(ground, other.text)
+            rule.trial(sandbox, other.text)
 
 
 def test_every_rule_covers_a_command() -> None:
@@ -55,13 +56,13 @@ def test_every_rule_covers_a_command() -> None:
 
 
 @pytest.mark.parametrize("fence", PYTHON, ids=_id)
-def test_pieces_of_python(fence: Fence, ground: Ground) -> None:
-    shard = next(ground.folder.glob("DATASET/train-00000-*")).name
-    assert ground.execute(re.sub(r"train-00000-of-\d+\.tfrecord", shard, fence.body))
+def test_pieces_of_python(fence: Fence, sandbox: Sandbox) -> None:
+    shard = next(sandbox.folder.glob("DATASET/train-00000-*")).name
+    assert sandbox.execute(re.sub(r"train-00000-of-\d+\.tfrecord", shard, fence.body))
 
 
 def test_lines_that_follow_no_command_are_those_of_the_source() -> None:
-    """Such as those that a step in the cloud prints later."""
+    """For example those that a step in the cloud prints later."""
     tried = {line for command in COMMANDS for line in command.prints}
     fences = [fence for page in PAGES for fence in pages.fences(page) if fence.kind == pages.PRINTED]
     lines = {line for fence in fences for line in fence.body.splitlines()} - tried
@@ -69,7 +70,7 @@ def test_lines_that_follow_no_command_are_those_of_the_source() -> None:
 
 
 def test_every_fence_is_of_a_known_kind() -> None:
-    """One that is neither commands nor data would escape."""
+    """A fence of another kind would not be checked."""
     kinds = {fence.kind for page in PAGES for fence in pages.fences(page)}
     assert kinds <= {"", *pages.DATA}
     marks = {page: pages.read(page).count("```") - 2 * len(list(pages.fences(page))) for page in PAGES}
@@ -77,16 +78,16 @@ def test_every_fence_is_of_a_known_kind() -> None:
 
 
 @pytest.mark.parametrize("page", PAGES)
-def test_flags_in_the_text_are_flags_of_a_program(page: str) -> None:
+def test_flags_in_the_text_exist(page: str) -> None:
     assert sorted(pages.named_flags(page) - known_flags() - set(FOREIGN)) == []
 
 
 @pytest.mark.parametrize("page", PAGES)
-def test_links_lead_somewhere(page: str) -> None:
-    assert [link for link in pages.links(page) if not _leads(page, link)] == []
+def test_links_have_targets(page: str) -> None:
+    assert [link for link in pages.links(page) if not _has_target(page, link)] == []
 
 
-def _leads(page: str, link: str) -> bool:
+def _has_target(page: str, link: str) -> bool:
     name, _, anchor = link.partition("#")
     target = (ROOT / page).parent / name if name else ROOT / page
     if not (target.exists() and anchor):
@@ -94,7 +95,7 @@ def _leads(page: str, link: str) -> bool:
     return anchor in pages.anchors(str(Path(target).resolve().relative_to(ROOT)))
 
 
-def test_every_old_flag_has_a_successor_or_none() -> None:
+def test_every_old_flag_is_explained() -> None:
     page = pages.read("docs/migrating.md")
     assert [name for name in legacy_flags.FLAGS if f"`--{name}`" not in page] == []
 
@@ -107,7 +108,7 @@ def test_quoted_messages_are_those_of_the_source(page: str) -> None:
 
 
 def missing_line(prints: tuple[str, ...], printed: str) -> str | None:
-    """The first of the promised lines that is not printed, in their order. Numbers are any; … is anything."""
+    """Returns the first promised line that is not printed in its order. A number matches any number, … any text."""
     lines = iter(printed.splitlines())
     for line in prints:
         pattern = re.compile(_pattern(line))
@@ -127,10 +128,10 @@ _ANY = {True: ".*", False: r"-?\d[\d.,:]*"}
 PROMISES = [
     (("a 1", "b"), "a 2\nnoise\nb\n", None, "other numbers, other lines between"),
     (("a 1,234.5 x",), "a 7 x", None, "a number of another form"),
-    (("a … z",), "a b c z", None, "something left out"),
+    (("a … z",), "a b c z", None, "an ellipsis"),
     (("b", "a"), "a\nb", "a", "in another order"),
-    (("a 1",), "a b", "a 1", "a word is no number"),
-    (("a.c",), "abc", "a.c", "a full stop is one"),
+    (("a 1",), "a b", "a 1", "a word is not a number"),
+    (("a.c",), "abc", "a.c", "a full stop is literal"),
 ]
 
 
@@ -143,7 +144,7 @@ QUOTES = [
     ("error: --dataset: expected a prepared data set, found no DATASET/dataset.json", True, "of an f-string"),
     ("--model_dir: no checkpoint in MODEL: train first", True, "without the word before it"),
     ("--model_dir: no checkpoints in MODEL: train first", False, "a letter differs"),
-    ("something: else that nobody says", False, "no pattern is so wide that it takes anything"),
+    ("something: else that no program prints", False, "no pattern matches everything"),
 ]
 
 

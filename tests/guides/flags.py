@@ -1,4 +1,4 @@
-"""Every flag that a program of this repository takes, by name without dashes."""
+"""Collects the flags of all programs of this repository, by name without dashes."""
 
 import argparse
 import re
@@ -14,9 +14,9 @@ from retinanet_odm.dataflow import launcher
 from tests.guides.pages import ROOT
 from trainer.tpu.options import make_submit_parser as submit_parser
 
-# Flags of other programs that the guides' prose names.
+# Flags of other programs that occur in the text of the guides.
 FOREIGN = {
-    "label": "Beam's, for the labels of a job; its option is called labels",
+    "label": "Beam's, for the labels of a job; its option is named labels",
     "no-deps": "pip's and uv's",
     "config": "gcloud's, in a message of ours",
     "enable-private-ip-google-access": "gcloud's, in a message of ours",
@@ -26,7 +26,7 @@ FOREIGN = {
 
 
 def known_flags() -> set[str]:
-    """Flags of the programs, of Beam, of scripts and benchmarks."""
+    """Returns the flags of the programs, Beam, scripts and benchmarks."""
     parsers = (
         beam_jobs.flags.make_prepare_parser(),
         inference.options.make_score_parser(),

@@ -1,4 +1,4 @@
-"""What the guides hold: commands with what they are said to print, flags, quoted messages, links and anchors."""
+"""Parses the guides: commands with the output that is promised, flags, quoted messages, links and anchors."""
 
 import re
 import shlex
@@ -9,8 +9,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 PAGES = ("README.md", "CONTRIBUTING.md", *sorted(f"docs/{path.name}" for path in (ROOT / "docs").glob("*.md")))
-# Kinds of fences that hold no commands; one without a kind holds commands of a shell.
-PRINTED = "text"  # what a program prints, of the command above it where there is one
+# Kinds of fences without commands. A fence without a kind holds shell commands.
+PRINTED = "text"  # output of a program: of the command above it, if there is one
 DATA = {PRINTED, "json", "csv", "pbtxt", "python"}
 _FENCE = re.compile(r"^(?P<indent> *)```(?P<kind>\w*)\n(?P<body>.*?)^ *```$", re.MULTILINE | re.DOTALL)
 _LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
@@ -21,7 +21,7 @@ _OTHERS = re.compile(r"(gcloud|docker|pip|uv|grep)\b")
 
 @dataclass(frozen=True, kw_only=True)
 class Fence:
-    """A fenced block: its page, the line (from 1) it begins in, its kind and its text."""
+    """A fenced block: page, first line (from 1), kind and text."""
 
     page: str
     line: int
@@ -31,7 +31,7 @@ class Fence:
 
 @dataclass(frozen=True, kw_only=True)
 class Command:
-    """One command of a page, on one line, and the lines that the fence of text below it says it prints."""
+    """One command of a page, joined to one line, and the output that the fence of text below it promises."""
 
     page: str
     line: int
@@ -56,7 +56,7 @@ def fences(page: str) -> Iterator[Fence]:
 
 
 def commands() -> list[Command]:
-    """Every command of every page."""
+    """Returns the commands of all pages."""
     return [command for page in PAGES for command in _commands(page)]
 
 
@@ -79,7 +79,7 @@ def _end(block: Fence) -> int:
 
 
 def _joined(block: Fence) -> Iterator[tuple[int, str]]:
-    """Lines with their numbers; one that ends in a backslash goes on in the next."""
+    """Yields numbered lines; a backslash at the end joins a line with the next one."""
     held, begun = "", 0
     for number, line in enumerate(block.body.splitlines(), start=block.line + 1):
         begun = begun if held else number
@@ -96,12 +96,12 @@ def _uncommented(line: str) -> str:
 
 
 def prose(page: str) -> str:
-    """The page without its fences."""
+    """Returns the page without its fences."""
     return _FENCE.sub("", read(page))
 
 
 def named_flags(page: str) -> set[str]:
-    """Flags that the page's prose names, without dashes; commands of other programs in it left out."""
+    """Returns the flags in the prose of a page, without dashes; skips commands of other programs."""
     ours = [span for span in _spans(prose(page)) if not _OTHERS.match(span)]
     return {name for span in ours for name in _FLAG.findall(span)}
 
@@ -111,18 +111,18 @@ def _spans(text: str) -> list[str]:
 
 
 def quotes(page: str) -> list[str]:
-    """Messages of our programs that a page quotes: code spans in the first column of its tables."""
+    """Returns the messages that a page quotes: code spans in the first column of its tables."""
     first = re.findall(r"^\|((?:[^|\n`]|`[^`\n]*`)*)\|", prose(page), re.MULTILINE)
     return [span for cell in first for span in _spans(cell)]
 
 
 def links(page: str) -> list[str]:
-    """Targets of links within the repository."""
+    """Returns the targets of links within the repository."""
     return [target for target in _LINK.findall(prose(page)) if not re.match(r"[a-z]+:", target)]
 
 
 def anchors(page: str) -> set[str]:
-    """The anchors that GitHub makes of a page's headings."""
+    """Returns the anchors that GitHub makes from the headings of a page."""
     headings = re.findall(r"^#+ +(.+?) *$", prose(page), re.MULTILINE)
     words = (re.sub(r"[^\w\- ]", "", heading.replace("`", "").lower()) for heading in headings)
     return {word.replace(" ", "-") for word in words}

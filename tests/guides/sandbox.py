@@ -1,4 +1,4 @@
-"""A folder in which the guides' commands run as they stand, because it holds everything that they name."""
+"""Makes a folder in which the commands of the guides run unchanged, because it holds all files that they name."""
 
 import contextlib
 import importlib.util
@@ -20,7 +20,7 @@ from tests.guides.pages import ROOT
 
 Main = Callable[[Sequence[str]], int]
 
-# A few steps on small pictures: what is looked at is the command, not the detector.
+# A few steps on small images: the test is about the command, not the detector.
 SMALL = ["--image_size=64", "--num_epochs=1", "--train_batch_size=8", "--eval_batch_size=4", "--pyramid_channels=16"]
 SMALL += ["--head_depth=1", "--eval_every_epochs=0"]
 
@@ -32,7 +32,7 @@ def _script(name: str) -> Main:
     return module.main
 
 
-# What stands for a program in a command, its main, and what is added to its words, in place of the same flags.
+# By the words that start a program in a command: its main function, and flags that replace those of the command.
 PROGRAMS: dict[str, tuple[Main, list[str]]] = {
     "-m beam_jobs": (beam_jobs.main.main, []),
     "-m inference": (inference.main.main, []),
@@ -44,14 +44,14 @@ PROGRAMS: dict[str, tuple[Main, list[str]]] = {
 
 
 @dataclass
-class Ground:
-    """The folder, and what the commands that ran in it have printed."""
+class Sandbox:
+    """The folder, and the output of the commands that ran in it."""
 
     folder: Path
     _done: dict[tuple[str, ...], tuple[int, str]] = field(default_factory=dict)
 
     def run(self, words: Sequence[str]) -> str:
-        """What a command prints; it must end with status 0. A command that was run is not run again."""
+        """Runs a command unless it has run before; returns what it printed. Its exit status must be 0."""
         name, argv = split_program(words)
         main, added = PROGRAMS[name]
         argv = [*(word for word in argv if _flag(word) not in map(_flag, added)), *added]
@@ -63,7 +63,7 @@ class Ground:
         return printed
 
     def execute(self, code: str) -> str:
-        """What a piece of Python prints."""
+        """Runs Python code; returns what it printed."""
         return self._call(lambda argv: exec(code, {"__name__": "guide"}), [])[1]  # noqa: ARG005
 
     def _call(self, main: Callable[[list[str]], Any], argv: list[str]) -> tuple[Any, str]:
@@ -79,7 +79,7 @@ def _flag(word: str) -> str:
 
 
 def split_program(words: Sequence[str]) -> tuple[str, list[str]]:
-    """The program as PROGRAMS names it, and the words after it."""
+    """Splits a command into the name of its program in PROGRAMS and its arguments."""
     words = list(words[1:] if words[0] == "python" else words)
     length = 2 if words[0] == "-m" else 1
     return " ".join(words[:length]), words[length:]
@@ -87,7 +87,7 @@ def split_program(words: Sequence[str]) -> tuple[str, list[str]]:
 
 @contextlib.contextmanager
 def _own_logging() -> Iterator[None]:
-    """The programs set up logging only where nobody has."""
+    """Removes the log handlers meanwhile: the programs set up logging only if there are none."""
     root = logging.getLogger()
     handlers, level = root.handlers[:], root.level
     root.handlers.clear()
@@ -108,10 +108,10 @@ def _own_signals() -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def make_ground(folder: Path) -> Ground:
-    """Makes the folder: a sample under all the names that the guides have for photographs, then the three programs."""
-    ground = Ground(folder)
-    ground.run(["python", "scripts/make_sample.py", "sample"])
+def make_sandbox(folder: Path) -> Sandbox:
+    """Makes the folder: a sample data set under all the names in the guides, and the output of the three programs."""
+    sandbox = Sandbox(folder)
+    sandbox.run(["python", "scripts/make_sample.py", "sample"])
     sample = folder / "sample"
     (folder / "DIR").symlink_to("sample")
     (folder / "TRUTH").symlink_to("sample/archive_truth")
@@ -119,16 +119,16 @@ def make_ground(folder: Path) -> Ground:
     for name in ("ARCHIVE.zip", "ELSEWHERE/ARCHIVE.zip"):
         (folder / name).parent.mkdir(exist_ok=True)
         (folder / name).write_bytes((sample / "archive.zip").read_bytes())
-    photographs = [(f"images/{path.name}", path.read_bytes()) for path in sorted((sample / "images").iterdir())]
-    export = [*photographs, ("annotations.xml", (sample / "cvat" / "annotations.xml").read_bytes())]
+    images = [(f"images/{path.name}", path.read_bytes()) for path in sorted((sample / "images").iterdir())]
+    export = [*images, ("annotations.xml", (sample / "cvat" / "annotations.xml").read_bytes())]
     (folder / "EXPORTS").mkdir()
     (folder / "EXPORTS" / "task1.zip").write_bytes(make_zip(iter(export)))
     for line in _FIRST:
-        ground.run(line.split())
-    return ground
+        sandbox.run(line.split())
+    return sandbox
 
 
-# As the README has them, so that they need not run again there.
+# The same as in the README, so that they need not run again there.
 _FIRST = (
     "python -m beam_jobs prepare --images DIR/images/* --annotations DIR/annotations/*.xml --output DATASET",
     "python -m trainer --mode=train_and_eval --preset=tiny --dataset=DATASET --model_dir=MODEL",
