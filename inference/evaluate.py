@@ -16,8 +16,7 @@ from retinanet_odm.labels.aliases import parse_aliases
 from retinanet_odm.labels.checks import nearest_labels
 from retinanet_odm.labels.label_map import LabelMap
 from retinanet_odm.predictions.formats.encoding import utf8
-from retinanet_odm.reports.evaluation_page import evaluation_report, interval_text
-from retinanet_odm.reports.html_parts import Html, html_table, section
+from retinanet_odm.reports.evaluation_page import evaluation_report, format_interval
 from retinanet_odm.sources import listing
 from retinanet_odm.sources.listing import AnnotationFile
 from retinanet_odm.storage import files
@@ -94,7 +93,7 @@ def format_metrics(found: Mapping[str, Any]) -> str:
     for interval in found["intervals"]:
         if interval["AP50"]:
             lines.append(
-                f"AP50 in 95 % of draws of {interval['units']} {interval['over']}: {interval_text(interval['AP50'])}"
+                f"AP50 in 95 % of draws of {interval['units']} {interval['over']}: {format_interval(interval['AP50'])}"
             )
     counts = found["details"]["counts"]
     header = ("class", "true", "found", "count error", "count bias", "AP50", "AP", "threshold", "precision", "recall")
@@ -137,7 +136,7 @@ def _read_aliases(path: str, labels: LabelMap) -> dict[str, str]:
 
 def _write(output: str, found: Mapping[str, Any]) -> None:
     page = evaluation_report(
-        {name: value for name, value in found.items() if name not in _TOLD}, first=_left_out(found)
+        {name: value for name, value in found.items() if name not in _TOLD}, excluded=_excluded(found)
     )
     text = json.dumps(found, indent=2, ensure_ascii=False) + "\n"
     for name, content in ((output_folder.EVALUATION_PAGE, page), (output_folder.EVALUATION, text)):
@@ -145,8 +144,8 @@ def _write(output: str, found: Mapping[str, Any]) -> None:
             file.write(utf8(content))
 
 
-def _left_out(found: Mapping[str, Any]) -> list[Html]:
-    """What is not in the numbers, as a table; nothing where all is."""
+def _excluded(found: Mapping[str, Any]) -> list[tuple[str, int, str]]:
+    """Returns what the numbers do not include: reason, count, first example."""
     rows = [(reason, entry["count"], entry["first"]) for reason, entry in found["left_out"].items()]
-    rows += [(f"class {label!r}, unknown to the model", count, "") for label, count in found["unknown_labels"].items()]
-    return [section("Left out", html_table(["reason", "count", "the first"], rows))] if rows else []
+    unknown = found["unknown_labels"].items()
+    return [*rows, *((f"class {label!r}, unknown to the model", count, "") for label, count in unknown)]

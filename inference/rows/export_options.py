@@ -8,12 +8,12 @@ from typing import Any
 from retinanet_odm.errors import UsageError
 from retinanet_odm.predictions.formats import EXPORTERS, Exporter
 from retinanet_odm.predictions.uncertainty import to_label_csv
-from retinanet_odm.reports.predictions_page import predictions_page
+from retinanet_odm.reports.predictions_page import predictions_report
 
 # By name of the format and name of the file. The report is a page, and pages lie in a room above the formats of rows.
 FORMATS: Mapping[str, Mapping[str, Exporter]] = {
     **EXPORTERS,
-    "report": {"report.html": predictions_page, "to_label.csv": to_label_csv},
+    "report": {"report.html": predictions_report, "to_label.csv": to_label_csv},
 }
 
 # Not forms of the rows but marks on them, made by `repeats`.

@@ -21,14 +21,14 @@ from retinanet_odm.errors import ContractError, DataError, UsageError
 from retinanet_odm.imaging.images import EncodedImage, ImageRule
 from retinanet_odm.labels.label_map import LabelMap
 from retinanet_odm.predictions.rows import PredictionRow, ScoringRun, placeholder_label
-from retinanet_odm.reports.predictions_page import DecodedImages, no_images, predictions_page
+from retinanet_odm.reports.predictions_page import ImageReader, no_images, predictions_report
 from retinanet_odm.storage import files
 from retinanet_odm.storage.prefetch import THREADS
 
 _logger = logging.getLogger(__name__)
 
 
-def photographs_of(summary: Mapping[str, Any], options: ExportOptions) -> DecodedImages:
+def photographs_of(summary: Mapping[str, Any], options: ExportOptions) -> ImageReader:
     """Where the photographs of a run are: where the options say, or where the run had them from.
 
     Raises:
@@ -114,8 +114,8 @@ def write_exports(output: str, summary: Mapping[str, Any], options: ExportOption
     for format_name in options.formats:
         for name, exporter in FORMATS[format_name].items():
             rows = (row.filtered(run) for row in _below(_read_marked(output, summary, options), options.below))
-            if exporter is predictions_page:
-                exporter = partial(predictions_page, photographs=photographs_of(summary, options))
+            if exporter is predictions_report:
+                exporter = partial(predictions_report, read_images=photographs_of(summary, options))
             digest = files.write_pieces(files.join(output, name), exporter(rows, run))
             made.append({"name": name, "format": format_name, "sha256": digest, **about})
     return sorted(made, key=lambda entry: entry["name"])

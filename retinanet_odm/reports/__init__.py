@@ -1,0 +1,15 @@
+"""Reports: the self-contained HTML pages that a user looks at.
+
+Begin with `dataset_page` and its template `templates/dataset.html.j2`: a page module computes tables and charts from
+plain values, its template holds the words and the order of the sections. `cells` has what can stand in a table,
+`charts` the SVG charts, `rendering` the Jinja2 environment (autoescape is on: every text is escaped). The markup of tables and
+charts is in `templates/components.html.j2`, the one stylesheet in `templates/style.css`.
+
+A page has no script and refers to no other file.
+"""
+
+from retinanet_odm.reports.dataset_page import check_report, dataset_report
+from retinanet_odm.reports.evaluation_page import evaluation_report
+from retinanet_odm.reports.predictions_page import predictions_report
+
+__all__ = ["check_report", "dataset_report", "evaluation_report", "predictions_report"]

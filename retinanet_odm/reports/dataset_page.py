@@ -1,6 +1,5 @@
-"""The pages that people read: what a data set holds, and how well a model does on it."""
+"""The pages of a data set (`report.html`) and of a check (`check.html`)."""
 
-import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -10,46 +9,11 @@ from retinanet_odm.dataset.manifest import DatasetManifest
 from retinanet_odm.dataset.problems import Problem
 from retinanet_odm.dataset.statistics import BoxStatistics
 from retinanet_odm.labels.checks import ERROR, WARNING
-from retinanet_odm.reports.dataset_sections import (
-    class_counts,
-    leakage_section,
-    problems_list,
-    problems_summary,
-    split_counts,
-    statistics_sections,
-)
-from retinanet_odm.reports.html_parts import (
-    Html,
-    PageCell,
-    bar,
-    code,
-    figures,
-    html_table,
-    page,
-    paragraph,
-    section,
-    tiles,
-)
+from retinanet_odm.reports import dataset_sections as sections
+from retinanet_odm.reports.cells import Bar, Cell, Table, facts_table
+from retinanet_odm.reports.rendering import render
 
-# Parts of eval.json that the page shows in sections of their own.
-_SHOWN_ABOVE = {"per_class", "details", "intervals", "at_thresholds", "thresholds", "images"}
-_MOST_REJECTS = 200  # lines on the page; rejected.jsonl holds them all
-
-# Summary numbers of COCO evaluation (pycocotools.cocoeval), with what they mean.
-_METRICS = {
-    "AP": "average precision, mean over IoU 0.50–0.95",
-    "AP50": "average precision at IoU 0.50",
-    "AP75": "average precision at IoU 0.75",
-    "APs": "AP of objects under 32² pixels",
-    "APm": "AP of objects of 32² to 96² pixels",
-    "APl": "AP of objects over 96² pixels",
-    "AR1": "average recall with 1 detection an image",
-    "AR10": "average recall with 10 detections an image",
-    "AR100": "average recall with 100 detections an image",
-    "ARs": "AR100 of objects under 32² pixels",
-    "ARm": "AR100 of objects of 32² to 96² pixels",
-    "ARl": "AR100 of objects over 96² pixels",
-}
+_MAX_REJECTS = 200  # rows on the page; rejected.jsonl holds them all
 
 
 def dataset_report(
@@ -61,33 +25,32 @@ def dataset_report(
     leakage: Leakage | None = None,
     problems: Sequence[Problem] = (),
 ) -> str:
-    """The page of a data set; sections of which nothing is known are left out.
+    """Renders the page of a data set, without the sections of which nothing is known.
 
     Args:
       manifest: dataset.json.
       rejects: the lines of rejected.jsonl; ``name``, ``reason`` and ``detail`` of each are shown.
-      gallery: captions and JPEG bytes of examples, boxes drawn.
+      gallery: captions and JPEG bytes of examples with their boxes drawn.
       statistics: of all examples.
       leakage: what the splits have in common.
-      problems: everything to look at.
+      problems: everything that needs attention.
     """
     examples = sum(split.examples for split in manifest.splits.values())
-    lead = f"{manifest.images_in:,} images in = {examples:,} examples + {manifest.rejected:,} rejected."
-    parts = [_dataset_tiles(manifest, examples)]
-    if problems:
-        parts.append(problems_summary(problems))
-    parts += [_splits(manifest), _classes(manifest)]
-    parts += _content(statistics, leakage)
-    parts.append(_rejects(manifest, rejects))
-    if gallery:
-        parts.append(section("Examples", figures(gallery)))
-    parts.append(_origin(manifest))
-    return page("Data set", parts, lead=lead)
-
-
-def _content(statistics: BoxStatistics | None, leakage: Leakage | None) -> list[Html]:
-    parts = statistics_sections(statistics) if statistics else []
-    return [*parts, leakage_section(leakage)] if leakage else parts
+    return render(
+        "dataset.html.j2",
+        manifest=manifest,
+        examples=examples,
+        tiles=_dataset_tiles(manifest, examples),
+        problems=sections.summarise_problems(problems) if problems else None,
+        splits=_splits(manifest),
+        classes=_classes(manifest),
+        reasons=_reasons(manifest),
+        rejects=_rejects(rejects),
+        rejects_count=len(rejects),
+        gallery=gallery,
+        origin=_origin(manifest),
+        **_content(statistics, leakage),
+    )
 
 
 def check_report(
@@ -99,107 +62,112 @@ def check_report(
     statistics: BoxStatistics | None = None,
     leakage: Leakage | None = None,
 ) -> str:
-    """The page of a check, which writes no data set; sections of which nothing is known are left out.
+    """Renders the page of a check, which writes no data set, without the sections of which nothing is known.
 
     Args:
       images_in: images found.
       would_be_examples: of them, those that prepare would keep.
-      problems: everything to look at; the page holds the first ones, problems.jsonl all.
+      problems: everything that needs attention; the page holds the first ones, problems.jsonl all.
       splits: would-be examples by split.
       statistics: of all would-be examples.
       leakage: what the splits have in common.
     """
-    lead = f"Of {images_in:,} images, {would_be_examples:,} would become examples. No data set was written."
-    parts = [_check_tiles(images_in, would_be_examples, problems, statistics), problems_summary(problems)]
-    if splits:
-        parts.append(split_counts(splits))
-    if statistics:
-        parts.append(class_counts(statistics))
-    parts += _content(statistics, leakage)
-    if problems:
-        parts.append(problems_list(problems))
-    return page("Check", parts, lead=lead)
+    return render(
+        "check.html.j2",
+        images_in=images_in,
+        would_be_examples=would_be_examples,
+        tiles=_check_tiles(images_in, would_be_examples, problems, statistics),
+        problems=sections.summarise_problems(problems),
+        splits=sections.split_table(splits) if splits else None,
+        has_statistics=statistics is not None,
+        classes=sections.class_table(statistics) if statistics else None,
+        all_problems=sections.problems_table(problems),
+        problems_count=len(problems),
+        **_content(statistics, leakage),
+    )
+
+
+def _content(statistics: BoxStatistics | None, leakage: Leakage | None) -> dict[str, object]:
+    """Returns the variables of the templates of statistics and leakage."""
+    return {
+        "statistics": sections.tabulate_statistics(statistics) if statistics else None,
+        "leakage": leakage,
+        "leaked": sections.tabulate_leakage(leakage) if leakage else None,
+    }
 
 
 def _check_tiles(
     images_in: int, would_be_examples: int, problems: Sequence[Problem], statistics: BoxStatistics | None
-) -> Html:
+) -> list[tuple[str, int]]:
     counts = Counter(problem.severity for problem in problems)
-    values: list[tuple[str, PageCell]] = [("images in", images_in), ("would be examples", would_be_examples)]
+    values = [("images in", images_in), ("would be examples", would_be_examples)]
     if statistics:
         values += [("boxes", statistics.total.boxes), ("classes", len(statistics.classes))]
-    return tiles([*values, ("errors", counts[ERROR]), ("warnings", counts[WARNING])])
+    return [*values, ("errors", counts[ERROR]), ("warnings", counts[WARNING])]
 
 
-def _dataset_tiles(manifest: DatasetManifest, examples: int) -> Html:
-    return tiles(
+def _dataset_tiles(manifest: DatasetManifest, examples: int) -> list[tuple[str, int]]:
+    return [
+        ("images in", manifest.images_in),
+        ("examples", examples),
+        ("rejected", manifest.rejected),
+        ("boxes", sum(split.boxes for split in manifest.splits.values())),
+        ("boxes dropped", sum(manifest.objects_dropped.values())),
+        ("classes", len(manifest.labels.items)),
+    ]
+
+
+def _splits(manifest: DatasetManifest) -> Table:
+    largest = max((split.examples for split in manifest.splits.values()), default=0)
+    return Table(
+        ["split", "examples", "boxes", "shards"],
         [
-            ("images in", manifest.images_in),
-            ("examples", examples),
-            ("rejected", manifest.rejected),
-            ("boxes", sum(split.boxes for split in manifest.splits.values())),
-            ("boxes dropped", sum(manifest.objects_dropped.values())),
-            ("classes", len(manifest.labels.items)),
-        ]
+            (name, Bar.of(split.examples, largest), split.boxes, len(split.shards))
+            for name, split in manifest.splits.items()
+        ],
     )
 
 
-def _splits(manifest: DatasetManifest) -> Html:
-    largest = max((split.examples for split in manifest.splits.values()), default=0)
-    rows = [
-        (name, bar(split.examples, largest), split.boxes, len(split.shards)) for name, split in manifest.splits.items()
-    ]
-    return section("Splits", html_table(["split", "examples", "boxes", "shards"], rows))
-
-
-def _classes(manifest: DatasetManifest) -> Html:
-    """Boxes per class and split; each split's bars are shares of its own commonest class, so that they compare."""
+def _classes(manifest: DatasetManifest) -> Table:
+    """Boxes per class and split; bars are relative to the split's most frequent class, so that splits compare."""
     counts = {name: split.boxes_per_class for name, split in manifest.splits.items()}
     largest = {name: max(classes.values(), default=0) for name, classes in counts.items()}
-    rows: list[list[PageCell]] = [
+    rows: list[list[Cell]] = [
         [
             label,
             label_id,
-            *(bar(classes.get(label, 0), largest[name]) for name, classes in counts.items()),
+            *(Bar.of(classes.get(label, 0), largest[name]) for name, classes in counts.items()),
             sum(classes.get(label, 0) for classes in counts.values()),
         ]
         for label_id, label in sorted(manifest.labels.items)
     ]
-    return section("Boxes of each class", html_table(["class", "id", *counts, "all"], rows))
+    return Table(["class", "id", *counts, "all"], rows)
 
 
-def _rejects(manifest: DatasetManifest, rejects: Sequence[Mapping[str, Any]]) -> Html:
-    reasons = [
-        *((reason, "image left out", count) for reason, count in sorted(manifest.rejected_by_reason.items())),
+def _reasons(manifest: DatasetManifest) -> Table | None:
+    rows = [
+        *((reason, "image rejected", count) for reason, count in sorted(manifest.rejected_by_reason.items())),
         *((reason, "box dropped", count) for reason, count in sorted(manifest.objects_dropped.items())),
     ]
-    if not reasons and not rejects:
-        return section("Rejected", "Nothing was rejected, and no box was dropped.")
-    parts = [html_table(["reason", "what became of it", "count"], reasons)] if reasons else []
-    if rejects:
-        lines = [tuple(str(row.get(key, "")) for key in ("name", "reason", "detail")) for row in rejects]
-        parts.append(paragraph(_first_of(len(rejects))))
-        parts.append(html_table(["file", "reason", "detail"], lines[:_MOST_REJECTS]))
-    return section("Rejected", *parts)
+    return Table(["reason", "consequence", "count"], rows) if rows else None
 
 
-def _first_of(count: int) -> str:
-    if count <= _MOST_REJECTS:
-        return f"All {count:,} lines of rejected.jsonl:" if count > 1 else "The line of rejected.jsonl:"
-    return f"The first {_MOST_REJECTS} of {count:,} lines of rejected.jsonl:"
+def _rejects(rejects: Sequence[Mapping[str, Any]]) -> Table:
+    columns = ("name", "reason", "detail")
+    return Table(
+        ["file", "reason", "detail"],
+        [[str(row.get(column, "")) for column in columns] for row in rejects[:_MAX_REJECTS]],
+    )
 
 
-def _origin(manifest: DatasetManifest) -> Html:
-    facts: list[tuple[PageCell, ...]] = [
-        ("fingerprint", code(manifest.fingerprint)),
-        ("code version", code(manifest.code_version)),
-        ("schema version", code(manifest.schema_version)),
-        ("most boxes in one image", code(manifest.max_boxes_per_image)),
-        ("width / height of images", code(f"{manifest.aspect_ratio_min:.3g} to {manifest.aspect_ratio_max:.3g}")),
-        *((f"--{name}", code(_plain(value))) for name, value in sorted(manifest.options.items())),
-    ]
-    return section("How it was made", html_table(["", ""], facts))
-
-
-def _plain(value: object) -> str:
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
+def _origin(manifest: DatasetManifest) -> Table:
+    return facts_table(
+        [
+            ("fingerprint", manifest.fingerprint),
+            ("code version", manifest.code_version),
+            ("schema version", manifest.schema_version),
+            ("most boxes in one image", manifest.max_boxes_per_image),
+            ("width / height of images", f"{manifest.aspect_ratio_min:.3g} to {manifest.aspect_ratio_max:.3g}"),
+            *((f"--{name}", value) for name, value in sorted(manifest.options.items())),
+        ]
+    )

@@ -1,9 +1,10 @@
-"""Sections that the page of a data set and that of a check share: problems, boxes, anchors, leakage."""
+"""Tables that the page of a data set and that of a check share: problems, boxes, anchor recall, leakage."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 
-from retinanet_odm.dataset.leakage import Leakage
+from retinanet_odm.dataset.leakage import Duplicates, Leakage
 from retinanet_odm.dataset.problems import (
     CATALOGUE,
     INFO,
@@ -13,70 +14,58 @@ from retinanet_odm.dataset.problems import (
     sort_problems,
 )
 from retinanet_odm.dataset.statistics import CANVASES, MAX_ASPECT_OCTAVE, MAX_BOXES_PER_CLASS, BoxStatistics
-from retinanet_odm.reports.html_parts import (
-    Html,
-    PageCell,
-    advice,
-    badge,
-    bar,
-    columns,
-    html_table,
-    paragraph,
-    percent,
-    section,
-    titled,
-)
+from retinanet_odm.reports.cells import Advice, Badge, Bar, Cell, Percent, Table, Titled, histogram_table
 
-MOST_PROBLEMS = 300  # lines on the page; problems.jsonl holds them all
-_MOST_SIZES = 12  # distinct sizes of images
-_MOST_PAIRS = 20  # pairs and groups of duplicates
+MAX_PROBLEMS = 300  # rows on the page; problems.jsonl holds them all
+_MAX_SIZES = 12  # distinct sizes of images
+_MAX_PAIRS = 20  # pairs and groups of duplicates
 # Upper ends of the rows of the table of boxes per image; the last row is open.
 _BOXES_UP_TO = (0, 1, 2, 5, 10, 20, 50, MAX_BOXES_PER_CLASS)
 
 
-def problems_summary(problems: Iterable[Problem]) -> Html:
-    """What there is to look at: a row for each code, the worst first, and what to do."""
+@dataclass(frozen=True, kw_only=True)
+class ProblemsSummary:
+    """Problems by code; `things` counts the codes that are more than information."""
+
+    things: int
+    table: Table
+
+
+def summarise_problems(problems: Iterable[Problem]) -> ProblemsSummary:
+    """Makes a row for each code, the worst first, with an example and what to do."""
     by_code: dict[str, list[Problem]] = defaultdict(list)
     for problem in sort_problems(problems):
         by_code[f"{problem.severity} {problem.code}"].append(problem)
     groups = list(by_code.values())
     things = sum(group[0].severity != INFO for group in groups)
-    heading = f"{things} {'thing' if things == 1 else 'things'} to look at" if things else "Nothing to look at"
-    if not groups:
-        return section(heading, "No problem was found.")
-    headers = ["what", "count", "for example"]
-    return section(heading, html_table(headers, map(_summary_row, groups)))
+    return ProblemsSummary(things=things, table=Table(["what", "count", "for example"], [*map(_summary_row, groups)]))
 
 
-def _summary_row(group: Sequence[Problem]) -> list[PageCell]:
+def _summary_row(group: Sequence[Problem]) -> list[Cell]:
     first = group[0]
-    # The label doctor's suggestions name labels: of several, the general one is for all.
+    # The suggestions of the label checks name labels: where there are several, the general one is shown.
     is_one = len({problem.suggestion for problem in group}) == 1
     suggestion = first.suggestion if is_one else CATALOGUE[first.code][1]
-    return [_what(first), len(group), _cured(first.detail, suggestion)]
+    return [_what(first), len(group), _with_fix(first.detail, suggestion)]
 
 
-def _what(problem: Problem) -> Html:
-    return titled(badge(problem.severity), problem.code.replace("_", " "))
+def _what(problem: Problem) -> Titled:
+    return Titled(Badge(problem.severity), problem.code.replace("_", " "))
 
 
-def _cured(detail: str, suggestion: str) -> Html:
-    return titled(advice(detail), advice(f"→ {suggestion}"))
+def _with_fix(detail: str, suggestion: str) -> Titled:
+    return Titled(Advice(detail), Advice(f"→ {suggestion}"))
 
 
-def problems_list(problems: Iterable[Problem]) -> Html:
-    """The problems themselves with their places, the worst first."""
-    ordered = sort_problems(problems)
-    rows = [
-        [_place(problem), _what(problem), _cured(problem.detail, problem.suggestion)]
-        for problem in ordered[:MOST_PROBLEMS]
-    ]
-    count = (
-        f"The first {MOST_PROBLEMS:,} of {len(ordered):,} lines of problems.jsonl:"
-        if len(ordered) > MOST_PROBLEMS
-        else f"All {len(ordered):,}, as in problems.jsonl:"
+def problems_table(problems: Iterable[Problem]) -> Table:
+    """Makes a row for each of the first MAX_PROBLEMS problems with its place, the worst first."""
+    return Table(
+        ["where", "what", "what is wrong"],
+        [
+            [_place(problem), _what(problem), _with_fix(problem.detail, problem.suggestion)]
+            for problem in sort_problems(problems)[:MAX_PROBLEMS]
+        ],
     )
-    return section("All problems", count, html_table(["where", "what", "what is wrong"], rows))
 
 
 def _place(problem: Problem) -> str:
@@ -84,41 +73,49 @@ def _place(problem: Problem) -> str:
     return f"{place}:{problem.line}" if problem.line is not None else place
 
 
-def statistics_sections(statistics: BoxStatistics) -> list[Html]:
-    """Sizes and shapes of boxes, what the anchors can reach, boxes per image and sizes of images."""
+@dataclass(frozen=True, kw_only=True)
+class StatisticsTables:
+    """Tables of a BoxStatistics; those of boxes are None where no image has one.
+
+    Attributes:
+      crowded: images with more boxes than the legacy TPU loader takes, in words; "" for none.
+      recall_is_low: whether the recall table has a value below MIN_ANCHOR_RECALL.
+    """
+
+    image_sizes: Table | None
+    box_sizes: Table | None = None
+    box_shapes: Table | None = None
+    recall: Table | None = None
+    recall_is_low: bool = False
+    boxes_per_image: Table | None = None
+    crowded: str = ""
+
+
+def tabulate_statistics(statistics: BoxStatistics) -> StatisticsTables:
+    """Makes the tables of sizes and shapes of boxes, anchor recall, boxes per image and sizes of images."""
+    image_sizes = _image_sizes(statistics)
     if not statistics.classes:
-        return [_image_sizes(statistics)]
-    return [
-        columns(_box_sizes(statistics), _box_shapes(statistics)),
-        _recall(statistics),
-        columns(_boxes_per_image(statistics), _image_sizes(statistics)),
-    ]
-
-
-def _bars(headers: Sequence[str], counts: Sequence[tuple[str, int]]) -> Html:
-    """A histogram: a row for each count, the longest bar the largest."""
-    largest, total = max(count for _, count in counts), sum(count for _, count in counts)
-    return html_table(
-        [*headers, "share"], [(name, bar(count, largest), percent(count / total)) for name, count in counts]
+        return StatisticsTables(image_sizes=image_sizes)
+    sides, aspects = statistics.total.sides, statistics.total.aspects
+    recall = _recall(statistics)
+    return StatisticsTables(
+        image_sizes=image_sizes,
+        box_sizes=histogram_table(
+            ["side", "boxes"], [(_octave(octave), sides[octave]) for octave in range(min(sides), max(sides) + 1)]
+        ),
+        box_shapes=histogram_table(
+            ["height:width", "boxes"],
+            [(_shape(octave), aspects[octave]) for octave in range(min(aspects), max(aspects) + 1)],
+        ),
+        recall=recall,
+        recall_is_low=any(cell.is_bad for row in recall.rows for cell in row if isinstance(cell, Percent)),
+        boxes_per_image=_boxes_per_image(statistics),
+        crowded=_crowded(statistics),
     )
-
-
-def _box_sizes(statistics: BoxStatistics) -> Html:
-    sides = statistics.total.sides
-    rows = [(_octave(octave), sides[octave]) for octave in range(min(sides), max(sides) + 1)]
-    note = "Side: the root of the box's area, in pixels of the photograph."
-    return section("Sizes of boxes", _bars(["side", "boxes"], rows), note)
 
 
 def _octave(octave: int) -> str:
     return f"{2**octave}–{2 ** (octave + 1)} px" if octave else "under 2 px"
-
-
-def _box_shapes(statistics: BoxStatistics) -> Html:
-    aspects = statistics.total.aspects
-    rows = [(_shape(octave), aspects[octave]) for octave in range(min(aspects), max(aspects) + 1)]
-    note = "Rounded to doublings. RetinaNet's anchors are of 1:2, 1:1 and 2:1."
-    return section("Shapes of boxes", _bars(["height:width", "boxes"], rows), note)
 
 
 def _shape(octave: int) -> str:
@@ -126,30 +123,18 @@ def _shape(octave: int) -> str:
     return f"{ratio} and beyond" if abs(octave) == MAX_ASPECT_OCTAVE else ratio
 
 
-def _recall(statistics: BoxStatistics) -> Html:
-    """Share of boxes with an anchor of IoU 0.5, class by canvas."""
+def _recall(statistics: BoxStatistics) -> Table:
+    """Makes the table of the share of boxes with an anchor of IoU 0.5, class by canvas."""
     named = [("all classes", statistics.total), *sorted(statistics.classes.items())]
     shares = [(name, counts.boxes, [counts.recall(canvas) for canvas in CANVASES]) for name, counts in named]
-    rows: list[list[PageCell]] = [
-        [name, boxes, *(percent(share, is_bad=share < MIN_ANCHOR_RECALL) for share in row)]
+    rows: list[list[Cell]] = [
+        [name, boxes, *(Percent(share, is_bad=share < MIN_ANCHOR_RECALL) for share in row)]
         for name, boxes, row in shares
     ]
-    explained = (
-        "The share of boxes that at least one anchor overlaps by half (IoU 0.5), by the longest side of the trainer's"
-        " canvas: an object that no anchor fits is hardly learned."
-    )
-    cure = (
-        f"Marked: below {MIN_ANCHOR_RECALL:.0%}. Train with the --image_size of a column that is not marked; where small boxes"
-        " are marked in all of them, with a smaller --anchor_scale too."
-    )
-    low = any(share < MIN_ANCHOR_RECALL for _, _, row in shares for share in row)
-    headers = ["class", "boxes", *map(str, CANVASES)]
-    return section(
-        "Best possible recall", explained, html_table(headers, rows), *([paragraph(advice(cure))] if low else [])
-    )
+    return Table(["class", "boxes", *map(str, CANVASES)], rows)
 
 
-def _boxes_per_image(statistics: BoxStatistics) -> Html:
+def _boxes_per_image(statistics: BoxStatistics) -> Table:
     counts = statistics.boxes_per_image
     rows = []
     for low, high in zip((-1, *_BOXES_UP_TO), (*_BOXES_UP_TO, max(counts)), strict=True):
@@ -157,86 +142,78 @@ def _boxes_per_image(statistics: BoxStatistics) -> Html:
         rows.append((name, sum(images for boxes, images in counts.items() if low < boxes <= high)))
     while not rows[-1][1]:
         rows.pop()
-    histogram = _bars(["boxes", "images"], rows)
+    return histogram_table(["boxes", "images"], rows)
+
+
+def _crowded(statistics: BoxStatistics) -> str:
     if not statistics.crowded:
-        return section("Boxes per image", histogram)
+        return ""
     most = ", ".join(f"{name} ({boxes:,})" for boxes, name in statistics.crowded[:5])
-    crowded = f"{statistics.crowded_images:,} with more than {MAX_BOXES_PER_CLASS}, at which the legacy TPU loader stops: {most}"
-    return section("Boxes per image", histogram, crowded)
+    limit = f"{statistics.crowded_images:,} with more than {MAX_BOXES_PER_CLASS}"
+    return f"{limit}, the maximum of the legacy TPU loader: {most}"
 
 
-def _image_sizes(statistics: BoxStatistics) -> Html:
+def _image_sizes(statistics: BoxStatistics) -> Table | None:
     sizes = sorted(statistics.image_sizes.items(), key=lambda item: (-item[1], item[0]))
-    rows = [(f"{width} × {height}", count) for (width, height), count in sizes[:_MOST_SIZES]]
-    if others := sizes[_MOST_SIZES:]:
+    rows = [(f"{width} × {height}", count) for (width, height), count in sizes[:_MAX_SIZES]]
+    if others := sizes[_MAX_SIZES:]:
         rows.append((f"{len(others):,} other sizes", sum(count for _, count in others)))
-    if not rows:
-        return section("Sizes of images", "There is no image.")
-    return section("Sizes of images", _bars(["width × height", "images"], rows))
+    return histogram_table(["width × height", "images"], rows) if rows else None
 
 
-def class_counts(statistics: BoxStatistics) -> Html:
-    """Boxes of each class, where there is no manifest with splits."""
+def class_table(statistics: BoxStatistics) -> Table | None:
+    """Makes the table of boxes of each class, where there is no manifest with splits; None where there is no box."""
     counts = {name: classes.boxes for name, classes in sorted(statistics.classes.items())}
-    if not counts:
-        return section("Boxes of each class", "No image has a box.")
-    return section("Boxes of each class", _bars(["class", "boxes"], list(counts.items())))
+    return histogram_table(["class", "boxes"], list(counts.items())) if counts else None
 
 
-def split_counts(splits: Mapping[str, int]) -> Html:
-    """Images of each split, where there is no manifest."""
+def split_table(splits: Mapping[str, int]) -> Table:
+    """Makes the table of images of each split, where there is no manifest."""
     largest = max(splits.values(), default=0)
-    rows = [(name, bar(count, largest)) for name, count in splits.items()]
-    return section("Splits", html_table(["split", "images"], rows))
+    return Table(["split", "images"], [(name, Bar.of(count, largest)) for name, count in splits.items()])
 
 
-def leakage_section(leakage: Leakage) -> Html:
-    """How much of the held-out splits was seen in training, with the first pairs."""
-    rows = [
-        (split.split, split.images, split.exact, split.near, _seen_share(split.exact + split.near, split.images))
+@dataclass(frozen=True, kw_only=True)
+class LeakageTables:
+    """What the splits have in common.
+
+    Attributes:
+      splits: how much of each held-out split was seen in training.
+      is_seen: whether anything was.
+      groups: groups of equal files, by where they are.
+      pairs: the first nearly equal images; None for none.
+    """
+
+    splits: Table
+    is_seen: bool
+    groups: list[tuple[str, Duplicates, Table]]
+    pairs: Table | None
+
+
+def tabulate_leakage(leakage: Leakage) -> LeakageTables:
+    """Makes the tables of images that are in more than one split."""
+    rows: list[list[Cell]] = [
+        [split.split, split.images, split.exact, split.near, _seen_share(split.exact + split.near, split.images)]
         for split in leakage.held_out
     ]
-    headers = ["split", "images", "same file in train", "nearly the same", "together"]
-    return section(
-        "Pictures in more than one split",
-        html_table(headers, rows),
-        *_verdict(leakage),
-        *_groups(leakage),
-        *_pairs(leakage),
+    pairs = [(twin.name, split.split, twin.train_name) for split in leakage.held_out for twin in split.examples]
+    return LeakageTables(
+        splits=Table(["split", "images", "same file in train", "nearly the same", "together"], rows),
+        is_seen=any(split.exact + split.near for split in leakage.held_out),
+        groups=[
+            (title, found, _groups(found))
+            for title, found in (("in several splits", leakage.across), ("within one split", leakage.within))
+            if found.groups
+        ],
+        pairs=Table(["image", "split", "resembles, in train"], pairs[:_MAX_PAIRS]) if pairs else None,
     )
 
 
-def _seen_share(seen: int, images: int) -> Html:
-    return percent(seen / images, is_bad=seen > 0) if images else Html("–")
+def _seen_share(seen: int, images: int) -> Percent | None:
+    return Percent(seen / images, is_bad=seen > 0) if images else None
 
 
-def _verdict(leakage: Leakage) -> Iterator[str]:
-    if any(split.exact + split.near for split in leakage.held_out):
-        yield paragraph(
-            advice(
-                "A model is judged too kindly on pictures that it has seen. Keep the frames of one dive or day in one"
-                " split: prepare again with --split_group, for example --split_group=deployment+day."
-            )
-        )
-    else:
-        yield "No picture that is held out was found in training."
-    if leakage.hashed < leakage.images:
-        compared = f"Nearly equal pictures were looked for among {leakage.hashed:,} of {leakage.images:,}"
-        yield f"{compared}; the others were not decoded, or are of one colour."
-    if not leakage.reach:
-        yield "There are so many pictures that nearly equal ones were not searched for, only equal ones."
-
-
-def _groups(leakage: Leakage) -> Iterator[str]:
-    for title, found in (("in several splits", leakage.across), ("within one split", leakage.within)):
-        if found.groups:
-            yield f"Equal files {title}: {found.images:,} images, {found.groups:,} different."
-            rows = [(describe_duplicates(group), group.images) for group in found.examples[:_MOST_PAIRS]]
-            yield html_table(["equal files", "how many"], rows)
-
-
-def _pairs(leakage: Leakage) -> Iterator[str]:
-    rows = [(twin.name, split.split, twin.train_name) for split in leakage.held_out for twin in split.examples]
-    if rows:
-        yield "The first nearly equal pictures:"
-        yield html_table(["picture", "split", "resembles, in train"], rows[:_MOST_PAIRS])
+def _groups(found: Duplicates) -> Table:
+    return Table(
+        ["equal files", "count"], [(describe_duplicates(group), group.images) for group in found.examples[:_MAX_PAIRS]]
+    )

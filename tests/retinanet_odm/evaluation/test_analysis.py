@@ -164,9 +164,9 @@ def test_the_page_shows_each_part() -> None:
     tree = html.document_fromstring(evaluation_report(_eval_json(scene, analyse(*scene))))
     assert tree.xpath("//h2/text()") == [
         "Each class",
-        "Precision, recall and the threshold",
-        "What goes wrong",
-        "What was taken for what",
+        "Precision, recall and threshold",
+        "Errors",
+        "Confusion matrix",
         "Counting",
         "Sizes",
         "Scores as probabilities",

@@ -6,14 +6,16 @@ import re
 import pytest
 from lxml import etree
 
-from retinanet_odm.reports.charts import ChartLine, bubble_chart, histogram, line_chart, shade, time_chart
+from retinanet_odm.reports.cells import Shade
+from retinanet_odm.reports.charts import Chart, ChartLine, bubble_chart, histogram, line_chart, time_chart
+from tests.retinanet_odm.reports.components import render_cell, render_chart
 
 _EVIL = '<script>alert("x")</script>&amp;'
 
 
-def _svg(text: str) -> etree._Element:
+def _svg(chart: Chart) -> etree._Element:
     """Well-formed XML, which HTML embeds as it is."""
-    return etree.fromstring(text.strip().encode())
+    return etree.fromstring(render_chart(chart).strip().encode())
 
 
 def _drawn(points: list[tuple[float, float | None]]) -> str:
@@ -50,18 +52,18 @@ def test_the_corners_are_those_of_the_grid() -> None:
 
 
 @pytest.mark.parametrize(
-    "text",
+    "chart",
     [
         pytest.param(line_chart([ChartLine(name=_EVIL, points=[(0, 1)])], x=_EVIL, y=_EVIL), id="lines"),
-        pytest.param(bubble_chart([(1, 1, 1)], name=_EVIL, x=_EVIL, y=_EVIL), id="bubbles"),
+        pytest.param(bubble_chart([(1, 1, 1)], title=_EVIL, x=_EVIL, y=_EVIL), id="bubbles"),
         pytest.param(histogram([1, 2], x=_EVIL, y=_EVIL, title=_EVIL), id="bars"),
     ],
 )
-def test_names_are_escaped(text: str) -> None:
-    chart = _svg(text)
-    assert _EVIL in "".join(chart.itertext())
-    assert not chart.findall(".//script")
-    assert chart.find("svg").get("aria-label") == f"{_EVIL} by {_EVIL}"
+def test_names_are_escaped(chart: Chart) -> None:
+    svg = _svg(chart)
+    assert _EVIL in "".join(svg.itertext())
+    assert not svg.findall(".//script")
+    assert svg.find("svg").get("aria-label") == f"{_EVIL} by {_EVIL}"
 
 
 @pytest.mark.parametrize(
@@ -75,19 +77,19 @@ def test_names_are_escaped(text: str) -> None:
     ],
 )
 def test_ticks_are_round_and_few(largest: int, ticks: list[str]) -> None:
-    chart = _svg(bubble_chart([(largest, 0, 3)], name="a", x="true", y="found"))
+    chart = _svg(bubble_chart([(largest, 0, 3)], title="a", x="true", y="found"))
     assert _names_below(chart) == ticks
 
 
 def test_areas_of_bubbles_follow_the_counts() -> None:
-    chart = _svg(bubble_chart([(0, 0, 400), (1, 1, 100), (2, 1, 1)], name="a", x="true", y="found"))
+    chart = _svg(bubble_chart([(0, 0, 400), (1, 1, 100), (2, 1, 1)], title="a", x="true", y="found"))
     radii = [float(circle.get("r")) for circle in chart.findall(".//circle")]
     assert radii[0] == 2 * radii[1] > 2 * radii[2] > 0
     assert chart.findall(".//circle/title")[2].text == "1: true 2, found 1"
 
 
 def test_no_bubbles_are_a_chart_all_the_same() -> None:
-    assert _svg(bubble_chart([], name="a", x="x", y="y")).findall(".//circle") == []
+    assert _svg(bubble_chart([], title="a", x="x", y="y")).findall(".//circle") == []
 
 
 @pytest.mark.parametrize(
@@ -99,9 +101,9 @@ def test_no_bubbles_are_a_chart_all_the_same() -> None:
     ],
 )
 def test_shades(count: int, good: bool, shown: str) -> None:
-    cell = shade(count, 0.5, is_good=good)
+    cell = render_cell(Shade(count, 0.5, is_good=good))
     assert re.sub("<[^>]*>", "", cell) == shown
-    assert ("--error" in cell) == (count > 0 and not good)
+    assert ("wrong" in cell) == (count > 0 and not good)
 
 
 def test_time_goes_right_and_the_largest_value_is_at_the_top() -> None:

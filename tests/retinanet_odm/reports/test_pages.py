@@ -11,20 +11,11 @@ from retinanet_odm.dataset.manifest import DatasetManifest, ShardInfo, SplitInfo
 from retinanet_odm.dataset.problems import INFO, Problem, make_problem
 from retinanet_odm.dataset.statistics import CANVASES, MAX_BOXES_PER_CLASS, BoxStatistics, ImageBoxes
 from retinanet_odm.labels.label_map import LabelMap
+from retinanet_odm.reports.cells import Badge, Bar, Percent, Table, format_number
 from retinanet_odm.reports.dataset_page import check_report, dataset_report
 from retinanet_odm.reports.evaluation_page import evaluation_report
-from retinanet_odm.reports.html_parts import (
-    Html,
-    advice,
-    badge,
-    bar,
-    escape_html,
-    format_number,
-    html_table,
-    page,
-    percent,
-    section,
-)
+from retinanet_odm.reports.rendering import mark_flags
+from tests.retinanet_odm.reports.components import render_cell, render_table
 
 _EVIL = '<script>alert("x")</script>&amp;'
 
@@ -121,8 +112,7 @@ def test_evaluation_page(metrics: dict, shown: list[str]) -> None:
         pytest.param(0.5, "0.500", id="fractions align"),
         pytest.param(None, "–", id="none"),
         pytest.param(float("nan"), "–", id="nan"),
-        pytest.param("<b>", "&lt;b&gt;", id="text is escaped"),
-        pytest.param(Html("<b>"), "<b>", id="markup is not"),
+        pytest.param("<b>", "<b>", id="text as it is"),
     ],
 )
 def test_number(value: object, shown: str) -> None:
@@ -131,17 +121,27 @@ def test_number(value: object, shown: str) -> None:
 
 @pytest.mark.parametrize(("value", "maximum"), [(1, 0), (None, 1), (float("nan"), 1), (-1, 1), (5, 1)])
 def test_bars_never_leave_their_track(value: float | None, maximum: float) -> None:
-    assert 'style="width:0.0%"' in bar(value, maximum) or 'style="width:100.0%"' in bar(value, maximum)
+    assert 'style="width:0.0%"' in (cell := render_cell(Bar.of(value, maximum))) or 'style="width:100.0%"' in cell
 
 
 def test_a_file_name_that_is_not_utf8_can_be_written() -> None:
     name = b"b\xe9.jpg".decode("utf-8", "surrogateescape")
-    assert escape_html(name) == "b\\udce9.jpg"
-    page("t", [section("s", name)]).encode("utf-8")
+    assert render_cell(name) == "b\\udce9.jpg"
+    dataset_report(_manifest(), [{"name": name}]).encode("utf-8")
+
+
+@pytest.mark.parametrize(("rows", "shown"), [(20, 20), (21, 15), (300, 15)])
+def test_long_tables_are_folded(rows: int, shown: int) -> None:
+    tree = html.fromstring(f"<div>{render_table(Table(['n', 'value'], [(str(n), n) for n in range(rows)]))}</div>")
+    assert len(tree.xpath("./div//tbody/tr")) == shown
+    assert len(tree.xpath("./details//tbody/tr")) == rows - shown
+    assert [summary.text for summary in tree.xpath(".//summary")] == (
+        [f"{rows - shown} more rows"] if rows > shown else []
+    )
 
 
 def test_an_empty_table_has_its_headers() -> None:
-    assert "reason" in html_table(["file", "reason"], [])
+    assert "reason" in render_table(Table(["file", "reason"], []))
 
 
 def _statistics() -> BoxStatistics:
@@ -161,9 +161,14 @@ def _statistics() -> BoxStatistics:
 def _tables(tree: html.HtmlElement, heading: str) -> list[list[list[str]]]:
     """The cells of every table under a heading, without the headers."""
     (place,) = (part for part in tree.xpath("//section") if part.xpath("string(h2)") == heading)
-    return [
-        [[cell.text_content() for cell in row] for row in rows.xpath("tbody/tr")] for rows in place.xpath(".//table")
-    ]
+    tables: list[list[list[str]]] = []
+    for table in place.xpath(".//table"):
+        rows = [[cell.text_content().strip() for cell in row] for row in table.xpath("tbody/tr")]
+        if table.xpath("ancestor::details"):  # the folded rest of the table before it
+            tables[-1] += rows
+        else:
+            tables.append(rows)
+    return tables
 
 
 def test_what_the_boxes_are_like() -> None:
@@ -175,12 +180,12 @@ def test_what_the_boxes_are_like() -> None:
     (images,) = _tables(tree, "Boxes per image")
     assert [row[:2] for row in images if row[1] != "0"] == [["0", "1"], ["3–5", "1"], ["101", "1"]]
     assert _tables(tree, "Sizes of images") == [[["4000 × 4000", "2", "66%"], ["1920 × 1080", "1", "33%"]]]
-    assert f"1 with more than 100, at which the legacy TPU loader stops: crowded {_EVIL} (101)" in tree.text_content()
+    assert f"1 with more than 100, the maximum of the legacy TPU loader: crowded {_EVIL} (101)" in tree.text_content()
 
 
 def test_recall_that_is_low_is_marked_and_what_to_do_is_said() -> None:
     tree = _tree(dataset_report(_manifest(), statistics=_statistics()))
-    (rows,) = _tables(tree, "Best possible recall")
+    (rows,) = _tables(tree, "Anchor recall")
     assert [row[0] for row in rows] == ["all classes", _EVIL, "Actiniaria"]
     assert rows[1] == [_EVIL, "2", *["0%"] * len(CANVASES)]
     assert rows[2] == ["Actiniaria", "103", *["100%"] * len(CANVASES)]
@@ -192,7 +197,7 @@ def test_recall_that_is_good_needs_no_advice() -> None:
     box = np.asarray([(0.2, 0.2, 0.6, 0.6)], np.float32)
     statistics = BoxStatistics.from_images([ImageBoxes("a.jpg", 400, 400, box, ["crab"])])
     text = _tree(dataset_report(_manifest(), statistics=statistics)).text_content()
-    assert "Best possible recall" in text and "Marked" not in text
+    assert "Anchor recall" in text and "Highlighted" not in text
 
 
 @pytest.mark.parametrize(
@@ -236,7 +241,7 @@ def test_leakage_is_shown_with_the_first_pairs() -> None:
         hashed=990,
     )
     tree = _tree(dataset_report(_manifest(), leakage=leakage))
-    shown = _tables(tree, "Pictures in more than one split")
+    shown = _tables(tree, "Images in more than one split")
     assert shown[0] == [["val", "100", "2", "69", "71%"]]
     assert shown[1] == [[f"{_EVIL} (train), b.jpg (val) and 7 more", "9"]]
     assert shown[3] == [[f"val {_EVIL}", "val", f"train {_EVIL}"]]
@@ -247,14 +252,14 @@ def test_leakage_is_shown_with_the_first_pairs() -> None:
 @pytest.mark.parametrize(
     ("leakage", "shown"),
     [
-        pytest.param(_leakage(), "No picture that is held out was found in training", id="clean"),
-        pytest.param(_leakage(reach=0), "nearly equal ones were not searched for", id="too many to compare"),
+        pytest.param(_leakage(), "No held-out image was found in training", id="clean"),
+        pytest.param(_leakage(reach=0), "too many images to search for nearly equal ones", id="too many to compare"),
         pytest.param(
             _leakage(held_out=(SplitLeakage(split="val", images=0, exact=0, near=0, examples=()),)),
             "–",
             id="an empty split",
         ),
-        pytest.param(_leakage(held_out=()), "No picture that is held out", id="training alone"),
+        pytest.param(_leakage(held_out=()), "No held-out image", id="training alone"),
     ],
 )
 def test_leakage_that_is_none(leakage: Leakage, shown: str) -> None:
@@ -272,23 +277,23 @@ def _problems() -> list[Problem]:
 
 def test_problems_are_summed_up_the_worst_first() -> None:
     tree = _tree(dataset_report(_manifest(), problems=_problems()))
-    (rows,) = _tables(tree, "2 things to look at")
+    (rows,) = _tables(tree, "2 things need attention")
     assert [row[:2] for row in rows] == [
         ["errorunknown label", "400"],
         ["warningrare label", "1"],
         ["infoboxes clipped", "1"],
     ]
     assert "--label_aliases" in rows[0][2], "what to do"
-    assert tree.xpath("//h2/text()")[0] == "2 things to look at", "at the top of the page"
+    assert tree.xpath("//h2/text()")[0] == "2 things need attention", "at the top of the page"
     assert _EVIL in tree.text_content()
 
 
 @pytest.mark.parametrize(
     ("problems", "heading"),
     [
-        pytest.param([make_problem("rare_label", "few")], "1 thing to look at", id="one"),
-        pytest.param([make_problem("boxes_clipped", "cut")], "Nothing to look at", id="for information only"),
-        pytest.param([], "Nothing to look at", id="none"),
+        pytest.param([make_problem("rare_label", "few")], "1 thing needs attention", id="one"),
+        pytest.param([make_problem("boxes_clipped", "cut")], "Nothing needs attention", id="for information only"),
+        pytest.param([], "Nothing needs attention", id="none"),
     ],
 )
 def test_how_many_things(problems: list[Problem], heading: str) -> None:
@@ -298,8 +303,8 @@ def test_how_many_things(problems: list[Problem], heading: str) -> None:
 def test_suggestions_that_name_labels_are_shown_where_they_are_all_of_one_kind() -> None:
     doctor = {"code": "rare_label", "severity": INFO, "detail": "few"}
     one, other = (Problem(**doctor, suggestion=text) for text in ("annotate crabs", "annotate urchins"))  # type: ignore[arg-type]
-    alone = _tables(_tree(check_report(1, 1, [one])), "Nothing to look at")
-    both = _tables(_tree(check_report(1, 1, [one, other])), "Nothing to look at")
+    alone = _tables(_tree(check_report(1, 1, [one])), "Nothing needs attention")
+    both = _tables(_tree(check_report(1, 1, [one, other])), "Nothing needs attention")
     assert "annotate crabs" in alone[0][0][2]
     assert "crabs" not in both[0][0][2] and "annotate more of them" in both[0][0][2]
 
@@ -327,7 +332,7 @@ def test_check_page() -> None:
     ("share", "shown"),
     [
         pytest.param(0.0, "0%", id="none"),
-        pytest.param(0.0004, "&lt;1%", id="few, but not none"),
+        pytest.param(0.0004, "<1%", id="few, but not none"),
         pytest.param(0.29, "29%", id="0.29 * 100 is 28.999…"),
         pytest.param(0.899, "89%", id="below 90 is not 90"),
         pytest.param(0.9999, "99%", id="not all"),
@@ -335,7 +340,7 @@ def test_check_page() -> None:
     ],
 )
 def test_percent(share: float, shown: str) -> None:
-    assert percent(share) == shown
+    assert str(Percent(share)) == shown
 
 
 @pytest.mark.parametrize(
@@ -347,9 +352,9 @@ def test_percent(share: float, shown: str) -> None:
         pytest.param("--x=<b>", '<code class="flag">--x</code>=&lt;b&gt;', id="no markup gets into a value"),
     ],
 )
-def test_advice(text: str, shown: str) -> None:
-    assert advice(text) == shown
+def test_flags_stand_out(text: str, shown: str) -> None:
+    assert mark_flags(text) == shown
 
 
 def test_a_badge_is_escaped() -> None:
-    assert "<script" not in badge(_EVIL)
+    assert "<script" not in render_cell(Badge(_EVIL))

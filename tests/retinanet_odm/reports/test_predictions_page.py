@@ -10,16 +10,16 @@ from lxml import html
 from PIL import Image
 
 from retinanet_odm.predictions.rows import PredictionRow, ScoringRun
-from retinanet_odm.reports.predictions_page import DecodedImages, no_images, predictions_page
+from retinanet_odm.reports.predictions_page import ImageReader, no_images, predictions_report
 from tests.retinanet_odm.prediction_rows import CRAB, FRAME, PIG, ROWS, RUN, STAR, failed, random_rows, scored
 
 _EVIL = '<script>alert("x")</script>&amp;'
 
 
 def _page(
-    rows: Iterable[PredictionRow], run: ScoringRun = RUN, photographs: DecodedImages = no_images
+    rows: Iterable[PredictionRow], run: ScoringRun = RUN, read_images: ImageReader = no_images
 ) -> html.HtmlElement:
-    text = b"".join(predictions_page(rows, run, photographs)).decode()
+    text = b"".join(predictions_report(rows, run, read_images)).decode()
     tree = html.document_fromstring(text, parser=html.HTMLParser(recover=False))
     assert not tree.xpath("//script | //link | //iframe | //@onload | //@onerror"), "nothing runs"
     assert all(address.startswith("data:image/jpeg;base64,") for address in tree.xpath("//@src | //@href"))
@@ -45,7 +45,7 @@ def _lines(tree: html.HtmlElement, heading: str) -> list[list[str]]:
 def test_the_numbers() -> None:
     tree = _page(ROWS)
     assert _tiles(tree) == {
-        "photographs": "8",
+        "images": "8",
         "scored": "6",
         "failed": "2",
         "detections": "8",
@@ -62,7 +62,7 @@ def test_the_numbers() -> None:
     ]
     (deployment,) = _lines(tree, "Over time")
     assert deployment == ["StaM_6701", "2016-11-10 14:24to 2016-11-10 14:24", "1", "0", "0", "1"]
-    assert "5 photographs have no time" in tree.text_content()
+    assert "5 images have no time" in tree.text_content()
 
 
 def test_places_where_something_comes_back() -> None:
@@ -75,12 +75,12 @@ def test_places_where_something_comes_back() -> None:
         )
     ]
     tree = _page([*rows, scored("d/4.jpg", CRAB)])
-    assert _lines(tree, "Seen again and again") == [
+    assert _lines(tree, "Repeated detections") == [
         ["0", "d", "crab", "3", "d/1.jpg"],
         ["7", "e", "sea pig", "1", "e/3.jpg"],
     ]
-    assert "4 of 5 detections are at 2 places" in tree.text_content()
-    assert "Seen again" not in _page(ROWS).text_content(), "repeats was not run"
+    assert "4 of 5 detections are at 2 locations" in tree.text_content()
+    assert "Repeated detections" not in _page(ROWS).text_content(), "repeats was not run"
 
 
 def test_names_of_every_kind_are_escaped() -> None:
@@ -100,18 +100,18 @@ def test_names_of_every_kind_are_escaped() -> None:
 @given(random_rows)
 @settings(max_examples=30)
 def test_any_rows_make_a_page(rows: list[PredictionRow]) -> None:
-    assert _tiles(_page(rows))["photographs"] == str(len(rows))
+    assert _tiles(_page(rows))["images"] == str(len(rows))
 
 
-def test_photographs_are_asked_for_once_and_few_of_them() -> None:
+def test_few_images_are_read_and_once() -> None:
     asked: list[Collection[str]] = []
 
-    def photographs(names: Collection[str]) -> Iterator[tuple[str, bytes]]:
+    def read_images(names: Collection[str]) -> Iterator[tuple[str, bytes]]:
         asked.append(names)
         for name in sorted(names)[1:]:  # one is gone
             yield name, _picture()
 
-    tree = _page((scored(f"{number:04}.jpg", PIG, CRAB, STAR) for number in range(500)), photographs=photographs)
+    tree = _page((scored(f"{number:04}.jpg", PIG, CRAB, STAR) for number in range(500)), read_images=read_images)
     (names,) = asked
     assert 12 <= len(names) <= 24
     captions = tree.xpath("//figure[img]/figcaption/text()")
@@ -119,17 +119,17 @@ def test_photographs_are_asked_for_once_and_few_of_them() -> None:
     assert "sea pig 0.90, crab 0.50" in captions[0]
 
 
-def test_without_photographs_the_page_says_so() -> None:
+def test_without_images_the_page_says_so() -> None:
     tree = _page([scored("a.jpg", PIG)])
     assert not tree.xpath("//img")
-    assert "say by --images where they are" in tree.text_content()
+    assert "Pass their location with --images" in tree.text_content()
 
 
 @pytest.mark.parametrize("name", ["cam{0}_20161110_142412.jpg", "cam_{0:08}.jpg", "cam_20161110_{1:06}.jpg"])
 def test_the_page_does_not_grow_with_the_rows(name: str) -> None:
     def size(count: int) -> int:
         rows = (scored(name.format(number, number % 60), PIG) for number in range(count))
-        return len(b"".join(predictions_page(rows, RUN)))
+        return len(b"".join(predictions_report(rows, RUN)))
 
     assert size(3000) < 1.05 * size(1000)
 
@@ -138,7 +138,7 @@ def test_examples_show_rare_classes() -> None:
     rows = [scored(f"{number:03}.jpg", PIG) for number in range(300)]
     rows[170] = scored("170.jpg", dataclasses.replace(STAR, score=0.31))
     asked: list[str] = []
-    _page(rows, photographs=lambda names: asked.extend(names) or ())
+    _page(rows, read_images=lambda names: asked.extend(names) or ())
     assert "170.jpg" in asked
 
 
@@ -150,9 +150,9 @@ def test_a_chart_for_each_deployment_and_one_for_all() -> None:
     ]
     titles = _page(rows).xpath("//section[h2='Over time']//figcaption/b/text()")
     assert titles == [
-        "all deployments: 16 photographs, by 6 hours",
-        "east: 8 photographs, by 6 hours",
-        "west: 8 photographs, by 6 hours",
+        "all deployments: 16 images, by 6 hours",
+        "east: 8 images, by 6 hours",
+        "west: 8 images, by 6 hours",
     ]
 
 
@@ -165,7 +165,7 @@ def test_a_chart_for_each_deployment_and_one_for_all() -> None:
         pytest.param([5], 1, id="a single one"),
     ],
 )
-def test_lines_are_broken_where_photographs_are_missing(hours: list[int], lines: int) -> None:
+def test_lines_are_broken_where_images_are_missing(hours: list[int], lines: int) -> None:
     tree = _page(scored(f"c_20161110_{hour:02}0000.jpg", PIG) for hour in hours)
     (path,) = tree.xpath("//section[h2='Over time']//path[title]/@d")
     assert path.count("M") == lines
