@@ -1,8 +1,8 @@
 """Charts as data: shapes in shares of the axes, which `templates/components.html.j2` draws as inline SVG.
 
 Own SVG in place of a chart library: the pages need four small static charts whose colours follow the page's light or
-dark scheme, without script and without a file beside them; the kept libraries that make SVG without a browser (matplotlib,
-pygal) embed fonts, styles or scripts of their own, ten to a hundred times as large.
+dark scheme, without script and without a file beside them; the kept libraries that make SVG without a browser
+(matplotlib, pygal) embed fonts, styles or scripts of their own, ten to a hundred times as large.
 """
 
 import dataclasses
