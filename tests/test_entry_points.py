@@ -1,4 +1,4 @@
-"""Every way in answers --help, quickly and on standard output."""
+"""Every entry point prints its --help, quickly and on standard output."""
 
 import subprocess
 import sys
@@ -11,17 +11,17 @@ SCRIPTS = Path(sys.executable).parent
 
 ENTRY_POINTS = [
     pytest.param([sys.executable, "-m", "beam_jobs", "prepare"], "--num_shards", id="the data set job"),
-    pytest.param([sys.executable, "-m", "beam_jobs", "check"], "--max_rejected", id="its check"),
+    pytest.param([sys.executable, "-m", "beam_jobs", "check"], "--max_rejected", id="the check of its input"),
     pytest.param([sys.executable, "-m", "beam_jobs", "labels"], "--label_aliases", id="the label map"),
-    pytest.param([sys.executable, "-m", "beam_jobs"], "prepare", id="its commands"),
+    pytest.param([sys.executable, "-m", "beam_jobs"], "prepare", id="the commands of the data set job"),
     pytest.param([sys.executable, "-m", "trainer"], "--train_batch_size", id="the trainer"),
     pytest.param([sys.executable, "-m", "trainer.submit", "run"], "--max_hours", id="the trainer on a TPU VM"),
-    pytest.param([sys.executable, "-m", "trainer.submit"], "status", id="its commands"),
-    pytest.param([sys.executable, "-m", "trainer.tpu.supervisor"], "--folder", id="its supervisor"),
+    pytest.param([sys.executable, "-m", "trainer.submit"], "status", id="the commands for a TPU VM"),
+    pytest.param([sys.executable, "-m", "trainer.tpu.supervisor"], "--folder", id="the supervisor on a TPU VM"),
     pytest.param([sys.executable, "-m", "inference", "score"], "--threshold", id="scoring"),
-    pytest.param([sys.executable, "-m", "inference", "convert"], "--formats", id="other formats of a scored archive"),
-    pytest.param([sys.executable, "-m", "inference", "repeats"], "--min_frames", id="what comes back at one place"),
-    pytest.param([sys.executable, "-m", "inference", "evaluate"], "--min_score", id="a scored archive against truth"),
+    pytest.param([sys.executable, "-m", "inference", "convert"], "--formats", id="conversion of predictions"),
+    pytest.param([sys.executable, "-m", "inference", "repeats"], "--min_frames", id="repeated detections"),
+    pytest.param([sys.executable, "-m", "inference", "evaluate"], "--min_score", id="evaluation of predictions"),
     pytest.param([sys.executable, "-m", "inference", "detect"], "--draw", id="a few images"),
     pytest.param([str(SCRIPTS / "retinanet-data"), "prepare"], "--num_shards", id="console script: data"),
     pytest.param([str(SCRIPTS / "retinanet-train")], "--train_batch_size", id="console script: train"),
@@ -30,16 +30,20 @@ ENTRY_POINTS = [
     pytest.param(
         [sys.executable, "-m", "retinanet_odm.dataflow.launcher"], "--flexrs", id="the launcher of Dataflow jobs"
     ),
-    pytest.param([sys.executable, "scripts/make_templates.py"], "--folder", id="the maker of Flex Templates"),
-    pytest.param([sys.executable, "scripts/make_sample.py"], "--seed", id="the sample maker"),
+    pytest.param([sys.executable, "scripts/make_templates.py"], "--folder", id="Flex Templates"),
+    pytest.param([sys.executable, "scripts/make_sample.py"], "--seed", id="the sample data set"),
     pytest.param([sys.executable, "benchmarks/bccd.py"], "--num_epochs", id="the real-data benchmark"),
     pytest.param([sys.executable, "benchmarks/prepare.py"], "--scale", id="the data set benchmark"),
-    pytest.param([sys.executable, "-m", "benchmarks.kill_prepare"], "--kills", id="the benchmark of kills"),
+    pytest.param([sys.executable, "-m", "benchmarks.kill_prepare"], "--kills", id="kills of prepare"),
     pytest.param([sys.executable, "-m", "benchmarks.score"], "--parts", id="the scoring benchmark"),
     pytest.param([sys.executable, "-m", "benchmarks.kill_score"], "--kills", id="kills of scoring"),
     pytest.param([sys.executable, "benchmarks/peers.py"], "--env", id="the comparison with other readers"),
-    pytest.param([sys.executable, "benchmarks/tpu_fit.py"], "--topolog", id="the table of TPUs"),
-    pytest.param([sys.executable, "benchmarks/beam_threads.py"], "--mode", id="Beam's threads"),
+    pytest.param([sys.executable, "-m", "benchmarks.training"], "--parts", id="the training benchmark"),
+    pytest.param([sys.executable, "-m", "benchmarks.losses"], "--against", id="losses before and after a change"),
+    pytest.param([sys.executable, "-m", "benchmarks.keras_hub"], "quality", id="the comparison with KerasHub"),
+    pytest.param([sys.executable, "-m", "benchmarks.made_up"], "--max_boxes", id="synthetic data sets of any size"),
+    pytest.param([sys.executable, "benchmarks/tpu_fit.py"], "--topolog", id="the table of TPU chips"),
+    pytest.param([sys.executable, "benchmarks/beam_threads.py"], "--mode", id="threads of Beam"),
 ]
 
 
