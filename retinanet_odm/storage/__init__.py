@@ -1,0 +1,76 @@
+"""Where bytes are stored: files of this machine and of gs://, members of archives, TFRecord frames.
+
+Begin with `files`: all other rooms read and write by its functions, wherever a path points.
+
+  files          reading, writing and listing; `local` and `gcs` implement it for each storage (`file_system`)
+  gcs_client     the connection to Google Cloud Storage, its retries and errors
+  glob_patterns  patterns of paths, and names of temporary files
+  zip_files      members of archives, read in place; `tar_files` likewise; `archives` has their common rules
+  tfrecord       frames of TFRecord files, without TensorFlow
+  prefetch       reading ahead in threads
+  lock           one run at a time into an output folder
+
+Nothing here imports Beam.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from retinanet_odm.storage.archives import looks_like_image
+    from retinanet_odm.storage.files import list_files, open_binary, read_bytes, write_atomic
+    from retinanet_odm.storage.glob_patterns import escape_glob, to_regex
+    from retinanet_odm.storage.lock import lock_folder
+    from retinanet_odm.storage.prefetch import map_ahead, start_ahead
+    from retinanet_odm.storage.tar_files import list_tar_members, read_tar_members, stream_tar_members
+    from retinanet_odm.storage.tfrecord import frame_record, read_frames
+    from retinanet_odm.storage.zip_files import list_zip_members, open_zip_member, read_zip_members
+
+__all__ = [
+    "escape_glob",
+    "frame_record",
+    "list_files",
+    "list_tar_members",
+    "list_zip_members",
+    "lock_folder",
+    "looks_like_image",
+    "map_ahead",
+    "open_binary",
+    "open_zip_member",
+    "read_bytes",
+    "read_frames",
+    "read_tar_members",
+    "read_zip_members",
+    "start_ahead",
+    "stream_tar_members",
+    "to_regex",
+    "write_atomic",
+]
+
+_MODULES = {
+    "escape_glob": "glob_patterns",
+    "frame_record": "tfrecord",
+    "list_files": "files",
+    "list_tar_members": "tar_files",
+    "list_zip_members": "zip_files",
+    "lock_folder": "lock",
+    "looks_like_image": "archives",
+    "map_ahead": "prefetch",
+    "open_binary": "files",
+    "open_zip_member": "zip_files",
+    "read_bytes": "files",
+    "read_frames": "tfrecord",
+    "read_tar_members": "tar_files",
+    "read_zip_members": "zip_files",
+    "start_ahead": "prefetch",
+    "stream_tar_members": "tar_files",
+    "to_regex": "glob_patterns",
+    "write_atomic": "files",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Imports a public name when it is first used: a program that reads files needs no archives."""
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"{__name__}.{_MODULES[name]}"), name)

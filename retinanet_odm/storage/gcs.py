@@ -124,9 +124,10 @@ def _pinned(generation: int | None) -> Iterator[None]:
 def _download(blob: storage.Blob, generation: int | None, start: int | None = None, end: int | None = None) -> bytes:
     """Returns the stored bytes from start to end inclusive; all by default."""
     with os_errors("read it"), _pinned(generation):
-        return blob.download_as_bytes(
+        data: bytes = blob.download_as_bytes(
             start=start, end=end, if_generation_match=generation, raw_download=True, retry=gcs_client.RETRY_DATA
         )
+    return data
 
 
 class _Reader(io.RawIOBase):
@@ -193,4 +194,4 @@ def _has_content(blob: storage.Blob, file: BinaryIO, size: int) -> bool:
     if found is None or found.size != size:
         return False
     file.seek(0)
-    return found.crc32c == crc32c_checksum(file)
+    return crc32c_checksum(file) == str(found.crc32c)

@@ -122,10 +122,10 @@ def _line(error: Exception) -> str:
 
 def crc32c_checksum(file: BinaryIO) -> str:
     """Returns the CRC32C of the rest of a file, encoded as Google does."""
-    found = google_crc32c.Checksum()
+    checksum = 0
     while piece := file.read(_PIECE):
-        found.update(piece)
-    return base64.b64encode(found.digest()).decode()
+        checksum = google_crc32c.extend(checksum, piece)
+    return base64.b64encode(checksum.to_bytes(4, "big")).decode()
 
 
 def shared_client() -> storage.Client:

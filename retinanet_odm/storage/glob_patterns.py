@@ -1,4 +1,4 @@
-r"""Patterns of paths: ``*``, ``?`` and ``[...]`` match characters of one name, ``**`` matches across folders.
+"""Patterns of paths: ``*``, ``?`` and ``[...]`` match characters of one name, ``**`` matches across folders.
 
 Also holds the names of temporary files. Begin with `to_regex`; the storages and `files` call the rest.
 """
@@ -16,7 +16,7 @@ _TOKEN = re.compile(
 
 
 def to_regex(pattern: str) -> re.Pattern[str]:
-    r"""Returns a regular expression that matches the same full paths as a pattern.
+    """Returns a regular expression that matches the same full paths as a pattern.
 
     Patterns have the syntax of Beam, except that a backslash is an ordinary character.
 
@@ -45,11 +45,11 @@ def _translate(token: re.Match[str]) -> str:
 
 
 def escape_glob(path: str) -> str:
-    """Returns a pattern that matches only this path, even if the path contains ``[``, ``*`` or ``?``.
+    r"""Returns a pattern that matches only this path, even if the path contains ``[``, ``*`` or ``?``.
 
     Example:
       >>> escape_glob("dive [1]/*.jpg")
-      'dive [\\\\[]1]/[*].jpg'
+      'dive [\\[]1]/[*].jpg'
     """
     # Beam turns it into a regular expression, and Python warns about "[[": hence the backslash between the brackets.
     return _WILDCARD.sub(lambda match: r"[\[]" if match[0] == "[" else f"[{match[0]}]", path)

@@ -1,4 +1,4 @@
-"""One run at a time into one folder."""
+"""A lock on an output folder: only one run at a time writes into it."""
 
 import contextlib
 import fcntl
@@ -13,19 +13,19 @@ LOCK_FILE = ".retinanet-odm-lock"
 
 @contextlib.contextmanager
 def lock_folder(output: str) -> Iterator[None]:
-    """Holds the folder while the body runs; one that did not exist is made, and goes again if it is left empty.
+    """Locks a folder while the body runs. Creates it if needed, and deletes it again if it stays empty.
 
-    The operating system's own lock: it goes with the process, however that ends. A killed one leaves its file, which
-    locks nothing and goes with the next run. Object stores have no lock.
+    The operating system releases the lock with the process, however that ends. The file that a killed process leaves
+    behind locks nothing, and the next run deletes it. Object stores have no lock.
 
     Raises:
-      UsageError: another process holds the folder, or it cannot be made or written to.
+      UsageError: Another process holds the lock, or the folder cannot be created or written to.
     """
     if "://" in output:
         yield
         return
     path = Path(output, LOCK_FILE)
-    made = [folder for folder in path.parents if not folder.exists()]
+    created = [folder for folder in path.parents if not folder.exists()]
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         descriptor = _acquire(path, output)
@@ -34,10 +34,11 @@ def lock_folder(output: str) -> Iterator[None]:
     try:
         yield
     finally:
+        # The order matters: a file that is deleted after the lock is released may be the next run's.
         path.unlink(missing_ok=True)
         os.close(descriptor)
-        with contextlib.suppress(OSError):  # the first that holds something ends it
-            for folder in made:
+        with contextlib.suppress(OSError):  # ends at the first folder that is not empty
+            for folder in created:
                 folder.rmdir()
 
 
@@ -49,7 +50,7 @@ def _acquire(path: Path, output: str) -> int:
         except BlockingIOError:
             os.close(descriptor)
             raise UsageError(f"--output: another run is writing into {output}: wait until it has ended") from None
-        # The holder before us may have removed the name between our opening and locking: then ours locks nothing.
+        # The previous holder may have deleted the file after we opened it: then our lock excludes nobody.
         if path.exists() and os.path.samestat(os.fstat(descriptor), path.stat()):
             return descriptor
         os.close(descriptor)

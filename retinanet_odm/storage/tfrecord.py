@@ -1,6 +1,6 @@
-"""TFRecord files without TensorFlow: one frame after another.
+"""TFRecord files without TensorFlow: a sequence of frames.
 
-A frame is length, masked CRC-32C of the length, data, masked CRC-32C of the data; little-endian. The format is stated
+A frame is length, masked CRC-32C of the length, data, masked CRC-32C of the data; little-endian. The format is defined
 in tensorflow.org/tutorials/load_data/tfrecord, "TFRecords format details".
 """
 
@@ -15,25 +15,30 @@ _CRC_BYTES = 4
 
 
 class FrameError(Exception):
-    """The bytes are no whole frame."""
+    """The bytes are not a complete frame."""
 
 
 def frame_record(data: bytes) -> bytes:
-    """One record with its frame."""
+    r"""Returns a record with its frame around it.
+
+    Example:
+      >>> frame_record(b"abc")[:8]
+      b'\x03\x00\x00\x00\x00\x00\x00\x00'
+    """
     length = struct.pack("<Q", len(data))
     return b"".join((length, _masked_crc(length), data, _masked_crc(data)))
 
 
 def begins_frame(head: bytes) -> bool:
-    """Whether these first bytes of a file are those of a TFRecord file that is not empty."""
+    """Returns whether a file with these first bytes is a TFRecord file that is not empty."""
     return len(head) >= _HEAD.size and head[8 : _HEAD.size] == _masked_crc(head[:8])
 
 
 def read_frames(file: BinaryIO) -> Iterator[tuple[int, bytes]]:
-    """Every record from where the file stands to its end, with the offset of its frame.
+    """Yields the records from the current position to the end of the file, with the offsets of their frames.
 
     Raises:
-      FrameError: the file is cut off or damaged.
+      FrameError: The file is truncated or corrupt.
     """
     offset = file.tell()
     while head := file.read(_HEAD.size):
@@ -43,10 +48,10 @@ def read_frames(file: BinaryIO) -> Iterator[tuple[int, bytes]]:
 
 
 def read_frame(file: BinaryIO, offset: int) -> bytes:
-    """The record whose frame begins there.
+    """Returns the record whose frame begins at an offset.
 
     Raises:
-      FrameError: there is none, or it is cut off or damaged.
+      FrameError: No frame begins there, or it is truncated or corrupt.
     """
     file.seek(offset)
     return _read_data(file, file.read(_HEAD.size), offset)
@@ -58,7 +63,7 @@ def _read_data(file: BinaryIO, head: bytes, offset: int) -> bytes:
     length, _ = _HEAD.unpack(head)
     data = file.read(length)
     if len(data) != length or file.read(_CRC_BYTES) != _masked_crc(data):
-        raise FrameError(f"the record at byte {offset} is cut off or damaged")
+        raise FrameError(f"the record at byte {offset} is truncated or corrupt")
     return data
 
 

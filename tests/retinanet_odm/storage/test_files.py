@@ -142,7 +142,7 @@ def test_read_json(tmp_path):
     path.write_text("[]")
     with pytest.raises(UsageError, match=r"a\.json: expected a JSON object, found list"):
         files.read_json(str(path))
-    with pytest.raises(UsageError, match="^--dataset: .*gone"):
+    with pytest.raises(UsageError, match=r"^--dataset: .*gone"):
         files.read_json(str(tmp_path / "gone"), flag="--dataset")
 
 
