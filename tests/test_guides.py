@@ -95,6 +95,11 @@ def _has_target(page: str, link: str) -> bool:
     return anchor in pages.anchors(str(Path(target).resolve().relative_to(ROOT)))
 
 
+@pytest.mark.parametrize("page", [*PAGES, "ARCHITECTURE.md"])
+def test_files_in_the_text_exist(page: str) -> None:
+    assert [path for path in sorted(pages.paths(page)) if not (ROOT / path).exists()] == []
+
+
 def test_every_old_flag_is_explained() -> None:
     page = pages.read("docs/migrating.md")
     assert [name for name in legacy_flags.FLAGS if f"`--{name}`" not in page] == []

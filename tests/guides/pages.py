@@ -121,6 +121,13 @@ def links(page: str) -> list[str]:
     return [target for target in _LINK.findall(prose(page)) if not re.match(r"[a-z]+:", target)]
 
 
+def paths(page: str) -> set[str]:
+    """Returns the files and folders of the repository in the prose of a page. Names in capitals are placeholders."""
+    tops = "|".join(path.name for path in ROOT.iterdir() if path.is_dir())
+    spans = _spans(prose(page))
+    return {span for span in spans if re.fullmatch(rf"({tops})/[\w./-]*", span) and not re.search("[A-Z]{3}", span)}
+
+
 def anchors(page: str) -> set[str]:
     """Returns the anchors that GitHub makes from the headings of a page."""
     headings = re.findall(r"^#+ +(.+?) *$", prose(page), re.MULTILINE)
