@@ -1,7 +1,7 @@
-"""COCO detection JSON (cocodataset.org, format of "instances"): images, annotations, categories → ImageAnnotation.
+"""Reads COCO detection JSON (cocodataset.org, format "instances"): images, annotations, categories.
 
-Boxes are [x, y, width, height] in continuous pixels counted from 0. Attributes that Datumaro and CVAT add are honoured
-where they are flags; their rotation is not, since CVAT's COCO export has turned the box already.
+Boxes are [x, y, width, height] in continuous pixels counted from 0. Of the attributes that Datumaro and CVAT add, flags
+are used; rotation is not, because CVAT's COCO export has already applied it to the box.
 """
 
 import json
@@ -16,35 +16,47 @@ from retinanet_odm.errors import AnnotationError
 _MAX_NUMBER = 1e9
 _FLAGS = ("difficult", "truncated", "occluded")
 
-Entry = Mapping[str, Any]
+_Entry = Mapping[str, Any]  # of the lists images, annotations and categories
 
 
 def parse_coco(data: bytes, *, source: str) -> Iterator[ImageAnnotation]:
-    """Yields every image of a COCO file, in the order of its images, those without annotations too.
+    """Yields every image of a COCO file, in the order of its images, also images without annotations.
 
-    The bbox counts; where it is missing, the box around the polygons of segmentation. iscrowd is kept as is_crowd. The
-    whole file is in memory while it is read: JSON has no order that would allow otherwise. An object without a readable
-    box, or of a category that the file does not list, makes its image unread, not the file; an annotation of an image
-    that the file does not list is an error of the file, since there is no image to set apart.
+    The box is the bbox, or if that is missing the box around the polygons of segmentation. iscrowd becomes is_crowd.
+    The complete file is held in memory, because the order of a JSON file does not allow streaming.
+
+    An object that has no readable box, or a category that the file does not list, makes its image unreadable, not the
+    file. An annotation of an image that the file does not list is an error of the file: there is no image to reject.
+
+    Args:
+      data: the file's bytes.
+      source: the file's name, for messages.
 
     Raises:
-      AnnotationError: not JSON, not COCO, an image without id or name, an id twice, or an unknown image id.
+      AnnotationError: the file is not JSON or not COCO, an image has no id or name, an id is repeated, or an image id
+        is unknown.
+
+    Example:
+      >>> data = (b'{"images": [{"id": 1, "file_name": "a.jpg"}], "categories": [{"id": 7, "name": "crab"}],'
+      ...         b' "annotations": [{"image_id": 1, "category_id": 7, "bbox": [10, 20, 30, 40]}]}')
+      >>> [(item.label, item.box) for image in parse_coco(data, source="a.json") for item in image.objects]
+      [('crab', (20.0, 10.0, 60.0, 40.0))]
     """
     document = _parse(data, source)
     images = _by_id(document, "images", source)
     categories = _by_id(document, "categories", source)
-    objects: dict[int | str, list[Entry]] = defaultdict(list)
+    entries_of: dict[int | str, list[_Entry]] = defaultdict(list)
     for index, entry in enumerate(_entries(document, "annotations", source)):
         image_id = _id(entry.get("image_id"), f"image_id of annotations[{index}]", source)
         if image_id not in images:
             detail = f"{source}: annotations[{index}]: image_id {_short(image_id)} is not among the file's images"
             raise AnnotationError("coco_unknown_image", detail)
-        objects[image_id].append(entry)
+        entries_of[image_id].append(entry)
     for key, image in images.items():
-        yield _image(image, objects[key], categories, source)
+        yield _image(image, entries_of[key], categories, source)
 
 
-def _parse(data: bytes, source: str) -> Entry:
+def _parse(data: bytes, source: str) -> _Entry:
     try:
         document = json.loads(data)
     except (ValueError, RecursionError) as error:  # ValueError: bad syntax, bad UTF-8, a number of 5,000 digits
@@ -60,7 +72,7 @@ def _kind(value: object) -> str:
     return {dict: "object", list: "list", str: "string", bool: "true or false"}.get(type(value), type(value).__name__)
 
 
-def _entries(document: Entry, key: str, source: str) -> list[Entry]:
+def _entries(document: _Entry, key: str, source: str) -> list[_Entry]:
     entries = document.get(key)
     if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
         seen = "a list with other values" if isinstance(entries, list) else _kind(entries)
@@ -68,12 +80,12 @@ def _entries(document: Entry, key: str, source: str) -> list[Entry]:
     return entries
 
 
-def _by_id(document: Entry, key: str, source: str) -> dict[int | str, Entry]:
-    found: dict[int | str, Entry] = {}
+def _by_id(document: _Entry, key: str, source: str) -> dict[int | str, _Entry]:
+    found: dict[int | str, _Entry] = {}
     for index, entry in enumerate(_entries(document, key, source)):
         number = _id(entry.get("id"), f"id of {key}[{index}]", source)
         if number in found:
-            raise AnnotationError("coco_id_twice", f"{source}: {key}[{index}]: id {_short(number)} was given before")
+            raise AnnotationError("coco_id_twice", f"{source}: {key}[{index}]: id {_short(number)} is repeated")
         found[number] = entry
         name = "file_name" if key == "images" else "name"
         if not _is_name(entry.get(name)):
@@ -83,8 +95,15 @@ def _by_id(document: Entry, key: str, source: str) -> dict[int | str, Entry]:
 
 
 def _is_name(value: object) -> bool:
-    """Text that is not blank and can be written as UTF-8, which half of a surrogate pair, legal in JSON, cannot."""
-    return isinstance(value, str) and bool(value.strip()) and not any("\ud800" <= sign <= "\udfff" for sign in value)
+    """Returns whether a value is a text that is not blank and can be encoded as UTF-8.
+
+    JSON allows half of a surrogate pair, which cannot.
+    """
+    return (
+        isinstance(value, str)
+        and bool(value.strip())
+        and not any("\ud800" <= character <= "\udfff" for character in value)
+    )
 
 
 def _short(value: object) -> str:
@@ -99,30 +118,32 @@ def _id(value: object, what: str, source: str) -> int | str:
     return value
 
 
-def _image(image: Entry, entries: list[Entry], categories: Mapping[int | str, Entry], source: str) -> ImageAnnotation:
+def _image(
+    image: _Entry, entries: list[_Entry], categories: Mapping[int | str, _Entry], source: str
+) -> ImageAnnotation:
     objects: list[ObjectAnnotation] = []
-    unread: list[UnreadableObject] = []
+    unreadable: list[UnreadableObject] = []
     for entry in entries:
         try:
             objects.append(_object(entry, categories, source))
         except AnnotationError as error:
-            unread.append(UnreadableObject(reason=error.reason, detail=error.detail))
+            unreadable.append(UnreadableObject(reason=error.reason, detail=error.detail))
     return ImageAnnotation(
         filename=image["file_name"],
         width=_side(image.get("width")),
         height=_side(image.get("height")),
         objects=tuple(objects),
         source=source,
-        unreadable=tuple(unread),
+        unreadable=tuple(unreadable),
     )
 
 
 def _side(value: Any) -> int | None:
-    """Pixels; anything but a positive number means that the tool did not know it."""
+    """Returns a side in pixels; None for anything but a positive number, which tools write if they do not know it."""
     return int(value) or None if _is_number(value) and value > 0 else None
 
 
-def _object(entry: Entry, categories: Mapping[int | str, Entry], source: str) -> ObjectAnnotation:
+def _object(entry: _Entry, categories: Mapping[int | str, _Entry], source: str) -> ObjectAnnotation:
     what = f"annotation {_short(entry.get('id'))}"
     category = categories.get(_id(entry.get("category_id"), f"category_id of {what}", source))
     if category is None:
@@ -138,7 +159,7 @@ def _object(entry: Entry, categories: Mapping[int | str, Entry], source: str) ->
     )
 
 
-def _box(entry: Entry, what: str, source: str) -> BoxCorners:
+def _box(entry: _Entry, what: str, source: str) -> BoxCorners:
     bbox = entry.get("bbox")
     if not bbox:
         return _polygon_box(entry.get("segmentation"), what, source)
@@ -150,7 +171,7 @@ def _box(entry: Entry, what: str, source: str) -> BoxCorners:
 
 
 def _polygon_box(polygons: object, what: str, source: str) -> BoxCorners:
-    """The box around segmentation [[x, y, x, y, …], …]; a run-length mask is an object or text, and not read."""
+    """Returns the box around segmentation [[x, y, x, y, …], …]; a run-length mask (an object or text) is not read."""
     rings = polygons if isinstance(polygons, list) else []
     if not rings or not all(isinstance(ring, list) and ring and len(ring) % 2 == 0 for ring in rings):
         detail = f"{source}: {what}: expected a bbox, or polygons in segmentation; found {_short(polygons)}"
@@ -161,5 +182,5 @@ def _polygon_box(polygons: object, what: str, source: str) -> BoxCorners:
 
 
 def _is_number(value: Any) -> bool:
-    """A finite coordinate; JSON as Python reads it also knows NaN, Infinity and numbers of any length."""
+    """Returns whether a value is a finite coordinate: json also parses NaN, Infinity and integers of any length."""
     return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < _MAX_NUMBER

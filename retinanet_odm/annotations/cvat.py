@@ -1,4 +1,8 @@
-"""CVAT XML 1.1 (CVAT documentation, manual/advanced/xml_format): read for images and for video, written for images."""
+"""Reads and writes CVAT XML 1.1 (CVAT documentation, manual/advanced/xml_format).
+
+Begin with `read_cvat`. It reads exports for images here and passes the tracks of exports for video to `cvat_video`;
+the shapes of both are read by `cvat_shapes`. `format_cvat` writes exports for images.
+"""
 
 from collections.abc import Iterable, Iterator
 from typing import BinaryIO
@@ -13,27 +17,35 @@ from retinanet_odm.errors import AnnotationError
 
 
 def read_cvat(file: BinaryIO, *, source: str) -> Iterator[ImageAnnotation]:
-    """Yields every image of a task, job or project export, in the order of the file, those without shapes too.
+    """Yields every image of a task, job or project export, in file order, also images without shapes.
 
-    An export for images is streamed: memory does not grow with the number of images. Boxes are the upright boxes around
-    box (turned by rotation), polygon, polyline, ellipse, mask and cuboid; points, tags, skeletons and masks without
-    pixels are counted as ignored. A shape that cannot be read makes its image unread, not the file. Width and height
-    are as CVAT wrote them, before or after EXIF orientation, depending on its version. An export for video yields its
-    frames after the whole file was read: see cvat_video.
+    An export for images is streamed: memory does not grow with the number of images. An export for video yields its
+    frames after the complete file was read, see cvat_video.
+
+    Boxes are the axis-aligned boxes around box (with its rotation), polygon, polyline, ellipse, mask and cuboid.
+    Points, tags, skeletons and empty masks are counted as ignored. A shape that cannot be read makes its image
+    unreadable, not the file. Width and height are as CVAT wrote them: before or after EXIF orientation, depending on
+    CVAT's version.
 
     Args:
-      file: opened for reading bytes; needs no seek.
+      file: opened for reading bytes; need not be seekable.
       source: the file's name, for messages.
 
     Raises:
-      AnnotationError: not well-formed, not CVAT's, an image without a name, a video that cannot be matched with
-        images. Found only as far as the file was read: images before the fault were yielded.
+      AnnotationError: the file is not well-formed or not CVAT's, an image has no name, or the frames of a video have no
+        known names. It is raised where the fault is found: images before the fault were yielded.
+
+    Example:
+      >>> import io
+      >>> file = io.BytesIO(b'<annotations><image name="a.jpg" width="64" height="48"/></annotations>')
+      >>> [(image.filename, image.width) for image in read_cvat(file, source="annotations.xml")]
+      [('a.jpg', 64)]
     """
     tasks: list[CvatTask] = []
     tracks: TrackCollector | None = None
     has_images = False
     for element in iterate_xml(file, root="annotations", tags=("meta", "image", "track"), source=source):
-        if element.tag == "meta":
+        if element.tag == "meta":  # precedes images and tracks
             tasks = read_tasks(element, source)
         elif element.tag == "image":
             has_images = True
@@ -41,7 +53,7 @@ def read_cvat(file: BinaryIO, *, source: str) -> Iterator[ImageAnnotation]:
         else:
             tracks = tracks or TrackCollector(tasks, source)
             tracks.add(element)
-    # An export for images lists every image, so without one this is a video, perhaps with no track on any frame.
+    # An export for images lists every image. A file without any is a video, possibly one without tracks.
     if tracks or not has_images:
         yield from (tracks or TrackCollector(tasks, source)).images()
 
@@ -55,6 +67,7 @@ def _read_image(image: etree._Element, tasks: list[CvatTask], source: str) -> Im
     for shape in image.iterchildren("*"):
         shapes.add(shape, shape.get("label"), source)
     width, height = (_side(image, side, shapes, source) for side in ("width", "height"))
+    # Only project exports name the task on each image; otherwise the file's only task is the one.
     only = tasks[0] if len(tasks) == 1 else None
     return shapes.annotation(
         name,
@@ -67,16 +80,22 @@ def _read_image(image: etree._Element, tasks: list[CvatTask], source: str) -> Im
 
 
 def _side(image: etree._Element, side: str, shapes: ShapeCollector, source: str) -> int | None:
-    """Width or height in pixels; missing, empty or 0 means that CVAT did not know it."""
+    """Reads the width or height in pixels; missing, empty or 0 means that CVAT did not know it."""
     try:
         return parse_index(image.get(side) or "0", f"{side} of <image>, {element_position(image)}", source) or None
     except AnnotationError as error:
-        shapes.add_unread(error, line_of(image))
+        shapes.add_unreadable(error, line_of(image))
         return None
 
 
 def format_cvat(images: Iterable[ImageAnnotation], *, labels: Iterable[str], task: str) -> bytes:
-    """Writes boxes as a CVAT for images 1.1 task export: one file, one <image> per photograph."""
+    """Formats boxes as a task export of CVAT for images 1.1: one file with one <image> for each image.
+
+    Args:
+      images: with boxes in their own pixels.
+      labels: the names that the task lists.
+      task: its name.
+    """
     head, tail = task_envelope(labels=labels, task=task)
     elements = (image_element(number, image) for number, image in enumerate(images))
     body = (etree.tostring(element, pretty_print=True, encoding="utf-8") for element in elements)
@@ -84,7 +103,7 @@ def format_cvat(images: Iterable[ImageAnnotation], *, labels: Iterable[str], tas
 
 
 def task_envelope(*, labels: Iterable[str], task: str) -> tuple[bytes, bytes]:
-    """What stands before and after the <image> elements of a task export, for who writes them one by one."""
+    """Returns the bytes before and after the <image> elements of a task export, for writing these one by one."""
     root = etree.Element("annotations")
     etree.SubElement(root, "version").text = "1.1"
     task_element = etree.SubElement(etree.SubElement(root, "meta"), "task")
@@ -92,13 +111,13 @@ def task_envelope(*, labels: Iterable[str], task: str) -> tuple[bytes, bytes]:
     label_list = etree.SubElement(task_element, "labels")
     for name in labels:
         etree.SubElement(etree.SubElement(label_list, "label"), "name").text = name
-    whole_file = etree.tostring(root, pretty_print=True, encoding="utf-8", xml_declaration=True)
+    document = etree.tostring(root, pretty_print=True, encoding="utf-8", xml_declaration=True)
     tail = b"</annotations>\n"
-    return whole_file.removesuffix(tail), tail
+    return document.removesuffix(tail), tail
 
 
 def image_element(number: int, image: ImageAnnotation) -> etree._Element:
-    """One <image> of an export, with a <box> for each object, in their order."""
+    """Returns the <image> element of an export, with a <box> for each object in order."""
     sides = {"width": image.width, "height": image.height}
     size = {side: str(pixels) for side, pixels in sides.items() if pixels is not None}
     element = etree.Element("image", {"id": str(number), "name": image.filename, **size})

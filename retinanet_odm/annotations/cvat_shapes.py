@@ -1,4 +1,7 @@
-"""The shapes of CVAT XML 1.1 → labelled boxes; the same elements in exports for images and for video.
+"""Reads the shapes of CVAT XML 1.1 as labelled boxes; exports for images and for video use the same elements.
+
+`ShapeCollector` collects the shapes of one image; `read_shape` reads one. `_READERS` at the end of the module lists the
+kinds of shapes; a new kind needs a function and a line there.
 
 Coordinates are continuous pixels counted from 0, y down (CVAT documentation, manual/advanced/xml_format).
 """
@@ -15,19 +18,20 @@ from retinanet_odm.errors import AnnotationError
 
 _WITHOUT_BOX = frozenset(("points", "tag", "skeleton"))
 _FLAGS = frozenset(("difficult", "truncated", "occluded", "is_crowd"))
+# The corners of a cuboid's front and back face, as attributes name them: xtl1, ytl1, …
 _CORNERS = tuple(corner + face for face in "12" for corner in ("tl", "bl", "tr", "br"))
 
 
 class ShapeCollector:
-    """Gathers the shapes of one image, in the order of the file."""
+    """Collects the shapes of one image, in file order."""
 
     def __init__(self) -> None:
         self._objects: list[ObjectAnnotation] = []
         self._ignored: Counter[str] = Counter()
-        self._unread: list[UnreadableObject] = []
+        self._unreadable: list[UnreadableObject] = []
 
     def add(self, shape: etree._Element, label: str | None, source: str) -> None:
-        """Takes one shape element; one that cannot be read is kept as Unread, with its line."""
+        """Adds one shape element; one that cannot be read is kept as an UnreadableObject with its line."""
         kind = str(shape.tag)
         if kind in _WITHOUT_BOX:
             self._ignored[kind] += 1
@@ -35,16 +39,16 @@ class ShapeCollector:
         try:
             item = read_shape(shape, label, source)
         except AnnotationError as error:
-            self.add_unread(error, line_of(shape))
+            self.add_unreadable(error, line_of(shape))
             return
         if item is None:
             self._ignored["empty mask"] += 1
         else:
             self._objects.append(item)
 
-    def add_unread(self, error: AnnotationError, line: int | None) -> None:
-        """Notes something of the image that could not be understood, and the line it stands on."""
-        self._unread.append(UnreadableObject(reason=error.reason, detail=error.detail, line=line))
+    def add_unreadable(self, error: AnnotationError, line: int | None) -> None:
+        """Adds a part of the image's annotation that could not be read, with its line in the file."""
+        self._unreadable.append(UnreadableObject(reason=error.reason, detail=error.detail, line=line))
 
     def annotation(
         self,
@@ -56,7 +60,7 @@ class ShapeCollector:
         task: str | None,
         line: int | None = None,
     ) -> ImageAnnotation:
-        """What was gathered, for an image of this name and (width, height)."""
+        """Returns the collected shapes as the annotation of an image with this name and (width, height)."""
         width, height = size
         return ImageAnnotation(
             filename=filename,
@@ -67,17 +71,17 @@ class ShapeCollector:
             subset=subset,
             task_id=task,
             ignored=tuple(sorted(self._ignored.items())),
-            unreadable=tuple(self._unread),
+            unreadable=tuple(self._unreadable),
             line=line,
         )
 
 
 def read_shape(shape: etree._Element, label: str | None, source: str) -> ObjectAnnotation | None:
-    """One box, polygon, polyline, ellipse, mask or cuboid as the box around it; None for a mask without pixels.
+    """Reads a box, polygon, polyline, ellipse, mask or cuboid as the box around it; None for a mask without pixels.
 
     Raises:
-      AnnotationError: no label, a number that cannot be read, or a kind of shape that is not known; without a line,
-        since that of the shape is known to the caller.
+      AnnotationError: the label is missing, a number cannot be read, or the kind of shape is not known. The error has
+        no line: the caller knows that of the shape.
     """
     reader = _READERS.get(str(shape.tag))
     if reader is None:
@@ -96,7 +100,7 @@ def read_shape(shape: etree._Element, label: str | None, source: str) -> ObjectA
 
 
 def _true_flags(shape: etree._Element) -> set[str]:
-    """Flags that are set: occluded is CVAT's own, the rest (and it too) may be a checkbox of the label."""
+    """Returns the flags that are set: occluded is CVAT's own; each, occluded too, may be a checkbox of the label."""
     checked = {
         (attribute.get("name") or "").strip().lower()
         for attribute in shape.iterchildren("attribute")
@@ -106,68 +110,71 @@ def _true_flags(shape: etree._Element) -> set[str]:
     return (checked & _FLAGS) | own
 
 
-def _numbers(shape: etree._Element, names: tuple[str, ...], place: str, source: str) -> list[float]:
-    return [parse_number(shape.get(name), f"{name} of {place}", source) for name in names]
+def _numbers(shape: etree._Element, names: tuple[str, ...], where: str, source: str) -> list[float]:
+    return [parse_number(shape.get(name), f"{name} of {where}", source) for name in names]
 
 
-def _rotation(shape: etree._Element, place: str, source: str) -> float:
-    """Degrees; CVAT writes the attribute only where it is not 0."""
-    return parse_number(shape.get("rotation", "0"), f"rotation of {place}", source)
+def _rotation(shape: etree._Element, where: str, source: str) -> float:
+    """Reads the rotation in degrees; CVAT writes the attribute only if it is not 0."""
+    return parse_number(shape.get("rotation", "0"), f"rotation of {where}", source)
 
 
-def _box(shape: etree._Element, place: str, source: str) -> BoxCorners:
-    ymin, xmin, ymax, xmax = _numbers(shape, ("ytl", "xtl", "ybr", "xbr"), place, source)
-    return rotated_box((ymin, xmin, ymax, xmax), _rotation(shape, place, source))
+def _box(shape: etree._Element, where: str, source: str) -> BoxCorners:
+    ymin, xmin, ymax, xmax = _numbers(shape, ("ytl", "xtl", "ybr", "xbr"), where, source)
+    return rotated_box((ymin, xmin, ymax, xmax), _rotation(shape, where, source))
 
 
-def _line(shape: etree._Element, place: str, source: str) -> BoxCorners:
-    """points="x,y;x,y;…" of polygon and polyline."""
+def _points(shape: etree._Element, where: str, source: str) -> BoxCorners:
+    """Reads points="x,y;x,y;…" of a polygon or polyline."""
     pairs = [pair.split(",") for pair in (shape.get("points") or "").split(";")]
     if any(len(pair) != 2 for pair in pairs):
-        detail = f"{source}: points of {place}: expected x,y;x,y;…, found {quoted(shape.get('points'))}"
+        detail = f"{source}: points of {where}: expected x,y;x,y;…, found {quoted(shape.get('points'))}"
         raise AnnotationError("points_not_readable", detail)
-    what = f"points of {place}"
+    what = f"points of {where}"
     return enclosing_box((parse_number(x, what, source), parse_number(y, what, source)) for x, y in pairs)
 
 
-def _ellipse(shape: etree._Element, place: str, source: str) -> BoxCorners:
-    x, y, radius_x, radius_y = _numbers(shape, ("cx", "cy", "rx", "ry"), place, source)
-    return ellipse_box((x, y), (radius_x, radius_y), _rotation(shape, place, source))
+def _ellipse(shape: etree._Element, where: str, source: str) -> BoxCorners:
+    x, y, radius_x, radius_y = _numbers(shape, ("cx", "cy", "rx", "ry"), where, source)
+    return ellipse_box((x, y), (radius_x, radius_y), _rotation(shape, where, source))
 
 
-def _cuboid(shape: etree._Element, place: str, source: str) -> BoxCorners:
-    xs = _numbers(shape, tuple(f"x{corner}" for corner in _CORNERS), place, source)
-    ys = _numbers(shape, tuple(f"y{corner}" for corner in _CORNERS), place, source)
+def _cuboid(shape: etree._Element, where: str, source: str) -> BoxCorners:
+    xs = _numbers(shape, tuple(f"x{corner}" for corner in _CORNERS), where, source)
+    ys = _numbers(shape, tuple(f"y{corner}" for corner in _CORNERS), where, source)
     return enclosing_box(zip(xs, ys, strict=True))
 
 
-def _mask(shape: etree._Element, place: str, source: str) -> BoxCorners | None:
-    """The box around the mask's pixels; around its frame where no rle says which pixels those are."""
-    left, top = _numbers(shape, ("left", "top"), place, source)
-    width, height = (parse_index(shape.get(name), f"{name} of {place}", source) for name in ("width", "height"))
+def _mask(shape: etree._Element, where: str, source: str) -> BoxCorners | None:
+    """Returns the box around the mask's pixels; around its frame if there is no rle."""
+    left, top = _numbers(shape, ("left", "top"), where, source)
+    width, height = (parse_index(shape.get(name), f"{name} of {where}", source) for name in ("width", "height"))
     if not (shape.get("rle") or "").strip():
         return top, left, top + height, left + width
-    runs = _runs(shape.get("rle") or "", width * height, place, source)
+    runs = _runs(shape.get("rle") or "", width * height, where, source)
     box = mask_box(runs, width=width)
     return box and (top + box[0], left + box[1], top + box[2], left + box[3])
 
 
-def _runs(rle: str, pixels: int, place: str, source: str) -> list[int]:
-    """Run lengths along the rows of the mask's frame, background first (cvat-ai/cvat#6487); the end may be left out."""
+def _runs(rle: str, pixels: int, where: str, source: str) -> list[int]:
+    """Reads run lengths along the rows of the mask's frame, background first (cvat-ai/cvat#6487).
+
+    The last run may be missing.
+    """
     try:
         runs = [int(text) for text in rle.split(",")]
     except ValueError:
         runs = [-1]
     if min(runs) < 0 or sum(runs) > pixels:
-        detail = f"{source}: rle of {place}: expected run lengths of {pixels} pixels together, found {quoted(rle)}"
+        detail = f"{source}: rle of {where}: expected run lengths of {pixels} pixels together, found {quoted(rle)}"
         raise AnnotationError("mask_not_readable", detail)
     return runs
 
 
 _READERS: dict[str, Callable[[etree._Element, str, str], BoxCorners | None]] = {
     "box": _box,
-    "polygon": _line,
-    "polyline": _line,
+    "polygon": _points,
+    "polyline": _points,
     "ellipse": _ellipse,
     "mask": _mask,
     "cuboid": _cuboid,

@@ -1,16 +1,18 @@
-"""CVAT for video 1.1: tracks → the objects of every frame, for videos whose frames are given as images.
+"""Reads CVAT for video 1.1: the tracks of a file become the objects of every frame.
 
-Assumed, as in CVAT's exporter (cvat/apps/dataset_manager/bindings.py and formats/cvat.py):
+The frames of the video must be given as images. Begin with `TrackCollector`, which `cvat.read_cvat` fills.
 
-- A frame's image is named frame_%06d, by the number of the frame in the video, with an extension that the file does
-  not say. A task made of images has other names, which this export does not hold: it is refused, with the advice to
-  export it as CVAT for images.
-- Every frame of a track is listed, interpolated ones too; only keyframe differs, so keyframe is not looked at. Nothing
-  is interpolated here. A frame passed over while its track was not outside is marked as unread: it was either deleted
-  in CVAT, and then has no image, or the file holds keyframes only, and then its animal is missing.
+Assumptions, from CVAT's exporter (cvat/apps/dataset_manager/bindings.py and formats/cvat.py):
+
+- The image of a frame is named frame_%06d, by the number of the frame in the video; the file does not give its
+  extension. A task made of images has other names, which this export does not contain. It is rejected with the advice
+  to export it as CVAT for images.
+- A track lists every frame, also interpolated ones; only the attribute keyframe differs. So keyframe is ignored, and
+  nothing is interpolated here. If a track skips a frame without being outside before, that frame is unreadable: either
+  it was deleted in CVAT and has no image, or the file lists only keyframes and the object is missing.
 - outside="1" means that the object is not on that frame.
-- <meta> lists start_frame, stop_frame, the step in frame_filter, and their size: frames without an object are true
-  negatives. Where these four disagree, only frames with shapes are known.
+- <meta> gives start_frame, stop_frame, the step (in frame_filter) and the number of frames (size): frames without
+  an object are true negatives. If these four disagree, only frames with shapes are known.
 """
 
 import re
@@ -25,13 +27,22 @@ from retinanet_odm.annotations.safe_xml import element_position, is_true, line_o
 from retinanet_odm.annotations.types import ImageAnnotation
 from retinanet_odm.errors import AnnotationError
 
-_MAX_FRAMES = 1_000_000  # as many as frame_%06d tells apart; also keeps a hostile <size> from filling the memory
+# The largest number of frames that frame_%06d can name. It also bounds the memory that a malicious <size> can claim.
+_MAX_FRAMES = 1_000_000
 _STEP = re.compile(r"step=([0-9]{1,6})")
 
 
 @dataclass(frozen=True, kw_only=True)
 class CvatTask:
-    """A <task> or <job> of <meta>: mode is interpolation for a video, annotation for images; size (width, height)."""
+    """A <task> or <job> of <meta>.
+
+    Attributes:
+      task_id: None for a job, whose id is another one.
+      mode: "interpolation" for a video, "annotation" for images.
+      subset: train, validation or test, if given.
+      frames: the numbers of its frames; empty if they are not known.
+      size: (width, height) in pixels.
+    """
 
     task_id: str | None
     mode: str
@@ -42,17 +53,19 @@ class CvatTask:
 
 @dataclass(frozen=True, kw_only=True, order=True)
 class _Gap:
+    """Frames that a track skips: the first and last of them, and the shape at which the track continues."""
+
     first: int
     last: int
     line: int | None = field(compare=False)
-    place: str = field(compare=False)
+    position: str = field(compare=False)
 
 
 def read_tasks(meta: etree._Element, source: str) -> list[CvatTask]:
-    """The tasks of a task, job or project export.
+    """Reads the tasks of a task, job or project export.
 
     Raises:
-      AnnotationError: a number of frames or pixels that cannot be read, or more than a million frames.
+      AnnotationError: a number of frames or pixels cannot be read, or there are more than a million frames.
     """
     elements = [*meta.iterfind("task"), *meta.iterfind("job"), *meta.iterfind("project/tasks/task")]
     tasks = [_task(element, source) for element in elements]
@@ -65,7 +78,6 @@ def read_tasks(meta: etree._Element, source: str) -> list[CvatTask]:
 def _task(element: etree._Element, source: str) -> CvatTask:
     width, height = (_meta_number(element, f"original_size/{side}", source) for side in ("width", "height"))
     return CvatTask(
-        # The id of a job is not that of its task.
         task_id=(text_of(element, "id") or None) if element.tag == "task" else None,
         mode=text_of(element, "mode"),
         subset=text_of(element, "subset") or None,
@@ -90,16 +102,16 @@ def _meta_number(element: etree._Element, name: str, source: str) -> int:
 
 
 class TrackCollector:
-    """Gathers the tracks of one file; memory grows with the shapes, since a track runs through the whole video."""
+    """Collects the tracks of one file. Memory grows with the shapes: a track may span the complete video."""
 
     def __init__(self, tasks: Iterable[CvatTask], source: str) -> None:
         self._tasks = {task.task_id: task for task in tasks}
         self._source = source
         self._shapes: dict[str | None, dict[int, ShapeCollector]] = {key: {} for key in self._tasks}
         self._gaps: dict[str | None, list[_Gap]] = defaultdict(list)
-        self._refuse_images()
+        self._check_tasks_are_videos()
 
-    def _refuse_images(self) -> None:
+    def _check_tasks_are_videos(self) -> None:
         for task in self._tasks.values():
             if task.mode == "annotation":
                 detail = (
@@ -109,10 +121,10 @@ class TrackCollector:
                 raise AnnotationError("video_of_images", detail)
 
     def add(self, track: etree._Element) -> None:
-        """Takes one <track>.
+        """Adds one <track>.
 
         Raises:
-          AnnotationError: a frame number that cannot be read: the shape belongs to no image.
+          AnnotationError: a frame number cannot be read, so that the shape belongs to no image.
         """
         key = track.get("task_id") or (next(iter(self._tasks)) if len(self._tasks) == 1 else None)
         task = self._tasks.get(key)
@@ -121,8 +133,9 @@ class TrackCollector:
         for frame, shape in sorted(self._by_frame(track), key=lambda pair: pair[0]):
             if before is not None and frame > before + step:
                 self._gaps[key].append(
-                    _Gap(first=before + 1, last=frame - 1, line=line_of(shape), place=element_position(shape))
+                    _Gap(first=before + 1, last=frame - 1, line=line_of(shape), position=element_position(shape))
                 )
+            # A track that was outside before has no gap: its object was not there.
             before = None if is_true(shape.get("outside")) else frame
             if before is not None:
                 frames = self._shapes.setdefault(key, {})
@@ -134,7 +147,7 @@ class TrackCollector:
             yield parse_index(shape.get("frame"), where, self._source, line_of(shape)), shape
 
     def images(self) -> Iterator[ImageAnnotation]:
-        """One annotation for each frame that is listed in <meta> or has a shape, by task and number."""
+        """Yields the annotation of each frame that is listed in <meta> or has a shape, by task and frame number."""
         for key in sorted(self._shapes, key=lambda key: key or ""):
             yield from self._images_of(key)
 
@@ -143,16 +156,17 @@ class TrackCollector:
         gaps, missing = sorted(self._gaps[key], reverse=True), None
         for frame in sorted({*shapes, *(task.frames if task else ())}):
             collector = shapes.get(frame) or ShapeCollector()
+            # Gaps may overlap: of those that have begun, the one that ends last counts.
             while gaps and gaps[-1].first <= frame:
                 missing = max(gaps.pop(), missing, key=lambda gap: gap.last if gap else -1)
             if missing and frame <= missing.last:
-                collector.add_unread(self._gap_error(frame, missing), missing.line)
+                collector.add_unreadable(self._gap_error(frame, missing), missing.line)
             size, subset = (task.size, task.subset) if task else ((None, None), None)
             yield collector.annotation(f"frame_{frame:06d}", size, self._source, subset=subset, task=key)
 
     def _gap_error(self, frame: int, gap: _Gap) -> AnnotationError:
         detail = (
-            f"{self._source}: frame {frame}: a track that goes on at {gap.place} does not say where its object is;"
+            f"{self._source}: frame {frame}: a track that continues at {gap.position} has no shape on this frame;"
             " was the file written without interpolated frames?"
         )
         return AnnotationError("frame_missing_in_track", detail)

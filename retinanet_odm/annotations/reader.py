@@ -1,4 +1,8 @@
-"""Annotation files of any kind: recognised by their content, never by their name, and read image by image."""
+"""Reads annotation files of any supported format; the format is detected from the content, never from the name.
+
+Begin with `read_annotations`. A new format needs a member of `AnnotationFormat`, a rule in `detect_format` and a line in
+`_read`.
+"""
 
 import contextlib
 import re
@@ -18,7 +22,7 @@ HEAD_BYTES = 1 << 16
 
 _COCO_KEY = re.compile(rb'"(images|annotations|categories)"\s*:\s*\[')
 _MEGADETECTOR_KEY = re.compile(rb'"(detection_categories|detections)"\s*:')
-# Byte order marks, and the first bytes of what people pass by mistake.
+# Byte order marks, and the first bytes of files that are passed by mistake.
 _UTF8_MARK = b"\xef\xbb\xbf"
 _UTF16_MARKS = (b"\xff\xfe", b"\xfe\xff")
 _OTHERS = {
@@ -31,7 +35,7 @@ _OTHERS = {
 
 
 class AnnotationFormat(Enum):
-    """The kinds of annotation files that can be read; the value is the kind's name for people."""
+    """The formats that can be read; the value is the name for messages."""
 
     VOC = "Pascal VOC XML"
     CVAT_IMAGES = "CVAT for images 1.1"
@@ -40,14 +44,18 @@ class AnnotationFormat(Enum):
 
 
 def detect_format(head: bytes) -> AnnotationFormat:
-    """The kind of an annotation file, by its first bytes.
+    """Detects the format of an annotation file from its first bytes.
 
     Args:
-      head: HEAD_BYTES of the file, or all of it where it is shorter. Where the <meta> of a CVAT file is longer than
-        that, its kind is told by the task's <mode>; both kinds are read by read_cvat, which goes by what comes.
+      head: HEAD_BYTES of the file, or all of it if it is shorter. If the <meta> of a CVAT file is longer than that, the
+        task's <mode> decides between images and video; read_cvat reads both and does not depend on this.
 
     Raises:
-      AnnotationError: none of the kinds; the message says what was seen.
+      AnnotationError: the format is not supported; the message names what was found.
+
+    Example:
+      >>> detect_format(b"<annotation><filename>a.jpg</filename>")
+      <AnnotationFormat.VOC: 'Pascal VOC XML'>
     """
     if not head.strip():
         raise AnnotationError("annotation_empty", "expected an annotation file, found no content")
@@ -55,11 +63,11 @@ def detect_format(head: bytes) -> AnnotationFormat:
     if body.startswith(b"{") and _COCO_KEY.search(body) and not _MEGADETECTOR_KEY.search(body):
         return AnnotationFormat.COCO
     if body.startswith(b"<") or head.startswith(_UTF16_MARKS):
-        return _recognise_xml(head)
-    raise _unknown(_seen(body))
+        return _detect_xml(head)
+    raise _unknown(_describe(body))
 
 
-def _recognise_xml(head: bytes) -> AnnotationFormat:
+def _detect_xml(head: bytes) -> AnnotationFormat:
     root, mode = "", ""
     for event, element in _xml_events(head):
         tag = str(element.tag)
@@ -75,22 +83,22 @@ def _recognise_xml(head: bytes) -> AnnotationFormat:
         return AnnotationFormat.CVAT_VIDEO if mode == "interpolation" else AnnotationFormat.CVAT_IMAGES
     if root == "annotation":
         return AnnotationFormat.VOC
-    raise _unknown(f"XML with the root element <{root}>" if root else "what begins like XML but holds no element")
+    raise _unknown(f"XML with the root element <{root}>" if root else "the beginning of XML, but no element")
 
 
 def _xml_events(head: bytes) -> Iterator[tuple[str, etree._Element]]:
-    """The start and end of each element, as far as the head is well-formed."""
-    parser: Any = etree.XMLPullParser(  # lxml-stubs have its events wrong
+    """Yields the start and end of each element, as far as the head is well-formed."""
+    parser: Any = etree.XMLPullParser(  # lxml-stubs declare its events wrongly
         events=("start", "end"), resolve_entities=False, no_network=True, load_dtd=False, huge_tree=False
     )
-    # The head may break off anywhere; what is wrong before that is for the reader of the kind to say.
+    # The head may end anywhere. The reader of the format reports what is wrong before that.
     with contextlib.suppress(etree.XMLSyntaxError):
         parser.feed(head)
     with contextlib.suppress(etree.XMLSyntaxError):
         yield from parser.read_events()
 
 
-def _seen(body: bytes) -> str:
+def _describe(body: bytes) -> str:
     for magic, name in _OTHERS.items():
         if body.startswith(magic):
             return name
@@ -105,21 +113,21 @@ def _seen(body: bytes) -> str:
 
 
 def _unknown(seen: str) -> AnnotationError:
-    kinds = ", ".join(kind.value for kind in AnnotationFormat)
-    return AnnotationError("annotation_kind_unknown", f"expected one of {kinds}; found {seen}")
+    formats = ", ".join(supported.value for supported in AnnotationFormat)
+    return AnnotationError("annotation_kind_unknown", f"expected one of {formats}; found {seen}")
 
 
 def read_annotations(file: BinaryIO, *, source: str, voc_origin: int = 0) -> Iterator[ImageAnnotation]:
-    """Yields the annotation of every image in a file of any kind; CVAT for images is streamed.
+    """Yields the annotation of every image in a file of any supported format; CVAT for images is streamed.
 
     Args:
-      file: opened for reading bytes; needs no seek, so a zip member or a download will do.
-      source: the file's name, for messages; for Pascal VOC its stem stands in for a missing <filename>.
+      file: opened for reading bytes; need not be seekable, so a zip member or a download works too.
+      source: the file's name, for messages; for Pascal VOC its stem replaces a missing <filename>.
       voc_origin: see parse_voc.
 
     Raises:
-      AnnotationError: an error of the whole file, found while it is read: images before the fault may have been
-        yielded. What is wrong with one image of many is in its ImageAnnotation.unreadable instead.
+      AnnotationError: the file cannot be read. It is raised where the fault is found: images before it may have been
+        yielded. A fault of one image among several is listed in its ImageAnnotation.unreadable instead.
     """
     _, annotations = open_annotations(file, source=source, voc_origin=voc_origin)
     yield from annotations
@@ -128,49 +136,52 @@ def read_annotations(file: BinaryIO, *, source: str, voc_origin: int = 0) -> Ite
 def open_annotations(
     file: BinaryIO, *, source: str, voc_origin: int = 0
 ) -> tuple[AnnotationFormat, Iterator[ImageAnnotation]]:
-    """The kind of a file, and the annotations in it as read_annotations yields them; arguments and errors are the same.
+    """Returns the format of a file, and its annotations as an iterator; see read_annotations.
+
+    Args:
+      file, source, voc_origin: as in read_annotations.
 
     Raises:
-      AnnotationError: it is of no kind that is read; what else is wrong is found while the annotations are read.
+      AnnotationError: the format is not supported. Other faults are raised by the iterator.
     """
-    rest = _Rewound(file)
+    rewound = _RewoundFile(file)
     try:
-        kind = detect_format(rest.head)
+        found = detect_format(rewound.head)
     except AnnotationError as error:
         raise AnnotationError(error.reason, f"{source}: {error.detail}") from error
-    return kind, _read(rest, kind, source, voc_origin)
+    return found, _read(rewound, found, source, voc_origin)
 
 
-def _read(rest: "_Rewound", kind: AnnotationFormat, source: str, voc_origin: int) -> Iterator[ImageAnnotation]:
-    if kind is AnnotationFormat.VOC:
-        yield parse_voc(rest.read(), source=source, origin=voc_origin)
-    elif kind is AnnotationFormat.COCO:
-        yield from parse_coco(rest.read(), source=source)
+def _read(file: "_RewoundFile", found: AnnotationFormat, source: str, voc_origin: int) -> Iterator[ImageAnnotation]:
+    if found is AnnotationFormat.VOC:
+        yield parse_voc(file.read(), source=source, origin=voc_origin)
+    elif found is AnnotationFormat.COCO:
+        yield from parse_coco(file.read(), source=source)
     else:
-        yield from read_cvat(cast(BinaryIO, rest), source=source)
+        yield from read_cvat(cast(BinaryIO, file), source=source)
 
 
-class _Rewound:
-    """A file whose first bytes were looked at, readable from its beginning although it cannot seek."""
+class _RewoundFile:
+    """Reads a file from its beginning again after its head was read, without seeking."""
 
     def __init__(self, file: BinaryIO) -> None:
         self._file = file
         self.head = _read_head(file)
-        self._left = self.head
+        self._rest_of_head = self.head
 
     def read(self, size: int = -1) -> bytes:
-        """Up to size bytes, b"" only at the end; all of them by default."""
+        """Returns up to size bytes, b"" only at the end; all of them by default."""
         if size is None or size < 0:
-            taken, self._left = self._left, b""
-            return taken + self._file.read()
-        if not self._left:
+            data, self._rest_of_head = self._rest_of_head, b""
+            return data + self._file.read()
+        if not self._rest_of_head:
             return self._file.read(size)
-        taken, self._left = self._left[:size], self._left[size:]
-        return taken
+        data, self._rest_of_head = self._rest_of_head[:size], self._rest_of_head[size:]
+        return data
 
 
 def _read_head(file: BinaryIO) -> bytes:
-    """HEAD_BYTES of a file that may give fewer at a time."""
+    """Reads HEAD_BYTES of a file, which may return fewer at a time."""
     head = b""
     while len(head) < HEAD_BYTES and (chunk := file.read(HEAD_BYTES - len(head))):
         head += chunk

@@ -1,4 +1,7 @@
-"""What a person drew on one photograph, whatever file format it came in."""
+"""What the annotation of one image says, whatever file format it was read from.
+
+Every reader of this room returns `ImageAnnotation`; the rest of the library knows no file format.
+"""
 
 import dataclasses
 from collections.abc import Mapping
@@ -6,7 +9,7 @@ from dataclasses import dataclass, field
 
 from retinanet_odm.pickling import pickle_by_position
 
-BoxCorners = tuple[float, float, float, float]
+BoxCorners = tuple[float, float, float, float]  # (ymin, xmin, ymax, xmax) edges in pixels, unless stated otherwise
 
 
 @pickle_by_position
@@ -14,8 +17,8 @@ BoxCorners = tuple[float, float, float, float]
 class ObjectAnnotation:
     """One labelled box in pixels of the annotated image: (ymin, xmin, ymax, xmax), continuous 0-based edges.
 
-    line is that of the shape in its file, counted from 1; None where the file has no lines or they are not known. Equal
-    boxes are equal wherever they stand.
+    line is the line of the shape in its file, counted from 1; None if the format has no lines or it is not known.
+    Comparison ignores it: equal boxes are equal wherever they stand.
     """
 
     label: str
@@ -30,7 +33,7 @@ class ObjectAnnotation:
 @pickle_by_position
 @dataclass(frozen=True, kw_only=True)
 class UnreadableObject:
-    """An object that is in the annotation file but could not be understood; all three as of a DataError."""
+    """An object of the annotation file that could not be read; the fields are those of a DataError."""
 
     reason: str
     detail: str
@@ -43,16 +46,16 @@ class ImageAnnotation:
     """The objects of one image.
 
     Attributes:
-      filename: the image's name as the annotation file gives it; may hold sub-folders, may lack an extension. It comes
-        from outside and is fit for comparing with names of images, never for opening a file.
-      width, height: the size in pixels that the annotator's tool saw; None where the file does not say.
-      source: where the annotation was read from, for messages.
-      subset, task_id: CVAT's, where the file says them; names are unique only within a task.
-      ignored: shapes that have no box by design, as sorted (kind, count): points, tags, skeletons, VOC's parts.
-      unreadable: objects lost to a fault of the file. An image with any must be set apart: an animal without its box
-        would be trained on as background.
-      line: of the element that stands for the image, <image> or VOC's <annotation>; None where there is no such element
-        (a video's frame) or it is not known.
+      filename: the image's name as the annotation file gives it. It may contain folders and may lack an extension. It
+        is untrusted input: compare it with the names of images, but never open a file by it.
+      width, height: the size in pixels that the annotation tool saw; None if the file does not give it.
+      source: the annotation file, for messages.
+      subset, task_id: CVAT's, if the file gives them; names are unique only within a task.
+      ignored: shapes that have no box by design, as sorted (kind, count): points, tags, skeletons, parts of Pascal VOC.
+      unreadable: objects that could not be read. Reject an image that has any: without its box, an object would be
+        learned as background.
+      line: of the element of the image, <image> or Pascal VOC's <annotation>; None if there is no such element (a
+        frame of a video) or it is not known.
     """
 
     filename: str
@@ -68,6 +71,6 @@ class ImageAnnotation:
 
 
 def apply_aliases(annotation: ImageAnnotation, aliases: Mapping[str, str]) -> ImageAnnotation:
-    """The annotation with every alias replaced by the name it stands for."""
+    """Replaces every label that is an alias by the name it stands for."""
     objects = (dataclasses.replace(item, label=aliases.get(item.label, item.label)) for item in annotation.objects)
     return dataclasses.replace(annotation, objects=tuple(objects))

@@ -1,6 +1,6 @@
-"""Pascal VOC XML, as CVAT, LabelImg, labelme2voc and Roboflow write it.
+"""Reads and writes Pascal VOC XML, in the variants of CVAT, LabelImg, labelme2voc and Roboflow.
 
-Elements are read by name, never by position, and numbers as floats: CVAT writes fractions of a pixel.
+Elements are found by name, never by position, and numbers are floats: CVAT writes fractions of a pixel.
 """
 
 import re
@@ -30,18 +30,25 @@ _VERTEX = re.compile(r"x([0-9]{1,6})")
 def parse_voc(data: bytes, *, source: str, origin: int = 0) -> ImageAnnotation:
     """Reads one Pascal VOC file.
 
-    A box turned in CVAT (an <attribute> named rotation, in degrees) becomes the box around it; an object with a
-    <polygon> of x1, y1, x2, … and no <bndbox> (Roboflow) becomes the box around that. Each <part> is ignored, counted.
+    A box rotated in CVAT (an <attribute> named rotation, in degrees) becomes the box around it; an object with a
+    <polygon> of x1, y1, x2, … and no <bndbox> (Roboflow) becomes the box around that. Each <part> is ignored and
+    counted.
 
     Args:
       data: the file's bytes.
-      source: the file's name, for messages; its stem stands in for a missing <filename>.
-      origin: 0 where coordinates are edges counted from 0 (CVAT, labelme2voc); 1 where they are indices, counted from
-        1, of the first and last pixel inside the box (the VOC challenges): then 1 is taken off xmin and ymin.
+      source: the file's name, for messages; its stem replaces a missing <filename>.
+      origin: 0 if coordinates are edges counted from 0 (CVAT, labelme2voc); 1 if they are indices, counted from 1, of
+        the first and last pixel inside the box (the VOC challenges): then 1 is subtracted from xmin and ymin.
 
     Raises:
-      AnnotationError: not well-formed XML, not Pascal VOC, or an object without a readable label and box.
+      AnnotationError: the file is not well-formed XML or not Pascal VOC, or an object has no readable label and box.
       ValueError: origin is neither 0 nor 1.
+
+    Example:
+      >>> box = b"<bndbox><xmin>10</xmin><ymin>20</ymin><xmax>30</xmax><ymax>40</ymax></bndbox>"
+      >>> image = parse_voc(b"<annotation><object><name>crab</name>" + box + b"</object></annotation>", source="a.xml")
+      >>> image.filename, image.objects[0].label, image.objects[0].box
+      ('a', 'crab', (20.0, 10.0, 40.0, 30.0))
     """
     if origin not in (0, 1):
         raise ValueError(f"origin: expected 0 or 1, found {origin}")
@@ -62,11 +69,11 @@ def parse_voc(data: bytes, *, source: str, origin: int = 0) -> ImageAnnotation:
 
 
 def format_voc(annotation: ImageAnnotation, *, database: str | None = None) -> bytes:
-    """Writes one image's objects as Pascal VOC XML with float coordinates, as CVAT does.
+    """Formats the objects of one image as Pascal VOC XML with float coordinates, as CVAT does.
 
     Args:
-      annotation: the image.
-      database: where the boxes are from, in VOC's own place for it.
+      annotation: the image and its objects.
+      database: the origin of the boxes, written to <source><database>.
     """
     root = etree.Element("annotation")
     _append(root, "filename", annotation.filename)
@@ -93,7 +100,7 @@ def _append(parent: etree._Element, tag: str, value: object) -> None:
 
 
 def _size(root: etree._Element, side: str, source: str) -> int | None:
-    """A side of <size> in pixels; empty or 0 means that the tool did not know it."""
+    """Reads a side of <size> in pixels; empty or 0 means that the tool did not know it."""
     element = root.find(f"size/{side}")
     if element is None:
         return None
@@ -106,11 +113,11 @@ def _object(element: etree._Element, source: str, origin: int) -> ObjectAnnotati
         raise AnnotationError(
             "object_without_label", f"{source}: {element_position(element)}: <object> has no <name>", line
         )
-    place = f"of {quoted(label)}, {element_position(element)}"
-    ymin, xmin, ymax, xmax = _drawn_box(element, place, source)
+    where = f"of {quoted(label)}, {element_position(element)}"
+    ymin, xmin, ymax, xmax = _box(element, where, source)
     return ObjectAnnotation(
         label=label,
-        box=rotated_box((ymin - origin, xmin - origin, ymax, xmax), _rotation(element, place, source)),
+        box=rotated_box((ymin - origin, xmin - origin, ymax, xmax), _rotation(element, where, source)),
         difficult=is_true(element.findtext("difficult")),
         truncated=is_true(element.findtext("truncated")),
         occluded=is_true(element.findtext("occluded")),
@@ -118,32 +125,32 @@ def _object(element: etree._Element, source: str, origin: int) -> ObjectAnnotati
     )
 
 
-def _drawn_box(element: etree._Element, place: str, source: str) -> BoxCorners:
+def _box(element: etree._Element, where: str, source: str) -> BoxCorners:
     edges = [text_of(element, f"bndbox/{edge}") for edge in _BOX_EDGES]
     polygon = element.find("polygon")
     if polygon is not None and not any(edges):
-        points = list(_vertices(polygon, place, source))
+        points = list(_vertices(polygon, where, source))
         if points:
             return enclosing_box(points)
     ymin, xmin, ymax, xmax = (
-        parse_number(text, f"<{edge}> {place}", source, line_of(element))
+        parse_number(text, f"<{edge}> {where}", source, line_of(element))
         for edge, text in zip(_BOX_EDGES, edges, strict=True)
     )
     return ymin, xmin, ymax, xmax
 
 
-def _vertices(polygon: etree._Element, place: str, source: str) -> Iterator[tuple[float, float]]:
-    """The (x, y) of <x1>, <y1>, <x2>, …, in whatever order the elements come."""
+def _vertices(polygon: etree._Element, where: str, source: str) -> Iterator[tuple[float, float]]:
+    """Yields the (x, y) of <x1>, <y1>, <x2>, …, whatever the order of the elements."""
     for child in polygon.iterchildren("*"):
         if vertex := _VERTEX.fullmatch(etree.QName(child).localname):
             names = f"x{vertex[1]}", f"y{vertex[1]}"
-            x, y = (parse_number(text_of(polygon, name), f"<{name}> {place}", source, line_of(child)) for name in names)
+            x, y = (parse_number(text_of(polygon, name), f"<{name}> {where}", source, line_of(child)) for name in names)
             yield x, y
 
 
-def _rotation(element: etree._Element, place: str, source: str) -> float:
-    """CVAT's angle in degrees, by its exporter Datumaro an attribute of the object; 0 where there is none."""
+def _rotation(element: etree._Element, where: str, source: str) -> float:
+    """Reads CVAT's rotation in degrees, which Datumaro exports as an attribute of the object; 0 if there is none."""
     for attribute in element.iterfind("attributes/attribute"):
         if text_of(attribute, "name") == "rotation":
-            return parse_number(text_of(attribute, "value") or "0", f"rotation {place}", source, line_of(attribute))
+            return parse_number(text_of(attribute, "value") or "0", f"rotation {where}", source, line_of(attribute))
     return 0.0
