@@ -1,0 +1,68 @@
+"""What an annotation file says: labelled boxes for each image, read from the formats of annotation tools.
+
+Begin with `types`: every reader returns `ImageAnnotation`. Then `reader`, which detects the format of a file and calls
+the reader of that format:
+
+  voc         Pascal VOC XML, read and written
+  cvat        CVAT XML 1.1, read and written for images; `cvat_video` reads tracks, `cvat_shapes` the shapes of both
+  coco        COCO detection JSON
+  geometry    the box around a shape, and boxes of a scaled or rotated copy mapped onto the real image
+  safe_xml    XML from untrusted files
+
+Bytes come in, values go out: nothing here opens a file. A fault is an `AnnotationError` with a reason that
+`dataset.problems.CATALOGUE` lists.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from retinanet_odm.annotations.coco import parse_coco
+    from retinanet_odm.annotations.cvat import format_cvat, read_cvat
+    from retinanet_odm.annotations.geometry import ImagePlacement, find_placement
+    from retinanet_odm.annotations.reader import AnnotationFormat, detect_format, open_annotations, read_annotations
+    from retinanet_odm.annotations.types import ImageAnnotation, ObjectAnnotation, UnreadableObject, apply_aliases
+    from retinanet_odm.annotations.voc import format_voc, parse_voc
+
+__all__ = [
+    "AnnotationFormat",
+    "ImageAnnotation",
+    "ImagePlacement",
+    "ObjectAnnotation",
+    "UnreadableObject",
+    "apply_aliases",
+    "detect_format",
+    "find_placement",
+    "format_cvat",
+    "format_voc",
+    "open_annotations",
+    "parse_coco",
+    "parse_voc",
+    "read_annotations",
+    "read_cvat",
+]
+
+_MODULES = {
+    "AnnotationFormat": "reader",
+    "ImageAnnotation": "types",
+    "ImagePlacement": "geometry",
+    "ObjectAnnotation": "types",
+    "UnreadableObject": "types",
+    "apply_aliases": "types",
+    "detect_format": "reader",
+    "find_placement": "geometry",
+    "format_cvat": "cvat",
+    "format_voc": "voc",
+    "open_annotations": "reader",
+    "parse_coco": "coco",
+    "parse_voc": "voc",
+    "read_annotations": "reader",
+    "read_cvat": "cvat",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Imports a public name when it is first used: a program that needs only the types does not load lxml."""
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"{__name__}.{_MODULES[name]}"), name)

@@ -115,8 +115,10 @@ def find_placement(
     """Returns the placement of an annotation of this size; None if the annotated image had another shape.
 
     Args:
-      width, height: as the annotation gives them; None if it does not.
-      image_size, orientation: as in ImagePlacement.
+      width: of the annotated image in pixels, as the annotation gives it; None if it does not.
+      height: likewise.
+      image_size: (width, height) of the real image, upright.
+      orientation: the EXIF orientation, 1 to 8, of the real image.
 
     Example:
       >>> find_placement(640, 480, image_size=(1280, 960)).to_image((10, 20, 30, 40))

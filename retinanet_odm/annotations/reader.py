@@ -1,7 +1,7 @@
 """Reads annotation files of any supported format; the format is detected from the content, never from the name.
 
-Begin with `read_annotations`. A new format needs a member of `AnnotationFormat`, a rule in `detect_format` and a line in
-`_read`.
+Begin with `read_annotations`. A new format needs a member of `AnnotationFormat`, a rule in `detect_format` and a line
+in `_read`.
 """
 
 import contextlib
@@ -136,10 +136,7 @@ def read_annotations(file: BinaryIO, *, source: str, voc_origin: int = 0) -> Ite
 def open_annotations(
     file: BinaryIO, *, source: str, voc_origin: int = 0
 ) -> tuple[AnnotationFormat, Iterator[ImageAnnotation]]:
-    """Returns the format of a file, and its annotations as an iterator; see read_annotations.
-
-    Args:
-      file, source, voc_origin: as in read_annotations.
+    """Returns the format of a file, and its annotations as an iterator; arguments as in read_annotations.
 
     Raises:
       AnnotationError: the format is not supported. Other faults are raised by the iterator.

@@ -140,10 +140,7 @@ def parse_number(text: str | None, what: str, source: str, line: int | None = No
 
 
 def parse_index(text: str | None, what: str, source: str, line: int | None = None) -> int:
-    """Parses an integer of 0 or more, such as an index or a count; "12.0" is accepted.
-
-    Args:
-      text, what, source, line: as in parse_number.
+    """Parses an integer of 0 or more, such as an index or a count; "12.0" is accepted. See parse_number.
 
     Raises:
       AnnotationError: the text is no such number.

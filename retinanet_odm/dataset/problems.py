@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from retinanet_odm.dataset.leakage import DuplicateGroup, Leakage
 from retinanet_odm.dataset.statistics import CANVASES, MAX_BOXES_PER_CLASS, BoxStatistics
-from retinanet_odm.labels.checks import ERROR, RARE_BELOW, WARNING, LabelProblem
+from retinanet_odm.labels.checks import ERROR, RARE_BELOW, SUGGESTIONS, WARNING, LabelProblem
 
 INFO = "info"
 SEVERITIES = (ERROR, WARNING, INFO)  # the worst first
@@ -65,16 +65,14 @@ _ERRORS = {
     "zip_member_not_readable": "the archive is broken, or of a form that is not read: pack it again, or unpack it",
 }
 _WARNINGS = {
-    "alias_never_seen": "look for a slip of the pen in --label_aliases",
+    **SUGGESTIONS,
     "annotation_without_image": "look for a misnamed or missing photograph, or a too narrow pattern of --images",
     "box_below_minimum": "nothing, if boxes so small are wanted out; else lower the minimum",
     "box_outside_image": "correct or delete the box; it may belong to another photograph",
     "duplicate_within_split": "keep one of the files: the same picture counts twice",
-    "label_never_seen": "look for another spelling; a class without boxes cannot be learned",
     "low_anchor_recall": "train with a larger --image_size; or, for small boxes, with a smaller --anchor_scale, and for"
     " long ones with further --aspect_ratios",
     "near_duplicate_across_splits": "keep neighbouring frames in one split: prepare with --split_group",
-    "rare_label": "annotate more of them; so few can be neither learned nor held back for validation",
     "size_scaled": "look at the boxes in the pictures of report.html: they were scaled to the photograph",
     "size_turned": "look at the boxes in the pictures of report.html: the annotator saw the photograph turned",
     "split_without_class": "annotate more of the class, or choose other splits by --split_group or --split_from",

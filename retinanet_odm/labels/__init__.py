@@ -1,0 +1,24 @@
+"""What a class is called, and which id it has.
+
+Begin with `label_map`: `LabelMap` holds names by id and is what ``labels.pbtxt`` and ``dataset.json`` contain.
+
+  label_map   parse, format and extend label maps
+  aliases     other spellings of a name, from the CSV of --label_aliases
+  checks      label checks: misspelt, duplicate, unused and rare labels
+"""
+
+from retinanet_odm.labels.aliases import parse_aliases
+from retinanet_odm.labels.checks import LabelProblem, check_labels, nearest_labels, normalise_label
+from retinanet_odm.labels.label_map import LabelMap, extend_labels, format_label_map, parse_label_map
+
+__all__ = [
+    "LabelMap",
+    "LabelProblem",
+    "check_labels",
+    "extend_labels",
+    "format_label_map",
+    "nearest_labels",
+    "normalise_label",
+    "parse_aliases",
+    "parse_label_map",
+]

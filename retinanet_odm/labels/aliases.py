@@ -1,6 +1,6 @@
-"""Label aliases: a CSV, columns ``alias,name``, that says under which name of the label map a spelling counts.
+"""Label aliases: a CSV with the columns ``alias,name`` that maps other spellings to names of the label map.
 
-The row ``PENIAGONE_SP_A,Peniagone sp. A`` makes boxes of the first label ones of the second.
+With the row ``PENIAGONE_SP_A,Peniagone sp. A``, boxes labelled with the first name count for the second.
 """
 
 from collections.abc import Mapping
@@ -12,16 +12,20 @@ from retinanet_odm.labels.label_map import LabelMap
 
 
 def parse_aliases(text: str, labels: LabelMap | None, *, source: str) -> dict[str, str]:
-    """Reads --label_aliases into name by alias; an alias of an alias is followed to its end.
+    """Parses the file of --label_aliases into a dict of name by alias; an alias of an alias is resolved.
 
     Args:
-      text: the file. Lines that start with # are comments; an alias counts as it is written, blanks included.
-      labels: every alias must lead into it; None where there is no label map.
+      text: the file's content. Lines that start with # are comments. Blanks around an alias are part of it.
+      labels: the label map that must contain every name; None if there is none.
       source: the file's name, for messages.
 
     Raises:
-      ContractError: not such a table, a blank cell, an alias twice, aliases in a circle, or a name that is not in the
-        label map; the message names file and line.
+      ContractError: the text is no such table, a cell is blank, an alias is repeated, aliases form a cycle, or a name
+        is not in the label map; the message names file and line.
+
+    Example:
+      >>> parse_aliases("alias,name\\ncrabs,crab\\nKrabbe,crabs", None, source="aliases.csv")
+      {'crabs': 'crab', 'Krabbe': 'crab'}
     """
     rows: dict[str, Row] = {}
     for row in parse_table(text, ("alias", "name"), source=source, comments=True):
@@ -32,25 +36,25 @@ def parse_aliases(text: str, labels: LabelMap | None, *, source: str) -> dict[st
             raise ContractError(f"{source}: line {row.line}: alias {alias!r} is also in line {rows[alias].line}")
         rows[alias] = row
     direct = {alias: row.cells[1].strip() for alias, row in rows.items()}
-    aliases = {alias: _follow(alias, direct, f"{source}: line {row.line}") for alias, row in rows.items()}
+    aliases = {alias: _resolve(alias, direct, f"{source}: line {row.line}") for alias, row in rows.items()}
     for alias, name in aliases.items():
         if labels is not None:
             _check_target(name, labels, f"{source}: line {rows[alias].line}")
     return aliases
 
 
-def _follow(alias: str, direct: Mapping[str, str], place: str) -> str:
-    way = [alias]
-    while way[-1] in direct:
-        way.append(direct[way[-1]])
-        if way[-1] in way[:-1]:
-            raise ContractError(f"{place}: aliases lead in a circle: {' → '.join(way)}")
-    return way[-1]
+def _resolve(alias: str, direct: Mapping[str, str], where: str) -> str:
+    path = [alias]
+    while path[-1] in direct:
+        path.append(direct[path[-1]])
+        if path[-1] in path[:-1]:
+            raise ContractError(f"{where}: aliases form a cycle: {' → '.join(path)}")
+    return path[-1]
 
 
-def _check_target(name: str, labels: LabelMap, place: str) -> None:
+def _check_target(name: str, labels: LabelMap, where: str) -> None:
     names = labels.name_by_id.values()
     if name not in names:
-        meant = " or ".join(map(repr, nearest_labels(name, names)))
-        hint = f"; did you mean {meant}?" if meant else f" (it has: {', '.join(sorted(names))})"
-        raise ContractError(f"{place}: name {name!r} is not in the label map{hint}")
+        candidates = " or ".join(map(repr, nearest_labels(name, names)))
+        hint = f"; did you mean {candidates}?" if candidates else f" (it has: {', '.join(sorted(names))})"
+        raise ContractError(f"{where}: name {name!r} is not in the label map{hint}")

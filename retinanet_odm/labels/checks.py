@@ -1,6 +1,7 @@
-"""The label doctor: everything that is doubtful about a data set's labels, found in one pass over their counts.
+"""Label checks: finds misspelt, duplicate, unused and rare labels from the number of boxes of each label.
 
-People write one animal in many ways ("PENIAGONE_SP_A", "Peniagone sp. A"); a detector would learn two animals.
+Begin with `check_labels`. Annotators spell one name in several ways ("PENIAGONE_SP_A", "Peniagone sp. A"), and a
+detector would learn two classes. `normalise_label` maps such spellings to one text.
 """
 
 import difflib
@@ -16,28 +17,35 @@ from retinanet_odm.labels.label_map import LabelMap
 ERROR = "error"
 WARNING = "warning"
 
-# The default split holds a tenth back for validation: with fewer boxes than this, less than one is expected there.
+# The default split reserves a tenth for validation: of fewer boxes than this, less than one is expected there.
 RARE_BELOW = 10
 
-# Combining Diacritical Marks: the accents of Latin, Greek and Cyrillic; the marks of other scripts are letters.
+# What to do about problems whose suggestion depends on nothing but their code.
+SUGGESTIONS: Mapping[str, str] = {
+    "alias_never_seen": "check the --label_aliases file for typos",
+    "label_never_seen": "check for another spelling; a class without boxes cannot be learned",
+    "rare_label": "annotate more of them: a class with so few boxes can be neither learned nor validated",
+}
+
+# Combining Diacritical Marks: the accents of Latin, Greek and Cyrillic. Other scripts use marks to write letters.
 _ACCENTS = re.compile("[\u0300-\u036f]+")
 _SEPARATORS = ("Z", "C", "Pd", "Pc")  # Unicode categories: spaces, controls and format characters, dashes, underscores
-_SIMILARITY = 0.7  # of difflib's ratio: "urchin" finds "sea urchin" (0.80) but not "starfish" (0.29)
-_CANDIDATES = 3
+_MIN_SIMILARITY = 0.7  # difflib's ratio: "urchin" finds "sea urchin" (0.80) but not "starfish" (0.29)
+_MAX_CANDIDATES = 3
 
 
 @dataclass(frozen=True, kw_only=True)
 class LabelProblem:
-    """One thing to look at.
+    """One problem of one label.
 
     Attributes:
       code: unknown_label, same_label_twice, label_never_seen, alias_never_seen or rare_label.
       severity: ERROR or WARNING.
-      label: as it is written.
-      count: boxes that have it.
-      detail: what is wrong, in one sentence.
+      label: as the annotation files spell it.
+      count: the number of its boxes.
+      detail: the problem, in one sentence.
       suggestion: what to do about it.
-      candidates: names that may have been meant, the likeliest first.
+      candidates: names that may have been intended, the most similar first.
     """
 
     code: str
@@ -50,30 +58,40 @@ class LabelProblem:
 
 
 def normalise_label(name: str) -> str:
-    """What two ways of writing one name have in common: no case, accents, spaces, underscores, hyphens and full stops.
+    """Removes case, accents and separators (spaces, underscores, hyphens, full stops), so that spellings compare equal.
 
-    Between two digits a separator stays, as a space: "sp. 1-1" is not "sp. 11". A name of separators alone is kept.
+    Between two digits a separator is kept, as a space: "sp. 1-1" differs from "sp. 11". A name that consists of
+    separators only is returned unchanged.
+
+    Example:
+      >>> normalise_label("PENIAGONE_SP_A"), normalise_label("Peniagone sp. A"), normalise_label("sp. 1-1")
+      ('peniagonespa', 'peniagonespa', 'sp1 1')
     """
     plain = name
-    for _ in range(2):  # once more, since what compatibility letters come apart into may have a case again
+    for _ in range(2):  # twice, because a compatibility character may decompose into capital letters
         plain = _ACCENTS.sub("", unicodedata.normalize("NFKD", plain)).casefold()
-    words = "".join(" " if _separates(sign) else sign for sign in plain).split()
+    words = "".join(" " if _is_separator(character) else character for character in plain).split()
     return re.sub(r"(?<!\d) | (?!\d)", "", " ".join(words)) or name
 
 
-def _separates(sign: str) -> bool:
-    return sign == "." or unicodedata.category(sign).startswith(_SEPARATORS)
+def _is_separator(character: str) -> bool:
+    return character == "." or unicodedata.category(character).startswith(_SEPARATORS)
 
 
 def nearest_labels(name: str, names: Iterable[str]) -> tuple[str, ...]:
-    """The names that may have been meant, at most three: those that fold equal, then those spelt alike."""
+    """Returns the names that may have been intended, at most three: equal when normalised first, then similar ones.
+
+    Example:
+      >>> nearest_labels("PENIAGONE_SP_A", ["Peniagone sp. A", "Peniagone sp. B", "urchin"])
+      ('Peniagone sp. A', 'Peniagone sp. B')
+    """
     spellings: dict[str, list[str]] = defaultdict(list)
     for known in sorted(set(names)):
         spellings[normalise_label(known)].append(known)
-    folded = normalise_label(name)
-    alike = difflib.get_close_matches(folded, sorted(spellings), n=_CANDIDATES, cutoff=_SIMILARITY)
-    ordered = sorted(alike, key=lambda form: form != folded)
-    return tuple(known for form in ordered for known in spellings[form])[:_CANDIDATES]
+    normalised = normalise_label(name)
+    similar = difflib.get_close_matches(normalised, sorted(spellings), n=_MAX_CANDIDATES, cutoff=_MIN_SIMILARITY)
+    equal_first = sorted(similar, key=lambda form: form != normalised)
+    return tuple(known for form in equal_first for known in spellings[form])[:_MAX_CANDIDATES]
 
 
 def check_labels(
@@ -83,27 +101,33 @@ def check_labels(
     aliases: Mapping[str, str] | None = None,
     rare_below: int = RARE_BELOW,
 ) -> tuple[LabelProblem, ...]:
-    """Everything that is doubtful: errors first, then by code, the most frequent label first.
+    """Finds all problems of the labels: errors first, then by code, the most frequent label first.
 
     Args:
-      seen: boxes by label, as the annotation files write it.
-      labels: the user's label map; None where one of all names is to be made.
-      aliases: name by alias, as parse_aliases gives it.
+      seen: boxes by label, as the annotation files spell it.
+      labels: the user's label map; None if one will be made of all names.
+      aliases: name by alias, from parse_aliases.
       rare_below: a class with fewer boxes is rare.
+
+    Example:
+      >>> [problem.code for problem in check_labels({"crab": 100, "Crab": 2}, LabelMap.from_names(["crab"]))]
+      ['unknown_label']
     """
     aliases = aliases or {}
     counts: Counter[str] = Counter()
     for label, count in seen.items():
         counts[aliases.get(label, label)] += count
     known = set(labels.name_by_id.values()) if labels else set(counts)
-    findings = [
+    problems = [
         *_unknown(counts, known),
         *_written_twice(counts, known - aliases.keys()),
         *(_never_seen(name) for name in known - aliases.keys() if not counts[name]),
         *(_alias_never_seen(alias, name) for alias, name in aliases.items() if not seen.get(alias)),
         *(_rare(name, counts[name], rare_below) for name in known if 0 < counts[name] < rare_below),
     ]
-    return tuple(sorted(findings, key=lambda found: (found.severity != ERROR, found.code, -found.count, found.label)))
+    return tuple(
+        sorted(problems, key=lambda problem: (problem.severity != ERROR, problem.code, -problem.count, problem.label))
+    )
 
 
 def _unknown(counts: Mapping[str, int], known: set[str]) -> Iterator[LabelProblem]:
@@ -115,18 +139,18 @@ def _unknown(counts: Mapping[str, int], known: set[str]) -> Iterator[LabelProble
             label=label,
             count=counts[label],
             detail=f"label {label!r} is not in the label map",
-            suggestion=_fix(label, candidates),
+            suggestion=_suggest(label, candidates),
             candidates=candidates,
         )
 
 
-def _fix(label: str, candidates: tuple[str, ...]) -> str:
+def _suggest(label: str, candidates: tuple[str, ...]) -> str:
     if not candidates:
         return "add it to the label map, or name it in --label_aliases"
     same = normalise_label(label) == normalise_label(candidates[0])
-    # Names that are merely alike may be two species: "sp. A" and "sp. B".
+    # Similar names may still be two species: "sp. A" and "sp. B".
     condition = "it is the same name in another spelling" if same else f"if {candidates[0]!r} is meant"
-    otherwise = "" if same else "; else add it to the label map"
+    otherwise = "" if same else "; otherwise add it to the label map"
     return f"{condition}: {_alias_line(label, candidates[0])}{otherwise}"
 
 
@@ -139,7 +163,7 @@ def _written_twice(counts: Mapping[str, int], names: set[str]) -> Iterator[Label
     for name in names:
         spellings[normalise_label(name)].append(name)
     for same in spellings.values():
-        # The most frequent spelling is the one to keep, and each of the others is a finding.
+        # Suggest to keep the most frequent spelling; each of the others is a problem.
         kept, *others = sorted(same, key=lambda name: (-counts.get(name, 0), name))
         yield from (_same_twice(name, kept, counts.get(name, 0)) for name in others)
 
@@ -150,7 +174,7 @@ def _same_twice(name: str, kept: str, count: int) -> LabelProblem:
         severity=ERROR,
         label=name,
         count=count,
-        detail=f"labels {name!r} and {kept!r} are one name in two spellings, and would be two classes",
+        detail=f"labels {name!r} and {kept!r} are one name in two spellings, and would become two classes",
         suggestion=f"keep one, and {_alias_line(name, kept)}",
         candidates=(kept,),
     )
@@ -163,7 +187,7 @@ def _never_seen(name: str) -> LabelProblem:
         label=name,
         count=0,
         detail=f"label {name!r} is in the label map, but no box has it",
-        suggestion="look for another spelling; a class without boxes cannot be learned",
+        suggestion=SUGGESTIONS["label_never_seen"],
     )
 
 
@@ -174,7 +198,7 @@ def _alias_never_seen(alias: str, name: str) -> LabelProblem:
         label=alias,
         count=0,
         detail=f"alias {alias!r} of {name!r} is the label of no box",
-        suggestion="look for a slip of the pen in --label_aliases",
+        suggestion=SUGGESTIONS["alias_never_seen"],
     )
 
 
@@ -185,5 +209,5 @@ def _rare(name: str, count: int, rare_below: int) -> LabelProblem:
         label=name,
         count=count,
         detail=f"label {name!r} has fewer than {rare_below} boxes",
-        suggestion="annotate more of them; so few can be neither learned nor held back for validation",
+        suggestion=SUGGESTIONS["rare_label"],
     )

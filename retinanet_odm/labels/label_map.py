@@ -1,4 +1,7 @@
-"""Label maps: class names and their ids 1..K, as ``labels.pbtxt`` (StringIntLabelMap text format) and JSON."""
+"""Label maps: class names and their ids 1..K, as ``labels.pbtxt`` (StringIntLabelMap text format) and JSON.
+
+Begin with `LabelMap`. `extend_labels` adds names without changing an id. The rest parses and formats ``labels.pbtxt``.
+"""
 
 import re
 from collections import Counter
@@ -8,23 +11,29 @@ from functools import cached_property
 
 from retinanet_odm.errors import ContractError, LabelError
 
-# One token of the protobuf text format: a quoted string, a brace or colon, or a bare word; commas and comments vanish.
+# One token of the protobuf text format: a quoted string, a brace or colon, or a bare word. Commas and comments match
+# without a token.
 _TOKEN = re.compile(r"""\s+|\#[^\n]*|,|;|(?P<token>"(?:\\.|[^"\\\n])*"|'(?:\\.|[^'\\\n])*'|[{}:]|[^\s{}:#,;"']+)""")
-# Octal and hex escapes stand for bytes of UTF-8: protobuf's own text printer writes every non-ASCII letter that way.
+# Octal and hex escapes are bytes of UTF-8: protobuf's own text printer writes every non-ASCII letter that way.
 _ESCAPE = re.compile(rb"\\([0-7]{1,3}|[xX][0-9a-fA-F]{1,2}|.)")
 _ESCAPED = {b"n": b"\n", b"t": b"\t", b"r": b"\r"}
 
-# The largest id sizes the model's last layer. iNaturalist 2021 has 10,000 species; with so many, nine anchors a cell
-# and 256 channels, that layer alone holds 207 million weights.
+# The largest id determines the size of the model's last layer. iNaturalist 2021 has 10,000 species; with that many
+# classes, nine anchors per cell and 256 channels, the layer has 207 million weights.
 MAX_CLASSES = 10_000
 
 
 @dataclass(frozen=True)
 class LabelMap:
-    """Names by id. Ids are unique and lie in 1..MOST_CLASSES (0 is background), names are unique and not blank.
+    """Names by id. Ids are unique and in 1..MAX_CLASSES (0 is background); names are unique and not blank.
 
     Raises:
       ContractError: an id or a name is repeated, an id is out of range or a name is blank.
+
+    Example:
+      >>> labels = LabelMap.from_names(["urchin", "crab"])
+      >>> labels.items, labels.id_of("urchin")
+      (((1, 'crab'), (2, 'urchin')), 2)
     """
 
     items: tuple[tuple[int, str], ...]
@@ -42,34 +51,39 @@ class LabelMap:
             if not name.strip():
                 raise ContractError(f"label map: id {label_id} has a blank name")
             if ids[label_id] > 1:
-                raise ContractError(f"label map: id {label_id} is given to more than one name")
+                raise ContractError(f"label map: id {label_id} has more than one name")
             if names[name] > 1:
                 raise ContractError(f"label map: name {name!r} has more than one id")
 
     @classmethod
     def from_names(cls, names: Iterable[str]) -> "LabelMap":
-        """Ids 1..K in alphabetical order, so that the order of arrival does not matter."""
+        """Makes a label map with ids 1..K in alphabetical order; the order of the names does not matter."""
         return cls(tuple(enumerate(sorted(set(names)), start=1)))
 
     @classmethod
     def from_json(cls, value: Mapping[str, str]) -> "LabelMap":
-        """Inverse of to_json."""
+        """Parses the value that to_json returns.
+
+        Raises:
+          ContractError: the value is no such object.
+        """
         try:
             return cls(tuple((int(label_id), str(name)) for label_id, name in value.items()))
         except (AttributeError, TypeError, ValueError) as error:
             raise ContractError(f"labels: expected an object of id to name, found {value!r}") from error
 
     def to_json(self) -> dict[str, str]:
-        """Name by id, ids as decimal text because JSON keys are text."""
+        """Returns the names by id; ids are decimal text, because JSON keys are text."""
         return {str(label_id): name for label_id, name in sorted(self.items)}
 
     @property
     def num_classes(self) -> int:
-        """The largest id: the width of a classification head without a background class."""
+        """The largest id, which is the width of a classification head without a background class."""
         return max(label_id for label_id, _ in self.items)
 
     @cached_property
     def name_by_id(self) -> dict[int, str]:
+        """The names by id."""
         return dict(self.items)
 
     @cached_property
@@ -77,7 +91,7 @@ class LabelMap:
         return {name: label_id for label_id, name in self.items}
 
     def id_of(self, name: str) -> int:
-        """The id of an exact name.
+        """Returns the id of a name, which must match exactly.
 
         Raises:
           LabelError: the name is not in the map.
@@ -90,12 +104,17 @@ class LabelMap:
 
 
 def extend_labels(previous: LabelMap | None, names: Iterable[str]) -> LabelMap:
-    """A label map that also has these names: known ones keep id and spelling, new ones follow in alphabetical order.
+    """Adds names to a label map: known names keep their ids, new ones follow in alphabetical order.
 
-    Ids go on after the largest, so that a gap left by a class that was taken out is never given to another.
+    New ids continue after the largest one. A gap that a removed class left is never filled: models that know the class
+    still use its id.
 
     Raises:
       ContractError: a name is blank, or there is no name at all.
+
+    Example:
+      >>> extend_labels(LabelMap(((7, "crab"),)), ["urchin", "crab", "anemone"]).items
+      ((7, 'crab'), (8, 'anemone'), (9, 'urchin'))
     """
     if previous is None:
         return LabelMap.from_names(names)
@@ -131,7 +150,7 @@ def _unescape(match: re.Match[bytes]) -> bytes:
 
 
 def _fields(tokens: list[str]) -> list[dict[str, str]]:
-    """Splits ``item { key: value … } …`` into one dict an item."""
+    """Parses ``item { key: value … } …`` into one dict per item."""
     items: list[dict[str, str]] = []
     position = 0
     while position < len(tokens):
@@ -151,23 +170,27 @@ def _fields(tokens: list[str]) -> list[dict[str, str]]:
 
 
 def parse_label_map(text: str) -> LabelMap:
-    """Reads StringIntLabelMap text: ``item { id: 1 name: 'x' display_name: "…" }``; a byte order mark is dropped.
+    """Parses StringIntLabelMap text: ``item { id: 1 name: 'x' display_name: "…" }``; ignores a byte order mark.
 
     Raises:
-      ContractError: the text is not of that form, or the map contradicts itself.
+      ContractError: the text is not of that form, or the map is inconsistent.
+
+    Example:
+      >>> parse_label_map("item { id: 1 name: 'crab' } item { id: 2 name: 'urchin' }").name_by_id
+      {1: 'crab', 2: 'urchin'}
     """
     items = []
     for fields in _fields(list(_tokens(text.removeprefix("\ufeff")))):
         if "id" not in fields or "name" not in fields:
             raise ContractError(f"label map: an item needs 'id' and 'name', found {sorted(fields)}")
         if not re.fullmatch(r"-?\d{1,18}", fields["id"]):
-            raise ContractError(f"label map: id must be a whole number up to {MAX_CLASSES:,}, found {fields['id']!r}")
+            raise ContractError(f"label map: id must be an integer up to {MAX_CLASSES:,}, found {fields['id']!r}")
         items.append((int(fields["id"]), fields["name"]))
     return LabelMap(tuple(items))
 
 
 def format_label_map(labels: LabelMap) -> str:
-    """Inverse of parse_label_map, items in the order of their ids."""
-    signs = str.maketrans({"\\": "\\\\", '"': '\\"', "\n": "\\n", "\r": "\\r"})
-    quoted = ((label_id, name.translate(signs)) for label_id, name in sorted(labels.items))
+    """Formats a label map as text that parse_label_map reads, in the order of the ids."""
+    escapes = str.maketrans({"\\": "\\\\", '"': '\\"', "\n": "\\n", "\r": "\\r"})
+    quoted = ((label_id, name.translate(escapes)) for label_id, name in sorted(labels.items))
     return "".join(f'item {{\n  id: {label_id}\n  name: "{name}"\n}}\n' for label_id, name in quoted)

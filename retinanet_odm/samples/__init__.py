@@ -1,0 +1,43 @@
+"""Images with known truth: a made-up data set of seafloor animals, for the quickstart, tests and benchmarks.
+
+Begin with `files.sample_files`, which yields the files of a sample; ``scripts/make_sample.py`` writes them.
+
+  files       the sample as (path, bytes) pairs: images, annotations and an archive
+  scenes      one scene: seafloor, light and animals
+  sprites     one animal: colour, opacity and box
+
+Equal seeds give equal bytes, and nothing is downloaded.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from retinanet_odm.samples.files import SAMPLE_LABELS, SampleImage, make_sample_image, sample_files
+    from retinanet_odm.samples.scenes import make_scene
+    from retinanet_odm.samples.sprites import draw_animal
+
+__all__ = [
+    "SAMPLE_LABELS",
+    "SampleImage",
+    "draw_animal",
+    "make_sample_image",
+    "make_scene",
+    "sample_files",
+]
+
+_MODULES = {
+    "SAMPLE_LABELS": "files",
+    "SampleImage": "files",
+    "draw_animal": "sprites",
+    "make_sample_image": "files",
+    "make_scene": "scenes",
+    "sample_files": "files",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Imports a public name when it is first used, and Pillow and numpy with it."""
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"{__name__}.{_MODULES[name]}"), name)

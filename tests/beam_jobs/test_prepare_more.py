@@ -238,7 +238,7 @@ def test_aliases_before_labels(source, prepare, tmp_path):
 
 
 BAD = [
-    ("--label_aliases", "alias,name\na,b\nb,a\n", "circle", "aliases in a circle"),
+    ("--label_aliases", "alias,name\na,b\nb,a\n", "cycle", "aliases in a cycle"),
     ("--label_aliases", "no,table\n", "line 1", "another table"),
     ("--id_map", "source_id,image,split,status\nx,a.jpg,train,written\n", "line 2", "no number"),
     ("--id_map", None, "cannot be read", "no such file"),

@@ -33,8 +33,8 @@ def test_parse(text: str, expected: dict[str, str]) -> None:
     ("rows", "message"),
     [
         pytest.param("x,urchin\nx,urchin", "line 3: alias 'x' is also in line 2", id="twice"),
-        pytest.param("urchin,urchin", "line 2: .*circle: urchin → urchin", id="of itself"),
-        pytest.param("a,b\nb,c\nc,a", "line 2: .*circle: a → b → c → a", id="a circle"),
+        pytest.param("urchin,urchin", "line 2: .*cycle: urchin → urchin", id="of itself"),
+        pytest.param("a,b\nb,c\nc,a", "line 2: .*cycle: a → b → c → a", id="a cycle"),
         pytest.param(
             "x,urchin\ny,starfish", "line 3: name 'starfish' .*it has: Peniagone sp. A, urchin", id="no such name"
         ),

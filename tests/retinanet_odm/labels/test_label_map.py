@@ -47,7 +47,7 @@ def test_parse(text: str, expected: dict[int, str]) -> None:
         pytest.param("item { id: 0 name: 'background' }", "background", id="0 is background"),
         pytest.param("item { id: -1 name: 'x' }", "1 or more", id="negative id"),
         pytest.param("item { id: 1 name: '  ' }", "blank", id="blank name"),
-        pytest.param("item { id: 1.5 name: 'x' }", "whole number", id="fraction"),
+        pytest.param("item { id: 1.5 name: 'x' }", "an integer", id="fraction"),
         pytest.param("item { id: 10001 name: 'x' }", "'x' must be 10,000 or less", id="it sizes the model"),
         pytest.param("item { id: 2147483648 name: 'x' }", "found 2147483648", id="a hash in place of an id"),
         pytest.param(f"item {{ id: {'9' * 5000} name: 'x' }}", "up to 10,000", id="more digits than Python reads"),
