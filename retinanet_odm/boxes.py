@@ -1,7 +1,7 @@
-"""Boxes as float32 arrays [N, 4] of (ymin, xmin, ymax, xmax).
+"""Box arithmetic. Boxes are float32 arrays [N, 4] of (ymin, xmin, ymax, xmax).
 
 Pixel coordinates are continuous, 0-based edges: the whole image is (0, 0, height, width), so a box's width is
-``xmax - xmin`` (as in COCO and CVAT; no ``+ 1``). Relative coordinates divide by the image's height and width.
+``xmax - xmin`` (as in COCO and CVAT; no ``+ 1``). Relative coordinates are divided by the image's height and width.
 """
 
 import numpy as np
@@ -16,31 +16,36 @@ def as_boxes(rows: npt.ArrayLike) -> Boxes:
 
 
 def area(boxes: Boxes) -> npt.NDArray[np.float32]:
-    """Areas [N]; zero for a box without extent."""
+    """Returns areas [N]; zero for an empty or inverted box."""
     sides = np.maximum(boxes[:, 2:] - boxes[:, :2], 0)
     return np.asarray(sides[:, 0] * sides[:, 1], np.float32)
 
 
 def clip(boxes: Boxes, height: float, width: float) -> Boxes:
-    """Boxes cut at the borders of an image of this size, in the boxes' own unit."""
+    """Returns boxes clipped to an image of this size, which has the unit of the boxes."""
     return np.clip(boxes, 0, np.asarray([height, width, height, width], np.float32)).astype(np.float32)
 
 
 def iou(a: Boxes, b: Boxes) -> npt.NDArray[np.float32]:
-    """Intersection over union [N, M] of a [N, 4] and b [M, 4]; 0 where the union is empty."""
-    top_left = np.maximum(a[:, None, :2], b[None, :, :2])
+    """Returns the intersection over union [N, M] of a [N, 4] and b [M, 4]; 0 where the union is empty.
+
+    Example:
+      >>> iou(as_boxes([(0, 0, 2, 2)]), as_boxes([(0, 0, 2, 1), (5, 5, 9, 9)])).tolist()
+      [[0.5, 0.0]]
+    """
+    top_left = np.maximum(a[:, None, :2], b[None, :, :2])  # [N, M, 2]
     bottom_right = np.minimum(a[:, None, 2:], b[None, :, 2:])
     sides = np.maximum(bottom_right - top_left, 0)
-    overlap = sides[..., 0] * sides[..., 1]
+    overlap = sides[..., 0] * sides[..., 1]  # [N, M]
     union = area(a)[:, None] + area(b)[None, :] - overlap
     return np.where(union > 0, overlap / np.where(union > 0, union, 1), 0).astype(np.float32)
 
 
 def to_relative(boxes: Boxes, height: float, width: float) -> Boxes:
-    """Pixel boxes as fractions of the image."""
+    """Converts pixels to fractions of the image."""
     return (boxes / np.asarray([height, width, height, width], np.float32)).astype(np.float32)
 
 
 def to_pixels(boxes: Boxes, height: float, width: float) -> Boxes:
-    """Relative boxes in pixels of an image of this size."""
+    """Converts fractions of the image to pixels; the inverse of `to_relative`."""
     return (boxes * np.asarray([height, width, height, width], np.float32)).astype(np.float32)

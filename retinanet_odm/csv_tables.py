@@ -1,4 +1,4 @@
-"""Small CSV files that people write or edit: a header, then rows; every complaint names file and line."""
+"""Small CSV files that people write or edit: a header, then rows. Every error names file and line."""
 
 import csv
 import io
@@ -10,26 +10,32 @@ from retinanet_odm.errors import ContractError
 
 @dataclass(frozen=True, kw_only=True)
 class Row:
-    """One row: its cells in the order of the columns that were asked for, and its last line, from 1."""
+    """The cells of one row, in the order of the requested columns, and the number of its last line, from 1."""
 
     line: int
     cells: tuple[str, ...]
 
 
 def parse_table(text: str, columns: Sequence[str], *, source: str, comments: bool = False) -> Iterator[Row]:
-    """Reads CSV whose header has these columns, in any order; further columns and blank lines are skipped.
+    r"""Yields the rows of a CSV file whose header has these columns, in any order.
+
+    Skips further columns and blank lines.
 
     Args:
-      text: the file; a byte order mark, as Excel writes, is dropped.
-      columns: the wanted ones.
-      source: the file's name, for messages.
-      comments: whether a line that starts with # is skipped (a file name may start so, a comment then cannot).
+      text: Content of the file. A byte order mark, as Excel writes it, is removed.
+      columns: The requested columns.
+      source: Name of the file, for messages.
+      comments: Whether to skip lines that start with #. Not for tables of file names, which may start with it.
 
     Raises:
-      ContractError: a column is missing, a row has more or fewer cells than the header, or a quote stays open.
+      ContractError: A column is missing, a row has more or fewer cells than the header, or a quote is not closed.
+
+    Example:
+      >>> list(parse_table("id,name\n1,crab\n", ("name", "id"), source="map.csv"))
+      [Row(line=2, cells=('crab', '1'))]
     """
     lines = io.StringIO(text.removeprefix("\ufeff"), newline="")
-    # An emptied line instead of none keeps the line numbers.
+    # A comment becomes an empty line, so that line numbers stay right.
     kept = ("\n" if line.startswith("#") else line for line in lines) if comments else lines
     rows = _rows(kept, source)
     header = next(rows, Row(line=1, cells=()))
@@ -37,12 +43,12 @@ def parse_table(text: str, columns: Sequence[str], *, source: str, comments: boo
     if not set(columns) <= set(names):
         expected = ",".join(columns)
         raise ContractError(f"{source}: line {header.line}: expected the header {expected}; found {','.join(names)!r}")
-    places = [names.index(column) for column in columns]
+    positions = [names.index(column) for column in columns]
     for row in rows:
         if len(row.cells) != len(names):
             expected = f"{len(names)} cells ({','.join(names)})"
             raise ContractError(f"{source}: line {row.line}: expected {expected}, found {len(row.cells)}")
-        yield Row(line=row.line, cells=tuple(row.cells[place] for place in places))
+        yield Row(line=row.line, cells=tuple(row.cells[position] for position in positions))
 
 
 def _rows(lines: Iterable[str], source: str) -> Iterator[Row]:
@@ -56,18 +62,23 @@ def _rows(lines: Iterable[str], source: str) -> Iterator[Row]:
 
 
 def format_table(columns: Sequence[str], rows: Iterable[Sequence[str | int]]) -> str:
-    """Inverse of parse_table, whatever the cells hold; lines end with a line feed."""
+    """Returns a table as CSV, with line feeds; the inverse of `parse_table` for any content of the cells."""
     return "".join(f"{format_row(row)}\n" for row in (columns, *rows))
 
 
 def format_row(cells: Sequence[str | int]) -> str:
-    """One line of a table, without its end."""
+    """Returns one line of a table, without the line break.
+
+    Example:
+      >>> format_row([1, "crab, red"])
+      '1,"crab, red"'
+    """
     return ",".join(_quote(str(cell)) for cell in cells)
 
 
 def _quote(cell: str) -> str:
-    # Not csv.writer: before Python 3.13 it leaves a lone carriage return unquoted, which its own reader takes for the
-    # end of the row.
+    # Not csv.writer: before Python 3.13 it does not quote a lone carriage return, which its own reader then reads as
+    # the end of the row.
     if any(sign in cell for sign in ',"\r\n'):
         return '"' + cell.replace('"', '""') + '"'
     return cell

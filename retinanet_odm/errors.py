@@ -57,10 +57,10 @@ class ContractError(UsageError):
 
 
 def first_line(error: BaseException) -> str:
-    """Returns the first line of an error's message: TensorFlow appends the graph and a stack trace.
+    r"""Returns the first line of an error's message: TensorFlow appends the graph and a stack trace.
 
     Example:
-      >>> first_line(ValueError("no such file\\nstack trace"))
+      >>> first_line(ValueError("no such file\nstack trace"))
       'no such file'
     """
     return str(error).strip().partition("\n")[0]

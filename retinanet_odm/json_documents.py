@@ -1,4 +1,4 @@
-"""JSON documents with a schema version: what the readers of `dataset.json` and `model.json` check first."""
+"""JSON documents with a schema version: the first checks of the readers of `dataset.json` and `model.json`."""
 
 import json
 from typing import Any
@@ -7,14 +7,18 @@ from retinanet_odm.errors import ContractError
 
 
 def parse_json_object(text: str, *, source: str) -> dict[str, Any]:
-    """Parses text that must hold one JSON object.
+    """Parses a text that must hold one JSON object.
 
     Args:
-      text: the document.
-      source: the file's name, for messages.
+      text: The document.
+      source: Name of the file, for messages.
 
     Raises:
-      ContractError: it is not JSON, or not an object.
+      ContractError: It is not JSON, or not an object.
+
+    Example:
+      >>> parse_json_object('{"images": 3}', source="dataset.json")
+      {'images': 3}
     """
     try:
         value = json.loads(text)
@@ -26,6 +30,6 @@ def parse_json_object(text: str, *, source: str) -> dict[str, Any]:
 
 
 def check_schema_version(found: object, expected: int, *, source: str, remedy: str) -> None:
-    """Raises ContractError when a document is of another schema version; the message ends with the remedy."""
+    """Raises ContractError if a document has another schema version; the message ends with the remedy."""
     if found != expected:
         raise ContractError(f"{source}: schema version {expected} expected, found {found}; {remedy}")

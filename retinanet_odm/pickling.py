@@ -1,4 +1,4 @@
-"""Small pickles: a row is pickled many times on its way through a job, and half of it was the names of its fields."""
+"""Small pickles: a job pickles a row many times, and half of each pickle would be the names of its fields."""
 
 import dataclasses
 import functools
@@ -9,9 +9,14 @@ _Row = TypeVar("_Row")
 
 
 def pickle_by_position(row: type[_Row]) -> type[_Row]:
-    """Class decorator: a dataclass (no slots, no other attributes) is pickled by its values in the order of its fields.
+    """Class decorator: pickles a dataclass (no slots, no other attributes) as its values in the order of its fields.
 
-    A pickle is only read by the program that wrote it: another order of fields is not noticed.
+    Only the program that wrote a pickle can read it: a changed order of fields is not detected.
+
+    Example:
+      @pickle_by_position
+      @dataclass(frozen=True, kw_only=True)
+      class Row: ...
     """
     kind: Any = row
     kind.__getstate__ = _values_of
@@ -24,7 +29,7 @@ def _values_of(self: Any) -> tuple[Any, ...]:
 
 
 def _restore(self: Any, values: Sequence[Any]) -> None:
-    vars(self).update(zip(_names(self.__class__), values, strict=True))  # the dataclass is frozen
+    vars(self).update(zip(_names(self.__class__), values, strict=True))  # not setattr: the dataclass is frozen
 
 
 @functools.cache

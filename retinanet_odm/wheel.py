@@ -1,6 +1,6 @@
-"""The wheels that other machines install: ours, built from a checkout, and what Beam's stock image lacks.
+"""Builds the wheels that other machines install: ours from a checkout, and the packages that Beam's image lacks.
 
-Workers of Dataflow and TPU VMs install from files that travel with the job, so they need no internet.
+Workers of Dataflow and TPU VMs install from files that are sent with the job, so they need no internet.
 """
 
 import importlib.metadata
@@ -14,22 +14,23 @@ from pathlib import Path
 from retinanet_odm.errors import UsageError
 
 CHECKOUT = Path(__file__).parents[1]
-# Of what pyproject.toml asks for, what Beam itself does not bring (tests/retinanet_odm/test_wheel.py looks).
-MISSING = ("lxml", "markupsafe", "jinja2")  # jinja2 after what it needs
-# Dataflow's workers: the stock image is based on Debian 12 (glibc 2.36). For a pure Python wheel pip ignores them.
+# Dependencies in pyproject.toml that apache-beam[gcp] does not bring; tests/retinanet_odm/test_wheel.py compares. The
+# order matters, because pip installs them one after the other: jinja2 needs markupsafe.
+MISSING = ("lxml", "markupsafe", "jinja2")
+# Of Dataflow's workers, whose stock image is based on Debian 12 (glibc 2.36). pip ignores them for pure Python wheels.
 _PLATFORMS = ("manylinux_2_28_x86_64", "manylinux_2_26_x86_64", "manylinux_2_17_x86_64", "manylinux2014_x86_64")
 _BUILD_FILES = ("pyproject.toml", "setup.py", "README.md", "LICENSE")
 
 
 def build_worker_wheels(folder: Path, *, root: Path = CHECKOUT) -> list[Path]:
-    """Makes the wheels for workers on Beam's stock image, in the order in which they must be installed.
+    """Builds the wheels for workers on Beam's stock image, and returns them in the order of their installation.
 
     Args:
-      folder: for the wheels; its earlier content is deleted.
-      root: a checkout of this repository; nothing is written there.
+      folder: Folder for the wheels; its previous content is deleted.
+      root: A checkout of this repository; nothing is written there.
 
     Raises:
-      UsageError: pip cannot make one.
+      UsageError: pip fails.
     """
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
@@ -39,10 +40,10 @@ def build_worker_wheels(folder: Path, *, root: Path = CHECKOUT) -> list[Path]:
 def build_wheel(folder: Path, *, root: Path = CHECKOUT) -> Path:
     """Builds this repository's wheel into a folder and returns its path.
 
-    It is built from a copy: setuptools leaves its own files beside the sources, and picks up stale ones there.
+    Builds from a copy, because setuptools writes its own files beside the sources and reuses outdated ones there.
 
     Raises:
-      UsageError: root is no checkout of this repository, or pip cannot build the wheel.
+      UsageError: root is no checkout of this repository, or pip fails.
     """
     missing = [name for name in _BUILD_FILES if not (root / name).is_file()]
     if missing:
@@ -62,7 +63,7 @@ def _copy_sources(root: Path, copied: Path) -> None:
 
 
 def _download(name: str, folder: Path) -> Path:
-    """Downloads the version that is installed here, for workers: this machine may be of another kind."""
+    """Downloads the version that is installed here, for the platform of the workers."""
     version = f"{sys.version_info.major}.{sys.version_info.minor}"
     platforms = [f"--platform={platform}" for platform in _PLATFORMS]
     options = ["--no-deps", "--only-binary=:all:", f"--python-version={version}", *platforms, f"--dest={folder}"]
@@ -72,9 +73,9 @@ def _download(name: str, folder: Path) -> Path:
 def _pip(command: str, options: list[str], folder: Path) -> Path:
     """Runs pip and returns the one wheel that it put into a folder."""
     pip = [sys.executable, "-m", "pip", command, "--quiet", "--disable-pip-version-check"]
-    done = subprocess.run([*pip, *options], capture_output=True, text=True, check=False)
-    if done.returncode:
-        lines = done.stderr.strip().splitlines() or [f"exit status {done.returncode}"]
-        raise UsageError(f"cannot make the wheels: pip {command} {options[-1]}: {lines[-1]}")
+    result = subprocess.run([*pip, *options], capture_output=True, text=True, check=False)
+    if result.returncode:
+        lines = result.stderr.strip().splitlines() or [f"exit status {result.returncode}"]
+        raise UsageError(f"cannot build the wheels: pip {command} {options[-1]}: {lines[-1]}")
     (wheel,) = folder.glob("*.whl")
     return wheel

@@ -5,19 +5,33 @@ import sys
 import zipfile
 from pathlib import Path
 
+from retinanet_odm.wheel import MISSING
+
+_PYTHON = f"cp{sys.version_info.major}{sys.version_info.minor}"
+_TAGS = [
+    f"{_PYTHON}-{_PYTHON}-{platform}"
+    for platform in ("manylinux_2_26_x86_64.manylinux_2_28_x86_64", "macosx_11_0_arm64")
+]
+
 
 def write_index(folder: Path) -> None:
-    """Empty wheels of lxml, of the version installed here: one for Dataflow's workers, one for another machine."""
-    version = importlib.metadata.version("lxml")
-    python = f"cp{sys.version_info.major}{sys.version_info.minor}"
-    for platform in ("manylinux_2_26_x86_64.manylinux_2_28_x86_64", "macosx_11_0_arm64"):
-        info = f"lxml-{version}.dist-info"
-        files = {
-            f"{info}/METADATA": f"Metadata-Version: 2.1\nName: lxml\nVersion: {version}\n",
-            f"{info}/WHEEL": f"Wheel-Version: 1.0\nRoot-Is-Purelib: false\nTag: {python}-{python}-{platform}\n",
-        }
-        folder.mkdir(parents=True, exist_ok=True)
-        with zipfile.ZipFile(folder / f"lxml-{version}-{python}-{python}-{platform}.whl", "w") as wheel:
-            for name, text in files.items():
-                wheel.writestr(name, text)
-            wheel.writestr(f"{info}/RECORD", "".join(f"{name},,\n" for name in [*files, f"{info}/RECORD"]))
+    """Writes empty wheels of the MISSING packages, of the versions installed here.
+
+    A package has a wheel for Dataflow's workers and one for another machine; jinja2 is pure Python and has one.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in MISSING:
+        for tag in ["py3-none-any"] if name == "jinja2" else _TAGS:
+            _write_wheel(folder, name, importlib.metadata.version(name), tag)
+
+
+def _write_wheel(folder: Path, name: str, version: str, tag: str) -> None:
+    info = f"{name}-{version}.dist-info"
+    files = {
+        f"{info}/METADATA": f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n",
+        f"{info}/WHEEL": f"Wheel-Version: 1.0\nRoot-Is-Purelib: {str(tag.endswith('any')).lower()}\nTag: {tag}\n",
+    }
+    with zipfile.ZipFile(folder / f"{name}-{version}-{tag}.whl", "w") as wheel:
+        for member, text in files.items():
+            wheel.writestr(member, text)
+        wheel.writestr(f"{info}/RECORD", "".join(f"{member},,\n" for member in [*files, f"{info}/RECORD"]))

@@ -59,20 +59,22 @@ def only_index(monkeypatch, index: Path) -> None:
 
 
 @pytest.mark.usefixtures("only_index")
-def test_a_wheel_for_the_workers_and_then_ours_with_every_module(tmp_path):
+def test_wheels_for_the_workers_and_then_ours_with_every_module(tmp_path):
     folder = tmp_path / "wheels"
     (folder / "old").mkdir(parents=True)
     (folder / "old" / "retinanet_odm-0.0.0-py3-none-any.whl").touch()
-    lxml, ours = build_worker_wheels(folder, root=ROOT)
-    assert "manylinux" in lxml.name
-    assert sorted(folder.rglob("*.whl")) == sorted([lxml, ours]), "nothing of an earlier time"
+    *missing, ours = build_worker_wheels(folder, root=ROOT)
+    assert [path.name.partition("-")[0] for path in missing] == list(MISSING)
+    assert ["manylinux" in path.name for path in missing] == [name != "jinja2" for name in MISSING]
+    assert sorted(folder.rglob("*.whl")) == sorted([*missing, ours]), "nothing of an earlier time"
     inside = {name for name in zipfile.ZipFile(ours).namelist() if ".dist-info/" not in name}
     packages = [ROOT / name.replace(".", "/") for name in PROJECT["tool"]["setuptools"]["packages"]]
     modules = {path.relative_to(ROOT).as_posix() for package in packages for path in package.glob("*.py*")}
-    assert inside == {*modules, "retinanet_odm/dataset/example.proto"}
+    templates = {path.relative_to(ROOT).as_posix() for path in (ROOT / "retinanet_odm/reports/templates").iterdir()}
+    assert inside == {*modules, *templates, "retinanet_odm/dataset/example.proto"}
 
 
-def test_a_package_that_cannot_be_had_is_one_line(tmp_path, monkeypatch):
+def test_a_package_that_cannot_be_downloaded_is_one_line(tmp_path, monkeypatch):
     monkeypatch.setenv("PIP_NO_INDEX", "1")
     with pytest.raises(UsageError, match=r"pip download lxml==.*No matching distribution") as caught:
         build_worker_wheels(tmp_path / "wheels", root=ROOT)
