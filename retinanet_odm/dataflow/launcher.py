@@ -241,7 +241,7 @@ def _run(argv: Sequence[str]) -> None:
     if flags.dry_run:
         launch = make_launch(flags, flags.project or "PROJECT")
         check_not_local(launch, rest)
-        print(shlex.join(["python", *command_line(launch, rest, [], now)]))  # noqa: T201 - the answer
+        print(shlex.join(["python", *command_line(launch, rest, [], now)]))
         return
     if "--estimate" in rest:  # it lists files, and no job is made of it
         _become(["-m", PROGRAMS[flags.command], flags.command, *rest])

@@ -61,7 +61,8 @@ def mark_flags(text: str) -> Markup:
       >>> mark_flags("use --image_size=640")
       Markup('use <code class="flag">--image_size=640</code>')
     """
-    return Markup(_FLAG.sub(r'<code class="flag">\g<0></code>', str(escape(_finalize(text)))))
+    marked = _FLAG.sub(r'<code class="flag">\g<0></code>', str(escape(_finalize(text))))
+    return Markup(marked)
 
 
 def jpeg_uri(data: bytes) -> str:

@@ -82,7 +82,8 @@ class GcloudClient:
 
     def open(self, command: Sequence[str]) -> Tunnel:
         quiet = subprocess.DEVNULL
-        return _Process(subprocess.Popen(command, stdin=quiet, stdout=quiet, stderr=quiet, start_new_session=True))
+        process = subprocess.Popen(command, stdin=quiet, stdout=quiet, stderr=quiet, start_new_session=True)
+        return _Process(process)
 
 
 class _Process:
@@ -124,7 +125,7 @@ class DryRunClient:
         self._print_line = print_line
         self._exists = exists
 
-    def run(self, command: Sequence[str], *, timeout: float) -> CommandResult:  # noqa: ARG002 - the interface of Cloud
+    def run(self, command: Sequence[str], *, timeout: float) -> CommandResult:
         self._print_line(shlex.join(command))
         if {"create", "delete"} & set(command):
             self._exists = "create" in command

@@ -63,8 +63,8 @@ class SupervisorState:
     """State of the training, as state.json holds it.
 
     Attributes:
-      state: ``running``; ``finished``; ``failed``; ``overtime``; ``stopped`` by SIGTERM, as on preemption. read_run
-        also returns ``dead`` if the supervisor is gone, and ``none`` if there never was one.
+      state: ``running``; ``finished``; ``failed``; ``overtime``; ``stopped`` by SIGTERM, as on preemption.
+        read_training also returns ``dead`` if the supervisor is gone, and ``none`` if there never was one.
       code: the last exit status of the trainer.
     """
 
@@ -95,7 +95,7 @@ class Supervisor:
                 log.write(f"supervisor: {delete_tpu(self._job.resource)}\n".encode())
         return state
 
-    def _stop(self, number: int, frame: FrameType | None) -> None:  # noqa: ARG002 - the signal module's interface
+    def _stop(self, number: int, frame: FrameType | None) -> None:
         self._stopped.set()
         if self._child:
             self._child.terminate()
@@ -164,7 +164,7 @@ def lock_run_folder(folder: Path) -> Iterator[bool]:
             yield True
 
 
-def read_run(folder: Path, offset: int) -> tuple[dict[str, object], bytes]:
+def read_training(folder: Path, offset: int) -> tuple[dict[str, object], bytes]:
     """Reads the state of a run and its log from an offset on.
 
     Returns:
@@ -217,7 +217,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     separator = words.index("--") if "--" in words else len(words)
     flags = _make_parser().parse_args(words[:separator])
     if flags.command == "show":
-        state, log = read_run(flags.folder, flags.offset)
+        state, log = read_training(flags.folder, flags.offset)
         sys.stdout.write(json.dumps(state) + "\n" + log.decode(errors="replace"))
         return 0
     with lock_run_folder(flags.folder) as is_free:

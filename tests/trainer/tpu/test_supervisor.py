@@ -20,7 +20,7 @@ from trainer.tpu.supervisor import (
     delete_tpu,
     lock_run_folder,
     main,
-    read_run,
+    read_training,
 )
 
 ROOT = Path(__file__).parents[3]
@@ -38,7 +38,7 @@ def _python(code: str) -> list[str]:
 
 
 # Succeeds when it is run for the third time.
-_THIRD = "import pathlib, sys; p = pathlib.Path(sys.argv[1]); n = p.stat().st_size if p.exists() else 0\np.write_text('x' * (n + 1)); print('try', n + 1, flush=True); sys.exit(n < 2)"  # fmt: skip # noqa: E501
+_THIRD = "import pathlib, sys; p = pathlib.Path(sys.argv[1]); n = p.stat().st_size if p.exists() else 0\np.write_text('x' * (n + 1)); print('try', n + 1, flush=True); sys.exit(n < 2)"  # fmt: skip
 
 CASES = [
     ("success at once", _python("print('done')"), 60.0, SupervisorState(state="finished")),
@@ -56,7 +56,7 @@ def test_how_it_ends(
 ) -> None:
     job = SupervisedJob(command=command, folder=tmp_path, max_seconds=seconds, max_failures=3, retry_pause=0.0)
     assert Supervisor(job).run() == expected, reason
-    assert read_run(tmp_path, 0)[0]["state"] == expected.state, reason
+    assert read_training(tmp_path, 0)[0]["state"] == expected.state, reason
 
 
 def test_a_crashed_trainer_is_restarted(tmp_path: Path) -> None:
@@ -64,9 +64,9 @@ def test_a_crashed_trainer_is_restarted(tmp_path: Path) -> None:
         command=[*_python(_THIRD), str(tmp_path / "n")], folder=tmp_path, max_seconds=60, retry_pause=0.0
     )
     assert Supervisor(job).run() == SupervisorState(state="finished", restarts=2)
-    head, log = read_run(tmp_path, 0)
+    head, log = read_training(tmp_path, 0)
     assert log.splitlines()[:3] == [b"try 1", b"try 2", b"try 3"]
-    assert read_run(tmp_path, int(str(head["offset"])))[1] == b"", "a log is shown once"
+    assert read_training(tmp_path, int(str(head["offset"])))[1] == b"", "a log is shown once"
 
 
 def test_sigterm_is_not_success(tmp_path: Path) -> None:
@@ -87,7 +87,7 @@ def test_sigterm_is_not_success(tmp_path: Path) -> None:
         time.sleep(0.02)
     process.send_signal(signal.SIGTERM)
     assert process.wait(20) == 0
-    assert read_run(tmp_path, 0)[0]["state"] == "stopped"
+    assert read_training(tmp_path, 0)[0]["state"] == "stopped"
 
 
 def test_sigterm_between_two_attempts(tmp_path: Path) -> None:
@@ -105,10 +105,13 @@ def test_show_before_and_after_a_supervisor(tmp_path: Path, capsys: pytest.Captu
     assert json.loads(capsys.readouterr().out) == {"state": "none", "code": 0, "restarts": 0, "offset": 0}
     (tmp_path / "state.json").write_text(json.dumps({"state": "running", "code": 0, "restarts": 1}))
     (tmp_path / "train.log").write_bytes(b"whole line\nhalf a li")
-    assert read_run(tmp_path, 0)[0]["state"] == "dead", "nobody holds the lock"
+    assert read_training(tmp_path, 0)[0]["state"] == "dead", "nobody holds the lock"
     with lock_run_folder(tmp_path) as first, lock_run_folder(tmp_path) as second:
         assert (first, second) == (True, False), "two would train into one model_dir"
-        assert read_run(tmp_path, 0) == ({"state": "running", "code": 0, "restarts": 1, "offset": 11}, b"whole line\n")
+        assert read_training(tmp_path, 0) == (
+            {"state": "running", "code": 0, "restarts": 1, "offset": 11},
+            b"whole line\n",
+        )
 
 
 class _Google(http.server.BaseHTTPRequestHandler):
