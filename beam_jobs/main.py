@@ -52,7 +52,7 @@ def _run(argv: Sequence[str]) -> int:
 def _estimate(options: PrepareOptions, vcpu_hour_price: float | None) -> int:
     from beam_jobs.estimate import describe_prepare_estimate, estimate_prepare
 
-    print("\n".join(describe_prepare_estimate(estimate_prepare(options), vcpu_hour_price)))
+    print("\n".join(describe_prepare_estimate(estimate_prepare(options), vcpu_hour_price)))  # noqa: T201 - the answer
     return 0
 
 

@@ -126,7 +126,7 @@ class Stopwatch(keras.callbacks.Callback):
         super().__init__()
         self.ends = [time.perf_counter()]
 
-    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:  # noqa: ARG002 - Keras calls it so
         self.ends.append(time.perf_counter())
 
 

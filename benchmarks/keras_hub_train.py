@@ -44,10 +44,10 @@ class TimedCosine(keras.callbacks.Callback):
         self.until, self.peak = until, peak
         self.steps = 0
 
-    def on_train_begin(self, logs: Any = None) -> None:
+    def on_train_begin(self, logs: Any = None) -> None:  # noqa: ARG002 - Keras calls it so
         self.start = time.time()
 
-    def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
+    def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:  # noqa: ARG002
         share = min((time.time() - self.start) / (self.until - self.start), 1.0)
         if share < WARM_UP:
             rate = self.peak * (0.1 + 0.9 * share / WARM_UP)
@@ -55,7 +55,7 @@ class TimedCosine(keras.callbacks.Callback):
             rate = self.peak * 0.5 * (1 + math.cos(math.pi * (share - WARM_UP) / (1 - WARM_UP)))
         self.model.optimizer.learning_rate = rate
 
-    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:  # noqa: ARG002
         self.steps += 1
         self.model.stop_training = time.time() >= self.until
 

@@ -83,7 +83,7 @@ def _estimate(request: "ScoreRequest", flags: argparse.Namespace) -> None:
     lines = describe_score_estimate(
         estimate_score(request), images_a_second=rate, vcpu_hour_price=flags.vcpu_hour_price
     )
-    print("\n".join(lines))
+    print("\n".join(lines))  # noqa: T201 - the answer
 
 
 def _convert(flags: argparse.Namespace) -> None:
@@ -108,7 +108,7 @@ def _evaluate(flags: argparse.Namespace) -> None:
 
     with lock_folder(options.output):
         found = evaluate(options)
-    print(format_metrics(found))
+    print(format_metrics(found))  # noqa: T201 - the table is the command's answer
 
 
 def _detect(flags: argparse.Namespace) -> None:
@@ -116,7 +116,7 @@ def _detect(flags: argparse.Namespace) -> None:
     from inference.detect import detect, format_detections
 
     rows = detect(options)
-    print(format_detections(rows))
+    print(format_detections(rows))  # noqa: T201 - the table is the command's answer
     failed = [str(row.detail) for row in rows if row.status != OK]
     if failed:
         raise UsageError(f"detect: {'; '.join(failed)}")

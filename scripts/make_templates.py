@@ -12,9 +12,9 @@ from typing import Any
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
-import beam_jobs.flags
-import inference.options
-from retinanet_odm.dataflow.flex_templates import command_parser, template_metadata
+import beam_jobs.flags  # noqa: E402 - the script runs without the package being installed
+import inference.options  # noqa: E402
+from retinanet_odm.dataflow.flex_templates import command_parser, template_metadata  # noqa: E402
 
 # The launcher that reads these lies in the cloud, where nobody would see what they print.
 LEFT_OUT = ("estimate", "vcpu_hour_price", "images_a_second")

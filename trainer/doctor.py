@@ -54,7 +54,7 @@ def doctor_report(config: TrainConfig) -> int:
     """Prints a line for each check; returns 0, or 1 if one failed."""
     failed = 0
     for check in run_checks(config):
-        print(check.line(), flush=True)
+        print(check.line(), flush=True)  # noqa: T201 - the report is the output
         failed += not check.passed
     return min(failed, 1)
 
@@ -63,7 +63,7 @@ def run_checks(config: TrainConfig) -> Iterator[Check]:
     """Every check that the settings ask for: --dataset and --model_dir are looked at where they are given."""
     yield from _package_checks()
     try:
-        import tensorflow
+        import tensorflow  # noqa: F401
     except ImportError as error:
         yield Check(name="TensorFlow", found=f"cannot be imported: {error}", mend=_INSTALL)
         return

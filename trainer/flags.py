@@ -33,7 +33,7 @@ class TrainRequest:
     """A command line that was read: settings, what it says about its data, and a line for each flag to be explained."""
 
     config: TrainConfig
-    claims: legacy_flags.DatasetExpectations = legacy_flags.DatasetExpectations()
+    claims: legacy_flags.DatasetExpectations = legacy_flags.DatasetExpectations()  # noqa: RUF009 - frozen
     notices: tuple[str, ...] = ()
 
 

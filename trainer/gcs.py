@@ -28,7 +28,7 @@ _OF_TENSORFLOW = ("dataset", "model_dir", "init_from", "resnet_checkpoint")
 _LOCAL = ("backbone_weights", "local_copy")
 
 
-class StorageUnavailable(UsageError):
+class StorageUnavailable(UsageError):  # noqa: N818 - the request is in order
     """A storage does not answer; an exit status other than 2 says that the same command may do better later."""
 
     status = 1

@@ -51,7 +51,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _run(argv: Sequence[str]) -> int:
     if {"-h", "--help"} & set(argv):
-        print(f"{__doc__}\nflags (default; preset):\n{help_text()}")
+        print(f"{__doc__}\nflags (default; preset):\n{help_text()}")  # noqa: T201 - help goes to standard output
         return 0
     # TensorFlow's notes and warnings are about its own internals. Set before it is imported.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")

@@ -44,7 +44,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     return run_main(_run_command, argv, explain=_explain)
 
 
-def _interrupt(number: int, frame: FrameType | None) -> NoReturn:
+def _interrupt(number: int, frame: FrameType | None) -> NoReturn:  # noqa: ARG001 - the signal module's interface
     raise KeyboardInterrupt
 
 
@@ -74,15 +74,15 @@ def _make_cloud(command: str, target: TpuTarget, run_id: str) -> tuple[Cloud, Cl
 
 
 def _print_line(line: str) -> None:
-    print(line, flush=True)
+    print(line, flush=True)  # noqa: T201 - the output of a dry run
 
 
 def _notify(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)
+    print(line, file=sys.stderr, flush=True)  # noqa: T201 - progress for the user
 
 
 def _write_log(text: str) -> None:
-    print(text, end="", flush=True)
+    print(text, end="", flush=True)  # noqa: T201 - the log of the trainer is the output
 
 
 def _train(request: RunRequest, cloud: Cloud, clock: Clock, run_id: str) -> RunResult:

@@ -59,7 +59,7 @@ class DetectorHandler(ModelHandler[EncodedImage, ModelOutput | Failure, Scorer])
         self,
         batch: Sequence[EncodedImage],
         model: Scorer,
-        inference_args: dict[str, Any] | None = None,
+        inference_args: dict[str, Any] | None = None,  # noqa: ARG002 - Beam's interface
     ) -> Iterable[ModelOutput | Failure]:
         answers, calls = model.score(batch)
         _count(calls)

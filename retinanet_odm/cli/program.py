@@ -70,7 +70,7 @@ def run_main(
         ending = explain(error)
         if ending is None:
             raise
-    print(ending.line, file=sys.stderr)
+    print(ending.line, file=sys.stderr)  # noqa: T201 - the one line for the user
     return ending.status
 
 

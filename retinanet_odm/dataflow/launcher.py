@@ -115,7 +115,7 @@ def beam_flags(launch: Launch, given: Sequence[str], now: datetime.datetime) -> 
         "runner": "DataflowRunner",
         "project": launch.project,
         "region": launch.region,
-        "temp_location": f"{place}/tmp",
+        "temp_location": f"{place}/tmp",  # noqa: S108 - a folder in the bucket
         "staging_location": f"{place}/staging",
         "job_name": f"retinanet-{launch.command}-{now:%Y%m%d-%H%M%S}",
         "machine_type": workers.machine_type,
@@ -241,7 +241,7 @@ def _run(argv: Sequence[str]) -> None:
     if flags.dry_run:
         launch = make_launch(flags, flags.project or "PROJECT")
         check_not_local(launch, rest)
-        print(shlex.join(["python", *command_line(launch, rest, [], now)]))
+        print(shlex.join(["python", *command_line(launch, rest, [], now)]))  # noqa: T201 - the answer
         return
     if "--estimate" in rest:  # it lists files, and no job is made of it
         _become(["-m", PROGRAMS[flags.command], flags.command, *rest])
@@ -255,7 +255,7 @@ def _run(argv: Sequence[str]) -> None:
 
 def _become(arguments: Sequence[str]) -> NoReturn:
     """Replaces this process by the program, to which Ctrl-C and the exit status then belong."""
-    os.execv(sys.executable, [sys.executable, *arguments])
+    os.execv(sys.executable, [sys.executable, *arguments])  # noqa: S606 - our own program, without a shell
 
 
 def _check(launch: Launch, rest: Sequence[str], google: preflight.Google) -> None:

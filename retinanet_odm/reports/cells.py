@@ -130,7 +130,7 @@ class Titled:
         return is_number(self.title)
 
 
-Cell = Union[str, int, float, None, Bar, Percent, Gain, Shade, Badge, Code, Advice, Titled]
+Cell = Union[str, int, float, None, Bar, Percent, Gain, Shade, Badge, Code, Advice, Titled]  # noqa: UP007 - recursive
 
 
 def is_number(cell: Cell) -> bool:

@@ -24,7 +24,7 @@ _BOX = "<bndbox><xmin>1</xmin><ymin>2</ymin><xmax>9</xmax><ymax>12</ymax></bndbo
 _GOOD = f"<object><name>Scotoplanes</name>{_BOX}</object>"
 _PLACE = re.compile(rb"\{(\w+)\}")
 _FISH = [("Scotoplanes", (1.0, 2.0, 9.0, 12.0))]
-_SECRET = "the-content-of-a-private-file"
+_SECRET = "the-content-of-a-private-file"  # noqa: S105 - not a password
 
 
 def _voc(inner: str = _GOOD, doctype: str = "", attributes: str = "") -> bytes:

@@ -64,11 +64,11 @@ class Sandbox:
 
     def execute(self, code: str) -> str:
         """Runs Python code; returns what it printed."""
-        return self._call(lambda argv: exec(code, {"__name__": "guide"}), [])[1]
+        return self._call(lambda argv: exec(code, {"__name__": "guide"}), [])[1]  # noqa: ARG005, S102 - from our guides
 
     def _call(self, main: Callable[[list[str]], Any], argv: list[str]) -> tuple[Any, str]:
         printed = io.StringIO()
-        with contextlib.chdir(self.folder), _own_logging(), _own_signals():
+        with contextlib.chdir(self.folder), _own_logging(), _own_signals():  # noqa: SIM117
             with contextlib.redirect_stdout(printed), contextlib.redirect_stderr(printed):
                 status = main(argv)
         return status, printed.getvalue()

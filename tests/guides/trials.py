@@ -44,7 +44,7 @@ def dry_run_tpu(sandbox: Sandbox, text: str) -> str:
     return sandbox.run(["python", *words, command, "--dry_run", *(flag for flag in flags if flag != "--dry_run")])
 
 
-def parse_beam(sandbox: Sandbox, text: str) -> str:
+def parse_beam(sandbox: Sandbox, text: str) -> str:  # noqa: ARG001
     """Parses the command line of a Beam program without running it."""
     _, _, program, command, *words = shlex.split(text)
     flags, rest = command_parser(_PARSERS[program](), command).parse_known_args(words)
@@ -52,7 +52,7 @@ def parse_beam(sandbox: Sandbox, text: str) -> str:
     return ""
 
 
-def parse_trainer(sandbox: Sandbox, text: str) -> str:
+def parse_trainer(sandbox: Sandbox, text: str) -> str:  # noqa: ARG001
     """Parses the command line of the trainer without running it; returns the notes on old flags."""
     _, words = split_program(shlex.split(text.replace("$TPU_NAME", "my-tpu")))
     return "".join(f"note: {notice}\n" for notice in parse_request(words, read_text=str).notices)
@@ -69,7 +69,7 @@ def check_template(sandbox: Sandbox, text: str) -> str:
     return parse_beam(sandbox, shlex.join(["python", "-m", program, command, *flags]))
 
 
-def check_build(sandbox: Sandbox, text: str) -> str:
+def check_build(sandbox: Sandbox, text: str) -> str:  # noqa: ARG001
     """Checks that the configuration exists and uses the given substitutions."""
     words = shlex.split(text)
     config = (ROOT / words[words.index("--config") + 1]).read_text()
@@ -78,7 +78,7 @@ def check_build(sandbox: Sandbox, text: str) -> str:
     return ""
 
 
-def check_extras(sandbox: Sandbox, text: str) -> str:
+def check_extras(sandbox: Sandbox, text: str) -> str:  # noqa: ARG001
     """Checks that the package has the extras."""
     known = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
     asked = re.search(r"\.\[([\w,-]+)\]", text)[1].split(",")
@@ -96,7 +96,7 @@ def check_files(sandbox: Sandbox, text: str) -> str:
     return ""
 
 
-def only_list(sandbox: Sandbox, text: str) -> str:
+def only_list(sandbox: Sandbox, text: str) -> str:  # noqa: ARG001
     """Accepts a command that cannot be tried."""
     return ""
 

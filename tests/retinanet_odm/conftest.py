@@ -113,7 +113,7 @@ class GcsHandler(RequestHandler):
         with contextlib.suppress(ConnectionResetError, BrokenPipeError):  # how a client lets go of a connection
             super().handle()
 
-    def do_GET(self) -> None:
+    def do_GET(self) -> None:  # noqa: N802 - the name is http.server's
         path, query = self._asked()
         name, is_read = _object_of(path)
         if is_read:
@@ -131,7 +131,7 @@ class GcsHandler(RequestHandler):
             time.sleep(self.cloud.pause if is_read else 0)
             super().do_GET()
 
-    def do_POST(self) -> None:
+    def do_POST(self) -> None:  # noqa: N802 - the name is http.server's
         body = self._take_body()
         path, query = self._asked()
         cloud, name = self.cloud, self._written_name(body)
@@ -148,7 +148,7 @@ class GcsHandler(RequestHandler):
         else:
             self._carry_out(super().do_POST, body)
 
-    def do_PUT(self) -> None:
+    def do_PUT(self) -> None:  # noqa: N802 - the name is http.server's
         self._carry_out(super().do_PUT, self._take_body())
 
     def _take_body(self) -> bytes:

@@ -26,7 +26,7 @@ RUN = ["run", ZONE, "--spot", "--", *TRAINING]
 def _no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(submit, "SystemClock", FakeClock)
     monkeypatch.setattr(submit, "build_wheel", lambda folder: folder / "retinanet.whl")
-    monkeypatch.setattr(signal, "signal", lambda number, action: None)
+    monkeypatch.setattr(signal, "signal", lambda number, action: None)  # noqa: ARG005 - the tests keep their handlers
 
 
 def test_a_run_that_is_preempted(gcloud: OnPath, capfd: pytest.CaptureFixture[str]) -> None:

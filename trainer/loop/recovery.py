@@ -83,5 +83,5 @@ class PreemptionHandler:
     ) -> None:
         signal.signal(signal.SIGTERM, self._previous)
 
-    def _note(self, number: int, frame: FrameType | None) -> None:
+    def _note(self, number: int, frame: FrameType | None) -> None:  # noqa: ARG002 - the signal module's interface
         self.requested = True

@@ -79,7 +79,7 @@ class TracedReplica(tf.distribute.ReplicaContext):
         """Returns the number of replicas that share a batch."""
         return self._replicas
 
-    def all_reduce(self, reduce_op: Any, value: Any, options: Any = None) -> Any:
+    def all_reduce(self, reduce_op: Any, value: Any, options: Any = None) -> Any:  # noqa: ARG002 - the signature of the base class
         """Sums each tensor of a structure over the replicas, or averages it for ``MEAN``."""
         mean = tf.distribute.ReduceOp(reduce_op) == tf.distribute.ReduceOp.MEAN
         group = tf.range(self._replicas)[None]

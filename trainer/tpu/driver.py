@@ -49,7 +49,7 @@ class RunController:
         run_id: str | None,
         files: Sequence[str] = (),
         notify: Callable[[str], None],
-        write_log: Callable[[str], None] = lambda text: None,
+        write_log: Callable[[str], None] = lambda text: None,  # noqa: ARG005 - the signature of write_log
     ) -> None:
         self._target = target
         self._clock = clock

@@ -63,7 +63,7 @@ class GcloudClient:
 
     def run(self, command: Sequence[str], *, timeout: float) -> CommandResult:
         try:
-            done = subprocess.run(
+            done = subprocess.run(  # noqa: S603 - gcloud, without a shell
                 command,
                 stdin=subprocess.DEVNULL,
                 capture_output=True,
@@ -82,7 +82,9 @@ class GcloudClient:
 
     def open(self, command: Sequence[str]) -> Tunnel:
         quiet = subprocess.DEVNULL
-        process = subprocess.Popen(command, stdin=quiet, stdout=quiet, stderr=quiet, start_new_session=True)
+        process = subprocess.Popen(  # noqa: S603 - gcloud, without a shell
+            command, stdin=quiet, stdout=quiet, stderr=quiet, start_new_session=True
+        )
         return _Process(process)
 
 
@@ -125,7 +127,7 @@ class DryRunClient:
         self._print_line = print_line
         self._exists = exists
 
-    def run(self, command: Sequence[str], *, timeout: float) -> CommandResult:
+    def run(self, command: Sequence[str], *, timeout: float) -> CommandResult:  # noqa: ARG002 - the interface of Cloud
         self._print_line(shlex.join(command))
         if {"create", "delete"} & set(command):
             self._exists = "create" in command

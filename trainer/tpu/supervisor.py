@@ -95,7 +95,7 @@ class Supervisor:
                 log.write(f"supervisor: {delete_tpu(self._job.resource)}\n".encode())
         return state
 
-    def _stop(self, number: int, frame: FrameType | None) -> None:
+    def _stop(self, number: int, frame: FrameType | None) -> None:  # noqa: ARG002 - the signal module's interface
         self._stopped.set()
         if self._child:
             self._child.terminate()
@@ -109,7 +109,9 @@ class Supervisor:
         # It imports TensorFlow, which would open the TPU that the trainer needs.
         environment = {**os.environ, "TPU_LOAD_LIBRARY": "0"}
         command = self._job.side_command
-        side = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment)
+        side = subprocess.Popen(  # noqa: S603 - TensorBoard, without a shell
+            command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment
+        )
         try:
             yield
         finally:
@@ -137,7 +139,9 @@ class Supervisor:
     def _run_once(self, log: int) -> int:
         if self._stopped.is_set():
             return 0
-        self._child = subprocess.Popen(self._job.command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+        self._child = subprocess.Popen(  # noqa: S603 - the trainer, without a shell
+            self._job.command, stdin=subprocess.DEVNULL, stdout=log, stderr=log
+        )
         try:
             return self._child.wait(timeout=max(self._end - time.monotonic(), 0))
         except subprocess.TimeoutExpired:
@@ -195,8 +199,10 @@ def delete_tpu(resource: str) -> str:
     force = "?force=true" if "/queuedResources/" in resource else ""
     try:
         headers = {"Authorization": f"Bearer {_access_token()}"}
-        delete = urllib.request.Request(f"{service}/v2/{resource}{force}", method="DELETE", headers=headers)
-        with urllib.request.urlopen(delete, timeout=60):
+        delete = urllib.request.Request(  # noqa: S310 - https, or what the environment of the machine sets
+            f"{service}/v2/{resource}{force}", method="DELETE", headers=headers
+        )
+        with urllib.request.urlopen(delete, timeout=60):  # noqa: S310 - as above
             return f"{resource}: its deletion has begun"
     except (OSError, KeyError, ValueError) as error:
         return f"{resource}: could not be deleted from here ({error}); it costs money until you delete it"
@@ -207,7 +213,7 @@ def _access_token() -> str:
     metadata = os.environ.get("GCE_METADATA_HOST", "metadata.google.internal")
     url = f"http://{metadata}/computeMetadata/v1/instance/service-accounts/default/token"
     request = urllib.request.Request(url, headers={"Metadata-Flavor": "Google"})
-    with urllib.request.urlopen(request, timeout=30) as response:
+    with urllib.request.urlopen(request, timeout=30) as response:  # noqa: S310 - always http
         return str(json.load(response)["access_token"])
 
 

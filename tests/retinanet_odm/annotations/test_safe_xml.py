@@ -23,7 +23,7 @@ class _Endless(io.RawIOBase):
             yield b'<image name="%d.jpg" width="100" height="50">\n' % number + _BOX.encode() * 2 + b"</image>\n"
         yield b"</annotations>"
 
-    def read(self, size: int = -1) -> bytes:
+    def read(self, size: int = -1) -> bytes:  # noqa: ARG002
         return next(iter(self._parts), b"")
 
 

@@ -64,7 +64,7 @@ def serve() -> Iterator[Dataflow]:
             self.end_headers()
             self.wfile.write(data)
 
-        do_GET = do_POST = do_PUT = _serve
+        do_GET = do_POST = do_PUT = _serve  # noqa: N815 - the names are http.server's
 
         def log_message(self, *_: object) -> None:
             """The test's output is for the test."""

@@ -104,7 +104,7 @@ def test_what_is_begun_is_worked_on_though_nobody_takes_it() -> None:
 
 def test_an_error_of_what_is_begun_comes_when_it_is_taken() -> None:
     with ThreadPoolExecutor(1) as pool:
-        begun = start_ahead(map(lambda value: 1 // value, [0]), pool)
+        begun = start_ahead(map(lambda value: 1 // value, [0]), pool)  # noqa: C417 - an iterator that fails
         with pytest.raises(ZeroDivisionError):
             next(begun)
 

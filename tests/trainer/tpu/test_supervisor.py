@@ -38,7 +38,7 @@ def _python(code: str) -> list[str]:
 
 
 # Succeeds when it is run for the third time.
-_THIRD = "import pathlib, sys; p = pathlib.Path(sys.argv[1]); n = p.stat().st_size if p.exists() else 0\np.write_text('x' * (n + 1)); print('try', n + 1, flush=True); sys.exit(n < 2)"  # fmt: skip
+_THIRD = "import pathlib, sys; p = pathlib.Path(sys.argv[1]); n = p.stat().st_size if p.exists() else 0\np.write_text('x' * (n + 1)); print('try', n + 1, flush=True); sys.exit(n < 2)"  # fmt: skip # noqa: E501
 
 CASES = [
     ("success at once", _python("print('done')"), 60.0, SupervisorState(state="finished")),

@@ -27,7 +27,7 @@ class InProcess:
         self.fake = fake
         self.clock = clock
 
-    def run(self, command: Sequence[str], *, timeout: float) -> CommandResult:
+    def run(self, command: Sequence[str], *, timeout: float) -> CommandResult:  # noqa: ARG002 - the interface of Cloud
         self.clock.seconds += 5.0
         fault = self.fake.data["faults"][0] if self.fake.data["faults"] else ""
         if fault in ("interrupt", "interrupt_after", "crash"):
