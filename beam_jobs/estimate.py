@@ -11,7 +11,7 @@ from beam_jobs.options import PrepareOptions
 from retinanet_odm.cli.estimate import FileTotals, WorkSpeed, describe_work, measure_files
 
 SPEED = WorkSpeed(
-    bytes_a_second=20e6, photographs_a_second=200, vcpus=4
+    bytes_per_second=20e6, images_per_second=200, vcpus=4
 )  # a worker is retinanet_odm.dataflow.launcher's for prepare
 
 

@@ -58,7 +58,7 @@ def describe_score_estimate(
     estimate: ScoreEstimate, *, images_a_second: float, vcpu_hour_price: float | None
 ) -> list[str]:
     """The lines that --estimate prints."""
-    speed = WorkSpeed(bytes_a_second=_BYTES_A_SECOND, photographs_a_second=images_a_second, vcpus=_VCPUS)
+    speed = WorkSpeed(bytes_per_second=_BYTES_A_SECOND, images_per_second=images_a_second, vcpus=_VCPUS)
     return [
         f"images: {estimate.images:,} in {estimate.stored}; {estimate.missing:,} of them have no row yet",
         f"shards: {estimate.shards} prediction files",

@@ -1,4 +1,4 @@
-"""What a job would take, before it is started: by listing its files, without reading any."""
+"""What a job would take, before it is started: estimated from a listing of its files, without reading them."""
 
 import argparse
 from collections.abc import Sequence
@@ -10,7 +10,7 @@ from retinanet_odm.storage import files
 
 @dataclass(frozen=True, kw_only=True)
 class FileTotals:
-    """Files: how many, and bytes together."""
+    """The number of files, and the sum of their sizes in bytes."""
 
     count: int
     size: int
@@ -21,62 +21,67 @@ class FileTotals:
 
 @dataclass(frozen=True, kw_only=True)
 class WorkSpeed:
-    """What one virtual CPU does: bytes and photographs a second; vcpus: of a worker."""
+    """The speed of one virtual CPU in bytes and in images, and the number of virtual CPUs of a worker."""
 
-    bytes_a_second: float
-    photographs_a_second: float
+    bytes_per_second: float
+    images_per_second: float
     vcpus: int
 
-    def vcpu_hours(self, photographs: FileTotals) -> float:
-        """Work, in hours of one virtual CPU."""
-        return (photographs.size / self.bytes_a_second + photographs.count / self.photographs_a_second) / 3600
+    def vcpu_hours(self, images: FileTotals) -> float:
+        """Returns the work in hours of one virtual CPU.
+
+        Example:
+          >>> speed = WorkSpeed(bytes_per_second=1e6, images_per_second=10, vcpus=4)
+          >>> speed.vcpu_hours(FileTotals(count=18_000, size=1_800_000_000))
+          1.0
+        """
+        return (images.size / self.bytes_per_second + images.count / self.images_per_second) / 3600
 
 
 def add_estimate_flags(parser: argparse.ArgumentParser) -> None:
-    """The flags of both programs."""
+    """Adds the flags that both Beam programs have."""
     parser.add_argument(
         "--estimate",
         action="store_true",
-        help="list the files, print what there is to do and what it may cost, and stop; no photograph is read, nothing"
-        " written",
+        help="list the files, print the amount of work and its cost, and stop; reads no image and writes nothing",
     )
     parser.add_argument(
         "--vcpu_hour_price",
         type=float,
         metavar="PRICE",
-        help="with --estimate: what an hour of one virtual CPU costs, with its memory and disk",
+        help="with --estimate: price of one virtual CPU per hour, with its memory and disk",
     )
 
 
 def check_estimate_flags(flags: argparse.Namespace, *names: str) -> None:
-    """Raises UsageError for a flag that only --estimate reads."""
+    """Raises UsageError for a flag that is only used with --estimate."""
     for name in names:
         if getattr(flags, name) is not None and not flags.estimate:
             raise UsageError(f"--{name}: expected --estimate too")
 
 
 def measure_files(patterns: Sequence[str]) -> FileTotals:
-    """Files that patterns match; one that two match counts once.
+    """Counts the files that match the patterns; a file that matches two patterns counts once.
 
     Raises:
-      UsageError: they cannot be listed.
+      UsageError: They cannot be listed.
     """
     sizes = {file.path: file.size for pattern in patterns for file in files.list_files(pattern)}
     return FileTotals(count=len(sizes), size=sum(sizes.values()))
 
 
-def describe_work(photographs: FileTotals, speed: WorkSpeed, vcpu_hour_price: float | None) -> list[str]:
-    """The lines that --estimate prints of time and money.
+def describe_work(images: FileTotals, speed: WorkSpeed, vcpu_hour_price: float | None) -> list[str]:
+    """Returns the lines about time and money that --estimate prints.
 
     Args:
-      photographs: what is worked on.
-      speed: how fast.
-      vcpu_hour_price: what an hour of one virtual CPU costs; None where nobody asks for money.
+      images: The images to process.
+      speed: The speed of a worker.
+      vcpu_hour_price: The price of one virtual CPU per hour; None omits the line about money.
     """
-    hours = speed.vcpu_hours(photographs)
-    pace = f"{speed.bytes_a_second / 1e6:g} MB and {speed.photographs_a_second:g} photographs a second"
+    hours = speed.vcpu_hours(images)
+    rate = f"{speed.bytes_per_second / 1e6:g} MB and {speed.images_per_second:g} images per second"
     alone = f"{hours / speed.vcpus:.2f} hours of one worker with {speed.vcpus}"
-    lines = [f"work: {hours:.2f} vCPU-hours ({pace}), {alone}; starting takes some minutes more"]
+    lines = [f"work: {hours:.2f} vCPU-hours ({rate}), {alone}; startup takes some minutes more"]
     if vcpu_hour_price is not None:
-        lines.append(f"money: {hours * vcpu_hour_price:.2f} at {vcpu_hour_price:g} a vCPU-hour")
+        lines.append(f"money: {hours * vcpu_hour_price:.2f} at {vcpu_hour_price:g} per vCPU-hour")
     return lines

@@ -1,15 +1,15 @@
-"""How a program starts and ends: one line for a bad request, exit statuses, quiet libraries.
+"""How a program starts and ends: logging, one line for a bad request, exit statuses. Begin with `run_main`.
 
 Exit statuses of all programs:
 
 | status | meaning |
 |---|---|
-| 0 | done; for the trainer also: stopped by SIGTERM, to be continued |
-| 1 | the work failed or found something: a failed Dataflow job, refused data, a failed check |
+| 0 | success; for the trainer also: stopped by SIGTERM, can be continued |
+| 1 | the work failed or found something: a failed Dataflow job, rejected data, a failed check |
 | 2 | a bad request, or one that cannot be carried out: nothing was done |
 | 130 | interrupted (Ctrl-C) |
 
-Any other exception is a programming error and keeps its stack trace.
+Any other exception is a bug and keeps its stack trace.
 """
 
 import atexit
@@ -23,13 +23,13 @@ from retinanet_odm.errors import UsageError
 
 # The loggers of this repository's packages; progress is logged at INFO.
 _LOGGERS = ("beam_jobs", "inference", "trainer", "retinanet_odm")
-# Beam and TensorFlow make about a million objects that stay, which the garbage collector would scan again and again.
+# Beam and TensorFlow create about a million permanent objects, which each garbage collection would scan again.
 _GC_THRESHOLD = 50_000
 
 
 @dataclass(frozen=True, kw_only=True)
 class Ending:
-    """How a program ends after an exception that is understood: its exit status and the line on standard error."""
+    """How an expected exception ends a program: the exit status and the line on standard error."""
 
     status: int
     line: str
@@ -39,7 +39,12 @@ Explain = Callable[[BaseException], Ending | None]
 
 
 def explain_request(error: BaseException) -> Ending | None:
-    """Explains what every program may raise: a bad request, and Ctrl-C. None for anything else."""
+    """Explains the exceptions of every program, a bad request and Ctrl-C; returns None for all others.
+
+    Example:
+      >>> explain_request(UsageError("--splits: expected a sum of 1"))
+      Ending(status=2, line='error: --splits: expected a sum of 1')
+    """
     if isinstance(error, UsageError):
         return Ending(status=error.status, line=f"error: {error}")
     if isinstance(error, KeyboardInterrupt):
@@ -57,10 +62,10 @@ def run_main(
     """Runs a program and returns its exit status.
 
     Args:
-      body: takes the command line; returns the exit status, None for 0.
-      argv: the command line without the program's name; None for that of the process.
-      explain: says how an exception ends the program. What it returns None for is raised.
-      log_filter: says which log records are shown; None for all.
+      body: The program. It gets the command line and returns the exit status; None stands for 0.
+      argv: The command line without the program's name; None for that of the process.
+      explain: Returns how an exception ends the program; exceptions for which it returns None are raised.
+      log_filter: Returns whether a log record is shown; None shows all.
     """
     tune_gc()
     set_up_logging(log_filter)
@@ -75,7 +80,7 @@ def run_main(
 
 
 def set_up_logging(log_filter: Callable[[logging.LogRecord], bool] | None = None) -> None:
-    """Shows the programs' own progress on standard error, and of all libraries only warnings."""
+    """Logs to standard error: progress of the programs, and only warnings of all libraries."""
     handler = logging.StreamHandler(sys.stderr)
     if log_filter:
         handler.addFilter(log_filter)
@@ -85,6 +90,6 @@ def set_up_logging(log_filter: Callable[[logging.LogRecord], bool] | None = None
 
 
 def tune_gc() -> None:
-    """Collects cyclic garbage less often, and not at all at exit: it takes seconds there and frees nothing."""
+    """Makes garbage collections rare, and skips the one at exit, which takes seconds and frees nothing."""
     gc.set_threshold(_GC_THRESHOLD)
     atexit.register(gc.freeze)

@@ -43,7 +43,7 @@ def test_work_and_money_grow_with_bytes_and_with_photographs():
         "2.00 vCPU-hours" in describe_prepare_estimate(photographs_alone, None)[3]
         and len(describe_prepare_estimate(photographs_alone, None)) == 4
     )
-    assert describe_prepare_estimate(photographs_alone, 0.06)[4] == "money: 0.12 at 0.06 a vCPU-hour"
+    assert describe_prepare_estimate(photographs_alone, 0.06)[4] == "money: 0.12 at 0.06 per vCPU-hour"
 
 
 def test_files_in_a_bucket_and_here_are_measured_alike(cloud, tmp_path):

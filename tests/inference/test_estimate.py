@@ -35,9 +35,9 @@ def test_a_folder_in_a_bucket(cloud: Cloud, model: str, capsys: pytest.CaptureFi
     assert said.out.splitlines() == [
         "images: 20 in 20 objects, 2.0 MB; 20 of them have no row yet",
         "shards: 3 prediction files",
-        "work: 2.78 vCPU-hours (20 MB and 0.002 photographs a second), 0.35 hours of one worker with 8; starting takes"
+        "work: 2.78 vCPU-hours (20 MB and 0.002 images per second), 0.35 hours of one worker with 8; startup takes"
         " some minutes more",
-        "money: 166.67 at 60 a vCPU-hour",
+        "money: 166.67 at 60 per vCPU-hour",
     ]
     assert {method for method, _ in cloud.requests} == {"GET"} and cloud.reads() == []
 
