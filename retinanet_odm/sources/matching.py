@@ -1,11 +1,12 @@
-"""Which annotation belongs to which image, within a group of equal stems. Pure functions; linear in the group.
+"""Pairs images with their annotations. Begin with `pair_files`, which gets a group of rows with equal stems.
 
-Each rule is tried in turn on what the rules before it left over: the same path, the same path without extension, a
-path that ends with all of the other (the longest end first), the same file name, the same stem. A pair must be the only
-one that its rule allows; otherwise nobody guesses, and all who claim each other are in conflict. Rows of different
-homes never claim each other.
+The rules below are tried one after the other on the rows that are still open: the same path, the same path without
+extension, a path that ends with the other path (the longest end first), the same file name, the same stem. A rule pairs
+an image and an annotation only if nothing else claims one of them by the same rule; otherwise all of them are in
+conflict, and nothing is guessed. Rows of different exports never pair. Pure functions; linear in the size of the group.
 """
 
+import itertools
 import re
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
@@ -15,25 +16,30 @@ from pathlib import PurePosixPath
 from retinanet_odm.sources.listing import AnnotationFile, ImageFile
 
 Key = bytes
-# Where the photographs of Pascal VOC files lie: in CVAT's exports, in other collections.
-_FOLDERS = {"/Annotations/": "/JPEGImages/", "/annotations/": "/images/"}
-# Datumaro's COCO, which CVAT writes: annotations/instances_SUBSET.json lists the images of images/SUBSET/.
+# Folders of Pascal VOC files and of their images: in CVAT's exports, in other collections.
+_IMAGE_FOLDERS = {"/Annotations/": "/JPEGImages/", "/annotations/": "/images/"}
+# COCO as CVAT exports it (by Datumaro): annotations/instances_SUBSET.json lists the images of images/SUBSET/.
 _COCO_SUBSET = re.compile(r"(?:^|/)instances_([^/]+)\.json$")
 
 
 def match_key(path: str) -> Key:
-    """What an image and its annotation have in common: the stem; bytes, since a name need not be valid UTF-8."""
+    """Returns what an image and its annotation have in common: the stem. Bytes, because it need not be valid UTF-8.
+
+    Example:
+      >>> match_key("dive 1/a.JPG") == match_key("Annotations/a.xml") == b"a"
+      True
+    """
     return PurePosixPath(_slashes(path)).stem.encode("utf-8", "surrogateescape")
 
 
 def _slashes(path: str) -> str:
-    """A path of Windows, as some tools write it, with slashes."""
+    """Converts a Windows path, which some tools write."""
     return path.replace("\\", "/")
 
 
 @dataclass(frozen=True, kw_only=True)
 class PairingConflict:
-    """Images and annotations of which no rule says who belongs to whom."""
+    """Images and annotations that no rule can pair without guessing."""
 
     images: tuple[ImageFile, ...]
     annotations: tuple[AnnotationFile, ...]
@@ -41,12 +47,12 @@ class PairingConflict:
 
 @dataclass(frozen=True, kw_only=True)
 class FilePairs:
-    """What became of a group; positions are those of the images and annotations that were given.
+    """The pairs of a group. Keys are the positions of the images in the call of `pair_files`.
 
     Attributes:
-      annotation_of: annotation by the position of its image.
-      conflict_of: conflict by the position of each of its images; conflicts hold annotations that are nobody's.
-      unused: annotations that no image claims.
+      annotation_of: The annotation of each paired image.
+      conflict_of: The conflict of each image in one; the annotations of a conflict belong to no image.
+      unused: Annotations without an image.
     """
 
     annotation_of: dict[int, AnnotationFile]
@@ -55,7 +61,13 @@ class FilePairs:
 
 
 def pair_files(images: Sequence[ImageFile], annotations: Sequence[AnnotationFile]) -> FilePairs:
-    """Pairs the images and annotations of a group; the result does not depend on their order."""
+    """Pairs the images and annotations of a group; the result does not depend on their order.
+
+    Example:
+      >>> image = ImageFile(uri="/i/1/a.jpg", name="1/a.jpg")
+      >>> pair_files([image], [AnnotationFile(uri="/x/a.xml", name="a.xml")]).annotation_of[0].uri
+      '/x/a.xml'
+    """
     group = _Group(images, annotations)
     for rule in _RULES:
         group.apply(rule)
@@ -68,10 +80,10 @@ def pair_files(images: Sequence[ImageFile], annotations: Sequence[AnnotationFile
 
 @dataclass(frozen=True, kw_only=True)
 class _Names:
-    """The names of one row: paths with extension, those with CVAT's subset or task in front, and bare of extension."""
+    """The paths by which a row may be known: with extension, below CVAT's subset or task, and without extension."""
 
     full: tuple[str, ...] = ()
-    placed: tuple[str, ...] = ()
+    in_subset: tuple[str, ...] = ()
     bare: tuple[str, ...] = ()
 
 
@@ -82,22 +94,22 @@ def _image_names(image: ImageFile) -> _Names:
 
 def _annotation_names(file: AnnotationFile) -> _Names:
     if not file.image_name:
-        return _Names(bare=tuple(_beside(_without_extension(_path(file.name or file.uri)))))
+        return _Names(bare=tuple(_image_paths(_without_extension(_path(file.name or file.uri)))))
     path = _path(file.image_name)
     folders = [*_COCO_SUBSET.findall(file.name)]
     if file.annotation:
         folders += [file.annotation.subset, file.annotation.task_id]
-    placed = tuple(f"{folder}/{path}" for folder in folders if folder)
-    return _Names(full=(path,), placed=placed, bare=tuple(map(_without_extension, (path, *placed))))
+    in_subset = tuple(f"{folder}/{path}" for folder in folders if folder)
+    return _Names(full=(path,), in_subset=in_subset, bare=tuple(map(_without_extension, (path, *in_subset))))
 
 
-def _beside(path: str) -> Iterator[str]:
-    """The path of a Pascal VOC file, and the paths it stands for where it lies in the folders of an export."""
+def _image_paths(path: str) -> Iterator[str]:
+    """Yields the path of a Pascal VOC file, and the paths of its image in the folders of an export."""
     yield path
-    for own, beside in _FOLDERS.items():
-        above, found, below = f"/{path}".rpartition(own)
+    for annotations, images in _IMAGE_FOLDERS.items():
+        above, found, below = f"/{path}".rpartition(annotations)
         if found:
-            yield from (other.lstrip("/") for other in (f"{above}{beside}{below}", f"{above}/{below}", below))
+            yield from (other.lstrip("/") for other in (f"{above}{images}{below}", f"{above}/{below}", below))
 
 
 def _path(name: str) -> str:
@@ -109,37 +121,33 @@ def _without_extension(path: str) -> str:
     return f"{parent}{slash}{PurePosixPath(name).stem}"
 
 
+# The keys of a row under one rule; rows that share a key claim each other. "full" and "bare" paths never mix.
 _Token = tuple[str, str]
 _Keys = Callable[[_Names], Iterator[_Token]]
 
 
 def _own(names: _Names) -> Iterator[_Token]:
-    """A path counts with its extension; an annotation file that stands for its image has only a bare one."""
+    """Yields the path with extension, or the bare one of an annotation file that stands for its image."""
     yield from (("full", path) for path in names.full)
     if not names.full:
         yield from (("bare", path) for path in names.bare)
 
 
-def _exact(names: _Names) -> Iterator[_Token]:
-    yield from _own(names)
-    yield from _placed(names)
-
-
-def _placed(names: _Names) -> Iterator[_Token]:
-    yield from (("full", path) for path in names.placed)
+def _in_subset(names: _Names) -> Iterator[_Token]:
+    yield from (("full", path) for path in names.in_subset)
 
 
 def _bare(names: _Names) -> Iterator[_Token]:
     yield from (("bare", path) for path in names.bare)
 
 
-def _both(names: _Names) -> Iterator[_Token]:
-    yield from _own(names)
-    yield from _bare(names)
+def _any(*functions: _Keys) -> _Keys:
+    """Returns a function that yields the keys of all these functions."""
+    return lambda names: itertools.chain.from_iterable(keys(names) for keys in functions)
 
 
 def _ends(keys: _Keys) -> _Keys:
-    """The keys and all ends of their paths."""
+    """Returns a function that yields the keys with all ends of their paths: a/b/c, b/c, c."""
 
     def ends(names: _Names) -> Iterator[_Token]:
         for kind, path in keys(names):
@@ -154,17 +162,17 @@ def _file_name(names: _Names) -> Iterator[_Token]:
 
 
 def _stem(_names: _Names) -> Iterator[_Token]:
-    yield "stem", ""  # what the whole group has in common
+    yield "stem", ""  # the same for the whole group
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Rule:
-    """Rows that share a key may belong together.
+    """Pairs rows that share a key.
 
     Attributes:
-      images, annotations: the keys of a row.
-      unique: whether rows that are already paired count too, so that a name must be the only one of its group: here
-        folders may contradict each other, and the image of one folder is not that of another for want of better.
+      images, annotations: The functions that yield the keys of a row.
+      unique: Whether rows that are already paired claim too, so that a name must be the only one in its group. For
+        rules that ignore folders: an image must not get the annotation of another folder only because that is left.
     """
 
     images: _Keys
@@ -172,12 +180,13 @@ class _Rule:
     unique: bool = False
 
 
+# The order matters: from the strictest rule to the loosest.
 _RULES = (
-    _Rule(images=_both, annotations=_exact),
+    _Rule(images=_any(_own, _bare), annotations=_any(_own, _in_subset)),
     _Rule(images=_bare, annotations=_bare),
-    _Rule(images=_ends(_own), annotations=_placed),
-    _Rule(images=_ends(_both), annotations=_own),
-    _Rule(images=_both, annotations=_ends(_own)),
+    _Rule(images=_ends(_own), annotations=_in_subset),
+    _Rule(images=_ends(_any(_own, _bare)), annotations=_own),
+    _Rule(images=_any(_own, _bare), annotations=_ends(_own)),
     _Rule(images=_file_name, annotations=_file_name, unique=True),
     _Rule(images=_stem, annotations=_stem, unique=True),
 )
@@ -185,18 +194,18 @@ _RULES = (
 
 @dataclass(kw_only=True)
 class _Claim:
-    """The positions of rows that share a key."""
+    """The positions of the rows that share a key."""
 
     images: list[int] = field(default_factory=list)
     annotations: list[int] = field(default_factory=list)
 
-
-def _is_pair(claim: _Claim) -> bool:
-    return len(claim.images) == len(claim.annotations) == 1
+    @property
+    def is_pair(self) -> bool:
+        return len(self.images) == len(self.annotations) == 1
 
 
 class _Group:
-    """The state of matching: who is open, paired, in conflict."""
+    """The state of a group: which rows are open, paired or in conflict."""
 
     def __init__(self, images: Sequence[ImageFile], annotations: Sequence[AnnotationFile]) -> None:
         self._images, self._annotations = images, annotations
@@ -208,7 +217,7 @@ class _Group:
         self.conflicts: dict[int, PairingConflict] = {}
 
     def apply(self, rule: _Rule) -> None:
-        """Settles the claims of a rule, those by longer paths first."""
+        """Pairs open rows by a rule; claims by longer paths go first."""
         if not self.open_images or not self.open_annotations:
             return
         levels: defaultdict[int, list[_Claim]] = defaultdict(list)
@@ -216,17 +225,17 @@ class _Group:
             if claim.images and claim.annotations:
                 levels[path.count("/")].append(claim)
         for _, claims in sorted(levels.items(), reverse=True):
-            self._settle([self._still_open(claim) for claim in claims] if not rule.unique else claims)
+            self._pair_or_conflict([self._still_open(claim) for claim in claims] if not rule.unique else claims)
 
     def _claims(self, rule: _Rule) -> dict[tuple[str, str, str], _Claim]:
-        """By home and key."""
+        """Returns the claims of all rows by export and key."""
         claims: defaultdict[tuple[str, str, str], _Claim] = defaultdict(_Claim)
         for row, names in enumerate(self._image_names):
             for key in set(rule.images(names)):
-                claims[self._images[row].home, *key].images.append(row)
+                claims[self._images[row].export_uri, *key].images.append(row)
         for row, names in enumerate(self._annotation_names):
             for key in set(rule.annotations(names)):
-                claims[self._annotations[row].home, *key].annotations.append(row)
+                claims[self._annotations[row].export_uri, *key].annotations.append(row)
         return claims
 
     def _still_open(self, claim: _Claim) -> _Claim:
@@ -235,50 +244,45 @@ class _Group:
             annotations=[row for row in claim.annotations if row in self.open_annotations],
         )
 
-    def _settle(self, claims: list[_Claim]) -> None:
+    def _pair_or_conflict(self, claims: list[_Claim]) -> None:
         live = [self._break_tie(claim) for claim in claims if self._concerns_open(claim)]
         partners: defaultdict[int, set[int]] = defaultdict(set)
         claimants: defaultdict[int, set[int]] = defaultdict(set)
-        crowds = [claim for claim in live if not _is_pair(claim)]
-        crowded_images = {row for claim in crowds for row in claim.images}
-        crowded_annotations = {row for claim in crowds for row in claim.annotations}
-        links = {(claim.images[0], claim.annotations[0]) for claim in live if _is_pair(claim)}
+        conflicts = [claim for claim in live if not claim.is_pair]
+        images_in_conflict = {row for claim in conflicts for row in claim.images}
+        annotations_in_conflict = {row for claim in conflicts for row in claim.annotations}
+        links = {(claim.images[0], claim.annotations[0]) for claim in live if claim.is_pair}
         for image, annotation in links:
             partners[image].add(annotation)
             claimants[annotation].add(image)
         for image, annotation in sorted(links):
             alone = len(partners[image]) == len(claimants[annotation]) == 1
-            if alone and image not in crowded_images and annotation not in crowded_annotations:
-                self._pair(image, annotation)
+            if alone and image not in images_in_conflict and annotation not in annotations_in_conflict:
+                self.pairs[image] = annotation
+                self.open_images.discard(image)
+                self.open_annotations.discard(annotation)
             else:
-                crowds.append(_Claim(images=sorted(claimants[annotation]), annotations=sorted(partners[image])))
-        for claim in crowds:
-            self._set_in_conflict(claim)
+                conflicts.append(_Claim(images=sorted(claimants[annotation]), annotations=sorted(partners[image])))
+        for claim in conflicts:
+            self._set_conflict(claim)
 
     def _concerns_open(self, claim: _Claim) -> bool:
         return not (self.open_images.isdisjoint(claim.images) or self.open_annotations.isdisjoint(claim.annotations))
 
     def _break_tie(self, claim: _Claim) -> _Claim:
-        """The one pair whose names agree with the <filename> inside a Pascal VOC file, where there is one such pair."""
-        images = [row for row in claim.images if row in self.open_images]
-        rows = [row for row in claim.annotations if row in self.open_annotations]
-        inside = [_inside(self._annotations[row]) for row in claim.annotations]
-        if len(images) + len(rows) == 2 or min(len(images), len(rows)) != 1 or not all(inside):
+        """Reduces a claim to the one pair, if any, whose image has the <filename> inside the Pascal VOC file."""
+        rows = self._still_open(claim)
+        names = [_name_inside(self._annotations[row]) for row in claim.annotations]
+        if rows.is_pair or min(len(rows.images), len(rows.annotations)) != 1 or not all(names):
             return claim
         agree = [
-            (image, row)
-            for image in images
-            for row in rows
-            if PurePosixPath(self._images[image].name).name == _inside(self._annotations[row])
+            _Claim(images=[image], annotations=[row])
+            for image, row in itertools.product(rows.images, rows.annotations)
+            if PurePosixPath(self._images[image].name).name == _name_inside(self._annotations[row])
         ]
-        return _Claim(images=[agree[0][0]], annotations=[agree[0][1]]) if len(agree) == 1 else claim
+        return agree[0] if len(agree) == 1 else claim
 
-    def _pair(self, image: int, annotation: int) -> None:
-        self.pairs[image] = annotation
-        self.open_images.discard(image)
-        self.open_annotations.discard(annotation)
-
-    def _set_in_conflict(self, claim: _Claim) -> None:
+    def _set_conflict(self, claim: _Claim) -> None:
         conflict = PairingConflict(
             images=tuple(self._images[row] for row in claim.images),
             annotations=tuple(self._annotations[row] for row in claim.annotations),
@@ -289,8 +293,8 @@ class _Group:
         self.open_annotations.difference_update(claim.annotations)
 
 
-def _inside(file: AnnotationFile) -> str:
-    """The file name that a one-image annotation file gives its image; "" for others, and where it could not be read."""
+def _name_inside(file: AnnotationFile) -> str:
+    """Returns the image name inside an annotation file of one image; "" for other files and unreadable ones."""
     if file.image_name or file.annotation is None:
         return ""
     return PurePosixPath(_slashes(file.annotation.filename)).name
