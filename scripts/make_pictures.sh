@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Makes docs/pictures/overview.png, the picture of the README: an image that the quickstart's detector has scored, and
+# Makes docs/pictures/overview.jpg, the picture of the README: an image that the quickstart's detector has scored, and
 # the top of the report of the scored archive. Run scripts/quickstart.sh first; needs Chromium (Debian: chromium).
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -23,5 +23,5 @@ sheet = [image.resize((round(image.width * HEIGHT / image.height), HEIGHT), Imag
 picture = Image.new("RGB", (sum(image.width for image in sheet) + 16, HEIGHT), "white")
 picture.paste(sheet[0], (0, 0))
 picture.paste(sheet[1], (sheet[0].width + 16, 0))
-picture.quantize(128).save("docs/pictures/overview.png", optimize=True)
+picture.save("docs/pictures/overview.jpg", quality=88, optimize=True)
 PY
