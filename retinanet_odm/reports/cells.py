@@ -177,7 +177,7 @@ def facts_table(facts: Iterable[tuple[str, object]]) -> Table:
 
 def format_number(value: Cell) -> str:
     """Formats a number for people: 12,345; 0.713; a dash for None and NaN. Other values as they are."""
-    if value is None or value != value:  # NaN: there was nothing to average
+    if value is None or (isinstance(value, float) and math.isnan(value)):  # NaN: there was nothing to average
         return "–"
     if isinstance(value, float):
         return f"{value:.3f}"

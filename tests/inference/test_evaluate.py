@@ -98,7 +98,7 @@ def test_aliases(tmp_path: Path, annotations: Path) -> None:
 @pytest.mark.parametrize("name", ["cvat.xml", "voc.zip"])
 def test_its_own_exports_are_met_perfectly(tmp_path: Path, name: str) -> None:
     rows = (scored("d/a.png", PIG, CRAB), scored("d/b.png"), scored("é c.png", STAR))
-    exports = ExportOptions(formats=(name.split(".")[0],))
+    exports = ExportOptions(formats=(name.partition(".")[0],))
     output = write_output(tmp_path / "out", rows, exports=exports)
     found = _evaluate(output, "--annotations", output / name)
     assert (found["images"], found["left_out"], found["AP"]) == (3, {}, pytest.approx(1))

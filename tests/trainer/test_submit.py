@@ -1,5 +1,6 @@
 """The program as a user runs it, with a fake gcloud that is a real executable."""
 
+import json
 import os
 import re
 import shlex
@@ -7,12 +8,13 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from tests.trainer.tpu.conftest import OnPath
-from tests.trainer.tpu.conftest import gcloud as gcloud  # the fixture
+from tests.trainer.tpu.fake_gcloud import FakeCloud
 from tests.trainer.tpu.worlds import TRAINING
 from trainer import submit
 from trainer.tpu.gcloud import FakeClock
@@ -20,6 +22,38 @@ from trainer.tpu.gcloud import FakeClock
 ROOT = Path(__file__).parents[2]
 ZONE = "--zone=us-west4-a"
 RUN = ["run", ZONE, "--spot", "--", *TRAINING]
+
+
+@dataclass(frozen=True)
+class OnPath:
+    """The state file of the fake gcloud."""
+
+    state: Path
+
+    def set(self, **changes: object) -> None:
+        """Sets entries of the state: faults, slow, …"""
+        self.state.write_text(json.dumps({**FakeCloud().data, **changes}))
+
+    def read(self) -> dict[str, Any]:
+        return json.loads(self.state.read_text())
+
+
+@pytest.fixture
+def gcloud(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> OnPath:
+    """Puts the fake gcloud first on PATH."""
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    program = folder / "gcloud"
+    here = str(Path(__file__).parent / "tpu")
+    program.write_text(
+        f"#!{sys.executable} -SE\nimport sys\nsys.path.insert(0, {here!r})\n"
+        "import fake_gcloud\nsys.exit(fake_gcloud.main())\n"
+    )
+    program.chmod(0o755)
+    state = tmp_path / "cloud.json"
+    monkeypatch.setenv("PATH", f"{folder}:{os.environ['PATH']}")
+    monkeypatch.setenv("FAKE_GCLOUD", str(state))
+    return OnPath(state)
 
 
 @pytest.fixture(autouse=True)
