@@ -182,8 +182,8 @@ def most_models(work: Callable[[], object]) -> int:
 def processes_below(pid: str) -> Iterator[str]:
     listed = subprocess.run(["ps", "-e", "-o", "pid=,ppid="], capture_output=True, text=True, check=True).stdout
     parents = dict(line.split() for line in listed.splitlines())
-    for child in parents:
-        ancestor = parents[child]
+    for child, parent in parents.items():
+        ancestor = parent
         while ancestor not in (pid, "0") and ancestor in parents:
             ancestor = parents[ancestor]
         if ancestor == pid:

@@ -177,7 +177,7 @@ class Steps:
         batches = our_batches(self.config, manifest, split, self.network.canvas)
         iterator = iter(self.strategy.experimental_distribute_dataset(batches))
         self.run_steps(iterator, tf.constant(effort.warm_up))["loss"].numpy()
-        return seconds(lambda: self.run_steps(iterator, tf.constant(effort.count))["loss"].numpy())
+        return seconds(lambda: float(self.run_steps(iterator, tf.constant(effort.count))["loss"].numpy()))
 
 
 def step_ratio(less: Path, more: Path, effort: Effort) -> tuple[float, str]:

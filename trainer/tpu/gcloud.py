@@ -34,8 +34,11 @@ class CommandResult:
 class Tunnel(Protocol):
     """A command that runs in the background."""
 
-    def alive(self) -> bool: ...
-    def close(self) -> None: ...
+    def alive(self) -> bool:
+        """Returns whether the command still runs."""
+
+    def close(self) -> None:
+        """Ends the command."""
 
 
 class Cloud(Protocol):
@@ -49,10 +52,13 @@ class Cloud(Protocol):
 
 
 class Clock(Protocol):
-    """Seconds since an arbitrary moment, and waiting."""
+    """Measures time, and waits."""
 
-    def now(self) -> float: ...
-    def sleep(self, seconds: float) -> None: ...
+    def now(self) -> float:
+        """Returns the seconds since an arbitrary moment."""
+
+    def sleep(self, seconds: float) -> None:
+        """Waits."""
 
 
 class GcloudClient:
@@ -62,6 +68,7 @@ class GcloudClient:
     """
 
     def run(self, command: Sequence[str], *, timeout: float) -> CommandResult:
+        """Runs a command to its end."""
         try:
             done = subprocess.run(  # noqa: S603 - gcloud, without a shell
                 command,
@@ -81,6 +88,7 @@ class GcloudClient:
         return CommandResult(status=done.returncode, out=done.stdout, err=done.stderr)
 
     def open(self, command: Sequence[str]) -> Tunnel:
+        """Starts a command in the background."""
         quiet = subprocess.DEVNULL
         process = subprocess.Popen(  # noqa: S603 - gcloud, without a shell
             command, stdin=quiet, stdout=quiet, stderr=quiet, start_new_session=True
@@ -105,9 +113,11 @@ class SystemClock:
     """The clock of this computer."""
 
     def now(self) -> float:
+        """Returns the seconds since an arbitrary moment."""
         return time.monotonic()
 
     def sleep(self, seconds: float) -> None:
+        """Waits."""
         time.sleep(seconds)
 
 
@@ -128,6 +138,7 @@ class DryRunClient:
         self._exists = exists
 
     def run(self, command: Sequence[str], *, timeout: float) -> CommandResult:  # noqa: ARG002 - the interface of Cloud
+        """Prints a command; returns a response with which the run continues."""
         self._print_line(shlex.join(command))
         if {"create", "delete"} & set(command):
             self._exists = "create" in command
@@ -136,6 +147,7 @@ class DryRunClient:
         return CommandResult(out=_remote_output(command[-1]) if "ssh" in command else "")
 
     def open(self, command: Sequence[str]) -> Tunnel:
+        """Prints a command that would run in the background."""
         self._print_line(f"{shlex.join(command)} &")
         return _FakeTunnel()
 
@@ -174,7 +186,9 @@ class FakeClock:
         self.seconds = 0.0
 
     def now(self) -> float:
+        """Returns the seconds that were slept."""
         return self.seconds
 
     def sleep(self, seconds: float) -> None:
+        """Advances the clock at once."""
         self.seconds += seconds
