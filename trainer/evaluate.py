@@ -145,8 +145,8 @@ def _gallery(analysis: Analysis, split: records.RecordSplit) -> dict[str, list[t
     for example in _examples(split):
         row = row_by_id.get(example.source_id)
         if row is not None:
-            drawn = draw_thumbnail(example.encoded, gallery.drawn_boxes(analysis, row))
-            pictures[row] = (gallery.caption(analysis, row), drawn)
+            drawn = draw_thumbnail(example.encoded, gallery.result_boxes(analysis, row))
+            pictures[row] = (gallery.image_caption(analysis, row), drawn)
     return {heading: [pictures[row] for row in rows] for heading, rows in chosen.items()}
 
 

@@ -1,1 +1,40 @@
-"""How good detections are against the truth: COCO's numbers, thresholds, counts, mistakes; numpy over COCO's lists."""
+"""How good detections are, compared with ground truth: COCO's metrics and an analysis of the errors.
+
+Begin with `coco_metrics.all_metrics`, which makes eval.json, and `analysis.Analysis`, from which most of it comes:
+
+  matching           ground truth and detections as arrays, and COCO's matching
+  average_precision  AP with weighted images, bootstrap intervals
+  precision_recall   curves over the score threshold, best thresholds
+  error_types        kinds of errors (TIDE), confusion matrix
+  breakdown          by size, count, score, deployment
+  gallery            images for the page
+  coco_metrics       pycocotools, the reference implementation
+
+Everything is numpy over COCO's lists; pycocotools is imported only when its metrics are computed.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from retinanet_odm.evaluation.analysis import Analysis, analyse
+    from retinanet_odm.evaluation.coco_metrics import all_metrics
+    from retinanet_odm.evaluation.matching import ScoredSplit, match_detections, overlapping_pairs
+
+__all__ = ["Analysis", "ScoredSplit", "all_metrics", "analyse", "match_detections", "overlapping_pairs"]
+
+_MODULES = {
+    "Analysis": "analysis",
+    "ScoredSplit": "matching",
+    "all_metrics": "coco_metrics",
+    "analyse": "analysis",
+    "match_detections": "matching",
+    "overlapping_pairs": "matching",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Imports a public name when it is first used."""
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"{__name__}.{_MODULES[name]}"), name)

@@ -1,4 +1,7 @@
-"""Average precision as COCO computes it, of weighted images; and how sure it is, by resampling images."""
+"""Average precision as COCO computes it, with a weight for every image; and its bootstrap intervals over images.
+
+Begin with `rank_classes`, then `average_precisions` and `bootstrap_intervals`. Shapes as in `matching`.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,24 +10,24 @@ import numpy as np
 
 from retinanet_odm.evaluation.matching import Bools, DetectionArrays, DetectionMatches, Floats, GroundTruth, Ints
 
-# pycocotools.cocoeval.Params, to the bit.
-IOUS = np.linspace(0.5, 0.95, 10)
-RECALLS = np.linspace(0.0, 1.0, 101)
-_MOST_OF_A_CLASS = 100  # detections of one class in one image
+# As in pycocotools.cocoeval.Params, to the bit.
+IOUS: Floats = np.linspace(0.5, 0.95, 10)
+RECALLS: Floats = np.linspace(0.0, 1.0, 101)
+_MAX_DETECTIONS = 100  # of one class in one image
 
 _RESAMPLES = 1000
-_INTERVAL = (2.5, 97.5)  # percentiles: 95 %
+_PERCENTILES = (2.5, 97.5)  # of a 95 % interval
 
 
 @dataclass(frozen=True, kw_only=True)
 class Ranking:
-    """The detections of one class by falling score, and which are right.
+    """The D detections of one class in order of falling score, and which of them are right.
 
     Attributes:
-      objects: float [I], objects of the class in each image.
+      objects: float [I], number of objects of the class in each image.
       image: int [D], rows of the images.
-      hits: for each IoU, positions of the right ones.
-      ignored: for each IoU, positions of those that do not count.
+      hits: for each IoU, positions of the true positives.
+      ignored: for each IoU, positions of the ignored detections.
     """
 
     objects: Floats
@@ -34,30 +37,38 @@ class Ranking:
 
 
 def rank_classes(
-    truth: GroundTruth, found: DetectionArrays, matches: Sequence[DetectionMatches], *, images: int, classes: int
+    truth: GroundTruth, detections: DetectionArrays, matches: Sequence[DetectionMatches], *, images: int, classes: int
 ) -> tuple[Ranking, ...]:
-    """The ranking of each class, with the matches at some IoUs; crowds are no objects."""
-    beyond = _rank_in_image(found) >= _MOST_OF_A_CLASS
-    order = np.argsort(-found.score, kind="stable")
+    """Returns the ranking of each class; crowds are not counted as objects.
+
+    Args:
+      truth: the objects.
+      detections: the detections.
+      matches: of the detections, for each IoU.
+      images: the number of images.
+      classes: the number of classes.
+    """
+    is_surplus = _rank_in_image(detections) >= _MAX_DETECTIONS
+    order = np.argsort(-detections.score, kind="stable")
     rankings = []
     for label in range(classes):
-        rows = order[found.label[order] == label]
+        rows = order[detections.label[order] == label]
         objects = truth.image[(truth.label == label) & ~truth.is_crowd]
         rankings.append(
             Ranking(
                 objects=np.bincount(objects, minlength=images).astype(float),
-                image=found.image[rows],
-                hits=tuple(np.flatnonzero((match.is_hit & ~beyond)[rows]) for match in matches),
-                ignored=tuple(np.flatnonzero((match.is_ignored | beyond)[rows]) for match in matches),
+                image=detections.image[rows],
+                hits=tuple(np.flatnonzero((match.is_hit & ~is_surplus)[rows]) for match in matches),
+                ignored=tuple(np.flatnonzero((match.is_ignored | is_surplus)[rows]) for match in matches),
             )
         )
     return tuple(rankings)
 
 
-def _rank_in_image(found: DetectionArrays) -> Ints:
-    """int [D]: how many detections of the same image and class go before."""
-    order = np.lexsort((found.label, found.image))  # stable: falling scores stay so
-    image, label = found.image[order], found.label[order]
+def _rank_in_image(detections: DetectionArrays) -> Ints:
+    """Returns int [D]: the number of detections of the same image and class with a higher score."""
+    order = np.lexsort((detections.label, detections.image))  # stable: scores stay in falling order
+    image, label = detections.image[order], detections.label[order]
     is_first = np.ones(len(order), bool)
     is_first[1:] = (image[1:] != image[:-1]) | (label[1:] != label[:-1])
     position = np.arange(len(order))
@@ -67,47 +78,52 @@ def _rank_in_image(found: DetectionArrays) -> Ints:
 
 
 def precision_at_recalls(ranking: Ranking, weights: Floats) -> Floats:
-    """Interpolated precision [IoUs, 101] at RECALLS, falling; nan where there is no object.
+    """Returns the interpolated precision [IoUs, 101] at RECALLS, falling; nan if the class has no objects.
 
     Args:
-      weights: float [I], how often each image counts: 1 for the plain value, in a resample its draws, 0 to leave it out
+      ranking: of the class.
+      weights: float [I], how often each image counts: 1 for the plain value, the number of draws in a resample, 0 to
+        leave the image out.
     """
     positives = float(weights @ ranking.objects)
     precision = np.zeros((len(ranking.hits), len(RECALLS)))
     if not positives:
         return np.full_like(precision, np.nan)
-    seen = np.cumsum(weights[ranking.image])
+    detections = np.cumsum(weights[ranking.image])
     for row, hits, ignored in zip(precision, ranking.hits, ranking.ignored, strict=True):
-        right = np.cumsum(weights[ranking.image[hits]])
-        counted = seen[hits] - _weight_before(hits, ignored, weights[ranking.image[ignored]])
-        # Precision peaks at hits, so that these alone make the curve; before the first drawn image nothing counts.
-        best_after = np.maximum.accumulate((right / np.maximum(counted, 1))[::-1])[::-1]
-        reached = np.searchsorted(right / positives, RECALLS)
+        hit_count = np.cumsum(weights[ranking.image[hits]])
+        counted = detections[hits] - _weight_before(hits, ignored, weights[ranking.image[ignored]])
+        # Precision has its peaks at true positives, so these alone make the curve. The maximum avoids 0 / 0 before the
+        # first image that counts.
+        best_after = np.maximum.accumulate((hit_count / np.maximum(counted, 1))[::-1])[::-1]
+        reached = np.searchsorted(hit_count / positives, RECALLS)
         reached = reached[reached < len(hits)]
         row[: len(reached)] = best_after[reached]
     return precision
 
 
 def _weight_before(positions: Ints, ignored: Ints, weights: Floats) -> Floats | float:
+    """Returns, for each position, the sum of the weights of the ignored detections before it."""
     if not len(ignored):
         return 0.0
-    return np.concatenate([[0.0], np.cumsum(weights)])[np.searchsorted(ignored, positions)]
+    sums: Floats = np.concatenate([[0.0], np.cumsum(weights)])
+    return sums[np.searchsorted(ignored, positions)]
 
 
 def average_precisions(rankings: Sequence[Ranking], weights: Floats) -> Floats:
-    """AP [classes, IoUs]; nan for a class without objects."""
+    """Returns AP [K, IoUs]; nan for a class without objects."""
     return np.array([precision_at_recalls(ranking, weights).mean(axis=1) for ranking in rankings])
 
 
-def mean_of_known(values: Floats) -> float | None:
-    """The mean of the numbers that are known; None where none is."""
+def mean_without_nan(values: Floats) -> float | None:
+    """Returns the mean of the values that are not nan, or None if all are."""
     known = values[~np.isnan(values)]
     return float(known.mean()) if known.size else None
 
 
 @dataclass(frozen=True, kw_only=True)
 class Intervals:
-    """95 % intervals (low, high); None where resamples hold no object."""
+    """95 % intervals (low, high); None if no resample has an object."""
 
     ap: tuple[float, float] | None
     ap50: tuple[float, float] | None
@@ -117,12 +133,14 @@ class Intervals:
 def bootstrap_intervals(
     rankings: Sequence[Ranking], units: Ints, *, seed: int, resamples: int = _RESAMPLES
 ) -> Intervals:
-    """Percentile intervals (Efron 1979) over units drawn with replacement.
+    """Returns percentile intervals (Efron 1979) over units drawn with replacement.
 
     Args:
       rankings: of the classes, at IOUS.
-      units: int [I], the unit that each image belongs to, 0, 1, …: itself, or its group, since frames of one dive are
-        alike and tell less than as many independent ones.
+      units: int [I], the unit of each image, 0, 1, …: the image itself, or its group. Frames of one dive resemble each
+        other, so they carry less information than as many independent images.
+      seed: of the random draws.
+      resamples: the number of resamples.
     """
     random = np.random.default_rng(seed)
     count = int(units.max()) + 1
@@ -138,16 +156,17 @@ def bootstrap_intervals(
 
 
 def _mean_over_classes(values: Floats) -> Floats:
-    """[resamples, classes] to [resamples]: the classes that a resample holds."""
+    """Reduces [resamples, K] to [resamples]: the mean over the classes of which a resample has objects."""
     known: Bools = ~np.isnan(values)
     counts = known.sum(axis=1)
     sums = np.where(known, values, 0.0).sum(axis=1)
-    return np.divide(sums, counts, out=np.full(len(values), np.nan), where=counts > 0)
+    means: Floats = np.divide(sums, counts, out=np.full(len(values), np.nan), where=counts > 0)
+    return means
 
 
 def _interval(values: Floats) -> tuple[float, float] | None:
     known = values[~np.isnan(values)]
     if not known.size:
         return None
-    low, high = np.percentile(known, _INTERVAL)
+    low, high = np.percentile(known, _PERCENTILES)
     return float(low), float(high)

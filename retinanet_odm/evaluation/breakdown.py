@@ -1,22 +1,34 @@
-"""Where a model does well and where not: sizes of objects, counts in photographs, trust in scores, deployments."""
+"""Metrics of parts of a split: by size of the objects, by count per image, by score, by deployment and day.
+
+Each section below is one breakdown: a result class, whose `to_json` is a part of eval.json, and the function that makes
+it. Shapes as in `matching`.
+"""
 
 from collections import Counter
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
 from retinanet_odm.dataset.splits import DEPLOYMENT_DAY, GroupRule
 from retinanet_odm.errors import DataError
-from retinanet_odm.evaluation.average_precision import Ranking, average_precisions, mean_of_known
+from retinanet_odm.evaluation.average_precision import Ranking, average_precisions, mean_without_nan
 from retinanet_odm.evaluation.error_types import average_precision_50
 from retinanet_odm.evaluation.matching import Bools, DetectionMatches, Floats, Ints, ScoredSplit
 
-_SCORE_BINS = 10  # Guo et al. 2017 (arXiv:1706.04599) take 15; a class of few detections needs wider ones
+_SCORE_BINS = 10  # Guo et al. 2017 (arXiv:1706.04599) use 15; a class with few detections needs wider bins
 
 
 @dataclass(frozen=True, kw_only=True)
 class SizeBucket:
-    """Objects of one octave of size: side (root of the area) from ``low`` pixels to under twice that; 0 to 2 is one."""
+    """Metrics of the objects of one octave of size.
+
+    Attributes:
+      low, high: bounds of the side (root of the area) in pixels, low <= side < high; powers of 2, but the first is 0.
+      objects: number of objects.
+      found: how many of them have a true positive among the kept detections.
+      ap50: AP50 of the objects of this size.
+    """
 
     low: int
     high: int
@@ -24,57 +36,64 @@ class SizeBucket:
     found: int
     ap50: float | None
 
+    def to_json(self) -> dict[str, Any]:
+        """Returns an entry of ``details.sizes`` in eval.json."""
+        return {"low": self.low, "high": self.high, "objects": self.objects, "found": self.found, "ap50": self.ap50}
+
 
 def size_buckets(split: ScoredSplit, matches: DetectionMatches, kept: Bools) -> tuple[SizeBucket, ...]:
-    """Recall at the thresholds and AP50 by size, from the smallest to the largest object.
+    """Returns the metrics by size, from the smallest to the largest object.
 
-    AP50 as COCO's by size: objects of other sizes do not count, nor what found them, nor false boxes of other sizes.
+    AP50 ignores objects of other sizes, their true positives, and false positives of other sizes, as COCO's APs does.
     """
     truth = split.truth
-    octaves, found_octaves = _octaves(truth.box), _octaves(split.found.box)
-    found = matches.found_objects(truth, kept)
+    octaves, detection_octaves = _octaves(truth.box), _octaves(split.detections.box)
+    is_found = matches.found_objects(truth, kept)
     counted = octaves[~truth.is_crowd]
     buckets = []
     for octave in range(counted.min(), counted.max() + 1) if counted.size else ():
         inside = ~truth.is_crowd & (octaves == octave)
-        own = np.where(matches.taken >= 0, octaves[matches.taken] if octaves.size else 0, found_octaves) == octave
+        # The size of a true positive is that of its object; without objects there is nothing to index.
+        sizes = octaves[matches.object_row] if octaves.size else 0
+        is_own = np.where(matches.object_row >= 0, sizes, detection_octaves) == octave
         part = replace(split, truth=replace(truth, is_crowd=~inside))
         buckets.append(
             SizeBucket(
                 low=2**octave if octave else 0,
                 high=2 ** (octave + 1),
                 objects=int(inside.sum()),
-                found=int((inside & found).sum()),
-                ap50=average_precision_50(part, replace(matches, is_ignored=matches.is_ignored | ~own)),
+                found=int((inside & is_found).sum()),
+                ap50=average_precision_50(part, replace(matches, is_ignored=matches.is_ignored | ~is_own)),
             )
         )
     return tuple(buckets)
 
 
 def _octaves(boxes: Floats) -> Ints:
-    """int [N]: k for a side of 2^k to 2^(k+1) pixels, 0 for all below 2, as retinanet_odm.dataset.statistics has them."""
+    """Returns int [N]: k for a side of 2^k to 2^(k+1) pixels, 0 for all below 2; as in dataset.statistics."""
     area = np.maximum(boxes[:, 2:].prod(axis=1), 1)
-    return np.floor(np.log2(area) / 2).astype(int)
+    octaves: Ints = np.floor(np.log2(area) / 2).astype(int)
+    return octaves
 
 
 def count_table(split: ScoredSplit, matches: DetectionMatches, kept: Bools) -> tuple[Ints, Ints]:
-    """Objects, and detections that are kept and count, in each image of each class: int [I, K] twice."""
+    """Returns the numbers of objects, and of kept detections that are not ignored: int [I, K] each."""
     objects, counted = ~split.truth.is_crowd, kept & ~matches.is_ignored
     true, found = (np.zeros((len(split.images), len(split.classes)), int) for _ in range(2))
     np.add.at(true, (split.truth.image[objects], split.truth.label[objects]), 1)
-    np.add.at(found, (split.found.image[counted], split.found.label[counted]), 1)
+    np.add.at(found, (split.detections.image[counted], split.detections.label[counted]), 1)
     return true, found
 
 
 @dataclass(frozen=True, kw_only=True)
 class CountErrors:
-    """How well the photographs' objects of a class are counted.
+    """How well the objects of a class are counted per image.
 
     Attributes:
-      true, found: sums over the images.
+      true, found: numbers of objects and of detections in all images.
       mean_absolute_error: mean over images of |found - true|.
-      bias: mean over images of found - true; above 0: too many are found.
-      images: images by (true, found).
+      bias: mean over images of found - true; above 0 if too many are found.
+      images: number of images by (true, found).
     """
 
     true: int
@@ -83,9 +102,19 @@ class CountErrors:
     bias: float
     images: dict[tuple[int, int], int]
 
+    def to_json(self) -> dict[str, Any]:
+        """Returns a value of ``details.counts`` in eval.json."""
+        images = [[*pair, images] for pair, images in self.images.items()]
+        return {"true": self.true, "found": self.found, "images": images}
+
 
 def compare_counts(true: Ints, found: Ints) -> CountErrors:
-    """From the counts [I] of one class."""
+    """Returns the count errors of one class from its counts per image [I].
+
+    Example:
+      >>> compare_counts(np.array([2, 0]), np.array([1, 1])).mean_absolute_error
+      1.0
+    """
     return CountErrors(
         true=int(true.sum()),
         found=int(found.sum()),
@@ -97,50 +126,66 @@ def compare_counts(true: Ints, found: Ints) -> CountErrors:
 
 @dataclass(frozen=True, kw_only=True)
 class ScoreBin:
-    """Detections of scores of one tenth: how many, their mean score, and the share of them that is right."""
+    """The detections with scores in one tenth: their number, mean score and precision."""
 
     detections: int
-    score: float
-    right: float
+    mean_score: float
+    precision: float
 
 
 @dataclass(frozen=True, kw_only=True)
 class Calibration:
-    """Whether a score of 0.8 is right in 8 of 10 cases.
+    """Whether scores are probabilities: whether a score of 0.8 is right in 8 of 10 cases.
 
     Attributes:
-      bins: those of the ten that hold detections.
-      expected_error: mean over detections of |score - share right| of their bin (Guo et al. 2017, ECE); None without.
+      bins: those of the ten bins that hold detections.
+      expected_error: mean over detections of |score - precision| of their bin (ECE, Guo et al. 2017); None without
+        detections.
     """
 
     bins: tuple[ScoreBin, ...]
     expected_error: float | None
 
+    def to_json(self) -> dict[str, Any]:
+        """Returns a value of ``details.calibration`` in eval.json."""
+        bins = [
+            {"detections": entry.detections, "score": entry.mean_score, "right": entry.precision} for entry in self.bins
+        ]
+        return {"bins": bins, "expected_error": self.expected_error}
+
 
 def calibrate(score: Floats, is_hit: Bools) -> Calibration:
-    """From detections [D] of which none is ignored."""
-    place = np.minimum((score * _SCORE_BINS).astype(int), _SCORE_BINS - 1)
+    """Returns the calibration of detections [D], none of them ignored."""
+    bin_of = np.minimum((score * _SCORE_BINS).astype(int), _SCORE_BINS - 1)
     bins = tuple(
-        ScoreBin(detections=int(inside.sum()), score=float(score[inside].mean()), right=float(is_hit[inside].mean()))
-        for inside in (place == row for row in range(_SCORE_BINS))
+        ScoreBin(
+            detections=int(inside.sum()),
+            mean_score=float(score[inside].mean()),
+            precision=float(is_hit[inside].mean()),
+        )
+        for inside in (bin_of == row for row in range(_SCORE_BINS))
         if inside.any()
     )
-    gaps = sum(entry.detections * abs(entry.score - entry.right) for entry in bins)
+    gaps = sum(entry.detections * abs(entry.mean_score - entry.precision) for entry in bins)
     return Calibration(bins=bins, expected_error=gaps / len(score) if len(score) else None)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Slice:
-    """The images of one deployment and day; AP50 is None where they hold no object."""
+    """The images of one deployment and day; AP50 is None if they have no objects."""
 
     name: str
     images: int
     objects: int
     ap50: float | None
 
+    def to_json(self) -> dict[str, Any]:
+        """Returns an entry of ``details.slices`` in eval.json."""
+        return {"name": self.name, "images": self.images, "objects": self.objects, "ap50": self.ap50}
+
 
 def name_groups(images: tuple[str, ...], rule: str = DEPLOYMENT_DAY) -> tuple[str, ...]:
-    """The group of each image by its name (retinanet_odm.dataset.splits.GroupRule); empty where the name does not tell."""
+    """Returns the group of each image by a rule of dataset.splits.GroupRule; "" for names that have no group."""
     compiled = GroupRule(rule)
 
     def group(name: str) -> str:
@@ -153,7 +198,7 @@ def name_groups(images: tuple[str, ...], rule: str = DEPLOYMENT_DAY) -> tuple[st
 
 
 def make_slices(groups: tuple[str, ...], rankings: tuple[Ranking, ...]) -> tuple[Slice, ...]:
-    """Each group's share of the images [I], in the order of the names."""
+    """Returns the metrics of each group, by name; groups [I] are those of the images."""
     member = np.array(groups)
     objects = sum(ranking.objects for ranking in rankings)
     return tuple(
@@ -161,7 +206,7 @@ def make_slices(groups: tuple[str, ...], rankings: tuple[Ranking, ...]) -> tuple
             name=name,
             images=int(inside.sum()),
             objects=int(objects @ inside),
-            ap50=mean_of_known(average_precisions(rankings, inside.astype(float))[:, 0]),
+            ap50=mean_without_nan(average_precisions(rankings, inside.astype(float))[:, 0]),
         )
         for name, inside in ((name, member == name) for name in sorted(set(groups)))
     )

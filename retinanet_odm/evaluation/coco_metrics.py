@@ -1,4 +1,4 @@
-"""COCO metrics by pycocotools, the reference implementation; it is imported when it is called for and not before."""
+"""COCO metrics by pycocotools, the reference implementation. It is imported only when the metrics are computed."""
 
 import contextlib
 import io
@@ -8,36 +8,27 @@ from typing import Any
 import numpy as np
 
 from retinanet_odm.evaluation.analysis import Analysis
+from retinanet_odm.evaluation.matching import Floats
 
 # The twelve numbers of COCOeval.stats, in its order.
 SUMMARY_METRICS = ("AP", "AP50", "AP75", "APs", "APm", "APl", "AR1", "AR10", "AR100", "ARs", "ARm", "ARl")
 
 
 def coco_metrics(truth: dict[str, Any], results: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """The twelve COCO numbers and AP per class.
+    """Returns the twelve COCO metrics and the AP of each class.
 
     Args:
-      truth: COCO ground truth (retinanet_odm.predictions.formats.coco.ground_truth).
+      truth: COCO ground truth (dataset.coco.ground_truth).
       results: COCO results: image_id, category_id, bbox [x, y, width, height], score.
 
     Returns:
-      Numbers by name, 0..1, None where COCO has none (no object of that size); ``per_class`` by name:
+      Numbers by name, 0 to 1, None where COCO has none (no object of that size); ``per_class`` by name:
       ``AP``, ``AP50``, ``ground_truth`` boxes.
     """
-    from pycocotools.coco import COCO
-    from pycocotools.cocoeval import COCOeval
-
-    with contextlib.redirect_stdout(io.StringIO()):  # pycocotools prints its progress
-        coco = COCO()
-        coco.dataset = truth
-        coco.createIndex()
-        found = coco.loadRes(list(results)) if results else _no_results(COCO(), truth)
-        evaluation = COCOeval(coco, found, "bbox")
-        evaluation.evaluate()
-        evaluation.accumulate()
-        evaluation.summarize()
+    evaluation = _evaluate(truth, results)
     metrics: dict[str, Any] = {
-        name: _number(value) for name, value in zip(SUMMARY_METRICS, evaluation.stats, strict=True)
+        name: float(value) if value > -1 else None  # -1: COCO has no value
+        for name, value in zip(SUMMARY_METRICS, evaluation.stats, strict=True)
     }
     counts = {category["id"]: 0 for category in truth["categories"]}
     for annotation in truth["annotations"]:
@@ -56,25 +47,38 @@ def coco_metrics(truth: dict[str, Any], results: Sequence[dict[str, Any]]) -> di
 
 
 def all_metrics(truth: dict[str, Any], results: Sequence[dict[str, Any]], analysis: Analysis) -> dict[str, Any]:
-    """coco_metrics, and what the analysis of the same truth and results adds to it; its ``details`` last."""
-    found = coco_metrics(truth, results)
+    """Returns eval.json's metrics: coco_metrics and the analysis of the same truth and results; ``details`` last."""
+    metrics = coco_metrics(truth, results)
     analysed = analysis.per_class()
-    per_class = {name: {**values, **analysed[name]} for name, values in found["per_class"].items()}
-    return {**found, "per_class": per_class, **analysis.summary(), "details": analysis.details()}
+    per_class = {name: {**values, **analysed[name]} for name, values in metrics["per_class"].items()}
+    return {**metrics, "per_class": per_class, **analysis.summary(), "details": analysis.details()}
 
 
-def _no_results(found: Any, truth: dict[str, Any]) -> Any:
-    """loadRes refuses an empty list; no detections at all is a legal, if sad, result."""
-    found.dataset = {"images": truth["images"], "annotations": [], "categories": truth["categories"]}
-    found.createIndex()
-    return found
+def _evaluate(truth: dict[str, Any], results: Sequence[dict[str, Any]]) -> Any:
+    """Runs COCOeval."""
+    from pycocotools.coco import COCO
+    from pycocotools.cocoeval import COCOeval
+
+    with contextlib.redirect_stdout(io.StringIO()):  # pycocotools prints its progress
+        coco = COCO()
+        coco.dataset = truth
+        coco.createIndex()
+        detections = coco.loadRes(list(results)) if results else _no_results(COCO(), truth)
+        evaluation = COCOeval(coco, detections, "bbox")
+        evaluation.evaluate()
+        evaluation.accumulate()
+        evaluation.summarize()
+    return evaluation
 
 
-def _mean(values: np.ndarray) -> float | None:
-    """Mean of the entries that COCO could compute; -1 marks the others."""
-    real = values[values > -1]
-    return float(np.mean(real)) if real.size else None
+def _no_results(empty: Any, truth: dict[str, Any]) -> Any:
+    # loadRes refuses an empty list, but no detections at all is a valid result.
+    empty.dataset = {"images": truth["images"], "annotations": [], "categories": truth["categories"]}
+    empty.createIndex()
+    return empty
 
 
-def _number(value: float) -> float | None:
-    return float(value) if value > -1 else None
+def _mean(values: Floats) -> float | None:
+    """Returns the mean of the entries that COCO could compute; -1 marks the others."""
+    valid = values[values > -1]
+    return float(np.mean(valid)) if valid.size else None

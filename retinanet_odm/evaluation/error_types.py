@@ -1,7 +1,9 @@
-"""What goes wrong: kinds of false and missing detections, what mending each would bring, and who is taken for whom.
+"""Error analysis: error types, the AP gain from fixing each type, and the confusion matrix.
 
-In the manner of TIDE (Bolya et al. 2020, arXiv:2008.08115), with its bounds of IoU. There a detection may be of two
-kinds, and the order of the tests decides; here the object that it overlaps most decides.
+The types and IoU bounds are those of TIDE (Bolya et al. 2020, arXiv:2008.08115). In TIDE a detection can be of two
+types, and the order of its tests decides; here the object that the detection overlaps most decides.
+
+Begin with `find_error_types`. Shapes as in `matching`.
 """
 
 from dataclasses import dataclass, replace
@@ -9,7 +11,7 @@ from enum import IntEnum
 
 import numpy as np
 
-from retinanet_odm.evaluation.average_precision import average_precisions, mean_of_known, rank_classes
+from retinanet_odm.evaluation.average_precision import average_precisions, mean_without_nan, rank_classes
 from retinanet_odm.evaluation.matching import (
     Bools,
     CandidatePairs,
@@ -21,51 +23,52 @@ from retinanet_odm.evaluation.matching import (
     match_detections,
 )
 
-HIT_IOU = 0.5  # TIDE section 2.2, t_f: from here on a detection has found the object
-NEAR_IOU = 0.1  # t_b: below, it is about something else
+HIT_IOU = 0.5  # TIDE, section 2.2, t_f: the minimum IoU of a true positive
+NEAR_IOU = 0.1  # t_b: the minimum IoU of a detection that refers to an object
 
 
 class ErrorKind(IntEnum):
-    """Why a detection is false."""
+    """Why a detection is a false positive."""
 
-    NONE = 0  # it is right, or does not count
-    LOCALISATION = 1  # the right class, the box too far off
-    CLASSIFICATION = 2  # on an object, of another class
+    NONE = 0  # it is right, or ignored
+    LOCALISATION = 1  # right class, IoU too low
+    CLASSIFICATION = 2  # on an object of another class
     BOTH = 3  # near an object of another class
-    DUPLICATE = 4  # on an object that a higher score has found
-    BACKGROUND = 5  # near nothing
+    DUPLICATE = 4  # on an object that a detection with a higher score matches
+    BACKGROUND = 5  # near no object
 
 
 @dataclass(frozen=True, kw_only=True)
 class ErrorTypes:
-    """Kinds of the false detections, and the objects that they are about.
+    """The error types of all detections, and the objects that they refer to.
 
     Attributes:
-      kind: int [D], a Kind.
-      nearest: int [D], the object that a detection overlaps most, -1 for none from NEAR_IOU on.
+      kind: int [D], an ErrorKind.
+      nearest: int [D], row of the object that a detection overlaps most; -1 if it overlaps none by NEAR_IOU or more.
     """
 
     kind: Ints
     nearest: Ints
 
-    def spotted(self, kept: Bools, truth: GroundTruth) -> Bools:
-        """bool [N]: objects that a kept detection is about, but with a wrong box or a wrong class."""
-        is_about = np.isin(self.kind, (ErrorKind.LOCALISATION, ErrorKind.CLASSIFICATION)) & kept
-        spotted = np.zeros(len(truth.label), bool)
-        spotted[self.nearest[is_about]] = True
-        return spotted
+    def localised_or_classified(self, kept: Bools, truth: GroundTruth) -> Bools:
+        """Returns bool [N]: the objects to which a kept detection refers, but with a wrong box or a wrong class."""
+        refers = np.isin(self.kind, (ErrorKind.LOCALISATION, ErrorKind.CLASSIFICATION)) & kept
+        objects = np.zeros(len(truth.label), bool)
+        objects[self.nearest[refers]] = True
+        return objects
 
 
 def find_error_types(split: ScoredSplit, pairs: CandidatePairs, matches: DetectionMatches) -> ErrorTypes:
-    """The kind of every false detection.
+    """Returns the error type of every detection.
 
     Args:
-      pairs: of an IoU of NEAR_IOU or more, of all classes.
+      split: the detections and objects.
+      pairs: of all classes, with an IoU of NEAR_IOU or more.
       matches: within classes, at HIT_IOU.
     """
     nearest, overlap = _nearest(split, pairs)
     label = np.append(split.truth.label, -1)[nearest]
-    is_same, is_on = label == split.found.label, overlap >= HIT_IOU
+    is_same, is_on = label == split.detections.label, overlap >= HIT_IOU
     kind = np.select(
         [~matches.is_false, nearest < 0, is_on & is_same, is_on, is_same],
         [ErrorKind.NONE, ErrorKind.BACKGROUND, ErrorKind.DUPLICATE, ErrorKind.CLASSIFICATION, ErrorKind.LOCALISATION],
@@ -75,62 +78,65 @@ def find_error_types(split: ScoredSplit, pairs: CandidatePairs, matches: Detecti
 
 
 def _nearest(split: ScoredSplit, pairs: CandidatePairs) -> tuple[Ints, Floats]:
-    """The object [D] that each detection overlaps most, -1 for none, and the IoU [D]."""
+    """Returns the object [D] that each detection overlaps most, -1 for none, and the IoU [D]."""
     objects = pairs.where(~split.truth.is_crowd[pairs.truth])
-    found, first = np.unique(objects.found, return_index=True)  # pairs of a detection are in falling order
-    nearest, overlap = np.full(len(split.found.label), -1), np.zeros(len(split.found.label))
-    nearest[found], overlap[found] = objects.truth[first], objects.iou[first]
+    detections, first = np.unique(objects.detection, return_index=True)  # its pairs are in order of falling IoU
+    nearest, overlap = np.full(len(split.detections.label), -1), np.zeros(len(split.detections.label))
+    nearest[detections], overlap[detections] = objects.truth[first], objects.iou[first]
     return nearest, overlap
 
 
 def average_precision_50(split: ScoredSplit, matches: DetectionMatches) -> float | None:
-    """AP50 over classes, with the objects that are no crowd; None without any."""
+    """Returns AP50, the mean over the classes with objects that are not crowds; None if there are none."""
     sizes = {"images": len(split.images), "classes": len(split.classes)}
-    rankings = rank_classes(split.truth, split.found, [matches], **sizes)
-    return mean_of_known(average_precisions(rankings, np.ones(len(split.images))))
+    rankings = rank_classes(split.truth, split.detections, [matches], **sizes)
+    return mean_without_nan(average_precisions(rankings, np.ones(len(split.images))))
 
 
 def fixed_average_precision(
-    split: ScoredSplit, matches: DetectionMatches, mistakes: ErrorTypes, kind: ErrorKind
+    split: ScoredSplit, matches: DetectionMatches, errors: ErrorTypes, kind: ErrorKind
 ) -> float | None:
-    """AP50 if no detection had this fault: a wrong box or class is put right, the others vanish."""
-    faulty = mistakes.kind == kind
-    taken, label = matches.taken.copy(), split.found.label.copy()
+    """Returns AP50 with all errors of one kind fixed.
+
+    A wrong box or class is corrected if the object has no true positive yet; other errors are removed.
+    """
+    is_error = errors.kind == kind
+    object_row, label = matches.object_row.copy(), split.detections.label.copy()
     if kind in (ErrorKind.LOCALISATION, ErrorKind.CLASSIFICATION):
-        right = _first_at_free_objects(matches, mistakes, faulty)
-        taken[right] = mistakes.nearest[right]
-        label[right] = split.truth.label[taken[right]]
-        faulty[right] = False
-    mended = DetectionMatches(taken=taken, is_ignored=matches.is_ignored | faulty)
-    return average_precision_50(replace(split, found=replace(split.found, label=label)), mended)
+        corrected = _first_at_free_objects(matches, errors, is_error)
+        object_row[corrected] = errors.nearest[corrected]
+        label[corrected] = split.truth.label[object_row[corrected]]
+        is_error[corrected] = False
+    fixed = DetectionMatches(object_row=object_row, is_ignored=matches.is_ignored | is_error)
+    return average_precision_50(replace(split, detections=replace(split.detections, label=label)), fixed)
 
 
-def _first_at_free_objects(matches: DetectionMatches, mistakes: ErrorTypes, faulty: Bools) -> Ints:
-    """Rows of the highest-scored faulty detection at each object that none has found."""
-    is_free = ~np.isin(mistakes.nearest, matches.taken[matches.is_hit])
-    rows = np.flatnonzero(faulty & is_free)
-    _, first = np.unique(mistakes.nearest[rows], return_index=True)  # an image's detections are by falling score
+def _first_at_free_objects(matches: DetectionMatches, errors: ErrorTypes, is_error: Bools) -> Ints:
+    """Returns rows of the error with the highest score at each object that has no true positive."""
+    is_free = ~np.isin(errors.nearest, matches.object_row[matches.is_hit])
+    rows = np.flatnonzero(is_error & is_free)
+    _, first = np.unique(errors.nearest[rows], return_index=True)  # an image's detections are in order of falling score
     return rows[first]
 
 
-def precision_without_missed(split: ScoredSplit, matches: DetectionMatches, missed: Bools) -> float | None:
-    """AP50 if the missed objects were not there."""
-    uncounted = replace(split.truth, is_crowd=split.truth.is_crowd | missed)
-    return average_precision_50(replace(split, truth=uncounted), matches)
+def average_precision_without_missed(split: ScoredSplit, matches: DetectionMatches, missed: Bools) -> float | None:
+    """Returns AP50 without the missed objects, bool [N]."""
+    without = replace(split.truth, is_crowd=split.truth.is_crowd | missed)
+    return average_precision_50(replace(split, truth=without), matches)
 
 
 def confusion_matrix(split: ScoredSplit, pairs: CandidatePairs, kept: Bools) -> Ints:
-    """Counts [K + 1, K + 1] by true (row) and found (column) class; the last of each is "nothing".
+    """Returns counts [K + 1, K + 1] by true class (row) and detected class (column); index K means no object.
 
-    Detections take objects of any class. The row of a class adds up to its objects; the last row holds what was found
-    where nothing is.
+    Detections match objects of any class. The row of a class sums to its objects; the last row holds the false
+    positives, the last column the missed objects.
     """
-    matches = match_detections(split, pairs.where(kept[pairs.found]), iou=HIT_IOU)
-    nothing = len(split.classes)
+    matches = match_detections(split, pairs.where(kept[pairs.detection]), iou=HIT_IOU)
+    none = len(split.classes)
     hits, false = matches.is_hit, matches.is_false & kept
     missed = split.truth.label[~split.truth.is_crowd & ~matches.found_objects(split.truth, kept)]
-    true = [split.truth.label[matches.taken[hits]], np.full(np.count_nonzero(false), nothing), missed]
-    found = [split.found.label[hits], split.found.label[false], np.full(len(missed), nothing)]
-    matrix = np.zeros((nothing + 1, nothing + 1), int)
-    np.add.at(matrix, (np.concatenate(true), np.concatenate(found)), 1)
+    true = [split.truth.label[matches.object_row[hits]], np.full(np.count_nonzero(false), none), missed]
+    detected = [split.detections.label[hits], split.detections.label[false], np.full(len(missed), none)]
+    matrix = np.zeros((none + 1, none + 1), int)
+    np.add.at(matrix, (np.concatenate(true), np.concatenate(detected)), 1)
     return matrix

@@ -1,4 +1,4 @@
-"""Photographs for the report: the worst ones, and good ones beside them, with what was found, missed and mistaken."""
+"""Images for the evaluation page: those with the most errors, and good ones, with boxes coloured by result."""
 
 from collections.abc import Iterator
 from enum import IntEnum
@@ -9,15 +9,16 @@ from retinanet_odm.evaluation.analysis import Analysis
 from retinanet_odm.evaluation.matching import Floats, Ints
 from retinanet_odm.imaging.drawing import DrawnBox, to_ascii
 
-WORST = "The worst photographs"
-GOOD = "Photographs without a mistake"
+# Headings of the page.
+MOST_ERRORS = "Images with the most errors"
+NO_ERRORS = "Images without errors"
 
-_WORST = 9
-_GOOD = 3
+_MAX_WORST = 9
+_MAX_GOOD = 3
 
 
 class _Colour(IntEnum):
-    """Places in retinanet_odm.imaging.drawing.PALETTE: here a box's colour tells what became of it, and its tag the class."""
+    """Label ids with these colours in imaging.drawing.PALETTE: a box's colour shows its result, its tag the class."""
 
     MISSED = 1  # yellow
     RIGHT = 2  # light blue
@@ -25,41 +26,41 @@ class _Colour(IntEnum):
 
 
 def choose_images(analysis: Analysis) -> dict[str, Ints]:
-    """Rows of images by heading: most mistakes first; without a mistake, most objects first."""
-    objects, missed, false = _tallies(analysis)
-    wrong = missed + false
-    worst, best = np.argsort(-wrong, kind="stable"), np.argsort(-objects, kind="stable")
+    """Returns rows of images by heading: those with the most errors, then of those without errors the fullest ones."""
+    objects, missed, false = _counts_per_image(analysis)
+    errors = missed + false
+    worst, fullest = np.argsort(-errors, kind="stable"), np.argsort(-objects, kind="stable")
     return {
-        WORST: worst[wrong[worst] > 0][:_WORST],
-        GOOD: best[(wrong[best] == 0) & (objects[best] > 0)][:_GOOD],
+        MOST_ERRORS: worst[errors[worst] > 0][:_MAX_WORST],
+        NO_ERRORS: fullest[(errors[fullest] == 0) & (objects[fullest] > 0)][:_MAX_GOOD],
     }
 
 
-def _tallies(analysis: Analysis) -> tuple[Ints, Ints, Ints]:
-    """Objects, missed ones and false detections of each image, int [I] each."""
-    truth, found = analysis.split.truth, analysis.split.found
-    parts = (truth.image[~truth.is_crowd], truth.image[analysis.is_missed], found.image[analysis.is_false])
+def _counts_per_image(analysis: Analysis) -> tuple[Ints, Ints, Ints]:
+    """Returns the numbers of objects, missed objects and false positives, int [I] each."""
+    truth, detections = analysis.split.truth, analysis.split.detections
+    parts = (truth.image[~truth.is_crowd], truth.image[analysis.is_missed], detections.image[analysis.is_false])
     objects, missed, false = (np.bincount(part, minlength=len(analysis.split.images)) for part in parts)
     return objects, missed, false
 
 
-def caption(analysis: Analysis, row: int) -> str:
-    """What is right and wrong in an image."""
-    objects, missed, false = (counts[row] for counts in _tallies(analysis))
-    return f"{analysis.split.images[row]}: of {objects} {missed} missed; {false} false"
+def image_caption(analysis: Analysis, row: int) -> str:
+    """Returns the name of an image and its numbers of errors."""
+    objects, missed, false = (counts[row] for counts in _counts_per_image(analysis))
+    return f"{analysis.split.images[row]}: {missed} of {objects} missed, {false} false"
 
 
-def drawn_boxes(analysis: Analysis, row: int) -> Iterator[DrawnBox]:
-    """Each detection of an image that is kept, and each object that was missed."""
-    split, found = analysis.split, analysis.split.found
+def result_boxes(analysis: Analysis, row: int) -> Iterator[DrawnBox]:
+    """Yields the missed objects and the kept detections of an image, as boxes to draw."""
+    split, detections = analysis.split, analysis.split.detections
     for item in np.flatnonzero(analysis.is_missed & (split.truth.image == row)):
         yield _drawn(split.truth.box[item], "missed", _name(analysis, split.truth.label[item]), _Colour.MISSED)
-    for item in np.flatnonzero(analysis.kept & (found.image == row)):
-        name, score = _name(analysis, found.label[item]), float(found.score[item])
+    for item in np.flatnonzero(analysis.kept & (detections.image == row)):
+        name, score = _name(analysis, detections.label[item]), float(detections.score[item])
         if analysis.is_false[item]:
-            yield _drawn(found.box[item], "false", name, _Colour.FALSE, score)
+            yield _drawn(detections.box[item], "false", name, _Colour.FALSE, score)
         else:
-            yield _drawn(found.box[item], "", name, _Colour.RIGHT, score)
+            yield _drawn(detections.box[item], "", name, _Colour.RIGHT, score)
 
 
 def _name(analysis: Analysis, label: int) -> str:

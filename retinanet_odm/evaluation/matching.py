@@ -1,7 +1,11 @@
-"""Truth and detections of a split as arrays, and which detection found which object, by COCO's rule.
+"""Ground truth and detections as arrays, and which detection matches which object, by COCO's rule.
 
-The rule (pycocotools.cocoeval, evaluateImg): within an image, detections by falling score each take the free object
-that they overlap most, from an IoU on. What overlaps only a crowd is neither right nor wrong.
+The rule (pycocotools.cocoeval, evaluateImg): within an image, detections in order of falling score each take the free
+object that they overlap most, if the IoU is large enough. A detection that overlaps only a crowd is ignored: it is
+neither right nor wrong.
+
+Begin with `ScoredSplit`, then `overlapping_pairs` and `match_detections`. Letters of shapes: I images, K classes,
+N objects, D detections, P pairs of a detection and an object.
 """
 
 from collections.abc import Mapping, Sequence
@@ -9,10 +13,11 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple, Self
 
 import numpy as np
+import numpy.typing as npt
 
-Ints = np.ndarray
-Floats = np.ndarray
-Bools = np.ndarray
+Ints = npt.NDArray[np.int64]
+Floats = npt.NDArray[np.float64]
+Bools = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,8 +26,8 @@ class GroundTruth:
 
     Attributes:
       image, label: int [N], rows of the image and of the class.
-      box: float64 [N, 4], (x, y, width, height) in pixels of the photograph, as COCO has them.
-      is_crowd: bool [N], not one object but many: not to be found, and no mistake to find.
+      box: float64 [N, 4], (x, y, width, height) in pixels of the image, as in COCO.
+      is_crowd: bool [N], a group of objects: it need not be found, and detections on it are ignored.
     """
 
     image: Ints
@@ -33,10 +38,10 @@ class GroundTruth:
 
 @dataclass(frozen=True, kw_only=True)
 class DetectionArrays:
-    """D detections, image by image, each by falling score; equal scores in the order of the results.
+    """D detections, image by image, each in order of falling score; equal scores in the order of the results.
 
     Attributes:
-      image, label, box: as in Truth.
+      image, label, box: [D] and [D, 4], as in GroundTruth.
       score: float64 [D].
     """
 
@@ -48,11 +53,13 @@ class DetectionArrays:
 
 @dataclass(frozen=True, kw_only=True)
 class ScoredSplit:
-    """Every image of a split with what is there and what was found.
+    """The images of a split with their objects and detections.
 
     Attributes:
-      image_ids, images: ids, rising, and file names.
-      class_ids, classes: ids, rising, and names.
+      image_ids, images: ids and file names of the images, in order of the ids.
+      class_ids, classes: ids and names of the classes, in order of the ids.
+      truth: the objects.
+      detections: the detections.
     """
 
     image_ids: tuple[int, ...]
@@ -60,11 +67,11 @@ class ScoredSplit:
     class_ids: tuple[int, ...]
     classes: tuple[str, ...]
     truth: GroundTruth
-    found: DetectionArrays
+    detections: DetectionArrays
 
     @classmethod
     def from_coco(cls, truth: Mapping[str, Any], results: Sequence[Mapping[str, Any]]) -> Self:
-        """From COCO ground truth and results; detections of a class that the truth does not know are left out."""
+        """Reads COCO ground truth and results; detections of classes that are not in the truth are dropped."""
         images = {entry["id"]: entry for entry in sorted(truth["images"], key=lambda entry: entry["id"])}
         classes = {entry["id"]: entry for entry in sorted(truth["categories"], key=lambda entry: entry["id"])}
         image_rows = {key: row for row, key in enumerate(images)}
@@ -81,7 +88,7 @@ class ScoredSplit:
                 **_columns(objects, image_rows, class_rows),
                 is_crowd=np.array([bool(entry.get("iscrowd")) for entry in objects], bool),
             ),
-            found=DetectionArrays(
+            detections=DetectionArrays(
                 **_columns(ordered, image_rows, class_rows),
                 score=np.array([entry["score"] for entry in ordered], float),
             ),
@@ -90,7 +97,7 @@ class ScoredSplit:
 
 def _columns(
     entries: Sequence[Mapping[str, Any]], image_rows: Mapping[int, int], class_rows: Mapping[int, int]
-) -> dict[str, np.ndarray]:
+) -> dict[str, Any]:
     return {
         "image": np.array([image_rows[entry["image_id"]] for entry in entries], int),
         "label": np.array([class_rows[entry["category_id"]] for entry in entries], int),
@@ -99,92 +106,107 @@ def _columns(
 
 
 class CandidatePairs(NamedTuple):
-    """Detections and objects of one image that overlap, in the order in which COCO tries them.
+    """P pairs of a detection and an object of the same image that overlap, in the order in which COCO tries them.
 
-    That order: by detection, objects before crowds, by falling IoU; of equal ones the later object first.
+    The order matters, because the first free object is taken: by detection, objects before crowds, by falling IoU; of
+    equal ones the later object first.
 
     Attributes:
-      found, truth: int [P], rows of the detection and of the object.
+      detection, truth: int [P], rows of the detection and of the object.
       iou: float [P]; for a crowd the share of the detection that lies in it.
       is_same_class: bool [P].
     """
 
-    found: Ints
+    detection: Ints
     truth: Ints
     iou: Floats
     is_same_class: Bools
 
     def where(self, mask: Bools) -> "CandidatePairs":
-        """Some of them, in the same order."""
-        return CandidatePairs(*(values[mask] for values in self))
+        """Returns the pairs for which the mask is true, in the same order."""
+        return CandidatePairs(self.detection[mask], self.truth[mask], self.iou[mask], self.is_same_class[mask])
 
 
-def overlapping_pairs(split: ScoredSplit, *, least: float) -> CandidatePairs:
-    """All pairs with an IoU of at least ``least``; a crowd pairs only with detections of its class."""
-    found, truth = split.found, split.truth
+def overlapping_pairs(split: ScoredSplit, *, min_iou: float) -> CandidatePairs:
+    """Returns all pairs with at least this IoU; a crowd is paired only with detections of its class."""
+    detections, truth = split.detections, split.truth
     rows = np.arange(len(split.images) + 1)
-    found_edges, truth_edges = np.searchsorted(found.image, rows), np.searchsorted(truth.image, rows)
+    detection_edges, truth_edges = np.searchsorted(detections.image, rows), np.searchsorted(truth.image, rows)
     parts = [(np.zeros(0, int), np.zeros(0, int), np.zeros(0))]
     for image in rows[:-1]:
-        some = slice(found_edges[image], found_edges[image + 1])
+        found = slice(detection_edges[image], detection_edges[image + 1])
         there = slice(truth_edges[image], truth_edges[image + 1])
-        iou = _iou(found.box[some], truth.box[there], truth.is_crowd[there])
-        first, second = np.nonzero(iou >= least)
-        parts.append((first + some.start, second + there.start, iou[first, second]))
-    pairs_found, pairs_truth, iou = (np.concatenate(column) for column in zip(*parts, strict=True))
-    is_crowd, is_same = truth.is_crowd[pairs_truth], found.label[pairs_found] == truth.label[pairs_truth]
-    order = np.lexsort((-pairs_truth, -iou, is_crowd, pairs_found))
-    return CandidatePairs(pairs_found, pairs_truth, iou, is_same).where(order[(is_same | ~is_crowd)[order]])
+        iou = _iou(detections.box[found], truth.box[there], truth.is_crowd[there])
+        first, second = np.nonzero(iou >= min_iou)
+        parts.append((first + found.start, second + there.start, iou[first, second]))
+    detection, item, iou = (np.concatenate(column) for column in zip(*parts, strict=True))
+    is_crowd, is_same = truth.is_crowd[item], detections.label[detection] == truth.label[item]
+    order = np.lexsort((-item, -iou, is_crowd, detection))
+    return CandidatePairs(detection, item, iou, is_same).where(order[(is_same | ~is_crowd)[order]])
 
 
-def _iou(found: Floats, truth: Floats, is_crowd: Bools) -> Floats:
-    """IoU [D, N] in the very order of pycocotools' operations (maskApi.c, bbIou), so that ties fall alike."""
-    right = np.minimum(found[:, None, :2] + found[:, None, 2:], truth[None, :, :2] + truth[None, :, 2:])
-    sides = np.maximum(right - np.maximum(found[:, None, :2], truth[None, :, :2]), 0)
+def _iou(detections: Floats, truth: Floats, is_crowd: Bools) -> Floats:
+    """Returns IoU [D, N], with pycocotools' order of operations (maskApi.c, bbIou), so that ties are the same."""
+    right = np.minimum(detections[:, None, :2] + detections[:, None, 2:], truth[None, :, :2] + truth[None, :, 2:])
+    sides = np.maximum(right - np.maximum(detections[:, None, :2], truth[None, :, :2]), 0)
     shared = sides[..., 0] * sides[..., 1]
-    area, true_area = found[:, 2:].prod(axis=1)[:, None], truth[:, 2:].prod(axis=1)
-    whole = np.where(is_crowd, area, area + true_area - shared)
-    return np.divide(shared, whole, out=np.zeros_like(shared), where=whole > 0)
+    area, true_area = detections[:, 2:].prod(axis=1)[:, None], truth[:, 2:].prod(axis=1)
+    union = np.where(is_crowd, area, area + true_area - shared)
+    ious: Floats = np.divide(shared, union, out=np.zeros_like(shared), where=union > 0)
+    return ious
 
 
 @dataclass(frozen=True, kw_only=True)
 class DetectionMatches:
-    """What became of D detections.
+    """The results of matching D detections.
 
     Attributes:
-      taken: int [D], row of the object that a detection found; -1 for none.
+      object_row: int [D], row of the object that a detection matches; -1 for none.
       is_ignored: bool [D], neither right nor wrong.
     """
 
-    taken: Ints
+    object_row: Ints
     is_ignored: Bools
 
     @property
     def is_hit(self) -> Bools:
-        """bool [D]: found an object."""
-        return (self.taken >= 0) & ~self.is_ignored
+        """Bool [D]: true positives."""
+        return (self.object_row >= 0) & ~self.is_ignored
 
     @property
     def is_false(self) -> Bools:
-        """bool [D]: found nothing."""
-        return (self.taken < 0) & ~self.is_ignored
+        """Bool [D]: false positives."""
+        return (self.object_row < 0) & ~self.is_ignored
 
     def found_objects(self, truth: GroundTruth, kept: Bools) -> Bools:
-        """bool [N]: objects that the kept detections found."""
+        """Returns bool [N]: the objects that detections match, counting those for which kept [D] is true."""
         found = np.zeros(len(truth.label), bool)
-        found[self.taken[self.is_hit & kept]] = True
+        found[self.object_row[self.is_hit & kept]] = True
         return found
 
 
 def match_detections(split: ScoredSplit, pairs: CandidatePairs, *, iou: float) -> DetectionMatches:
-    """Matches by COCO's rule among these pairs; classes part only where the pairs do."""
+    """Matches detections with objects by COCO's rule.
+
+    Example:
+      >>> box = {"image_id": 1, "category_id": 1, "bbox": [0, 0, 9, 9]}
+      >>> truth = {"images": [{"id": 1}], "categories": [{"id": 1, "name": "crab"}], "annotations": [box]}
+      >>> split = ScoredSplit.from_coco(truth, [{**box, "score": 0.9}, {**box, "score": 0.8}])
+      >>> match_detections(split, overlapping_pairs(split, min_iou=0.5), iou=0.5).is_hit
+      array([ True, False])
+
+    Args:
+      split: the detections and objects.
+      pairs: the pairs to consider, in the order of overlapping_pairs. Only they separate the classes.
+      iou: the minimum IoU.
+    """
     near = pairs.where(pairs.iou >= iou)
     is_crowd = split.truth.is_crowd.tolist()
-    taken = [-1] * len(split.found.label)
+    object_row = [-1] * len(split.detections.label)
     is_free = [True] * len(is_crowd)
-    for detection, item in zip(near.found.tolist(), near.truth.tolist(), strict=True):
-        if taken[detection] < 0 and is_free[item]:
-            taken[detection] = item
-            is_free[item] = is_crowd[item]
-    rows = np.array(taken, int)
-    return DetectionMatches(taken=rows, is_ignored=(rows >= 0) & np.array([*is_crowd, False], bool)[rows])
+    for detection, item in zip(near.detection.tolist(), near.truth.tolist(), strict=True):
+        if object_row[detection] < 0 and is_free[item]:
+            object_row[detection] = item
+            is_free[item] = is_crowd[item]  # any number of detections may lie on a crowd
+    rows = np.array(object_row, int)
+    return DetectionMatches(object_row=rows, is_ignored=(rows >= 0) & np.array([*is_crowd, False], bool)[rows])

@@ -1,4 +1,4 @@
-"""eval.json beyond COCO's numbers, the page made of it, and which photographs are shown."""
+"""eval.json beyond COCO's numbers, and the page made of it."""
 
 import json
 from typing import Any
@@ -7,10 +7,8 @@ import pytest
 from hypothesis import given, settings
 from lxml import html
 
-from retinanet_odm.evaluation import gallery
 from retinanet_odm.evaluation.analysis import Analysis, analyse
 from retinanet_odm.evaluation.coco_metrics import all_metrics
-from retinanet_odm.imaging.drawing import colour_of
 from retinanet_odm.reports.evaluation_page import evaluation_report
 from tests.retinanet_odm.evaluation.scenes import CLASSES, Coco, coco_truth, detector, scenes, thing
 
@@ -189,41 +187,3 @@ def test_names_are_escaped_in_every_part() -> None:
     tree = html.document_fromstring(evaluation_report(_eval_json(scene, analyse(*scene))))
     assert not tree.xpath("//script")
     assert tree.text_content().count(f"{evil} 1") >= 10, "in each table and legend"
-
-
-BOX, OTHER = [10, 10, 60, 60], [200, 200, 60, 60]
-
-
-def _two_good_and_two_bad() -> Analysis:
-    """1: right; 2: one missed; 3: one missed, one false; 4: two right; 5: empty."""
-    objects = [
-        thing(BOX, image=1),
-        thing(BOX, image=2),
-        thing(BOX, image=3),
-        thing(BOX, image=4),
-        thing(OTHER, image=4),
-    ]
-    results = [thing(BOX, image=image, score=0.9) for image in (1, 4)]
-    results += [thing(OTHER, image=4, score=0.9), thing(OTHER, image=3, label=2, score=0.9)]
-    results += [thing(OTHER, image=1, score=0.1)]
-    return analyse(coco_truth(objects, images=5), results)
-
-
-def test_the_worst_photographs_first_and_good_ones_beside_them() -> None:
-    analysis = _two_good_and_two_bad()
-    chosen = {heading: rows.tolist() for heading, rows in gallery.choose_images(analysis).items()}
-    assert chosen == {gallery.WORST: [2, 1], gallery.GOOD: [3, 0]}
-    assert gallery.caption(analysis, 2) == "3.jpg: of 1 1 missed; 1 false"
-
-
-def test_a_box_tells_what_became_of_it() -> None:
-    analysis = _two_good_and_two_bad()
-    drawn = {row: [(box.caption, box.label_id) for box in gallery.drawn_boxes(analysis, row)] for row in (0, 1, 2)}
-    yellow, blue, red = 1, 2, 6
-    assert [colour_of(number) for number in (yellow, blue, red)] == ["#F0E442", "#56B4E9", "#D55E00"]
-    assert drawn == {
-        0: [("crab 0.90", blue)],
-        1: [("missed crab", yellow)],
-        2: [("missed crab", yellow), ("false urchin 0.90", red)],
-    }
-    assert next(gallery.drawn_boxes(analysis, 1)).box == (10, 10, 70, 70)

@@ -15,10 +15,10 @@ from tests.retinanet_odm.evaluation.scenes import Coco, coco_truth, detector, sc
 
 def _rankings(truth: dict[str, Any], results: list[dict[str, Any]]) -> tuple[average_precision.Ranking, ...]:
     split = ScoredSplit.from_coco(truth, results)
-    pairs = overlapping_pairs(split, least=0.5)
+    pairs = overlapping_pairs(split, min_iou=0.5)
     matches = [match_detections(split, pairs.where(pairs.is_same_class), iou=iou) for iou in average_precision.IOUS]
     sizes = {"images": len(split.images), "classes": len(split.classes)}
-    return average_precision.rank_classes(split.truth, split.found, matches, **sizes)
+    return average_precision.rank_classes(split.truth, split.detections, matches, **sizes)
 
 
 def _plain(truth: dict[str, Any], results: list[dict[str, Any]]) -> np.ndarray:
@@ -50,10 +50,10 @@ COCO_CASES = [
 
 def _assert_as_pycocotools(truth: dict[str, Any], results: list[dict[str, Any]]) -> None:
     ours, reference = _plain(truth, results), coco_metrics(truth, results)
-    assert average_precision.mean_of_known(ours) == pytest.approx(reference["AP"], abs=1e-9)
-    assert average_precision.mean_of_known(ours[:, 0]) == pytest.approx(reference["AP50"], abs=1e-9)
+    assert average_precision.mean_without_nan(ours) == pytest.approx(reference["AP"], abs=1e-9)
+    assert average_precision.mean_without_nan(ours[:, 0]) == pytest.approx(reference["AP50"], abs=1e-9)
     for row, values in zip(ours, reference["per_class"].values(), strict=True):
-        assert average_precision.mean_of_known(row) == pytest.approx(values["AP"], abs=1e-9)
+        assert average_precision.mean_without_nan(row) == pytest.approx(values["AP"], abs=1e-9)
 
 
 @pytest.mark.parametrize("scene", COCO_CASES)
@@ -127,7 +127,9 @@ def test_the_interval_holds_the_value_and_narrows_with_more_images(seed: int) ->
     widths = []
     for images in (25, 400):
         rankings = _rankings(*detector(images, seed=seed))
-        value = average_precision.mean_of_known(average_precision.average_precisions(rankings, np.ones(images))[:, 0])
+        value = average_precision.mean_without_nan(
+            average_precision.average_precisions(rankings, np.ones(images))[:, 0]
+        )
         low, high = average_precision.bootstrap_intervals(rankings, np.arange(images), seed=seed, resamples=200).ap50
         assert low < value < high
         widths.append(high - low)

@@ -12,14 +12,14 @@ from tests.retinanet_odm.evaluation.scenes import Coco, coco_truth, detector, sc
 
 
 def _matched(split: ScoredSplit) -> DetectionMatches:
-    pairs = overlapping_pairs(split, least=0.5)
+    pairs = overlapping_pairs(split, min_iou=0.5)
     return match_detections(split, pairs.where(pairs.is_same_class), iou=0.5)
 
 
 @given(scenes())
 def test_buckets_part_the_objects(scene: Coco) -> None:
     split = ScoredSplit.from_coco(*scene)
-    matches, kept = _matched(split), split.found.score >= 0.5
+    matches, kept = _matched(split), split.detections.score >= 0.5
     buckets = breakdown.size_buckets(split, matches, kept)
     assert sum(bucket.objects for bucket in buckets) == (~split.truth.is_crowd).sum()
     assert sum(bucket.found for bucket in buckets) == (matches.is_hit & kept).sum()
@@ -39,7 +39,7 @@ def test_a_size_is_judged_by_itself() -> None:
         thing([400, 0, 150, 150], score=0.95),
     ]
     split = split_of([thing(small), thing(large), thing([500, 500, 12, 12])], results)
-    first, *between, last = breakdown.size_buckets(split, _matched(split), split.found.score >= 0.75)
+    first, *between, last = breakdown.size_buckets(split, _matched(split), split.detections.score >= 0.75)
     assert (first.low, first.high, first.objects, first.found) == (8, 16, 2, 0)
     assert first.ap50 == pytest.approx(51 / 101 * 0.5)
     assert (last.low, last.high, last.objects, last.found, last.ap50) == (64, 128, 1, 1, 1.0)
@@ -66,7 +66,7 @@ def test_octaves(side: float, low: int) -> None:
 def test_the_count_table_is_what_counting_gives(scene: Coco) -> None:
     truth, results = scene
     split = ScoredSplit.from_coco(truth, results)
-    matches, kept = _matched(split), split.found.score >= 0.5
+    matches, kept = _matched(split), split.detections.score >= 0.5
     true, found = breakdown.count_table(split, matches, kept)
     for image in range(len(split.images)):
         for label in range(len(split.classes)):
@@ -133,11 +133,11 @@ def test_deployments_and_days_by_name() -> None:
 def test_a_slice_is_what_its_images_alone_give() -> None:
     truth, results = detector(30, seed=4)
     split = ScoredSplit.from_coco(truth, results)
-    rankings = average_precision.rank_classes(split.truth, split.found, [_matched(split)], images=30, classes=3)
+    rankings = average_precision.rank_classes(split.truth, split.detections, [_matched(split)], images=30, classes=3)
     early, late = breakdown.make_slices(("a",) * 10 + ("b",) * 20, rankings)
     alone = [[entry for entry in part if entry["image_id"] <= 10] for part in (truth["annotations"], results)]
     part = ScoredSplit.from_coco(coco_truth(alone[0], images=10), alone[1])
-    expected = average_precision.rank_classes(part.truth, part.found, [_matched(part)], images=10, classes=3)
+    expected = average_precision.rank_classes(part.truth, part.detections, [_matched(part)], images=10, classes=3)
     assert (early.name, early.images, early.objects) == ("a", 10, len(alone[0]))
     assert early.ap50 == pytest.approx(average_precision.average_precisions(expected, np.ones(10)).mean())
     assert (late.images, early.objects + late.objects) == (20, len(truth["annotations"]))

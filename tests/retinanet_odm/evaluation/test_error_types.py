@@ -22,7 +22,7 @@ TOUCHING = [195, 100, 100, 100]  # 0.03
 
 
 def _matched(split: ScoredSplit) -> tuple[CandidatePairs, DetectionMatches]:
-    pairs = overlapping_pairs(split, least=NEAR_IOU)
+    pairs = overlapping_pairs(split, min_iou=NEAR_IOU)
     return pairs, match_detections(split, pairs.where(pairs.is_same_class), iou=HIT_IOU)
 
 
@@ -88,9 +88,9 @@ def test_mending_never_harms(scene: Coco) -> None:
     found = error_types.find_error_types(split, pairs, matches)
     plain = error_types.average_precision_50(split, matches)
     for kind in set(ErrorKind) - {ErrorKind.NONE}:
-        mended = error_types.fixed_average_precision(split, matches, found, kind)
-        assert (mended is None) == (plain is None)
-        assert mended is None or mended >= plain - 1e-9, kind
+        fixed = error_types.fixed_average_precision(split, matches, found, kind)
+        assert (fixed is None) == (plain is None)
+        assert fixed is None or fixed >= plain - 1e-9, kind
 
 
 MENDED = [
@@ -134,36 +134,36 @@ MENDED = [
 
 
 @pytest.mark.parametrize(
-    ("kind", "objects", "results", "plain", "mended"), [row[1:] for row in MENDED], ids=[row[0] for row in MENDED]
+    ("kind", "objects", "results", "plain", "fixed"), [row[1:] for row in MENDED], ids=[row[0] for row in MENDED]
 )
-def test_mending(kind: ErrorKind, objects: list, results: list, plain: float, mended: float) -> None:
+def test_mending(kind: ErrorKind, objects: list, results: list, plain: float, fixed: float) -> None:
     split = split_of(objects, results)
     pairs, matches = _matched(split)
     found = error_types.find_error_types(split, pairs, matches)
     assert error_types.average_precision_50(split, matches) == pytest.approx(plain)
-    assert error_types.fixed_average_precision(split, matches, found, kind) == pytest.approx(mended)
+    assert error_types.fixed_average_precision(split, matches, found, kind) == pytest.approx(fixed)
 
 
 def test_without_the_missed_objects_recall_is_whole() -> None:
     split = split_of([thing(BOX), thing([400, 400, 50, 50])], [thing(BOX, score=0.9)])
     _, matches = _matched(split)
     assert error_types.average_precision_50(split, matches) == pytest.approx(51 / 101), "recalls 0 to 0.50 of 101"
-    assert error_types.precision_without_missed(split, matches, np.array([False, True])) == 1.0
+    assert error_types.average_precision_without_missed(split, matches, np.array([False, True])) == 1.0
 
 
-def test_an_object_with_a_wrong_box_at_it_is_spotted_only_by_what_is_kept() -> None:
+def test_an_object_with_a_wrong_box_at_it_counts_as_localised_only_if_the_detection_is_kept() -> None:
     split = split_of([thing(BOX)], [thing(OFF, score=0.9)])
     found = error_types.find_error_types(split, *_matched(split))
-    assert found.spotted(np.array([True]), split.truth).tolist() == [True]
-    assert found.spotted(np.array([False]), split.truth).tolist() == [False]
+    assert found.localised_or_classified(np.array([True]), split.truth).tolist() == [True]
+    assert found.localised_or_classified(np.array([False]), split.truth).tolist() == [False]
 
 
 @settings(max_examples=100)
 @given(scenes())
 def test_rows_of_the_confusion_matrix_add_up_to_the_truth(scene: Coco) -> None:
     split = ScoredSplit.from_coco(*scene)
-    kept = split.found.score >= 0.5
-    matrix = error_types.confusion_matrix(split, overlapping_pairs(split, least=NEAR_IOU), kept)
+    kept = split.detections.score >= 0.5
+    matrix = error_types.confusion_matrix(split, overlapping_pairs(split, min_iou=NEAR_IOU), kept)
     objects = split.truth.label[~split.truth.is_crowd]
     np.testing.assert_array_equal(matrix[:-1].sum(axis=1), np.bincount(objects, minlength=len(split.classes)))
     in_crowds = kept.sum() - matrix[:, :-1].sum()
@@ -180,11 +180,13 @@ def test_confusion() -> None:
         thing([100, 400, 50, 50], label=2, score=0.1),  # not kept
     ]
     split = split_of(there, found)
-    matrix = error_types.confusion_matrix(split, overlapping_pairs(split, least=NEAR_IOU), split.found.score >= 0.5)
+    matrix = error_types.confusion_matrix(
+        split, overlapping_pairs(split, min_iou=NEAR_IOU), split.detections.score >= 0.5
+    )
     assert matrix.tolist() == [[1, 1, 0, 0], [0, 0, 0, 1], [0, 0, 0, 0], [0, 0, 1, 0]]
 
 
 def test_a_crowd_excuses_its_own_class_alone() -> None:
     split = split_of([thing(BOX, iscrowd=1)], [thing(BOX, score=0.9), thing(BOX, label=2, score=0.8)])
-    matrix = error_types.confusion_matrix(split, overlapping_pairs(split, least=NEAR_IOU), np.array([True, True]))
+    matrix = error_types.confusion_matrix(split, overlapping_pairs(split, min_iou=NEAR_IOU), np.array([True, True]))
     assert matrix.tolist() == [[0] * 4, [0] * 4, [0] * 4, [0, 1, 0, 0]]

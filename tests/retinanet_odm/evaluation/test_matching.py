@@ -1,4 +1,4 @@
-"""Who found whom: against an oracle that counts pixels, and case by case."""
+"""Matching: against an oracle that counts pixels, and case by case."""
 
 from typing import Any
 
@@ -23,18 +23,18 @@ def _overlap(detection: dict[str, Any], item: dict[str, Any]) -> float:
 
 def _oracle(truth: dict[str, Any], results: list[dict[str, Any]], *, iou: float) -> dict[int, int]:
     """Which object (its place in the truth) each detection (its place in the results) takes: COCO's rule in words."""
-    taken: dict[int, int] = {}
+    matched: dict[int, int] = {}
     for place in sorted(range(len(results)), key=lambda row: -results[row]["score"]):
         detection, best = results[place], None
         for other, item in enumerate(truth["annotations"]):
             is_there = all(item[key] == detection[key] for key in ("image_id", "category_id"))
-            is_free = item["iscrowd"] or other not in taken.values()
+            is_free = item["iscrowd"] or other not in matched.values()
             if is_there and is_free and _overlap(detection, item) >= iou:
                 worth = (not item["iscrowd"], _overlap(detection, item), other)
                 best = max(best, worth) if best else worth
         if best:
-            taken[place] = best[2]
-    return taken
+            matched[place] = best[2]
+    return matched
 
 
 @settings(max_examples=150)
@@ -42,15 +42,15 @@ def _oracle(truth: dict[str, Any], results: list[dict[str, Any]], *, iou: float)
 def test_matches_are_those_of_the_oracle(scene: Coco, iou: float) -> None:
     truth, results = scene
     split = ScoredSplit.from_coco(truth, results)
-    pairs = overlapping_pairs(split, least=0.1)
+    pairs = overlapping_pairs(split, min_iou=0.1)
     matches = match_detections(split, pairs.where(pairs.is_same_class), iou=iou)
     found_rows = sorted(range(len(results)), key=lambda row: (results[row]["image_id"], -results[row]["score"]))
     true_rows = sorted(range(len(truth["annotations"])), key=lambda row: truth["annotations"][row]["image_id"])
-    taken = {found_rows[row]: true_rows[item] for row, item in enumerate(matches.taken.tolist()) if item >= 0}
+    matched = {found_rows[row]: true_rows[item] for row, item in enumerate(matches.object_row.tolist()) if item >= 0}
     # Of several crowds any will do: what lies in one does not count.
     is_crowd = [bool(entry["iscrowd"]) for entry in truth["annotations"]]
     expected = _oracle(truth, results, iou=iou)
-    assert {key: -1 if is_crowd[item] else item for key, item in taken.items()} == {
+    assert {key: -1 if is_crowd[item] else item for key, item in matched.items()} == {
         key: -1 if is_crowd[item] else item for key, item in expected.items()
     }
     assert matches.is_ignored.sum() == sum(is_crowd[item] for item in expected.values())
@@ -73,7 +73,7 @@ CASES: list[tuple[str, list, list, list[int], list[bool]]] = [
     ("of equal overlaps the later", [thing(BOX), thing(BOX)], [thing(BOX, score=0.9)], [1], [False]),
     ("the larger overlap", [thing(SHIFTED), thing(BOX)], [thing(BOX, score=0.9)], [1], [False]),
     (
-        "the next best where that is taken",
+        "the next best where that is matched",
         [thing(BOX), thing(SHIFTED)],
         [thing(BOX, score=0.9)] * 2,
         [0, 1],
@@ -91,13 +91,13 @@ CASES: list[tuple[str, list, list, list[int], list[bool]]] = [
 
 
 @pytest.mark.parametrize(
-    ("objects", "results", "taken", "ignored"), [row[1:] for row in CASES], ids=[r[0] for r in CASES]
+    ("objects", "results", "matched", "ignored"), [row[1:] for row in CASES], ids=[r[0] for r in CASES]
 )
-def test_cases(objects: list, results: list, taken: list[int], ignored: list[bool]) -> None:
+def test_cases(objects: list, results: list, matched: list[int], ignored: list[bool]) -> None:
     split = split_of(objects, results)
-    pairs = overlapping_pairs(split, least=0.1)
+    pairs = overlapping_pairs(split, min_iou=0.1)
     matches = match_detections(split, pairs.where(pairs.is_same_class), iou=0.5)
-    assert matches.taken.tolist() == taken
+    assert matches.object_row.tolist() == matched
     assert matches.is_ignored.tolist() == ignored
     assert (matches.is_hit | matches.is_false | matches.is_ignored).all()
 
@@ -117,6 +117,6 @@ def test_images_are_in_the_order_of_ids_and_detections_by_falling_score() -> Non
         ("y", "x"),
     )
     assert split.truth.image.tolist() == [0, 1]
-    assert split.found.score.tolist() == [0.2, 0.3, 0.1]
-    assert split.found.label.tolist() == [0, 1, 0]
-    np.testing.assert_array_equal(split.found.box[0], FAR)
+    assert split.detections.score.tolist() == [0.2, 0.3, 0.1]
+    assert split.detections.label.tolist() == [0, 1, 0]
+    np.testing.assert_array_equal(split.detections.box[0], FAR)

@@ -59,7 +59,7 @@ def test_best_threshold(rows: list[tuple[float, bool]], objects: int, best: floa
 
 
 def _matched(split: ScoredSplit) -> DetectionMatches:
-    pairs = overlapping_pairs(split, least=0.5)
+    pairs = overlapping_pairs(split, min_iou=0.5)
     return match_detections(split, pairs.where(pairs.is_same_class), iou=0.5)
 
 
