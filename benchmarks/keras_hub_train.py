@@ -120,7 +120,7 @@ def train_and_evaluate(flags: argparse.Namespace) -> dict[str, Any]:
     keras.utils.set_random_seed(0)
     manifest = records.read_dataset_manifest(flags.dataset)
     config = make_config("tiny", {})
-    canvas = canvas_size(config.image_size, manifest.aspect_ratio_min, manifest.aspect_ratio_max)
+    canvas = canvas_size(config.network.image_size, manifest.aspect_ratio_min, manifest.aspect_ratio_max)
     deviations = [deviation / 255 for deviation in (58.395, 57.12, 57.375)]
     converter = keras_hub.layers.RetinaNetImageConverter(
         image_size=canvas,
@@ -134,8 +134,8 @@ def train_and_evaluate(flags: argparse.Namespace) -> dict[str, Any]:
         canvas,
         backbone="tiny",
         classes=manifest.num_classes,
-        head_depth=config.head_depth,
-        anchor_size=config.anchor_scale,
+        head_depth=config.network.head_depth,
+        anchor_size=config.network.anchor_scale,
         converter=converter,
     )
     optimizer = keras.optimizers.AdamW(flags.rate, weight_decay=WEIGHT_DECAY, global_clipnorm=CLIP_NORM)

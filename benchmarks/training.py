@@ -97,11 +97,11 @@ def input_ratio(dataset: Path, effort: Effort) -> Iterator[Result]:
     manifest = records.read_dataset_manifest(str(dataset))
     split = records.find_split(str(dataset), manifest, "train")
     config = make_config("tiny", {})
-    canvas = canvas_size(config.image_size, manifest.aspect_ratio_min, manifest.aspect_ratio_max)
+    canvas = canvas_size(config.network.image_size, manifest.aspect_ratio_min, manifest.aspect_ratio_max)
     pipelines = (
         lambda: our_batches(config, manifest, split, canvas),
-        lambda: bare_batches(split.paths, canvas, config.train_batch_size, antialias=False),
-        lambda: bare_batches(split.paths, canvas, config.train_batch_size, antialias=True),
+        lambda: bare_batches(split.paths, canvas, config.schedule.train_batch_size, antialias=False),
+        lambda: bare_batches(split.paths, canvas, config.schedule.train_batch_size, antialias=True),
     )
     measures = (functools.partial(timed_batches, pipeline, effort) for pipeline in pipelines)
     ours, bare, smooth = in_turns(effort.rounds, *measures)
@@ -112,7 +112,7 @@ def input_ratio(dataset: Path, effort: Effort) -> Iterator[Result]:
     yield Result(
         title="  against one that resizes with antialiasing, as ours", value=f"{median_ratio(smooth, ours):.2f} x"
     )
-    images = effort.count * config.train_batch_size
+    images = effort.count * config.schedule.train_batch_size
     speeds = (images / statistics.median(times) for times in (ours, bare, smooth))
     yield Result(title="  images/s, ours and these two", value=", ".join(f"{speed:.0f}" for speed in speeds))
 

@@ -1,6 +1,5 @@
 """Before hours of training: which objects of the training split some anchor can match on the run's own canvas."""
 
-import dataclasses
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -75,9 +74,9 @@ class ClassRecall:
 def anchor_shapes(config: TrainConfig) -> dict[str, Any]:
     """The settings of the anchors, by the names that make_anchors and best_overlap give them."""
     return {
-        "anchor_scale": config.anchor_scale,
-        "num_scales": config.num_scales,
-        "aspect_ratios": config.aspect_ratio_values(),
+        "anchor_scale": config.network.anchor_scale,
+        "num_scales": config.network.num_scales,
+        "aspect_ratios": config.network.aspect_ratio_values(),
     }
 
 
@@ -110,8 +109,8 @@ def read_boxes(config: TrainConfig, manifest: DatasetManifest) -> BoxesOnCanvas:
     Raises:
       ContractError: the split is empty, or a shard is missing or damaged.
     """
-    split = records.find_split(config.dataset, manifest, TRAIN)
-    canvas = canvas_size(config.image_size, manifest.aspect_ratio_min, manifest.aspect_ratio_max)
+    split = records.find_split(config.data.dataset, manifest, TRAIN)
+    canvas = canvas_size(config.network.image_size, manifest.aspect_ratio_min, manifest.aspect_ratio_max)
     boxes, labels, images, count = [np.zeros((0, 4))], [np.zeros(0, int)], 0, 0
     with records.whole_shards(split.paths):
         for relative, ids, sizes in _box_batches(split):
@@ -153,7 +152,7 @@ def _on_canvas(boxes: np.ndarray, sizes: np.ndarray, canvas: tuple[int, int]) ->
 
 def log_anchor_recall(config: TrainConfig, manifest: DatasetManifest, found: BoxesOnCanvas) -> None:
     """Logs the best possible recall of the anchors on boxes of read_boxes, and warns of classes that they miss."""
-    canvas = canvas_size(config.image_size, manifest.aspect_ratio_min, manifest.aspect_ratio_max)
+    canvas = canvas_size(config.network.image_size, manifest.aspect_ratio_min, manifest.aspect_ratio_max)
     rows = measure_recall(found, manifest.labels.name_by_id, overlaps(found.boxes, canvas, anchor_shapes(config)))
     part = "" if found.is_whole else f" (of its first {found.images} images)"
     _LOGGER.info("anchors: best possible recall on the training split%s, by size on the canvas:", part)
@@ -165,7 +164,7 @@ def log_anchor_recall(config: TrainConfig, manifest: DatasetManifest, found: Box
 
 
 def _warning(row: ClassRecall, config: TrainConfig) -> str:
-    choice = "--anchors=auto, " if config.anchors == "fixed" else ""
+    choice = "--anchors=auto, " if config.network.anchors == "fixed" else ""
     return (
         f"warning: {row.name}: only {row.recall:.0%} of {row.boxes} boxes have an anchor of IoU {POSITIVE_IOU:g};"
         f" the rest is hardly learnt: try {choice}a larger --image_size or a smaller --anchor_scale"
@@ -207,24 +206,26 @@ def resolve_anchors(config: TrainConfig, manifest: DatasetManifest) -> TrainConf
     Raises:
       ContractError: the training split is to be read and is empty or damaged.
     """
-    stored = _stored(config) if config.anchors == "auto" else {}
-    config = dataclasses.replace(config, **stored)
-    if config.mode in ("eval", "export"):
+    stored = _stored(config) if config.network.anchors == "auto" else {}
+    config = config.replace(**stored)
+    if config.run.mode in ("eval", "export"):
         return config
     found = read_boxes(config, manifest)
-    canvas = canvas_size(config.image_size, manifest.aspect_ratio_min, manifest.aspect_ratio_max)
-    if config.anchors == "auto":
+    canvas = canvas_size(config.network.image_size, manifest.aspect_ratio_min, manifest.aspect_ratio_max)
+    if config.network.anchors == "auto":
         config = config if stored else fit_anchors(config, found, canvas)
         origin = "of the checkpoints in --model_dir" if stored else "fitted to the training split"
-        _LOGGER.info("anchors: %s: %s", origin, " ".join(f"--{name}={getattr(config, name)}" for name in _NAMES))
+        _LOGGER.info(
+            "anchors: %s: %s", origin, " ".join(f"--{name}={getattr(config.network, name)}" for name in _NAMES)
+        )
     log_anchor_recall(config, manifest, found)
     return config
 
 
 def _stored(config: TrainConfig) -> dict[str, Any]:
     """The anchors of the checkpoints in the run's folder; empty where there are none."""
-    path = f"{config.model_dir.rstrip('/')}/checkpoints/{checkpoints.FILE}"
-    network = read_json(path) if config.model_dir and tf.io.gfile.exists(path) else {}
+    path = f"{config.run.folder}/checkpoints/{checkpoints.FILE}"
+    network = read_json(path) if config.run.model_dir and tf.io.gfile.exists(path) else {}
     return {name: network[name] for name in _NAMES if name in network}
 
 
@@ -236,15 +237,15 @@ def fit_anchors(config: TrainConfig, found: BoxesOnCanvas, canvas: tuple[int, in
     if not len(found.boxes):
         return config
     sample = found.boxes[np.unique(np.linspace(0, len(found.boxes) - 1, _SAMPLE).astype(int))]
-    before = config.num_scales * len(config.aspect_ratio_values())
+    before = config.network.num_scales * len(config.network.aspect_ratio_values())
     overlap = overlaps(sample, canvas, anchor_shapes(config))
-    given = AnchorCandidate(_fit(overlap), -before, *(getattr(config, name) for name in _NAMES))
+    given = AnchorCandidate(_fit(overlap), -before, *(getattr(config.network, name) for name in _NAMES))
     table = _overlap_table(sample, canvas)
     best = max([given, *_choices(table, before)])
     if best.fit.recall < _ENOUGH and before < _MOST_A_CELL:
         more = max(_choices(table, _MOST_A_CELL))
         best = more if more.fit.recall > best.fit.recall else best
-    return dataclasses.replace(config, **{name: getattr(best, name) for name in _NAMES})
+    return config.replace(**{name: getattr(best, name) for name in _NAMES})
 
 
 def _fit(overlap: np.ndarray) -> AnchorScore:

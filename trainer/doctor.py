@@ -73,10 +73,10 @@ def run_checks(config: TrainConfig) -> Iterator[Check]:
         yield access
         if not access.passed:  # TensorFlow would try for minutes
             return
-    if config.dataset:
-        yield attempt("data set", lambda: check_dataset(config.dataset), "copy or prepare the data set again")
-    if config.model_dir:
-        yield from _folder_checks(config.model_dir)
+    if config.data.dataset:
+        yield attempt("data set", lambda: check_dataset(config.data.dataset), "copy or prepare the data set again")
+    if config.run.model_dir:
+        yield from _folder_checks(config.run.model_dir)
 
 
 def attempt(name: str, probe: Callable[[], str], mend: str) -> Check:
@@ -138,7 +138,7 @@ def _devices(config: TrainConfig) -> str:
 
     from trainer.strategy import make_strategy
 
-    where = make_strategy(use_tpu=config.use_tpu, tpu=config.tpu)
+    where = make_strategy(use_tpu=config.run.use_tpu, tpu=config.run.tpu)
     seen = Counter(device.device_type for device in tf.config.list_logical_devices())
     check_gpu_seen(seen["GPU"], has_card=_NVIDIA.exists())
     counts = ", ".join(f"{count} {kind}" for kind, count in sorted(seen.items()))

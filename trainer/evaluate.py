@@ -74,13 +74,13 @@ class Evaluator:
             results = self.detect()
             analysis = analyse(self.ground_truth, results, self.manifest.options.get("split_group"))
             found = coco_metrics.all_metrics(self.ground_truth, results, analysis)
-            about = {"split": self.config.eval_split, "images": self.split.examples}
+            about = {"split": self.config.evaluation.eval_split, "images": self.split.examples}
             return Evaluation(metrics={**about, **found}, gallery=_gallery(analysis, self.split))
 
     def detect(self) -> list[dict[str, Any]]:
         """COCO results of every image of the split."""
         batches = records.evaluation_batches(
-            self.split, canvas=self.network.canvas, batch_size=self.config.eval_batch_size
+            self.split, canvas=self.network.canvas, batch_size=self.config.evaluation.eval_batch_size
         )
         results = []
         for batch in self.strategy.experimental_distribute_dataset(batches):
@@ -113,7 +113,7 @@ class Evaluator:
             annotations.extend(annotation_entries(example))
         if len(images) != self.split.examples:
             raise ContractError(
-                f"--dataset: the manifest promises {self.split.examples} images of split {self.config.eval_split!r},"
+                f"--dataset: the manifest promises {self.split.examples} images of split {self.config.evaluation.eval_split!r},"
                 f" its shards hold {len(images)}: copy or prepare them again"
             )
         return ground_truth(images, annotations, self.manifest.labels)
@@ -128,8 +128,8 @@ def make_evaluator(
       UsageError: the batch cannot be dealt out to the replicas.
       ContractError: there is no such split, or a shard of it is missing.
     """
-    check_batch("eval_batch_size", config.eval_batch_size, strategy)
-    split = records.find_split(config.dataset, manifest, config.eval_split)
+    check_batch("eval_batch_size", config.evaluation.eval_batch_size, strategy)
+    split = records.find_split(config.data.dataset, manifest, config.evaluation.eval_split)
     return Evaluator(config=config, manifest=manifest, network=network, strategy=strategy, split=split)
 
 
@@ -160,9 +160,9 @@ def _coco_results(config: TrainConfig, batch: dict[str, Any], num_classes: int) 
     found = postprocess.suppress(
         postprocess.Candidates(batch["boxes"], batch["scores"], batch["classes"]),
         num_classes=num_classes,
-        score_threshold=config.score_threshold,
-        nms_iou=config.nms_iou,
-        max_detections=config.max_detections,
+        score_threshold=config.evaluation.score_threshold,
+        nms_iou=config.evaluation.nms_iou,
+        max_detections=config.evaluation.max_detections,
     )
     boxes = postprocess.to_image_pixels(found.boxes, batch["placed"], batch["size"]).numpy()
     scores, classes, counts = found.scores.numpy(), found.classes.numpy(), found.count.numpy()

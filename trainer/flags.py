@@ -1,6 +1,5 @@
 """The configuration as absl flags, and back. Read in main alone: nothing else sees a flag."""
 
-import dataclasses
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -9,7 +8,7 @@ from absl import flags
 
 from retinanet_odm.errors import UsageError
 from trainer import legacy_flags, legacy_hparams
-from trainer.config import TrainConfig
+from trainer.config import TrainConfig, setting_fields
 from trainer.presets import PRESETS, RECIPES, make_config
 
 _PRESET = "tiny"
@@ -24,7 +23,7 @@ def _define(values: flags.FlagValues) -> None:
     flags.DEFINE_string("recipe", None, _RECIPE_HELP, flag_values=values)
     for name, kind in legacy_flags.FLAGS.items():
         define[kind](name, None, "flag of tensorflow/tpu's retinanet_main.py", flag_values=values)
-    for spec in dataclasses.fields(TrainConfig):
+    for spec in setting_fields():
         define[spec.type](spec.name, None, spec.metadata["help"], flag_values=values)  # type: ignore[index]
 
 
@@ -47,7 +46,7 @@ def parse_request(argv: Sequence[str], *, read_text: Callable[[str], str]) -> Tr
       UsageError: a flag is unknown or its value unreadable, or the settings contradict each other.
     """
     values = _parse(argv)
-    given = _given(values, [spec.name for spec in dataclasses.fields(TrainConfig)])
+    given = _given(values, [spec.name for spec in setting_fields()])
     if "tpu" in given:
         given.setdefault("use_tpu", True)
     old = _given(values, legacy_flags.FLAGS)
@@ -101,7 +100,7 @@ def help_text() -> str:
     """Every flag with its help, choices, default and presets."""
     lines = [f"  --preset ({_PRESET})\n      {_PRESET_HELP}", f"  --recipe (none)\n      {_RECIPE_HELP}"]
     named = {**PRESETS, **RECIPES}
-    for spec in dataclasses.fields(TrainConfig):
+    for spec in setting_fields():
         choices = f" [{', '.join(spec.metadata['choices'])}]" if spec.metadata["choices"] else ""
         presets = "; ".join(f"{name}: {values[spec.name]}" for name, values in named.items() if spec.name in values)
         defaults = f"{spec.default!r}" + (f"; {presets}" if presets else "")

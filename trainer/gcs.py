@@ -1,7 +1,6 @@
 """What of a run lies on gs://, tried before TensorFlow is asked, which would try for minutes without a word."""
 
 import contextlib
-import dataclasses
 import logging
 import os
 import re
@@ -46,13 +45,11 @@ def resolve_dataset_location(config: TrainConfig) -> TrainConfig:
     for name, path in on_gcs(config, _LOCAL).items():
         raise UsageError(f"--{name}: expected a place on this machine, found {path}: copy it first")
     check_access(config)
-    if not config.local_copy:
+    if not config.data.local_copy:
         return config
-    if not config.dataset.startswith(GCS):
-        raise UsageError(f"--local_copy: is for a --dataset on gs://, found {config.dataset}")
-    # XXX
-
-    return dataclasses.replace(config, dataset=copy_dataset(config.dataset, config.local_copy))
+    if not config.data.dataset.startswith(GCS):
+        raise UsageError(f"--local_copy: is for a --dataset on gs://, found {config.data.dataset}")
+    return config.replace(dataset=copy_dataset(config.data.dataset, config.data.local_copy))
 
 
 def check_access(config: TrainConfig) -> str:
@@ -69,8 +66,8 @@ def check_access(config: TrainConfig) -> str:
 
 def on_gcs(config: TrainConfig, names: Sequence[str] = _OF_TENSORFLOW) -> dict[str, str]:
     """The flags among these whose values are there."""
-    values = {name: getattr(config, name) for name in names}
-    return {name: value for name, value in values.items() if value.startswith(GCS)}
+    settings = config.to_json()
+    return {name: settings[name] for name in names if settings[name].startswith(GCS)}
 
 
 def storage_fault_classes() -> tuple[type[Exception], ...]:

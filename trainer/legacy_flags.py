@@ -180,11 +180,11 @@ def _schedule(
     asked = {**_SCHEDULE, **hparams} if recipe == RECIPE else hparams
     found: dict[str, float | int | str] = {}
     if "learning_rate" in asked:
-        found["learning_rate"] = _number(asked, "learning_rate") * config.train_batch_size / RATE_BATCH
+        found["learning_rate"] = _number(asked, "learning_rate") * config.schedule.train_batch_size / RATE_BATCH
     if "lr_warmup_epoch" in asked and "num_examples_per_epoch" in old:
         examples = _number(asked, "lr_warmup_epoch") * old["num_examples_per_epoch"]
-        found["warmup_steps"] = round(examples / config.train_batch_size)
-    drops = [f"{_number(asked, name) / config.num_epochs:g}" for name in _DROPS if name in asked]
+        found["warmup_steps"] = round(examples / config.schedule.train_batch_size)
+    drops = [f"{_number(asked, name) / config.schedule.num_epochs:g}" for name in _DROPS if name in asked]
     return {**found, "lr_schedule": "step", "lr_drops": ",".join(drops)} if drops else found
 
 

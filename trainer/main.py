@@ -80,16 +80,18 @@ def _read_text(path: str) -> str:
 def _carry_out(request: TrainRequest) -> int:
     for notice in request.notices:
         _LOGGER.info("note: %s", notice)
-    if request.config.mode == "doctor":
+    if request.config.run.mode == "doctor":
         from trainer import doctor
 
         return doctor.doctor_report(request.config)
-    if request.config.mode == "tpu_fit":
+    if request.config.run.mode == "tpu_fit":
         from trainer.tpu import fit
 
         config = request.config
         manifest = (
-            _read_manifest(config, request.claims) if config.dataset else fit.synthetic_manifest(config.num_classes)
+            _read_manifest(config, request.claims)
+            if config.data.dataset
+            else fit.synthetic_manifest(config.data.num_classes)
         )
         return fit.report_fit(config, manifest)
     run(request.config, request.claims)
@@ -100,7 +102,7 @@ def _read_manifest(config: TrainConfig, claims: DatasetExpectations) -> "Dataset
     from trainer.data import records
 
     try:
-        manifest = records.read_dataset_manifest(config.dataset)
+        manifest = records.read_dataset_manifest(config.data.dataset)
     except ContractError as error:
         if not claims.patterns:
             raise
@@ -110,9 +112,9 @@ def _read_manifest(config: TrainConfig, claims: DatasetExpectations) -> "Dataset
             " python -m beam_jobs prepare"
         ) from error
     check_expectations(claims, manifest)
-    if config.num_classes not in (0, manifest.num_classes):
+    if config.data.num_classes not in (0, manifest.num_classes):
         raise UsageError(
-            f"num_classes={config.num_classes}, but the largest id of the data set's label map is"
+            f"num_classes={config.data.num_classes}, but the largest id of the data set's label map is"
             f" {manifest.num_classes}, background not counted: leave it out"
         )
     return manifest
@@ -121,7 +123,7 @@ def _read_manifest(config: TrainConfig, claims: DatasetExpectations) -> "Dataset
 def run(config: TrainConfig, claims: DatasetExpectations | None = None) -> None:
     """Trains, evaluates and exports, as the configuration's mode says; the claims must agree with the data set."""
     for name in ("dataset", "model_dir"):
-        if not getattr(config, name):
+        if not config.to_json()[name]:
             raise UsageError(f"--{name}: required, see --help")
     config = gcs.resolve_dataset_location(config)
     # Imported here, so that --help and a bad flag answer at once.
@@ -131,29 +133,29 @@ def run(config: TrainConfig, claims: DatasetExpectations | None = None) -> None:
     from trainer.network import build
 
     manifest = _read_manifest(config, claims or DatasetExpectations())
-    if config.mode in ("eval", "train_and_eval"):
-        manifest.split(config.eval_split)  # an empty one must not come to light after hours of training
-    if config.mode in ("export", "train_and_eval"):
-        saved_model.check_folder(config.model_dir)
-        tflite_onnx.check_installed(config.portable_formats())
+    if config.run.mode in ("eval", "train_and_eval"):
+        manifest.split(config.evaluation.eval_split)  # an empty one must not come to light after hours of training
+    if config.run.mode in ("export", "train_and_eval"):
+        saved_model.check_folder(config.run.model_dir)
+        tflite_onnx.check_installed(config.evaluation.portable_formats())
     where = strategy.make_strategy(
-        use_tpu=config.use_tpu, tpu=config.tpu, hosts=config.hosts(), task_index=config.task_index
+        use_tpu=config.run.use_tpu, tpu=config.run.tpu, hosts=config.run.hosts(), task_index=config.run.task_index
     )
     chief = strategy.is_chief(where)
     if chief:
-        files.make_model_folder(config.model_dir)
+        files.make_model_folder(config.run.model_dir)
     else:
-        _LOGGER.info("the host %s tells how it goes", config.hosts()[0])
+        _LOGGER.info("the host %s tells how it goes", config.run.hosts()[0])
         logging.getLogger("trainer").setLevel(logging.WARNING)
     config = anchor_tuning.resolve_anchors(config, manifest)
     with where.scope():
         net = build.build_network(config, manifest)
     _announce(config, manifest, net, where)
-    evaluates = config.mode in ("eval", "train_and_eval")
+    evaluates = config.run.mode in ("eval", "train_and_eval")
     evaluator = evaluate.make_evaluator(config, manifest, net, where) if evaluates else None
-    if config.mode in ("train", "train_and_eval"):
+    if config.run.mode in ("train", "train_and_eval"):
         train.train(config, manifest, net, where, evaluator)
-    if config.mode != "train" and chief:
+    if config.run.mode != "train" and chief:
         if strategy.has_hosts(where):  # they train together, and one of them does the rest alone
             alone = strategy.one_device()
             with alone.scope():
@@ -179,16 +181,16 @@ def _finish(
 
     step = train.restore(config, net, where)
     if not step:
-        raise UsageError(f"--model_dir: no checkpoint in {config.model_dir}: train first")
-    folder = config.model_dir.rstrip("/")
-    metrics = evaluate.stored_metrics(f"{folder}/eval.json", step) if config.mode == "export" else {}
+        raise UsageError(f"--model_dir: no checkpoint in {config.run.model_dir}: train first")
+    folder = config.run.folder
+    metrics = evaluate.stored_metrics(f"{folder}/eval.json", step) if config.run.mode == "export" else {}
     if evaluator:
         evaluation = evaluator.full()
         metrics = {"step": step, **evaluation.metrics}
         files.write_text_file(f"{folder}/eval.html", evaluation_report(metrics, evaluation.gallery))
         files.write_text_file(f"{folder}/eval.json", json.dumps(metrics, indent=2, ensure_ascii=False) + "\n")
         _log_metrics(config, metrics)
-    if config.mode in ("export", "train_and_eval"):
+    if config.run.mode in ("export", "train_and_eval"):
         exported = saved_model.export_model(config, manifest, net, metrics=metrics, step=step)
         _LOGGER.info("model: %s", exported)
         _LOGGER.info("next: python -m inference score --images IMAGES --model %s --output OUT", shlex.quote(exported))
@@ -198,10 +200,10 @@ def _announce(
     config: TrainConfig, manifest: "DatasetManifest", net: "Network", where: "tf.distribute.Strategy"
 ) -> None:
     sizes = ", ".join(f"{name} {split.examples}" for name, split in manifest.splits.items())
-    _LOGGER.info("data set: %s (images: %s; classes: %d)", config.dataset, sizes, manifest.num_classes)
+    _LOGGER.info("data set: %s (images: %s; classes: %d)", config.data.dataset, sizes, manifest.num_classes)
     _LOGGER.info(
         "model: %s backbone, canvas %dx%d (height x width), %d anchors, %.2f M parameters, %d replica(s) of %s",
-        config.backbone,
+        config.network.backbone,
         *net.canvas,
         len(net.anchors),
         net.model.count_params() / 1e6,
@@ -216,7 +218,7 @@ def _log_metrics(config: TrainConfig, metrics: dict[str, Any]) -> None:
 
     _LOGGER.info(
         "%s: %d images  AP50 %s  AP %s",
-        config.eval_split,
+        config.evaluation.eval_split,
         metrics["images"],
         shown(metrics["AP50"]),
         shown(metrics["AP"]),
@@ -225,4 +227,4 @@ def _log_metrics(config: TrainConfig, metrics: dict[str, Any]) -> None:
         _LOGGER.info(
             "  AP50 %s  AP %s  %5d boxes  %s", shown(values["AP50"]), shown(values["AP"]), values["ground_truth"], name
         )
-    _LOGGER.info("evaluation: %s/eval.html", config.model_dir.rstrip("/"))
+    _LOGGER.info("evaluation: %s/eval.html", config.run.folder)

@@ -4,6 +4,7 @@ from typing import Any
 
 from retinanet_odm.errors import UsageError
 from trainer.config import TrainConfig
+from trainer.config.sections import ScheduleConfig
 
 # The batch for which the learning rate of a recipe is meant; for another it goes with the batch, in proportion
 # (Goyal et al. 2017, arXiv 1706.02677, section 2.1).
@@ -99,9 +100,9 @@ def make_config(preset: str, given: dict[str, Any], *, recipe: str = "") -> Trai
         chosen = RECIPES[recipe]
     settings = {**PRESETS[preset], **chosen, **given}
     if "learning_rate" in chosen and "learning_rate" not in given:
-        batch_size = settings.get("train_batch_size", TrainConfig.train_batch_size)
+        batch_size = settings.get("train_batch_size", ScheduleConfig.train_batch_size)
         settings["learning_rate"] = chosen["learning_rate"] * batch_size / RATE_BATCH
-    return TrainConfig(**settings)
+    return TrainConfig.from_settings(settings)
 
 
 def _check(flag: str, name: str, known: dict[str, dict[str, Any]]) -> None:

@@ -98,7 +98,7 @@ def _train(request: RunRequest, cloud: Cloud, clock: Clock, run_id: str) -> RunR
 
 def _check_dataset(request: RunRequest, cloud: Cloud) -> None:
     """Raises UsageError if gcloud does not work or the data set does not exist, before anything costs money."""
-    path = f"{request.config.dataset.rstrip('/')}/dataset.json"
+    path = f"{request.config.data.dataset.rstrip('/')}/dataset.json"
     done = cloud.run(gcloud_commands.list_file(path), timeout=120)
     if done.status:
         absent = gcloud_output.classify_error(done) is GcloudErrorKind.NOT_FOUND

@@ -1,6 +1,5 @@
 """--anchors=auto: what is chosen for which boxes, and that a run keeps what was chosen for it."""
 
-import dataclasses
 import json
 import logging
 from pathlib import Path
@@ -49,18 +48,18 @@ def test_fitted_anchors_reach_more(
     fitted = anchor_tuning.fit_anchors(config, found, CANVAS)
     assert recall(config, found) <= before, why
     assert recall(fitted, found) >= after, why
-    assert fitted.num_scales * len(fitted.aspect_ratio_values()) <= (9 if after >= 0.95 else 12), why
+    assert fitted.network.num_scales * len(fitted.network.aspect_ratio_values()) <= (9 if after >= 0.95 else 12), why
     assert anchor_tuning.fit_anchors(config, found, CANVAS) == fitted, "equal boxes, equal anchors"
-    kept = {name: getattr(config, name) for name in ("anchor_scale", "num_scales", "aspect_ratios")}
-    assert dataclasses.replace(fitted, **kept) == config, "nothing else is changed"
+    kept = {name: getattr(config.network, name) for name in ("anchor_scale", "num_scales", "aspect_ratios")}
+    assert fitted.replace(**kept) == config, "nothing else is changed"
 
 
 def test_more_anchors_only_where_they_are_needed() -> None:
     config = make_config("tiny", {"num_scales": 1, "aspect_ratios": "1"})
     fitted = anchor_tuning.fit_anchors(config, drawn((10, 200), (10, 200)), CANVAS)
-    assert 1 < fitted.num_scales * len(fitted.aspect_ratio_values()) <= 12
+    assert 1 < fitted.network.num_scales * len(fitted.network.aspect_ratio_values()) <= 12
     squares = anchor_tuning.fit_anchors(config, drawn((30, 32), (30, 32)), CANVAS)
-    assert squares.num_scales * len(squares.aspect_ratio_values()) == 1
+    assert squares.network.num_scales * len(squares.network.aspect_ratio_values()) == 1
 
 
 def test_without_boxes_the_given_ones_hold() -> None:

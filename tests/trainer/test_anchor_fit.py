@@ -65,12 +65,12 @@ def test_it_is_the_best_of_the_papers_grid(canvas: tuple[int, int]) -> None:
 
 def test_the_defaults_are_the_trainers() -> None:
     config = TrainConfig()
-    assert (config.anchor_scale, config.num_scales) == (ANCHOR_SCALE, NUM_SCALES)
-    assert config.aspect_ratio_values() == ASPECT_RATIOS
-    assert (config.positive_iou, config.negative_iou) == (POSITIVE_IOU, NEGATIVE_IOU)
+    assert (config.network.anchor_scale, config.network.num_scales) == (ANCHOR_SCALE, NUM_SCALES)
+    assert config.network.aspect_ratio_values() == ASPECT_RATIOS
+    assert (config.loss.positive_iou, config.loss.negative_iou) == (POSITIVE_IOU, NEGATIVE_IOU)
     assert len(anchors.level_shapes((320, 320))) == len(PYRAMID_LEVELS)
 
 
 def test_the_canvases_of_the_report_are_the_trainers() -> None:
-    assert TrainConfig().image_size == str(CANVASES[0])
+    assert TrainConfig().network.image_size == str(CANVASES[0])
     assert [canvas % CANVAS_MULTIPLE for canvas in CANVASES] == [0] * len(CANVASES)

@@ -1,10 +1,9 @@
-import dataclasses
 from pathlib import Path
 
 import pytest
 
 from retinanet_odm.errors import UsageError
-from trainer.config import TrainConfig, canvas_size
+from trainer.config import TrainConfig, canvas_size, setting_fields
 from trainer.flags import help_text, parse_request
 from trainer.presets import PRESETS, RECIPES, make_config
 
@@ -44,8 +43,8 @@ REFUSED = [
     ("weights of Keras fit its backbones alone", ["--backbone_weights=imagenet"], "is for --backbone=keras/NAME"),
     ("a host has a port", ["--worker_hosts=a:1,b"], "--worker_hosts: expected host:port, found 'b'"),
     ("a host is there once", ["--worker_hosts=a:1,a:1"], "--worker_hosts: expected each host once"),
-    ("hosts are counted from 0", ["--worker_hosts=a:1,b:1", "--task_index=2"], "--task_index: expected a place in"),
-    ("a place needs hosts", ["--task_index=1"], "--task_index: expected a place in"),
+    ("hosts are counted from 0", ["--worker_hosts=a:1,b:1", "--task_index=2"], "--task_index: expected an index into"),
+    ("a place needs hosts", ["--task_index=1"], "--task_index: expected an index into"),
     ("a TPU brings its hosts", ["--worker_hosts=a:1", "--use_tpu"], "a TPU of several hosts is one --tpu"),
     ("a strength is a fraction", ["--photometric=1.5"], "--photometric: expected a number from 0 to 1"),
     ("a part is a fraction", ["--min_visible=-0.1"], "--min_visible: expected a number from 0 to 1"),
@@ -78,13 +77,13 @@ def test_bad_settings_are_refused_in_one_line(why: str, argv: list[str], message
 
 def test_flags_overrule_the_preset_and_the_preset_the_default() -> None:
     config = parse_config(["--preset=retinanet_r50", "--num_epochs=3", "--novertical_flip"])
-    assert (config.num_epochs, config.train_batch_size, config.seed) == (3, 64, 0)
+    assert (config.schedule.num_epochs, config.schedule.train_batch_size, config.run.seed) == (3, 64, 0)
 
 
 def test_a_flag_given_at_its_default_still_overrules_the_preset() -> None:
-    default = TrainConfig().anchor_scale
+    default = TrainConfig().network.anchor_scale
     assert PRESETS["tiny"]["anchor_scale"] != default
-    assert parse_config(["--preset=tiny", f"--anchor_scale={default}"]).anchor_scale == default
+    assert parse_config(["--preset=tiny", f"--anchor_scale={default}"]).network.anchor_scale == default
 
 
 @pytest.mark.parametrize("preset", PRESETS)
@@ -96,7 +95,9 @@ def test_presets_are_valid(preset: str) -> None:
 @pytest.mark.parametrize("recipe", RECIPES)
 def test_recipes_go_with_every_preset(preset: str, recipe: str) -> None:
     config = make_config(preset, {}, recipe=recipe)
-    assert config.backbone == PRESETS[preset]["backbone"] and config.box_loss == RECIPES[recipe]["box_loss"]
+    assert (
+        config.network.backbone == PRESETS[preset]["backbone"] and config.loss.box_loss == RECIPES[recipe]["box_loss"]
+    )
 
 
 RATES = [
@@ -109,7 +110,7 @@ RATES = [
 
 @pytest.mark.parametrize(("why", "argv", "expected"), RATES, ids=[row[0] for row in RATES])
 def test_rates_of_recipes(why: str, argv: list[str], expected: float) -> None:
-    assert parse_config(argv).learning_rate == pytest.approx(expected), why
+    assert parse_config(argv).schedule.learning_rate == pytest.approx(expected), why
 
 
 ROOM = [
@@ -122,12 +123,36 @@ ROOM = [
 
 @pytest.mark.parametrize(("why", "given", "largest", "expected"), ROOM, ids=[row[0] for row in ROOM])
 def test_room_for_boxes(why: str, given: dict[str, float], largest: int, expected: int) -> None:
-    assert make_config("tiny", given).boxes_per_image(largest) == expected, why
+    assert make_config("tiny", given).data.boxes_per_image(largest) == expected, why
 
 
 def test_help_names_every_field() -> None:
     text = help_text()
-    assert all(spec.name in text for spec in dataclasses.fields(TrainConfig))
+    assert all(spec.name in text for spec in setting_fields())
+
+
+KEYS = """
+anchor_scale anchors aspect_ratios backbone backbone_rate backbone_weights box_loss box_loss_weight checkpoint_minutes
+clip_norm dataset ema_decay eval_batch_size eval_every_epochs eval_split export_formats focal_alpha focal_gamma freeze
+freeze_batch_norm head_depth head_norm horizontal_flip image_size init_from learning_rate local_copy lr_drops
+lr_schedule max_detections max_instances max_rollbacks min_visible mode model_dir mosaic mosaic_close_epochs
+negative_iou nms_iou num_classes num_epochs num_scales optimizer photometric positive_iou precision pyramid_channels
+resnet_checkpoint rot90 scale_max scale_min score_threshold seed steps_per_loop sync_batch_norm task_index tpu
+tpu_topology train_batch_size use_tpu vertical_flip warmup_steps weight_decay weights worker_hosts
+"""
+
+
+def test_the_recorded_settings_keep_their_names() -> None:
+    """They are flags, and keys of config in model.json."""
+    assert sorted(TrainConfig().to_json()) == KEYS.split()
+
+
+def test_settings_come_back_from_their_sections() -> None:
+    config = make_config("retinanet_r50", {"mosaic": 0.5}, recipe="modern")
+    assert TrainConfig.from_settings(config.to_json()) == config
+    assert config.replace(mosaic=0.0) == make_config("retinanet_r50", {}, recipe="modern")
+    with pytest.raises(TypeError, match="unknown settings: mosaik"):
+        config.replace(mosaik=1)
 
 
 CANVAS = [

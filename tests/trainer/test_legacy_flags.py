@@ -12,7 +12,7 @@ from retinanet_odm.dataset.manifest import DatasetManifest
 from retinanet_odm.errors import UsageError
 from tests.trainer.conftest import LABELS, write_dataset
 from trainer import legacy_flags
-from trainer.config import TrainConfig
+from trainer.config import TrainConfig, setting_fields
 from trainer.flags import TrainRequest, parse_request
 from trainer.main import main
 from trainer.presets import PRESETS, RECIPES
@@ -57,7 +57,7 @@ def prepared_line(dataset: DatasetManifest, folder: Path) -> list[str]:
 
 
 def test_every_old_flag_is_known() -> None:
-    own = {spec.name for spec in dataclasses.fields(TrainConfig)}
+    own = {spec.name for spec in setting_fields()}
     assert set(THEIRS.split()) - own == legacy_flags.FLAGS.keys()
 
 
@@ -71,8 +71,8 @@ def test_every_flag_without_effect_says_so() -> None:
 
 def test_the_old_readme_s_command() -> None:
     found = request(*README)
-    assert found.config == TrainConfig(
-        **{
+    assert found.config == TrainConfig.from_settings(
+        {
             **PRESETS["retinanet_r50"],
             **RECIPES["legacy"],
             "dataset": "gs://bucket/data",
@@ -96,8 +96,9 @@ def test_the_old_readme_s_command() -> None:
 def test_what_prepare_prints_is_understood_and_agrees(tmp_path: Path) -> None:
     dataset = manifest(tmp_path)
     found = request(*prepared_line(dataset, tmp_path))
-    assert (found.config.dataset, found.config.eval_split, found.config.eval_batch_size) == (str(tmp_path), "val", 2)
-    assert found.config.num_classes == LABELS.num_classes
+    evaluation = found.config.evaluation
+    assert (found.config.data.dataset, evaluation.eval_split, evaluation.eval_batch_size) == (str(tmp_path), "val", 2)
+    assert found.config.data.num_classes == LABELS.num_classes
     legacy_flags.check_expectations(found.claims, dataset)
 
 
@@ -137,7 +138,7 @@ MEANINGS = [
 
 @pytest.mark.parametrize(("why", "argv", "expected"), MEANINGS, ids=[row[0] for row in MEANINGS])
 def test_meaning(why: str, argv: list[str], expected: dict[str, object]) -> None:
-    config = dataclasses.asdict(request(*argv).config)
+    config = request(*argv).config.to_json()
     assert {name: config[name] for name in expected} == expected, why
 
 
@@ -145,7 +146,7 @@ def test_hparams_overrule_the_config_file(tmp_path: Path) -> None:
     """As in the old program, whatever its help says."""
     (tmp_path / "h.json").write_text('{"gamma": 2.0, "alpha": 0.5}')
     config = request(f"--config_file={tmp_path}/h.json", "--hparams=gamma=3").config
-    assert (config.focal_gamma, config.focal_alpha) == (3.0, 0.5)
+    assert (config.loss.focal_gamma, config.loss.focal_alpha) == (3.0, 0.5)
 
 
 REFUSED = [

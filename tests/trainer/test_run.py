@@ -80,9 +80,9 @@ def test_the_export_answers_as_the_network_does(model_dir: Path, dataset: Path) 
         found = postprocess.suppress(
             postprocess.top_candidates(outputs, net.anchors),
             num_classes=net.num_classes,
-            score_threshold=config.score_threshold,
-            nms_iou=config.nms_iou,
-            max_detections=config.max_detections,
+            score_threshold=config.evaluation.score_threshold,
+            nms_iou=config.evaluation.nms_iou,
+            max_detections=config.evaluation.max_detections,
         )
         size = tf.constant([[example.height, example.width]])
         boxes = postprocess.to_image_pixels(found.boxes, placement.size[None], size)

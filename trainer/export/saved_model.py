@@ -1,6 +1,5 @@
 """The exported model: photographs in, boxes in their own pixels out; retinanet_odm.exported_model is its contract."""
 
-import dataclasses
 import functools
 import hashlib
 import posixpath
@@ -41,7 +40,7 @@ def export_model(
     Returns:
       The folder.
     """
-    folder = check_folder(config.model_dir)
+    folder = check_folder(config.run.model_dir)
     if tf.io.gfile.exists(f"{folder}/{ModelManifest.FILE}"):
         tf.io.gfile.remove(f"{folder}/{ModelManifest.FILE}")
     if tf.io.gfile.exists(folder):
@@ -53,7 +52,7 @@ def export_model(
     for name, (specification, read) in _INPUTS.items():
         archive.add_endpoint(name, _serving_function(answer, network.canvas, read), input_signature=[specification])
     archive.write_out(folder, verbose=False)
-    for name, convert in (tflite_onnx.FILES[kind] for kind in config.portable_formats()):
+    for name, convert in (tflite_onnx.FILES[kind] for kind in config.evaluation.portable_formats()):
         with tf.io.gfile.GFile(f"{folder}/{name}", "wb") as file:
             file.write(convert(config, network))
     model = ModelManifest(
@@ -62,17 +61,17 @@ def export_model(
         anchors={
             "min_level": min(PYRAMID_LEVELS),
             "max_level": max(PYRAMID_LEVELS),
-            "anchor_scale": config.anchor_scale,
-            "num_scales": config.num_scales,
-            "aspect_ratios": list(config.aspect_ratio_values()),
+            "anchor_scale": config.network.anchor_scale,
+            "num_scales": config.network.num_scales,
+            "aspect_ratios": list(config.network.aspect_ratio_values()),
         },
-        score_threshold=config.score_threshold,
-        nms_iou=config.nms_iou,
-        max_detections=config.max_detections,
+        score_threshold=config.evaluation.score_threshold,
+        nms_iou=config.evaluation.nms_iou,
+        max_detections=config.evaluation.max_detections,
         thresholds=metrics.get("thresholds", {}),
         dataset_fingerprint=manifest.fingerprint,
         metrics={name: value for name, value in metrics.items() if name != "details"},
-        config={**dataclasses.asdict(config), "steps": step},
+        config={**config.to_json(), "steps": step},
         files=_digests(folder),
         code_version=__version__,
     )
@@ -108,12 +107,12 @@ def _answer(config: TrainConfig, network: Network, batch: preprocess.DecodedBatc
     found = postprocess.suppress(
         postprocess.top_candidates(outputs, network.anchors),
         num_classes=network.num_classes,
-        score_threshold=config.score_threshold,
-        nms_iou=config.nms_iou,
-        max_detections=config.max_detections,
+        score_threshold=config.evaluation.score_threshold,
+        nms_iou=config.evaluation.nms_iou,
+        max_detections=config.evaluation.max_detections,
     )
     count = tf.where(batch.decoded, found.count, 0)
-    real = tf.sequence_mask(count, config.max_detections)
+    real = tf.sequence_mask(count, config.evaluation.max_detections)
     return {
         exported_model.BOXES: postprocess.to_image_pixels(found.boxes, batch.placed, batch.sizes),
         exported_model.SCORES: tf.where(real, found.scores, 0.0),

@@ -63,9 +63,9 @@ def _detector(config: TrainConfig, network: Network) -> tuple[Any, tf.Module]:
         found = postprocess.suppress_xla(
             postprocess.top_candidates(outputs, network.anchors),
             num_classes=network.num_classes,
-            score_threshold=config.score_threshold,
-            nms_iou=config.nms_iou,
-            max_detections=config.max_detections,
+            score_threshold=config.evaluation.score_threshold,
+            nms_iou=config.evaluation.nms_iou,
+            max_detections=config.evaluation.max_detections,
         )
         return dict(zip(_OUTPUTS, found, strict=True))
 

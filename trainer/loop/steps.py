@@ -63,8 +63,8 @@ def train_step(
         batch["boxes"],
         batch["labels"],
         anchors,
-        positive_iou=config.positive_iou,
-        negative_iou=config.negative_iou,
+        positive_iou=config.loss.positive_iou,
+        negative_iou=config.loss.negative_iou,
     )
     # The whole batch's number of positives, at least 1, so that replicas with few objects weigh no more than others.
     positives = ops.maximum(replicas.all_reduce("SUM", ops.sum(targets.positive)), 1.0)
@@ -74,14 +74,14 @@ def train_step(
         outputs = network.model(images, training=True)
         class_loss = ops.sum(_class_losses(outputs["class_logits"], targets, config)) / positives
         box_loss = ops.sum(_box_losses(outputs["box_shifts"], targets, anchors, config)) / positives
-        loss = class_loss + config.box_loss_weight * box_loss
-        if config.optimizer == "sgd":
+        loss = class_loss + config.loss.box_loss_weight * box_loss
+        if config.schedule.optimizer == "sgd":
             decay = sum(ops.sum(ops.square(variable)) for variable in schedule.decayed_variables(network.model))
-            loss = loss + config.weight_decay / 2 * decay / replicas.num_replicas_in_sync
+            loss = loss + config.schedule.weight_decay / 2 * decay / replicas.num_replicas_in_sync
     gradients = replicas.all_reduce("SUM", tape.gradient(loss, variables))
     norm = tf.linalg.global_norm(gradients)
-    if config.clip_norm:
-        gradients, _ = tf.clip_by_global_norm(gradients, config.clip_norm, use_norm=norm)
+    if config.schedule.clip_norm:
+        gradients, _ = tf.clip_by_global_norm(gradients, config.schedule.clip_norm, use_norm=norm)
     # The optimizer sums over replicas once more.
     optimizer.apply([gradient / replicas.num_replicas_in_sync for gradient in gradients], variables)
     return {
@@ -95,13 +95,13 @@ def train_step(
 def _class_losses(logits: Tensor, targets: Any, config: TrainConfig) -> Tensor:
     """Focal loss [B, A, K], zero where ignored."""
     one_hot = ops.one_hot(targets.labels - 1, logits.shape[-1])  # background, -1, becomes all zeros
-    focal = losses.focal_loss(logits, one_hot, alpha=config.focal_alpha, gamma=config.focal_gamma)
+    focal = losses.focal_loss(logits, one_hot, alpha=config.loss.focal_alpha, gamma=config.loss.focal_gamma)
     return focal * targets.counted[..., None]
 
 
 def _box_losses(shifts: Tensor, targets: Any, anchors: Tensor, config: TrainConfig) -> Tensor:
     """Box loss [B, A], zero where not positive."""
-    if config.box_loss == "giou":
+    if config.loss.box_loss == "giou":
         values = losses.giou_loss(decode_boxes(shifts, anchors), targets.boxes)
     else:
         values = losses.huber_loss(shifts, encode_boxes(targets.boxes, anchors))

@@ -22,12 +22,12 @@ class TrainingProgress:
         self, config: TrainConfig, *, labels: LabelMap, total_steps: int, examples: int, is_chief: bool = True
     ) -> None:
         self._labels = labels
-        self._batch_size = config.train_batch_size
+        self._batch_size = config.schedule.train_batch_size
         self._examples = examples
         self._total_steps = total_steps
-        self._max_instances = config.max_instances
+        self._max_instances = config.data.max_instances
         self._graph_built = False
-        folder = f"{config.model_dir.rstrip('/')}/tensorboard"
+        folder = f"{config.run.folder}/tensorboard"
         self._writer = tf.summary.create_file_writer(folder) if is_chief else tf.summary.create_noop_writer()
 
     def start(self, step: int) -> None:

@@ -42,12 +42,12 @@ def train(
       Stopped: SIGTERM came; a checkpoint has been saved.
       UsageError: it diverges, again and again.
     """
-    check_batch("train_batch_size", config.train_batch_size, strategy)
-    split = records.find_split(config.dataset, manifest, "train")
-    total_steps = max(config.num_epochs * split.examples // config.train_batch_size, 1)
+    check_batch("train_batch_size", config.schedule.train_batch_size, strategy)
+    split = records.find_split(config.data.dataset, manifest, "train")
+    total_steps = max(config.schedule.num_epochs * split.examples // config.schedule.train_batch_size, 1)
     with strategy.scope():
         optimizer, rate_factor = build_optimizer(config, network, total_steps=total_steps)
-    if config.freeze_batch_norm == "auto" and network.origin["freeze_batch_norm"] == "yes":
+    if config.weights.freeze_batch_norm == "auto" and network.origin["freeze_batch_norm"] == "yes":
         _LOGGER.info(
             "note: the backbone's BatchNorms stay as they are: a replica has fewer than %d images;"
             " --freeze_batch_norm=no lets them learn",
@@ -55,17 +55,17 @@ def train(
         )
     chief = is_chief(strategy)
     checkpoints = Checkpoints(
-        config.model_dir,
+        config.run.model_dir,
         network,
         optimizer,
         rate_factor=rate_factor,
-        minutes=config.checkpoint_minutes,
+        minutes=config.run.checkpoint_minutes,
         is_chief=chief,
     )
     step = checkpoints.restore()
     if step:
         _LOGGER.info("resuming from step %d of %d", step, total_steps)
-        if config.has_first_weights():
+        if config.weights.given():
             _LOGGER.info("note: first weights (--init_from and the like) are not read again")
     else:
         with strategy.scope():
@@ -83,7 +83,7 @@ def train(
         optimizer=optimizer,
         rate_factor=rate_factor,
         checkpoints=checkpoints,
-        watch=DivergenceMonitor(max_rollbacks=config.max_rollbacks),
+        watch=DivergenceMonitor(max_rollbacks=config.run.max_rollbacks),
         progress=TrainingProgress(
             config, labels=manifest.labels, total_steps=total_steps, examples=split.examples, is_chief=chief
         ),
@@ -99,9 +99,9 @@ def train(
 
 def evaluation_steps(config: TrainConfig, split: records.RecordSplit, total_steps: int) -> frozenset[int]:
     """The last step, and the first one after every so many epochs."""
-    every = config.eval_every_epochs
-    ends = range(every, config.num_epochs, every) if every else ()
-    return frozenset({total_steps, *(-(-epoch * split.examples // config.train_batch_size) for epoch in ends)})
+    every = config.evaluation.eval_every_epochs
+    ends = range(every, config.schedule.num_epochs, every) if every else ()
+    return frozenset({total_steps, *(-(-epoch * split.examples // config.schedule.train_batch_size) for epoch in ends)})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -142,7 +142,7 @@ class _Training:
                     self._evaluate(self.evaluator, step)
                 if step == self.total_steps:
                     break
-                count = min(self.config.steps_per_loop, self._next_pause(step) - step)
+                count = min(self.config.run.steps_per_loop, self._next_pause(step) - step)
                 with records.whole_shards(self.split.paths):
                     values = {
                         name: float(value) for name, value in self.run_steps(iterator, tf.constant(count)).items()
@@ -195,7 +195,7 @@ class _Training:
     def _keep_if_best(self, step: int, metrics: dict[str, Any]) -> bool:
         """The chief decides, since another host may find digits that differ, and all must save or none."""
         chief = is_chief(self.strategy)
-        best = Best(self.config.model_dir, self.network, split=self.config.eval_split, is_chief=chief)
+        best = Best(self.config.run.model_dir, self.network, split=self.config.evaluation.eval_split, is_chief=chief)
         is_best = any_host(self.strategy, chief and best.is_beaten_by(metrics))
         if is_best:
             best.save(step, metrics)
@@ -205,7 +205,7 @@ class _Training:
         """Restores the newest checkpoint, with half of the present learning rate; returns its step."""
         rate = float(self.rate_factor.numpy()) / 2
         source_ids = records.batch_source_ids(
-            self.split, batch_size=self.config.train_batch_size, seed=self.config.seed, step=bad
+            self.split, batch_size=self.config.schedule.train_batch_size, seed=self.config.run.seed, step=bad
         )
         self.watch.go_back(loss=loss, first=step + 1, last=step + count, source_ids=source_ids, rate=rate)
         restored = self.checkpoints.restore()
@@ -219,21 +219,21 @@ def build_optimizer(
     """The optimizer of a run, and the factor of its learning rate; under a strategy's scope when one is active."""
     rates = schedule.ScaledSchedule(_rates(config, total_steps))
     optimizer = schedule.make_optimizer(
-        config.optimizer,
+        config.schedule.optimizer,
         schedule=rates,
-        weight_decay=config.weight_decay,
-        ema_decay=config.ema_decay,
-        backbone_rate=config.backbone_rate,
+        weight_decay=config.schedule.weight_decay,
+        ema_decay=config.schedule.ema_decay,
+        backbone_rate=config.schedule.backbone_rate,
     )
     optimizer.build(network.model.trainable_variables)
     return optimizer, rates.factor
 
 
 def _rates(config: TrainConfig, total_steps: int) -> keras.optimizers.schedules.LearningRateSchedule:
-    peak, warmup_steps = config.learning_rate, config.warmup_steps
-    if config.lr_schedule == "cosine":
+    peak, warmup_steps = config.schedule.learning_rate, config.schedule.warmup_steps
+    if config.schedule.lr_schedule == "cosine":
         return schedule.cosine_schedule(peak=peak, warmup_steps=warmup_steps, total_steps=total_steps)
-    drops = [round(share * total_steps) for share in config.lr_drop_values()]
+    drops = [round(share * total_steps) for share in config.schedule.lr_drop_values()]
     return schedule.StepSchedule(peak=peak, warmup_steps=warmup_steps, drops=drops)
 
 
@@ -243,15 +243,19 @@ def restore(config: TrainConfig, network: Network, strategy: tf.distribute.Strat
     They are those of the best evaluation, where there was one and --weights does not ask for the last ones; with
     --ema_decay the averages.
     """
-    step = Best(config.model_dir, network, split=config.eval_split).restore() if config.weights == "best" else 0
+    step = (
+        Best(config.run.model_dir, network, split=config.evaluation.eval_split).restore()
+        if config.evaluation.weights == "best"
+        else 0
+    )
     if step:
         _LOGGER.info("weights of step %d, the best in an evaluation on the way", step)
         return step
-    if not config.ema_decay:
-        return Checkpoints(config.model_dir, network).restore()
+    if not config.schedule.ema_decay:
+        return Checkpoints(config.run.model_dir, network).restore()
     with strategy.scope():
         optimizer, rate_factor = build_optimizer(config, network, total_steps=1)
-        step = Checkpoints(config.model_dir, network, optimizer, rate_factor=rate_factor).restore()
+        step = Checkpoints(config.run.model_dir, network, optimizer, rate_factor=rate_factor).restore()
         optimizer.finalize_variable_values(network.model.trainable_variables)
     return step
 
@@ -263,19 +267,21 @@ def batches_from(
     return records.training_batches(
         split,
         canvas=canvas,
-        batch_size=config.train_batch_size,
-        max_instances=config.boxes_per_image(manifest.max_boxes_per_image),
+        batch_size=config.schedule.train_batch_size,
+        max_instances=config.data.boxes_per_image(manifest.max_boxes_per_image),
         augmentation=Augmentation(
-            scale_min=config.scale_min,
-            scale_max=config.scale_max,
-            horizontal_flip=config.horizontal_flip,
-            vertical_flip=config.vertical_flip,
-            rot90=config.rot90,
-            photometric=config.photometric,
-            min_visible=config.min_visible,
-            mosaic=config.mosaic,
-            mosaic_steps=(config.num_epochs - config.mosaic_close_epochs) * split.examples // config.train_batch_size,
+            scale_min=config.data.scale_min,
+            scale_max=config.data.scale_max,
+            horizontal_flip=config.data.horizontal_flip,
+            vertical_flip=config.data.vertical_flip,
+            rot90=config.data.rot90,
+            photometric=config.data.photometric,
+            min_visible=config.data.min_visible,
+            mosaic=config.data.mosaic,
+            mosaic_steps=(config.schedule.num_epochs - config.data.mosaic_close_epochs)
+            * split.examples
+            // config.schedule.train_batch_size,
         ),
-        seed=config.seed,
+        seed=config.run.seed,
         first_step=first_step,
     )

@@ -13,7 +13,7 @@ import keras
 from keras import layers, ops
 
 from retinanet_odm.errors import UsageError
-from trainer.config import KERAS_PREFIX
+from trainer.config.sections import KERAS_PREFIX
 from trainer.data.preprocess import MEAN_RGB, STDDEV_RGB
 
 Tensor = Any

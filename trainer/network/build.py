@@ -41,11 +41,11 @@ def stem(backbone: Sequence[keras.Layer]) -> list[keras.Layer]:
 
 def freezes_batch_norm(config: TrainConfig, replicas: int) -> bool:
     """Whether --freeze_batch_norm keeps averages that would else move; ``auto`` looks at images of one replica."""
-    if config.freeze == "backbone":
+    if config.weights.freeze == "backbone":
         return False  # they are frozen with all the rest
-    if config.freeze_batch_norm != "auto":
-        return config.freeze_batch_norm == "yes"
-    return config.has_first_weights() and config.train_batch_size // replicas < FEW_IMAGES
+    if config.weights.freeze_batch_norm != "auto":
+        return config.weights.freeze_batch_norm == "yes"
+    return bool(config.weights.given()) and config.schedule.train_batch_size // replicas < FEW_IMAGES
 
 
 _PART = re.compile(r"(?P<pyramid>lateral\d|p\d)|(?P<class_head>class_)|(?P<box_head>box_)")
@@ -88,27 +88,29 @@ def part_of(layer: str) -> str:
 
 def build_network(config: TrainConfig, manifest: DatasetManifest) -> Network:
     """Builds with fresh weights, drawn from the seed; under a strategy's scope when one is active."""
-    random.seed(config.seed)  # Keras draws its initializers' seeds here; everything else of a run is stateless
-    keras.config.set_dtype_policy(config.precision)
-    canvas = canvas_size(config.image_size, manifest.aspect_ratio_min, manifest.aspect_ratio_max)
-    ratios = config.aspect_ratio_values()
-    anchors = make_anchors(canvas, anchor_scale=config.anchor_scale, num_scales=config.num_scales, aspect_ratios=ratios)
+    random.seed(config.run.seed)  # Keras draws its initializers' seeds here; everything else of a run is stateless
+    keras.config.set_dtype_policy(config.network.precision)
+    canvas = canvas_size(config.network.image_size, manifest.aspect_ratio_min, manifest.aspect_ratio_max)
+    ratios = config.network.aspect_ratio_values()
+    anchors = make_anchors(
+        canvas, anchor_scale=config.network.anchor_scale, num_scales=config.network.num_scales, aspect_ratios=ratios
+    )
     model = build_model(
         image_size=canvas,
         num_classes=manifest.num_classes,
-        anchors_per_cell=config.num_scales * len(ratios),
-        backbone=config.backbone,
-        pyramid_channels=config.pyramid_channels,
-        head_depth=config.head_depth,
-        head_norm=config.head_norm,
+        anchors_per_cell=config.network.num_scales * len(ratios),
+        backbone=config.network.backbone,
+        pyramid_channels=config.network.pyramid_channels,
+        head_depth=config.network.head_depth,
+        head_norm=config.network.head_norm,
     )
     backbone = [layer for layer in model.layers if part_of(layer.name) == "backbone"]
     batch_norms = freezes_batch_norm(config, tf.distribute.get_strategy().num_replicas_in_sync)
-    freeze(backbone, part=config.freeze, batch_norms=batch_norms)
+    freeze(backbone, part=config.weights.freeze, batch_norms=batch_norms)
     for layer in model.layers:
         if isinstance(layer, keras.layers.BatchNormalization):
-            layer.synchronized = config.sync_batch_norm
-    identity = {name: getattr(config, name) for name in _IDENTITY}
+            layer.synchronized = config.network.sync_batch_norm
+    identity = {name: getattr(config.network, name) for name in _IDENTITY}
     return Network(
         model=model,
         canvas=canvas,
@@ -117,9 +119,9 @@ def build_network(config: TrainConfig, manifest: DatasetManifest) -> Network:
         identity={**identity, "canvas": list(canvas), "labels": manifest.labels.to_json()},
         origin={
             "dataset_fingerprint": manifest.fingerprint,
-            "freeze": config.freeze,
-            "optimizer": config.optimizer,
-            "averages": "yes" if config.ema_decay else "no",
+            "freeze": config.weights.freeze,
+            "optimizer": config.schedule.optimizer,
+            "averages": "yes" if config.schedule.ema_decay else "no",
             "freeze_batch_norm": "yes" if batch_norms else "no",
         },
     )

@@ -112,7 +112,7 @@ def lower_step(config: TrainConfig, network: Network, *, batch_size: int, max_in
       CompilationError: an operation of the step has no translation.
     """
     # The number of steps is only a constant of the program, so any number will do.
-    optimizer, _ = train.build_optimizer(config, network, total_steps=2 * config.warmup_steps + 1)
+    optimizer, _ = train.build_optimizer(config, network, total_steps=2 * config.schedule.warmup_steps + 1)
 
     @tf.function(jit_compile=True)
     def step(image: tf.Tensor, boxes: tf.Tensor, labels: tf.Tensor) -> dict[str, tf.Tensor]:

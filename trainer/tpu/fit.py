@@ -120,12 +120,12 @@ def report_fit(config: TrainConfig, manifest: DatasetManifest) -> int:
     """
     step = make_replica_step(config, manifest)
     chips = len(step.devices)
-    if config.train_batch_size % chips:
+    if config.schedule.train_batch_size % chips:
         raise UsageError(
-            f"--train_batch_size: must be a multiple of the {chips} chips of {config.tpu_topology},"
-            f" found {config.train_batch_size}"
+            f"--train_batch_size: must be a multiple of the {chips} chips of {config.run.tpu_topology},"
+            f" found {config.schedule.train_batch_size}"
         )
-    batch_size = config.train_batch_size // chips
+    batch_size = config.schedule.train_batch_size // chips
     try:
         compiled = _compile(step, batch_size)
     except compiler.CompilationError as reason:
@@ -149,14 +149,14 @@ def make_replica_step(config: TrainConfig, manifest: DatasetManifest) -> Replica
     Raises:
       UsageError: the request is invalid, or the compiler is not installed.
     """
-    chip = find_chip(config.tpu_topology)
+    chip = find_chip(config.run.tpu_topology)
     compiler.check_packages()
     return ReplicaStep(
         config=config,
         network=build.build_network(config, manifest),
         chip=chip,
-        devices=compiler.find_devices(config.tpu_topology, **chip.settings),
-        max_instances=config.boxes_per_image(manifest.max_boxes_per_image),
+        devices=compiler.find_devices(config.run.tpu_topology, **chip.settings),
+        max_instances=config.data.boxes_per_image(manifest.max_boxes_per_image),
     )
 
 

@@ -149,7 +149,7 @@ def start_script(request: RunRequest, *, hosts: int, resource: str, hours: float
     """
     words = [f"--folder={_FOLDER}/run", f"--max_hours={hours:.2f}", f"--resource={resource}"]
     if request.tensorboard_port:
-        words.append(f"--tensorboard={request.config.model_dir.rstrip('/')}/tensorboard")
+        words.append(f"--tensorboard={request.config.run.folder}/tensorboard")
     line = f"{_SUPERVISOR} run {shlex.join(words)} -- {shlex.join(trainer_flags(request, hosts))}"
     return f"{_environment(hosts)}setsid nohup {line} > {_FOLDER}/supervisor.log 2>&1 < /dev/null &"
 

@@ -91,18 +91,19 @@ def _reject_config_file(path: str) -> str:
 
 
 def _check_training(config: TrainConfig) -> None:
-    if config.mode in ("doctor", "tpu_fit"):
-        raise UsageError(f"--mode={config.mode}: does not need a TPU VM; run python -m trainer on this computer")
-    if config.worker_hosts:
+    if config.run.mode in ("doctor", "tpu_fit"):
+        raise UsageError(f"--mode={config.run.mode}: does not need a TPU VM; run python -m trainer on this computer")
+    if config.run.worker_hosts:
         raise UsageError("--worker_hosts: only for machines that you start yourself; omit it")
+    settings = config.to_json()
     for name in ("dataset", "model_dir"):
-        if not getattr(config, name):
+        if not settings[name]:
             raise UsageError(f"--{name}: required, after --")
     paths = ["dataset", "model_dir", "init_from", "resnet_checkpoint"]
-    if config.backbone_weights != "imagenet":
+    if config.weights.backbone_weights != "imagenet":
         paths.append("backbone_weights")
     for name in paths:
-        value = getattr(config, name)
+        value = settings[name]
         if value and not value.startswith("gs://"):
             raise UsageError(f"--{name}: expected a path that a TPU VM can access (gs://…), found {value!r}")
 

@@ -164,7 +164,7 @@ class PhaseActions:
         self._log_offset = status.offset
         match status.state:
             case "finished":
-                return Event(result=PhaseResult.DONE, detail=f"trained: {request.config.model_dir}")
+                return Event(result=PhaseResult.DONE, detail=f"trained: {request.config.run.model_dir}")
             case "failed":
                 reason = f"the trainer failed with exit status {status.code}; see its log"
                 return Event(result=PhaseResult.PERMANENT, detail=reason)

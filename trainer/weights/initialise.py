@@ -60,13 +60,13 @@ def initialise(model: keras.Model, labels: LabelMap, config: TrainConfig) -> Non
       UsageError: there are none, or none of them fits.
       ContractError: they cannot be read.
     """
-    if config.resnet_checkpoint:
-        load_resnet(model, config.resnet_checkpoint)
-    if config.backbone_weights:
-        load_backbone(model, config.backbone, config.backbone_weights)
-    if not config.init_from:
+    if config.weights.resnet_checkpoint:
+        load_resnet(model, config.weights.resnet_checkpoint)
+    if config.weights.backbone_weights:
+        load_backbone(model, config.network.backbone, config.weights.backbone_weights)
+    if not config.weights.init_from:
         return
-    source = find_source(config.init_from)
+    source = find_source(config.weights.init_from)
     fresh = {variable.path: variable.numpy() for variable in model.weights}
     carried = transfer_weights(fresh, read_variables(source.prefix, fresh), old=source.labels, new=labels)
     if not carried.values:

@@ -118,7 +118,7 @@ def test_evaluation_and_export_have_the_averages(dataset: Path, tmp_path: Path) 
         trained, restored, plain = (build.build_network(config, manifest) for _ in range(3))
     assert train.train(config, manifest, trained, strategy) == 3
     assert train.restore(config, restored, strategy) == 3
-    train.Checkpoints(config.model_dir, plain).restore()
+    train.Checkpoints(config.run.model_dir, plain).restore()
     for ours, theirs in zip(trained.model.weights, restored.model.weights, strict=True):
         np.testing.assert_array_equal(ours.numpy(), theirs.numpy(), err_msg=ours.path)
     kernel = "class_predict/kernel"

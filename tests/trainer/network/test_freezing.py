@@ -63,7 +63,7 @@ AUTO = [
 
 @pytest.mark.parametrize(("why", "given", "replicas", "expected"), AUTO, ids=[row[0] for row in AUTO])
 def test_when_batch_norms_are_frozen(why: str, given: dict[str, object], replicas: int, expected: bool) -> None:
-    assert freezing.freezes_batch_norm(TrainConfig(**given), replicas) == expected, why  # type: ignore[arg-type]
+    assert freezing.freezes_batch_norm(TrainConfig.from_settings(given), replicas) == expected, why  # type: ignore[arg-type]
 
 
 def moved(name: str, rate: float) -> dict[str, np.ndarray]:

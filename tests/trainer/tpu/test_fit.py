@@ -235,7 +235,7 @@ def test_without_the_compiler_the_extra_is_named(monkeypatch: pytest.MonkeyPatch
 @pytest.fixture(scope="module")
 def small_step() -> fit.ReplicaStep:
     config = make_config("tiny", SMALL)
-    return fit.make_replica_step(config, fit.synthetic_manifest(config.num_classes))
+    return fit.make_replica_step(config, fit.synthetic_manifest(config.data.num_classes))
 
 
 @pytest.mark.tpu_compiler

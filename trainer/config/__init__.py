@@ -1,0 +1,10 @@
+"""The configuration of a run. Begin with train_config, which composes the sections.
+
+``sections`` has one dataclass for each room (run, data, network, weights, schedule, loss, evaluation), ``options`` the
+declaration and parsing of their fields. Nothing here imports TensorFlow.
+"""
+
+from trainer.config.options import canvas_size
+from trainer.config.train_config import TrainConfig, setting_fields
+
+__all__ = ["TrainConfig", "canvas_size", "setting_fields"]

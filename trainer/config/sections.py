@@ -1,0 +1,295 @@
+"""The sections of a training configuration: one frozen dataclass for each room, checked where it is defined.
+
+A field is also a flag of the same name (trainer.flags), a name in trainer.presets, and a key of ``config`` in
+model.json: these names are public. What concerns two sections is checked in trainer.config.train_config.
+"""
+
+import math
+from dataclasses import dataclass
+
+from retinanet_odm.dataset import anchor_coverage
+from retinanet_odm.dataset.anchor_coverage import CANVAS_MULTIPLE
+from retinanet_odm.errors import UsageError
+from trainer.config.options import (
+    FRACTION,
+    NOT_NEGATIVE,
+    PORTABLE_FORMATS,
+    POSITIVE,
+    ConfigSection,
+    option,
+    parse_export_formats,
+    parse_hosts,
+    parse_image_size,
+    parse_numbers,
+)
+
+RESNETS = ("resnet50", "resnet101")
+KERAS_PREFIX = "keras/"
+# Those of keras.applications that trainer.network.backbones can cut into stages.
+_KERAS_NAMES = (
+    *("ResNet50", "ResNet101", "ResNet152", "DenseNet121", "MobileNetV2"),
+    *("EfficientNetV2B0", "EfficientNetV2B1", "EfficientNetV2B2", "EfficientNetV2B3", "EfficientNetV2S"),
+)
+BACKBONES = ("tiny", *RESNETS, *(KERAS_PREFIX + name for name in _KERAS_NAMES))
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunConfig(ConfigSection):
+    """What to do, where to write, and on which devices (trainer.main, trainer.strategy, trainer.loop)."""
+
+    mode: str = option(
+        "train_and_eval", "task", choices=("train", "eval", "train_and_eval", "export", "doctor", "tpu_fit")
+    )
+    model_dir: str = option(
+        "", "output folder for checkpoints, TensorBoard events, eval.json and export/; local or gs://"
+    )
+    seed: int = option(0, "seed of the weights, the order of the records and the augmentation")
+    use_tpu: bool = option(False, "train on a TPU; otherwise on all GPUs, otherwise on the CPU")
+    tpu: str = option("local", "TPU to connect to: local on a TPU VM, or its name or address; implies --use_tpu")
+    tpu_topology: str = option(
+        "v5e:2x2", "--mode=tpu_fit: chips to compile for, such as v4:2x2x1, v5e:2x4, v5p:2x2x1, v6e:2x2"
+    )
+    worker_hosts: str = option(
+        "", "train on several machines: comma-separated host:port of each, the same list on all machines"
+    )
+    task_index: int = option(0, "index of this machine in --worker_hosts, counted from 0; 0 writes --model_dir")
+    steps_per_loop: int = option(20, "training steps on the device between two log lines", POSITIVE)
+    checkpoint_minutes: float = option(5.0, "minutes between checkpoints; the last step is always saved", POSITIVE)
+    max_rollbacks: int = option(
+        3, "how often a diverging run returns to its newest checkpoint, at half the rate, before it fails", NOT_NEGATIVE
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if set("[*?") & set(self.model_dir):
+            # TensorFlow would save checkpoints there, but takes the name for a pattern when it restores them.
+            raise UsageError(f"--model_dir: expected a name without [, * and ?, found {self.model_dir}")
+        hosts = self.hosts()
+        if not 0 <= self.task_index < max(len(hosts), 1):
+            raise UsageError(f"--task_index: expected an index into --worker_hosts, found {self.task_index}")
+        if hosts and self.use_tpu:
+            raise UsageError(
+                "--worker_hosts: for CPUs and GPUs only; a TPU of several hosts is one --tpu: remove --worker_hosts"
+            )
+
+    @property
+    def trains(self) -> bool:
+        """Whether the mode trains the network."""
+        return self.mode in ("train", "train_and_eval")
+
+    @property
+    def evaluates(self) -> bool:
+        """Whether the mode evaluates the network."""
+        return self.mode in ("eval", "train_and_eval")
+
+    @property
+    def exports(self) -> bool:
+        """Whether the mode writes an export."""
+        return self.mode in ("export", "train_and_eval")
+
+    @property
+    def folder(self) -> str:
+        """The model folder without a slash at its end."""
+        return self.model_dir.rstrip("/")
+
+    def hosts(self) -> tuple[str, ...]:
+        """Returns host:port of each machine to train on; empty if this machine trains alone."""
+        return parse_hosts(self.worker_hosts)
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataConfig(ConfigSection):
+    """The data set, and the random views of its images in training (trainer.data)."""
+
+    dataset: str = option("", "data set folder (with dataset.json), local or gs://")
+    local_copy: str = option("", "local folder into which missing files of a --dataset on gs:// are copied first")
+    num_classes: int = option(
+        0, "number of classes without background, for --mode=tpu_fit; must match the data set", NOT_NEGATIVE
+    )
+    max_instances: int = option(
+        0, "maximum boxes of an image; 0: the maximum of the data set, times four with --mosaic", NOT_NEGATIVE
+    )
+    horizontal_flip: bool = option(True, "mirror half of the training images left to right")
+    vertical_flip: bool = option(False, "mirror half of the training images top to bottom (cameras that look down)")
+    rot90: bool = option(False, "rotate training images by 0, 90, 180 or 270 degrees (cameras that look down)")
+    scale_min: float = option(0.8, "minimum random scale of a training image relative to the canvas")
+    scale_max: float = option(1.25, "maximum random scale; what exceeds the canvas is cropped")
+    photometric: float = option(0.0, "strength of random brightness, contrast, saturation and hue, 0 to 1", FRACTION)
+    min_visible: float = option(0.3, "drop a training box if a smaller fraction of it is visible, 0 to 1", FRACTION)
+    mosaic: float = option(
+        0.0, "probability that a training image is composed of four images of its batch at half scale", FRACTION
+    )
+    mosaic_close_epochs: int = option(10, "number of final epochs without mosaics", NOT_NEGATIVE)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not 0 < self.scale_min <= self.scale_max < math.inf:
+            raise UsageError(f"expected 0 < --scale_min <= --scale_max, found {self.scale_min} and {self.scale_max}")
+
+    def boxes_per_image(self, largest: int) -> int:
+        """Returns the box capacity of a training image, padding included.
+
+        Args:
+          largest: the largest number of boxes of one image in the data set.
+        """
+        return self.max_instances or max(largest, 1) * (4 if self.mosaic else 1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class NetworkConfig(ConfigSection):
+    """The network and its anchors (trainer.network)."""
+
+    backbone: str = option("tiny", "feature extractor", choices=BACKBONES)
+    image_size: str = option(
+        "320",
+        "canvas in pixels: HEIGHTxWIDTH, or the longest side, in which case the other side follows from the aspect"
+        f" ratios of the data set; multiples of {CANVAS_MULTIPLE}",
+    )
+    pyramid_channels: int = option(64, "channels of the feature pyramid and the heads", POSITIVE)
+    head_depth: int = option(2, "3x3 convolutions in each head before the prediction", NOT_NEGATIVE)
+    head_norm: str = option(
+        "batch", "normalisation in pyramid and heads; group ignores the batch", choices=("batch", "group", "none")
+    )
+    sync_batch_norm: bool = option(False, "compute BatchNorm statistics over the images of all replicas")
+    precision: str = option("float32", "compute type of the layers", choices=("float32", "mixed_bfloat16"))
+    anchors: str = option(
+        "fixed",
+        "use the given anchor_scale, num_scales and aspect_ratios, or choose them from the boxes of the training split",
+        choices=("fixed", "auto"),
+    )
+    anchor_scale: float = option(
+        anchor_coverage.ANCHOR_SCALE, "side of the smallest anchor in strides of its pyramid level", POSITIVE
+    )
+    num_scales: int = option(anchor_coverage.NUM_SCALES, "anchor sizes per octave", POSITIVE)
+    aspect_ratios: str = option(
+        ",".join(f"{ratio:g}" for ratio in anchor_coverage.ASPECT_RATIOS), "height / width of the anchors"
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        parse_image_size(self.image_size)
+        self.aspect_ratio_values()
+
+    def aspect_ratio_values(self) -> tuple[float, ...]:
+        """Returns height / width of each anchor shape."""
+        return parse_numbers("aspect_ratios", self.aspect_ratios, example=NetworkConfig.aspect_ratios)
+
+
+@dataclass(frozen=True, kw_only=True)
+class WeightsConfig(ConfigSection):
+    """Initial weights, and the weights that do not change in training (trainer.weights)."""
+
+    init_from: str = option("", "initial weights: the model_dir, a checkpoint or an export of another run")
+    resnet_checkpoint: str = option("", "initial weights of a ResNet backbone: a TF1 checkpoint of tensorflow/tpu")
+    backbone_weights: str = option(
+        "",
+        "initial weights of a backbone keras/NAME: a file of Keras weights without top, or imagenet to download them",
+    )
+    freeze: str = option(
+        "none",
+        "part of the network whose weights and BatchNorm averages are frozen; stem: the first convolution",
+        choices=("none", "stem", "backbone"),
+    )
+    freeze_batch_norm: str = option(
+        "auto",
+        "freeze scale, offset and averages of the backbone's BatchNorms; auto: if initial weights are given and a"
+        " replica has fewer than 8 images",
+        choices=("auto", "yes", "no"),
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        given = self.given()
+        if len(given) > 1:
+            raise UsageError(f"--{given[0]} and --{given[1]}: expected one of them, found both")
+
+    def given(self) -> list[str]:
+        """Returns the names of the options that give initial weights; empty for random ones."""
+        names = ("init_from", "resnet_checkpoint", "backbone_weights")
+        return [name for name in names if getattr(self, name)]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScheduleConfig(ConfigSection):
+    """Number of steps, learning rate and optimizer (trainer.loop.schedule)."""
+
+    num_epochs: int = option(60, "passes over the training split", POSITIVE)
+    train_batch_size: int = option(8, "images per step, over all replicas", POSITIVE)
+    optimizer: str = option("adamw", "update rule", choices=("adamw", "sgd"))
+    learning_rate: float = option(2e-3, "peak learning rate, reached after the warm-up", POSITIVE)
+    lr_schedule: str = option(
+        "cosine",
+        "decay after the warm-up: half a cosine to zero, or a factor of 0.1 at each of --lr_drops",
+        choices=("cosine", "step"),
+    )
+    lr_drops: str = option("0.667,0.889", "--lr_schedule=step: fractions of the run after which the rate drops")
+    warmup_steps: int = option(100, "steps of linear warm-up", NOT_NEGATIVE)
+    backbone_rate: float = option(1.0, "learning rate of the backbone relative to --learning_rate", POSITIVE)
+    weight_decay: float = option(
+        1e-4, "decay of convolution kernels: decoupled for adamw, L2 term of the loss for sgd", NOT_NEGATIVE
+    )
+    clip_norm: float = option(10.0, "maximum global norm of the gradients; 0 disables clipping", NOT_NEGATIVE)
+    ema_decay: float = option(
+        0.0, "evaluate and export the exponential moving average of the weights with this decay; 0 disables it"
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not 0 <= self.ema_decay < 1:
+            raise UsageError(f"--ema_decay: expected 0 or more and less than 1, found {self.ema_decay}")
+        self.lr_drop_values()
+
+    def lr_drop_values(self) -> tuple[float, ...]:
+        """Returns the fractions of the run after which a step schedule lowers the rate."""
+        return parse_numbers("lr_drops", self.lr_drops, example=ScheduleConfig.lr_drops)
+
+
+@dataclass(frozen=True, kw_only=True)
+class LossConfig(ConfigSection):
+    """Assignment of anchors and the loss (trainer.network.targets, trainer.network.losses)."""
+
+    positive_iou: float = option(anchor_coverage.POSITIVE_IOU, "minimum IoU of a positive anchor")
+    negative_iou: float = option(
+        anchor_coverage.NEGATIVE_IOU, "an anchor below this IoU is negative; anchors between the two are ignored"
+    )
+    focal_alpha: float = option(0.25, "focal loss: weight of positives", FRACTION)
+    focal_gamma: float = option(2.0, "focal loss: focusing exponent", NOT_NEGATIVE)
+    box_loss: str = option("giou", "box regression loss", choices=("giou", "huber"))
+    box_loss_weight: float = option(1.0, "weight of the box loss relative to the class loss", NOT_NEGATIVE)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not 0 < self.negative_iou <= self.positive_iou < 1:
+            raise UsageError(
+                f"expected 0 < --negative_iou <= --positive_iou < 1, found {self.negative_iou} and {self.positive_iou}"
+            )
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluationConfig(ConfigSection):
+    """Evaluation, and what an exported model reports (trainer.evaluate, trainer.export)."""
+
+    eval_split: str = option("val", "split to evaluate")
+    eval_every_epochs: int = option(
+        10, "--mode=train_and_eval: epochs between evaluations; 0: after the last step only", NOT_NEGATIVE
+    )
+    eval_batch_size: int = option(8, "images per evaluation step, over all replicas", POSITIVE)
+    weights: str = option(
+        "best",
+        "weights to evaluate and export: those with the highest AP of all evaluations in training, or the last ones",
+        choices=("best", "last"),
+    )
+    score_threshold: float = option(0.05, "minimum score of a reported detection", FRACTION)
+    nms_iou: float = option(0.5, "IoU threshold for non-maximum suppression (per class)", FRACTION)
+    max_detections: int = option(100, "maximum number of detections of an image", POSITIVE)
+    export_formats: str = option(
+        "savedmodel", f"formats of the export, comma-separated: savedmodel, and any of {', '.join(PORTABLE_FORMATS)}"
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.portable_formats()
+
+    def portable_formats(self) -> tuple[str, ...]:
+        """Returns the formats of an export beside the SavedModel."""
+        return parse_export_formats(self.export_formats)
