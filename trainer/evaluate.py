@@ -53,7 +53,7 @@ class Evaluator:
     split: records.RecordSplit
 
     def brief(self) -> tuple[dict[str, Any], np.ndarray]:
-        """COCO's numbers (retinanet_odm.evaluation.coco_metrics), and a sheet of pictures with detections, uint8 [1, H, W, 3].
+        """Returns COCO's metrics, and a contact sheet of images with detections, uint8 [1, H, W, 3].
 
         Raises:
           ContractError: a shard is missing, damaged or short of records.
@@ -113,8 +113,8 @@ class Evaluator:
             annotations.extend(annotation_entries(example))
         if len(images) != self.split.examples:
             raise ContractError(
-                f"--dataset: the manifest promises {self.split.examples} images of split {self.config.evaluation.eval_split!r},"
-                f" its shards hold {len(images)}: copy or prepare them again"
+                f"--dataset: the manifest promises {self.split.examples} images of split"
+                f" {self.config.evaluation.eval_split!r}, its shards hold {len(images)}: copy or prepare them again"
             )
         return ground_truth(images, annotations, self.manifest.labels)
 

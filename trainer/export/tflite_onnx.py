@@ -1,7 +1,7 @@
 """The network as one file for programs without TensorFlow: one canvas in, boxes on the canvas out (TFLite, ONNX).
 
-Neither has decoders: whoever calls it decodes a photograph and lays it on the canvas as trainer.data.preprocess.letterbox
-does, and takes the boxes back as trainer.network.postprocess.to_photograph does.
+Neither has decoders: the caller decodes an image, places it on the canvas as trainer.data.preprocess.letterbox does, and
+converts the boxes back as trainer.network.postprocess.to_image_pixels does.
 """
 
 import importlib.util
@@ -36,7 +36,7 @@ def check_installed(formats: tuple[str, ...]) -> None:
 
 
 def to_tflite(config: TrainConfig, network: Network) -> bytes:
-    """The content of a TFLite file of built-in operations; its contract is in retinanet_odm.exported_model. Needs float32."""
+    """Returns the content of a TFLite file of built-in operations (retinanet_odm.exported_model); needs float32."""
     detect, holder = _detector(config, network)
     return tf.lite.TFLiteConverter.from_concrete_functions([detect.get_concrete_function()], holder).convert()
 
