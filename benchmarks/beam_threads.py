@@ -1,9 +1,9 @@
-"""Why --direct_running_mode=multi_threading is refused: Beam's own threads spoil Beam's own elements.
+"""Shows why --direct_running_mode=multi_threading is rejected: Beam's threads corrupt or lose elements.
 
     python benchmarks/beam_threads.py [--mode multi_threading] [--times N]
 
-A pipeline of Create, Reshuffle, Map and GroupByKey over rows that can be checked, and no code of this project. Prints
-what came of each run; exits with 1 when a run lost or spoilt an element.
+Runs a pipeline of Create, Reshuffle, Map and GroupByKey over rows that can be checked, without code of this project.
+Prints the result of each run; exits with 1 if a run lost or corrupted an element.
 """
 
 import argparse
@@ -19,15 +19,19 @@ ROWS = 60_000
 
 @dataclass(frozen=True)
 class Row:
+    """An element whose values follow from its name."""
+
     name: str
     values: tuple[int, ...]
 
 
 def make_row(number: int) -> tuple[str, Row]:
+    """Returns a row with its key."""
     return f"k{number % 20_000}", Row(name=str(number), values=tuple(range(number % 7)))
 
 
 def check(group: tuple[str, Iterable[Row]]) -> list[Row]:
+    """Raises RuntimeError if a row has changed."""
     rows = list(group[1])
     for row in rows:
         if not isinstance(row, Row) or row.values != tuple(range(int(row.name) % 7)):
@@ -36,11 +40,13 @@ def check(group: tuple[str, Iterable[Row]]) -> list[Row]:
 
 
 def check_count(count: int) -> None:
+    """Raises RuntimeError if rows are missing."""
     if count != ROWS:
         raise RuntimeError(f"{ROWS} rows went in, {count} came out")
 
 
 def run(mode: str) -> str:
+    """Runs the pipeline once; returns the last line of its error, or "" for none."""
     workers = 1 if mode == "in_memory" else 2
     flags = ["--runner=FnApiRunner", f"--direct_running_mode={mode}", f"--direct_num_workers={workers}"]
     pipeline = beam.Pipeline(options=PipelineOptions(flags))
@@ -51,7 +57,7 @@ def run(mode: str) -> str:
     _ = again | beam.combiners.Count.Globally() | "Check the count" >> beam.Map(check_count)
     try:
         pipeline.run().wait_until_finish()
-    except Exception as error:  # whatever the run breaks with is the finding
+    except Exception as error:  # any failure of the run is a result
         return str(error).strip().splitlines()[-1]
     return ""
 
@@ -66,7 +72,7 @@ def main() -> int:
     failures = []
     for number in range(1, flags.times + 1):
         failure = run(flags.mode)
-        print(f"{flags.mode}, run {number}: {failure or f'all {ROWS} rows came through whole'}", flush=True)
+        print(f"{flags.mode}, run {number}: {failure or f'all {ROWS} rows arrived intact'}", flush=True)
         failures += [failure] if failure else []
     return 1 if failures else 0
 

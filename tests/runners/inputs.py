@@ -1,4 +1,4 @@
-"""What the engines are tried on: small, but with every kind of input and of fault."""
+"""The input of the runners: small, but with every kind of file and of fault."""
 
 import shutil
 from pathlib import Path
@@ -11,11 +11,11 @@ LABELLED, EXPORTED = 56, 16
 LOOSE, ZIPPED = 40, 24
 
 
-def write_photographs(root: Path) -> Path:
-    """Labelled photographs with XML and in a zip export, and photographs to score, loose and in a zip archive.
+def write_images(root: Path) -> Path:
+    """Writes labelled images with XML and in a zip export, and images to score, loose and in a zip archive.
 
-    Among the labelled: one that is cut off, one without annotation, an annotation without image, XML that is broken and
-    XML of another photograph's size. Among those to score: one that is cut off and one that the model fails on.
+    Among the labelled: one that is truncated, one without annotation, an annotation without image, XML that is not
+    well-formed and XML of another size. Among those to score: one that is truncated and one that the model fails on.
     """
     for name, data in sample_files(images=LABELLED, archive_images=0):
         (root / name).parent.mkdir(exist_ok=True)
@@ -32,8 +32,8 @@ def write_photographs(root: Path) -> Path:
 
 def _write_export(path: Path) -> None:
     exported = [make_sample_image(index, first_deployment=9) for index in range(EXPORTED)]
-    document = format_cvat([photograph.annotation for photograph in exported], labels=SAMPLE_LABELS, task="export")
-    members = [(f"images/{photograph.name}", photograph.data) for photograph in exported]
+    document = format_cvat([sample.annotation for sample in exported], labels=SAMPLE_LABELS, task="export")
+    members = [(f"images/{sample.name}", sample.data) for sample in exported]
     path.write_bytes(make_zip(iter([("annotations.xml", document), *members])))
 
 
@@ -50,7 +50,7 @@ def _write_to_score(root: Path) -> None:
 
 
 def write_broken_model(model: Path, folder: Path) -> Path:
-    """A copy of an export whose SavedModel is no SavedModel, though its manifest agrees."""
+    """Copies an export and replaces its SavedModel by bytes that are none, with a matching manifest."""
     shutil.copytree(model, folder)
     (folder / "saved_model.pb").write_bytes(b"no model")
     write_manifest(folder)
