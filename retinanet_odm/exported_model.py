@@ -1,7 +1,11 @@
-"""The exported model's contract: three signatures that differ in their input alone; boxes in each image's own pixels.
+"""What an exported model promises: the signatures of its SavedModel, and model.json.
 
-N is dynamic and may be 0, M is the model's max_detections. Rows beyond an image's num_detections are zero. An image
-that cannot be read gets status 1 and no detections; the others of its batch are not affected.
+Begin with the signatures. All three have the same outputs; they differ in their input only. Boxes are in the pixels of
+each image. `ModelManifest` holds what the graph does not: labels, thresholds, and what the model was trained on.
+
+Shapes: N images in a batch, which may be 0; M is the model's max_detections. Rows after the num_detections of an image
+are zero. An image that cannot be decoded gets status 1 and no detections; the other images of its batch are not
+affected.
 """
 
 import dataclasses
@@ -14,30 +18,22 @@ from retinanet_odm.errors import ContractError
 from retinanet_odm.json_documents import check_schema_version, parse_json_object
 from retinanet_odm.labels.label_map import LabelMap
 
-# Encoded photographs of any sizes.
+# Signature for encoded images of any size, and its input: JPEG, PNG, GIF or BMP bytes, string [N]. The EXIF orientation
+# is ignored, so images must be turned upright first (retinanet_odm.imaging.images).
 SERVING = "serving_default"
-
-# JPEG, PNG, GIF or BMP bytes, string [N]. EXIF orientation is ignored: bake it first (retinanet_odm.imaging.images).
 IMAGE_BYTES = "image_bytes"
 
-# Records of a data set.
+# Signature for records of a data set, and its input: serialized tf.train.Example, string [N], of which only
+# retinanet_odm.dataset.examples.ENCODED is read.
 TF_EXAMPLE = "tf_example"
-
-# Serialized tf.train.Example, string [N]; only retinanet_odm.dataset.examples.ENCODED is read.
 EXAMPLES = "examples"
 
-# Photographs of one size that are decoded already, such as frames of a video.
+# Signature for decoded images of one size, such as frames of a video, and its input: RGB, uint8 [N, height, width, 3],
+# with dynamic height and width.
 IMAGE_TENSOR = "image_tensor"
-
-# RGB, uint8 [N, height, width, 3]; height and width are dynamic.
 IMAGES = "images"
 
-# The one input of model.tflite and model.onnx. RGB, uint8 [1, H, W, 3], laid out as by
-# trainer.data.preprocess.letterbox. Their outputs are detection_boxes, in pixels of the canvas and not clipped to it, detection_scores, detection_classes
-# and num_detections, with N = 1.
-CANVAS = "canvas"
-
-# Outputs.
+# Outputs of all signatures.
 BOXES = "detection_boxes"  # float32 [N, M, 4], (ymin, xmin, ymax, xmax) in pixels of each decoded image
 SCORES = "detection_scores"  # float32 [N, M], falling
 CLASSES = "detection_classes"  # int32 [N, M], label ids 1..K
@@ -47,24 +43,32 @@ STATUS = "status"  # int32 [N], one of the two below
 STATUS_OK = 0
 STATUS_NOT_DECODABLE = 1
 
-# Raised when a model.json written before can no longer be read; a field that is new has a default instead.
+# The only input of model.tflite and model.onnx: RGB, uint8 [1, H, W, 3], laid out as by
+# trainer.data.preprocess.letterbox. Their outputs are BOXES, in pixels of the canvas and not clipped to it, SCORES,
+# CLASSES and COUNT, with N = 1.
+CANVAS = "canvas"
+
+# To be increased when the reader below can no longer read an older model.json. A new field gets a default instead.
 MODEL_SCHEMA_VERSION = 1
 
 
 @dataclass(frozen=True, kw_only=True)
 class ModelManifest:
-    """Everything a user of the exported model must know.
+    """The content of model.json; the attributes are its keys.
 
     Attributes:
-      image_size: (height, width) of the model's canvas; images of any size are letterboxed into it by the model.
-      anchors: the settings of the anchor grid.
-      score_threshold, nms_iou, max_detections: what the exported graph was built with.
-      thresholds: the score from which a detection of each class, by name, is worth keeping: that of the best F1 in the
-        evaluation; empty where there was none.
-      dataset_fingerprint: which data it was trained on.
-      metrics: evaluation on the validation split, without its tables and curves.
+      schema_version: MODEL_SCHEMA_VERSION when it was written.
+      labels: the classes.
+      image_size: (height, width) of the model's canvas; the model letterboxes images of any size into it.
+      anchors: settings of the anchor grid.
+      score_threshold, nms_iou, max_detections: settings of the exported graph.
+      thresholds: by class name, the minimum score of the detections to keep: that of the best F1 in the evaluation;
+        empty if there was no evaluation.
+      dataset_fingerprint: identifies the data set of the training.
+      metrics: the evaluation on the validation split, without its tables and curves.
       config: the training configuration.
       files: hex SHA-256 of every file of the SavedModel, by path in the export folder.
+      code_version: version of the program that exported the model.
     """
 
     FILE: ClassVar[str] = "model.json"
@@ -88,20 +92,25 @@ class ModelManifest:
 
     @property
     def model_hash(self) -> str:
-        """Hex SHA-256 over the files' digests: the identity of the model that predictions carry."""
+        """Hex SHA-256 over the digests of the files; it identifies the model in prediction rows."""
         return hashlib.sha256(json.dumps(self.files, sort_keys=True).encode()).hexdigest()
 
     def to_json(self) -> str:
+        """Returns the text of model.json."""
         value = dataclasses.asdict(self)
         value["labels"] = self.labels.to_json()
         return json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
 
     @classmethod
     def from_json(cls, text: str, *, source: str) -> Self:
-        """Reads a manifest; source names the file in messages.
+        """Parses the text of model.json.
+
+        Args:
+          text: the text.
+          source: name of the file, for messages.
 
         Raises:
-          ContractError: not JSON, a field is missing or unknown, or the content contradicts itself.
+          ContractError: it is not JSON, of another schema version, or has missing, unknown or invalid fields.
         """
         value = parse_json_object(text, source=source)
         check_schema_version(value.get("schema_version"), MODEL_SCHEMA_VERSION, source=source, remedy="export again")
