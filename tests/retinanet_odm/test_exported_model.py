@@ -1,0 +1,66 @@
+"""model.json: what is written is read back, and other documents are refused."""
+
+import dataclasses
+import json
+from typing import Any
+
+import pytest
+
+from retinanet_odm.errors import ContractError
+from retinanet_odm.exported_model import ModelManifest
+from retinanet_odm.labels.label_map import LabelMap
+
+_LABELS = LabelMap.from_names(["Peniagone sp. A", "größer"])
+
+
+def _model(**changes: Any) -> ModelManifest:
+    plain = {
+        "labels": _LABELS,
+        "image_size": (192, 320),
+        "anchors": {"scales": 3},
+        "score_threshold": 0.05,
+        "nms_iou": 0.5,
+        "max_detections": 100,
+        "thresholds": {"größer": 0.35},
+        "dataset_fingerprint": "ff",
+        "metrics": {"AP50": 0.8, "APs": None},
+        "config": {"preset": "tiny"},
+        "files": {"saved_model.pb": "ab"},
+        "code_version": "0.1.0",
+    }
+    return ModelManifest(**{**plain, **changes})
+
+
+def _edited(**changes: Any) -> str:
+    value = {**json.loads(_model().to_json()), **changes}
+    return json.dumps({key: item for key, item in value.items() if item is not ...})
+
+
+def test_round_trip() -> None:
+    assert ModelManifest.from_json(_model().to_json(), source="model.json") == _model()
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        pytest.param("nonsense", "not JSON", id="text"),
+        pytest.param("3", "JSON object", id="a number"),
+        pytest.param(_edited(schema_version=9), "version 1 expected, found 9", id="a later version"),
+        pytest.param(_edited(image_size=[320]), "not a model manifest", id="one side"),
+        pytest.param(_edited(image_size=["a", "b"]), "not a model manifest", id="words"),
+        pytest.param(_edited(image_size=None), "not a model manifest", id="none"),
+        pytest.param(_edited(files=...), "files", id="a missing field"),
+    ],
+)
+def test_model_refused(text: str, message: str) -> None:
+    with pytest.raises(ContractError, match=message):
+        ModelManifest.from_json(text, source="model.json")
+
+
+def test_a_model_without_thresholds_is_read() -> None:
+    assert ModelManifest.from_json(_edited(thresholds=...), source="model.json").thresholds == {}
+
+
+def test_model_hash_follows_the_files() -> None:
+    assert _model().model_hash == _model(metrics={}).model_hash
+    assert _model().model_hash != dataclasses.replace(_model(), files={"saved_model.pb": "cd"}).model_hash
