@@ -1,4 +1,4 @@
-"""What a user may ask of evaluate: flags → frozen options."""
+"""Options of evaluate and repeats, the commands that analyse a finished run: descriptions, flags, values."""
 
 import argparse
 from dataclasses import dataclass
@@ -7,24 +7,36 @@ from inference.rows.export_options import check_score
 from retinanet_odm.errors import UsageError
 
 EVALUATE_DESCRIPTION = """\
-Holds the rows of a finished run against annotations of some or all of its images, and prints how good they are.
+Evaluate the predictions of a finished run against ground-truth annotations of all or some of its images.
 
   python -m inference evaluate OUT --annotations 'annotations/*.xml'
 
-OUT/evaluation.html  tables, curves, counts, kinds of mistakes
-OUT/evaluation.json  the same in numbers, written last
+OUT/evaluation.html  tables, curves, counts, error types
+OUT/evaluation.json  the same numbers, written last
+"""
+REPEATS_DESCRIPTION = """\
+Flag detections of a finished run that are repeated at one location over many frames of a deployment: before a fixed
+camera, a rock is not an animal. Nothing is deleted, and the rows do not change. detections.csv and .parquet show the
+flags when they are written next, and convert --without_repeats drops the flagged detections.
+
+  python -m inference repeats OUT
+
+OUT/repeats.csv    one line per location: deployment, class, box, number of frames, first and last image
+OUT/repeats.jsonl  one line per image with flagged detections: the location of each, or null
+
+Animals that do not move are repeated too: check the locations, and list the classes that move by --classes.
 """
 
 
 @dataclass(frozen=True, kw_only=True)
 class EvaluateOptions:
-    """One run of ``evaluate``.
+    """Options of ``evaluate``.
 
     Attributes:
-      output: the output folder of a finished run of ``score``.
+      output: output folder of a finished run of ``score``.
       annotations: patterns of annotation files, as for ``prepare``.
-      label_aliases: CSV with the columns alias,name; None for none.
-      min_score: count detections with at least this score; None for the score of the best F1 of each class.
+      label_aliases: CSV file with the columns alias,name; None for none.
+      min_score: minimum score of detections that are counted; None for the score of the best F1 of each class.
 
     Raises:
       UsageError: a value is out of its range.
@@ -41,66 +53,15 @@ class EvaluateOptions:
         check_score("--min_score", self.min_score)
 
 
-def add_evaluate(parser: argparse.ArgumentParser) -> None:
-    """The flags of evaluate."""
-    parser.add_argument("output", metavar="OUT", help="folder of a finished run, with summary.json")
-    parser.add_argument(
-        "--annotations",
-        nargs="+",
-        required=True,
-        metavar="PATTERN",
-        help="annotation files: CVAT XML 1.1, Pascal VOC, COCO JSON, told by content; a zip export of them too",
-    )
-    parser.add_argument(
-        "--label_aliases",
-        metavar="CSV",
-        help="columns alias,name: labels of the annotations that mean a class of the model",
-    )
-    parser.add_argument(
-        "--min_score",
-        type=float,
-        metavar="SCORE",
-        help="count detections with at least this score; default: for each class that of the best F1 on these images",
-    )
-
-
-def evaluate_options(flags: argparse.Namespace) -> EvaluateOptions:
-    """The request that evaluate's parsed flags make.
-
-    Raises:
-      UsageError: a value is out of its range.
-    """
-    return EvaluateOptions(
-        output=flags.output.rstrip("/"),
-        annotations=tuple(flags.annotations),
-        label_aliases=flags.label_aliases,
-        min_score=flags.min_score,
-    )
-
-
-REPEATS_DESCRIPTION = """\
-Marks detections of a finished run that come back at one place over many frames of a deployment: with a camera that
-stands still, a rock is not an animal. Nothing is deleted: the rows stay as they are; detections.csv and .parquet show
-the marks when they are made the next time, and convert leaves marked detections out with --without_repeats.
-
-  python -m inference repeats OUT
-
-OUT/repeats.csv    one line per place: deployment, class, box, on how many frames, first and last image
-OUT/repeats.jsonl  one line per image with marked detections: the place of each, or null
-
-Animals that do not move repeat too: look at the places, and name the classes that move by --classes.
-"""
-
-
 @dataclass(frozen=True, kw_only=True)
 class RepeatOptions:
-    """One run of ``repeats``.
+    """Options of ``repeats``.
 
     Attributes:
-      output: the output folder of a finished run of ``score``.
-      iou: overlap from which two boxes of a class are at one place.
-      min_frames: a place is seen on at least so many frames of a deployment.
-      classes: names of the classes that are looked at; none for all.
+      output: output folder of a finished run of ``score``.
+      iou: minimum IoU of two boxes of a class at one location.
+      min_frames: minimum number of frames of a deployment on which a detection is repeated.
+      classes: names of the classes to search; empty for all classes.
 
     Raises:
       UsageError: a value is out of its range.
@@ -118,8 +79,32 @@ class RepeatOptions:
             raise UsageError(f"--min_frames: expected 2 or more, found {self.min_frames}")
 
 
-def add_repeats(parser: argparse.ArgumentParser) -> None:
-    """The flags of repeats."""
+def add_evaluate_flags(parser: argparse.ArgumentParser) -> None:
+    """Adds the flags of evaluate."""
+    parser.add_argument("output", metavar="OUT", help="folder of a finished run, with summary.json")
+    parser.add_argument(
+        "--annotations",
+        nargs="+",
+        required=True,
+        metavar="PATTERN",
+        help="annotation files: CVAT XML 1.1, Pascal VOC or COCO JSON, detected by content, or a zip export of them",
+    )
+    parser.add_argument(
+        "--label_aliases",
+        metavar="CSV",
+        help="CSV file with the columns alias,name: labels of the annotations that mean a class of the model",
+    )
+    parser.add_argument(
+        "--min_score",
+        type=float,
+        metavar="SCORE",
+        help="minimum score of detections that are counted; default: for each class the score of its best F1 on these"
+        " images",
+    )
+
+
+def add_repeat_flags(parser: argparse.ArgumentParser) -> None:
+    """Adds the flags of repeats."""
     default = RepeatOptions
     parser.add_argument("output", metavar="OUT", help="folder of a finished run, with summary.json")
     parser.add_argument(
@@ -127,22 +112,36 @@ def add_repeats(parser: argparse.ArgumentParser) -> None:
         type=float,
         metavar="SHARE",
         default=default.iou,
-        help="boxes of a class that overlap so much (intersection over union) are at one place; default: %(default)s",
+        help="minimum IoU (intersection over union) of two boxes of a class at one location; default: %(default)s",
     )
     parser.add_argument(
         "--min_frames",
         type=int,
         metavar="N",
         default=default.min_frames,
-        help="a place is seen on at least so many frames of a deployment; default: %(default)s",
+        help="minimum number of frames of a deployment on which a detection is repeated; default: %(default)s",
     )
     parser.add_argument(
-        "--classes", nargs="+", metavar="NAME", default=default.classes, help="classes to look at; default: all"
+        "--classes", nargs="+", metavar="NAME", default=default.classes, help="classes to search; default: all"
+    )
+
+
+def evaluate_options(flags: argparse.Namespace) -> EvaluateOptions:
+    """Returns the options that the flags of evaluate specify.
+
+    Raises:
+      UsageError: a value is out of its range.
+    """
+    return EvaluateOptions(
+        output=flags.output.rstrip("/"),
+        annotations=tuple(flags.annotations),
+        label_aliases=flags.label_aliases,
+        min_score=flags.min_score,
     )
 
 
 def repeat_options(flags: argparse.Namespace) -> RepeatOptions:
-    """The request that the parsed flags make.
+    """Returns the options that the flags of repeats specify.
 
     Raises:
       UsageError: a value is out of its range.

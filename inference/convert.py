@@ -1,23 +1,25 @@
-"""The rows of a finished run in other forms: no model, no image and no Beam job is needed."""
+"""`convert`: writes the rows of a finished run in other formats, without a model and without a Beam job."""
 
 import logging
 
 from inference.options import ConvertOptions
-from inference.rows import output_folder
+from inference.rows import finished_run
 from inference.rows.exports import write_exports
 from retinanet_odm.storage import files
+from retinanet_odm.storage.lock import lock_folder
 
 _logger = logging.getLogger(__name__)
 
 
 def convert(options: ConvertOptions) -> None:
-    """Writes the files beside the rows, and then names them in summary.json.
+    """Writes the files beside the rows, and then lists them in summary.json.
 
     Raises:
-      UsageError: the folder holds no finished run, its files are not those of its summary, or a class is unknown.
+      UsageError: the folder has no finished run, its files are not those of its summary, or a class is unknown.
     """
-    summary = output_folder.finished_summary(options.output, command="convert")
-    made = write_exports(options.output, summary, options.exports)
-    output_folder.write_summary(options.output, output_folder.with_exports(summary, made))
-    for entry in made:
+    with lock_folder(options.output):
+        summary = finished_run.finished_summary(options.output, command="convert")
+        entries = write_exports(options.output, summary, options.exports)
+        finished_run.write_summary(options.output, finished_run.add_exports(summary, entries))
+    for entry in entries:
         _logger.info("%s: %s", entry["format"], files.join(options.output, entry["name"]))

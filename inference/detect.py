@@ -1,4 +1,4 @@
-"""A few images, at once and without Beam: a table, and copies with the boxes drawn."""
+"""`detect`: a few images at once, without Beam: a table of detections, and copies with the boxes drawn."""
 
 import io
 import logging
@@ -10,7 +10,6 @@ from PIL import Image
 
 from inference.image_sources import listing
 from inference.model.loading import find_model, load_scorer
-from inference.model.third_party import find_signature_map
 from inference.model.thresholds import resolve_threshold_flag
 from inference.options import DetectOptions
 from inference.rows.rows import failed_row, make_row
@@ -24,40 +23,40 @@ from retinanet_odm.storage import files
 _logger = logging.getLogger(__name__)
 
 _SUFFIXES = {"jpeg": (".jpg", ".jpeg"), "png": (".png",)}
+_JPEG_QUALITY = 95
 
 
 @dataclass(frozen=True, kw_only=True)
-class Detected:
-    """One image's row, and the upright image that its boxes belong to; None when it could not be read."""
+class ScoredImage:
+    """The row of an image, and the upright image that its boxes belong to; None if it could not be read."""
 
     row: PredictionRow
-    picture: EncodedImage | None
+    image: EncodedImage | None
 
 
 def detect(options: DetectOptions) -> list[PredictionRow]:
-    """Runs the model on each image, and draws copies where asked.
+    """Runs the model on each image, and draws copies if requested.
 
     Returns:
-      A row for each image, named as it was given; one that is given twice counts once.
+      A row for each image, named as it was given; an image that is given twice counts once.
 
     Raises:
-      UsageError: an image does not exist, the model folder is not a whole export, or the folder for the copies holds
-        an input.
+      UsageError: an image does not exist, the export is incomplete, or the folder for the copies contains an input.
     """
-    given = list(dict.fromkeys(options.images))
-    for name in given:
+    names = list(dict.fromkeys(options.images))
+    for name in names:
         if not files.is_file(name):
             raise UsageError(f"detect: there is no image file {name}")
     if options.draw is not None:
-        _check_draw_folder(options.draw, given)
-    found = list(_detect_all(options, given))
+        _check_draw_folder(options.draw, names)
+    scored = list(_score_images(options, names))
     if options.draw is not None:
-        _draw_all(options.draw, found)
-    return [item.row for item in found]
+        _draw_all(options.draw, scored)
+    return [item.row for item in scored]
 
 
 def format_detections(rows: Sequence[PredictionRow]) -> str:
-    """Aligned columns: image, label, score, box; an image without detections has a line too."""
+    """Returns aligned columns: image, label, score, box; an image without detections has a line too."""
     lines = [("image", "label", "score", "box: xmin ymin xmax ymax (pixels)")]
     for row in rows:
         if row.status != OK:
@@ -72,31 +71,24 @@ def format_detections(rows: Sequence[PredictionRow]) -> str:
     return "\n".join(line.rstrip() for line in padded)
 
 
-def _detect_all(options: DetectOptions, given: Sequence[str]) -> Iterator[Detected]:
-    signature_map = find_signature_map(options.asking)
-    manifest = find_model(options.model, signature_map)
-    least = max(MIN_SHOWN_SCORE, manifest.score_threshold)
-    thresholds = resolve_threshold_flag(least if options.threshold is None else options.threshold, manifest)
-    asking = options.asking.fitted(manifest.image_size)
-    scorer = load_scorer(
-        options.model,
-        model_hash=manifest.model_hash,
-        options=asking,
-        nms_iou=manifest.nms_iou,
-        signature_map=signature_map,
-    )
-    labels = manifest.labels.name_by_id
-    for names in listing.groups(given, asking.most_images):
-        loaded = {name: _load(name) for name in names}
-        pictures = {name: item for name, item in loaded.items() if isinstance(item, EncodedImage)}
-        answers, _ = scorer.score(list(pictures.values()))
-        outcomes = dict(zip(pictures, answers, strict=True))
+def _score_images(options: DetectOptions, names: Sequence[str]) -> Iterator[ScoredImage]:
+    model = find_model(options.model, options.model_options)
+    # The model's own threshold is low, because an evaluation needs weak detections.
+    default = max(MIN_SHOWN_SCORE, model.manifest.score_threshold)
+    thresholds = resolve_threshold_flag(default if options.threshold is None else options.threshold, model.manifest)
+    scorer = load_scorer(model)
+    labels = model.manifest.labels.name_by_id
+    for batch in listing.groups(names, model.options.max_images):
+        loaded = {name: _load(name) for name in batch}
+        images = {name: item for name, item in loaded.items() if isinstance(item, EncodedImage)}
+        results, _ = scorer.score(list(images.values()))
+        result_by_name = dict(zip(images, results, strict=True))
         for name, item in loaded.items():
             if isinstance(item, DataError):
-                yield Detected(row=failed_row(name, item), picture=None)
+                yield ScoredImage(row=failed_row(name, item), image=None)
             else:
-                row = make_row(name, outcomes[name], labels=labels, thresholds=thresholds)
-                yield Detected(row=row, picture=item)
+                row = make_row(name, result_by_name[name], labels=labels, thresholds=thresholds)
+                yield ScoredImage(row=row, image=item)
 
 
 def _load(name: str) -> EncodedImage | DataError:
@@ -106,34 +98,35 @@ def _load(name: str) -> EncodedImage | DataError:
         return error
 
 
-def _check_draw_folder(folder: str, given: Sequence[str]) -> None:
-    """Copies never lie beside originals: nobody's photograph is changed or buried among copies."""
+def _check_draw_folder(folder: str, names: Sequence[str]) -> None:
+    """Refuses a folder that contains an input: copies must neither replace originals nor be mixed with them."""
     real = listing.real_path(folder)
-    for name in given:
+    for name in names:
         if listing.real_path(name).startswith(real + "/"):
-            raise UsageError(f"--draw: {folder} holds the image {name}: choose another folder for the copies")
+            raise UsageError(f"--draw: {folder} contains the image {name}: choose another folder for the copies")
     if files.is_file(folder):
         raise UsageError(f"--draw: {folder} is a file; expected a folder")
 
 
-def _draw_all(folder: str, found: Sequence[Detected]) -> None:
-    """Writes a copy of every image that could be read, under its name below the folder common to all."""
-    paths = [listing.absolute(item.row.image) for item in found]
+def _draw_all(folder: str, scored: Sequence[ScoredImage]) -> None:
+    """Writes a copy of every image that could be read, under its name below the deepest folder of all images."""
+    paths = [listing.absolute(item.row.image) for item in scored]
     base = listing.common_folder([posixpath.dirname(path) for path in paths])
-    for item, path in zip(found, paths, strict=True):
-        if item.picture is not None:
+    for item, path in zip(scored, paths, strict=True):
+        if item.image is not None:
             name = files.name_below(base, path)
-            # A suffix that is not the copy's own format stays, so that a.jpg and a.tif have two copies.
-            suffix = "" if name.lower().endswith(_SUFFIXES[item.picture.format]) else _SUFFIXES[item.picture.format][0]
-            _draw(files.join(folder, name + suffix), item.row, item.picture)
+            # A suffix of another format stays, so that a.jpg and a.tif have two copies.
+            suffixes = _SUFFIXES[item.image.format]
+            name += "" if name.lower().endswith(suffixes) else suffixes[0]
+            _draw(files.join(folder, name), item.row, item.image)
     _logger.info("images with their boxes: %s", folder)
 
 
-def _draw(path: str, row: PredictionRow, picture: EncodedImage) -> None:
+def _draw(path: str, row: PredictionRow, image: EncodedImage) -> None:
     boxes = list(map(drawn_detection, row.detections))
     buffer = io.BytesIO()
-    with Image.open(io.BytesIO(picture.data)) as image:
-        draw_boxes(image, boxes).save(buffer, picture.format, quality=95)
+    with Image.open(io.BytesIO(image.data)) as opened:
+        draw_boxes(opened, boxes).save(buffer, image.format, quality=_JPEG_QUALITY)
     files.make_folder(posixpath.dirname(path))
     with files.write_atomic(path) as file:
         file.write(buffer.getvalue())

@@ -1,4 +1,8 @@
-"""A scored archive beside what people drew on its images: COCO's lists of both, and what had to be left out."""
+"""Pairs the rows of a run with annotations of its images, as COCO ground truth and results for the evaluation.
+
+Begin with `compare`. The rules of pairing are those by which prepare pairs images with annotations
+(retinanet_odm.sources.matching).
+"""
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping
@@ -16,46 +20,48 @@ from retinanet_odm.predictions.rows import OK, PredictionRow
 from retinanet_odm.sources.listing import AnnotationFile, ImageFile
 from retinanet_odm.sources.matching import Key, match_key, pair_files
 
-# Reasons for leaving out, beside those that the readers of annotations give.
-NO_ANNOTATION = "image_without_annotation"
-NO_IMAGE = "annotation_without_image"
-AMBIGUOUS = "ambiguous_match"
-OTHER_SIZE = "size_mismatch"
+# Reasons for exclusion, beside those of the readers of annotations.
+IMAGE_WITHOUT_ANNOTATION = "image_without_annotation"
+ANNOTATION_WITHOUT_IMAGE = "annotation_without_image"
+AMBIGUOUS_MATCH = "ambiguous_match"
+SIZE_MISMATCH = "size_mismatch"
 
 
 @dataclass(kw_only=True)
-class LeftOut:
-    """Images, annotations and boxes that are not compared: how many for each reason, and a sentence about the first."""
+class Excluded:
+    """Images, annotations and boxes that are not compared: the number and the first case of each reason."""
 
     counts: Counter[str] = field(default_factory=Counter)
     first: dict[str, str] = field(default_factory=dict)
 
     def add(self, reason: str, detail: str) -> None:
+        """Counts a case."""
         self.counts[reason] += 1
         self.first.setdefault(reason, detail)
 
     def to_json(self) -> dict[str, dict[str, Any]]:
-        """By reason, the most frequent first."""
+        """Returns counts and first cases by reason, the most frequent first, as evaluation.json holds them."""
         return {reason: {"count": count, "first": self.first[reason]} for reason, count in self.counts.most_common()}
 
 
 @dataclass(frozen=True, kw_only=True)
-class Compared:
+class Comparison:
     """Images that were scored and annotated.
 
     Attributes:
-      truth: COCO ground truth; the ids of images are 1..N in the order of their names.
+      truth: COCO ground truth; image ids are 1..N in the order of image names.
       results: COCO results of the same images.
-      images, failed: how many there are, and how many of them could not be scored: their objects are all missed.
-      left_out: what is in neither list.
-      unknown: boxes by label that the model does not know; they are in no list.
+      images: number of images.
+      failed: number of images that could not be scored; all their objects count as missed.
+      excluded: everything that is in neither list.
+      unknown: number of boxes by label, for labels that are no class of the model; they are in neither list.
     """
 
     truth: dict[str, Any]
     results: list[dict[str, Any]]
     images: int
     failed: int
-    left_out: LeftOut
+    excluded: Excluded
     unknown: Counter[str]
 
 
@@ -65,127 +71,129 @@ def compare(
     labels: LabelMap,
     *,
     aliases: Mapping[str, str],
-) -> Compared:
-    """Matches rows with annotations by the rules of retinanet_odm.sources.matching, by which prepare matches photographs.
+) -> Comparison:
+    """Pairs rows with annotations.
 
     Args:
-      rows: of every image of the archive.
+      rows: of every image of the run.
       annotations: as retinanet_odm.sources.listing.read_annotation yields them.
-      labels: the model's.
-      aliases: name by alias.
+      labels: of the model.
+      aliases: label by alias.
     """
-    left_out = LeftOut()
+    excluded = Excluded()
     ids = {name: label_id for label_id, name in labels.items}
     pairs = [
         _Pair(row=row, annotation=apply_aliases(annotation, aliases))
-        for row, annotation in _pairs(rows, annotations, left_out)
+        for row, annotation in _pairs(rows, annotations, excluded)
     ]
-    numbered = list(enumerate(_fitting(pairs, left_out), start=1))
-    objects = [entry for number, pair in numbered for entry in pair.objects(number, ids, left_out)]
-    drawn = (item.label for _, pair in numbered for item in pair.annotation.objects)
-    return Compared(
-        truth=ground_truth((pair.image(number) for number, pair in numbered), objects, labels),
+    numbered = list(enumerate(_same_size(pairs, excluded), start=1))
+    objects = [entry for number, pair in numbered for entry in pair.object_entries(number, ids, excluded)]
+    annotated = (item.label for _, pair in numbered for item in pair.annotation.objects)
+    return Comparison(
+        truth=ground_truth((pair.image_entry(number) for number, pair in numbered), objects, labels),
         results=[entry for number, pair in numbered for entry in coco.result_entries(number, pair.row)],
         images=len(numbered),
         failed=sum(pair.row.status != OK for _, pair in numbered),
-        left_out=left_out,
-        unknown=Counter(label for label in drawn if label not in ids),
+        excluded=excluded,
+        unknown=Counter(label for label in annotated if label not in ids),
     )
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Pair:
-    """An image and the annotation that belongs to it, under the names that aliases stand for."""
+    """A row and the annotation of its image, with labels in place of aliases."""
 
     row: PredictionRow
     annotation: ImageAnnotation
 
     @property
-    def frame(self) -> ImagePlacement | None:
-        """None for a picture of another shape, and for one that failed, whose size is not known."""
+    def placement(self) -> ImagePlacement | None:
+        """How the annotation lies on the image; None if the shapes differ, or for a failed image, which has no size."""
         if self.row.width is None or self.row.height is None:
             return None
-        said, real = self.annotation, (self.row.width, self.row.height)
-        return find_placement(said.width, said.height, image_size=real, orientation=self.row.orientation)
+        annotated, size = self.annotation, (self.row.width, self.row.height)
+        return find_placement(annotated.width, annotated.height, image_size=size, orientation=self.row.orientation)
 
-    def image(self, number: int) -> dict[str, Any]:
-        """COCO's entry of the image."""
+    def image_entry(self, number: int) -> dict[str, Any]:
+        """Returns the COCO entry of the image."""
         width, height = self.row.width or self.annotation.width, self.row.height or self.annotation.height
         return {"id": number, "file_name": self.row.image, "width": width, "height": height}
 
-    def objects(self, number: int, ids: Mapping[str, int], left_out: LeftOut) -> Iterator[dict[str, Any]]:
-        """COCO's entries of the objects of known classes; boxes are cut at the image's borders, where known."""
-        frame = self.frame
+    def object_entries(self, number: int, ids: Mapping[str, int], excluded: Excluded) -> Iterator[dict[str, Any]]:
+        """Yields the COCO entries of objects of the model's classes, clipped to the image if its size is known."""
+        placement = self.placement
         for item in self.annotation.objects:
             if item.label not in ids:
                 continue
-            box, fault = _cut(item.box, frame) if frame else (item.box, "")
+            box, fault = _clip(item.box, placement) if placement else (item.box, "")
             if fault:
                 edges = ", ".join(f"{edge:g}" for edge in item.box)
-                left_out.add(fault, f"{self.row.image}: {item.label!r} at {edges} (ymin, xmin, ymax, xmax)")
+                excluded.add(fault, f"{self.row.image}: {item.label!r} at {edges} (ymin, xmin, ymax, xmax)")
             else:
                 yield object_entry(number, ids[item.label], box, is_crowd=item.is_crowd)
 
 
-def _fitting(pairs: Iterable[_Pair], left_out: LeftOut) -> Iterator[_Pair]:
-    """The pairs in the order of their names, without annotations of pictures of another shape."""
+def _same_size(pairs: Iterable[_Pair], excluded: Excluded) -> Iterator[_Pair]:
+    """Yields the pairs in the order of image names, except those whose annotation is for an image of another shape."""
     for pair in sorted(pairs, key=lambda pair: pair.row.image):
         row, annotation = pair.row, pair.annotation
-        if row.status == OK and pair.frame is None:
-            said = f"{annotation.source} is for an image of {annotation.width}x{annotation.height} pixels"
-            left_out.add(OTHER_SIZE, f"{row.image}: {said}, the image has {row.width}x{row.height}")
+        if row.status == OK and pair.placement is None:
+            annotated = f"{annotation.source} is for an image of {annotation.width}x{annotation.height} pixels"
+            excluded.add(SIZE_MISMATCH, f"{row.image}: {annotated}, the image has {row.width}x{row.height}")
         else:
             yield pair
 
 
 def _pairs(
-    rows: Iterable[PredictionRow], annotations: Iterable[AnnotationFile | DataError], left_out: LeftOut
+    rows: Iterable[PredictionRow], annotations: Iterable[AnnotationFile | DataError], excluded: Excluded
 ) -> Iterator[tuple[PredictionRow, ImageAnnotation]]:
     files: defaultdict[Key, list[AnnotationFile]] = defaultdict(list)
     for found in annotations:
         if isinstance(found, DataError):
-            left_out.add(found.reason, found.detail)
+            excluded.add(found.reason, found.detail)
         else:
             files[match_key(found.image_name or found.uri)].append(found)
-    claimed: defaultdict[Key, list[PredictionRow]] = defaultdict(list)
-    for row in rows:  # of a whole archive; only those that may be annotated stay in memory
+    candidates: defaultdict[Key, list[PredictionRow]] = defaultdict(list)
+    for row in rows:  # there may be a million; only those with a candidate annotation stay in memory
         key = match_key(row.image)
         if key in files:
-            claimed[key].append(row)
+            candidates[key].append(row)
         else:
-            left_out.add(NO_ANNOTATION, f"{row.image} has no annotation")
+            excluded.add(IMAGE_WITHOUT_ANNOTATION, f"{row.image} has no annotation")
     for key, group in files.items():
-        yield from _matched(claimed[key], group, left_out)
+        yield from _match_group(candidates[key], group, excluded)
 
 
-def _matched(
-    rows: list[PredictionRow], files: list[AnnotationFile], left_out: LeftOut
+def _match_group(
+    rows: list[PredictionRow], files: list[AnnotationFile], excluded: Excluded
 ) -> Iterator[tuple[PredictionRow, ImageAnnotation]]:
     found = pair_files([ImageFile(uri=row.image, name=row.image) for row in rows], files)
     for position, row in enumerate(rows):
         file = found.annotation_of.get(position)
         if position in found.conflict_of:
             claimants = [claimant.image_name or claimant.uri for claimant in found.conflict_of[position].annotations]
-            left_out.add(AMBIGUOUS, f"{row.image} may be any of {', '.join(claimants[:3])}")
+            excluded.add(AMBIGUOUS_MATCH, f"{row.image} may be any of {', '.join(claimants[:3])}")
         elif file is None:
-            left_out.add(NO_ANNOTATION, f"{row.image} has no annotation")
+            excluded.add(IMAGE_WITHOUT_ANNOTATION, f"{row.image} has no annotation")
         elif file.annotation is None:
-            left_out.add(file.reason, file.detail)
+            excluded.add(file.reason, file.detail)
         elif file.annotation.unreadable:
-            # As in prepare: an object that was lost is no mistake of the model's.
-            left_out.add(file.annotation.unreadable[0].reason, f"{row.image}: {file.annotation.unreadable[0].detail}")
+            # As in prepare: the model must not be blamed for finding an object that could not be read.
+            unreadable = file.annotation.unreadable[0]
+            excluded.add(unreadable.reason, f"{row.image}: {unreadable.detail}")
         else:
             yield row, file.annotation
     for file in found.unused:
         if file.annotation is None:
-            left_out.add(file.reason, file.detail)
+            excluded.add(file.reason, file.detail)
         else:
-            left_out.add(NO_IMAGE, f"{file.image_name or file.uri}: no scored image has this name")
+            excluded.add(ANNOTATION_WITHOUT_IMAGE, f"{file.image_name or file.uri}: no scored image has this name")
 
 
-def _cut(box: BoxCorners, frame: ImagePlacement) -> tuple[BoxCorners, str]:
-    width, height = frame.image_size
-    placed = frame.to_image(box)
+def _clip(box: BoxCorners, placement: ImagePlacement) -> tuple[BoxCorners, str]:
+    """Returns a box in pixels of the image, clipped to it, and what is wrong with it, or ""."""
+    width, height = placement.image_size
+    placed = placement.to_image(box)
     pixels = box_ops.clip(box_ops.as_boxes([placed]), height, width)
     ymin, xmin, ymax, xmax = pixels[0].tolist()
-    return (ymin, xmin, ymax, xmax), box_fault(placed, pixels, frame.image_size)
+    return (ymin, xmin, ymax, xmax), box_fault(placed, pixels, placement.image_size)

@@ -8,35 +8,23 @@ On this machine:
     python -m inference evaluate OUT --annotations 'annotations/*.xml'
     python -m inference detect IMAGE [IMAGE ...] --model MODEL/export --draw OUT_DIR
 
-On Dataflow, with a worker image that holds TensorFlow and this package:
+On Dataflow, with a worker image that has TensorFlow and this package:
 
     scripts/dataflow.sh score --region R --bucket B --sdk_container_image IMAGE --images 'gs://B/archives/*.zip' \
         --model gs://B/model/export --output gs://B/out
 """
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache, partial
-from typing import TYPE_CHECKING
 
 from inference.analysis_options import evaluate_options, repeat_options
-from inference.options import (
-    IMAGES_A_SECOND,
-    check_estimate,
-    convert_options,
-    detect_options,
-    make_score_parser,
-    score_options,
-)
+from inference.options import check_estimate, convert_options, detect_options, make_score_parser, score_options
 from retinanet_odm.beam.options import beam_options
 from retinanet_odm.cli.parser import program_flags
 from retinanet_odm.dataflow.job_main import run_job_main
 from retinanet_odm.errors import UsageError
 from retinanet_odm.predictions.rows import OK
-from retinanet_odm.storage.lock import lock_folder
-
-if TYPE_CHECKING:
-    from inference.request import ScoreRequest
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -51,14 +39,10 @@ def _run(argv: Sequence[str]) -> None:
         return
     if rest:
         raise UsageError(f"{flags.command}: unknown flag {rest[0]}")
-    if flags.command == "convert":
-        _convert(flags)
-    elif flags.command == "repeats":
-        _repeats(flags)
-    elif flags.command == "evaluate":
-        _evaluate(flags)
-    else:
-        _detect(flags)
+    _COMMANDS[flags.command](flags)
+
+
+# Each command imports its module when it runs: most of them need neither Beam nor numpy, and --help needs none.
 
 
 def _score(flags: argparse.Namespace, rest: Sequence[str]) -> None:
@@ -66,49 +50,36 @@ def _score(flags: argparse.Namespace, rest: Sequence[str]) -> None:
     check_estimate(flags)
     make_beam_options = cache(partial(beam_options, rest, program_flags(flags)))
     if rest:
-        # A flag that nobody knows is refused before all else; where there is none, Beam's import can wait for a job.
+        # An unknown flag is refused before anything else. Without further flags, Beam is imported only for a job.
         make_beam_options()
+    from inference.estimate import print_estimate
     from inference.score import check_request, score
 
     if flags.estimate:
-        _estimate(check_request(options), flags)
-        return
-    score(options, make_beam_options)
-
-
-def _estimate(request: "ScoreRequest", flags: argparse.Namespace) -> None:
-    from inference.estimate import describe_score_estimate, estimate_score
-
-    rate = flags.images_a_second or IMAGES_A_SECOND
-    lines = describe_score_estimate(
-        estimate_score(request), images_a_second=rate, vcpu_hour_price=flags.vcpu_hour_price
-    )
-    print("\n".join(lines))  # noqa: T201 - the answer
+        print_estimate(check_request(options), flags.images_a_second, flags.vcpu_hour_price)
+    else:
+        score(options, make_beam_options)
 
 
 def _convert(flags: argparse.Namespace) -> None:
     options = convert_options(flags)
     from inference.convert import convert
 
-    with lock_folder(options.output):
-        convert(options)
+    convert(options)
 
 
 def _repeats(flags: argparse.Namespace) -> None:
     options = repeat_options(flags)
     from inference.repeats import mark_repeats
 
-    with lock_folder(options.output):
-        mark_repeats(options)
+    mark_repeats(options)
 
 
 def _evaluate(flags: argparse.Namespace) -> None:
     options = evaluate_options(flags)
     from inference.evaluate import evaluate, format_metrics
 
-    with lock_folder(options.output):
-        found = evaluate(options)
-    print(format_metrics(found))  # noqa: T201 - the table is the command's answer
+    print(format_metrics(evaluate(options)))  # noqa: T201 - the table is the result of the command
 
 
 def _detect(flags: argparse.Namespace) -> None:
@@ -116,7 +87,15 @@ def _detect(flags: argparse.Namespace) -> None:
     from inference.detect import detect, format_detections
 
     rows = detect(options)
-    print(format_detections(rows))  # noqa: T201 - the table is the command's answer
+    print(format_detections(rows))  # noqa: T201 - the table is the result of the command
     failed = [str(row.detail) for row in rows if row.status != OK]
     if failed:
         raise UsageError(f"detect: {'; '.join(failed)}")
+
+
+_COMMANDS: Mapping[str, Callable[[argparse.Namespace], None]] = {
+    "convert": _convert,
+    "repeats": _repeats,
+    "evaluate": _evaluate,
+    "detect": _detect,
+}

@@ -1,4 +1,8 @@
-"""Marks detections that come back at one place of a camera that stands still; see retinanet_odm.predictions.repeats."""
+"""`repeats`: flags detections that are repeated at one location of a fixed camera.
+
+Begin with `mark_repeats`. The search itself is in retinanet_odm.predictions.repeats; here are its input, the detections
+of a run as arrays, and its output, two files.
+"""
 
 import itertools
 import logging
@@ -11,22 +15,23 @@ import numpy as np
 import numpy.typing as npt
 
 from inference.analysis_options import RepeatOptions
-from inference.rows import output_folder
-from inference.rows.export_options import PLACES, REPEATS, ExportOptions
-from inference.rows.exports import read_run, run_of
+from inference.rows import finished_run
+from inference.rows.export_options import REPEAT_FLAGS, REPEAT_TABLE, ExportOptions
+from inference.rows.exports import run_of
 from inference.rows.repeat_marks import RepeatFlags
 from retinanet_odm.predictions.formats.encoding import csv_line
 from retinanet_odm.predictions.repeats import NOT_REPEATED, Int32Array, find_repeats
 from retinanet_odm.predictions.rows import OK, PredictionRow, ScoringRun
 from retinanet_odm.storage import files
+from retinanet_odm.storage.lock import lock_folder
 
 _logger = logging.getLogger(__name__)
 
-# Frames of a deployment that are looked at together: cameras are moved in the end, over very many frames animals come
-# to one place by chance, and memory is bounded.
-STRETCH = 2000
+# A deployment is searched in segments of this number of frames: sooner or later cameras are moved, over very many
+# frames animals repeat a location by chance, and memory must stay bounded.
+FRAMES_PER_SEGMENT = 2000
 
-PLACE_COLUMNS = (
+TABLE_COLUMNS = (
     *("place", "deployment", "label", "frames", "of_frames", "detections"),
     *("first_image", "last_image", "xmin", "ymin", "xmax", "ymax", "score"),
 )
@@ -34,20 +39,21 @@ PLACE_COLUMNS = (
 
 @dataclass(eq=False)
 class DeploymentDetections:
-    """Detections of all rows in some 30 bytes each: a million rows as objects would not fit into memory.
+    """Detections of all rows, in some 30 bytes each: a million rows would not fit into memory as objects.
 
     Attributes:
-      rows: [n] the number of the row, rising.
-      indexes: [n] which detection of the row it is.
-      stretches: [n] the stretch of a deployment that the row is in.
+      rows: [n] number of the row, rising.
+      indexes: [n] index of the detection in its row.
+      segments: [n] segment of a deployment.
       labels: [n] label ids.
       values: [n, 5] xmin, ymin, xmax, ymax in pixels, and the score.
-      deployments, frames: by stretch, the deployment's name and the number of its photographs that were scored.
+      deployments: name of the deployment of each segment.
+      frames: number of scored images of each segment.
     """
 
     rows: Int32Array
     indexes: Int32Array
-    stretches: Int32Array
+    segments: Int32Array
     labels: Int32Array
     values: npt.NDArray[np.float32]
     deployments: list[str]
@@ -56,7 +62,17 @@ class DeploymentDetections:
 
 @dataclass(frozen=True, kw_only=True)
 class RepeatLocation:
-    """A place where a class was seen again and again; images by the numbers of their rows, box and score as means."""
+    """A location with repeated detections of a class.
+
+    Attributes:
+      deployment: its name.
+      label_id: of the class.
+      frames: number of frames with a detection here.
+      of_frames: number of frames that were searched.
+      detections: number of detections.
+      first, last: numbers of the first and last row.
+      box, score: means over the detections.
+    """
 
     deployment: str
     label_id: int
@@ -70,99 +86,108 @@ class RepeatLocation:
 
 
 def mark_repeats(options: RepeatOptions) -> None:
-    """Writes repeats.jsonl and repeats.csv beside the rows, and then names them in summary.json.
+    """Writes repeats.jsonl and repeats.csv beside the rows, and then lists them in summary.json.
 
     Raises:
-      UsageError: the folder holds no finished run, or a class is unknown.
+      UsageError: the folder has no finished run, or a class is unknown.
       ContractError: the prediction files are not those of the summary.
     """
-    summary = output_folder.finished_summary(options.output, command="repeats")
+    with lock_folder(options.output):
+        _mark_repeats(options)
+
+
+def _mark_repeats(options: RepeatOptions) -> None:
+    output = options.output
+    summary = finished_run.finished_summary(output, command="repeats")
     run = run_of(summary, ExportOptions(formats=("csv",), classes=options.classes))
 
     def rows() -> Iterator[PredictionRow]:
-        return read_run(options.output, summary)
+        return finished_run.read_rows(output, summary)
 
-    found = gather(rows(), run)
-    at = find_repeat_locations(found, iou=options.iou, min_frames=options.min_frames)
-    places = describe_repeats(found, at)
-    names = _names(rows(), {number for place in places for number in (place.first, place.last)})
-    pieces = {
-        REPEATS: (marks.to_line() for marks in marks_of(rows(), found, at)),
-        PLACES: _table(places, run, names),
+    # The rows are read three times: kept in memory, a million of them would not fit.
+    detections = gather_detections(rows(), run)
+    at = find_repeat_locations(detections, iou=options.iou, min_frames=options.min_frames)
+    locations = describe_locations(detections, at)
+    names = _image_names(rows(), {number for item in locations for number in (item.first, item.last)})
+    contents = {
+        REPEAT_FLAGS: (flags.to_line() for flags in flag_images(rows(), detections, at)),
+        REPEAT_TABLE: _table(locations, run, names),
     }
-    about = {"classes": list(run.classes.values()), "iou": options.iou, "min_frames": options.min_frames}
-    made = [
-        {"name": name, "format": "repeats", "sha256": files.write_pieces(files.join(options.output, name), of), **about}
-        for name, of in pieces.items()
+    settings = {"classes": list(run.classes.values()), "iou": options.iou, "min_frames": options.min_frames}
+    entries = [
+        {"name": name, "format": "repeats", "sha256": files.write_pieces(files.join(output, name), pieces), **settings}
+        for name, pieces in contents.items()
     ]
-    output_folder.write_summary(options.output, output_folder.with_exports(summary, made))
-    marked = int(np.count_nonzero(at != NOT_REPEATED))
-    _logger.info("repeated: %d of %d detections, at %d places", marked, len(at), len(places))
-    _logger.info("places: %s", files.join(options.output, PLACES))
+    finished_run.write_summary(output, finished_run.add_exports(summary, entries))
+    repeated = int(np.count_nonzero(at != NOT_REPEATED))
+    _logger.info("repeated: %d of %d detections, at %d locations", repeated, len(at), len(locations))
+    _logger.info("locations: %s", files.join(output, REPEAT_TABLE))
 
 
-def gather(rows: Iterable[PredictionRow], run: ScoringRun) -> DeploymentDetections:
-    """The detections of the run's classes, with the deployments of their images."""
-    stretches: dict[tuple[str, int], int] = {}
-    seen: Counter[str] = Counter()
+def gather_detections(rows: Iterable[PredictionRow], run: ScoringRun) -> DeploymentDetections:
+    """Returns the detections of the run's classes as arrays, by segments of deployments."""
+    segments: dict[tuple[str, int], int] = {}
+    images: Counter[str] = Counter()
     frames: Counter[int] = Counter()
-    whole, real = array("i"), array("f")
+    integers, reals = array("i"), array("f")
     for number, row in enumerate(rows):
         if row.status != OK:
             continue
         deployment = row.deployment
-        stretch = stretches.setdefault((deployment, seen[deployment] // STRETCH), len(stretches))
-        seen[deployment] += 1
-        frames[stretch] += 1
+        segment = segments.setdefault((deployment, images[deployment] // FRAMES_PER_SEGMENT), len(segments))
+        images[deployment] += 1
+        frames[segment] += 1
         for index, item in enumerate(row.detections):
             if item.label_id in run.classes:
-                whole.extend((number, index, stretch, item.label_id))
-                real.extend((*item.box, item.score))
-    rows_, indexes, of_stretch, labels = np.array(whole, np.int32).reshape(-1, 4).T
+                integers.extend((number, index, segment, item.label_id))
+                reals.extend((*item.box, item.score))
+    row_numbers, indexes, of_segment, labels = np.array(integers, np.int32).reshape(-1, 4).T
     return DeploymentDetections(
-        rows=rows_,
+        rows=row_numbers,
         indexes=indexes,
-        stretches=of_stretch,
+        segments=of_segment,
         labels=labels,
-        values=np.array(real, np.float32).reshape(-1, 5),
-        deployments=[deployment for deployment, _ in stretches],
-        frames=[frames[stretch] for stretch in range(len(stretches))],
+        values=np.array(reals, np.float32).reshape(-1, 5),
+        deployments=[deployment for deployment, _ in segments],
+        frames=[frames[segment] for segment in range(len(segments))],
     )
 
 
-def find_repeat_locations(found: DeploymentDetections, *, iou: float, min_frames: int) -> Int32Array:
-    """[n] the place of each detection or NOWHERE; places are numbered through all deployments."""
-    at = np.full(len(found.rows), NOT_REPEATED, np.int32)
-    order = np.argsort(found.stretches, kind="stable")
-    ends = np.flatnonzero(np.diff(found.stretches[order])) + 1
+def find_repeat_locations(detections: DeploymentDetections, *, iou: float, min_frames: int) -> Int32Array:
+    """Returns the location of each detection [n], or NOT_REPEATED; locations are numbered over all deployments."""
+    at = np.full(len(detections.rows), NOT_REPEATED, np.int32)
+    order = np.argsort(detections.segments, kind="stable")
+    ends = np.flatnonzero(np.diff(detections.segments[order])) + 1
     count = 0
-    for chosen in np.split(order, ends):
-        places = find_repeats(
-            found.rows[chosen], found.labels[chosen], found.values[chosen, :4], iou=iou, min_frames=min_frames
+    for of_segment in np.split(order, ends):
+        boxes = detections.values[of_segment, :4]
+        found = find_repeats(
+            detections.rows[of_segment], detections.labels[of_segment], boxes, iou=iou, min_frames=min_frames
         )
-        at[chosen] = np.where(places == NOT_REPEATED, NOT_REPEATED, places + count)
-        count += int(places.max(initial=NOT_REPEATED)) + 1
+        at[of_segment] = np.where(found == NOT_REPEATED, NOT_REPEATED, found + count)
+        count += int(found.max(initial=NOT_REPEATED)) + 1
     return at
 
 
-def describe_repeats(found: DeploymentDetections, at: Int32Array) -> list[RepeatLocation]:
-    """Every place, by its number."""
+def describe_locations(detections: DeploymentDetections, at: Int32Array) -> list[RepeatLocation]:
+    """Returns every location, by its number."""
     order = np.argsort(at, kind="stable")
     order = order[at[order] != NOT_REPEATED]
     if not len(order):
         return []
-    return [_place(found, chosen) for chosen in np.split(order, np.flatnonzero(np.diff(at[order])) + 1)]
+    groups = np.split(order, np.flatnonzero(np.diff(at[order])) + 1)
+    return [_describe_location(detections, members) for members in groups]
 
 
-def _place(found: DeploymentDetections, chosen: npt.NDArray[np.intp]) -> RepeatLocation:
-    stretch, rows = int(found.stretches[chosen[0]]), found.rows[chosen]
-    *box, score = found.values[chosen].mean(axis=0, dtype=np.float64).tolist()
+def _describe_location(detections: DeploymentDetections, members: npt.NDArray[np.intp]) -> RepeatLocation:
+    segment, rows = int(detections.segments[members[0]]), detections.rows[members]
+    *box, score = detections.values[members].mean(axis=0, dtype=np.float64).tolist()
     return RepeatLocation(
-        deployment=found.deployments[stretch],
-        label_id=int(found.labels[chosen[0]]),
+        deployment=detections.deployments[segment],
+        label_id=int(detections.labels[members[0]]),
         frames=len(np.unique(rows)),
-        of_frames=found.frames[stretch],
-        detections=len(chosen),
+        of_frames=detections.frames[segment],
+        detections=len(members),
         first=int(rows[0]),
         last=int(rows[-1]),
         box=tuple(box),
@@ -170,28 +195,30 @@ def _place(found: DeploymentDetections, chosen: npt.NDArray[np.intp]) -> RepeatL
     )
 
 
-def marks_of(rows: Iterable[PredictionRow], found: DeploymentDetections, at: Int32Array) -> Iterator[RepeatFlags]:
-    """The marks of every image that has a repeated detection, in the order of the rows."""
+def flag_images(
+    rows: Iterable[PredictionRow], detections: DeploymentDetections, at: Int32Array
+) -> Iterator[RepeatFlags]:
+    """Yields the flags of every image that has a repeated detection, in the order of the rows."""
     repeated = np.flatnonzero(at != NOT_REPEATED).tolist()
-    by_row = itertools.groupby(repeated, key=lambda number: int(found.rows[number]))
-    number, detections = next(by_row, (None, iter(())))
-    for row_number, row in enumerate(rows):
-        if row_number == number:
-            places: list[int | None] = [None] * len(row.detections)
-            for detection in detections:
-                places[found.indexes[detection]] = int(at[detection])
-            yield RepeatFlags(image=row.image, places=tuple(places))
-            number, detections = next(by_row, (None, iter(())))
+    by_row = itertools.groupby(repeated, key=lambda index: int(detections.rows[index]))
+    flagged_row, members = next(by_row, (None, iter(())))
+    for number, row in enumerate(rows):
+        if number == flagged_row:
+            locations: list[int | None] = [None] * len(row.detections)
+            for member in members:
+                locations[detections.indexes[member]] = int(at[member])
+            yield RepeatFlags(image=row.image, locations=tuple(locations))
+            flagged_row, members = next(by_row, (None, iter(())))
 
 
-def _names(rows: Iterable[PredictionRow], wanted: Set[int]) -> dict[int, str]:
-    return {number: row.image for number, row in enumerate(rows) if number in wanted}
+def _image_names(rows: Iterable[PredictionRow], numbers: Set[int]) -> dict[int, str]:
+    return {number: row.image for number, row in enumerate(rows) if number in numbers}
 
 
-def _table(places: Iterable[RepeatLocation], run: ScoringRun, names: Mapping[int, str]) -> Iterator[bytes]:
-    yield csv_line(PLACE_COLUMNS)
-    for number, place in enumerate(places):
-        counts = (place.frames, place.of_frames, place.detections)
-        box = (round(edge, 2) for edge in place.box)
-        about = (number, place.deployment, run.classes[place.label_id], *counts)
-        yield csv_line((*about, names[place.first], names[place.last], *box, round(place.score, 4)))
+def _table(locations: Iterable[RepeatLocation], run: ScoringRun, names: Mapping[int, str]) -> Iterator[bytes]:
+    yield csv_line(TABLE_COLUMNS)
+    for number, item in enumerate(locations):
+        counts = (item.frames, item.of_frames, item.detections)
+        box = (round(edge, 2) for edge in item.box)
+        head = (number, item.deployment, run.classes[item.label_id], *counts)
+        yield csv_line((*head, names[item.first], names[item.last], *box, round(item.score, 4)))

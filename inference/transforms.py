@@ -1,4 +1,7 @@
-"""The steps of the scoring job as Beam transforms: thin shells over the verbs of the rooms below."""
+"""The steps of the scoring job as Beam transforms: thin shells over the verbs of the rooms below.
+
+They stand in the order in which images and rows pass through them; inference.pipeline connects them.
+"""
 
 import dataclasses
 import itertools
@@ -19,27 +22,174 @@ from apache_beam.transforms.window import GlobalWindows
 from apache_beam.utils.shared import Shared
 from apache_beam.utils.windowed_value import WindowedValue
 
-from inference.image_sources import chunks
+from inference.image_sources import chunks, listing
 from inference.image_sources.chunks import Chunk
 from inference.image_sources.listing import ImageSource
 from inference.model.handler import DetectorHandler
+from inference.model.loading import CheckedModel
 from inference.model.outcome import Failure, ModelOutput
 from inference.model.thresholds import ScoreThresholds
-from inference.rows import output_folder, part_files, resume
-from inference.rows.output_folder import Commit, WrittenShard
-from inference.rows.part_files import RowSpans
-from inference.rows.resume import ListedChunk
-from inference.rows.rows import SerializedRow, failed_row, make_row
+from inference.rows import part_files
+from inference.rows.commit import Commit
+from inference.rows.part_files import RowSpans, SaveInterval, SpansOfShard, WrittenShard
+from inference.rows.resume import PendingWork, find_pending_work
+from inference.rows.rows import SerializedRow, failed_row, make_row, row_keys, with_key
 from retinanet_odm.cli.progress import ProgressReporter
 from retinanet_odm.dataset.frame_names import parse_frame_name
 from retinanet_odm.errors import DataError
 from retinanet_odm.imaging.images import EncodedImage, ImageRule
 from retinanet_odm.predictions.rows import OK, PredictionRow
-from retinanet_odm.storage.prefetch import THREADS, start_ahead
+from retinanet_odm.storage.prefetch import start_ahead
+
+# Output tags of ListImages.
+CHUNKS, NUM_IMAGES, KEPT_ROWS = "chunks", "num_images", "kept_rows"
+# Output tags of ReadImages.
+IMAGES, UNREADABLE = "images", "unreadable"
+
+# What goes around the model with an image: its name, the key of its row, its EXIF time or "", and the orientation for
+# its row. Names travel as bytes, because Beam's coder of text refuses names that are not UTF-8.
+ImageKey: TypeAlias = tuple[bytes, str, str, int]
+_ReadItem: TypeAlias = tuple[ImageKey, EncodedImage] | TaggedOutput[Literal["unreadable"], PredictionRow]
+_MIN_SWAPPED = 5  # from this EXIF orientation on, the sides of the image are swapped
+_READING_THREADS = 64
+
+
+@dataclass(eq=False)
+class ListImages(beam.PTransform):
+    """[] → chunks of images to score, num_images (of all sources) and kept_rows (spans of earlier rows, by shard)."""
+
+    sources: tuple[ImageSource, ...]
+    output: str
+    run_key: str
+    num_shards: int
+    pending: PendingWork
+
+    def expand(self, pbegin: beam.pvalue.PBegin):  # Beam warns of a return type that is no PCollection
+        # The launcher has listed all sources already. A worker in the same process finds its list here. Others list the
+        # sources again, because the names of a million images do not fit into the description of a job.
+        shared = Shared()
+        shared.acquire(lambda: self.pending)
+        return (
+            pbegin
+            | "Start" >> beam.Create([self.sources])
+            | "List chunks"
+            >> beam.FlatMap(_list_chunks, shared, self.output, self.run_key, self.num_shards).with_outputs(
+                NUM_IMAGES, KEPT_ROWS, main=CHUNKS
+            )
+        )
+
+
+def _list_chunks(
+    sources: tuple[ImageSource, ...], shared: Shared, output: str, run_key: str, num_shards: int
+) -> Iterator[Chunk | TaggedOutput[Literal["num_images"], int] | TaggedOutput[Literal["kept_rows"], SpansOfShard]]:
+    pending: PendingWork = shared.acquire(
+        lambda: find_pending_work(listing.list_source_files(sources), output, run_key)
+    )
+    yield TaggedOutput(NUM_IMAGES, pending.images)
+    yield from pending.chunks
+    for spans in part_files.keep_earlier_rows(output, pending.kept_keys, num_shards):
+        yield TaggedOutput(KEPT_ROWS, spans)
+
+
+@dataclass(eq=False)
+class ReadImages(beam.PTransform):
+    """Chunks → images (ImageKey, EncodedImage) and unreadable (failed rows). The reshuffle spreads names, not bytes."""
+
+    run_key: str
+    rule: ImageRule
+
+    def expand(self, chunks: beam.PCollection[Chunk]):  # Beam warns of a return type that is no PCollection
+        return (
+            chunks
+            | "Spread over workers" >> beam.Reshuffle()
+            | "Read and turn upright"
+            >> beam.ParDo(ReadAhead(self.run_key, self.rule)).with_outputs(UNREADABLE, main=IMAGES)
+        )
+
+
+class ReadAhead(beam.DoFn):
+    """Reads chunks as ReadImages does; threads read the next images while the model runs.
+
+    Up to IMAGES images of up to CHUNKS chunks are read in advance: a chunk may hold 8 MB.
+    """
+
+    IMAGES, CHUNKS = 32, 8
+
+    def __init__(self, run_key: str, rule: ImageRule) -> None:
+        self._run_key, self._rule = run_key, rule
+
+    def setup(self) -> None:
+        # The threads stay, because starting one takes as long as reading a file.
+        self._pool = ThreadPoolExecutor(_READING_THREADS)
+
+    def teardown(self) -> None:
+        self._pool.shutdown(wait=False, cancel_futures=True)
+
+    def start_bundle(self) -> None:
+        self._started: deque[tuple[int, Iterator[_ReadItem]]] = deque()
+
+    def process(self, chunk: Chunk) -> Iterator[_ReadItem]:
+        parts = [start_ahead(self._read(part), self._pool) for part in chunks.split_chunk(chunk)]
+        self._started.append((len(chunk.names), itertools.chain.from_iterable(parts)))
+        while self._is_enough():
+            _, images = self._started.popleft()
+            yield from images
+
+    def _is_enough(self) -> bool:
+        images = sum(count for count, _ in itertools.islice(self._started, 1, None))
+        return images >= self.IMAGES or len(self._started) > self.CHUNKS
+
+    def finish_bundle(self) -> Iterator[WindowedValue | TaggedOutput[Literal["unreadable"], WindowedValue]]:
+        for _, images in self._started:
+            yield from map(_in_window, images)
+
+    def _read(self, chunk: Chunk) -> Iterator[_ReadItem]:
+        keys = row_keys(self._run_key, chunk)
+        for key, (name, image) in zip(keys, chunks.read_images(chunk, self._rule), strict=True):
+            if isinstance(image, DataError):
+                yield TaggedOutput(UNREADABLE, with_key(failed_row(name, image), key))
+            else:
+                orientation = image.orientation if image.orientation >= _MIN_SWAPPED else 1
+                yield (os.fsencode(name), key, _exif_time(name, image), orientation), image
+
+
+def _in_window(item: _ReadItem) -> WindowedValue | TaggedOutput[Literal["unreadable"], WindowedValue]:
+    """Wraps an element as Beam requires it at the end of a bundle."""
+    if isinstance(item, TaggedOutput):
+        return TaggedOutput(UNREADABLE, GlobalWindows.windowed_value(item.value))
+    return GlobalWindows.windowed_value(item)
+
+
+def _exif_time(name: str, image: EncodedImage) -> str:
+    """Returns when an image was taken, or "" if it has no date or its name has one."""
+    return "" if image.capture_time is None or parse_frame_name(name) else image.capture_time.isoformat()
+
+
+@dataclass(eq=False)
+class DetectObjects(beam.PTransform):
+    """Images (ImageKey, EncodedImage) → rows, in batches on the model."""
+
+    model: CheckedModel
+    thresholds: ScoreThresholds
+
+    def expand(self, images: beam.PCollection[tuple[ImageKey, EncodedImage]]) -> beam.PCollection[PredictionRow]:
+        return (
+            images
+            | "Run the model" >> RunInference(KeyedModelHandler(DetectorHandler(self.model)))
+            | "Make rows" >> beam.Map(_make_row, self.model.manifest.labels.name_by_id, self.thresholds)
+        )
+
+
+def _make_row(
+    keyed: tuple[ImageKey, ModelOutput | Failure], labels: Mapping[int, str], thresholds: ScoreThresholds
+) -> PredictionRow:
+    (name, key, taken, orientation), result = keyed
+    row = with_key(make_row(os.fsdecode(name), result, labels=labels, thresholds=thresholds), key)
+    return dataclasses.replace(row, time=datetime.fromisoformat(taken) if taken else None, orientation=orientation)
 
 
 class CountRows(beam.DoFn):
-    """Passes rows on; counts them for Beam's metrics and for the progress line, one per process."""
+    """Passes rows on, and counts them for Beam's metrics and for the progress line, one per process."""
 
     def __init__(self, total: int, processes: int) -> None:
         self._total, self._processes = total, processes
@@ -59,194 +209,45 @@ class CountRows(beam.DoFn):
         yield row
 
 
-# What goes around the model with an image: its name, the key of its row, the time of EXIF or "", and the orientation
-# that its row tells.
-ImageKey = tuple[bytes, str, str, int]
-
-# Of which shard, and where rows of it lie.
-OfShard = tuple[int, RowSpans]
-_Read: TypeAlias = tuple[ImageKey, EncodedImage] | TaggedOutput[Literal["unreadable"], PredictionRow]
-
-# Output tags of ListImages.
-CHUNKS, LISTED, KEPT = "chunks", "listed", "kept"
-
-# Output tags of ReadImages.
-IMAGES, UNREADABLE = "images", "unreadable"
-_SIDES_SWAPPED = 5  # from this EXIF orientation on
-
-
-@dataclass(eq=False)
-class ListImages(beam.PTransform):
-    """[] → chunks to score, listed (numbers of images, whether to score or not) and kept (extents of earlier rows).
-
-    The plan is made on a worker: a list of a million names does not fit into a job's description.
-    """
-
-    sources: tuple[ImageSource, ...]
-    output: str
-    run: str
-    num_shards: int
-
-    def expand(self, pbegin: beam.pvalue.PBegin):  # Beam warns of a return type that is no PCollection
-        return (
-            pbegin
-            | "Start" >> beam.Create([self.sources])
-            | "Plan chunks"
-            >> beam.FlatMap(_planned, self.output, self.run, self.num_shards).with_outputs(LISTED, KEPT, main=CHUNKS)
-        )
-
-
-def _planned(
-    found: tuple[ImageSource, ...], output: str, run: str, num_shards: int
-) -> Iterator[Chunk | TaggedOutput[Literal["listed"], int] | TaggedOutput[Literal["kept"], OfShard]]:
-    for item in resume.list_pending_chunks(found, output, run, num_shards):
-        if not isinstance(item, ListedChunk):
-            yield TaggedOutput(KEPT, item)
-            continue
-        yield TaggedOutput(LISTED, item.images)
-        if item.missing is not None:
-            yield item.missing
-
-
-@dataclass(eq=False)
-class ReadImages(beam.PTransform):
-    """Chunks → images (ImageKey, EncodedImage) and unreadable (failed rows). The reshuffle spreads names, never bytes.
-
-    Names travel as bytes: Beam's coder of text refuses those that are not UTF-8.
-    """
-
-    run: str
-    rule: ImageRule
-
-    def expand(self, chunks: beam.PCollection[Chunk]):  # Beam warns of a return type that is no PCollection
-        return (
-            chunks
-            | "Spread over workers" >> beam.Reshuffle()
-            | "Read and turn upright"
-            >> beam.ParDo(ReadAhead(self.run, self.rule)).with_outputs(UNREADABLE, main=IMAGES)
-        )
-
-
-class ReadAhead(beam.DoFn):
-    """As ReadImages. What the model is given next is read while it runs: so many images, of so many chunks."""
-
-    IMAGES, CHUNKS = 32, 8
-
-    def __init__(self, run: str, rule: ImageRule) -> None:
-        self._run, self._rule = run, rule
-
-    def setup(self) -> None:
-        # Two pools: a chunk waits for its images. Threads stay, because to start one takes as long as to read a file.
-        self._chunks, self._images = ThreadPoolExecutor(self.CHUNKS), ThreadPoolExecutor(self.CHUNKS * THREADS)
-
-    def teardown(self) -> None:
-        for pool in (self._chunks, self._images):
-            pool.shutdown(wait=False, cancel_futures=True)
-
-    def start_bundle(self) -> None:
-        self._begun: deque[tuple[int, Iterator[_Read]]] = deque()
-
-    def process(self, chunk: Chunk) -> Iterator[_Read]:
-        images = _tagged(chunk, self._run, self._rule, self._images)
-        self._begun.append((len(chunk.names), start_ahead(images, self._chunks)))
-        while self._is_enough():
-            _, images = self._begun.popleft()
-            yield from images
-
-    def _is_enough(self) -> bool:
-        images = sum(count for count, _ in itertools.islice(self._begun, 1, None))
-        return images >= self.IMAGES or len(self._begun) > self.CHUNKS
-
-    def finish_bundle(self) -> Iterator[WindowedValue | TaggedOutput[Literal["unreadable"], WindowedValue]]:
-        for _, images in self._begun:
-            yield from map(_in_window, images)
-
-
-def _in_window(item: _Read) -> WindowedValue | TaggedOutput[Literal["unreadable"], WindowedValue]:
-    """What Beam takes at the end of a bundle."""
-    if isinstance(item, TaggedOutput):
-        return TaggedOutput(UNREADABLE, GlobalWindows.windowed_value(item.value))
-    return GlobalWindows.windowed_value(item)
-
-
-def _tagged(chunk: Chunk, run: str, rule: ImageRule, pool: ThreadPoolExecutor) -> Iterator[_Read]:
-    keys = dict(zip(chunk.names, resume.row_keys(run, chunk), strict=True))
-    for name, image in chunks.read_upright(chunk, rule, pool):
-        if isinstance(image, DataError):
-            yield TaggedOutput(UNREADABLE, resume.with_key(failed_row(name, image), keys[name]))
-        else:
-            orientation = image.orientation if image.orientation >= _SIDES_SWAPPED else 1
-            yield (os.fsencode(name), keys[name], _time_of(name, image), orientation), image
-
-
-def _time_of(name: str, image: EncodedImage) -> str:
-    """When an image was taken, where its name does not tell; "" where nothing does."""
-    return "" if image.capture_time is None or parse_frame_name(name) else image.capture_time.isoformat()
-
-
-@dataclass(eq=False)
-class DetectObjects(beam.PTransform):
-    """Images (ImageKey, EncodedImage) → rows, in batches on the model."""
-
-    handler: DetectorHandler
-    labels: Mapping[int, str]
-    thresholds: ScoreThresholds
-
-    def expand(self, images: beam.PCollection[tuple[ImageKey, EncodedImage]]) -> beam.PCollection[PredictionRow]:
-        return (
-            images
-            | "Run the model" >> RunInference(KeyedModelHandler(self.handler))
-            | "Make rows" >> beam.Map(_row, self.labels, self.thresholds)
-        )
-
-
-def _row(
-    answered: tuple[ImageKey, ModelOutput | Failure], labels: Mapping[int, str], thresholds: ScoreThresholds
-) -> PredictionRow:
-    (name, key, taken, orientation), outcome = answered
-    row = resume.with_key(make_row(os.fsdecode(name), outcome, labels=labels, thresholds=thresholds), key)
-    return dataclasses.replace(row, time=datetime.fromisoformat(taken) if taken else None, orientation=orientation)
-
-
 class SaveRows(beam.DoFn):
-    """Rows → where they lie, by shard, saved every now and then; the life cycle says when they are the last.
+    """Rows → where they lie, by shard. Saves a part file from time to time, and at the end of a bundle.
 
-    No step before this one may hold its elements back until all are there: then nothing would be saved on the way.
+    No step before this one may hold its elements back until all of them are there: nothing would be saved on the way.
     """
 
     def __init__(self, output: str, num_shards: int) -> None:
         self._output, self._num_shards = output, num_shards
 
     def setup(self) -> None:
-        self._pace = resume.SaveInterval(time.monotonic())
+        self._interval = SaveInterval(time.monotonic())
 
     def start_bundle(self) -> None:
-        self._lines: list[SerializedRow] = []
+        self._rows: list[SerializedRow] = []
         self._bytes = 0
 
-    def process(self, row: PredictionRow) -> Iterable[OfShard]:
-        line = SerializedRow.of(row)
-        self._lines.append(line)
-        self._bytes += len(line.text)
-        if self._pace.is_due(time.monotonic()) or self._bytes >= part_files.PART_BYTES:
+    def process(self, row: PredictionRow) -> Iterable[SpansOfShard]:
+        serialized = SerializedRow.of(row)
+        self._rows.append(serialized)
+        self._bytes += len(serialized.text)
+        if self._interval.is_due(time.monotonic()) or self._bytes >= part_files.PART_BYTES:
             yield from self._save()
 
     def finish_bundle(self) -> Iterator[WindowedValue]:
         yield from map(GlobalWindows.windowed_value, self._save())
 
-    def _save(self) -> Iterator[OfShard]:
-        yield from part_files.save_part_file(self._output, self._lines, self._num_shards)
-        self._lines, self._bytes = [], 0
+    def _save(self) -> Iterator[SpansOfShard]:
+        yield from part_files.save_part_file(self._output, self._rows, self._num_shards)
+        self._rows, self._bytes = [], 0
 
 
 @dataclass(eq=False)
 class WriteRows(beam.PTransform):
-    """Extents by shard → one ShardPart per prediction file, merged from them; every shard of 0..num_shards-1."""
+    """Spans by shard → a WrittenShard for each shard 0..num_shards-1, also for one without rows."""
 
     output: str
     num_shards: int
 
-    def expand(self, saved: beam.PCollection[OfShard]) -> beam.PCollection[WrittenShard]:
+    def expand(self, saved: beam.PCollection[SpansOfShard]) -> beam.PCollection[WrittenShard]:
         shards: list[tuple[int, RowSpans | None]] = [(shard, None) for shard in range(self.num_shards)]
         return (
             (saved, saved.pipeline | "Every shard" >> beam.Create(shards))
@@ -257,28 +258,26 @@ class WriteRows(beam.PTransform):
 
 
 def _write_shard(grouped: tuple[int, Iterable[RowSpans | None]], output: str, num_shards: int) -> WrittenShard:
-    shard, extents = grouped
-    return output_folder.write_predictions_shard(
-        output, shard, num_shards, [extent for extent in extents if extent is not None]
-    )
+    shard, spans = grouped
+    present = [item for item in spans if item is not None]
+    return part_files.write_predictions_shard(output, shard, num_shards, present)
 
 
 @dataclass(eq=False)
 class CommitRun(beam.PTransform):
-    """ShardParts and the images that were listed → summary.json, once all shards are whole and the counts agree."""
+    """WrittenShards and the number of images → summary.json, when all shards are complete and the counts agree."""
 
     commit: Commit
-    listed: beam.PCollection[int]
+    num_images: beam.PCollection[int]
 
-    def expand(self, parts: beam.PCollection[WrittenShard]) -> beam.PCollection[None]:
-        listed = self.listed | "Count listed" >> beam.CombineGlobally(sum)
+    def expand(self, shards: beam.PCollection[WrittenShard]) -> beam.PCollection[None]:
+        listed, written = beam.pvalue.AsSingleton(self.num_images), beam.pvalue.AsList(shards)
         return (
-            parts.pipeline
+            shards.pipeline
             | "Finish" >> beam.Create([None])
-            | "Write the summary"
-            >> beam.Map(_commit, self.commit, listed=beam.pvalue.AsSingleton(listed), parts=beam.pvalue.AsList(parts))
+            | "Write the summary" >> beam.Map(_commit, self.commit, listed=listed, shards=written)
         )
 
 
-def _commit(_: None, commit: Commit, listed: int, parts: Sequence[WrittenShard]) -> None:
-    commit.finish(parts, listed=listed)
+def _commit(_: None, commit: Commit, listed: int, shards: Sequence[WrittenShard]) -> None:
+    commit.finish(shards, listed=listed)

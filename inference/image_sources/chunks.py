@@ -1,12 +1,9 @@
-"""The unit of work: images that lie side by side and are read together, where the model runs."""
+"""Chunks, the unit of work: images that lie side by side and are read together by one worker."""
 
 import dataclasses
-import itertools
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
-from typing import Any
+from typing import Any, TypeAlias
 
 from inference.image_sources import tfrecords
 from inference.image_sources.tfrecords import RecordLocation
@@ -15,14 +12,16 @@ from retinanet_odm.imaging.images import EncodedImage, ImageRule, normalise_imag
 from retinanet_odm.storage import files, tar_files, zip_files
 from retinanet_odm.storage.archives import looks_like_image
 from retinanet_odm.storage.files import FileError
-from retinanet_odm.storage.prefetch import map_ahead
 from retinanet_odm.storage.tar_files import TarMember
 from retinanet_odm.storage.zip_files import ZipMember
+
+# Number of archive members that one thread reads; see split_chunk.
+_MEMBERS_PER_THREAD = 8
 
 
 @dataclass(frozen=True, kw_only=True)
 class FileChunk:
-    """Loose images: their names in the rows, versions (see Chunk) and paths."""
+    """Single files."""
 
     names: tuple[str, ...]
     versions: tuple[str, ...]
@@ -31,7 +30,7 @@ class FileChunk:
 
 @dataclass(frozen=True, kw_only=True)
 class ZipChunk:
-    """Neighbouring members of one archive, their names in the rows and versions."""
+    """Adjacent members of a zip archive."""
 
     names: tuple[str, ...]
     versions: tuple[str, ...]
@@ -41,7 +40,7 @@ class ZipChunk:
 
 @dataclass(frozen=True, kw_only=True)
 class TarChunk:
-    """Neighbouring members of one plain tar archive, their names in the rows and versions."""
+    """Adjacent members of an uncompressed tar archive."""
 
     names: tuple[str, ...]
     versions: tuple[str, ...]
@@ -51,17 +50,17 @@ class TarChunk:
 
 @dataclass(frozen=True, kw_only=True)
 class StreamChunk:
-    """Members of one packed tar archive, which can only be read from its beginning: names, versions, places in it."""
+    """Members of a tar.gz archive, which can only be read from its beginning, and their positions among its images."""
 
     names: tuple[str, ...]
     versions: tuple[str, ...]
     path: str
-    places: tuple[int, ...]
+    positions: tuple[int, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
 class RecordChunk:
-    """Neighbouring records of one TFRecord file, their names in the rows and versions."""
+    """Adjacent records of a TFRecord file."""
 
     names: tuple[str, ...]
     versions: tuple[str, ...]
@@ -69,57 +68,58 @@ class RecordChunk:
     records: tuple[RecordLocation, ...]
 
 
-# Its tuples run side by side, one entry for each image. A version is another one when the image has changed: size and
-# time of change of a file, generation of an object, checksum and size of a zip member, digest of a record's image. A
-# tar archive has no checksums, so its members have the version of the whole.
-Chunk = FileChunk | ZipChunk | TarChunk | StreamChunk | RecordChunk
+# The tuples of a chunk are parallel: one entry for each image. `names` are those of the prediction rows. A version
+# differs when the image has changed: size and modification time of a file, generation of an object on gs://, checksum
+# and size of a zip member, digest of the image in a record. A tar archive has no checksums, so its members have the
+# version of the archive.
+Chunk: TypeAlias = FileChunk | ZipChunk | TarChunk | StreamChunk | RecordChunk
 
-Load = Callable[[], bytes | DataError]
 
-
-def take(chunk: Chunk, places: Sequence[int]) -> Chunk:
-    """The images at these places of a chunk, in their order."""
+def select_images(chunk: Chunk, positions: Sequence[int]) -> Chunk:
+    """Returns a chunk of the images at these positions, in their order."""
     columns = [field.name for field in dataclasses.fields(chunk) if field.name != "path"]
-    taken: dict[str, Any] = {name: tuple(getattr(chunk, name)[place] for place in places) for name in columns}
-    return dataclasses.replace(chunk, **taken)
+    selected: dict[str, Any] = {
+        column: tuple(getattr(chunk, column)[position] for position in positions) for column in columns
+    }
+    return dataclasses.replace(chunk, **selected)
+
+
+def split_chunk(chunk: Chunk) -> list[Chunk]:
+    """Splits a chunk, in order, into parts that threads can read at the same time.
+
+    A file is a part of its own: on gs:// it takes one request of some 50 ms, of which a thread only waits. Parts of an
+    archive are larger, so that a request brings several members. A tar.gz archive cannot be split.
+    """
+    if isinstance(chunk, StreamChunk):
+        return [chunk]
+    size = 1 if isinstance(chunk, FileChunk) else _MEMBERS_PER_THREAD
+    count = len(chunk.names)
+    return [select_images(chunk, range(start, min(start + size, count))) for start in range(0, count, size)]
 
 
 def read_chunk(chunk: Chunk) -> Iterator[tuple[str, bytes | DataError]]:
-    """The name and bytes of each image, or why it cannot be read."""
-    return ((name, load()) for name, load in zip(chunk.names, _loads(chunk), strict=True))
+    """Yields name and bytes of each image, or the error raised while reading it."""
+    return zip(chunk.names, _contents(chunk), strict=True)
 
 
-def read_upright(
-    chunk: Chunk, rule: ImageRule, pool: ThreadPoolExecutor
-) -> Iterator[tuple[str, EncodedImage | DataError]]:
-    """As read_chunk, each image checked by the rule and turned upright; the pool does some ahead of what is taken."""
-    return map_ahead(partial(_upright, rule=rule), zip(chunk.names, _loads(chunk), strict=True), pool)
+def read_images(chunk: Chunk, rule: ImageRule) -> Iterator[tuple[str, EncodedImage | DataError]]:
+    """Yields name and image of each image of a chunk, checked by the rule and turned upright, or the error."""
+    return ((name, _normalise(data, name, rule)) for name, data in read_chunk(chunk))
 
 
-def _upright(named: tuple[str, Load], rule: ImageRule) -> tuple[str, EncodedImage | DataError]:
-    name, load = named
-    data = load()
+def _normalise(data: bytes | DataError, name: str, rule: ImageRule) -> EncodedImage | DataError:
     if isinstance(data, DataError):
-        return name, data
+        return data
     try:
-        return name, normalise_image(data, name=name, rule=rule)
+        return normalise_image(data, name=name, rule=rule)
     except DataError as error:
-        return name, error
+        return error
 
 
-def _loads(chunk: Chunk) -> Iterator[Load]:
-    """What gives the bytes of each image: files are read when it is called, members of an archive one after another."""
-    if isinstance(chunk, FileChunk):
-        return map(partial, itertools.repeat(_read_file), chunk.paths, chunk.versions)
-    return (partial(_as_it_is, data) for data in _members(chunk))
-
-
-def _as_it_is(data: bytes | DataError) -> bytes | DataError:
-    return data
-
-
-def _members(chunk: ZipChunk | TarChunk | StreamChunk | RecordChunk) -> Iterable[bytes | DataError]:
+def _contents(chunk: Chunk) -> Iterable[bytes | DataError]:
     match chunk:
+        case FileChunk():
+            return map(_read_file, chunk.paths, chunk.versions)
         case ZipChunk():
             return zip_files.read_zip_members(chunk.path, chunk.members)
         case TarChunk():
@@ -131,9 +131,9 @@ def _members(chunk: ZipChunk | TarChunk | StreamChunk | RecordChunk) -> Iterable
 
 
 def _stream(chunk: StreamChunk) -> Iterator[bytes | DataError]:
-    wanted = set(chunk.places)
+    wanted = set(chunk.positions)
     contents = tar_files.stream_tar_members(chunk.path, looks_like_image, max(wanted) + 1, version=chunk.versions[0])
-    return (data for place, data in enumerate(contents) if place in wanted)
+    return (data for position, data in enumerate(contents) if position in wanted)
 
 
 def _read_file(path: str, version: str) -> bytes | DataError:

@@ -1,6 +1,7 @@
-"""From what the user names to chunks of images: folders, globs, single files, zip and tar archives, TFRecords.
+"""From the values of `--images` to chunks of images: folders, globs, single files, zip and tar archives, TFRecords.
 
-The plan holds names and offsets only; bytes are read where the model runs (inference.image_sources.chunks).
+Begin with `resolve_sources`, `list_source_files` and `list_chunks`, which are called one after the other. Chunks hold
+names and offsets only; images are read on the worker where the model runs (inference.image_sources.chunks).
 """
 
 import dataclasses
@@ -22,31 +23,32 @@ from retinanet_odm.storage.glob_patterns import escape_glob, root_of
 from retinanet_odm.storage.tar_files import TarKind, TarMember
 from retinanet_odm.storage.zip_files import ZipMember
 
-T = TypeVar("T")
+_T = TypeVar("_T")
 
-# A chunk is the unit of work between machines: large enough that opening an archive costs little per image, small
-# enough that a short list still occupies every core.
+# A chunk is the unit of work of the job: large enough that opening an archive costs little per image, small enough that
+# a short list still occupies every core.
 FILES_PER_CHUNK = 16
 MEMBERS_PER_CHUNK = 32
 BYTES_PER_CHUNK = 8 * 2**20
-_ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz")
+_ARCHIVE_SUFFIXES = (".zip", ".tar", ".tar.gz", ".tgz")
 _SCHEME = re.compile(r"\w+:/?")
 
 
 @dataclass(frozen=True, kw_only=True)
 class ImageSource:
-    """One value of --images.
+    """A value of --images.
 
     Attributes:
-      given: what the user wrote, for messages.
-      pattern: the Beam pattern of its files.
-      root: the folder above the pattern's first wildcard.
-      base: the folder that names are relative to; root or above it.
-      is_folder: only files that look like images count; otherwise every matched file does, and archives are opened.
-      shards: of a data set, the paths of its files: of those matched no others count; empty for other sources.
+      value: as the user wrote it, for messages.
+      pattern: glob of its files.
+      root: folder above the first wildcard of the pattern.
+      base: folder that image names are relative to; root or a folder above it.
+      is_folder: only files with the suffix of an image belong to it; otherwise all matching files do, and archives are
+        opened.
+      shards: paths of the shards of a data set, which are its only files; empty for other sources.
     """
 
-    given: str
+    value: str
     pattern: str
     root: str
     base: str
@@ -54,11 +56,28 @@ class ImageSource:
     shards: frozenset[str] = frozenset()
 
 
-def resolve(values: Sequence[str]) -> tuple[ImageSource, ...]:
-    """Understands each value of --images as a folder, a file or a glob.
+@dataclass(frozen=True, kw_only=True)
+class SourceFiles:
+    """The files of a source.
 
-    Names of rows are relative to the folder above the first wildcard (the folder itself, the folder of a file); with
-    several values, to the deepest folder above all of them. So two images never share a name.
+    Attributes:
+      source: the source.
+      files: images, and archives that are opened; without files of the sources before it.
+      is_repeated: the sources before it have files of it.
+      archives: paths of archives that are not opened, because they lie in a folder.
+    """
+
+    source: ImageSource
+    files: tuple[ListedFile, ...]
+    is_repeated: bool
+    archives: tuple[str, ...]
+
+
+def resolve_sources(values: Sequence[str]) -> tuple[ImageSource, ...]:
+    """Interprets each value of --images as a folder, a file or a glob.
+
+    Image names are relative to the folder above the first wildcard (or to the folder itself, or to the folder of a
+    file); with several values, to the deepest folder that contains all of these. So no two images have the same name.
 
     Raises:
       UsageError: a value names nothing that exists.
@@ -69,7 +88,12 @@ def resolve(values: Sequence[str]) -> tuple[ImageSource, ...]:
 
 
 def common_folder(roots: Sequence[str]) -> str:
-    """The deepest folder that holds all roots; "" where there is none, as between a bucket and a local disk."""
+    """Returns the deepest folder that contains all roots; "" if there is none, as for a bucket and a local disk.
+
+    Example:
+      >>> common_folder(["gs://bucket/dives/1", "gs://bucket/dives/2/a"])
+      'gs://bucket/dives'
+    """
     shared = []
     for parts in zip(*(root.split("/") for root in roots), strict=False):
         if len(set(parts)) > 1:
@@ -79,51 +103,57 @@ def common_folder(roots: Sequence[str]) -> str:
     return "" if _SCHEME.fullmatch(folder) else folder
 
 
-def list_chunks(sources: Iterable[ImageSource], *, passed_over: set[str] | None = None) -> Iterator[Chunk]:
-    """Every image of the sources in chunks; a file that two sources match comes once.
+def list_source_files(sources: Iterable[ImageSource]) -> list[SourceFiles]:
+    """Lists the files of all sources, without opening any; a file of two sources is listed once."""
+    listed: list[SourceFiles] = []
+    seen: set[str] = set()
+    for source in sources:
+        matching = list(files.list_files(source.pattern))
+        own = [file for file in matching if _belongs(source, file.path)]
+        new = tuple(file for file in own if file.path not in seen)
+        seen.update(file.path for file in new)
+        closed = [file.path for file in matching if source.is_folder and _has_archive_suffix(file.path)]
+        listed.append(SourceFiles(source=source, files=new, is_repeated=len(new) < len(own), archives=tuple(closed)))
+    return listed
 
-    Args:
-      sources: from resolve.
-      passed_over: is given the archives in folders that no other source names.
+
+def skipped_archives(listed: Sequence[SourceFiles]) -> list[str]:
+    """Returns the archives in folders that no other source names."""
+    opened = {file.path for item in listed for file in item.files}
+    return sorted({path for item in listed for path in item.archives} - opened)
+
+
+def list_chunks(listed: Iterable[SourceFiles]) -> Iterator[Chunk]:
+    """Yields every image of the sources in chunks; opens archives to list their members.
 
     Raises:
-      UsageError: an archive is broken, a source holds no image, or two records have one name.
+      UsageError: an archive is broken, a source has no image, or two records have the same name.
     """
-    closed: set[str] = set()
-    seen: set[str] = set()
-    taken: set[str] = set()  # names that stand in records: no folder sees to it that they differ
-    for source in sources:
-        there = list(files.list_files(source.pattern))
-        listed = [file for file in there if _counts(source, file.path)]
-        archives_there = [file.path for file in there if source.is_folder and file.path.lower().endswith(_ARCHIVES)]
-        closed.update(archives_there)
-        fresh = [file for file in listed if file.path not in seen]
-        seen.update(file.path for file in fresh)
-        is_empty = len(fresh) == len(listed)
-        for chunk in _chunks(source, fresh):
+    record_names: set[str] = set()  # unlike paths, they may repeat
+    for item in listed:
+        is_empty = not item.is_repeated
+        for chunk in _chunks(item):
             is_empty = False
             if isinstance(chunk, RecordChunk):
-                _claim(chunk, taken)
+                _check_unique(chunk, record_names)
             yield chunk
         if is_empty:
-            hint = f", but archives: name them, such as {archives_there[0]}" if archives_there else ""
-            raise UsageError(f"--images: expected at least one image, found none in {source.given}{hint}")
-    if passed_over is not None:
-        passed_over.update(closed - seen)
+            hint = f", but archives: name them, for example {item.archives[0]}" if item.archives else ""
+            raise UsageError(f"--images: expected at least one image, found none in {item.source.value}{hint}")
 
 
 def absolute(path: str) -> str:
-    """A local path from the root of the disk; a URI unchanged."""
+    """Returns a local path from the root of the disk; a URI unchanged."""
     return path if "://" in path else posixpath.abspath(path)
 
 
 def real_path(path: str) -> str:
-    """As absolute, with symbolic links followed."""
+    """Returns an absolute path with symbolic links resolved; a URI unchanged."""
     return path if "://" in path else str(Path(path).resolve())
 
 
 def _locate(value: str) -> ImageSource:
-    """The source that a value names; its base is its root."""
+    """Returns the source of a value; its base is its root."""
     path = absolute(value).rstrip("/")
     pattern, root, is_folder, shards = path, root_of(path), False, frozenset[str]()
     if files.is_file(path):
@@ -134,30 +164,30 @@ def _locate(value: str) -> ImageSource:
         is_folder = not shards
     elif escape_glob(path) == path:
         raise UsageError(f"--images: there is no file or folder {value}")
-    return ImageSource(given=value, pattern=pattern, root=root, base=root, is_folder=is_folder, shards=shards)
+    return ImageSource(value=value, pattern=pattern, root=root, base=root, is_folder=is_folder, shards=shards)
 
 
-def matches(source: ImageSource) -> Iterator[ListedFile]:
-    """The files of a source, archives among them."""
-    return (file for file in files.list_files(source.pattern) if _counts(source, file.path))
-
-
-def _counts(source: ImageSource, path: str) -> bool:
-    """Whether a file that the source's pattern matches belongs to it."""
+def _belongs(source: ImageSource, path: str) -> bool:
+    """Returns whether a file that matches the pattern of a source belongs to it."""
     if source.shards:
         return path in source.shards
     return not source.is_folder or looks_like_image(files.name_below(source.root, path))
 
 
-def _chunks(source: ImageSource, listed: Sequence[ListedFile]) -> Iterator[Chunk]:
-    opened = set() if source.is_folder else {file.path for file in listed if _opens(file.path)}
-    for group in groups((file for file in listed if file.path not in opened), FILES_PER_CHUNK):
+def _has_archive_suffix(path: str) -> bool:
+    return path.lower().endswith(_ARCHIVE_SUFFIXES)
+
+
+def _chunks(item: SourceFiles) -> Iterator[Chunk]:
+    source = item.source
+    opened = set() if source.is_folder else {file.path for file in item.files if _is_container(file.path)}
+    for group in groups((file for file in item.files if file.path not in opened), FILES_PER_CHUNK):
         yield FileChunk(
             names=tuple(files.name_below(source.base, file.path) for file in group),
             versions=tuple(file.version for file in group),
             paths=tuple(file.path for file in group),
         )
-    for file in listed:
+    for file in item.files:
         if file.path not in opened:
             continue
         if tfrecords.is_tfrecord(file.path):
@@ -166,15 +196,15 @@ def _chunks(source: ImageSource, listed: Sequence[ListedFile]) -> Iterator[Chunk
             yield from _archive_chunks(file, files.name_below(source.base, file.path))
 
 
-def _opens(path: str) -> bool:
-    """Whether a matched file is an archive or TFRecords; one with an image's suffix is not opened to find out."""
+def _is_container(path: str) -> bool:
+    """Returns whether a file is an archive or a TFRecord file; files with the suffix of an image are not opened."""
     if has_image_suffix(path):
         return False
     return tfrecords.is_tfrecord(path) or zip_files.is_zip_file(path) or tar_files.find_tar_kind(path) is not None
 
 
 def _record_chunks(path: str, folder: str) -> Iterator[Chunk]:
-    for group in _neighbours(tfrecords.list_records(path, flag="--images"), lambda record: record.size):
+    for group in _adjacent(tfrecords.list_records(path, flag="--images"), lambda record: record.size):
         yield RecordChunk(
             names=tuple(posixpath.join(folder, record.name) for record in group),
             versions=tuple(record.sha256 for record in group),
@@ -183,16 +213,18 @@ def _record_chunks(path: str, folder: str) -> Iterator[Chunk]:
         )
 
 
-def _claim(chunk: RecordChunk, taken: set[str]) -> None:
-    """Takes the names of a chunk.
+def _check_unique(chunk: RecordChunk, names: set[str]) -> None:
+    """Adds the names of a chunk to those seen before.
 
     Raises:
-      UsageError: one is taken.
+      UsageError: a name is among them.
     """
     for name in chunk.names:
-        if name in taken:
-            raise UsageError(f"--images: two records are named {name}, one of them in {chunk.path}: score them apart")
-        taken.add(name)
+        if name in names:
+            raise UsageError(
+                f"--images: two records are named {name}, one of them in {chunk.path}: score them in separate runs"
+            )
+        names.add(name)
 
 
 def _archive_chunks(archive: ListedFile, name: str) -> Iterator[Chunk]:
@@ -200,7 +232,7 @@ def _archive_chunks(archive: ListedFile, name: str) -> Iterator[Chunk]:
     kind = tar_files.find_tar_kind(path)
     if kind is None:
         zipped = zip_files.list_zip_members(path, looks_like_image, flag="--images")
-        for members in _neighbours(zipped, lambda member: max(member.size, member.stored_size)):
+        for members in _adjacent(zipped, lambda member: max(member.size, member.stored_size)):
             versions = tuple(f"{member.crc:08x}-{member.size}" for member in members)
             yield ZipChunk(names=_names(name, members), versions=versions, path=path, members=tuple(members))
         return
@@ -208,9 +240,9 @@ def _archive_chunks(archive: ListedFile, name: str) -> Iterator[Chunk]:
     if kind is TarKind.PACKED:
         if names := _names(name, listed):
             versions = (archive.version,) * len(names)
-            yield StreamChunk(names=names, versions=versions, path=path, places=tuple(range(len(names))))
+            yield StreamChunk(names=names, versions=versions, path=path, positions=tuple(range(len(names))))
         return
-    for group in _neighbours(listed, lambda member: member.size):
+    for group in _adjacent(listed, lambda member: member.size):
         versions = (archive.version,) * len(group)
         yield TarChunk(names=_names(name, group), versions=versions, path=path, members=tuple(group))
 
@@ -219,9 +251,9 @@ def _names(archive: str, members: Iterable[ZipMember | TarMember]) -> tuple[str,
     return tuple(f"{archive}/{member.name}" for member in members)
 
 
-def _neighbours(members: Iterable[T], size_of: Callable[[T], int]) -> Iterator[list[T]]:
-    """Members that lie side by side, so many that opening the archive costs little per image."""
-    group: list[T] = []
+def _adjacent(members: Iterable[_T], size_of: Callable[[_T], int]) -> Iterator[list[_T]]:
+    """Yields adjacent members in groups; each has a bounded number of members and of bytes."""
+    group: list[_T] = []
     size = 0
     for member in members:
         if group and (len(group) == MEMBERS_PER_CHUNK or size + size_of(member) > BYTES_PER_CHUNK):
@@ -233,8 +265,8 @@ def _neighbours(members: Iterable[T], size_of: Callable[[T], int]) -> Iterator[l
         yield group
 
 
-def groups(items: Iterable[T], size: int) -> Iterator[list[T]]:
-    """The items in lists of this size; the last may be shorter."""
+def groups(items: Iterable[_T], size: int) -> Iterator[list[_T]]:
+    """Yields the items in lists of this size; the last one may be shorter."""
     iterator = iter(items)
     while group := list(islice(iterator, size)):
         yield group

@@ -1,4 +1,4 @@
-"""Images in the TFRecord files of our own data sets: listed by reading each file once, then read by their offsets."""
+"""Images in the shards of a data set: each file is read once to list its records, which are then read by offset."""
 
 import hashlib
 import itertools
@@ -12,18 +12,18 @@ from retinanet_odm.storage import files
 from retinanet_odm.storage.files import FileError
 from retinanet_odm.storage.tfrecord import FrameError, begins_frame, read_frame, read_frames
 
-_HEAD = 12  # bytes that tell a TFRecord file
+_HEAD = 12  # bytes at the beginning of a TFRecord file that identify it
 _SUFFIX = ".tfrecord"
 
 
 @dataclass(frozen=True, kw_only=True)
 class RecordLocation:
-    """One image in a TFRecord file.
+    """Where an image lies in a TFRecord file.
 
     Attributes:
-      name: its file name, sub-folders included, as the record has it.
+      name: file name of the image in the record, sub-folders included.
       offset: first byte of the record's frame.
-      size: bytes of the image.
+      size: size of the image in bytes.
       sha256: hex digest of the image's bytes.
     """
 
@@ -34,16 +34,16 @@ class RecordLocation:
 
 
 def is_dataset(folder: str) -> bool:
-    """Whether a folder holds a data set of ours."""
+    """Returns whether a folder is a data set that `prepare` wrote."""
     return files.is_file(files.join(folder, DatasetManifest.FILE))
 
 
 def shards_of(folder: str) -> frozenset[str]:
-    """Paths of the TFRecord files of a data set, of all its splits: readers go by the manifest.
+    """Returns the paths of a data set's shards, of all splits, as its manifest lists them.
 
     Raises:
-      ContractError: dataset.json is not ours.
-      UsageError: it cannot be read, or a file that it lists is missing.
+      ContractError: dataset.json is not of this program.
+      UsageError: dataset.json cannot be read, or a file that it lists is missing.
     """
     path = files.join(folder, DatasetManifest.FILE)
     manifest = DatasetManifest.from_json(files.read_text(path, flag="--images"), source=path)
@@ -54,21 +54,21 @@ def shards_of(folder: str) -> frozenset[str]:
 
 
 def is_tfrecord(path: str) -> bool:
-    """Whether a file is a TFRecord file by its first bytes or says so by its name."""
+    """Returns whether a file is a TFRecord file, by its suffix or its first bytes."""
     if path.endswith(_SUFFIX):
         return True
     try:
         with files.open_binary(path) as file:
             return begins_frame(file.read(_HEAD))
     except FileError:
-        return False  # it stays in the list as an image, whose row will say that it cannot be read
+        return False  # it is listed as an image, and its row will have the reason why it cannot be read
 
 
 def list_records(path: str, *, flag: str) -> Iterator[RecordLocation]:
-    """Every record of a file, in order.
+    """Yields the location of every record of a file, in order.
 
     Raises:
-      UsageError: the file cannot be read, is not whole, or a record holds no image of our schema.
+      UsageError: the file cannot be read or is incomplete, or a record has no image of our schema.
     """
     try:
         with files.open_binary(path) as file:
@@ -77,15 +77,15 @@ def list_records(path: str, *, flag: str) -> Iterator[RecordLocation]:
                 sha256 = hashlib.sha256(image).hexdigest()
                 yield RecordLocation(name=name, offset=offset, size=len(image), sha256=sha256)
     except FrameError as error:
-        raise UsageError(f"{flag}: {path} is not a whole TFRecord file: {error}") from error
+        raise UsageError(f"{flag}: {path} is not a complete TFRecord file: {error}") from error
     except RecordError as error:
-        raise UsageError(f"{flag}: {path} is not of a data set that prepare wrote: {error}") from error
+        raise UsageError(f"{flag}: {path} is not part of a data set that prepare wrote: {error}") from error
     except FileError as error:
         raise UsageError(f"{flag}: {error}") from error
 
 
 def read_records(path: str, records: Sequence[RecordLocation]) -> Iterator[bytes | DataError]:
-    """The image of each record, or the error that befell it; the file is opened once."""
+    """Yields the image of each record, or the error raised while reading it. Opens the file once."""
     done = 0
     try:
         with files.open_binary(path) as file:

@@ -1,0 +1,35 @@
+"""Models and how they are called: an export is checked and loaded, and images become detections.
+
+Begin with `loading`: `find_model` checks an export folder without TensorFlow, `load_scorer` loads it. `scorer` calls
+the model so that a bad image fails alone; `batching` forms the calls, `tiling` cuts large images. `saved_model` and
+`third_party` are the two kinds of SavedModel: exports of the trainer and models of other programs. `handler` wraps it
+all for Beam. TensorFlow is imported when a model is loaded, never before, and Keras not at all.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from inference.model.loading import CheckedModel, find_model, load_scorer
+    from inference.model.options import ModelOptions
+    from inference.model.outcome import Failure, ModelOutput
+    from inference.model.scorer import Scorer
+
+__all__ = ["CheckedModel", "Failure", "ModelOptions", "ModelOutput", "Scorer", "find_model", "load_scorer"]
+
+# Imported when they are first used: the parser of the command line reads `options` alone and must start fast.
+_MODULES = {
+    "CheckedModel": "loading",
+    "Failure": "outcome",
+    "ModelOptions": "options",
+    "ModelOutput": "outcome",
+    "Scorer": "scorer",
+    "find_model": "loading",
+    "load_scorer": "loading",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"{__name__}.{_MODULES[name]}"), name)

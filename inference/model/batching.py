@@ -1,4 +1,4 @@
-"""Calling a model on many items, so that one that cannot be scored fails alone, and short memory is lived with."""
+"""Batches of images, and calls of the model that survive a bad image and a lack of memory."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TypeVar
@@ -6,73 +6,76 @@ from typing import TypeVar
 from inference.model.options import ModelOptions
 from retinanet_odm.imaging.images import EncodedImage
 
-T = TypeVar("T")
-R = TypeVar("R")
+_T = TypeVar("_T")
+_R = TypeVar("_R")
+
+_BYTES_PER_PIXEL = 3
 
 
 class CallError(Exception):
-    """The model gave an error in place of an answer."""
+    """A call of the model raised an error."""
 
 
 class MemoryShortError(CallError):
-    """A call needs more memory than there is."""
+    """A call of the model needs more memory than there is."""
 
 
 class BatchSplitter:
-    """Calls of at most ``most`` items; a call that fails is made again in two halves, down to the guilty item.
+    """Calls a function on batches; retries a failing batch in halves to isolate the failing item.
 
     Attributes:
-      most: the most items in one call. It shrinks when memory runs short, and stays so.
+      max_items: maximum number of items in one call. It is reduced for good when memory is exhausted.
     """
 
-    def __init__(self, most: int) -> None:
-        self.most = most
+    def __init__(self, max_items: int) -> None:
+        self.max_items = max_items
 
-    def run(self, call: Callable[[Sequence[T]], Sequence[R]], items: Sequence[T]) -> list[R | CallError]:
-        """The answer for each item, in order, or the error of a call with that item alone.
+    def run(self, call: Callable[[Sequence[_T]], Sequence[_R]], items: Sequence[_T]) -> list[_R | CallError]:
+        """Returns the result for each item, in order, or the error of a call with that item alone.
 
         Args:
-          call: answers each item, in order, or raises CallError for all of them.
-          items: any number.
+          call: returns a result for each item, in order, or raises CallError for all of them.
+          items: any number of items.
         """
-        answers: list[R | CallError] = []
-        while len(answers) < len(items):  # the step may shrink on the way
-            answers += self._ask(call, items[len(answers) : len(answers) + self.most])
-        return answers
+        results: list[_R | CallError] = []
+        while len(results) < len(items):  # a batch may reduce max_items for the next one
+            results += self._call(call, items[len(results) : len(results) + self.max_items])
+        return results
 
-    def _ask(self, call: Callable[[Sequence[T]], Sequence[R]], items: Sequence[T]) -> list[R | CallError]:
+    def _call(self, call: Callable[[Sequence[_T]], Sequence[_R]], items: Sequence[_T]) -> list[_R | CallError]:
         try:
             return list(call(items))
         except CallError as error:
             if len(items) == 1:
                 return [error]
             half = (len(items) + 1) // 2
-            answers = [*self._ask(call, items[:half]), *self._ask(call, items[half:])]
-            # An item that does not fit even alone says nothing about how many others fit together.
-            if isinstance(error, MemoryShortError) and not any(isinstance(a, MemoryShortError) for a in answers):
-                self.most = min(self.most, half)
-            return answers
-
-
-_BYTES_PER_PIXEL = 3
+            results = [*self._call(call, items[:half]), *self._call(call, items[half:])]
+            # An item that does not fit even alone is no evidence of how many others fit together.
+            if isinstance(error, MemoryShortError) and not any(isinstance(r, MemoryShortError) for r in results):
+                self.max_items = min(self.max_items, half)
+            return results
 
 
 def capacity(options: ModelOptions) -> int:
-    """What the weights of a batch may add up to: batch_megabytes, rounded up to a multiple of most_images."""
-    return options.most_images * _share(options)
+    """Returns the maximum weight of a batch: batch_megabytes, rounded up to a multiple of max_images."""
+    return options.max_images * _min_weight(options)
 
 
 def weight(image: EncodedImage, options: ModelOptions) -> int:
-    """Bytes of a batch that an image takes up: its decoded pixels, within two bounds.
+    """Returns the weight of an image: the bytes of its decoded pixels, within two bounds.
 
-    No less than its share of the batch, so that there are at most most_images in one; and no more than the batch,
-    because Beam makes an empty batch before an element that fits into none.
+    It is at least the share of one image in a batch, so that a batch never holds more than max_images; and at most the
+    whole batch, because Beam emits an empty batch before an element that fits into none.
     """
-    return min(max(_BYTES_PER_PIXEL * image.width * image.height, _share(options)), capacity(options))
+    return min(max(_BYTES_PER_PIXEL * image.width * image.height, _min_weight(options)), capacity(options))
+
+
+def _min_weight(options: ModelOptions) -> int:
+    return -(-options.batch_bytes // options.max_images)
 
 
 def make_batches(images: Iterable[EncodedImage], options: ModelOptions) -> Iterator[list[EncodedImage]]:
-    """The images, in order, in batches as Beam makes them: each is as full as can be."""
+    """Yields the images, in order, in batches as Beam forms them: each is filled before the next one begins."""
     batch: list[EncodedImage] = []
     room = capacity(options)
     for image in images:
@@ -85,12 +88,8 @@ def make_batches(images: Iterable[EncodedImage], options: ModelOptions) -> Itera
         yield batch
 
 
-def most_tiles(options: ModelOptions) -> int:
-    """The most tiles in one call of the model."""
+def max_tiles(options: ModelOptions) -> int:
+    """Returns the maximum number of tiles in one call of the model."""
     if options.tiling is None:
-        return options.most_images
-    return min(options.most_images, max(1, options.batch_bytes // (_BYTES_PER_PIXEL * options.tiling.side**2)))
-
-
-def _share(options: ModelOptions) -> int:
-    return -(-options.batch_bytes // options.most_images)
+        return options.max_images
+    return min(options.max_images, max(1, options.batch_bytes // (_BYTES_PER_PIXEL * options.tiling.side**2)))

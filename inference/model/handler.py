@@ -1,6 +1,7 @@
-"""The model on a worker: our own Beam ModelHandler.
+"""The model on a Beam worker, as a ModelHandler for RunInference.
 
-Beam's TensorFlow handlers cannot read a SavedModel of TensorFlow 2.21, and a bad image fails their whole batch.
+Beam's own TensorFlow handlers cannot read a SavedModel of TensorFlow 2.21, and with them a bad image fails its whole
+batch.
 """
 
 import functools
@@ -11,49 +12,31 @@ from apache_beam.metrics import Metrics
 from apache_beam.ml.inference.base import ModelHandler
 
 from inference.model.batching import capacity, weight
-from inference.model.loading import load_scorer
+from inference.model.loading import CheckedModel, load_scorer
 from inference.model.options import ModelOptions
 from inference.model.outcome import Failure, ModelOutput
-from inference.model.scorer import Calls, Scorer
-from inference.model.third_party import SignatureMap
+from inference.model.scorer import CallStatistics, Scorer
 from retinanet_odm.imaging.images import EncodedImage
 
 _NAMESPACE = "inference"
 
 
 class DetectorHandler(ModelHandler[EncodedImage, ModelOutput | Failure, Scorer]):
-    """RunInference over encoded images. It pickles: it holds names, and the model is loaded on the worker."""
+    """Scores encoded images. It can be pickled, because the model itself is loaded on the worker."""
 
-    def __init__(
-        self,
-        *,
-        folder: str,
-        model_hash: str,
-        options: ModelOptions,
-        nms_iou: float,
-        signature_map: SignatureMap | None = None,
-    ) -> None:
-        # Beam would grow the batch step by step; the whole batch from the start is what the model does best. Batches
-        # are measured in bytes of decoded pixels.
+    def __init__(self, model: CheckedModel) -> None:
+        # Beam would let the batch size grow step by step. The model is fastest with full batches from the start, so
+        # minimum and maximum are the same. Sizes are weights in bytes of decoded pixels.
         super().__init__(
-            min_batch_size=capacity(options),
-            max_batch_size=capacity(options),
-            element_size_fn=functools.partial(_keyed_weight, options=options),
+            min_batch_size=capacity(model.options),
+            max_batch_size=capacity(model.options),
+            element_size_fn=functools.partial(_keyed_weight, options=model.options),
         )
-        self._folder = folder
-        self._model_hash = model_hash
-        self._options = options
-        self._nms_iou = nms_iou
-        self._signature_map = signature_map
+        self._model = model
 
     def load_model(self) -> Scorer:
-        return load_scorer(
-            self._folder,
-            model_hash=self._model_hash,
-            options=self._options,
-            nms_iou=self._nms_iou,
-            signature_map=self._signature_map,
-        )
+        """Loads the model, once per process."""
+        return load_scorer(self._model)
 
     def run_inference(
         self,
@@ -61,25 +44,27 @@ class DetectorHandler(ModelHandler[EncodedImage, ModelOutput | Failure, Scorer])
         model: Scorer,
         inference_args: dict[str, Any] | None = None,  # noqa: ARG002 - Beam's interface
     ) -> Iterable[ModelOutput | Failure]:
-        answers, calls = model.score(batch)
+        """Scores a batch; see Scorer."""
+        results, calls = model.score(batch)
         _count(calls)
-        return answers
+        return results
 
     def get_num_bytes(self, batch: Sequence[EncodedImage]) -> int:
-        """Beam's own answer pickles every batch."""
+        """Returns the size of a batch for Beam's metrics. Beam's own implementation would pickle every batch."""
         return sum(len(image.data) for image in batch)
 
     def get_metrics_namespace(self) -> str:
+        """Returns the namespace of the counters."""
         return _NAMESPACE
 
 
 def _keyed_weight(element: tuple[bytes, EncodedImage], options: ModelOptions) -> int:
-    """KeyedModelHandler hands on what Beam batches, the key included."""
+    """Returns the weight of an element; KeyedModelHandler passes it on with its key."""
     return weight(element[1], options)
 
 
-def _count(calls: Calls) -> None:
-    """Beam's own distributions tell of its batches; a batch that is split, or cut into tiles, is many calls."""
+def _count(calls: CallStatistics) -> None:
+    """Counts calls of the model. Beam counts its batches, but a batch that is split or tiled is many calls."""
     for size, milliseconds in zip(calls.sizes, calls.milliseconds, strict=True):
         Metrics.distribution(_NAMESPACE, "model_call_images").update(size)
         Metrics.distribution(_NAMESPACE, "model_call_milliseconds").update(milliseconds)

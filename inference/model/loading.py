@@ -1,14 +1,15 @@
-"""The exported model's folder, checked without TensorFlow before a job is started."""
+"""Export folders of models: checked without TensorFlow before a job starts, loaded where images are scored.
+
+Begin with `find_model`, which every command that needs a model calls first; `load_scorer` takes its result.
+"""
 
 import hashlib
-import os
-from typing import Any
+from dataclasses import dataclass
 
 from inference.model.options import ModelOptions
-from inference.model.saved_model import Detector
+from inference.model.saved_model import Detector, load_saved_model
 from inference.model.scorer import Scorer
-from inference.model.third_party import SignatureMap, ThirdPartyDetector
-from retinanet_odm.cli.program import tune_gc
+from inference.model.third_party import SignatureMap, ThirdPartyDetector, read_signature_map
 from retinanet_odm.errors import ContractError
 from retinanet_odm.exported_model import ModelManifest
 from retinanet_odm.storage import files
@@ -16,6 +17,56 @@ from retinanet_odm.storage.files import FileError
 from retinanet_odm.storage.glob_patterns import escape_glob
 
 SAVED_MODEL = "saved_model.pb"
+
+
+@dataclass(frozen=True, kw_only=True)
+class CheckedModel:
+    """A model whose folder was checked, and how to call it; small enough to be sent to a worker.
+
+    Attributes:
+      folder: local or gs://.
+      manifest: its model.json, or what takes the place of one for a third-party model.
+      signature_map: of a third-party model; None for an export of the trainer.
+      options: with a batch size that suits the model.
+    """
+
+    folder: str
+    manifest: ModelManifest
+    signature_map: SignatureMap | None
+    options: ModelOptions
+
+
+def find_model(folder: str, options: ModelOptions) -> CheckedModel:
+    """Checks the folder of a model.
+
+    Raises:
+      ContractError: as check_model, read_signature_map and third_party_manifest; or a signature map is given for an
+        export of the trainer.
+    """
+    signature_map = None if options.signature_map is None else read_signature_map(options.signature_map)
+    if signature_map is None:
+        manifest = check_model(folder)
+    elif files.exists(files.join(folder, ModelManifest.FILE)):
+        raise ContractError(f"--signature_map: {folder} has a {ModelManifest.FILE} and needs no signature map")
+    else:
+        manifest = third_party_manifest(folder, signature_map)
+    return CheckedModel(
+        folder=folder, manifest=manifest, signature_map=signature_map, options=options.fitted(manifest.image_size)
+    )
+
+
+def check_model(folder: str) -> ModelManifest:
+    """Reads model.json and compares each file that it lists with its digest, to detect incomplete copies.
+
+    Raises:
+      ContractError: as read_model_manifest; or a file is missing or differs, or the list has no SavedModel.
+    """
+    manifest = read_model_manifest(folder)
+    if SAVED_MODEL not in manifest.files:
+        raise ContractError(f"--model: {folder}/{ModelManifest.FILE} lists no {SAVED_MODEL}: the export is incomplete")
+    for name, digest in sorted(manifest.files.items()):
+        _check_file(files.join(folder, name), digest)
+    return manifest
 
 
 def read_model_manifest(folder: str) -> ModelManifest:
@@ -30,27 +81,14 @@ def read_model_manifest(folder: str) -> ModelManifest:
     return ModelManifest.from_json(files.read_text(path, flag="--model"), source=path)
 
 
-def find_model(folder: str, signature_map: SignatureMap | None) -> ModelManifest:
-    """The checked manifest of a model of ours, or what stands for it where a map tells about another program's model.
-
-    Raises:
-      ContractError: as check_model and foreign_manifest; or a map is given for a model of ours.
-    """
-    if signature_map is None:
-        return check_model(folder)
-    if files.exists(files.join(folder, ModelManifest.FILE)):
-        raise ContractError(f"--signature_map: {folder} holds a {ModelManifest.FILE} and needs no map")
-    return third_party_manifest(folder, signature_map)
-
-
 def third_party_manifest(folder: str, signature_map: SignatureMap) -> ModelManifest:
-    """What there is to know about a model of another program; the map is a part of its identity.
+    """Makes the manifest of a third-party model. The signature map is part of the model's identity.
 
     Raises:
       ContractError: there is no such folder, or no SavedModel in it.
     """
     if not files.exists(files.join(folder, SAVED_MODEL)):
-        raise ContractError(f"--model: {folder} holds no {SAVED_MODEL}: it is not the folder of a SavedModel")
+        raise ContractError(f"--model: {folder} has no {SAVED_MODEL}: it is not the folder of a SavedModel")
     paths = files.iter_matches(files.join(escape_glob(folder), "**"))
     digests = {files.name_below(folder, path): hashlib.sha256(files.read_bytes(path)).hexdigest() for path in paths}
     return ModelManifest(
@@ -68,20 +106,6 @@ def third_party_manifest(folder: str, signature_map: SignatureMap) -> ModelManif
     )
 
 
-def check_model(folder: str) -> ModelManifest:
-    """Reads model.json and compares every file that it lists with its digest: a half-copied model must not look whole.
-
-    Raises:
-      ContractError: as read_manifest; or a file is missing or differs, or the list has no SavedModel.
-    """
-    manifest = read_model_manifest(folder)
-    if SAVED_MODEL not in manifest.files:
-        raise ContractError(f"--model: {folder}/{ModelManifest.FILE} lists no {SAVED_MODEL}: it is not a whole export")
-    for name, digest in sorted(manifest.files.items()):
-        _check_file(files.join(folder, name), digest)
-    return manifest
-
-
 def _check_file(path: str, digest: str) -> None:
     if not files.exists(path):
         raise ContractError(f"--model: {path} is missing, though {ModelManifest.FILE} lists it: copy the model again")
@@ -91,96 +115,42 @@ def _check_file(path: str, digest: str) -> None:
         raise ContractError(f"--model: {error}") from error
     if found != digest:
         raise ContractError(
-            f"--model: {path} differs from what was exported (SHA-256 {digest[:12]}… expected, found {found[:12]}…):"
+            f"--model: {path} differs from the exported file (expected SHA-256 {digest[:12]}…, found {found[:12]}…):"
             " copy the model again"
         )
 
 
 def _why_missing(folder: str) -> str:
     if files.exists(files.join(folder, "export", ModelManifest.FILE)):
-        return f"{folder} holds no {ModelManifest.FILE}; did you mean {files.join(folder, 'export')}?"
+        return f"{folder} has no {ModelManifest.FILE}; did you mean {files.join(folder, 'export')}?"
     if files.exists(files.join(folder, SAVED_MODEL)):
         return (
-            f"{folder} holds no {ModelManifest.FILE}: it is not the folder of a finished export; if it is a model of"
-            " another program, tell by --signature_map what it takes and gives"
+            f"{folder} has no {ModelManifest.FILE}: it is not the folder of a finished export; for a model of another"
+            " program, describe its signature by --signature_map"
         )
     if files.is_folder(folder):
-        return f"{folder} holds no {ModelManifest.FILE}: it is not the folder of a finished export"
+        return f"{folder} has no {ModelManifest.FILE}: it is not the folder of a finished export"
     return f"there is no folder {folder}"
 
 
-_KERAS_2 = "TF_USE_LEGACY_KERAS"
+def load_scorer(model: CheckedModel) -> Scorer:
+    """Loads a model; see load_model."""
+    return Scorer(load_model(model), name=model.folder, options=model.options, nms_iou=model.manifest.nms_iou)
 
 
-def load_model(
-    folder: str, *, model_hash: str, with_pixels: bool = False, signature_map: SignatureMap | None = None
-) -> Detector | ThirdPartyDetector:
-    """Loads the SavedModel of an export folder.
-
-    Args:
-      folder: local or gs://.
-      model_hash: ModelManifest.model_hash as the launcher saw it.
-      with_pixels: score_pixels will be called.
-      signature_map: what a model of another program takes and gives; None for one of ours.
+def load_model(model: CheckedModel) -> Detector | ThirdPartyDetector:
+    """Loads the SavedModel of a folder, with TensorFlow.
 
     Raises:
-      ContractError: another model lies there by now, or the SavedModel lacks a signature that is needed.
+      ContractError: the folder has changed since it was checked, or the SavedModel lacks a signature that is needed.
     """
+    folder, signature_map = model.folder, model.signature_map
+    # On a worker this may be minutes after the launcher has looked, and on another machine.
     manifest = read_model_manifest(folder) if signature_map is None else third_party_manifest(folder, signature_map)
-    found = manifest.model_hash
-    if found != model_hash:
-        raise ContractError(f"{folder} holds model {found[:12]}…, but the run began with {model_hash[:12]}…")
-    loaded = _load_saved_model(folder)
+    expected, found = model.manifest.model_hash, manifest.model_hash
+    if found != expected:
+        raise ContractError(f"{folder} holds model {found[:12]}…, but the run began with {expected[:12]}…")
+    loaded = load_saved_model(folder)
     if signature_map is not None:
         return ThirdPartyDetector(loaded, signature_map, folder=folder)
-    return Detector(loaded, folder=folder, with_pixels=with_pixels)
-
-
-def load_scorer(
-    folder: str, *, model_hash: str, options: ModelOptions, nms_iou: float, signature_map: SignatureMap | None
-) -> Scorer:
-    """The model of load_model, to be asked as the options say; nms_iou as in Scorer.
-
-    Raises:
-      ContractError: as load_model.
-    """
-    has_tiles = options.tiling is not None
-    model = load_model(folder, model_hash=model_hash, with_pixels=has_tiles, signature_map=signature_map)
-    return Scorer(model, name=folder, options=options, nms_iou=nms_iou)
-
-
-def _import_tensorflow() -> Any:
-    """TensorFlow without Keras, which no SavedModel needs: nearly half a second less in every process.
-
-    TensorFlow imports Keras at its own end if it is there, and Keras 2 in its place where this variable says so. Later
-    uses of tf.keras must find the one that the user has.
-    """
-    before = os.environ.get(_KERAS_2)
-    os.environ[_KERAS_2] = "1"
-    try:
-        import tensorflow as tf
-    finally:
-        if before is None:
-            del os.environ[_KERAS_2]
-        else:
-            os.environ[_KERAS_2] = before
-    return tf
-
-
-def _load_saved_model(folder: str) -> Any:
-    """Loads a SavedModel, with TensorFlow told to take no more of a GPU than it needs.
-
-    Raises:
-      ContractError: TensorFlow cannot load it.
-    """
-    # TensorFlow's C++ notes about this machine's CPU are no news to a person who scores images.
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    tune_gc()  # here too, for workers are not started by a program of ours
-    tf = _import_tensorflow()
-    # Several processes may share a GPU: take memory as it is needed, not all of it at once.
-    for gpu in tf.config.list_physical_devices("GPU"):
-        tf.config.experimental.set_memory_growth(gpu, True)
-    try:
-        return tf.saved_model.load(folder)
-    except (OSError, tf.errors.OpError) as error:
-        raise ContractError(f"{folder} holds no SavedModel that this TensorFlow can load: {error}") from error
+    return Detector(loaded, folder=folder, with_pixels=model.options.tiling is not None)

@@ -1,26 +1,27 @@
-"""What a user may ask of the model: how photographs go into it, and from which score its detections are kept."""
+"""Options of the model, shared by `score` and `detect`: batches, tiles, signature map."""
 
 import argparse
 import dataclasses
 from dataclasses import dataclass
+from typing import Any
 
 from inference.model.tiling import MERGES, Tiling
 from retinanet_odm.errors import UsageError
 
-# Small pictures are faster by the dozen, while of large ones a few keep every core busy and many would take the memory.
-_MOST_IMAGES, _CANVAS_PIXELS = 32, 2**22
-_IMAGES = 8  # where the size of the canvas is not known
+# Small images are scored faster by the dozen. Of large ones, a few keep every core busy and many would fill the memory.
+_MAX_IMAGES, _MAX_CANVAS_PIXELS = 32, 2**22
+_IMAGES = 8  # per call, where the size of the canvas is not known
 
 
 @dataclass(frozen=True, kw_only=True)
 class ModelOptions:
-    """How the model is asked.
+    """How the model is called.
 
     Attributes:
-      batch_size: the most photographs, or tiles, in one call of the model; None for what fits the model.
-      batch_megabytes: the most decoded pixels of these, in 2^20 bytes; a photograph with more is in a call of its own.
-      tiling: how photographs are cut; None for whole ones alone.
-      signature_map: a file that tells what a model of another program takes and gives; None for a model of ours.
+      batch_size: maximum number of images, or tiles, in one call; None for a size that suits the model.
+      batch_megabytes: maximum size of their decoded pixels, in 2^20 bytes; a larger image gets a call of its own.
+      tiling: how images are cut into tiles; None for no tiles.
+      signature_map: JSON file that describes the signature of a third-party model; None for an export of the trainer.
 
     Raises:
       UsageError: a value is out of its range.
@@ -37,78 +38,88 @@ class ModelOptions:
                 raise UsageError(f"{flag}: expected 1 or more, found {value}")
 
     def fitted(self, image_size: tuple[int, int]) -> "ModelOptions":
-        """With a batch size, where none is given, that suits a model with a canvas of (height, width) pixels."""
+        """Fills in a missing batch size, for a model with a canvas of (height, width) pixels."""
         height, width = image_size
         if self.batch_size is not None or not height * width:
             return self
-        images = _CANVAS_PIXELS // (height * width)
-        return dataclasses.replace(self, batch_size=min(max(images, 1), _MOST_IMAGES))
+        images = _MAX_CANVAS_PIXELS // (height * width)
+        return dataclasses.replace(self, batch_size=min(max(images, 1), _MAX_IMAGES))
 
     @property
-    def most_images(self) -> int:
-        """batch_size, if there is one."""
+    def max_images(self) -> int:
+        """Maximum number of images in one call."""
         return _IMAGES if self.batch_size is None else self.batch_size
 
     @property
     def batch_bytes(self) -> int:
+        """Maximum size of a batch's decoded pixels in bytes."""
         return self.batch_megabytes * 2**20
+
+    def to_json(self) -> dict[str, Any]:
+        """Returns the options as summary.json holds them."""
+        return {
+            "batch_size": self.batch_size,
+            "batch_megabytes": self.batch_megabytes,
+            "tiling": self.tiling and self.tiling.to_json(),
+            "signature_map": self.signature_map,
+        }
 
 
 def add_model_flags(parser: argparse.ArgumentParser) -> None:
-    """The flags that score and detect share."""
+    """Adds the flags of ModelOptions."""
     default = ModelOptions
     parser.add_argument(
         "--batch_size",
         type=int,
         metavar="N",
-        help="most images, or tiles, in one call of the model; default: as many as have 4 million pixels once they are"
-        f" resized for it, at most {_MOST_IMAGES}",
+        help="maximum number of images, or tiles, in one call of the model; default: as many as have 4 million pixels"
+        f" when resized for the model, at most {_MAX_IMAGES}",
     )
     parser.add_argument(
         "--batch_megabytes",
         type=int,
         metavar="MB",
         default=default.batch_megabytes,
-        help="most decoded pixels (3 bytes each) in one call of the model; a larger image has a call of its own;"
-        " default: %(default)s",
+        help="maximum size of decoded pixels (3 bytes each) in one call of the model; a larger image gets a call of its"
+        " own; default: %(default)s",
     )
     parser.add_argument(
         "--tile",
         type=int,
         metavar="PIXELS",
-        help="for small animals in large images: also score overlapping tiles of this side; default: whole images only",
+        help="find small objects in large images: score overlapping tiles of this side length too; default: no tiles",
     )
     parser.add_argument(
         "--tile_overlap",
         type=float,
         metavar="SHARE",
-        help="least share of a tile that it has in common with the next, better more than the largest animal in tiles;"
-        f" default: {Tiling.overlap:g}",
+        help="minimum overlap of adjacent tiles as a fraction of the tile size; choose it larger than the objects to"
+        f" detect; default: {Tiling.overlap:g}",
     )
     parser.add_argument(
         "--tile_merge",
         metavar="|".join(MERGES),
-        help="an animal that several tiles show: nms keeps the best box, wbf takes the mean, weighted by the scores;"
-        f" default: {Tiling.merge}",
+        help="how to merge the boxes of an object that several tiles show: nms keeps the best box, wbf averages them,"
+        f" weighted by score; default: {Tiling.merge}",
     )
     parser.add_argument(
         "--signature_map",
         metavar="FILE",
-        help="for a SavedModel of another program: a JSON file that tells what it takes and gives; see docs/scoring.md",
+        help="for a SavedModel of another program: JSON file with its inputs and outputs; see docs/scoring.md",
     )
 
 
 def model_options(flags: argparse.Namespace) -> ModelOptions:
-    """The request that the flags of add_model_flags make.
+    """Returns the options that the flags of add_model_flags specify.
 
     Raises:
-      UsageError: as ModelOptions and Tiling; or a flag says something about tiles though there are none.
+      UsageError: as ModelOptions and Tiling; or a flag for tiles is given without --tile.
     """
     chosen = {"overlap": flags.tile_overlap, "merge": flags.tile_merge}
-    given = {name: value for name, value in chosen.items() if value is not None}
-    if flags.tile is None and given:
-        raise UsageError("--tile: no side of tiles is given, so --tile_overlap and --tile_merge have no effect")
-    tiling = None if flags.tile is None else Tiling(side=flags.tile, **given)
+    tile_flags = {name: value for name, value in chosen.items() if value is not None}
+    if flags.tile is None and tile_flags:
+        raise UsageError("--tile_overlap and --tile_merge have no effect without --tile")
+    tiling = None if flags.tile is None else Tiling(side=flags.tile, **tile_flags)
     return ModelOptions(
         batch_size=flags.batch_size,
         batch_megabytes=flags.batch_megabytes,

@@ -1,4 +1,4 @@
-"""inference.model.outcome."""
+"""The result of scoring one image: `ModelOutput`, or `Failure` where there is none."""
 
 from dataclasses import dataclass
 
@@ -10,11 +10,11 @@ from retinanet_odm.boxes import Boxes
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class ModelOutput:
-    """The model's answer for one image.
+    """The output of the model for one image.
 
     Attributes:
-      status: signatures.STATUS_OK or why there is no answer.
-      height, width: pixels of the decoded image.
+      status: exported_model.STATUS_OK, or a code for why there are no detections.
+      height, width: of the decoded image, in pixels.
       boxes: [n, 4] (ymin, xmin, ymax, xmax) in pixels.
       scores: [n], falling.
       classes: [n] label ids.
@@ -30,7 +30,7 @@ class ModelOutput:
 
 @dataclass(frozen=True, kw_only=True)
 class Failure:
-    """Why the model gave no answer for one image: a short stable word, and the rest of a sentence about it."""
+    """The reason why an image has no output: a short stable word, and a text about this image."""
 
     reason: str
     why: str

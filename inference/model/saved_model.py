@@ -1,16 +1,16 @@
-"""An exported model in memory. TensorFlow is imported when it is loaded and not before: the launcher needs none."""
+"""An export of the trainer in memory. TensorFlow is imported when it is loaded, so that the launcher needs none."""
 
 import itertools
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-import numpy as np
-
 from inference.model.batching import CallError, MemoryShortError
 from inference.model.outcome import ModelOutput
-from inference.model.tiling import Pixels
+from inference.model.tiling import RgbPixels
 from retinanet_odm import exported_model
+from retinanet_odm.cli.program import tune_gc
 from retinanet_odm.errors import ContractError
 from retinanet_odm.imaging.images import EncodedImage
 
@@ -22,17 +22,71 @@ _OUTPUTS = (
     exported_model.IMAGE_SIZE,
     exported_model.STATUS,
 )
-_MESSAGE = 200  # characters of TensorFlow's own words
+_MESSAGE_LENGTH = 200  # characters of a TensorFlow message
+_KERAS_2 = "TF_USE_LEGACY_KERAS"
+
+
+def load_saved_model(folder: str) -> Any:
+    """Loads a SavedModel; TensorFlow takes no more memory of a GPU than it needs.
+
+    Raises:
+      ContractError: TensorFlow cannot load it.
+    """
+    # TensorFlow's C++ messages about the CPU of this machine are of no use to a user who scores images.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    tune_gc()  # here too, because Beam's workers are not started by run_main
+    tf = _import_tensorflow()
+    # Several processes may share a GPU: allocate memory as it is needed, not all of it at once.
+    for gpu in tf.config.list_physical_devices("GPU"):
+        tf.config.experimental.set_memory_growth(gpu, True)
+    try:
+        return tf.saved_model.load(folder)
+    except (OSError, tf.errors.OpError) as error:
+        raise ContractError(f"{folder} holds no SavedModel that this TensorFlow can load: {error}") from error
+
+
+def _import_tensorflow() -> Any:
+    """Imports TensorFlow without Keras, which no SavedModel needs; that saves half a second in every process.
+
+    TensorFlow imports Keras at its own end if it is installed, or Keras 2 instead if this variable is set. Later uses
+    of tf.keras must find the installed one, so the variable is restored.
+    """
+    before = os.environ.get(_KERAS_2)
+    os.environ[_KERAS_2] = "1"
+    try:
+        import tensorflow as tf
+    finally:
+        if before is None:
+            del os.environ[_KERAS_2]
+        else:
+            os.environ[_KERAS_2] = before
+    return tf
+
+
+def decode_pixels(image: EncodedImage) -> RgbPixels:
+    """Decodes an image to RGB uint8 [height, width, 3], as the graph of an export does (trainer.data.preprocess)."""
+    import tensorflow as tf
+
+    with call_errors():
+        pixels: RgbPixels = tf.io.decode_image(image.data, channels=3, expand_animations=False).numpy()
+        return pixels
 
 
 class Detector:
-    """Answers for photographs. Calls raise CallError where TensorFlow gives an error."""
+    """Detects objects in images. Its methods raise CallError for an error of TensorFlow."""
+
+    decode = staticmethod(decode_pixels)
 
     def __init__(self, loaded: Any, *, folder: str, with_pixels: bool) -> None:
-        """loaded: a SavedModel, which owns the variables that its signatures read; with_pixels: tiles will be scored.
+        """Checks the signatures.
+
+        Args:
+          loaded: SavedModel; it owns the variables that its signatures read, so it is kept.
+          folder: its name in messages.
+          with_pixels: score_pixels will be called.
 
         Raises:
-          ContractError: it lacks a signature that will be called.
+          ContractError: the SavedModel lacks a signature that will be called.
         """
         self._loaded = loaded
         self._serve = _signature(loaded, folder, exported_model.SERVING, exported_model.IMAGE_BYTES)
@@ -40,55 +94,43 @@ class Detector:
             self._serve_pixels = _signature(loaded, folder, exported_model.IMAGE_TENSOR, exported_model.IMAGES)
 
     def score(self, images: Sequence[EncodedImage]) -> list[ModelOutput]:
-        """One Outcome per image, in order; the images may differ in size, and there is at least one."""
+        """Returns the output for each of one or more images, in order; they may differ in size."""
         import tensorflow as tf
 
         with call_errors():
             encoded = tf.constant([image.data for image in images], tf.string)
-            return _outcomes(self._serve(**{exported_model.IMAGE_BYTES: encoded}))
+            return _outputs(self._serve(**{exported_model.IMAGE_BYTES: encoded}))
 
-    def decode(self, image: EncodedImage) -> Pixels:
-        """RGB [height, width, 3]."""
-        return decode_image(image)
-
-    def score_pixels(self, pixels: Pixels) -> list[ModelOutput]:
-        """One Outcome per picture of RGB [N, height, width, 3], in order; boxes are in pixels of each."""
+    def score_pixels(self, pixels: RgbPixels) -> list[ModelOutput]:
+        """Returns the output for each image of RGB [N, height, width, 3], in order; boxes are in pixels of each."""
         import tensorflow as tf
 
         with call_errors():
-            return _outcomes(self._serve_pixels(**{exported_model.IMAGES: tf.constant(pixels)}))
-
-
-def decode_image(image: EncodedImage) -> Pixels:
-    """RGB uint8 [height, width, 3], decoded as the graph of our models does (trainer.data.preprocess.decode)."""
-    import tensorflow as tf
-
-    with call_errors():
-        return tf.io.decode_image(image.data, channels=3, expand_animations=False).numpy()
+            return _outputs(self._serve_pixels(**{exported_model.IMAGES: tf.constant(pixels)}))
 
 
 @contextmanager
 def call_errors() -> Iterator[None]:
-    """Says in words without TensorFlow what became of a call of the model."""
+    """Turns errors of TensorFlow into CallError, so that callers need not import it."""
     import tensorflow as tf
 
     try:
         yield
     except tf.errors.ResourceExhaustedError as error:
-        raise MemoryShortError(_words(error)) from error
+        raise MemoryShortError(_describe_error(error)) from error
     except tf.errors.OpError as error:
-        raise CallError(_words(error)) from error
+        raise CallError(_describe_error(error)) from error
 
 
-def _words(error: Any) -> str:
-    """The kind of error and the line that says what is wrong: before it are headings, after it nodes of the graph."""
+def _describe_error(error: Any) -> str:
+    """Returns the kind of error and the line of its message that matters, between headings and nodes of the graph."""
     lines = (line.strip() for line in str(error.message).splitlines() if line.strip())
-    said = list(itertools.takewhile(lambda line: not line.startswith("[["), lines))
-    return f"{type(error).__name__}: {said[-1] if said else 'no message'}"[:_MESSAGE]
+    before_nodes = list(itertools.takewhile(lambda line: not line.startswith("[["), lines))
+    return f"{type(error).__name__}: {before_nodes[-1] if before_nodes else 'no message'}"[:_MESSAGE_LENGTH]
 
 
 def _signature(loaded: Any, folder: str, name: str, argument: str) -> Callable[..., Mapping[str, Any]]:
-    serve = loaded.signatures.get(name)
+    serve: Any = loaded.signatures.get(name)
     if serve is None:
         why = ", which --tile needs: export it again" if name == exported_model.IMAGE_TENSOR else ""
         raise ContractError(f"{folder}: the SavedModel has no signature {name!r}{why}")
@@ -99,14 +141,14 @@ def _signature(loaded: Any, folder: str, name: str, argument: str) -> Callable[.
     return serve
 
 
-def _outcomes(answer: Mapping[str, Any]) -> list[ModelOutput]:
-    values = {name: answer[name].numpy() for name in _OUTPUTS}
+def _outputs(result: Mapping[str, Any]) -> list[ModelOutput]:
+    values = {name: result[name].numpy() for name in _OUTPUTS}
     count = len(values[exported_model.STATUS])
-    return [_outcome({name: value[index] for name, value in values.items()}) for index in range(count)]
+    return [_output({name: value[index] for name, value in values.items()}) for index in range(count)]
 
 
-def _outcome(values: Mapping[str, np.ndarray]) -> ModelOutput:
-    count = int(values[exported_model.COUNT])
+def _output(values: Mapping[str, Any]) -> ModelOutput:
+    count = int(values[exported_model.COUNT])  # rows beyond it are padding
     height, width = values[exported_model.IMAGE_SIZE].tolist()
     return ModelOutput(
         status=int(values[exported_model.STATUS]),

@@ -1,4 +1,4 @@
-"""From which score detections are kept: one score for all classes, or each class's own from the model's evaluation."""
+"""Score thresholds: one for all classes, or one per class from the evaluation of the model."""
 
 import argparse
 import logging
@@ -11,54 +11,58 @@ from retinanet_odm.exported_model import ModelManifest
 
 _logger = logging.getLogger(__name__)
 
-# The word that asks for the scores of the best F1, of each class, instead of a number.
+# Value of --threshold for the score of the best F1 of each class.
 BEST = "best"
 
 
 @dataclass(frozen=True, kw_only=True)
 class ScoreThresholds:
-    """Scores from which detections are kept.
+    """Minimum scores of the detections that are kept.
 
     Attributes:
-      score: the least of all classes.
-      by_id: of the classes that have their own, by label id.
+      score: minimum score of any class.
+      by_id: minimum score by label id, of classes that have their own.
     """
 
     score: float
     by_id: Mapping[int, float] = field(default_factory=dict)
 
     def keeps(self, label_id: int, score: float) -> bool:
+        """Returns whether a detection is kept."""
         return score >= self.by_id.get(label_id, self.score)
 
 
-def resolve_threshold_flag(asked: float | str | None, manifest: ModelManifest) -> ScoreThresholds:
-    """What a value of --threshold means with a model, which itself gives no detection below its own threshold.
+def resolve_threshold_flag(value: float | str | None, manifest: ModelManifest) -> ScoreThresholds:
+    """Returns the thresholds that a value of --threshold means for a model.
+
+    The model itself returns no detection below its own threshold.
 
     Args:
-      asked: a score for all classes; BEST, the scores that model.json has of each class; None, the model's own.
+      value: a score for all classes; BEST for the thresholds in model.json; None for the model's own threshold.
+      manifest: of the model.
 
     Raises:
-      UsageError: BEST is asked for, but model.json has no such scores.
+      UsageError: value is BEST, but model.json has no thresholds.
     """
     own = manifest.score_threshold
-    if isinstance(asked, str):
+    if isinstance(value, str):
         if not manifest.thresholds:
             raise UsageError(
-                f"--threshold={asked}: {manifest.FILE} holds no thresholds of classes, because the model was exported"
+                f"--threshold={value}: {manifest.FILE} has no thresholds per class, because the model was exported"
                 " without an evaluation; give a score"
             )
         names = manifest.labels.name_by_id.items()
         by_id = {label_id: max(own, manifest.thresholds.get(name, own)) for label_id, name in names}
         return ScoreThresholds(score=min(by_id.values()), by_id=by_id)
-    if asked is not None and asked < own:
+    if value is not None and value < own:
         _logger.warning(
-            "--threshold=%g has no effect: the model gives no detection below its own threshold, %g", asked, own
+            "--threshold=%g has no effect: the model returns no detection below its own threshold, %g", value, own
         )
-    return ScoreThresholds(score=own if asked is None else max(asked, own))
+    return ScoreThresholds(score=own if value is None else max(value, own))
 
 
 def describe_thresholds(thresholds: ScoreThresholds, manifest: ModelManifest) -> dict[str, Any]:
-    """What summary.json says of them."""
+    """Returns the thresholds as summary.json holds them. They are part of the key of every row."""
     names = manifest.labels.name_by_id
     return {
         "score": thresholds.score,
@@ -69,7 +73,7 @@ def describe_thresholds(thresholds: ScoreThresholds, manifest: ModelManifest) ->
 
 
 def threshold_value(text: str) -> float | str:
-    """A value of --threshold: BEST or a number."""
+    """Parses a value of --threshold: BEST or a number."""
     if text == BEST:
         return text
     try:

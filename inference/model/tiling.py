@@ -1,15 +1,20 @@
-"""Small animals in large photographs: overlapping tiles, each scored as a photograph of its own."""
+"""Small objects in large images: overlapping tiles are scored like images, and their detections are merged.
+
+Begin with `plan_tiles`; `merge_tiles` ends what it begins. Arrays have these shapes: boxes [n, 4] (ymin, xmin, ymax,
+xmax) in pixels of the image, scores and classes [n], pixels [height, width, 3].
+"""
 
 import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from inference.model.outcome import ModelOutput
-from retinanet_odm import boxes as boxes_of
+from retinanet_odm import boxes as box_ops
 from retinanet_odm import exported_model
 from retinanet_odm.boxes import Boxes
 from retinanet_odm.errors import UsageError
@@ -17,20 +22,28 @@ from retinanet_odm.errors import UsageError
 NMS, WBF = "nms", "wbf"
 MERGES = (NMS, WBF)
 
-# Smaller ones show a model next to nothing; and above this share of overlap the tiles become too many to score.
-LEAST_SIDE, MOST_OVERLAP = 32, 0.9
-Pixels = npt.NDArray[np.uint8]
-Window = tuple[int, int, int, int]  # (top, left, bottom, right) in pixels of the photograph
+# Smaller tiles show the model almost nothing; with more overlap there are too many tiles to score.
+MIN_SIDE, MAX_OVERLAP = 32, 0.9
+
+# A box whose edge is closer to the edge of its tile, as a fraction of the tile's side, counts as cut.
+_CUT_DISTANCE = 0.01
+# A cut box is merged if it shares this fraction of the smaller box: the size of a cut box says little about the object.
+_MIN_CUT_OVERLAP = 0.5
+
+RgbPixels = npt.NDArray[np.uint8]
+Window = tuple[int, int, int, int]  # (top, left, bottom, right) in pixels of the image
+_Bools = npt.NDArray[np.bool_]
+_Indices = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Tiling:
-    """How photographs are cut, and how what is found in tiles becomes one answer.
+    """How images are cut into tiles, and how the detections of tiles are merged.
 
     Attributes:
-      side: of a tile, in pixels of the upright photograph.
-      overlap: the least share of a tile's side that it has in common with the next one, 0 to MOST_OVERLAP.
-      merge: NMS or WBF (inference.model.tiling).
+      side: length of a tile's side in pixels of the upright image.
+      overlap: minimum overlap of adjacent tiles as a fraction of the side, 0 to MAX_OVERLAP.
+      merge: NMS or WBF; see merge_tiles.
 
     Raises:
       UsageError: a value is out of its range.
@@ -41,19 +54,27 @@ class Tiling:
     merge: str = NMS
 
     def __post_init__(self) -> None:
-        if self.side < LEAST_SIDE:
-            raise UsageError(f"--tile: expected {LEAST_SIDE} pixels or more, found {self.side}")
-        if not 0 <= self.overlap <= MOST_OVERLAP:  # also refuses nan
-            raise UsageError(f"--tile_overlap: expected a share from 0 to {MOST_OVERLAP}, found {self.overlap:g}")
+        if self.side < MIN_SIDE:
+            raise UsageError(f"--tile: expected {MIN_SIDE} pixels or more, found {self.side}")
+        if not 0 <= self.overlap <= MAX_OVERLAP:  # also refuses nan
+            raise UsageError(f"--tile_overlap: expected a fraction from 0 to {MAX_OVERLAP}, found {self.overlap:g}")
         if self.merge not in MERGES:
             raise UsageError(f"--tile_merge: expected {' or '.join(MERGES)}, found {self.merge!r}")
 
+    def to_json(self) -> dict[str, Any]:
+        """Returns the values as summary.json holds them. They are part of the key of every row."""
+        return {"side": self.side, "overlap": self.overlap, "merge": self.merge}
+
 
 def plan_tiles(height: int, width: int, tiling: Tiling) -> list[Window]:
-    """The tiles of a photograph, row by row, all of one size; none where the photograph is no larger than a tile.
+    """Returns the tiles of an image, row by row, all of one size; none for an image no larger than a tile.
 
-    A tile is as high and wide as ``side``, or as the photograph where that is less. Together they cover it, and they
-    are spread evenly: neighbours have at least the overlap in common.
+    Tiles are as high and wide as ``side``, or as the image where that is less. They cover the image and are spread
+    evenly, so that adjacent tiles overlap by at least the minimum.
+
+    Example:
+      >>> plan_tiles(100, 180, Tiling(side=100, overlap=0.2))
+      [(0, 0, 100, 100), (0, 80, 100, 180)]
     """
     if max(height, width) <= tiling.side:
         return []
@@ -69,67 +90,58 @@ def _spans(length: int, tiling: Tiling) -> list[tuple[int, int]]:
     return [(start, start + side) for start in starts]
 
 
-def cut_tiles(pixels: Pixels, windows: Sequence[Window]) -> Pixels:
-    """The tiles [N, height, width, 3] of a photograph [H, W, 3]."""
+def cut_tiles(pixels: RgbPixels, windows: Sequence[Window]) -> RgbPixels:
+    """Returns the tiles [N, height, width, 3] of an image [H, W, 3]."""
     return np.stack([pixels[top:bottom, left:right] for top, left, bottom, right in windows])
-
-
-Bools = npt.NDArray[np.bool_]
-Ints = npt.NDArray[np.int64]
-
-# A box that ends so close to a tile's edge, as a share of the tile's side, is taken for cut.
-_CUT_WITHIN = 0.01
-
-# A cut box gives way when this share of the smaller one is in common: its size says little about the animal's.
-_CUT_OVERLAP = 0.5
 
 
 @dataclass(frozen=True, kw_only=True)
 class Piece:
-    """A part of a photograph, and the model's answer for it in its own pixels."""
+    """A part of an image, or the image itself, and the output of the model for it, in its own pixels."""
 
     window: Window
-    outcome: ModelOutput
+    output: ModelOutput
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class _Found:
-    """Detections of all pieces, in pixels of the photograph.
+class _Candidates:
+    """Detections of all pieces.
 
     Attributes:
-      boxes: [n, 4]; scores, classes: [n].
-      windows: [n, 4], of the piece that each comes from.
-      cut: [n, 4], edges of boxes that lie at an inner edge of that piece.
+      boxes, scores, classes: [n, 4], [n] and [n].
+      windows: [n, 4], the piece of each detection.
+      cut: [n, 4], whether an edge of the box lies at an inner edge of its piece.
     """
 
     boxes: Boxes
     scores: npt.NDArray[np.float32]
     classes: npt.NDArray[np.int32]
     windows: Boxes
-    cut: Bools
+    cut: _Bools
 
 
 def merge_tiles(pieces: Sequence[Piece], height: int, width: int, *, iou: float, how: str) -> ModelOutput:
-    """The answer for a whole photograph.
+    """Merges the outputs for pieces of an image into one.
 
     Args:
       pieces: one or more, with status 0.
-      height, width: of the photograph, in pixels.
-      iou: from which overlap two boxes of a class are of one animal.
-      how: tiles.NMS, the box with the highest score among those that are not cut; tiles.WBF, the mean of the edges that
-        are not cut, weighted by the scores. Where all are cut at an edge, it is the outermost one. In either case the
-        score is the highest among the boxes that were merged.
+      height, width: of the image, in pixels.
+      iou: minimum IoU at which two boxes of a class are the same object.
+      how: NMS keeps the box with the highest score of those that are not cut. WBF averages the edges that are not cut,
+        weighted by score. Where an edge is cut in all boxes, the outermost one is taken. The score is the maximum of
+        the merged boxes in either case.
 
     Returns:
-      Boxes in pixels of the photograph, by falling score.
+      Boxes in pixels of the image, by falling score.
     """
-    found = _gather(pieces, height, width)
-    groups = [members for label_id in np.unique(found.classes) for members in _groups(found, label_id, iou)]
-    fuse = _mean_box if how == WBF else _first_box
-    merged = boxes_of.as_boxes([fuse(found, members) for members in groups])
-    scores = np.array([found.scores[members].max() for members in groups], np.float32)
+    candidates = _gather(pieces, height, width)
+    labels = np.unique(candidates.classes)
+    groups = [members for label_id in labels for members in _group_objects(candidates, label_id, iou)]
+    fuse = _mean_box if how == WBF else _best_box
+    merged = box_ops.as_boxes([fuse(candidates, members) for members in groups])
+    scores = np.array([candidates.scores[members].max() for members in groups], np.float32)
     order = np.argsort(-scores, kind="stable")
-    classes = np.array([found.classes[members[0]] for members in groups], np.int32)
+    classes = np.array([candidates.classes[members[0]] for members in groups], np.int32)
     return ModelOutput(
         status=exported_model.STATUS_OK,
         height=height,
@@ -140,71 +152,77 @@ def merge_tiles(pieces: Sequence[Piece], height: int, width: int, *, iou: float,
     )
 
 
-def _gather(pieces: Sequence[Piece], height: int, width: int) -> _Found:
-    counts = [len(piece.outcome.scores) for piece in pieces]
-    windows = np.repeat(boxes_of.as_boxes([piece.window for piece in pieces]), counts, axis=0)
-    boxes = np.concatenate([piece.outcome.boxes for piece in pieces]) + np.tile(windows[:, :2], 2)
-    whole = np.array([0, 0, height, width], np.float32)
-    near = _CUT_WITHIN * np.tile(windows[:, 2:] - windows[:, :2], 2)
-    return _Found(
+def _gather(pieces: Sequence[Piece], height: int, width: int) -> _Candidates:
+    counts = [len(piece.output.scores) for piece in pieces]
+    windows = np.repeat(box_ops.as_boxes([piece.window for piece in pieces]), counts, axis=0)
+    boxes = np.concatenate([piece.output.boxes for piece in pieces]) + np.tile(windows[:, :2], 2)
+    image = np.array([0, 0, height, width], np.float32)
+    tolerance = _CUT_DISTANCE * np.tile(windows[:, 2:] - windows[:, :2], 2)
+    return _Candidates(
         boxes=boxes.astype(np.float32),
-        scores=np.concatenate([piece.outcome.scores for piece in pieces]),
-        classes=np.concatenate([piece.outcome.classes for piece in pieces]),
+        scores=np.concatenate([piece.output.scores for piece in pieces]),
+        classes=np.concatenate([piece.output.classes for piece in pieces]),
         windows=windows,
-        cut=(np.abs(boxes - windows) <= near) & (windows != whole),
+        cut=(np.abs(boxes - windows) <= tolerance) & (windows != image),
     )
 
 
-def _groups(found: _Found, label_id: int, iou: float) -> list[Ints]:
-    """Indices of the boxes of each animal of a class, the leading one first; those that are not cut lead, by score."""
-    indices = np.flatnonzero(found.classes == label_id)
-    is_cut = found.cut[indices].any(axis=1)
-    left = indices[np.lexsort((-found.scores[indices], is_cut))]
+def _group_objects(candidates: _Candidates, label_id: int, iou: float) -> list[_Indices]:
+    """Returns the indices of the boxes of each object of a class; boxes that are not cut come first, by score."""
+    indices = np.flatnonzero(candidates.classes == label_id)
+    is_cut = candidates.cut[indices].any(axis=1)
+    rest = indices[np.lexsort((-candidates.scores[indices], is_cut))]
     groups = []
-    while len(left):
-        leader, left = left[:1], left[1:]
-        same = _same(found, leader[0], left, iou)
-        members, left = np.concatenate([leader, left[same]]), left[~same]
-        if found.cut[leader].any():  # no piece shows this animal whole: go on from part to part
-            members, left = _grown(found, members, left, iou)
+    while len(rest):
+        leader, rest = rest[:1], rest[1:]
+        same = _same_object(candidates, leader[0], rest, iou)
+        members, rest = np.concatenate([leader, rest[same]]), rest[~same]
+        if candidates.cut[leader].any():  # no piece shows the complete object: follow it from part to part
+            members, rest = _follow_parts(candidates, members, rest, iou)
         groups.append(members)
     return groups
 
 
-def _grown(found: _Found, members: Ints, left: Ints, iou: float) -> tuple[Ints, Ints]:
+def _follow_parts(candidates: _Candidates, members: _Indices, rest: _Indices, iou: float) -> tuple[_Indices, _Indices]:
     position = 1
     while position < len(members):
-        same = _same(found, members[position], left, iou)
-        members, left = np.concatenate([members, left[same]]), left[~same]
+        same = _same_object(candidates, members[position], rest, iou)
+        members, rest = np.concatenate([members, rest[same]]), rest[~same]
         position += 1
-    return members, left
+    return members, rest
 
 
-def _same(found: _Found, leader: int, others: Ints, iou: float) -> Bools:
-    """Which of the other boxes, of the same class, are of the leader's animal."""
-    shared = _intersection(found.windows[leader], found.windows[others])
-    mine = _intersection(found.boxes[leader], shared)
-    theirs = _intersection(found.boxes[others], shared)
-    common = boxes_of.area(_intersection(mine, theirs))
-    sizes = boxes_of.area(mine), boxes_of.area(theirs)
+def _same_object(candidates: _Candidates, leader: int, others: _Indices, iou: float) -> _Bools:
+    """Returns which of the other boxes, all of one class, belong to the leader's object.
+
+    Only the area that both pieces show is compared: outside it, one of the two could not see the object.
+    """
+    shared = _intersection(candidates.windows[leader], candidates.windows[others])
+    mine = _intersection(candidates.boxes[leader], shared)
+    theirs = _intersection(candidates.boxes[others], shared)
+    common = box_ops.area(_intersection(mine, theirs))
+    sizes = box_ops.area(mine), box_ops.area(theirs)
     smaller, union = np.minimum(*sizes), sizes[0] + sizes[1] - common
-    is_cut = found.cut[others].any(axis=1)
-    agree = np.where(is_cut, common >= _CUT_OVERLAP * smaller, common >= iou * union)
-    return agree & (common > 0) & (found.windows[others] != found.windows[leader]).any(axis=1)
+    is_cut = candidates.cut[others].any(axis=1)
+    agree = np.where(is_cut, common >= _MIN_CUT_OVERLAP * smaller, common >= iou * union)
+    other_piece = (candidates.windows[others] != candidates.windows[leader]).any(axis=1)
+    same: _Bools = agree & (common > 0) & other_piece
+    return same
 
 
 def _intersection(a: Boxes, b: Boxes) -> Boxes:
-    """What boxes have in common; without extent where that is nothing."""
+    """Returns the intersections of boxes; empty ones have no extent."""
     return np.concatenate([np.maximum(a[..., :2], b[..., :2]), np.minimum(a[..., 2:], b[..., 2:])], axis=-1)
 
 
-def _first_box(found: _Found, members: Ints) -> Boxes:
-    return found.boxes[members[0]] if not found.cut[members[0]].any() else _mean_box(found, members)
+def _best_box(candidates: _Candidates, members: _Indices) -> Boxes:
+    first = members[0]
+    return _mean_box(candidates, members) if candidates.cut[first].any() else candidates.boxes[first]
 
 
-def _mean_box(found: _Found, members: Ints) -> Boxes:
-    boxes, whole = found.boxes[members].astype(np.float64), ~found.cut[members]
-    weights = whole * found.scores[members, None]
+def _mean_box(candidates: _Candidates, members: _Indices) -> Boxes:
+    boxes, uncut = candidates.boxes[members].astype(np.float64), ~candidates.cut[members]
+    weights = uncut * candidates.scores[members, None]
     total = weights.sum(axis=0)
     mean = (weights * boxes).sum(axis=0) / np.where(total > 0, total, 1)
     outermost = np.concatenate([boxes[:, :2].min(axis=0), boxes[:, 2:].max(axis=0)])

@@ -1,0 +1,47 @@
+"""Prediction rows and the output folder of `score`: rows are made, saved, merged, committed, exported and reused.
+
+Begin with `rows`: how a model's output becomes a row with a key. While a job runs, `part_files` saves rows; at its end
+it merges them into prediction files, and `commit` writes summary.json last. `resume` compares images with the rows
+that exist. `output_folder` knows the files of the folder, `finished_run` reads them back, `exports` writes them in the
+formats that `export_options` lists, and `repeat_marks` adds the flags of `repeats`.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from inference.rows.commit import Commit
+    from inference.rows.export_options import ExportOptions
+    from inference.rows.exports import write_exports
+    from inference.rows.finished_run import finished_summary, read_rows
+    from inference.rows.resume import PendingWork, find_pending_work
+    from inference.rows.rows import make_row
+
+__all__ = [
+    "Commit",
+    "ExportOptions",
+    "PendingWork",
+    "find_pending_work",
+    "finished_summary",
+    "make_row",
+    "read_rows",
+    "write_exports",
+]
+
+# Imported when they are first used: the parser of the command line reads `export_options` alone and must start fast.
+_MODULES = {
+    "Commit": "commit",
+    "ExportOptions": "export_options",
+    "PendingWork": "resume",
+    "find_pending_work": "resume",
+    "finished_summary": "finished_run",
+    "make_row": "rows",
+    "read_rows": "finished_run",
+    "write_exports": "exports",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"{__name__}.{_MODULES[name]}"), name)

@@ -1,4 +1,4 @@
-"""The forms in which score and convert hand predictions back: what each is called, its files, who makes them."""
+"""Options of exports, shared by `score` and `convert`: formats, and which rows and detections the files hold."""
 
 import argparse
 from collections.abc import Mapping
@@ -6,35 +6,36 @@ from dataclasses import dataclass
 from typing import Any
 
 from retinanet_odm.errors import UsageError
-from retinanet_odm.predictions.formats import EXPORTERS, Exporter
-from retinanet_odm.predictions.uncertainty import to_label_csv
-from retinanet_odm.reports.predictions_page import predictions_report
+from retinanet_odm.predictions.formats import EXPORTERS
 
-# By name of the format and name of the file. The report is a page, and pages lie in a room above the formats of rows.
-FORMATS: Mapping[str, Mapping[str, Exporter]] = {
-    **EXPORTERS,
-    "report": {"report.html": predictions_report, "to_label.csv": to_label_csv},
+REPORT = "report"
+
+# File names by name of the format. The report is a page with a table beside it, and pages are made above the formats of
+# rows; see inference.rows.exports.
+EXPORT_FILES: Mapping[str, tuple[str, ...]] = {
+    **{name: tuple(exporters) for name, exporters in EXPORTERS.items()},
+    REPORT: ("report.html", "to_label.csv"),
 }
+FILE_NAMES = frozenset(name for names in EXPORT_FILES.values() for name in names)
 
-# Not forms of the rows but marks on them, made by `repeats`.
-REPEATS, PLACES = "repeats.jsonl", "repeats.csv"
-FILE_NAMES = frozenset(name for files in FORMATS.values() for name in files)
+# Made by `repeats`. They are no exports of the rows, but flags for their detections.
+REPEAT_FLAGS, REPEAT_TABLE = "repeats.jsonl", "repeats.csv"
 
 
 @dataclass(frozen=True, kw_only=True)
 class ExportOptions:
-    """Other forms of the predictions; the rows themselves always hold everything.
+    """Which exports are written; the rows themselves always hold everything.
 
     Attributes:
-      formats: names of FORMATS.
-      classes: names of the classes in the files; none for all of the model's.
-      min_score: the files hold detections with at least this score, and with the rows' own threshold.
-      below: the files hold the images below this folder or archive only, with names that begin there; "" for all.
-      images: where the photographs are that the report shows; none for where score had them from.
-      without_repeats: the files hold no detections that `repeats` has marked.
+      formats: names of formats.
+      classes: names of the classes in the files; empty for all classes of the model.
+      min_score: minimum score of the detections in the files; the threshold of the rows applies too.
+      below: folder or archive whose images the files hold, without this prefix in their names; "" for all images.
+      images: where the images for the report are; empty for where score had them from.
+      without_repeats: the files do not hold detections that `repeats` has flagged.
 
     Raises:
-      UsageError: a format is unknown, a value is out of its range, or there is no file for it to say anything about.
+      UsageError: a format is unknown, a value is out of its range, or a value has no effect without a format.
     """
 
     formats: tuple[str, ...] = ()
@@ -46,55 +47,66 @@ class ExportOptions:
 
     def __post_init__(self) -> None:
         if not self.formats and (self.classes or self.min_score or self.below):
-            raise UsageError("--formats: none is asked for, so --classes, --min_score and --below have no effect")
-        if self.images and "report" not in self.formats:
-            raise UsageError("--images: only the report shows photographs: it has no effect without --formats=report")
+            raise UsageError("--classes, --min_score and --below have no effect without --formats")
+        if self.images and REPORT not in self.formats:
+            raise UsageError("--images has no effect without --formats=report: only the report shows images")
         for name in self.formats:
-            if name not in FORMATS:
-                raise UsageError(f"--formats: there is no format {name!r}; expected any of {', '.join(FORMATS)}")
+            if name not in EXPORT_FILES:
+                raise UsageError(f"--formats: unknown format {name!r}; expected any of {', '.join(EXPORT_FILES)}")
         check_score("--min_score", self.min_score)
+
+    def to_json(self) -> dict[str, Any]:
+        """Returns the options as summary.json holds them."""
+        return {
+            "formats": self.formats,
+            "classes": self.classes,
+            "min_score": self.min_score,
+            "below": self.below,
+            "images": self.images,
+            "without_repeats": self.without_repeats,
+        }
 
 
 def check_score(flag: str, value: float | None) -> None:
-    """Raises UsageError when a flag's value is no score."""
+    """Raises UsageError if the value of a flag is not a score."""
     if value is not None and not 0 <= value <= 1:  # also refuses nan
         raise UsageError(f"{flag}: expected a score from 0 to 1, found {value:g}")
 
 
-def add_exports(parser: argparse.ArgumentParser) -> None:
-    """The flags that score and convert share."""
+def add_export_flags(parser: argparse.ArgumentParser) -> None:
+    """Adds the flags that score and convert share."""
     parser.add_argument(
         "--formats",
         metavar="NAME,NAME",
         default="",
-        help=f"other forms of the predictions, any of {', '.join(FORMATS)}",
+        help=f"write the predictions in other formats too, any of {', '.join(EXPORT_FILES)}",
     )
     parser.add_argument(
         "--classes",
         nargs="+",
         metavar="NAME",
         default=(),
-        help="classes in the files of --formats; default: all of the model's",
+        help="classes in the files of --formats; default: all classes of the model",
     )
     parser.add_argument(
         "--min_score",
         type=float,
         metavar="SCORE",
         default=ExportOptions.min_score,
-        help="detections in the files of --formats have at least this score; default: all that are in the rows",
+        help="minimum score of detections in the files of --formats; default: all detections of the rows",
     )
 
 
-def export_options(flags: argparse.Namespace, **further: Any) -> ExportOptions:
-    """The request that the flags of add_exports make.
+def export_options(flags: argparse.Namespace, **more: Any) -> ExportOptions:
+    """Returns the options that the flags of add_export_flags specify.
 
     Args:
       flags: as parsed.
-      further: fields of ExportOptions that have flags in convert only.
+      more: fields of ExportOptions for which only convert has flags.
 
     Raises:
       UsageError: as ExportOptions.
     """
     names = (name.strip() for name in flags.formats.split(","))
     formats = tuple(dict.fromkeys(name for name in names if name))
-    return ExportOptions(formats=formats, classes=tuple(flags.classes), min_score=flags.min_score, **further)
+    return ExportOptions(formats=formats, classes=tuple(flags.classes), min_score=flags.min_score, **more)

@@ -1,8 +1,9 @@
-"""Part files: the rows of a run that goes on, saved on the way; the prediction files are merged from them.
+"""Part files: rows that are saved while a run goes on, so that a killed run can continue; shards are merged from them.
 
-A part file holds the rows of every shard, one shard after the other, each in the order of names. So a prediction file
-is the merge of its piece of every part file, and of a row nothing goes through the job but where it lies: a million
-rows need no more memory than a thousand.
+Begin with `save_part_file`. A part file holds rows of all shards: one shard after the other, each in the order of image
+names. So a prediction file is the merge of one section of each part file (`write_predictions_shard`), and through the
+job go only locations of rows (`RowSpans`): a million rows need no more memory than a thousand. Rows of earlier runs
+enter the same way (`keep_earlier_rows`).
 """
 
 import hashlib
@@ -10,12 +11,14 @@ import heapq
 import json
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from operator import attrgetter, itemgetter
+from typing import TypeAlias
 
-from inference.rows.rows import RowCounts, SerializedRow
+from inference.rows import output_folder
+from inference.rows.rows import RowCounts, SerializedRow, key_of_line
 from retinanet_odm.dataset import source_ids
 from retinanet_odm.errors import ContractError
 from retinanet_odm.pickling import pickle_by_position
@@ -24,147 +27,224 @@ from retinanet_odm.storage import files
 from retinanet_odm.storage.files import FileError
 from retinanet_odm.storage.prefetch import THREADS, start_ahead
 
-# Bytes of rows after which a part is written, however little time has passed.
+# A part file is written at the latest when rows of this size have accumulated.
 PART_BYTES = 8 * 2**20
-# Bytes in memory, over all files that are read side by side; but a request to a bucket should bring some.
-READ_BYTES, _LEAST_PIECE = 16 * 2**20, 2**16
-_PART = re.compile(r"part-[0-9a-f]+\.jsonl")
+# Bytes in memory over all files that are merged; but a single request to a bucket should bring this many.
+READ_BYTES, _MIN_PIECE = 16 * 2**20, 2**16
+# Seconds between part files: a kill costs at most a twentieth of the time so far, and the part files stay few.
+_INTERVAL_SHARE, _MIN_INTERVAL, _MAX_INTERVAL = 1 / 20, 1.0, 300.0
 _IMAGE = re.compile(rb'\{"image": ("(?:[^"\\]|\\.)*")')
+
+
+class SaveInterval:
+    """Decides when a worker saves its rows; times are seconds of one clock."""
+
+    def __init__(self, now: float) -> None:
+        self._start = self._last = now
+
+    def is_due(self, now: float) -> bool:
+        """Returns whether it is time to save; if so, the next interval begins."""
+        interval = min(max((now - self._start) * _INTERVAL_SHARE, _MIN_INTERVAL), _MAX_INTERVAL)
+        if now - self._last < interval:
+            return False
+        self._last = now
+        return True
 
 
 @pickle_by_position
 @dataclass(frozen=True, kw_only=True)
 class RowSpans:
-    """Rows of one shard in one file, in the order of their names.
+    """Rows of one shard in one file, in the order of image names.
 
     Attributes:
       path: the file.
-      spans: where they lie, rising: the first byte of whole lines, and how many bytes.
-      tally: what they add up to.
+      spans: first byte and number of bytes of adjacent lines, in rising order.
+      counts: counts over the rows.
     """
 
     path: str
     spans: tuple[tuple[int, int], ...]
-    tally: RowCounts
+    counts: RowCounts
+
+
+# The number of a shard, and where rows of it lie.
+SpansOfShard: TypeAlias = tuple[int, RowSpans]
+
+
+@dataclass(frozen=True, kw_only=True)
+class WrittenShard:
+    """A prediction file: its name in the output folder, hex SHA-256, and counts over its rows."""
+
+    name: str
+    sha256: str
+    counts: RowCounts
 
 
 def predictions_shard_of(image: str, num_shards: int) -> int:
-    """The shard 0..num_shards-1 of an image, by its name alone."""
+    """Returns the shard 0..num_shards-1 of an image, which depends on its name alone."""
     return int(source_ids.name_hash(image)[:15], 16) % num_shards
 
 
-def is_part(name: str) -> bool:
-    return bool(_PART.fullmatch(name))
-
-
-def save_part_file(output: str, lines: Iterable[SerializedRow], num_shards: int) -> Iterator[tuple[int, RowSpans]]:
-    """Writes a part file, where there is any line, and says what of it belongs to which shard.
-
-    Its name comes from its bytes, so that a worker's second attempt replaces the first.
-    """
+def save_part_file(output: str, rows: Iterable[SerializedRow], num_shards: int) -> Iterator[SpansOfShard]:
+    """Writes a part file, unless there are no rows, and yields which spans of it belong to which shard."""
     by_shard: dict[int, list[SerializedRow]] = defaultdict(list)
-    for line in sorted(lines, key=attrgetter("image")):
-        by_shard[predictions_shard_of(line.image, num_shards)].append(line)
+    for row in sorted(rows, key=attrgetter("image")):
+        by_shard[predictions_shard_of(row.image, num_shards)].append(row)
     if not by_shard:
         return
-    texts = [line.text for shard in sorted(by_shard) for line in by_shard[shard]]
+    texts = [row.text for shard in sorted(by_shard) for row in by_shard[shard]]
     digest = hashlib.sha256()
     for text in texts:
         digest.update(text)
-    path = files.join(output, f"part-{digest.hexdigest()[:20]}.jsonl")
+    path = files.join(output, output_folder.part_file_name(digest.hexdigest()))
     files.write_pieces(path, texts)
     offset = 0
     for shard, of_shard in sorted(by_shard.items()):
-        length = sum(len(line.text) for line in of_shard)
-        yield shard, RowSpans(path=path, spans=((offset, length),), tally=RowCounts.of(of_shard))
+        length = sum(len(row.text) for row in of_shard)
+        yield shard, RowSpans(path=path, spans=((offset, length),), counts=RowCounts.of(of_shard))
         offset += length
 
 
-def find_part_rows(path: str, lines: Iterable[tuple[int, bytes]], num_shards: int) -> Iterator[tuple[int, RowSpans]]:
-    """What of a part file belongs to which shard, also where it was written for another number of shards.
+def find_earlier_keys(output: str, *, without: Collection[str] = ()) -> set[str]:
+    """Returns the keys of all rows in the output folder, except in files of these names."""
+    names = output_folder.list_row_files(output, without=without)
+    return {key for name in names for line in _lines(files.join(output, name)) if (key := key_of_line(line))}
+
+
+def keep_earlier_rows(output: str, keys: Collection[str], num_shards: int) -> Iterator[SpansOfShard]:
+    """Yields, for each of these keys, where a row with it lies; killed runs may have left a row twice.
+
+    Prediction files are about to be replaced, so their rows are copied into part files, unless they are in one already.
+    That is why part files come first.
+    """
+    wanted = set(keys)
+    names = sorted(output_folder.list_row_files(output), key=lambda name: not output_folder.is_part_file(name))
+    for name in names:
+        path = files.join(output, name)
+        rows = _take_wanted(path, wanted)
+        if output_folder.is_part_file(name):
+            yield from find_part_rows(path, rows, num_shards)
+        else:
+            for some in _part_sized(row for _, row in rows):
+                yield from save_part_file(output, some, num_shards)
+
+
+def _take_wanted(path: str, wanted: set[str]) -> Iterator[tuple[int, SerializedRow]]:
+    """Yields the offset and row of each line with a wanted key, and removes the key from the set."""
+    offset = 0
+    for line in _lines(path):
+        if (key := key_of_line(line)) in wanted:
+            wanted.remove(key)
+            yield offset, SerializedRow.read(PredictionRow.from_json(line, source=path), line)
+        offset += len(line)
+
+
+def _part_sized(rows: Iterable[SerializedRow]) -> Iterator[list[SerializedRow]]:
+    group, size = [], 0
+    for row in rows:
+        group.append(row)
+        size += len(row.text)
+        if size >= PART_BYTES:
+            yield group
+            group, size = [], 0
+    yield group
+
+
+def find_part_rows(path: str, rows: Iterable[tuple[int, SerializedRow]], num_shards: int) -> Iterator[SpansOfShard]:
+    """Yields which spans of a part file belong to which shard, even if it was written for another number of shards.
 
     Args:
       path: the file.
-      lines: those of its rows that count, and the byte at which each begins, rising.
+      rows: those that are kept, and the byte at which each begins, in rising order.
       num_shards: of this run.
     """
-    gathered: dict[int, _Gathered] = {}
-    for offset, text in lines:
-        row = PredictionRow.from_json(text, source=path)
+    builders: dict[int, _SpanBuilder] = {}
+    for offset, row in rows:
         shard = predictions_shard_of(row.image, num_shards)
-        so_far = gathered.get(shard)
-        if so_far and row.image < so_far.last:
-            yield shard, so_far.as_extent(path)
-            so_far = None
-        if so_far is None:
-            so_far = gathered[shard] = _Gathered()
-        so_far.add(offset, SerializedRow.read(row, text))
-    for shard, so_far in gathered.items():
-        yield shard, so_far.as_extent(path)
+        builder = builders.get(shard)
+        if builder and row.image < builder.last_image:
+            yield shard, builder.build(path)
+            builder = None
+        if builder is None:
+            builder = builders[shard] = _SpanBuilder()
+        builder.add(offset, row)
+    for shard, builder in builders.items():
+        yield shard, builder.build(path)
 
 
-class _Gathered:
-    """An extent in the making."""
+class _SpanBuilder:
+    """Builds RowSpans; adjacent lines become one span, or a list of a million rows would be as long."""
 
     def __init__(self) -> None:
-        self.last = ""
+        self.last_image = ""
         self._spans: list[tuple[int, int]] = []
-        self._tally = RowCounts.of(())
+        self._counts = RowCounts.of(())
 
-    def add(self, offset: int, line: SerializedRow) -> None:
-        self.last = line.image
-        self._tally = RowCounts.total([self._tally, RowCounts.of([line])])
+    def add(self, offset: int, row: SerializedRow) -> None:
+        self.last_image = row.image
+        self._counts = RowCounts.total([self._counts, RowCounts.of([row])])
         start, length = self._spans[-1] if self._spans else (offset, 0)
         if start + length == offset:
-            self._spans[-1:] = [(start, length + len(line.text))]
+            self._spans[-1:] = [(start, length + len(row.text))]
         else:
-            self._spans.append((offset, len(line.text)))
+            self._spans.append((offset, len(row.text)))
 
-    def as_extent(self, path: str) -> RowSpans:
-        return RowSpans(path=path, spans=tuple(self._spans), tally=self._tally)
+    def build(self, path: str) -> RowSpans:
+        return RowSpans(path=path, spans=tuple(self._spans), counts=self._counts)
 
 
-def merge_part_files(extents: Sequence[RowSpans]) -> Iterator[bytes]:
-    """All lines of the extents in the order of their images' names.
+def write_predictions_shard(output: str, shard: int, num_shards: int, spans: Sequence[RowSpans]) -> WrittenShard:
+    """Writes a prediction file with its rows in the order of image names, so that equal rows make equal bytes.
+
+    Raises:
+      ContractError, RuntimeError: as merge_part_files.
+    """
+    name = output_folder.predictions_shard_name(shard, num_shards)
+    sha256 = files.write_pieces(files.join(output, name), merge_part_files(spans))
+    return WrittenShard(name=name, sha256=sha256, counts=RowCounts.total([item.counts for item in spans]))
+
+
+def merge_part_files(spans: Sequence[RowSpans]) -> Iterator[bytes]:
+    """Yields the lines of all spans in the order of image names.
 
     Raises:
       ContractError: a file cannot be read.
-      RuntimeError: two rows have one name, or the rows are not as many as the extents say.
+      RuntimeError: two rows have the same name, or the number of rows is not the one that was saved.
     """
-    piece = max(READ_BYTES // max(len(extents), 1), _LEAST_PIECE)
+    piece = max(READ_BYTES // max(len(spans), 1), _MIN_PIECE)
     previous, count = None, 0
     with ThreadPoolExecutor(THREADS) as pool:
-        streams = [start_ahead(_named(extent, piece), pool) for extent in extents]
+        streams = [start_ahead(_named_lines(item, piece), pool) for item in spans]
         for image, line in heapq.merge(*streams, key=itemgetter(0)):
             if image == previous:
                 raise RuntimeError(f"two rows are named {image!r}: each image must have exactly one")
             yield line
             previous = image
             count += 1
-    expected = sum(extent.tally.images for extent in extents)
+    expected = sum(item.counts.images for item in spans)
     if count != expected:
         raise RuntimeError(f"{expected} rows were saved, but {count} read again")
 
 
-def _named(extent: RowSpans, piece: int) -> Iterator[tuple[str, bytes]]:
-    """(image, line) of every row."""
-    for line in split_lines(_read(extent, piece)):
+def _named_lines(spans: RowSpans, piece: int) -> Iterator[tuple[str, bytes]]:
+    """Yields image name and line of every row."""
+    for line in split_lines(_read_spans(spans, piece)):
         found = _IMAGE.match(line)
         if found is None:
-            raise ContractError(f"{extent.path}: expected a row of predictions, found {line[:50]!r}")
+            raise ContractError(f"{spans.path}: expected a row of predictions, found {line[:50]!r}")
         yield json.loads(found[1]), line + b"\n"
 
 
-def _read(extent: RowSpans, piece: int) -> Iterator[bytes]:
-    """The bytes of the spans, those that lie near each other by one request; the file is closed between requests."""
-    for window in _windows(extent.spans, piece):
+def _read_spans(spans: RowSpans, piece: int) -> Iterator[bytes]:
+    """Yields the bytes of the spans, near ones from one request. The file is closed between requests."""
+    for window in _windows(spans.spans, piece):
         first, end = window[0][0], sum(window[-1])
-        data = memoryview(read_piece(extent.path, first, end - first))
+        data = memoryview(read_piece(spans.path, first, end - first))
         yield b"".join(data[start - first : start - first + length] for start, length in window)
 
 
 def _windows(spans: Iterable[tuple[int, int]], size: int) -> Iterator[list[tuple[int, int]]]:
-    """The spans, long ones cut, in groups that begin and end within so many bytes."""
+    """Yields the spans, long ones cut, in groups that begin and end within this number of bytes."""
     window: list[tuple[int, int]] = []
     for offset, length in spans:
         for start in range(offset, offset + length, size):
@@ -178,7 +258,7 @@ def _windows(spans: Iterable[tuple[int, int]], size: int) -> Iterator[list[tuple
 
 
 def split_lines(pieces: Iterable[bytes]) -> Iterator[bytes]:
-    """The whole lines of a file that comes in pieces, without their line breaks; what follows the last is left out."""
+    """Yields the complete lines of a file that comes in pieces, without their line breaks."""
     rest = b""
     for piece in pieces:
         *lines, rest = (rest + piece).split(b"\n")
@@ -186,7 +266,7 @@ def split_lines(pieces: Iterable[bytes]) -> Iterator[bytes]:
 
 
 def read_piece(path: str, offset: int, size: int) -> bytes:
-    """So many bytes of a file in the output folder, from an offset on; fewer at its end.
+    """Reads up to this number of bytes of a file in the output folder.
 
     Raises:
       ContractError: it cannot be read.
@@ -195,5 +275,13 @@ def read_piece(path: str, offset: int, size: int) -> bytes:
         with files.open_binary(path) as file:
             file.seek(offset)
             return file.read(size)
+    except FileError as error:
+        raise ContractError(str(error)) from error
+
+
+def _lines(path: str) -> Iterator[bytes]:
+    try:
+        with files.open_binary(path) as file:
+            yield from file
     except FileError as error:
         raise ContractError(str(error)) from error

@@ -1,8 +1,8 @@
-"""repeats.jsonl: which detections of a run are at places where something is seen again and again.
+"""repeats.jsonl: which detections of a run were repeated at one location.
 
-One line for each image that has such detections, in the order of names: ``{"image": "a.jpg", "places": [null, 3]}``, a
-place or none for each detection of its row. It lies beside the rows and changes none of them: without the file, nothing
-is marked.
+The file has one line for each image with such detections, in the order of names, such as
+``{"image": "a.jpg", "places": [null, 3]}``: the number of a location, or null, for each detection of its row. It lies
+beside the rows and does not change them: without the file, nothing is flagged.
 """
 
 import dataclasses
@@ -17,63 +17,63 @@ from retinanet_odm.predictions.rows import PredictionRow
 
 @dataclass(frozen=True, kw_only=True)
 class RepeatFlags:
-    """The place of each detection of an image, or None."""
+    """The number of the location of each detection of an image, or None."""
 
     image: str
-    places: tuple[int | None, ...]
+    locations: tuple[int | None, ...]
 
     def to_line(self) -> bytes:
-        """A line of repeats.jsonl."""
-        return utf8(json.dumps({"image": self.image, "places": self.places}, ensure_ascii=False) + "\n")
+        """Returns a line of repeats.jsonl."""
+        return utf8(json.dumps({"image": self.image, "places": self.locations}, ensure_ascii=False) + "\n")
 
     @classmethod
     def from_line(cls, line: bytes, *, source: str) -> "RepeatFlags":
-        """Inverse of to_line; source names the file in messages.
+        """Parses a line; source names the file in messages.
 
         Raises:
-          ContractError: no line of this form.
+          ContractError: the line has another form.
         """
         try:
             value = json.loads(line)
-            return cls(image=value["image"], places=tuple(value["places"]))
+            return cls(image=value["image"], locations=tuple(value["places"]))
         except (ValueError, KeyError, TypeError) as error:
-            raise ContractError(f"{source}: expected marks of an image: {error}") from error
+            raise ContractError(f"{source}: expected the repeated detections of an image: {error}") from error
 
 
 def with_repeat_flags(rows: Iterable[PredictionRow], lines: Iterable[bytes], *, source: str) -> Iterator[PredictionRow]:
-    """The rows, their detections with the places that repeats.jsonl gives them.
+    """Yields the rows, with the locations from repeats.jsonl in their detections.
 
     Args:
-      rows: all of the run, in the order of their names.
+      rows: all rows of the run, in the order of their names.
       lines: of the file.
       source: names the file in messages.
 
     Raises:
-      ContractError: the marks are of other rows.
+      ContractError: the file was made from other rows.
     """
-    of_images = (RepeatFlags.from_line(line, source=source) for line in lines)
-    marks = next(of_images, None)
+    flags = (RepeatFlags.from_line(line, source=source) for line in lines)
+    upcoming = next(flags, None)
     for row in rows:
-        if marks is None or marks.image != row.image:
+        if upcoming is None or upcoming.image != row.image:
             yield row
         else:
-            yield _with_places(row, marks.places, source)
-            marks = next(of_images, None)
-    if marks is not None:
-        raise _of_other_rows(marks.image, source)
+            yield _with_locations(row, upcoming.locations, source)
+            upcoming = next(flags, None)
+    if upcoming is not None:
+        raise _other_rows(upcoming.image, source)
 
 
-def _with_places(row: PredictionRow, places: Sequence[int | None], source: str) -> PredictionRow:
-    if len(places) != len(row.detections):
-        raise _of_other_rows(row.image, source)
-    detections = (dataclasses.replace(item, repeat=place) for item, place in zip(row.detections, places, strict=True))
-    return dataclasses.replace(row, detections=tuple(detections))
+def _with_locations(row: PredictionRow, locations: Sequence[int | None], source: str) -> PredictionRow:
+    if len(locations) != len(row.detections):
+        raise _other_rows(row.image, source)
+    flagged = zip(row.detections, locations, strict=True)
+    return dataclasses.replace(row, detections=tuple(dataclasses.replace(item, repeat=at) for item, at in flagged))
 
 
-def _of_other_rows(image: str, source: str) -> ContractError:
-    return ContractError(f"{source} marks {image!r} otherwise than the rows have it: run `repeats` again")
+def _other_rows(image: str, source: str) -> ContractError:
+    return ContractError(f"{source} does not match the row of {image!r}: run `repeats` again")
 
 
 def without_repeats(row: PredictionRow) -> PredictionRow:
-    """The row without the detections that are marked."""
+    """Returns the row without its flagged detections."""
     return dataclasses.replace(row, detections=tuple(item for item in row.detections if item.repeat is None))

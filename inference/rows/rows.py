@@ -1,35 +1,50 @@
-"""What the model said about one image, as an output row; and what a set of rows adds up to."""
+"""Rows as they are made: from a model's output to a line of predictions-*.jsonl, with its key, and counts over rows.
 
+The key of a row identifies the image, by name and version, and the run, by everything that can change a row. So a later
+run can reuse any row whose key it would give to an image of its own; see inference.rows.resume.
+"""
+
+import dataclasses
+import hashlib
+import json
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
+from inference.image_sources.chunks import Chunk
 from inference.model.outcome import Failure, ModelOutput
 from inference.model.thresholds import ScoreThresholds
 from retinanet_odm.errors import DataError
 from retinanet_odm.predictions.formats.encoding import utf8
-from retinanet_odm.predictions.rows import FAILED, OK, Detection, PredictionRow, placeholder_label
+from retinanet_odm.predictions.rows import FAILED, MODEL_REFUSED, OK, Detection, PredictionRow, placeholder_label
+
+_KEY_DIGITS = 20  # 80 bits: two of a million images have the same with a probability of 4 in 10^13
+_KEY = re.compile(rb'"key": "([0-9a-f]{20})"\}\n?$')
+# Failures caused by the image itself; others, such as a disk that is not mounted, may be temporary.
+_PERMANENT = re.compile(rf"image_.*|{MODEL_REFUSED}")
 
 
 def make_row(
-    name: str, outcome: ModelOutput | Failure, *, labels: Mapping[int, str], thresholds: ScoreThresholds
+    name: str, result: ModelOutput | Failure, *, labels: Mapping[int, str], thresholds: ScoreThresholds
 ) -> PredictionRow:
-    """The row of an image that the model was asked about; labels are names by id."""
-    if isinstance(outcome, Failure):
-        return failed_row(name, DataError(outcome.reason, f"{name}: {outcome.why}"))
-    rows = zip(outcome.boxes.tolist(), outcome.scores.tolist(), outcome.classes.tolist(), strict=True)
-    kept = (
+    """Returns the row of an image that was scored; labels are names by label id."""
+    if isinstance(result, Failure):
+        return failed_row(name, DataError(result.reason, f"{name}: {result.why}"))
+    values = zip(result.boxes.tolist(), result.scores.tolist(), result.classes.tolist(), strict=True)
+    detections = tuple(
         Detection(
             label=labels.get(label_id, placeholder_label(label_id)), label_id=label_id, score=score, box=_as_xyxy(box)
         )
-        for box, score, label_id in rows
+        for box, score, label_id in values
         if thresholds.keeps(label_id, score)
     )
-    return PredictionRow(image=name, width=outcome.width, height=outcome.height, detections=tuple(kept))
+    return PredictionRow(image=name, width=result.width, height=result.height, detections=detections)
 
 
 def failed_row(name: str, error: DataError) -> PredictionRow:
-    """The row of an image that could not be scored."""
+    """Returns the row of an image that could not be scored."""
     return PredictionRow(image=name, status=FAILED, reason=error.reason, detail=error.detail)
 
 
@@ -38,9 +53,35 @@ def _as_xyxy(box: list[float]) -> tuple[float, float, float, float]:
     return xmin, ymin, xmax, ymax
 
 
+def make_run_key(run: Sequence[Any]) -> str:
+    """Returns a digest of everything that can change a row: model, labels, thresholds, version of the program."""
+    return _digest(run)
+
+
+def row_keys(run_key: str, chunk: Chunk) -> list[str]:
+    """Returns the keys of the rows of a chunk, in the order of its images."""
+    return [_digest([run_key, name, version]) for name, version in zip(chunk.names, chunk.versions, strict=True)]
+
+
+def _digest(value: Sequence[Any]) -> str:
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:_KEY_DIGITS]
+
+
+def with_key(row: PredictionRow, key: str) -> PredictionRow:
+    """Returns the row with its key, or without one if its failure may be temporary: then the image is scored again."""
+    is_final = row.reason is None or _PERMANENT.fullmatch(row.reason)
+    return dataclasses.replace(row, key=key) if is_final else row
+
+
+def key_of_line(line: bytes) -> str:
+    """Returns the key at the end of a row's line, or "". The line is not parsed, which matters for a million lines."""
+    match = _KEY.search(line, max(0, len(line) - _KEY_DIGITS - 16))
+    return match[1].decode() if match else ""
+
+
 @dataclass(frozen=True, kw_only=True)
 class SerializedRow:
-    """A row as it is written: text is a line of predictions-*.jsonl, with its line break."""
+    """A row as it is written; text is a line of predictions-*.jsonl with its line break."""
 
     image: str
     text: bytes
@@ -49,12 +90,12 @@ class SerializedRow:
 
     @classmethod
     def of(cls, row: PredictionRow) -> "SerializedRow":
-        """The line of a row."""
+        """Serializes a row."""
         return cls.read(row, utf8(row.to_json() + "\n"))
 
     @classmethod
     def read(cls, row: PredictionRow, text: bytes) -> "SerializedRow":
-        """The line that a row was read from."""
+        """Returns the line that a row was read from."""
         reason = None if row.status == OK else str(row.reason)
         return cls(image=row.image, text=text, reason=reason, labels=tuple(item.label for item in row.detections))
 
@@ -69,6 +110,7 @@ class RowCounts:
 
     @property
     def images(self) -> int:
+        """Number of rows."""
         return self.ok + self.failed.total()
 
     @classmethod
@@ -84,16 +126,16 @@ class RowCounts:
         return cls(ok=ok, failed=failed, detections=detections)
 
     @classmethod
-    def total(cls, tallies: Sequence["RowCounts"]) -> "RowCounts":
-        """Adds up tallies."""
+    def total(cls, counts: Sequence["RowCounts"]) -> "RowCounts":
+        """Adds counts."""
         return cls(
-            ok=sum(tally.ok for tally in tallies),
-            failed=sum((tally.failed for tally in tallies), Counter()),
-            detections=sum((tally.detections for tally in tallies), Counter()),
+            ok=sum(item.ok for item in counts),
+            failed=sum((item.failed for item in counts), Counter()),
+            detections=sum((item.detections for item in counts), Counter()),
         )
 
     def to_json(self) -> dict[str, object]:
-        """The counts as they stand in summary.json."""
+        """Returns the counts as summary.json holds them."""
         return {
             "images": self.images,
             "ok": self.ok,

@@ -48,9 +48,10 @@ def start_ahead(items: Iterator[_Item], pool: Executor) -> Iterator[_Item]:
 
 
 def _blocks(items: Iterator[_Item], pool: Executor, pending: Future[list[_Item]]) -> Iterator[_Item]:
-    while block := pending.result():
+    while len(block := pending.result()) == ITEMS:
         pending = pool.submit(_take_block, items)
         yield from block
+    yield from block  # a short one is the last, and needs no thread to find that out
 
 
 def _take_block(items: Iterator[_Item]) -> list[_Item]:

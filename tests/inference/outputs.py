@@ -3,13 +3,13 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from inference.rows import output_folder, part_files
+from inference.rows.commit import Commit
 from inference.rows.export_options import ExportOptions
-from inference.rows.output_folder import Commit, WrittenShard
+from inference.rows.part_files import WrittenShard, save_part_file, write_predictions_shard
 from inference.rows.rows import SerializedRow
 from retinanet_odm.predictions.rows import PredictionRow
 
-# What summary.json says of a run besides its counts; its classes and hash are those of tests.retinanet_odm.prediction_rows.
+# The entries of summary.json besides counts; classes and hash are those of tests.retinanet_odm.prediction_rows.
 HEADER = {
     "model_hash": "0123456789abcdef" * 4,
     "labels": {"1": "crab", "2": "sea pig", "4": 'Étoile "de", mer'},
@@ -21,22 +21,19 @@ HEADER = {
 def write_output(
     folder: Path, rows: Sequence[PredictionRow], *, num_shards: int = 1, exports: ExportOptions | None = None
 ) -> Path:
-    """Rows dealt to shards as score deals them, and summary.json."""
+    """Writes rows to shards as score does, and summary.json."""
     folder.mkdir(exist_ok=True)
-    parts = write_shards(folder, rows, num_shards)
+    shards = write_shards(folder, rows, num_shards)
     commit = Commit(output=str(folder), header=HEADER, exports=exports or ExportOptions())
-    commit.finish(parts, listed=len(rows))
+    commit.finish(shards, listed=len(rows))
     return folder
 
 
 def write_shards(folder: Path, rows: Sequence[PredictionRow], num_shards: int = 1) -> list[WrittenShard]:
-    """Prediction files, by way of a part file."""
-    saved = list(part_files.save_part_file(str(folder), map(SerializedRow.of, rows), num_shards))
-    dealt = [[extent for shard, extent in saved if shard == wanted] for wanted in range(num_shards)]
-    return [
-        output_folder.write_predictions_shard(str(folder), shard, num_shards, dealt[shard])
-        for shard in range(num_shards)
-    ]
+    """Writes prediction files, by way of a part file."""
+    saved = list(save_part_file(str(folder), map(SerializedRow.of, rows), num_shards))
+    by_shard = [[spans for shard, spans in saved if shard == wanted] for wanted in range(num_shards)]
+    return [write_predictions_shard(str(folder), shard, num_shards, spans) for shard, spans in enumerate(by_shard)]
 
 
 def contents(folder: Path) -> dict[str, bytes]:

@@ -60,15 +60,15 @@ def test_bad_images(images: str, said: str, fail: Fail, model: Path, tmp_path: P
         ("--threshold=1.5", "--threshold: expected a score from 0 to 1, found 1.5"),
         ("--threshold=nan", "--threshold: expected a score from 0 to 1, found nan"),
         ("--threshold=good", "argument --threshold: expected a score or 'best', found 'good'"),
-        ("--threshold=best", "--threshold=best: model.json holds no thresholds of classes"),
+        ("--threshold=best", "--threshold=best: model.json has no thresholds per class"),
         ("--batch_size=0", "--batch_size: expected 1 or more, found 0"),
         ("--batch_size=many", "argument --batch_size: invalid int value: 'many'"),
         ("--batch_megabytes=0", "--batch_megabytes: expected 1 or more, found 0"),
         ("--tile=8", "--tile: expected 32 pixels or more, found 8"),
-        ("--tile_overlap=0.3", "--tile: no side of tiles is given, so --tile_overlap and --tile_merge have no effect"),
+        ("--tile_overlap=0.3", "--tile_overlap and --tile_merge have no effect without --tile"),
         ("--num_shards=0", "--num_shards: expected 1 to 99999, found 0"),
-        ("--formats=jpg", "--formats: there is no format 'jpg'"),
-        ("--min_score=0.5", "--formats: none is asked for, so --classes, --min_score and --below have no effect"),
+        ("--formats=jpg", "--formats: unknown format 'jpg'"),
+        ("--min_score=0.5", "--classes, --min_score and --below have no effect without --formats"),
         ("--images=", "--images: expected a folder, file or glob, found an empty name"),
         ("--thresold=0.5", "unknown flag --thresold; did you mean --threshold?"),
         ("--direct_num_worker=2", "unknown flag --direct_num_worker; did you mean --direct_num_workers?"),
@@ -118,11 +118,11 @@ def _within_another(folder: Path) -> None:
     ("damage", "said"),
     [
         (shutil.rmtree, "there is no folder {model}"),
-        (_without_manifest, "{model} holds no model.json"),
+        (_without_manifest, "{model} has no model.json"),
         (_other_schema, "schema version 1 expected, found 99"),
         (_not_json, "{model}/model.json: not JSON"),
         (_without_file, "variables.index is missing, though model.json lists it"),
-        (_half_copied, "{model}/saved_model.pb differs from what was exported"),
+        (_half_copied, "{model}/saved_model.pb differs from the exported file"),
         (_without_saved_model, "lists no saved_model.pb"),
         (_within_another, "did you mean {model}/export?"),
     ],
@@ -176,7 +176,7 @@ def test_a_run_that_breaks_leaves_no_summary(
     def disk_full(*_: object) -> None:
         raise RuntimeError("disk full")
 
-    monkeypatch.setattr("inference.rows.output_folder.write_shard", disk_full)
+    monkeypatch.setattr("inference.rows.part_files.write_predictions_shard", disk_full)
     with pytest.raises(RuntimeError, match="disk full"):
         main([*words, "--threshold=0.5"])
     assert not (out / "summary.json").exists()
@@ -186,7 +186,7 @@ def test_a_model_that_fails_on_everything_ends_the_run_with_one_line(fail: Fail,
     """Not a failed row for each of a hundred thousand photographs."""
     broken, out = tmp_path / "broken", tmp_path / "out"
     write_model(broken, broken=True)
-    said = f"--model: {broken} gives an error for every photograph, and for a plain grey picture too: InvalidArgument"
+    said = f"--model: {broken} fails on every image, and on a plain grey image too: InvalidArgument"
     assert f"{said}Error: assertion failed: [this model is broken]" in fail("detect", photo, "--model", broken)
     assert said in fail("score", "--images", photo, "--model", broken, "--output", out)
     assert not out.exists()

@@ -56,8 +56,8 @@ def test_numbers_by_hand(
     assert crab["count_bias"] == pytest.approx(-1 / 3, abs=1e-5)
     assert pig["AP50"] == 0, "the only sea pig was found on another image"
     assert (pig["count_error"], pig["count_bias"]) == (pytest.approx(2 / 3, abs=1e-5), 0), "one short, one too many"
-    assert "left out: 1 image_without_annotation (d.png has no annotation)" in caplog.text
-    assert "1 boxes of 'Sea-Pig', which the model does not know; did you mean 'sea pig'?" in caplog.text
+    assert "not compared: 1 image_without_annotation (d.png has no annotation)" in caplog.text
+    assert "1 boxes of 'Sea-Pig', which is no class of the model; did you mean 'sea pig'?" in caplog.text
     assert "1 of them failed: their objects count as missed" in caplog.text
     assert f"evaluation: {output}/evaluation.html" in caplog.text
     printed = capsys.readouterr().out.splitlines()
@@ -124,7 +124,7 @@ REFUSED = [
     ("{out}", "nothing*.xml", "--annotations: expected at least one file", "no such file"),
     ("{out}", "other.xml", "--annotations: expected annotations of scored images, found none", "of other images"),
     ("{out}", ".", "is a folder; expected a pattern of files", "a folder"),
-    ("{tmp}", "annotations.xml", "evaluate: {tmp} holds no summary.json", "no finished run"),
+    ("{tmp}", "annotations.xml", "evaluate: {tmp} has no summary.json", "no finished run"),
 ]
 
 

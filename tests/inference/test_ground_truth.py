@@ -2,7 +2,14 @@
 
 import pytest
 
-from inference.ground_truth import AMBIGUOUS, NO_ANNOTATION, NO_IMAGE, OTHER_SIZE, Compared, compare
+from inference.ground_truth import (
+    AMBIGUOUS_MATCH,
+    ANNOTATION_WITHOUT_IMAGE,
+    IMAGE_WITHOUT_ANNOTATION,
+    SIZE_MISMATCH,
+    Comparison,
+    compare,
+)
 from retinanet_odm.annotations.types import ImageAnnotation, ObjectAnnotation, UnreadableObject
 from retinanet_odm.errors import DataError
 from retinanet_odm.labels.label_map import LabelMap
@@ -27,7 +34,7 @@ def drawn(name: str, *labels: str, size: tuple[int | None, int | None] = (40, 30
     return AnnotationFile(uri="/x/all.xml", name="all.xml", image_name=name, annotation=content)
 
 
-def _compare(rows, annotations, **aliases: str) -> Compared:
+def _compare(rows, annotations, **aliases: str) -> Comparison:
     return compare(rows, annotations, LABELS, aliases=aliases)
 
 
@@ -37,23 +44,29 @@ TABLE = [
     (["a.jpg"], [drawn("a.jpg", "crab")], ["a.jpg"], {}, "the same name"),
     (["x.zip/d/a.jpg"], [drawn("d/a.jpg")], ["x.zip/d/a.jpg"], {}, "the archive is no folder of the annotator's"),
     (["d/a.jpg"], [drawn("other/a.jpg")], ["d/a.jpg"], {}, "the only one of its file name"),
-    (["a.jpg", "b.jpg"], [drawn("a.jpg")], ["a.jpg"], {NO_ANNOTATION: 1}, "nobody looked at b.jpg"),
-    (["1/a.jpg", "1/a.png"], [drawn("1/a.jpg")], ["1/a.jpg"], {NO_ANNOTATION: 1}, "a stem alone is no match"),
-    (["a.jpg"], [drawn("a.jpg"), drawn("c.jpg")], ["a.jpg"], {NO_IMAGE: 1}, "c.jpg was not scored"),
-    (["1/a.jpg", "2/a.jpg"], [drawn("a.jpg")], [], {AMBIGUOUS: 2}, "nobody guesses"),
+    (["a.jpg", "b.jpg"], [drawn("a.jpg")], ["a.jpg"], {IMAGE_WITHOUT_ANNOTATION: 1}, "nobody looked at b.jpg"),
+    (
+        ["1/a.jpg", "1/a.png"],
+        [drawn("1/a.jpg")],
+        ["1/a.jpg"],
+        {IMAGE_WITHOUT_ANNOTATION: 1},
+        "a stem alone is no match",
+    ),
+    (["a.jpg"], [drawn("a.jpg"), drawn("c.jpg")], ["a.jpg"], {ANNOTATION_WITHOUT_IMAGE: 1}, "c.jpg was not scored"),
+    (["1/a.jpg", "2/a.jpg"], [drawn("a.jpg")], [], {AMBIGUOUS_MATCH: 2}, "nobody guesses"),
     (["a.jpg"], [BROKEN], [], {"xml_not_well_formed": 1}, "its annotation cannot be read"),
     (["a.jpg"], [drawn("a.jpg", unreadable=UNREAD)], [], {"box_without_corner": 1}, "an object was lost"),
-    (["a.jpg"], [drawn("a.jpg", size=(40, 31))], [], {OTHER_SIZE: 1}, "drawn on another picture"),
+    (["a.jpg"], [drawn("a.jpg", size=(40, 31))], [], {SIZE_MISMATCH: 1}, "drawn on another picture"),
     (["a.jpg"], [drawn("a.jpg", size=(None, None))], ["a.jpg"], {}, "a size that is not said cannot contradict"),
     (["a.jpg"], [DataError("cut_off", "all.xml"), drawn("a.jpg")], ["a.jpg"], {"cut_off": 1}, "what was read counts"),
 ]
 
 
-@pytest.mark.parametrize(("images", "annotations", "compared", "left_out", "why"), TABLE)
-def test_what_is_compared(images, annotations, compared, left_out, why) -> None:
+@pytest.mark.parametrize(("images", "annotations", "compared", "excluded", "why"), TABLE)
+def test_what_is_compared(images, annotations, compared, excluded, why) -> None:
     found = _compare([scored(name) for name in images], annotations)
     assert [entry["file_name"] for entry in found.truth["images"]] == compared, why
-    assert found.left_out.counts == left_out, why
+    assert found.excluded.counts == excluded, why
     assert found.images == len(compared)
 
 
@@ -69,12 +82,12 @@ BOXES = [
 ]
 
 
-@pytest.mark.parametrize(("annotation", "objects", "left_out", "why"), BOXES)
-def test_the_true_boxes(annotation, objects, left_out, why) -> None:
+@pytest.mark.parametrize(("annotation", "objects", "excluded", "why"), BOXES)
+def test_the_true_boxes(annotation, objects, excluded, why) -> None:
     found = _compare([scored("a.jpg", CRAB)], [annotation], KRABBE="crab")
     boxes = [(entry["category_id"], entry["bbox"]) for entry in found.truth["annotations"]]
     assert boxes == objects, why
-    assert found.left_out.counts == left_out, why
+    assert found.excluded.counts == excluded, why
     assert found.results == [{"image_id": 1, "category_id": 1, "bbox": [0.0, 0.0, 40.0, 30.0], "score": 0.5}]
 
 

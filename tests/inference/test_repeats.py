@@ -11,7 +11,13 @@ import pytest
 
 from inference import repeats
 from inference.main import main
-from inference.repeats import PLACE_COLUMNS, describe_repeats, find_repeat_locations, gather, marks_of
+from inference.repeats import (
+    TABLE_COLUMNS,
+    describe_locations,
+    find_repeat_locations,
+    flag_images,
+    gather_detections,
+)
 from inference.rows.repeat_marks import RepeatFlags, with_repeat_flags, without_repeats
 from retinanet_odm.errors import ContractError
 from retinanet_odm.predictions.rows import Detection, PredictionRow
@@ -52,7 +58,7 @@ def output(tmp_path: Path) -> Path:
 def test_marks_lie_beside_the_rows_and_can_be_left_out(output: Path, caplog: pytest.LogCaptureFixture) -> None:
     before = contents(output)
     assert main(["repeats", str(output), "--min_frames=5"]) == 0
-    assert "repeated: 8 of 24 detections, at 1 places" in caplog.text
+    assert "repeated: 8 of 24 detections, at 1 locations" in caplog.text
     after = contents(output)
     assert {name for name in after if after[name] != before.get(name)} == {
         "repeats.jsonl",
@@ -60,7 +66,7 @@ def test_marks_lie_beside_the_rows_and_can_be_left_out(output: Path, caplog: pyt
         "summary.json",
     }, "rows do not change"
     (place,) = _table(output / "repeats.csv")
-    assert list(place) == list(PLACE_COLUMNS)
+    assert list(place) == list(TABLE_COLUMNS)
     assert list(place.values()) == [
         *("0", "east", "crab", "8", "9", "8", _name("east", 0), _name("east", 7)),
         *("10.26", "10.26", "30.26", "26.26", "0.5"),
@@ -120,13 +126,16 @@ def test_marks_that_are_not_those_of_the_summary(damage: Callable[[Path], None],
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["repeats", "nowhere"], "repeats: nowhere holds no summary.json"),
+        (["repeats", "nowhere"], "repeats: nowhere has no summary.json"),
         (["repeats", "out", "--iou=1"], "--iou: expected a number above 0 and below 1, found 1"),
         (["repeats", "out", "--iou=nan"], "--iou: expected a number above 0 and below 1, found nan"),
         (["repeats", "out", "--min_frames=1"], "--min_frames: expected 2 or more, found 1"),
         (["repeats", "out", "--classes", "crap"], "has no class 'crap'; did you mean 'crab'?"),
         (["repeats", "out", "--min_frame=3"], "repeats: unknown flag --min_frame"),
-        (["convert", "out", "--formats=csv", "--without_repeats"], "--without_repeats: nothing is marked in out"),
+        (
+            ["convert", "out", "--formats=csv", "--without_repeats"],
+            "--without_repeats: out has no flags of repeated detections",
+        ),
     ],
 )
 @pytest.mark.usefixtures("output")
@@ -138,43 +147,43 @@ def test_bad_requests(words: list[str], said: str, fail: Fail, tmp_path: Path, m
 
 
 def _marks(rows: list[PredictionRow], min_frames: int = 4) -> list[RepeatFlags]:
-    found = gather(rows, RUN)
-    return list(marks_of(rows, found, find_repeat_locations(found, iou=0.7, min_frames=min_frames)))
+    found = gather_detections(rows, RUN)
+    return list(flag_images(rows, found, find_repeat_locations(found, iou=0.7, min_frames=min_frames)))
 
 
 def test_rows_of_two_deployments_may_lie_between_each_other() -> None:
     rows = [scored(_name(camera, hour), ROCK) for hour in range(4) for camera in ("a", "b")]
-    places = [mark.places for mark in _marks(rows)]
+    places = [mark.locations for mark in _marks(rows)]
     assert places == [(0,), (1,)] * 4, "one place never spans two deployments"
     assert _marks(rows, min_frames=5) == []
 
 
 def test_a_long_deployment_is_looked_at_in_stretches(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(repeats, "STRETCH", 5)
+    monkeypatch.setattr(repeats, "FRAMES_PER_SEGMENT", 5)
     rows = [scored(_name("a", hour), ROCK) for hour in range(12)]
-    assert [mark.places for mark in _marks(rows)] == [(0,)] * 5 + [(1,)] * 5, "the last two are too few"
-    found = gather(rows, RUN)
+    assert [mark.locations for mark in _marks(rows)] == [(0,)] * 5 + [(1,)] * 5, "the last two are too few"
+    found = gather_detections(rows, RUN)
     assert [
-        place.of_frames for place in describe_repeats(found, find_repeat_locations(found, iou=0.7, min_frames=2))
+        place.of_frames for place in describe_locations(found, find_repeat_locations(found, iou=0.7, min_frames=2))
     ] == [5, 5, 2]
 
 
 def test_nothing_at_all() -> None:
-    found = gather([failed("a.jpg"), scored("b.jpg")], RUN)
+    found = gather_detections([failed("a.jpg"), scored("b.jpg")], RUN)
     at = find_repeat_locations(found, iou=0.7, min_frames=2)
-    assert (at.tolist(), describe_repeats(found, at), found.frames) == ([], [], [1])
+    assert (at.tolist(), describe_locations(found, at), found.frames) == ([], [], [1])
     assert at.dtype == np.int32
 
 
 def test_marks_of_other_rows_are_an_error() -> None:
-    line = RepeatFlags(image="a.jpg", places=(None, 3)).to_line()
+    line = RepeatFlags(image="a.jpg", locations=(None, 3)).to_line()
     row = scored("a.jpg", PIG, ROCK)
     (with_place,) = with_repeat_flags([row], [line], source="f")
     assert [item.repeat for item in with_place.detections] == [None, 3]
     assert without_repeats(with_place).detections == (PIG,)
     assert with_place.to_json() == row.to_json(), "a row says nothing of marks"
     for other in ([scored("a.jpg", PIG)], [scored("b.jpg", PIG, ROCK)], []):
-        with pytest.raises(ContractError, match=r"f marks 'a\.jpg' otherwise than the rows have it"):
+        with pytest.raises(ContractError, match=r"f does not match the row of 'a\.jpg'"):
             list(with_repeat_flags(other, [line], source="f"))
-    with pytest.raises(ContractError, match="f: expected marks of an image"):
+    with pytest.raises(ContractError, match="f: expected the repeated detections of an image"):
         list(with_repeat_flags([row], [b"{"], source="f"))

@@ -112,7 +112,7 @@ def test_folder_and_summary(folder: Path, model: Path, tmp_path: Path, caplog: p
     assert summary["detections"] == {"crab": 4, "sea pig": 1}
     assert summary["labels"] == {"1": "crab", "2": "sea pig"}
     assert summary["thresholds"] == {"score": 0.3, "classes": {}, "model_score": 0.3, "nms_iou": 0.5}
-    assert summary["options"]["asking"]["batch_size"] == 4
+    assert summary["options"]["model_options"]["batch_size"] == 4
     assert summary["tiling"] is None
     (shard,) = summary["shards"]
     data = (tmp_path / "out" / shard["name"]).read_bytes()

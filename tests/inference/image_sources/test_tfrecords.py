@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from inference.image_sources import chunks, listing, tfrecords
+from inference.image_sources import chunks, tfrecords
 from inference.main import main
 from retinanet_odm.dataset.examples import DetectionExample, encode_example
 from retinanet_odm.dataset.manifest import DatasetManifest, ShardInfo, SplitInfo
@@ -14,6 +14,7 @@ from retinanet_odm.errors import DataError
 from retinanet_odm.labels.label_map import LabelMap
 from retinanet_odm.storage.tfrecord import frame_record
 from tests.inference.fake_model import RED, picture, read_rows
+from tests.inference.image_chunks import chunks_of, read_sources
 
 Fail = Callable[..., str]
 NAMES = ("dive1/a.jpg", "caf\udce9.png", "b.png")
@@ -67,19 +68,14 @@ def dataset(tmp_path: Path) -> Path:
     return write_dataset(tmp_path / "ds", {"train-0.tfrecord": NAMES[:2], "val-0.tfrecord": NAMES[2:]})
 
 
-def _read(*values: object) -> dict[str, bytes | DataError]:
-    found = listing.resolve([str(value) for value in values])
-    return {name: data for chunk in listing.list_chunks(found) for name, data in chunks.read_chunk(chunk)}
-
-
 def test_names_and_images(dataset: Path, tmp_path: Path) -> None:
-    assert _read(dataset) == IMAGES
-    assert _read(dataset / "val-0.tfrecord") == {"b.png": IMAGES["b.png"]}
-    assert _read(f"{dataset}/*-0.tfrecord") == IMAGES
+    assert read_sources(dataset) == IMAGES
+    assert read_sources(dataset / "val-0.tfrecord") == {"b.png": IMAGES["b.png"]}
+    assert read_sources(f"{dataset}/*-0.tfrecord") == IMAGES
     (dataset / "train-0.tfrecord").rename(tmp_path / "records")  # known by its content too
-    assert _read(tmp_path / "records") == {name: IMAGES[name] for name in NAMES[:2]}
+    assert read_sources(tmp_path / "records") == {name: IMAGES[name] for name in NAMES[:2]}
     (tmp_path / "x.png").write_bytes(b"x")
-    both = _read(dataset / "val-0.tfrecord", tmp_path / "x.png")
+    both = read_sources(dataset / "val-0.tfrecord", tmp_path / "x.png")
     assert both == {"ds/b.png": IMAGES["b.png"], "x.png": b"x"}, "names begin at the folder above both"
 
 
@@ -90,12 +86,12 @@ def test_a_record_whose_length_looks_like_another_format(tmp_path: Path) -> None
     image = bytes(0x4B50 - overhead)
     (tmp_path / "records").write_bytes(_record("a.png", image))
     assert (tmp_path / "records").read_bytes()[:2] == b"PK"
-    assert _read(tmp_path / "records") == {"a.png": image}
+    assert read_sources(tmp_path / "records") == {"a.png": image}
 
 
 def test_a_record_that_is_damaged_after_it_was_listed(dataset: Path) -> None:
     path = dataset / "train-0.tfrecord"
-    (chunk,) = listing.list_chunks(listing.resolve([str(path)]))
+    (chunk,) = chunks_of(path)
     data = bytearray(path.read_bytes())
     data[-10] ^= 1
     path.write_bytes(data)
@@ -122,8 +118,11 @@ def _twice(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("damage", "said"),
     [
-        (_cut, "train-0.tfrecord is not a whole TFRecord file: the record at byte"),
-        (_foreign, "val-0.tfrecord is not of a data set that prepare wrote: record: key 'image/filename' is missing"),
+        (_cut, "train-0.tfrecord is not a complete TFRecord file: the record at byte"),
+        (
+            _foreign,
+            "val-0.tfrecord is not part of a data set that prepare wrote: record: key 'image/filename' is missing",
+        ),
         (_twice, "two records are named dive1/a.jpg, one of them in "),
         (lambda folder: (folder / "val-0.tfrecord").unlink(), "dataset.json lists val-0.tfrecord, which is missing"),
         (lambda folder: (folder / "dataset.json").write_text("{}"), "dataset.json: schema version 1 expected"),

@@ -1,6 +1,7 @@
 """Batches are bounded by number and by decoded pixels, and our own grouping is Beam's."""
 
 import itertools
+from collections.abc import Sequence
 from pathlib import Path
 
 import apache_beam as beam
@@ -10,9 +11,17 @@ from apache_beam.testing.util import assert_that, equal_to
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inference.model.batching import capacity, make_batches, most_tiles, weight
+from inference.model.batching import (
+    BatchSplitter,
+    CallError,
+    MemoryShortError,
+    capacity,
+    make_batches,
+    max_tiles,
+    weight,
+)
 from inference.model.handler import DetectorHandler
-from inference.model.loading import read_model_manifest
+from inference.model.loading import find_model
 from inference.model.options import ModelOptions
 from inference.model.thresholds import ScoreThresholds
 from inference.model.tiling import Tiling
@@ -40,14 +49,14 @@ def test_batches_are_bounded_and_none_could_take_one_more(heights: list[int], mo
         assert sum(weight(image, options) for image in [*batch, following[0]]) > capacity(options)
 
 
-def test_beam_makes_the_same_batches() -> None:
+def test_beam_makes_the_same_batches(model: Path) -> None:
     """Small ones by number, large ones by bytes, one that is larger than a batch alone; none of them empty."""
     options = ModelOptions(batch_size=4, batch_megabytes=64)
     sizes = [1] * 6 + [15, 15, 90, 1, 10, 10, 10]
     images = [encoded(b"%d" % number, 1000 * size, 1000) for number, size in enumerate(sizes)]
     expected = [[image.data for image in batch] for batch in make_batches(images, options)]
     assert [len(batch) for batch in expected] == [4, 2, 1, 1, 1, 2, 2]
-    handler = DetectorHandler(folder="", model_hash="", options=options, nms_iou=0.5)
+    handler = DetectorHandler(find_model(str(model), options))
     with test_pipeline.TestPipeline() as pipeline:
         made = (
             pipeline
@@ -62,8 +71,6 @@ def test_beam_makes_the_same_batches() -> None:
 def test_beam_counts_the_calls(model: Path) -> None:
     """Three good images and one that ends its call, which two calls share with it."""
     options = ModelOptions(batch_size=4, tiling=Tiling(side=50))
-    model_hash = read_model_manifest(str(model)).model_hash
-    handler = DetectorHandler(folder=str(model), model_hash=model_hash, options=options, nms_iou=0.5)
     sizes = [(20, 20), (FAILING_WIDTH, 20), (20, 20), (90, 20)]
     images = [((b"%d" % number, "key", "", 1), encoded(picture(*size), *size)) for number, size in enumerate(sizes)]
     pipeline = test_pipeline.TestPipeline()
@@ -71,7 +78,7 @@ def test_beam_counts_the_calls(model: Path) -> None:
         pipeline
         | beam.Create([images])
         | beam.FlatMap(lambda elements: elements)
-        | DetectObjects(handler, {}, ScoreThresholds(score=0.5))
+        | DetectObjects(find_model(str(model), options), ScoreThresholds(score=0.5))
         | beam.Map(lambda row: (row.image, row.reason))
     )
     assert_that(rows, equal_to([("0", None), ("1", "model_failed"), ("2", None), ("3", None)]))
@@ -86,9 +93,9 @@ def test_beam_counts_the_calls(model: Path) -> None:
 
 
 def test_tiles_in_one_call() -> None:
-    assert most_tiles(ModelOptions(batch_size=8, tiling=Tiling(side=640))) == 8
-    assert most_tiles(ModelOptions(batch_size=8, batch_megabytes=3, tiling=Tiling(side=640))) == 2
-    assert most_tiles(ModelOptions(batch_size=8, batch_megabytes=1, tiling=Tiling(side=4000))) == 1
+    assert max_tiles(ModelOptions(batch_size=8, tiling=Tiling(side=640))) == 8
+    assert max_tiles(ModelOptions(batch_size=8, batch_megabytes=3, tiling=Tiling(side=640))) == 2
+    assert max_tiles(ModelOptions(batch_size=8, batch_megabytes=1, tiling=Tiling(side=4000))) == 1
 
 
 @pytest.mark.parametrize(
@@ -102,4 +109,55 @@ def test_tiles_in_one_call() -> None:
     ],
 )
 def test_batch_size_that_fits_the_model(given: int | None, canvas: tuple[int, int], images: int, reason: str) -> None:
-    assert ModelOptions(batch_size=given).fitted(canvas).most_images == images, reason
+    assert ModelOptions(batch_size=given).fitted(canvas).max_images == images, reason
+
+
+class Room:
+    """Answers items with themselves while they and their weights fit; an item of weight 0 ends its call."""
+
+    def __init__(self, room: float) -> None:
+        self.room = room
+        self.sizes: list[int] = []
+
+    def __call__(self, items: Sequence[int]) -> list[int]:
+        self.sizes.append(len(items))
+        if not all(items):
+            raise CallError("bad item")
+        if sum(items) > self.room:
+            raise MemoryShortError(f"no room for {sum(items)}")
+        return list(items)
+
+
+@given(st.lists(st.integers(0, 9)), st.integers(1, 8), st.integers(1, 20))
+def test_every_item_has_its_own_answer_whatever_fails(items: list[int], most: int, room: int) -> None:
+    splitter = BatchSplitter(most)
+    answers = splitter.run(Room(room), items)
+    assert len(answers) == len(items)
+    for item, answer in zip(items, answers, strict=True):
+        if item == 0:
+            assert type(answer) is CallError
+        elif item > room:
+            assert type(answer) is MemoryShortError
+        else:
+            assert answer == item
+    assert 1 <= splitter.max_items <= most
+
+
+@pytest.mark.parametrize(
+    ("items", "room", "most", "sizes"),
+    [
+        pytest.param([1] * 10, 99, 8, [8, 2], id="nothing fails: as few calls as can be"),
+        pytest.param([1, 1, 1, 0, 1, 1, 1, 1], 99, 8, [8, 4, 2, 2, 1, 1, 4], id="a guilty item is found by halves"),
+        pytest.param([1] * 12, 4, 4, [8, 4, 4, 4], id="the size that fits is kept"),
+        pytest.param([1] * 12, 3, 2, [8, 4, 2, 2, 4, 2, 2, 2, 2], id="halved twice"),
+        pytest.param([99] + [1] * 15, 8, 8, [8, 4, 2, 1, 1, 2, 4, 8], id="one item too large says nothing of others"),
+        pytest.param([], 99, 8, [], id="no item, no call"),
+    ],
+)
+def test_calls(items: list[int], room: int, most: int, sizes: list[int]) -> None:
+    call = Room(room)
+    splitter = BatchSplitter(8)
+    splitter.run(call, items)
+    assert (call.sizes, splitter.max_items) == (sizes, most)
+    assert splitter.run(call, [1] * most) == [1] * most
+    assert call.sizes == [*sizes, most], "what was learned is kept"

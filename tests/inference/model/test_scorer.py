@@ -6,70 +6,17 @@ from collections.abc import Sequence
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from PIL import Image
 
-from inference.model.batching import BatchSplitter, CallError, MemoryShortError
+from inference.model.batching import CallError, MemoryShortError
 from inference.model.options import ModelOptions
 from inference.model.outcome import Failure, ModelOutput
 from inference.model.scorer import Scorer
-from inference.model.tiling import Pixels, Tiling
+from inference.model.tiling import RgbPixels, Tiling
 from retinanet_odm.boxes import as_boxes
 from retinanet_odm.errors import UsageError
 from retinanet_odm.imaging.images import EncodedImage
 from tests.inference.fake_model import RED, encoded, picture
-
-
-class Room:
-    """Answers items with themselves while they and their weights fit; an item of weight 0 ends its call."""
-
-    def __init__(self, room: float) -> None:
-        self.room = room
-        self.sizes: list[int] = []
-
-    def __call__(self, items: Sequence[int]) -> list[int]:
-        self.sizes.append(len(items))
-        if not all(items):
-            raise CallError("bad item")
-        if sum(items) > self.room:
-            raise MemoryShortError(f"no room for {sum(items)}")
-        return list(items)
-
-
-@given(st.lists(st.integers(0, 9)), st.integers(1, 8), st.integers(1, 20))
-def test_every_item_has_its_own_answer_whatever_fails(items: list[int], most: int, room: int) -> None:
-    halving = BatchSplitter(most)
-    answers = halving.run(Room(room), items)
-    assert len(answers) == len(items)
-    for item, answer in zip(items, answers, strict=True):
-        if item == 0:
-            assert type(answer) is CallError
-        elif item > room:
-            assert type(answer) is MemoryShortError
-        else:
-            assert answer == item
-    assert 1 <= halving.most <= most
-
-
-@pytest.mark.parametrize(
-    ("items", "room", "most", "sizes"),
-    [
-        pytest.param([1] * 10, 99, 8, [8, 2], id="nothing fails: as few calls as can be"),
-        pytest.param([1, 1, 1, 0, 1, 1, 1, 1], 99, 8, [8, 4, 2, 2, 1, 1, 4], id="a guilty item is found by halves"),
-        pytest.param([1] * 12, 4, 4, [8, 4, 4, 4], id="the size that fits is kept"),
-        pytest.param([1] * 12, 3, 2, [8, 4, 2, 2, 4, 2, 2, 2, 2], id="halved twice"),
-        pytest.param([99] + [1] * 15, 8, 8, [8, 4, 2, 1, 1, 2, 4, 8], id="one item too large says nothing of others"),
-        pytest.param([], 99, 8, [], id="no item, no call"),
-    ],
-)
-def test_calls(items: list[int], room: int, most: int, sizes: list[int]) -> None:
-    call = Room(room)
-    halving = BatchSplitter(8)
-    halving.run(call, items)
-    assert (call.sizes, halving.most) == (sizes, most)
-    assert halving.run(call, [1] * most) == [1] * most
-    assert call.sizes == [*sizes, most], "what was learned is kept"
 
 
 class Fake:
@@ -153,7 +100,7 @@ def test_a_single_photograph_that_fails_is_no_broken_model() -> None:
 def test_a_model_that_fails_on_a_grey_picture_too_ends_the_run(short: bool) -> None:
     everything = set(range(100))
     fake = Fake(failing=set(), short=everything) if short else Fake(failing=everything, short=set())
-    with pytest.raises(UsageError, match=r"--model: m gives an error for every photograph, and for a plain grey"):
+    with pytest.raises(UsageError, match=r"--model: m fails on every image, and on a plain grey"):
         Scorer(fake, **SETTINGS).score(photos(1, 2))
 
 
@@ -166,17 +113,17 @@ class Nearsighted:
     def score(self, images: Sequence[EncodedImage]) -> list[ModelOutput]:
         return [_answer(image.height, image.width, []) for image in images]
 
-    def decode(self, image: EncodedImage) -> Pixels:
+    def decode(self, image: EncodedImage) -> RgbPixels:
         with Image.open(io.BytesIO(image.data)) as opened:
             return np.asarray(opened.convert("RGB"))
 
-    def score_pixels(self, pixels: Pixels) -> list[ModelOutput]:
+    def score_pixels(self, pixels: RgbPixels) -> list[ModelOutput]:
         assert pixels.shape[1:] == (100, 100, 3)
         if self._fails:
             raise MemoryShortError("ResourceExhaustedError: no")
         return [self._find(tile) for tile in pixels]
 
-    def _find(self, tile: Pixels) -> ModelOutput:
+    def _find(self, tile: RgbPixels) -> ModelOutput:
         rows, columns = np.nonzero(tile[..., 0] > 200)
         box = [(rows.min(), columns.min(), rows.max() + 1, columns.max() + 1)] if len(rows) else []
         return _answer(100, 100, box)

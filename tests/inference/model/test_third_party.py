@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from inference.main import main
-from inference.model.loading import load_model, third_party_manifest
+from inference.model.loading import find_model, load_model, third_party_manifest
+from inference.model.options import ModelOptions
 from inference.model.third_party import read_signature_map
 from retinanet_odm.errors import ContractError
 from tests.inference.fake_model import BLUE, RED, picture, read_rows, write_foreign_model
@@ -154,18 +155,20 @@ def test_bad_maps(changes: dict, said: str, tmp_path: Path) -> None:
     ],
 )
 def test_maps_of_another_model(changes: dict, said: str, tf_od: Path, tmp_path: Path) -> None:
-    signature_map = read_signature_map(str(written(tmp_path, {**TF_OD, **changes})))
-    manifest = third_party_manifest(str(tf_od), signature_map)
+    signature_map = written(tmp_path, {**TF_OD, **changes})
+    found = find_model(str(tf_od), ModelOptions(signature_map=str(signature_map)))
     with pytest.raises(ContractError) as caught:
-        load_model(str(tf_od), model_hash=manifest.model_hash, signature_map=signature_map)
+        load_model(found)
     assert said in str(caught.value)
 
 
 def test_refusals(fail: Callable[..., str], tf_od: Path, model: Path, tmp_path: Path) -> None:
     photo, signature_map = tmp_path / "a.png", written(tmp_path, TF_OD)
     photo.write_bytes(PHOTOS["a.png"])
-    assert "of another program, tell by --signature_map what it" in fail("detect", photo, "--model", tf_od)
-    for folder, said in ((model, "holds a model.json and needs no map"), (tmp_path, "holds no saved_model.pb")):
+    assert "for a model of another program, describe its signature by --signature_map" in fail(
+        "detect", photo, "--model", tf_od
+    )
+    for folder, said in ((model, "has a model.json and needs no signature map"), (tmp_path, "has no saved_model.pb")):
         assert said in fail("detect", photo, "--model", folder, "--signature_map", signature_map)
     assert "nowhere" in fail("detect", photo, "--model", tf_od, "--signature_map", tmp_path / "nowhere")
     (tmp_path / "map.json").write_text("{")

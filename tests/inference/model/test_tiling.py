@@ -17,9 +17,9 @@ from retinanet_odm.errors import UsageError
     ("values", "said"),
     [
         ({"side": 31}, "--tile: expected 32 pixels or more, found 31"),
-        ({"side": 64, "overlap": -0.1}, "--tile_overlap: expected a share from 0 to 0.9, found -0.1"),
-        ({"side": 64, "overlap": float("nan")}, "--tile_overlap: expected a share from 0 to 0.9, found nan"),
-        ({"side": 64, "overlap": 1.0}, "--tile_overlap: expected a share from 0 to 0.9, found 1"),
+        ({"side": 64, "overlap": -0.1}, "--tile_overlap: expected a fraction from 0 to 0.9, found -0.1"),
+        ({"side": 64, "overlap": float("nan")}, "--tile_overlap: expected a fraction from 0 to 0.9, found nan"),
+        ({"side": 64, "overlap": 1.0}, "--tile_overlap: expected a fraction from 0 to 0.9, found 1"),
         ({"side": 64, "merge": "nmm"}, "--tile_merge: expected nms or wbf, found 'nmm'"),
     ],
 )
@@ -80,7 +80,7 @@ def see(window: Window, animals: list[tuple[int, ...]], *, score: float = 0.9, e
         scores=np.full(int(visible.sum()), score, np.float32),
         classes=classes[visible],
     )
-    return Piece(window=window, outcome=outcome)
+    return Piece(window=window, output=outcome)
 
 
 def found(outcome: ModelOutput) -> set[tuple[int, tuple[float, ...]]]:
@@ -136,7 +136,7 @@ def one(window: Window, box: tuple[float, ...], score: float, label_id: int = 1)
         scores=np.float32([score]),
         classes=np.int32([label_id]),
     )
-    return Piece(window=window, outcome=outcome)
+    return Piece(window=window, output=outcome)
 
 
 WHOLE, LEFT, RIGHT = (0, 0, 100, 180), (0, 0, 100, 100), (0, 80, 100, 180)

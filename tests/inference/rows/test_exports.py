@@ -11,17 +11,17 @@ from pathlib import Path
 import pytest
 
 from inference.main import main
-from inference.rows import exports
-from inference.rows.export_options import FILE_NAMES, FORMATS, ExportOptions
-from inference.rows.exports import ShardToExport, choose_classes, read_rows, run_of
-from retinanet_odm.errors import ContractError, UsageError
+from inference.rows.export_options import EXPORT_FILES, FILE_NAMES, ExportOptions
+from inference.rows.exports import choose_classes, run_of
+from retinanet_odm.errors import UsageError
+from retinanet_odm.predictions.formats import EXPORTERS
 from retinanet_odm.predictions.rows import PredictionRow
 from tests.inference.fake_model import BLUE, RED, picture
 from tests.inference.outputs import HEADER, contents, write_output
-from tests.retinanet_odm.prediction_rows import CRAB, PIG, ROWS, RUN, scored
+from tests.retinanet_odm.prediction_rows import PIG, ROWS, RUN, scored
 
 Fail = Callable[..., str]
-ALL = ",".join(FORMATS)
+ALL = ",".join(EXPORT_FILES)
 
 
 def _convert(output: Path, *words: str) -> None:
@@ -112,7 +112,7 @@ def test_below_a_folder_names_begin_there(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("rows", [[], [scored("a.jpg"), scored("b.jpg")]], ids=["no image", "no detection"])
 def test_every_format_of_nothing(rows: list[PredictionRow], tmp_path: Path) -> None:
-    output = write_output(tmp_path / "out", rows, exports=ExportOptions(formats=tuple(FORMATS)))
+    output = write_output(tmp_path / "out", rows, exports=ExportOptions(formats=tuple(EXPORT_FILES)))
     assert contents(output).keys() >= FILE_NAMES
     assert json.loads((output / "coco_results.json").read_text()) == []
     assert len(_table(output / "detections.csv")) == len(rows)
@@ -121,13 +121,13 @@ def test_every_format_of_nothing(rows: list[PredictionRow], tmp_path: Path) -> N
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["out", "--formats=csv,xml"], f"there is no format 'xml'; expected any of {ALL.replace(',', ', ')}"),
+        (["out", "--formats=csv,xml"], f"unknown format 'xml'; expected any of {ALL.replace(',', ', ')}"),
         (["out"], "--formats: expected one or more of csv, counts"),
         (["out", "--formats=csv", "--min_score=1.5"], "--min_score: expected a score from 0 to 1, found 1.5"),
         (["out", "--formats=csv", "--classes", "sea pg"], "has no class 'sea pg'; did you mean 'sea pig'?"),
         (["out", "--formats=csv", "--classes", "x"], "its classes are crab, sea pig"),
         (["out", "--formats=csv", "--below=emp"], "--below: no image's name begins with emp/"),
-        (["nowhere", "--formats=csv"], "nowhere holds no summary.json"),
+        (["nowhere", "--formats=csv"], "nowhere has no summary.json"),
         (["out", "--formats=csv", "--threshold=0.5"], "convert: unknown flag --threshold"),
     ],
 )
@@ -179,29 +179,6 @@ def test_rows_that_are_not_those_of_the_summary(
     assert contents(output) == before, "a file appears when it is whole, or not at all"
 
 
-@pytest.mark.parametrize("num_shards", [1, 2, 7, 40])
-@pytest.mark.parametrize("piece", [1, 7, 1_000_000])
-def test_rows_come_in_the_order_of_names_whatever_the_shards(
-    num_shards: int, piece: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(exports, "READ_BYTES", piece)
-    monkeypatch.setattr(exports, "_LEAST_PIECE", 1)
-    output = write_output(tmp_path / "out", ROWS, num_shards=num_shards)
-    shards = json.loads((output / "summary.json").read_text())["shards"]
-    listed = [ShardToExport(name=shard["name"], sha256=shard["sha256"]) for shard in shards]
-    assert list(read_rows(str(output), listed)) == list(ROWS)
-
-
-def test_rows_are_read_as_they_are_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(exports, "READ_BYTES", 2**12)
-    output = write_output(tmp_path / "out", [scored(f"{number:05}.jpg", PIG, CRAB) for number in range(500)])
-    (shard,) = json.loads((output / "summary.json").read_text())["shards"]
-    rows = read_rows(str(output), [ShardToExport(name=shard["name"], sha256="")])
-    assert next(rows).image == "00000.jpg"
-    with pytest.raises(ContractError, match="is not the file"):
-        list(rows)
-
-
 def test_the_run_that_a_summary_describes() -> None:
     summary = {**HEADER, "detections": {"crab": 3}}
     assert run_of(summary, ExportOptions()) == RUN
@@ -219,14 +196,12 @@ def test_choose_classes() -> None:
         choose_classes(RUN.classes, ["Crab"])
 
 
-EXPORTERS = {name: make for of_format in FORMATS.values() for name, make in of_format.items()}
+# Without the report, which adds up all rows first.
+BY_FILE = {name: exporter for exporters in EXPORTERS.values() for name, exporter in exporters.items()}
+_IN_GROUPS = {"detections.parquet"}
 
 
-# The table is written in groups of rows; the other two add up all rows before they say anything.
-_NOT_AT_ONCE = {"detections.parquet", "report.html", "to_label.csv"}
-
-
-@pytest.mark.parametrize("name", sorted(EXPORTERS.keys() - _NOT_AT_ONCE))
+@pytest.mark.parametrize("name", sorted(BY_FILE.keys() - _IN_GROUPS))
 def test_a_million_rows_never_stand_in_memory(name: str) -> None:
     """Each row is taken when those before it have left."""
     taken = 0
@@ -236,7 +211,7 @@ def test_a_million_rows_never_stand_in_memory(name: str) -> None:
         for taken in range(1, 101):
             yield scored(f"{taken:03}.jpg", PIG)
 
-    for number, _ in enumerate(EXPORTERS[name](rows(), RUN), start=1):
+    for number, _ in enumerate(BY_FILE[name](rows(), RUN), start=1):
         assert taken <= number
     assert taken == 100
 

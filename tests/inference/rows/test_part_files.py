@@ -8,11 +8,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inference.rows import part_files
-from inference.rows.part_files import RowSpans, find_part_rows, merge_part_files, predictions_shard_of, save_part_file
+from inference.rows import output_folder, part_files
+from inference.rows.part_files import (
+    RowSpans,
+    SaveInterval,
+    find_part_rows,
+    merge_part_files,
+    predictions_shard_of,
+    save_part_file,
+)
 from inference.rows.rows import RowCounts, SerializedRow
 from retinanet_odm.errors import ContractError
 from retinanet_odm.predictions.rows import FAILED, Detection, PredictionRow
+from tests.inference.outputs import write_shards
 
 BYTES = st.characters(min_codepoint=0xDC80, max_codepoint=0xDCFF)  # of names that are not UTF-8, as Python has them
 LETTERS = st.characters(exclude_characters="\0", exclude_categories=("Cs",)) | BYTES
@@ -28,7 +36,7 @@ def _line(name: str) -> SerializedRow:
 
 
 def _merged(saved: Sequence[tuple[int, RowSpans]], num_shards: int) -> list[bytes]:
-    return [b"".join(merge_part_files([extent for of, extent in saved if of == shard])) for shard in range(num_shards)]
+    return [b"".join(merge_part_files([spans for of, spans in saved if of == shard])) for shard in range(num_shards)]
 
 
 def _expected(lines: Sequence[SerializedRow], num_shards: int) -> list[bytes]:
@@ -38,10 +46,14 @@ def _expected(lines: Sequence[SerializedRow], num_shards: int) -> list[bytes]:
     return [b"".join(texts) for texts in shards]
 
 
-def _with_places(path: Path, wanted: set[bytes]) -> list[tuple[int, bytes]]:
+def _with_offsets(path: Path, wanted: set[bytes]) -> list[tuple[int, SerializedRow]]:
     texts = path.read_bytes().splitlines(keepends=True)
-    places = itertools.accumulate(map(len, texts), initial=0)
-    return [(place, text) for place, text in zip(places, texts, strict=False) if text in wanted]
+    offsets = itertools.accumulate(map(len, texts), initial=0)
+    return [
+        (offset, SerializedRow.read(PredictionRow.from_json(text, source=""), text))
+        for offset, text in zip(offsets, texts, strict=False)
+        if text in wanted
+    ]
 
 
 @given(names=NAMES, parts=COUNTS, before=COUNTS, after=COUNTS, piece=st.integers(1, 99))
@@ -52,29 +64,31 @@ def test_parts_are_merged(
     lines = [_line(name) for name in names]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(part_files, "READ_BYTES", piece)
-        patch.setattr(part_files, "_LEAST_PIECE", 1)
+        patch.setattr(part_files, "_MIN_PIECE", 1)
         saved = [entry for part in range(parts) for entry in save_part_file(str(folder), lines[part::parts], before)]
         assert _merged(saved, before) == _expected(lines, before)
-        assert RowCounts.total([extent.tally for _, extent in saved]) == RowCounts.of(lines)
+        assert RowCounts.total([spans.counts for _, spans in saved]) == RowCounts.of(lines)
 
         # A later run, with another number of shards, wants every row but some.
         kept = [line for number, line in enumerate(lines) if number % 4]
         wanted = {line.text for line in kept}
         found = [
-            entry for path in folder.iterdir() for entry in find_part_rows(str(path), _with_places(path, wanted), after)
+            entry
+            for path in folder.iterdir()
+            for entry in find_part_rows(str(path), _with_offsets(path, wanted), after)
         ]
         assert _merged(found, after) == _expected(kept, after)
-        assert RowCounts.total([extent.tally for _, extent in found]) == RowCounts.of(kept)
+        assert RowCounts.total([spans.counts for _, spans in found]) == RowCounts.of(kept)
 
 
 def test_neighbours_are_one_span(tmp_path: Path) -> None:
     """Or a list of a million rows would say of each where it lies."""
     list(save_part_file(str(tmp_path), [_line(f"{number:03}") for number in range(100)], 1))
     (path,) = tmp_path.iterdir()
-    assert part_files.is_part(path.name)
+    assert output_folder.is_part_file(path.name)
     everything = set(path.read_bytes().splitlines(keepends=True))
-    ((_, extent),) = find_part_rows(str(path), _with_places(path, everything), 1)
-    assert extent.spans == ((0, path.stat().st_size),)
+    ((_, row_spans),) = find_part_rows(str(path), _with_offsets(path, everything), 1)
+    assert row_spans.spans == ((0, path.stat().st_size),)
 
 
 def test_no_rows_no_file(tmp_path: Path) -> None:
@@ -100,7 +114,30 @@ def test_equal_rows_make_one_file(tmp_path: Path) -> None:
     ],
 )
 def test_a_part_that_somebody_changed(damage, error, message, tmp_path: Path) -> None:
-    ((_, extent),) = save_part_file(str(tmp_path), [_line(name) for name in "abc"], 1)
-    damage(Path(extent.path))
+    ((_, spans),) = save_part_file(str(tmp_path), [_line(name) for name in "abc"], 1)
+    damage(Path(spans.path))
     with pytest.raises(error, match=message):
-        list(merge_part_files([extent]))
+        list(merge_part_files([spans]))
+
+
+def test_save_interval() -> None:
+    """Once a second at first, then every twentieth of the time, and at least every five minutes."""
+    interval = SaveInterval(1000.0)
+    due = [second for second in range(1000, 1000 + 20_000) if interval.is_due(float(second))]
+    gaps = [after - before for before, after in itertools.pairwise(due)]
+    assert gaps[0] == 1 and max(gaps) == gaps[-1] == 300
+    assert all(gap <= max((second - 1000) / 20 + 1, 1) for gap, second in zip(gaps, due[1:], strict=True))
+    assert len(due) < 200
+
+
+def test_names_that_are_not_utf8(tmp_path: Path) -> None:
+    (shard,) = write_shards(tmp_path, [PredictionRow(image="caf\udce9.jpg")])
+    assert b'"caf\\udce9.jpg"' in (tmp_path / shard.name).read_bytes()
+
+
+def test_two_rows_of_one_name_are_an_error(tmp_path: Path) -> None:
+    with pytest.raises(RuntimeError, match="two rows are named 'a'"):
+        write_shards(tmp_path, [PredictionRow(image="a")] * 2)
+    with pytest.raises(RuntimeError, match="two rows are named 'a'"):
+        write_shards(tmp_path, [PredictionRow(image="a", width=width) for width in (2, 1)])
+    assert not list(tmp_path.glob("predictions-*"))

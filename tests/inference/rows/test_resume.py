@@ -1,13 +1,11 @@
 """No image is scored twice and none is lost: over runs that end, that are killed, and whose images change between."""
 
-import itertools
 import json
 import logging
 import shutil
 import signal
 import subprocess
 import sys
-import tarfile
 import time
 import zipfile
 from collections.abc import Callable, Sequence
@@ -15,15 +13,12 @@ from pathlib import Path
 
 import pytest
 
-from inference.image_sources import chunks, listing
+from inference.image_sources import listing
 from inference.main import main
 from inference.options import ScoreOptions, make_score_parser, score_options
-from inference.rows import resume
-from inference.rows.rows import failed_row
+from inference.rows.part_files import keep_earlier_rows
+from inference.rows.resume import find_pending_work
 from inference.score import check_request
-from retinanet_odm.errors import DataError
-from retinanet_odm.predictions.rows import MODEL_REFUSED, PredictionRow
-from retinanet_odm.storage.files import FileError
 from retinanet_odm.storage.lock import LOCK_FILE, lock_folder
 from tests.inference.fake_model import BLUE, RED, picture, read_rows
 from tests.inference.outputs import contents
@@ -167,6 +162,16 @@ def test_parts_shards_and_halves_of_a_killed_run_are_one_set_of_rows(runs: Runs)
     assert contents(runs.output) == whole
 
 
+def test_an_output_of_an_earlier_version_is_reused(runs: Runs) -> None:
+    runs()
+    now = contents(runs.output)
+    summary = json.loads(now["summary.json"])
+    summary["options"]["asking"] = summary["options"].pop("model_options")  # as it was called
+    (runs.output / "summary.json").write_text(json.dumps(summary))
+    assert runs() == 0
+    assert contents(runs.output) == now
+
+
 def test_a_summary_that_names_other_files_deletes_none(runs: Runs) -> None:
     runs()
     path = runs.output / "summary.json"
@@ -191,12 +196,13 @@ def test_rows_of_a_killed_run_go_into_other_shards(runs: Runs) -> None:
 def test_planning_again_copies_nothing_again(runs: Runs) -> None:
     """A worker's second attempt, after the first has copied the rows of the prediction file, which is replaced soon."""
     runs()
-    found = listing.resolve([str(runs.photos)])
-    key = check_request(_options(runs)).run_key
-    plans = [resume.list_pending_chunks(found, str(runs.output), key, 2) for _ in range(2)]
-    attempts = [[item for item in plan if isinstance(item, tuple)] for plan in plans]
+    request = check_request(_options(runs))
+    listed = listing.list_source_files(request.sources)
+    works = [find_pending_work(listed, str(runs.output), request.run_key) for _ in range(2)]
+    assert works[0] == works[1] and (works[0].images, works[0].chunks) == (5, ())
+    attempts = [list(keep_earlier_rows(str(runs.output), work.kept_keys, 2)) for work in works]
     assert attempts[0] == attempts[1]
-    assert sum(extent.tally.images for _, extent in attempts[0]) == 5
+    assert sum(spans.counts.images for _, spans in attempts[0]) == 5
     assert len(list(runs.output.glob("part-*"))) == 1
 
 
@@ -248,10 +254,10 @@ def test_archives_in_a_folder_are_told_of_unless_they_are_named(runs: Runs) -> N
         with zipfile.ZipFile(runs.photos / name, "w") as target:
             target.writestr("a.png", b"")
     runs()
-    told = f"archives in folders are passed over, such as {runs.photos}"
-    assert f"2 {told}/x.zip" in runs.caplog.text
+    said = f"archives inside folders (for example {runs.photos}"
+    assert f"Skipped 2 {said}/x.zip)" in runs.caplog.text
     assert runs("--images", str(runs.photos), str(runs.photos / "x.zip")) == 1
-    assert f"1 {told}/y.zip" in runs.caplog.text
+    assert f"Skipped 1 {said}/y.zip)" in runs.caplog.text
 
 
 def test_a_refused_archive_leaves_no_folder_behind(runs: Runs, fail: Callable[..., str]) -> None:
@@ -268,71 +274,6 @@ def test_what_could_not_be_read_is_tried_again(runs: Runs) -> None:
     assert runs() == 1
 
 
-@pytest.mark.parametrize(
-    ("error", "keyed"),
-    [
-        (DataError("image_empty", "0 bytes"), True),
-        (DataError("image_not_decodable", "no picture"), True),
-        (DataError(MODEL_REFUSED, "the model's own decoder"), True),
-        (FileError("file_not_readable", "the disk may come back"), False),
-        (DataError("zip_member_not_readable", "a better copy has the same checksum in its directory"), False),
-    ],
-)
-def test_failures_that_last(error: DataError, keyed: bool) -> None:
-    assert resume.with_key(failed_row("a", error), "k").key == ("k" if keyed else None)
-    assert resume.with_key(PredictionRow(image="a"), "k").key == "k"
-
-
-def test_pace() -> None:
-    """Once a second at first, then every twentieth of the time, and at least every five minutes."""
-    pace = resume.SaveInterval(1000.0)
-    due = [second for second in range(1000, 1000 + 20_000) if pace.is_due(float(second))]
-    gaps = [after - before for before, after in itertools.pairwise(due)]
-    assert gaps[0] == 1 and max(gaps) == gaps[-1] == 300
-    assert all(gap <= max((second - 1000) / 20 + 1, 1) for gap, second in zip(gaps, due[1:], strict=True))
-    assert len(due) < 200
-
-
-def _archives(folder: Path, version: int) -> Path:
-    """x.tar, x.tgz, x.zip and loose files of the same names, one of which is another with each version."""
-    folder.mkdir(exist_ok=True)
-    contents = {"a.png": b"a", "b.png": f"version {version}".encode(), "c.png": b"c"}
-    for name, data in contents.items():
-        path = folder / name
-        if not path.exists() or path.read_bytes() != data:
-            path.write_bytes(data)
-    with zipfile.ZipFile(folder / "x.zip", "w") as target:
-        for name in contents:
-            target.write(folder / name, name)
-    for archive, mode in (("x.tar", "w"), ("x.tgz", "w:gz")):
-        with tarfile.open(folder / archive, mode) as target:  # type: ignore[call-overload]
-            for name in contents:
-                target.add(folder / name, name)
-    return folder
-
-
-def _keys(folder: Path) -> dict[str, str]:
-    chunks = listing.list_chunks(listing.resolve([f"{folder}/*"]))
-    return {name: key for chunk in chunks for name, key in zip(chunk.names, resume.row_keys("run", chunk), strict=True)}
-
-
-def test_keys_change_with_images(tmp_path: Path) -> None:
-    before = _keys(_archives(tmp_path / "x", 1))
-    assert len(set(before.values())) == len(before) == 12
-    after = _keys(_archives(tmp_path / "x", 2))
-    changed = {name for name in before if after[name] != before[name]}
-    tars = {f"{archive}/{image}.png" for archive in ("x.tar", "x.tgz") for image in "abc"}
-    assert changed == {"b.png", "x.zip/b.png", *tars}, "a tar archive has no checksums: it is new as a whole"
-
-
-def test_part_of_a_chunk_is_read_as_the_whole(tmp_path: Path) -> None:
-    for chunk in listing.list_chunks(listing.resolve([f"{_archives(tmp_path / 'x', 1)}/*"])):
-        whole = list(chunks.read_chunk(chunk))
-        assert len(whole) == 3
-        for places in ([0], [1], [2], [0, 2], [0, 1, 2]):
-            assert list(chunks.read_chunk(chunks.take(chunk, places))) == [whole[place] for place in places]
-
-
 def test_nothing_new_needs_neither_tensorflow_nor_beam(runs: Runs) -> None:
     runs()
     words = ["score", "--images", str(runs.photos), "--model", str(runs.model), "--output", str(runs.output)]
@@ -342,18 +283,6 @@ def test_nothing_new_needs_neither_tensorflow_nor_beam(runs: Runs) -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout == "\n"
-
-
-def test_the_model_needs_no_keras(model: Path) -> None:
-    """Nearly half a second of every process; who asks for tf.keras later gets the Keras that is installed."""
-    code = (
-        "import os, sys; from inference.model.loading import load_model; from inference.model.loading import find_model\n"
-        f"load_model({str(model)!r}, model_hash=find_model({str(model)!r}, None).model_hash)\n"
-        "print('keras' in sys.modules, 'TF_USE_LEGACY_KERAS' in os.environ)\n"
-        "import tensorflow as tf; print(tf.keras.__name__)"
-    )
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
-    assert done.stdout == "False False\nkeras._tf_keras.keras\n"
 
 
 def test_killed_again_and_again(model: Path, tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ import pytest
 
 import beam_jobs.main
 import inference.main
-from inference.rows import resume
+from inference.rows import part_files
 from retinanet_odm.annotations.types import ImageAnnotation, ObjectAnnotation
 from retinanet_odm.annotations.voc import format_voc
 from tests.beam_jobs.conftest import Source
@@ -160,7 +160,7 @@ def test_prepare_goes_on_where_a_storm_ended_it(cloud, tmp_path, capfd):
 
 @pytest.mark.usefixtures("impatient")
 def test_score_goes_on_where_a_storm_ended_it(cloud, tmp_path, capfd, monkeypatch):
-    monkeypatch.setattr(resume, "_LEAST_SECONDS", 0.0)
+    monkeypatch.setattr(part_files, "_MIN_INTERVAL", 0.0)
     write_model(tmp_path / "model")
     for number in range(40):
         cloud.put(f"in/{number:02d}.png", picture(20, 10))

@@ -5,18 +5,12 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from itertools import count
-from pathlib import Path
 
 import pytest
-from apache_beam.pvalue import TaggedOutput
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inference.image_sources.chunks import FileChunk
-from inference.transforms import UNREADABLE, ReadAhead
-from retinanet_odm.imaging.images import ImageRule
 from retinanet_odm.storage.prefetch import ITEMS, THREADS, map_ahead, start_ahead
-from tests.inference.fake_model import picture
 
 
 @given(st.lists(st.integers(), max_size=40))
@@ -107,31 +101,3 @@ def test_an_error_of_what_is_begun_comes_when_it_is_taken() -> None:
         begun = start_ahead(map(lambda value: 1 // value, [0]), pool)  # noqa: C417 - an iterator that fails
         with pytest.raises(ZeroDivisionError):
             next(begun)
-
-
-def _chunk(folder: Path, number: int, images: int) -> FileChunk:
-    names = tuple(f"{number}-{index}.png" for index in range(images))
-    for name in names:
-        (folder / name).write_bytes(b"" if name == "2-0.png" else picture(3, 2))
-    return FileChunk(names=names, versions=names, paths=tuple(str(folder / name) for name in names))
-
-
-@pytest.mark.parametrize(
-    ("images", "waiting", "reason"),
-    [(16, 2, "32 images are read ahead of what is taken"), (1, 8, "of 8 chunks at the most: one may hold 8 MB")],
-)
-def test_chunks_are_read_ahead_in_their_order(images: int, waiting: int, reason: str, tmp_path: Path) -> None:
-    chunks = [_chunk(tmp_path, number, images) for number in range(12)]
-    reader = ReadAhead("run", ImageRule())
-    reader.setup()
-    reader.start_bundle()
-    taken = [list(reader.process(chunk)) for chunk in chunks]
-    assert [len(some) for some in taken] == [0] * waiting + [images] * (12 - waiting), reason
-    rest = list(reader.finish_bundle())
-    reader.teardown()
-    items = [item for some in taken for item in some]
-    for item in rest:
-        items.append(TaggedOutput(UNREADABLE, item.value.value) if isinstance(item, TaggedOutput) else item.value)
-    names = [item.value.image if isinstance(item, TaggedOutput) else item[0][0].decode() for item in items]
-    assert names == [name for chunk in chunks for name in chunk.names]
-    assert [item.value.image for item in items if isinstance(item, TaggedOutput)] == ["2-0.png"], "0 bytes"

@@ -13,7 +13,7 @@ from lxml import html
 from PIL import Image
 
 from inference.main import main
-from inference.rows.exports import find_photographs
+from inference.rows.exports import find_images
 from retinanet_odm.errors import UsageError
 from tests.inference.fake_model import picture
 from tests.inference.outputs import contents, write_output
@@ -64,10 +64,10 @@ def _height(data: bytes) -> int:
 def test_wanted_ones_and_no_others(make: Callable[[Path], str], prefix: str, tmp_path: Path) -> None:
     images = [make(tmp_path)]
     wanted = [prefix + NAMES[0], prefix + NAMES[39], prefix + "dive/gone.png"]
-    found = {name: _height(data) for name, data in find_photographs(images, wanted)}
+    found = {name: _height(data) for name, data in find_images(images, wanted)}
     assert found == {wanted[0]: 30, wanted[1]: 69}
     below = f"{prefix}dive"
-    found = {name: _height(data) for name, data in find_photographs(images, ["07.png"], below=below)}
+    found = {name: _height(data) for name, data in find_images(images, ["07.png"], below=below)}
     assert found == {"07.png": 37}
 
 
@@ -76,18 +76,18 @@ def test_upright_and_readable_ones(tmp_path: Path) -> None:
     exif[0x0112] = 6
     (tmp_path / "sideways.jpg").write_bytes(picture(32, 16, kind="JPEG", exif=exif))
     (tmp_path / "spoilt.jpg").write_bytes(b"x")
-    found = dict(find_photographs([str(tmp_path)], ["sideways.jpg", "spoilt.jpg"]))
+    found = dict(find_images([str(tmp_path)], ["sideways.jpg", "spoilt.jpg"]))
     assert {name: _height(data) for name, data in found.items()} == {"sideways.jpg": 32}
 
 
 def test_nothing_wanted_reads_nothing(tmp_path: Path) -> None:
-    assert list(find_photographs([str(tmp_path / "nowhere")], [])) == []
+    assert list(find_images([str(tmp_path / "nowhere")], [])) == []
 
 
 def test_none_of_them_is_an_error(tmp_path: Path) -> None:
     _folder(tmp_path)
     with pytest.raises(UsageError, match=r"b/00\.png is not in .*: give the same values as to score"):
-        list(find_photographs([str(tmp_path)], ["b/00.png", "b/01.png"]))
+        list(find_images([str(tmp_path)], ["b/00.png", "b/01.png"]))
 
 
 def _shown(output: Path) -> list[int]:
@@ -115,7 +115,7 @@ def test_where_score_had_them_from(tmp_path: Path, caplog: pytest.LogCaptureFixt
     path.write_text(json.dumps({**json.loads(path.read_text()), "options": {"images": [str(photos)]}}))
     words = ["convert", str(output), "--formats=report"]
     assert main(words) == 0
-    assert f"the report has no photographs: --images: there is no file or folder {photos}" in caplog.text
+    assert f"The report shows no images: --images: there is no file or folder {photos}" in caplog.text
     assert _shown(output) == []
     _folder(photos)
     assert main(words) == 0
@@ -125,7 +125,7 @@ def test_where_score_had_them_from(tmp_path: Path, caplog: pytest.LogCaptureFixt
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["--formats=csv", "--images", "nowhere"], "--images: only the report shows photographs"),
+        (["--formats=csv", "--images", "nowhere"], "--images has no effect without --formats=report"),
         (["--formats=report", "--images", "nowhere"], "--images: there is no file or folder nowhere"),
         (["--formats=report", "--images", "here"], "is not in here: give the same values as to score"),
     ],

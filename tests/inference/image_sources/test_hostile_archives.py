@@ -14,6 +14,7 @@ from inference.image_sources.chunks import read_chunk
 from inference.main import main
 from retinanet_odm.predictions.rows import OK
 from tests.inference.fake_model import picture, read_rows
+from tests.inference.image_chunks import chunks_of
 
 GOOD = picture(8, 8)
 MEMBERS = 10_000
@@ -95,7 +96,7 @@ def test_ten_thousand_members(tmp_path: Path) -> None:
     path = tmp_path / "x.zip"
     names = [f"dive {number % 7}/{number}.png" for number in range(MEMBERS)]
     path.write_bytes(_zip(*((name, GOOD) for name in names)))
-    chunks = list(listing.list_chunks(listing.resolve([str(path)])))
+    chunks = list(chunks_of(path))
     assert [name for chunk in chunks for name in chunk.names] == [f"x.zip/{name}" for name in names]
     assert max(len(chunk.names) for chunk in chunks) <= listing.MEMBERS_PER_CHUNK
     for chunk in (chunks[0], chunks[len(chunks) // 2], chunks[-1]):

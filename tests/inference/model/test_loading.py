@@ -1,0 +1,53 @@
+"""What a model must have to be loaded; what is loaded with it."""
+
+import dataclasses
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from inference.model.loading import find_model, load_model
+from inference.model.options import ModelOptions
+from inference.model.tiling import Tiling
+from retinanet_odm.errors import ContractError
+from tests.inference.fake_model import write_model
+
+ROOT = Path(__file__).parents[3]
+TILED = ModelOptions(tiling=Tiling(side=64))
+
+
+def test_another_model_than_the_run_began_with(model: Path) -> None:
+    found = find_model(str(model), ModelOptions())
+    other = dataclasses.replace(found, manifest=dataclasses.replace(found.manifest, files={"saved_model.pb": "f" * 64}))
+    with pytest.raises(ContractError, match="but the run began with"):
+        load_model(other)
+
+
+def test_a_model_without_pixels_has_no_tiles(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("retinanet_odm.exported_model.IMAGE_TENSOR", "other")
+    write_model(tmp_path / "export")
+    monkeypatch.undo()
+    load_model(find_model(str(tmp_path / "export"), ModelOptions()))
+    with pytest.raises(ContractError, match="has no signature 'image_tensor', which --tile needs"):
+        load_model(find_model(str(tmp_path / "export"), TILED))
+
+
+def test_a_model_without_our_signature(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("retinanet_odm.exported_model.IMAGE_BYTES", "inputs")
+    write_model(tmp_path / "export")
+    monkeypatch.undo()
+    with pytest.raises(ContractError, match="'serving_default' lacks image_bytes"):
+        load_model(find_model(str(tmp_path / "export"), ModelOptions()))
+
+
+def test_the_model_needs_no_keras(model: Path) -> None:
+    """That saves half a second in every process; a later use of tf.keras gets the Keras that is installed."""
+    code = (
+        "import os, sys; from inference.model import ModelOptions, find_model, load_scorer\n"
+        f"load_scorer(find_model({str(model)!r}, ModelOptions()))\n"
+        "print('keras' in sys.modules, 'TF_USE_LEGACY_KERAS' in os.environ)\n"
+        "import tensorflow as tf; print(tf.keras.__name__)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout == "False False\nkeras._tf_keras.keras\n"
