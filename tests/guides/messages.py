@@ -9,14 +9,17 @@ from pathlib import Path
 _PROGRAMS = ("beam_jobs", "inference", "retinanet_odm", "scripts", "trainer")
 _PLACEHOLDER = re.compile(r"%[-+ 0-9.,]*[a-z]")
 _MARK = "\0"
-_MIN_LETTERS = 11  # a pattern with fewer letters of its own would match anything
+_PYTHON_IN_SHELL = re.compile(r"<<'PY'\n(.*?)^PY$", re.MULTILINE | re.DOTALL)
+_MIN_LETTERS = 10  # a pattern with fewer letters of its own would match anything
 
 
 @cache
 def patterns(root: Path) -> tuple[re.Pattern[str], ...]:
     """Returns a pattern for each text in the source, in which a placeholder matches any text."""
-    files = sorted(path for program in _PROGRAMS for path in (root / program).rglob("*.py"))
-    texts = {text for path in files for text in _texts(ast.parse(path.read_text(encoding="utf-8")))}
+    sources = [path.read_text(encoding="utf-8") for name in _PROGRAMS for path in (root / name).rglob("*.py")]
+    scripts = [path.read_text(encoding="utf-8") for path in (root / "scripts").glob("*.sh")]
+    sources += [code for script in scripts for code in _PYTHON_IN_SHELL.findall(script)]
+    texts = {text for source in sources for text in _texts(ast.parse(source))}
     return tuple(re.compile(text) for text in sorted(texts))
 
 

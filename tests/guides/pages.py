@@ -11,7 +11,8 @@ ROOT = Path(__file__).parents[2]
 PAGES = ("README.md", "CONTRIBUTING.md", *sorted(f"docs/{path.name}" for path in (ROOT / "docs").glob("*.md")))
 # Kinds of fences without commands. A fence without a kind holds shell commands.
 PRINTED = "text"  # output of a program: of the command above it, if there is one
-DATA = {PRINTED, "json", "csv", "pbtxt", "python"}
+FIGURE = "figure"  # a drawing of characters
+DATA = {PRINTED, FIGURE, "json", "csv", "pbtxt", "python"}
 _FENCE = re.compile(r"^(?P<indent> *)```(?P<kind>\w*)\n(?P<body>.*?)^ *```$", re.MULTILINE | re.DOTALL)
 _LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 _FLAG = re.compile(r"(?<![\w/-])--([A-Za-z][\w-]*)")
