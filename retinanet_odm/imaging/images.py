@@ -1,8 +1,9 @@
-"""Image bytes: what they are, whether they decode, and the bytes that go into a record or a model.
+"""Encoded images: checks that they decode, and returns the bytes that go into a record or a model.
 
-TensorFlow's decoder ignores EXIF orientation, cannot read TIFF and gives GIF and WebP a fourth dimension. So good
-8-bit JPEG and PNG pass untouched, and every other picture becomes upright 8-bit RGB first: boxes then fit the pixels
-that TensorFlow decodes. An ImageRule may ask for smaller or grey pictures, or that good ones pass on their header.
+Begin with `normalise_image`. TensorFlow's decoder ignores EXIF orientation, cannot read TIFF and gives GIF and WebP a
+fourth dimension. So valid 8-bit JPEG and PNG pass unchanged, and every other image is converted to upright 8-bit RGB
+first: boxes then fit the pixels that TensorFlow decodes. An `ImageRule` can also request smaller or grey images, or
+checks of the header only.
 """
 
 import io
@@ -19,25 +20,25 @@ from retinanet_odm.errors import ImageError, UsageError
 VERIFY_FULL = "full"
 VERIFY_HEADER = "header"
 NOT_DECODABLE = "image_not_decodable"  # the reason of an ImageError
+
 _ORIENTATION_TAG = 0x0112
+# DateTimeOriginal in the Exif part (CIPA DC-008 Exif 2.32, 4.6.5); DateTime in the main part is the last edit.
+_EXIF_PART, _CAPTURE_TIME_TAG = 0x8769, 0x9003
+_MIN_YEAR = 1900  # cameras without a clock write earlier years
 
-# DateTimeOriginal, and where it stands (CIPA DC-008 Exif 2.32, 4.6.5). DateTime in the main part is the last change.
-_EXIF_PART, _TAKEN_TAG = 0x8769, 0x9003
-_FIRST_YEAR = 1900  # what cameras without a clock write lies before
-
-# By Pillow's name of what was opened; MPO (a JPEG with further pictures behind it) is opened by the JPEG reader.
+# Formats by Pillow's name. MPO, a JPEG that is followed by further images, is opened by the JPEG reader.
 _FORMATS = {"JPEG": "jpeg", "MPO": "jpeg", "PNG": "png", "BMP": "bmp", "GIF": "gif", "WEBP": "webp", "TIFF": "tiff"}
 _OPENERS = tuple(name for name in _FORMATS if name != "MPO")
 _JPEG_END = b"\xff\xd9"
 _JPEG_SCAN = b"\xff\xda"
-_ENOUGH_TO_HASH = (64, 64)  # pixels of a decoded picture that difference_hash shrinks to 9x8
+_MIN_HASHED_SIZE = (64, 64)  # pixels, decoded at reduced size, that are enough for difference_hash
 
-# Chunks in which an EXIF orientation may stand: eXIf itself, and text that holds EXIF or XMP.
+# Chunks that may contain an EXIF orientation: eXIf itself, and text that holds EXIF or XMP.
 _PNG_METADATA = (b"eXIf", b"tEXt", b"zTXt", b"iTXt")
 
-# What Pillow raises on bytes that are not a whole picture; everything else is a fault of the program. Its readers look
-# before they leap only here and there: a spoilt TIFF tag surfaces as a TypeError or KeyError from deep inside.
-_BAD_BYTES = (
+# What Pillow raises for corrupt bytes; any other exception is a bug. Its readers validate only in part: a corrupt TIFF
+# tag surfaces as a TypeError or KeyError from deep inside.
+_CORRUPT_DATA_ERRORS = (
     OSError,
     SyntaxError,
     ValueError,
@@ -53,19 +54,19 @@ _BAD_BYTES = (
 
 @dataclass(frozen=True, kw_only=True)
 class ImageRule:
-    """What is done with each photograph.
+    """How images are checked and converted.
 
     Attributes:
-      verify: FULL, every pixel decodes; HEADER, a JPEG or PNG that would pass byte for byte is not decoded. Of a JPEG,
-        HEADER then notices a spoilt header and a missing end, but not bytes that were changed, zeroed or lost between
-        the two; of a PNG, it notices every byte that was changed or lost after it was written, by the checksums,
-        but not pixels that were never written.
-      max_side: the most pixels of the longer side; larger pictures shrink with their aspect kept, others stay.
-      grayscale: pictures with colours become grey, of one channel.
-      perceptual_hash: also take a difference hash of pictures that are decoded.
+      verify: VERIFY_FULL decodes every pixel. VERIFY_HEADER does not decode a JPEG or PNG that would pass unchanged. It
+        finds a corrupt header and a missing end of a JPEG, but not bytes that were changed, zeroed or lost in between.
+        It finds every byte of a PNG that was changed or lost after writing, by the checksums, but not pixels that were
+        never written.
+      max_side: the maximum length of the longer side in pixels; larger images are scaled down with their aspect ratio.
+      grayscale: convert colour images to one grey channel.
+      perceptual_hash: also compute the difference hash of images that are decoded.
 
     Raises:
-      UsageError: verify is another word, or max_side less than 1.
+      UsageError: verify is another word, or max_side is less than 1.
     """
 
     verify: str = VERIFY_FULL
@@ -80,19 +81,21 @@ class ImageRule:
             raise UsageError(f"max_side: expected 1 pixel or more, found {self.max_side}")
 
 
-_AS_IT_IS = ImageRule()
+_DEFAULT_RULE = ImageRule()
 
 
 @dataclass(frozen=True, kw_only=True)
 class EncodedImage:
-    """Upright image bytes that TensorFlow decodes as they are.
+    """Upright image bytes that TensorFlow decodes without further conversion.
 
     Attributes:
-      data: the bytes; format: jpeg or png; width, height: in pixels.
-      full_size: (width, height) of the upright photograph before max_side made it smaller.
-      orientation: the EXIF orientation 1..8 that the photograph came with; from 5 on its sides were swapped.
-      perceptual_hash: the difference hash of the pixels, where one was asked for and they were decoded.
-      capture_time: when the photograph was taken by the camera's clock, of no known time zone; None where EXIF does not tell.
+      data: the bytes.
+      format: jpeg or png.
+      width, height: in pixels.
+      full_size: (width, height) of the upright image before max_side reduced it.
+      orientation: the EXIF orientation 1..8 of the input; from 5 on its sides were swapped.
+      perceptual_hash: the difference hash of the pixels, if it was requested and they were decoded.
+      capture_time: DateTimeOriginal of the camera's clock, without time zone; None if EXIF does not contain it.
     """
 
     data: bytes
@@ -105,82 +108,85 @@ class EncodedImage:
     capture_time: datetime | None = None
 
 
-def normalise_image(data: bytes, *, name: str, rule: ImageRule = _AS_IT_IS) -> EncodedImage:
-    """Checks an image as the rule says and returns bytes fit for a record or a model.
+def normalise_image(data: bytes, *, name: str, rule: ImageRule = _DEFAULT_RULE) -> EncodedImage:
+    """Checks an image and returns bytes for a record or a model.
 
-    A good upright 8-bit RGB or grey JPEG or PNG is returned byte for byte, unless the rule wants it smaller or grey.
-    Other pictures are re-encoded: JPEG stays JPEG (quality 95, no chroma subsampling), the rest becomes PNG; 16-bit
-    grey keeps its high byte.
+    A valid upright 8-bit RGB or grey JPEG or PNG is returned byte for byte, unless the rule requests a smaller or a
+    grey image. Other images are re-encoded: JPEG stays JPEG (quality 95, no chroma subsampling), the rest becomes PNG;
+    16-bit grey keeps its high byte.
 
     Args:
-      data: the file's bytes; the format is sniffed from them, never from the name.
+      data: the file's bytes; the format is detected from them, never from the name.
       name: for messages.
       rule: by default every pixel is decoded, and neither size nor colours change.
 
     Raises:
-      ImageError: empty, not a known picture format, truncated or broken, or larger than Pillow's bomb limit.
+      ImageError: the data is empty, of no supported format, truncated or corrupt, or larger than Pillow's limit for
+        decompression bombs.
+
+    Example:
+      >>> png = io.BytesIO()
+      >>> Image.new("RGB", (64, 48)).save(png, "PNG")
+      >>> image = normalise_image(png.getvalue(), name="a.png", rule=ImageRule(max_side=32))
+      >>> image.format, image.width, image.height, image.full_size
+      ('png', 32, 24, (64, 48))
     """
     if not data:
         raise ImageError("image_empty", f"{name}: expected an image, found a file of 0 bytes")
     try:
         with Image.open(io.BytesIO(data), formats=_OPENERS) as image:
-            return _normalised(image, data, rule)
-    except _BAD_BYTES as error:
+            return _normalise(image, data, rule)
+    except _CORRUPT_DATA_ERRORS as error:
         raise ImageError(NOT_DECODABLE, f"{name}: {_not_readable(error)}") from error
 
 
 def find_decode_error(data: bytes) -> str | None:
-    """Why a picture that passed on its header cannot be decoded; None where it can."""
+    """Returns why an image that passed VERIFY_HEADER does not decode; None if it does."""
     try:
         with Image.open(io.BytesIO(data), formats=_OPENERS) as image:
-            image.draft("L", _ENOUGH_TO_HASH)
-            image.load()
-    except _BAD_BYTES as error:
+            _decode_reduced(image)
+    except _CORRUPT_DATA_ERRORS as error:
         return _not_readable(error)
     return None
 
 
 def _not_readable(error: Exception) -> str:
-    """Pillow's text, without the address of the stream object that it names, which would differ from run to run."""
+    """Returns Pillow's text without the address of its stream object, which would differ from run to run."""
     return f"not a readable image: {str(error).split('<_io', 1)[0].strip() or type(error).__name__}"
 
 
-def _normalised(image: Image.Image, data: bytes, rule: ImageRule) -> EncodedImage:
+def _normalise(image: Image.Image, data: bytes, rule: ImageRule) -> EncodedImage:
     kind = _FORMATS[str(image.format)]
-    opened, size = image.size, _shrunk(image.size, rule.max_side)
-    fits = kind in _CHECKS and size == opened and image.mode in (("L",) if rule.grayscale else ("L", "RGB"))
-    if fits and rule.verify == VERIFY_HEADER and _CHECKS[kind](image, data):
-        # A PNG that passes holds no EXIF, and Pillow would decode it to find out.
-        capture_time = _capture_time(image) if kind == "jpeg" else None
+    full_size, size = image.size, _reduced_size(image.size, rule.max_side)
+    fits = kind in _IS_COMPLETE and size == full_size and image.mode in (("L",) if rule.grayscale else ("L", "RGB"))
+    if fits and rule.verify == VERIFY_HEADER and _IS_COMPLETE[kind](image, data):
+        # A PNG that passes contains no EXIF, and Pillow would decode all of it to find out.
+        time = _capture_time(image) if kind == "jpeg" else None
         return EncodedImage(
-            data=data, format=kind, width=size[0], height=size[1], full_size=size, capture_time=capture_time
+            data=data, format=kind, width=size[0], height=size[1], full_size=full_size, capture_time=time
         )
-    orientation, capture_time = _orientation(image), _capture_time(image)
-    swapped = orientation >= 5 and kind != "tiff"  # Pillow opens a TIFF with the size that it has once upright
-    passes = fits and orientation == 1
-    # libjpeg decodes to a half, a quarter or an eighth at a fraction of the cost. All damage shows while it reads the
-    # coefficients, which it does in full at any size; for pictures to be resized, twice the size keeps LANCZOS sharp.
-    if passes:
-        image.draft("L", _ENOUGH_TO_HASH)
-    drafted = image.draft(None, (2 * size[0], 2 * size[1])) if size != opened else None
-    image.load()
-    if not passes:
-        image = _upright(image, size, drafted[1] if drafted else None, "L" if rule.grayscale else "RGB")
+    orientation, time = _orientation(image), _capture_time(image)
+    if orientation >= 5 and kind != "tiff":  # Pillow already reports the upright size of a TIFF
+        full_size = full_size[::-1]
+    if fits and orientation == 1:
+        _decode_reduced(image)
+    else:
+        image = _decode_upright(image, size, "L" if rule.grayscale else "RGB")
         kind = "jpeg" if kind == "jpeg" else "png"
-        data, size = _encoded(image, kind), image.size
+        data, size = _encode(image, kind), image.size
     return EncodedImage(
         data=data,
         format=kind,
         width=size[0],
         height=size[1],
-        full_size=opened[::-1] if swapped else opened,
+        full_size=full_size,
         orientation=orientation,
         perceptual_hash=difference_hash(image) if rule.perceptual_hash else None,
-        capture_time=capture_time,
+        capture_time=time,
     )
 
 
-def _shrunk(size: tuple[int, int], max_side: int | None) -> tuple[int, int]:
+def _reduced_size(size: tuple[int, int], max_side: int | None) -> tuple[int, int]:
     longest = max(size)
     if max_side is None or longest <= max_side:
         return size
@@ -194,28 +200,30 @@ def _orientation(image: Image.Image) -> int:
 
 
 def _capture_time(image: Image.Image) -> datetime | None:
-    """A time that is spoilt is none: the picture is whole all the same."""
+    """Reads the capture time; an invalid one is ignored, because the pixels may be valid all the same."""
     try:
-        text = str(image.getexif().get_ifd(_EXIF_PART).get(_TAKEN_TAG, ""))
-        capture_time = datetime.strptime(text.strip("\0 "), "%Y:%m:%d %H:%M:%S")
-    except _BAD_BYTES:
+        text = str(image.getexif().get_ifd(_EXIF_PART).get(_CAPTURE_TIME_TAG, ""))
+        time = datetime.strptime(text.strip("\0 "), "%Y:%m:%d %H:%M:%S")
+    except _CORRUPT_DATA_ERRORS:
         return None
-    return capture_time if capture_time.year >= _FIRST_YEAR else None
+    return time if time.year >= _MIN_YEAR else None
 
 
-def _is_whole_jpeg(image: Image.Image, data: bytes) -> bool:
-    """Upright, and no scan begins behind the last end mark: what follows that mark are the zeros of a camera's buffer.
+def _is_complete_jpeg(image: Image.Image, data: bytes) -> bool:
+    """Returns whether a JPEG is upright and not truncated: no scan begins after the last end marker.
 
-    An EXIF thumbnail has an end mark too, but the scan of the picture itself comes behind it.
+    Zeros from a camera's buffer may follow the marker. An EXIF thumbnail has an end marker too, but the scan of the
+    image itself begins after it.
     """
     end = data.rfind(_JPEG_END)
     return end >= 0 and data.find(_JPEG_SCAN, end) < 0 and _orientation(image) == 1
 
 
-def _is_whole_png(_: Image.Image, data: bytes) -> bool:
-    """All chunks to IEND are there, with right checksums, and none may hold an orientation.
+def _is_complete_png(_: Image.Image, data: bytes) -> bool:
+    """Returns whether a PNG is not truncated or changed (all checksums to IEND hold) and has no orientation.
 
-    Pillow would have to decode the picture to tell the orientation, which may stand behind the pixels.
+    Chunks that may hold an orientation count as one: Pillow would decode the image to read them, because they may
+    follow the pixels.
     """
     position, names = 8, set()
     while position + 12 <= len(data) and b"IEND" not in names:
@@ -229,45 +237,56 @@ def _is_whole_png(_: Image.Image, data: bytes) -> bool:
     return {b"IDAT", b"IEND"} <= names
 
 
-_CHECKS = {"jpeg": _is_whole_jpeg, "png": _is_whole_png}
+_IS_COMPLETE = {"jpeg": _is_complete_jpeg, "png": _is_complete_png}
 
 
-def _upright(
-    image: Image.Image, size: tuple[int, int], extent: tuple[float, float, float, float] | None, mode: str
-) -> Image.Image:
-    """Shrinks what lies within the extent to the size, both as the picture was opened, and turns it last."""
-    plain = _eight_bit(image).convert(mode)
+def _decode_reduced(image: Image.Image) -> None:
+    """Decodes an image to check it, a JPEG at reduced size.
+
+    libjpeg decodes to a half, a quarter or an eighth at a fraction of the cost. It reads all coefficients at any size,
+    and that is where corrupt data shows.
+    """
+    image.draft("L", _MIN_HASHED_SIZE)
+    image.load()
+
+
+def _decode_upright(image: Image.Image, size: tuple[int, int], mode: str) -> Image.Image:
+    """Decodes an image, resizes it to a size before its EXIF orientation, and applies the orientation last."""
+    # As in _decode_reduced; twice the final size keeps LANCZOS sharp. The extent is where the image lies in it.
+    drafted = image.draft(None, (2 * size[0], 2 * size[1])) if size != image.size else None
+    image.load()
+    plain = _to_eight_bits(image).convert(mode)
     if plain.size != size:
-        plain = plain.resize(size, Image.Resampling.LANCZOS, box=extent)
+        plain = plain.resize(size, Image.Resampling.LANCZOS, box=drafted[1] if drafted else None)
     return ImageOps.exif_transpose(plain)
 
 
-def _encoded(image: Image.Image, kind: str) -> bytes:
+def _encode(image: Image.Image, kind: str) -> bytes:
     buffer = io.BytesIO()
     if kind == "jpeg":
         image.save(buffer, "JPEG", quality=95, subsampling=0)
     else:
-        # Without a colour profile, as JPEG is saved: the one that Pillow makes for CIE LAB tells the time of day.
+        # Without a colour profile, like JPEG: the one that Pillow makes for CIE LAB contains the time of day.
         image.save(buffer, "PNG", icc_profile=None)
     return buffer.getvalue()
 
 
-def _eight_bit(image: Image.Image) -> Image.Image:
-    """16-bit grey by its high byte, as TensorFlow does; Pillow's own conversion would clip at 255."""
+def _to_eight_bits(image: Image.Image) -> Image.Image:
+    """Converts 16-bit grey to its high byte, as TensorFlow does; Pillow's own conversion would clip at 255."""
     if image.mode not in ("I", "I;16", "I;16B", "I;16L"):
         return image
     grey = Image.fromarray((np.asarray(image).astype(np.uint32) >> 8).clip(0, 255).astype(np.uint8), "L")
-    grey.info = dict(image.info)  # the orientation is in it
+    grey.info = dict(image.info)  # contains the orientation
     return grey
 
 
 def difference_hash(image: Image.Image) -> int:
-    """A number of 64 bits that hardly changes when a picture is resized or compressed.
+    """Computes the perceptual hash dHash: 64 bits that hardly change when an image is resized or compressed.
 
-    The grey picture is shrunk to 9x8 pixels; each bit, row by row from the highest, says whether a pixel is darker
-    than its right neighbour. It is dHash, N. Krawetz, "Kind of Like That", hackerfactor.com, 2013.
+    The grey image is reduced to 9x8 pixels; each bit, row by row from the highest, tells whether a pixel is darker than
+    its right neighbour. See N. Krawetz, "Kind of Like That", hackerfactor.com, 2013.
     """
-    # With the gap a cheap box filter does the first part, so that a large photograph may differ by a bit or two.
+    # reducing_gap lets a cheap box filter do the first part, so that a large image may differ by a bit or two.
     small = image.convert("L").resize((9, 8), Image.Resampling.LANCZOS, reducing_gap=16)
     pixels = np.asarray(small)
     return int.from_bytes(np.packbits(pixels[:, :-1] < pixels[:, 1:]).tobytes(), "big")
