@@ -1,4 +1,9 @@
-"""retinanet_odm.dataset.coco."""
+"""COCO ground truth of a data set: the entries of "images" and "annotations", and the complete file.
+
+Workers make the entries of their examples (`image_entry`, `annotation_entries`), and `ground_truth` joins them to the
+document that pycocotools and other evaluators read. Boxes are [x, y, width, height] in pixels, rounded to hundredths.
+The other direction, COCO as annotation format, is `retinanet_odm.annotations.coco`.
+"""
 
 from collections.abc import Iterable
 from typing import Any
@@ -10,7 +15,7 @@ from retinanet_odm.labels.label_map import LabelMap
 
 
 def image_entry(example: DetectionExample) -> dict[str, Any]:
-    """The entry of "images"; its id is the example's source_id."""
+    """Returns the entry of "images"; its id is the example's source_id."""
     return {
         "id": example.source_id,
         "file_name": example.filename,
@@ -20,7 +25,7 @@ def image_entry(example: DetectionExample) -> dict[str, Any]:
 
 
 def annotation_entries(example: DetectionExample) -> list[dict[str, Any]]:
-    """The entries of "annotations", without their ids, which number the whole file."""
+    """Returns the entries of "annotations", without ids: these number all annotations of the file."""
     pixels = box_ops.to_pixels(example.boxes, example.height, example.width)
     return [
         {
@@ -35,7 +40,12 @@ def annotation_entries(example: DetectionExample) -> list[dict[str, Any]]:
 
 
 def object_entry(image_id: int, label_id: int, box: Iterable[float], *, is_crowd: bool) -> dict[str, Any]:
-    """An entry of "annotations", without its id; box is (ymin, xmin, ymax, xmax) in pixels."""
+    """Returns an entry of "annotations" without id for a box (ymin, xmin, ymax, xmax) in pixels.
+
+    Example:
+      >>> object_entry(7, 1, (10, 20, 40, 60), is_crowd=False)
+      {'image_id': 7, 'category_id': 1, 'bbox': [20.0, 10.0, 40.0, 30.0], 'area': 1200.0, 'iscrowd': 0}
+    """
     ymin, xmin, ymax, xmax = (float(edge) for edge in box)
     return {
         "image_id": image_id,
@@ -49,7 +59,13 @@ def object_entry(image_id: int, label_id: int, box: Iterable[float], *, is_crowd
 def ground_truth(
     images: Iterable[dict[str, Any]], annotations: Iterable[dict[str, Any]], labels: LabelMap
 ) -> dict[str, Any]:
-    """A whole COCO ground-truth file, in the order of the image ids."""
+    """Returns the content of a COCO ground-truth file, in the order of the image ids.
+
+    Args:
+      images: entries from image_entry.
+      annotations: entries without ids, from annotation_entries or object_entry.
+      labels: the label map, which becomes "categories".
+    """
     ordered = sorted(annotations, key=lambda entry: entry["image_id"])
     return {
         "info": {"description": f"written by {PROGRAM}"},

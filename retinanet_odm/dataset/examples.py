@@ -1,10 +1,14 @@
 """The record schema: one detection example as a serialized tf.train.Example, without TensorFlow.
 
-The keys are the union understood by TPU RetinaNet, models/official/detection, the TF Object Detection API and Model
-Garden. Boxes are relative to the image, 0 <= min < max <= 1; labels are 1..K; all per-object lists are of one length,
-empty for an image without objects (a true negative).
+Begin with `DetectionExample`; `encode_example` and `decode_example` convert it to bytes and back. The keys are the
+union of those that TPU RetinaNet, models/official/detection, the TF Object Detection API and Model Garden read. Boxes
+are relative to the image, 0 <= min < max <= 1; labels are 1..K; all lists of objects have one length, 0 for an image
+without objects (a true negative).
+
+A change to the schema raises SCHEMA_VERSION.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -38,6 +42,7 @@ TRUNCATED = "image/object/truncated"
 OCCLUDED = "image/object/occluded"
 
 _BOX_KEYS = (YMIN, XMIN, YMAX, XMAX)
+# The keys by the kind of their list, a field of example.proto's Feature.
 _KINDS = {
     "bytes_list": (ENCODED, FORMAT, FILENAME, SOURCE_ID, SHA256, TEXT),
     "int64_list": (HEIGHT, WIDTH, LABEL, IS_CROWD, DIFFICULT, TRUNCATED, OCCLUDED),
@@ -48,7 +53,7 @@ _FLAGS = (DIFFICULT, TRUNCATED, OCCLUDED, IS_CROWD)
 
 @dataclass(frozen=True, kw_only=True)
 class ExampleObject:
-    """One object: box is relative (ymin, xmin, ymax, xmax) at float32 precision, area in pixels of the image."""
+    """One object: a relative box (ymin, xmin, ymax, xmax) at float32 precision, and its area in pixels of the image."""
 
     label_id: int
     label: str
@@ -62,13 +67,16 @@ class ExampleObject:
 
 @dataclass(frozen=True, kw_only=True)
 class DetectionExample:
-    """One image and its objects, as stored.
+    """One image and its objects, as stored in a record.
 
     Attributes:
-      encoded: JPEG or PNG bytes, upright; format says which.
-      height, width: pixels after decoding.
-      filename: the image's name, sub-folders included; source_id is its number, 1..2^24.
+      encoded: upright JPEG or PNG bytes.
+      format: jpeg or png.
+      height, width: in pixels after decoding.
+      filename: the image's name, including folders.
+      source_id: its number, 1..2^24.
       sha256: hex digest of encoded.
+      objects: its objects.
     """
 
     encoded: bytes
@@ -82,59 +90,68 @@ class DetectionExample:
 
     @property
     def boxes(self) -> box_ops.Boxes:
-        """Relative boxes [N, 4] float32."""
+        """The relative boxes, [N, 4] float32."""
         return box_ops.as_boxes([item.box for item in self.objects])
 
 
 def encode_example(example: DetectionExample) -> bytes:
-    """Serializes deterministically: equal examples give equal bytes.
+    """Serializes an example; equal examples give equal bytes.
 
     Raises:
-      RecordError: the example breaks the schema (see the module docstring).
+      RecordError: the example violates the schema (see the module docstring).
+
+    Example:
+      >>> crab = ExampleObject(label_id=1, label="crab", box=(0.25, 0.25, 0.5, 0.75), area=12.0)
+      >>> example = DetectionExample(encoded=b"...", format="jpeg", height=6, width=8, filename="a.jpg", source_id=1,
+      ...                            sha256="", objects=(crab,))
+      >>> decode_example(encode_example(example)) == example
+      True
     """
     _check(example)
+    values = {**_image_values(example), **_object_values(example.objects)}
     message = Example()
-    feature = message.features.feature
-
-    def put_bytes(key: str, values: list[bytes]) -> None:
-        feature[key].bytes_list.value.extend(values)
-
-    def put_ints(key: str, values: list[int]) -> None:
-        feature[key].int64_list.value.extend(values)
-
-    def put_floats(key: str, values: list[float]) -> None:
-        feature[key].float_list.value.extend(values)
-
-    put_bytes(ENCODED, [example.encoded])
-    put_bytes(FORMAT, [example.format.encode()])
-    put_ints(HEIGHT, [example.height])
-    put_ints(WIDTH, [example.width])
-    put_bytes(FILENAME, [example.filename.encode("utf-8", "surrogateescape")])
-    put_bytes(SOURCE_ID, [str(example.source_id).encode()])
-    put_bytes(SHA256, [example.sha256.encode()])
-    for column, key in enumerate(_BOX_KEYS):
-        put_floats(key, [item.box[column] for item in example.objects])
-    put_bytes(TEXT, [item.label.encode() for item in example.objects])
-    put_ints(LABEL, [item.label_id for item in example.objects])
-    put_floats(AREA, [item.area for item in example.objects])
-    put_ints(IS_CROWD, [int(item.is_crowd) for item in example.objects])
-    put_ints(DIFFICULT, [int(item.difficult) for item in example.objects])
-    put_ints(TRUNCATED, [int(item.truncated) for item in example.objects])
-    put_ints(OCCLUDED, [int(item.occluded) for item in example.objects])
+    for kind, keys in _KINDS.items():
+        for key in keys:
+            getattr(message.features.feature[key], kind).value.extend(values[key])
     return message.SerializeToString(deterministic=True)
 
 
+def _image_values(example: DetectionExample) -> dict[str, list[Any]]:
+    return {
+        ENCODED: [example.encoded],
+        FORMAT: [example.format.encode()],
+        HEIGHT: [example.height],
+        WIDTH: [example.width],
+        FILENAME: [example.filename.encode("utf-8", "surrogateescape")],
+        SOURCE_ID: [str(example.source_id).encode()],
+        SHA256: [example.sha256.encode()],
+    }
+
+
+def _object_values(objects: Sequence[ExampleObject]) -> dict[str, list[Any]]:
+    return {
+        **{key: [item.box[column] for item in objects] for column, key in enumerate(_BOX_KEYS)},
+        TEXT: [item.label.encode() for item in objects],
+        LABEL: [item.label_id for item in objects],
+        AREA: [item.area for item in objects],
+        IS_CROWD: [int(item.is_crowd) for item in objects],
+        DIFFICULT: [int(item.difficult) for item in objects],
+        TRUNCATED: [int(item.truncated) for item in objects],
+        OCCLUDED: [int(item.occluded) for item in objects],
+    }
+
+
 def decode_example(data: bytes) -> DetectionExample:
-    """Inverse of encode_example.
+    """Parses the bytes that encode_example returns.
 
     Raises:
-      RecordError: not a tf.train.Example, a key is missing, or the content breaks the schema.
+      RecordError: the data is no tf.train.Example, a key is missing, or the content violates the schema.
     """
     feature = _features(data)
     columns = {key: _values(feature, key) for key in (*_BOX_KEYS, TEXT, LABEL, AREA, *_FLAGS)}
     if len({len(values) for values in columns.values()}) != 1:
         lengths = {key: len(values) for key, values in columns.items()}
-        raise RecordError("record_lengths_differ", f"record: per-object lists must be of one length, found {lengths}")
+        raise RecordError("record_lengths_differ", f"record: lists of objects must have one length, found {lengths}")
     try:
         example = _example(feature, columns)
     except ValueError as error:  # text that is not UTF-8, a source id that is not a number
@@ -144,10 +161,10 @@ def decode_example(data: bytes) -> DetectionExample:
 
 
 def extract_image(data: bytes) -> tuple[str, bytes]:
-    """The filename and the encoded image of a record, for those who do not need the rest.
+    """Returns the filename and the encoded image of a record, without parsing the rest.
 
     Raises:
-      RecordError: not a tf.train.Example, or one of the two is missing.
+      RecordError: the data is no tf.train.Example, or one of the two is missing.
     """
     feature = _features(data)
     return _one(feature, FILENAME).decode("utf-8", "surrogateescape"), _one(feature, ENCODED)
@@ -160,7 +177,7 @@ def _features(data: bytes) -> dict[str, Feature]:
         raise RecordError("record_not_readable", f"record: not a serialized tf.train.Example: {error}") from error
 
 
-def _example(feature: dict[str, Feature], columns: dict[str, list]) -> DetectionExample:
+def _example(feature: dict[str, Feature], columns: dict[str, list[Any]]) -> DetectionExample:
     return DetectionExample(
         encoded=_one(feature, ENCODED),
         format=_one(feature, FORMAT).decode(),
@@ -173,7 +190,7 @@ def _example(feature: dict[str, Feature], columns: dict[str, list]) -> Detection
     )
 
 
-def _object_at(columns: dict[str, list], row: int) -> ExampleObject:
+def _object_at(columns: dict[str, list[Any]], row: int) -> ExampleObject:
     ymin, xmin, ymax, xmax = (columns[key][row] for key in _BOX_KEYS)
     return ExampleObject(
         label_id=columns[LABEL][row],
@@ -187,7 +204,7 @@ def _object_at(columns: dict[str, list], row: int) -> ExampleObject:
     )
 
 
-def _values(feature: dict[str, Feature], key: str) -> list:
+def _values(feature: dict[str, Feature], key: str) -> list[Any]:
     if key not in feature:
         raise RecordError("record_key_missing", f"record: key {key!r} is missing")
     kind = feature[key].WhichOneof("kind")
@@ -207,12 +224,12 @@ def _check(example: DetectionExample) -> None:
     if not 1 <= example.source_id <= source_ids.MAX_SOURCE_ID:
         raise RecordError(
             "source_id_out_of_range",
-            f"{example.filename}: source_id must lie in 1..{source_ids.MAX_SOURCE_ID}, found {example.source_id}",
+            f"{example.filename}: source_id must be in 1..{source_ids.MAX_SOURCE_ID}, found {example.source_id}",
         )
     if example.format not in ("jpeg", "png"):
         raise RecordError("format_not_allowed", f"{example.filename}: format must be jpeg or png: {example.format!r}")
-    table = example.boxes
-    if not (np.all(table >= 0) and np.all(table <= 1) and np.all(table[:, :2] < table[:, 2:])):
+    boxes = example.boxes
+    if not (np.all(boxes >= 0) and np.all(boxes <= 1) and np.all(boxes[:, :2] < boxes[:, 2:])):
         raise RecordError("box_out_of_range", f"{example.filename}: boxes must have 0 <= min < max <= 1")
     if any(item.label_id < 1 for item in example.objects):
         raise RecordError("label_out_of_range", f"{example.filename}: label ids must be 1 or more")

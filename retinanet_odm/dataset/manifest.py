@@ -1,6 +1,7 @@
-"""``dataset.json``, the manifest of a data set: written last, so that its presence means that all it names is complete.
+"""``dataset.json``, the manifest of a data set.
 
-Readers use the manifest, never a glob.
+It is written last: if it exists, every file that it names is complete. Readers find the shards by the manifest, never
+by a glob. Field names of these classes are the keys of the JSON file; renaming one changes the format.
 """
 
 import dataclasses
@@ -17,7 +18,7 @@ from retinanet_odm.labels.label_map import LabelMap
 
 @dataclass(frozen=True, kw_only=True)
 class ShardInfo:
-    """One TFRecord file of a split: its name in the data set's folder, number of examples and hex SHA-256."""
+    """One TFRecord file of a split: its name in the data set's folder, its number of examples and hex SHA-256."""
 
     name: str
     examples: int
@@ -26,7 +27,7 @@ class ShardInfo:
 
 @dataclass(frozen=True, kw_only=True)
 class SplitInfo:
-    """One split: how many examples and boxes, boxes per class name, and its shards in order."""
+    """One split: its numbers of examples and boxes, its boxes by class name, and its shards in order."""
 
     examples: int
     boxes: int
@@ -36,16 +37,22 @@ class SplitInfo:
 
 @dataclass(frozen=True, kw_only=True)
 class DatasetManifest:
-    """Everything a reader of the data set must know.
+    """Everything that a reader of the data set must know.
 
     Attributes:
+      schema_version: of the records and of this file.
+      labels: the label map.
+      splits: by name.
       max_boxes_per_image: the largest number of boxes in one image, over all splits.
-      aspect_ratio_min, aspect_ratio_max: smallest and largest width / height of an image; 0 when there is none.
-      images_in: images found; equals the examples of all splits plus rejected.
-      rejected: images that did not become examples; each has a line in rejected.jsonl.
-      objects_dropped: boxes left out of images that were kept, by reason; each has a line in rejected.jsonl.
+      aspect_ratio_min, aspect_ratio_max: the smallest and largest width / height of an image; 0 if there is none.
+      images_in: the number of images found; equals the examples of all splits plus rejected.
+      rejected: the number of images that did not become examples; each has a line in rejected.jsonl.
+      rejected_by_reason: the same by reason.
+      objects_dropped: boxes that were dropped from images that were kept, by reason; each has a line in rejected.jsonl.
       shapes_ignored: shapes of the annotations that have no box by design, such as points, by kind.
-      fingerprint: hex SHA-256 over label map and shard digests: equal fingerprints mean equal data.
+      options: the flags that determine the content.
+      code_version: the version of the program.
+      fingerprint: hex SHA-256 over the label map and the digests of the shards: equal fingerprints mean equal data.
     """
 
     FILE: ClassVar[str] = "dataset.json"
@@ -85,13 +92,14 @@ class DatasetManifest:
 
     @property
     def num_classes(self) -> int:
+        """The largest id of the label map."""
         return self.labels.num_classes
 
     def split(self, name: str) -> SplitInfo:
-        """The split of this name.
+        """Returns the split of this name.
 
         Raises:
-          ContractError: there is none, or it holds no examples.
+          ContractError: there is none, or it has no examples.
         """
         info = self.splits.get(name)
         if info is None or not info.examples:
@@ -100,6 +108,7 @@ class DatasetManifest:
         return info
 
     def to_json(self) -> str:
+        """Formats the manifest as the content of dataset.json; equal manifests give equal text."""
         value = dataclasses.asdict(self)
         value["labels"] = self.labels.to_json()
         value["num_classes"] = self.num_classes
@@ -107,13 +116,17 @@ class DatasetManifest:
 
     @classmethod
     def from_json(cls, text: str, *, source: str) -> Self:
-        """Reads a manifest; source names the file in messages.
+        """Parses a manifest.
+
+        Args:
+          text: the content of dataset.json.
+          source: the file's name, for messages.
 
         Raises:
-          ContractError: not JSON, a field is missing or unknown, or the content contradicts itself.
+          ContractError: the text is not JSON, a field is missing or unknown, or the content is inconsistent.
         """
         value = parse_json_object(text, source=source)
-        # First of all: another version may well have other fields.
+        # Check the version first, because another version may have other fields.
         check_schema_version(value.get("schema_version"), SCHEMA_VERSION, source=source, remedy="prepare again")
         value.pop("num_classes", None)
         try:

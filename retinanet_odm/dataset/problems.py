@@ -1,4 +1,8 @@
-"""Everything that can be wrong with a data set, in one vocabulary: code, severity, place, what was seen, what to do."""
+"""Problems of a data set: the catalogue of all codes, and the lines of ``problems.jsonl``.
+
+Begin with `CATALOGUE`: every reason of a reject, and every problem that a check finds, is a code with a severity and a
+suggestion there. `make_problem` builds a `Problem` from it; the `from_…` functions convert the results of the checks.
+"""
 
 import dataclasses
 import json
@@ -10,80 +14,80 @@ from retinanet_odm.dataset.statistics import CANVASES, MAX_BOXES_PER_CLASS, BoxS
 from retinanet_odm.labels.checks import ERROR, RARE_BELOW, SUGGESTIONS, WARNING, LabelProblem
 
 INFO = "info"
-SEVERITIES = (ERROR, WARNING, INFO)  # the worst first
+SEVERITIES = (ERROR, WARNING, INFO)  # the most severe first
 
-# The kind of a problem of one object: without it the image is kept.
+# The kind of a problem that concerns one object: the image is kept without that object.
 OBJECT_PROBLEM = "object"
 
-# Below this share of boxes with an anchor of IoU 0.5, the sizes of boxes and anchors are at odds.
+# The minimum fraction of a class's boxes that have an anchor of IoU 0.5. Below it, anchors do not fit the boxes.
 MIN_ANCHOR_RECALL = 0.9
 
 _TRAIN = "train"
 
-_FIX = "export it again from the annotation tool, or mend it by hand"
+_FIX = "export the file again from the annotation tool, or correct it manually"
 
-# What to do, by code. An image that is left out is an error, and so is a file that cannot be read.
+# What to do, by code. An image that is rejected is an error, and so is a file that cannot be read.
 _ERRORS = {
     "ambiguous_match": "give each annotation once, in one format, or rename the images",
     "annotation_empty": "the annotation file has no content: export it again",
     "annotation_kind_unknown": "narrow the pattern of --annotations, or export as Pascal VOC, CVAT 1.1 or COCO",
-    "coco_id_not_readable": f"ids are whole numbers: {_FIX}",
-    "coco_id_twice": f"two entries have one id: {_FIX}",
-    "coco_unknown_category": f"the object's category is not in the file: {_FIX}",
-    "coco_unknown_image": f"an annotation names an image that is not in the file: {_FIX}",
+    "coco_id_not_readable": f"ids must be integers or text: {_FIX}",
+    "coco_id_twice": f"two entries have the same id: {_FIX}",
+    "coco_unknown_category": f"the category of an object is not in the file: {_FIX}",
+    "coco_unknown_image": f"the image of an annotation is not in the file: {_FIX}",
     "coco_without_name": f"an image or a category has no name: {_FIX}",
-    "duplicate_image_name": "use one pattern above both folders, so that the names differ by them",
+    "duplicate_image_name": "use one pattern above both folders, so that the names differ by the folder",
     "exact_duplicate_across_splits": "keep one of the files, or both in one split by --split_group or --split_from",
-    "file_changed": "the file was replaced while the job ran: run again, with --resume",
-    "file_not_readable": "look at permissions and storage, then run again",
-    "frame_missing_in_track": "export the video's task with all frames",
+    "file_changed": "the file was replaced during the job: run again, with --resume",
+    "file_not_readable": "check permissions and storage, then run again",
+    "frame_missing_in_track": "export the video task with all frames",
     "image_empty": "the file has 0 bytes: copy it again",
-    "image_not_decodable": "copy the file again; if it is no photograph, narrow the pattern of --images",
+    "image_not_decodable": "copy the file again; if it is not an image, narrow the pattern of --images",
     "image_without_annotation": "add the annotation, or one without objects, or see --without_annotation",
-    "image_without_name": f"an image of the file has no name: {_FIX}",
-    "json_not_well_formed": "the file is broken or cut off: export it again",
+    "image_without_name": f"an image in the file has no name: {_FIX}",
+    "json_not_well_formed": "the file is corrupt or truncated: export it again",
     "mask_not_readable": f"a mask cannot be decoded: {_FIX}",
     "no_labels": "annotate at least one object, or give a label map by --labels",
-    "no_split_group": "mend the rule of --split_group, so that it finds a group in every image's name",
+    "no_split_group": "change the rule of --split_group, so that it finds a group in the name of every image",
     "not_coco": "export as COCO instances, with images, annotations and categories",
     "not_in_split_list": "add a row for the image to the file of --split_from",
     "not_pascal_voc": "export as Pascal VOC, CVAT 1.1 or COCO",
-    "number_not_readable": f"a coordinate is missing or no number: {_FIX}",
+    "number_not_readable": f"a coordinate is missing or not a number: {_FIX}",
     "object_without_box": "draw a box or an outline, or delete the object",
     "object_without_label": "give the object a name, or delete it",
-    "points_not_readable": f"a coordinate of an outline is missing or no number: {_FIX}",
-    "same_label_twice": "keep one spelling, and name the other in --label_aliases",
+    "points_not_readable": f"a coordinate of an outline is missing or not a number: {_FIX}",
+    "same_label_twice": "keep one spelling, and map the other to it by --label_aliases",
     "shape_not_known": "draw the shape again as a box or a polygon",
-    "size_mismatch": "give the version of the photograph that was annotated, or annotate this one",
+    "size_mismatch": "give the version of the image that was annotated, or annotate this one",
     "too_many_images": "prepare the images in parts of at most 16,777,216",
-    "unknown_label": "correct the annotation, add the name to --labels, or name it in --label_aliases",
-    "video_of_images": "export the video's task as CVAT for video 1.1",
+    "unknown_label": "correct the annotation, add the name to --labels, or map it by --label_aliases",
+    "video_of_images": "export the task as CVAT for images 1.1",
     "video_too_long": "cut the video into shorter tasks",
     "xml_declares_entities": "annotation tools declare no entities: export it again",
-    "xml_not_well_formed": "the file is broken or cut off: export it again",
+    "xml_not_well_formed": "the file is corrupt or truncated: export it again",
     "xml_root_unexpected": "export as Pascal VOC, CVAT 1.1 or COCO",
-    "zip_member_not_readable": "the archive is broken, or of a form that is not read: pack it again, or unpack it",
+    "zip_member_not_readable": "the archive is corrupt or has an unsupported form: create it again, or unpack it",
 }
 _WARNINGS = {
     **SUGGESTIONS,
-    "annotation_without_image": "look for a misnamed or missing photograph, or a too narrow pattern of --images",
-    "box_below_minimum": "nothing, if boxes so small are wanted out; else lower the minimum",
-    "box_outside_image": "correct or delete the box; it may belong to another photograph",
-    "duplicate_within_split": "keep one of the files: the same picture counts twice",
+    "annotation_without_image": "check for a misspelt or missing image, or a pattern of --images that is too narrow",
+    "box_below_minimum": "nothing, if such small boxes are to be dropped; otherwise lower the minimum",
+    "box_outside_image": "correct or delete the box; it may belong to another image",
+    "duplicate_within_split": "keep one of the files: the same image counts twice",
     "low_anchor_recall": "train with a larger --image_size; or, for small boxes, with a smaller --anchor_scale, and for"
-    " long ones with further --aspect_ratios",
+    " long ones with more --aspect_ratios",
     "near_duplicate_across_splits": "keep neighbouring frames in one split: prepare with --split_group",
-    "size_scaled": "look at the boxes in the pictures of report.html: they were scaled to the photograph",
-    "size_turned": "look at the boxes in the pictures of report.html: the annotator saw the photograph turned",
+    "size_scaled": "check the boxes in the images of report.html: they were scaled to the image",
+    "size_turned": "check the boxes in the images of report.html: the annotated image was rotated",
     "split_without_class": "annotate more of the class, or choose other splits by --split_group or --split_from",
-    "too_many_boxes": f"the legacy TPU loader stops at more than {MAX_BOXES_PER_CLASS} boxes: cut the photograph into tiles, or"
-    " train with this program",
+    "too_many_boxes": f"the legacy TPU loader stops at more than {MAX_BOXES_PER_CLASS} boxes: cut the image into tiles,"
+    " or train with this program",
     "zero_size_box": "draw the box again, or delete it",
 }
 _NOTES = {
-    "boxes_clipped": "nothing: what lay outside the photograph was cut off",
-    "no_objects": "nothing: --negatives=drop asks for it",
-    "shapes_ignored": "nothing, unless you want to find them: then draw boxes or outlines",
+    "boxes_clipped": "nothing: the parts outside the image were removed",
+    "no_objects": "nothing: --negatives=drop requests it",
+    "shapes_ignored": "nothing, unless these objects are to be detected: then draw boxes or outlines",
 }
 CATALOGUE: Mapping[str, tuple[str, str]] = {
     code: (severity, suggestion)
@@ -94,16 +98,18 @@ CATALOGUE: Mapping[str, tuple[str, str]] = {
 
 @dataclass(frozen=True, kw_only=True)
 class Problem:
-    """One thing to look at: a line of problems.jsonl.
+    """One line of problems.jsonl; the field names are its keys.
 
     Attributes:
-      code: short stable word, of the catalogue.
+      code: a key of CATALOGUE.
       severity: ERROR, WARNING or INFO.
-      file: where to mend it; line: in that file, counted from 1, where it is known.
-      image: the image's name; object: the label of the object. Both "" where they do not apply.
-      value: what was seen.
-      detail: what is wrong, in one sentence.
-      suggestion: what to do.
+      file: the file to correct.
+      line: the line in that file, counted from 1; None if it is not known.
+      image: the image's name; "" if the problem concerns no image.
+      object: the label of the object; "" if the problem concerns no object.
+      value: the observed value.
+      detail: the problem, in one sentence.
+      suggestion: what to do about it.
     """
 
     code: str
@@ -128,12 +134,21 @@ def make_problem(
     label: str = "",
     value: str = "",
 ) -> Problem:
-    """A problem with the severity and the suggestion of the catalogue.
+    """Makes a problem with the severity and the suggestion of the catalogue.
 
     Args:
-      code: of the catalogue; detail and the others: see Problem.
-      kind: what was left out, as in rejected.jsonl. Where it is an object, its image is kept: a warning at most.
-      label: of the object.
+      code: a key of CATALOGUE.
+      detail: the problem, in one sentence.
+      kind: what was rejected, as in rejected.jsonl. If it is an object, its image is kept: at most a warning.
+      file: the file to correct.
+      line: the line in that file.
+      image: the image's name.
+      label: the label of the object.
+      value: the observed value.
+
+    Example:
+      >>> make_problem("zero_size_box", "a.jpg: 'crab' has no width", image="a.jpg").severity
+      'warning'
     """
     severity, suggestion = CATALOGUE[code]
     if kind == OBJECT_PROBLEM and severity == ERROR:
@@ -151,39 +166,39 @@ def make_problem(
     )
 
 
-def from_label_problem(finding: LabelProblem) -> Problem:
-    """What the label doctor found; its suggestion names the very labels."""
+def from_label_problem(found: LabelProblem) -> Problem:
+    """Converts a problem of the label checks; its own suggestion names the labels."""
     return Problem(
-        code=finding.code,
-        severity=finding.severity,
-        object=finding.label,
-        value=_boxes(finding.count),
-        detail=finding.detail,
-        suggestion=finding.suggestion,
+        code=found.code,
+        severity=found.severity,
+        object=found.label,
+        value=_boxes(found.count),
+        detail=found.detail,
+        suggestion=found.suggestion,
     )
 
 
 def from_statistics(statistics: BoxStatistics) -> Iterator[Problem]:
-    """Images with too many boxes, and classes whose boxes the anchors do not fit on the trainer's default canvas."""
+    """Finds images with too many boxes, and classes whose boxes no anchor fits on the trainer's default canvas."""
     for boxes, name in statistics.crowded:
         yield make_problem("too_many_boxes", f"{name}: {_boxes(boxes)}", image=name, value=str(boxes))
     for name, counts in sorted(statistics.classes.items()):
-        share = counts.recall(CANVASES[0])
-        if counts.boxes >= RARE_BELOW and share < MIN_ANCHOR_RECALL:  # of fewer boxes, a share says nothing
+        recall = counts.recall(CANVASES[0])
+        if counts.boxes >= RARE_BELOW and recall < MIN_ANCHOR_RECALL:  # of fewer boxes, a fraction means nothing
             enough = next((canvas for canvas in CANVASES if counts.recall(canvas) >= MIN_ANCHOR_RECALL), None)
-            cure = f"enough are from --image_size={enough} on" if enough else f"too few even at {CANVASES[-1]}"
+            remedy = f"enough from --image_size={enough} on" if enough else f"too few even at {CANVASES[-1]}"
             detail = (
-                f"only {share:.1%} of the boxes of {name!r} can be matched by an anchor at --image_size={CANVASES[0]};"
-                f" {cure}"
+                f"only {recall:.1%} of the boxes of {name!r} can be matched by an anchor at"
+                f" --image_size={CANVASES[0]}; {remedy}"
             )
-            yield make_problem("low_anchor_recall", detail, label=name, value=f"{share:.1%}")
+            yield make_problem("low_anchor_recall", detail, label=name, value=f"{recall:.1%}")
 
 
 def from_splits(boxes_per_class: Mapping[str, Mapping[str, int]]) -> Iterator[Problem]:
-    """Classes that a split lacks, so that they are not learned, or not judged.
+    """Finds classes without a box in some split: they are not learned, or not evaluated.
 
     Args:
-      boxes_per_class: boxes by class name, by split. A split without any box is passed over.
+      boxes_per_class: boxes by class name, by split. Splits without any box are ignored.
     """
     filled = {split: classes for split, classes in boxes_per_class.items() if any(classes.values())}
     if _TRAIN not in filled:
@@ -192,22 +207,22 @@ def from_splits(boxes_per_class: Mapping[str, Mapping[str, int]]) -> Iterator[Pr
         trained = bool(filled[_TRAIN].get(name))
         for split, classes in filled.items():
             if not classes.get(name) and (trained or split == _TRAIN):
-                effect = "cannot be learned" if split == _TRAIN else "is not judged there"
+                effect = "cannot be learned" if split == _TRAIN else "is not evaluated there"
                 detail = f"split {split!r} has no box of {name!r}: the class {effect}"
                 yield make_problem("split_without_class", detail, label=name, value=split)
 
 
 def from_leakage(leakage: Leakage) -> Iterator[Problem]:
-    """Equal files, by group, and how many images of each held-out split have nearly equal ones in training."""
+    """Finds groups of equal files, and held-out splits that have near duplicates in training."""
     for group in leakage.across.examples:
         yield _equal_files("exact_duplicate_across_splits", group)
     for group in leakage.within.examples:
         yield _equal_files("duplicate_within_split", group)
     for held in leakage.held_out:
         if held.near:
-            first = "".join(f", such as {twin.name} and {twin.train_name}" for twin in held.examples[:1])
+            example = "".join(f", such as {pair.name} and {pair.train_name}" for pair in held.examples[:1])
             detail = (
-                f"{held.near} of the {held.images} images of split {held.split!r} nearly equal one of training{first}"
+                f"{held.near} of the {held.images} images of split {held.split!r} nearly equal one in training{example}"
             )
             yield make_problem("near_duplicate_across_splits", detail, value=str(held.near))
 
@@ -218,7 +233,7 @@ def _equal_files(code: str, group: DuplicateGroup) -> Problem:
 
 
 def describe_duplicates(group: DuplicateGroup) -> str:
-    """Equal files by name, each with its split."""
+    """Lists the names of equal files, each with its split."""
     named = ", ".join(f"{name} ({split})" for split, name in group.members)
     more = group.images - len(group.members)
     return f"{named} and {more:,} more" if more > 0 else named
@@ -229,27 +244,27 @@ def _boxes(count: int) -> str:
 
 
 def sort_problems(problems: Iterable[Problem]) -> list[Problem]:
-    """The worst first, then by code and place, whatever the order of arrival."""
+    """Sorts problems: the most severe first, then by code and position; the order of arrival does not matter."""
     return sorted(problems, key=_order)
 
 
 def _order(problem: Problem) -> tuple[int | str, ...]:
-    place = problem.image, problem.file, problem.line or 0, problem.object, problem.value
-    return SEVERITIES.index(problem.severity), problem.code, *place, problem.detail, problem.suggestion
+    position = problem.image, problem.file, problem.line or 0, problem.object, problem.value
+    return SEVERITIES.index(problem.severity), problem.code, *position, problem.detail, problem.suggestion
 
 
 def format_problems(problems: Iterable[Problem]) -> str:
-    """problems.jsonl: one JSON object a line."""
+    """Formats problems.jsonl: one JSON object per line."""
     lines = (json.dumps(dataclasses.asdict(problem), ensure_ascii=False) for problem in sort_problems(problems))
     return "".join(f"{line}\n" for line in lines)
 
 
 def parse_problems(text: str) -> list[Problem]:
-    """Inverse of format_problems, for a file that this program has written."""
-    # Not splitlines: a file name may hold one of the many other characters that Unicode calls a line break.
+    """Parses the content of problems.jsonl that format_problems returned."""
+    # Not splitlines: a file name may contain one of the many other line breaks of Unicode.
     return [Problem(**json.loads(line)) for line in text.split("\n") if line]
 
 
 def worst_severity(problems: Iterable[Problem]) -> str | None:
-    """The severity of the worst problem; None where there is none."""
+    """Returns the severity of the most severe problem; None if there is none."""
     return min((problem.severity for problem in problems), key=SEVERITIES.index, default=None)

@@ -1,10 +1,14 @@
-"""Numeric source ids that survive TPU RetinaNet.
+"""Source ids: the number of each image, and the id map that keeps numbers stable when a data set grows.
 
-TPU RetinaNet reads ``image/source_id`` with ``string_to_number`` into float32, which holds every whole number only up
-to 2^24; digits stripped from file names, or hashes, collide there and silently merge images in evaluation. So ids are
-dense, 1..N, and given by a plan: images fall into hash buckets by name, the buckets are laid end to end, and within a
-bucket the order is that of the hash. Every bucket can be numbered on its own machine, and arrival order never matters.
-A data set that grows goes on from its earlier ids (`id_maps`).
+TPU RetinaNet reads ``image/source_id`` with ``string_to_number`` into float32, which represents every integer only up
+to 2^24. Digits from file names, or hashes, collide beyond that and silently merge images in evaluation. So ids are
+dense, 1..N. `assign_ids` states the rule: images keep the ids of the id map, and new ones follow in the order of the
+hash of their names.
+
+The rule also works without a global sort: images fall into hash buckets by name, the buckets are laid end to end
+(`first_new_ids`), and `assign_bucket` numbers each bucket on its own machine. The order of arrival never matters.
+
+`IdMap` is the content of ``id_map.csv``: the id of every image, in this build or an earlier one.
 """
 
 import hashlib
@@ -19,19 +23,33 @@ from retinanet_odm.errors import ContractError, UsageError
 MAX_SOURCE_ID = 2**24
 NUM_BUCKETS = 4096
 
+# The status of an image in the id map.
+ID_WRITTEN = "written"
+ID_REJECTED = "rejected"
+ID_ABSENT = "absent"  # has an id from an earlier build, but is not part of this one
+_COLUMNS = ("source_id", "image", "split", "status")
+
 
 def name_hash(name: str) -> str:
-    """Hex SHA-256 of an image's name: the one pseudo-random order of the data set."""
+    """Returns the hex SHA-256 of an image's name, which determines the order of the data set."""
     return hashlib.sha256(name.encode("utf-8", "surrogateescape")).hexdigest()
 
 
 def bucket_of(name: str) -> int:
-    """The hash bucket 0..NUM_BUCKETS-1; buckets are ordered as the hashes are."""
+    """Returns the hash bucket 0..NUM_BUCKETS-1 of an image; buckets have the order of the hashes."""
     return int(name_hash(name)[:3], 16)
 
 
 def check_image_count(images: int, last_id: int = 0) -> None:
-    """Raises UsageError when more images are to be numbered than there are ids after the last one given."""
+    """Checks that there are enough ids for so many new images.
+
+    Args:
+      images: the number of images without an id.
+      last_id: the largest id of earlier builds.
+
+    Raises:
+      UsageError: ids would exceed MAX_SOURCE_ID.
+    """
     if last_id + images > MAX_SOURCE_ID:
         after = f" after the {last_id} ids already given" if last_id else ""
         raise UsageError(
@@ -39,24 +57,18 @@ def check_image_count(images: int, last_id: int = 0) -> None:
         )
 
 
-ID_WRITTEN = "written"
-ID_REJECTED = "rejected"
-ID_ABSENT = "absent"  # numbered by an earlier build, not part of this one
-_COLUMNS = ("source_id", "image", "split", "status")
-
-
 @dataclass(frozen=True, kw_only=True)
 class IdRow:
-    """One image's number, and what became of it.
+    """One row of the id map.
 
     Attributes:
-      source_id: 1..ids.MAX_SOURCE_ID.
-      image: its name, the path below the images' root.
-      split: empty unless it was written.
-      status: WRITTEN, REJECTED or ABSENT.
+      source_id: 1..MAX_SOURCE_ID.
+      image: the image's name, its path below the images' root.
+      split: empty unless the image was written.
+      status: ID_WRITTEN, ID_REJECTED or ID_ABSENT.
 
     Raises:
-      ContractError: a value outside of these.
+      ContractError: a value is not one of these.
     """
 
     source_id: int
@@ -66,7 +78,7 @@ class IdRow:
 
     def __post_init__(self) -> None:
         if not 1 <= self.source_id <= MAX_SOURCE_ID:
-            raise ContractError(f"source_id of {self.image!r} must lie in 1..{MAX_SOURCE_ID}: {self.source_id}")
+            raise ContractError(f"source_id of {self.image!r} must be in 1..{MAX_SOURCE_ID}: {self.source_id}")
         if not self.image:
             raise ContractError(f"source_id {self.source_id} has no image")
         if self.status not in (ID_WRITTEN, ID_REJECTED, ID_ABSENT):
@@ -77,10 +89,10 @@ class IdRow:
 
 @dataclass(frozen=True)
 class IdMap:
-    """One row an image, in the order of the ids, however they were given.
+    """The id map: one row per image, sorted by id.
 
     Raises:
-      ContractError: two images have one id, or two ids one image; the message names both.
+      ContractError: two images have the same id, or an image has two ids; the message names both.
     """
 
     rows: tuple[IdRow, ...] = ()
@@ -101,25 +113,29 @@ class IdMap:
 
     @cached_property
     def id_of(self) -> dict[str, int]:
-        """Source id by image."""
+        """The source ids by image."""
         return {row.image: row.source_id for row in self.rows}
 
     @cached_property
     def image_of(self) -> dict[int, str]:
-        """Image by source id."""
+        """The images by source id."""
         return {row.source_id: row.image for row in self.rows}
 
     @property
     def last_id(self) -> int:
-        """The largest id ever given; 0 where there is none."""
+        """The largest id; 0 if there is none."""
         return self.rows[-1].source_id if self.rows else 0
 
 
 def parse_id_map(text: str, *, source: str) -> IdMap:
-    """Reads id_map.csv; decode its bytes with surrogateescape, as file names need not be UTF-8.
+    """Parses id_map.csv.
+
+    Args:
+      text: the file's content, decoded with surrogateescape, because file names need not be UTF-8.
+      source: the file's name, for messages.
 
     Raises:
-      ContractError: the text is not such a table (the message names file and line), or it contradicts itself.
+      ContractError: the text is no such table, or it is inconsistent; the message names file and line.
     """
     rows = tuple(_parse_row(row, source) for row in parse_table(text, _COLUMNS, source=source))
     try:
@@ -131,7 +147,7 @@ def parse_id_map(text: str, *, source: str) -> IdMap:
 def _parse_row(row: Row, source: str) -> IdRow:
     number, image, split, status = row.cells
     if not re.fullmatch(r"[0-9]{1,9}", number):
-        raise ContractError(f"{source}: line {row.line}: source_id of {image!r} is no whole number: {number!r}")
+        raise ContractError(f"{source}: line {row.line}: source_id of {image!r} is not an integer: {number!r}")
     try:
         return IdRow(source_id=int(number), image=image, split=split, status=status)
     except ContractError as error:
@@ -139,15 +155,19 @@ def _parse_row(row: Row, source: str) -> IdRow:
 
 
 def format_id_map(id_map: IdMap) -> str:
-    """Inverse of parse_id_map."""
+    """Formats an id map as the CSV that parse_id_map reads."""
     return format_table(_COLUMNS, ((row.source_id, row.image, row.split, row.status) for row in id_map.rows))
 
 
 def merge_id_maps(previous: IdMap, built: Iterable[IdRow]) -> IdMap:
-    """The id map of a build that was numbered after a previous one: its rows, and as absent the images it lacks.
+    """Returns the id map of a build that continued a previous id map; images that it lacks become absent.
+
+    Args:
+      previous: the earlier id map.
+      built: the rows of the new build.
 
     Raises:
-      ContractError: an old image was given another id, or a new one an old id; the message names both.
+      ContractError: an image has another id than before, or a new image has the id of another; the message names both.
     """
     rows = tuple(built)
     present = {row.image for row in rows if previous.id_of.get(row.image, row.source_id) == row.source_id}
@@ -157,10 +177,15 @@ def merge_id_maps(previous: IdMap, built: Iterable[IdRow]) -> IdMap:
 
 
 def assign_ids(previous: IdMap, images: Iterable[str]) -> dict[str, int]:
-    """The id of every image: the old one, else the next ones after the largest old id, in hash order.
+    """Returns the id of every image: its previous one, or the next free one in the order of the names' hashes.
 
     Raises:
-      UsageError: ids would go beyond ids.MAX_SOURCE_ID.
+      UsageError: ids would exceed MAX_SOURCE_ID.
+
+    Example:
+      >>> previous = IdMap((IdRow(source_id=1, image="b.jpg", split="train", status=ID_WRITTEN),))
+      >>> assign_ids(previous, ["a.jpg", "b.jpg"])
+      {'a.jpg': 2, 'b.jpg': 1}
     """
     names = set(images)
     check_image_count(len(names - previous.id_of.keys()), previous.last_id)
@@ -168,12 +193,12 @@ def assign_ids(previous: IdMap, images: Iterable[str]) -> dict[str, int]:
 
 
 def assign_bucket(images: Iterable[str], previous: Mapping[str, int], first_id: int) -> dict[str, int]:
-    """The same within one hash bucket, in hash order, so that all buckets together give what assign_ids gives.
+    """Returns the ids of the images of one hash bucket; all buckets together give the same ids as assign_ids.
 
     Args:
-      images: those of the bucket; a name that comes twice counts once.
-      previous: old ids by image, at least those of this bucket.
-      first_id: of the bucket's first new image, by first_new_ids.
+      images: those of the bucket; a repeated name counts once.
+      previous: earlier ids by image, at least those of this bucket.
+      first_id: the id of the bucket's first new image, from first_new_ids.
     """
     assigned: dict[str, int] = {}
     for image in sorted(set(images), key=name_hash):
@@ -183,11 +208,15 @@ def assign_bucket(images: Iterable[str], previous: Mapping[str, int], first_id: 
 
 
 def first_new_ids(new_images: Mapping[int, int], last_id: int) -> dict[int, int]:
-    """The id of each bucket's first new image: the buckets' new images are laid end to end after the last old id.
+    """Returns the id of the first new image of each bucket: the buckets follow each other after the last id.
 
     Args:
-      new_images: number of images that have no id yet, by hash bucket.
-      last_id: the largest old id, 0 where there is none.
+      new_images: the number of images without an id, by hash bucket.
+      last_id: the largest earlier id; 0 if there is none.
+
+    Example:
+      >>> first_new_ids({0: 3, 7: 2}, last_id=10)
+      {0: 11, 7: 14}
     """
     first: dict[int, int] = {}
     for bucket, count in sorted(new_images.items()):

@@ -1,7 +1,8 @@
-"""Stable splits: an image's split depends on its name alone, so adding data never moves an image.
+"""Stable splits: the split of an image depends on its name alone, so that adding data never moves an image.
 
-The name decides by way of its group (the deployment and day of a camera's frame, what a regular expression finds in
-the name, by default the name itself), or a list that somebody gives decides.
+Begin with `SplitPlan.split_of`. The name determines a group (`GroupRule`: deployment and day of a frame, or what a
+regular expression finds; by default each image is its own group), and a hash of the group determines the split
+(`Splits`). A user's list (`parse_split_list`) replaces both.
 """
 
 import hashlib
@@ -14,7 +15,8 @@ from retinanet_odm.csv_tables import parse_table
 from retinanet_odm.dataset.frame_names import parse_frame_name
 from retinanet_odm.errors import ContractError, DataError, UsageError
 
-# Salt, so that the split is independent of every other use of the name's hash (ids, order of records).
+# The salt makes the split independent of other uses of the name's hash (ids, order of records). Never change it: every
+# image would move.
 _SALT = "retinanet-odm split "
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
 
@@ -30,7 +32,8 @@ class Splits:
     """Names and fractions of the splits, in order; the fractions add up to 1.
 
     Raises:
-      UsageError: a name is not lower-case letters, digits and _, a fraction is outside [0, 1], or the sum is not 1.
+      UsageError: a name has other characters than lower-case letters, digits and _, a fraction is outside [0, 1], or
+        the sum is not 1.
     """
 
     fractions: tuple[tuple[str, float], ...]
@@ -43,17 +46,24 @@ class Splits:
             if not _NAME.fullmatch(name):
                 raise UsageError(f"splits: a name is lower-case letters, digits and _, found {name!r}")
             if not 0 <= fraction <= 1:
-                raise UsageError(f"splits: the fraction of {name!r} must lie in [0, 1], found {fraction}")
+                raise UsageError(f"splits: the fraction of {name!r} must be in [0, 1], found {fraction}")
         total = sum(fraction for _, fraction in self.fractions)
         if abs(total - 1) > 1e-6:
             raise UsageError(f"splits: the fractions must add up to 1, found {total:g}")
 
     @property
     def names(self) -> tuple[str, ...]:
+        """The names of the splits, in order."""
         return tuple(name for name, _ in self.fractions)
 
     def split_of(self, group: str) -> str:
-        """The split of a group of images (by default each image is a group of its own, named by the image)."""
+        """Returns the split of a group of images; by default each image is its own group, named by the image.
+
+        Example:
+          >>> splits = parse_splits("train=0.8,val=0.2")
+          >>> [splits.split_of(name) for name in ("a.jpg", "b.jpg", "c.jpg")]
+          ['train', 'train', 'val']
+        """
         digest = hashlib.sha256((_SALT + group).encode("utf-8", "surrogateescape")).digest()
         position = int.from_bytes(digest[:8], "big") / 2**64
         edge = 0.0
@@ -61,42 +71,47 @@ class Splits:
             edge += fraction
             if position < edge:
                 return name
-        # The fractions may add up to a hair under 1: the last split that is not empty takes the rest.
+        # The rounded fractions may add up to slightly less than 1: the last split that is not empty takes the rest.
         return next(name for name, fraction in reversed(self.fractions) if fraction > 0)
 
 
 @dataclass(frozen=True)
 class GroupRule:
-    """Which images must stay in one split: those of one group.
+    """The rule that assigns images to groups; the images of a group stay in one split.
 
     Attributes:
-      text: DEPLOYMENT_DAY, for names such as StaM_6701_NF_tripod_20161110_14_24_12.JPG; else a regular expression
-        that is searched in the image's name (its path below the images' root). The group is what its capturing groups
-        hold, or without any the whole match.
+      text: DEPLOYMENT_DAY, for names such as StaM_6701_NF_tripod_20161110_14_24_12.JPG; otherwise a regular expression
+        that is searched in the image's name (its path below the images' root). The group is the text of its capturing
+        groups, or of the complete match if it has none.
 
     Raises:
-      UsageError: the regular expression is faulty, or matches the empty text, so that a name need hold no group.
+      UsageError: the regular expression is invalid, or matches the empty text and so every name.
     """
 
     text: str
 
     def __post_init__(self) -> None:
         try:
-            matches_nothing = self._pattern.search("")
+            matches_empty_text = self._pattern.search("")
         except (re.error, OverflowError) as error:
-            raise UsageError(f"--split_group: {self.text!r} is no regular expression: {error}") from error
-        if matches_nothing:
-            raise UsageError(f"--split_group: {self.text!r} matches the empty text: a name need hold no group")
+            raise UsageError(f"--split_group: {self.text!r} is not a regular expression: {error}") from error
+        if matches_empty_text:
+            raise UsageError(f"--split_group: {self.text!r} matches the empty text, and so any name")
 
     @cached_property
     def _pattern(self) -> re.Pattern[str]:
         return re.compile(self.text)
 
     def group_of(self, image: str) -> str:
-        """The group of an image.
+        """Returns the group of an image.
 
         Raises:
-          SplitError: its name does not tell. It is no group of its own: its neighbours might be in another split.
+          SplitError: the rule finds no group in its name. The image does not become its own group, because images taken
+            next to it may be in another split.
+
+        Example:
+          >>> GroupRule(r"^dive\\d+").group_of("dive7/a.jpg")
+          'dive7'
         """
         group = self._deployment_day(image) if self.text == DEPLOYMENT_DAY else self._match(image)
         if group is None:
@@ -118,12 +133,12 @@ class GroupRule:
 
 @dataclass(frozen=True, kw_only=True)
 class SplitPlan:
-    """Which split an image belongs to.
+    """Everything that determines the split of an image.
 
     Attributes:
       splits: names and fractions.
-      group: what must stay together; None makes each image a group of its own.
-      listed: split by image; where it is given it alone decides.
+      group: the rule for groups; None if each image is its own group.
+      listed: split by image. If given, it alone determines the split.
     """
 
     splits: Splits
@@ -131,24 +146,33 @@ class SplitPlan:
     listed: Mapping[str, str] | None = None
 
     def split_of(self, image: str) -> str:
-        """The split of an image.
+        """Returns the split of an image.
 
         Raises:
-          SplitError: its name tells no group, or it is not in the list.
+          SplitError: its name contains no group, or it is not in the list.
         """
         if self.listed is None:
             return self.splits.split_of(self.group.group_of(image) if self.group else image)
         if image not in self.listed:
-            raise SplitError("not_in_split_list", f"{image}: no row of --split_from names it")
+            raise SplitError("not_in_split_list", f"{image}: not in the file of --split_from")
         return self.listed[image]
 
 
 def parse_split_list(text: str, splits: Splits, *, source: str) -> dict[str, str]:
-    """Reads the CSV of --split_from, columns image and split (others are skipped), into split by image.
+    """Parses the CSV of --split_from into a dict of split by image; columns other than image and split are ignored.
+
+    Args:
+      text: the file's content.
+      splits: the splits that it may name.
+      source: the file's name, for messages.
 
     Raises:
-      ContractError: not such a table, no image in it, an image twice, or a split that is not in splits; the message
-        names file, line and image.
+      ContractError: the text is no such table, it has no image, an image is repeated, or a split is not in splits; the
+        message names file, line and image.
+
+    Example:
+      >>> parse_split_list("image,split\\na.jpg,val", parse_splits("train=0.8,val=0.2"), source="splits.csv")
+      {'a.jpg': 'val'}
     """
     listed: dict[str, str] = {}
     for row in parse_table(text, ("image", "split"), source=source):
@@ -165,10 +189,14 @@ def parse_split_list(text: str, splits: Splits, *, source: str) -> dict[str, str
 
 
 def parse_assignments(text: str, *, flag: str) -> dict[str, str]:
-    """Reads ``train=0.8,val=0.2`` into a dict of text.
+    """Parses ``train=0.8,val=0.2`` into a dict of text.
+
+    Args:
+      text: the value of the flag.
+      flag: its name, for messages.
 
     Raises:
-      UsageError: a part is not ``name=value``, or a name comes twice.
+      UsageError: a part is not ``name=value``, or a name is repeated.
     """
     values: dict[str, str] = {}
     for part in text.split(","):
@@ -176,13 +204,17 @@ def parse_assignments(text: str, *, flag: str) -> dict[str, str]:
         if not equals or not name.strip() or not value.strip():
             raise UsageError(f"{flag}: expected name=value parts such as train=0.8,val=0.2; found {part!r}")
         if name.strip() in values:
-            raise UsageError(f"{flag}: {name.strip()!r} is given twice")
+            raise UsageError(f"{flag}: {name.strip()!r} is repeated")
         values[name.strip()] = value.strip()
     return values
 
 
 def parse_splits(text: str) -> Splits:
-    """Reads ``train=0.8,val=0.1,test=0.1``."""
+    """Parses ``train=0.8,val=0.1,test=0.1``.
+
+    Raises:
+      UsageError: the text is not of that form, or the splits are invalid.
+    """
     try:
         parts = tuple((name, float(value)) for name, value in parse_assignments(text, flag="--splits").items())
     except ValueError as error:

@@ -1,4 +1,7 @@
-"""Boxes drawn onto photographs: for the pages, and for people who want to see what a model saw."""
+"""Draws boxes with captions onto images, for the HTML reports and for `detect`.
+
+Begin with `draw_boxes`. Boxes are in pixels of the image that is drawn on.
+"""
 
 import dataclasses
 import io
@@ -11,11 +14,11 @@ from PIL import Image, ImageDraw, ImageFont
 
 from retinanet_odm.annotations.types import BoxCorners
 
-# Okabe & Ito (2008), "Color Universal Design", told apart with every common colour blindness; black is left out and
-# the lightest come first, since photographs of the deep are dark.
+# Okabe & Ito (2008), "Color Universal Design": colours that remain distinct with every common colour blindness. Black
+# is omitted and the lightest come first, because images of the deep sea are dark.
 PALETTE = ("#F0E442", "#56B4E9", "#E69F00", "#CC79A7", "#009E73", "#D55E00", "#0072B2")
-_SMALLEST_FONT = 13.0
-_FONT_SHARE = 1 / 36  # of the longer side's half: 18 px on 1280 px
+_MIN_FONT_SIZE = 13.0
+_FONT_SHARE = 1 / 36  # of half the longer side: 18 px on 1280 px
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,47 +32,52 @@ class DrawnBox:
 
     @property
     def caption(self) -> str:
+        """The label in ASCII, and the score if there is one."""
         name = to_ascii(self.label, otherwise=f"class {self.label_id}")
         return name if self.score is None else f"{name} {self.score:.2f}"
 
 
 def to_ascii(text: str, *, otherwise: str) -> str:
-    """The text in ASCII, which is all that Pillow's own font holds: accents fall away, other signs become "?".
+    """Converts a text to ASCII, all that Pillow's own font contains: accents are removed, other characters become "?".
 
-    A text of which no letter or digit is left becomes ``otherwise``.
+    A text without any remaining letter becomes ``otherwise``.
+
+    Example:
+      >>> to_ascii("Étoile – 海星", otherwise="class 3")
+      'Etoile - ?'
     """
     plain = unicodedata.normalize("NFKD", text.replace("–", "-").replace("ß", "ss"))
-    kept = "".join(sign for sign in plain if not unicodedata.combining(sign))
+    kept = "".join(character for character in plain if not unicodedata.combining(character))
     folded = re.sub(r"\?+", "?", kept.encode("ascii", "replace").decode())
-    return folded if any(sign.isalpha() for sign in folded) else otherwise
+    return folded if any(character.isalpha() for character in folded) else otherwise
 
 
 def colour_of(label_id: int) -> str:
-    """The colour of a class as ``#RRGGBB``; colours repeat after seven classes."""
+    """Returns the colour of a class as ``#RRGGBB``; colours repeat after seven classes."""
     return PALETTE[(label_id - 1) % len(PALETTE)]
 
 
 def draw_boxes(image: Image.Image, items: Iterable[DrawnBox]) -> Image.Image:
-    """A copy of the image, as RGB, with boxes and a tag on each; the highest score is drawn last, on top."""
+    """Returns an RGB copy of the image with captioned boxes; the highest score is drawn last, on top."""
     drawn = image.convert("RGB") if image.mode != "RGB" else image.copy()
     pen = ImageDraw.Draw(drawn)
-    size = max(_SMALLEST_FONT, max(drawn.size) / 2 * _FONT_SHARE)
+    size = max(_MIN_FONT_SIZE, max(drawn.size) / 2 * _FONT_SHARE)
     font = ImageFont.load_default(size)
     boxes = sorted(items, key=lambda item: -1.0 if item.score is None else item.score)
     for item in boxes:
-        _outline(pen, item, width=max(2, round(size / 7)), limits=drawn.size)
-    for item in boxes:  # after all outlines: no line may run through a tag
-        _tag(pen, item, font, limits=drawn.size)
+        _draw_outline(pen, item, width=max(2, round(size / 7)), limits=drawn.size)
+    for item in boxes:  # after all outlines, so that no line crosses a caption
+        _draw_caption(pen, item, font, limits=drawn.size)
     return drawn
 
 
 def draw_thumbnail(encoded: bytes, items: Iterable[DrawnBox], *, longest: int = 640) -> bytes:
-    """A small JPEG of encoded image bytes with boxes drawn, for a page.
+    """Returns a small JPEG of an image with its boxes, for an HTML page.
 
     Args:
-      encoded: bytes that Pillow decodes.
+      encoded: image bytes that Pillow decodes.
       items: boxes in pixels of the full image.
-      longest: the longer side of the result in pixels; a smaller image is not enlarged.
+      longest: the maximum length of the longer side in pixels; a smaller image is not enlarged.
     """
     with Image.open(io.BytesIO(encoded)) as image:
         scale = min(1.0, longest / max(image.size))
@@ -85,8 +93,8 @@ def _scaled(box: BoxCorners, scale: float) -> BoxCorners:
     return ymin * scale, xmin * scale, ymax * scale, xmax * scale
 
 
-def _outline(pen: ImageDraw.ImageDraw, item: DrawnBox, *, width: int, limits: tuple[int, int]) -> None:
-    """Draws the line just outside the box, so that it hides nothing of a small animal; a dark seam sets it off."""
+def _draw_outline(pen: ImageDraw.ImageDraw, item: DrawnBox, *, width: int, limits: tuple[int, int]) -> None:
+    """Draws the line just outside the box, so that it hides nothing of a small object, with a dark border."""
     ymin, xmin, ymax, xmax = item.box
     left, top = max(xmin - width, 0), max(ymin - width, 0)
     right, bottom = min(xmax + width, limits[0]) - 1, min(ymax + width, limits[1]) - 1
@@ -95,14 +103,14 @@ def _outline(pen: ImageDraw.ImageDraw, item: DrawnBox, *, width: int, limits: tu
         pen.rectangle([left, top, right, bottom], outline=colour_of(item.label_id), width=width)
 
 
-def _tag(
+def _draw_caption(
     pen: ImageDraw.ImageDraw,
     item: DrawnBox,
     font: ImageFont.FreeTypeFont | ImageFont.ImageFont,
     *,
     limits: tuple[int, int],
 ) -> None:
-    """Writes the caption above the box, or inside its top where there is no room, and never outside the image."""
+    """Writes the caption above the box, or inside its top if there is no room, and never outside the image."""
     left, _, right, _ = pen.textbbox((0, 0), item.caption, font=font)
     _, top, _, bottom = pen.textbbox((0, 0), "Ag", font=font)
     pad = (bottom - top) // 4 + 1
@@ -116,6 +124,6 @@ def _tag(
 
 
 def _ink_on(colour: str) -> str:
-    """Black or white, whichever reads better on the colour (Rec. 601 luma)."""
+    """Returns black or white, whichever has more contrast with the colour (Rec. 601 luma)."""
     red, green, blue = (int(colour[start : start + 2], 16) for start in (1, 3, 5))
     return "black" if 0.299 * red + 0.587 * green + 0.114 * blue > 115 else "white"

@@ -59,7 +59,7 @@ def test_an_empty_split_gets_nothing_and_a_whole_one_everything(name: str) -> No
         pytest.param("train=most", "not a number", id="a word"),
         pytest.param("train", "name=value", id="no fraction"),
         pytest.param("train=0.5,", "name=value", id="comma at the end"),
-        pytest.param("train=0.5,train=0.5", "given twice", id="twice"),
+        pytest.param("train=0.5,train=0.5", "is repeated", id="twice"),
         pytest.param("Train=1", "lower-case", id="capitals: file names of shards carry it"),
         pytest.param("tr/ain=1", "lower-case", id="a path"),
         pytest.param("", "name=value", id="nothing"),
