@@ -34,40 +34,45 @@ def best_overlap(
     aspect_ratios: Sequence[float] = ASPECT_RATIOS,
     levels: Sequence[int] = PYRAMID_LEVELS,
 ) -> npt.NDArray[np.float64]:
-    """The highest IoU of each box with any anchor of the grid.
+    """Returns the highest IoU of each box with any anchor of the grid.
 
     Args:
       boxes: [N, 4], (ymin, xmin, ymax, xmax) in pixels of the canvas.
-      canvas: (height, width) in pixels, or one such row for each box, [N, 2]: anchors stand at no other cells.
-      anchor_scale: side of the smallest anchor of a level, in its strides.
-      num_scales: sizes an octave: 2^(k / num_scales) times the smallest.
-      aspect_ratios: height / width; every shape of one size has the same area.
+      canvas: (height, width) in pixels, or [N, 2] with one row per box. There are anchors only at the cells of the
+        canvas.
+      anchor_scale: the side of the smallest anchor of a level, in strides of that level.
+      num_scales: the number of sizes per octave: 2^(k / num_scales) times the smallest.
+      aspect_ratios: height / width; all shapes of one size have the same area.
       levels: of the pyramid; the stride of level l is 2^l.
 
     Returns:
-      [N], 0..1.
+      float64 [N], 0..1.
+
+    Example:
+      >>> best_overlap([(0, 0, 32, 32), (0, 0, 16, 16)], (320, 320)).round(2).tolist()
+      [0.63, 0.25]
     """
     corners = np.asarray(boxes, np.float64).reshape(-1, 4)
     strides = 2.0 ** np.asarray(levels)
-    away = _distance_to_centre((corners[:, :2] + corners[:, 2:]) / 2, np.asarray(canvas), strides)[..., None]
+    distance = _distance_to_centre((corners[:, :2] + corners[:, 2:]) / 2, np.asarray(canvas), strides)[..., None]
     # Axes from here on: box, (y, x), level, shape.
     box_sides = (corners[:, 2:] - corners[:, :2])[..., None, None]
     anchor_sides = strides[:, None] * _shapes(anchor_scale, num_scales, aspect_ratios)[:, None, :]
-    shared = np.minimum(np.minimum(box_sides, anchor_sides), (box_sides + anchor_sides) / 2 - away)
+    shared = np.minimum(np.minimum(box_sides, anchor_sides), (box_sides + anchor_sides) / 2 - distance)
     overlap = np.maximum(shared, 0).prod(axis=1)
     union = box_sides.prod(axis=1) + anchor_sides.prod(axis=0) - overlap
     return np.asarray((overlap / union).max(axis=(1, 2)), np.float64)
 
 
 def _distance_to_centre(points: np.ndarray, canvas: np.ndarray, strides: np.ndarray) -> np.ndarray:
-    """How far the nearest centre of each level is from points [N, 2], in y and x: [N, 2, levels]."""
-    last = np.ceil(canvas[..., None] / strides) - 1  # cells of a level: sides halve and round up
+    """Returns the distance in y and x of points [N, 2] to the nearest centre of each level, [N, 2, levels]."""
+    last = np.ceil(canvas[..., None] / strides) - 1  # the last cell of a level: sides halve and round up
     cells = np.clip(np.floor(points[..., None] / strides), 0, last)
-    return np.abs((cells + 0.5) * strides - points[..., None])
+    return np.asarray(np.abs((cells + 0.5) * strides - points[..., None]))
 
 
 def _shapes(anchor_scale: float, num_scales: int, aspect_ratios: Sequence[float]) -> np.ndarray:
-    """Heights and widths of a level's anchors in strides, [2, shapes]."""
+    """Returns heights and widths of a level's anchors in strides, [2, shapes]."""
     sizes = anchor_scale * 2.0 ** (np.arange(num_scales) / num_scales)
     stretch = np.sqrt(np.asarray(aspect_ratios, np.float64))
     return np.stack([np.outer(sizes, stretch).ravel(), np.outer(sizes, 1 / stretch).ravel()])

@@ -1,7 +1,9 @@
-"""Photographs that lie in several splits, as the same file or nearly the same: they make a model look too good.
+"""Leakage between splits: images that are in several splits, as equal files or near duplicates.
 
-Equal files are told by their SHA-256, alike pictures by a difference hash. The frames of a camera that does not move
-resemble each other for days, so how many pictures of a split have a twin in training says more than any list of pairs.
+Such images make a model look better than it is. Begin with `find_leakage`. Equal files have equal SHA-256 digests; near
+duplicates have difference hashes (`retinanet_odm.imaging.images.difference_hash`) that differ in few bits. The frames
+of a fixed camera resemble each other for days, so the number of images of a split with a near duplicate in training
+means more than a list of pairs.
 """
 
 from array import array
@@ -12,12 +14,12 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-# Hashes that differ in so many of their 64 bits, or fewer, count as of one picture. Of the 364 photographs of BCCD each
-# changes by 0 to 4 bits when saved at half the size or as JPEG of quality 20, and any two, but for one pair of twins,
-# differ by 12 or more. Random bits come so close once in 10^13 pairs.
+# The largest number of different bits, of 64, between the hashes of near duplicates. The hashes of the 364 images of
+# BCCD change by 0 to 4 bits when an image is saved at half the size or as JPEG of quality 20; those of different images
+# differ by 12 bits or more, with the exception of one pair. Random hashes are this close once in 10^13 pairs.
 MAX_NEAR_DISTANCE = 4
 
-# Comparisons that are worth their time: 20 seconds on one core.
+# The largest number of comparisons; they take 20 seconds on one core.
 _MAX_COMPARISONS = 2 * 10**10
 _Hashes = npt.NDArray[np.uint64]
 _Numbers = npt.NDArray[np.int64]
@@ -25,9 +27,10 @@ _Mask = npt.NDArray[np.bool_]
 
 
 class ImageHashes(NamedTuple):
-    """What tells a picture: its name and split, the SHA-256 of its file (32 bytes), and its difference hash.
+    """The hashes of one image: name, split, SHA-256 of its file (32 bytes) and perceptual hash.
 
-    A perceptual_hash is None where no pixels were decoded. One of 0 is not compared either: every plain picture has it.
+    The perceptual hash is None if no pixels were decoded. A hash of 0 is not compared either: every image of a single
+    colour has it.
     """
 
     name: str
@@ -38,7 +41,7 @@ class ImageHashes(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class DuplicateGroup:
-    """Equal files: how many, and (split, name) of the first of them by name."""
+    """A group of equal files: their number, and (split, name) of the first of them by name."""
 
     images: int
     members: tuple[tuple[str, str], ...]
@@ -46,7 +49,7 @@ class DuplicateGroup:
 
 @dataclass(frozen=True, kw_only=True)
 class Duplicates:
-    """Groups of equal files: how many groups, how many images in all of them, and the first groups by name."""
+    """All groups of equal files: the number of groups, of images in them, and the first groups by name."""
 
     groups: int
     images: int
@@ -55,7 +58,7 @@ class Duplicates:
 
 @dataclass(frozen=True, kw_only=True)
 class NearDuplicate:
-    """A held-out image and the nearest in training, of several the first by name; distance in bits of 64."""
+    """A held-out image and the nearest training image (the first by name of several); distance in bits of 64."""
 
     name: str
     train_name: str
@@ -64,12 +67,14 @@ class NearDuplicate:
 
 @dataclass(frozen=True, kw_only=True)
 class SplitLeakage:
-    """How much of a split is in training too.
+    """The part of a held-out split that is in training too.
 
     Attributes:
-      split: its name; images: in it.
-      exact: images whose very file is in training; near: others that have a near twin in training.
-      examples: the first near ones, by name.
+      split: its name.
+      images: the number of its images.
+      exact: the number of images whose file is in training too.
+      near: the number of other images with a near duplicate in training.
+      examples: the first near duplicates, by name.
     """
 
     split: str
@@ -81,14 +86,16 @@ class SplitLeakage:
 
 @dataclass(frozen=True, kw_only=True)
 class Leakage:
-    """What the splits have in common.
+    """The images that the splits have in common.
 
     Attributes:
-      images: all that were given; hashed: those of them whose perceptual_hash can be compared.
-      within, across: equal files that lie in one split, in several.
-      held_out: an entry for each split but training, by name.
-      reach: hashes that differ in at most so many bits count as near: NEAR, or 0 where there are so many images
-        that the search was cut short to equal hashes.
+      images: the number of all images.
+      hashed: the number of images whose perceptual hash can be compared.
+      within: equal files in one split.
+      across: equal files in several splits.
+      held_out: an entry for each split except training, by name.
+      reach: the largest distance of near duplicates: MAX_NEAR_DISTANCE, or 0 if there are so many images that only
+        equal hashes were searched.
     """
 
     images: int
@@ -100,51 +107,54 @@ class Leakage:
 
 
 def find_leakage(
-    prints: Iterable[ImageHashes], *, train: str = "train", examples: int = 20, max_comparisons: int = _MAX_COMPARISONS
+    hashes: Iterable[ImageHashes], *, train: str = "train", examples: int = 20, max_comparisons: int = _MAX_COMPARISONS
 ) -> Leakage:
-    """Finds equal files in all splits, and the held-out images that have a near twin in training.
+    """Finds equal files in all splits, and held-out images with a near duplicate in training.
 
-    The order of the prints does not matter. Beside its name, an image takes about 200 bytes of memory.
+    The order of the hashes does not matter. An image takes about 200 bytes of memory beside its name.
 
     Args:
-      prints: one of each image; names are unique.
-      train: the split that is trained on; all others are held out.
-      examples: the most groups, members of a group, and twins of a split that are named.
-      max_comparisons: comparisons of hashes; where more would be needed, only equal hashes count as near.
+      hashes: one for each image; names are unique.
+      train: the name of the training split; all others are held out.
+      examples: the maximum number of groups, of members of a group, and of near duplicates of a split that are listed.
+      max_comparisons: the maximum number of comparisons; if more were needed, only equal hashes count as near.
     """
-    table = _Table(prints)
-    held = table.splits != table.split_names.get(train, -1)
-    known = np.isin(table.files, table.files[~held])
-    comparable = table.hashes != 0
-    asked, seen = np.flatnonzero(held & ~known & comparable), np.flatnonzero(~held & comparable)
-    twins, reach = _find_near_duplicates(table.hashes, asked, seen, max_comparisons)
-    spans = table.splits_of_files()
+    table = _Table(hashes)
+    is_held_out = table.splits != table.split_names.get(train, -1)
+    in_training = np.isin(table.files, table.files[~is_held_out])
+    is_comparable = table.hashes != 0
+    queries = np.flatnonzero(is_held_out & ~in_training & is_comparable)
+    candidates = np.flatnonzero(~is_held_out & is_comparable)
+    near, reach = _find_near_duplicates(table.hashes, queries, candidates, max_comparisons)
+    splits_of_file = table.splits_of_files()
     return Leakage(
         images=len(table.names),
-        hashed=int(np.count_nonzero(comparable)),
-        within=_duplicates(table, spans == 1, examples),
-        across=_duplicates(table, spans > 1, examples),
+        hashed=int(np.count_nonzero(is_comparable)),
+        within=_duplicates(table, splits_of_file == 1, examples),
+        across=_duplicates(table, splits_of_file > 1, examples),
         held_out=tuple(
-            _held_out(table, split, known, twins, examples) for split in table.split_names if split != train
+            _split_leakage(table, split, in_training, near, examples) for split in table.split_names if split != train
         ),
         reach=reach,
     )
 
 
 class _Table:
-    """The prints as columns in the order of their names.
+    """The hashes as columns [N], in the order of the names.
 
     Attributes:
-      names: [N]; splits: [N], numbers by split_names; hashes: [N], 0 where there is none to compare.
-      files: [N], numbers from 0 that are equal for equal files.
+      names: of the images.
+      splits: numbers, by split_names.
+      hashes: perceptual hashes; 0 if there is none to compare.
+      files: numbers from 0 that are equal for equal files.
     """
 
-    def __init__(self, prints: Iterable[ImageHashes]) -> None:
+    def __init__(self, images: Iterable[ImageHashes]) -> None:
         names: list[str] = []
         splits: list[str] = []
         digests = bytearray()
         hashes = array("Q")
-        for name, split, sha256, perceptual_hash in prints:
+        for name, split, sha256, perceptual_hash in images:
             names.append(name)
             splits.append(split)
             digests += sha256
@@ -157,14 +167,14 @@ class _Table:
         self.files = _number_equal(np.frombuffer(bytes(digests), np.uint64).reshape(-1, 4))[by_name]
 
     def splits_of_files(self) -> _Numbers:
-        """In how many splits each file lies."""
+        """Returns the number of splits of each file, [files]."""
         count = max(len(self.split_names), 1)
         return np.bincount(np.unique(self.files * count + self.splits) // count)
 
 
 @dataclass(frozen=True, kw_only=True)
 class _NearDuplicates:
-    """Rows of held-out images that have a near twin, in order; the twin's rows; distances in bits. All [K]."""
+    """Rows of held-out images with a near duplicate, in order; rows of the duplicates; distances in bits. All [K]."""
 
     rows: _Numbers
     train_rows: _Numbers
@@ -172,7 +182,7 @@ class _NearDuplicates:
 
 
 def _number_equal(digests: _Hashes) -> _Numbers:
-    """Numbers from 0 [N] that are equal where rows of digests [N, 4] are."""
+    """Returns numbers from 0 [N] that are equal for equal rows of digests [N, 4]."""
     order = np.lexsort(digests.T)
     ordered = digests[order]
     differs = (ordered[1:] != ordered[:-1]).any(axis=1)
@@ -181,52 +191,55 @@ def _number_equal(digests: _Hashes) -> _Numbers:
     return numbers
 
 
-def _find_near_duplicates(hashes: _Hashes, asked: _Numbers, seen: _Numbers, most: int) -> tuple[_NearDuplicates, int]:
-    """Twins of the rows asked [A] among the rows seen [S], and the reach: 0 for more than so many comparisons."""
-    # The frames of one camera often have equal hashes, and each is compared once. The first row stands for all.
-    firsts = seen[np.sort(np.unique(hashes[seen], return_index=True)[1])]
-    values, back = np.unique(hashes[asked], return_inverse=True)
-    whole = len(values) * len(firsts) <= most
-    reach = MAX_NEAR_DISTANCE if whole else 0
-    nearest, distances = (_nearest if whole else _equal)(values, hashes[firsts])
+def _find_near_duplicates(
+    hashes: _Hashes, queries: _Numbers, candidates: _Numbers, max_comparisons: int
+) -> tuple[_NearDuplicates, int]:
+    """Returns the near duplicates of rows queries [Q] among rows candidates [C], and the reach (see Leakage)."""
+    # Frames of one camera often have equal hashes. Each hash is compared once, and its first row represents all.
+    firsts = candidates[np.sort(np.unique(hashes[candidates], return_index=True)[1])]
+    values, back = np.unique(hashes[queries], return_inverse=True)
+    is_full_search = len(values) * len(firsts) <= max_comparisons
+    reach = MAX_NEAR_DISTANCE if is_full_search else 0
+    nearest, distances = (_nearest if is_full_search else _equal)(values, hashes[firsts])
     near = distances[back] <= reach
     found = back[near]
-    return _NearDuplicates(rows=asked[near], train_rows=firsts[nearest[found]], distances=distances[found]), reach
+    return _NearDuplicates(rows=queries[near], train_rows=firsts[nearest[found]], distances=distances[found]), reach
 
 
-def _nearest(values: _Hashes, seen: _Hashes) -> tuple[_Numbers, _Numbers]:
-    """The first position of the nearest in seen [S] for each of values [V], and its distance in bits."""
+def _nearest(values: _Hashes, candidates: _Hashes) -> tuple[_Numbers, _Numbers]:
+    """Returns the first position in candidates [C] of the nearest for each of values [V], and its distance in bits."""
     nearest, distances = np.zeros(len(values), np.int64), np.full(len(values), 64)
-    if not len(seen):
+    if not len(candidates):
         return nearest, distances
-    differing, bits = np.empty_like(seen), np.empty(len(seen), np.uint8)
+    # Buffers that all values share: the search allocates nothing.
+    differing, bits = np.empty_like(candidates), np.empty(len(candidates), np.uint8)
     for row, value in enumerate(values):
-        np.bitwise_xor(seen, value, out=differing)
+        np.bitwise_xor(candidates, value, out=differing)
         np.bitwise_count(differing, out=bits)
         nearest[row] = bits.argmin()
         distances[row] = bits[nearest[row]]
     return nearest, distances
 
 
-def _equal(values: _Hashes, seen: _Hashes) -> tuple[_Numbers, _Numbers]:
-    """As _nearest, but what is not equal counts as far away."""
-    order = np.argsort(seen)
-    positions = np.searchsorted(seen, values, sorter=order).clip(max=len(seen) - 1)
+def _equal(values: _Hashes, candidates: _Hashes) -> tuple[_Numbers, _Numbers]:
+    """Finds equal hashes only, as _nearest does; the distance of others is 64."""
+    order = np.argsort(candidates)
+    positions = np.searchsorted(candidates, values, sorter=order).clip(max=len(candidates) - 1)
     nearest = order[positions]
-    return nearest, np.where(seen[nearest] == values, 0, 64)
+    return nearest, np.where(candidates[nearest] == values, 0, 64)
 
 
 def _duplicates(table: _Table, chosen: _Mask, examples: int) -> Duplicates:
-    """Of the files that are chosen [F], those that several images have."""
+    """Groups the images of the chosen files [F] that have more than one."""
     several = chosen & (np.bincount(table.files) > 1)
     rows = np.flatnonzero(several[table.files])
     files = table.files[rows]
     numbers, firsts = np.unique(files, return_index=True)
-    shown = (rows[files == number] for number in numbers[np.argsort(firsts)][:examples])
+    listed = (rows[files == number] for number in numbers[np.argsort(firsts)][:examples])
     return Duplicates(
         groups=len(numbers),
         images=len(rows),
-        examples=tuple(_group(table, members, examples) for members in shown),
+        examples=tuple(_group(table, members, examples) for members in listed),
     )
 
 
@@ -236,17 +249,19 @@ def _group(table: _Table, rows: _Numbers, examples: int) -> DuplicateGroup:
     return DuplicateGroup(images=len(rows), members=members)
 
 
-def _held_out(table: _Table, split: str, known: _Mask, twins: _NearDuplicates, examples: int) -> SplitLeakage:
-    inside = table.splits == table.split_names[split]
-    (near,) = np.nonzero(inside[twins.rows])
-    shown = zip(*(column[near[:examples]] for column in (twins.rows, twins.train_rows, twins.distances)), strict=True)
+def _split_leakage(
+    table: _Table, split: str, in_training: _Mask, found: _NearDuplicates, examples: int
+) -> SplitLeakage:
+    in_split = table.splits == table.split_names[split]
+    (near,) = np.nonzero(in_split[found.rows])
+    listed = zip(*(column[near[:examples]] for column in (found.rows, found.train_rows, found.distances)), strict=True)
     return SplitLeakage(
         split=split,
-        images=int(inside.sum()),
-        exact=int((inside & known).sum()),
+        images=int(in_split.sum()),
+        exact=int((in_split & in_training).sum()),
         near=len(near),
         examples=tuple(
-            NearDuplicate(name=table.names[row], train_name=table.names[twin], distance=int(distance))
-            for row, twin, distance in shown
+            NearDuplicate(name=table.names[row], train_name=table.names[train_row], distance=int(distance))
+            for row, train_row, distance in listed
         ),
     )

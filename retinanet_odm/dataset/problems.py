@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from retinanet_odm.dataset.leakage import DuplicateGroup, Leakage
-from retinanet_odm.dataset.statistics import CANVASES, MAX_BOXES_PER_CLASS, BoxStatistics
+from retinanet_odm.dataset.statistics import CANVASES, MAX_BOXES_PER_IMAGE, BoxStatistics
 from retinanet_odm.labels.checks import ERROR, RARE_BELOW, SUGGESTIONS, WARNING, LabelProblem
 
 INFO = "info"
@@ -80,7 +80,7 @@ _WARNINGS = {
     "size_scaled": "check the boxes in the images of report.html: they were scaled to the image",
     "size_turned": "check the boxes in the images of report.html: the annotated image was rotated",
     "split_without_class": "annotate more of the class, or choose other splits by --split_group or --split_from",
-    "too_many_boxes": f"the legacy TPU loader stops at more than {MAX_BOXES_PER_CLASS} boxes: cut the image into tiles,"
+    "too_many_boxes": f"the legacy TPU loader stops at more than {MAX_BOXES_PER_IMAGE} boxes: cut the image into tiles,"
     " or train with this program",
     "zero_size_box": "draw the box again, or delete it",
 }

@@ -1,4 +1,7 @@
-"""What boxes a data set holds: counters over images that add up, whatever the order in which they are added."""
+"""Statistics of the boxes of a data set: counters over images that merge in any order.
+
+Begin with `BoxStatistics`. Each shard counts its images (`from_images`), and `merge` adds the shards up.
+"""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -11,26 +14,26 @@ from retinanet_odm.boxes import Boxes
 from retinanet_odm.dataset.anchor_coverage import CANVAS_MULTIPLE, POSITIVE_IOU, best_overlap
 from retinanet_odm.dataset.examples import DetectionExample
 
-# Longest sides of a canvas at which the anchors are tried, in pixels; the first is the trainer's default.
+# Longest sides of the canvas, in pixels, for which anchor recall is counted; the first is the trainer's default.
 CANVASES = (320, 512, 640, 896, 1024)
-_AT_ONCE = 1000  # boxes: enough to spread the cost of numpy's calls, few enough to stay in the processor's cache
+_BATCH_SIZE = 1000  # boxes: enough to amortise the cost of numpy calls, few enough to stay in the processor's cache
 
-# tensorflow/tpu models/official/retinanet/dataloader.py, MAX_NUM_INSTANCES: it stops at an image with more boxes.
-MAX_BOXES_PER_CLASS = 100
-_CROWDED_KEPT = 20  # images with more are all counted, and so many are named
+# MAX_NUM_INSTANCES of tensorflow/tpu models/official/retinanet/dataloader.py, which fails on an image with more boxes.
+MAX_BOXES_PER_IMAGE = 100
+_MAX_CROWDED = 20  # images with more boxes that are listed by name; all are counted
 
-MAX_ASPECT_OCTAVE = 3  # octaves: 8 times as high as wide, and more
+MAX_ASPECT_OCTAVE = 3  # 2^3 times as high as wide; larger ratios count as this one
 
 
 @dataclass(kw_only=True)
 class ClassStatistics:
-    """The boxes of one class.
+    """Counts of the boxes of one class.
 
     Attributes:
-      sides: boxes by the octave of their side, the root of the area in pixels of the photograph: k for 2^k to 2^(k+1),
-        0 for all below 2.
-      aspects: boxes by height / width, rounded to octaves: 0 for about square, 1 for twice as high as wide, -1 for
-        twice as wide as high, as RetinaNet's anchors are; -3 and 3 hold all beyond.
+      sides: boxes by the octave of their side, the square root of the area in pixels of the image: k for 2^k to
+        2^(k+1), 0 for all sides below 2.
+      aspects: boxes by the octave of height / width, rounded: 0 for about square, 1 for twice as high as wide, -1 for
+        twice as wide as high, as RetinaNet's anchors are; -3 and 3 include everything beyond.
       reached: boxes that have an anchor of IoU 0.5 or more, by the longest side of the canvas.
     """
 
@@ -40,14 +43,15 @@ class ClassStatistics:
 
     @property
     def boxes(self) -> int:
+        """The number of boxes."""
         return self.sides.total()
 
     def recall(self, canvas: int) -> float:
-        """The share of the boxes that have an anchor of IoU 0.5 or more on a canvas of this longest side."""
+        """Returns the fraction of boxes that have an anchor of IoU 0.5 or more on a canvas of this longest side."""
         return self.reached[canvas] / self.boxes if self.boxes else 0.0
 
     def merge(self, other: "ClassStatistics") -> "ClassStatistics":
-        """The boxes of both."""
+        """Returns the counts of both."""
         return ClassStatistics(
             sides=self.sides + other.sides,
             aspects=self.aspects + other.aspects,
@@ -55,20 +59,22 @@ class ClassStatistics:
         )
 
     def to_json(self) -> dict[str, Any]:
+        """Returns a value for json.dumps."""
         return {"sides": _keyed(self.sides), "aspects": _keyed(self.aspects), "reached": _keyed(self.reached)}
 
     @classmethod
     def from_json(cls, value: Mapping[str, Mapping[str, int]]) -> Self:
-        """Inverse of to_json."""
+        """Parses the value that to_json returns."""
         return cls(**{name: _counted(counts) for name, counts in value.items()})
 
 
 class ImageBoxes(NamedTuple):
-    """What is counted of an image.
+    """The boxes of one image, the input of BoxStatistics.
 
     Attributes:
-      name: of the image; width, height: in pixels.
-      boxes: [N, 4], relative (ymin, xmin, ymax, xmax), each with an extent.
+      name: of the image.
+      width, height: in pixels.
+      boxes: [N, 4], relative (ymin, xmin, ymax, xmax), each with max > min.
       labels: the N class names.
     """
 
@@ -80,20 +86,20 @@ class ImageBoxes(NamedTuple):
 
     @classmethod
     def from_example(cls, example: DetectionExample) -> Self:
-        """Without the bytes of the photograph."""
+        """Returns the boxes of an example, without the bytes of the image."""
         labels = tuple(item.label for item in example.objects)
         return cls(example.filename, example.width, example.height, example.boxes, labels)
 
 
 @dataclass(kw_only=True)
 class BoxStatistics:
-    """Counters over images; `from_images` counts some, `merge` adds up two, associative and commutative.
+    """Counters over images; `merge` is associative and commutative.
 
     Attributes:
       image_sizes: images by (width, height) in pixels.
       boxes_per_image: images by their number of boxes.
-      classes: boxes of each class, by its name.
-      crowded: (boxes, name) of the 20 images with the most boxes, of those with more than 100.
+      classes: the boxes of each class, by its name.
+      crowded: (boxes, name) of up to 20 images with more than 100 boxes, those with the most boxes.
     """
 
     image_sizes: Counter[tuple[int, int]] = field(default_factory=Counter)
@@ -103,17 +109,17 @@ class BoxStatistics:
 
     @classmethod
     def from_images(cls, images: Iterable[ImageBoxes]) -> Self:
-        """The statistics of some images; many at once cost much less than one by one."""
+        """Returns the statistics of images; one call with many images costs much less than many calls."""
         statistics = cls()
         pending: list[ImageBoxes] = []
-        waiting = 0
+        pending_boxes = 0
         for image in images:
             statistics._add_image(image)
             pending.append(image)
-            waiting += len(image.labels)
-            if waiting >= _AT_ONCE:
+            pending_boxes += len(image.labels)
+            if pending_boxes >= _BATCH_SIZE:
                 statistics._add_boxes(pending)
-                pending, waiting = [], 0
+                pending, pending_boxes = [], 0
         statistics._add_boxes(pending)
         return statistics
 
@@ -121,7 +127,7 @@ class BoxStatistics:
         boxes = len(image.labels)
         self.image_sizes[image.width, image.height] += 1
         self.boxes_per_image[boxes] += 1
-        if boxes > MAX_BOXES_PER_CLASS:
+        if boxes > MAX_BOXES_PER_IMAGE:
             self.crowded = _most_crowded((*self.crowded, (boxes, image.name)))
 
     def _add_boxes(self, images: Sequence[ImageBoxes]) -> None:
@@ -143,34 +149,35 @@ class BoxStatistics:
 
     @property
     def images(self) -> int:
+        """The number of images."""
         return self.boxes_per_image.total()
 
     @property
     def crowded_images(self) -> int:
-        """How many images have more than 100 boxes."""
-        return sum(images for boxes, images in self.boxes_per_image.items() if boxes > MAX_BOXES_PER_CLASS)
+        """The number of images with more than 100 boxes."""
+        return sum(images for boxes, images in self.boxes_per_image.items() if boxes > MAX_BOXES_PER_IMAGE)
 
     @property
     def total(self) -> ClassStatistics:
-        """The boxes of all classes."""
-        whole = ClassStatistics()
+        """The counts of all classes together."""
+        total = ClassStatistics()
         for counts in self.classes.values():
-            whole = whole.merge(counts)
-        return whole
+            total = total.merge(counts)
+        return total
 
     def merge(self, other: "BoxStatistics") -> "BoxStatistics":
-        """The images of both; neither is changed."""
-        none = ClassStatistics()
+        """Returns the statistics of both; neither is changed."""
+        empty = ClassStatistics()
         names = sorted({*self.classes, *other.classes})
         return BoxStatistics(
             image_sizes=self.image_sizes + other.image_sizes,
             boxes_per_image=self.boxes_per_image + other.boxes_per_image,
-            classes={name: self.classes.get(name, none).merge(other.classes.get(name, none)) for name in names},
+            classes={name: self.classes.get(name, empty).merge(other.classes.get(name, empty)) for name in names},
             crowded=_most_crowded((*self.crowded, *other.crowded)),
         )
 
     def to_json(self) -> dict[str, Any]:
-        """A value for json.dumps, equal for equal statistics."""
+        """Returns a value for json.dumps; equal statistics give equal values."""
         return {
             "image_sizes": {f"{width}x{height}": count for (width, height), count in sorted(self.image_sizes.items())},
             "boxes_per_image": _keyed(self.boxes_per_image),
@@ -180,7 +187,7 @@ class BoxStatistics:
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Self:
-        """Inverse of to_json."""
+        """Parses the value that to_json returns."""
         sizes = ((size.split("x"), count) for size, count in value["image_sizes"].items())
         return cls(
             image_sizes=Counter({(int(width), int(height)): count for (width, height), count in sizes}),
@@ -198,14 +205,18 @@ def _rows_by_label(labels: Sequence[str]) -> dict[str, list[int]]:
 
 
 def _reached(boxes: np.ndarray, sizes: np.ndarray) -> np.ndarray:
-    """Whether relative boxes [N, 4] of images of sizes [N, (height, width)] have an anchor of IoU 0.5, [N, canvases].
+    """Returns whether boxes have an anchor of IoU 0.5, bool [N, canvases].
 
-    As the trainer places an image: resized with its aspect kept to the longest side, at the top left of a canvas whose
-    other side is the next multiple of 32.
+    Images are placed as by the trainer: resized to the longest side of the canvas with their aspect ratio, at the top
+    left of a canvas whose other side is the next multiple of 32.
+
+    Args:
+      boxes: [N, 4], relative.
+      sizes: [N, (height, width)] of their images in pixels.
     """
     longest = np.asarray(CANVASES)[:, None]
-    shares = (sizes / sizes.max(axis=1, keepdims=True))[:, None, :]  # [N, 1, (y, x)]
-    placed = np.maximum(np.rint(shares * longest), 1)  # [N, canvases, (y, x)]
+    relative = (sizes / sizes.max(axis=1, keepdims=True))[:, None, :]  # [N, 1, (y, x)]
+    placed = np.maximum(np.rint(relative * longest), 1)  # [N, canvases, (y, x)]
     canvases = np.ceil(placed / CANVAS_MULTIPLE) * CANVAS_MULTIPLE
     pixels = boxes[:, None, :] * np.tile(placed, 2)  # [N, canvases, 4]
     overlap = best_overlap(pixels, canvases.reshape(-1, 2))
@@ -213,12 +224,12 @@ def _reached(boxes: np.ndarray, sizes: np.ndarray) -> np.ndarray:
 
 
 def _most_crowded(rows: Iterable[tuple[int, str]]) -> tuple[tuple[int, str], ...]:
-    """The most boxes first; of any number of parts the same are kept, whatever the order."""
-    return tuple(sorted(rows, key=lambda row: (-row[0], row[1]))[:_CROWDED_KEPT])
+    """Returns the images with the most boxes; merging parts in any order keeps the same ones."""
+    return tuple(sorted(rows, key=lambda row: (-row[0], row[1]))[:_MAX_CROWDED])
 
 
 def _keyed(counts: Mapping[int, int]) -> dict[str, int]:
-    """Keys as text, as JSON has them; those that nothing has are left out."""
+    """Converts keys to text for JSON, and omits counts of 0."""
     return {str(key): count for key, count in sorted(counts.items()) if count}
 
 

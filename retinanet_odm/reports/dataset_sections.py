@@ -13,14 +13,14 @@ from retinanet_odm.dataset.problems import (
     describe_duplicates,
     sort_problems,
 )
-from retinanet_odm.dataset.statistics import CANVASES, MAX_ASPECT_OCTAVE, MAX_BOXES_PER_CLASS, BoxStatistics
+from retinanet_odm.dataset.statistics import CANVASES, MAX_ASPECT_OCTAVE, MAX_BOXES_PER_IMAGE, BoxStatistics
 from retinanet_odm.reports.cells import Advice, Badge, Bar, Cell, Percent, Table, Titled, histogram_table
 
 MAX_PROBLEMS = 300  # rows on the page; problems.jsonl holds them all
 _MAX_SIZES = 12  # distinct sizes of images
 _MAX_PAIRS = 20  # pairs and groups of duplicates
 # Upper ends of the rows of the table of boxes per image; the last row is open.
-_BOXES_UP_TO = (0, 1, 2, 5, 10, 20, 50, MAX_BOXES_PER_CLASS)
+_BOXES_UP_TO = (0, 1, 2, 5, 10, 20, 50, MAX_BOXES_PER_IMAGE)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -149,7 +149,7 @@ def _crowded(statistics: BoxStatistics) -> str:
     if not statistics.crowded:
         return ""
     most = ", ".join(f"{name} ({boxes:,})" for boxes, name in statistics.crowded[:5])
-    limit = f"{statistics.crowded_images:,} with more than {MAX_BOXES_PER_CLASS}"
+    limit = f"{statistics.crowded_images:,} with more than {MAX_BOXES_PER_IMAGE}"
     return f"{limit}, the maximum of the legacy TPU loader: {most}"
 
 

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from retinanet_odm.dataset.examples import DetectionExample, ExampleObject
-from retinanet_odm.dataset.statistics import CANVASES, MAX_BOXES_PER_CLASS, BoxStatistics, ImageBoxes
+from retinanet_odm.dataset.statistics import CANVASES, MAX_BOXES_PER_IMAGE, BoxStatistics, ImageBoxes
 
 _Box = tuple[float, float, float, float]
 
@@ -112,10 +112,10 @@ def test_reached(size: tuple[int, int], box: int, reached: set[int]) -> None:
 def test_crowded_images_are_all_counted_and_the_most_crowded_named() -> None:
     images = []
     for number in range(30):
-        boxes = MAX_BOXES_PER_CLASS + number
+        boxes = MAX_BOXES_PER_IMAGE + number
         table = np.tile(np.asarray([[0.1, 0.1, 0.2, 0.2]], np.float32), (boxes, 1))
         images.append(ImageBoxes(f"{number}.jpg", 64, 64, table, ["crab"] * boxes))
     statistics = BoxStatistics.from_images(images)
     assert statistics.crowded_images == 29, "100 boxes are not too many"
-    assert statistics.crowded[0] == (MAX_BOXES_PER_CLASS + 29, "29.jpg")
+    assert statistics.crowded[0] == (MAX_BOXES_PER_IMAGE + 29, "29.jpg")
     assert len(statistics.crowded) == 20

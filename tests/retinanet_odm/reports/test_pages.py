@@ -9,7 +9,7 @@ from lxml import html
 from retinanet_odm.dataset.leakage import DuplicateGroup, Duplicates, Leakage, NearDuplicate, SplitLeakage
 from retinanet_odm.dataset.manifest import DatasetManifest, ShardInfo, SplitInfo
 from retinanet_odm.dataset.problems import INFO, Problem, make_problem
-from retinanet_odm.dataset.statistics import CANVASES, MAX_BOXES_PER_CLASS, BoxStatistics, ImageBoxes
+from retinanet_odm.dataset.statistics import CANVASES, MAX_BOXES_PER_IMAGE, BoxStatistics, ImageBoxes
 from retinanet_odm.labels.label_map import LabelMap
 from retinanet_odm.reports.cells import Badge, Bar, Percent, Table, format_number
 from retinanet_odm.reports.dataset_page import check_report, dataset_report
@@ -148,7 +148,7 @@ def _statistics() -> BoxStatistics:
     """Small boxes of one class and large ones of another, on one photograph and on a crowded one."""
     small, large = (0.5, 0.5, 0.505, 0.505), (0.2, 0.2, 0.6, 0.6)
     boxes = np.asarray([small, small, large, large], np.float32)
-    many = np.tile(np.asarray([large], np.float32), (MAX_BOXES_PER_CLASS + 1, 1))
+    many = np.tile(np.asarray([large], np.float32), (MAX_BOXES_PER_IMAGE + 1, 1))
     return BoxStatistics.from_images(
         [
             ImageBoxes("a.jpg", 4000, 4000, boxes, [_EVIL, _EVIL, "Actiniaria", "Actiniaria"]),
