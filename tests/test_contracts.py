@@ -1,5 +1,6 @@
 """The layout of the code: who may import whom, and what a fresh interpreter loads."""
 
+import re
 import subprocess
 import sys
 import tomllib
@@ -88,3 +89,9 @@ def test_every_package_is_listed() -> None:
     assert sorted(listed) == sorted(".".join(folder.relative_to(ROOT).parts) for folder in folders)
     modules = {".".join(path.parent.relative_to(ROOT).parts) for name in PACKAGES for path in _sources(name)}
     assert modules <= set(listed), "every folder with modules has an __init__.py"
+
+
+def test_a_commit_runs_the_checks_of_the_test_script() -> None:
+    hooks = re.findall(r"entry: \.venv/bin/([a-z-]+(?: [a-z]+)?)", (ROOT / ".pre-commit-config.yaml").read_text())
+    script = re.findall(r"^(ruff [a-z]+|mypy|lint-imports)\b", (ROOT / "scripts/test.sh").read_text(), re.MULTILINE)
+    assert hooks == script != []
