@@ -38,7 +38,7 @@ REFUSED = [
     (["-r", "x"], "-r", "one dash"),
     (["--runner=FooRunner"], "--runner: Unexpected pipeline runner: FooRunner", "no runner of Beam"),
     (["--runner=nowhere.Runner"], "--runner: No module named", "no class that can be imported"),
-    (["--direct_running_mode=multi_threading"], "loses data", "a mode in which Beam spoils elements"),
+    (["--direct_running_mode=multi_threading"], "loses data", "a mode in which Beam corrupts elements"),
     (["--direct_num_workers=two"], "--direct_num_workers: invalid int", "a value that Beam cannot read"),
 ]
 

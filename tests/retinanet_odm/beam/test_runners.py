@@ -1,4 +1,4 @@
-"""Other engines of Beam: checked before a job, and their words for a bad request that a worker found."""
+"""Other runners of Beam: checked before a job, and their errors for a bad request that a worker found."""
 
 import socket
 
@@ -24,7 +24,7 @@ WORDS = [
     (
         f"{TRACE}retinanet_odm.errors.UsageError: before{CAUSE}{_raised('retinanet_odm.errors.UsageError', LOST)}",
         UsageError,
-        "Beam tells of the same error twice, at last with the step",
+        "Beam quotes the same error twice, at last with the step",
     ),
     (
         f"java.lang.RuntimeException: Error received from SDK harness for instruction 5: "
@@ -32,14 +32,14 @@ WORDS = [
         UsageError,
         "Flink adds its own stack trace",
     ),
-    (_raised("retinanet_odm.errors.DataError", LOST), None, "a bad record must not get so far: a fault of the program"),
-    (_raised("KeyError", "'x'"), None, "a fault of the program"),
+    (_raised("retinanet_odm.errors.DataError", LOST), None, "a bad record must not get so far: a bug"),
+    (_raised("KeyError", "'x'"), None, "a bug"),
     (
         f"{TRACE}retinanet_odm.errors.UsageError: before{CAUSE}{_raised('KeyError', 'x')}",
         None,
-        "a fault of the program while a bad request was told",
+        "a bug while a bad request was handled",
     ),
-    ("", None, "no words at all"),
+    ("", None, "no message"),
 ]
 
 
@@ -57,14 +57,14 @@ def test_only_a_runtime_error_holds_words():
 MISSING = [
     (["--runner=PrismRunner", "--prism_location=/nowhere/prism"], "--prism_location: expected a file", "no such file"),
     (["--runner=FlinkRunner", "--flink_job_server_jar=/none.jar"], "--flink_job_server_jar: expected", "no such jar"),
-    (["--runner=PortableRunner"], "expected --job_endpoint=HOST:PORT", "an engine is not named"),
+    (["--runner=PortableRunner"], "expected --job_endpoint=HOST:PORT", "no job service is named"),
     (["--runner=PortableRunner", "--job_endpoint=9"], "no job service answers at 9", "no address"),
     (["--runner=PortableRunner", "--job_endpoint=localhost:x"], "answers at localhost:x", "no port"),
 ]
 
 
 @pytest.mark.parametrize(("argv", "words", "reason"), MISSING)
-def test_a_missing_engine_is_told_at_once(argv, words, reason):
+def test_a_missing_runner_is_reported_at_once(argv, words, reason):
     with pytest.raises(UsageError) as caught:
         beam_options(argv, [])
     assert words in str(caught.value), reason

@@ -35,7 +35,7 @@ def test_end_within_a_step(capfd, monkeypatch, error, status, text, reason):
     assert capfd.readouterr().err == text, reason
 
 
-def test_an_engine_that_cannot_be_downloaded_is_one_line(capsys):
+def test_a_runner_that_cannot_be_downloaded_is_one_line(capsys):
     def run(_argv) -> None:
         raise RuntimeError("Unable to fetch remote prism binary at https://x/prism.zip: no network")
 
@@ -57,7 +57,7 @@ def test_a_worker_process_ends_the_job_with_one_line(capfd, monkeypatch):
     assert run_job_main(run, []) == 1
     said = capfd.readouterr().err
     assert said.endswith("\nerror: too many\n")
-    assert "Worker: severity: ERROR" not in said, "Beam's account of the same"
+    assert "Worker: severity: ERROR" not in said, "Beam's own log of the error"
 
 
 LATE = """
@@ -96,7 +96,7 @@ def test_a_job_that_fails_before_a_worker_has_started_ends(tmp_path):
     assert (job.returncode, job.stderr.splitlines()[-1]) == (2, "error: no")
 
 
-def test_prism_speaks_of_faults_alone(capsys, monkeypatch):
+def test_only_errors_of_prism_are_shown(capsys, monkeypatch):
     monkeypatch.setattr(logging.getLogger(), "handlers", [])  # as without pytest
     set_up_logging(is_shown)
     prism = logging.getLogger("PrismRunner")
