@@ -130,7 +130,7 @@ def _describe_error(error: Any) -> str:
 
 
 def _signature(loaded: Any, folder: str, name: str, argument: str) -> Callable[..., Mapping[str, Any]]:
-    serve: Any = loaded.signatures.get(name)
+    serve = loaded.signatures.get(name)
     if serve is None:
         why = ", which --tile needs: export it again" if name == exported_model.IMAGE_TENSOR else ""
         raise ContractError(f"{folder}: the SavedModel has no signature {name!r}{why}")
@@ -138,7 +138,8 @@ def _signature(loaded: Any, folder: str, name: str, argument: str) -> Callable[.
     missing = ({argument} - inputs) | (set(_OUTPUTS) - set(serve.structured_outputs))
     if missing:
         raise ContractError(f"{folder}: signature {name!r} lacks {', '.join(sorted(missing))}")
-    return serve
+    checked: Callable[..., Mapping[str, Any]] = serve
+    return checked
 
 
 def _outputs(result: Mapping[str, Any]) -> list[ModelOutput]:

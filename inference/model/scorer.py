@@ -28,11 +28,17 @@ _GREY_SIDE, _GREY = 64, 128
 class LoadedModel(Protocol):
     """A model in memory, such as inference.model.saved_model.Detector; its methods raise CallError."""
 
-    def score(self, images: Sequence[EncodedImage]) -> list[ModelOutput]: ...
+    def score(self, images: Sequence[EncodedImage]) -> list[ModelOutput]:
+        """Returns the output for each of one or more images, in order."""
+        ...
 
-    def decode(self, image: EncodedImage) -> RgbPixels: ...
+    def decode(self, image: EncodedImage) -> RgbPixels:
+        """Returns RGB [height, width, 3]."""
+        ...
 
-    def score_pixels(self, pixels: RgbPixels) -> list[ModelOutput]: ...
+    def score_pixels(self, pixels: RgbPixels) -> list[ModelOutput]:
+        """Returns the output for each image of RGB [N, height, width, 3], in order; boxes are in pixels of each."""
+        ...
 
 
 @dataclass

@@ -125,7 +125,8 @@ def merge_tiles(pieces: Sequence[Piece], height: int, width: int, *, iou: float,
 
     Args:
       pieces: one or more, with status 0.
-      height, width: of the image, in pixels.
+      height: of the image, in pixels.
+      width: of the image, in pixels.
       iou: minimum IoU at which two boxes of a class are the same object.
       how: NMS keeps the box with the highest score of those that are not cut. WBF averages the edges that are not cut,
         weighted by score. Where an edge is cut in all boxes, the outermost one is taken. The score is the maximum of

@@ -8,13 +8,13 @@ from typing import Any
 from retinanet_odm.errors import UsageError
 from retinanet_odm.predictions.formats import EXPORTERS
 
-REPORT = "report"
+REPORT_FORMAT = "report"
 
 # File names by name of the format. The report is a page with a table beside it, and pages are made above the formats of
 # rows; see inference.rows.exports.
 EXPORT_FILES: Mapping[str, tuple[str, ...]] = {
     **{name: tuple(exporters) for name, exporters in EXPORTERS.items()},
-    REPORT: ("report.html", "to_label.csv"),
+    REPORT_FORMAT: ("report.html", "to_label.csv"),
 }
 FILE_NAMES = frozenset(name for names in EXPORT_FILES.values() for name in names)
 
@@ -48,7 +48,7 @@ class ExportOptions:
     def __post_init__(self) -> None:
         if not self.formats and (self.classes or self.min_score or self.below):
             raise UsageError("--classes, --min_score and --below have no effect without --formats")
-        if self.images and REPORT not in self.formats:
+        if self.images and REPORT_FORMAT not in self.formats:
             raise UsageError("--images has no effect without --formats=report: only the report shows images")
         for name in self.formats:
             if name not in EXPORT_FILES:

@@ -12,7 +12,7 @@ from typing import Any
 
 from inference.image_sources import chunks, listing
 from inference.rows import finished_run
-from inference.rows.export_options import EXPORT_FILES, REPEAT_FLAGS, REPORT, ExportOptions
+from inference.rows.export_options import EXPORT_FILES, REPEAT_FLAGS, REPORT_FORMAT, ExportOptions
 from inference.rows.repeat_marks import with_repeat_flags, without_repeats
 from retinanet_odm.errors import UsageError
 from retinanet_odm.imaging.images import EncodedImage, ImageRule
@@ -84,7 +84,7 @@ def _entry(name: str, format_name: str, sha256: str | None, run: ScoringRun, opt
 def _exporter(name: str, summary: Mapping[str, Any], options: ExportOptions) -> Exporter:
     """Returns the function that makes a file. Those of the report are not rows in another format but a page."""
     by_name = {name: exporter for exporters in EXPORTERS.values() for name, exporter in exporters.items()}
-    page, to_label = EXPORT_FILES[REPORT]
+    page, to_label = EXPORT_FILES[REPORT_FORMAT]
     images = partial(_page_images, summary, options)
     return {**by_name, to_label: to_label_csv, page: lambda rows, run: predictions_report(rows, run, images())}[name]
 
