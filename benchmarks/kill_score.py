@@ -1,12 +1,13 @@
-"""`score`, killed at random moments and run again, must end in the same rows as an undisturbed run.
+"""Kills `score` at random moments and runs it again: it must end with the same rows as an undisturbed run.
 
     python -m benchmarks.kill_score [--images N] [--kills N] [--seed N]
 
-Each start is killed by SIGKILL, with the processes that it started, at a moment drawn from the length of an
-undisturbed run; the next goes on in the same folder, and the last one is left alone. Half of the images lie in a
-folder, half in a zip archive; the runs take turns between one process and two. Where there is a summary.json after a
-kill, the output must be whole. In the end its files are held against those of the undisturbed run, which is run once
-more with nothing new. Exits with 1 at a difference, or when nothing new took more than 5 % of the first run's time.
+Each run is killed by SIGKILL, with its child processes, at a random moment within the duration of an undisturbed
+run. The next run continues in the same folder, and the last one is not killed. Half of the images are files, half are
+members of a zip archive; runs alternate between one process and two. If there is a summary.json after a kill, the
+output must be complete. At the end the files are compared with those of the undisturbed run, which is run once more
+with nothing new. Exits with status 1 if they differ, or if the run with nothing new took more than 5 % of the time of
+the first one.
 """
 
 import random
@@ -25,7 +26,7 @@ BY_PROCESSES = ("--direct_running_mode=multi_processing", "--direct_num_workers=
 
 
 def write_images(folder: Path, count: int) -> None:
-    """Pictures of 800 x 600 pixels, every second one in x.zip; every tenth is broken."""
+    """Writes images of 800 x 600 pixels, every second one to x.zip; every tenth is truncated."""
     folder.mkdir()
     with zipfile.ZipFile(folder / "x.zip", "w") as archive:
         for number in range(count):
@@ -50,19 +51,19 @@ def timed(work: Path, output: str) -> float:
 
 
 def rows(folder: Path) -> dict[str, bytes]:
-    """Every file but the summary, which names the folder."""
+    """Returns every file but the summary, which names the folder."""
     return {path.name: path.read_bytes() for path in folder.iterdir() if path.name != "summary.json"}
 
 
-def is_whole(output: Path, whole: dict[str, bytes]) -> bool:
+def is_complete(output: Path, expected: dict[str, bytes]) -> bool:
     found = rows(output)
-    found.pop(LOCK_FILE, None)  # its run was killed between summary and end; the next one takes it away
-    return found == whole
+    found.pop(LOCK_FILE, None)  # left if the run was killed after its summary; the next one deletes it
+    return found == expected
 
 
 def kill_often(work: Path, kills: int, length: float, moments: random.Random) -> tuple[int, int]:
-    """Returns how many runs ended before they were killed, and after how many kills there were rows."""
-    whole = rows(work / "undisturbed")
+    """Returns the number of runs that ended before they were killed, and of kills after which there were rows."""
+    expected = rows(work / "undisturbed")
     output = work / "killed"
     killed = ended = saved = 0
     while killed < kills:
@@ -70,10 +71,10 @@ def kill_often(work: Path, kills: int, length: float, moments: random.Random) ->
         if not ends_by_itself(job, work / "log", moments.uniform(0, length)):
             killed += 1
             saved += any(output.glob("p*-*.jsonl"))
-            if (output / "summary.json").exists() and not is_whole(output, whole):
-                raise SystemExit(f"MISS  kill {killed}: there is a summary.json, and the output is not whole")
+            if (output / "summary.json").exists() and not is_complete(output, expected):
+                raise SystemExit(f"MISS  kill {killed}: there is a summary.json, but the output is incomplete")
         else:
-            # It ended before its moment came: the next one begins in a folder of its own.
+            # It ended before it was killed: the next one begins in a new folder.
             ended += 1
             output.rename(work / f"ended-{ended}")
     return ended, saved
@@ -86,13 +87,13 @@ def run(work: Path, images: int, kills: int, seed: int) -> bool:
     again = timed(work, "undisturbed")
     ended, saved = kill_often(work, kills, length, random.Random(seed))
     timed(work, "killed")
-    whole, found = rows(work / "undisturbed"), rows(work / "killed")
+    expected, found = rows(work / "undisturbed"), rows(work / "killed")
     others = [rows(work / f"ended-{number + 1}") for number in range(ended)]
-    same = whole == found and all(whole == other for other in others)
+    same = expected == found and all(expected == other for other in others)
     title = f"{kills} kills within {length:.0f} s of {images} images: the rows of an undisturbed run"
     return print_results(
         [
-            Result(title=title, value=f"{'same' if same else 'others'}; {saved} kills left rows", good=same),
+            Result(title=title, value=f"{'same' if same else 'different'}; {saved} kills left rows", good=same),
             Result(
                 title="nothing new, against the first run (at most 5 %)",
                 value=f"{again / length:.1%} ({again:.1f} s)",

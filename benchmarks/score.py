@@ -1,15 +1,18 @@
-"""How fast `score` is against a bare loop over the same model, and what its time and memory depend on.
+"""Compares the speed of `score` with a bare loop over the same model, and measures its time and memory.
 
     python -m benchmarks.score [--parts loop workers zip memory again corrupt] [--count 1000] [--scale 10000]
 
-Makes photographs of about 118 KB and the export of an untrained network of --preset=tiny, on that preset's own canvas.
-Measured as whole processes, the loading of the model included: `score` against a loop that reads, calls the model with
-the batch size that suits it best, and writes what comes out (loop); `score` with two processes against that loop, and
-how many models are then in memory (workers); one zip archive against the same files loose (zip); peak memory with
---count and with --scale images (memory; takes 118 KB of disk an image); a second run on a finished output (again); and
-images of which every tenth is cut off against whole ones (corrupt).
+Makes images of about 118 KB, and the export of an untrained network of --preset=tiny on the canvas of that preset.
+Every measurement is one of a process, the loading of the model included:
 
-Those that are compared run in turns; ratios are medians over the rounds. Exits with 1 when a target is missed.
+  loop     score against a loop that reads, calls the model with its best batch size, and writes the output
+  workers  score with two processes against that loop, and the number of models in memory
+  zip      a zip archive against the same files
+  memory   peak memory with --count and with --scale images; needs 118 KB of disk per image
+  again    a second run on a finished output
+  corrupt  images of which every tenth is truncated against intact ones
+
+Compared measurements run in turns; ratios are medians over the rounds. Exits with status 1 if a target is missed.
 """
 
 import argparse
@@ -33,26 +36,28 @@ from benchmarks.prepare import Cost, cost, photographs
 LOOP = 0.90  # images a second against the bare loop
 WORKERS = 1.0  # the same with two processes
 COPIES = 1  # models in memory, with two processes
-ZIP = 0.95  # images a second against loose files
+ZIP = 0.95  # images a second against files
 MEMORY = 1.1  # peak, many against few
 AGAIN = 0.05  # time against the first run's
-CORRUPT = 0.8  # images a second against whole ones
-EVERY = 10  # of so many, one is cut off
+CORRUPT = 0.8  # images a second against intact ones
+EVERY = 10  # one image of this number is truncated
 SIZE, QUALITY = (540, 960), 72
 BATCHES = (1, 2, 4, 8, 16, 32)
-# An untrained network gives as many detections as it may; a trained one few.
+# An untrained network returns the maximum number of detections; a trained one few.
 FEW_DETECTIONS = ("--threshold=0.45",)
 TWO = ("--direct_running_mode=multi_processing", "--direct_num_workers=2")
 
 MAKE_MODEL = """
 import sys
-from trainer import export, network, records
+from trainer.data.records import read_dataset_manifest
+from trainer.export.saved_model import export_model
+from trainer.network.build import build_network
 from trainer.presets import make_config
 dataset, folder = sys.argv[1:]
-config, manifest = make_config("tiny", {"dataset": dataset, "model_dir": folder}), records.read_manifest(dataset)
-export.export_model(config, manifest, network.build_network(config, manifest), metrics={}, step=0)
+config, manifest = make_config("tiny", {"dataset": dataset, "model_dir": folder}), read_dataset_manifest(dataset)
+export_model(config, manifest, build_network(config, manifest), metrics={}, step=0)
 """
-# What a tutorial would write. With several batch sizes it prints the images a second of each, the first call left out.
+# As in a tutorial. For each batch size it prints the images a second, without the first call.
 BARE_LOOP = """
 import json, pathlib, sys, time
 import tensorflow as tf
@@ -78,13 +83,13 @@ for size in map(int, sizes):
 
 @dataclass(frozen=True, kw_only=True)
 class Bench:
-    """What is measured with.
+    """The setting of the measurements.
 
     Attributes:
-      work: a folder for everything.
+      work: folder for everything.
       model: the export.
-      count, scale: images of a run, and of the large one.
-      rounds: of each of those that are compared.
+      count, scale: number of images of a run, and of the large one.
+      rounds: number of runs of everything that is compared.
     """
 
     work: Path
@@ -94,19 +99,19 @@ class Bench:
     rounds: int
 
     def images(self, count: int | None = None, *, broken: bool = False) -> Path:
-        """A folder of photographs, made once; no two files are equal."""
+        """Returns a folder of images, made once; no two files are equal."""
         folder = self.work / f"images-{count or self.count}{'-broken' if broken else ''}"
         if not folder.exists():
             folder.mkdir()
-            pictures = photographs(SIZE, QUALITY)
+            encoded = photographs(SIZE, QUALITY)
             for number in range(count or self.count):
-                data = pictures[number % len(pictures)] + number.to_bytes(4, "big")  # behind the end of the picture
-                cut = broken and number % EVERY == 0
-                (folder / f"{number:06d}.jpg").write_bytes(data[: len(data) // 2] if cut else data)
+                data = encoded[number % len(encoded)] + number.to_bytes(4, "big")  # behind the end of the JPEG data
+                truncated = broken and number % EVERY == 0
+                (folder / f"{number:06d}.jpg").write_bytes(data[: len(data) // 2] if truncated else data)
         return folder
 
     def score(self, images: Path, *flags: str, keep: bool = False) -> Cost:
-        """One run of the program; to a new output, unless the old one is to be kept."""
+        """Runs the program; into a new output folder, unless the last one is kept."""
         output = self.work / f"out-{images.name}"
         if not keep:
             shutil.rmtree(output, ignore_errors=True)
@@ -118,7 +123,7 @@ class Bench:
 
 
 def make_model(work: Path) -> Path:
-    """The export of an untrained network for photographs of SIZE."""
+    """Exports an untrained network for images of SIZE."""
     dataset = made_up.make(work / "dataset", train=made_up.SHARDS, size=f"{SIZE[0]}x{SIZE[1]}")
     python("-c", MAKE_MODEL, str(dataset), str(work / "model"))
     return work / "model" / "export"
@@ -129,7 +134,7 @@ def loop(bench: Bench, *sizes: int, images: Path) -> str:
 
 
 def best_batch(bench: Bench) -> tuple[int, str]:
-    """The batch size with which the loop is fastest, and what was measured."""
+    """Returns the batch size with which the loop is fastest, and all measured speeds."""
     printed = loop(bench, *BATCHES, images=bench.images(max(bench.count // 4, 2 * BATCHES[-1])))
     speeds = {int(size): float(speed) for size, speed in (line.split() for line in printed.splitlines())}
     return max(speeds, key=speeds.__getitem__), ", ".join(f"{size}: {speed:.1f}" for size, speed in speeds.items())
@@ -145,7 +150,7 @@ def timed(work: Callable[[], object]) -> Callable[[], float]:
 
 
 def of_speed(bench: Bench, title: str, target: float, *flags: str) -> Iterator[Result]:
-    """score, with these flags, against the loop at its best."""
+    """Compares score, with these flags, with the loop at its best batch size."""
     size, speeds = best_batch(bench)
     images = bench.images()
     ours, bare = in_turns(
@@ -169,7 +174,7 @@ def of_workers(bench: Bench) -> Iterator[Result]:
 
 
 def most_models(work: Callable[[], object]) -> int:
-    """The most processes below this one that held TensorFlow at once while the work was done: each has its model."""
+    """Returns the maximum number of child processes with TensorFlow during the work: each has a model."""
     thread = threading.Thread(target=work)
     thread.start()
     most = 0
@@ -204,7 +209,7 @@ def of_zip(bench: Bench) -> Iterator[Result]:
             target.write(path, path.name)
     zipped, loose = in_turns(bench.rounds, lambda: bench.score(archive).seconds, lambda: bench.score(images).seconds)
     ratio = median_ratio(loose, zipped)
-    yield Result(title=f"a zip archive against loose files (>= {ZIP})", value=f"{ratio:.2f} x", good=ratio >= ZIP)
+    yield Result(title=f"a zip archive against files (>= {ZIP})", value=f"{ratio:.2f} x", good=ratio >= ZIP)
 
 
 def of_memory(bench: Bench) -> Iterator[Result]:
@@ -228,10 +233,10 @@ def of_again(bench: Bench) -> Iterator[Result]:
 
 
 def of_corrupt(bench: Bench) -> Iterator[Result]:
-    whole, broken = bench.images(), bench.images(broken=True)
-    good, bad = in_turns(bench.rounds, lambda: bench.score(whole).seconds, lambda: bench.score(broken).seconds)
+    intact, broken = bench.images(), bench.images(broken=True)
+    good, bad = in_turns(bench.rounds, lambda: bench.score(intact).seconds, lambda: bench.score(broken).seconds)
     ratio = median_ratio(good, bad)
-    title = f"images/s, one of {EVERY} cut off, against whole ones (>= {CORRUPT})"
+    title = f"images/s, one of {EVERY} truncated, against intact ones (>= {CORRUPT})"
     yield Result(title=title, value=f"{ratio:.2f} x", good=ratio >= CORRUPT)
     ok, expected = bench.summary(broken)["ok"], bench.count - -(-bench.count // EVERY)
     yield Result(title="  good images scored", value=f"{ok} of {expected}", good=ok == expected)
@@ -250,9 +255,9 @@ PARTS: dict[str, Callable[[Bench], Iterator[Result]]] = {
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--parts", nargs="+", choices=PARTS, default=list(PARTS))
-    parser.add_argument("--count", type=int, default=1000, help="images of a run")
-    parser.add_argument("--scale", type=int, default=10_000, help="images of the large run")
-    parser.add_argument("--rounds", type=int, default=5, help="of each of those that are compared")
+    parser.add_argument("--count", type=int, default=1000, help="number of images of a run")
+    parser.add_argument("--scale", type=int, default=10_000, help="number of images of the large run")
+    parser.add_argument("--rounds", type=int, default=5, help="number of runs of everything that is compared")
     flags = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         work = Path(folder)
