@@ -1,8 +1,8 @@
-"""Writes the sample data set: seafloor photographs with known boxes, and an archive of new ones.
+"""Writes the sample data set: synthetic seafloor images with known boxes, and an archive of new ones.
 
     python scripts/make_sample.py OUT [--images=240] [--archive_images=24] [--seed=0]
 
-Running it again completes or confirms the same sample; files that are already right are left alone.
+Run it again to complete or verify the same sample; files that are correct stay untouched.
 """
 
 import argparse
@@ -14,52 +14,63 @@ from pathlib import Path
 from retinanet_odm.errors import UsageError
 from retinanet_odm.samples.files import SAMPLE_MARKER, sample_files
 
-_PROGRESS_EVERY = 100  # files
+_FILES_PER_LINE = 100  # of progress
 
 
 def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
+    """Parses the command line."""
     parser = argparse.ArgumentParser(
-        prog="make_sample.py", description="Writes a small made data set of seafloor photographs with known boxes."
+        prog="make_sample.py", description="Writes a small synthetic data set of seafloor images with known boxes."
     )
-    parser.add_argument("out", type=Path, metavar="OUT", help="folder to write; new, empty, or the same sample")
-    parser.add_argument("--images", type=int, default=240, help="labelled photographs (default: %(default)s)")
+    parser.add_argument("out", type=Path, metavar="OUT", help="output folder: new, empty, or the same sample")
+    parser.add_argument("--images", type=int, default=240, help="number of labelled images (default: %(default)s)")
     parser.add_argument(
         "--archive_images",
         type=int,
         default=24,
-        help="photographs in archive.zip, the last of them corrupt; 0 for no archive (default: %(default)s)",
+        help="number of images in archive.zip, the last of them truncated; 0 for no archive (default: %(default)s)",
     )
-    parser.add_argument("--seed", type=int, default=0, help="another seed, another sample (default: %(default)s)")
+    parser.add_argument(
+        "--seed", type=int, default=0, help="random seed; another seed gives another sample (default: %(default)s)"
+    )
     return parser.parse_args(argv)
 
 
-def check_folder(out: Path, mark: bytes) -> None:
-    """Raises UsageError when out holds anything but this very sample, whole or in part."""
+def check_folder(out: Path, marker: bytes) -> None:
+    """Checks that the folder is new, empty, or contains this sample, complete or in part.
+
+    Args:
+      out: the folder.
+      marker: the content of SAMPLE_MARKER for this sample.
+
+    Raises:
+      UsageError: it contains anything else.
+    """
     if out.exists() and not out.is_dir():
         raise UsageError(f"{out}: expected a folder, found a file")
     if not out.exists() or not any(out.iterdir()):
         return
     if not (out / SAMPLE_MARKER).is_file():
         raise UsageError(
-            f"{out}: the folder is not empty and holds no sample ({SAMPLE_MARKER} is missing); name another"
+            f"{out}: the folder is not empty and is no sample ({SAMPLE_MARKER} is missing); choose another folder"
         )
     found = (out / SAMPLE_MARKER).read_bytes()
-    if found != mark:
+    if found != marker:
         raise UsageError(
-            f"{out}: holds another sample, made with {_one_line(found)}; this one is {_one_line(mark)}."
-            " Name another folder or delete that one"
+            f"{out}: contains another sample, made with {_one_line(found)}; this one is {_one_line(marker)}."
+            " Choose another folder, or delete that one"
         )
 
 
-def _one_line(mark: bytes) -> str:
+def _one_line(marker: bytes) -> str:
     try:
-        return json.dumps({key: value for key, value in json.loads(mark).items() if key != "sample"})
+        return json.dumps({key: value for key, value in json.loads(marker).items() if key != "sample"})
     except (ValueError, AttributeError):
         return "unreadable options"
 
 
 def write_sample(out: Path, *, images: int, archive_images: int, seed: int) -> int:
-    """Writes what is missing or differs, and returns the number of files of the sample."""
+    """Writes the files that are missing or differ, and returns the number of files of the sample."""
     count = 0
     for count, (name, data) in enumerate(
         sample_files(images=images, archive_images=archive_images, seed=seed), start=1
@@ -70,12 +81,13 @@ def write_sample(out: Path, *, images: int, archive_images: int, seed: int) -> i
         if not (path.is_file() and path.read_bytes() == data):
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(data)
-        if count % _PROGRESS_EVERY == 0:
+        if count % _FILES_PER_LINE == 0:
             print(f"sample: {count} files", flush=True)
     return count
 
 
 def main(argv: Sequence[str] | None = None) -> int:
+    """Runs the program and returns its exit status."""
     arguments = parse_arguments(argv)
     try:
         count = write_sample(
@@ -85,7 +97,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"error: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print("interrupted: start again to complete the sample", file=sys.stderr)
+        print("interrupted: run again to complete the sample", file=sys.stderr)
         return 130
     print(f"sample: {count} files in {arguments.out}")
     return 0

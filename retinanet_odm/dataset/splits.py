@@ -103,14 +103,14 @@ class GroupRule:
         return re.compile(self.text)
 
     def group_of(self, image: str) -> str:
-        """Returns the group of an image.
+        r"""Returns the group of an image.
 
         Raises:
           SplitError: the rule finds no group in its name. The image does not become its own group, because images taken
             next to it may be in another split.
 
         Example:
-          >>> GroupRule(r"^dive\\d+").group_of("dive7/a.jpg")
+          >>> GroupRule(r"^dive\d+").group_of("dive7/a.jpg")
           'dive7'
         """
         group = self._deployment_day(image) if self.text == DEPLOYMENT_DAY else self._match(image)
@@ -159,7 +159,7 @@ class SplitPlan:
 
 
 def parse_split_list(text: str, splits: Splits, *, source: str) -> dict[str, str]:
-    """Parses the CSV of --split_from into a dict of split by image; columns other than image and split are ignored.
+    r"""Parses the CSV of --split_from into a dict of split by image; columns other than image and split are ignored.
 
     Args:
       text: the file's content.
@@ -171,7 +171,7 @@ def parse_split_list(text: str, splits: Splits, *, source: str) -> dict[str, str
         message names file, line and image.
 
     Example:
-      >>> parse_split_list("image,split\\na.jpg,val", parse_splits("train=0.8,val=0.2"), source="splits.csv")
+      >>> parse_split_list("image,split\na.jpg,val", parse_splits("train=0.8,val=0.2"), source="splits.csv")
       {'a.jpg': 'val'}
     """
     listed: dict[str, str] = {}

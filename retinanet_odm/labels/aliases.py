@@ -12,7 +12,7 @@ from retinanet_odm.labels.label_map import LabelMap
 
 
 def parse_aliases(text: str, labels: LabelMap | None, *, source: str) -> dict[str, str]:
-    """Parses the file of --label_aliases into a dict of name by alias; an alias of an alias is resolved.
+    r"""Parses the file of --label_aliases into a dict of name by alias; an alias of an alias is resolved.
 
     Args:
       text: the file's content. Lines that start with # are comments. Blanks around an alias are part of it.
@@ -24,7 +24,7 @@ def parse_aliases(text: str, labels: LabelMap | None, *, source: str) -> dict[st
         is not in the label map; the message names file and line.
 
     Example:
-      >>> parse_aliases("alias,name\\ncrabs,crab\\nKrabbe,crabs", None, source="aliases.csv")
+      >>> parse_aliases("alias,name\ncrabs,crab\nKrabbe,crabs", None, source="aliases.csv")
       {'crabs': 'crab', 'Krabbe': 'crab'}
     """
     rows: dict[str, Row] = {}

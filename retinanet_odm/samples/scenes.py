@@ -1,6 +1,7 @@
-"""The sample data's scenes: a deep seafloor photographed by a time-lapse camera with one lamp, animals on it.
+"""Scenes of the sample data: animals on the deep seafloor, as a time-lapse camera with one lamp records them.
 
-All arrays are float32 in 0..1 (linear enough for the purpose) until the last step; sizes are (height, width).
+Begin with `make_scene`. All arrays are float32 in 0..1 (linear enough for the purpose) until the last step; sizes are
+(height, width). The order of the random draws determines the bytes of the sample: keep it.
 """
 
 import math
@@ -14,16 +15,23 @@ from retinanet_odm.samples.sprites import SPECIES, FloatPixels, Sprite, draw_ani
 
 WIDTH, HEIGHT = 640, 360
 
-# How often a photograph shows 0, 1 … 7 animals: the empty ones are the true negatives.
-_HOW_MANY = (0.10, 0.16, 0.20, 0.19, 0.14, 0.10, 0.07, 0.04)
-_MAX_OVERLAP = 0.2  # of the smaller box
-_MIN_VISIBLE = 0.5  # of an animal's pixels, when it lies over the border
-_ATTEMPTS = 12
+# Probabilities of 0, 1 … 7 animals in an image; images without animals are the true negatives.
+_ANIMAL_COUNTS = (0.10, 0.16, 0.20, 0.19, 0.14, 0.10, 0.07, 0.04)
+_MAX_OVERLAP = 0.2  # fraction of the smaller box
+_MIN_VISIBLE = 0.5  # fraction of an animal's pixels inside the image
+_MAX_ATTEMPTS = 12
 
 
 @dataclass(frozen=True, kw_only=True)
 class Camera:
-    """One deployment's look: colour of sediment and water, where the lamp shines, how soft and noisy the picture is."""
+    """The look of one deployment.
+
+    Attributes:
+      sediment, water: colours, RGB.
+      lamp: (y, x) of the centre of its light, 0..1.
+      blur: radius in pixels.
+      noise: standard deviation, of 1.
+    """
 
     sediment: tuple[float, float, float]
     water: tuple[float, float, float]
@@ -33,7 +41,7 @@ class Camera:
 
 
 def make_camera(rng: np.random.Generator) -> Camera:
-    """A deployment at random."""
+    """Makes a random deployment."""
     warmth, grey = rng.uniform(-0.04, 0.04), rng.uniform(0.5, 0.6)
     return Camera(
         sediment=(grey + warmth, grey * 0.96, grey * 0.84 - warmth),
@@ -47,7 +55,7 @@ def make_camera(rng: np.random.Generator) -> Camera:
 def make_scene(
     seed: int | np.random.Generator, *, camera: Camera | None = None
 ) -> tuple[Image.Image, tuple[ObjectAnnotation, ...]]:
-    """Makes one photograph of 640x360 and the boxes of its animals; equal seeds give equal pixels."""
+    """Makes one image of 640x360 pixels and the boxes of its animals; equal seeds give equal pixels."""
     rng = np.random.default_rng(seed)
     camera = camera or make_camera(rng)
     ground = _sediment(rng, camera)
@@ -57,7 +65,7 @@ def make_scene(
 
 
 def _octaves(rng: np.random.Generator) -> FloatPixels:
-    """Fractal relief [HEIGHT, WIDTH] of about unit spread: noise on ever finer grids, each laid over the last."""
+    """Makes fractal relief [HEIGHT, WIDTH] of about unit spread: the sum of noise on increasingly finer grids."""
     relief = Image.fromarray(np.zeros((6, 10), np.float32))
     for columns, weight in ((10, 1.2), (20, 1.0), (40, 0.8), (80, 0.6), (160, 0.42), (320, 0.26), (640, 0.13)):
         rows = math.ceil(columns * HEIGHT / WIDTH)
@@ -67,7 +75,7 @@ def _octaves(rng: np.random.Generator) -> FloatPixels:
 
 
 def _sediment(rng: np.random.Generator, camera: Camera) -> FloatPixels:
-    """Bare ground [HEIGHT, WIDTH, 3]: fractal relief lit from the left, mounds, burrows and pebbles."""
+    """Makes bare ground [HEIGHT, WIDTH, 3]: fractal relief lit from the left, mounds, burrows and pebbles."""
     relief = _octaves(rng)
     tone = np.ones((HEIGHT, WIDTH), np.float32)
     for _ in range(rng.integers(3, 9)):
@@ -83,14 +91,14 @@ def _sediment(rng: np.random.Generator, camera: Camera) -> FloatPixels:
 
 
 def _bounded(values: FloatPixels) -> FloatPixels:
-    """Squeezes into -1..1, as tanh does and faster."""
-    return values / (1 + np.abs(values))
+    """Maps values to -1..1, like tanh but faster."""
+    return np.asarray(values / (1 + np.abs(values)))
 
 
 def _bump(
     rng: np.random.Generator, relief: FloatPixels, tone: FloatPixels, *, radius: float, rise: float, albedo: float
 ) -> None:
-    """Adds a mound (rise > 0) or a hole (rise < 0) of a radius in pixels, and colours it by a factor."""
+    """Adds a mound (rise > 0) or a hole (rise < 0) of a radius in pixels, and multiplies its colour by albedo."""
     y, x = rng.uniform(0, HEIGHT), rng.uniform(0, WIDTH)
     flat, reach = rng.uniform(0.5, 0.95), radius * 2.5
     top, bottom = max(0, int(y - reach)), min(HEIGHT, int(y + reach) + 1)
@@ -104,50 +112,51 @@ def _bump(
 
 
 def _animals(rng: np.random.Generator, ground: FloatPixels) -> tuple[ObjectAnnotation, ...]:
-    """Draws animals onto the ground, far ones first, and returns their boxes."""
+    """Draws animals onto the ground and returns their boxes."""
     objects: list[ObjectAnnotation] = []
-    for _ in range(int(rng.choice(len(_HOW_MANY), p=_HOW_MANY))):
+    for _ in range(int(rng.choice(len(_ANIMAL_COUNTS), p=_ANIMAL_COUNTS))):
         label = str(rng.choice(list(SPECIES)))
-        kind = SPECIES[label]
-        sprite = draw_animal(rng, label, rng.uniform(kind.shortest, kind.longest))
+        species = SPECIES[label]
+        sprite = draw_animal(rng, label, rng.uniform(species.min_length, species.max_length))
         corner = _free_corner(rng, sprite, [item.box for item in objects])
         if corner is not None:
             _paste(rng, ground, sprite, corner)
-            objects.append(ObjectAnnotation(label=label, box=_seen(sprite, corner), truncated=_cut(sprite, corner)))
+            box, truncated = _visible_box(sprite, corner), _is_truncated(sprite, corner)
+            objects.append(ObjectAnnotation(label=label, box=box, truncated=truncated))
     return tuple(objects)
 
 
 def _free_corner(rng: np.random.Generator, sprite: Sprite, taken: list[BoxCorners]) -> tuple[int, int] | None:
-    """A top left corner (y, x) for the sprite where it shows enough and covers little of the others."""
+    """Returns a top left corner (y, x) at which the sprite is visible and covers little of the other boxes."""
     side = sprite.alpha.shape[0]
-    for _ in range(_ATTEMPTS):
+    for _ in range(_MAX_ATTEMPTS):
         y, x = (int(rng.integers(-side // 3, limit - 2 * side // 3)) for limit in (HEIGHT, WIDTH))
-        shown = sprite.alpha[max(-y, 0) : HEIGHT - y, max(-x, 0) : WIDTH - x].sum() / sprite.alpha.sum()
-        box = _seen(sprite, (y, x))
-        if shown >= _MIN_VISIBLE and all(_overlap(box, other) <= _MAX_OVERLAP for other in taken):
+        visible = sprite.alpha[max(-y, 0) : HEIGHT - y, max(-x, 0) : WIDTH - x].sum() / sprite.alpha.sum()
+        box = _visible_box(sprite, (y, x))
+        if visible >= _MIN_VISIBLE and all(_overlap(box, other) <= _MAX_OVERLAP for other in taken):
             return y, x
     return None
 
 
-def _seen(sprite: Sprite, corner: tuple[int, int]) -> BoxCorners:
-    """The sprite's box in the photograph, cut at its borders."""
+def _visible_box(sprite: Sprite, corner: tuple[int, int]) -> BoxCorners:
+    """Returns the sprite's box in the image, clipped at its borders."""
     (y, x), (ymin, xmin, ymax, xmax) = corner, sprite.box
     return max(ymin + y, 0.0), max(xmin + x, 0.0), min(ymax + y, float(HEIGHT)), min(xmax + x, float(WIDTH))
 
 
-def _cut(sprite: Sprite, corner: tuple[int, int]) -> bool:
+def _is_truncated(sprite: Sprite, corner: tuple[int, int]) -> bool:
     (y, x), (ymin, xmin, ymax, xmax) = corner, sprite.box
     return y + ymin < 0 or x + xmin < 0 or y + ymax > HEIGHT or x + xmax > WIDTH
 
 
 def _overlap(a: BoxCorners, b: BoxCorners) -> float:
-    """Shared area over the area of the smaller box."""
+    """Returns the common area over the area of the smaller box."""
     shared = max(min(a[2], b[2]) - max(a[0], b[0]), 0) * max(min(a[3], b[3]) - max(a[1], b[1]), 0)
     return shared / min((box[2] - box[0]) * (box[3] - box[1]) for box in (a, b))
 
 
 def _paste(rng: np.random.Generator, ground: FloatPixels, sprite: Sprite, corner: tuple[int, int]) -> None:
-    """Lays the sprite and, away from the lamp, its soft shadow onto the ground."""
+    """Draws the sprite and, away from the lamp, its soft shadow onto the ground."""
     shift = max(2, sprite.alpha.shape[0] // 16)
     shape = Image.fromarray((sprite.alpha * 255).astype(np.uint8))
     shadow = np.asarray(shape.filter(ImageFilter.GaussianBlur(shift)), np.float32) / 255
@@ -159,14 +168,14 @@ def _paste(rng: np.random.Generator, ground: FloatPixels, sprite: Sprite, corner
 
 
 def _windows(shape: tuple[int, ...], corner: tuple[int, int]) -> tuple[tuple[slice, slice], tuple[slice, slice]]:
-    """The part of the photograph that a patch at this corner covers, and the part of the patch that lies in it."""
+    """Returns the part of the image that a patch at this corner covers, and the part of the patch inside the image."""
     y, x = corner
     top, left, bottom, right = max(y, 0), max(x, 0), min(y + shape[0], HEIGHT), min(x + shape[1], WIDTH)
     return np.s_[top:bottom, left:right], np.s_[top - y : bottom - y, left - x : right - x]
 
 
 def _lamp_light(rng: np.random.Generator, camera: Camera) -> FloatPixels:
-    """Brightness [HEIGHT, WIDTH]: a pool of light that fades to the far edge and the corners, and flickers a little."""
+    """Returns brightness [HEIGHT, WIDTH]: light that fades to the far edge and the corners, and varies a little."""
     rows = np.linspace(0, 1, HEIGHT, dtype=np.float32)[:, None]
     columns = np.linspace(0, 1, WIDTH, dtype=np.float32)[None, :]
     pool = np.exp(-(((rows - camera.lamp[0]) / 0.75) ** 2)) * np.exp(-(((columns - camera.lamp[1]) / 0.62) ** 2))
@@ -175,7 +184,7 @@ def _lamp_light(rng: np.random.Generator, camera: Camera) -> FloatPixels:
 
 
 def _snow(rng: np.random.Generator) -> Image.Image:
-    """Marine snow: many small specks, a few larger ones near the lens."""
+    """Draws marine snow: many small specks, a few larger ones near the lens."""
     layer = Image.new("L", (WIDTH, HEIGHT))
     pen = ImageDraw.Draw(layer)
     for _ in range(rng.integers(15, 70)):
@@ -185,7 +194,7 @@ def _snow(rng: np.random.Generator) -> Image.Image:
 
 
 def _exposed(rng: np.random.Generator, lit: FloatPixels, camera: Camera) -> Image.Image:
-    """What the camera stores: veiling light, marine snow, lens blur, sensor noise, eight bits. Overwrites lit."""
+    """Returns what the camera stores: veiling light, snow, lens blur, sensor noise, eight bits. Overwrites lit."""
     haze = np.linspace(0.05, 0.012, HEIGHT, dtype=np.float32)[:, None, None]
     lit += haze * np.asarray([0.55, 0.95, 1.1], np.float32)
     seen = ImageChops.add(_eight_bits(lit * 255), _snow(rng)).filter(ImageFilter.BoxBlur(camera.blur))
@@ -193,5 +202,5 @@ def _exposed(rng: np.random.Generator, lit: FloatPixels, camera: Camera) -> Imag
     return _eight_bits(np.asarray(seen, np.float32) + grain)
 
 
-def _eight_bits(picture: FloatPixels) -> Image.Image:
-    return Image.fromarray(np.clip(picture, 0, 255, out=picture).astype(np.uint8))
+def _eight_bits(pixels: FloatPixels) -> Image.Image:
+    return Image.fromarray(np.clip(pixels, 0, 255, out=pixels).astype(np.uint8))

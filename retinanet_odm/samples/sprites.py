@@ -1,7 +1,8 @@
-"""Drawn seafloor animals for the sample data: small sprites with colour, opacity and a tight box.
+"""Sprites of seafloor animals for the sample data: colour, opacity and a tight box.
 
-Shapes are laid out in a unit frame (the animal is about 1 long, its centre is the origin), turned and foreshortened,
-drawn by Pillow at twice the final resolution and lit from one side.
+Begin with `draw_animal`; `SPECIES` lists what can be drawn. Shapes are defined in a unit frame (the animal is about 1
+long, its centre is the origin), rotated and foreshortened, drawn by Pillow at twice the final resolution and lit from
+one side.
 """
 
 import itertools
@@ -21,15 +22,15 @@ Colour = tuple[float, float, float]
 Points = Sequence[tuple[float, float]]
 
 _SUPERSAMPLING = 2
-_MARGIN = 1.4  # side of a sprite over its animal's length: arms and spines reach a little beyond 1
+_MARGIN = 1.4  # side of a sprite over the length of its animal: arms and spines extend beyond the unit frame
 _OPAQUE = 255
 
 
 @dataclass(frozen=True)
 class Sprite:
-    """One drawn animal: colour [h, w, 3] and alpha [h, w] in 0..1, box (ymin, xmin, ymax, xmax) in sprite pixels.
+    """One animal: colour [h, w, 3] and alpha [h, w] in 0..1, box (ymin, xmin, ymax, xmax) in pixels of the sprite.
 
-    The box is tight about the drawn pixels, to the half pixel at which they were drawn.
+    The box encloses the drawn pixels tightly, to half a pixel.
     """
 
     colour: FloatPixels
@@ -38,12 +39,12 @@ class Sprite:
 
 
 class _Canvas:
-    """Draws in the unit frame: x to the right and y down, before turning and foreshortening."""
+    """Draws in the unit frame: x to the right and y down, before rotation and foreshortening."""
 
     def __init__(self, length: float, angle: float, squash: float) -> None:
         self.scale = length * _SUPERSAMPLING
         self.side = math.ceil(length * _MARGIN) * _SUPERSAMPLING
-        self._turn = np.array([[math.cos(angle), -math.sin(angle)], [math.sin(angle), math.cos(angle)]])
+        self._rotation = np.array([[math.cos(angle), -math.sin(angle)], [math.sin(angle), math.cos(angle)]])
         self._squash = np.array([1.0, squash])
         self.colour = Image.new("RGB", (self.side, self.side))
         self.alpha = Image.new("L", (self.side, self.side))
@@ -52,19 +53,19 @@ class _Canvas:
     def _inked(self, colour: Colour, opacity: int) -> list[tuple[ImageDraw.ImageDraw, int | tuple[int, int, int]]]:
         return [(self._pens[0], _ink(colour)), (self._pens[1], opacity)]
 
-    def place(self, points: Points) -> list[tuple[float, float]]:
-        """Canvas pixels of points in the unit frame."""
-        placed = (np.asarray(points) @ self._turn.T) * self._squash * self.scale + self.side / 2
+    def to_canvas(self, points: Points) -> list[tuple[float, float]]:
+        """Converts points from the unit frame to pixels of the canvas."""
+        placed = (np.asarray(points) @ self._rotation.T) * self._squash * self.scale + self.side / 2
         return [(float(x), float(y)) for x, y in placed]
 
     def polygon(self, points: Points, colour: Colour, opacity: int = _OPAQUE) -> None:
-        placed = self.place(points)
+        placed = self.to_canvas(points)
         for pen, ink in self._inked(colour, opacity):
             pen.polygon(placed, fill=ink)
 
     def stroke(self, points: Points, widths: tuple[float, float], colours: Sequence[Colour], opacity: int) -> None:
-        """A line that tapers from the first width to the second; colours take turns along it."""
-        placed = self.place(points)
+        """Draws a line that tapers from the first width to the second; its segments alternate the colours."""
+        placed = self.to_canvas(points)
         taper = np.linspace(*widths, num=len(placed)) * self.scale
         for number, (start, end) in enumerate(itertools.pairwise(placed)):
             width = max(1, round(float(taper[number])))
@@ -93,14 +94,14 @@ def _dot(pen: ImageDraw.ImageDraw, centre: tuple[float, float], radius: float, i
 
 
 def _varied(rng: np.random.Generator, colour: Colour, spread: float = 0.06) -> Colour:
-    """A colour near the given one: brightness and hue differ between animals of one class."""
+    """Varies a colour at random: brightness and hue differ between animals of one class."""
     brightness = rng.uniform(0.85, 1.12)
     red, green, blue = (float(channel * brightness + rng.uniform(-spread, spread) / 2) for channel in colour)
     return red, green, blue
 
 
 def _cucumber(canvas: _Canvas, rng: np.random.Generator) -> None:
-    """A translucent sea cucumber: bent body, veil at the head, papillae and tube feet along both sides, dark gut."""
+    """Draws a translucent sea cucumber: bent body, veil, papillae and tube feet along both sides, dark gut."""
     skin = _varied(rng, (0.90, 0.76, 0.84))
     bend, fat = rng.uniform(-0.22, 0.22), rng.uniform(0.11, 0.15)
     along = np.linspace(-0.42, 0.42, 20)
@@ -123,7 +124,7 @@ def _cucumber(canvas: _Canvas, rng: np.random.Generator) -> None:
 
 
 def _brittle_star(canvas: _Canvas, rng: np.random.Generator) -> None:
-    """Five thin, curved, banded arms about a small disc."""
+    """Draws a brittle star: five thin, curved, banded arms around a small disc."""
     arm = _varied(rng, (0.86, 0.60, 0.36))
     band = (arm[0] * 0.66, arm[1] * 0.6, arm[2] * 0.6)
     reach = rng.uniform(0.46, 0.52)
@@ -141,7 +142,7 @@ def _brittle_star(canvas: _Canvas, rng: np.random.Generator) -> None:
 
 
 def _anemone(canvas: _Canvas, rng: np.random.Generator) -> None:
-    """A round crown of thick tentacles about a pale disc with a dark mouth."""
+    """Draws an anemone: a round crown of thick tentacles around a pale disc with a dark mouth."""
     flesh = _varied(rng, (0.93, 0.40, 0.26))
     pale = (flesh[0] * 1.05, flesh[1] * 1.5, flesh[2] * 1.6)
     for ring, reach, colour in ((26, 0.5, flesh), (17, 0.36, (flesh[0] * 1.1, flesh[1] * 1.3, flesh[2] * 1.3))):
@@ -156,7 +157,7 @@ def _anemone(canvas: _Canvas, rng: np.random.Generator) -> None:
 
 
 def _urchin(canvas: _Canvas, rng: np.random.Generator) -> None:
-    """A dark round test, bristling with thin spines, with five paler rows of plates."""
+    """Draws an urchin: a dark round shell with thin spines and five paler rows of plates."""
     shell = _varied(rng, (0.26, 0.13, 0.22), spread=0.03)
     spine = (shell[0] * 1.25, shell[1] * 1.25, shell[2] * 1.25)
     for start in _angles(44):
@@ -171,14 +172,14 @@ def _urchin(canvas: _Canvas, rng: np.random.Generator) -> None:
 
 @dataclass(frozen=True)
 class Species:
-    """How one class is drawn: its painter and the range of lengths in pixels of a 640x360 photograph."""
+    """How to draw one class: its function and the range of lengths in pixels of a 640x360 image."""
 
     paint: Callable[[_Canvas, np.random.Generator], None]
-    shortest: float
-    longest: float
+    min_length: float
+    max_length: float
 
 
-# Names as annotators write them, with blanks and full stops: nothing may take them for identifiers.
+# Names as annotators write them, with blanks and full stops, because no program may assume that they are identifiers.
 SPECIES: Mapping[str, Species] = MappingProxyType(
     {
         "Actiniaria": Species(_anemone, 30, 84),
@@ -190,7 +191,12 @@ SPECIES: Mapping[str, Species] = MappingProxyType(
 
 
 def draw_animal(rng: np.random.Generator, label: str, length: float) -> Sprite:
-    """Draws one animal of a class at random orientation; length in pixels.
+    """Draws one animal of a class at a random orientation.
+
+    Args:
+      rng: the random generator; equal states give equal sprites.
+      label: a key of SPECIES.
+      length: of the animal in pixels.
 
     Raises:
       KeyError: no class has this label.
@@ -200,7 +206,7 @@ def draw_animal(rng: np.random.Generator, label: str, length: float) -> Sprite:
     box = _extent(np.asarray(canvas.alpha))
     small = (canvas.side // _SUPERSAMPLING,) * 2
     alpha = np.asarray(canvas.alpha.resize(small, Image.Resampling.BOX), np.float32) / np.float32(255)
-    # Divided by its coverage, so that the black around the animal does not darken its edge.
+    # Divide by the coverage, so that the black around the animal does not darken its edge.
     covered = canvas.alpha.point(lambda value: 255 * (value > 0)).resize(small, Image.Resampling.BOX)
     weight = np.maximum(np.asarray(covered, np.float32) / 255, 1 / 255)[..., None]
     colour = np.asarray(canvas.colour.resize(small, Image.Resampling.BOX), np.float32) / 255 / weight
@@ -216,7 +222,7 @@ def _extent(drawn: npt.NDArray[np.uint8]) -> BoxCorners:
 
 
 def _relief(alpha: Image.Image, length: float) -> FloatPixels:
-    """Light and shade of a rounded body, lit from the upper left: the slope of its blurred silhouette."""
+    """Shades a rounded body that is lit from the upper left, by the slope of its blurred silhouette."""
     height = np.asarray(alpha.filter(ImageFilter.GaussianBlur(length * 0.035)), np.float32) / 255
     slope_y, slope_x = np.gradient(height)
     return np.asarray(np.clip(1 + (slope_x + slope_y) * length * 0.05, 0.55, 1.5), np.float32)

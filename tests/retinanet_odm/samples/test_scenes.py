@@ -1,0 +1,29 @@
+"""Scenes: boxes are inside the image, and animals are visible."""
+
+import numpy as np
+
+from retinanet_odm.samples.scenes import HEIGHT, WIDTH, make_scene
+from retinanet_odm.samples.sprites import SPECIES
+
+
+def test_boxes_lie_inside_and_say_when_they_are_cut() -> None:
+    seen = [item for seed in range(12) for item in make_scene(seed)[1]]
+    assert {item.label for item in seen} == set(SPECIES)
+    for item in seen:
+        ymin, xmin, ymax, xmax = item.box
+        assert 0 <= ymin < ymax <= HEIGHT
+        assert 0 <= xmin < xmax <= WIDTH
+        if item.truncated:
+            assert ymin == 0 or xmin == 0 or ymax == HEIGHT or xmax == WIDTH
+    assert any(item.truncated for item in seen)
+
+
+def test_animals_stand_out_from_the_ground_within_their_boxes() -> None:
+    """The colours inside boxes are not those of bare ground: else nothing could be learnt."""
+    for seed in range(4):
+        image, objects = make_scene(seed)
+        pixels = np.asarray(image, float)
+        for item in objects:
+            ymin, xmin, ymax, xmax = (round(edge) for edge in item.box)
+            inside = pixels[ymin:ymax, xmin:xmax].std(axis=(0, 1)).max()
+            assert inside > 1.3 * np.median(np.abs(np.diff(pixels, axis=1)))
