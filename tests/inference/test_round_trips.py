@@ -1,15 +1,12 @@
-"""Exported files in the programs that read them: our own prepare, pycocotools, pyarrow."""
+"""Exported files in the programs that read them: our own prepare and pycocotools."""
 
 import contextlib
 import io
-import json
 import zipfile
 from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
-from pyarrow import BufferReader, parquet
 from pycocotools.coco import COCO
 
 import beam_jobs.main
@@ -19,13 +16,10 @@ from inference.rows.export_options import ExportOptions
 from retinanet_odm import boxes
 from retinanet_odm.dataset.examples import DetectionExample
 from retinanet_odm.dataset.manifest import DatasetManifest
-from retinanet_odm.predictions.formats import csv_files
-from retinanet_odm.predictions.formats.encoding import legible
-from retinanet_odm.predictions.formats.parquet import to_parquet
-from retinanet_odm.predictions.rows import OK, Detection, PredictionRow
+from retinanet_odm.predictions.rows import OK, Detection
 from tests.inference.fake_model import picture
 from tests.inference.outputs import write_output
-from tests.retinanet_odm.prediction_rows import CRAB, PIG, ROWS, RUN, STAR, failed, random_rows, scored
+from tests.retinanet_odm.prediction_rows import CRAB, PIG, STAR, failed, scored
 
 SHIFTED = Detection(label="crab", label_id=1, score=0.3, box=(0.01, 29.0, 39.99, 30.0))
 # Names as photographs have them: prepare takes files by their extension, and stems must tell them apart.
@@ -98,25 +92,3 @@ def test_results_in_pycocotools(output: Path) -> None:
         for entry in results.anns.values()
     ]
     assert found == [(row.image, item.label, item.score) for row in PHOTOGRAPHS for item in row.detections]
-
-
-def _read_table(data: bytes) -> list[tuple]:
-    content = parquet.read_table(BufferReader(data))
-    assert content.column_names == list(csv_files.DETECTION_COLUMNS)
-    return [tuple(row.values()) for row in content.to_pylist()]
-
-
-@given(random_rows)
-def test_parquet_says_what_the_rows_say(rows: list[PredictionRow]) -> None:
-    data = b"".join(to_parquet(rows, RUN))
-    assert _read_table(data) == [cells for row in rows for cells in csv_files.detection_lines(row, RUN)]
-
-
-def test_parquet_in_groups_with_its_metadata(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("retinanet_odm.predictions.formats.parquet._LINES_PER_GROUP", 3)
-    data = b"".join(to_parquet([*ROWS, scored("x\udce9.png")], RUN))
-    rows = _read_table(data)
-    assert [row[0] for row in rows[-2:]] == [ROWS[-1].image, legible("x\udce9.png")]
-    metadata = parquet.ParquetFile(BufferReader(data)).metadata
-    assert metadata.num_row_groups == 4
-    assert json.loads(metadata.metadata[b"retinanet-odm"]) == RUN.describe()

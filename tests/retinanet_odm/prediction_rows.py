@@ -23,7 +23,7 @@ def scored(image: str, *detections: Detection) -> PredictionRow:
 
 
 def failed(image: str, reason: str = "image_not_decodable") -> PredictionRow:
-    return PredictionRow(image=image, status=FAILED, reason=reason, detail=f"{image}: expected a picture, found none")
+    return PredictionRow(image=image, status=FAILED, reason=reason, detail=f"{image}: expected an image, found none")
 
 
 ROWS = (

@@ -1,4 +1,4 @@
-"""Made-up ground truth and detections, as COCO has them: a few boxes on a small grid, so that many overlap and tie."""
+"""Synthetic ground truth and detections in COCO format: few boxes on a small grid, so that many overlap and tie."""
 
 from typing import Any
 
@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from retinanet_odm.evaluation.matching import ScoredSplit
 
-GRID = 8  # pixels of a side: boxes have whole edges, so that IoU can be counted
+GRID = 8  # pixels of a side: boxes have integer edges, so that an IoU is a ratio of pixel counts
 CLASSES = ("crab", "urchin", "sea pig")
 
 Coco = tuple[dict[str, Any], list[dict[str, Any]]]
@@ -56,7 +56,7 @@ def scenes(draw: st.DrawFn, *, crowds: bool = True) -> Coco:
 
 
 def detector(images: int, *, seed: int, skill: float = 0.7, names: tuple[str, ...] = ()) -> Coco:
-    """Photographs of 640 pixels with a few objects each, of which a detector finds a share; and as many false boxes."""
+    """Makes images of 640 pixels with a few objects each, some of which are detected, and false detections."""
     rng = np.random.default_rng(seed)
     objects, results = [], []
     for image in range(1, images + 1):

@@ -18,7 +18,7 @@ def _eval_json(scene: Coco, analysis: Analysis) -> dict[str, Any]:
 
 
 def _frames(count: int) -> tuple[str, ...]:
-    """A photograph each hour, of two deployments."""
+    """Names of images of two deployments, one each hour."""
     return tuple(f"StaM_{row % 2}_201611{1 + row // 24:02d}_{row % 24:02d}_00_00.JPG" for row in range(count))
 
 
@@ -31,7 +31,7 @@ def _perfect(images: int) -> Coco:
     return truth, results
 
 
-def test_a_perfect_detector_has_all_and_no_mistake() -> None:
+def test_a_perfect_detector_has_no_errors() -> None:
     scene = _perfect(20)
     analysis = analyse(*scene)
     summary, details = analysis.summary(), analysis.details()
@@ -102,7 +102,7 @@ def test_an_object_with_a_wrong_box_at_it_is_not_found_but_not_missed() -> None:
 @pytest.mark.parametrize(
     ("names", "over"),
     [
-        pytest.param((), ["images"], id="names tell no deployment"),
+        pytest.param((), ["images"], id="no deployment in the names"),
         pytest.param(_frames(20), ["images"], id="two groups are too few"),
         pytest.param(_frames(20)[:1] * 20, ["images"], id="one group"),
         pytest.param(
@@ -125,7 +125,7 @@ _DIVES = tuple(f"dive{row % 6}/StaM_{row}_20161101_0{row % 9}_00_00.JPG" for row
 @pytest.mark.parametrize(
     ("rule", "over"),
     [
-        pytest.param(None, {"images": 20, "deployments and days": 20}, id="no rule: what names tell"),
+        pytest.param(None, {"images": 20, "deployments and days": 20}, id="no rule: from the names"),
         pytest.param(
             "^(?P<dive>[^/]+)/", {"images": 20, "split groups (^(?P<dive>[^/]+)/)": 6}, id="a regular expression"
         ),

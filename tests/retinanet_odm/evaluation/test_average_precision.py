@@ -1,4 +1,4 @@
-"""Average precision against pycocotools; resampling against images that are really repeated."""
+"""Average precision against pycocotools; resampling against copies of images."""
 
 from typing import Any
 
@@ -68,7 +68,7 @@ def test_it_is_what_pycocotools_computes_of_anything(scene: Coco) -> None:
 
 
 def _repeated(truth: dict[str, Any], results: list[dict[str, Any]], times: list[int]) -> Coco:
-    """Each image as often as times says, 0 included, with ids of its own."""
+    """Repeats each image as often as given in times, 0 included, with ids of its own."""
     copies = [image["id"] for image, count in zip(truth["images"], times, strict=True) for _ in range(count)]
     objects = [
         {**{key: value for key, value in entry.items() if key != "id"}, "image_id": number}
@@ -145,7 +145,7 @@ def test_equal_seeds_give_equal_intervals() -> None:
 
 
 def test_alike_images_of_a_group_count_as_one() -> None:
-    """Ten copies of each of 12 photographs: by images one would be three times as sure as by groups."""
+    """Ten copies of each of 12 images: intervals over images would be three times as narrow as those over groups."""
     truth, results = _repeated(*detector(12, seed=2), [10] * 12)
     rankings = _rankings(truth, results)
     by_image = average_precision.bootstrap_intervals(rankings, np.arange(120), seed=0, resamples=200).ap50

@@ -103,7 +103,7 @@ CALIBRATIONS = [
     ("too bold: half of what is sure", [1.0] * 4, [True, False] * 2, 0.5, 1),
     ("too modest", [0.25] * 4, [True] * 4, 0.75, 1),
     ("weighed by detections", [0.05] * 3 + [0.95], [False] * 3 + [False], 0.25 * 0.95 + 0.75 * 0.05, 2),
-    ("no detections: nothing to say", [], [], None, 0),
+    ("no detections", [], [], None, 0),
 ]
 
 

@@ -1,4 +1,4 @@
-"""Kinds of mistakes, what mending them brings, and the confusion matrix."""
+"""Error types, the gains from fixing them, and the confusion matrix."""
 
 import numpy as np
 import pytest
@@ -38,7 +38,7 @@ KINDS = [
         [ErrorKind.NONE, ErrorKind.DUPLICATE],
     ),
     ("an edge in common is not near", [thing(BOX)], [thing(TOUCHING, score=0.9)], [ErrorKind.BACKGROUND]),
-    ("an empty photograph", [], [thing(BOX, score=0.9)], [ErrorKind.BACKGROUND]),
+    ("an empty image", [], [thing(BOX, score=0.9)], [ErrorKind.BACKGROUND]),
     ("inside a crowd: no mistake", [thing(BOX, iscrowd=1)], [thing(BOX, score=0.9)], [ErrorKind.NONE]),
     (
         "near a crowd of another class",
@@ -53,7 +53,7 @@ KINDS = [
         [ErrorKind.CLASSIFICATION],
     ),
     (
-        "in another photograph there is none",
+        "an object in another image",
         [thing(BOX, image=2)],
         [thing(BOX, image=1, score=0.9)],
         [ErrorKind.BACKGROUND],
@@ -82,7 +82,7 @@ def test_the_kinds_part_the_false_detections(scene: Coco) -> None:
 
 @settings(max_examples=100)
 @given(scenes())
-def test_mending_never_harms(scene: Coco) -> None:
+def test_fixing_never_lowers_ap(scene: Coco) -> None:
     split = ScoredSplit.from_coco(*scene)
     pairs, matches = _matched(split)
     found = error_types.find_error_types(split, pairs, matches)
@@ -136,7 +136,7 @@ MENDED = [
 @pytest.mark.parametrize(
     ("kind", "objects", "results", "plain", "fixed"), [row[1:] for row in MENDED], ids=[row[0] for row in MENDED]
 )
-def test_mending(kind: ErrorKind, objects: list, results: list, plain: float, fixed: float) -> None:
+def test_fixing(kind: ErrorKind, objects: list, results: list, plain: float, fixed: float) -> None:
     split = split_of(objects, results)
     pairs, matches = _matched(split)
     found = error_types.find_error_types(split, pairs, matches)

@@ -83,7 +83,7 @@ CASES: list[tuple[str, list, list, list[int], list[bool]]] = [
     ("an object before a crowd", [thing(BOX, iscrowd=1), thing(SHIFTED)], [thing(BOX, score=0.9)], [1], [False]),
     ("a small box inside a crowd", [thing(BOX, iscrowd=1)], [thing([20, 20, 5, 5], score=0.9)], [0], [True]),
     ("a crowd of another class", [thing(BOX, label=2, iscrowd=1)], [thing(BOX, score=0.9)], [-1], [False]),
-    ("a class that nobody knows is left out", [thing(BOX)], [thing(BOX, label=77, score=0.9)], [], []),
+    ("a class that is not in the truth is dropped", [thing(BOX)], [thing(BOX, label=77, score=0.9)], [], []),
     ("a box without extent overlaps nothing", [thing(BOX)], [thing([10, 10, 0, 0], score=0.9)], [-1], [False]),
     ("no object", [], [thing(BOX, score=0.9)], [-1], [False]),
     ("nothing at all", [], [], [], []),

@@ -1,4 +1,4 @@
-"""Repeated detections: rocks against animals, and the index of places against comparing everything with everything."""
+"""Repeat detections: rocks against animals, and the index of locations against comparing all pairs."""
 
 import numpy as np
 import numpy.typing as npt

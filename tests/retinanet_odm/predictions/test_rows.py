@@ -1,4 +1,4 @@
-"""The output row: one JSON line an image, whatever became of it."""
+"""Prediction rows: one JSON line for each image, also for failed ones."""
 
 import dataclasses
 import json
@@ -27,13 +27,13 @@ def test_a_scored_image() -> None:
     }
 
 
-def test_nothing_found_is_not_a_failure() -> None:
+def test_no_detections_is_not_a_failure() -> None:
     value = json.loads(PredictionRow(image="x", width=1, height=1).to_json())
     assert (value["status"], value["detections"]) == ("ok", [])
     assert "reason" not in value
 
 
-def test_a_failed_image_says_why() -> None:
+def test_a_failed_image_has_a_reason() -> None:
     value = json.loads(PredictionRow(image="x", status=FAILED, reason="image_empty", detail="x: 0 bytes").to_json())
     assert value["status"] == "failed"
     assert (value["width"], value["reason"], value["detail"]) == (None, "image_empty", "x: 0 bytes")
@@ -52,10 +52,10 @@ def test_the_time_of_exif_is_read_back_and_old_rows_have_none() -> None:
 @pytest.mark.parametrize(
     ("image", "time", "deployment", "when"),
     [
-        pytest.param("d/east_20170203_000102.jpg", None, "east", datetime(2017, 2, 3, 0, 1, 2), id="its name tells"),
-        pytest.param("site/DCIM/a.jpg", WHEN, "site/DCIM", WHEN, id="EXIF tells, and the folder"),
+        pytest.param("d/east_20170203_000102.jpg", None, "east", datetime(2017, 2, 3, 0, 1, 2), id="from its name"),
+        pytest.param("site/DCIM/a.jpg", WHEN, "site/DCIM", WHEN, id="from EXIF, and the folder"),
         pytest.param("a.jpg", WHEN, "", WHEN, id="EXIF, without a folder"),
-        pytest.param("site/DCIM/a.jpg", None, "site/DCIM", None, id="nothing tells a time"),
+        pytest.param("site/DCIM/a.jpg", None, "site/DCIM", None, id="no time"),
     ],
 )
 def test_deployment_and_time(image: str, time: datetime | None, deployment: str, when: datetime | None) -> None:

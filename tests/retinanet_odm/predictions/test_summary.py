@@ -1,4 +1,4 @@
-"""Counts over time: nothing is lost when steps are joined, and there are never many of them."""
+"""Timelines: no counts are lost when steps are joined, and the number of steps is bounded."""
 
 import itertools
 from collections import Counter
@@ -24,7 +24,7 @@ def _line(moments: list[datetime]) -> Timeline:
 
 
 @given(st.lists(_MOMENTS, min_size=1, max_size=60))
-def test_every_photograph_is_in_its_step(moments: list[datetime]) -> None:
+def test_every_image_is_in_its_step(moments: list[datetime]) -> None:
     line = _line(moments)
     assert max(line.steps) - min(line.steps) < MAX_TIME_STEPS
     assert (line.first, line.last) == (min(moments), max(moments))

@@ -1,4 +1,4 @@
-"""COCO results and their images: ids are those of the rows, whatever became of them."""
+"""COCO results and their images: ids are the numbers of the rows, failed ones included."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""CVAT pre-annotations: what our own reader finds in them, and what CVAT looks at besides."""
+"""CVAT pre-annotations: read back by our own reader, and the parts that only CVAT reads."""
 
 import io
 

@@ -1,4 +1,4 @@
-"""Pieces of exported files: text that any file can hold, JSON entry by entry, a file that is emptied as it fills."""
+"""Encoding of exported files: text for every format, JSON entry by entry, a file object that is emptied as it fills."""
 
 import io
 import json

@@ -1,4 +1,4 @@
-"""MegaDetector results 1.6, held against the rules of its document."""
+"""MegaDetector results 1.6, checked against the rules of its document."""
 
 import json
 import re
@@ -17,7 +17,7 @@ def _results(rows: list[PredictionRow]) -> dict[str, Any]:
 
 
 def check_rules(value: dict[str, Any]) -> None:
-    """What megadetector-output-format.md demands of files without videos and classifications."""
+    """Checks the rules of megadetector-output-format.md for files without videos and classifications."""
     assert {"info", "detection_categories", "images"} == value.keys()
     assert value["info"]["format_version"] == "1.6", "text, not a number"
     assert all(re.fullmatch(r"[1-9]\d*", key) and name.strip() for key, name in value["detection_categories"].items())
@@ -25,7 +25,7 @@ def check_rules(value: dict[str, Any]) -> None:
         assert "\\" not in image["file"]
         if "failure" in image:
             assert isinstance(image["failure"], str) and image["failure"]
-            assert image["detections"] is None, "an empty list would say that nothing was found"
+            assert image["detections"] is None, "an empty list would mean that there are no detections"
         else:
             assert isinstance(image["detections"], list)
             for found in image["detections"]:

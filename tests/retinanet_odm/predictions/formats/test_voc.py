@@ -1,4 +1,4 @@
-"""Pascal VOC pre-annotations: one XML per scored image in a zip file that can be unpacked without harm."""
+"""Pascal VOC pre-annotations: one XML per scored image, in a zip file that is safe to unpack."""
 
 import io
 import zipfile
