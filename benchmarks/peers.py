@@ -1,11 +1,11 @@
-"""Does another reader agree? Labels and boxes as we, Datumaro and Globox read them from the same files.
+"""Compares our readers with Datumaro and Globox: labels and boxes that each reads from the same files.
 
     python benchmarks/peers.py [--env DIR]
 
-Installs Datumaro and Globox, by pip, in an environment of their own (--env keeps it for the next time): they are for
-this comparison only. Files are made by our writers, by Datumaro's, and by hand as CVAT documents its format: boxes with
-fractions and beyond the border, turned boxes, polygons, lines, masks, ellipses, sub-folders, accents. Every label names
-its kind of shape, and so says which known difference a difference is. Exits with 1 when one is not known.
+Installs Datumaro and Globox, by pip, in a separate environment (--env keeps it for the next time): they are needed for
+this comparison only. The files are written by our writers, by Datumaro's, and by hand as CVAT documents its format:
+boxes with fractions and beyond the border, rotated boxes, polygons, lines, masks, ellipses, folders, accents. Every
+label names its kind of shape, so that a difference can be looked up in KNOWN. Exits with 1 if a difference is not known.
 """
 
 import argparse
@@ -34,13 +34,14 @@ WIDTH, HEIGHT = 96, 64
 DIGITS = 2  # CVAT writes hundredths of a pixel
 NO_FILE = "(image)"
 
+# Why a reader differs, by (reader, format, label).
 KNOWN = {
-    ("datumaro", "CVAT", "ellipse"): "Datumaro passes <ellipse> over",
-    ("datumaro", "CVAT", "cuboid"): "Datumaro passes <cuboid> over",
-    ("datumaro", "VOC", "turned"): "Datumaro keeps the rotation as an attribute and the box as it was before turning",
-    ("datumaro", "VOC", NO_FILE): "Datumaro lists an image in ImageSets, but writes no XML where it has no box",
-    ("globox", "CVAT", "turned"): "Globox passes rotation over",
-    ("globox", "VOC", "turned"): "Globox passes rotation over",
+    ("datumaro", "CVAT", "ellipse"): "Datumaro ignores <ellipse>",
+    ("datumaro", "CVAT", "cuboid"): "Datumaro ignores <cuboid>",
+    ("datumaro", "VOC", "turned"): "Datumaro keeps the rotation as an attribute, and the box before rotation",
+    ("datumaro", "VOC", NO_FILE): "Datumaro lists an image in ImageSets, but writes no XML if it has no box",
+    ("globox", "CVAT", "turned"): "Globox ignores rotation",
+    ("globox", "VOC", "turned"): "Globox ignores rotation",
     **{
         ("globox", "CVAT", kind): "Globox reads <box> only" for kind in ("ellipse", "cuboid", "polygon", "line", "mask")
     },
@@ -98,7 +99,7 @@ with contextlib.redirect_stdout(sys.stderr):
 json.dump(images, sys.stdout)
 """
 
-# As CVAT documents it (manual/advanced/xml_format); neither our writer nor Datumaro's makes all of it.
+# As CVAT documents it (manual/advanced/xml_format); neither our writer nor Datumaro's writes all of it.
 CVAT_BY_HAND = """<annotations><version>1.1</version><meta><task><id>1</id><labels>{labels}</labels></task></meta>
 <image id="0" name="dive 1/é a.png" width="96" height="64">
 <box label="box" source="manual" occluded="0" xtl="1.25" ytl="2.50" xbr="31.75" ybr="22.75" z_order="0"/>
@@ -122,7 +123,7 @@ VOC_BY_HAND = """<annotation><folder>dive</folder><filename>dive 1/é a.png</fil
 <attributes><attribute><name>rotation</name><value>30.0</value></attribute></attributes></object></annotation>
 """
 
-# (label, ymin, xmin, ymax, xmax) in pixels, and how often.
+# Counts of (label, ymin, xmin, ymax, xmax) in pixels.
 Boxes = Counter[tuple[str | float, ...]]
 
 
@@ -140,7 +141,7 @@ class Fixture:
 
 
 def annotations() -> list[ImageAnnotation]:
-    """What our own writers write; they know upright boxes only."""
+    """Returns what our own writers write: axis-aligned boxes only."""
     boxes = (
         ObjectAnnotation(label="box", box=(2.5, 1.25, 22.75, 31.75)),
         ObjectAnnotation(label="étoile de mer", box=(0.33, 0.66, 8.75, 16.5), occluded=True),
@@ -152,8 +153,8 @@ def annotations() -> list[ImageAnnotation]:
     ]
 
 
-def write_pictures(folder: Path) -> None:
-    """A black picture for each name: Datumaro reads no CVAT file without its pictures."""
+def write_images(folder: Path) -> None:
+    """Writes a black image for each name: Datumaro reads no CVAT file without its images."""
     for annotation in annotations():
         path = folder / annotation.filename
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -161,15 +162,15 @@ def write_pictures(folder: Path) -> None:
 
 
 def cvat_fixture(folder: Path, writer: str, data: bytes) -> Fixture:
-    write_pictures(folder / "images")
+    write_images(folder / "images")
     path = folder / "annotations.xml"
     path.write_bytes(data)
     return Fixture(form="CVAT", writer=writer, folder=folder, file=path)
 
 
 def voc_fixture(folder: Path, writer: str, files: dict[str, bytes]) -> Fixture:
-    """Annotations by stem, and the lists without which Datumaro reads none."""
-    write_pictures(folder / "JPEGImages")
+    """Writes annotations by stem, and the lists that Datumaro requires."""
+    write_images(folder / "JPEGImages")
     lists = folder / "ImageSets" / "Main"
     lists.mkdir(parents=True)
     (lists / "default.txt").write_text("".join(f"{stem}\n" for stem in files))
@@ -182,10 +183,10 @@ def voc_fixture(folder: Path, writer: str, files: dict[str, bytes]) -> Fixture:
 
 
 def prepared_fixture(folder: Path, source: Fixture) -> Fixture:
-    """The val.json that prepare makes of a CVAT file: all of our readers and writers together."""
+    """Prepares a data set from a CVAT file and takes its val.json: all of our readers and writers together."""
     flags = ["--images", f"{source.folder}/images/**", "--annotations", str(source.file), "--splits", "val=1"]
     python(sys.executable, "-m", "beam_jobs", "prepare", *flags, "--output", str(folder / "prepared"))
-    write_pictures(folder / "images" / "val")
+    write_images(folder / "images" / "val")
     path = folder / "annotations" / "instances_val.json"
     path.parent.mkdir()
     path.write_bytes((folder / "prepared" / "val.json").read_bytes())
@@ -220,7 +221,7 @@ def stem(name: str) -> str:
 
 
 def python(interpreter: str, *command: str) -> str:
-    """What a command of a Python prints; ends this program with its last words where it fails."""
+    """Runs a Python command and returns its output; if it fails, exits with the end of its error output."""
     done = subprocess.run([interpreter, *command], capture_output=True, text=True, check=False)
     if done.returncode:
         raise SystemExit(f"failed: {interpreter} {command[0]} …\n{done.stderr[-2000:]}")
@@ -242,12 +243,12 @@ def read_theirs(fixture: Fixture, peer: str, peer_python: str) -> dict[str, Boxe
 
 
 def count(boxes: Iterable[tuple[str | float, ...]]) -> Boxes:
-    """Boxes at the precision that the formats keep."""
+    """Counts boxes at the precision that the formats keep."""
     return Counter((label, *(round(float(edge), DIGITS) + 0.0 for edge in box)) for label, *box in boxes)
 
 
 def differences(ours: dict[str, Boxes], theirs: dict[str, Boxes]) -> Iterator[str]:
-    """The label of every box that only one of the two has, NO_FILE for every image that only one has."""
+    """Yields the label of every box that only one of the two has, and NO_FILE for every image that only one has."""
     yield from (NO_FILE for _ in ours.keys() ^ theirs.keys())
     for name in ours.keys() & theirs.keys():
         only = (ours[name] - theirs[name]) + (theirs[name] - ours[name])
@@ -255,7 +256,7 @@ def differences(ours: dict[str, Boxes], theirs: dict[str, Boxes]) -> Iterator[st
 
 
 def compare(fixture: Fixture, peer: str, peer_python: str) -> bool:
-    """Prints a row of the table; whether every difference is known."""
+    """Prints a row of the table, and returns whether every difference is known."""
     ours, theirs = read_ours(fixture), read_theirs(fixture, peer, peer_python)
     agree = sum((ours[name] & theirs[name]).total() for name in ours.keys() & theirs.keys())
     here, there = (sum(boxes.total() for boxes in images.values()) for images in (ours, theirs))
@@ -266,7 +267,7 @@ def compare(fixture: Fixture, peer: str, peer_python: str) -> bool:
 
 
 def install(env: Path) -> str:
-    """The Python of an environment that has the peers."""
+    """Installs the peers into an environment and returns its Python."""
     interpreter = env / "bin" / "python"
     if not interpreter.exists():
         venv.create(env, with_pip=True)
@@ -284,7 +285,7 @@ def run(work: Path, env: Path) -> bool:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--env", type=Path, help="environment to keep; default: a temporary one")
+    parser.add_argument("--env", type=Path, help="environment to use and keep; default: a temporary one")
     flags = parser.parse_args()
     with tempfile.TemporaryDirectory() as work:
         return 0 if run(Path(work), flags.env or Path(work) / "env") else 1

@@ -1,4 +1,4 @@
-"""Small pictures that tests of images share."""
+"""Small images that tests of images share."""
 
 import io
 import struct

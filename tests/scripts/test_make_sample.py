@@ -18,7 +18,7 @@ def test_the_script_writes_confirms_and_refuses(tmp_path: Path) -> None:
     assert len(list((out / "images").iterdir())) == 1
     (image,) = (out / "images").iterdir()
     before, written = image.stat().st_mtime_ns, image.read_bytes()
-    (out / "cvat" / "annotations.xml").write_text("spoilt")
+    (out / "cvat" / "annotations.xml").write_text("corrupt")
     assert _run(str(out), *small).returncode == 0
     assert image.stat().st_mtime_ns == before, "a file that is right is left alone"
     assert image.read_bytes() == written

@@ -127,10 +127,10 @@ def _nested(draw: Callable, data: bytes) -> bytes:
 
 
 def _recoded(draw: Callable, data: bytes) -> bytes:
-    """Written in one encoding, and said to be in the same or another."""
-    said, written = (draw(st.sampled_from(_ENCODINGS)) for _ in range(2))
-    text = data.decode("utf-8", "replace").replace('"utf-8"', f'"{said}"', 1)
-    return text.encode(draw(st.sampled_from([said, written])), "replace")
+    """Written in one encoding, declared as the same or another."""
+    declared, written = (draw(st.sampled_from(_ENCODINGS)) for _ in range(2))
+    text = data.decode("utf-8", "replace").replace('"utf-8"', f'"{declared}"', 1)
+    return text.encode(draw(st.sampled_from([declared, written])), "replace")
 
 
 # Most often what leaves a file well-formed, so that the damage gets past the parsers of XML and JSON.

@@ -131,7 +131,7 @@ def test_broken_examples_are_not_written(example: DetectionExample, reason: str)
     assert caught.value.reason == reason
 
 
-def _spoilt(key: str, kind: str | None, values: list[Any]) -> bytes:
+def _corrupt(key: str, kind: str | None, values: list[Any]) -> bytes:
     message = Example.FromString(encode_example(_example()))
     del message.features.feature[key]
     if kind:
@@ -144,17 +144,19 @@ def _spoilt(key: str, kind: str | None, values: list[Any]) -> bytes:
     [
         pytest.param(b"\xff\xff\xff", "record_not_readable", id="not a protocol buffer"),
         pytest.param(b"", "record_key_missing", id="an empty message parses"),
-        pytest.param(_spoilt(examples.WIDTH, None, []), "record_key_missing", id="no width"),
-        pytest.param(_spoilt(examples.WIDTH, "int64_list", [1, 2]), "record_value_count", id="two widths"),
-        pytest.param(_spoilt(examples.WIDTH, "float_list", [640.0]), "record_value_type", id="width as a float"),
-        pytest.param(_spoilt(examples.FORMAT, "int64_list", [1]), "record_value_type", id="format as a number"),
-        pytest.param(_spoilt(examples.FORMAT, "bytes_list", [b"\xff"]), "record_text_not_readable", id="not UTF-8"),
+        pytest.param(_corrupt(examples.WIDTH, None, []), "record_key_missing", id="no width"),
+        pytest.param(_corrupt(examples.WIDTH, "int64_list", [1, 2]), "record_value_count", id="two widths"),
+        pytest.param(_corrupt(examples.WIDTH, "float_list", [640.0]), "record_value_type", id="width as a float"),
+        pytest.param(_corrupt(examples.FORMAT, "int64_list", [1]), "record_value_type", id="format as a number"),
+        pytest.param(_corrupt(examples.FORMAT, "bytes_list", [b"\xff"]), "record_text_not_readable", id="not UTF-8"),
         pytest.param(
-            _spoilt(examples.SOURCE_ID, "bytes_list", [b"a.jpg"]), "record_text_not_readable", id="id as a name"
+            _corrupt(examples.SOURCE_ID, "bytes_list", [b"a.jpg"]), "record_text_not_readable", id="id as a name"
         ),
-        pytest.param(_spoilt(examples.LABEL, "int64_list", [1]), "record_lengths_differ", id="1 label, 2 boxes"),
-        pytest.param(_spoilt(examples.LABEL, "int64_list", [1, 0]), "label_out_of_range", id="background as a label"),
-        pytest.param(_spoilt(examples.TEXT, "bytes_list", [b"\xff", b"x"]), "record_text_not_readable", id="odd label"),
+        pytest.param(_corrupt(examples.LABEL, "int64_list", [1]), "record_lengths_differ", id="1 label, 2 boxes"),
+        pytest.param(_corrupt(examples.LABEL, "int64_list", [1, 0]), "label_out_of_range", id="background as a label"),
+        pytest.param(
+            _corrupt(examples.TEXT, "bytes_list", [b"\xff", b"x"]), "record_text_not_readable", id="odd label"
+        ),
     ],
 )
 def test_broken_records_are_not_read(data: bytes, reason: str) -> None:

@@ -46,7 +46,7 @@ def test_parse(name: str, deployment: str) -> None:
         pytest.param("cam_20161110_240000.jpg", id="24 o'clock"),
         pytest.param("cam_20161110_126000.jpg", id="60 minutes"),
         pytest.param("cam_20161110_120060.jpg", id="a leap second, which datetime does not know"),
-        pytest.param("cam_16161110_120000.jpg", id="a year before photography"),
+        pytest.param("cam_16161110_120000.jpg", id="a year before cameras"),
         pytest.param("cam_201611101424125.jpg", id="15 digits: a number"),
         pytest.param("120161110_142412.jpg", id="a digit before: a number"),
         pytest.param("StaM_20161110_142412/frame_7.jpg", id="the time is the folder's, not the frame's"),

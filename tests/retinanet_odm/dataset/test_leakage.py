@@ -100,7 +100,7 @@ def test_find_leaks() -> None:
     )
 
 
-def test_plain_pictures_are_no_twins() -> None:
+def test_plain_images_are_no_duplicates() -> None:
     found = find_leakage([_print("a", "train", "A", 0), _print("b", "val", "B", 0), _print("c", "val", "C", 1)])
     assert (found.hashed, found.held_out[0].near) == (1, 0)
 

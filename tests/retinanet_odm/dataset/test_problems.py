@@ -134,14 +134,14 @@ def test_every_entry_says_what_to_do() -> None:
 @pytest.mark.parametrize(
     ("code", "kind", "severity"),
     [
-        pytest.param("image_empty", "image", ERROR, id="an image left out"),
+        pytest.param("image_empty", "image", ERROR, id="an image rejected"),
         pytest.param("zero_size_box", OBJECT_PROBLEM, WARNING, id="an object dropped"),
         pytest.param("number_not_readable", "image", ERROR, id="an object that costs its image"),
         pytest.param("number_not_readable", OBJECT_PROBLEM, WARNING, id="the same, where its image stays"),
         pytest.param("annotation_without_image", "annotation", WARNING, id="an annotation left over"),
         pytest.param("xml_not_well_formed", "annotation", ERROR, id="a file that cannot be read"),
         pytest.param("boxes_clipped", "", INFO, id="for information"),
-        pytest.param("no_objects", "image", INFO, id="left out because a flag asks for it"),
+        pytest.param("no_objects", "image", INFO, id="rejected because a flag requests it"),
     ],
 )
 def test_severity(code: str, kind: str, severity: str) -> None:
@@ -182,7 +182,7 @@ def test_the_file_can_be_read_back_and_does_not_depend_on_the_order_of_arrival(
     assert worst_severity(problems) == (read[0].severity if read else None), "the worst comes first"
 
 
-def test_what_the_label_doctor_finds() -> None:
+def test_what_the_label_checks_find() -> None:
     seen = {"PENIAGONE_SP_A": 1, "Peniagone sp. A": 40}
     (problem,) = map(from_label_problem, check_labels(seen, LabelMap.from_names(["Peniagone sp. A"])))
     assert (problem.code, problem.severity) == ("unknown_label", ERROR)

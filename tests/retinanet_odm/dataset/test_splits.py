@@ -85,7 +85,7 @@ def test_thirds_that_do_not_quite_add_up_leave_no_gap() -> None:
     [
         pytest.param(DEPLOYMENT_DAY, "x/StaM_6701_20161110_14_24_12.JPG", "StaM_6701+20161110", id="frame of a camera"),
         pytest.param(DEPLOYMENT_DAY, "StaM_6701/20161110_142412.jpg", "StaM_6701+20161110", id="deployment as folder"),
-        pytest.param(r"^[^/]+/", "dive 7/a.jpg", "dive 7/", id="no capturing group: the whole match"),
+        pytest.param(r"^[^/]+/", "dive 7/a.jpg", "dive 7/", id="no capturing group: the complete match"),
         pytest.param(r"dive(\d+)_cam(\d)", "x/dive12_cam3_0001.jpg", "12+3", id="capturing groups joined"),
         pytest.param(r"dive(\d+)(?:_cam(\d))?", "dive12.jpg", "12+", id="a group that took no part"),
         pytest.param(r"d(\d)(\d*)_", "d12_.jpg d34_.jpg", "1+2", id="the first match"),
@@ -164,7 +164,7 @@ def test_a_list_alone_decides_and_must_name_every_image() -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        pytest.param("image,split\n", "at least one image", id="empty: all images would be left out"),
+        pytest.param("image,split\n", "at least one image", id="empty: all images would be rejected"),
         pytest.param("a.jpg,train\n", "line 1: expected the header image,split", id="no header"),
         pytest.param("image,split\na,train\n\na,train\n", "line 4: image 'a' is listed twice", id="twice"),
         pytest.param("image,split\na,dev\n", "line 2: image 'a': .*train, val, test; found 'dev'", id="no such split"),

@@ -96,7 +96,7 @@ def test_octaves(sides: tuple[float, float], octave: int, aspect: int) -> None:
         pytest.param((4000, 3000), 100, {1024}, id="8 pixels on 320, 22.4 on 896: 22.6 of 32 are needed"),
         pytest.param((4000, 3000), 1200, set(CANVASES), id="a large animal"),
         pytest.param((3000, 4000), 1200, set(CANVASES), id="upright"),
-        pytest.param((320, 320), 24, set(CANVASES), id="small photographs are enlarged: 24 of 32 pixels are 0.56"),
+        pytest.param((320, 320), 24, set(CANVASES), id="small images are enlarged: 24 of 32 pixels are 0.56"),
         pytest.param((4000, 3000), 20, set(), id="five pixels at best"),
     ],
 )

@@ -16,8 +16,8 @@ def _has_colour(image: Image.Image, label_id: int) -> bool:
     [
         pytest.param((40, 50, 80, 120), "Peniagone sp. A", id="an ordinary box"),
         pytest.param((0, 0, 20, 20), "x", id="in the corner: the tag goes inside"),
-        pytest.param((100, 190, 120, 200), "a name much longer than the picture is wide, which it is", id="no room"),
-        pytest.param((-30.5, -20.2, 150.7, 260.9), "x", id="larger than the picture"),
+        pytest.param((100, 190, 120, 200), "a name much longer than the image is wide, which it is", id="no room"),
+        pytest.param((-30.5, -20.2, 150.7, 260.9), "x", id="larger than the image"),
         pytest.param((60.2, 60.2, 60.9, 60.9), "x", id="smaller than a pixel"),
         pytest.param((40, 50, 80, 120), "海参", id="letters that Pillow's font lacks"),
         pytest.param((40, 50, 80, 120), "", id="no name"),
@@ -28,7 +28,7 @@ def test_draws(box: tuple[float, float, float, float], label: str) -> None:
     drawn = draw_boxes(image, [DrawnBox(box=box, label=label, label_id=2, score=0.5)])
     assert drawn.size == image.size
     assert _has_colour(drawn, 2)
-    assert image.getextrema() == ((0, 0),) * 3, "the picture that came in is not drawn on"
+    assert image.getextrema() == ((0, 0),) * 3, "the image that came in is not drawn on"
 
 
 def test_what_is_inside_the_box_stays_visible() -> None:
@@ -38,7 +38,7 @@ def test_what_is_inside_the_box_stays_visible() -> None:
     assert drawn[48:92, 48:122].any()
 
 
-def test_grey_and_transparent_pictures_become_rgb() -> None:
+def test_grey_and_transparent_images_become_rgb() -> None:
     for mode in ("L", "RGBA", "P"):
         assert draw_boxes(Image.new(mode, (64, 48)), []).mode == "RGB"
 

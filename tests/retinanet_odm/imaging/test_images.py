@@ -31,7 +31,7 @@ def _decoded(data: bytes) -> np.ndarray:
         pytest.param(encoded("JPEG") + b"trailing", "jpeg", id="bytes after the end, as some cameras write"),
     ],
 )
-def test_good_pictures_pass_byte_for_byte(data: bytes, kind: str) -> None:
+def test_good_images_pass_byte_for_byte(data: bytes, kind: str) -> None:
     found = normalise_image(data, name="x")
     assert found.data is data
     assert (found.format, found.height, found.width) == (kind, 32, 48)
@@ -50,7 +50,7 @@ def test_good_pictures_pass_byte_for_byte(data: bytes, kind: str) -> None:
         pytest.param(encoded("BMP"), "png", 0, id="BMP"),
     ],
 )
-def test_other_pictures_become_rgb(data: bytes, kind: str, tolerance: int) -> None:
+def test_other_images_become_rgb(data: bytes, kind: str, tolerance: int) -> None:
     found = normalise_image(data, name="x")
     with Image.open(io.BytesIO(found.data)) as image:
         assert (image.format, image.mode, image.size) == (kind.upper(), "RGB", (found.width, found.height))
@@ -127,20 +127,20 @@ def test_a_time_that_is_none_is_no_fault(text: str) -> None:
     assert normalise_image(encoded("JPEG", exif=_taken_at(text)), name="x").capture_time is None
 
 
-def test_a_spoilt_part_with_the_time_is_no_fault() -> None:
+def test_a_corrupt_part_with_the_time_is_no_fault() -> None:
     data = encoded("JPEG", exif=_taken_at("2016:11:10 14:24:12"))
     start = data.index(b"Exif")
     where = data.index(b"2016:11:10")
     for place in range(start + 14, where):  # everything that leads to the time
         for value in (0x00, 0xFF):
-            spoilt = data[:place] + bytes([value]) + data[place + 1 :]
+            corrupt = data[:place] + bytes([value]) + data[place + 1 :]
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # Pillow's, of corrupt EXIF
-                assert normalise_image(spoilt, name="x").width in (32, 48)
+                assert normalise_image(corrupt, name="x").width in (32, 48)
 
 
 def _bomb(kind: str) -> bytes:
-    """A picture of a few bytes whose header says 25000x20000: half a thousand million pixels."""
+    """A image of a few bytes with 25000x20000 pixels by its header: half a thousand million pixels."""
     if kind == "PNG":
         return png_of((b"IHDR", struct.pack(">IIBBBBB", 25000, 20000, 8, 2, 0, 0, 0)), (b"IEND", b""))
     data = encoded(kind)
@@ -165,7 +165,7 @@ def _bomb(kind: str) -> bytes:
         pytest.param(encoded("TIFF")[:-40], "image_not_decodable", id="TIFF cut short"),
         pytest.param(encoded("GIF")[:60], "image_not_decodable", id="GIF cut short"),
         pytest.param(encoded("WEBP")[:60], "image_not_decodable", id="WebP cut short"),
-        pytest.param(b"this is text, not a picture\n" * 9, "image_not_decodable", id="a text file"),
+        pytest.param(b"this is text, not a image\n" * 9, "image_not_decodable", id="a text file"),
         pytest.param(
             b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", "image_not_decodable", id="EPS runs programs"
         ),
@@ -196,14 +196,14 @@ def test_a_bomb_is_refused_before_its_pixels_are_allocated(kind: str, rule: Imag
 HEADER_RULE = ImageRule(verify=VERIFY_HEADER, perceptual_hash=True)
 
 
-def _spoilt(data: bytes, place: int) -> bytes:
+def _corrupt(data: bytes, place: int) -> bytes:
     return data[:place] + bytes([data[place] ^ 0xFF]) + data[place + 1 :]
 
 
-def _with_thumbnail(picture: bytes) -> bytes:
-    """A JPEG that carries a whole JPEG in its header, as cameras' EXIF does."""
+def _with_thumbnail(image: bytes) -> bytes:
+    """A JPEG that contains a complete JPEG in its header, as cameras' EXIF does."""
     thumbnail = b"Exif\0\0" + encoded("JPEG")
-    return picture[:2] + b"\xff\xe1" + struct.pack(">H", len(thumbnail) + 2) + thumbnail + picture[2:]
+    return image[:2] + b"\xff\xe1" + struct.pack(">H", len(thumbnail) + 2) + thumbnail + image[2:]
 
 
 @pytest.mark.parametrize(
@@ -215,14 +215,14 @@ def _with_thumbnail(picture: bytes) -> bytes:
         pytest.param(_with_thumbnail(encoded("JPEG")), id="JPEG with a thumbnail"),
         pytest.param(encoded("PNG"), id="PNG"),
         pytest.param(encoded("PNG") + b"trailing", id="bytes after the end of a PNG"),
-        pytest.param(_spoilt(encoded("JPEG"), -40), id="JPEG with a changed byte, which the header cannot tell"),
+        pytest.param(_corrupt(encoded("JPEG"), -40), id="JPEG with a changed byte, which the header cannot tell"),
         pytest.param(
             png_of(IHDR, (b"IDAT", b"zlib?"), (b"IEND", b"")),
             id="PNG whose right checksums are of wrong pixels, likewise",
         ),
     ],
 )
-def test_by_the_header_good_pictures_pass_undecoded(data: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_by_the_header_good_images_pass_undecoded(data: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("PIL.ImageFile.ImageFile.load", lambda _: pytest.fail("decoded"))
     found = normalise_image(data, name="x", rule=HEADER_RULE)
     assert found.data is data
@@ -235,11 +235,11 @@ def test_by_the_header_good_pictures_pass_undecoded(data: bytes, monkeypatch: py
         pytest.param(encoded("JPEG")[:-200], id="JPEG cut short"),
         pytest.param(_with_thumbnail(encoded("JPEG"))[:-200], id="the end mark is the thumbnail's"),
         pytest.param(encoded("PNG")[:-40], id="PNG cut short"),
-        pytest.param(_spoilt(encoded("PNG"), -30), id="PNG with a changed byte"),
+        pytest.param(_corrupt(encoded("PNG"), -30), id="PNG with a changed byte"),
         pytest.param(png_of(IHDR, (b"IEND", b"")), id="no pixels"),
     ],
 )
-def test_by_the_header_bad_pictures_are_found(data: bytes) -> None:
+def test_by_the_header_bad_images_are_found(data: bytes) -> None:
     with pytest.raises(ImageError):
         normalise_image(data, name="x", rule=HEADER_RULE)
 
@@ -293,7 +293,7 @@ def test_max_side(kind: str, size: tuple[int, int], max_side: int | None, shrunk
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "TIFF"])
-def test_a_turned_picture_shrinks_upright(kind: str) -> None:
+def test_a_turned_image_shrinks_upright(kind: str) -> None:
     exif = Image.Exif()
     exif[0x0112] = 6
     large = Image.fromarray(np.rot90(UPRIGHT)).resize((321, 480), Image.Resampling.NEAREST)

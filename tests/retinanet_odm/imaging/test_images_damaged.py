@@ -1,4 +1,4 @@
-"""Damaged images: only ImageError comes out, or a good picture."""
+"""Damaged images: only ImageError comes out, or a good image."""
 
 import contextlib
 import io
@@ -37,7 +37,7 @@ _RULES = [
     st.lists(st.tuples(st.integers(0, 400), st.integers(0, 255)), max_size=6),
     st.none() | st.integers(0, 4000),
 )
-def test_spoilt_bytes_raise_image_error_and_nothing_else(
+def test_corrupt_bytes_raise_image_error_and_nothing_else(
     seed: int, rule: ImageRule, changes: list[tuple[int, int]], length: int | None
 ) -> None:
     data = bytearray(_SEEDS[seed])
@@ -74,8 +74,8 @@ _JPEGS = [
 @settings(max_examples=400)
 @given(st.sampled_from(_JPEGS), st.data())
 def test_decoding_at_a_reduced_size_finds_the_same_damage(jpeg: bytes, data: st.DataObject) -> None:
-    """A picture that passes untouched is decoded small: libjpeg reads all coefficients, whatever the size."""
-    spoilt = bytearray(jpeg[: data.draw(st.integers(1, len(jpeg)))])
-    for place in data.draw(st.lists(st.integers(0, len(spoilt) - 1), max_size=5)):
-        spoilt[place] = data.draw(st.integers(0, 255))
-    assert _verdict(bytes(spoilt), in_full=False) == _verdict(bytes(spoilt), in_full=True)
+    """A image that passes untouched is decoded small: libjpeg reads all coefficients, whatever the size."""
+    corrupt = bytearray(jpeg[: data.draw(st.integers(1, len(jpeg)))])
+    for place in data.draw(st.lists(st.integers(0, len(corrupt) - 1), max_size=5)):
+        corrupt[place] = data.draw(st.integers(0, 255))
+    assert _verdict(bytes(corrupt), in_full=False) == _verdict(bytes(corrupt), in_full=True)

@@ -1,4 +1,4 @@
-"""The label doctor: one animal in many spellings, and everything else that a count of labels tells."""
+"""Label checks: one animal in many spellings, and everything else that a count of labels tells."""
 
 import random
 
@@ -73,7 +73,7 @@ def test_case_and_separators_do_not_matter(words: list[str], separator: str) -> 
     [
         pytest.param("PENIAGONE_SP_A", ("Peniagone sp. A", "Peniagone sp. B"), id="equal first, then alike"),
         pytest.param("Peniagone sp. C", ("Peniagone sp. B", "Peniagone sp. A"), id="two alike"),
-        pytest.param("urchn", ("urchin",), id="a slip of the pen"),
+        pytest.param("urchn", ("urchin",), id="a typo"),
         pytest.param("sea urchin", ("urchin",), id="a longer name"),
         pytest.param("starfish", (), id="nothing like it"),
         pytest.param("", (), id="no name"),
