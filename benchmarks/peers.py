@@ -5,7 +5,7 @@
 Installs Datumaro and Globox, by pip, in a separate environment (--env keeps it for the next time): they are needed for
 this comparison only. The files are written by our writers, by Datumaro's, and by hand as CVAT documents its format:
 boxes with fractions and beyond the border, rotated boxes, polygons, lines, masks, ellipses, folders, accents. Every
-label names its kind of shape, so that a difference can be looked up in KNOWN. Exits with 1 if a difference is not known.
+label names its kind of shape, by which KNOWN explains differences. Exits with 1 if a difference is not known.
 """
 
 import argparse
