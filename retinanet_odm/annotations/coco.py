@@ -13,7 +13,8 @@ from retinanet_odm.annotations.geometry import enclosing_box
 from retinanet_odm.annotations.types import BoxCorners, ImageAnnotation, ObjectAnnotation, UnreadableObject
 from retinanet_odm.errors import AnnotationError
 
-_MAX_NUMBER = 1e9
+_MAX_NUMBER = 1e9  # no coordinate in pixels is larger
+# Flags that Datumaro and CVAT write into "attributes".
 _FLAGS = ("difficult", "truncated", "occluded")
 
 _Entry = Mapping[str, Any]  # of the lists images, annotations and categories
@@ -43,6 +44,7 @@ def parse_coco(data: bytes, *, source: str) -> Iterator[ImageAnnotation]:
       [('crab', (20.0, 10.0, 60.0, 40.0))]
     """
     document = _parse(data, source)
+    # Group the annotations by image first: the lists of the file may come in any order.
     images = _by_id(document, "images", source)
     categories = _by_id(document, "categories", source)
     entries_of: dict[int | str, list[_Entry]] = defaultdict(list)
@@ -52,6 +54,7 @@ def parse_coco(data: bytes, *, source: str) -> Iterator[ImageAnnotation]:
             detail = f"{source}: annotations[{index}]: image_id {_short(image_id)} is not among the file's images"
             raise AnnotationError("coco_unknown_image", detail)
         entries_of[image_id].append(entry)
+    # Images without an entry are yielded too: they are true negatives.
     for key, image in images.items():
         yield _image(image, entries_of[key], categories, source)
 
@@ -111,6 +114,7 @@ def _short(value: object) -> str:
 
 
 def _id(value: object, what: str, source: str) -> int | str:
+    # COCO's ids are integers, but some tools write text; true and false are integers only to Python.
     if isinstance(value, bool) or not isinstance(value, int | str):
         raise AnnotationError(
             "coco_id_not_readable", f"{source}: {what}: expected a number or text, found {_short(value)}"
@@ -145,6 +149,7 @@ def _side(value: Any) -> int | None:
 
 def _object(entry: _Entry, categories: Mapping[int | str, _Entry], source: str) -> ObjectAnnotation:
     what = f"annotation {_short(entry.get('id'))}"
+    # The category first: without a label, a box is of no use.
     category = categories.get(_id(entry.get("category_id"), f"category_id of {what}", source))
     if category is None:
         detail = f"{source}: {what}: category_id {_short(entry.get('category_id'))} is not among the file's categories"

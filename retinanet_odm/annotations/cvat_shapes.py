@@ -16,7 +16,9 @@ from retinanet_odm.annotations.safe_xml import element_position, is_true, line_o
 from retinanet_odm.annotations.types import BoxCorners, ImageAnnotation, ObjectAnnotation, UnreadableObject
 from retinanet_odm.errors import AnnotationError
 
+# Shapes without a box by design: counted, but no fault of the file.
 _WITHOUT_BOX = frozenset(("points", "tag", "skeleton"))
+# Checkboxes of a label that become flags of the object.
 _FLAGS = frozenset(("difficult", "truncated", "occluded", "is_crowd"))
 # The corners of a cuboid's front and back face, as attributes name them: xtl1, ytl1, …
 _CORNERS = tuple(corner + face for face in "12" for corner in ("tl", "bl", "tr", "br"))
@@ -87,7 +89,7 @@ def read_shape(shape: etree._Element, label: str | None, source: str) -> ObjectA
     if reader is None:
         detail = f"{source}: {element_position(shape)}: expected one of {', '.join(_READERS)}, found <{shape.tag}>"
         raise AnnotationError("shape_not_known", detail)
-    label = (label or "").strip()
+    label = (label or "").strip()  # in a video, the label of the track
     if not label:
         raise AnnotationError(
             "object_without_label", f"{source}: {element_position(shape)}: <{shape.tag}> has no label"
@@ -152,7 +154,7 @@ def _mask(shape: etree._Element, where: str, source: str) -> BoxCorners | None:
     if not (shape.get("rle") or "").strip():
         return top, left, top + height, left + width
     runs = _runs(shape.get("rle") or "", width * height, where, source)
-    box = mask_box(runs, width=width)
+    box = mask_box(runs, width=width)  # relative to the frame's corner
     return box and (top + box[0], left + box[1], top + box[2], left + box[3])
 
 
@@ -171,6 +173,7 @@ def _runs(rle: str, pixels: int, where: str, source: str) -> list[int]:
     return runs
 
 
+# A new kind of shape is one line here; a reader returns None for a shape without pixels.
 _READERS: dict[str, Callable[[etree._Element, str, str], BoxCorners | None]] = {
     "box": _box,
     "polygon": _points,

@@ -89,6 +89,7 @@ def _task(element: etree._Element, source: str) -> CvatTask:
 def _frames(element: etree._Element, source: str) -> range:
     start, stop, size = (_meta_number(element, name, source) for name in ("start_frame", "stop_frame", "size"))
     frames = range(start, stop + 1, _step(element))
+    # If <meta> is incomplete or inconsistent, only frames with shapes are known: see the module docstring.
     return frames if text_of(element, "stop_frame") and len(frames) == size else range(0)
 
 
@@ -126,10 +127,12 @@ class TrackCollector:
         Raises:
           AnnotationError: a frame number cannot be read, so that the shape belongs to no image.
         """
+        # Only project exports name the task of a track.
         key = track.get("task_id") or (next(iter(self._tasks)) if len(self._tasks) == 1 else None)
         task = self._tasks.get(key)
         step = task.frames.step if task else 1
         before = None
+        # Sorted, because a gap shows only between neighbouring frames.
         for frame, shape in sorted(self._by_frame(track), key=lambda pair: pair[0]):
             if before is not None and frame > before + step:
                 self._gaps[key].append(
@@ -153,6 +156,7 @@ class TrackCollector:
 
     def _images_of(self, key: str | None) -> Iterator[ImageAnnotation]:
         task, shapes = self._tasks.get(key), self._shapes[key]
+        # A sweep over the frames: gaps that have begun are taken from the end of the list.
         gaps, missing = sorted(self._gaps[key], reverse=True), None
         for frame in sorted({*shapes, *(task.frames if task else ())}):
             collector = shapes.get(frame) or ShapeCollector()

@@ -18,8 +18,9 @@ from retinanet_odm.annotations.types import ImageAnnotation
 from retinanet_odm.annotations.voc import parse_voc
 from retinanet_odm.errors import AnnotationError
 
-HEAD_BYTES = 1 << 16
+HEAD_BYTES = 1 << 16  # enough for the <meta> of most CVAT files
 
+# One of COCO's lists, in any order; MegaDetector's results also have "images", but predictions are no annotations.
 _COCO_KEY = re.compile(rb'"(images|annotations|categories)"\s*:\s*\[')
 _MEGADETECTOR_KEY = re.compile(rb'"(detection_categories|detections)"\s*:')
 # Byte order marks, and the first bytes of files that are passed by mistake.
@@ -68,6 +69,7 @@ def detect_format(head: bytes) -> AnnotationFormat:
 
 
 def _detect_xml(head: bytes) -> AnnotationFormat:
+    # The first <image> or <track> decides; the <mode> in <meta> only if the head ends before.
     root, mode = "", ""
     for event, element in _xml_events(head):
         tag = str(element.tag)

@@ -23,6 +23,7 @@ from retinanet_odm.annotations.safe_xml import (
 from retinanet_odm.annotations.types import BoxCorners, ImageAnnotation, ObjectAnnotation
 from retinanet_odm.errors import AnnotationError
 
+# In the order of BoxCorners.
 _BOX_EDGES = ("ymin", "xmin", "ymax", "xmax")
 _VERTEX = re.compile(r"x([0-9]{1,6})")
 
@@ -56,6 +57,7 @@ def parse_voc(data: bytes, *, source: str, origin: int = 0) -> ImageAnnotation:
     if root.tag != "annotation":
         detail = f"{source}: expected the root element <annotation> of Pascal VOC, found <{root.tag}>"
         raise AnnotationError("not_pascal_voc", detail, line_of(root))
+    # Parts (heads, hands) have boxes of their own inside their object's box; they are counted, but not read.
     parts = len(root.findall("object/part"))
     return ImageAnnotation(
         filename=text_of(root, "filename") or PurePosixPath(source).stem,
@@ -117,6 +119,7 @@ def _object(element: etree._Element, source: str, origin: int) -> ObjectAnnotati
     ymin, xmin, ymax, xmax = _box(element, where, source)
     return ObjectAnnotation(
         label=label,
+        # Pixel 1 begins at edge 0 and pixel n ends at edge n: an origin of 1 shifts only the minima.
         box=rotated_box((ymin - origin, xmin - origin, ymax, xmax), _rotation(element, where, source)),
         difficult=is_true(element.findtext("difficult")),
         truncated=is_true(element.findtext("truncated")),
@@ -127,6 +130,7 @@ def _object(element: etree._Element, source: str, origin: int) -> ObjectAnnotati
 
 def _box(element: etree._Element, where: str, source: str) -> BoxCorners:
     edges = [text_of(element, f"bndbox/{edge}") for edge in _BOX_EDGES]
+    # Roboflow writes polygons without a box; where there is a box, it counts.
     polygon = element.find("polygon")
     if polygon is not None and not any(edges):
         points = list(_vertices(polygon, where, source))

@@ -32,7 +32,7 @@ def annotation_entries(example: DetectionExample) -> list[dict[str, Any]]:
             "image_id": example.source_id,
             "category_id": item.label_id,
             "bbox": [round(float(value), 2) for value in (xmin, ymin, xmax - xmin, ymax - ymin)],
-            "area": round(float(item.area), 2),
+            "area": round(float(item.area), 2),  # of the example: relative boxes have lost some precision
             "iscrowd": int(item.is_crowd),
         }
         for item, (ymin, xmin, ymax, xmax) in zip(example.objects, pixels, strict=True)
@@ -66,6 +66,7 @@ def ground_truth(
       annotations: entries without ids, from annotation_entries or object_entry.
       labels: the label map, which becomes "categories".
     """
+    # Sorted, so that the file does not depend on the order in which workers finish; the sort keeps objects in order.
     ordered = sorted(annotations, key=lambda entry: entry["image_id"])
     return {
         "info": {"description": f"written by {PROGRAM}"},

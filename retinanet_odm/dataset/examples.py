@@ -122,6 +122,7 @@ def _image_values(example: DetectionExample) -> dict[str, list[Any]]:
         FORMAT: [example.format.encode()],
         HEIGHT: [example.height],
         WIDTH: [example.width],
+        # File names are bytes on Linux and need not be UTF-8.
         FILENAME: [example.filename.encode("utf-8", "surrogateescape")],
         SOURCE_ID: [str(example.source_id).encode()],
         SHA256: [example.sha256.encode()],
@@ -148,6 +149,7 @@ def decode_example(data: bytes) -> DetectionExample:
       RecordError: the data is no tf.train.Example, a key is missing, or the content violates the schema.
     """
     feature = _features(data)
+    # Check the lengths first: objects are built row by row over all columns.
     columns = {key: _values(feature, key) for key in (*_BOX_KEYS, TEXT, LABEL, AREA, *_FLAGS)}
     if len({len(values) for values in columns.values()}) != 1:
         lengths = {key: len(values) for key, values in columns.items()}
@@ -221,6 +223,7 @@ def _one(feature: dict[str, Feature], key: str) -> Any:
 
 
 def _check(example: DetectionExample) -> None:
+    # Checked when written and when read: a record that violates the schema would fail far away, in the trainer.
     if not 1 <= example.source_id <= source_ids.MAX_SOURCE_ID:
         raise RecordError(
             "source_id_out_of_range",

@@ -123,6 +123,7 @@ def find_leakage(
     is_held_out = table.splits != table.split_names.get(train, -1)
     in_training = np.isin(table.files, table.files[~is_held_out])
     is_comparable = table.hashes != 0
+    # Images whose file is in training count as exact duplicates, not as near ones.
     queries = np.flatnonzero(is_held_out & ~in_training & is_comparable)
     candidates = np.flatnonzero(~is_held_out & is_comparable)
     near, reach = _find_near_duplicates(table.hashes, queries, candidates, max_comparisons)
@@ -150,6 +151,7 @@ class _Table:
     """
 
     def __init__(self, images: Iterable[ImageHashes]) -> None:
+        # Compact columns while the images arrive: there may be millions.
         names: list[str] = []
         splits: list[str] = []
         digests = bytearray()

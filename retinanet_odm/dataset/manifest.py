@@ -74,6 +74,7 @@ class DatasetManifest:
 
     def __post_init__(self) -> None:
         check_schema_version(self.schema_version, SCHEMA_VERSION, source=self.FILE, remedy="prepare again")
+        # Every image that was found is accounted for: it is an example, or it was rejected.
         examples = sum(split.examples for split in self.splits.values())
         if self.images_in != examples + self.rejected:
             raise ContractError(
@@ -83,9 +84,10 @@ class DatasetManifest:
         fingerprint = self._fingerprint()
         if self.fingerprint not in ("", fingerprint):
             raise ContractError(f"{self.FILE}: fingerprint {self.fingerprint} does not belong to its labels and shards")
-        object.__setattr__(self, "fingerprint", fingerprint)
+        object.__setattr__(self, "fingerprint", fingerprint)  # the class is frozen
 
     def _fingerprint(self) -> str:
+        # Options and paths are not part of it: equal data from other folders has the same fingerprint.
         shards = {name: [shard.sha256 for shard in split.shards] for name, split in sorted(self.splits.items())}
         content = json.dumps([self.labels.to_json(), shards], sort_keys=True)
         return hashlib.sha256(content.encode()).hexdigest()
@@ -128,7 +130,7 @@ class DatasetManifest:
         value = parse_json_object(text, source=source)
         # Check the version first, because another version may have other fields.
         check_schema_version(value.get("schema_version"), SCHEMA_VERSION, source=source, remedy="prepare again")
-        value.pop("num_classes", None)
+        value.pop("num_classes", None)  # for other readers; derived from the labels
         try:
             value["labels"] = LabelMap.from_json(value["labels"])
             value["splits"] = {name: _split(split) for name, split in value["splits"].items()}

@@ -200,6 +200,7 @@ def from_splits(boxes_per_class: Mapping[str, Mapping[str, int]]) -> Iterator[Pr
     Args:
       boxes_per_class: boxes by class name, by split. Splits without any box are ignored.
     """
+    # A split without any box is empty, or holds true negatives only: it says nothing about classes.
     filled = {split: classes for split, classes in boxes_per_class.items() if any(classes.values())}
     if _TRAIN not in filled:
         return

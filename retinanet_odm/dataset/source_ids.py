@@ -20,8 +20,8 @@ from functools import cached_property
 from retinanet_odm.csv_tables import Row, format_table, parse_table
 from retinanet_odm.errors import ContractError, UsageError
 
-MAX_SOURCE_ID = 2**24
-NUM_BUCKETS = 4096
+MAX_SOURCE_ID = 2**24  # the largest integer up to which float32 represents all
+NUM_BUCKETS = 4096  # 16^3, the number of values of three hex digits
 
 # The status of an image in the id map.
 ID_WRITTEN = "written"
@@ -187,6 +187,7 @@ def assign_ids(previous: IdMap, images: Iterable[str]) -> dict[str, int]:
       >>> assign_ids(previous, ["a.jpg", "b.jpg"])
       {'a.jpg': 2, 'b.jpg': 1}
     """
+    # All names as one bucket. The pipeline numbers bucket by bucket, with the same result.
     names = set(images)
     check_image_count(len(names - previous.id_of.keys()), previous.last_id)
     return assign_bucket(names, previous.id_of, previous.last_id + 1)

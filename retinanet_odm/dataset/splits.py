@@ -65,8 +65,8 @@ class Splits:
           ['train', 'train', 'val']
         """
         digest = hashlib.sha256((_SALT + group).encode("utf-8", "surrogateescape")).digest()
-        position = int.from_bytes(digest[:8], "big") / 2**64
-        edge = 0.0
+        position = int.from_bytes(digest[:8], "big") / 2**64  # uniform in [0, 1)
+        edge = 0.0  # the upper end of the interval of the current split
         for name, fraction in self.fractions:
             edge += fraction
             if position < edge:

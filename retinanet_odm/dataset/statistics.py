@@ -136,11 +136,12 @@ class BoxStatistics:
             return
         boxes = np.concatenate([np.asarray(image.boxes, np.float64).reshape(-1, 4) for image in images])
         sizes = np.asarray([(image.height, image.width) for image in images for _ in image.labels])
-        sides = (boxes[:, 2:] - boxes[:, :2]) * sizes
+        sides = (boxes[:, 2:] - boxes[:, :2]) * sizes  # [N, (height, width)] in pixels
+        # The square root of the area is half of its logarithm.
         octaves = np.maximum(np.floor(np.log2(sides.prod(axis=1)) / 2), 0).astype(int)
         stretch = np.log2(sides[:, 0] / sides[:, 1])
         aspects = np.clip(np.rint(stretch), -MAX_ASPECT_OCTAVE, MAX_ASPECT_OCTAVE).astype(int)
-        reached = _reached(boxes, sizes)
+        reached = _reached(boxes, sizes)  # bool [N, canvases]
         for label, rows in _rows_by_label(labels).items():
             counts = self.classes.setdefault(label, ClassStatistics())
             counts.sides.update(octaves[rows].tolist())

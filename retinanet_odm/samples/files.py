@@ -57,6 +57,7 @@ def make_sample_image(index: int, *, seed: int = 0, first_deployment: int = 0) -
     """
     deployment = first_deployment + index // _FRAMES_PER_DEPLOYMENT
     frame = index % _FRAMES_PER_DEPLOYMENT
+    # Seeds by deployment and frame: a camera is the same for all its frames, and no frame depends on another.
     camera = make_camera(np.random.default_rng([seed, deployment]))
     image, objects = make_scene(np.random.default_rng([seed, deployment, frame + 1]), camera=camera)
     name = _name(deployment, frame)

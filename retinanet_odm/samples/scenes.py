@@ -60,6 +60,7 @@ def make_scene(
     camera = camera or make_camera(rng)
     ground = _sediment(rng, camera)
     objects = _animals(rng, ground)
+    # Light and water after the animals: they are lit like the ground.
     ground *= _lamp_light(rng, camera)[..., None] * np.asarray(camera.water, np.float32)
     return _exposed(rng, ground, camera), objects
 
@@ -78,11 +79,11 @@ def _sediment(rng: np.random.Generator, camera: Camera) -> FloatPixels:
     """Makes bare ground [HEIGHT, WIDTH, 3]: fractal relief lit from the left, mounds, burrows and pebbles."""
     relief = _octaves(rng)
     tone = np.ones((HEIGHT, WIDTH), np.float32)
-    for _ in range(rng.integers(3, 9)):
+    for _ in range(rng.integers(3, 9)):  # mounds
         _bump(rng, relief, tone, radius=rng.uniform(10, 36), rise=rng.uniform(3, 12), albedo=1.0)
-    for _ in range(rng.integers(2, 8)):
+    for _ in range(rng.integers(2, 8)):  # burrows
         _bump(rng, relief, tone, radius=rng.uniform(2, 6), rise=rng.uniform(-4.0, -1.5), albedo=0.45)
-    for _ in range(rng.integers(6, 26)):
+    for _ in range(rng.integers(6, 26)):  # pebbles
         radius = rng.uniform(1.5, 9)
         _bump(rng, relief, tone, radius=radius, rise=radius * rng.uniform(1, 2), albedo=rng.uniform(0.6, 1.2))
     slope = np.diff(relief, axis=1, prepend=relief[:, :1]) + 0.5 * np.diff(relief, axis=0, prepend=relief[:1])
@@ -195,6 +196,7 @@ def _snow(rng: np.random.Generator) -> Image.Image:
 
 def _exposed(rng: np.random.Generator, lit: FloatPixels, camera: Camera) -> Image.Image:
     """Returns what the camera stores: veiling light, snow, lens blur, sensor noise, eight bits. Overwrites lit."""
+    # Veiling light: water between camera and ground scatters it, more over the far edge at the top.
     haze = np.linspace(0.05, 0.012, HEIGHT, dtype=np.float32)[:, None, None]
     lit += haze * np.asarray([0.55, 0.95, 1.1], np.float32)
     seen = ImageChops.add(_eight_bits(lit * 255), _snow(rng)).filter(ImageFilter.BoxBlur(camera.blur))

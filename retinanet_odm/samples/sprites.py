@@ -104,6 +104,7 @@ def _cucumber(canvas: _Canvas, rng: np.random.Generator) -> None:
     """Draws a translucent sea cucumber: bent body, veil, papillae and tube feet along both sides, dark gut."""
     skin = _varied(rng, (0.90, 0.76, 0.84))
     bend, fat = rng.uniform(-0.22, 0.22), rng.uniform(0.11, 0.15)
+    # The body follows a parabola; half is its half width along the spine.
     along = np.linspace(-0.42, 0.42, 20)
     spine = [(float(x), float(bend * (1 - (x / 0.42) ** 2))) for x in along]
     half = [fat * math.sqrt(max(1 - (x / 0.45) ** 2, 0.05)) * (1.1 - 0.3 * x) for x in along]
@@ -205,6 +206,7 @@ def draw_animal(rng: np.random.Generator, label: str, length: float) -> Sprite:
     SPECIES[label].paint(canvas, rng)
     box = _extent(np.asarray(canvas.alpha))
     small = (canvas.side // _SUPERSAMPLING,) * 2
+    # Averaging blocks of pixels smooths the edges.
     alpha = np.asarray(canvas.alpha.resize(small, Image.Resampling.BOX), np.float32) / np.float32(255)
     # Divide by the coverage, so that the black around the animal does not darken its edge.
     covered = canvas.alpha.point(lambda value: 255 * (value > 0)).resize(small, Image.Resampling.BOX)
