@@ -1,10 +1,10 @@
-"""What Google says when it refuses a job, or when a job fails there: one line in place of a stack trace of Beam's."""
+"""Google's errors in one line, in place of Beam's stack traces, and which of Beam's log records a user sees."""
 
 import logging
 import sys
 
-# Beam's loggers that tell the console's link, the job's states and its messages, and what of that is for nobody here.
-_PROGRESS = (
+# Beam's loggers of the console's link, the job's states and its messages; and their records that do not help a user.
+_PROGRESS_LOGGERS = (
     "apache_beam.runners.dataflow.dataflow_runner",
     "apache_beam.runners.dataflow.internal.apiclient",
 )
@@ -17,43 +17,43 @@ _NOISE = (
     "Submitted job:",
     "sdk_pipeline_options",
 )
-_LINK = "To access the Dataflow monitoring console"
-_CLASSES = (
+_CONSOLE_LINK = "To access the Dataflow monitoring console"
+_ERROR_CLASSES = (
     ("apache_beam.runners.dataflow.dataflow_runner", "DataflowRuntimeException"),
     ("apache_beam.runners.dataflow.internal.apiclient", "DataflowJobAlreadyExistsError"),
     ("google.api_core.exceptions", "GoogleAPICallError"),
     ("google.auth.exceptions", "GoogleAuthError"),
     ("google.resumable_media", "InvalidResponse"),
 )
-_FAILED = "DataflowRuntimeException"
-_REFUSED = "InvalidResponse"  # of an upload by Beam, which makes no GoogleAPICallError of it
+_JOB_FAILED = "DataflowRuntimeException"
+_UPLOAD_FAILED = "InvalidResponse"  # Beam does not convert it to a GoogleAPICallError
 
 
-def fault_classes() -> tuple[type[Exception], ...]:
-    """Classes of exceptions that are Google's answer; of modules that are not loaded, nothing was raised."""
-    return tuple(getattr(sys.modules[module], name) for module, name in _CLASSES if module in sys.modules)
+def google_error_classes() -> tuple[type[Exception], ...]:
+    """Returns the exception classes of Google's responses; modules that are not loaded have not raised any."""
+    return tuple(getattr(sys.modules[module], name) for module, name in _ERROR_CLASSES if module in sys.modules)
 
 
-def describe_fault(error: Exception) -> str:
-    """One line of one of fault_classes."""
+def describe_google_error(error: Exception) -> str:
+    """Returns one line for an exception of one of `google_error_classes`."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    if type(error).__name__ == _FAILED:
-        # Beam puts the state into the first line, and of a worker's stack trace the last says what it was.
+    if type(error).__name__ == _JOB_FAILED:
+        # The first line has the state of the job, the last line of a worker's stack trace has the error.
         return " ".join(dict.fromkeys([lines[0], lines[-1]]))
-    if type(error).__name__ == _REFUSED:
+    if type(error).__name__ == _UPLOAD_FAILED:
         response = error.response  # type: ignore[attr-defined]
-        place = f"{response.request.method} {response.url.partition('?')[0]}"
-        return f"{response.status_code} {place}: {' '.join(response.text.split())}"
+        request = f"{response.request.method} {response.url.partition('?')[0]}"
+        return f"{response.status_code} {request}: {' '.join(response.text.split())}"
     return " ".join(lines)
 
 
 def exit_status(error: Exception) -> int:
-    """1 where a job failed, 2 where there is none."""
-    return 1 if type(error).__name__ == _FAILED else 2
+    """Returns 1 if a job failed, 2 if there is no job."""
+    return 1 if type(error).__name__ == _JOB_FAILED else 2
 
 
-class _Progress(logging.Filter):
-    """Lets through what is worth reading, and remembers the job by the arguments of the console's link."""
+class _ProgressFilter(logging.Filter):
+    """Hides the noise, and remembers the job: the arguments of the log record with the console's link."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -61,26 +61,27 @@ class _Progress(logging.Filter):
 
     def filter(self, record: logging.LogRecord) -> bool:
         message = record.getMessage()
-        if message.startswith(_LINK) and isinstance(record.args, tuple):
+        if message.startswith(_CONSOLE_LINK) and isinstance(record.args, tuple):
             self.job = record.args
         return record.levelno > logging.INFO or not message.startswith(_NOISE)
 
 
-_PROGRESS_FILTER = _Progress()
+_PROGRESS_FILTER = _ProgressFilter()
 
 
-def show_progress() -> None:
-    """Lets Beam's account of a Dataflow job through: its page in the console, its states, its messages."""
+def show_job_progress() -> None:
+    """Makes Beam log the progress of a Dataflow job: its page in the console, its states, its messages."""
     _PROGRESS_FILTER.job = ()
-    for name in _PROGRESS:
+    for name in _PROGRESS_LOGGERS:
         logger = logging.getLogger(name)
         logger.setLevel(logging.INFO)
-        logger.addFilter(_PROGRESS_FILTER)  # once, however often
+        logger.addFilter(_PROGRESS_FILTER)  # a filter is added only once
 
 
-def still_running() -> str:
-    """What goes on in the cloud, and costs, when this program is interrupted; "" where nothing was submitted."""
+def describe_running_job() -> str:
+    """Returns how to cancel the job that continues, and costs, after Ctrl-C; "" if no job was submitted."""
     if not _PROGRESS_FILTER.job:
         return ""
     region, job, project = _PROGRESS_FILTER.job
-    return f"; the job goes on; to end it: gcloud dataflow jobs cancel {job} --region={region} --project={project}"
+    cancel = f"gcloud dataflow jobs cancel {job} --region={region} --project={project}"
+    return f"; the job continues; to cancel it: {cancel}"

@@ -1,7 +1,8 @@
-"""Dataflow Flex Templates of our commands: what the console asks for, made of a command's flags, and the way back.
+"""Dataflow Flex Templates of our commands: the console's form from a command's flags, and the flags from the form.
 
-A template's parameters are strings, one for each name. So a flag of several values takes them as a shell reads words, a
-switch takes true or false, and a flag whose name Beam has taken has another name here.
+The parameters of a template are strings with unique names. So a flag with several values gets them like words of a
+shell, a switch is true or false, and a flag whose name Beam uses too has another name here. The programs of
+containers/ call `template_flags`, scripts/make_templates.py calls `template_metadata`.
 """
 
 import argparse
@@ -13,36 +14,37 @@ from typing import Any
 from retinanet_odm.cli.parser import Parser
 from retinanet_odm.errors import UsageError
 
-# By Beam, --labels are those of the job, and Dataflow's launcher passes them.
+# Beam's --labels are those of the job, and Dataflow's launcher passes them.
 _RENAMED = {"labels": "label_map"}
 _BOOLEANS = {"true": True, "false": False}
-_SEVERAL = " Several, divided by spaces; one with a space stands in quotes."
-# Google's kind of a parameter, by which the console offers to browse.
+_SEVERAL = " Separate several values by spaces; quote a value that contains a space."
+# Parameter types for which the console offers to browse.
 _FOLDERS = {"output": "GCS_WRITE_FOLDER", "model": "GCS_READ_FOLDER"}
 _IMAGE = {
     "name": "sdk_container_image",
     "label": "Worker image",
-    "helpText": "Image of the workers: the very one that this template is launched from.",
+    "helpText": "Container image of the workers: the same as that of this template.",
     "isOptional": False,
     "paramType": "TEXT",
 }
 
 
 def command_parser(parser: Parser, command: str) -> argparse.ArgumentParser:
-    """The parser of one command of a program."""
+    """Returns the parser of one command of a program."""
     for action in parser._actions:
         if isinstance(action, argparse._SubParsersAction):
-            return action.choices[command]
+            found: argparse.ArgumentParser = action.choices[command]
+            return found
     raise ValueError(f"{parser.prog} has no commands")
 
 
 def template_metadata(parser: argparse.ArgumentParser, *, name: str, leave_out: Sequence[str] = ()) -> dict[str, Any]:
-    """The metadata.json of a command's template, as google.cloud.dataflow_v1beta3.types.TemplateMetadata has it.
+    """Returns the metadata.json of a command's template (google.cloud.dataflow_v1beta3.types.TemplateMetadata).
 
     Args:
-      parser: of the command.
-      name: shown in the console.
-      leave_out: names of flags that mean nothing there.
+      parser: The parser of the command.
+      name: The name for the console.
+      leave_out: Names of flags that are useless there.
     """
     actions = [action for action in parser._actions if action.dest not in ("help", *leave_out)]
     description = (parser.description or "").strip().partition("\n\n")[0]
@@ -60,7 +62,7 @@ def _parameter(action: argparse.Action) -> dict[str, Any]:
     value: dict[str, Any] = {
         "name": name,
         "label": name.replace("_", " ").capitalize(),
-        "helpText": text[:1].upper() + text[1:] + "." + (_SEVERAL if action.nargs == "+" else ""),
+        "helpText": text[:1].upper() + text[1:].rstrip(".") + "." + (_SEVERAL if action.nargs == "+" else ""),
         "isOptional": not action.required,
         "paramType": _kind(action),
     }
@@ -85,18 +87,23 @@ def _kind(action: argparse.Action) -> str:
 
 
 def template_flags(parser: argparse.ArgumentParser, argv: Sequence[str]) -> list[str]:
-    """The command's words for what Dataflow's launcher passes, each ``--name=value``; Beam's flags stay as they are.
+    """Converts the parameters of a template to flags of the command; Beam's flags stay unchanged.
 
-    The job is not waited for: the launcher only asks for its description.
+    Args:
+      parser: The parser of the command.
+      argv: What Dataflow's launcher passes, each ``--name=value``.
+
+    Returns:
+      The flags, without waiting for the job: the launcher only requests its description.
 
     Raises:
-      UsageError: a value cannot be read.
+      UsageError: A value is invalid.
     """
     actions = {_RENAMED.get(action.dest, action.dest): action for action in parser._actions}
     flags: list[str] = []
     for word in argv:
         name, _, value = word.removeprefix("--").partition("=")
-        # Beam's own name of the job's labels that is no flag of ours.
+        # --label is Beam's other name for the job's labels, which does not clash with our --labels.
         flags += _flag(actions[name], name, value) if name in actions else [re.sub("^--labels=", "--label=", word)]
     return [*flags, "--no_wait_until_finish"]
 
@@ -111,5 +118,5 @@ def _flag(action: argparse.Action, name: str, value: str) -> list[str]:
         try:
             return [flag, *shlex.split(value)]
         except ValueError as error:
-            raise UsageError(f"{name}: cannot tell the values in {value!r}: {error}") from error
-    return [f"{flag}={value}"] if value else []  # the console sends what was left empty
+            raise UsageError(f"{name}: cannot split the values in {value!r}: {error}") from error
+    return [f"{flag}={value}"] if value else []  # the console also sends empty fields

@@ -1,4 +1,4 @@
-"""run_main for the programs that start Beam jobs: errors of runners and of Google in one line, Beam's log filtered."""
+"""`run_main` for programs that start Beam jobs: errors of runners and of Google in one line, Beam's log filtered."""
 
 import logging
 from collections.abc import Callable, Sequence
@@ -10,26 +10,26 @@ from retinanet_odm.dataflow import errors
 
 def run_job_main(body: Callable[[Sequence[str]], int | None], argv: Sequence[str] | None) -> int:
     """Runs a program that may start a Beam job; returns its exit status (see retinanet_odm.cli.program)."""
-    # Beam warns whenever it starts or stops a runner's process.
+    # Beam warns whenever it starts or stops the process of a runner.
     logging.getLogger("apache_beam.utils.subprocess_server").setLevel(logging.ERROR)
-    errors.show_progress()
-    return run_main(body, argv, explain=explain_job, log_filter=is_shown)
+    errors.show_job_progress()
+    return run_main(body, argv, explain=explain_job, log_filter=is_for_user)
 
 
 def explain_job(error: BaseException) -> Ending | None:
-    """Explains an exception that a Beam job ended with; None for a programming error."""
-    if isinstance(error, errors.fault_classes()):
-        return Ending(status=errors.exit_status(error), line=f"error: {errors.describe_fault(error)}")
+    """Explains the exception that a Beam job ended with; returns None for a bug."""
+    if isinstance(error, errors.google_error_classes()):
+        return Ending(status=errors.exit_status(error), line=f"error: {errors.describe_google_error(error)}")
     ending = explain_request(runners.find_cause(error))
     if ending and ending.status == 130:
-        return Ending(status=130, line=f"{ending.line}{errors.still_running()}")
+        return Ending(status=130, line=f"{ending.line}{errors.describe_running_job()}")
     return ending
 
 
-def is_shown(record: logging.LogRecord) -> bool:
-    """Whether a log record is for the user: not Prism's log of itself, nor a stack trace of what explain_job says."""
+def is_for_user(record: logging.LogRecord) -> bool:
+    """Returns False for Prism's own log, and for stack traces of errors that `explain_job` reports in one line."""
     if record.name == "PrismRunner" and record.levelno < logging.WARNING:
-        return False  # Beam lets all of it through, whatever the level
+        return False  # Beam logs all of it, whatever the level
     error = (record.exc_info or (None, None))[1]
     if error is not None and explain_request(error):
         return False

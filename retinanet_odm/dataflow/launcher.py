@@ -1,6 +1,6 @@
-"""Starts a job on Dataflow; scripts/dataflow.sh calls it, and its --help holds the commands.
+"""Starts a job on Dataflow. scripts/dataflow.sh runs this module; its --help shows the commands.
 
-What can be checked at Google is checked first; then this process becomes the program, with Beam's flags filled in.
+Begin with `_run`: it checks the project at Google, then replaces this process by the program, with Beam's flags added.
 """
 
 import argparse
@@ -24,8 +24,10 @@ from retinanet_odm.wheel import CHECKOUT, build_worker_wheels
 _logger = logging.getLogger(__name__)
 
 PROGRAMS = {"prepare": "beam_jobs", "check": "beam_jobs", "score": "inference"}
-# Of the GPUs that Dataflow lends, those worth their money for one RetinaNet, with a machine that feeds them.
+# The GPUs of Dataflow that are economical for one RetinaNet, each with a machine type that can feed it.
 MACHINE_OF_GPU = {"nvidia-tesla-t4": "n1-standard-8", "nvidia-l4": "g2-standard-8"}
+# Flags whose files workers read or write; files that only the launcher reads (--labels) may be local.
+_WORKER_PATHS = ("--images", "--annotations", "--exports", "--output", "--model", "--id_map", "--split_from")
 _DESCRIPTION = """\
 Checks project, region, bucket, permissions and network, then starts prepare, check or score on Dataflow.
 
@@ -35,41 +37,40 @@ Checks project, region, bucket, permissions and network, then starts prepare, ch
       --model gs://B/model/export --output gs://B/out
 """
 _EPILOG = """\
-All other flags go to the program (python -m beam_jobs prepare --help, python -m inference score --help) and to Beam;
-what is given of Beam's flags stands, such as --max_num_workers, --machine_type, --disk_size_gb, --subnetwork,
---service_account_email, --sdk_container_image, --job_name, --label (of the job).
+All other flags are passed to the program (python -m beam_jobs prepare --help, python -m inference score --help) and to
+Beam. Your values of Beam's flags have priority, such as --max_num_workers, --machine_type, --disk_size_gb,
+--subnetwork, --service_account_email, --sdk_container_image, --job_name, --label (of the job).
 """
 
 
 @dataclass(frozen=True, kw_only=True)
-class Workers:
-    """Defaults for a kind of work: machine type, disk in GB (system, image and logs; photographs never lie there), most
-    machines."""
+class WorkerDefaults:
+    """Default machines: type, disk in GB (for system, image and logs, not for data), and maximum number."""
 
     machine_type: str
     disk_size_gb: int
     max_num_workers: int
 
 
-LIGHT = Workers(machine_type="e2-standard-4", disk_size_gb=30, max_num_workers=10)
-CPU = Workers(machine_type="n2-standard-8", disk_size_gb=50, max_num_workers=10)
+PREPARE_WORKERS = WorkerDefaults(machine_type="e2-standard-4", disk_size_gb=30, max_num_workers=10)
+SCORE_WORKERS = WorkerDefaults(machine_type="n2-standard-8", disk_size_gb=50, max_num_workers=10)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Launch:
-    """What is asked of Dataflow.
+    """The request for a job.
 
     Attributes:
-      command: of PROGRAMS.
-      project, region: where the job runs.
-      bucket: for staged and temporary files, without gs://.
-      gpu: one for each worker, of MACHINE_OF_GPU; None for none.
-      flexrs: whether the job may wait up to six hours for cheap capacity, spot machines among it.
-      public_ips: whether workers have addresses of their own.
-      waits: whether the program stays until the job has ended.
+      command: One of PROGRAMS.
+      project, region: Where the job runs.
+      bucket: Bucket for staged and temporary files, without gs://.
+      gpu: GPU of each worker, one of MACHINE_OF_GPU; None for none.
+      flexrs: Whether the job may wait up to six hours for cheap capacity, including spot machines.
+      public_ips: Whether workers have public addresses.
+      waits: Whether the program waits until the job has ended.
 
     Raises:
-      UsageError: a value is not of its form, or one contradicts another.
+      UsageError: A value is invalid, or two contradict each other.
     """
 
     command: str
@@ -94,29 +95,29 @@ class Launch:
             raise UsageError("--gpu and --flexrs: Dataflow has no GPUs for FlexRS jobs; give one of them")
 
     @property
-    def workers(self) -> Workers:
-        """Defaults for the machines."""
+    def workers(self) -> WorkerDefaults:
+        """The default machines."""
         if self.gpu:
-            return Workers(machine_type=MACHINE_OF_GPU[self.gpu], disk_size_gb=100, max_num_workers=1)
-        return CPU if self.command == "score" else LIGHT
+            return WorkerDefaults(machine_type=MACHINE_OF_GPU[self.gpu], disk_size_gb=100, max_num_workers=1)
+        return SCORE_WORKERS if self.command == "score" else PREPARE_WORKERS
 
 
 def beam_flags(launch: Launch, given: Sequence[str], now: datetime.datetime) -> list[str]:
-    """The flags that make Beam run the job so; what the user has given of them is left out.
+    """Returns the flags that make Beam run the job on Dataflow, except those that the user has set.
 
     Args:
-      launch: what is asked.
-      given: the user's other flags.
-      now: goes into the job's name.
+      launch: The request.
+      given: The user's other flags.
+      now: The time, for the job's name.
     """
     names = flag_names(given)
-    workers, place = launch.workers, f"gs://{launch.bucket}/dataflow"
+    workers, folder = launch.workers, f"gs://{launch.bucket}/dataflow"
     named = {
         "runner": "DataflowRunner",
         "project": launch.project,
         "region": launch.region,
-        "temp_location": f"{place}/tmp",  # noqa: S108 - a folder in the bucket
-        "staging_location": f"{place}/staging",
+        "temp_location": f"{folder}/tmp",  # noqa: S108 - a folder in the bucket
+        "staging_location": f"{folder}/staging",
         "job_name": f"retinanet-{launch.command}-{now:%Y%m%d-%H%M%S}",
         "machine_type": workers.machine_type,
         "disk_size_gb": workers.disk_size_gb,
@@ -129,24 +130,29 @@ def beam_flags(launch: Launch, given: Sequence[str], now: datetime.datetime) -> 
     flags += [] if launch.waits else ["--no_wait_until_finish"]
     flags += ["--flexrs_goal=COST_OPTIMIZED"] if launch.flexrs else []
     flags += _gpu_flags(launch.gpu) if launch.gpu else []
-    version = __version__.replace(".", "-")  # labels know no dots; and --labels is a flag of prepare
+    version = __version__.replace(".", "-")  # labels cannot contain dots; and --labels is a flag of prepare
     return [*flags, f"--label=program={launch.command}", f"--label=retinanet-odm={version}"]
 
 
 def _gpu_flags(gpu: str) -> list[str]:
-    # One process a machine: each would else claim the GPU's memory for a model of its own.
+    # One process per machine: otherwise each would load its own model into the GPU's memory.
     accelerator = f"worker_accelerator=type:{gpu};count:1;install-nvidia-driver"
     return [f"--dataflow_service_options={accelerator}", "--experiments=no_use_multiple_sdk_containers"]
 
 
 def flag_names(flags: Sequence[str]) -> set[str]:
-    """Names of flags without dashes, Beam's second name for the machine type as the first."""
+    """Returns the names of flags without dashes; worker_machine_type is Beam's second name for machine_type."""
     names = {flag.partition("=")[0].removeprefix("--") for flag in flags if flag.startswith("--")}
     return {name.removeprefix("worker_") if name == "worker_machine_type" else name for name in names}
 
 
 def flag_value(name: str, flags: Sequence[str]) -> str | None:
-    """The last value that flags give to a name."""
+    """Returns the last value of a flag, or None.
+
+    Example:
+      >>> flag_value("project", ["--project=a", "--project", "b"])
+      'b'
+    """
     found = None
     for flag, following in zip(flags, [*flags[1:], ""], strict=True):
         if flag.startswith(f"--{name}="):
@@ -157,40 +163,42 @@ def flag_value(name: str, flags: Sequence[str]) -> str | None:
 
 
 def make_launch_parser() -> Parser:
-    """The parser of the launcher; flags of the program and of Beam are left over by parse_known_args."""
+    """Returns the parser of the launcher. parse_known_args returns the flags of the program and of Beam as unknown."""
     parser = Parser(prog="scripts/dataflow.sh", description=_DESCRIPTION, epilog=_EPILOG)
     parser.add_argument("command", choices=PROGRAMS, metavar="COMMAND", help="prepare, check or score")
-    parser.add_argument("--region", required=True, help="where the job runs, such as europe-west4; best the bucket's")
-    parser.add_argument("--bucket", required=True, help="bucket for the job's staged and temporary files")
-    parser.add_argument("--project", help="default: that of the credentials")
     parser.add_argument(
-        "--gpu", choices=MACHINE_OF_GPU, help="a GPU for each worker of score, whose image must be the GPU variant"
+        "--region", required=True, help="region of the job, such as europe-west4; preferably that of the bucket"
+    )
+    parser.add_argument("--bucket", required=True, help="bucket for staged and temporary files of the job")
+    parser.add_argument("--project", help="project of the job; default: that of the credentials")
+    parser.add_argument(
+        "--gpu", choices=MACHINE_OF_GPU, help="one GPU per worker, for score; its image must be the GPU variant"
     )
     parser.add_argument(
         "--flexrs",
         action="store_true",
-        help="cheaper: the job waits up to six hours for capacity, and runs partly on spot machines",
+        help="save cost: the job may wait up to six hours for capacity, and partly uses spot machines",
     )
     parser.add_argument(
         "--public_ips",
         action="store_true",
-        help="workers get addresses of their own; default: private ones, which need Private Google Access",
+        help="give workers public addresses; default: private ones, which need Private Google Access",
     )
-    parser.add_argument("--no_wait", action="store_true", help="return when the job is submitted")
+    parser.add_argument("--no_wait", action="store_true", help="exit when the job is submitted")
     parser.add_argument(
-        "--no_checks", action="store_true", help="submit without looking at project, bucket and permissions first"
+        "--no_checks", action="store_true", help="submit without checking project, buckets and permissions"
     )
     parser.add_argument(
-        "--dry_run", action="store_true", help="print the program's command line, and ask Google nothing"
+        "--dry_run", action="store_true", help="print the program's command line, without any request to Google"
     )
     return parser
 
 
 def make_launch(flags: argparse.Namespace, project: str) -> Launch:
-    """The request that parsed flags make.
+    """Returns the request of parsed flags.
 
     Raises:
-      UsageError: see Launch.
+      UsageError: See Launch.
     """
     return Launch(
         command=flags.command,
@@ -205,13 +213,13 @@ def make_launch(flags: argparse.Namespace, project: str) -> Launch:
 
 
 def command_line(launch: Launch, rest: Sequence[str], wheels: Sequence[str], now: datetime.datetime) -> list[str]:
-    """What starts the program, after the name of the interpreter."""
+    """Returns the command line that starts the program, without the interpreter."""
     staged = [f"--extra_package={wheel}" for wheel in wheels]
     return ["-m", PROGRAMS[launch.command], launch.command, *rest, *beam_flags(launch, rest, now), *staged]
 
 
 def check_not_local(launch: Launch, rest: Sequence[str]) -> None:
-    """Raises UsageError for what no worker can reach: a missing image, paths on this machine."""
+    """Raises UsageError for what workers cannot reach: a missing image, paths on this machine."""
     if launch.command == "score" and "sdk_container_image" not in flag_names(rest):
         raise UsageError(
             "score: expected --sdk_container_image, an image with TensorFlow and this package: make one by"
@@ -221,16 +229,12 @@ def check_not_local(launch: Launch, rest: Sequence[str]) -> None:
     for word in rest:
         name, _, value = word.partition("=") if word.startswith("--") else (flag, "", word)
         flag = name
-        if name in _REACHED and value and "://" not in value:
+        if name in _WORKER_PATHS and value and "://" not in value:
             raise UsageError(f"{name}: workers cannot reach {value}; expected a path that begins with gs://")
 
 
-# Flags whose files workers read or write; what the launcher alone reads (--labels) may lie here.
-_REACHED = ("--images", "--annotations", "--exports", "--output", "--model", "--id_map", "--split_from")
-
-
 def main(argv: Sequence[str] | None = None) -> int:
-    """Starts the program; returns only where it does not come to that: the exit status of retinanet_odm.cli.program."""
+    """Starts the program. Returns only if it does not get that far: the exit status (retinanet_odm.cli.program)."""
     return run_job_main(_run, argv)
 
 
@@ -241,9 +245,9 @@ def _run(argv: Sequence[str]) -> None:
     if flags.dry_run:
         launch = make_launch(flags, flags.project or "PROJECT")
         check_not_local(launch, rest)
-        print(shlex.join(["python", *command_line(launch, rest, [], now)]))  # noqa: T201 - the answer
+        print(shlex.join(["python", *command_line(launch, rest, [], now)]))  # noqa: T201 - the result
         return
-    if "--estimate" in rest:  # it lists files, and no job is made of it
+    if "--estimate" in rest:  # only lists files, without a job
         _become(["-m", PROGRAMS[flags.command], flags.command, *rest])
     google, own_project = preflight.log_in()
     launch = make_launch(flags, flags.project or own_project)
@@ -254,24 +258,24 @@ def _run(argv: Sequence[str]) -> None:
 
 
 def _become(arguments: Sequence[str]) -> NoReturn:
-    """Replaces this process by the program, to which Ctrl-C and the exit status then belong."""
+    """Replaces this process by the program, so that Ctrl-C and the exit status are the program's."""
     os.execv(sys.executable, [sys.executable, *arguments])  # noqa: S606 - our own program, without a shell
 
 
-def _check(launch: Launch, rest: Sequence[str], google: preflight.Google) -> None:
+def _check(launch: Launch, rest: Sequence[str], google: preflight.GoogleApi) -> None:
     _logger.info("checking project %s, region %s, bucket %s", launch.project, launch.region, launch.bucket)
-    faults = list(preflight.check_project(find_target(launch, rest), google))
+    faults = list(preflight.check_project(make_target(launch, rest), google))
     for fault in faults:
         _logger.error("%s", fault)
     if faults:
         raise UsageError(f"nothing was submitted: {len(faults)} of the checks above failed")
 
 
-def find_target(launch: Launch, rest: Sequence[str]) -> preflight.Target:
-    """What the checks look at."""
+def make_target(launch: Launch, rest: Sequence[str]) -> preflight.JobTarget:
+    """Returns what the checks examine."""
     buckets = [launch.bucket, *re.findall(r"gs://([^/\s]+)/", " ".join(rest))]
     private = not ({"use_public_ips"} & flag_names(rest) or launch.public_ips)
-    return preflight.Target(
+    return preflight.JobTarget(
         project=launch.project,
         region=launch.region,
         buckets=tuple(dict.fromkeys(buckets)),
@@ -284,7 +288,7 @@ def find_target(launch: Launch, rest: Sequence[str]) -> preflight.Target:
 
 
 def _wheels(launch: Launch, rest: Sequence[str]) -> list[str]:
-    """What workers install on Beam's own image; an image of ours holds everything."""
+    """Returns the wheels that workers install on Beam's image; our image contains everything."""
     if "sdk_container_image" in flag_names(rest):
         return []
     if not (CHECKOUT / "pyproject.toml").exists():

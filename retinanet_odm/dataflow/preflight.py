@@ -1,4 +1,7 @@
-"""What Google says of a project before anything is sent there: each check is a request, and one line if it fails."""
+"""Checks a Google Cloud project before a job is sent there: each check is a request, and one line if it fails.
+
+Begin with `check_project`. A new check is a function of _CHECKS that yields the lines.
+"""
 
 import re
 from collections.abc import Callable, Iterator
@@ -16,25 +19,27 @@ RESOURCES = "https://cloudresourcemanager.googleapis.com/v3"
 REGISTRY = "https://artifactregistry.googleapis.com/v1"
 
 _JOB_PERMISSIONS = ("dataflow.jobs.create", "dataflow.jobs.get", "dataflow.messages.list")
-# Listing tells a missing object from a forbidden one; a shard is renamed, so what is written is deleted too.
+# Without permission to list, a missing object looks like a forbidden one; temporary files are deleted.
 _OBJECT_PERMISSIONS = tuple(f"storage.objects.{verb}" for verb in ("create", "delete", "get", "list"))
 _IMAGE = re.compile(
     r"(?P<location>[a-z0-9-]+)-docker\.pkg\.dev/(?P<project>[^/]+)/(?P<repository>[^/]+)/(?P<name>[^:@]+)"
 )
 
+_TIMEOUT = 30.0  # seconds
+
 
 @dataclass(frozen=True, kw_only=True)
-class Target:
-    """Where a job would run.
+class JobTarget:
+    """What a job would use.
 
     Attributes:
-      project, region: of the job.
-      buckets: that it reads or writes; the first is for its temporary files.
-      subnetwork: name or URL; "" for that of the network "default".
-      private: whether workers have no addresses of their own.
-      service_account: the workers' e-mail address; "" for the project's own.
-      image: of the workers; "" for Beam's.
-      gpu: type, of one for each worker; "" for none.
+      project, region: Where it would run.
+      buckets: Buckets that it would read or write; the first is for its temporary files.
+      subnetwork: Name or URL; "" for that of the network "default".
+      private: Whether workers have no public addresses.
+      service_account: E-mail address of the workers' account; "" for the project's default.
+      image: Container image of the workers; "" for Beam's.
+      gpu: Type of the GPU of each worker; "" for none.
     """
 
     project: str
@@ -48,151 +53,156 @@ class Target:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Answer:
-    """HTTP status, and the JSON object that came with it."""
+class ApiResponse:
+    """HTTP status and JSON object of a response."""
 
     status: int
     body: dict[str, Any]
 
     @property
     def message(self) -> str:
-        """What Google says about a fault, in one line."""
-        said = self.body.get("error", {}).get("message", "")
-        return " ".join(said.split()) or f"HTTP status {self.status}"
+        """Google's error message in one line."""
+        text = self.body.get("error", {}).get("message", "")
+        return " ".join(text.split()) or f"HTTP status {self.status}"
 
     @property
-    def is_off(self) -> bool:
+    def is_disabled(self) -> bool:
         """Whether the API is not enabled in the project."""
         return self.status == 403 and "SERVICE_DISABLED" in str(self.body)
 
 
-class Google(Protocol):
-    """Google's APIs: GET without a body, POST with one."""
+class GoogleApi(Protocol):
+    """Google's APIs."""
 
-    def ask(self, url: str, body: dict[str, Any] | None = None) -> Answer:
-        """The answer to a request.
+    def request(self, url: str, body: dict[str, Any] | None = None) -> ApiResponse:
+        """Sends a request, GET without a body and POST with one, and returns the response.
 
         Raises:
-          UsageError: there is none, for want of credentials or of a network.
+          UsageError: There is no response, because credentials or network are missing.
         """
 
 
-def check_project(target: Target, google: Google) -> Iterator[str]:
-    """A line for each thing that would make the job fail, with what to do."""
+def check_project(target: JobTarget, google: GoogleApi) -> Iterator[str]:
+    """Yields a line for each problem that would make the job fail, with the solution."""
     for check in _CHECKS:
         yield from check(target, google)
 
 
-def _job(target: Target, google: Google) -> Iterator[str]:
-    answer = google.ask(f"{DATAFLOW}/projects/{target.project}/locations/{target.region}/jobs?pageSize=1")
-    if answer.is_off:
+def _job(target: JobTarget, google: GoogleApi) -> Iterator[str]:
+    response = google.request(f"{DATAFLOW}/projects/{target.project}/locations/{target.region}/jobs?pageSize=1")
+    if response.is_disabled:
         yield _enable("dataflow", target)
-    elif answer.status == 403:
-        yield f"project {target.project}: no permission for Dataflow (role roles/dataflow.developer): {answer.message}"
-    elif answer.status != 200:
-        yield f"project {target.project}, region {target.region}: Dataflow answers: {answer.message}"
+    elif response.status == 403:
+        role = "role roles/dataflow.developer"
+        yield f"project {target.project}: no permission for Dataflow ({role}): {response.message}"
+    elif response.status != 200:
+        yield f"project {target.project}, region {target.region}: Dataflow responds: {response.message}"
 
 
-def _permissions(target: Target, google: Google) -> Iterator[str]:
+def _permissions(target: JobTarget, google: GoogleApi) -> Iterator[str]:
     url = f"{RESOURCES}/projects/{target.project}:testIamPermissions"
-    answer = google.ask(url, {"permissions": list(_JOB_PERMISSIONS)})
-    # Where it is off, nobody can tell: Dataflow itself will.
-    if answer.status == 200:
-        yield from _missing(answer, _JOB_PERMISSIONS, f"project {target.project}", "roles/dataflow.developer")
+    response = google.request(url, {"permissions": list(_JOB_PERMISSIONS)})
+    # If this API is disabled, the permissions are unknown; Dataflow will check them.
+    if response.status == 200:
+        yield from _missing(response, _JOB_PERMISSIONS, f"project {target.project}", "roles/dataflow.developer")
 
 
-def _region(target: Target, google: Google) -> Iterator[str]:
-    answer = google.ask(f"{COMPUTE}/projects/{target.project}/regions/{target.region}")
-    if answer.is_off:
+def _region(target: JobTarget, google: GoogleApi) -> Iterator[str]:
+    response = google.request(f"{COMPUTE}/projects/{target.project}/regions/{target.region}")
+    if response.is_disabled:
         yield _enable("compute", target)
-    elif answer.status == 404:
+    elif response.status == 404:
         yield f"--region: there is no region {target.region} for project {target.project}"
-    elif answer.status == 200 and target.gpu:
-        yield from _quota(answer.body.get("quotas", []), target)
+    elif response.status == 200 and target.gpu:
+        yield from _quota(response.body.get("quotas", []), target)
 
 
-def _quota(quotas: list[dict[str, Any]], target: Target) -> Iterator[str]:
+def _quota(quotas: list[dict[str, Any]], target: JobTarget) -> Iterator[str]:
     metric = f"{target.gpu.replace('-tesla-', '-').replace('-', '_').upper()}_GPUS"
     free = next((quota["limit"] - quota["usage"] for quota in quotas if quota["metric"] == metric), 0)
     if free < 1:
         yield f"--gpu: no {target.gpu} is free in {target.region}: ask for quota {metric}, or try another region"
 
 
-def _network(target: Target, google: Google) -> Iterator[str]:
+def _network(target: JobTarget, google: GoogleApi) -> Iterator[str]:
     if not target.private:
         return
     name = target.subnetwork.rpartition("/")[2] or "default"
-    answer = google.ask(f"{COMPUTE}/projects/{_host(target)}/regions/{target.region}/subnetworks/{name}")
-    if answer.status == 404:
+    response = google.request(
+        f"{COMPUTE}/projects/{_network_project(target)}/regions/{target.region}/subnetworks/{name}"
+    )
+    if response.status == 404:
         yield f"--subnetwork: there is no {name} in {target.region}: name one, such as regions/R/subnetworks/S"
-    elif answer.status == 200 and not answer.body.get("privateIpGoogleAccess"):
+    elif response.status == 200 and not response.body.get("privateIpGoogleAccess"):
         yield (
             f"subnetwork {name}: workers without public addresses would not reach Google's services: gcloud compute"
-            f" networks subnets update {name} --region={target.region} --project={_host(target)}"
+            f" networks subnets update {name} --region={target.region} --project={_network_project(target)}"
             " --enable-private-ip-google-access, or --public_ips"
         )
 
 
-def _host(target: Target) -> str:
-    """The project of the subnetwork, which may be shared from another."""
+def _network_project(target: JobTarget) -> str:
+    """Returns the project of the subnetwork, which may belong to another project (Shared VPC)."""
     found = re.search(r"projects/([^/]+)/", target.subnetwork)
     return found[1] if found else target.project
 
 
-def _buckets(target: Target, google: Google) -> Iterator[str]:
+def _buckets(target: JobTarget, google: GoogleApi) -> Iterator[str]:
     for number, bucket in enumerate(target.buckets):
-        answer = google.ask(
+        response = google.request(
             f"{STORAGE}/b/{bucket}/iam/testPermissions?" + "&".join(map(_permission, _OBJECT_PERMISSIONS))
         )
-        if answer.status == 404:
+        if response.status == 404:
             yield f"there is no bucket {bucket}"
-        elif answer.status == 200:
+        elif response.status == 200:
             wanted = _OBJECT_PERMISSIONS if number == 0 else ("storage.objects.get", "storage.objects.list")
-            yield from _missing(answer, wanted, f"bucket {bucket}", "roles/storage.objectAdmin")
+            yield from _missing(response, wanted, f"bucket {bucket}", "roles/storage.objectAdmin")
         else:
-            yield f"bucket {bucket}: {answer.message}"
+            yield f"bucket {bucket}: {response.message}"
 
 
 def _permission(name: str) -> str:
     return f"permissions={name}"
 
 
-def _account(target: Target, google: Google) -> Iterator[str]:
+def _account(target: JobTarget, google: GoogleApi) -> Iterator[str]:
     if not target.service_account:
         return
     name = f"serviceAccounts/{target.service_account}"
     wanted = ("iam.serviceAccounts.actAs",)
-    answer = google.ask(f"{IAM}/projects/-/{name}:testIamPermissions", {"permissions": list(wanted)})
-    if answer.status == 404:
+    response = google.request(f"{IAM}/projects/-/{name}:testIamPermissions", {"permissions": list(wanted)})
+    if response.status == 404:
         yield f"--service_account_email: there is no service account {target.service_account}"
-    elif answer.status == 200:
-        yield from _missing(answer, wanted, f"service account {target.service_account}", "roles/iam.serviceAccountUser")
+    elif response.status == 200:
+        yield from _missing(
+            response, wanted, f"service account {target.service_account}", "roles/iam.serviceAccountUser"
+        )
 
 
-def _image(target: Target, google: Google) -> Iterator[str]:
+def _image(target: JobTarget, google: GoogleApi) -> Iterator[str]:
     parts = _IMAGE.match(target.image)
     if not parts:
-        return  # of another registry, which is not Google's to tell about
-    where = f"projects/{parts['project']}/locations/{parts['location']}/repositories/{parts['repository']}"
+        return  # of another registry, which Google does not know
+    parent = f"projects/{parts['project']}/locations/{parts['location']}/repositories/{parts['repository']}"
     rest = target.image[parts.end() :]
     version = f"versions/{rest[1:]}" if rest.startswith("@") else f"tags/{rest[1:] or 'latest'}"
-    answer = google.ask(f"{REGISTRY}/{where}/packages/{quote(parts['name'], safe='')}/{version}")
-    if answer.status == 404:
+    response = google.request(f"{REGISTRY}/{parent}/packages/{quote(parts['name'], safe='')}/{version}")
+    if response.status == 404:
         yield f"--sdk_container_image: there is no image {target.image}"
 
 
-def _missing(answer: Answer, wanted: tuple[str, ...], where: str, role: str) -> Iterator[str]:
-    missing = [name for name in wanted if name not in answer.body.get("permissions", ())]
+def _missing(response: ApiResponse, wanted: tuple[str, ...], where: str, role: str) -> Iterator[str]:
+    missing = [name for name in wanted if name not in response.body.get("permissions", ())]
     if missing:
         yield f"{where}: no permission {', '.join(missing)} (role {role} has it)"
 
 
-def _enable(api: str, target: Target) -> str:
+def _enable(api: str, target: JobTarget) -> str:
     name = f"{api}.googleapis.com"
     return f"project {target.project}: {name} is off: gcloud services enable {name} --project={target.project}"
 
 
-_CHECKS: tuple[Callable[[Target, Google], Iterator[str]], ...] = (
+_CHECKS: tuple[Callable[[JobTarget, GoogleApi], Iterator[str]], ...] = (
     _job,
     _permissions,
     _region,
@@ -203,36 +213,33 @@ _CHECKS: tuple[Callable[[Target, Google], Iterator[str]], ...] = (
 )
 
 
-class Session:
-    """Google's APIs over HTTP, as one user; see Google."""
+class GoogleSession:
+    """Google's APIs over HTTP, with the credentials of one user; implements GoogleApi."""
 
     def __init__(self, session: Any) -> None:
         self._session = session
 
-    def ask(self, url: str, body: dict[str, Any] | None = None) -> Answer:
-        """See Google.ask."""
+    def request(self, url: str, body: dict[str, Any] | None = None) -> ApiResponse:
+        """See GoogleApi.request."""
         from google.auth.exceptions import GoogleAuthError
         from requests import RequestException
 
         try:
-            response = self._session.request("GET" if body is None else "POST", url, json=body, timeout=_SECONDS)
+            response = self._session.request("GET" if body is None else "POST", url, json=body, timeout=_TIMEOUT)
         except (GoogleAuthError, RequestException) as error:
-            raise UsageError(f"cannot ask {url.split('/')[2]}: {' '.join(str(error).split())}") from error
+            raise UsageError(f"cannot reach {url.split('/')[2]}: {' '.join(str(error).split())}") from error
         try:
             value = response.json()
-        except ValueError:  # an error page of something between us and Google
+        except ValueError:  # an error page of a proxy
             value = {}
-        return Answer(status=response.status_code, body=value if isinstance(value, dict) else {})
+        return ApiResponse(status=response.status_code, body=value if isinstance(value, dict) else {})
 
 
-_SECONDS = 30.0
-
-
-def log_in() -> tuple[Session, str]:
-    """A session as the user whose credentials this machine has, and the project that goes with them, or "".
+def log_in() -> tuple[GoogleSession, str]:
+    """Returns a session with the credentials of this machine, and their project, or "".
 
     Raises:
-      UsageError: there are no credentials.
+      UsageError: There are no credentials.
     """
     import google.auth
     from google.auth.exceptions import DefaultCredentialsError
@@ -245,4 +252,5 @@ def log_in() -> tuple[Session, str]:
             "no Google credentials on this machine: gcloud auth application-default login"
             f" ({' '.join(str(error).split())})"
         ) from error
-    return Session(AuthorizedSession(credentials)), project or ""
+    make_session: Any = AuthorizedSession  # its constructor has no types
+    return GoogleSession(make_session(credentials)), project or ""

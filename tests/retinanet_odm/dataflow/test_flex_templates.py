@@ -1,4 +1,4 @@
-"""Flex Templates: what the console is told of our flags, and what the launcher makes of the answers."""
+"""Flex Templates: the console's form from our flags, and our flags from the parameters of the form."""
 
 import json
 import shlex
@@ -13,7 +13,7 @@ from google.cloud.dataflow_v1beta3.types import TemplateMetadata
 import beam_jobs.flags
 import inference.options
 from retinanet_odm.beam.options import beam_options
-from retinanet_odm.cli.parser import program_flags as own_flags
+from retinanet_odm.cli.parser import program_flags
 from retinanet_odm.dataflow.flex_templates import command_parser, template_flags
 from retinanet_odm.errors import UsageError
 from scripts.make_templates import make_templates
@@ -83,7 +83,7 @@ def test_words_of_the_launcher(parser, word, flags, reason):
 
 BAD = [
     ("--resume=maybe", "resume: expected true or false, found 'maybe'", "no switch"),
-    ("--images='gs://b", "images: cannot tell the values in", "a quote that is not closed"),
+    ("--images='gs://b", "images: cannot split the values in", "a quote that is not closed"),
 ]
 
 
@@ -103,7 +103,7 @@ def test_what_dataflows_launcher_passes_is_understood():
     )
     flags, rest = PREPARE.parse_known_args(template_flags(PREPARE, passed))
     assert (flags.images, flags.output) == (["gs://b/i/*"], "gs://b/o")
-    options = beam_options(rest, own_flags(flags)).get_all_options()
+    options = beam_options(rest, program_flags(flags)).get_all_options()
     assert options["labels"] == ["goog-dataflow-provided-template-type=flex"] and options["no_wait_until_finish"]
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from retinanet_odm.beam.options import beam_options
 from retinanet_odm.cli.program import set_up_logging
-from retinanet_odm.dataflow.job_main import is_shown, run_job_main
+from retinanet_odm.dataflow.job_main import is_for_user, run_job_main
 from retinanet_odm.errors import TooManyRejectsError, UsageError
 
 IN_A_STEP = [
@@ -98,7 +98,7 @@ def test_a_job_that_fails_before_a_worker_has_started_ends(tmp_path):
 
 def test_only_errors_of_prism_are_shown(capsys, monkeypatch):
     monkeypatch.setattr(logging.getLogger(), "handlers", [])  # as without pytest
-    set_up_logging(is_shown)
+    set_up_logging(is_for_user)
     prism = logging.getLogger("PrismRunner")
     prism.setLevel(logging.INFO)
     prism.info("Serving JobManagement")

@@ -285,7 +285,7 @@ def test_ctrl_c_tells_that_the_job_goes_on(wait, service, capfd, monkeypatch):
         if "poll_for_job_completion" in thread.name:
             thread.join(timeout=10)
     assert capfd.readouterr().err.splitlines()[-1] == (
-        "interrupted; the job goes on; to end it:"
+        "interrupted; the job continues; to cancel it:"
         " gcloud dataflow jobs cancel the-job --region=europe-west4 --project=p-1"
     )
 

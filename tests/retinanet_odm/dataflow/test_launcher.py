@@ -99,8 +99,8 @@ def test_small_files_may_lie_here(capsys):
 
 def test_the_checks_look_at_what_the_flags_name():
     rest = ["--images", "gs://a/x", "gs://c/y", "--subnetwork=regions/r/subnetworks/s", "--sdk_container_image", "I"]
-    target = launcher.find_target(launch("score", gpu="nvidia-l4"), [*rest, "--service_account_email=w@p"])
-    assert target == preflight.Target(
+    target = launcher.make_target(launch("score", gpu="nvidia-l4"), [*rest, "--service_account_email=w@p"])
+    assert target == preflight.JobTarget(
         project="p",
         region="europe-west4",
         buckets=("b-1", "a", "c"),
@@ -109,15 +109,15 @@ def test_the_checks_look_at_what_the_flags_name():
         image="I",
         gpu="nvidia-l4",
     )
-    assert not launcher.find_target(launch(), ["--use_public_ips"]).private
+    assert not launcher.make_target(launch(), ["--use_public_ips"]).private
 
 
 class Forbidding:
-    """Google, where nothing is allowed."""
+    """Google, when nothing is allowed."""
 
-    def ask(self, url: str, body: dict | None = None) -> preflight.Answer:
+    def request(self, url: str, body: dict | None = None) -> preflight.ApiResponse:
         del url, body
-        return preflight.Answer(status=403, body={})
+        return preflight.ApiResponse(status=403, body={})
 
 
 @pytest.fixture

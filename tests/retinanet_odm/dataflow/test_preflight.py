@@ -1,17 +1,17 @@
-"""What is told of a project before a job is sent there."""
+"""The checks of a project before a job is sent there."""
 
 import pytest
 import requests
 
 from retinanet_odm.dataflow import preflight
-from retinanet_odm.dataflow.preflight import Answer, Target, check_project
+from retinanet_odm.dataflow.preflight import ApiResponse, JobTarget, check_project
 from retinanet_odm.errors import UsageError
 
 IMAGE = "europe-west4-docker.pkg.dev/p/images/odm/score:1"
-TARGET = Target(
+TARGET = JobTarget(
     project="p",
     region="europe-west4",
-    buckets=("staging", "photographs"),
+    buckets=("staging", "images"),
     service_account="worker@p.iam.gserviceaccount.com",
     image=IMAGE,
     gpu="nvidia-tesla-t4",
@@ -25,7 +25,7 @@ GOOD = {
     "/regions/europe-west4": {"quotas": [{"metric": "NVIDIA_T4_GPUS", "limit": 4.0, "usage": 1.0}]},
     "/subnetworks/default": {"privateIpGoogleAccess": True},
     "/b/staging/iam/testPermissions": {"permissions": OBJECTS},
-    "/b/photographs/iam/testPermissions": {"permissions": OBJECTS[2:]},
+    "/b/images/iam/testPermissions": {"permissions": OBJECTS[2:]},
     "/serviceAccounts/worker@p.iam.gserviceaccount.com:testIamPermissions": {
         "permissions": ["iam.serviceAccounts.actAs"]
     },
@@ -35,20 +35,20 @@ OFF = {"error": {"message": "API is off", "details": [{"reason": "SERVICE_DISABL
 
 
 class Google:
-    """Says what the test wants of one request, and that all is well of the others."""
+    """Gives one response that the test defines, and good ones to all other requests."""
 
     def __init__(self, part: str = "", status: int = 200, body: dict | None = None) -> None:
-        self.part, self.answer = part, Answer(status=status, body=body or {})
+        self.part, self.answer = part, ApiResponse(status=status, body=body or {})
         self.asked: list[str] = []
 
-    def ask(self, url: str, body: dict | None = None) -> Answer:
+    def request(self, url: str, body: dict | None = None) -> ApiResponse:
         known = next(end for end in GOOD if url.partition("?permissions")[0].endswith(end))
         self.asked.append(known)
         assert (body is None) == ("testIamPermissions" not in url)
-        return self.answer if known == self.part else Answer(status=200, body=GOOD[known])
+        return self.answer if known == self.part else ApiResponse(status=200, body=GOOD[known])
 
 
-def test_where_all_is_well_nothing_is_told_and_everything_was_asked():
+def test_a_good_project_has_no_problems_and_every_check_has_run():
     google = Google()
     assert list(check_project(TARGET, google)) == []
     assert google.asked == list(GOOD)
@@ -57,7 +57,7 @@ def test_where_all_is_well_nothing_is_told_and_everything_was_asked():
 FAULTS = [
     ("/jobs?", 403, OFF, "gcloud services enable dataflow.googleapis.com --project=p", "Dataflow is off"),
     ("/jobs?", 403, {}, "roles/dataflow.developer", "not allowed to look"),
-    ("/jobs?", 400, {"error": {"message": "bad\nlocation"}}, "Dataflow answers: bad location", "in its own words"),
+    ("/jobs?", 400, {"error": {"message": "bad\nlocation"}}, "Dataflow responds: bad location", "Google's own message"),
     ("/projects/p:test", 200, {}, "dataflow.jobs.create, dataflow.jobs.get", "an empty list means none of them"),
     ("/regions/europe-west4", 404, {}, "--region: there is no region europe-west4", "mistyped"),
     ("/regions/europe-west4", 403, OFF, "enable compute.googleapis.com", "Compute Engine is off"),
@@ -66,8 +66,8 @@ FAULTS = [
     ("/subnetworks/", 200, {}, "--enable-private-ip-google-access, or --public_ips", "as new projects are"),
     ("/b/staging/", 404, {}, "there is no bucket staging", "mistyped"),
     ("/b/staging/", 200, {"permissions": OBJECTS[2:]}, "staging: no permission storage.objects.create", "read only"),
-    ("/b/staging/", 401, {"error": {"message": "who are you?"}}, "staging: who are you", "in its own words"),
-    ("/b/photographs/", 200, {}, "photographs: no permission storage.objects.get", "no right to read"),
+    ("/b/staging/", 401, {"error": {"message": "who are you?"}}, "staging: who are you", "Google's own message"),
+    ("/b/images/", 200, {}, "images: no permission storage.objects.get", "no right to read"),
     ("/serviceAccounts/", 404, {}, "there is no service account worker@", "mistyped"),
     ("/serviceAccounts/", 200, {}, "roles/iam.serviceAccountUser", "not allowed to use it"),
     ("/packages/", 404, {}, f"--sdk_container_image: there is no image {IMAGE}", "not pushed"),
@@ -84,32 +84,32 @@ def test_each_fault_is_one_line(part, status, body, words, reason):
 
 
 NO_FAULT = [
-    ("/projects/p:testIamPermissions", 403, "the API that could tell is off: Dataflow will tell"),
+    ("/projects/p:testIamPermissions", 403, "the API for this check is disabled: Dataflow will check"),
     ("/subnetworks/default", 403, "a network of another project, which one may use but not look at"),
     ("/repositories/images/packages/odm%2Fscore/tags/1", 403, "a registry that workers may read, and the user not"),
 ]
 
 
 @pytest.mark.parametrize(("end", "status", "reason"), NO_FAULT)
-def test_what_cannot_be_told_is_no_fault(end, status, reason):
+def test_what_cannot_be_checked_is_no_problem(end, status, reason):
     assert list(check_project(TARGET, Google(end, status))) == [], reason
 
 
 ASKED = [
-    (Target(project="p", region="r", buckets=(), private=False), 3, "public addresses need no network of a kind"),
-    (Target(project="p", region="r", buckets=(), image="docker.io/me/score"), 4, "a registry that is not Google's"),
+    (JobTarget(project="p", region="r", buckets=(), private=False), 3, "public addresses need no network of a kind"),
+    (JobTarget(project="p", region="r", buckets=(), image="docker.io/me/score"), 4, "a registry that is not Google's"),
 ]
 
 
 @pytest.mark.parametrize(("target", "count", "reason"), ASKED)
-def test_only_what_matters_is_asked(target, count, reason):
+def test_only_needed_checks_run(target, count, reason):
     asked: list[str] = []
 
     class Counting(Google):
-        def ask(self, url: str, body: dict | None = None) -> Answer:
+        def request(self, url: str, body: dict | None = None) -> ApiResponse:
             del body
             asked.append(url)
-            return Answer(status=200, body={"privateIpGoogleAccess": True, "permissions": _all_permissions()})
+            return ApiResponse(status=200, body={"privateIpGoogleAccess": True, "permissions": _all_permissions()})
 
     assert list(check_project(target, Counting())) == []
     assert len(asked) == count, reason
@@ -130,18 +130,18 @@ def test_an_image_is_found_by_tag_or_digest(image, end):
     asked = []
 
     class Missing(Google):
-        def ask(self, url: str, body: dict | None = None) -> Answer:
+        def request(self, url: str, body: dict | None = None) -> ApiResponse:
             del body
             asked.append(url)
-            return Answer(status=404, body={})
+            return ApiResponse(status=404, body={})
 
-    list(check_project(Target(project="p", region="r", buckets=(), image=image, private=False), Missing()))
+    list(check_project(JobTarget(project="p", region="r", buckets=(), image=image, private=False), Missing()))
     assert asked[-1].endswith(end)
 
 
 def test_a_network_that_is_down_is_one_line():
-    with pytest.raises(UsageError, match=r"^cannot ask 127.0.0.1:1: .*refused") as caught:
-        preflight.Session(requests.Session()).ask("http://127.0.0.1:1/x")
+    with pytest.raises(UsageError, match=r"^cannot reach 127.0.0.1:1: .*refused") as caught:
+        preflight.GoogleSession(requests.Session()).request("http://127.0.0.1:1/x")
     assert "\n" not in str(caught.value)
 
 
