@@ -1,13 +1,13 @@
-# prepare on Dataflow: launcher of the Flex Template and worker in one image, so that both have the same versions.
+# prepare on Dataflow: Flex Template launcher and worker in one image, so that both have the same versions.
 # From the root of the repository: docker build -f containers/prepare.Dockerfile -t IMAGE .
 FROM gcr.io/dataflow-templates-base/python311-template-launcher-base AS launcher
 
 FROM apache/beam_python3.11_sdk:2.77.0
 COPY --from=launcher /opt/google/dataflow/python_template_launcher /opt/google/dataflow/python_template_launcher
 COPY . /src
-# The pins are for Linux x86-64 and Python 3.11, as this is.
+# The pinned versions are for Linux x86-64 and Python 3.11, like this image.
 RUN pip install --no-cache-dir --constraint /src/requirements.lock /src && rm -rf /src \
     && retinanet-data --help >/dev/null
 COPY containers/prepare.py /template/prepare.py
 ENV FLEX_TEMPLATE_PYTHON_PY_FILE=/template/prepare.py
-# The entry point stays Beam's, which starts a worker; Dataflow calls the launcher by its path.
+# The entry point is Beam's, which starts a worker; Dataflow calls the launcher by its path.

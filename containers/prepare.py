@@ -1,4 +1,4 @@
-"""What Dataflow's launcher runs for the template of prepare (FLEX_TEMPLATE_PYTHON_PY_FILE)."""
+"""Runs prepare for Dataflow's template launcher (FLEX_TEMPLATE_PYTHON_PY_FILE)."""
 
 import sys
 

@@ -1,4 +1,4 @@
-# score on Dataflow: worker with TensorFlow, and launcher of the Flex Template.
+# score on Dataflow: worker with TensorFlow, and Flex Template launcher.
 # From the root of the repository: docker build -f containers/score.Dockerfile -t IMAGE .
 # With a GPU: docker build -f containers/score.Dockerfile --build-arg TENSORFLOW='tensorflow[and-cuda]==2.21.0' -t IMAGE .
 FROM gcr.io/dataflow-templates-base/python311-template-launcher-base AS launcher
@@ -11,6 +11,6 @@ RUN pip install --no-cache-dir --constraint /src/requirements.lock /src "$TENSOR
     && retinanet-score --help >/dev/null && python -c "import tensorflow"
 COPY containers/score.py /template/score.py
 ENV FLEX_TEMPLATE_PYTHON_PY_FILE=/template/score.py
-# Where Dataflow puts the driver's libraries (install-nvidia-driver); CUDA's own come with the wheels.
+# Dataflow puts the driver's libraries there (install-nvidia-driver); those of CUDA come with the wheels.
 ENV LD_LIBRARY_PATH=/usr/local/nvidia/lib64
 # The entry point stays Beam's, which starts a worker; Dataflow calls the launcher by its path.

@@ -1,4 +1,4 @@
-"""What Dataflow's launcher runs for the template of score (FLEX_TEMPLATE_PYTHON_PY_FILE)."""
+"""Runs score for Dataflow's template launcher (FLEX_TEMPLATE_PYTHON_PY_FILE)."""
 
 import sys
 

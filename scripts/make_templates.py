@@ -1,6 +1,6 @@
-"""Writes containers/*-metadata.json, by which Dataflow's console asks for the parameters of our Flex Templates.
+"""Writes containers/*-metadata.json, from which Dataflow's console makes the forms of our Flex Templates.
 
-Run it when a flag of prepare or score has changed: python scripts/make_templates.py
+Run it after a flag of prepare or score has changed: python scripts/make_templates.py
 """
 
 import argparse
@@ -16,17 +16,17 @@ import beam_jobs.flags  # noqa: E402 - the script runs without the package being
 import inference.options  # noqa: E402
 from retinanet_odm.dataflow.flex_templates import command_parser, template_metadata  # noqa: E402
 
-# The launcher that reads these lies in the cloud, where nobody would see what they print.
-LEFT_OUT = ("estimate", "vcpu_hour_price", "images_a_second")
+# Flags whose output nobody would see, because the launcher runs in the cloud.
+OMITTED_FLAGS = ("estimate", "vcpu_hour_price", "images_a_second")
 
 
 def make_templates() -> dict[str, dict[str, Any]]:
-    """The metadata of each template by the name of its file in containers/."""
+    """Returns the metadata of each template by the name of its file in containers/."""
     prepare = command_parser(beam_jobs.flags.make_prepare_parser(), "prepare")
     score = command_parser(inference.options.make_score_parser(), "score")
     return {
-        "prepare-metadata.json": template_metadata(prepare, name="RetinaNet-ODM prepare", leave_out=LEFT_OUT),
-        "score-metadata.json": template_metadata(score, name="RetinaNet-ODM score", leave_out=LEFT_OUT),
+        "prepare-metadata.json": template_metadata(prepare, name="RetinaNet-ODM prepare", omit=OMITTED_FLAGS),
+        "score-metadata.json": template_metadata(score, name="RetinaNet-ODM score", omit=OMITTED_FLAGS),
     }
 
 

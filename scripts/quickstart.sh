@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
-# From nothing to scored images on a small made-up data set: sample, prepare, train, export, score.
-# Everything is written below quickstart/ (or the folder given); a second run goes over the same ground.
+# Runs the complete workflow on a small synthetic data set: sample, prepare, train, export, score, detect.
+# Writes everything to quickstart/ (or the given folder); a second run reuses the folder.
 set -euo pipefail
 out="$(realpath -m "${1:-"$(dirname "$0")/../quickstart"}")"
 cd "$(dirname "$0")/.."
 if [[ "$out" == *[\[*?]* ]]; then
-  echo "error: $out: a folder with [, * or ? in its name would be read as a pattern; name another" >&2
+  echo "error: $out: a folder with [, * or ? in its name would be read as a pattern; choose another" >&2
   exit 2
 fi
 
@@ -13,10 +13,10 @@ scripts/setup.sh
 export PATH="$PWD/.venv/bin:$PATH"
 say() { printf '\n== %s\n' "$*"; }
 
-say "1/5 sample: made-up seafloor photographs with known animals"
+say "1/5 sample: synthetic seafloor images with known animals"
 python scripts/make_sample.py "$out/sample"
 
-say "2/5 prepare: photographs and Pascal VOC XML to a TFRecord data set"
+say "2/5 prepare: images and Pascal VOC XML to a TFRecord data set"
 python -m beam_jobs prepare --images "$out/sample/images/*" --annotations "$out/sample/annotations/*.xml" \
   --output "$out/dataset" --splits train=0.8,val=0.2
 
@@ -24,10 +24,10 @@ say "3/5 train, evaluate and export: RetinaNet from random weights"
 python -m trainer --mode=train_and_eval --preset=tiny --dataset="$out/dataset" --model_dir="$out/model" \
   --num_epochs="${EPOCHS:-12}"
 
-say "4/5 score: an archive of photographs that the model has never seen (one of them is broken on purpose)"
+say "4/5 score: an archive of images that the model has never seen (one of them is corrupt on purpose)"
 python -m inference score --images "$out/sample/archive.zip" --model "$out/model/export" --output "$out/scored"
 
-say "5/5 detect: boxes drawn on photographs of the validation split"
+say "5/5 detect: boxes drawn on images of the validation split"
 mapfile -t held_out < <(awk -F, -v dir="$out/sample/images/" '$3 == "val" { print dir $2 }' "$out/dataset/id_map.csv" | head -6)
 python -m inference detect "${held_out[@]}" --model "$out/model/export" --draw "$out/drawn"
 

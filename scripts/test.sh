@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Sets up what is missing, then checks and tests everything. Arguments go to pytest.
+# Creates the environment if needed, then runs all checks and tests. Arguments are passed to pytest.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -9,5 +9,5 @@ ruff check .
 ruff format --check .
 mypy
 lint-imports
-# Two at once: most tests keep one core busy. A file's tests stay together, and with them what they share.
+# Two processes, because most tests keep one core busy. The tests of a file stay together, to share their fixtures.
 pytest -n 2 --dist loadfile "$@"

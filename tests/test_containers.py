@@ -1,4 +1,4 @@
-"""The images, without building them: they stand on the versions that are tested, and copy what is there."""
+"""The container images, without building them: they use the tested versions and copy existing files."""
 
 import fnmatch
 import importlib.metadata
@@ -24,7 +24,7 @@ def test_there_is_an_image_for_each_use():
 
 
 @pytest.mark.parametrize("name", DOCKERFILES)
-def test_an_image_stands_on_the_beam_and_the_python_that_are_tested(name):
+def test_an_image_uses_the_tested_beam_and_python(name):
     text = (CONTAINERS / name).read_text()
     base = re.findall(r"^FROM (\S+)", text, re.MULTILINE)[-1]
     beam = importlib.metadata.version("apache-beam")
@@ -34,7 +34,7 @@ def test_an_image_stands_on_the_beam_and_the_python_that_are_tested(name):
 
 
 @pytest.mark.parametrize("name", DOCKERFILES)
-def test_what_is_copied_is_there_and_sent(name):
+def test_copied_files_exist_and_are_sent(name):
     for source in re.findall(r"^COPY (?!--)(\S+)", (CONTAINERS / name).read_text(), re.MULTILINE):
         assert (ROOT / source).exists()
         assert source == "." or any(fnmatch.fnmatch(source, pattern) for pattern in KEPT)
@@ -45,7 +45,7 @@ def test_the_launcher_finds_its_program(name):
     text = (CONTAINERS / name).read_text()
     (program,) = re.findall(r"^ENV FLEX_TEMPLATE_PYTHON_PY_FILE=(\S+)", text, re.MULTILINE)
     assert re.search(rf"^COPY \S+ {program}$", text, re.MULTILINE)
-    assert "ENTRYPOINT" not in text, "Beam's own starts the worker"
+    assert "ENTRYPOINT" not in text, "Beam's entry point starts the worker"
 
 
 @pytest.mark.parametrize("name", ["prepare", "score"])
@@ -69,13 +69,13 @@ def test_the_images_have_the_tensorflow_of_the_extras():
     assert build["substitutions"]["_TENSORFLOW"] == extras["cpu"][-1]
 
 
-def test_what_is_sent_is_enough_for_pip():
+def test_the_sent_files_are_enough_for_pip():
     packages = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["packages"]
     needed = {name.partition(".")[0] for name in packages} | {PROJECT["readme"], *PROJECT["license-files"]}
     assert needed | {"pyproject.toml", "setup.py", "requirements.lock"} == set(KEPT) - {"containers/*.py"}
 
 
-def test_cloud_build_names_files_that_are_there_and_steps_in_their_order():
+def test_cloud_build_names_existing_files_and_steps_in_order():
     steps = yaml.safe_load((CONTAINERS / "cloudbuild.yaml").read_text())["steps"]
     words = [word for step in steps for word in step["args"]]
     for file in re.findall(r"containers/[\w.-]+", " ".join(words)):

@@ -38,15 +38,15 @@ def command_parser(parser: Parser, command: str) -> argparse.ArgumentParser:
     raise ValueError(f"{parser.prog} has no commands")
 
 
-def template_metadata(parser: argparse.ArgumentParser, *, name: str, leave_out: Sequence[str] = ()) -> dict[str, Any]:
+def template_metadata(parser: argparse.ArgumentParser, *, name: str, omit: Sequence[str] = ()) -> dict[str, Any]:
     """Returns the metadata.json of a command's template (google.cloud.dataflow_v1beta3.types.TemplateMetadata).
 
     Args:
       parser: The parser of the command.
       name: The name for the console.
-      leave_out: Names of flags that are useless there.
+      omit: Names of flags that are useless there.
     """
-    actions = [action for action in parser._actions if action.dest not in ("help", *leave_out)]
+    actions = [action for action in parser._actions if action.dest not in ("help", *omit)]
     description = (parser.description or "").strip().partition("\n\n")[0]
     return {
         "name": name,
