@@ -134,7 +134,7 @@ Cell = Union[str, int, float, None, Bar, Percent, Gain, Shade, Badge, Code, Advi
 
 
 def is_number(cell: Cell) -> bool:
-    """Whether a cell is aligned to the right, as numbers are."""
+    """Returns whether a cell is aligned to the right, as numbers are."""
     return isinstance(cell, (int, float)) or getattr(cell, "is_number", False)
 
 
