@@ -113,6 +113,7 @@ class ModelManifest:
           ContractError: it is not JSON, of another schema version, or has missing, unknown or invalid fields.
         """
         value = parse_json_object(text, source=source)
+        # The order matters: another version may have other fields, and the message must name the version.
         check_schema_version(value.get("schema_version"), MODEL_SCHEMA_VERSION, source=source, remedy="export again")
         try:
             value["labels"] = LabelMap.from_json(value["labels"])

@@ -56,6 +56,7 @@ class Analysis:
 
     @cached_property
     def _pairs(self) -> CandidatePairs:
+        # The error types need the lowest IoU; matches at higher IoUs select from these pairs.
         return overlapping_pairs(self.split, min_iou=NEAR_IOU)
 
     @cached_property
@@ -216,6 +217,7 @@ class Analysis:
             for kind in ErrorKind
             if kind is not ErrorKind.NONE
         }
+        # For the gain, all detections count, not only the kept ones.
         missed = self._missed(found, np.ones(len(self.kept), bool))
         without = error_types.average_precision_without_missed(self.split, self.matches, missed)
         rows["missed"] = {"count": int(self._missed(found, self.kept).sum()), "gain": _gain(without, plain)}

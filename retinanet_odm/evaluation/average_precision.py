@@ -48,7 +48,9 @@ def rank_classes(
       images: the number of images.
       classes: the number of classes.
     """
+    # COCO looks at the best detections of an image only; it treats the others as if they did not exist.
     is_surplus = _rank_in_image(detections) >= _MAX_DETECTIONS
+    # A stable sort, as in COCO: equal scores stay in the order of the images.
     order = np.argsort(-detections.score, kind="stable")
     rankings = []
     for label in range(classes):
@@ -145,6 +147,8 @@ def bootstrap_intervals(
     random = np.random.default_rng(seed)
     count = int(units.max()) + 1
     drawn = np.empty((resamples, len(rankings), len(IOUS)))
+    # Each resample only changes the weights of the images. The rankings are computed once, which makes 1,000 resamples
+    # affordable.
     for values in drawn:
         draws = np.bincount(random.integers(count, size=count), minlength=count)
         values[:] = average_precisions(rankings, draws[units].astype(float))

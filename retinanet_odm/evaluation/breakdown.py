@@ -56,6 +56,7 @@ def size_buckets(split: ScoredSplit, matches: DetectionMatches, kept: Bools) -> 
         # The size of a true positive is that of its object; without objects there is nothing to index.
         sizes = octaves[matches.object_row] if octaves.size else 0
         is_own = np.where(matches.object_row >= 0, sizes, detection_octaves) == octave
+        # Objects of other sizes become crowds, which need not be found.
         part = replace(split, truth=replace(truth, is_crowd=~inside))
         buckets.append(
             SizeBucket(
@@ -156,6 +157,7 @@ class Calibration:
 
 def calibrate(score: Floats, is_hit: Bools) -> Calibration:
     """Returns the calibration of detections [D], none of them ignored."""
+    # The minimum puts a score of 1 into the last bin.
     bin_of = np.minimum((score * _SCORE_BINS).astype(int), _SCORE_BINS - 1)
     bins = tuple(
         ScoreBin(
@@ -201,6 +203,7 @@ def make_slices(groups: tuple[str, ...], rankings: tuple[Ranking, ...]) -> tuple
     """Returns the metrics of each group, by name; groups [I] are those of the images."""
     member = np.array(groups)
     objects = sum(ranking.objects for ranking in rankings)
+    # The rankings of the split serve for every slice: images outside of it get the weight 0.
     return tuple(
         Slice(
             name=name,

@@ -56,6 +56,7 @@ def all_metrics(truth: dict[str, Any], results: Sequence[dict[str, Any]], analys
 
 def _evaluate(truth: dict[str, Any], results: Sequence[dict[str, Any]]) -> Any:
     """Runs COCOeval."""
+    # Imported here: inference and the data set job must start without pycocotools.
     from pycocotools.coco import COCO
     from pycocotools.cocoeval import COCOeval
 

@@ -67,8 +67,10 @@ def find_error_types(split: ScoredSplit, pairs: CandidatePairs, matches: Detecti
       matches: within classes, at HIT_IOU.
     """
     nearest, overlap = _nearest(split, pairs)
+    # The appended -1 is the class of no object: index -1 selects it.
     label = np.append(split.truth.label, -1)[nearest]
     is_same, is_on = label == split.detections.label, overlap >= HIT_IOU
+    # The order matters: the first condition that holds decides.
     kind = np.select(
         [~matches.is_false, nearest < 0, is_on & is_same, is_on, is_same],
         [ErrorKind.NONE, ErrorKind.BACKGROUND, ErrorKind.DUPLICATE, ErrorKind.CLASSIFICATION, ErrorKind.LOCALISATION],
@@ -103,6 +105,7 @@ def fixed_average_precision(
     is_error = errors.kind == kind
     object_row, label = matches.object_row.copy(), split.detections.label.copy()
     if kind in (ErrorKind.LOCALISATION, ErrorKind.CLASSIFICATION):
+        # At most one detection per object can become a true positive; the others stay errors and are removed below.
         corrected = _first_at_free_objects(matches, errors, is_error)
         object_row[corrected] = errors.nearest[corrected]
         label[corrected] = split.truth.label[object_row[corrected]]
@@ -121,6 +124,7 @@ def _first_at_free_objects(matches: DetectionMatches, errors: ErrorTypes, is_err
 
 def average_precision_without_missed(split: ScoredSplit, matches: DetectionMatches, missed: Bools) -> float | None:
     """Returns AP50 without the missed objects, bool [N]."""
+    # Crowds are not counted as objects, so marking the missed objects as crowds removes them.
     without = replace(split.truth, is_crowd=split.truth.is_crowd | missed)
     return average_precision_50(replace(split, truth=without), matches)
 

@@ -29,6 +29,7 @@ def choose_images(analysis: Analysis) -> dict[str, Ints]:
     """Returns rows of images by heading: those with the most errors, then of those without errors the fullest ones."""
     objects, missed, false = _counts_per_image(analysis)
     errors = missed + false
+    # Stable sorts: equal images stay in the order of their ids, so the page does not change between runs.
     worst, fullest = np.argsort(-errors, kind="stable"), np.argsort(-objects, kind="stable")
     return {
         MOST_ERRORS: worst[errors[worst] > 0][:_MAX_WORST],

@@ -76,6 +76,8 @@ class ScoredSplit:
         classes = {entry["id"]: entry for entry in sorted(truth["categories"], key=lambda entry: entry["id"])}
         image_rows = {key: row for row, key in enumerate(images)}
         class_rows = {key: row for row, key in enumerate(classes)}
+        # Both sorts are stable: objects stay in the order of the file, and so do detections of equal score. COCO breaks
+        # ties by that order.
         objects = sorted(truth["annotations"], key=lambda entry: image_rows[entry["image_id"]])
         known = [entry for entry in results if entry["category_id"] in class_rows]
         ordered = sorted(known, key=lambda entry: (image_rows[entry["image_id"]], -entry["score"]))
@@ -133,6 +135,7 @@ def overlapping_pairs(split: ScoredSplit, *, min_iou: float) -> CandidatePairs:
     rows = np.arange(len(split.images) + 1)
     detection_edges, truth_edges = np.searchsorted(detections.image, rows), np.searchsorted(truth.image, rows)
     parts = [(np.zeros(0, int), np.zeros(0, int), np.zeros(0))]
+    # Image by image, because an IoU matrix of all detections and objects would not fit into memory.
     for image in rows[:-1]:
         found = slice(detection_edges[image], detection_edges[image + 1])
         there = slice(truth_edges[image], truth_edges[image + 1])
@@ -141,6 +144,7 @@ def overlapping_pairs(split: ScoredSplit, *, min_iou: float) -> CandidatePairs:
         parts.append((first + found.start, second + there.start, iou[first, second]))
     detection, item, iou = (np.concatenate(column) for column in zip(*parts, strict=True))
     is_crowd, is_same = truth.is_crowd[item], detections.label[detection] == truth.label[item]
+    # lexsort: the last key is the first criterion.
     order = np.lexsort((-item, -iou, is_crowd, detection))
     return CandidatePairs(detection, item, iou, is_same).where(order[(is_same | ~is_crowd)[order]])
 
@@ -151,6 +155,7 @@ def _iou(detections: Floats, truth: Floats, is_crowd: Bools) -> Floats:
     sides = np.maximum(right - np.maximum(detections[:, None, :2], truth[None, :, :2]), 0)
     shared = sides[..., 0] * sides[..., 1]
     area, true_area = detections[:, 2:].prod(axis=1)[:, None], truth[:, 2:].prod(axis=1)
+    # COCO divides by the area of the detection if the object is a crowd.
     union = np.where(is_crowd, area, area + true_area - shared)
     ious: Floats = np.divide(shared, union, out=np.zeros_like(shared), where=union > 0)
     return ious
@@ -201,6 +206,7 @@ def match_detections(split: ScoredSplit, pairs: CandidatePairs, *, iou: float) -
       iou: the minimum IoU.
     """
     near = pairs.where(pairs.iou >= iou)
+    # Plain lists: this loop is sequential, and indexing arrays element by element is slow.
     is_crowd = split.truth.is_crowd.tolist()
     object_row = [-1] * len(split.detections.label)
     is_free = [True] * len(is_crowd)

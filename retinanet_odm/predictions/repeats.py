@@ -48,12 +48,13 @@ def find_repeats(
       [n] numbers of locations, from 0 in the order of their first detections.
     """
     detections = list(zip(frames.tolist(), labels.tolist(), map(_as_box, boxes.tolist()), strict=True))
-    kept = _LocationIndex(iou)
+    kept = _LocationIndex(iou)  # step 2
     numbers: dict[int, int] = {}
     for location in _cluster(detections, iou):
         if location.frames >= min_frames:
             numbers[id(location)] = len(numbers)
             kept.add(location)
+    # Step 3.
     nearest = (kept.nearest(label, box) if _has_area(box) else None for _, label, box in detections)
     return np.fromiter((NOT_REPEATED if found is None else numbers[id(found)] for found in nearest), np.int32)
 
@@ -115,6 +116,7 @@ class _LocationIndex:
         for (wide, column), (high, row) in itertools.product(along_x, along_y):
             for location in self._cells.get((label, wide, column, high, row), ()):
                 found = _box_iou(location.box, box)
+                # Of equal ones the first counts, also one with exactly the minimum IoU.
                 if found > best_iou or (found == best_iou and best is None):
                     best, best_iou = location, found
         return best
@@ -126,6 +128,7 @@ class _LocationIndex:
         """Changes the box of a location."""
         before = self._key(location)
         location.box = box
+        # A mean box moves little, so it mostly stays in its cell.
         if (after := self._key(location)) != before:
             self._cells[before].remove(location)
             self._cells[after].append(location)

@@ -97,6 +97,7 @@ class Timeline:
         self._level += 1
         self.steps = {}
         for number, step in before.items():
+            # Steps begin at multiples of their length since 1900, so a longer step contains whole shorter ones.
             longer = self.steps.setdefault(number * length_before // self.step_length, TimeStep())
             longer.add(step.images, step.counts)
 
@@ -137,6 +138,7 @@ class ClassSummary:
             self.max_per_image, self.max_image = len(scores), row.image
         for score in scores:
             self.scores[min(int(score * SCORE_BINS), SCORE_BINS - 1)] += 1
+        # A sample by hash instead of a random generator: the page is the same whatever the order of the rows.
         if max(scores) >= MIN_SHOWN_SCORE:
             heapq.heappush(self._examples, (sort_key, row.image, row))
             if len(self._examples) > _MAX_EXAMPLES:
@@ -215,6 +217,7 @@ class PredictionSummary:
             if item.repeat is not None:
                 location = RepeatSummary(label=item.label, deployment=row.deployment, first_image=row.image)
                 self.repeats.setdefault(item.repeat, location).detections += 1
+        # Images without detections count in the timelines too: the charts show means per image.
         if scores:
             sort_key = int(name_hash(row.image), 16)
             for label_id, of_class in scores.items():

@@ -88,6 +88,7 @@ class UncertaintySampler:
         """Returns at most ``size`` images, the one to label first at the front."""
         leaders = [dataclasses.replace(leader, is_stratum_leader=True) for leader in self._top_leaders().values()]
         names = {leader.image for leader in leaders}
+        # Leaders are in both heaps.
         others = (image for image in sorted(self._overall, reverse=True) if image.image not in names)
         return [*leaders, *others][: self._size]
 

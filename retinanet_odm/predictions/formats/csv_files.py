@@ -54,6 +54,7 @@ def _count_lines(row: PredictionRow, run: ScoringRun) -> Iterator[tuple[CsvCell,
     frame = row.frame
     deployment, time = (frame.deployment, frame.time.isoformat(sep=" ")) if frame else ("", "")
     counts = Counter(item.label_id for item in row.detections)
+    # A line for every class, also with a count of 0, so that means over images are right.
     for label_id, label in run.classes.items():
         count = counts[label_id] if row.status == OK else None
         yield row.image, deployment, time, row.status, label, count, run.model, run.threshold

@@ -60,6 +60,7 @@ def json_list(entries: Iterable[Mapping[str, Any]]) -> Iterator[bytes]:
 
 def json_object(head: Mapping[str, Any], key: str, entries: Iterable[Mapping[str, Any]]) -> Iterator[bytes]:
     """Yields a JSON object: the keys of head, at least one, and then a key that holds an array of entries."""
+    # The head without its closing brace, then the key: the entries follow as they come.
     yield _json(head)[:-1] + b", " + _json(key) + b": "
     yield from json_list(entries)
     yield b"}\n"

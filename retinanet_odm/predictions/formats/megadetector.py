@@ -50,6 +50,7 @@ def _entry(row: PredictionRow) -> dict[str, Any]:
 
 def _detection(item: Detection, row: PredictionRow) -> dict[str, Any]:
     sides = (row.width, row.height)
+    # The format requires 0 to 1, but a model may return boxes that extend beyond the image.
     xmin, ymin, xmax, ymax = (
         min(max(edge / side, 0.0), 1.0) for edge, side in zip(item.box, (*sides, *sides), strict=True) if side
     )

@@ -45,6 +45,7 @@ def to_parquet(rows: Iterable[PredictionRow], run: ScoringRun) -> Iterator[bytes
         metadata={PROGRAM: json.dumps(run.describe())},
     )
     lines = (cells for row in rows for cells in detection_lines(row, run))
+    # pyarrow writes to a file object; the spool passes on each row group as soon as it is complete.
     spool = Spool()
     with parquet.ParquetWriter(spool, schema, compression="zstd") as writer:
         while group := list(itertools.islice(lines, _LINES_PER_GROUP)):

@@ -31,6 +31,7 @@ def to_voc(rows: Iterable[PredictionRow], run: ScoringRun) -> Iterator[bytes]:
                 name = _free_name(row.image, archive)
                 _add(archive, name, format_voc(row_to_annotation(row), database=run.title))
                 yield spool.take()
+        # Last, because only now all names are known.
         stems = (name.removeprefix(_FOLDER).removesuffix(_SUFFIX) for name in archive.namelist())
         _add(archive, "ImageSets/Main/default.txt", utf8("".join(f"{stem}\n" for stem in stems)))
         _add(archive, "labelmap.txt", _label_map(run))
