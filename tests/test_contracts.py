@@ -1,5 +1,6 @@
 """The layout of the code: who may import whom, and what a fresh interpreter loads."""
 
+import importlib
 import re
 import subprocess
 import sys
@@ -56,7 +57,7 @@ _PURE_ROOMS = tuple(
     f"retinanet_odm.{room}"
     for room in (
         *("annotations", "boxes", "csv_tables", "dataset", "errors", "evaluation", "exported_model", "imaging"),
-        *("labels", "pickling", "predictions", "reports", "samples"),
+        *("json_documents", "labels", "lazy_exports", "pickling", "predictions", "reports", "samples"),
     )
 )
 
@@ -89,6 +90,13 @@ def test_every_package_is_listed() -> None:
     assert sorted(listed) == sorted(".".join(folder.relative_to(ROOT).parts) for folder in folders)
     modules = {".".join(path.parent.relative_to(ROOT).parts) for name in PACKAGES for path in _sources(name)}
     assert modules <= set(listed), "every folder with modules has an __init__.py"
+
+
+def test_the_public_names_of_a_room_exist() -> None:
+    rooms = [name for name in _modules(*PACKAGES) if ROOT.joinpath(*name.split("."), "__init__.py").exists()]
+    for room in map(importlib.import_module, rooms):
+        missing = [name for name in getattr(room, "__all__", ()) if not hasattr(room, name)]
+        assert not missing, room.__name__
 
 
 def test_a_commit_runs_the_checks_of_the_test_script() -> None:

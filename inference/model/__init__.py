@@ -6,8 +6,9 @@ the model so that a bad image fails alone; `batching` forms the calls, `tiling` 
 all for Beam. TensorFlow is imported when a model is loaded, never before, and Keras not at all.
 """
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from retinanet_odm.lazy_exports import lazy_exports
 
 if TYPE_CHECKING:
     from inference.model.loading import CheckedModel, find_model, load_scorer
@@ -28,8 +29,4 @@ _MODULES = {
     "load_scorer": "loading",
 }
 
-
-def __getattr__(name: str) -> Any:
-    if name not in _MODULES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(f"{__name__}.{_MODULES[name]}"), name)
+__getattr__ = lazy_exports(__name__, _MODULES)

@@ -6,8 +6,9 @@ that exist. `output_folder` knows the files of the folder, `finished_run` reads 
 formats that `export_options` lists, and `repeat_marks` adds the flags of `repeats`.
 """
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from retinanet_odm.lazy_exports import lazy_exports
 
 if TYPE_CHECKING:
     from inference.rows.commit import Commit
@@ -40,8 +41,4 @@ _MODULES = {
     "write_exports": "exports",
 }
 
-
-def __getattr__(name: str) -> Any:
-    if name not in _MODULES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(f"{__name__}.{_MODULES[name]}"), name)
+__getattr__ = lazy_exports(__name__, _MODULES)

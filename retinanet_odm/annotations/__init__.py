@@ -13,8 +13,9 @@ Bytes come in, values go out: nothing here opens a file. A fault is an `Annotati
 `dataset.problems.CATALOGUE` lists.
 """
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from retinanet_odm.lazy_exports import lazy_exports
 
 if TYPE_CHECKING:
     from retinanet_odm.annotations.coco import parse_coco
@@ -42,6 +43,7 @@ __all__ = [
     "read_cvat",
 ]
 
+# Imported on first use: a program that needs only the types does not load lxml.
 _MODULES = {
     "AnnotationFormat": "reader",
     "ImageAnnotation": "types",
@@ -60,9 +62,4 @@ _MODULES = {
     "read_cvat": "cvat",
 }
 
-
-def __getattr__(name: str) -> Any:
-    """Imports a public name when it is first used: a program that needs only the types does not load lxml."""
-    if name not in _MODULES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(f"{__name__}.{_MODULES[name]}"), name)
+__getattr__ = lazy_exports(__name__, _MODULES)

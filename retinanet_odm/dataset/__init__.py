@@ -18,8 +18,9 @@ What is computed from a data set:
 Bytes and text come in, values go out: nothing here opens a file.
 """
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from retinanet_odm.lazy_exports import lazy_exports
 
 if TYPE_CHECKING:
     from retinanet_odm.dataset.anchor_coverage import best_overlap
@@ -55,6 +56,7 @@ __all__ = [
     "parse_splits",
 ]
 
+# Imported on first use: a program that parses flags needs neither numpy nor protobuf.
 _MODULES = {
     "BoxStatistics": "statistics",
     "DatasetManifest": "manifest",
@@ -77,9 +79,4 @@ _MODULES = {
     "parse_splits": "splits",
 }
 
-
-def __getattr__(name: str) -> Any:
-    """Imports a public name when it is first used: a program that parses flags needs neither numpy nor protobuf."""
-    if name not in _MODULES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(f"{__name__}.{_MODULES[name]}"), name)
+__getattr__ = lazy_exports(__name__, _MODULES)

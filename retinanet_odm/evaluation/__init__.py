@@ -13,8 +13,9 @@ Begin with `coco_metrics.all_metrics`, which makes eval.json, and `analysis.Anal
 Everything is numpy over COCO's lists; pycocotools is imported only when its metrics are computed.
 """
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from retinanet_odm.lazy_exports import lazy_exports
 
 if TYPE_CHECKING:
     from retinanet_odm.evaluation.analysis import Analysis, analyse
@@ -32,9 +33,4 @@ _MODULES = {
     "overlapping_pairs": "matching",
 }
 
-
-def __getattr__(name: str) -> Any:
-    """Imports a public name when it is first used."""
-    if name not in _MODULES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(f"{__name__}.{_MODULES[name]}"), name)
+__getattr__ = lazy_exports(__name__, _MODULES)

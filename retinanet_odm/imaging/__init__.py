@@ -4,8 +4,9 @@ Begin with `images.normalise_image`: encoded bytes in, bytes out that TensorFlow
 `drawing` draws boxes with captions.
 """
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from retinanet_odm.lazy_exports import lazy_exports
 
 if TYPE_CHECKING:
     from retinanet_odm.imaging.drawing import DrawnBox, draw_boxes, draw_thumbnail
@@ -28,6 +29,7 @@ __all__ = [
     "normalise_image",
 ]
 
+# Imported on first use, and Pillow and numpy with them.
 _MODULES = {
     "DrawnBox": "drawing",
     "EncodedImage": "images",
@@ -39,9 +41,4 @@ _MODULES = {
     "normalise_image": "images",
 }
 
-
-def __getattr__(name: str) -> Any:
-    """Imports a public name when it is first used, and Pillow and numpy with it."""
-    if name not in _MODULES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(f"{__name__}.{_MODULES[name]}"), name)
+__getattr__ = lazy_exports(__name__, _MODULES)

@@ -11,8 +11,9 @@ Begin with `rows`: `PredictionRow` is one image with its detections. The other m
 Nothing here reads or writes files: rows come in, values or bytes go out.
 """
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from retinanet_odm.lazy_exports import lazy_exports
 
 if TYPE_CHECKING:
     from retinanet_odm.predictions.repeats import find_repeats
@@ -30,6 +31,7 @@ __all__ = [
     "image_uncertainty",
 ]
 
+# Imported on first use: a program that reads rows needs no numpy.
 _MODULES = {
     "Detection": "rows",
     "PredictionRow": "rows",
@@ -40,9 +42,4 @@ _MODULES = {
     "image_uncertainty": "uncertainty",
 }
 
-
-def __getattr__(name: str) -> Any:
-    """Imports a public name when it is first used: a program that reads rows needs no numpy."""
-    if name not in _MODULES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(f"{__name__}.{_MODULES[name]}"), name)
+__getattr__ = lazy_exports(__name__, _MODULES)

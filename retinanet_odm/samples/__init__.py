@@ -9,8 +9,9 @@ Begin with `files.sample_files`, which yields the files of a sample; ``scripts/m
 Equal seeds give equal bytes, and nothing is downloaded.
 """
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from retinanet_odm.lazy_exports import lazy_exports
 
 if TYPE_CHECKING:
     from retinanet_odm.samples.files import SAMPLE_LABELS, SampleImage, make_sample_image, sample_files
@@ -26,6 +27,7 @@ __all__ = [
     "sample_files",
 ]
 
+# Imported on first use, and Pillow and numpy with them.
 _MODULES = {
     "SAMPLE_LABELS": "files",
     "SampleImage": "files",
@@ -35,9 +37,4 @@ _MODULES = {
     "sample_files": "files",
 }
 
-
-def __getattr__(name: str) -> Any:
-    """Imports a public name when it is first used, and Pillow and numpy with it."""
-    if name not in _MODULES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(f"{__name__}.{_MODULES[name]}"), name)
+__getattr__ = lazy_exports(__name__, _MODULES)

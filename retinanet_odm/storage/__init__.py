@@ -13,8 +13,9 @@ Begin with `files`: all other rooms read and write by its functions, wherever a 
 Nothing here imports Beam.
 """
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from retinanet_odm.lazy_exports import lazy_exports
 
 if TYPE_CHECKING:
     from retinanet_odm.storage.archives import looks_like_image
@@ -47,6 +48,7 @@ __all__ = [
     "write_atomic",
 ]
 
+# Imported on first use: a program that reads files needs no archives.
 _MODULES = {
     "escape_glob": "glob_patterns",
     "frame_record": "tfrecord",
@@ -68,9 +70,4 @@ _MODULES = {
     "write_atomic": "files",
 }
 
-
-def __getattr__(name: str) -> Any:
-    """Imports a public name when it is first used: a program that reads files needs no archives."""
-    if name not in _MODULES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(f"{__name__}.{_MODULES[name]}"), name)
+__getattr__ = lazy_exports(__name__, _MODULES)

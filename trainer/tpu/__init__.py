@@ -12,8 +12,9 @@ A run (``python -m trainer.submit``):
 Whether a training fits a TPU (``python -m trainer --mode=tpu_fit``): `fit`, which uses `compiler`.
 """
 
-from importlib import import_module
 from typing import TYPE_CHECKING
+
+from retinanet_odm.lazy_exports import lazy_exports
 
 if TYPE_CHECKING:
     from trainer.tpu.driver import RunController
@@ -31,8 +32,4 @@ _MODULES = {
     "report_fit": "fit",
 }
 
-
-def __getattr__(name: str) -> object:
-    if name not in _MODULES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)
+__getattr__ = lazy_exports(__name__, _MODULES)
