@@ -47,8 +47,8 @@ def count_shards(photographs: int, options: PrepareOptions) -> int:
 def describe_prepare_estimate(estimate: PrepareEstimate, vcpu_hour_price: float | None) -> list[str]:
     """The lines that --estimate prints."""
     return [
-        f"photographs: {estimate.photographs}",
+        f"images: {estimate.photographs}",
         f"annotations: {estimate.annotations}",
-        f"shards: {estimate.shards}, so at most {estimate.shards} photographs are written at once",
+        f"shards: {estimate.shards}, so at most {estimate.shards} images are written at once",
         *describe_work(estimate.photographs, SPEED, vcpu_hour_price),
     ]

@@ -69,7 +69,7 @@ def test_nothing_is_read_or_written(source, tmp_path, capsys):
     flags = source.flags(tmp_path / "out", "--estimate", "--vcpu_hour_price=0.05")
     assert main(flags) == 0
     said = capsys.readouterr()
-    assert "photographs: 5 objects" in said.out and "annotations: 5 objects" in said.out and "money: 0.00" in said.out
+    assert "images: 5 objects" in said.out and "annotations: 5 objects" in said.out and "money: 0.00" in said.out
     assert said.err == "" and not (tmp_path / "out").exists()
 
 

@@ -146,4 +146,4 @@ def test_an_estimate_becomes_the_program_and_asks_google_nothing(tmp_path):
     command = [sys.executable, "-m", "retinanet_odm.dataflow.launcher", "prepare", *PLACE, *files]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout.startswith("photographs: 1 objects")
+    assert done.stdout.startswith("images: 1 objects")
