@@ -109,6 +109,7 @@ class RunController:
             return
         self._notify("interrupted: removing the TPU (press Ctrl-C again to leave it)")
         self._actions.close_tunnel()
+        # This does not remove the TPU yet: the loop goes on with the phase REMOVE.
         self._run = conclude(self._run, _INTERRUPTED)
 
     def _step(self) -> None:

@@ -72,10 +72,11 @@ class PhaseActions:
             return node
         described = self._gcloud(gcloud_commands.describe_queued(self._target))
         queued = gcloud_output.parse_queued(described, self._run_id)
-        if queued.state is ResourceState.ABSENT:
+        if queued.state is ResourceState.ABSENT:  # the TPU VM may still exist, or was created without --queued
             return node
         if queued.state is not ResourceState.READY or node.state is ResourceState.FOREIGN:
             return queued
+        # An active queued resource creates its TPU VM a little later.
         state = ResourceState.PENDING if node.state is ResourceState.ABSENT else node.state
         return Observation(state=state, detail=node.detail, hosts=node.hosts, resource=queued.resource)
 
@@ -97,7 +98,7 @@ class PhaseActions:
                 return self._name_conflict() if self._is_foreign() else Event(result=PhaseResult.DONE)
             case GcloudErrorKind.NO_CAPACITY:
                 self._notify(f"no capacity, retrying: {reason}")
-                return Event(result=PhaseResult.PREEMPTED)
+                return Event(result=PhaseResult.PREEMPTED)  # so that the delay before the next request grows
             case GcloudErrorKind.PERMANENT | GcloudErrorKind.NOT_FOUND:
                 return Event(result=PhaseResult.PERMANENT, detail=reason)
             case _:
@@ -151,7 +152,7 @@ class PhaseActions:
         hours = max(seconds_left, _MIN_TRAINING_SECONDS) / 3600
         hosts, resource = self._observation.hosts, self._observation.resource
         script = gcloud_commands.start_script(request, hosts=hosts, resource=resource, hours=hours)
-        self._log_offset = 0
+        self._log_offset = 0  # another TPU begins another log
         return self._script_event(Phase.START, self._gcloud(gcloud_commands.remote(request, script), _LONG_TIMEOUT))
 
     def _watch(self, request: RunRequest) -> Event:
@@ -188,6 +189,7 @@ class PhaseActions:
                 reason = f"{self._target.name} exists, but lacks the label of this run"
                 return Event(result=PhaseResult.NAME_CONFLICT, detail=reason)
         self._notify(f"removing {self._target.name}")
+        # Deleting a queued resource deletes its TPU VM too, but not the other way round.
         queued = self._target.queued and "/nodes/" not in now.resource
         delete = gcloud_commands.delete_queued if queued else gcloud_commands.delete_node
         done = self._gcloud(delete(self._target), _LONG_TIMEOUT)
@@ -212,6 +214,7 @@ class PhaseActions:
 
     def _unless_preempted(self, event: Event) -> Event:
         """Returns the event, unless the TPU turns out to be preempted or deleted."""
+        # A failed connection is often the first sign of a preemption.
         now = self.observe()
         lost = now.state in (ResourceState.PREEMPTED, ResourceState.ABSENT, ResourceState.FOREIGN)
         return _preempted(now) if lost else event
