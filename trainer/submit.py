@@ -131,7 +131,7 @@ def _inspect_or_stop(command: str, target: TpuTarget, cloud: Cloud, clock: Clock
 
 def _show_training(target: TpuTarget, cloud: Cloud, *, with_log: bool) -> RunResult:
     offset = 0
-    while True:
+    while True:  # one response has a limited part of the log; the state needs only the first response
         done = cloud.run(gcloud_commands.remote(target, gcloud_commands.show_script(offset)), timeout=300)
         status = gcloud_output.parse_status(gcloud_output.remote_text(done))
         if status is None:

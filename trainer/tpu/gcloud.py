@@ -89,6 +89,7 @@ class GcloudClient:
 
     def open(self, command: Sequence[str]) -> Tunnel:
         """Starts a command in the background."""
+        # Its output would disturb the log of the trainer. The controller opens a tunnel again that has failed.
         quiet = subprocess.DEVNULL
         process = subprocess.Popen(  # noqa: S603 - gcloud, without a shell
             command, stdin=quiet, stdout=quiet, stderr=quiet, start_new_session=True
