@@ -1,1 +1,9 @@
-"""The data set job: labelled photographs in, a TFRecord data set out. The commands are in beam_jobs.main."""
+"""The data set job: labelled images in, a TFRecord data set out.
+
+Commands (`main`): `prepare` writes a data set, `check` only reports what is wrong, `labels` writes a label map.
+
+Begin reading at `pipeline`, whose docstring draws the graph, then follow one image: `plan` (join, labels, split) →
+`numbering` (id and shard) → `shards` and `records` (pixels, boxes, record) → `commit` (the files beside the shards,
+dataset.json last). `prepare` is the launcher; `rows` holds what flows between the steps; `resume` keeps the shards that
+need not be written again.
+"""

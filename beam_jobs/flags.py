@@ -1,4 +1,4 @@
-"""The command lines of `python -m beam_jobs`: flags → PrepareOptions."""
+"""Defines the command line of `python -m beam_jobs`, and turns flags into PrepareOptions."""
 
 import argparse
 import re
@@ -28,155 +28,171 @@ from retinanet_odm.errors import UsageError
 from retinanet_odm.imaging.images import VERIFY_FULL, VERIFY_HEADER, ImageRule
 
 DESCRIPTION = """\
-Turns labelled photographs into a TFRecord data set. Photographs and annotations are only read.
+Writes a TFRecord data set from labelled images. Images and annotations are only read.
 
   python -m beam_jobs prepare --images 'DIR/images/*' --annotations 'DIR/annotations/*.xml' --output DATASET
 """
 CHECK_DESCRIPTION = """\
-Looks at photographs and annotations as prepare does, with the same flags, and writes no data set: problems.jsonl and
-check.html in --output name everything that is wrong or doubtful. Exit status: 0 without errors, 1 with, 2 for a request
-that cannot be carried out.
+Validates images and annotations as prepare would, with the same flags, and writes no data set: problems.jsonl and
+check.html in --output list everything wrong or doubtful. Exit status: 0 without errors, 1 with errors, 2 for an invalid
+request.
 
   python -m beam_jobs check --images 'DIR/images/*' --annotations 'DIR/annotations/*.xml' --output DATASET
 """
-
 LABELS_DESCRIPTION = """\
-Writes a label map of all names in annotation files, or adds the new ones to an old map. Exit status 1: it is written,
-but a file could not be read whole, so that labels may be missing.
+Writes a label map of all labels in annotation files, or appends new labels to an existing map. Exit status 1: the map
+is written, but a file could not be read completely, so labels may be missing.
 
   python -m beam_jobs labels --annotations 'DIR/annotations/*.xml' --output labels.pbtxt
   python -m beam_jobs labels --annotations 'DIR/annotations/*.xml' --labels labels.pbtxt --output labels.pbtxt
 """
+_ALIASES_HELP = "CSV file with the columns alias,name: boxes of label alias count as name"
 
 
 def make_prepare_parser() -> Parser:
-    """The parser of `python -m beam_jobs`; Beam's own flags are left over by parse_known_args."""
+    """Makes the parser of `python -m beam_jobs`. Its parse_known_args leaves Beam's own flags over."""
     parser = Parser(prog="python -m beam_jobs", description="Data set jobs of RetinaNet-ODM.", epilog=BEAM_HELP)
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     prepare = commands.add_parser(
-        PREPARE,
-        help="photographs and annotations in, TFRecord data set out",
-        description=DESCRIPTION,
-        epilog=BEAM_HELP,
+        PREPARE, help="write a TFRecord data set from labelled images", description=DESCRIPTION, epilog=BEAM_HELP
     )
-    _add_job(prepare)
+    _add_job_flags(prepare)
     prepare.add_argument(
         "--resume",
         action="store_true",
-        help="keep the shards of an earlier run into the same folder whose photographs, annotations and flags are the"
-        " same, and write only the others",
+        help="reuse shards from a previous run in the same output folder if their images, annotations and flags are"
+        " unchanged",
     )
     check = commands.add_parser(
         CHECK,
-        help="everything that prepare would complain about, in one pass; writes no shards",
+        help="validate the input without writing a data set",
         description=CHECK_DESCRIPTION,
         epilog=BEAM_HELP,
     )
-    _add_job(check)
+    _add_job_flags(check)
     labels = commands.add_parser(
-        LABELS, help="annotations in, label map out, or one extended by new names", description=LABELS_DESCRIPTION
+        LABELS, help="write a label map of all labels in annotation files", description=LABELS_DESCRIPTION
     )
     _add_label_flags(labels)
     return parser
 
 
 def _add_label_flags(labels: argparse.ArgumentParser) -> None:
+    """Adds the flags of `labels`."""
     labels.add_argument(
         "--annotations", nargs="+", required=True, metavar="PATTERN", help="annotation files, as prepare reads them"
     )
     labels.add_argument(
-        "--output", required=True, metavar="FILE", help="label map to write: a new file, or the very one of --labels"
+        "--output", required=True, metavar="FILE", help="label map to write: a new file, or the file of --labels"
     )
     labels.add_argument(
-        "--labels", metavar="FILE", help="label map whose ids and names stay; new names follow after its text"
+        "--labels", metavar="FILE", help="label map to extend: its text is kept, and new labels are appended"
     )
-    labels.add_argument(
-        "--label_aliases", metavar="FILE", help="CSV with the columns alias,name: labels that count under another name"
-    )
+    labels.add_argument("--label_aliases", metavar="FILE", help=_ALIASES_HELP)
 
 
-def _add_job(job: argparse.ArgumentParser) -> None:
-    """The flags that prepare and check share."""
-    _add_files(job)
-    _add_choices(job)
+# --- prepare and check: one function for each group of flags, in the order of --help ---
+
+
+def _add_job_flags(job: argparse.ArgumentParser) -> None:
+    """Adds the flags that prepare and check share."""
+    _add_inputs(job)
+    _add_labels_and_ids(job)
+    _add_splits(job)
+    _add_policies(job)
     _add_content(job)
     add_estimate_flags(job)
 
 
-def _add_files(prepare: argparse.ArgumentParser) -> None:
-    prepare.add_argument(
+def _add_inputs(job: argparse.ArgumentParser) -> None:
+    job.add_argument(
         "--images",
         nargs="+",
         default=(),
         metavar="PATTERN",
-        help="photographs, such as 'DIR/images/*'; a zip file counts as a folder",
+        help="images, such as 'DIR/images/*'; a zip file is read like a folder",
     )
-    prepare.add_argument(
+    job.add_argument(
         "--annotations",
         nargs="+",
         default=(),
         metavar="PATTERN",
-        help="annotation files, such as 'DIR/annotations/*.xml': Pascal VOC, CVAT 1.1 for images or video, COCO JSON,"
-        " told by their content; an annotation belongs to the image of the same path, file name or stem",
+        help="annotation files, such as 'DIR/annotations/*.xml': Pascal VOC, CVAT 1.1 for images or video, COCO JSON."
+        " The format is detected from the file content. Annotations are matched to images by path, file name or stem",
     )
-    prepare.add_argument(
+    job.add_argument(
         "--exports",
         nargs="+",
         default=(),
         metavar="PATTERN",
-        help="zip files with photographs and annotations inside, as CVAT exports them: each is matched only within"
-        " itself; beside --images and --annotations, or in their place",
+        help="CVAT export archives (zip files with images and annotations). Annotations are matched only to images of"
+        " the same archive. Can be combined with --images and --annotations",
     )
-    prepare.add_argument(
+    job.add_argument(
         "--output", required=True, metavar="DIR", help="folder of the data set: new, empty, or an earlier data set"
     )
-    prepare.add_argument(
-        "--labels", metavar="FILE", help="label map, labels.pbtxt; without it all names found are numbered in order"
-    )
-    prepare.add_argument(
-        "--splits", default=DEFAULT_SPLITS, help="names and fractions that add up to 1; default: %(default)s"
-    )
-    prepare.add_argument(
-        "--num_shards",
-        help=f"most files of a split, such as train=32,val=4; default: {DEFAULT_NUM_SHARDS['train']} for train,"
-        f" {DEFAULT_NUM_SHARDS_ELSE} for another; never more than the split has images",
-    )
 
 
-def _add_choices(prepare: argparse.ArgumentParser) -> None:
-    prepare.add_argument(
-        "--label_aliases", metavar="FILE", help="CSV with the columns alias,name: labels that count under another name"
+def _add_labels_and_ids(job: argparse.ArgumentParser) -> None:
+    job.add_argument(
+        "--labels",
+        metavar="FILE",
+        help="label map (labels.pbtxt); default: all labels found, numbered in alphabetical order",
     )
-    prepare.add_argument(
+    job.add_argument("--label_aliases", metavar="FILE", help=_ALIASES_HELP)
+    job.add_argument(
         "--id_map", metavar="FILE", help="id_map.csv of an earlier data set: its images keep their source ids"
     )
-    prepare.add_argument(
+
+
+def _add_splits(job: argparse.ArgumentParser) -> None:
+    job.add_argument(
+        "--splits", default=DEFAULT_SPLITS, help="names and fractions that add up to 1; default: %(default)s"
+    )
+    job.add_argument(
+        "--num_shards",
+        help=f"maximum number of files per split, such as train=32,val=4; default: {DEFAULT_NUM_SHARDS['train']} for"
+        f" train, {DEFAULT_NUM_SHARDS_ELSE} for other splits. A split never has more files than images",
+    )
+    job.add_argument(
         "--split_group",
         metavar="RULE",
-        help=f"images of one group stay in one split: {DEPLOYMENT_DAY}, or a regular expression that is searched in"
-        " the image's name; the group is what its parentheses hold, or else the whole match",
+        help=f"keep images of one group in one split. RULE is {DEPLOYMENT_DAY}, or a regular expression that is"
+        " searched in the image name: its capturing groups, or the complete match, name the group",
     )
-    prepare.add_argument(
-        "--split_from", metavar="FILE", help="CSV with the columns image,split, which alone decides on splits"
+    job.add_argument(
+        "--split_from", metavar="FILE", help="CSV file with the columns image,split, which alone decides the splits"
     )
-    prepare.add_argument(
+
+
+def _add_policies(job: argparse.ArgumentParser) -> None:
+    job.add_argument(
         "--without_annotation",
         choices=(REJECT, NEGATIVE),
         default=REJECT,
-        help="what an image without annotation is: a reject, or one without objects; default: %(default)s",
+        help="how to treat images without an annotation: reject them, or use them as negative examples; default:"
+        " %(default)s",
     )
-    prepare.add_argument(
+    job.add_argument(
         "--without_image",
         choices=(TELL, REFUSE),
         default=TELL,
-        help="what an annotation that belongs to no image means: it is listed, or there is no data set, and the exit"
-        " status is 1; default: %(default)s",
+        help="how to handle annotations without a matching image: tell reports them, refuse aborts with exit status 1;"
+        " default: %(default)s",
     )
-    prepare.add_argument(
+    job.add_argument(
         "--negatives",
         choices=(KEEP, DROP),
         default=KEEP,
-        help="what becomes of an image without objects; default: %(default)s",
+        help="how to treat images without objects: keep or drop them; default: %(default)s",
+    )
+    job.add_argument(
+        "--max_rejected",
+        type=float,
+        default=1.0,
+        metavar="SHARE",
+        help="maximum fraction of rejected images, such as 0.01. With more, no data set is written and the exit status"
+        " is 1; default: no limit",
     )
 
 
@@ -185,34 +201,29 @@ def _add_content(job: argparse.ArgumentParser) -> None:
         "--verify",
         choices=(VERIFY_FULL, VERIFY_HEADER),
         default=VERIFY_FULL,
-        help="full decodes every photograph once; header looks at the beginning and the end of good JPEG and PNG files"
-        " only, which is faster and misses damage in between; default: %(default)s",
+        help="full decodes every image once. header only checks the beginning and the end of valid JPEG and PNG files:"
+        " faster, but damage in between is missed; default: %(default)s",
     )
     job.add_argument(
         "--max_side",
         type=int,
         metavar="PIXELS",
-        help="photographs with a longer side are made smaller, keeping their aspect; default: as they are",
+        help="scale down images with a longer side, keeping their aspect ratio; default: no scaling",
     )
-    job.add_argument("--grayscale", action="store_true", help="photographs become grey")
+    job.add_argument("--grayscale", action="store_true", help="convert images to grayscale")
     job.add_argument(
         "--min_box",
         metavar="WxH",
-        help="boxes narrower than W and lower than H, in pixels of the photograph, are left out and listed; default:"
-        " none",
+        help="drop boxes smaller than WxH pixels of the original image (both sides). Dropped boxes are listed in"
+        " rejected.jsonl; default: keep all",
     )
-    job.add_argument(
-        "--max_rejected",
-        type=float,
-        default=1.0,
-        metavar="SHARE",
-        help="largest share of photographs that may be rejected, such as 0.01; with more there is no data set, and the"
-        " exit status is 1; default: any",
-    )
+
+
+# --- From flags to the request ---
 
 
 def prepare_options(flags: argparse.Namespace, inputs: Inputs) -> PrepareOptions:
-    """The request that parsed flags and the files that they name make.
+    """Makes the request from parsed flags and the files that they name.
 
     Raises:
       UsageError: a flag cannot be read or contradicts another.
@@ -221,7 +232,7 @@ def prepare_options(flags: argparse.Namespace, inputs: Inputs) -> PrepareOptions
         images=tuple(flags.images),
         annotations=tuple(flags.annotations),
         exports=tuple(flags.exports),
-        output=flags.output.rstrip("/"),
+        output=flags.output.rstrip("/"),  # files.join adds the slash
         splits=parse_splits(flags.splits),
         num_shards=parse_num_shards(flags.num_shards) if flags.num_shards is not None else {},
         labels=inputs.labels,
@@ -247,10 +258,14 @@ def prepare_options(flags: argparse.Namespace, inputs: Inputs) -> PrepareOptions
 
 
 def parse_min_box(text: str) -> tuple[float, float]:
-    """Reads ``75x75``: width and height in pixels.
+    """Reads width and height in pixels.
+
+    Example:
+      >>> parse_min_box("75x50.5")
+      (75.0, 50.5)
 
     Raises:
-      UsageError: not of that form.
+      UsageError: the text has another form.
     """
     match = re.fullmatch(r"(\d+(?:\.\d+)?)x(\d+(?:\.\d+)?)", text)
     if match is None:
@@ -259,10 +274,14 @@ def parse_min_box(text: str) -> tuple[float, float]:
 
 
 def parse_num_shards(text: str) -> dict[str, int]:
-    """Reads ``train=32,val=4``.
+    """Reads numbers of shards by split.
+
+    Example:
+      >>> parse_num_shards("train=32,val=4")
+      {'train': 32, 'val': 4}
 
     Raises:
-      UsageError: not of that form.
+      UsageError: the text has another form.
     """
     try:
         return {split: int(count) for split, count in parse_assignments(text, flag="--num_shards").items()}

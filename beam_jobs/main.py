@@ -1,4 +1,4 @@
-"""Data set jobs.
+"""The commands of the data set job.
 
 On this machine:
 
@@ -9,8 +9,8 @@ On Dataflow:
     scripts/dataflow.sh prepare --region R --bucket B --images 'gs://B/images/*' \
         --annotations 'gs://B/annotations/*.xml' --output gs://B/dataset
 
-`check` takes the same flags and only names what is wrong; `labels` makes a label map of the names in annotation files.
-Zip files as CVAT exports them go to --exports.
+`check` takes the same flags and only reports what is wrong; `labels` writes a label map of the labels in annotation
+files. CVAT export archives go to --exports.
 """
 
 import argparse
@@ -37,7 +37,7 @@ def _run(argv: Sequence[str]) -> int:
         if rest:
             parser.error(f"unknown flag {rest[0]}")
         return _labels(flags)
-    # Beam takes seconds to import, and --help must not wait for it.
+    # Imported here: Beam takes seconds to import, and --help must not wait for it.
     from beam_jobs.input_files import read_inputs
     from beam_jobs.prepare import check, prepare
 

@@ -1,4 +1,8 @@
-"""Number: every image gets its source id and its shard, by the hash of its name. Pure functions over small rows."""
+"""Numbering: every image gets its source id and its shard, by the hash of its name. Pure functions over small rows.
+
+Images fall into hash buckets, and the buckets are laid end to end (`lay_out`). Each bucket can then be numbered on its
+own machine (`number_bucket`): no machine sorts all images, and the order of arrival does not matter.
+"""
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
@@ -6,48 +10,52 @@ from dataclasses import dataclass
 
 from beam_jobs.options import PrepareOptions
 from beam_jobs.output_folder import dataset_shard_name
-from beam_jobs.plan import SplitName, reject_image
-from beam_jobs.rows import PlannedImage, Reject
+from beam_jobs.rows import AssignedImage, PlannedImage, Reject, reject_image
 from retinanet_odm.dataset import source_ids
-from retinanet_odm.dataset.source_ids import IdMap, assign_bucket, first_new_ids
+from retinanet_odm.dataset.source_ids import assign_bucket, first_new_ids
 from retinanet_odm.errors import UsageError
 
 ShardKey = tuple[str, str]  # split, file name
+BucketKey = tuple[int, str, bool]  # hash bucket, split, whether the image is new (has no id yet)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Layout:
+class BucketLayout:
     """Where each hash bucket starts.
 
     Attributes:
-      new_images: number of images in all buckets that have no id yet.
-      images_of: number of images by split.
-      first_id: of the first new image, by bucket.
-      first_rank: number of the split's images in the buckets before, by (bucket, split).
+      last_id: the largest id of --id_map; 0 without one.
+      new_images: images in all buckets that have no id yet.
+      images_of: images by split.
+      first_id: id of the first new image, by bucket.
+      first_rank: images of the split in all buckets before, by (bucket, split).
     """
 
+    last_id: int
     new_images: int
     images_of: dict[str, int]
     first_id: dict[int, int]
     first_rank: dict[tuple[int, str], int]
 
 
-BucketKey = tuple[int, str, bool]
+def image_bucket(row: AssignedImage) -> int:
+    """Returns the hash bucket of an image."""
+    return source_ids.bucket_of(row.name)
 
 
-def bucket_key(row: SplitName, id_map: IdMap) -> BucketKey:
-    """(hash bucket, split, whether it has no id yet) of an image."""
-    name = row[1].image.name
-    return source_ids.bucket_of(name), row[0], name not in id_map.id_of
+def bucket_counts(row: AssignedImage) -> Iterator[tuple[BucketKey, int]]:
+    """Yields what an image adds to the counts that `lay_out` takes."""
+    yield (image_bucket(row), row.split, row.known_id is None), 1
 
 
-def key_by_bucket(row: SplitName) -> tuple[int, SplitName]:
-    """(hash bucket, image with its split)."""
-    return source_ids.bucket_of(row[1].image.name), row
+def lay_out(counts: Mapping[BucketKey, int], last_id: int) -> BucketLayout:
+    """Lays the buckets end to end, given the images in each and the largest id given so far.
 
-
-def lay_out(counts: Mapping[BucketKey, int], id_map: IdMap) -> Layout:
-    """Lays the buckets end to end, given the number of images by place."""
+    Example:
+      >>> layout = lay_out({(0, "train", True): 2, (7, "train", True): 1, (7, "val", False): 1}, last_id=5)
+      >>> layout.first_id, layout.first_rank[7, "train"], layout.images_of
+      ({0: 6, 7: 8}, 2, {'train': 3, 'val': 1})
+    """
     new_images: Counter[int] = Counter()
     first_rank: dict[tuple[int, str], int] = {}
     images_of: Counter[str] = Counter()
@@ -56,39 +64,48 @@ def lay_out(counts: Mapping[BucketKey, int], id_map: IdMap) -> Layout:
         first_rank.setdefault((bucket, split), images_of[split])
         images_of[split] += count
         new_images[bucket] += count if is_new else 0
-    return Layout(
+    return BucketLayout(
+        last_id=last_id,
         new_images=new_images.total(),
         images_of=dict(images_of),
-        first_id=first_new_ids(new_images, id_map.last_id),
+        first_id=first_new_ids(new_images, last_id),
         first_rank=first_rank,
     )
 
 
 def number_bucket(
-    bucket: tuple[int, Iterable[SplitName]], layout: Layout, id_map: IdMap, options: PrepareOptions
+    group: tuple[int, Iterable[AssignedImage]], layout: BucketLayout, options: PrepareOptions
 ) -> Iterator[tuple[ShardKey, PlannedImage] | Reject]:
-    """Gives each image of a bucket its id and its shard (split, file name), in the order of the names' hashes.
+    """Gives each image of a bucket its id and its shard, in the order of the hashes of their names.
 
-    An image of the id map keeps its id; new ones follow, unbroken, over the whole data set. A shard holds an unbroken
-    run of its split in hash order, so that shards differ by one image at most.
+    An image of --id_map keeps its id; new ids follow without gaps over the whole data set. A shard is a contiguous run
+    of its split in hash order, so the sizes of shards differ by one image at most.
     """
-    number, images = bucket
+    bucket, images = group
+    # Checked for the whole data set, in every bucket alike: either all images are rejected, or none.
     try:
-        source_ids.check_image_count(layout.new_images, id_map.last_id)
+        source_ids.check_image_count(layout.new_images, layout.last_id)
     except UsageError as error:
-        yield from (reject_image(item.image, "too_many_images", str(error)) for _, item in images)
+        yield from (reject_image(row.content.image, "too_many_images", str(error)) for row in images)
         return
-    ordered = sorted(images, key=lambda row: source_ids.name_hash(row[1].image.name))
-    id_of = assign_bucket((item.image.name for _, item in ordered), id_map.id_of, layout.first_id[number])
+    ordered = sorted(images, key=lambda row: source_ids.name_hash(row.name))
+    # Known ids are kept; the other images follow in this order from the first id of the bucket.
+    known = {row.name: row.known_id for row in ordered if row.known_id is not None}
+    id_of = assign_bucket((row.name for row in ordered), known, layout.first_id[bucket])
     seen: Counter[str] = Counter()
-    for split, item in ordered:
-        rank = layout.first_rank[number, split] + seen[split]
-        seen[split] += 1
-        name = shard_of(split, rank, layout.images_of[split], options.shards_of(split))
-        yield (split, name), PlannedImage(source_id=id_of[item.image.name], content=item)
+    for row in ordered:
+        rank = layout.first_rank[bucket, row.split] + seen[row.split]
+        seen[row.split] += 1
+        shard = shard_of(row.split, rank, layout.images_of[row.split], options.shards_of(row.split))
+        yield (row.split, shard), PlannedImage(source_id=id_of[row.name], content=row.content)
 
 
 def shard_of(split: str, rank: int, images: int, limit: int) -> str:
-    """The shard's file name for the rank-th of so many images; no more shards than images."""
+    """Returns the file name of the shard for the image of this rank; a split has no more shards than images.
+
+    Example:
+      >>> shard_of("val", rank=5, images=10, limit=4)
+      'val-00002-of-00004.tfrecord'
+    """
     count = min(images, limit)
     return dataset_shard_name(split, rank * count // images, count)

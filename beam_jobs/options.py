@@ -1,6 +1,5 @@
-"""What `prepare` and `check` are asked to do: the request, checked as far as it needs no file."""
+"""The request of `prepare` and `check`, validated as far as that needs no file."""
 
-import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -11,14 +10,14 @@ from retinanet_odm.imaging.images import ImageRule
 from retinanet_odm.labels.label_map import LabelMap
 
 DEFAULT_SPLITS = "train=0.8,val=0.1,test=0.1"
-# TPU RetinaNet reads 32 files at once (parallel_interleave(cycle_length=32)); evaluation needs no such width.
+# TPU RetinaNet reads 32 files at once (parallel_interleave(cycle_length=32)); evaluation needs less.
 DEFAULT_NUM_SHARDS = {"train": 32}
 DEFAULT_NUM_SHARDS_ELSE = 4
 _MAX_SHARDS = 99_999  # five digits in the file name
 
 PREPARE, CHECK, LABELS = "prepare", "check", "labels"
 
-# Policies: --without_annotation, --without_image and --negatives.
+# Values of --without_annotation, --without_image and --negatives.
 REJECT, NEGATIVE = "reject", "negative"
 TELL, REFUSE = "tell", "refuse"
 KEEP, DROP = "keep", "drop"
@@ -26,15 +25,19 @@ KEEP, DROP = "keep", "drop"
 
 @dataclass(frozen=True, kw_only=True)
 class NamedFile:
-    """A file that a flag names, as the launcher read it: its path and hex SHA-256."""
+    """A file named by a flag, as the launcher read it: its path and its hex SHA-256."""
 
     path: str
     sha256: str
 
+    def to_json(self) -> dict[str, str]:
+        """Returns the entry in the options of dataset.json."""
+        return {"path": self.path, "sha256": self.sha256}
+
 
 @dataclass(frozen=True, kw_only=True)
 class Inputs:
-    """What the launcher read: contents of small files, and name and digest of files that workers read again.
+    """What the launcher read: small files by content; files that workers read again by path and digest.
 
     Attributes:
       labels: of --labels.
@@ -51,11 +54,11 @@ class Inputs:
 
 @dataclass(frozen=True, kw_only=True)
 class RecordOptions:
-    """What becomes of each photograph and box on its way into a record.
+    """How images and boxes become records.
 
     Attributes:
-      pixels: how photographs are looked at and changed.
-      min_box: (width, height) in pixels of the photograph; a box that is smaller in both is dropped. None drops none.
+      pixels: how images are verified and changed.
+      min_box: (width, height) in pixels of the original image; a box smaller in both is dropped. None keeps all.
     """
 
     pixels: ImageRule = field(default_factory=lambda: ImageRule(perceptual_hash=True))
@@ -68,22 +71,22 @@ class PrepareOptions:
 
     Attributes:
       images, annotations: patterns, local or gs://.
-      exports: patterns of zip files with photographs and annotations inside, each matched only within itself.
-      output: the data set's folder, without a slash at its end.
+      exports: patterns of zip files with images and annotations; each is matched only within itself.
+      output: the folder of the data set, without a trailing slash.
       splits: names and fractions.
-      num_shards: the largest number of shards by split; a split that is not named gets the default.
-      labels: the user's label map; None makes one of all names found. labels_file: where it was read.
+      num_shards: maximum number of shards by split; splits that are not named get the default.
+      labels: the user's label map, or None to make one of all labels found. labels_file: its path.
       aliases: name by alias, applied before a label is looked up. aliases_file: where they were read.
-      id_map: ids of earlier builds, which stay.
+      id_map: source ids of earlier builds, which are kept.
       split_group: which images must stay in one split; None makes each image a group of its own.
-      split_from: a list that alone decides on splits.
-      without_annotation: REJECT or NEGATIVE: whether an image without annotation is a reject or one without objects.
-      without_image: TELL or REFUSE: whether annotations that belong to no image are listed, or there is no data set.
-      negatives: KEEP or DROP: what becomes of an image without objects.
-      content: what becomes of photographs and boxes.
-      max_rejected: the largest share of images that may be left out, 0 to 1.
-      writes: whether a data set is written; a check only looks.
-      resume: whether shards of an earlier run stay where their input is the same.
+      split_from: a list that alone decides the splits.
+      without_annotation: REJECT or NEGATIVE: how to treat images without an annotation.
+      without_image: TELL or REFUSE: whether annotations without an image are reported or refused.
+      negatives: KEEP or DROP: how to treat images without objects.
+      content: how images and boxes become records.
+      max_rejected: maximum fraction of rejected images, 0 to 1.
+      writes: whether a data set is written; False for a check.
+      resume: whether shards of an earlier run are kept if their input is the same.
 
     Raises:
       UsageError: the request contradicts itself.
@@ -110,7 +113,17 @@ class PrepareOptions:
     writes: bool = True
     resume: bool = False
 
+    # Whatever needs no file is checked here, before Beam is imported and before anything is listed.
     def __post_init__(self) -> None:
+        self._check_inputs()
+        self._check_policies()
+        for split, count in self.num_shards.items():
+            if split not in self.splits.names:
+                raise UsageError(f"--num_shards: there is no split {split!r}; --splits has {list(self.splits.names)}")
+            if not 1 <= count <= _MAX_SHARDS:
+                raise UsageError(f"--num_shards: {split} must lie in 1..{_MAX_SHARDS}, found {count}")
+
+    def _check_inputs(self) -> None:
         if not self.output:
             raise UsageError("--output: expected a folder, found an empty name")
         if bool(self.images) != bool(self.annotations):
@@ -118,24 +131,23 @@ class PrepareOptions:
             raise UsageError(f"{given}: expected {missing} too; zip files with both inside go to --exports")
         if not (self.images or self.exports):
             raise UsageError("expected --images and --annotations, or --exports, or all three; found none")
+
+    def _check_policies(self) -> None:
         if self.split_group and self.split_from:
-            raise UsageError("--split_group and --split_from: give one of them; a list alone decides on splits")
+            raise UsageError("--split_group and --split_from: give one of them; a list alone decides the splits")
         if self.without_annotation == NEGATIVE and self.negatives == DROP:
-            raise UsageError("--without_annotation=negative and --negatives=drop: one makes what the other drops")
+            raise UsageError(
+                "--without_annotation=negative conflicts with --negatives=drop: the negatives would be dropped again"
+            )
         if not 0 <= self.max_rejected <= 1:
             raise UsageError(f"--max_rejected: expected a share from 0 to 1, such as 0.01; found {self.max_rejected:g}")
-        for split, count in self.num_shards.items():
-            if split not in self.splits.names:
-                raise UsageError(f"--num_shards: there is no split {split!r}; --splits has {list(self.splits.names)}")
-            if not 1 <= count <= _MAX_SHARDS:
-                raise UsageError(f"--num_shards: {split} must lie in 1..{_MAX_SHARDS}, found {count}")
 
     def shards_of(self, split: str) -> int:
-        """The largest number of shards of a split."""
+        """Returns the maximum number of shards of a split."""
         return self.num_shards.get(split, DEFAULT_NUM_SHARDS.get(split, DEFAULT_NUM_SHARDS_ELSE))
 
     def to_json(self) -> dict[str, Any]:
-        """The part that decides the content of the data set, for its manifest."""
+        """Returns the options that decide the content of the data set, for dataset.json."""
         return {
             "images": list(self.images),
             "annotations": list(self.annotations),
@@ -143,10 +155,10 @@ class PrepareOptions:
             "labels": self.labels_file,
             "splits": dict(self.splits.fractions),
             "num_shards": {split: self.shards_of(split) for split in self.splits.names},
-            "label_aliases": self.aliases_file and dataclasses.asdict(self.aliases_file),
-            "id_map": self.id_map and dataclasses.asdict(self.id_map),
+            "label_aliases": self.aliases_file and self.aliases_file.to_json(),
+            "id_map": self.id_map and self.id_map.to_json(),
             "split_group": self.split_group and self.split_group.text,
-            "split_from": self.split_from and dataclasses.asdict(self.split_from),
+            "split_from": self.split_from and self.split_from.to_json(),
             "without_annotation": self.without_annotation,
             "without_image": self.without_image,
             "negatives": self.negatives,

@@ -1,4 +1,4 @@
-"""The names in a data set's folder: which are ours, and so may be replaced or deleted, and which are not."""
+"""The names in the folder of a data set: which files are ours, and so may be replaced or deleted."""
 
 import json
 import posixpath
@@ -16,35 +16,40 @@ LABEL_MAP = "labels.pbtxt"
 ID_MAP = "id_map.csv"
 VAL = "val.json"
 REJECTED = "rejected.jsonl"
-REPORT = "report.html"
+REPORT_PAGE = "report.html"
 PROBLEMS = "problems.jsonl"
-CHECK = "check.html"
-# What a check writes; a build leaves it alone, and a check leaves the build alone.
-_OF_CHECK = frozenset({CHECK, LOCK_FILE})
-_OF_BUILD = frozenset({files.PROBE, DatasetManifest.FILE, LABEL_MAP, ID_MAP, VAL, REJECTED, REPORT, PROBLEMS})
-RECEIPTS = "receipts"
+CHECK_PAGE = "check.html"
+# A build leaves the files of a check alone, and a check those of a build.
+_CHECK_FILES = frozenset({CHECK_PAGE, LOCK_FILE})
+_BUILD_FILES = frozenset({files.PROBE, DatasetManifest.FILE, LABEL_MAP, ID_MAP, VAL, REJECTED, REPORT_PAGE, PROBLEMS})
+RECEIPTS = "receipts"  # the only sub-folder
 _SHARD = re.compile(r"[a-z][a-z0-9_]*-\d{5}-of-\d{5}\.tfrecord")
 _RECEIPT = re.compile(_SHARD.pattern.replace("tfrecord", "jsonl"))
 
 
 def dataset_shard_name(split: str, index: int, count: int) -> str:
-    """Such as train-00000-of-00032.tfrecord."""
+    """Returns the file name of a shard.
+
+    Example:
+      >>> dataset_shard_name("train", 0, 32)
+      'train-00000-of-00032.tfrecord'
+    """
     return f"{split}-{index:05d}-of-{count:05d}.tfrecord"
 
 
 def receipt_name(shard: str) -> str:
-    """The receipt of a shard: its path below the data set's folder."""
+    """Returns the path of a shard's receipt below the folder of the data set."""
     return f"{RECEIPTS}/{posixpath.splitext(shard)[0]}.jsonl"
 
 
 def is_ours(name: str) -> bool:
-    """Whether `prepare` or `check` may have written a file of this name, whole or half."""
-    final = final_name(name)
-    return final in _OF_CHECK or _is_of_build(final)
+    """Returns whether `prepare` or `check` may have written a file of this name, complete or partial."""
+    final = final_name(name)  # without the suffix of a partial file
+    return final in _CHECK_FILES or _is_build_file(final)
 
 
-def _is_of_build(final: str) -> bool:
-    return final in _OF_BUILD or bool(_SHARD.fullmatch(final))
+def _is_build_file(final: str) -> bool:
+    return final in _BUILD_FILES or bool(_SHARD.fullmatch(final))
 
 
 def _is_receipt(name: str) -> bool:
@@ -52,32 +57,32 @@ def _is_receipt(name: str) -> bool:
 
 
 def check_dataset_folder(output: str, patterns: tuple[str, ...], *, given: Sequence[str] = ()) -> None:
-    """Raises UsageError when the output folder is in use by something else; changes nothing.
+    """Raises UsageError if the output folder is in use by something else; changes nothing.
 
     Args:
       output: the folder, which need not exist.
       patterns: where the job reads.
-      given: files that the user wrote, which must not be buried under ours. An id map of an earlier build is none of
-        them: ours has all of its rows.
+      given: files of the user that must not be overwritten. An id map of an earlier build may be: ours has all its
+        rows.
     """
     for path in given:
         if _lies_in(path, output):
             raise UsageError(f"--output: {output} holds {path}, which the job reads: choose another folder")
+    # Our own shards would be listed as input.
     for pattern in patterns:
         root = root_of(pattern)
         below = "**" in pattern and posixpath.normpath(output).startswith(posixpath.normpath(root) + "/")
         if below or posixpath.normpath(root) == posixpath.normpath(output):
             raise UsageError(f"--output: {output} would be read as input by {pattern}: choose another folder")
-    foreign = _first_foreign(output)
-    if foreign is not None:
+    if foreign := _find_foreign(output):
         raise UsageError(
             f"--output: {output} holds files that are not of a data set, such as {foreign}:"
             " choose an empty or a new folder"
         )
 
 
-def _first_foreign(output: str) -> str | None:
-    """A file in the folder or below it that this job cannot have written."""
+def _find_foreign(output: str) -> str | None:
+    """Returns a file in the folder or below it that this job cannot have written."""
     for name in files.list_names(output):
         if not is_ours(name) or (name == DatasetManifest.FILE and not _is_manifest(files.join(output, name))):
             return name
@@ -90,7 +95,7 @@ def _first_foreign(output: str) -> str | None:
 
 
 def _is_manifest(path: str) -> bool:
-    """Whether a file of the manifest's name is ours: other tools write a dataset.json too."""
+    """Returns whether a dataset.json is ours: other tools write files of this name, too."""
     try:
         value = json.loads(files.read_bytes(path))
     except (files.FileError, ValueError):
@@ -105,12 +110,12 @@ def _lies_in(path: str, folder: str) -> bool:
 
 
 def delete_stale(output: str, written: set[str]) -> None:
-    """Deletes our files of an earlier build, and halves of killed ones, that this build did not write.
+    """Deletes files of earlier builds, and partial files of killed ones, that this build did not write.
 
     Args:
       output: the folder.
       written: paths below it, receipts among them.
     """
-    names = [name for name in files.list_names(output) if _is_of_build(final_name(name))]
+    names = [name for name in files.list_names(output) if _is_build_file(final_name(name))]
     receipts = [f"{RECEIPTS}/{name}" for name in files.list_names(files.join(output, RECEIPTS)) if _is_receipt(name)]
     files.delete([files.join(output, name) for name in (*names, *receipts) if name not in written])

@@ -1,12 +1,13 @@
-"""The graph of `prepare` and `check`: plan, then write or look; no image byte crosses a shuffle.
+"""The graph of `prepare` and `check`: plan first, then write (or only check). No image byte crosses a shuffle.
 
-image patterns ─ MatchImages ──────────┐                 ┌─ CountLabels
-                                       ├─ CoGroupByKey ─ Join ─ Place images ─ NumberImages ─┐
-annotation patterns ─ ReadAnnotations ─┘                                                     │
-     (rejects of every step, counts of images, labels, ignored shapes) ─▶ Commit ◀─ MakeShards
+    Match images ────────── Group by name ── Join images and ─────── Assign labels ─── Number ── Make ──── Commit
+                             │                annotations              and splits        images    shards
+    Read annotations ───────┘                    │                      ▲    ▲
+          │                                      ├─ Count labels ─ Make label map
+          └─ Count ignored shapes                └─ Collect unreadable annotation files
 
-Side inputs of Place images: the broken annotation files, the label map. It reads the list of splits itself,
-NumberImages and Commit the id map of earlier builds, once a process.
+Commit also takes the rejects of every step, the number of images, the label map, the labels and the ignored shapes. It
+writes dataset.json last.
 """
 
 import apache_beam as beam
@@ -14,65 +15,59 @@ from apache_beam.pvalue import AsList, AsSingleton
 
 from beam_jobs import plan
 from beam_jobs.commit import commit
-from beam_jobs.input_files import load_id_map
 from beam_jobs.options import PrepareOptions
-from beam_jobs.rows import DatasetPlan, Reject, ShardResult
 from beam_jobs.transforms import (
     MAIN,
     REJECTS,
-    CountIgnored,
-    CountLabels,
+    CollectUnreadableFiles,
     MakeShards,
     MatchImages,
-    NameBroken,
     NumberImages,
     ReadAnnotations,
-    assign_labels_and_splits,
-    make_labels_once,
+    SumByKey,
     with_rejects,
 )
-from retinanet_odm.labels.label_map import LabelMap
 
 
 def build_prepare(pipeline: beam.Pipeline, options: PrepareOptions) -> None:
-    """Adds the whole job to a pipeline."""
+    """Adds the complete job to a pipeline."""
+    # Read and join: image and annotation rows meet under the stem of their file names.
     images = pipeline | "Match images" >> MatchImages(options.images, options.exports)
     read = pipeline | "Read annotations" >> ReadAnnotations(options.annotations, options.exports)
-    keyed = read[MAIN] | "Key annotations" >> beam.Map(plan.annotation_key)
+    keyed = read[MAIN] | "Key annotations by name" >> beam.Map(plan.annotation_key)
     groups = {"images": images, "annotations": keyed} | "Group by name" >> beam.CoGroupByKey()
-    images_in = groups | "Count images" >> beam.Map(plan.count_images) | "Add up images" >> beam.CombineGlobally(sum)
-    ignored = read[MAIN] | "Count ignored shapes" >> CountIgnored()
     joined = groups | "Join images and annotations" >> with_rejects(plan.join_images)
-    unread = (read[REJECTS], joined[REJECTS]) | "Gather unread" >> beam.Flatten()
-    broken = unread | "Name broken annotations" >> NameBroken()
-    label_counts = joined[MAIN] | "Count labels" >> CountLabels()
-    labels = label_counts | "Make label map" >> beam.Map(make_labels_once, options=options)
-    placed = joined[MAIN] | "Place images" >> with_rejects(
-        assign_labels_and_splits, broken=AsSingleton(broken), labels=AsSingleton(labels), options=options
+
+    # Plan: label map, labels and splits, then source ids and shards. Every row is small; no image has been opened yet.
+    label_counts = joined[MAIN] | "Count labels" >> SumByKey(plan.label_counts)
+    labels = label_counts | "Make label map" >> beam.Map(plan.make_label_map, options=options)
+    # Annotations that match no image are rejected by the join, and may be unreadable files, too.
+    faults = (read[REJECTS], joined[REJECTS]) | "Collect annotation rejects" >> beam.Flatten()
+    unreadable = faults | "Collect unreadable annotation files" >> CollectUnreadableFiles()
+    assigned = joined[MAIN] | "Assign labels and splits" >> with_rejects(
+        plan.assign_labels_and_splits, options=options, labels=AsSingleton(labels), unreadable=AsSingleton(unreadable)
     )
-    numbered = placed[MAIN] | "Number images" >> NumberImages(options)
+    numbered = assigned[MAIN] | "Number images" >> NumberImages(options)
+
+    # Write or check: one element per shard. From here on a worker reads pixels, and keeps them to itself.
     shards = numbered[MAIN] | "Make shards" >> MakeShards(options)
-    left_out = tuple(step[REJECTS] for step in (read, joined, placed, numbered))
-    rejects = left_out | "Gather rejects" >> beam.Flatten()
-    request = pipeline | "Take request" >> beam.Create([options])
-    counts = (images_in, labels, label_counts, ignored)
-    _ = request | "Commit" >> beam.Map(_commit, AsList(shards), AsList(rejects), *map(AsSingleton, counts))
 
-
-def _commit(
-    options: PrepareOptions,
-    shards: list[ShardResult],
-    rejects: list[Reject],
-    images_in: int,
-    labels: LabelMap | None,
-    label_counts: dict[str, int],
-    ignored: dict[str, int],
-) -> None:
-    planned = DatasetPlan(
-        images_in=images_in,
-        labels=labels,
-        label_counts=label_counts,
-        ignored=ignored,
-        rejects=tuple(rejects),
+    # Commit: waits for all shards and every count, because all of them are side inputs.
+    images_in = groups | "Count images" >> beam.Map(plan.count_images) | "Add up images" >> beam.CombineGlobally(sum)
+    ignored = read[MAIN] | "Count ignored shapes" >> SumByKey(plan.ignored_shapes)
+    steps = (read, joined, assigned, numbered)
+    rejects = tuple(step[REJECTS] for step in steps) | "Collect rejects" >> beam.Flatten()
+    _ = (
+        pipeline
+        | "Create request" >> beam.Create([options])
+        | "Commit"
+        >> beam.Map(
+            commit,
+            shards=AsList(shards),
+            rejects=AsList(rejects),
+            images_in=AsSingleton(images_in),
+            labels=AsSingleton(labels),
+            label_counts=AsSingleton(label_counts),
+            ignored=AsSingleton(ignored),
+        )
     )
-    commit(planned, shards, options, load_id_map(options))

@@ -1,48 +1,77 @@
-"""Plan: join images with annotations, check labels, number and place every image. Pure functions over small rows.
+"""The plan: reads annotations, joins images with them, and assigns labels and splits. Verbs over small rows.
 
-An annotation belongs to the image of the same path, file name or stem (see matching). Every image becomes exactly one
-PlannedImage or one Reject of kind image.
+Begin with `join_images` and `assign_labels_and_splits`. Which annotation belongs to which image is decided by
+retinanet_odm.sources.matching. Every image becomes exactly one PlannedImage or one Reject of kind IMAGE_REJECT.
 """
 
 import dataclasses
 import itertools
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
 
+from beam_jobs.input_files import load_id_map, load_split_plan
 from beam_jobs.options import DROP, NEGATIVE, PrepareOptions
-from beam_jobs.rows import ANNOTATION_REJECT, IMAGE_REJECT, NO_IMAGE, Candidate, LabelledImage, Reject, UnannotatedImage
+from beam_jobs.rows import (
+    ANNOTATION_REJECT,
+    NO_MATCHING_IMAGE,
+    AssignedImage,
+    Candidate,
+    LabelledImage,
+    Reject,
+    UnannotatedImage,
+    reject_annotation,
+    reject_image,
+)
 from retinanet_odm.annotations.types import ImageAnnotation, apply_aliases
-from retinanet_odm.dataset.splits import SplitError, SplitPlan
+from retinanet_odm.dataset.splits import SplitError
 from retinanet_odm.errors import DataError, LabelError
 from retinanet_odm.labels.checks import nearest_labels
 from retinanet_odm.labels.label_map import LabelMap
-from retinanet_odm.sources.listing import AnnotationFile, ImageFile
+from retinanet_odm.sources.listing import AnnotationFile, ImageFile, read_annotation
 from retinanet_odm.sources.matching import Key, PairingConflict, match_key, pair_files
 
-Joined = tuple[Key, Mapping[str, Iterable]]
-SplitName = tuple[str, LabelledImage]
-_SHOWN = 20  # files that the detail of a reject names
+JoinedGroup = tuple[Key, Mapping[str, Iterable[Any]]]  # match key, {"images": ..., "annotations": ...}
+_MAX_NAMED = 20  # files named in the detail of a reject
+
+
+# --- Keys and reading ---
 
 
 def image_key(image: ImageFile) -> tuple[Key, ImageFile]:
-    """(match key, image)."""
+    """Returns (match key, image)."""
     return match_key(image.uri), image
 
 
 def annotation_key(file: AnnotationFile) -> tuple[Key, AnnotationFile]:
-    """(match key, annotation)."""
+    """Returns (match key, annotation)."""
     return match_key(file.image_name or file.uri), file
 
 
-def count_images(group: Joined) -> int:
-    """Distinct image files of a group that came together by match_key: {"images": …, "annotations": …}."""
+def read_annotation_group(group: tuple[bytes, Iterable[AnnotationFile]]) -> Iterator[AnnotationFile | Reject]:
+    """Yields a row for every image of one annotation file, given the file under each name that patterns gave it.
+
+    A fault after the first image is a reject: nobody knows which images are missing. A file without a readable image
+    is one row with the reason.
+    """
+    file = min(group[1], key=lambda row: row.name)
+    for row in read_annotation(file):
+        yield reject_annotation(file, row.reason, row.detail, row.line) if isinstance(row, DataError) else row
+
+
+# --- Joining ---
+
+
+def count_images(group: JoinedGroup) -> int:
+    """Counts the distinct image files of a group."""
     return len({image.uri for image in group[1]["images"]})
 
 
-def join_images(group: Joined) -> Iterator[Candidate | UnannotatedImage | Reject]:
-    """One row for every distinct image of a group, and one for every annotation that no image claims."""
+def join_images(group: JoinedGroup) -> Iterator[Candidate | UnannotatedImage | Reject]:
+    """Yields one row for every distinct image of a group, and one for every annotation that matches no image."""
+    # Sorted on both sides: the result must not depend on the order in which Beam delivers the group.
     images = _distinct(group[1]["images"])
-    annotations = sorted(group[1]["annotations"], key=_order)
+    annotations = sorted(group[1]["annotations"], key=_sort_key)
     times = Counter(image.name for image in images)
     found = pair_files(images, annotations)
     for row, image in enumerate(images):
@@ -58,94 +87,115 @@ def join_images(group: Joined) -> Iterator[Candidate | UnannotatedImage | Reject
 
 
 def _distinct(images: Iterable[ImageFile]) -> list[ImageFile]:
-    """Two patterns may match one file: it stays once, under the smallest name, whatever the order of arrival."""
+    """Keeps a file that two patterns match once, under its smallest name, whatever the order of arrival."""
     by_uri = {row.uri: row for row in sorted(images, key=lambda row: (row.uri, row.name), reverse=True)}
     return [by_uri[uri] for uri in sorted(by_uri)]
 
 
-def _order(file: AnnotationFile) -> tuple[str, ...]:
+def _sort_key(file: AnnotationFile) -> tuple[str, ...]:
     content = file.annotation
     return file.uri, file.image_name, (content and content.subset) or "", (content and content.task_id) or ""
 
 
 def _duplicate(image: ImageFile, images: Iterable[ImageFile]) -> Reject:
-    same = _list_files(other.uri for other in images if other.name == image.name)
+    same = _list_names(other.uri for other in images if other.name == image.name)
     return reject_image(image, "duplicate_image_name", f"{image.name}: more than one image has this name: {same}")
 
 
 def _ambiguous(image: ImageFile, conflict: PairingConflict) -> Reject:
     claimants = itertools.chain((other.uri for other in conflict.images), map(_title, conflict.annotations))
-    detail = f"{image.name}: expected one image and one annotation of this name, found {_list_files(claimants)}"
+    detail = f"{image.name}: expected one image and one annotation of this name, found {_list_names(claimants)}"
     return reject_image(image, "ambiguous_match", detail)
-
-
-def _list_files(names: Iterable[str]) -> str:
-    found = list(names)
-    more = f" and {len(found) - _SHOWN} more" if len(found) > _SHOWN else ""
-    return ", ".join(found[:_SHOWN]) + more
-
-
-def _title(file: AnnotationFile) -> str:
-    return f"{file.image_name} in {file.uri}" if file.image_name else file.uri
-
-
-def _unused(file: AnnotationFile) -> Reject:
-    if file.annotation is None:
-        return broken_annotation(file, DataError(file.reason, file.detail, file.line))
-    detail = f"{_title(file)}: no image has this name"
-    name = file.image_name or file.uri
-    line = file.annotation.line
-    return Reject(kind=ANNOTATION_REJECT, name=name, reason=NO_IMAGE, detail=detail, source=file.uri, line=line)
-
-
-def broken_annotation(file: AnnotationFile, error: DataError) -> Reject:
-    """The line of an annotation file that cannot be read, or not to its end."""
-    return Reject(
-        kind=ANNOTATION_REJECT,
-        name=file.uri,
-        reason=error.reason,
-        detail=error.detail,
-        source=file.uri,
-        line=error.line,
-    )
-
-
-def broken_source(reject: Reject) -> Iterator[bytes]:
-    """The annotation file, in bytes, where the reject is of one that cannot be read, or not to its end."""
-    if reject.kind == ANNOTATION_REJECT and reject.reason != NO_IMAGE:
-        yield reject.source.encode("utf-8", "surrogateescape")
 
 
 def _pair(image: ImageFile, file: AnnotationFile) -> Candidate | Reject:
     if file.annotation is None:
         return reject_image(image, file.reason, file.detail, source=file.uri, line=file.line)
     if file.annotation.unreadable:
+        # Without its box, an unreadable object would be learned as background.
         first = file.annotation.unreadable[0]
         return reject_image(image, first.reason, f"{image.name}: {first.detail}", source=file.uri, line=first.line)
     return Candidate(image=image, annotation=file.annotation)
 
 
-def reject_image(
-    image: ImageFile, reason: str, detail: str, *, source: str | None = None, line: int | None = None, label: str = ""
-) -> Reject:
-    """An image that is left out; source: the file at fault, where that is not the image."""
-    source = source or image.uri
-    return Reject(
-        kind=IMAGE_REJECT, name=image.name, reason=reason, detail=detail, source=source, line=line, label=label
-    )
+def _unused(file: AnnotationFile) -> Reject:
+    if file.annotation is None:
+        return reject_annotation(file, file.reason, file.detail, file.line)
+    return reject_annotation(file, NO_MATCHING_IMAGE, f"{_title(file)}: no image has this name", file.annotation.line)
 
 
-def apply_policies(
-    row: Candidate | UnannotatedImage, options: PrepareOptions, broken: Sequence[bytes]
-) -> Candidate | Reject:
-    """Decides on images without annotation or without objects, and puts names in the place of aliases.
+def _list_names(names: Iterable[str]) -> str:
+    found = list(names)
+    more = f" and {len(found) - _MAX_NAMED} more" if len(found) > _MAX_NAMED else ""
+    return ", ".join(found[:_MAX_NAMED]) + more
+
+
+def _title(file: AnnotationFile) -> str:
+    return f"{file.image_name} in {file.uri}" if file.image_name else file.uri
+
+
+# --- Counting ---
+
+
+def unreadable_file(reject: Reject) -> Iterator[bytes]:
+    """Yields the path of an annotation file that cannot be read completely, as bytes; nothing for other rejects."""
+    if reject.kind == ANNOTATION_REJECT and reject.reason != NO_MATCHING_IMAGE:
+        yield reject.source.encode("utf-8", "surrogateescape")
+
+
+def ignored_shapes(file: AnnotationFile) -> Iterator[tuple[str, int]]:
+    """Yields (kind, count) of the shapes of an image that have no box by design."""
+    if file.annotation is not None:
+        yield from file.annotation.ignored
+
+
+def label_counts(row: Candidate | UnannotatedImage) -> Iterator[tuple[str, int]]:
+    """Yields (label, boxes) of an image, as the annotation writes the label."""
+    if isinstance(row, Candidate):
+        yield from Counter(item.label for item in row.annotation.objects).items()
+
+
+def make_label_map(counts: dict[str, int], options: PrepareOptions) -> LabelMap | None:
+    """Returns the user's label map, or one of all labels that were counted; None if there is neither."""
+    distinct = {options.aliases.get(name, name) for name in counts}
+    return options.labels or (LabelMap.from_names(distinct) if distinct else None)
+
+
+# --- Policies, labels and splits ---
+
+
+def assign_labels_and_splits(
+    row: Candidate | UnannotatedImage, options: PrepareOptions, labels: LabelMap | None, unreadable: Sequence[bytes]
+) -> AssignedImage | Reject:
+    """Decides everything about an image that needs no pixels: the policies, its label ids, its split, its old id.
+
+    The id map and the list of splits are read from their files, once per process.
 
     Args:
       row: an image.
       options: the request.
-      broken: some annotation files that cannot be read (to their end): an image without annotation may be theirs.
+      labels: the label map; None if no annotation has an object and no label map was given.
+      unreadable: some annotation files that cannot be read completely: an unannotated image may belong to them.
     """
-    candidate = row if isinstance(row, Candidate) else _without_annotation(row.image, options, broken)
+    candidate = _apply_policies(row, options, unreadable)
+    if isinstance(candidate, Reject):
+        return candidate
+    labelled = label_image(candidate, labels)
+    if isinstance(labelled, Reject):
+        return labelled
+    name = labelled.image.name
+    try:
+        split = load_split_plan(options).split_of(name)
+    except SplitError as error:
+        return reject_image(labelled.image, error.reason, error.detail)
+    return AssignedImage(split=split, known_id=load_id_map(options).id_of.get(name), content=labelled)
+
+
+def _apply_policies(
+    row: Candidate | UnannotatedImage, options: PrepareOptions, unreadable: Sequence[bytes]
+) -> Candidate | Reject:
+    """Applies --without_annotation, --negatives and --label_aliases."""
+    candidate = row if isinstance(row, Candidate) else _without_annotation(row.image, options, unreadable)
     if isinstance(candidate, Reject):
         return candidate
     image, annotation = candidate.image, candidate.annotation
@@ -154,45 +204,21 @@ def apply_policies(
     return dataclasses.replace(candidate, annotation=apply_aliases(annotation, options.aliases))
 
 
-def _without_annotation(image: ImageFile, options: PrepareOptions, broken: Sequence[bytes]) -> Candidate | Reject:
-    # An animal whose annotation was lost would be trained on as background.
-    if options.without_annotation == NEGATIVE and not broken:
+def _without_annotation(image: ImageFile, options: PrepareOptions, unreadable: Sequence[bytes]) -> Candidate | Reject:
+    # An object whose annotation was lost would be learned as background.
+    if options.without_annotation == NEGATIVE and not unreadable:
         nothing = ImageAnnotation(filename=image.name, width=None, height=None, objects=(), source=image.uri)
         return Candidate(image=image, annotation=nothing)
-    lost = f"; it may be in what cannot be read: {_list_files(map(_decode, broken))}" if broken else ""
+    files = _list_names(path.decode("utf-8", "surrogateescape") for path in unreadable)
+    lost = f"; it may be in an unreadable file: {files}" if files else ""
     return reject_image(image, "image_without_annotation", f"{image.name}: no annotation has this name{lost}")
 
 
-def _decode(name: bytes) -> str:
-    return name.decode("utf-8", "surrogateescape")
-
-
-def ignored_shapes(file: AnnotationFile) -> Iterator[tuple[str, int]]:
-    """Shapes of an image that have no box by design: (kind, count)."""
-    if file.annotation is not None:
-        yield from file.annotation.ignored
-
-
-def label_names(row: Candidate | UnannotatedImage) -> Iterator[str]:
-    """The label of every object, as the annotation has it."""
-    if isinstance(row, Candidate):
-        yield from (item.label for item in row.annotation.objects)
-
-
-def make_labels(names: Iterable[str], options: PrepareOptions) -> LabelMap | None:
-    """The user's label map, or one of all names that annotations have; None where there is neither."""
-    distinct = {options.aliases.get(name, name) for name in names}
-    return options.labels or (LabelMap.from_names(distinct) if distinct else None)
-
-
-def place_image(candidate: Candidate, labels: LabelMap | None, split_plan: SplitPlan) -> "SplitName | Reject":
-    """Looks up the labels of an image and its split."""
-    row = label_image(candidate, labels)
-    return row if isinstance(row, Reject) else split_image(row, split_plan)
-
-
 def label_image(candidate: Candidate, labels: LabelMap | None) -> LabelledImage | Reject:
-    """Looks up every label; an unknown one rejects the image: trained on, that animal would become background."""
+    """Looks up the id of every label.
+
+    An unknown label rejects the image: without its box, the object would be learned as background.
+    """
     image, annotation = candidate.image, candidate.annotation
     if labels is None:
         return reject_image(
@@ -201,23 +227,15 @@ def label_image(candidate: Candidate, labels: LabelMap | None) -> LabelledImage 
     try:
         label_ids = tuple(labels.id_of(item.label) for item in annotation.objects)
     except LabelError as error:
+        # The error names the label; the object is needed for its line.
         unknown = next(item for item in annotation.objects if item.label not in labels.name_by_id.values())
-        detail = f"{image.name}: {error.detail}{_meant(unknown.label, labels)}; in {annotation.source}"
+        detail = f"{image.name}: {error.detail}{_suggest(unknown.label, labels)}; in {annotation.source}"
         return reject_image(
             image, error.reason, detail, source=annotation.source, line=unknown.line, label=unknown.label
         )
     return LabelledImage(image=image, annotation=annotation, label_ids=label_ids)
 
 
-def _meant(unknown: str, labels: LabelMap) -> str:
-    """The nearest known names of a label."""
+def _suggest(unknown: str, labels: LabelMap) -> str:
     names = " or ".join(map(repr, nearest_labels(unknown, labels.name_by_id.values())))
     return f", did you mean {names}?" if names else ""
-
-
-def split_image(row: LabelledImage, split_plan: SplitPlan) -> SplitName | Reject:
-    """(split, image)."""
-    try:
-        return split_plan.split_of(row.image.name), row
-    except SplitError as error:
-        return reject_image(row.image, error.reason, error.detail)

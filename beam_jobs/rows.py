@@ -1,41 +1,116 @@
-"""The small rows that flow through the job; none holds image bytes."""
+"""The small rows that flow through the job, and the lines of rejected.jsonl. No row holds image bytes.
 
-from collections.abc import Mapping
+The way of an image: `Candidate` (an image and its annotation) or `UnannotatedImage` → `AssignedImage` (with label ids
+and split) → `PlannedImage` (with source id). At each step a `Reject` may take its place; the makers are below.
+"""
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from retinanet_odm.annotations.types import ImageAnnotation
-from retinanet_odm.dataset.manifest import ShardInfo
-from retinanet_odm.dataset.statistics import BoxStatistics
+from retinanet_odm.annotations.types import ImageAnnotation, ObjectAnnotation
 from retinanet_odm.labels.label_map import LabelMap
 from retinanet_odm.pickling import pickle_by_position
-from retinanet_odm.sources.listing import ImageFile
+from retinanet_odm.sources.listing import AnnotationFile, ImageFile
 
-# Kinds of rejected.jsonl lines. Only those of kind IMAGE count in images_in = examples + rejected.
+# Kinds of lines in rejected.jsonl. Only those of kind IMAGE_REJECT count in images_in = examples + rejected.
 IMAGE_REJECT = "image"
 ANNOTATION_REJECT = "annotation"
 OBJECT_REJECT = "object"
-# The kind of a remark: nothing was left out, but somebody should know.
+# The kind of a remark: nothing was rejected, but the user should look at it.
 REMARK = "kept"
 
-# The reason of an annotation that is in order but belongs to no image that was given.
-NO_IMAGE = "annotation_without_image"
+# The reason for a valid annotation that matches no image.
+NO_MATCHING_IMAGE = "annotation_without_image"
 
-# The split whose ground truth is also kept as val.json, for COCO's tools.
+# The split whose ground truth is also written as val.json, for the COCO tools.
 COCO_SPLIT = "val"
 
 
 @pickle_by_position
 @dataclass(frozen=True, kw_only=True)
-class Reject:
-    """A line of rejected.jsonl, or a remark on what was kept.
+class Candidate:
+    """An image and the one annotation that matches it. The pixels have not been read yet."""
+
+    image: ImageFile
+    annotation: ImageAnnotation
+
+
+@pickle_by_position
+@dataclass(frozen=True, kw_only=True)
+class UnannotatedImage:
+    """An image that no annotation matches."""
+
+    image: ImageFile
+
+
+@pickle_by_position
+@dataclass(frozen=True, kw_only=True)
+class LabelledImage(Candidate):
+    """A candidate whose labels are all known. `label_ids` has the order of `annotation.objects`."""
+
+    label_ids: tuple[int, ...]
+
+
+@pickle_by_position
+@dataclass(frozen=True, kw_only=True)
+class AssignedImage:
+    """An image with its split, and the source id that it has in --id_map (None for a new image)."""
+
+    split: str
+    known_id: int | None
+    content: LabelledImage
+
+    @property
+    def name(self) -> str:
+        """The name of the image."""
+        return self.content.image.name
+
+
+@pickle_by_position
+@dataclass(frozen=True, kw_only=True)
+class PlannedImage:
+    """An image with its source id, ready to be written."""
+
+    source_id: int
+    content: LabelledImage
+
+    @property
+    def name(self) -> str:
+        """The name of the image."""
+        return self.content.image.name
+
+
+@dataclass(frozen=True, kw_only=True)
+class DatasetPlan:
+    """What is known of the data set before any image is read.
 
     Attributes:
-      kind: IMAGE, ANNOTATION, OBJECT or KEPT.
-      name: the image's name, or the annotation file where no image belongs to it.
-      reason: short stable word; detail: one sentence for a person.
-      source: the file at fault; line: in it, counted from 1, where it is known.
-      label: of the object at fault; value: what was seen there. Both "" where they do not apply.
+      images_in: distinct image files found.
+      labels: the label map. None if no image has an object and no label map was given.
+      label_counts: boxes by label, as the annotations write it.
+      ignored: shapes that have no box by design, by kind.
+    """
+
+    images_in: int
+    labels: LabelMap | None
+    label_counts: Mapping[str, int]
+    ignored: Mapping[str, int]
+
+
+@pickle_by_position
+@dataclass(frozen=True, kw_only=True)
+class Reject:
+    """A line of rejected.jsonl, or a remark on an image that was kept.
+
+    Attributes:
+      kind: IMAGE_REJECT, ANNOTATION_REJECT, OBJECT_REJECT or REMARK.
+      name: the name of the image, or of the annotation file if no image matches it.
+      reason: short stable word; detail: one sentence for the user.
+      source: the file at fault; line: line in that file, counted from 1, or None.
+      label: label of the object at fault; value: the value found. Both "" if they do not apply.
     """
 
     kind: str
@@ -47,97 +122,80 @@ class Reject:
     label: str = ""
     value: str = ""
 
-
-@pickle_by_position
-@dataclass(frozen=True, kw_only=True)
-class Candidate:
-    """An image and the one annotation that belongs to it; its pixels have not been looked at."""
-
-    image: ImageFile
-    annotation: ImageAnnotation
-
-
-@pickle_by_position
-@dataclass(frozen=True, kw_only=True)
-class UnannotatedImage:
-    """An image to which no annotation belongs."""
-
-    image: ImageFile
+    def to_json(self) -> dict[str, Any]:
+        """Returns the line of rejected.jsonl. The keys and their order are the file format."""
+        return {
+            "kind": self.kind,
+            "name": self.name,
+            "reason": self.reason,
+            "detail": self.detail,
+            "source": self.source,
+            "line": self.line,
+            "label": self.label,
+            "value": self.value,
+        }
 
 
-@pickle_by_position
-@dataclass(frozen=True, kw_only=True)
-class LabelledImage(Candidate):
-    """A candidate whose labels are all known; label_ids are those of annotation.objects, in their order."""
-
-    label_ids: tuple[int, ...]
-
-
-@pickle_by_position
-@dataclass(frozen=True, kw_only=True)
-class PlannedImage:
-    """An image with its number, ready to be written."""
-
-    source_id: int
-    content: LabelledImage
-
-    @property
-    def name(self) -> str:
-        return self.content.image.name
+def reject_image(
+    image: ImageFile, reason: str, detail: str, *, source: str | None = None, line: int | None = None, label: str = ""
+) -> Reject:
+    """Rejects an image. `source` is the file at fault if that is not the image itself."""
+    source = source or image.uri
+    return Reject(
+        kind=IMAGE_REJECT, name=image.name, reason=reason, detail=detail, source=source, line=line, label=label
+    )
 
 
-# SHA-256 (hex) of a record's image bytes, and a perceptual hash (None where no pixel was decoded).
-HashGroup = tuple[str, int | None]
+def reject_annotation(file: AnnotationFile, reason: str, detail: str, line: int | None) -> Reject:
+    """Rejects an annotation that matches no image, or an annotation file that cannot be read completely."""
+    name = file.image_name or file.uri
+    return Reject(kind=ANNOTATION_REJECT, name=name, reason=reason, detail=detail, source=file.uri, line=line)
 
 
-@dataclass(frozen=True, kw_only=True)
-class ShardResult:
-    """What became of one shard.
-
-    Attributes:
-      split: the shard belongs to it.
-      info: name, examples and digest of the written file; the digest is "" where nothing was written.
-      boxes_per_class: boxes by class name.
-      max_boxes: the largest number of boxes in one image.
-      aspect_ratios: the smallest and the largest width / height; None for a shard without examples.
-      clipped: boxes that were cut at the border of their image.
-      names: (source_id, image name, written) of every planned image, written or rejected.
-      twins: of every written image, in the order of names.
-      statistics: box and image sizes.
-      coco_images, coco_annotations: entries of val.json, empty for the other splits.
-      rejects: images and objects left out.
-      remarks: what somebody should know of images that were kept.
-    """
-
-    split: str
-    info: ShardInfo
-    boxes_per_class: dict[str, int]
-    max_boxes: int
-    aspect_ratios: tuple[float, float] | None
-    clipped: int
-    names: tuple[tuple[int, str, bool], ...]
-    twins: tuple[HashGroup, ...]
-    statistics: BoxStatistics
-    coco_images: tuple[dict[str, Any], ...]
-    coco_annotations: tuple[dict[str, Any], ...]
-    rejects: tuple[Reject, ...]
-    remarks: tuple[Reject, ...]
+def reject_object(planned: PlannedImage, item: ObjectAnnotation, reason: str, detail: str, value: str) -> Reject:
+    """Drops one object of an image that is kept."""
+    return Reject(
+        kind=OBJECT_REJECT,
+        name=planned.name,
+        reason=reason,
+        detail=detail,
+        source=planned.content.annotation.source,
+        line=item.line,
+        label=item.label,
+        value=value,
+    )
 
 
-@dataclass(frozen=True, kw_only=True)
-class DatasetPlan:
-    """What is known of a whole data set before an image was read.
+def remark_on(planned: PlannedImage, reason: str, detail: str, value: str) -> Reject:
+    """Makes a remark on an image that is kept with all its objects."""
+    annotation = planned.content.annotation
+    return Reject(
+        kind=REMARK,
+        name=planned.name,
+        reason=reason,
+        detail=detail,
+        source=annotation.source,
+        line=annotation.line,
+        value=value,
+    )
 
-    Attributes:
-      images_in: distinct image files found.
-      labels: None only where no image has an object and no label map was given.
-      label_counts: boxes by name in the annotations of images, as it is written there.
-      ignored: shapes that have no box by design, by kind.
-      rejects: images and annotations left out so far.
-    """
 
-    images_in: int
-    labels: LabelMap | None
-    label_counts: Mapping[str, int]
-    ignored: Mapping[str, int]
-    rejects: tuple[Reject, ...]
+def count_reasons(rejects: Iterable[Reject], kind: str) -> dict[str, int]:
+    """Counts the rejects of one kind by reason, in alphabetical order."""
+    return dict(sorted(Counter(reject.reason for reject in rejects if reject.kind == kind).items()))
+
+
+def sort_rejects(rejects: Iterable[Reject]) -> list[Reject]:
+    """Sorts rejects by name, then by everything else, so that the order of arrival does not matter."""
+    return sorted(rejects, key=lambda reject: (reject.name, *map(str, reject.to_json().values())))
+
+
+def format_rejects(rejects: Iterable[Reject]) -> str:
+    """Returns the text of rejected.jsonl, one JSON object per line."""
+    return "".join(f"{json.dumps(reject.to_json(), ensure_ascii=False)}\n" for reject in rejects)
+
+
+def parse_rejects(text: str) -> list[Reject]:
+    """Reads rejected.jsonl as this program wrote it; the inverse of `format_rejects`."""
+    # Not splitlines: a file name may contain other characters that Unicode calls line breaks.
+    return [Reject(**json.loads(line)) for line in text.split("\n") if line]

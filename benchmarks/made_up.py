@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.measures import python
-from benchmarks.prepare import photographs
+from benchmarks.prepare import noisy_images
 from retinanet_odm.dataset.examples import DetectionExample, ExampleObject, encode_example
 from retinanet_odm.dataset.manifest import DatasetManifest, ShardInfo, SplitInfo
 from retinanet_odm.labels.label_map import LabelMap
@@ -83,7 +83,7 @@ def write_split(folder: Path, name: str, ids: Sequence[int], encoded: Iterator[b
 
 def write(folder: Path, *, train: int, boxes: int, max_boxes: int, size: tuple[int, int], quality: int) -> None:
     folder.mkdir(parents=True)
-    pictures = photographs(size, quality)
+    pictures = noisy_images(size, quality)
     ids = range(1, train + 1)
     split = write_split(folder, "train", ids, records(ids, pictures, size, boxes), boxes)
     manifest = DatasetManifest(

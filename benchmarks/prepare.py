@@ -1,10 +1,11 @@
-"""The data set job against a plain loop, and how its time and memory grow.
+"""Compares the data set job with a plain loop, and measures how its time and memory grow.
 
-    python benchmarks/prepare.py [--images N] [--scale N]
+    python -m benchmarks.prepare [--images N] [--scale N]
 
-Makes photographs of about 110 KB with Pascal VOC files, then runs `beam_jobs prepare` and a serial loop (Pillow,
-tf.train.Example, TFRecordWriter) on them, both as whole processes, `prepare --verify=header` against cp and fsync, and
-`prepare` on few and many tiny images. Prints ratios of one run on this machine; exits with 1 when a target is missed.
+Makes images of about 110 KB with Pascal VOC files, then compares `beam_jobs prepare` with a serial loop (Pillow,
+tf.train.Example, TFRecordWriter), both as complete processes, and `prepare --verify=header` with cp and fsync; then
+runs `prepare` on few and on many tiny images. Prints ratios of one run on this machine; exits with 1 if a target is
+missed.
 """
 
 import argparse
@@ -23,13 +24,15 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from benchmarks.measures import Result, print_results
 from retinanet_odm.annotations.types import ImageAnnotation, ObjectAnnotation
 from retinanet_odm.annotations.voc import format_voc
 
-SPEED = 1.7  # prepare against the loop
-MEMORY = 1.3  # peak, many against few
-COPY = 0.4  # prepare --verify=header against cp and fsync
-LINEAR = 1.25  # time an image, ten times as many against few
+# Targets.
+SPEED = 1.7  # prepare relative to the loop
+MEMORY = 1.3  # peak, many images relative to few
+COPY = 0.4  # prepare --verify=header relative to cp and fsync
+LINEAR = 1.25  # time per image, ten times as many images relative to few
 HELP_SECONDS = 1.0
 CVAT_SECONDS, CVAT_MB = 40, 300
 
@@ -84,48 +87,50 @@ def cost_of(*command: str) -> Cost:
     start = time.monotonic()
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
     assert process.stderr is not None
-    said = process.stderr.read()
+    output = process.stderr.read()
     _, status, usage = os.wait4(process.pid, 0)
     if status:
-        raise SystemExit(f"failed: {command[:4]}\n{said.decode()[-2000:]}")
+        raise SystemExit(f"failed: {command[:4]}\n{output.decode()[-2000:]}")
     return Cost(seconds=time.monotonic() - start, megabytes=usage.ru_maxrss / 1024)
 
 
-def photographs(size: tuple[int, int], quality: int, count: int = 16) -> list[bytes]:
-    """JPEG bytes of a few noisy pictures (height, width)."""
+def noisy_images(size: tuple[int, int], quality: int, count: int = 16) -> list[bytes]:
+    """Makes the JPEG bytes of a few noisy images of a size (height, width)."""
     rng = np.random.default_rng(0)
-    pictures = []
+    images = []
     for _ in range(count):
         coarse = Image.fromarray(rng.integers(0, 256, (size[0] // 6, size[1] // 6, 3), dtype=np.uint8))
         buffer = io.BytesIO()
         coarse.resize((size[1], size[0]), Image.Resampling.BICUBIC).save(buffer, "JPEG", quality=quality)
-        pictures.append(buffer.getvalue())
-    return pictures
+        images.append(buffer.getvalue())
+    return images
 
 
 def annotation(number: int, size: tuple[int, int], boxes: int) -> ImageAnnotation:
+    """Makes the annotation of image number NNNNNN.jpg."""
     items = tuple(ObjectAnnotation(label=f"class {row % 3}", box=(1.0 + row, 2, 20 + row, 30)) for row in range(boxes))
     return ImageAnnotation(filename=f"{number:06d}.jpg", width=size[1], height=size[0], objects=items, source="")
 
 
 def write_source(folder: Path, count: int, size: tuple[int, int], quality: int) -> float:
     """Writes images/ and annotations/; returns the mean size of an image in KB."""
-    pictures = photographs(size, quality)
+    images = noisy_images(size, quality)
     for name in ("images", "annotations"):
         (folder / name).mkdir(parents=True)
     for number in range(count):
-        (folder / "images" / f"{number:06d}.jpg").write_bytes(pictures[number % len(pictures)])
+        (folder / "images" / f"{number:06d}.jpg").write_bytes(images[number % len(images)])
         (folder / "annotations" / f"{number:06d}.xml").write_bytes(format_voc(annotation(number, size, 2)))
-    return sum(map(len, pictures)) / len(pictures) / 1000
+    return sum(map(len, images)) / len(images) / 1000
 
 
 def prepare(source: Path, *more: str) -> Cost:
+    """Runs prepare on a source."""
     flags = ["--images", f"{source}/images/*", "--annotations", f"{source}/annotations/*", "--output", f"{source}/out"]
     return cost("-m", "beam_jobs", "prepare", *flags, *more)
 
 
 def first_line_of_help() -> float:
-    """Seconds until `python -m beam_jobs --help` prints."""
+    """Returns the seconds until `python -m beam_jobs --help` prints."""
     start = time.monotonic()
     with subprocess.Popen([sys.executable, "-m", "beam_jobs", "--help"], stdout=subprocess.PIPE) as process:
         assert process.stdout is not None
@@ -134,45 +139,38 @@ def first_line_of_help() -> float:
 
 
 def best_of(*measures: Callable[[], Cost]) -> list[Cost]:
-    """The fastest of three runs of each, in turns, so that a busy spell of the machine falls on all of them."""
+    """Returns the fastest of three runs of each, in turns, so that a busy machine slows all of them."""
     rounds = [[measure() for measure in measures] for _ in range(3)]
     return [min(costs, key=lambda found: found.seconds) for costs in zip(*rounds, strict=True)]
 
 
-@dataclass(frozen=True, kw_only=True)
-class Result:
-    """One measured value and whether it meets its target; a value without a target is good."""
-
-    title: str
-    value: str
-    good: bool = True
-
-
-def of_photographs(work: Path, images: int) -> Iterator[Result]:
-    """Photographs of about 110 KB: prepare against a serial loop, and without decoding against cp and fsync."""
-    kilobytes = write_source(work / "photographs", images, (540, 960), 72)
-    images_folder, copy = work / "photographs" / "images", work / "copy"
+def compare_speed(work: Path, images: int) -> Iterator[Result]:
+    """Compares prepare with a serial loop, and without decoding with cp and fsync, on images of about 110 KB."""
+    kilobytes = write_source(work / "source", images, (540, 960), 72)
+    images_folder, copy = work / "source" / "images", work / "copy"
     loop, ours, header, copied = best_of(
         lambda: cost("-c", SERIAL_LOOP, str(images_folder), str(work / "loop.tfrecord")),
-        lambda: prepare(work / "photographs"),
-        lambda: prepare(work / "photographs", "--verify=header"),
+        lambda: prepare(work / "source"),
+        lambda: prepare(work / "source", "--verify=header"),
         lambda: cost_of(
             "sh", "-c", f"rm -rf {copy}; cp -r {images_folder} {copy} && find {copy} -type f -exec sync {{}} +"
         ),
     )
-    title = f"prepare against the loop, {images} images of {kilobytes:.0f} KB (>= {SPEED})"
+    title = f"prepare relative to the loop, {images} images of {kilobytes:.0f} KB (>= {SPEED})"
     speed = loop.seconds / ours.seconds
     yield Result(title=title, value=f"{speed:.2f} x", good=speed >= SPEED)
     yield Result(title="  seconds, prepare and loop", value=f"{ours.seconds:.1f}, {loop.seconds:.1f}")
     speed = copied.seconds / header.seconds
     yield Result(
-        title=f"prepare --verify=header against cp and fsync (>= {COPY})", value=f"{speed:.2f} x", good=speed >= COPY
+        title=f"prepare --verify=header relative to cp, fsync (>= {COPY})",
+        value=f"{speed:.2f} x",
+        good=speed >= COPY,
     )
     yield Result(title="  seconds, prepare and cp", value=f"{header.seconds:.1f}, {copied.seconds:.1f}")
 
 
-def of_many(work: Path, scale: int) -> Iterator[Result]:
-    """Tiny images, from scale to a hundred times as many: memory and time an image."""
+def measure_growth(work: Path, scale: int) -> Iterator[Result]:
+    """Measures memory and time per image for tiny images, from `scale` to a hundred times as many."""
     costs: dict[int, Cost] = {}
     for times in (1, 2, 10, 20, 100):
         count = times * scale
@@ -181,7 +179,7 @@ def of_many(work: Path, scale: int) -> Iterator[Result]:
         shutil.rmtree(work / str(count))
     memory = costs[20].megabytes / costs[2].megabytes
     yield Result(
-        title=f"peak memory, {20 * scale} against {2 * scale} tiny images (<= {MEMORY})",
+        title=f"peak memory, {20 * scale} relative to {2 * scale} tiny images (<= {MEMORY})",
         value=f"{memory:.2f} x",
         good=memory <= MEMORY,
     )
@@ -190,15 +188,15 @@ def of_many(work: Path, scale: int) -> Iterator[Result]:
     )
     for few, many in ((1, 10), (10, 100)):
         ratio = costs[many].seconds / costs[few].seconds * few / many
-        title = f"time an image, {many * scale} against {few * scale} tiny images (<= {LINEAR})"
+        title = f"time per image, {many * scale} relative to {few * scale} tiny images (<= {LINEAR})"
         yield Result(title=title, value=f"{ratio:.2f} x", good=ratio <= LINEAR)
     yield Result(
         title="  seconds", value=", ".join(f"{times * scale}: {found.seconds:.1f}" for times, found in costs.items())
     )
 
 
-def of_cvat(work: Path) -> Iterator[Result]:
-    """One CVAT file of 100,000 images."""
+def measure_cvat(work: Path) -> Iterator[Result]:
+    """Reads one CVAT file of 100,000 images."""
     cost("-c", MAKE_CVAT, str(work / "cvat.xml"))  # not here: a child's peak memory begins at its parent's
     cvat = cost("-c", READ_CVAT, str(work / "cvat.xml"))
     yield Result(
@@ -208,8 +206,8 @@ def of_cvat(work: Path) -> Iterator[Result]:
     )
 
 
-def of_help() -> Iterator[Result]:
-    """The best of three starts."""
+def measure_help() -> Iterator[Result]:
+    """Takes the best of three starts."""
     seconds = min(first_line_of_help() for _ in range(3))
     yield Result(
         title=f"first line of python -m beam_jobs --help (<= {HELP_SECONDS} s)",
@@ -219,22 +217,21 @@ def of_help() -> Iterator[Result]:
 
 
 def main() -> int:
+    """Runs everything; returns the exit status."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--images", type=int, default=2000, help="photographs of about 110 KB")
-    parser.add_argument("--scale", type=int, default=1000, help="tiny images; up to a hundred times as many are made")
+    parser.add_argument("--images", type=int, default=2000, help="number of images of about 110 KB")
+    parser.add_argument(
+        "--scale", type=int, default=1000, help="number of tiny images; up to 100 times as many are made"
+    )
     flags = parser.parse_args()
-    good = True
     with tempfile.TemporaryDirectory() as work:
         parts = (
-            of_help(),
-            of_cvat(Path(work)),
-            of_photographs(Path(work), flags.images),
-            of_many(Path(work), flags.scale),
+            measure_help(),
+            measure_cvat(Path(work)),
+            compare_speed(Path(work), flags.images),
+            measure_growth(Path(work), flags.scale),
         )
-        for result in itertools.chain.from_iterable(parts):
-            print(f"{'ok  ' if result.good else 'MISS'}  {result.title:75}  {result.value}", flush=True)
-            good &= result.good
-    return 0 if good else 1
+        return 0 if print_results(itertools.chain.from_iterable(parts)) else 1
 
 
 if __name__ == "__main__":

@@ -31,7 +31,7 @@ from pathlib import Path
 
 from benchmarks import made_up
 from benchmarks.measures import Result, in_turns, median_ratio, print_results, python
-from benchmarks.prepare import Cost, cost, photographs
+from benchmarks.prepare import Cost, cost, noisy_images
 
 LOOP = 0.90  # images a second against the bare loop
 WORKERS = 1.0  # the same with two processes
@@ -103,7 +103,7 @@ class Bench:
         folder = self.work / f"images-{count or self.count}{'-broken' if broken else ''}"
         if not folder.exists():
             folder.mkdir()
-            encoded = photographs(SIZE, QUALITY)
+            encoded = noisy_images(SIZE, QUALITY)
             for number in range(count or self.count):
                 data = encoded[number % len(encoded)] + number.to_bytes(4, "big")  # behind the end of the JPEG data
                 truncated = broken and number % EVERY == 0

@@ -1,53 +1,48 @@
-"""The files beside the shards."""
+"""The files beside the shards, and the examples in the report, which are read back from the shards."""
 
 import dataclasses
 import io
 import json
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from PIL import Image
 
 from beam_jobs import commit
 from beam_jobs.options import PrepareOptions
-from beam_jobs.rows import IMAGE_REJECT, OBJECT_REJECT, DatasetPlan, Reject, ShardResult
+from beam_jobs.rows import IMAGE_REJECT, OBJECT_REJECT, LabelledImage, PlannedImage, Reject, parse_rejects
+from beam_jobs.shard_result import ImageOutcome, ShardResult
+from beam_jobs.shards import make_shard
+from retinanet_odm.annotations.types import ImageAnnotation, ObjectAnnotation
 from retinanet_odm.dataset.examples import DetectionExample, encode_example
-from retinanet_odm.dataset.manifest import DatasetManifest, ShardInfo
+from retinanet_odm.dataset.manifest import DatasetManifest
 from retinanet_odm.dataset.problems import parse_problems
-from retinanet_odm.dataset.source_ids import IdMap
-from retinanet_odm.dataset.statistics import BoxStatistics
+from retinanet_odm.dataset.statistics import BoxStatistics, ImageBoxes
 from retinanet_odm.errors import ContractError
 from retinanet_odm.labels.label_map import LabelMap
-from retinanet_odm.storage.tfrecord import frame_record
+from retinanet_odm.sources.listing import ImageFile
+from retinanet_odm.storage.tfrecord import FrameError, frame_record
 
 LABELS = LabelMap(((1, "fish"), (2, "crab")))
 GONE = Reject(kind=IMAGE_REJECT, name="b.jpg", reason="image_empty", detail="b.jpg: empty", source="i/b.jpg")
 FLAT = Reject(kind=OBJECT_REJECT, name="a.jpg", reason="zero_size_box", detail="a.jpg: 'fish'", source="x/a.xml")
 
 
-def _shard(name: str, examples: int, **changes) -> ShardResult:
-    values = {
-        "split": name.partition("-")[0],
-        "info": ShardInfo(name=name, examples=examples, sha256="0" * 64),
-        "boxes_per_class": {"fish": 2} if examples else {},
-        "max_boxes": 2 if examples else 0,
-        "aspect_ratios": (0.5, 1.5) if examples else None,
-        "clipped": 0,
-        "names": ((3, "a.jpg", True),) if examples else (),
-        "twins": (("0" * 64, 7),) if examples else (),
-        "statistics": BoxStatistics(),
-        "remarks": (),
-        "coco_images": (),
-        "coco_annotations": (),
-        "rejects": (),
-    }
-    return ShardResult(**{**values, **changes})
+def _shard(name: str, *images: ImageOutcome, boxes: int = 2, **changes) -> ShardResult:
+    """A shard whose examples are 48x32 pixels and have so many boxes each."""
+    written = [image for image in images if image.is_written]
+    box = [(0.25, 0.25, 0.75, 0.75)] * boxes
+    statistics = BoxStatistics.from_images([ImageBoxes(image.name, 48, 32, box, ["fish"] * boxes) for image in written])
+    return ShardResult(
+        split=name.partition("-")[0], name=name, sha256="0" * 64, images=[*images], statistics=statistics, **changes
+    )
 
 
-def _plan(**changes) -> DatasetPlan:
-    values = {"images_in": 2, "labels": LABELS, "label_counts": {"fish": 3, "crab": 0}, "ignored": {}, "rejects": ()}
-    return DatasetPlan(**{**values, **changes})
+WRITTEN = ImageOutcome(3, "a.jpg", "0" * 64, 7)
+LOST = ImageOutcome(2, "b.jpg")
+
+
+def _plan(**changes) -> dict:
+    return {"images_in": 2, "labels": LABELS, "label_counts": {"fish": 3, "crab": 0}, "ignored": {}, **changes}
 
 
 @pytest.fixture
@@ -57,10 +52,10 @@ def options(tmp_path):
 
 def _write_example(path) -> None:
     """The one record of a shard, which the report shows."""
-    picture = io.BytesIO()
-    Image.new("RGB", (48, 32)).save(picture, "PNG")
+    image = io.BytesIO()
+    Image.new("RGB", (48, 32)).save(image, "PNG")
     values = {"filename": "a.jpg", "source_id": 3, "sha256": "", "objects": ()}
-    example = DetectionExample(encoded=picture.getvalue(), format="png", height=32, width=48, **values)
+    example = DetectionExample(encoded=image.getvalue(), format="png", height=32, width=48, **values)
     path.write_bytes(frame_record(encode_example(example)))
 
 
@@ -68,10 +63,10 @@ def test_commit(tmp_path, options, read_folder):
     _write_example(tmp_path / "train-00000-of-00001.tfrecord")
     (tmp_path / "train-00000-of-00009.tfrecord").touch()
     shards = [
-        _shard("val-00000-of-00001.tfrecord", 0, names=((2, "b.jpg", False),), rejects=(GONE,)),
-        _shard("train-00000-of-00001.tfrecord", 1, rejects=(FLAT,)),
+        _shard("val-00000-of-00001.tfrecord", LOST, rejects=[GONE]),
+        _shard("train-00000-of-00001.tfrecord", WRITTEN, rejects=[FLAT]),
     ]
-    commit.commit(_plan(ignored={"points": 4}), shards, options, IdMap())
+    commit.commit(options, shards, [], **_plan(ignored={"points": 4}))
     found = read_folder(tmp_path)
     written = {
         "dataset.json",
@@ -87,7 +82,7 @@ def test_commit(tmp_path, options, read_folder):
         "image_empty" in found["report.html"].decode() and "a.jpg (train, source_id 3" in found["report.html"].decode()
     )
     assert found["id_map.csv"].decode() == "source_id,image,split,status\n2,b.jpg,,rejected\n3,a.jpg,train,written\n"
-    assert commit.parse_rejects(found["rejected.jsonl"].decode()) == [FLAT, GONE]
+    assert parse_rejects(found["rejected.jsonl"].decode()) == [FLAT, GONE]
     assert json.loads(found["val.json"])["images"] == []
     manifest = DatasetManifest.from_json(found["dataset.json"].decode(), source="x")
     assert (manifest.images_in, manifest.rejected, manifest.rejected_by_reason) == (2, 1, {"image_empty": 1})
@@ -95,7 +90,7 @@ def test_commit(tmp_path, options, read_folder):
     assert manifest.shapes_ignored == {"points": 4}
     codes = {problem.code for problem in parse_problems(found["problems.jsonl"].decode())}
     assert {"image_empty", "zero_size_box", "shapes_ignored", "label_never_seen"} <= codes
-    assert (manifest.max_boxes_per_image, manifest.aspect_ratio_min, manifest.aspect_ratio_max) == (2, 0.5, 1.5)
+    assert (manifest.max_boxes_per_image, manifest.aspect_ratio_min, manifest.aspect_ratio_max) == (2, 1.5, 1.5)
     assert [(name, split.examples, split.boxes) for name, split in sorted(manifest.splits.items())] == [
         ("test", 0, 0),
         ("train", 1, 2),
@@ -105,27 +100,26 @@ def test_commit(tmp_path, options, read_folder):
 
 NOTHING = [
     ([], None, "all rejected by the plan"),
-    ([_shard("train-00000-of-00001.tfrecord", 0, rejects=(GONE,))], LABELS, "all rejected by their pixels"),
+    ([_shard("train-00000-of-00001.tfrecord", LOST, rejects=[GONE])], LABELS, "all rejected by their pixels"),
 ]
 
 
 @pytest.mark.parametrize(("shards", "labels", "reason"), NOTHING)
 def test_no_example_no_data_set(tmp_path, options, read_folder, shards, labels, reason):
-    plan = _plan(images_in=1, labels=labels, rejects=() if shards else (GONE,))
-    commit.commit(plan, shards, options, IdMap())
-    assert commit.parse_rejects(read_folder(tmp_path)["rejected.jsonl"].decode()) == [GONE], reason
+    commit.commit(options, shards, [] if shards else [GONE], **_plan(images_in=1, labels=labels))
+    assert parse_rejects(read_folder(tmp_path)["rejected.jsonl"].decode()) == [GONE], reason
     assert not (tmp_path / "dataset.json").exists(), reason
 
 
 def test_a_lost_image_is_a_fault_of_the_program(tmp_path, options):
     with pytest.raises(ContractError, match="images_in"):
-        commit.commit(_plan(), [_shard("train-00000-of-00001.tfrecord", 1)], options, IdMap())
+        commit.commit(options, [_shard("train-00000-of-00001.tfrecord", WRITTEN)], [], **_plan())
     assert not (tmp_path / "dataset.json").exists()
 
 
 def test_a_check_writes_no_data_set(tmp_path, options, read_folder):
-    shards = [_shard("train-00000-of-00001.tfrecord", 1, rejects=(FLAT,))]
-    commit.commit(_plan(rejects=(GONE,)), shards, dataclasses.replace(options, writes=False), IdMap())
+    shards = [_shard("train-00000-of-00001.tfrecord", WRITTEN, rejects=[FLAT])]
+    commit.commit(dataclasses.replace(options, writes=False), shards, [GONE], **_plan())
     found = read_folder(tmp_path)
     assert set(found) == {"problems.jsonl", "check.html"}
     assert "draw the box again" in found["check.html"].decode()
@@ -143,30 +137,49 @@ LIMITS = [
 @pytest.mark.parametrize(("limit", "whole", "reason"), LIMITS)
 def test_max_rejected(tmp_path, options, limit, whole, reason):
     _write_example(tmp_path / "train-00000-of-00001.tfrecord")
-    shards = [_shard("train-00000-of-00001.tfrecord", 1)]
-    commit.commit(_plan(rejects=(GONE,)), shards, dataclasses.replace(options, max_rejected=limit), IdMap())
+    shards = [_shard("train-00000-of-00001.tfrecord", WRITTEN)]
+    commit.commit(dataclasses.replace(options, max_rejected=limit), shards, [GONE], **_plan())
     assert (tmp_path / "dataset.json").exists() == whole, reason
     assert (tmp_path / "rejected.jsonl").exists(), reason
 
 
-texts = st.text(max_size=9)
-lines = st.none() | st.integers(1, 9)
-rejects = st.builds(
-    Reject,
-    kind=st.sampled_from([IMAGE_REJECT, OBJECT_REJECT]),
-    name=texts,
-    reason=texts,
-    detail=texts,
-    source=texts,
-    line=lines,
-    label=texts,
-    value=texts,
-)
+def _shards(source, folder, count: int) -> list[ShardResult]:
+    """One shard per image; the second holds none."""
+    (folder / "receipts").mkdir()
+    options = PrepareOptions(images=("i/*",), annotations=("x/*",), output=str(folder))
+    results = []
+    for number in range(1, count + 1):
+        item = ObjectAnnotation(label="crab", box=(8, 8, 24, 30))
+        annotation = ImageAnnotation(filename="", width=None, height=None, objects=(item,), source="x.xml")
+        image = ImageFile(uri=str(source.add_image(f"{number}.png")), name=f"{number}.png")
+        content = LabelledImage(image=image, annotation=annotation, label_ids=(1,))
+        rows = [] if number == 2 else [PlannedImage(source_id=number, content=content)]
+        results.append(make_shard(("val", f"val-{number:05d}-of-{count:05d}.tfrecord"), rows, options))
+    return results
 
 
-@given(st.lists(rejects, max_size=5))
-def test_rejects_are_sorted_and_come_back(rows):
-    ordered = commit.sort_rejects(rows)
-    found = commit.parse_rejects(commit.format_rejects(ordered))
-    assert commit.sort_rejects(reversed(rows)) == ordered
-    assert sorted(map(repr, found)) == sorted(map(repr, rows))
+def test_gallery_shows_examples_with_their_boxes(tmp_path, source):
+    gallery = commit.make_gallery(str(tmp_path), _shards(source, tmp_path, 3))
+    assert [caption.split(" (")[0] for caption, _ in gallery] == ["1.png", "3.png"]
+    with Image.open(io.BytesIO(gallery[0][1])) as image:
+        assert image.size == (48, 32) and image.format == "JPEG"
+        assert max(image.getpixel((8, 20))) > 150, "the outline is drawn in a bright colour"
+
+
+def test_gallery_stays_small(tmp_path, source):
+    assert len(commit.make_gallery(str(tmp_path), _shards(source, tmp_path, 40))) == 12
+
+
+def test_shards_are_read_back_whole(tmp_path, source):
+    (first, _, third) = _shards(source, tmp_path, 3)
+    assert [example.source_id for example in commit.read_examples(str(tmp_path / first.name))] == [1]
+    assert [example.filename for example in commit.read_examples(str(tmp_path / third.name))] == ["3.png"]
+
+
+def test_a_damaged_shard_is_not_drawn(tmp_path, source):
+    (first, *_) = _shards(source, tmp_path, 1)
+    data = bytearray((tmp_path / first.name).read_bytes())
+    data[-5] ^= 1
+    (tmp_path / first.name).write_bytes(data)
+    with pytest.raises(FrameError):
+        commit.make_gallery(str(tmp_path), [first])

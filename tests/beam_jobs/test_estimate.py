@@ -37,7 +37,7 @@ def test_shards(photographs, splits, num_shards, count, reason):
 def test_work_and_money_grow_with_bytes_and_with_photographs():
     none = FileTotals(count=0, size=0)
     bytes_alone = FileTotals(count=0, size=20_000_000 * 3600)
-    photographs_alone = PrepareEstimate(photographs=FileTotals(count=200 * 7200, size=0), annotations=none, shards=1)
+    photographs_alone = PrepareEstimate(images=FileTotals(count=200 * 7200, size=0), annotations=none, shards=1)
     assert SPEED.vcpu_hours(bytes_alone) == pytest.approx(1)
     assert (
         "2.00 vCPU-hours" in describe_prepare_estimate(photographs_alone, None)[3]

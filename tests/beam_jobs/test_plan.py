@@ -9,12 +9,29 @@ from hypothesis import strategies as st
 
 from beam_jobs import numbering, plan
 from beam_jobs.options import PrepareOptions
-from beam_jobs.rows import ANNOTATION_REJECT, IMAGE_REJECT, Candidate, LabelledImage, Reject, UnannotatedImage
-from retinanet_odm.annotations.types import ImageAnnotation, ObjectAnnotation
+from beam_jobs.rows import (
+    ANNOTATION_REJECT,
+    IMAGE_REJECT,
+    AssignedImage,
+    Candidate,
+    LabelledImage,
+    Reject,
+    UnannotatedImage,
+)
+from retinanet_odm.annotations.types import ImageAnnotation, ObjectAnnotation, UnreadableObject
 from retinanet_odm.dataset.source_ids import MAX_SOURCE_ID, IdMap, IdRow, assign_ids
 from retinanet_odm.labels.label_map import LabelMap
-from retinanet_odm.sources.listing import AnnotationFile, ImageFile
+from retinanet_odm.sources.listing import AnnotationFile, ImageFile, InputPattern, match_annotations
 from retinanet_odm.sources.matching import match_key
+from tests.retinanet_odm.sources.rows import (
+    broken_file,
+    image_annotation,
+    image_file,
+    listed_annotation,
+    voc_file,
+    write_zip,
+)
+from tests.retinanet_odm.sources.test_listing import CVAT
 
 
 def _image(uri: str, name: str | None = None) -> ImageFile:
@@ -129,9 +146,9 @@ MAPS = [
 
 
 @pytest.mark.parametrize(("found", "given_map", "expected", "reason"), MAPS)
-def test_make_labels(found, given_map, expected, reason):
+def test_make_label_map(found, given_map, expected, reason):
     options = PrepareOptions(images=("i",), annotations=("x",), output="o", labels=given_map, aliases={"bee": "b"})
-    assert plan.make_labels(found, options) == expected, reason
+    assert plan.make_label_map(dict.fromkeys(found, 1), options) == expected, reason
 
 
 def test_no_label_at_all_is_a_reject():
@@ -148,15 +165,20 @@ def _numbered(count: int, seed: int, previous: IdMap = NOTHING) -> dict[str, tup
     """name → (split, shard, id), with the images arriving in an order of the seed."""
     rows = [LabelledImage(image=_image(f"{n}.jpg"), annotation=_content(), label_ids=()) for n in range(count)]
     random.Random(seed).shuffle(rows)
-    placed = [(OPTIONS.splits.split_of(row.image.name), row) for row in rows]
-    layout = numbering.lay_out(Counter(numbering.bucket_key(row, previous) for row in placed), previous)
-    buckets: dict[int, list[plan.SplitName]] = {}
-    for row in placed:
-        bucket, keyed = numbering.key_by_bucket(row)
-        buckets.setdefault(bucket, []).append(keyed)
+    assigned = [
+        AssignedImage(
+            split=OPTIONS.splits.split_of(row.image.name), known_id=previous.id_of.get(row.image.name), content=row
+        )
+        for row in rows
+    ]
+    counts = Counter(key for row in assigned for key, _ in numbering.bucket_counts(row))
+    layout = numbering.lay_out(counts, previous.last_id)
+    buckets: dict[int, list[AssignedImage]] = {}
+    for row in assigned:
+        buckets.setdefault(numbering.image_bucket(row), []).append(row)
     found = {}
     for item in buckets.items():
-        for (split, shard), planned in numbering.number_bucket(item, layout, previous, OPTIONS):
+        for (split, shard), planned in numbering.number_bucket(item, layout, OPTIONS):
             found[planned.name] = (split, shard, planned.source_id)
     return found
 
@@ -193,9 +215,10 @@ def test_a_shard_is_a_run_of_its_split():
 
 def test_more_images_than_ids_rejects_them_all():
     row = LabelledImage(image=_image("a.jpg"), annotation=_content(), label_ids=())
-    bucket, placed = numbering.key_by_bucket(("train", row))
-    layout = numbering.lay_out({(bucket, "train", True): MAX_SOURCE_ID + 1}, NOTHING)
-    (reject,) = numbering.number_bucket((bucket, [placed]), layout, NOTHING, OPTIONS)
+    assigned = AssignedImage(split="train", known_id=None, content=row)
+    bucket = numbering.image_bucket(assigned)
+    layout = numbering.lay_out({(bucket, "train", True): MAX_SOURCE_ID + 1}, last_id=0)
+    (reject,) = numbering.number_bucket((bucket, [assigned]), layout, OPTIONS)
     assert isinstance(reject, Reject)
     assert reject.reason == "too_many_images"
 
@@ -204,3 +227,57 @@ def test_annotation_without_image_is_no_image():
     (reject,) = plan.join_images((b"a", {"images": [], "annotations": [BAD]}))
     assert isinstance(reject, Reject)
     assert reject.kind == ANNOTATION_REJECT
+
+
+def _joined(images: list[str], annotations: list[AnnotationFile]) -> list:
+    return list(plan.join_images((b"a", {"images": map(image_file, images), "annotations": annotations})))
+
+
+def test_a_conflict_names_all_who_are_in_it():
+    for reject in _joined(["1/a.jpg", "2/a.jpg"], [listed_annotation("a.jpg")]):
+        assert reject.reason == "ambiguous_match"
+        assert all(word in reject.detail for word in ("/i/1/a.jpg", "/i/2/a.jpg", "a.jpg in /x/all.json"))
+
+
+def test_a_large_conflict_names_some():
+    (first, *_) = _joined([f"{row}/a.jpg" for row in range(999)], [listed_annotation("a.jpg")])
+    assert "and 980 more" in first.detail
+
+
+def test_an_unread_object_rejects_its_image():
+    fault = UnreadableObject(reason="number_not_readable", detail="all.json: line 7: x")
+    file = AnnotationFile(
+        uri="/x/a", image_name="a.jpg", annotation=image_annotation("a.jpg", unreadable=(fault, fault))
+    )
+    (reject,) = _joined(["a.jpg"], [file])
+    assert (reject.reason, reject.detail, reject.source) == (fault.reason, f"a.jpg: {fault.detail}", "/x/a")
+
+
+UNUSED = [
+    (listed_annotation("1/a.jpg"), "1/a.jpg", "annotation_without_image", "an image that was not given"),
+    (voc_file("a.xml"), "/x/a.xml", "annotation_without_image", "the file stands for its image"),
+    (broken_file("a.xml"), "/x/a.xml", "xml_not_well_formed", "a broken file says why"),
+]
+
+
+@pytest.mark.parametrize(("file", "name", "reason", "why"), UNUSED)
+def test_unused_annotation(file, name, reason, why):
+    (reject,) = _joined([], [file])
+    assert (reject.kind, reject.name, reject.reason) == ("annotation", name, reason), why
+    assert list(plan.unreadable_file(reject)) == ([b"/x/a.xml"] if reason == "xml_not_well_formed" else []), why
+
+
+def test_one_name_twice_is_never_numbered_twice():
+    images = [ImageFile(uri="/i/a.jpg", name="a.jpg"), ImageFile(uri="/j/a.jpg", name="a.jpg", export_uri="/j.zip")]
+    rows = list(plan.join_images((b"a", {"images": images, "annotations": []})))
+    assert [row.reason for row in rows if isinstance(row, Reject)] == ["duplicate_image_name"] * 2
+    assert not any(isinstance(row, UnannotatedImage) for row in rows)
+
+
+def test_a_file_that_breaks_off_is_a_reject_after_its_images(tmp_path):
+    path = write_zip(tmp_path / "z.zip", "annotations.xml", data=CVAT[: CVAT.index(b"b.jpg")])
+    ((_, file),) = match_annotations(InputPattern(pattern=path, flag="--exports", is_export=True))
+    kept, fault = plan.read_annotation_group((b"", [file]))
+    assert isinstance(kept, AnnotationFile)
+    assert isinstance(fault, Reject)
+    assert (fault.source, fault.line) == (f"{path}/annotations.xml", 1)

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from beam_jobs.commit import parse_rejects
+from beam_jobs.commit import read_examples
 from beam_jobs.main import main
-from retinanet_odm.dataset.examples import decode_example
+from beam_jobs.rows import parse_rejects
 from retinanet_odm.dataset.manifest import DatasetManifest
 
 REPOSITORY = Path(__file__).parents[2]
@@ -23,15 +23,8 @@ def _manifest(folder: Path) -> DatasetManifest:
 
 
 def _examples(folder: Path) -> list:
-    found = []
-    for name, split in _manifest(folder).splits.items():
-        for shard in split.shards:
-            data = (folder / shard.name).read_bytes()
-            while data:
-                length = int.from_bytes(data[:8], "little")
-                found.append((name, decode_example(data[12 : 12 + length])))
-                data = data[16 + length :]
-    return found
+    shards = [(name, shard.name) for name, split in _manifest(folder).splits.items() for shard in split.shards]
+    return [(name, example) for name, shard in shards for example in read_examples(str(folder / shard))]
 
 
 @pytest.fixture
@@ -271,6 +264,8 @@ def test_command(argv, status, words):
 
 
 def test_help_does_not_wait_for_beam():
-    code = "import sys; from beam_jobs.flags import make_parser; make_parser(); print('apache_beam' in sys.modules)"
+    code = (
+        "import sys; import beam_jobs.flags as flags; flags.make_prepare_parser(); print('apache_beam' in sys.modules)"
+    )
     done = subprocess.run([sys.executable, "-c", code], cwd=REPOSITORY, capture_output=True, text=True, check=True)
     assert done.stdout == "False\n"

@@ -1,17 +1,20 @@
-"""What a resumed run keeps, and what it writes again."""
+"""What a resumed run keeps, what it writes again, and which values decide that."""
 
 import dataclasses
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from beam_jobs import resume
 from beam_jobs.options import PrepareOptions, RecordOptions
 from beam_jobs.rows import LabelledImage, PlannedImage
+from beam_jobs.shard_result import ShardResult
 from beam_jobs.shards import make_shard
-from retinanet_odm.annotations.types import ImageAnnotation, ObjectAnnotation
-from retinanet_odm.imaging.images import ImageRule
+from retinanet_odm.annotations.types import ImageAnnotation, ObjectAnnotation, UnreadableObject
+from retinanet_odm.imaging.images import VERIFY_HEADER, ImageRule
 from retinanet_odm.sources.listing import ImageFile
+from retinanet_odm.storage.zip_files import ZipMember
 
 KEY = ("val", "val-00000-of-00001.tfrecord")
 
@@ -37,7 +40,7 @@ def options(tmp_path) -> PrepareOptions:
 
 def test_an_unchanged_shard_is_kept(planned, options, monkeypatch):
     written = make_shard(KEY, planned, options)
-    monkeypatch.setattr("beam_jobs.shards.write_shard", None)  # calling it would fail
+    monkeypatch.setattr("beam_jobs.shards.make_record", None)  # calling it would fail
     assert make_shard(KEY, reversed(planned), options) == written
 
 
@@ -88,9 +91,9 @@ def _put_another_file_in_place_of_the_receipt(_rows, folder: Path):
 
 
 def _edit_receipt(_rows, folder: Path):
-    before, count, after = _receipt(folder).read_bytes().partition(b'"examples": 1')
+    before, count, after = _receipt(folder).read_bytes().partition(b'"clipped": 0')
     assert count
-    _receipt(folder).write_bytes(before + b'"examples": 2' + after)
+    _receipt(folder).write_bytes(before + b'"clipped": 2' + after)
 
 
 CHANGES = [
@@ -111,10 +114,10 @@ CHANGES = [
 def test_a_changed_shard_is_written_again(tmp_path, planned, options, change):
     make_shard(KEY, planned, options)
     change(planned, tmp_path)
-    made_of = resume.digest_plan(sorted(planned, key=lambda row: row.source_id), options.content)
-    assert resume.find_receipt(options.output, KEY[1], made_of) is None
+    plan_digest = resume.digest_plan(sorted(planned, key=lambda row: row.source_id), options.content)
+    assert resume.find_receipt(options.output, KEY[1], plan_digest) is None
     make_shard(KEY, planned, options)
-    assert resume.find_receipt(options.output, KEY[1], made_of) is not None
+    assert resume.find_receipt(options.output, KEY[1], plan_digest) is not None
 
 
 CONTENTS = [
@@ -131,5 +134,128 @@ def test_other_flags_make_another_shard(planned, options, content):
 
 def test_without_resume_nothing_is_kept(planned, options, monkeypatch):
     make_shard(KEY, planned, options)
-    monkeypatch.setattr("beam_jobs.resume.find", None)  # calling it would fail
+    monkeypatch.setattr("beam_jobs.resume.find_receipt", None)  # calling it would fail
     make_shard(KEY, planned, dataclasses.replace(options, resume=False))
+
+
+MEMBER = ZipMember(name="i/a.jpg", offset=9, stored_size=8, size=7, method=8, encrypted=False, crc=6)
+ITEM = ObjectAnnotation(label="crab", box=(1, 2, 9, 12), line=5)
+PLANNED = PlannedImage(
+    source_id=1,
+    content=LabelledImage(
+        image=ImageFile(uri="e.zip/i/a.jpg", name="e/i/a.jpg", export_uri="e.zip", member=MEMBER, version="1-2"),
+        annotation=ImageAnnotation(filename="a.jpg", width=9, height=8, objects=(ITEM,), source="x.xml", line=4),
+        label_ids=(1,),
+    ),
+)
+# Another value for every field that affects a record or a reject.
+DECISIVE: dict[type, dict[str, Any]] = {
+    PlannedImage: {"source_id": 2},
+    LabelledImage: {"label_ids": (2,)},
+    ImageFile: {"uri": "f.zip/i/a.jpg", "name": "f/i/a.jpg", "member": None, "version": "1-3"},
+    ZipMember: {
+        "name": "j/a.jpg",
+        "offset": 10,
+        "stored_size": 9,
+        "size": 8,
+        "method": 0,
+        "encrypted": True,
+        "crc": 7,
+    },
+    ImageAnnotation: {"width": 10, "height": None, "objects": (), "source": "y.xml", "line": None},
+    ObjectAnnotation: {
+        "label": "fish",
+        "box": (1, 2, 9, 12.5),
+        "difficult": True,
+        "truncated": True,
+        "occluded": True,
+        "is_crowd": True,
+        "line": 6,
+    },
+    RecordOptions: {"min_box": (3, 3)},
+    ImageRule: {"verify": VERIFY_HEADER, "max_side": 9, "grayscale": True, "perceptual_hash": False},
+}
+# Fields that hold another row of this table, and those that only matter before images and annotations are matched.
+PARTS = {PlannedImage: {"content"}, LabelledImage: {"image", "annotation"}, RecordOptions: {"pixels"}}
+INDIFFERENT: dict[type, dict[str, Any]] = {
+    ImageFile: {"export_uri": "f.zip"},
+    ImageAnnotation: {
+        "filename": "b.jpg",
+        "subset": "Train",
+        "task_id": "7",
+        "ignored": (("points", 1),),
+        "unreadable": (UnreadableObject(reason="x", detail="y"),),
+    },
+}
+
+
+def _digest(kind: type | None = None, changes: dict[str, Any] | None = None) -> str:
+    """The digest of one image, with changes in the rows of one class."""
+    planned, content = _changed((PLANNED, RecordOptions()), kind, changes or {})
+    return resume.digest_plan([planned], content)
+
+
+def _changed(value: Any, kind: type | None, changes: dict[str, Any]) -> Any:
+    if isinstance(value, tuple):
+        return tuple(_changed(part, kind, changes) for part in value)
+    if not dataclasses.is_dataclass(value):
+        return value
+    if type(value) is kind:
+        return dataclasses.replace(value, **changes)
+    parts = {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
+    return type(value)(**{name: _changed(part, kind, changes) for name, part in parts.items()})
+
+
+def test_every_field_of_a_plan_is_decisive_or_indifferent():
+    """A new field fails here until it is listed in beam_jobs.resume, or in INDIFFERENT."""
+    for kind, values in DECISIVE.items():
+        fields = {field.name for field in dataclasses.fields(kind)}
+        assert {*values, *PARTS.get(kind, ()), *INDIFFERENT.get(kind, ())} == fields, kind
+
+
+def _cases(table: dict[type, dict[str, Any]]) -> list:
+    return [
+        pytest.param(kind, {name: value}, id=f"{kind.__name__}.{name}")
+        for kind, values in table.items()
+        for name, value in values.items()
+    ]
+
+
+@pytest.mark.parametrize(("kind", "changes"), _cases(DECISIVE))
+def test_a_field_that_affects_the_record_is_in_the_digest(kind, changes):
+    assert _digest(kind, changes) != _digest()
+
+
+@pytest.mark.parametrize(("kind", "changes"), _cases(INDIFFERENT))
+def test_a_field_of_the_matching_is_not_in_the_digest(kind, changes):
+    assert _digest(kind, changes) == _digest()
+
+
+def test_the_digest_does_not_depend_on_class_names():
+    renamed = {kind: type(f"Renamed{kind.__name__}", (kind,), {}) for kind in DECISIVE}
+
+    def rename(value: Any) -> Any:
+        if isinstance(value, tuple):
+            return tuple(map(rename, value))
+        if type(value) not in renamed:
+            return value
+        fields = dataclasses.fields(value)
+        return renamed[type(value)](**{field.name: rename(getattr(value, field.name)) for field in fields})
+
+    planned, content = rename((PLANNED, RecordOptions()))
+    assert repr(planned) != repr(PLANNED)
+    assert resume.digest_plan([planned], content) == _digest()
+
+
+def test_the_digest_is_the_same_on_every_machine(monkeypatch):
+    monkeypatch.setattr(resume, "__version__", "0.1.0")
+    assert _digest() == GOLDEN
+
+
+GOLDEN = "2b21effcb9c975db5a8fd54e4b72109001699463f7c0ca03ec31f1a5909dfd8e"
+
+
+def test_another_form_of_receipt_has_another_version():
+    """Raise RECEIPT_VERSION whenever these names change."""
+    names = "clipped coco_annotations coco_images images name rejects remarks sha256 split statistics"
+    assert (resume.RECEIPT_VERSION, sorted(ShardResult(split="val", name="x").to_json())) == (2, names.split())

@@ -68,11 +68,17 @@ def test_shard(tmp_path, source):
     data = (tmp_path / "val-00000-of-00001.tfrecord").read_bytes()
     (example,) = map(decode_example, _records(data))
     assert (example.filename, example.encoded) == ("b.png", good.read_bytes())
-    assert result.info.sha256 == hashlib.sha256(data).hexdigest()
-    assert result.info.examples == 1
-    assert result.names == ((1, "gone.jpg", False), (2, "a.jpg", False), (3, "b.png", True))
+    assert result.sha256 == hashlib.sha256(data).hexdigest()
+    assert result.examples == 1
+    assert [(*image[:2], image.is_written) for image in result.images] == [
+        (1, "gone.jpg", False),
+        (2, "a.jpg", False),
+        (3, "b.png", True),
+    ]
+    assert result.images[2].sha256 == hashlib.sha256(good.read_bytes()).hexdigest()
     assert [reject.reason for reject in result.rejects] == ["file_not_readable", "image_not_decodable"]
-    assert (result.boxes_per_class, result.max_boxes, result.aspect_ratios) == ({"fish": 1, "crab": 1}, 2, (1.5, 1.5))
+    assert result.boxes_per_class == {"fish": 1, "crab": 1}
+    assert (result.statistics.boxes_per_image, result.statistics.image_sizes) == ({2: 1}, {(48, 32): 1})
     assert [entry["id"] for entry in result.coco_images] == [3]
     assert [entry["image_id"] for entry in result.coco_annotations] == [3, 3]
 
@@ -80,7 +86,7 @@ def test_shard(tmp_path, source):
 def test_shard_of_bad_images_only_is_an_empty_file(tmp_path):
     result = make_shard(("train", "train-00000-of-00001.tfrecord"), [_planned(1, "/gone.jpg")], _options(tmp_path))
     assert (tmp_path / "train-00000-of-00001.tfrecord").read_bytes() == b""
-    assert (result.info.examples, result.aspect_ratios) == (0, None)
+    assert (result.examples, result.statistics.image_sizes) == (0, {})
 
 
 def test_programming_error_fails_the_shard_and_leaves_nothing(tmp_path, monkeypatch, source):
@@ -102,4 +108,4 @@ def test_a_check_tells_the_same_and_writes_nothing(tmp_path, source):
     written = make_shard(key, rows, _options(tmp_path))
     looked = make_shard(key, rows, _options(tmp_path / "none", writes=False))
     assert not (tmp_path / "none").exists()
-    assert looked == dataclasses.replace(written, info=dataclasses.replace(written.info, sha256=""))
+    assert looked == dataclasses.replace(written, sha256="")

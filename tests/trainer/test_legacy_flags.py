@@ -1,15 +1,16 @@
 """Command lines of tensorflow/tpu's retinanet_main.py: what they mean here, what is told, what is refused."""
 
-import dataclasses
+import contextlib
+import io
 import shlex
 from pathlib import Path
 
 import pytest
 import tensorflow as tf
 
-from beam_jobs.prepare import of_dataset
 from retinanet_odm.dataset.manifest import DatasetManifest
 from retinanet_odm.errors import UsageError
+from tests.guides import pages
 from tests.trainer.conftest import LABELS, write_dataset
 from trainer import legacy_flags
 from trainer.config import TrainConfig, setting_fields
@@ -49,11 +50,13 @@ def manifest(folder: Path) -> DatasetManifest:
     return write_dataset(folder, splits={"train": [1, 2, 3, 4], "val": [5, 6]})
 
 
-def prepared_line(dataset: DatasetManifest, folder: Path) -> list[str]:
-    """The flags that `prepare` prints for retinanet_main.py."""
-    asked = dataclasses.replace(dataset, options={"num_shards": dict.fromkeys(dataset.splits, 2)})
-    (line,) = [line for line in of_dataset(asked, [], [], str(folder)) if "retinanet_main.py: " in line]
-    return shlex.split(line.partition("retinanet_main.py: ")[2])
+def prepared_line(folder: Path) -> list[str]:
+    """Returns the flags for retinanet_main.py that the Python of docs/migrating.md prints for a data set."""
+    (fence,) = [fence for fence in pages.fences("docs/migrating.md") if fence.kind == "python"]
+    printed = io.StringIO()
+    with contextlib.redirect_stdout(printed):
+        exec(fence.body.replace('"DATASET"', repr(str(folder))), {})  # noqa: S102 - the guide's own code
+    return shlex.split(printed.getvalue())
 
 
 def test_every_old_flag_is_known() -> None:
@@ -93,9 +96,9 @@ def test_the_old_readme_s_command() -> None:
     assert all("\n" not in notice for notice in found.notices)
 
 
-def test_what_prepare_prints_is_understood_and_agrees(tmp_path: Path) -> None:
+def test_the_flags_for_the_old_trainer_are_understood_and_agree(tmp_path: Path) -> None:
     dataset = manifest(tmp_path)
-    found = request(*prepared_line(dataset, tmp_path))
+    found = request(*prepared_line(tmp_path))
     evaluation = found.config.evaluation
     assert (found.config.data.dataset, evaluation.eval_split, evaluation.eval_batch_size) == (str(tmp_path), "val", 2)
     assert found.config.data.num_classes == LABELS.num_classes
@@ -201,10 +204,10 @@ def test_records_of_another_tool_are_told_how_to_become_a_data_set(
 
 def test_old_command_lines_train(tmp_path: Path) -> None:
     """The README's command without its TPU and its checkpoint, then prepare's line: a step each, on small pictures."""
-    dataset = manifest(tmp_path)
+    manifest(tmp_path)
     small = ["--preset=tiny", "--use_tpu=False", "--mode=train", "--hparams=image_size=64,num_classes=2"]
     readme = [*README, f"--training_file_pattern={tmp_path}/train-*", "--resnet_checkpoint="]
-    lines = [[*readme, "--num_examples_per_epoch=4"], prepared_line(dataset, tmp_path)]
+    lines = [[*readme, "--num_examples_per_epoch=4"], prepared_line(tmp_path)]
     for number, line in enumerate(lines):
         model = f"--model_dir={tmp_path}/{number}"
         assert main([*line, *small, model, "--train_batch_size=4", "--num_epochs=1"]) == 0

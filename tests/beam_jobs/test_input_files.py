@@ -1,25 +1,13 @@
-"""What `prepare` reports about zip files that cannot be meant, and about a file that breaks off."""
+"""The patterns and zip files that are refused before the job starts."""
 
 from pathlib import Path
 
 import pytest
 
+from beam_jobs.input_files import check_patterns
 from beam_jobs.options import PrepareOptions
-from beam_jobs.rows import Reject
-from beam_jobs.transforms import check_zips, read_annotation_or_reject
 from retinanet_odm.errors import UsageError
-from retinanet_odm.sources.listing import AnnotationFile, InputPattern, match_annotations
 from tests.retinanet_odm.sources.rows import VOC, write_zip
-from tests.retinanet_odm.sources.test_listing import CVAT
-
-
-def test_a_file_that_breaks_off_is_a_reject_after_its_images(tmp_path):
-    path = write_zip(tmp_path / "z.zip", "annotations.xml", data=CVAT[: CVAT.index(b"b.jpg")])
-    ((_, file),) = match_annotations(InputPattern(pattern=path, flag="--exports", is_export=True))
-    kept, fault = read_annotation_or_reject(file)
-    assert isinstance(kept, AnnotationFile)
-    assert isinstance(fault, Reject)
-    assert (fault.source, fault.line) == (f"{path}/annotations.xml", 1)
 
 
 def _options(root: Path, images: str = "", annotations: str = "", exports: str = "") -> PrepareOptions:
@@ -54,7 +42,7 @@ def zips(tmp_path) -> Path:
 
 @pytest.mark.parametrize(("flags", "why"), GOOD_REQUESTS, ids=[row[1] for row in GOOD_REQUESTS])
 def test_zip_files_that_can_be_meant(zips, flags, why):
-    assert check_zips(_options(zips, *flags)) is None, why
+    assert check_patterns(_options(zips, *flags)) is None, why
 
 
 BAD_REQUESTS = [
@@ -83,6 +71,6 @@ BAD_REQUESTS = [
 @pytest.mark.parametrize(("flags", "words", "why"), BAD_REQUESTS, ids=[row[2] for row in BAD_REQUESTS])
 def test_zip_files_that_cannot_be_meant(zips, flags, words, why):
     with pytest.raises(UsageError) as caught:
-        check_zips(_options(zips, *flags))
+        check_patterns(_options(zips, *flags))
     assert all(word in str(caught.value) for word in words), str(caught.value)
     assert "\n" not in str(caught.value), why

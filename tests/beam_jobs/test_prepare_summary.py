@@ -37,5 +37,7 @@ NEXT = [
 
 @pytest.mark.parametrize(("examples", "words", "reason"), NEXT)
 def test_the_next_command_is_one_that_the_trainer_takes(examples, words, reason):
-    (line,) = [line for line in prepare.of_dataset(manifest(**examples), [], [], "OUT") if line.startswith("next: ")]
+    (line,) = [
+        line for line in prepare.summarise_dataset(manifest(**examples), [], [], "OUT") if line.startswith("next: ")
+    ]
     assert line.startswith(f"next: python -m trainer {words}"), reason

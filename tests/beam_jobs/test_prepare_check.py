@@ -1,7 +1,5 @@
 """`check`: every problem in one pass, and nothing else written; `--max_rejected`; `--resume`."""
 
-import json
-
 import pytest
 
 from beam_jobs.main import main
@@ -125,21 +123,3 @@ def test_resume_after_a_change_writes_only_what_changed(source, tmp_path, read_f
     resumed = read_folder(output)
     assert main(flags) == 0
     assert read_folder(output) == resumed, "the same bytes as a run that kept nothing"
-
-
-def test_one_line_of_trainer_flags_for_each_trainer(source, tmp_path, caplog):
-    source.fill(40)
-    with caplog.at_level("INFO"):
-        assert main(source.flags(tmp_path / "out")) == 0
-    manifest = json.loads((tmp_path / "out" / "dataset.json").read_text())
-    sizes = {name: split["examples"] for name, split in manifest["splits"].items()}
-    (legacy,) = [line for line in caplog.text.splitlines() if "retinanet_main.py" in line]
-    for flag in (
-        f"--num_examples_per_epoch={sizes['train']}",
-        f"--eval_samples={sizes['val']}",
-        f"--eval_batch_size={sizes['val']}",
-        "--hparams=num_classes=3",
-        f"--val_json_file={tmp_path}/out/val.json",
-        f"--training_file_pattern='{tmp_path}/out/train-*'",
-    ):
-        assert flag in legacy

@@ -177,7 +177,7 @@ def test_a_file_that_cannot_be_read_whole_is_told_and_the_rest_is_written(
     (case.annotations / name).write_bytes(content)
     assert case.run() == 1
     assert case.names() == {1: "crab"}
-    assert "1 file not read whole, labels may be missing:" in caplog.messages
+    assert "1 file not read completely, labels may be missing:" in caplog.messages
     assert any(told in message for message in caplog.messages)
 
 
@@ -186,7 +186,7 @@ def test_only_the_first_files_are_told(case: Case, caplog: pytest.LogCaptureFixt
     for number in range(7):
         (case.annotations / f"bad{number}.xml").write_bytes(b"<")
     assert case.run() == 1
-    assert "7 files not read whole, labels may be missing:" in caplog.messages
+    assert "7 files not read completely, labels may be missing:" in caplog.messages
     assert "  and 2 more" in caplog.messages
 
 
@@ -235,7 +235,10 @@ def test_bad_requests(case: Case, flags: list[str], message: str) -> None:
 
 @pytest.mark.parametrize(
     ("broken", "message"),
-    [pytest.param(False, r"found none$", id="none there"), pytest.param(True, "1 not read whole", id="none readable")],
+    [
+        pytest.param(False, r"found none$", id="none there"),
+        pytest.param(True, "1 not read completely", id="none readable"),
+    ],
 )
 def test_no_label_at_all_is_no_label_map(case: Case, broken: bool, message: str) -> None:
     case.annotate([])

@@ -14,9 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from beam_jobs.commit import parse_rejects
 from beam_jobs.main import main
-from beam_jobs.rows import Reject
+from beam_jobs.rows import Reject, parse_rejects
 from retinanet_odm.dataset.manifest import DatasetManifest
 from tests.beam_jobs.conftest import HEIGHT, WIDTH, Source
 

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from beam_jobs.commit import parse_rejects, read_examples
+from beam_jobs.commit import read_examples
 from beam_jobs.main import main
-from beam_jobs.rows import Reject
+from beam_jobs.rows import Reject, parse_rejects
 from retinanet_odm.annotations.cvat import format_cvat
 from retinanet_odm.annotations.types import ImageAnnotation, ObjectAnnotation
 from retinanet_odm.annotations.voc import format_voc
