@@ -1,14 +1,10 @@
-"""One shard: framing, read-ahead, and what a bad image does to it."""
+"""One shard: its records, and the effect of a bad image."""
 
 import dataclasses
 import hashlib
 from pathlib import Path
 
-import apache_beam as beam
-import google_crc32c
 import pytest
-from apache_beam.io.tfrecordio import ReadFromTFRecord
-from apache_beam.testing.util import assert_that, equal_to
 
 from beam_jobs.options import PrepareOptions
 from beam_jobs.rows import LabelledImage, PlannedImage
@@ -16,7 +12,6 @@ from beam_jobs.shards import make_shard
 from retinanet_odm.annotations.types import ImageAnnotation, ObjectAnnotation
 from retinanet_odm.dataset.examples import decode_example
 from retinanet_odm.sources.listing import ImageFile
-from retinanet_odm.storage.tfrecord import frame_record
 
 
 def _planned(source_id: int, uri: str, *labels: str) -> PlannedImage:
@@ -31,23 +26,6 @@ def _options(output: Path, **changes) -> PrepareOptions:
     if changes.get("writes", True):
         (output / "receipts").mkdir()
     return PrepareOptions(images=("i/*",), annotations=("x/*",), output=str(output), **changes)
-
-
-def test_beam_reads_our_frames(tmp_path):
-    rows = [b"", b"one", bytes(range(256)) * 50]
-    path = tmp_path / "rows.tfrecord"
-    path.write_bytes(b"".join(map(frame_record, rows)))
-    with beam.Pipeline("FnApiRunner") as pipeline:
-        assert_that(pipeline | ReadFromTFRecord(str(path)), equal_to(rows))
-
-
-def test_frame_is_masked_as_tensorflow_masks_it():
-    # Golden: tf.io.TFRecordWriter of TensorFlow 2.21 wrote these bytes for b"one".
-    assert frame_record(b"one").hex() == GOLDEN
-    assert google_crc32c.implementation == "c"
-
-
-GOLDEN = "0300000000000000b099490e6f6e6501405508"
 
 
 def _records(data: bytes) -> list[bytes]:

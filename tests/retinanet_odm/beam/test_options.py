@@ -1,10 +1,9 @@
-"""Flags that are not the program's own belong to Beam, or are refused."""
+"""Flags that are not the program's own belong to Beam, or are rejected."""
 
 import pytest
 from apache_beam.options.pipeline_options import DirectOptions, SetupOptions, StandardOptions
 
 from retinanet_odm.beam.options import beam_options
-from retinanet_odm.cli.parser import Parser, check_not_empty
 from retinanet_odm.errors import UsageError
 
 OWN = ["--images", "--labels", "--max_side"]
@@ -49,29 +48,3 @@ def test_refused(argv, words, reason):
         beam_options(argv, OWN)
     assert words in str(caught.value), reason
     assert "\n" not in str(caught.value)
-
-
-EMPTY = [["--labels="], ["--labels", ""], ["--images", "a", ""], ["--images="]]
-
-
-@pytest.mark.parametrize("argv", EMPTY)
-def test_an_empty_value_is_refused(argv):
-    parser = Parser(prog="x")
-    parser.add_argument("--labels")
-    parser.add_argument("--images", nargs="+", default=())
-    check_not_empty(parser.parse_args([]))
-    with pytest.raises(UsageError, match=f"{argv[0].rstrip('=')}: expected a value"):
-        check_not_empty(parser.parse_args(argv))
-
-
-def test_parser_never_guesses_an_abbreviation():
-    parser = Parser(prog="x")
-    parser.add_argument("--images")
-    assert parser.parse_known_args(["--imag=a"])[1] == ["--imag=a"]
-
-
-def test_parser_error_is_a_usage_error():
-    parser = Parser(prog="x")
-    parser.add_argument("--images", required=True)
-    with pytest.raises(UsageError, match=r"x: .*--images"):
-        parser.parse_args([])

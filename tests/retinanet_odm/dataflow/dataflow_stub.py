@@ -1,4 +1,4 @@
-"""A Dataflow service on the loopback device: keeps the jobs that it is sent, and says what the test wants of them."""
+"""A local Dataflow service: keeps the jobs that it gets, and reports the states that a test defines."""
 
 import json
 import threading

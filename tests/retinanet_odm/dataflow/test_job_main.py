@@ -55,9 +55,9 @@ def test_a_worker_process_ends_the_job_with_one_line(capfd, monkeypatch):
             _ = pipeline | beam.Create([1]) | beam.Map(fail)
 
     assert run_job_main(run, []) == 1
-    said = capfd.readouterr().err
-    assert said.endswith("\nerror: too many\n")
-    assert "Worker: severity: ERROR" not in said, "Beam's own log of the error"
+    printed = capfd.readouterr().err
+    assert printed.endswith("\nerror: too many\n")
+    assert "Worker: severity: ERROR" not in printed, "Beam's own log of the error"
 
 
 LATE = """

@@ -101,8 +101,8 @@ def launch_name(launch: launcher.Launch) -> str:
     return f"retinanet-{launch.command}-20260102-000000"
 
 
-def put_photographs(cloud: Cloud, tmp_path, count: int) -> list[str]:
-    """Labelled photographs in the bucket, and prepare's flags for them."""
+def put_images(cloud: Cloud, tmp_path, count: int) -> list[str]:
+    """Puts labelled images into the bucket; returns the flags of prepare for them."""
     source = Source(tmp_path / f"source-{count}").fill(count)
     for path in source.root.rglob("*.*"):
         cloud.put(f"in-{count}/{path.relative_to(source.root).as_posix()}", path.read_bytes())
@@ -119,7 +119,7 @@ def test_prepare_goes_to_the_stock_image_with_its_wheels(cloud, service, tmp_pat
     monkeypatch.setenv("PIP_NO_INDEX", "1")
     monkeypatch.setenv("PIP_FIND_LINKS", str(tmp_path / "index"))
     wheels = [str(path) for path in build_worker_wheels(tmp_path / "wheels")]
-    job = submit(cloud, service, put_photographs(cloud, tmp_path, 3), wheels, command="prepare", flexrs=True)
+    job = submit(cloud, service, put_images(cloud, tmp_path, 3), wheels, command="prepare", flexrs=True)
 
     assert job.job["name"] == "retinanet-prepare-20260102-000000"
     assert job.job["labels"] == {"program": "prepare", "retinanet-odm": "0-1-0"}
@@ -137,17 +137,17 @@ def test_prepare_goes_to_the_stock_image_with_its_wheels(cloud, service, tmp_pat
     assert "beam_jobs/pipeline.py" in zipfile.ZipFile(io.BytesIO(job.staged[order[-1]])).namelist()
 
     assert job.grouped_after(job.step("Write shard").outputs.values()) == [], (
-        "photographs are read there, and nothing is shuffled then"
+        "images are read there, and nothing is shuffled then"
     )
     assert job.grouped_after(job.step("List images").outputs.values()) != [], (
         "the search must be able to find something"
     )
 
 
-def test_the_graph_of_prepare_does_not_grow_with_the_photographs(cloud, service, tmp_path):
+def test_the_graph_of_prepare_does_not_grow_with_the_images(cloud, service, tmp_path):
     sizes = []
     for count in (2, 60):
-        job = submit(cloud, service, put_photographs(cloud, tmp_path, count), command="prepare")
+        job = submit(cloud, service, put_images(cloud, tmp_path, count), command="prepare")
         sizes.append(job.size + len(job.staged["pipeline.pb"]))
         for name in cloud.read_all("dataflow/staging/"):
             cloud.storage.delete_file("bucket", f"dataflow/staging/{name}")
@@ -185,9 +185,9 @@ def test_score_goes_to_our_image(cloud, service, score_flags):
     assert names == {"submission_environment_dependencies.txt"}, "the image holds everything"
     assert job.size + len(job.staged["pipeline.pb"]) < MEGABYTE / 4
     model = job.step("Run the model")
-    photographs = set(job.step("Read and turn upright").outputs.values()) & set(model.inputs.values())
-    assert job.grouped_after(photographs, until="Run the model") == [], "they go to the model and nowhere else"
-    assert job.grouped_after(photographs) != [], "the search must be able to find something"
+    images = set(job.step("Read and turn upright").outputs.values()) & set(model.inputs.values())
+    assert job.grouped_after(images, until="Run the model") == [], "they go to the model and nowhere else"
+    assert job.grouped_after(images) != [], "the search must be able to find something"
 
 
 def test_score_with_a_gpu(cloud, service, score_flags):
@@ -204,7 +204,7 @@ def test_a_template_is_launched_by_writing_the_job_and_not_by_submitting_it(clou
     """Dataflow's launcher asks for the job's description, and submits it itself."""
     parser = command_parser(beam_jobs.flags.make_prepare_parser(), "prepare")
     words = [
-        *put_photographs(cloud, tmp_path, 2),
+        *put_images(cloud, tmp_path, 2),
         "--resume=false",
         "--labels=goog-dataflow-provided-template-type=flex",
         "--runner=DataflowRunner",
@@ -235,11 +235,11 @@ def impatient(monkeypatch):
 
 @pytest.fixture
 def wait(cloud, service, tmp_path, impatient):
-    """Runs prepare to the end that the service tells; exit status."""
+    """Runs prepare to the end that the service reports; returns the exit status."""
     del impatient
 
     def run() -> int:
-        flags = put_photographs(cloud, tmp_path, 2)
+        flags = put_images(cloud, tmp_path, 2)
         launch = launcher.Launch(command="prepare", project="p-1", region="europe-west4", bucket="bucket")
         endpoint = f"--dataflow_endpoint={service.url}"
         return beam_jobs.main.main(launcher.command_line(launch, [*flags, endpoint], [], NOW)[2:])
@@ -268,7 +268,7 @@ def test_a_job_that_ends_badly(wait, service, capfd, caplog, states, line, statu
     assert capfd.readouterr().err.splitlines()[-1] == line
     assert "https://console.cloud.google.com/dataflow/jobs/europe-west4/the-job?project=p-1" in caplog.text
     assert ("Starting 1 workers" in caplog.text) == bool(service.messages), "progress"
-    assert "Create job" not in caplog.text, "the whole job as text helps nobody"
+    assert "Create job" not in caplog.text, "the complete job as text helps nobody"
 
 
 def test_ctrl_c_tells_that_the_job_goes_on(wait, service, capfd, monkeypatch):

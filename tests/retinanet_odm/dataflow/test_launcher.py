@@ -28,7 +28,7 @@ FLAGS = [
     ({}, [], "--staging_location=gs://b-1/dataflow/staging", "in the bucket named"),
     ({}, ["--temp_location=gs://c/t"], None, "temp_location: what is given stands"),
     ({}, [], "--job_name=retinanet-prepare-20260102-030405", "no two jobs of one name"),
-    ({}, [], "--machine_type=e2-standard-4", "prepare decodes photographs"),
+    ({}, [], "--machine_type=e2-standard-4", "prepare decodes images"),
     ({"command": "score"}, [], "--machine_type=n2-standard-8", "score multiplies matrices"),
     ({"command": "score", "gpu": "nvidia-l4"}, [], "--machine_type=g2-standard-8", "the only machines with it"),
     ({}, ["--worker_machine_type", "n1-standard-1"], None, "machine_type: Beam's other name for it"),
@@ -39,7 +39,7 @@ FLAGS = [
     ({}, ["--use_public_ips"], None, "no_use_public_ips: Beam's own flag stands"),
     ({"flexrs": True}, [], "--flexrs_goal=COST_OPTIMIZED", "cheap"),
     ({"waits": False}, [], "--no_wait_until_finish", "not to wait"),
-    ({}, [], "--label=program=prepare", "bills are told apart by labels"),
+    ({}, [], "--label=program=prepare", "bills are separated by labels"),
 ]
 
 

@@ -31,7 +31,7 @@ IMAGES = [
 ANNOTATIONS = [
     ("annotations.xml", True, "CVAT for images"),
     ("annotations/instances_default.JSON", True, "COCO"),
-    ("package.json", True, "its content will tell"),
+    ("package.json", True, "its content decides"),
     ("__MACOSX/._annotations.xml", False, "macOS's shadow"),
     (".idea/x.xml", False, "hidden"),
     ("labelmap.txt", False, "no annotation"),
@@ -102,7 +102,7 @@ CVAT = (
 
 
 def test_a_broken_member_tells_nothing_of_what_it_holds(tmp_path):
-    """Not even the images before the fault: a wrong checksum does not say where the fault is."""
+    """Not even the images before the fault: a wrong checksum does not show where the fault is."""
     path = tmp_path / "z.zip"
     with zipfile.ZipFile(path, "w") as target:
         target.writestr("annotations.xml", CVAT)

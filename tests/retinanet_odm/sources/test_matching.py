@@ -18,7 +18,7 @@ TABLE = {
         [listed_annotation("2/a.jpg"), listed_annotation("1/a.jpg")],
         {"1/a.jpg": 1, "2/a.jpg": 0},
     ),
-    "the extension tells two images apart": (
+    "the extension distinguishes two images": (
         ["a.jpg", "a.png"],
         [listed_annotation("a.png"), listed_annotation("a.jpg")],
         {"a.jpg": 1, "a.png": 0},

@@ -30,7 +30,7 @@ PATTERNS = [
     (escape_glob("a [1].jpg"), "brackets that stand for themselves"),
     ("a.jpg", "no wildcard, and other names begin so"),
     ("sub", "a folder is no file"),
-    ("sub/", "a folder stands for what lies in it"),
+    ("sub/", "a folder stands for the files in it"),
     ("none/*", "nothing"),
 ]
 
@@ -139,19 +139,19 @@ def test_an_object_that_was_replaced_is_not_read(cloud):
 
 UNREADABLE = [
     ("gone", [], "there is no such object or bucket$", "never there, or deleted"),
-    ("a", [404], "there is no such object or bucket$", "as the server says"),
+    ("a", [404], "there is no such object or bucket$", "reported by the server"),
     ("a", [403], "no permission to read it: as the test wants$", "no right"),
     ("a", [400], "400 .*as the test wants", "not to be tried again"),
-    ("spoilt", [], "[Cc]hecksum", "broken on its way"),
+    ("corrupt", [], "[Cc]hecksum", "corrupted on its way"),
 ]
 
 
 @pytest.mark.usefixtures("impatient")
 @pytest.mark.parametrize(("name", "statuses", "words", "reason"), UNREADABLE)
 def test_what_cannot_be_read(cloud, name, statuses, words, reason):
-    for stored in ("a", "spoilt"):
+    for stored in ("a", "corrupt"):
         cloud.put(stored, b"data")
-    cloud.spoil("spoilt")
+    cloud.spoil("corrupt")
     cloud.statuses[name] = list(statuses)
     with pytest.raises(files.FileError, match=words) as caught:
         files.read_bytes(f"gs://bucket/{name}")
@@ -172,7 +172,7 @@ AWAY = [
 @pytest.mark.usefixtures("impatient")
 @pytest.mark.parametrize(("statuses", "words", "reason"), AWAY)
 def test_where_no_object_can_be_read_none_is_to_blame(cloud, statuses, words, reason):
-    """Else a storm of an hour would make a data set of the photographs before it, and reject all others."""
+    """Otherwise an outage of an hour would reject all images after its beginning."""
     cloud.put("a", b"data")
     cloud.statuses["a"] = list(statuses)
     with pytest.raises(UsageError, match=rf"^gs://bucket/a: cannot be read: .*{words}"):
@@ -187,7 +187,7 @@ def test_a_network_that_is_down(monkeypatch, caplog):
     monkeypatch.setenv("STORAGE_EMULATOR_HOST", "http://127.0.0.1:1")
     with pytest.raises(UsageError, match=r"cannot be read: .*refused"):
         files.read_bytes("gs://bucket/a")
-    assert "Retrying a Google Cloud Storage request: " in caplog.records[0].message, "who waits is told why"
+    assert "Retrying a Google Cloud Storage request: " in caplog.records[0].message, "a user who waits sees why"
     with pytest.raises(UsageError, match=r"cannot list .*refused"):
         list(files.list_files("gs://bucket/*"))
 

@@ -1,4 +1,4 @@
-"""Both programs tell at once, by one line, what is wrong with a bucket."""
+"""Both programs report a fault of a bucket at once, in one line."""
 
 import json
 import re
@@ -23,11 +23,11 @@ FAULTS = [
     (
         [*PREPARE, "--images=gs://other/*.jpg", "--output=gs://bucket/x"],
         rf"cannot list gs://other/\*.jpg: {NOT_THERE}",
-        "photographs",
+        "images",
     ),
     ([*PREPARE, "--annotations=gs://other/*", "--output=gs://bucket/x"], NOT_THERE, "annotations"),
     ([*PREPARE, "--labels=gs://other/l", "--output=gs://bucket/x"], NOT_THERE, "a file of a flag"),
-    ([*PREPARE, "--images=gs://bucket/secret/*", "--output=gs://bucket/x"], "no permission", "photographs"),
+    ([*PREPARE, "--images=gs://bucket/secret/*", "--output=gs://bucket/x"], "no permission", "images"),
     (
         [*PREPARE, "--output=gs://bucket/forbidden"],
         "no permission to write it: no storage.objects.create$",
@@ -54,7 +54,7 @@ AWAY = [
 
 @pytest.fixture
 def run(cloud, tmp_path, capfd):
-    """Runs a command line with two photographs and a model, which ends with 2; the last line, without a stack trace."""
+    """Runs a command line with two images and a model, which must end with 2; returns the last line of the errors."""
     source = Source(tmp_path / "source").fill(2)
     model = tmp_path / "model"
     model.mkdir()
@@ -64,10 +64,10 @@ def run(cloud, tmp_path, capfd):
     def run(argv: list[str]) -> str:
         places = [word.replace("SOURCE", str(source.root)).replace("MODEL", str(model)) for word in argv]
         assert MAIN[argv[0]](places) == 2
-        said = capfd.readouterr().err.splitlines()
-        assert not [line for line in said if "Traceback" in line]
+        lines = capfd.readouterr().err.splitlines()
+        assert not [line for line in lines if "Traceback" in line]
         assert not cloud.read_all("x/").keys() & {"dataset.json", "summary.json"}
-        return said[-1]
+        return lines[-1]
 
     return run
 
@@ -93,21 +93,21 @@ def test_nobody_listens(run, argv, monkeypatch):
     assert re.search(r"error: cannot .*gs://bucket/x.*Connection refused", run([*argv, "--output=gs://bucket/x"]))
 
 
-# A photograph's own fault costs it alone: it is named with its reason.
+# A fault of one image rejects only this image, with its reason.
 OWN = {
     "gone": ("file_not_readable", "there is no such object or bucket"),
     "changed": ("file_changed", "expected generation"),
     "secret": ("file_not_readable", "no permission to read it: as the test wants"),
-    "spoilt": ("file_not_readable", "hecksum"),
+    "corrupt": ("file_not_readable", "hecksum"),
 }
 
 
 @pytest.fixture
-def photographs(cloud) -> None:
+def images(cloud) -> None:
     """Five, of which four are not as they were when it comes to reading them."""
     for name in ("good", *OWN):
         cloud.put(f"in/{name}.png", picture(20, 10, {RED: (1, 2, 9, 8)}))
-    cloud.spoil("in/spoilt.png")
+    cloud.spoil("in/corrupt.png")
     cloud.statuses["in/secret.png"] = [403] * 9
 
     def happen(name: str) -> None:
@@ -119,8 +119,8 @@ def photographs(cloud) -> None:
     cloud.before_read = happen
 
 
-@pytest.mark.usefixtures("photographs")
-def test_prepare_names_each_photograph_that_cannot_be_read(cloud):
+@pytest.mark.usefixtures("images")
+def test_prepare_names_each_image_that_cannot_be_read(cloud):
     flags = ["--images=gs://bucket/in/*", "--output=gs://bucket/x", "--without_annotation=negative"]
     crab = ObjectAnnotation(label="crab", box=(1, 2, 9, 8))
     good = ImageAnnotation(filename="good.png", width=20, height=10, objects=(crab,), source="good")
@@ -135,14 +135,14 @@ def test_prepare_names_each_photograph_that_cannot_be_read(cloud):
     assert (manifest["images_in"], manifest["rejected"]) == (5, 4)
 
 
-@pytest.mark.usefixtures("photographs")
-def test_score_names_each_photograph_that_cannot_be_read(cloud, tmp_path):
+@pytest.mark.usefixtures("images")
+def test_score_names_each_image_that_cannot_be_read(cloud, tmp_path):
     write_model(tmp_path / "model")
     words = ["score", "--images=gs://bucket/in/*", f"--model={tmp_path}/model", "--output=gs://bucket/x"]
     assert MAIN["score"](words) == 0
     rows = map(json.loads, cloud.read_all("x/")["predictions-00000-of-00001.jsonl"].splitlines())
     failed = {row["image"].partition(".")[0]: row for row in rows if row["status"] == "failed"}
     assert failed.keys() == OWN.keys()
-    for name, (reason, said) in OWN.items():
-        assert failed[name]["reason"] == reason and said in failed[name]["detail"], name
+    for name, (reason, words) in OWN.items():
+        assert failed[name]["reason"] == reason and words in failed[name]["detail"], name
         assert "key" not in failed[name] or failed[name]["key"] is None, "it is tried again next time"

@@ -85,7 +85,7 @@ def test_score_in_worker_processes_with_a_model_in_the_bucket(tensorflow_cloud, 
 
 @pytest.fixture
 def archive(cloud) -> str:
-    """Forty photographs around a film of ten megabytes."""
+    """Forty images around a video of ten megabytes."""
     packed = io.BytesIO()
     with zipfile.ZipFile(packed, "w") as target:
         for number in range(40):
@@ -111,8 +111,8 @@ def test_score_an_archive_then_convert_and_evaluate_it(cloud, archive, tmp_path)
     truth = ["--annotations=gs://bucket/truth/*.xml", "--label_aliases=gs://bucket/truth/aliases.csv"]
     assert main(["evaluate", "gs://bucket/out", *truth]) == 0
     assert json.loads(cloud.read_all("out/")["evaluation.json"])["AP50"] == pytest.approx(1)
-    photograph = cloud.put("one.png", picture(20, 10, {RED: (1, 2, 9, 8)})) and "gs://bucket/one.png"
-    assert main(["detect", photograph, f"--model={tmp_path}/model", "--draw=gs://bucket/drawn"]) == 0
+    image = cloud.put("one.png", picture(20, 10, {RED: (1, 2, 9, 8)})) and "gs://bucket/one.png"
+    assert main(["detect", image, f"--model={tmp_path}/model", "--draw=gs://bucket/drawn"]) == 0
     assert cloud.read_all("drawn/").keys() == {"one.png"}
 
 
@@ -154,8 +154,8 @@ def test_prepare_goes_on_where_a_storm_ended_it(cloud, tmp_path, capfd):
     cloud.requests.clear()
     assert beam_jobs.main.main([*flags, "--resume"]) == 0
     again = reads_of(cloud, "in/images/")
-    assert images[-1] in again and len(again) < 20, "whole shards are not read again"
-    assert json.loads(cloud.read_all("out/")["dataset.json"])["rejected"] == 0, "a storm is no photograph's fault"
+    assert images[-1] in again and len(again) < 20, "complete shards are not read again"
+    assert json.loads(cloud.read_all("out/")["dataset.json"])["rejected"] == 0, "an outage rejects no image"
 
 
 @pytest.mark.usefixtures("impatient")
@@ -165,7 +165,7 @@ def test_score_goes_on_where_a_storm_ended_it(cloud, tmp_path, capfd, monkeypatc
     for number in range(40):
         cloud.put(f"in/{number:02d}.png", picture(20, 10))
     words = ["score", "--images=gs://bucket/in/*", f"--model={tmp_path}/model", "--output=gs://bucket/out"]
-    words.append("--batch_size=8")  # batches before that of the last photograph have their rows
+    words.append("--batch_size=8")  # batches before that of the last image have their rows
     cloud.statuses["in/39.png"] = [503] * 999
     assert inference.main.main(words) == 2
     assert "error: gs://bucket/in/39.png: cannot be read: Timeout of" in capfd.readouterr().err.splitlines()[-1]

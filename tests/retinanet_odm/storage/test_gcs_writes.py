@@ -1,4 +1,4 @@
-"""What is written to gs://, and read in parts: one upload, of what is whole, in the place of what was there."""
+"""Writing to gs:// by one upload of a complete file that replaces the old one; reading in parts."""
 
 import random
 from collections import Counter
@@ -28,7 +28,7 @@ def test_what_is_written_is_read_by_pieces_anywhere(cloud, size):
     with files.open_binary("gs://bucket/o/a") as file:
         cloud.requests.clear()
         assert file.read() == data
-        assert len(cloud.requests) == min(size, 1), "one for the whole"
+        assert len(cloud.requests) == min(size, 1), "one for the complete object"
         for start, count in [(size // 2, 30), (0, 5), (max(size - 22, 0), 100), (size + 5, 1), (size // 3, size)]:
             assert (file.seek(start), file.read(count)) == (start, data[start : start + count])
         with pytest.raises(ValueError, match="a place in the file"):

@@ -1,4 +1,4 @@
-"""Local files that a pattern matches: nothing is passed over in silence."""
+"""Local files that match a pattern: none is skipped silently."""
 
 import os
 from pathlib import Path
@@ -48,7 +48,7 @@ def test_ordinary_files_are_matched_as_beam_matches_them(tree, pattern):
     assert list(files.iter_matches(f"{tree}/{pattern}")) == sorted(by_beam)
 
 
-def test_what_beam_passes_over(tree, tmp_path):
+def test_files_that_beam_omits(tree, tmp_path):
     (tree / "nowhere.jpg").symlink_to(tmp_path / "gone")
     (tree / "back\\slash.jpg").write_text("x")
     (tmp_path / "far").mkdir()

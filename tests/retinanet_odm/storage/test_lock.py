@@ -1,4 +1,4 @@
-"""Two runs into one folder spoil each other's shards: the second is refused."""
+"""Two runs into one folder would overwrite each other's shards: the second is rejected."""
 
 import signal
 import subprocess

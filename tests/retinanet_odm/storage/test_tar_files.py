@@ -1,4 +1,4 @@
-"""Tar archives: listed and read in place, plain or packed; whatever is wrong is said."""
+"""Tar archives, plain or compressed: listed and read in place; every fault is reported."""
 
 import gzip
 import io
@@ -102,32 +102,32 @@ def test_links_and_devices_are_not_followed(write: Callable[[bytes], Path]) -> N
     assert {error.reason for error in found.values() if isinstance(error, ArchiveError)} == {"tar_member_not_readable"}
 
 
-def test_a_member_larger_than_any_photograph(write: Callable[[bytes], Path], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_member_larger_than_any_image(write: Callable[[bytes], Path], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tar_files, "_MAX_SIZE", 10)
     found = _read(write(_tar({"a.jpg": bytes(11), "b.jpg": bytes(10)})))
     assert "has 11 bytes; at most 10 are read" in str(found["a.jpg"])
     assert found["b.jpg"] == bytes(10)
 
 
-WHOLE = _tar({"a.jpg": b"a" * 700, "b.jpg": b"b" * 700})
+COMPLETE = _tar({"a.jpg": b"a" * 700, "b.jpg": b"b" * 700})
 
 
 @pytest.mark.parametrize(
-    ("data", "said"),
+    ("data", "message"),
     [
-        pytest.param(WHOLE[:1000], "unexpected end of data", id="cut in a member"),
-        pytest.param(WHOLE[: 3 * 512], "without an end mark", id="cut between members"),
-        pytest.param(WHOLE[: 3 * 512 + 100], "without an end mark", id="cut in a header"),
+        pytest.param(COMPLETE[:1000], "unexpected end of data", id="truncated in a member"),
+        pytest.param(COMPLETE[: 3 * 512], "without an end mark", id="truncated between members"),
+        pytest.param(COMPLETE[: 3 * 512 + 100], "without an end mark", id="truncated in a header"),
         pytest.param(
-            WHOLE[: 3 * 512] + b"x" * 512 + WHOLE[4 * 512 :], "without an end mark", id="a header that is none"
+            COMPLETE[: 3 * 512] + b"x" * 512 + COMPLETE[4 * 512 :], "without an end mark", id="a header that is none"
         ),
         pytest.param(b"", "empty file", id="nothing"),
         pytest.param(b"hello" * 200, "invalid header", id="something else"),
     ],
 )
-def test_a_broken_archive_is_refused(data: bytes, said: str, write: Callable[[bytes], Path]) -> None:
+def test_a_broken_archive_is_refused(data: bytes, message: str, write: Callable[[bytes], Path]) -> None:
     path = write(data)
-    with pytest.raises(UsageError, match=f"--images: .* is not a readable tar archive: .*{said}"):
+    with pytest.raises(UsageError, match=f"--images: .* is not a readable tar archive: .*{message}"):
         _read(path)
 
 
@@ -139,16 +139,16 @@ def test_a_packed_archive_that_is_cut_is_refused(tmp_path: Path) -> None:
 
 def test_an_archive_that_changes_between_listing_and_reading(tmp_path: Path) -> None:
     path = tmp_path / "x.tar"
-    path.write_bytes(WHOLE)
+    path.write_bytes(COMPLETE)
     members = list(list_tar_members(str(path), TarKind.PLAIN, _keep, flag="--images"))
-    path.write_bytes(WHOLE[:2000])
+    path.write_bytes(COMPLETE[:2000])
     good, bad = read_tar_members(str(path), members)
     assert good == b"a" * 700
     assert "expected 700 bytes in the archive, found" in str(bad)
     path.unlink()
     assert ["cannot be read" in str(error) for error in read_tar_members(str(path), members)] == [True, True]
     packed = tmp_path / "x.tgz"
-    packed.write_bytes(gzip.compress(WHOLE[:2100]))
+    packed.write_bytes(gzip.compress(COMPLETE[:2100]))
     good, bad = stream_tar_members(str(packed), _keep, 2)
     assert good == b"a" * 700
     assert str(bad).startswith(f"{packed}/b.jpg: expected 700 bytes")
@@ -163,12 +163,12 @@ def test_an_archive_that_changes_between_listing_and_reading(tmp_path: Path) -> 
 @pytest.mark.parametrize(
     ("name", "data", "expected"),
     [
-        ("x", WHOLE, TarKind.PLAIN),
-        ("x", gzip.compress(WHOLE), TarKind.PACKED),
+        ("x", COMPLETE, TarKind.PLAIN),
+        ("x", gzip.compress(COMPLETE), TarKind.PACKED),
         ("x.TAR", b"no magic", TarKind.PLAIN),
         ("x.tgz", gzip.compress(b"no magic"), TarKind.PACKED),
         ("x.tar.gz", gzip.compress(b""), TarKind.PACKED),
-        ("x.gz", gzip.compress(b"a picture"), None),
+        ("x.gz", gzip.compress(b"an image"), None),
         ("x.gz", b"\x1f\x8bnot gzip", None),
         ("x.zip", b"PK\3\4", None),
         ("x.jpg", b"", None),
