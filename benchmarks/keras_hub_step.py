@@ -21,7 +21,7 @@ import tensorflow as tf
 from benchmarks.measures import seconds
 from trainer import strategy
 from trainer.data import preprocess
-from trainer.loop import steps, train
+from trainer.loop import schedule, steps
 from trainer.network import build
 from trainer.presets import make_config
 from trainer.tpu.fit import synthetic_manifest
@@ -108,7 +108,7 @@ def our_steps(flags: argparse.Namespace) -> list[float]:
     where = strategy.make_strategy(use_tpu=False, tpu="local")
     with where.scope():
         net = build.build_network(config, synthetic_manifest(CLASSES))
-        optimizer, _ = train.build_optimizer(config, net, total_steps=1000)
+        optimizer, _ = schedule.build_optimizer(config.schedule, net.model, total_steps=1000)
     run_steps = steps.make_loop(config, net, optimizer, where)
     batch = {**step_batch(flags.size, flags.batch), "left_out": np.zeros(flags.batch, np.int32)}
     dataset = tf.data.Dataset.from_tensors(batch).repeat()

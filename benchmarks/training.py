@@ -155,7 +155,7 @@ class Steps:
     def of(cls, dataset: Path) -> "Steps":
         from trainer import strategy
         from trainer.data import records
-        from trainer.loop import steps, train
+        from trainer.loop import schedule, steps
         from trainer.network import build
         from trainer.presets import make_config
 
@@ -163,7 +163,7 @@ class Steps:
         where = strategy.make_strategy(use_tpu=False, tpu="local")
         with where.scope():
             net = build.build_network(config, records.read_dataset_manifest(str(dataset)))
-            optimizer, _ = train.build_optimizer(config, net, total_steps=100_000)
+            optimizer, _ = schedule.build_optimizer(config.schedule, net.model, total_steps=100_000)
         return cls(config=config, network=net, strategy=where, run_steps=steps.make_loop(config, net, optimizer, where))
 
     def seconds(self, dataset: Path, effort: Effort) -> float:

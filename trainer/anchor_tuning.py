@@ -11,9 +11,9 @@ import tensorflow as tf
 from retinanet_odm.dataset import examples as schema
 from retinanet_odm.dataset.anchor_coverage import POSITIVE_IOU, best_overlap
 from retinanet_odm.dataset.manifest import DatasetManifest
+from retinanet_odm.storage import files
 from trainer.config import TrainConfig, canvas_size
 from trainer.data import records
-from trainer.files import read_json
 from trainer.weights import checkpoints
 
 TRAIN = "train"
@@ -225,7 +225,7 @@ def resolve_anchors(config: TrainConfig, manifest: DatasetManifest) -> TrainConf
 def _stored(config: TrainConfig) -> dict[str, Any]:
     """The anchors of the checkpoints in the run's folder; empty where there are none."""
     path = f"{config.run.folder}/checkpoints/{checkpoints.FILE}"
-    network = read_json(path) if config.run.model_dir and tf.io.gfile.exists(path) else {}
+    network = files.read_json(path) if config.run.model_dir and files.is_file(path) else {}
     return {name: network[name] for name in _NAMES if name in network}
 
 

@@ -18,8 +18,10 @@ from packaging.specifiers import SpecifierSet
 from retinanet_odm.dataset.examples import decode_example
 from retinanet_odm.errors import ContractError, DataError, UsageError
 from retinanet_odm.labels.label_map import LabelMap
+from retinanet_odm.storage import files
 from trainer import gcs
 from trainer.config import TrainConfig
+from trainer.tf_errors import first_line
 
 DISTRIBUTION = "retinanet-odm"
 _TENSORFLOWS = ("tensorflow", "tensorflow-cpu", "tensorflow-tpu")
@@ -68,7 +70,7 @@ def run_checks(config: TrainConfig) -> Iterator[Check]:
         yield Check(name="TensorFlow", found=f"cannot be imported: {error}", mend=_INSTALL)
         return
     yield attempt("devices", lambda: _devices(config), "see docs/training.md, Installing TensorFlow")
-    if gcs.on_gcs(config):
+    if gcs.gcs_settings(config):
         access = attempt("gs://", lambda: gcs.check_access(config), "see docs/training.md, Data on gs://")
         yield access
         if not access.passed:  # TensorFlow would try for minutes
@@ -210,14 +212,18 @@ def try_folder(folder: str) -> float:
     """
     import tensorflow as tf
 
-    from trainer.files import make_model_folder, read_text_file, write_text_file
-
-    make_model_folder(folder)
+    files.make_folder(folder, flag="--model_dir")
     path = f"{folder.rstrip('/')}/.doctor"
-    write_text_file(path, "doctor")
-    found, file_time = read_text_file(path), tf.io.gfile.stat(path).mtime_nsec / 1e9
-    tf.io.gfile.remove(path)
-    if found != "doctor":
+    try:  # by TensorFlow, as checkpoints are
+        with tf.io.gfile.GFile(path, "w") as file:
+            file.write("doctor")
+        with tf.io.gfile.GFile(path) as file:
+            content = file.read()
+        file_time = tf.io.gfile.stat(path).mtime_nsec / 1e9
+        tf.io.gfile.remove(path)
+    except tf.errors.OpError as error:
+        raise UsageError(f"--model_dir: TensorFlow cannot use the folder {folder}: {first_line(error)}") from error
+    if content != "doctor":
         raise UsageError(f"{path}: what is read is not what was written")
     return file_time
 

@@ -17,9 +17,9 @@ from retinanet_odm.evaluation import coco_metrics, gallery
 from retinanet_odm.evaluation.analysis import Analysis, analyse
 from retinanet_odm.imaging.drawing import draw_thumbnail
 from retinanet_odm.predictions.formats import coco
+from retinanet_odm.storage import files
 from trainer.config import TrainConfig
 from trainer.data import contact_sheets, preprocess, records
-from trainer.files import read_json
 from trainer.network import postprocess
 from trainer.network.build import Network
 from trainer.strategy import check_batch
@@ -152,7 +152,7 @@ def _gallery(analysis: Analysis, split: records.RecordSplit) -> dict[str, list[t
 
 def stored_metrics(path: str, step: int) -> dict[str, Any]:
     """The metrics in an eval.json, if they are of this very step; else none."""
-    found = read_json(path) if tf.io.gfile.exists(path) else {}
+    found = files.read_json(path) if files.is_file(path) else {}
     return found if found.get("step") == step else {}
 
 

@@ -32,7 +32,7 @@ class TrainRequest:
     """A command line that was read: settings, what it says about its data, and a line for each flag to be explained."""
 
     config: TrainConfig
-    claims: legacy_flags.DatasetExpectations = legacy_flags.DatasetExpectations()  # noqa: RUF009 - frozen
+    expectations: legacy_flags.DatasetExpectations = legacy_flags.DatasetExpectations()  # noqa: RUF009 - frozen
     notices: tuple[str, ...] = ()
 
 
@@ -60,7 +60,7 @@ def parse_request(argv: Sequence[str], *, read_text: Callable[[str], str]) -> Tr
     notices = () if values["preset"].present else (said,)
     return TrainRequest(
         config=make_config(preset, dict(translation.settings), recipe=recipe),
-        claims=translation.claims,
+        expectations=translation.expectations,
         notices=(*notices, *translation.notices),
     )
 

@@ -68,7 +68,7 @@ FLAGS: dict[str, type] = {
 
 @dataclass(frozen=True, kw_only=True)
 class DatasetExpectations:
-    """What a command line says about its data; dataset.json must agree (check_claims).
+    """What a command line says about its data; dataset.json must agree (check_expectations).
 
     Attributes:
       num_examples: of the split train; None where not said.
@@ -81,10 +81,10 @@ class DatasetExpectations:
 
 @dataclass(frozen=True, kw_only=True)
 class LegacyTranslation:
-    """Settings of TrainConfig by name, claims about the data, and a line for whatever does not do what it did."""
+    """Settings of TrainConfig by name, expectations about the data, and a line for whatever does not do what it did."""
 
     settings: Mapping[str, Any]
-    claims: DatasetExpectations
+    expectations: DatasetExpectations
     notices: tuple[str, ...]
 
 
@@ -115,24 +115,24 @@ def translate_legacy_flags(
         settings.setdefault("steps_per_loop", old["iterations_per_loop"])
     return LegacyTranslation(
         settings=settings,
-        claims=DatasetExpectations(num_examples=old.get("num_examples_per_epoch"), patterns=patterns),
+        expectations=DatasetExpectations(num_examples=old.get("num_examples_per_epoch"), patterns=patterns),
         notices=(*_notices(old, hparams, settings, given), *old_hparams.hparam_notices(hparams)),
     )
 
 
-def check_expectations(claims: DatasetExpectations, manifest: DatasetManifest) -> None:
+def check_expectations(expectations: DatasetExpectations, manifest: DatasetManifest) -> None:
     """Compares what a command line says about the data with the data set.
 
     Raises:
       UsageError: they contradict each other.
     """
-    if claims.num_examples is not None and claims.num_examples != manifest.split("train").examples:
+    if expectations.num_examples is not None and expectations.num_examples != manifest.split("train").examples:
         raise UsageError(
-            f"--num_examples_per_epoch={claims.num_examples}, but the data set's split train has"
+            f"--num_examples_per_epoch={expectations.num_examples}, but the data set's split train has"
             f" {manifest.split('train').examples} examples: leave the flag out"
         )
     names = {shard.name for split in manifest.splits.values() for shard in split.shards}
-    for flag, (split, pattern) in claims.patterns.items():
+    for flag, (split, pattern) in expectations.patterns.items():
         shards = {shard.name for shard in manifest.split(split).shards}
         if {name for name in names if fnmatch.fnmatchcase(name, pattern)} != shards:
             raise UsageError(

@@ -168,5 +168,5 @@ def test_everything_wrong_is_told_at_once(tmp_path: Path, capsys: pytest.Capture
 
 
 def test_without_folders_the_machine_alone_is_looked_at() -> None:
-    names = {check.name for check in doctor.run_checks(TrainConfig(mode="doctor"))}
+    names = {check.name for check in doctor.run_checks(TrainConfig.from_settings({"mode": "doctor"}))}
     assert "devices" in names and not names & {"data set", "model_dir", "clock", "disk"}

@@ -11,6 +11,9 @@ from pathlib import Path
 import pytest
 
 from retinanet_odm.dataset.manifest import DatasetManifest
+from retinanet_odm.errors import UsageError
+from retinanet_odm.storage import files
+from retinanet_odm.storage.file_system import StorageUnavailableError
 from tests.gcs_over_tls import tensorflow_cloud
 from tests.retinanet_odm.conftest import Cloud, cloud, impatient
 from tests.trainer.conftest import make_example
@@ -193,10 +196,14 @@ REFUSED = [
     (["--dataset=gs://Bucket", "--model_dir=M"], "--dataset: .*expected gs://BUCKET/NAME", "no bucket is named so"),
     (["--dataset=D", "--model_dir=M", "--init_from=gs://other/m"], "--init_from: gs://other/m: there is no", "weights"),
     (["--dataset=D", "--model_dir=M", "--local_copy=C"], "--local_copy: is for a --dataset on gs://", "is there"),
-    (["--dataset=gs://bucket/x", "--model_dir=M", "--local_copy=gs://bucket/c"], "--local_copy: expected a place", "-"),
+    (
+        ["--dataset=gs://bucket/x", "--model_dir=M", "--local_copy=gs://bucket/c"],
+        "--local_copy: expected a local path",
+        "a copy is for this machine",
+    ),
     (
         ["--dataset=D", "--model_dir=M", "--backbone=keras/ResNet50", "--backbone_weights=gs://bucket/w.h5"],
-        "--backbone_weights: expected a place on this machine",
+        "--backbone_weights: expected a local path",
         "Keras reads no buckets",
     ),
 ]
@@ -209,10 +216,19 @@ def test_a_fault_of_a_bucket_is_one_line_at_once(argv, words, reason, cloud, tmp
     cloud.statuses.update({"secret/": [403], "none/": [401], "storm/": [503] * 99})
     away = "HTTP 503" in reason or "HTTP 401" in reason  # the supervisor of a TPU VM tries again
     assert main(argv) == (1 if away else 2), reason
-    (line,) = [line for line in capsys.readouterr().err.splitlines() if "tried again" not in line]
+    (line,) = [line for line in capsys.readouterr().err.splitlines() if not line.startswith("Retrying ")]
     with pytest.raises(AssertionError, match=f"error: .*{words}"):
         raise AssertionError(line)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_storage_that_is_away_in_the_middle_of_a_run_ends_with_status_1(dataset, tmp_path, monkeypatch) -> None:
+    def fail(path: str, _: str) -> None:
+        raise UsageError(f"cannot write {path}") from StorageUnavailableError("Timeout of 120.0s exceeded")
+
+    monkeypatch.setattr(files, "write_text", fail)
+    argv = [*SETTINGS, f"--dataset={dataset}", f"--model_dir={tmp_path}", "--mode=train", "--num_epochs=1"]
+    assert main(argv) == 1, "the supervisor of a TPU VM tries again, unlike after 2"
 
 
 @pytest.mark.usefixtures("cloud")

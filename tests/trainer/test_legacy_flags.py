@@ -90,7 +90,7 @@ def test_the_old_readme_s_command() -> None:
             "lr_drops": "8,11",  # beyond the one epoch
         }
     )
-    assert found.claims == legacy_flags.DatasetExpectations(
+    assert found.expectations == legacy_flags.DatasetExpectations(
         num_examples=50, patterns={"training_file_pattern": ("train", "train-*")}
     )
     assert all("\n" not in notice for notice in found.notices)
@@ -102,7 +102,7 @@ def test_the_flags_for_the_old_trainer_are_understood_and_agree(tmp_path: Path) 
     evaluation = found.config.evaluation
     assert (found.config.data.dataset, evaluation.eval_split, evaluation.eval_batch_size) == (str(tmp_path), "val", 2)
     assert found.config.data.num_classes == LABELS.num_classes
-    legacy_flags.check_expectations(found.claims, dataset)
+    legacy_flags.check_expectations(found.expectations, dataset)
 
 
 MEANINGS = [
@@ -183,7 +183,7 @@ CONTRADICTIONS = [
 @pytest.mark.parametrize(("why", "argv", "message"), CONTRADICTIONS, ids=[row[0] for row in CONTRADICTIONS])
 def test_contradictions_to_the_data_set(tmp_path: Path, why: str, argv: list[str], message: str) -> None:
     with pytest.raises(UsageError) as caught:
-        legacy_flags.check_expectations(request(*argv).claims, manifest(tmp_path))
+        legacy_flags.check_expectations(request(*argv).expectations, manifest(tmp_path))
     assert message in str(caught.value), why
 
 

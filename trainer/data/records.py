@@ -10,10 +10,10 @@ import tensorflow as tf
 from retinanet_odm.dataset import examples as schema
 from retinanet_odm.dataset.manifest import DatasetManifest
 from retinanet_odm.errors import ContractError
+from retinanet_odm.storage import files
 from trainer.data import augmentation as augment
 from trainer.data import augmentation as mosaic
 from trainer.data import preprocess
-from trainer.files import read_text_file
 
 Tensor = Any
 
@@ -49,9 +49,9 @@ def read_dataset_manifest(folder: str) -> DatasetManifest:
       ContractError: there is none, so that the folder holds no whole data set, or it is not ours.
     """
     path = f"{folder.rstrip('/')}/{DatasetManifest.FILE}"
-    if not tf.io.gfile.exists(path):
+    if not files.is_file(path):
         raise ContractError(f"--dataset: expected a prepared data set, found no {path}")
-    return DatasetManifest.from_json(read_text_file(path), source=path)
+    return DatasetManifest.from_json(files.read_text(path, flag="--dataset"), source=path)
 
 
 def find_split(folder: str, manifest: DatasetManifest, name: str) -> RecordSplit:
@@ -66,9 +66,10 @@ def find_split(folder: str, manifest: DatasetManifest, name: str) -> RecordSplit
 
 
 def _shard_size(path: str) -> int:
-    if not tf.io.gfile.exists(path):
-        raise ContractError(f"--dataset: the manifest names {path}, which does not exist: prepare again")
-    size = tf.io.gfile.stat(path).length
+    try:
+        size = tf.io.gfile.stat(path).length
+    except tf.errors.NotFoundError as error:
+        raise ContractError(f"--dataset: the manifest names {path}, which does not exist: prepare again") from error
     if not size:  # it would read as a shard without records
         raise ContractError(f"--dataset: {path} is empty: copy or prepare it again")
     return size
@@ -210,8 +211,8 @@ def _ordered_records(split: RecordSplit, seed: int, position: int) -> tf.data.Da
 def _epoch_records(split: RecordSplit, seed: int, epoch: Tensor) -> tf.data.Dataset:
     """The records of one epoch, shards interleaved and shuffled by (seed, epoch)."""
     order = tf.random.stateless_uniform([2], [tf.constant(seed, tf.int64), epoch], 0, tf.int64.max, tf.int64)
-    files = tf.data.Dataset.from_tensor_slices(list(split.paths)).shuffle(len(split.paths), seed=order[0])
-    records = files.interleave(tf.data.TFRecordDataset, cycle_length=min(16, len(split.paths)))
+    shards = tf.data.Dataset.from_tensor_slices(list(split.paths)).shuffle(len(split.paths), seed=order[0])
+    records = shards.interleave(tf.data.TFRecordDataset, cycle_length=min(16, len(split.paths)))
     return records.shuffle(split.shuffled, seed=order[1])
 
 

@@ -14,10 +14,11 @@ from retinanet_odm.dataset.anchor_coverage import PYRAMID_LEVELS
 from retinanet_odm.dataset.manifest import DatasetManifest
 from retinanet_odm.errors import UsageError
 from retinanet_odm.exported_model import ModelManifest
+from retinanet_odm.storage import files
+from retinanet_odm.storage.glob_patterns import final_name
 from trainer.config import TrainConfig
 from trainer.data import preprocess
 from trainer.export import tflite_onnx
-from trainer.files import write_text_file
 from trainer.network import postprocess
 from trainer.network.build import Network
 
@@ -26,7 +27,7 @@ _BLOCK = 1 << 20
 # What Keras' ExportArchive and this module write into the folder.
 _SAVED_MODEL = {"saved_model.pb", "fingerprint.pb", "variables", "assets"}
 _PORTABLE = {name for name, _ in tflite_onnx.FILES.values()}
-_EXPORTED = _SAVED_MODEL | _PORTABLE | {ModelManifest.FILE, f"{ModelManifest.FILE}.tmp"}
+_EXPORTED = _SAVED_MODEL | _PORTABLE | {ModelManifest.FILE}
 
 
 def export_model(
@@ -53,7 +54,7 @@ def export_model(
         archive.add_endpoint(name, _serving_function(answer, network.canvas, read), input_signature=[specification])
     archive.write_out(folder, verbose=False)
     for name, convert in (tflite_onnx.FILES[kind] for kind in config.evaluation.portable_formats()):
-        with tf.io.gfile.GFile(f"{folder}/{name}", "wb") as file:
+        with files.write_atomic(f"{folder}/{name}") as file:
             file.write(convert(config, network))
     model = ModelManifest(
         labels=manifest.labels,
@@ -75,7 +76,7 @@ def export_model(
         files=_digests(folder),
         code_version=__version__,
     )
-    write_text_file(f"{folder}/{ModelManifest.FILE}", model.to_json())
+    files.write_text(f"{folder}/{ModelManifest.FILE}", model.to_json())
     return folder
 
 
@@ -87,7 +88,7 @@ def check_folder(model_dir: str) -> str:
     """
     folder = f"{model_dir.rstrip('/')}/export"
     names = tf.io.gfile.listdir(folder) if tf.io.gfile.exists(folder) else []
-    foreign = sorted(name for name in names if name.rstrip("/") not in _EXPORTED)
+    foreign = sorted(name for name in names if final_name(name.rstrip("/")) not in _EXPORTED)
     if foreign:
         raise UsageError(f"--model_dir: {folder} holds {foreign[0]}, which this program did not write: move it away")
     return folder

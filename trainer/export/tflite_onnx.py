@@ -1,7 +1,7 @@
 """The network as one file for programs without TensorFlow: one canvas in, boxes on the canvas out (TFLite, ONNX).
 
-Neither has decoders: the caller decodes an image, places it on the canvas as trainer.data.preprocess.letterbox does, and
-converts the boxes back as trainer.network.postprocess.to_image_pixels does.
+Neither has decoders: the caller decodes an image, places it on the canvas as trainer.data.preprocess.letterbox does,
+and converts the boxes back as trainer.network.postprocess.to_image_pixels does.
 """
 
 import importlib.util

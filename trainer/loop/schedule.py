@@ -6,6 +6,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from trainer.config.sections import ScheduleConfig
 from trainer.network.build import part_of
 
 Tensor = Any
@@ -75,6 +76,30 @@ class ScaledSchedule(keras.optimizers.schedules.LearningRateSchedule):
     def __call__(self, step: Any) -> Any:
         """The rate at a step."""
         return self._schedule(step) * self.factor
+
+
+def build_optimizer(
+    settings: ScheduleConfig, model: keras.Model, *, total_steps: int
+) -> tuple[keras.optimizers.Optimizer, tf.Variable]:
+    """Builds the optimizer of a run, and the factor of its learning rate; under a strategy's scope if one is active."""
+    rates = ScaledSchedule(_make_schedule(settings, total_steps))
+    optimizer = make_optimizer(
+        settings.optimizer,
+        schedule=rates,
+        weight_decay=settings.weight_decay,
+        ema_decay=settings.ema_decay,
+        backbone_rate=settings.backbone_rate,
+    )
+    optimizer.build(model.trainable_variables)
+    return optimizer, rates.factor
+
+
+def _make_schedule(settings: ScheduleConfig, total_steps: int) -> keras.optimizers.schedules.LearningRateSchedule:
+    peak, warmup_steps = settings.learning_rate, settings.warmup_steps
+    if settings.lr_schedule == "cosine":
+        return cosine_schedule(peak=peak, warmup_steps=warmup_steps, total_steps=total_steps)
+    drops = [round(share * total_steps) for share in settings.lr_drop_values()]
+    return StepSchedule(peak=peak, warmup_steps=warmup_steps, drops=drops)
 
 
 def make_optimizer(

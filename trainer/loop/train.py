@@ -46,7 +46,7 @@ def train(
     split = records.find_split(config.data.dataset, manifest, "train")
     total_steps = max(config.schedule.num_epochs * split.examples // config.schedule.train_batch_size, 1)
     with strategy.scope():
-        optimizer, rate_factor = build_optimizer(config, network, total_steps=total_steps)
+        optimizer, rate_factor = schedule.build_optimizer(config.schedule, network.model, total_steps=total_steps)
     if config.weights.freeze_batch_norm == "auto" and network.origin["freeze_batch_norm"] == "yes":
         _LOGGER.info(
             "note: the backbone's BatchNorms stay as they are: a replica has fewer than %d images;"
@@ -211,53 +211,6 @@ class _Training:
         restored = self.checkpoints.restore()
         self.rate_factor.assign(rate)
         return restored
-
-
-def build_optimizer(
-    config: TrainConfig, network: Network, *, total_steps: int
-) -> tuple[keras.optimizers.Optimizer, tf.Variable]:
-    """The optimizer of a run, and the factor of its learning rate; under a strategy's scope when one is active."""
-    rates = schedule.ScaledSchedule(_rates(config, total_steps))
-    optimizer = schedule.make_optimizer(
-        config.schedule.optimizer,
-        schedule=rates,
-        weight_decay=config.schedule.weight_decay,
-        ema_decay=config.schedule.ema_decay,
-        backbone_rate=config.schedule.backbone_rate,
-    )
-    optimizer.build(network.model.trainable_variables)
-    return optimizer, rates.factor
-
-
-def _rates(config: TrainConfig, total_steps: int) -> keras.optimizers.schedules.LearningRateSchedule:
-    peak, warmup_steps = config.schedule.learning_rate, config.schedule.warmup_steps
-    if config.schedule.lr_schedule == "cosine":
-        return schedule.cosine_schedule(peak=peak, warmup_steps=warmup_steps, total_steps=total_steps)
-    drops = [round(share * total_steps) for share in config.schedule.lr_drop_values()]
-    return schedule.StepSchedule(peak=peak, warmup_steps=warmup_steps, drops=drops)
-
-
-def restore(config: TrainConfig, network: Network, strategy: tf.distribute.Strategy) -> int:
-    """Gives a network the weights to evaluate and export, of the step that is returned; 0 where there are none.
-
-    They are those of the best evaluation, where there was one and --weights does not ask for the last ones; with
-    --ema_decay the averages.
-    """
-    step = (
-        Best(config.run.model_dir, network, split=config.evaluation.eval_split).restore()
-        if config.evaluation.weights == "best"
-        else 0
-    )
-    if step:
-        _LOGGER.info("weights of step %d, the best in an evaluation on the way", step)
-        return step
-    if not config.schedule.ema_decay:
-        return Checkpoints(config.run.model_dir, network).restore()
-    with strategy.scope():
-        optimizer, rate_factor = build_optimizer(config, network, total_steps=1)
-        step = Checkpoints(config.run.model_dir, network, optimizer, rate_factor=rate_factor).restore()
-        optimizer.finalize_variable_values(network.model.trainable_variables)
-    return step
 
 
 def batches_from(

@@ -18,7 +18,7 @@ from tensorflow.compiler.tf2xla.ops import gen_xla_ops
 
 from retinanet_odm.errors import UsageError
 from trainer.config import TrainConfig
-from trainer.loop import steps, train
+from trainer.loop import schedule, steps
 from trainer.network.build import Network
 
 # libtpu reads these variables when it is loaded. They keep it from contacting a metadata server, searching this machine
@@ -112,7 +112,8 @@ def lower_step(config: TrainConfig, network: Network, *, batch_size: int, max_in
       CompilationError: an operation of the step has no translation.
     """
     # The number of steps is only a constant of the program, so any number will do.
-    optimizer, _ = train.build_optimizer(config, network, total_steps=2 * config.schedule.warmup_steps + 1)
+    total_steps = 2 * config.schedule.warmup_steps + 1
+    optimizer, _ = schedule.build_optimizer(config.schedule, network.model, total_steps=total_steps)
 
     @tf.function(jit_compile=True)
     def step(image: tf.Tensor, boxes: tf.Tensor, labels: tf.Tensor) -> dict[str, tf.Tensor]:

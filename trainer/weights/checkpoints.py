@@ -10,8 +10,9 @@ import keras
 import tensorflow as tf
 
 from retinanet_odm.errors import ContractError
-from trainer.files import first_line, read_json, write_text_file
+from retinanet_odm.storage import files
 from trainer.network.build import Network
+from trainer.tf_errors import first_line
 
 FILE = "network.json"  # beside the checkpoints: of which network they are
 _KEPT = 3
@@ -67,7 +68,7 @@ class Checkpoints:
         path = tf.train.latest_checkpoint(self._folder)
         if path is None:
             return 0
-        self._check_identity(read_json(self._identity_path))
+        self._check_identity(files.read_json(self._identity_path))
         _restore(self._manager.checkpoint, path)
         return int(self._step.numpy())
 
@@ -75,7 +76,7 @@ class Checkpoints:
         """Saves unconditionally."""
         if self._is_chief:
             written = {**self._identity, **self._origin}
-            write_text_file(self._identity_path, json.dumps(written, indent=2, ensure_ascii=False) + "\n")
+            files.write_text(self._identity_path, json.dumps(written, indent=2, ensure_ascii=False) + "\n")
         self._step.assign(step)
         self._manager.save(checkpoint_number=step)
         self._last_save = time.monotonic()
@@ -146,7 +147,7 @@ class Best:
         self._manager.save(checkpoint_number=step)
         if self._is_chief:
             written = {"step": step, "AP": metrics["AP"], "AP50": metrics["AP50"], **self._about()}
-            write_text_file(f"{self._folder}/{self.FILE}", json.dumps(written, indent=2, ensure_ascii=False) + "\n")
+            files.write_text(f"{self._folder}/{self.FILE}", json.dumps(written, indent=2, ensure_ascii=False) + "\n")
 
     def restore(self) -> int:
         """Restores the weights, if there are any; returns their step, else 0.
@@ -166,7 +167,7 @@ class Best:
 
     def _stored(self) -> dict[str, Any]:
         path = f"{self._folder}/{self.FILE}"
-        return read_json(path) if tf.io.gfile.exists(path) else {}
+        return files.read_json(path) if files.is_file(path) else {}
 
 
 def _restore(checkpoint: tf.train.Checkpoint, path: str) -> None:

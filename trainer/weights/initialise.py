@@ -17,10 +17,11 @@ from tensorflow.core.protobuf import trackable_object_graph_pb2
 from retinanet_odm.errors import ContractError, UsageError
 from retinanet_odm.exported_model import ModelManifest
 from retinanet_odm.labels.label_map import LabelMap
+from retinanet_odm.storage import files
 from trainer.config import TrainConfig
-from trainer.files import first_line, read_json, read_text_file
 from trainer.network import backbones
 from trainer.network.build import part_of
+from trainer.tf_errors import first_line
 from trainer.weights import checkpoints
 
 _LOGGER = logging.getLogger(__name__)
@@ -83,11 +84,11 @@ def find_source(path: str) -> WeightsSource:
       UsageError: the path is none of these.
     """
     path = path.rstrip("/")
-    if tf.io.gfile.exists(f"{path}/{ModelManifest.FILE}"):
+    if files.is_file(f"{path}/{ModelManifest.FILE}"):
         file = f"{path}/{ModelManifest.FILE}"
-        manifest = ModelManifest.from_json(read_text_file(file), source=file)
+        manifest = ModelManifest.from_json(files.read_text(file, flag="--init_from"), source=file)
         return WeightsSource(prefix=f"{path}/variables/variables", labels=manifest.labels)
-    if tf.io.gfile.exists(f"{path}.index"):
+    if files.is_file(f"{path}.index"):
         return WeightsSource(prefix=path, labels=_labels_of(path.rpartition("/")[0]))
     for folder in (path, f"{path}/checkpoints"):
         prefix = tf.train.latest_checkpoint(folder)
@@ -99,7 +100,7 @@ def find_source(path: str) -> WeightsSource:
 def _labels_of(folder: str) -> LabelMap:
     file = f"{folder}/{checkpoints.FILE}"
     try:
-        return LabelMap.from_json(read_json(file)["labels"])
+        return LabelMap.from_json(files.read_json(file, flag="--init_from")["labels"])
     except KeyError as error:
         raise ContractError(f"--init_from: {file} names no labels") from error
 

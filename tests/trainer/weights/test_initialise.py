@@ -113,7 +113,7 @@ def config(dataset: Path, folder: Path, **given: object) -> TrainConfig:
 
 def run(settings: TrainConfig) -> build.Network:
     """Three steps on one CPU."""
-    manifest = records.read_dataset_manifest(settings.dataset)
+    manifest = records.read_dataset_manifest(settings.data.dataset)
     strategy = tf.distribute.OneDeviceStrategy("/CPU:0")
     with strategy.scope():
         net = build.build_network(settings, manifest)
@@ -131,7 +131,7 @@ def trained(dataset: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Pa
     settings = config(dataset, tmp_path_factory.mktemp("source"))
     net = run(settings)
     saved_model.export_model(settings, records.read_dataset_manifest(str(dataset)), net, metrics={}, step=3)
-    return Path(settings.model_dir), weights(net)
+    return Path(settings.run.model_dir), weights(net)
 
 
 @pytest.mark.parametrize("place", ["", "/", "/checkpoints", "/checkpoints/ckpt-3", "/export"])
@@ -178,7 +178,7 @@ def test_a_frozen_backbone_stays_and_the_rest_learns(
     assert not np.array_equal(after["p3_norm/moving_mean"], before["p3_norm/moving_mean"])
 
     with caplog.at_level("INFO"):
-        again = weights(run(dataclasses.replace(settings, init_from="/nowhere")))
+        again = weights(run(settings.replace(init_from="/nowhere")))
     assert "not read again" in caplog.text
     np.testing.assert_array_equal(again["p3/kernel"], after["p3/kernel"])
 
@@ -278,9 +278,9 @@ def test_an_old_resnet_fills_the_backbone(dataset: Path, tmp_path: Path) -> None
 
     write_old_resnet(str(tmp_path / "short"), old_resnet()[:-1])
     with pytest.raises(UsageError, match=r"expected conv2d_52/kernel of shape .*, found none"):
-        initialise.initialise(net.model, labels, dataclasses.replace(settings, resnet_checkpoint=f"{tmp_path}/short"))
+        initialise.initialise(net.model, labels, settings.replace(resnet_checkpoint=f"{tmp_path}/short"))
     with pytest.raises(ContractError, match="--resnet_checkpoint: cannot read"):
-        initialise.initialise(net.model, labels, dataclasses.replace(settings, resnet_checkpoint=f"{tmp_path}/none"))
+        initialise.initialise(net.model, labels, settings.replace(resnet_checkpoint=f"{tmp_path}/none"))
 
 
 def test_an_old_resnet_101_is_named_layer_by_layer() -> None:

@@ -1,0 +1,211 @@
+"""One run: settle what it uses, build the network, train, evaluate, export. Begin with `run`.
+
+`resolve` is the one place where the configuration changes after the command line was parsed.
+"""
+
+import json
+import logging
+import shlex
+from dataclasses import dataclass
+from typing import Any
+
+import tensorflow as tf
+
+from retinanet_odm.dataset.manifest import DatasetManifest
+from retinanet_odm.errors import ContractError, UsageError
+from retinanet_odm.reports.evaluation_page import evaluation_report
+from retinanet_odm.storage import files
+from trainer import anchor_tuning, evaluate, gcs, strategy
+from trainer.config import TrainConfig
+from trainer.data import records
+from trainer.evaluate import Evaluator
+from trainer.export import saved_model, tflite_onnx
+from trainer.legacy_flags import DatasetExpectations, check_expectations
+from trainer.loop import schedule, train
+from trainer.network.build import Network, build_network
+from trainer.weights.checkpoints import Best, Checkpoints
+
+_LOGGER = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ResolvedRun:
+    """What a run uses.
+
+    Attributes:
+      config: With the folder from which the data set is read, and with the network's anchors.
+      manifest: Of the data set.
+      devices: Where all hosts train together.
+    """
+
+    config: TrainConfig
+    manifest: DatasetManifest
+    devices: tf.distribute.Strategy
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Model:
+    """A network on some devices, with the evaluator of the run's split; None if the mode does not evaluate."""
+
+    network: Network
+    devices: tf.distribute.Strategy
+    evaluator: Evaluator | None
+
+
+def run(config: TrainConfig, expectations: DatasetExpectations) -> None:
+    """Trains, evaluates and exports, depending on the mode.
+
+    Args:
+      config: From the command line.
+      expectations: What an old command line states about the data set.
+
+    Raises:
+      UsageError: The request cannot be carried out.
+      PreemptedError: SIGTERM stopped the training; a checkpoint was saved.
+    """
+    resolved = resolve(config, expectations)
+    config, devices = resolved.config, resolved.devices
+    model = _build(resolved, devices)
+    _log_start(resolved, model.network)
+    if config.run.trains:
+        train.train(config, resolved.manifest, model.network, devices, model.evaluator)
+    if config.run.mode != "train" and strategy.is_chief(devices):
+        if strategy.has_hosts(devices):  # they train together; the chief evaluates and exports alone
+            model = _build(resolved, strategy.one_device())
+        _finish(resolved, model)
+    strategy.any_host(devices, False)  # waits: a host that exits early would end the others
+
+
+def resolve(config: TrainConfig, expectations: DatasetExpectations) -> ResolvedRun:
+    """Settles what a run uses, and finds faults that would otherwise surface after hours of training.
+
+    Raises:
+      UsageError: The request cannot be carried out.
+    """
+    for name in ("dataset", "model_dir"):
+        if not config.to_json()[name]:
+            raise UsageError(f"--{name}: required, see --help")
+    config = gcs.resolve_dataset_location(config)
+    manifest = read_manifest(config, expectations)
+    _check_outputs(config, manifest)
+    # The order matters: hosts must be connected before the first operation of TensorFlow, and anchors read records.
+    devices = strategy.make_strategy(
+        use_tpu=config.run.use_tpu, tpu=config.run.tpu, hosts=config.run.hosts(), task_index=config.run.task_index
+    )
+    if strategy.is_chief(devices):
+        files.make_folder(config.run.model_dir, flag="--model_dir")
+    else:
+        _LOGGER.info("progress is logged on host %s only", config.run.hosts()[0])
+        logging.getLogger("trainer").setLevel(logging.WARNING)
+    config = anchor_tuning.resolve_anchors(config, manifest)
+    return ResolvedRun(config=config, manifest=manifest, devices=devices)
+
+
+def read_manifest(config: TrainConfig, expectations: DatasetExpectations) -> DatasetManifest:
+    """Reads the manifest of the data set, and compares it with the command line.
+
+    Raises:
+      UsageError: There is none, or it contradicts the command line.
+    """
+    try:
+        manifest = records.read_dataset_manifest(config.data.dataset)
+    except ContractError as error:
+        if not expectations.patterns:
+            raise
+        # Records of another tool have no manifest, and it can be made only from the images.
+        raise UsageError(
+            f"{error}, where the file patterns point; create one from the images and their annotations:"
+            " python -m beam_jobs prepare"
+        ) from error
+    check_expectations(expectations, manifest)
+    if config.data.num_classes not in (0, manifest.num_classes):
+        raise UsageError(
+            f"num_classes={config.data.num_classes}, but the largest id of the data set's label map is"
+            f" {manifest.num_classes}, background not counted: leave it out"
+        )
+    return manifest
+
+
+def _check_outputs(config: TrainConfig, manifest: DatasetManifest) -> None:
+    if config.run.evaluates:
+        manifest.split(config.evaluation.eval_split)  # raises if it is empty
+    if config.run.exports:
+        saved_model.check_folder(config.run.folder)
+        tflite_onnx.check_installed(config.evaluation.portable_formats())
+
+
+def _build(resolved: ResolvedRun, devices: tf.distribute.Strategy) -> _Model:
+    """Builds the network, with fresh weights, and its evaluator on some devices."""
+    config, manifest = resolved.config, resolved.manifest
+    with devices.scope():
+        network = build_network(config, manifest)
+    evaluator = evaluate.make_evaluator(config, manifest, network, devices) if config.run.evaluates else None
+    return _Model(network=network, devices=devices, evaluator=evaluator)
+
+
+def _finish(resolved: ResolvedRun, model: _Model) -> None:
+    """Evaluates and exports the trained weights, depending on the mode."""
+    config, folder = resolved.config, resolved.config.run.folder
+    step = restore_weights(config, model.network, model.devices)
+    if not step:
+        raise UsageError(f"--model_dir: no checkpoint in {config.run.model_dir}: train first")
+    metrics = evaluate.stored_metrics(f"{folder}/eval.json", step) if config.run.mode == "export" else {}
+    if model.evaluator:
+        evaluation = model.evaluator.full()
+        metrics = {"step": step, **evaluation.metrics}
+        files.write_text(f"{folder}/eval.html", evaluation_report(metrics, evaluation.gallery))
+        files.write_text(f"{folder}/eval.json", json.dumps(metrics, indent=2, ensure_ascii=False) + "\n")
+        _log_metrics(config, metrics)
+    if config.run.exports:
+        exported = saved_model.export_model(config, resolved.manifest, model.network, metrics=metrics, step=step)
+        _LOGGER.info("model: %s", exported)
+        _LOGGER.info("next: python -m inference score --images IMAGES --model %s --output OUT", shlex.quote(exported))
+
+
+def restore_weights(config: TrainConfig, network: Network, devices: tf.distribute.Strategy) -> int:
+    """Restores the weights to evaluate and export; returns their step, or 0 if there are none.
+
+    These are the best weights of all evaluations in training. With --weights=last, or if there was no evaluation, they
+    are the last ones; with --ema_decay their moving averages.
+    """
+    folder = config.run.model_dir
+    is_best = config.evaluation.weights == "best"
+    step = Best(folder, network, split=config.evaluation.eval_split).restore() if is_best else 0
+    if step:
+        _LOGGER.info("weights of step %d, the best in an evaluation on the way", step)
+        return step
+    if not config.schedule.ema_decay:
+        return Checkpoints(folder, network).restore()
+    with devices.scope():
+        optimizer, rate_factor = schedule.build_optimizer(config.schedule, network.model, total_steps=1)
+        step = Checkpoints(folder, network, optimizer, rate_factor=rate_factor).restore()
+        optimizer.finalize_variable_values(network.model.trainable_variables)
+    return step
+
+
+def _log_start(resolved: ResolvedRun, network: Network) -> None:
+    config, manifest, devices = resolved.config, resolved.manifest, resolved.devices
+    sizes = ", ".join(f"{name} {split.examples}" for name, split in manifest.splits.items())
+    _LOGGER.info("data set: %s (images: %s; classes: %d)", config.data.dataset, sizes, manifest.num_classes)
+    _LOGGER.info(
+        "model: %s backbone, canvas %dx%d (height x width), %d anchors, %.2f M parameters, %d replica(s) of %s",
+        config.network.backbone,
+        *network.canvas,
+        len(network.anchors),
+        network.model.count_params() / 1e6,
+        devices.num_replicas_in_sync,
+        type(devices).__name__,
+    )
+
+
+def _log_metrics(config: TrainConfig, metrics: dict[str, Any]) -> None:
+    split, images = config.evaluation.eval_split, metrics["images"]
+    _LOGGER.info("%s: %d images  AP50 %s  AP %s", split, images, _digits(metrics["AP50"]), _digits(metrics["AP"]))
+    for name, values in metrics["per_class"].items():
+        average, boxes = _digits(values["AP50"]), values["ground_truth"]
+        _LOGGER.info("  AP50 %s  AP %s  %5d boxes  %s", average, _digits(values["AP"]), boxes, name)
+    _LOGGER.info("evaluation: %s/eval.html", config.run.folder)
+
+
+def _digits(value: float | None) -> str:
+    return "  -  " if value is None else f"{value:.3f}"
