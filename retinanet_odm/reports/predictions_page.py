@@ -34,7 +34,7 @@ ImageReader = Callable[[Collection[str]], Iterable[tuple[str, bytes]]]
 
 
 def no_images(_: Collection[str]) -> Iterable[tuple[str, bytes]]:
-    """Reads no image: for a report without pictures."""
+    """Reads no image, for a report without images."""
     return ()
 
 
