@@ -47,6 +47,7 @@ def evaluate(options: EvaluateOptions) -> dict[str, Any]:
         aliases = _read_aliases(options.label_aliases, labels) if options.label_aliases else {}
         rows = finished_run.read_rows(options.output, summary)
         comparison = compare(rows, _read_annotations(options.annotations), labels, aliases=aliases)
+        # Before any check: if nothing is left to compare, these lines explain why.
         for line in describe_comparison(comparison, labels):
             _logger.info("%s", line)
         if not comparison.images:
@@ -143,6 +144,7 @@ def _write(output: str, metrics: Mapping[str, Any]) -> None:
     shown = {name: value for name, value in metrics.items() if name not in _EXCLUDED_KEYS}
     page = evaluation_report(shown, excluded=_excluded(metrics))
     text = json.dumps(metrics, indent=2, ensure_ascii=False) + "\n"
+    # The JSON file last: it marks a complete evaluation.
     for name, content in ((output_folder.EVALUATION_PAGE, page), (output_folder.EVALUATION, text)):
         with files.write_atomic(files.join(output, name)) as file:
             file.write(utf8(content))

@@ -86,6 +86,7 @@ def compare(
         _Pair(row=row, annotation=apply_aliases(annotation, aliases))
         for row, annotation in _pairs(rows, annotations, excluded)
     ]
+    # Numbered after sorting, so that ids do not depend on the order of annotation files.
     numbered = list(enumerate(_same_size(pairs, excluded), start=1))
     objects = [entry for number, pair in numbered for entry in pair.object_entries(number, ids, excluded)]
     annotated = (item.label for _, pair in numbered for item in pair.annotation.objects)
@@ -170,6 +171,7 @@ def _match_group(
     found = pair_files([ImageFile(uri=row.image, name=row.image) for row in rows], files)
     for position, row in enumerate(rows):
         file = found.annotation_of.get(position)
+        # Only a pair that is certain is compared: a wrong one would count as errors of the model.
         if position in found.conflict_of:
             claimants = [claimant.image_name or claimant.uri for claimant in found.conflict_of[position].annotations]
             excluded.add(AMBIGUOUS_MATCH, f"{row.image} may be any of {', '.join(claimants[:3])}")

@@ -50,6 +50,7 @@ def run_job(request: ScoreRequest, pending: PendingWork, beam_options: PipelineO
         build_score(pipeline, request, pending, processes)
     if beam_options.view_as(StandardOptions).no_wait_until_finish:
         return False
+    # Leaving the `with` of a pipeline runs it and waits for it.
     seconds = time.monotonic() - start
     _logger.info("speed: %.1f images/s (%.1f s, loading the model included)", pending.missing / seconds, seconds)
     return True

@@ -141,6 +141,7 @@ def gather_detections(rows: Iterable[PredictionRow], run: ScoringRun) -> Deploym
             if item.label_id in run.classes:
                 integers.extend((number, index, segment, item.label_id))
                 reals.extend((*item.box, item.score))
+    # Flat arrays grow without an object per detection; they become [n, 4] and [n, 5] only here.
     row_numbers, indexes, of_segment, labels = np.array(integers, np.int32).reshape(-1, 4).T
     return DeploymentDetections(
         rows=row_numbers,
@@ -156,6 +157,7 @@ def gather_detections(rows: Iterable[PredictionRow], run: ScoringRun) -> Deploym
 def find_repeat_locations(detections: DeploymentDetections, *, iou: float, min_frames: int) -> Int32Array:
     """Returns the location of each detection [n], or NOT_REPEATED; locations are numbered over all deployments."""
     at = np.full(len(detections.rows), NOT_REPEATED, np.int32)
+    # Stable, so that the detections of a segment stay in the order of their frames.
     order = np.argsort(detections.segments, kind="stable")
     ends = np.flatnonzero(np.diff(detections.segments[order])) + 1
     count = 0
@@ -200,6 +202,7 @@ def flag_images(
 ) -> Iterator[RepeatFlags]:
     """Yields the flags of every image that has a repeated detection, in the order of the rows."""
     repeated = np.flatnonzero(at != NOT_REPEATED).tolist()
+    # Row numbers rise, so each group is complete when the next begins.
     by_row = itertools.groupby(repeated, key=lambda index: int(detections.rows[index]))
     flagged_row, members = next(by_row, (None, iter(())))
     for number, row in enumerate(rows):

@@ -53,6 +53,7 @@ class ScoreRequest:
 
     def _row_settings(self) -> dict[str, Any]:
         """Returns everything that can change a row, as summary.json holds it: a change here voids all earlier rows."""
+        # Batch sizes, formats and shards are not here: they change no row.
         manifest, tiling = self.model.manifest, self.model.options.tiling
         return {
             "model_hash": manifest.model_hash,

@@ -1,4 +1,4 @@
-"""`score`, on the launcher: checks whatever can be checked early, and starts a job if images have no row yet."""
+"""`score`, on the launcher: checks everything that can be checked early, and starts a job if images have no row yet."""
 
 import dataclasses
 import logging
@@ -80,7 +80,7 @@ def _run(request: ScoreRequest, pending: PendingWork, damaged: Sequence[str], be
     from inference.pipeline import run_job
 
     # The order matters. The commit mark goes before anything else changes, so that a killed run never looks complete.
-    # Damaged shards go before it, because only summary.json tells that they are damaged.
+    # Damaged shards go before it, because only summary.json has the digests that show the damage.
     files.delete([files.join(output, name) for name in (*damaged, output_folder.SUMMARY_FILE)])
     return run_job(request, pending, beam_options)
 

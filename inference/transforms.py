@@ -101,6 +101,7 @@ class ReadImages(beam.PTransform):
 
     def expand(self, chunks: beam.PCollection[Chunk]):  # Beam warns of a return type that is no PCollection
         """Spreads the chunks over the workers and reads them."""
+        # Without the reshuffle, the worker that listed the images would read and score all of them.
         return (
             chunks
             | "Spread over workers" >> beam.Reshuffle()

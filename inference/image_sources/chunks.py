@@ -92,6 +92,7 @@ def split_chunk(chunk: Chunk) -> list[Chunk]:
     """
     if isinstance(chunk, StreamChunk):
         return [chunk]
+    # Every part opens its archive itself: threads must not share the position in an open file.
     size = 1 if isinstance(chunk, FileChunk) else _MEMBERS_PER_THREAD
     count = len(chunk.names)
     return [select_images(chunk, range(start, min(start + size, count))) for start in range(0, count, size)]
@@ -117,6 +118,7 @@ def _normalise(data: bytes | DataError, name: str, rule: ImageRule) -> EncodedIm
 
 
 def _contents(chunk: Chunk) -> Iterable[bytes | DataError]:
+    # Lazily: the caller decides how many images are in memory.
     match chunk:
         case FileChunk():
             return map(_read_file, chunk.paths, chunk.versions)
@@ -131,6 +133,7 @@ def _contents(chunk: Chunk) -> Iterable[bytes | DataError]:
 
 
 def _stream(chunk: StreamChunk) -> Iterator[bytes | DataError]:
+    # The stream has to be inflated up to the last wanted member; the others are skipped as they come.
     wanted = set(chunk.positions)
     contents = tar_files.stream_tar_members(chunk.path, looks_like_image, max(wanted) + 1, version=chunk.versions[0])
     return (data for position, data in enumerate(contents) if position in wanted)

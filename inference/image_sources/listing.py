@@ -105,6 +105,7 @@ def common_folder(roots: Sequence[str]) -> str:
 
 def list_source_files(sources: Iterable[ImageSource]) -> list[SourceFiles]:
     """Lists the files of all sources, without opening any; a file of two sources is listed once."""
+    # Eagerly, though there may be a million: duplicates between sources must be known before chunks are formed.
     listed: list[SourceFiles] = []
     seen: set[str] = set()
     for source in sources:
@@ -154,6 +155,8 @@ def real_path(path: str) -> str:
 
 def _locate(value: str) -> ImageSource:
     """Returns the source of a value; its base is its root."""
+    # A value that exists is taken literally, even if its name contains wildcards, such as `dive [1]`. Otherwise it is a
+    # glob.
     path = absolute(value).rstrip("/")
     pattern, root, is_folder, shards = path, root_of(path), False, frozenset[str]()
     if files.is_file(path):
@@ -180,6 +183,7 @@ def _has_archive_suffix(path: str) -> bool:
 
 def _chunks(item: SourceFiles) -> Iterator[Chunk]:
     source = item.source
+    # In a folder nothing is opened to look at its content: a folder of a million images must be listed in seconds.
     opened = set() if source.is_folder else {file.path for file in item.files if _is_container(file.path)}
     for group in groups((file for file in item.files if file.path not in opened), FILES_PER_CHUNK):
         yield FileChunk(
@@ -233,11 +237,12 @@ def _archive_chunks(archive: ListedFile, name: str) -> Iterator[Chunk]:
     if kind is None:
         zipped = zip_files.list_zip_members(path, looks_like_image, flag="--images")
         for members in _adjacent(zipped, lambda member: max(member.size, member.stored_size)):
+            # Not the version of the archive: a copy of it, or one with more members, has the same images.
             versions = tuple(f"{member.crc:08x}-{member.size}" for member in members)
             yield ZipChunk(names=_names(name, members), versions=versions, path=path, members=tuple(members))
         return
     listed = tar_files.list_tar_members(path, kind, looks_like_image, flag="--images")
-    if kind is TarKind.PACKED:
+    if kind is TarKind.PACKED:  # one chunk, because each chunk of it would be read from the beginning
         if names := _names(name, listed):
             versions = (archive.version,) * len(names)
             yield StreamChunk(names=names, versions=versions, path=path, positions=tuple(range(len(names))))

@@ -48,6 +48,7 @@ class BatchSplitter:
         except CallError as error:
             if len(items) == 1:
                 return [error]
+            # Halving finds one bad item among n in about 2 log2(n) calls; all others still share a call.
             half = (len(items) + 1) // 2
             results = [*self._call(call, items[:half]), *self._call(call, items[half:])]
             # An item that does not fit even alone is no evidence of how many others fit together.
@@ -76,6 +77,7 @@ def _min_weight(options: ModelOptions) -> int:
 
 def make_batches(images: Iterable[EncodedImage], options: ModelOptions) -> Iterator[list[EncodedImage]]:
     """Yields the images, in order, in batches as Beam forms them: each is filled before the next one begins."""
+    # Greedy, like beam.BatchElements with element_size_fn: detect and the job form the same batches.
     batch: list[EncodedImage] = []
     room = capacity(options)
     for image in images:

@@ -34,6 +34,8 @@ class DetectorHandler(ModelHandler[EncodedImage, ModelOutput | Failure, Scorer])
         )
         self._model = model
 
+    # Begin here: RunInference calls load_model once in a process, and run_inference for every batch.
+
     def load_model(self) -> Scorer:
         """Loads the model, once per process."""
         return load_scorer(self._model)

@@ -64,6 +64,7 @@ def check_model(folder: str) -> ModelManifest:
     manifest = read_model_manifest(folder)
     if SAVED_MODEL not in manifest.files:
         raise ContractError(f"--model: {folder}/{ModelManifest.FILE} lists no {SAVED_MODEL}: the export is incomplete")
+    # A copy that was interrupted may load and score nonsense, so every byte is compared.
     for name, digest in sorted(manifest.files.items()):
         _check_file(files.join(folder, name), digest)
     return manifest
@@ -91,6 +92,7 @@ def third_party_manifest(folder: str, signature_map: SignatureMap) -> ModelManif
         raise ContractError(f"--model: {folder} has no {SAVED_MODEL}: it is not the folder of a SavedModel")
     paths = files.iter_matches(files.join(escape_glob(folder), "**"))
     digests = {files.name_below(folder, path): hashlib.sha256(files.read_bytes(path)).hexdigest() for path in paths}
+    # Only what the signature map states is known of such a model. The empty values mean: not known, or no limit.
     return ModelManifest(
         labels=signature_map.labels,
         image_size=(0, 0),

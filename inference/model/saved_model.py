@@ -88,7 +88,7 @@ class Detector:
         Raises:
           ContractError: the SavedModel lacks a signature that will be called.
         """
-        self._loaded = loaded
+        self._loaded = loaded  # the signatures alone do not keep its variables alive
         self._serve = _signature(loaded, folder, exported_model.SERVING, exported_model.IMAGE_BYTES)
         if with_pixels:
             self._serve_pixels = _signature(loaded, folder, exported_model.IMAGE_TENSOR, exported_model.IMAGES)

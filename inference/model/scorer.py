@@ -98,11 +98,12 @@ class Scorer:
         """Returns the result for each image, in order, and measurements of the calls.
 
         Raises:
-          UsageError: the model fails on all images, and on a plain grey image too. Then the model is at fault, and one
-            line says so instead of a failed row for every image.
+          UsageError: the model fails on all images, and on a plain grey image too. Then the model is at fault, and the
+            run ends with one line instead of a failed row for every image.
         """
         calls = CallStatistics()
         call = calls.measure(self._model.score)
+        # Beam has formed batches already, but detect has not, and memory may allow less than what Beam was told.
         results = [result for batch in make_batches(images, self._options) for result in self._images.run(call, batch)]
         if self._options.tiling is not None:
             add_tiles = functools.partial(self._add_tiles, tiling=self._options.tiling, calls=calls)
@@ -116,6 +117,7 @@ class Scorer:
     ) -> ModelOutput | CallError:
         """Merges the result of an image with those of its tiles; large objects are complete in the image alone."""
         windows = plan_tiles(image.height, image.width, tiling)
+        # Most images need no more: small ones have no tiles, and a failed one stays failed.
         if isinstance(untiled, CallError) or untiled.status != exported_model.STATUS_OK or not windows:
             return untiled
         try:
@@ -126,7 +128,7 @@ class Scorer:
         return merge_tiles(pieces, image.height, image.width, iou=self._nms_iou, how=tiling.merge)
 
     def _score_tiles(self, image: EncodedImage, windows: Sequence[Window], calls: CallStatistics) -> list[Piece]:
-        pixels = self._model.decode(image)
+        pixels = self._model.decode(image)  # once per image; tiles are cut from these pixels
 
         def call(some: Sequence[Window]) -> list[ModelOutput]:
             return self._model.score_pixels(cut_tiles(pixels, some))
@@ -152,7 +154,7 @@ class Scorer:
 def _explain(image: EncodedImage, result: ModelOutput | CallError) -> ModelOutput | Failure:
     """Turns an error into a Failure, after checking whether the image is at fault.
 
-    Before, perhaps only its header was checked. The texts are written to the rows; equal runs must write equal texts.
+    Before, perhaps only its header was checked. The texts become part of the row: changing them changes files of users.
     """
     if isinstance(result, ModelOutput) and result.status == exported_model.STATUS_OK:
         return result

@@ -106,6 +106,7 @@ def _parse(value: dict[str, Any], *, folder: str) -> SignatureMap:
     unknown = sorted(value.keys() - _KEYS)
     if unknown:
         raise ContractError(f"unknown key {unknown[0]!r}; expected some of {', '.join(sorted(_KEYS))}")
+    # Unknown keys are refused above, because a misspelt optional key would be ignored silently.
     outputs, model_input = _object(value, "outputs"), _object(value, "input")
     missing = [name for name in _REQUIRED_OUTPUTS if not isinstance(outputs.get(name), str)]
     if missing:
@@ -186,6 +187,7 @@ class ThirdPartyDetector:
             results = self._call([image.data for image in images])
         else:
             pixels = map(self.decode, images)
+            # Pixels can only be stacked if all images of a call have one size.
             same_size = (list(group) for _, group in itertools.groupby(pixels, key=np.shape))
             results = (result for group in same_size for result in self._call(group))
         return [self._output(result, image.height, image.width) for result, image in zip(results, images, strict=True)]
@@ -215,7 +217,7 @@ class ThirdPartyDetector:
     def _output(self, values: Mapping[str, npt.NDArray[Any]], height: int, width: int) -> ModelOutput:
         scores = values[self._map.scores].astype(np.float32)
         count = int(values[self._map.count]) if self._map.count else int((scores > 0).sum())
-        best = np.argsort(-scores, kind="stable")[:count]
+        best = np.argsort(-scores, kind="stable")[:count]  # our rows are sorted by score, other models' may not be
         boxes = values[self._map.boxes][best][:, list(self._map.order)]
         pixels = box_ops.to_pixels(boxes, height, width) if self._map.box_units == FRACTION else boxes
         return ModelOutput(
@@ -224,6 +226,7 @@ class ThirdPartyDetector:
             width=width,
             boxes=box_ops.clip(box_ops.as_boxes(pixels), height, width),
             scores=scores[best],
+            # The TensorFlow Object Detection API returns class numbers as floats.
             classes=np.rint(values[self._map.classes][best]).astype(np.int32) + 1 - self._map.first_class,
         )
 

@@ -52,6 +52,7 @@ def resolve_threshold_flag(value: float | str | None, manifest: ModelManifest) -
                 " without an evaluation; give a score"
             )
         names = manifest.labels.name_by_id.items()
+        # A class that the evaluation did not have keeps the model's own threshold.
         by_id = {label_id: max(own, manifest.thresholds.get(name, own)) for label_id, name in names}
         return ScoreThresholds(score=min(by_id.values()), by_id=by_id)
     if value is not None and value < own:

@@ -85,6 +85,7 @@ def plan_tiles(height: int, width: int, tiling: Tiling) -> list[Window]:
 def _spans(length: int, tiling: Tiling) -> list[tuple[int, int]]:
     side = min(tiling.side, length)
     step = max(1, int(tiling.side * (1 - tiling.overlap)))
+    # As few spans as the minimum overlap allows; rounding then distributes the rest evenly.
     count = math.ceil((length - side) / step)
     starts = [round(number * (length - side) / count) for number in range(count + 1)] if count else [0]
     return [(start, start + side) for start in starts]
@@ -135,6 +136,7 @@ def merge_tiles(pieces: Sequence[Piece], height: int, width: int, *, iou: float,
     Returns:
       Boxes in pixels of the image, by falling score.
     """
+    # 1. All detections in pixels of the image. 2. Those of one object in a group. 3. One box for each group.
     candidates = _gather(pieces, height, width)
     labels = np.unique(candidates.classes)
     groups = [members for label_id in labels for members in _group_objects(candidates, label_id, iou)]
@@ -156,6 +158,7 @@ def merge_tiles(pieces: Sequence[Piece], height: int, width: int, *, iou: float,
 def _gather(pieces: Sequence[Piece], height: int, width: int) -> _Candidates:
     counts = [len(piece.output.scores) for piece in pieces]
     windows = np.repeat(box_ops.as_boxes([piece.window for piece in pieces]), counts, axis=0)
+    # windows: [n, 4]; its (top, left), repeated, is the offset of all four edges of a box.
     boxes = np.concatenate([piece.output.boxes for piece in pieces]) + np.tile(windows[:, :2], 2)
     image = np.array([0, 0, height, width], np.float32)
     tolerance = _CUT_DISTANCE * np.tile(windows[:, 2:] - windows[:, :2], 2)
@@ -164,6 +167,7 @@ def _gather(pieces: Sequence[Piece], height: int, width: int) -> _Candidates:
         scores=np.concatenate([piece.output.scores for piece in pieces]),
         classes=np.concatenate([piece.output.classes for piece in pieces]),
         windows=windows,
+        # An edge of the image itself cuts nothing: the object ends there in every piece.
         cut=(np.abs(boxes - windows) <= tolerance) & (windows != image),
     )
 
@@ -172,7 +176,7 @@ def _group_objects(candidates: _Candidates, label_id: int, iou: float) -> list[_
     """Returns the indices of the boxes of each object of a class; boxes that are not cut come first, by score."""
     indices = np.flatnonzero(candidates.classes == label_id)
     is_cut = candidates.cut[indices].any(axis=1)
-    rest = indices[np.lexsort((-candidates.scores[indices], is_cut))]
+    rest = indices[np.lexsort((-candidates.scores[indices], is_cut))]  # last key first: uncut before cut
     groups = []
     while len(rest):
         leader, rest = rest[:1], rest[1:]
@@ -185,7 +189,7 @@ def _group_objects(candidates: _Candidates, label_id: int, iou: float) -> list[_
 
 
 def _follow_parts(candidates: _Candidates, members: _Indices, rest: _Indices, iou: float) -> tuple[_Indices, _Indices]:
-    position = 1
+    position = 1  # the leader, at 0, has been compared already; members grow while they are visited
     while position < len(members):
         same = _same_object(candidates, members[position], rest, iou)
         members, rest = np.concatenate([members, rest[same]]), rest[~same]
@@ -205,7 +209,9 @@ def _same_object(candidates: _Candidates, leader: int, others: _Indices, iou: fl
     sizes = box_ops.area(mine), box_ops.area(theirs)
     smaller, union = np.minimum(*sizes), sizes[0] + sizes[1] - common
     is_cut = candidates.cut[others].any(axis=1)
+    # A cut box is compared with the smaller of the two, because its own size depends on the seam.
     agree = np.where(is_cut, common >= _MIN_CUT_OVERLAP * smaller, common >= iou * union)
+    # Within a piece the model's own non-maximum suppression has decided already.
     other_piece = (candidates.windows[others] != candidates.windows[leader]).any(axis=1)
     same: _Bools = agree & (common > 0) & other_piece
     return same

@@ -40,6 +40,7 @@ class Commit:
         Raises:
           RuntimeError: the number of rows differs from the number of images.
         """
+        # The last check that no image was lost on the way through the job.
         total = RowCounts.total([shard.counts for shard in shards])
         if total.images != listed:
             raise RuntimeError(
@@ -71,7 +72,7 @@ class Commit:
         return True
 
     def _write(self, summary: dict[str, Any]) -> None:
-        # The order matters, because summary.json says that everything else is complete.
+        # The order matters, because summary.json marks everything else as complete.
         output_folder.delete_stale_files(self.output, keep=[shard["name"] for shard in summary["shards"]])
         entries = write_exports(self.output, summary, self.exports)
         finished_run.write_summary(self.output, finished_run.add_exports(summary, entries))

@@ -38,10 +38,11 @@ def write_exports(output: str, summary: Mapping[str, Any], options: ExportOption
 
     Raises:
       ContractError: the prediction files are not those that the summary lists.
-      UsageError: a class is not one of the model's, or nothing is found where the options say that it is.
+      UsageError: a class is not one of the model's, or the options name a place where nothing is found.
     """
     run = run_of(summary, options)
     entries = []
+    # Each file is a pass over the rows: they are read again, not kept in memory.
     for name, format_name in _files(options):
         rows = (row.filtered(run) for row in _rows(output, summary, options))
         digest = files.write_pieces(files.join(output, name), _exporter(name, summary, options)(rows, run))
@@ -95,7 +96,7 @@ def run_of(summary: Mapping[str, Any], options: ExportOptions) -> ScoringRun:
     Raises:
       UsageError: as choose_classes.
     """
-    thresholds = summary["thresholds"]
+    thresholds = summary["thresholds"]  # summaries of earlier versions have no thresholds per class
     return ScoringRun(
         classes=choose_classes(finished_run.detected_classes(summary), options.classes),
         model_hash=summary["model_hash"],
@@ -162,7 +163,7 @@ def _rows_below(rows: Iterator[PredictionRow], folder: str) -> Iterator[Predicti
 
 
 def _page_images(summary: Mapping[str, Any], options: ExportOptions) -> ImageReader:
-    """Returns a function that finds images for the report: where the options say, or where the run had them from."""
+    """Returns a function that finds images for the report, in the options' sources or else in those of the run."""
     if options.images:
         return partial(find_images, options.images, below=options.below)
     sources = summary.get("options", {}).get("images", ())
@@ -186,6 +187,7 @@ def find_images(images: Sequence[str], names: Collection[str], *, below: str = "
         return
     first = min(missing)
     for chunk in listing.list_chunks(listing.list_source_files(listing.resolve_sources(images))):
+        # A few images of perhaps a million: only these are read, and the listing ends with the last of them.
         wanted = [position for position, name in enumerate(chunk.names) if name in missing]
         for name, image in chunks.read_images(chunks.select_images(chunk, wanted), ImageRule()) if wanted else ():
             missing.discard(name)

@@ -91,6 +91,7 @@ def read_rows(output: str, summary: Mapping[str, Any]) -> Iterator[PredictionRow
     """
     shards = summary["shards"]
     piece = max(READ_BYTES // max(len(shards), 1), _MIN_PIECE)
+    # Each file is sorted by name, so the merge of all is, too.
     return heapq.merge(*(_shard_rows(output, shard, piece) for shard in shards), key=attrgetter("image"))
 
 
@@ -116,5 +117,6 @@ def read_checked_lines(path: str, sha256: str, *, piece: int = READ_BYTES, comma
             yield data
 
     yield from split_lines(pieces())
+    # Known only at the end. Callers write atomically, so nothing of a wrong file survives the error.
     if digest.hexdigest() != sha256:
         raise ContractError(f"{path} is not the file that {SUMMARY_FILE} lists: run `{command}` again")

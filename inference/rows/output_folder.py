@@ -62,6 +62,7 @@ def check_predictions_folder(output: str) -> None:
         raise UsageError(f"--output: {output} is a file; expected a folder, new or of an earlier run")
     for path in files.iter_matches(files.join(escape_glob(output), "**")):
         name = files.name_below(output, path)
+        # Stale files are deleted later, so a file that is not ours must stop the run here.
         if not _is_ours(name):
             raise UsageError(
                 f"--output: {output} holds {name}, which this program did not write: choose another folder"

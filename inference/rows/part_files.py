@@ -93,6 +93,7 @@ def save_part_file(output: str, rows: Iterable[SerializedRow], num_shards: int) 
     if not by_shard:
         return
     texts = [row.text for shard in sorted(by_shard) for row in by_shard[shard]]
+    # Named by its content: Beam may process a bundle twice, and both attempts must write the same file.
     digest = hashlib.sha256()
     for text in texts:
         digest.update(text)
@@ -162,6 +163,8 @@ def find_part_rows(path: str, rows: Iterable[tuple[int, SerializedRow]], num_sha
     for offset, row in rows:
         shard = predictions_shard_of(row.image, num_shards)
         builder = builders.get(shard)
+        # Names rise within a section of the file. A smaller one begins the section of another shard of the earlier run,
+        # and spans must be sorted to be merged.
         if builder and row.image < builder.last_image:
             yield shard, builder.build(path)
             builder = None
@@ -211,6 +214,7 @@ def merge_part_files(spans: Sequence[RowSpans]) -> Iterator[bytes]:
       ContractError: a file cannot be read.
       RuntimeError: two rows have the same name, or the number of rows is not the one that was saved.
     """
+    # The memory is shared by all streams, so that it does not grow with the number of part files.
     piece = max(READ_BYTES // max(len(spans), 1), _MIN_PIECE)
     previous, count = None, 0
     with ThreadPoolExecutor(THREADS) as pool:
@@ -229,6 +233,7 @@ def merge_part_files(spans: Sequence[RowSpans]) -> Iterator[bytes]:
 def _named_lines(spans: RowSpans, piece: int) -> Iterator[tuple[str, bytes]]:
     """Yields image name and line of every row."""
     for line in split_lines(_read_spans(spans, piece)):
+        # Only the name is parsed: the lines are copied as they are, which is fast and keeps them bit-identical.
         found = _IMAGE.match(line)
         if found is None:
             raise ContractError(f"{spans.path}: expected a row of predictions, found {line[:50]!r}")

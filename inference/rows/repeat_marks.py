@@ -51,6 +51,7 @@ def with_repeat_flags(rows: Iterable[PredictionRow], lines: Iterable[bytes], *, 
     Raises:
       ContractError: the file was made from other rows.
     """
+    # Both are in the order of names, so one pass over each is enough; flags without a row show that rows have changed.
     flags = (RepeatFlags.from_line(line, source=source) for line in lines)
     upcoming = next(flags, None)
     for row in rows:

@@ -58,6 +58,7 @@ def find_pending_work(
     Raises:
       UsageError: as list_chunks.
     """
+    # The keys are enough: some 100 bytes in memory for each earlier row.
     earlier = find_earlier_keys(output, without=without)
     images = 0
     pending: list[Chunk] = []

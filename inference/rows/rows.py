@@ -75,6 +75,7 @@ def with_key(row: PredictionRow, key: str) -> PredictionRow:
 
 def key_of_line(line: bytes) -> str:
     """Returns the key at the end of a row's line, or "". The line is not parsed, which matters for a million lines."""
+    # `to_json` writes the key last, so only the end of the line is searched; a name cannot imitate it there.
     match = _KEY.search(line, max(0, len(line) - _KEY_DIGITS - 16))
     return match[1].decode() if match else ""
 
