@@ -44,6 +44,8 @@ ENTRY_POINTS = [
     pytest.param([sys.executable, "-m", "benchmarks.made_up"], "--max_boxes", id="synthetic data sets of any size"),
     pytest.param([sys.executable, "benchmarks/tpu_fit.py"], "--topolog", id="the table of TPU chips"),
     pytest.param([sys.executable, "benchmarks/beam_threads.py"], "--mode", id="threads of Beam"),
+    pytest.param([sys.executable, "-m", "benchmarks.compare_checkouts"], "--only", id="two checkouts, byte for byte"),
+    pytest.param([sys.executable, "-m", "benchmarks.structure"], "CHECKOUT", id="the structure of a checkout"),
 ]
 
 
