@@ -22,9 +22,9 @@ from inference.request import ScoreRequest
 from inference.rows.resume import PendingWork
 from inference.transforms import (
     CHUNKS,
-    IMAGES,
     KEPT_ROWS,
     NUM_IMAGES,
+    READ_IMAGES,
     UNREADABLE,
     CommitRun,
     CountRows,
@@ -68,7 +68,7 @@ def build_score(pipeline: beam.Pipeline, request: ScoreRequest, pending: Pending
     output, num_shards = request.options.output, request.num_shards(pending.images)
     listed = pipeline | "List images" >> ListImages(request.sources, output, request.run_key, num_shards, pending)
     read = listed[CHUNKS] | "Read images" >> ReadImages(request.run_key, request.image_rule)
-    scored = read[IMAGES] | "Detect objects" >> DetectObjects(request.model, request.thresholds)
+    scored = read[READ_IMAGES] | "Detect objects" >> DetectObjects(request.model, request.thresholds)
     # The order matters: rows are counted and saved before they are joined, because runners may hold elements back at a
     # join until all of them are there. One DoFn object counts both, so that each process has one progress line.
     count, save = CountRows(pending.missing, processes), SaveRows(output, num_shards)

@@ -44,7 +44,7 @@ from retinanet_odm.storage.prefetch import start_ahead
 # Output tags of ListImages.
 CHUNKS, NUM_IMAGES, KEPT_ROWS = "chunks", "num_images", "kept_rows"
 # Output tags of ReadImages.
-IMAGES, UNREADABLE = "images", "unreadable"
+READ_IMAGES, UNREADABLE = "images", "unreadable"
 
 # What goes around the model with an image: its name, the key of its row, its EXIF time or "", and the orientation for
 # its row. Names travel as bytes, because Beam's coder of text refuses names that are not UTF-8.
@@ -106,7 +106,7 @@ class ReadImages(beam.PTransform):
             chunks
             | "Spread over workers" >> beam.Reshuffle()
             | "Read and turn upright"
-            >> beam.ParDo(ReadAhead(self.run_key, self.rule)).with_outputs(UNREADABLE, main=IMAGES)
+            >> beam.ParDo(ReadAhead(self.run_key, self.rule)).with_outputs(UNREADABLE, main=READ_IMAGES)
         )
 
 

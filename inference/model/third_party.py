@@ -24,9 +24,9 @@ from retinanet_odm.storage import files
 _FLAG = "--signature_map"
 
 # Kinds of input, and the dtype of each: RGB pixels [N, height, width, 3], or JPEG and PNG bytes [N].
-PIXELS, ENCODED = "pixels", "encoded"
-_DTYPES = {PIXELS: "uint8", ENCODED: "string"}
-FRACTION, PIXEL_UNITS = "fraction", "pixels"
+PIXEL_INPUT, ENCODED_INPUT = "pixels", "encoded"
+_DTYPES = {PIXEL_INPUT: "uint8", ENCODED_INPUT: "string"}
+FRACTION_UNITS, PIXEL_UNITS = "fraction", "pixels"
 
 # Indices of (ymin, xmin, ymax, xmax) in a box of the model.
 BOX_ORDERS = {"ymin xmin ymax xmax": (0, 1, 2, 3), "xmin ymin xmax ymax": (1, 0, 3, 2)}
@@ -118,13 +118,13 @@ def _parse(value: dict[str, Any], *, folder: str) -> SignatureMap:
     return SignatureMap(
         signature=str(value.get("signature", "serving_default")),
         input_name=str(model_input.get("name", "")),
-        input_kind=_choice(model_input, "kind", (PIXELS, ENCODED)),
+        input_kind=_choice(model_input, "kind", (PIXEL_INPUT, ENCODED_INPUT)),
         boxes=outputs["boxes"],
         scores=outputs["scores"],
         classes=outputs["classes"],
         count=str(outputs.get("count", "")),
         order=BOX_ORDERS[_choice(value, "box_order", tuple(BOX_ORDERS))],
-        box_units=_choice(value, "box_units", (FRACTION, PIXEL_UNITS)),
+        box_units=_choice(value, "box_units", (FRACTION_UNITS, PIXEL_UNITS)),
         first_class=first_class,
         labels=_labels(value.get("labels"), first_class, folder),
         nms_iou=float(nms_iou),
@@ -183,7 +183,7 @@ class ThirdPartyDetector:
 
     def score(self, images: Sequence[EncodedImage]) -> list[ModelOutput]:
         """Returns the output for each image, in order. Adjacent images of one size share a call."""
-        if self._map.input_kind == ENCODED:
+        if self._map.input_kind == ENCODED_INPUT:
             results = self._call([image.data for image in images])
         else:
             pixels = map(self.decode, images)
@@ -196,7 +196,7 @@ class ThirdPartyDetector:
         """Returns the output for each image of RGB [N, height, width, 3], in order; boxes are in pixels of each."""
         import tensorflow as tf
 
-        encoded = self._map.input_kind == ENCODED
+        encoded = self._map.input_kind == ENCODED_INPUT
         results = self._call([tf.io.encode_png(tile).numpy() for tile in pixels] if encoded else list(pixels))
         height, width = pixels.shape[1:3]
         return [self._output(result, height, width) for result in results]
@@ -205,7 +205,7 @@ class ThirdPartyDetector:
         """Yields the outputs for each item; in one call, unless the model takes one item at a time."""
         import tensorflow as tf
 
-        dtype = tf.string if self._map.input_kind == ENCODED else tf.uint8
+        dtype = tf.string if self._map.input_kind == ENCODED_INPUT else tf.uint8
         for group in [items] if self._takes_batches else [[item] for item in items]:
             with call_errors():
                 batch = tf.stack([tf.constant(item, dtype) for item in group])
@@ -219,7 +219,7 @@ class ThirdPartyDetector:
         count = int(values[self._map.count]) if self._map.count else int((scores > 0).sum())
         best = np.argsort(-scores, kind="stable")[:count]  # our rows are sorted by score, other models' may not be
         boxes = values[self._map.boxes][best][:, list(self._map.order)]
-        pixels = box_ops.to_pixels(boxes, height, width) if self._map.box_units == FRACTION else boxes
+        pixels = box_ops.to_pixels(boxes, height, width) if self._map.box_units == FRACTION_UNITS else boxes
         return ModelOutput(
             status=exported_model.STATUS_OK,
             height=height,

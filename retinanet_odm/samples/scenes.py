@@ -13,7 +13,7 @@ from PIL import Image, ImageChops, ImageDraw, ImageFilter
 from retinanet_odm.annotations.types import BoxCorners, ObjectAnnotation
 from retinanet_odm.samples.sprites import SPECIES, FloatPixels, Sprite, draw_animal
 
-WIDTH, HEIGHT = 640, 360
+SCENE_WIDTH, SCENE_HEIGHT = 640, 360
 
 # Probabilities of 0, 1 … 7 animals in an image; images without animals are the true negatives.
 _ANIMAL_COUNTS = (0.10, 0.16, 0.20, 0.19, 0.14, 0.10, 0.07, 0.04)
@@ -69,7 +69,7 @@ def _octaves(rng: np.random.Generator) -> FloatPixels:
     """Makes fractal relief [HEIGHT, WIDTH] of about unit spread: the sum of noise on increasingly finer grids."""
     relief = Image.fromarray(np.zeros((6, 10), np.float32))
     for columns, weight in ((10, 1.2), (20, 1.0), (40, 0.8), (80, 0.6), (160, 0.42), (320, 0.26), (640, 0.13)):
-        rows = math.ceil(columns * HEIGHT / WIDTH)
+        rows = math.ceil(columns * SCENE_HEIGHT / SCENE_WIDTH)
         grown = np.asarray(relief.resize((columns, rows), Image.Resampling.BICUBIC))
         relief = Image.fromarray(grown + weight * rng.standard_normal((rows, columns), np.float32))
     return np.array(relief)
@@ -78,7 +78,7 @@ def _octaves(rng: np.random.Generator) -> FloatPixels:
 def _sediment(rng: np.random.Generator, camera: Camera) -> FloatPixels:
     """Makes bare ground [HEIGHT, WIDTH, 3]: fractal relief lit from the left, mounds, burrows and pebbles."""
     relief = _octaves(rng)
-    tone = np.ones((HEIGHT, WIDTH), np.float32)
+    tone = np.ones((SCENE_HEIGHT, SCENE_WIDTH), np.float32)
     for _ in range(rng.integers(3, 9)):  # mounds
         _bump(rng, relief, tone, radius=rng.uniform(10, 36), rise=rng.uniform(3, 12), albedo=1.0)
     for _ in range(rng.integers(2, 8)):  # burrows
@@ -100,10 +100,10 @@ def _bump(
     rng: np.random.Generator, relief: FloatPixels, tone: FloatPixels, *, radius: float, rise: float, albedo: float
 ) -> None:
     """Adds a mound (rise > 0) or a hole (rise < 0) of a radius in pixels, and multiplies its colour by albedo."""
-    y, x = rng.uniform(0, HEIGHT), rng.uniform(0, WIDTH)
+    y, x = rng.uniform(0, SCENE_HEIGHT), rng.uniform(0, SCENE_WIDTH)
     flat, reach = rng.uniform(0.5, 0.95), radius * 2.5
-    top, bottom = max(0, int(y - reach)), min(HEIGHT, int(y + reach) + 1)
-    left, right = max(0, int(x - reach)), min(WIDTH, int(x + reach) + 1)
+    top, bottom = max(0, int(y - reach)), min(SCENE_HEIGHT, int(y + reach) + 1)
+    left, right = max(0, int(x - reach)), min(SCENE_WIDTH, int(x + reach) + 1)
     window = np.s_[top:bottom, left:right]
     rows, columns = np.ogrid[window]
     distance = np.hypot((columns - x) / radius, (rows - y) / (radius * flat))
@@ -131,8 +131,8 @@ def _free_corner(rng: np.random.Generator, sprite: Sprite, taken: list[BoxCorner
     """Returns a top left corner (y, x) at which the sprite is visible and covers little of the other boxes."""
     side = sprite.alpha.shape[0]
     for _ in range(_MAX_ATTEMPTS):
-        y, x = (int(rng.integers(-side // 3, limit - 2 * side // 3)) for limit in (HEIGHT, WIDTH))
-        visible = sprite.alpha[max(-y, 0) : HEIGHT - y, max(-x, 0) : WIDTH - x].sum() / sprite.alpha.sum()
+        y, x = (int(rng.integers(-side // 3, limit - 2 * side // 3)) for limit in (SCENE_HEIGHT, SCENE_WIDTH))
+        visible = sprite.alpha[max(-y, 0) : SCENE_HEIGHT - y, max(-x, 0) : SCENE_WIDTH - x].sum() / sprite.alpha.sum()
         box = _visible_box(sprite, (y, x))
         if visible >= _MIN_VISIBLE and all(_overlap(box, other) <= _MAX_OVERLAP for other in taken):
             return y, x
@@ -142,12 +142,12 @@ def _free_corner(rng: np.random.Generator, sprite: Sprite, taken: list[BoxCorner
 def _visible_box(sprite: Sprite, corner: tuple[int, int]) -> BoxCorners:
     """Returns the sprite's box in the image, clipped at its borders."""
     (y, x), (ymin, xmin, ymax, xmax) = corner, sprite.box
-    return max(ymin + y, 0.0), max(xmin + x, 0.0), min(ymax + y, float(HEIGHT)), min(xmax + x, float(WIDTH))
+    return max(ymin + y, 0.0), max(xmin + x, 0.0), min(ymax + y, float(SCENE_HEIGHT)), min(xmax + x, float(SCENE_WIDTH))
 
 
 def _is_truncated(sprite: Sprite, corner: tuple[int, int]) -> bool:
     (y, x), (ymin, xmin, ymax, xmax) = corner, sprite.box
-    return y + ymin < 0 or x + xmin < 0 or y + ymax > HEIGHT or x + xmax > WIDTH
+    return y + ymin < 0 or x + xmin < 0 or y + ymax > SCENE_HEIGHT or x + xmax > SCENE_WIDTH
 
 
 def _overlap(a: BoxCorners, b: BoxCorners) -> float:
@@ -171,14 +171,14 @@ def _paste(rng: np.random.Generator, ground: FloatPixels, sprite: Sprite, corner
 def _windows(shape: tuple[int, ...], corner: tuple[int, int]) -> tuple[tuple[slice, slice], tuple[slice, slice]]:
     """Returns the part of the image that a patch at this corner covers, and the part of the patch inside the image."""
     y, x = corner
-    top, left, bottom, right = max(y, 0), max(x, 0), min(y + shape[0], HEIGHT), min(x + shape[1], WIDTH)
+    top, left, bottom, right = max(y, 0), max(x, 0), min(y + shape[0], SCENE_HEIGHT), min(x + shape[1], SCENE_WIDTH)
     return np.s_[top:bottom, left:right], np.s_[top - y : bottom - y, left - x : right - x]
 
 
 def _lamp_light(rng: np.random.Generator, camera: Camera) -> FloatPixels:
     """Returns brightness [HEIGHT, WIDTH]: light that fades to the far edge and the corners, and varies a little."""
-    rows = np.linspace(0, 1, HEIGHT, dtype=np.float32)[:, None]
-    columns = np.linspace(0, 1, WIDTH, dtype=np.float32)[None, :]
+    rows = np.linspace(0, 1, SCENE_HEIGHT, dtype=np.float32)[:, None]
+    columns = np.linspace(0, 1, SCENE_WIDTH, dtype=np.float32)[None, :]
     pool = np.exp(-(((rows - camera.lamp[0]) / 0.75) ** 2)) * np.exp(-(((columns - camera.lamp[1]) / 0.62) ** 2))
     vignette = 1 - 0.7 * ((rows - 0.5) ** 2 + (columns - 0.5) ** 2)
     return np.asarray((0.24 + 0.92 * pool) * vignette * rng.uniform(0.88, 1.1), np.float32)
@@ -186,10 +186,10 @@ def _lamp_light(rng: np.random.Generator, camera: Camera) -> FloatPixels:
 
 def _snow(rng: np.random.Generator) -> Image.Image:
     """Draws marine snow: many small specks, a few larger ones near the lens."""
-    layer = Image.new("L", (WIDTH, HEIGHT))
+    layer = Image.new("L", (SCENE_WIDTH, SCENE_HEIGHT))
     pen = ImageDraw.Draw(layer)
     for _ in range(rng.integers(15, 70)):
-        x, y, size = rng.uniform(0, WIDTH), rng.uniform(0, HEIGHT), rng.exponential(0.5) + 0.3
+        x, y, size = rng.uniform(0, SCENE_WIDTH), rng.uniform(0, SCENE_HEIGHT), rng.exponential(0.5) + 0.3
         pen.ellipse([x - size, y - size, x + size, y + size], fill=int(rng.uniform(40, 190)))
     return Image.merge("RGB", [layer.filter(ImageFilter.BoxBlur(0.8))] * 3)
 
@@ -197,10 +197,10 @@ def _snow(rng: np.random.Generator) -> Image.Image:
 def _exposed(rng: np.random.Generator, lit: FloatPixels, camera: Camera) -> Image.Image:
     """Returns what the camera stores: veiling light, snow, lens blur, sensor noise, eight bits. Overwrites lit."""
     # Veiling light: water between camera and ground scatters it, more over the far edge at the top.
-    haze = np.linspace(0.05, 0.012, HEIGHT, dtype=np.float32)[:, None, None]
+    haze = np.linspace(0.05, 0.012, SCENE_HEIGHT, dtype=np.float32)[:, None, None]
     lit += haze * np.asarray([0.55, 0.95, 1.1], np.float32)
     seen = ImageChops.add(_eight_bits(lit * 255), _snow(rng)).filter(ImageFilter.BoxBlur(camera.blur))
-    grain = rng.standard_normal((HEIGHT, WIDTH, 1), np.float32) * np.float32(camera.noise * 255)
+    grain = rng.standard_normal((SCENE_HEIGHT, SCENE_WIDTH, 1), np.float32) * np.float32(camera.noise * 255)
     return _eight_bits(np.asarray(seen, np.float32) + grain)
 
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from retinanet_odm.samples.scenes import HEIGHT, WIDTH, make_scene
+from retinanet_odm.samples.scenes import SCENE_HEIGHT, SCENE_WIDTH, make_scene
 from retinanet_odm.samples.sprites import SPECIES
 
 
@@ -11,10 +11,10 @@ def test_boxes_lie_inside_and_say_when_they_are_cut() -> None:
     assert {item.label for item in seen} == set(SPECIES)
     for item in seen:
         ymin, xmin, ymax, xmax = item.box
-        assert 0 <= ymin < ymax <= HEIGHT
-        assert 0 <= xmin < xmax <= WIDTH
+        assert 0 <= ymin < ymax <= SCENE_HEIGHT
+        assert 0 <= xmin < xmax <= SCENE_WIDTH
         if item.truncated:
-            assert ymin == 0 or xmin == 0 or ymax == HEIGHT or xmax == WIDTH
+            assert ymin == 0 or xmin == 0 or ymax == SCENE_HEIGHT or xmax == SCENE_WIDTH
     assert any(item.truncated for item in seen)
 
 
