@@ -1,4 +1,4 @@
-"""Tiny labelled photographs, made here so that these tests state all they depend on."""
+"""Tiny labelled images, made here so that these tests state everything they depend on."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -6,8 +6,11 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from beam_jobs.commit import read_examples
 from retinanet_odm.annotations.types import ImageAnnotation, ObjectAnnotation
 from retinanet_odm.annotations.voc import format_voc
+from retinanet_odm.dataset.examples import DetectionExample
+from retinanet_odm.dataset.manifest import DatasetManifest
 
 WIDTH, HEIGHT = 48, 32
 LABELS = ("Peniagone sp. A", "Étoile de mer", "Scotoplanes")
@@ -37,7 +40,7 @@ class Source:
         return path
 
     def fill(self, count: int) -> "Source":
-        """Photographs with none to two animals each."""
+        """Images with none to two animals each."""
         for number in range(count):
             stem = f"StaM_6701_NF_tripod_20161110_14_24_{number:02d}"
             boxes = [(4.0, 5.0, 14.5, 20.0), (10.0, 20.0, 30.0, 40.0)]
@@ -50,6 +53,18 @@ class Source:
     def flags(self, output: Path, *more: str) -> list[str]:
         patterns = [f"--images={self.images}/*", f"--annotations={self.annotations}/*.xml"]
         return ["prepare", *patterns, f"--output={output}", *more]
+
+
+def read_manifest(folder: Path) -> DatasetManifest:
+    """Reads dataset.json."""
+    return DatasetManifest.from_json((folder / DatasetManifest.FILE).read_text(), source=DatasetManifest.FILE)
+
+
+def read_dataset(folder: Path) -> list[tuple[str, DetectionExample]]:
+    """Reads (split, example) of every record that dataset.json names."""
+    splits = read_manifest(folder).splits.items()
+    shards = [(name, str(folder / shard.name)) for name, split in splits for shard in split.shards]
+    return [(name, example) for name, path in shards for example in read_examples(path)]
 
 
 @pytest.fixture

@@ -18,36 +18,36 @@ def _options(splits: str, **num_shards: int) -> PrepareOptions:
 SHARDS = [
     (1_000_000, "train=0.8,val=0.1,test=0.1", {}, 40, "32 and twice 4"),
     (1_000_000, "train=0.8,val=0.2", {"train": 512}, 516, "as is asked"),
-    (10, "train=0.8,val=0.2", {}, 10, "never more than photographs"),
+    (10, "train=0.8,val=0.2", {}, 10, "never more than images"),
     (0, "train=1", {}, 0, "none"),
-    (10, "train=1,val=0", {}, 10, "a split without photographs"),
+    (10, "train=1,val=0", {}, 10, "a split without images"),
 ]
 
 
-@pytest.mark.parametrize(("photographs", "splits", "num_shards", "count", "reason"), SHARDS)
-def test_shards(photographs, splits, num_shards, count, reason):
-    assert count_shards(photographs, _options(splits, **num_shards)) == count, reason
+@pytest.mark.parametrize(("images", "splits", "num_shards", "count", "reason"), SHARDS)
+def test_shards(images, splits, num_shards, count, reason):
+    assert count_shards(images, _options(splits, **num_shards)) == count, reason
 
 
-def test_work_and_money_grow_with_bytes_and_with_photographs():
+def test_work_and_money_grow_with_bytes_and_with_images():
     none = FileTotals(count=0, size=0)
     bytes_alone = FileTotals(count=0, size=20_000_000 * 3600)
-    photographs_alone = PrepareEstimate(images=FileTotals(count=200 * 7200, size=0), annotations=none, shards=1)
+    images_alone = PrepareEstimate(images=FileTotals(count=200 * 7200, size=0), annotations=none, shards=1)
     assert SPEED.vcpu_hours(bytes_alone) == pytest.approx(1)
     assert (
-        "2.00 vCPU-hours" in describe_prepare_estimate(photographs_alone, None)[3]
-        and len(describe_prepare_estimate(photographs_alone, None)) == 4
+        "2.00 vCPU-hours" in describe_prepare_estimate(images_alone, None)[3]
+        and len(describe_prepare_estimate(images_alone, None)) == 4
     )
-    assert describe_prepare_estimate(photographs_alone, 0.06)[4] == "money: 0.12 at 0.06 per vCPU-hour"
+    assert describe_prepare_estimate(images_alone, 0.06)[4] == "money: 0.12 at 0.06 per vCPU-hour"
 
 
 def test_nothing_is_read_or_written(source, tmp_path, capsys):
     source.fill(5)
     flags = source.flags(tmp_path / "out", "--estimate", "--vcpu_hour_price=0.05")
     assert main(flags) == 0
-    said = capsys.readouterr()
-    assert "images: 5 objects" in said.out and "annotations: 5 objects" in said.out and "money: 0.00" in said.out
-    assert said.err == "" and not (tmp_path / "out").exists()
+    printed = capsys.readouterr()
+    assert all(words in printed.out for words in ("images: 5 objects", "annotations: 5 objects", "money: 0.00"))
+    assert printed.err == "" and not (tmp_path / "out").exists()
 
 
 def test_a_price_without_an_estimate_is_refused(source, tmp_path, capsys):

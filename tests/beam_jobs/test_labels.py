@@ -122,7 +122,7 @@ def test_nothing_new_leaves_the_file_untouched(case: Case) -> None:
     assert (case.old.stat().st_ino, case.old.stat().st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
 
 
-def test_a_known_name_in_another_spelling_is_told_and_not_added(case: Case, caplog: pytest.LogCaptureFixture) -> None:
+def test_another_spelling_of_a_known_name_is_not_added(case: Case, caplog: pytest.LogCaptureFixture) -> None:
     case.old.write_text(_OLD, encoding="utf-8")
     case.annotate(["PENIAGONE_SP_A"] * 3 + ["Peniagone sp. B"])
     assert case.run(f"--labels={case.old}") == 0
@@ -151,7 +151,7 @@ def test_aliases_count_under_their_name(case: Case, caplog: pytest.LogCaptureFix
 
 
 @pytest.mark.parametrize(
-    ("name", "content", "told"),
+    ("name", "content", "words"),
     [
         pytest.param("b.xml", b"<annotation><object>", "not well-formed", id="broken"),
         pytest.param("b.txt", b"crab 1 2 3 4", "expected one of", id="of another kind"),
@@ -166,22 +166,22 @@ def test_aliases_count_under_their_name(case: Case, caplog: pytest.LogCaptureFix
             b'<annotations><image name="a" width="9" height="9"><box label="x" xtl="?" ytl="0" xbr="1" ybr="1"/>'
             b"</image></annotations>",
             "expected a number",
-            id="whole but for one object",
+            id="complete but for one object",
         ),
     ],
 )
-def test_a_file_that_cannot_be_read_whole_is_told_and_the_rest_is_written(
-    case: Case, caplog: pytest.LogCaptureFixture, name: str, content: bytes, told: str
+def test_a_file_that_cannot_be_read_completely_is_reported_and_the_rest_is_written(
+    case: Case, caplog: pytest.LogCaptureFixture, name: str, content: bytes, words: str
 ) -> None:
     case.annotate(["crab"])
     (case.annotations / name).write_bytes(content)
     assert case.run() == 1
     assert case.names() == {1: "crab"}
     assert "1 file not read completely, labels may be missing:" in caplog.messages
-    assert any(told in message for message in caplog.messages)
+    assert any(words in message for message in caplog.messages)
 
 
-def test_only_the_first_files_are_told(case: Case, caplog: pytest.LogCaptureFixture) -> None:
+def test_only_the_first_files_are_reported(case: Case, caplog: pytest.LogCaptureFixture) -> None:
     case.annotate(["crab"])
     for number in range(7):
         (case.annotations / f"bad{number}.xml").write_bytes(b"<")

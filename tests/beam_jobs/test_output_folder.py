@@ -12,7 +12,7 @@ NAMES = [
     ("train-00003-of-00032.tfrecord.gz", False, "somebody else's"),
     ("Train-3.tfrecord", False, "somebody else's"),
     ("notes.tmp-1", False, "half of somebody else's"),
-    ("photo.jpg", False, "a photograph"),
+    ("photo.jpg", False, "an image"),
 ]
 
 

@@ -1,4 +1,4 @@
-"""No image byte crosses a shuffle: photographs are read by the worker that writes their shard."""
+"""No image byte crosses a shuffle: images are read by the worker that writes their shard."""
 
 import io
 
@@ -32,19 +32,19 @@ def shuffled(monkeypatch):
     return passed
 
 
-def test_what_crosses_a_shuffle_does_not_grow_with_the_photographs(source, tmp_path, shuffled):
+def test_what_crosses_a_shuffle_does_not_grow_with_the_images(source, tmp_path, shuffled):
     sizes = {}
     for side in (8, 256):
-        pictures = [_noise(side, seed) for seed in range(4)]
-        for number, data in enumerate(pictures):
+        images = [_noise(side, seed) for seed in range(4)]
+        for number, data in enumerate(images):
             source.images.joinpath(f"{number}.png").write_bytes(data)
             path = source.add_annotation(str(number), [("crab", (1.0, 2.0, 6.0, 7.0))])
             text = path.read_text().replace("<width>48<", "<width><").replace("<height>32<", "<height><")
             path.write_text(text)
         assert main(source.flags(tmp_path / str(side))) == 0
         everything = b"".join(shuffled)
-        assert all(data[100:140] not in everything for data in pictures)
+        assert all(data[100:140] not in everything for data in images)
         sizes[side] = len(everything)
         shuffled.clear()
     assert len(_noise(256, 0)) > 100_000
-    assert abs(sizes[256] - sizes[8]) < 2000, "digits of sizes and counters, and no picture"
+    assert abs(sizes[256] - sizes[8]) < 2000, "digits of sizes and counters, and no image"

@@ -20,6 +20,7 @@ from beam_jobs.rows import (
 )
 from retinanet_odm.annotations.types import ImageAnnotation, ObjectAnnotation, UnreadableObject
 from retinanet_odm.dataset.source_ids import MAX_SOURCE_ID, IdMap, IdRow, assign_ids
+from retinanet_odm.dataset.splits import GroupRule
 from retinanet_odm.labels.label_map import LabelMap
 from retinanet_odm.sources.listing import AnnotationFile, ImageFile, InputPattern, match_annotations
 from retinanet_odm.sources.matching import match_key
@@ -155,6 +156,38 @@ def test_no_label_at_all_is_a_reject():
     row = plan.label_image(Candidate(image=_image("a.jpg"), annotation=_content()), None)
     assert isinstance(row, Reject)
     assert row.reason == "no_labels"
+
+
+ASSIGNED = [
+    ({}, _content("CRAB"), None, "an alias counts as its name"),
+    ({"negatives": "drop"}, _content(), "no_objects", "negatives are dropped"),
+    ({}, None, "image_without_annotation", "nobody confirmed that it is empty"),
+    ({"without_annotation": "negative"}, None, None, "the user confirms that it is empty"),
+    ({}, _content("eel"), "unknown_label", "no such label"),
+    ({"split_group": GroupRule("^dive[0-9]")}, _content("crab"), "no_split_group", "the name gives no group"),
+]
+
+
+@pytest.mark.parametrize(("changes", "content", "expected", "reason"), ASSIGNED, ids=[row[3] for row in ASSIGNED])
+def test_labels_and_splits_are_assigned_at_once(changes, content, expected, reason):
+    image = _image("i/a.jpg")
+    row = Candidate(image=image, annotation=content) if content else UnannotatedImage(image=image)
+    options = PrepareOptions(images=("i",), annotations=("x",), output="o", aliases={"CRAB": "crab"}, **changes)
+    found = plan.assign_labels_and_splits(row, options, LabelMap(((7, "crab"),)), [])
+    if expected:
+        assert isinstance(found, Reject), reason
+        assert (found.kind, found.name, found.reason) == (IMAGE_REJECT, "a.jpg", expected), reason
+    else:
+        assert isinstance(found, AssignedImage), reason
+        assert found.content.label_ids == (7,) * bool(content), reason
+        assert (found.split, found.known_id) == (options.splits.split_of("a.jpg"), None), reason
+
+
+def test_an_unreadable_file_makes_no_negatives():
+    options = PrepareOptions(images=("i",), annotations=("x",), output="o", without_annotation="negative")
+    found = plan.assign_labels_and_splits(UnannotatedImage(image=_image("a.jpg")), options, None, [b"x/\xff.xml"])
+    assert isinstance(found, Reject)
+    assert "it may be in an unreadable file: x/\udcff.xml" in found.detail
 
 
 NOTHING = IdMap()

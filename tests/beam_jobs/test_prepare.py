@@ -1,4 +1,4 @@
-"""The whole job, from a command line to the files of a data set."""
+"""The complete job, from a command line to the files of a data set."""
 
 import csv
 import json
@@ -10,21 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from beam_jobs.commit import read_examples
 from beam_jobs.main import main
 from beam_jobs.rows import parse_rejects
-from retinanet_odm.dataset.manifest import DatasetManifest
+from tests.beam_jobs.conftest import read_dataset, read_manifest
 
 REPOSITORY = Path(__file__).parents[2]
-
-
-def _manifest(folder: Path) -> DatasetManifest:
-    return DatasetManifest.from_json((folder / "dataset.json").read_text(), source="dataset.json")
-
-
-def _examples(folder: Path) -> list:
-    shards = [(name, shard.name) for name, split in _manifest(folder).splits.items() for shard in split.shards]
-    return [(name, example) for name, shard in shards for example in read_examples(str(folder / shard))]
 
 
 @pytest.fixture
@@ -34,7 +24,7 @@ def mixed(source):
     fish = [("Scotoplanes", (1.0, 2.0, 9.0, 12.0))]
     source.add_image("alone.jpg")
     source.add_annotation("no image", fish)
-    (source.images / "broken.jpg").write_bytes(b"no photograph")
+    (source.images / "broken.jpg").write_bytes(b"not an image")
     source.add_annotation("broken", fish)
     source.add_image("no xml.jpg")
     (source.annotations / "no xml.xml").write_text("<annotation><object></annotation>")
@@ -50,9 +40,9 @@ def mixed(source):
 
 def test_every_image_is_an_example_or_a_reject(mixed, tmp_path, caplog, read_folder):
     output = tmp_path / "out"
-    photographs, annotations = read_folder(mixed.images), read_folder(mixed.annotations)
+    images, annotations = read_folder(mixed.images), read_folder(mixed.annotations)
     assert main(mixed.flags(output)) == 0
-    manifest = _manifest(output)
+    manifest = read_manifest(output)
     assert (manifest.images_in, manifest.rejected) == (17, 6)
     assert manifest.rejected_by_reason == {
         "ambiguous_match": 2,
@@ -64,10 +54,10 @@ def test_every_image_is_an_example_or_a_reject(mixed, tmp_path, caplog, read_fol
     assert manifest.objects_dropped == {"zero_size_box": 1}
     rejects = parse_rejects((output / "rejected.jsonl").read_text())
     assert {row.reason for row in rejects if row.kind == "annotation"} == {"annotation_without_image"}
-    written = {example.filename: example.encoded for _, example in _examples(output)}
-    assert written.keys() | {row.name for row in rejects if row.kind == "image"} == photographs.keys()
-    assert all(photographs[name] == data for name, data in written.items()), "good bytes pass untouched"
-    assert (read_folder(mixed.images), read_folder(mixed.annotations)) == (photographs, annotations)
+    written = {example.filename: example.encoded for _, example in read_dataset(output)}
+    assert written.keys() | {row.name for row in rejects if row.kind == "image"} == images.keys()
+    assert all(images[name] == data for name, data in written.items()), "good bytes pass untouched"
+    assert (read_folder(mixed.images), read_folder(mixed.annotations)) == (images, annotations)
     assert "17 images in = 11 examples + 6 rejected" in caplog.text
     assert f"--dataset={output} " in caplog.text
 
@@ -75,7 +65,7 @@ def test_every_image_is_an_example_or_a_reject(mixed, tmp_path, caplog, read_fol
 def test_records_ids_and_ground_truth_agree(mixed, tmp_path):
     output = tmp_path / "out"
     assert main(mixed.flags(output, "--splits=train=0.5,val=0.5", "--num_shards=train=2,val=3")) == 0
-    examples = _examples(output)
+    examples = read_dataset(output)
     with (output / "id_map.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
     assert [int(row["source_id"]) for row in rows] == list(range(1, 14)), "dense, over all that were planned"
@@ -114,7 +104,8 @@ def test_odd_names(source, tmp_path):
         path.write_bytes(source.add_annotation("x", [("crab", (1.0, 2.0, 9.0, 12.0))]).read_bytes())
     (source.annotations / "x.xml").unlink()
     assert main(source.flags(tmp_path / "out")) == 0
-    assert sorted(example.filename for _, example in _examples(tmp_path / "out")) == sorted(f"{s}.jpg" for s in stems)
+    written = {example.filename for _, example in read_dataset(tmp_path / "out")}
+    assert written == {f"{stem}.jpg" for stem in stems}
 
 
 def test_given_label_map_rules(source, tmp_path):
@@ -122,10 +113,10 @@ def test_given_label_map_rules(source, tmp_path):
     labels = tmp_path / "labels.pbtxt"
     labels.write_text("item { id: 4 name: 'Scotoplanes' } item { id: 9 name: 'Peniagone sp. A' }")
     assert main(source.flags(tmp_path / "out", f"--labels={labels}")) == 0
-    manifest = _manifest(tmp_path / "out")
+    manifest = read_manifest(tmp_path / "out")
     assert manifest.num_classes == 9
     assert manifest.rejected_by_reason == {"unknown_label": 2}
-    ids = {(item.label, item.label_id) for _, example in _examples(tmp_path / "out") for item in example.objects}
+    ids = {(item.label, item.label_id) for _, example in read_dataset(tmp_path / "out") for item in example.objects}
     assert ids == {("Scotoplanes", 4), ("Peniagone sp. A", 9)}
 
 
@@ -164,7 +155,7 @@ def test_bad_request_is_one_line(source, tmp_path, capfd, read_folder, flags, wo
 
 
 HOPELESS = [
-    (b"no photograph", "", "image_not_decodable", "unreadable images"),
+    (b"not an image", "", "image_not_decodable", "unreadable images"),
     (None, "<annotation>", "xml_not_well_formed", "XML that is not XML"),
     (None, "<html/>", "annotation_kind_unknown", "XML of another kind"),
 ]
@@ -191,7 +182,7 @@ def test_only_unknown_labels(source, tmp_path, capfd):
     _fails(capfd, source.flags(tmp_path / "out", f"--labels={labels}"), "unknown_label", "'crab'")
 
 
-def test_label_drift_is_told(source, tmp_path, caplog):
+def test_label_drift_is_reported(source, tmp_path, caplog):
     """One animal in two spellings: the founding mishap of this project."""
     for number, label in enumerate(["Peniagone sp. A", "PENIAGONE_SP_A"]):
         source.add_image(f"{number}.jpg")

@@ -14,10 +14,10 @@ def _check(source, output, *more: str) -> list[str]:
 
 @pytest.fixture
 def flawed(source):
-    """Thirty good photographs and one of every common fault."""
+    """Thirty good images and one of every common fault."""
     source.fill(30)
     source.add_image("no xml.jpg")
-    (source.images / "broken.jpg").write_bytes(b"no photograph")
+    (source.images / "broken.jpg").write_bytes(b"not an image")
     source.add_annotation("broken", FISH)
     source.add_image("half size.jpg", size=(24, 16))
     source.add_annotation("half size", FISH)
@@ -79,7 +79,7 @@ def test_check_leaves_a_data_set_alone(source, tmp_path, read_folder):
     assert {name: after[name] for name in before} == before, "the same problems, too"
 
 
-def test_equal_photographs_in_two_splits_are_told(source, tmp_path):
+def test_equal_images_in_two_splits_are_reported(source, tmp_path):
     for number in range(40):
         source.add_image(f"{number}.png", shade=7)
         source.add_annotation(str(number), FISH)

@@ -1,4 +1,4 @@
-"""The whole job over zip files, as CVAT exports them: all layouts, faults, and the same bytes as unzipped."""
+"""The complete job over zip files, as CVAT exports them: all layouts, faults, and the same bytes as unzipped."""
 
 import io
 import json
@@ -10,20 +10,19 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from beam_jobs.commit import read_examples
 from beam_jobs.main import main
 from beam_jobs.rows import Reject, parse_rejects
 from retinanet_odm.annotations.cvat import format_cvat
 from retinanet_odm.annotations.types import ImageAnnotation, ObjectAnnotation
 from retinanet_odm.annotations.voc import format_voc
 from retinanet_odm.dataset.examples import DetectionExample
-from retinanet_odm.dataset.manifest import DatasetManifest
+from tests.beam_jobs.conftest import read_dataset
 
 Members = dict[str, bytes]
 SIZE = (48, 32)
 
 
-def _photograph(shade: int) -> bytes:
+def _image(shade: int) -> bytes:
     buffer = io.BytesIO()
     Image.new("RGB", SIZE, (shade, 40, 90)).save(buffer, "PNG")
     return buffer.getvalue()
@@ -56,35 +55,35 @@ def _zip(path: Path, members: Members) -> Path:
     return path
 
 
-def _photographs(folder: str, *names: str, shade: int) -> Members:
-    return {f"{folder}/{name}": _photograph(shade + row) for row, name in enumerate(names)}
+def _images(folder: str, *names: str, shade: int) -> Members:
+    return {f"{folder}/{name}": _image(shade + row) for row, name in enumerate(names)}
 
 
 CVAT_NAMES = ("dive 1/Étoile.png", "dive 2/Étoile.png", "c.png")
 VOC_NAMES = ("dive 1/frame (1).png", "dive 2/frame (1).png", "frame (1).png")
 LAYOUTS: dict[str, Members] = {
     "CVAT for images": {
-        **_photographs("images", *CVAT_NAMES, shade=0),
+        **_images("images", *CVAT_NAMES, shade=0),
         "annotations.xml": _cvat(*CVAT_NAMES),
         "__MACOSX/images/._c.png": b"shadow",
         "__MACOSX/._annotations.xml": b"shadow",
     },
     "Pascal VOC": {
-        **_photographs("JPEGImages", *VOC_NAMES, shade=10),
+        **_images("JPEGImages", *VOC_NAMES, shade=10),
         **{f"Annotations/{name[:-4]}.xml": format_voc(_annotation(name)) for name in VOC_NAMES},
-        **_photographs("SegmentationClass", *VOC_NAMES, shade=100),
-        **_photographs("SegmentationObject", *VOC_NAMES, shade=110),
+        **_images("SegmentationClass", *VOC_NAMES, shade=100),
+        **_images("SegmentationObject", *VOC_NAMES, shade=110),
         "ImageSets/Main/default.txt": b"frame (1)\n",
         "labelmap.txt": b"crab:1,2,3::\n",
     },
     "COCO": {
-        **_photographs("images/Train", "x.png", "y.png", shade=20),
-        **_photographs("images/Test", "x.png", shade=30),
+        **_images("images/Train", "x.png", "y.png", shade=20),
+        **_images("images/Test", "x.png", shade=30),
         "annotations/instances_Train.json": _coco("x.png", "y.png"),
         "annotations/instances_Test.json": _coco("x.png"),
     },
 }
-PHOTOGRAPHS = {
+IMAGES = {
     f"{title}/{name}": data
     for title, members in LAYOUTS.items()
     for name, data in members.items()
@@ -100,9 +99,7 @@ def prepare(tmp_path) -> Callable[..., dict[str, DetectionExample]]:
         words = [flag.replace("@", str(tmp_path)) for flag in flags]
         folder = tmp_path / output
         assert main(["prepare", *words, f"--output={folder}"]) == 0
-        manifest = DatasetManifest.from_json((folder / "dataset.json").read_text(), source="dataset.json")
-        shards = [str(folder / shard.name) for split in manifest.splits.values() for shard in split.shards]
-        return {example.filename: example for shard in shards for example in read_examples(shard)}
+        return {example.filename: example for _, example in read_dataset(folder)}
 
     return run
 
@@ -112,7 +109,7 @@ def _rejects(folder: Path) -> list[Reject]:
 
 
 def _named_and_numbered(folder: Path) -> Members:
-    """What must not depend on where the photographs lay."""
+    """What must not depend on where the images lay."""
     names = [path for path in folder.iterdir() if path.suffix in (".tfrecord", ".csv", ".pbtxt") or path.stem == "val"]
     return {path.name: path.read_bytes() for path in names}
 
@@ -123,7 +120,7 @@ def test_exports_of_all_layouts_give_what_they_give_unzipped(prepare, tmp_path, 
             archive.extractall(tmp_path / "folders" / title)
     before = read_folder(tmp_path / "zips")
     examples = prepare("--exports=@/zips/*.zip")
-    assert {name: example.encoded for name, example in examples.items()} == PHOTOGRAPHS
+    assert {name: example.encoded for name, example in examples.items()} == IMAGES
     assert {len(example.objects) for example in examples.values()} == {1}
     assert _rejects(tmp_path / "out") == []
     files = _named_and_numbered(tmp_path / "out")
@@ -140,17 +137,17 @@ def test_exports_of_all_layouts_give_what_they_give_unzipped(prepare, tmp_path, 
 def test_frames_of_one_name_in_two_exports_keep_their_own_boxes(prepare, tmp_path):
     name = "frame_000000.png"
     for row, task in enumerate(("task 1", "task 2")):
-        members = {**_photographs("images", name, shade=row), "annotations.xml": _cvat(name, label=task)}
+        members = {**_images("images", name, shade=row), "annotations.xml": _cvat(name, label=task)}
         _zip(tmp_path / f"{task}.zip", members)
     (tmp_path / "loose").mkdir()
-    (tmp_path / "loose" / name).write_bytes(_photograph(2))
+    (tmp_path / "loose" / name).write_bytes(_image(2))
     (tmp_path / "loose" / "frame_000000.xml").write_bytes(format_voc(_annotation(name, "loose")))
     loose = ["--images=@/loose/*.png", "--annotations=@/loose/*.xml"]
     examples = prepare("--exports", "@/task 1.zip", "@/*.zip", *loose)
     assert {key: (example.encoded, example.objects[0].label) for key, example in examples.items()} == {
-        f"task 1/images/{name}": (_photograph(0), "task 1"),
-        f"task 2/images/{name}": (_photograph(1), "task 2"),
-        name: (_photograph(2), "loose"),
+        f"task 1/images/{name}": (_image(0), "task 1"),
+        f"task 2/images/{name}": (_image(1), "task 2"),
+        name: (_image(2), "loose"),
     }
     manifest = json.loads((tmp_path / "out/dataset.json").read_text())
     assert manifest["options"]["exports"] == [f"{tmp_path}/task 1.zip", f"{tmp_path}/*.zip"]
@@ -158,9 +155,9 @@ def test_frames_of_one_name_in_two_exports_keep_their_own_boxes(prepare, tmp_pat
 
 
 def test_exports_of_one_name_are_told_apart_or_rejected(prepare, tmp_path):
-    """Two browsers' ``export.zip``: their photographs' names collide where no pattern stands above both."""
+    """Two browsers' ``export.zip``: their images' names collide where no pattern stands above both."""
     for folder in ("x", "y"):
-        members = {**_photographs("images", "a.png", f"{folder}.png", shade=0)}
+        members = {**_images("images", "a.png", f"{folder}.png", shade=0)}
         _zip(tmp_path / "in" / folder / "export.zip", {**members, "annotations.xml": _cvat("a.png", f"{folder}.png")})
     examples = prepare("--exports", "@/in/x/export.zip", "@/in/y/export.zip")
     assert examples.keys() == {"export/images/x.png", "export/images/y.png"}
@@ -172,25 +169,25 @@ def test_exports_of_one_name_are_told_apart_or_rejected(prepare, tmp_path):
 
 HALVES = [
     ("images/*.zip", "annotations/*.zip", "both zipped"),
-    ("images/*/**", "annotations/*.zip", "photographs loose, exports without images"),
-    ("images/*.zip", "annotations/*/**", "photographs zipped, annotations loose"),
+    ("images/*/**", "annotations/*.zip", "images loose, exports without images"),
+    ("images/*.zip", "annotations/*/**", "images zipped, annotations loose"),
 ]
 
 
 @pytest.mark.parametrize(("images", "annotations", "why"), HALVES, ids=[row[2] for row in HALVES])
-def test_photographs_apart_from_annotations(prepare, tmp_path, images, annotations, why):
+def test_images_apart_from_annotations(prepare, tmp_path, images, annotations, why):
     for title, members in LAYOUTS.items():
-        photographs = {name: data for name, data in members.items() if f"{title}/{name}" in PHOTOGRAPHS}
+        image_half = {name: data for name, data in members.items() if f"{title}/{name}" in IMAGES}
         texts = {name: members[name] for name in members if name.endswith((".xml", ".json")) and "._" not in name}
-        for folder, half in (("images", photographs), ("annotations", texts)):
+        for folder, half in (("images", image_half), ("annotations", texts)):
             with zipfile.ZipFile(_zip(tmp_path / folder / f"{title}.zip", half)) as archive:
                 archive.extractall(tmp_path / folder / title)
     examples = prepare(f"--images=@/{images}", f"--annotations=@/{annotations}")
-    assert {name: example.encoded for name, example in examples.items()} == PHOTOGRAPHS, why
+    assert {name: example.encoded for name, example in examples.items()} == IMAGES, why
     assert _rejects(tmp_path / "out") == [], why
 
 
-def _spoil(path: Path, name: str, change: Callable[[bytearray, int, int], None]) -> None:
+def _damage(path: Path, name: str, change: Callable[[bytearray, int, int], None]) -> None:
     """Changes an archive, given where the local header and the directory's entry of a member begin."""
     data = bytearray(path.read_bytes())
     entry = data.rindex(b"PK\1\2", 0, data.rindex(name.encode()))
@@ -215,16 +212,16 @@ def _promise_less(data: bytearray, local: int, entry: int) -> None:
 
 def test_every_fault_of_a_member_is_a_line(prepare, tmp_path):
     names = ("good.png", "locked.png", "wrong.png", "liar.png", "cut.png")
-    members = _photographs("images", *names, shade=0)
+    members = _images("images", *names, shade=0)
     members["images/cut.png"] = members["images/cut.png"][:50]
-    members["images/../../../etc/x.png"] = _photograph(9)
+    members["images/../../../etc/x.png"] = _image(9)
     bomb = b"<annotations>" + bytes(70 << 20)
     stray = {"package.json": b'{"name": "x"}', "locked.xml": b"<annotation/>", "bomb.xml": bomb, "task.zip": b"PK"}
     path = _zip(tmp_path / "a.zip", {**members, **stray, "annotations.xml": _cvat(*names, "../../../etc/x.png")})
     for name in ("images/locked.png", "locked.xml"):
-        _spoil(path, name, _encrypt)
-    _spoil(path, "images/wrong.png", _break_checksum)
-    _spoil(path, "images/liar.png", _promise_less)
+        _damage(path, name, _encrypt)
+    _damage(path, "images/wrong.png", _break_checksum)
+    _damage(path, "images/liar.png", _promise_less)
     examples = prepare("--exports=@/a.zip")
     assert examples.keys() == {"a/images/good.png", "a/images/../../../etc/x.png"}
     assert {row.source.removeprefix(f"{path}/"): (row.kind, row.reason) for row in _rejects(tmp_path / "out")} == {

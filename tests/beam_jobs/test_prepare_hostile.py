@@ -17,7 +17,7 @@ import pytest
 from beam_jobs.main import main
 from beam_jobs.rows import Reject, parse_rejects
 from retinanet_odm.dataset.manifest import DatasetManifest
-from tests.beam_jobs.conftest import HEIGHT, WIDTH, Source
+from tests.beam_jobs.conftest import HEIGHT, WIDTH, Source, read_manifest
 
 _BOX = "<bndbox><xmin>1</xmin><ymin>2</ymin><xmax>9</xmax><ymax>12</ymax></bndbox>"
 _GOOD = f"<object><name>Scotoplanes</name>{_BOX}</object>"
@@ -52,7 +52,7 @@ _LONG = {
     "words": lambda: "x" * 9_000_000,
     "objects": lambda: "<object>" * 100_000,
 }
-# Pascal VOC files, each beside a good photograph of its name. None: the photograph becomes a record.
+# Pascal VOC files, each beside a good image of its name. None: the image becomes a record.
 _XML = {
     "empty": (b"", "annotation_empty"),
     "a billion laughs": (_voc(f"<object><name>&e9;</name>{_BOX}</object>", _laughs(10)), "xml_not_well_formed"),
@@ -86,7 +86,7 @@ _XML = {
     "deep": (_voc(inner="{objects}"), "xml_not_well_formed"),
 }
 # Photographs, each with good Pascal VOC of its name.
-_PHOTOGRAPHS = {
+_IMAGES = {
     "of 0 bytes.png": (b"", "image_empty"),
     "of 500 megapixels.png": (_png_header(25_000, 20_000), "image_not_decodable"),
     "of no pixels.png": (_png_header(WIDTH, HEIGHT), "image_not_decodable"),
@@ -95,7 +95,7 @@ _PHOTOGRAPHS = {
 }
 # Photographs and annotations that are good, but for their names.
 _ODD_NAMES = ("<img src=x onerror=alert(1)>", "two\nlines", "a,b'c\"d", "=1+1", "-rf", "%2e%2e", "[a]*?", "{}")
-# Names in a COCO file that no photograph has.
+# Names in a COCO file that no image has.
 _NAMES = ("../../etc/passwd", "/etc/passwd", "C:\\x\\y.jpg", "a\nb.jpg", "\0", "..", "/", "~/x.jpg", "con.jpg:$DATA")
 
 
@@ -134,7 +134,7 @@ def _fill(source: Source, **places: str) -> None:
         (source.annotations / f"{stem}.xml").write_bytes(
             _PLACE.sub(lambda found: places[found[1].decode()].encode(), data)
         )
-    for name, (data, _) in _PHOTOGRAPHS.items():
+    for name, (data, _) in _IMAGES.items():
         (source.images / name).write_bytes(data)
         source.add_annotation(Path(name).stem, _FISH)
     for stem in _ODD_NAMES:
@@ -175,7 +175,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[_Run]:
             before=before,
             after={path: seen for path, seen in _listing(folder).items() if not path.startswith(str(output))},
             rejects=parse_rejects((output / "rejected.jsonl").read_text()),
-            manifest=DatasetManifest.from_json((output / "dataset.json").read_text(), source="dataset.json"),
+            manifest=read_manifest(output),
             written={path.name: path.read_bytes() for path in output.rglob("*") if path.is_file()},
             was_called=_was_called(server),
         )
@@ -193,7 +193,7 @@ def _was_called(server: socket.socket) -> bool:
     ("name", "reason"),
     [
         *((f"{stem}.png", reason) for stem, (_, reason) in _XML.items()),
-        *((name, reason) for name, (_, reason) in _PHOTOGRAPHS.items()),
+        *((name, reason) for name, (_, reason) in _IMAGES.items()),
         *((f"{stem}.png", None) for stem in _ODD_NAMES),
         *((name, "file_not_readable") for name in _NO_FILES),
     ],
@@ -204,8 +204,8 @@ def test_a_trap_costs_its_own_image_at_most(run: _Run, name: str, reason: str | 
 
 
 def test_the_rest_is_a_data_set(run: _Run) -> None:
-    bad = [reason for _, reason in (*_XML.values(), *_PHOTOGRAPHS.values()) if reason]
-    images = 4 + len(_XML) + len(_PHOTOGRAPHS) + len(_ODD_NAMES) + len(_NO_FILES)
+    bad = [reason for _, reason in (*_XML.values(), *_IMAGES.values()) if reason]
+    images = 4 + len(_XML) + len(_IMAGES) + len(_ODD_NAMES) + len(_NO_FILES)
     rejected = len(bad) + len(_NO_FILES)
     assert run.status == 0
     assert (run.manifest.images_in, run.manifest.rejected) == (images, rejected)

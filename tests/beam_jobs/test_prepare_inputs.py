@@ -1,4 +1,4 @@
-"""The whole job with annotations of every kind, earlier ids, groups, lists and policies."""
+"""The complete job with annotations of every kind, earlier ids, groups, lists and policies."""
 
 import csv
 import json
@@ -7,13 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from beam_jobs.commit import read_examples
 from beam_jobs.main import main
 from beam_jobs.plan import read_annotation_group
 from beam_jobs.rows import Reject, parse_rejects
 from retinanet_odm.dataset.examples import DetectionExample
-from retinanet_odm.dataset.manifest import DatasetManifest
 from retinanet_odm.sources.listing import AnnotationFile
+from tests.beam_jobs.conftest import read_dataset, read_manifest
 
 REPOSITORY = Path(__file__).parents[2]
 BOX = '<box label="{}" occluded="0" xtl="5" ytl="4" xbr="20" ybr="14"/>'
@@ -37,15 +36,9 @@ def prepare(source, tmp_path) -> Callable[..., dict[str, DetectionExample]]:
         patterns = [f"--images={source.images}/**", f"--annotations={source.annotations}/{annotations}"]
         folder = tmp_path / output
         assert main(["prepare", *patterns, f"--output={folder}", *more]) == 0
-        manifest = _manifest(folder)
-        shards = [str(folder / shard.name) for split in manifest.splits.values() for shard in split.shards]
-        return {example.filename: example for shard in shards for example in read_examples(shard)}
+        return {example.filename: example for _, example in read_dataset(folder)}
 
     return run
-
-
-def _manifest(folder: Path) -> DatasetManifest:
-    return DatasetManifest.from_json((folder / "dataset.json").read_text(), source="dataset.json")
 
 
 def _rejects(folder: Path) -> dict[str, str]:
@@ -152,7 +145,12 @@ def test_annotation_file_that_two_patterns_match_is_read_once(source, prepare):
 
 POLICIES = [
     ([], {"full.jpg", "empty.jpg"}, {"alone.jpg": "image_without_annotation"}, "by default nobody is guessed empty"),
-    (["--without_annotation=negative"], {"full.jpg", "empty.jpg", "alone.jpg"}, {}, "told: it is empty"),
+    (
+        ["--without_annotation=negative"],
+        {"full.jpg", "empty.jpg", "alone.jpg"},
+        {},
+        "the user confirms it",
+    ),
     (
         ["--negatives=drop"],
         {"full.jpg"},
@@ -170,7 +168,7 @@ def test_policies(source, prepare, tmp_path, flags, names, rejects, why):
     source.add_annotation("empty", [])
     assert prepare(*flags).keys() == names, why
     assert _rejects(tmp_path / "out") == rejects, why
-    assert _manifest(tmp_path / "out").rejected == len(rejects), why
+    assert read_manifest(tmp_path / "out").rejected == len(rejects), why
 
 
 def test_ids_stay_when_images_come_and_go(source, prepare, tmp_path):
@@ -187,7 +185,7 @@ def test_ids_stay_when_images_come_and_go(source, prepare, tmp_path):
     assert sorted(after[f"new {number}.jpg"].source_id for number in range(5)) == [13, 14, 15, 16, 17]
     new = _id_rows(tmp_path / "two")
     assert new[gone] == {**old[gone], "split": "", "status": "absent"}
-    assert _manifest(tmp_path / "two").options["id_map"]["path"].endswith("one/id_map.csv")
+    assert read_manifest(tmp_path / "two").options["id_map"]["path"].endswith("one/id_map.csv")
     again = prepare(f"--id_map={tmp_path}/two/id_map.csv", output="two")
     assert again == after, "the map of the very data set that is replaced"
 
@@ -206,7 +204,7 @@ def test_groups_are_never_parted(source, prepare, tmp_path):
     assert all(len(found) == 1 for found in splits.values())
     assert set.union(*splits.values()) == {"train", "val"}
     assert _rejects(tmp_path / "out") == {"stray.jpg": "no_split_group"}
-    assert _manifest(tmp_path / "out").options["split_group"] == "^dive[0-9]+/"
+    assert read_manifest(tmp_path / "out").options["split_group"] == "^dive[0-9]+/"
 
 
 def test_deployment_and_day(source, prepare):
@@ -234,7 +232,7 @@ def test_aliases_before_labels(source, prepare, tmp_path):
     examples = prepare(f"--label_aliases={aliases}", f"--labels={labels}")
     assert [(item.label, item.label_id) for item in examples["a.jpg"].objects] == [("crab", 5)] * 2
     prepare(f"--label_aliases={aliases}", output="without map")
-    assert _manifest(tmp_path / "without map").labels.items == ((1, "crab"),)
+    assert read_manifest(tmp_path / "without map").labels.items == ((1, "crab"),)
 
 
 BAD = [

@@ -75,7 +75,7 @@ SIZES = [
     ((None, None), IMAGE, SIZE_EQUAL, "the file does not say"),
     ((40, None), IMAGE, SIZE_EQUAL, "what it says is right"),
     ((39, None), IMAGE, None, "one side tells no scale"),
-    ((20, 40), IMAGE, None, "swapped, and the photograph was not turned"),
+    ((20, 40), IMAGE, None, "swapped, and the image was not turned"),
     ((20, 40), _image(orientation=3), None, "swapped, and half a turn swaps nothing"),
     ((80, 40), IMAGE, SIZE_SCALED, "the annotated copy was larger"),
     ((4000, 3000), BIG, SIZE_EQUAL, "the same"),
@@ -84,7 +84,7 @@ SIZES = [
     ((1001, 751), BIG, SIZE_SCALED, "and up"),
     ((1001, 749), BIG, None, "no rounding gives that"),
     ((1001, 752), BIG, None, "nor that"),
-    ((1000, 667), _image(500, 333), SIZE_SCALED, "the photograph, not the annotated copy, was rounded"),
+    ((1000, 667), _image(500, 333), SIZE_SCALED, "the image, not the annotated copy, was rounded"),
     ((1024, 1024), BIG, None, "another shape"),
     ((960, 540), BIG, None, "squeezed: the aspect was not kept"),
     ((0, 0), BIG, None, "what some tools write for an unknown size"),
@@ -116,12 +116,12 @@ def test_size(size, image, fit, reason):
 @pytest.mark.parametrize("scale", [1, 2, 0.5], ids=["at full size", "on a larger copy", "on a smaller copy"])
 @pytest.mark.parametrize("orientation", [5, 6, 7, 8])
 def test_boxes_turn_with_the_pixels(orientation, scale):
-    """Pillow turns a picture with one marked block; the box around the block must turn the same way."""
+    """Pillow turns an image with one marked block; the box around the block must turn the same way."""
     stored = np.zeros((40, 64), np.uint8)
     stored[6:14, 10:34] = 255
-    picture = Image.fromarray(stored)
-    picture.getexif()[0x0112] = orientation
-    upright = np.asarray(ImageOps.exif_transpose(picture)) == 255
+    image = Image.fromarray(stored)
+    image.getexif()[0x0112] = orientation
+    upright = np.asarray(ImageOps.exif_transpose(image)) == 255
     down, across = np.flatnonzero(upright.any(axis=1)), np.flatnonzero(upright.any(axis=0))
     expected = (down[0] / 64, across[0] / 40, (down[-1] + 1) / 64, (across[-1] + 1) / 40)
     box = tuple(edge * scale for edge in (6, 10, 14, 34))
@@ -145,7 +145,7 @@ def test_scaling_an_annotation_changes_no_box(percent, edges):
     assert found.box == pytest.approx(wanted.box, abs=1e-6)
 
 
-def test_a_smaller_stored_picture_keeps_boxes_and_has_its_own_area():
+def test_a_smaller_stored_image_keeps_boxes_and_has_its_own_area():
     (item,) = make_record(_planned((5, 10, 15, 30)), _image(20, 10, full_size=(40, 20))).example.objects
     assert (item.box, item.area) == ((0.25, 0.25, 0.75, 0.75), 50)
 
@@ -155,9 +155,9 @@ LEAST = [
     ((0, 0, 10, 9), (40, 20), False, "as wide as the minimum"),
     ((0, 0, 9, 10), (40, 20), False, "as high as the minimum"),
     ((0, 0, 9, 30), (40, 20), False, "low but wide"),
-    ((0, 0, 18, 18), (80, 40), True, "on a copy of twice the size: the photograph's own pixels count"),
+    ((0, 0, 18, 18), (80, 40), True, "on a copy of twice the size: the image's own pixels count"),
     ((0, 0, 8, 8), (32, 16), False, "on a smaller copy, likewise"),
-    ((0, 31, 9, 60), (40, 20), True, "wide, but for what leaves the photograph"),
+    ((0, 31, 9, 60), (40, 20), True, "wide, but for what leaves the image"),
 ]
 
 

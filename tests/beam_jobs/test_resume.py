@@ -64,7 +64,7 @@ def _drop_image(rows, _folder):
     del rows[1]
 
 
-def _spoil_shard(_rows, folder: Path):
+def _damage_shard(_rows, folder: Path):
     data = bytearray((folder / KEY[1]).read_bytes())
     data[-1] ^= 1
     (folder / KEY[1]).write_bytes(data)
@@ -101,7 +101,7 @@ CHANGES = [
     _change_box,
     _change_id,
     _drop_image,
-    _spoil_shard,
+    _damage_shard,
     _delete_shard,
     _empty_receipt,
     _cut_receipt,

@@ -80,7 +80,7 @@ def test_programming_error_fails_the_shard_and_leaves_nothing(tmp_path, monkeypa
     assert not list(output.rglob("*.jsonl"))
 
 
-def test_a_check_tells_the_same_and_writes_nothing(tmp_path, source):
+def test_a_check_has_the_same_result_and_writes_nothing(tmp_path, source):
     rows = [_planned(3, str(source.add_image("b.png")), "fish", "crab"), _planned(1, str(source.images / "gone.jpg"))]
     key = ("val", "val-00000-of-00001.tfrecord")
     written = make_shard(key, rows, _options(tmp_path))

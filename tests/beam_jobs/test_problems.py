@@ -1,0 +1,72 @@
+"""The problems of a data set: every source of problems is asked, and the request decides what is an error."""
+
+import pytest
+
+from beam_jobs.options import REFUSE, TELL, PrepareOptions
+from beam_jobs.problems import analyse_dataset, problem_of
+from beam_jobs.rows import ANNOTATION_REJECT, IMAGE_REJECT, NO_MATCHING_IMAGE, REMARK, DatasetPlan, Reject
+from beam_jobs.shard_result import ImageOutcome, ShardResult
+from retinanet_odm.dataset.statistics import BoxStatistics, ImageBoxes
+from retinanet_odm.labels.label_map import LabelMap
+
+LOST = Reject(kind=IMAGE_REJECT, name="b.jpg", reason="image_empty", detail="b.jpg: empty", source="i/b.jpg")
+ORPHAN = Reject(kind=ANNOTATION_REJECT, name="x/c.xml", reason=NO_MATCHING_IMAGE, detail="c", source="x/c.xml", line=2)
+SCALED = Reject(kind=REMARK, name="a.jpg", reason="size_scaled", detail="a.jpg: scaled", source="x/a.xml")
+
+
+def _options(without_image: str = TELL) -> PrepareOptions:
+    return PrepareOptions(images=("i/*",), annotations=("x/*",), output="o", without_image=without_image)
+
+
+@pytest.mark.parametrize(("without_image", "severity"), [(TELL, "warning"), (REFUSE, "error")])
+def test_an_annotation_without_image_is_an_error_only_if_it_is_refused(without_image, severity):
+    problem = problem_of(ORPHAN, _options(without_image))
+    assert (problem.severity, problem.code, problem.file, problem.line) == (severity, NO_MATCHING_IMAGE, "x/c.xml", 2)
+
+
+def _shard(split: str, *images: ImageOutcome, boxes: int, **changes) -> ShardResult:
+    """A shard whose examples have so many crabs each, of nearly all of the image."""
+    box = [(0.0, 0.0, 0.9, 0.9)] * boxes
+    statistics = BoxStatistics.from_images([ImageBoxes(image.name, 48, 32, box, ["crab"] * boxes) for image in images])
+    return ShardResult(split=split, name=f"{split}-0", statistics=statistics, images=[*images], **changes)
+
+
+def test_every_source_of_problems_is_asked():
+    twin = "0" * 64
+    shards = [
+        _shard("train", ImageOutcome(1, "a.jpg", twin, 7), boxes=101, remarks=[SCALED], clipped=3),
+        _shard("val", ImageOutcome(2, "c.jpg", twin, 7), ImageOutcome(3, "b.jpg"), boxes=0),
+    ]
+    plan = DatasetPlan(
+        images_in=3, labels=LabelMap(((1, "crab"),)), label_counts={"crab": 1, "CRAB": 1}, ignored={"points": 4}
+    )
+    analysis = analyse_dataset(plan, shards, [LOST], _options())
+    assert {problem.code for problem in analysis.problems} == {
+        "image_empty",  # a reject
+        "size_scaled",  # a remark
+        "same_label_twice",  # labels
+        "rare_label",
+        "too_many_boxes",  # statistics
+        "exact_duplicate_across_splits",  # leakage
+        "boxes_clipped",  # notes
+        "shapes_ignored",
+    }
+    assert analysis.statistics.images == 3
+    assert analysis.leakage.across.images == 2, "a rejected image has no hash"
+
+
+def test_a_class_that_a_split_lacks():
+    shards = [_shard("train", ImageOutcome(1, "a.jpg", "0" * 64), boxes=2)]
+    other = ShardResult(
+        split="val",
+        name="val-0",
+        statistics=BoxStatistics.from_images([ImageBoxes("b.jpg", 48, 32, [(0.0, 0.0, 0.9, 0.9)], ["fish"])]),
+    )
+    plan = DatasetPlan(images_in=2, labels=None, label_counts={}, ignored={})
+    analysis = analyse_dataset(plan, [*shards, other], [], _options())
+    assert {
+        (problem.object, problem.value) for problem in analysis.problems if problem.code == "split_without_class"
+    } == {
+        ("crab", "val"),
+        ("fish", "train"),
+    }
