@@ -79,9 +79,9 @@ def show_job_progress() -> None:
 
 
 def describe_running_job() -> str:
-    """Returns how to cancel the job that continues, and costs, after Ctrl-C; "" if no job was submitted."""
+    """Returns a line on the job that continues, and costs, after Ctrl-C; "" if no job was submitted."""
     if not _PROGRESS_FILTER.job:
         return ""
     region, job, project = _PROGRESS_FILTER.job
     cancel = f"gcloud dataflow jobs cancel {job} --region={region} --project={project}"
-    return f"; the job continues; to cancel it: {cancel}"
+    return f"interrupted; the job continues; to cancel it: {cancel}"

@@ -22,7 +22,7 @@ def explain_job(error: BaseException) -> Ending | None:
         return Ending(status=errors.exit_status(error), line=f"error: {errors.describe_google_error(error)}")
     ending = explain_request(runners.find_cause(error))
     if ending and ending.status == 130:
-        return Ending(status=130, line=f"{ending.line}{errors.describe_running_job()}")
+        return Ending(status=130, line=errors.describe_running_job() or ending.line)
     return ending
 
 
