@@ -19,7 +19,7 @@ from pathlib import Path
 
 from benchmarks.measures import Result, ends_by_itself, finish, print_results, run_kills, start
 from retinanet_odm.storage.lock import LOCK_FILE
-from tests.inference.fake_model import BLUE, RED, picture, write_model
+from tests.inference.fake_model import BLUE, RED, make_image, write_model
 
 NOTHING_NEW = 0.05  # of the time of the undisturbed run
 BY_PROCESSES = ("--direct_running_mode=multi_processing", "--direct_num_workers=2")
@@ -31,7 +31,7 @@ def write_images(folder: Path, count: int) -> None:
     with zipfile.ZipFile(folder / "x.zip", "w") as archive:
         for number in range(count):
             boxes = {RED: (number % 700, 10, 790, 300), BLUE: (5, 400, 50 + number % 600, 590)}
-            data = picture(800, 600, boxes, "JPEG", quality=100, subsampling=0)
+            data = make_image(800, 600, boxes, "JPEG", quality=100, subsampling=0)
             data = data if number % 10 else data[:1000]
             if number % 2:
                 archive.writestr(f"{number:05}.jpg", data)

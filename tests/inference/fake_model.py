@@ -1,4 +1,4 @@
-"""A small real SavedModel with our signature: it finds red (class 1, score 0.9) and blue (class 2, 0.4) rectangles."""
+"""A small SavedModel that looks like an export; it finds red (class 1, 0.9) and blue (class 2, 0.4) rectangles."""
 
 import hashlib
 import io
@@ -15,13 +15,13 @@ from retinanet_odm.labels.label_map import LabelMap
 
 RED, BLUE = (255, 0, 0), (0, 0, 255)
 SCORE_RED, SCORE_BLUE = 0.9, 0.4
-REFUSED_WIDTH = 13  # the model gives images of this width a status of its own
-FAILING_WIDTH = 17  # an image of this width ends the whole call with an error
+REFUSED_WIDTH = 13  # the model returns a status for images of this width
+FAILING_WIDTH = 17  # a call with an image of this width raises an error
 Painted = Mapping[tuple[int, int, int], tuple[int, int, int, int]]
 
 
-def picture(width: int, height: int, boxes: Painted | None = None, kind: str = "PNG", **save: object) -> bytes:
-    """A grey image with filled rectangles: colour → (xmin, ymin, xmax, ymax), edges as everywhere."""
+def make_image(width: int, height: int, boxes: Painted | None = None, kind: str = "PNG", **save: object) -> bytes:
+    """Returns a grey image with filled rectangles: colour → (xmin, ymin, xmax, ymax), edges as everywhere."""
     image = Image.new("RGB", (width, height), (60, 60, 60))
     for colour, box in (boxes or {}).items():
         image.paste(colour, box)
@@ -31,12 +31,12 @@ def picture(width: int, height: int, boxes: Painted | None = None, kind: str = "
 
 
 def encoded(data: bytes, width: int = 1, height: int = 1) -> EncodedImage:
-    """Bytes as a picture of this size, whatever they are."""
+    """Returns any bytes as an image of this size."""
     return EncodedImage(data=data, format="png", width=width, height=height, full_size=(width, height))
 
 
 def write_model(folder: Path, *, broken: bool = False, **changes: object) -> ModelManifest:
-    """Exports the fake model and its model.json; a broken one gives an error for every image."""
+    """Exports the fake model and its model.json; a broken one raises an error for every image."""
     import tensorflow as tf
 
     module = tf.Module()
@@ -145,7 +145,7 @@ def _box(image, channel: int):
 
 
 def read_rows(output: Path) -> dict[str, dict]:
-    """Every row, without its key, by its image's name; each shard's rows are in order, and no name comes twice."""
+    """Returns every row, without its key, by image name; checks that shards are sorted and names are unique."""
     rows: dict[str, dict] = {}
     for path in sorted(output.glob("predictions-*.jsonl")):
         shard = [json.loads(line) for line in path.read_bytes().splitlines()]
@@ -155,12 +155,11 @@ def read_rows(output: Path) -> dict[str, dict]:
     return rows
 
 
-def write_foreign_model(folder: Path, *, like_tf_od: bool) -> None:
-    """The same finder as a model of another program, without model.json.
+def write_third_party_model(folder: Path, *, like_tf_od: bool) -> None:
+    """Writes the same detector as a model of another program, without model.json.
 
-    In the form of the TF Object Detection API: one picture of decoded pixels a call, boxes as fractions, all outputs
-    float. Otherwise: encoded pictures, boxes (xmin, ymin, xmax, ymax) in pixels, classes from 0, scores in no order,
-    and no number of detections.
+    Like the TF Object Detection API: one decoded image per call, boxes as fractions, all outputs float. Otherwise:
+    encoded images, boxes (xmin, ymin, xmax, ymax) in pixels, classes from 0, unsorted scores, no number of detections.
     """
     import tensorflow as tf
 
@@ -175,15 +174,15 @@ def write_foreign_model(folder: Path, *, like_tf_od: bool) -> None:
             "raw_detection_boxes": found[sig.BOXES],
         }
 
-    def other(pictures):
-        found = {name: tf.reverse(value, [1]) for name, value in _serve(pictures).items() if value.shape.rank > 1}
+    def other(encoded_images):
+        found = {name: tf.reverse(value, [1]) for name, value in _serve(encoded_images).items() if value.shape.rank > 1}
         boxes = tf.gather(found[sig.BOXES], [1, 0, 3, 2], axis=-1)
         return {"xyxy": boxes, "conf": found[sig.SCORES], "cls": found[sig.CLASSES] - 1}
 
     spec = (
         tf.TensorSpec([1, None, None, 3], tf.uint8, name="input_tensor")
         if like_tf_od
-        else tf.TensorSpec([None], tf.string, name="pictures")
+        else tf.TensorSpec([None], tf.string, name="encoded_images")
     )
     module = tf.Module()
     module.serve = tf.function(tf_od if like_tf_od else other, input_signature=[spec], autograph=False)

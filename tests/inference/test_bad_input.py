@@ -1,4 +1,4 @@
-"""Every bad request ends with one line that names the thing, exit status 2, and nothing that looks like a result."""
+"""A bad request ends with exit status 2 and one line that names the error, and writes nothing."""
 
 import json
 import shutil
@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from inference.main import main
-from tests.inference.fake_model import picture, write_manifest, write_model
+from tests.inference.fake_model import make_image, write_manifest, write_model
 
 Fail = Callable[..., str]
 
@@ -20,7 +20,7 @@ Fail = Callable[..., str]
 def photo(tmp_path: Path) -> Path:
     path = tmp_path / "photos" / "a.png"
     path.parent.mkdir()
-    path.write_bytes(picture(8, 8))
+    path.write_bytes(make_image(8, 8))
     return path
 
 
@@ -28,13 +28,13 @@ def photo(tmp_path: Path) -> Path:
 def bad_zip(tmp_path: Path) -> Path:
     path = tmp_path / "bad.zip"
     with zipfile.ZipFile(path, "w") as target:
-        target.writestr("a.png", picture(8, 8))
+        target.writestr("a.png", make_image(8, 8))
     path.write_bytes(path.read_bytes()[:-10])  # the end of the directory is cut off
     return path
 
 
 @pytest.mark.parametrize(
-    ("images", "said"),
+    ("images", "message"),
     [
         pytest.param("nowhere", "no file or folder {tmp}/nowhere", id="missing folder"),
         pytest.param("photos/*.bmp", "found none in {tmp}/photos/*.bmp", id="empty glob"),
@@ -45,17 +45,17 @@ def bad_zip(tmp_path: Path) -> Path:
     ],
 )
 @pytest.mark.usefixtures("photo", "bad_zip")
-def test_bad_images(images: str, said: str, fail: Fail, model: Path, tmp_path: Path) -> None:
+def test_bad_images(images: str, message: str, fail: Fail, model: Path, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     (tmp_path / "bad.tar").write_bytes(b"no tar")
     out = tmp_path / "out"
     line = fail("score", "--images", tmp_path / images, "--model", model, "--output", out)
-    assert said.format(tmp=tmp_path) in line
+    assert message.format(tmp=tmp_path) in line
     assert not out.exists()
 
 
 @pytest.mark.parametrize(
-    ("flag", "said"),
+    ("flag", "message"),
     [
         ("--threshold=1.5", "--threshold: expected a score from 0 to 1, found 1.5"),
         ("--threshold=nan", "--threshold: expected a score from 0 to 1, found nan"),
@@ -75,9 +75,9 @@ def test_bad_images(images: str, said: str, fail: Fail, model: Path, tmp_path: P
         ("stray", "no file or folder stray"),  # a word after --images is one more source
     ],
 )
-def test_bad_flags(flag: str, said: str, fail: Fail, photo: Path, model: Path, tmp_path: Path) -> None:
+def test_bad_flags(flag: str, message: str, fail: Fail, photo: Path, model: Path, tmp_path: Path) -> None:
     words = ("--model", model, "--output", tmp_path / "out", "--images", photo)
-    assert said in fail("score", *words, flag)
+    assert message in fail("score", *words, flag)
     assert not (tmp_path / "out").exists()
 
 
@@ -115,7 +115,7 @@ def _within_another(folder: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("damage", "said"),
+    ("damage", "message"),
     [
         (shutil.rmtree, "there is no folder {model}"),
         (_without_manifest, "{model} has no model.json"),
@@ -131,7 +131,7 @@ def _within_another(folder: Path) -> None:
 def test_bad_model(
     command: str,
     damage: Callable[[Path], None],
-    said: str,
+    message: str,
     fail: Fail,
     photo: Path,
     model: Path,
@@ -141,7 +141,7 @@ def test_bad_model(
     damage(copy)
     out = tmp_path / "out"
     rest = ("--images", photo, "--output", out) if command == "score" else (photo, "--draw", out)
-    assert said.format(model=copy) in fail(command, *rest, "--model", copy)
+    assert message.format(model=copy) in fail(command, *rest, "--model", copy)
     assert not out.exists()
 
 
@@ -183,12 +183,12 @@ def test_a_run_that_breaks_leaves_no_summary(
 
 
 def test_a_model_that_fails_on_everything_ends_the_run_with_one_line(fail: Fail, photo: Path, tmp_path: Path) -> None:
-    """Not a failed row for each of a hundred thousand photographs."""
+    """Instead of a failed row for each of a hundred thousand images."""
     broken, out = tmp_path / "broken", tmp_path / "out"
     write_model(broken, broken=True)
-    said = f"--model: {broken} fails on every image, and on a plain grey image too: InvalidArgument"
-    assert f"{said}Error: assertion failed: [this model is broken]" in fail("detect", photo, "--model", broken)
-    assert said in fail("score", "--images", photo, "--model", broken, "--output", out)
+    message = f"--model: {broken} fails on every image, and on a plain grey image too: InvalidArgument"
+    assert f"{message}Error: assertion failed: [this model is broken]" in fail("detect", photo, "--model", broken)
+    assert message in fail("score", "--images", photo, "--model", broken, "--output", out)
     assert not out.exists()
 
 

@@ -1,4 +1,4 @@
-"""A few images without Beam."""
+"""A few images, without Beam."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -8,15 +8,15 @@ import pytest
 from PIL import Image
 
 from inference.main import main
-from tests.inference.fake_model import BLUE, RED, picture
+from tests.inference.fake_model import BLUE, RED, make_image
 
 
 @pytest.fixture
 def photos(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder = tmp_path / "photos"
     (folder / "deep").mkdir(parents=True)
-    (folder / "a.png").write_bytes(picture(300, 200, {RED: (50, 60, 150, 120), BLUE: (200, 80, 260, 180)}))
-    (folder / "deep/b.tif").write_bytes(picture(200, 100, kind="TIFF"))
+    (folder / "a.png").write_bytes(make_image(300, 200, {RED: (50, 60, 150, 120), BLUE: (200, 80, 260, 180)}))
+    (folder / "deep/b.tif").write_bytes(make_image(200, 100, kind="TIFF"))
     monkeypatch.chdir(folder)
     return folder
 
@@ -47,7 +47,7 @@ def test_threshold(photos: Path, model: Path, capsys: pytest.CaptureFixture[str]
 def test_unreadable_image_is_named_and_the_others_are_shown(
     photos: Path, model: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    (photos / "c.jpg").write_bytes(b"not a picture")
+    (photos / "c.jpg").write_bytes(b"not an image")
     assert main(["detect", "c.jpg", "a.png", "--model", str(model)]) == 2
     printed = capsys.readouterr()
     assert "crab" in printed.out

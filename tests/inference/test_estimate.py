@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from inference.main import main
-from tests.inference.fake_model import picture, write_manifest
+from tests.inference.fake_model import make_image, write_manifest
 from tests.retinanet_odm.conftest import Cloud, cloud
 
 __all__ = ["cloud"]  # a fixture
@@ -30,9 +30,9 @@ def test_a_folder_in_a_bucket(cloud: Cloud, model: str, capsys: pytest.CaptureFi
     cloud.put("in/notes.txt", bytes(1_000_000))
     words = ["score", "--images=gs://bucket/in", model, "--output=gs://bucket/out", "--num_shards=3", "--estimate"]
     assert main([*words, "--vcpu_hour_price=60", "--images_a_second=0.002"]) == 0
-    said = capsys.readouterr()
-    assert said.err == ""
-    assert said.out.splitlines() == [
+    message = capsys.readouterr()
+    assert message.err == ""
+    assert message.out.splitlines() == [
         "images: 20 in 20 objects, 2.0 MB; 20 of them have no row yet",
         "shards: 3 prediction files",
         "work: 2.78 vCPU-hours (20 MB and 0.002 images per second), 0.35 hours of one worker with 8; startup takes"
@@ -45,7 +45,7 @@ def test_a_folder_in_a_bucket(cloud: Cloud, model: str, capsys: pytest.CaptureFi
 def test_members_of_an_archive_count_and_nothing_heavy_is_loaded(model: str, tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "a.zip", "w") as target:
         for number in range(3):
-            target.writestr(f"{number}.png", picture(8, 8))
+            target.writestr(f"{number}.png", make_image(8, 8))
     words = ["score", f"--images={tmp_path}/a.zip", model, f"--output={tmp_path}/out", "--estimate"]
     script = (
         "import sys; from inference.main import main; status = main(sys.argv[1:]);"
@@ -74,6 +74,6 @@ REFUSED = [
 
 @pytest.mark.parametrize(("flags", "words", "reason"), REFUSED)
 def test_refused(flags: list[str], words: str, reason: str, model: str, tmp_path: Path, capsys) -> None:
-    (tmp_path / "a.png").write_bytes(picture(8, 8))
+    (tmp_path / "a.png").write_bytes(make_image(8, 8))
     assert main(["score", f"--images={tmp_path}/a.png", model, f"--output={tmp_path}/out", *flags]) == 2, reason
     assert words in capsys.readouterr().err

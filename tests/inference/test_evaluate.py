@@ -1,4 +1,4 @@
-"""evaluate: numbers against hand-counted ones, our own exports as the truth, what is told, what is refused."""
+"""evaluate: metrics against hand-counted ones, our own exports as the truth, messages, refusals."""
 
 import json
 from collections.abc import Callable
@@ -74,7 +74,7 @@ def test_a_threshold_changes_counts_and_no_average_precision(tmp_path: Path, ann
     assert (low["count_bias"], high["count_bias"]) == (0, pytest.approx(-1 / 3, abs=1e-5))
 
 
-def test_boxes_that_were_drawn_before_the_exif_turn(tmp_path: Path) -> None:
+def test_boxes_that_were_annotated_before_the_exif_rotation(tmp_path: Path) -> None:
     """As stored 32 × 16 with a crab at the top left; turned clockwise it is at the top right."""
     (tmp_path / "a.xml").write_text(
         '<annotations><image id="0" name="a.jpg" width="32" height="16">'
@@ -105,7 +105,7 @@ def test_its_own_exports_are_met_perfectly(tmp_path: Path, name: str) -> None:
     assert {values["count_error"] for values in found["per_class"].values()} == {0}
 
 
-def test_the_page_says_what_was_left_out(tmp_path: Path, annotations: Path) -> None:
+def test_the_page_shows_what_was_not_compared(tmp_path: Path, annotations: Path) -> None:
     output = write_output(tmp_path / "out", ROWS)
     _evaluate(output, "--annotations", annotations)
     text = html.parse(output / "evaluation.html", html.HTMLParser(recover=False)).getroot().text_content()

@@ -56,8 +56,8 @@ TABLE = [
     (["1/a.jpg", "2/a.jpg"], [drawn("a.jpg")], [], {AMBIGUOUS_MATCH: 2}, "nobody guesses"),
     (["a.jpg"], [BROKEN], [], {"xml_not_well_formed": 1}, "its annotation cannot be read"),
     (["a.jpg"], [drawn("a.jpg", unreadable=UNREAD)], [], {"box_without_corner": 1}, "an object was lost"),
-    (["a.jpg"], [drawn("a.jpg", size=(40, 31))], [], {SIZE_MISMATCH: 1}, "drawn on another picture"),
-    (["a.jpg"], [drawn("a.jpg", size=(None, None))], ["a.jpg"], {}, "a size that is not said cannot contradict"),
+    (["a.jpg"], [drawn("a.jpg", size=(40, 31))], [], {SIZE_MISMATCH: 1}, "annotated on another image"),
+    (["a.jpg"], [drawn("a.jpg", size=(None, None))], ["a.jpg"], {}, "a size that is not message cannot contradict"),
     (["a.jpg"], [DataError("cut_off", "all.xml"), drawn("a.jpg")], ["a.jpg"], {"cut_off": 1}, "what was read counts"),
 ]
 

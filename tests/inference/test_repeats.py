@@ -1,4 +1,4 @@
-"""Marks on detections that come back: which they are, where they are kept, and that they can be left out or not."""
+"""Flags of repeated detections: which they are, where they are kept, and exports without them."""
 
 import csv
 import dataclasses
@@ -124,7 +124,7 @@ def test_marks_that_are_not_those_of_the_summary(damage: Callable[[Path], None],
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("words", "message"),
     [
         (["repeats", "nowhere"], "repeats: nowhere has no summary.json"),
         (["repeats", "out", "--iou=1"], "--iou: expected a number above 0 and below 1, found 1"),
@@ -139,10 +139,12 @@ def test_marks_that_are_not_those_of_the_summary(damage: Callable[[Path], None],
     ],
 )
 @pytest.mark.usefixtures("output")
-def test_bad_requests(words: list[str], said: str, fail: Fail, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_bad_requests(
+    words: list[str], message: str, fail: Fail, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
     before = contents(tmp_path / "out")
-    assert said in fail(*words)
+    assert message in fail(*words)
     assert contents(tmp_path / "out") == before
 
 

@@ -17,13 +17,13 @@ from retinanet_odm import boxes
 from retinanet_odm.dataset.examples import DetectionExample
 from retinanet_odm.dataset.manifest import DatasetManifest
 from retinanet_odm.predictions.rows import OK, Detection
-from tests.inference.fake_model import picture
+from tests.inference.fake_model import make_image
 from tests.inference.outputs import write_output
 from tests.retinanet_odm.prediction_rows import CRAB, PIG, STAR, failed, scored
 
 SHIFTED = Detection(label="crab", label_id=1, score=0.3, box=(0.01, 29.0, 39.99, 30.0))
-# Names as photographs have them: prepare takes files by their extension, and stems must tell them apart.
-PHOTOGRAPHS = (
+# Names as images have them: prepare selects files by suffix, and matches annotations by stem.
+IMAGE_ROWS = (
     scored("empty.png"),
     failed("x failed.png"),
     scored("z/y/x.png", CRAB, CRAB),
@@ -34,13 +34,13 @@ PHOTOGRAPHS = (
 
 @pytest.fixture
 def output(tmp_path: Path) -> Path:
-    """A scored folder in all forms, beside its photographs."""
-    for number, row in enumerate(PHOTOGRAPHS):
+    """A scored folder with exports, beside its images."""
+    for number, row in enumerate(IMAGE_ROWS):
         path = tmp_path / "photos" / row.image
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(picture(40, 30, {(number, 0, 0): (0, 0, 40, 30)}))
+        path.write_bytes(make_image(40, 30, {(number, 0, 0): (0, 0, 40, 30)}))
     formats = ("coco", "cvat", "voc", "parquet")
-    return write_output(tmp_path / "out", PHOTOGRAPHS, num_shards=2, exports=ExportOptions(formats=formats))
+    return write_output(tmp_path / "out", IMAGE_ROWS, num_shards=2, exports=ExportOptions(formats=formats))
 
 
 def _prepare(photos: str, annotations: Path, dataset: Path) -> dict[str, DetectionExample]:
@@ -55,7 +55,7 @@ def _prepare(photos: str, annotations: Path, dataset: Path) -> dict[str, Detecti
 @pytest.mark.parametrize("name", ["cvat.xml", "voc.zip"])
 def test_pre_annotations_through_our_own_prepare(name: str, output: Path, tmp_path: Path) -> None:
     examples = _prepare(f"{tmp_path}/photos/**", output / name, tmp_path / "dataset")
-    kept = {row.image: row for row in PHOTOGRAPHS if row.status == OK}
+    kept = {row.image: row for row in IMAGE_ROWS if row.status == OK}
     assert examples.keys() == kept.keys()
     for image, example in examples.items():
         found = kept[image].detections
@@ -66,11 +66,11 @@ def test_pre_annotations_through_our_own_prepare(name: str, output: Path, tmp_pa
 
 
 def test_an_archive_through_our_own_prepare(tmp_path: Path) -> None:
-    """Photographs of one name in two folders of an archive keep their own boxes."""
+    """Images of the same name in two folders of an archive keep their own boxes."""
     rows = [scored("x.zip/1/a.png", PIG), scored("x.zip/2/a.png", CRAB), failed("x.zip/2/b.png")]
     with zipfile.ZipFile(tmp_path / "x.zip", "w") as archive:
         for number, row in enumerate(rows):
-            archive.writestr(row.image.removeprefix("x.zip/"), picture(40, 30, {(number, 0, 0): (0, 0, 40, 30)}))
+            archive.writestr(row.image.removeprefix("x.zip/"), make_image(40, 30, {(number, 0, 0): (0, 0, 40, 30)}))
     output = write_output(tmp_path / "out", rows)
     assert main(["convert", str(output), "--formats=cvat", "--below=x.zip"]) == 0
     examples = _prepare(f"{tmp_path}/x.zip", output / "cvat.xml", tmp_path / "dataset")
@@ -85,10 +85,10 @@ def test_results_in_pycocotools(output: Path) -> None:
         truth = COCO(str(output / "coco_images.json"))
         results = truth.loadRes(str(output / "coco_results.json"))
     assert {image["file_name"] for image in truth.imgs.values()} == {
-        row.image for row in PHOTOGRAPHS if row.status == OK
+        row.image for row in IMAGE_ROWS if row.status == OK
     }
     found = [
         (truth.imgs[entry["image_id"]]["file_name"], truth.cats[entry["category_id"]]["name"], entry["score"])
         for entry in results.anns.values()
     ]
-    assert found == [(row.image, item.label, item.score) for row in PHOTOGRAPHS for item in row.detections]
+    assert found == [(row.image, item.label, item.score) for row in IMAGE_ROWS for item in row.detections]

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from inference.main import main
-from tests.inference.fake_model import BLUE, FAILING_WIDTH, RED, REFUSED_WIDTH, picture, read_rows, write_manifest
+from tests.inference.fake_model import BLUE, FAILING_WIDTH, RED, REFUSED_WIDTH, make_image, read_rows, write_manifest
 
 CRAB = {"label": "crab", "label_id": 1, "score": 0.9}
 SEA_PIG = {"label": "sea pig", "label_id": 2, "score": 0.4}
@@ -23,19 +23,19 @@ def sideways() -> bytes:
     exif = Image.Exif()
     exif[0x0112] = 6
     exif.get_ifd(0x8769)[0x9003] = "2016:11:10 14:24:12"
-    return picture(32, 16, {RED: (0, 0, 8, 8)}, "JPEG", exif=exif, quality=100, subsampling=0)
+    return make_image(32, 16, {RED: (0, 0, 8, 8)}, "JPEG", exif=exif, quality=100, subsampling=0)
 
 
 IMAGES = {
-    "a.png": picture(40, 30, {RED: (5, 6, 20, 16)}),
-    "b corrupt.jpg": picture(64, 64, kind="JPEG")[:200],
-    "c.PNG": picture(100, 20, {BLUE: (50, 2, 70, 18), RED: (0, 0, 10, 10)}),
-    "d/é ü.png": picture(10, 50),
+    "a.png": make_image(40, 30, {RED: (5, 6, 20, 16)}),
+    "b corrupt.jpg": make_image(64, 64, kind="JPEG")[:200],
+    "c.PNG": make_image(100, 20, {BLUE: (50, 2, 70, 18), RED: (0, 0, 10, 10)}),
+    "d/é ü.png": make_image(10, 50),
     "d/e/sideways.jpg": sideways(),
     "d/e/empty.jpg": b"",
-    "failing.png": picture(FAILING_WIDTH, 20),
-    "refused.png": picture(REFUSED_WIDTH, 20),
-    "tiff.tif": picture(33, 22, {RED: (1, 2, 3, 4)}, "TIFF"),
+    "failing.png": make_image(FAILING_WIDTH, 20),
+    "refused.png": make_image(REFUSED_WIDTH, 20),
+    "tiff.tif": make_image(33, 22, {RED: (1, 2, 3, 4)}, "TIFF"),
 }
 NOT_IMAGES = {".hidden.jpg": b"x", "__MACOSX/._a.png": b"x", "notes.txt": b"x", "d/.thumbs/a.jpg": b"x"}
 
@@ -117,8 +117,8 @@ def test_folder_and_summary(folder: Path, model: Path, tmp_path: Path, caplog: p
     (shard,) = summary["shards"]
     data = (tmp_path / "out" / shard["name"]).read_bytes()
     assert (shard["images"], shard["sha256"]) == (9, hashlib.sha256(data).hexdigest())
-    for said in ("images: 9", "failed: 4", "crab 4, sea pig 1", "images/s", str(tmp_path / "out")):
-        assert said in caplog.text
+    for message in ("images: 9", "failed: 4", "crab 4, sea pig 1", "images/s", str(tmp_path / "out")):
+        assert message in caplog.text
 
 
 def test_thresholds_of_classes(model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -126,7 +126,7 @@ def test_thresholds_of_classes(model: Path, tmp_path: Path, capsys: pytest.Captu
     own = Path(shutil.copytree(model, tmp_path / "export"))
     write_manifest(own, thresholds={"crab": 0.8, "sea pig": 0.5})
     photo = tmp_path / "a.png"
-    photo.write_bytes(picture(64, 64, {RED: (5, 6, 20, 16), BLUE: (40, 40, 50, 50)}))
+    photo.write_bytes(make_image(64, 64, {RED: (5, 6, 20, 16), BLUE: (40, 40, 50, 50)}))
     (row,) = score(own, tmp_path / "out", photo, flags=("--threshold=best", "--formats=coco")).values()
     assert [item["label"] for item in row["detections"]] == ["crab"]
     summary = json.loads((tmp_path / "out/summary.json").read_text())
@@ -144,7 +144,7 @@ def test_tiles(model: Path, tmp_path: Path) -> None:
     """The crab lies over seams in both directions; the row is as without tiles."""
     (tmp_path / "photos").mkdir()
     for name, kind in (("a.png", "PNG"), ("b.bmp", "BMP")):
-        data = picture(300, 200, {RED: (90, 80, 210, 120), BLUE: (0, 190, 9, 200)}, kind)
+        data = make_image(300, 200, {RED: (90, 80, 210, 120), BLUE: (0, 190, 9, 200)}, kind)
         (tmp_path / "photos" / name).write_bytes(data)
     plain = score(model, tmp_path / "plain", tmp_path / "photos")
     for flags in (("--tile=100",), ("--tile=64", "--tile_overlap=0.5", "--tile_merge=wbf", "--batch_megabytes=1")):

@@ -13,13 +13,13 @@ from inference.image_sources.chunks import FileChunk
 from inference.rows.resume import PendingWork, find_pending_work
 from inference.transforms import CHUNKS, NUM_IMAGES, UNREADABLE, ListImages, ReadAhead
 from retinanet_odm.imaging.images import ImageRule
-from tests.inference.fake_model import picture
+from tests.inference.fake_model import make_image
 
 
 def _chunk(folder: Path, number: int, images: int) -> FileChunk:
     names = tuple(f"{number}-{index}.png" for index in range(images))
     for name in names:
-        (folder / name).write_bytes(b"" if name == "2-0.png" else picture(3, 2))
+        (folder / name).write_bytes(b"" if name == "2-0.png" else make_image(3, 2))
     return FileChunk(names=names, versions=names, paths=tuple(str(folder / name) for name in names))
 
 

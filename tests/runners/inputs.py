@@ -5,7 +5,7 @@ from pathlib import Path
 
 from retinanet_odm.annotations.cvat import format_cvat
 from retinanet_odm.samples.files import SAMPLE_LABELS, make_sample_image, make_zip, sample_files
-from tests.inference.fake_model import BLUE, FAILING_WIDTH, RED, picture, write_manifest
+from tests.inference.fake_model import BLUE, FAILING_WIDTH, RED, make_image, write_manifest
 
 LABELLED, EXPORTED = 56, 16
 LOOSE, ZIPPED = 40, 24
@@ -41,11 +41,11 @@ def _write_to_score(root: Path) -> None:
     (root / "to_score").mkdir()
     for number in range(LOOSE):
         painted = {RED: (number, 6, number + 15, 16), BLUE: (2, 20, 9, 28)}
-        data = picture(64 + number, 32, dict(list(painted.items())[: number % 3]))
+        data = make_image(64 + number, 32, dict(list(painted.items())[: number % 3]))
         (root / "to_score" / f"{number:02d}.png").write_bytes(data)
-    (root / "to_score" / "cut off.jpg").write_bytes(picture(64, 64, kind="JPEG")[:200])
-    (root / "to_score" / "failing.png").write_bytes(picture(FAILING_WIDTH, 20))
-    zipped = ((f"dive/é {number}.png", picture(48 + number, 24, {BLUE: (1, 1, 9, 9)})) for number in range(ZIPPED))
+    (root / "to_score" / "cut off.jpg").write_bytes(make_image(64, 64, kind="JPEG")[:200])
+    (root / "to_score" / "failing.png").write_bytes(make_image(FAILING_WIDTH, 20))
+    zipped = ((f"dive/é {number}.png", make_image(48 + number, 24, {BLUE: (1, 1, 9, 9)})) for number in range(ZIPPED))
     (root / "to_score.zip").write_bytes(make_zip(zipped))
 
 

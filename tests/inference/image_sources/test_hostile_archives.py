@@ -13,10 +13,10 @@ from inference.image_sources import listing
 from inference.image_sources.chunks import read_chunk
 from inference.main import main
 from retinanet_odm.predictions.rows import OK
-from tests.inference.fake_model import picture, read_rows
+from tests.inference.fake_model import make_image, read_rows
 from tests.inference.image_chunks import chunks_of
 
-GOOD = picture(8, 8)
+GOOD = make_image(8, 8)
 MEMBERS = 10_000
 
 

@@ -13,12 +13,12 @@ from retinanet_odm.dataset.manifest import DatasetManifest, ShardInfo, SplitInfo
 from retinanet_odm.errors import DataError
 from retinanet_odm.labels.label_map import LabelMap
 from retinanet_odm.storage.tfrecord import frame_record
-from tests.inference.fake_model import RED, picture, read_rows
+from tests.inference.fake_model import RED, make_image, read_rows
 from tests.inference.image_chunks import chunks_of, read_sources
 
 Fail = Callable[..., str]
 NAMES = ("dive1/a.jpg", "caf\udce9.png", "b.png")
-IMAGES = {name: picture(20 + number, 10, {RED: (1, 2, 9, 8)}) for number, name in enumerate(NAMES)}
+IMAGES = {name: make_image(20 + number, 10, {RED: (1, 2, 9, 8)}) for number, name in enumerate(NAMES)}
 
 
 def _record(name: str, image: bytes) -> bytes:
@@ -116,7 +116,7 @@ def _twice(folder: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("damage", "said"),
+    ("damage", "message"),
     [
         (_cut, "train-0.tfrecord is not a complete TFRecord file: the record at byte"),
         (
@@ -129,10 +129,10 @@ def _twice(folder: Path) -> None:
     ],
 )
 def test_a_data_set_that_is_not_whole(
-    damage: Callable[[Path], object], said: str, dataset: Path, fail: Fail, model: Path, tmp_path: Path
+    damage: Callable[[Path], object], message: str, dataset: Path, fail: Fail, model: Path, tmp_path: Path
 ) -> None:
     damage(dataset)
-    assert said in fail("score", "--images", dataset, "--model", model, "--output", tmp_path / "out")
+    assert message in fail("score", "--images", dataset, "--model", model, "--output", tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
 

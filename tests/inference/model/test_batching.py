@@ -26,7 +26,7 @@ from inference.model.options import ModelOptions
 from inference.model.thresholds import ScoreThresholds
 from inference.model.tiling import Tiling
 from inference.transforms import DetectObjects
-from tests.inference.fake_model import FAILING_WIDTH, encoded, picture
+from tests.inference.fake_model import FAILING_WIDTH, encoded, make_image
 
 MEGAPIXEL = 1000 * 1000
 
@@ -36,7 +36,7 @@ MEGAPIXEL = 1000 * 1000
     st.integers(1, 9),
     st.integers(1, 60),
 )
-def test_batches_are_bounded_and_none_could_take_one_more(heights: list[int], most: int, megabytes: int) -> None:
+def test_batches_are_bounded_and_as_full_as_possible(heights: list[int], most: int, megabytes: int) -> None:
     options = ModelOptions(batch_size=most, batch_megabytes=megabytes)
     images = [encoded(b"", 2000, height) for height in heights]
     made = list(make_batches(images, options))
@@ -50,7 +50,7 @@ def test_batches_are_bounded_and_none_could_take_one_more(heights: list[int], mo
 
 
 def test_beam_makes_the_same_batches(model: Path) -> None:
-    """Small ones by number, large ones by bytes, one that is larger than a batch alone; none of them empty."""
+    """Small images by number, large ones by bytes, one larger than a batch alone; no batch is empty."""
     options = ModelOptions(batch_size=4, batch_megabytes=64)
     sizes = [1] * 6 + [15, 15, 90, 1, 10, 10, 10]
     images = [encoded(b"%d" % number, 1000 * size, 1000) for number, size in enumerate(sizes)]
@@ -69,10 +69,10 @@ def test_beam_makes_the_same_batches(model: Path) -> None:
 
 
 def test_beam_counts_the_calls(model: Path) -> None:
-    """Three good images and one that ends its call, which two calls share with it."""
+    """Three good images, and one whose calls fail."""
     options = ModelOptions(batch_size=4, tiling=Tiling(side=50))
     sizes = [(20, 20), (FAILING_WIDTH, 20), (20, 20), (90, 20)]
-    images = [((b"%d" % number, "key", "", 1), encoded(picture(*size), *size)) for number, size in enumerate(sizes)]
+    images = [((b"%d" % number, "key", "", 1), encoded(make_image(*size), *size)) for number, size in enumerate(sizes)]
     pipeline = test_pipeline.TestPipeline()
     rows = (
         pipeline
@@ -101,11 +101,11 @@ def test_tiles_in_one_call() -> None:
 @pytest.mark.parametrize(
     ("given", "canvas", "images", "reason"),
     [
-        (None, (192, 320), 32, "small pictures by the dozen, not by the hundred"),
+        (None, (192, 320), 32, "at most 32"),
         (None, (640, 640), 10, "4 million pixels"),
-        (None, (3000, 4000), 1, "one that is larger, alone"),
-        (None, (0, 0), 8, "a model of another program tells no canvas"),
-        (3, (640, 640), 3, "what is given stands"),
+        (None, (3000, 4000), 1, "a larger one alone"),
+        (None, (0, 0), 8, "the canvas of a third-party model is not known"),
+        (3, (640, 640), 3, "a given size is kept"),
     ],
 )
 def test_batch_size_that_fits_the_model(given: int | None, canvas: tuple[int, int], images: int, reason: str) -> None:
@@ -113,7 +113,7 @@ def test_batch_size_that_fits_the_model(given: int | None, canvas: tuple[int, in
 
 
 class Room:
-    """Answers items with themselves while they and their weights fit; an item of weight 0 ends its call."""
+    """Returns items as long as their sum fits; a call with an item of 0 fails."""
 
     def __init__(self, room: float) -> None:
         self.room = room
@@ -129,7 +129,7 @@ class Room:
 
 
 @given(st.lists(st.integers(0, 9)), st.integers(1, 8), st.integers(1, 20))
-def test_every_item_has_its_own_answer_whatever_fails(items: list[int], most: int, room: int) -> None:
+def test_every_item_has_its_own_result_whatever_fails(items: list[int], most: int, room: int) -> None:
     splitter = BatchSplitter(most)
     answers = splitter.run(Room(room), items)
     assert len(answers) == len(items)
@@ -147,10 +147,12 @@ def test_every_item_has_its_own_answer_whatever_fails(items: list[int], most: in
     ("items", "room", "most", "sizes"),
     [
         pytest.param([1] * 10, 99, 8, [8, 2], id="nothing fails: as few calls as can be"),
-        pytest.param([1, 1, 1, 0, 1, 1, 1, 1], 99, 8, [8, 4, 2, 2, 1, 1, 4], id="a guilty item is found by halves"),
+        pytest.param([1, 1, 1, 0, 1, 1, 1, 1], 99, 8, [8, 4, 2, 2, 1, 1, 4], id="a bad item is isolated by halves"),
         pytest.param([1] * 12, 4, 4, [8, 4, 4, 4], id="the size that fits is kept"),
         pytest.param([1] * 12, 3, 2, [8, 4, 2, 2, 4, 2, 2, 2, 2], id="halved twice"),
-        pytest.param([99] + [1] * 15, 8, 8, [8, 4, 2, 1, 1, 2, 4, 8], id="one item too large says nothing of others"),
+        pytest.param(
+            [99] + [1] * 15, 8, 8, [8, 4, 2, 1, 1, 2, 4, 8], id="one item too large is no evidence about others"
+        ),
         pytest.param([], 99, 8, [], id="no item, no call"),
     ],
 )

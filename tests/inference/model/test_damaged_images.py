@@ -1,4 +1,4 @@
-"""A picture that passes on its header is left to the model: TensorFlow must refuse what a full check would refuse."""
+"""Images are checked by their header and then by the model: TensorFlow must refuse what a full check refuses."""
 
 import zlib
 
@@ -32,13 +32,13 @@ def _decodes(data: bytes, kind: str, ratio: int = 1) -> bool:
 @settings(max_examples=400, deadline=None)
 @given(st.sampled_from(_JPEGS), st.sampled_from([1, 2, 4, 8]), st.data())
 def test_tensorflow_refuses_what_the_full_check_refuses(jpeg: bytes, ratio: int, data: st.DataObject) -> None:
-    spoilt = bytearray(jpeg)
-    for place in data.draw(st.lists(st.integers(0, len(spoilt) - 1), max_size=4)):
-        spoilt[place] = data.draw(st.integers(0, 255))
-    start = data.draw(st.integers(0, len(spoilt) - 3))
-    del spoilt[start : data.draw(st.integers(start, len(spoilt) - 2))]  # lost, but for the end mark
+    damaged = bytearray(jpeg)
+    for place in data.draw(st.lists(st.integers(0, len(damaged) - 1), max_size=4)):
+        damaged[place] = data.draw(st.integers(0, 255))
+    start = data.draw(st.integers(0, len(damaged) - 3))
+    del damaged[start : data.draw(st.integers(start, len(damaged) - 2))]  # the end mark stays
     try:
-        found = normalise_image(bytes(spoilt), name="x", rule=ImageRule(verify=VERIFY_HEADER))
+        found = normalise_image(bytes(damaged), name="x", rule=ImageRule(verify=VERIFY_HEADER))
     except ImageError:
         return
     if find_decode_error(found.data):
@@ -47,7 +47,7 @@ def test_tensorflow_refuses_what_the_full_check_refuses(jpeg: bytes, ratio: int,
 
 @settings(max_examples=200, deadline=None)
 @given(st.data())
-def test_pixels_that_are_wrong_though_the_checksums_are_right(data: st.DataObject) -> None:
+def test_wrong_pixels_with_correct_checksums(data: st.DataObject) -> None:
     """PNG: filter bytes, too few rows, and packed bytes that were changed before they were summed."""
     width, height = 48, 32  # of IHDR
     pixels = bytearray([data.draw(st.integers(0, 255))]) * (height * (1 + 3 * width))
@@ -61,12 +61,12 @@ def test_pixels_that_are_wrong_though_the_checksums_are_right(data: st.DataObjec
         assert not _decodes(png, "png")
 
 
-def test_what_is_found_is_what_the_full_check_says() -> None:
-    whole = _JPEGS[0]
-    assert find_decode_error(whole) is None
-    half = len(whole) // 2
-    spoilt = whole[:half] + b"\xff\xc8" + whole[half:]  # a marker that the standard reserves
-    assert normalise_image(spoilt, name="x", rule=ImageRule(verify=VERIFY_HEADER)).data == spoilt
+def test_the_error_is_that_of_the_full_check() -> None:
+    intact = _JPEGS[0]
+    assert find_decode_error(intact) is None
+    half = len(intact) // 2
+    damaged = intact[:half] + b"\xff\xc8" + intact[half:]  # a marker that the standard reserves
+    assert normalise_image(damaged, name="x", rule=ImageRule(verify=VERIFY_HEADER)).data == damaged
     with pytest.raises(ImageError) as refused:
-        normalise_image(spoilt, name="x")
-    assert refused.value.detail == f"x: {find_decode_error(spoilt)}"
+        normalise_image(damaged, name="x")
+    assert refused.value.detail == f"x: {find_decode_error(damaged)}"

@@ -6,17 +6,17 @@ from pathlib import Path
 from inference.model.handler import DetectorHandler
 from inference.model.loading import find_model
 from inference.model.options import ModelOptions
-from tests.inference.fake_model import BLUE, RED, encoded, picture
+from tests.inference.fake_model import BLUE, RED, encoded, make_image
 
 
 def test_handler(model: Path) -> None:
     made = DetectorHandler(find_model(str(model), ModelOptions(batch_size=3)))
     handler = pickle.loads(pickle.dumps(made))
     images = [
-        picture(20, 10, {BLUE: (1, 2, 3, 4)}),
+        make_image(20, 10, {BLUE: (1, 2, 3, 4)}),
         b"no image",
-        picture(8, 8),
-        picture(40, 50, {RED: (9, 8, 30, 20)}),
+        make_image(8, 8),
+        make_image(40, 50, {RED: (9, 8, 30, 20)}),
     ]
     batch = [encoded(data) for data in images]
     blue, bad, grey, red = handler.run_inference(batch, handler.load_model())

@@ -1,4 +1,4 @@
-"""A photograph that cannot be scored fails alone; short memory is remembered; a broken model ends the run; tiles."""
+"""A bad image fails alone, a lack of memory is remembered, a broken model ends the run, tiles are merged."""
 
 import dataclasses
 import io
@@ -16,11 +16,11 @@ from inference.model.tiling import RgbPixels, Tiling
 from retinanet_odm.boxes import as_boxes
 from retinanet_odm.errors import UsageError
 from retinanet_odm.imaging.images import EncodedImage
-from tests.inference.fake_model import RED, encoded, picture
+from tests.inference.fake_model import RED, encoded, make_image
 
 
 class Fake:
-    """A model that fails on photographs of some widths, with an error of its own or for want of memory."""
+    """A model that fails on images of some widths, by an error or for lack of memory."""
 
     def __init__(self, *, failing: set[int], short: set[int]) -> None:
         self._failing, self._short = failing, short
@@ -41,13 +41,13 @@ class Fake:
 SETTINGS = {"name": "m", "options": ModelOptions(batch_size=4), "nms_iou": 0.5}
 
 
-def photos(*widths: int) -> list[EncodedImage]:
-    return [encoded(picture(1, 1), width) for width in widths]
+def images_of(*widths: int) -> list[EncodedImage]:
+    return [encoded(make_image(1, 1), width) for width in widths]
 
 
 def test_failures_by_reason_and_what_the_calls_took() -> None:
     scorer = Scorer(Fake(failing={2}, short={3}), **SETTINGS)
-    answers, calls = scorer.score(photos(1, 2, 3, 4))
+    answers, calls = scorer.score(images_of(1, 2, 3, 4))
     assert [answer.width if isinstance(answer, ModelOutput) else answer.reason for answer in answers] == [
         1,
         "model_failed",
@@ -59,7 +59,7 @@ def test_failures_by_reason_and_what_the_calls_took() -> None:
 
 
 class Blind:
-    """It refuses every photograph, by an error or by a status."""
+    """A model that refuses every image, by an error or by a status."""
 
     def __init__(self, *, by_error: bool) -> None:
         self._by_error = by_error
@@ -80,7 +80,7 @@ class Blind:
 def test_whose_fault_it_is(by_error: bool, reason: str, why: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Of a JPEG no more than its header was looked at before the model refused it."""
     monkeypatch.setattr(Scorer, "_check_model", lambda _: None)
-    good = picture(64, 64, {RED: (0, 0, 9, 9)}, "JPEG")
+    good = make_image(64, 64, {RED: (0, 0, 9, 9)}, "JPEG")
     half = len(good) - 20
     bad = good[:half] + b"\xff\xc8" + good[half:]
     answers, _ = Scorer(Blind(by_error=by_error), **SETTINGS).score([encoded(good), encoded(bad)])
@@ -89,23 +89,23 @@ def test_whose_fault_it_is(by_error: bool, reason: str, why: str, monkeypatch: p
     assert answers[1].why.startswith("not a readable image: ")
 
 
-def test_a_single_photograph_that_fails_is_no_broken_model() -> None:
+def test_images_that_fail_are_no_evidence_of_a_broken_model() -> None:
     answers, _ = Scorer(
         Fake(failing={2}, short=set()), name="m", options=ModelOptions(batch_size=4), nms_iou=0.5
-    ).score(photos(2, 2))
+    ).score(images_of(2, 2))
     assert all(isinstance(answer, Failure) for answer in answers)
 
 
 @pytest.mark.parametrize("short", [False, True])
-def test_a_model_that_fails_on_a_grey_picture_too_ends_the_run(short: bool) -> None:
+def test_a_model_that_fails_on_a_grey_image_too_ends_the_run(short: bool) -> None:
     everything = set(range(100))
     fake = Fake(failing=set(), short=everything) if short else Fake(failing=everything, short=set())
     with pytest.raises(UsageError, match=r"--model: m fails on every image, and on a plain grey"):
-        Scorer(fake, **SETTINGS).score(photos(1, 2))
+        Scorer(fake, **SETTINGS).score(images_of(1, 2))
 
 
 class Nearsighted:
-    """It sees nothing in whole photographs, and in tiles where they are bright, unless it fails there."""
+    """A model that finds nothing in images, and bright areas in tiles, unless it fails there."""
 
     def __init__(self, *, fails: bool = False) -> None:
         self._fails = fails
@@ -139,18 +139,18 @@ TILED = {**SETTINGS, "options": ModelOptions(batch_size=4, tiling=Tiling(side=10
 
 
 @pytest.mark.parametrize("left", range(0, 271, 15))
-def test_tiles_find_what_the_whole_does_not_show_once_wherever_the_seams_lie(left: int) -> None:
+def test_tiles_find_a_small_object_once_wherever_the_seams_are(left: int) -> None:
     box = (left, 40, left + 30, 70)
-    photo = encoded(picture(300, 180, {RED: box}), 300, 180)
-    (answer,), calls = Scorer(Nearsighted(), **TILED).score([photo])
+    image = encoded(make_image(300, 180, {RED: box}), 300, 180)
+    (answer,), calls = Scorer(Nearsighted(), **TILED).score([image])
     assert isinstance(answer, ModelOutput)
     assert answer.boxes.tolist() == [[40, left, 70, left + 30]]
     assert (answer.height, answer.width) == (180, 300)
-    assert calls.sizes == [1, 4, 4], "the photograph, and eight tiles"
+    assert calls.sizes == [1, 4, 4], "the image, and eight tiles"
 
 
-def test_a_photograph_fails_when_a_tile_does_and_a_small_one_has_none() -> None:
-    large, small = (encoded(picture(side, side), side, side) for side in (101, 100))
+def test_an_image_fails_if_a_tile_does_and_a_small_one_has_no_tiles() -> None:
+    large, small = (encoded(make_image(side, side), side, side) for side in (101, 100))
     (first, second), _ = Scorer(Nearsighted(fails=True), **TILED).score([large, small])
     assert isinstance(first, Failure)
     assert first.reason == "model_memory_short"

@@ -1,4 +1,4 @@
-"""Models of other programs: used when a map tells what they take and give, refused clearly otherwise."""
+"""Models of other programs: used if a signature map describes them, refused with a clear message otherwise."""
 
 import json
 from collections.abc import Callable
@@ -12,7 +12,7 @@ from inference.model.loading import find_model, load_model, third_party_manifest
 from inference.model.options import ModelOptions
 from inference.model.third_party import read_signature_map
 from retinanet_odm.errors import ContractError
-from tests.inference.fake_model import BLUE, RED, picture, read_rows, write_foreign_model
+from tests.inference.fake_model import BLUE, RED, make_image, read_rows, write_third_party_model
 
 TF_OD = {
     "input": {"name": "input_tensor", "kind": "pixels"},
@@ -29,7 +29,7 @@ TF_OD = {
 }
 OTHER = {
     "signature": "serving_default",
-    "input": {"name": "pictures", "kind": "encoded"},
+    "input": {"name": "encoded_images", "kind": "encoded"},
     "outputs": {"boxes": "xyxy", "scores": "conf", "classes": "cls"},
     "box_order": "xmin ymin xmax ymax",
     "box_units": "pixels",
@@ -38,23 +38,23 @@ OTHER = {
     "nms_iou": 0.6,
 }
 PHOTOS = {
-    "a.png": picture(300, 200, {RED: (90, 80, 210, 120), BLUE: (0, 190, 9, 200)}),
-    "b.jpg": picture(40, 50, kind="JPEG"),
-    "c.png": picture(60, 60, {BLUE: (8, 16, 32, 40)}),
+    "a.png": make_image(300, 200, {RED: (90, 80, 210, 120), BLUE: (0, 190, 9, 200)}),
+    "b.jpg": make_image(40, 50, kind="JPEG"),
+    "c.png": make_image(60, 60, {BLUE: (8, 16, 32, 40)}),
 }
 
 
 @pytest.fixture(scope="module")
 def tf_od(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("tf_od") / "saved_model"
-    write_foreign_model(folder, like_tf_od=True)
+    write_third_party_model(folder, like_tf_od=True)
     return folder
 
 
 @pytest.fixture(scope="module")
 def other(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("other") / "saved_model"
-    write_foreign_model(folder, like_tf_od=False)
+    write_third_party_model(folder, like_tf_od=False)
     return folder
 
 
@@ -117,7 +117,7 @@ def test_labels_from_a_label_map(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("changes", "said"),
+    ("changes", "message"),
     [
         ({"box_ordr": 1}, "unknown key 'box_ordr'"),
         ({"input": "x"}, "input: expected a JSON object, found 'x'"),
@@ -134,16 +134,16 @@ def test_labels_from_a_label_map(tmp_path: Path) -> None:
         ({"nms_iou": 0}, "nms_iou: expected a number above 0, up to 1, found 0"),
     ],
 )
-def test_bad_maps(changes: dict, said: str, tmp_path: Path) -> None:
+def test_bad_maps(changes: dict, message: str, tmp_path: Path) -> None:
     path = written(tmp_path, {**TF_OD, **changes})
     with pytest.raises(ContractError) as caught:
         read_signature_map(str(path))
     assert str(caught.value).startswith(f"--signature_map: {path}: ")
-    assert said in str(caught.value)
+    assert message in str(caught.value)
 
 
 @pytest.mark.parametrize(
-    ("changes", "said"),
+    ("changes", "message"),
     [
         ({"signature": "detect"}, "names the signature 'detect'; the model has serving_default"),
         ({"input": {"name": "images", "kind": "pixels"}}, "the one input 'images'; the model has input_tensor"),
@@ -154,12 +154,12 @@ def test_bad_maps(changes: dict, said: str, tmp_path: Path) -> None:
         ),
     ],
 )
-def test_maps_of_another_model(changes: dict, said: str, tf_od: Path, tmp_path: Path) -> None:
+def test_maps_of_another_model(changes: dict, message: str, tf_od: Path, tmp_path: Path) -> None:
     signature_map = written(tmp_path, {**TF_OD, **changes})
     found = find_model(str(tf_od), ModelOptions(signature_map=str(signature_map)))
     with pytest.raises(ContractError) as caught:
         load_model(found)
-    assert said in str(caught.value)
+    assert message in str(caught.value)
 
 
 def test_refusals(fail: Callable[..., str], tf_od: Path, model: Path, tmp_path: Path) -> None:
@@ -168,8 +168,11 @@ def test_refusals(fail: Callable[..., str], tf_od: Path, model: Path, tmp_path: 
     assert "for a model of another program, describe its signature by --signature_map" in fail(
         "detect", photo, "--model", tf_od
     )
-    for folder, said in ((model, "has a model.json and needs no signature map"), (tmp_path, "has no saved_model.pb")):
-        assert said in fail("detect", photo, "--model", folder, "--signature_map", signature_map)
+    for folder, message in (
+        (model, "has a model.json and needs no signature map"),
+        (tmp_path, "has no saved_model.pb"),
+    ):
+        assert message in fail("detect", photo, "--model", folder, "--signature_map", signature_map)
     assert "nowhere" in fail("detect", photo, "--model", tf_od, "--signature_map", tmp_path / "nowhere")
     (tmp_path / "map.json").write_text("{")
     assert "map.json is not JSON" in fail("detect", photo, "--model", tf_od, "--signature_map", signature_map)

@@ -1,4 +1,4 @@
-"""Tiles cover a photograph, and every animal is found once, wherever the seams lie."""
+"""Tiles cover an image, and every object is found once, wherever the seams are."""
 
 import itertools
 
@@ -14,7 +14,7 @@ from retinanet_odm.errors import UsageError
 
 
 @pytest.mark.parametrize(
-    ("values", "said"),
+    ("values", "message"),
     [
         ({"side": 31}, "--tile: expected 32 pixels or more, found 31"),
         ({"side": 64, "overlap": -0.1}, "--tile_overlap: expected a fraction from 0 to 0.9, found -0.1"),
@@ -23,15 +23,15 @@ from retinanet_odm.errors import UsageError
         ({"side": 64, "merge": "nmm"}, "--tile_merge: expected nms or wbf, found 'nmm'"),
     ],
 )
-def test_bad_tilings(values: dict, said: str) -> None:
-    with pytest.raises(UsageError, match=said):
+def test_bad_tilings(values: dict, message: str) -> None:
+    with pytest.raises(UsageError, match=message):
         Tiling(**values)
 
 
 @pytest.mark.parametrize(
     ("height", "width", "overlap", "windows"),
     [
-        pytest.param(100, 100, 0.2, [], id="a photograph as large as a tile is scored whole alone"),
+        pytest.param(100, 100, 0.2, [], id="an image as large as a tile has no tiles"),
         pytest.param(100, 101, 0.2, [(0, 0, 100, 100), (0, 1, 100, 101)], id="one pixel more"),
         pytest.param(50, 180, 0.2, [(0, 0, 50, 100), (0, 80, 50, 180)], id="lower than a tile"),
         pytest.param(50, 200, 0.0, [(0, 0, 50, 100), (0, 100, 50, 200)], id="no overlap"),
@@ -43,7 +43,7 @@ def test_plans(height: int, width: int, overlap: float, windows: list[Window]) -
 
 
 @given(st.integers(1, 500), st.integers(1, 500), st.integers(32, 200), st.floats(0, 0.9))
-def test_tiles_cover_the_photograph_and_overlap(height: int, width: int, side: int, overlap: float) -> None:
+def test_tiles_cover_the_image_and_overlap(height: int, width: int, side: int, overlap: float) -> None:
     windows = plan_tiles(height, width, Tiling(side=side, overlap=overlap))
     if not windows:
         assert max(height, width) <= side
@@ -58,20 +58,20 @@ def test_tiles_cover_the_photograph_and_overlap(height: int, width: int, side: i
             assert end - start >= side * overlap - 1e-6, "neighbours have at least that much in common"
 
 
-def see(window: Window, animals: list[tuple[int, ...]], *, score: float = 0.9, error: float = 0.0) -> Piece:
-    """What a faultless model would find in a part of a photograph: whatever is at least 4 pixels wide and high there.
+def see(window: Window, objects: list[tuple[int, ...]], *, score: float = 0.9, error: float = 0.0) -> Piece:
+    """Returns what a perfect model finds in a part of an image: objects of which at least 4 x 4 pixels are visible.
 
     Args:
-      animals: boxes (ymin, xmin, ymax, xmax) in the photograph; the one at an odd place is of class 2, the others 1.
-      error: by how many pixels edges are off, up and down in turn.
+      objects: boxes (ymin, xmin, ymax, xmax) in the image; those at odd positions have class 2, the others 1.
+      error: by how many pixels edges are wrong, up and down in turn.
     """
     origin = np.tile(np.float32(window[:2]), 2)
-    shown = boxes_of.as_boxes(animals) - origin
+    shown = boxes_of.as_boxes(objects) - origin
     off = error * np.float32([1, -1, -1, 1])
     height, width = window[2] - window[0], window[3] - window[1]
     clipped = boxes_of.clip(shown + off, height, width)
     visible = ((clipped[:, 2:] - clipped[:, :2]) >= 4).all(axis=1)
-    classes = np.int32([1 + place % 2 for place in range(len(animals))])
+    classes = np.int32([1 + place % 2 for place in range(len(objects))])
     outcome = ModelOutput(
         status=0,
         height=height,
@@ -92,38 +92,38 @@ def found(outcome: ModelOutput) -> set[tuple[int, tuple[float, ...]]]:
 
 @st.composite
 def scenes(draw: st.DrawFn) -> tuple[int, int, list[tuple[int, ...]]]:
-    """Height, width and animals that do not touch each other: each lies in a cell of its own of a coarse grid."""
+    """Height, width and objects that do not touch each other: each lies in its own cell of a coarse grid."""
     height, width, cell = draw(st.integers(60, 260)), draw(st.integers(60, 260)), draw(st.integers(20, 130))
-    animals = []
+    objects = []
     for top, left in itertools.product(range(0, height - cell, cell + 8), range(0, width - cell, cell + 8)):
         if draw(st.booleans()):
             high, wide = draw(st.integers(10, cell)), draw(st.integers(10, cell))
             y, x = draw(st.integers(0, cell - high)), draw(st.integers(0, cell - wide))
-            animals.append((top + y, left + x, top + y + high, left + x + wide))
-    return height, width, animals
+            objects.append((top + y, left + x, top + y + high, left + x + wide))
+    return height, width, objects
 
 
 @given(scenes(), st.sampled_from(MERGES), st.booleans())
-@example((100, 160, [(10, 5, 40, 155)]), NMS, False)  # longer than a tile: three parts, none of them whole
-def test_a_faultless_model_finds_every_animal_once_and_whole(
-    scene: tuple[int, int, list[tuple[int, ...]]], how: str, with_whole: bool
+@example((100, 160, [(10, 5, 40, 155)]), NMS, False)  # longer than a tile: three parts, all of them cut
+def test_a_perfect_model_finds_every_object_once_and_complete(
+    scene: tuple[int, int, list[tuple[int, ...]]], how: str, with_image: bool
 ) -> None:
-    height, width, animals = scene
+    height, width, objects = scene
     windows = plan_tiles(height, width, Tiling(side=80, overlap=0.3))
-    whole = [see((0, 0, height, width), animals, score=0.3)] if with_whole or not windows else []
-    outcome = merge_tiles([*whole, *(see(window, animals) for window in windows)], height, width, iou=0.5, how=how)
-    assert found(outcome) == {(1 + place % 2, tuple(map(float, box))) for place, box in enumerate(animals)}
+    whole = [see((0, 0, height, width), objects, score=0.3)] if with_image or not windows else []
+    outcome = merge_tiles([*whole, *(see(window, objects) for window in windows)], height, width, iou=0.5, how=how)
+    assert found(outcome) == {(1 + place % 2, tuple(map(float, box))) for place, box in enumerate(objects)}
     assert (np.diff(outcome.scores) <= 0).all()
 
 
 @pytest.mark.parametrize("how", MERGES)
 @pytest.mark.parametrize("left_edge", range(20, 81, 4))
-def test_a_seam_anywhere_in_an_animal_with_edges_that_are_off(left_edge: int, how: str) -> None:
-    animals = [(20, left_edge, 50, left_edge + 40)]
+def test_a_seam_anywhere_in_an_object_with_inexact_edges(left_edge: int, how: str) -> None:
+    objects = [(20, left_edge, 50, left_edge + 40)]
     windows = plan_tiles(80, 144, Tiling(side=80, overlap=0.2))
-    pieces = [see(window, animals, score=score, error=2) for window, score in zip(windows, (0.6, 0.8), strict=True)]
+    pieces = [see(window, objects, score=score, error=2) for window, score in zip(windows, (0.6, 0.8), strict=True)]
     (box,) = merge_tiles(pieces, 80, 144, iou=0.5, how=how).boxes.tolist()
-    assert np.abs(np.subtract(box, animals[0])).max() <= 2 + 1e-5
+    assert np.abs(np.subtract(box, objects[0])).max() <= 2 + 1e-5
 
 
 def one(window: Window, box: tuple[float, ...], score: float, label_id: int = 1) -> Piece:
@@ -155,37 +155,37 @@ WHOLE, LEFT, RIGHT = (0, 0, 100, 180), (0, 0, 100, 100), (0, 80, 100, 180)
             [one(LEFT, (10, 60, 30, 100), 0.9), one(WHOLE, (10, 60, 30, 140), 0.3)],
             [(0.9, (10, 60, 30, 140))],
             [(0.9, (10, 60, 30, 140))],
-            id="a cut box gives way to a whole one, and leaves it the better score",
+            id="an uncut box replaces a cut one, with the better score",
         ),
         pytest.param(
             [one(LEFT, (10, 10, 30, 30), 0.9, 1), one(WHOLE, (10, 10, 30, 30), 0.3, 2)],
             [(0.9, (10, 10, 30, 30)), (0.3, (10, 10, 30, 30))],
             [(0.9, (10, 10, 30, 30)), (0.3, (10, 10, 30, 30))],
-            id="two classes are two animals",
+            id="two classes are two objects",
         ),
         pytest.param(
             [one(LEFT, (10, 10, 30, 30), 0.9), one(LEFT, (10, 12, 30, 32), 0.8)],
             [(0.9, (10, 10, 30, 30)), (0.8, (10, 12, 30, 32))],
             [(0.9, (10, 10, 30, 30)), (0.8, (10, 12, 30, 32))],
-            id="within a piece the model has decided",
+            id="within a piece the model has decided already",
         ),
         pytest.param(
             [one(LEFT, (10, 60, 30, 78), 0.9), one(RIGHT, (10, 2, 30, 20), 0.8)],
             [(0.9, (10, 60, 30, 78)), (0.8, (10, 82, 30, 100))],
             [(0.9, (10, 60, 30, 78)), (0.8, (10, 82, 30, 100))],
-            id="neighbours on either side of a seam are two",
+            id="objects on both sides of a seam are two",
         ),
         pytest.param(
             [one(LEFT, (10, 50, 30, 100), 0.7), one(RIGHT, (10, 0, 30, 60), 0.8)],
             [(0.8, (10, 50, 30, 140))],
             [(0.8, (10, 50, 30, 140))],
-            id="two halves make one animal",
+            id="two halves make one object",
         ),
         pytest.param(
             [one(LEFT, (10, 90, 30, 100), 0.9), one(RIGHT, (50, 0, 70, 60), 0.8)],
             [(0.9, (10, 90, 30, 100)), (0.8, (50, 80, 70, 140))],
             [(0.9, (10, 90, 30, 100)), (0.8, (50, 80, 70, 140))],
-            id="halves at different heights are two animals",
+            id="halves at different heights are two objects",
         ),
     ],
 )

@@ -1,4 +1,4 @@
-"""Other forms of the predictions, made by score and by convert from the rows of a run."""
+"""Exports of the rows, written by score and by convert."""
 
 import csv
 import hashlib
@@ -16,7 +16,7 @@ from inference.rows.exports import choose_classes, run_of
 from retinanet_odm.errors import UsageError
 from retinanet_odm.predictions.formats import EXPORTERS
 from retinanet_odm.predictions.rows import PredictionRow
-from tests.inference.fake_model import BLUE, RED, picture
+from tests.inference.fake_model import BLUE, RED, make_image
 from tests.inference.outputs import HEADER, contents, write_output
 from tests.retinanet_odm.prediction_rows import PIG, ROWS, RUN, scored
 
@@ -41,10 +41,10 @@ def _exports(output: Path) -> dict[str, dict]:
 def photos(tmp_path: Path) -> Path:
     folder = tmp_path / "photos"
     (folder / "d").mkdir(parents=True)
-    (folder / "d/a.png").write_bytes(picture(40, 30, {RED: (5, 6, 20, 16), BLUE: (0, 0, 4, 4)}))
+    (folder / "d/a.png").write_bytes(make_image(40, 30, {RED: (5, 6, 20, 16), BLUE: (0, 0, 4, 4)}))
     (folder / "empty.jpg").write_bytes(b"")
-    (folder / "grey.png").write_bytes(picture(40, 30))
-    (folder / "caf\udce9.png").write_bytes(picture(40, 30, {BLUE: (1, 2, 9, 8)}))  # a name that is no UTF-8
+    (folder / "grey.png").write_bytes(make_image(40, 30))
+    (folder / "caf\udce9.png").write_bytes(make_image(40, 30, {BLUE: (1, 2, 9, 8)}))  # a name that is no UTF-8
     return folder
 
 
@@ -119,7 +119,7 @@ def test_every_format_of_nothing(rows: list[PredictionRow], tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("words", "message"),
     [
         (["out", "--formats=csv,xml"], f"unknown format 'xml'; expected any of {ALL.replace(',', ', ')}"),
         (["out"], "--formats: expected one or more of csv, counts"),
@@ -131,10 +131,10 @@ def test_every_format_of_nothing(rows: list[PredictionRow], tmp_path: Path) -> N
         (["out", "--formats=csv", "--threshold=0.5"], "convert: unknown flag --threshold"),
     ],
 )
-def test_bad_requests(words: list[str], said: str, fail: Fail, tmp_path: Path) -> None:
+def test_bad_requests(words: list[str], message: str, fail: Fail, tmp_path: Path) -> None:
     before = contents(write_output(tmp_path / "out", ROWS))
     folder, *flags = words
-    assert said in fail("convert", tmp_path / folder, *flags)
+    assert message in fail("convert", tmp_path / folder, *flags)
     assert contents(tmp_path / "out") == before
 
 
@@ -161,7 +161,7 @@ def _spoil(path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("damage", "said"),
+    ("damage", "message"),
     [
         (_remove, "cannot be read"),
         (_cut, "is not the file that summary.json"),
@@ -170,13 +170,13 @@ def _spoil(path: Path) -> None:
     ],
 )
 def test_rows_that_are_not_those_of_the_summary(
-    damage: Callable[[Path], None], said: str, fail: Fail, tmp_path: Path
+    damage: Callable[[Path], None], message: str, fail: Fail, tmp_path: Path
 ) -> None:
     output = write_output(tmp_path / "out", ROWS, exports=ExportOptions(formats=("csv",)))
     damage(output / "predictions-00000-of-00001.jsonl")
     before = contents(output)
-    assert said in fail("convert", output, "--formats=csv,counts")
-    assert contents(output) == before, "a file appears when it is whole, or not at all"
+    assert message in fail("convert", output, "--formats=csv,counts")
+    assert contents(output) == before, "a file appears when it is complete, or not at all"
 
 
 def test_the_run_that_a_summary_describes() -> None:

@@ -1,4 +1,4 @@
-"""The photographs of a run, found again for its page wherever they lie."""
+"""The images of a run are found again for its report, in all kinds of sources."""
 
 import base64
 import io
@@ -15,7 +15,7 @@ from PIL import Image
 from inference.main import main
 from inference.rows.exports import find_images
 from retinanet_odm.errors import UsageError
-from tests.inference.fake_model import picture
+from tests.inference.fake_model import make_image
 from tests.inference.outputs import contents, write_output
 from tests.retinanet_odm.prediction_rows import CRAB, PIG, scored
 
@@ -26,14 +26,14 @@ NAMES = [f"dive/{number:02}.png" for number in range(40)]
 def _folder(path: Path) -> str:
     for number, name in enumerate(NAMES):
         (path / name).parent.mkdir(parents=True, exist_ok=True)
-        (path / name).write_bytes(picture(40, 30 + number))
+        (path / name).write_bytes(make_image(40, 30 + number))
     return str(path)
 
 
 def _zip(path: Path) -> str:
     with zipfile.ZipFile(path / "a.zip", "w") as target:
         for number, name in enumerate(NAMES):
-            target.writestr(name, picture(40, 30 + number))
+            target.writestr(name, make_image(40, 30 + number))
     return str(path / "a.zip")
 
 
@@ -41,7 +41,7 @@ def _tar(path: Path, name: str = "a.tar", mode: str = "w") -> str:
     with tarfile.open(path / name, mode) as target:  # type: ignore[call-overload]
         for number, member in enumerate(NAMES):
             info = tarfile.TarInfo(member)
-            data = picture(40, 30 + number)
+            data = make_image(40, 30 + number)
             info.size = len(data)
             target.addfile(info, io.BytesIO(data))
     return str(path / name)
@@ -74,9 +74,9 @@ def test_wanted_ones_and_no_others(make: Callable[[Path], str], prefix: str, tmp
 def test_upright_and_readable_ones(tmp_path: Path) -> None:
     exif = Image.Exif()
     exif[0x0112] = 6
-    (tmp_path / "sideways.jpg").write_bytes(picture(32, 16, kind="JPEG", exif=exif))
-    (tmp_path / "spoilt.jpg").write_bytes(b"x")
-    found = dict(find_images([str(tmp_path)], ["sideways.jpg", "spoilt.jpg"]))
+    (tmp_path / "sideways.jpg").write_bytes(make_image(32, 16, kind="JPEG", exif=exif))
+    (tmp_path / "damaged.jpg").write_bytes(b"x")
+    found = dict(find_images([str(tmp_path)], ["sideways.jpg", "damaged.jpg"]))
     assert {name: _height(data) for name, data in found.items()} == {"sideways.jpg": 32}
 
 
@@ -91,24 +91,24 @@ def test_none_of_them_is_an_error(tmp_path: Path) -> None:
 
 
 def _shown(output: Path) -> list[int]:
-    """Heights of the pictures on the page."""
+    """Returns the heights of the images on the page."""
     sources = html.document_fromstring((output / "report.html").read_text()).xpath("//img/@src")
     return [_height(base64.b64decode(source.partition(",")[2])) for source in sources]
 
 
-def test_convert_shows_the_photographs(tmp_path: Path) -> None:
+def test_convert_shows_the_images(tmp_path: Path) -> None:
     output = write_output(tmp_path / "out", [scored("dive/00.png", PIG), scored("dive/39.png", CRAB)])
     photos = _folder(tmp_path / "photos")
     words = ["convert", str(output), "--formats=report"]
     assert main(words) == 0
-    assert _shown(output) == [], "nobody said where they are"
+    assert _shown(output) == [], "nobody message where they are"
     assert main([*words, "--images", photos]) == 0
     assert sorted(_shown(output)) == [30, 30, 69, 69]
     exports = json.loads((output / "summary.json").read_text())["exports"]
     assert [entry["name"] for entry in exports] == ["report.html", "to_label.csv"]
 
 
-def test_where_score_had_them_from(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_where_score_read_them(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     output = write_output(tmp_path / "out", [scored("dive/00.png", PIG)])
     path = output / "summary.json"
     photos = tmp_path / "photos"
@@ -123,19 +123,19 @@ def test_where_score_had_them_from(tmp_path: Path, caplog: pytest.LogCaptureFixt
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("words", "message"),
     [
         (["--formats=csv", "--images", "nowhere"], "--images has no effect without --formats=report"),
         (["--formats=report", "--images", "nowhere"], "--images: there is no file or folder nowhere"),
         (["--formats=report", "--images", "here"], "is not in here: give the same values as to score"),
     ],
 )
-def test_photographs_that_were_named_but_are_not_there(
-    words: list[str], said: str, fail: Fail, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_images_that_were_named_but_do_not_exist(
+    words: list[str], message: str, fail: Fail, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     output = write_output(tmp_path / "out", [scored("elsewhere/00.png", PIG)])
     _folder(tmp_path / "here")
     monkeypatch.chdir(tmp_path)
     before = contents(output)
-    assert said in fail("convert", output, *words)
+    assert message in fail("convert", output, *words)
     assert contents(output) == before

@@ -1,4 +1,4 @@
-"""No image is scored twice and none is lost: over runs that end, that are killed, and whose images change between."""
+"""No image is scored twice and none is lost, in runs that finish, are killed, or whose images change in between."""
 
 import json
 import logging
@@ -20,7 +20,7 @@ from inference.rows.part_files import keep_earlier_rows
 from inference.rows.resume import find_pending_work
 from inference.score import check_request
 from retinanet_odm.storage.lock import LOCK_FILE, lock_folder
-from tests.inference.fake_model import BLUE, RED, picture, read_rows
+from tests.inference.fake_model import BLUE, RED, make_image, read_rows
 from tests.inference.outputs import contents
 
 ROOT = Path(__file__).parents[3]
@@ -31,13 +31,13 @@ def photos(tmp_path: Path) -> Path:
     folder = tmp_path / "photos"
     folder.mkdir()
     for name in "abcd":
-        (folder / f"{name}.png").write_bytes(picture(20, 10, {BLUE: (1, 2, 3, 4)}))
-    (folder / "broken.jpg").write_bytes(b"no picture")
+        (folder / f"{name}.png").write_bytes(make_image(20, 10, {BLUE: (1, 2, 3, 4)}))
+    (folder / "broken.jpg").write_bytes(b"no image")
     return folder
 
 
 class Runs:
-    """Runs ``score`` over the same folder into the same output; says how many images each run scored."""
+    """Runs ``score`` on the same folder into the same output; returns how many images each run scored."""
 
     def __init__(self, photos: Path, model: Path, caplog: pytest.LogCaptureFixture) -> None:
         self.photos, self.model, self.output = photos, model, photos.parent / "out"
@@ -68,9 +68,9 @@ def test_only_new_and_changed_images_are_scored(runs: Runs) -> None:
     assert runs() == 5
     before = runs.rows()
     (runs.photos / "A.png").write_bytes(
-        picture(20, 10, {RED: (1, 2, 3, 4)})
+        make_image(20, 10, {RED: (1, 2, 3, 4)})
     )  # before all others: chunks begin elsewhere
-    (runs.photos / "c.png").write_bytes(picture(20, 10, {RED: (1, 2, 3, 4), BLUE: (5, 5, 7, 7)}))
+    (runs.photos / "c.png").write_bytes(make_image(20, 10, {RED: (1, 2, 3, 4), BLUE: (5, 5, 7, 7)}))
     (runs.photos / "d.png").unlink()
     assert runs() == 2
     assert "2 earlier rows are not used" in runs.caplog.text
@@ -113,7 +113,7 @@ def test_a_finished_output_is_left_as_it_is(runs: Runs) -> None:
     ],
 )
 def test_other_files_without_scoring(flags: Sequence[str], names: set[str], runs: Runs) -> None:
-    """What is asked for beside the rows may change: the output is that of a first run with these flags."""
+    """Other exports may be requested: the output is that of a first run with these flags."""
     runs("--formats=csv")
     assert runs(*flags) == 0
     again = contents(runs.output)
@@ -137,7 +137,7 @@ def _alter(path: Path) -> None:
         pytest.param("summary.json", Path.unlink, 0, id="killed before the summary"),
     ],
 )
-def test_a_damaged_output_is_made_whole(name: str, damage: Callable[[Path], object], scored: int, runs: Runs) -> None:
+def test_a_damaged_output_is_repaired(name: str, damage: Callable[[Path], object], scored: int, runs: Runs) -> None:
     runs("--formats=csv")
     whole = contents(runs.output)
     damage(runs.output / name)
@@ -146,7 +146,7 @@ def test_a_damaged_output_is_made_whole(name: str, damage: Callable[[Path], obje
 
 
 def test_parts_shards_and_halves_of_a_killed_run_are_one_set_of_rows(runs: Runs) -> None:
-    """As if killed while it went from one shard to two: some rows are there twice, one is in a part alone."""
+    """As if killed while changing from one shard to two: some rows exist twice, one only in a part file."""
     runs("--num_shards=2")
     shards = [path.read_bytes() for path in sorted(runs.output.glob("predictions-*"))]
     whole = contents(runs.output)
@@ -248,16 +248,16 @@ def test_the_lock_of_a_run_killed_after_its_summary_goes_with_the_next(runs: Run
     assert contents(runs.output) == whole
 
 
-def test_archives_in_a_folder_are_told_of_unless_they_are_named(runs: Runs) -> None:
-    """Or their photographs would be missed in silence."""
+def test_archives_in_a_folder_are_reported_unless_they_are_named(runs: Runs) -> None:
+    """Otherwise their images would be missed silently."""
     for name in ("x.zip", "y.zip"):
         with zipfile.ZipFile(runs.photos / name, "w") as target:
             target.writestr("a.png", b"")
     runs()
-    said = f"archives inside folders (for example {runs.photos}"
-    assert f"Skipped 2 {said}/x.zip)" in runs.caplog.text
+    message = f"archives inside folders (for example {runs.photos}"
+    assert f"Skipped 2 {message}/x.zip)" in runs.caplog.text
     assert runs("--images", str(runs.photos), str(runs.photos / "x.zip")) == 1
-    assert f"Skipped 1 {said}/y.zip)" in runs.caplog.text
+    assert f"Skipped 1 {message}/y.zip)" in runs.caplog.text
 
 
 def test_a_refused_archive_leaves_no_folder_behind(runs: Runs, fail: Callable[..., str]) -> None:
@@ -286,11 +286,11 @@ def test_nothing_new_needs_neither_tensorflow_nor_beam(runs: Runs) -> None:
 
 
 def test_killed_again_and_again(model: Path, tmp_path: Path) -> None:
-    """kill -9 when one more part has been saved; then undisturbed: the same bytes as without kills."""
+    """kill -9 after one more part file, twice; then undisturbed: the same bytes as without kills."""
     photos = tmp_path / "photos"
     photos.mkdir()
     for number in range(300):
-        (photos / f"{number:04}.png").write_bytes(picture(400, 300, {RED: (number % 300, 5, 350, 250)}))
+        (photos / f"{number:04}.png").write_bytes(make_image(400, 300, {RED: (number % 300, 5, 350, 250)}))
     (photos / "0000.png").write_bytes(b"")
     killed, whole = tmp_path / "killed", tmp_path / "whole"
     saved = [_kill_after_a_part(photos, model, killed) for _ in range(2)]

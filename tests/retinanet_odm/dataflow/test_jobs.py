@@ -24,7 +24,7 @@ from retinanet_odm.dataflow import launcher
 from retinanet_odm.dataflow.flex_templates import command_parser, template_flags
 from retinanet_odm.wheel import MISSING, build_worker_wheels
 from tests.beam_jobs.conftest import Source
-from tests.inference.fake_model import picture, write_manifest
+from tests.inference.fake_model import make_image, write_manifest
 from tests.retinanet_odm.conftest import Cloud
 from tests.retinanet_odm.dataflow.dataflow_stub import Dataflow, serve
 from tests.retinanet_odm.packages import write_index
@@ -167,7 +167,7 @@ def score_flags(cloud, tmp_path) -> list[str]:
     archive = io.BytesIO()
     with zipfile.ZipFile(archive, "w") as target:
         for number in range(40):
-            target.writestr(f"{number}.png", picture(20, 20))
+            target.writestr(f"{number}.png", make_image(20, 20))
     cloud.put("in/dive.zip", archive.getvalue())
     place = ["--images=gs://bucket/in/*.zip", "--model=gs://bucket/model", "--output=gs://bucket/scored"]
     return [*place, "--sdk_container_image=europe-west4-docker.pkg.dev/p-1/odm/score:1"]

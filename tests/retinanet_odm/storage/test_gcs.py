@@ -15,7 +15,7 @@ from retinanet_odm.storage import files, gcs_client
 from retinanet_odm.storage.file_system import ListedFile
 from retinanet_odm.storage.glob_patterns import escape_glob
 from tests.beam_jobs.conftest import Source
-from tests.inference.fake_model import BLUE, RED, picture, write_model
+from tests.inference.fake_model import BLUE, RED, make_image, write_model
 
 NAMES = ["a.jpg", "a.jpg2", "b.JPG", "ab.jpg", "a [1].jpg", "é.jpg", "sub/a.jpg", "sub/deep/c.jpg", "substitute.jpg"]
 PATTERNS = [
@@ -220,11 +220,11 @@ def _records(files_by_name):
 def test_score_goes_on_from_bucket_to_bucket(cloud, tmp_path):
     write_model(tmp_path / "model")
     for name in "ab":
-        cloud.put(f"in/{name}.png", picture(20, 10, {RED: (1, 2, 9, 8)}))
+        cloud.put(f"in/{name}.png", make_image(20, 10, {RED: (1, 2, 9, 8)}))
     words = ["score", "--images=gs://bucket/in/*", "--model", str(tmp_path / "model"), "--output=gs://bucket/out"]
     assert score(words) == 0
     for name in "bc":
-        cloud.put(f"in/{name}.png", picture(20, 10, {BLUE: (1, 2, 9, 8)}))
+        cloud.put(f"in/{name}.png", make_image(20, 10, {BLUE: (1, 2, 9, 8)}))
     cloud.requests.clear()
     assert score(words) == 0
     assert sorted(name for name in cloud.reads() if name.startswith("in/")) == ["in/b.png", "in/c.png"]

@@ -10,7 +10,7 @@ import inference.main
 from retinanet_odm.annotations.types import ImageAnnotation, ObjectAnnotation
 from retinanet_odm.annotations.voc import format_voc
 from tests.beam_jobs.conftest import Source
-from tests.inference.fake_model import RED, picture, write_manifest, write_model
+from tests.inference.fake_model import RED, make_image, write_manifest, write_model
 
 MAIN = {"prepare": beam_jobs.main.main, "score": inference.main.main}
 PREPARE = ["prepare", "--images=SOURCE/images/*", "--annotations=SOURCE/annotations/*"]
@@ -106,7 +106,7 @@ OWN = {
 def images(cloud) -> None:
     """Five, of which four are not as they were when it comes to reading them."""
     for name in ("good", *OWN):
-        cloud.put(f"in/{name}.png", picture(20, 10, {RED: (1, 2, 9, 8)}))
+        cloud.put(f"in/{name}.png", make_image(20, 10, {RED: (1, 2, 9, 8)}))
     cloud.spoil("in/corrupt.png")
     cloud.statuses["in/secret.png"] = [403] * 9
 

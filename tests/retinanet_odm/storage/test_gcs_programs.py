@@ -18,7 +18,7 @@ from retinanet_odm.annotations.types import ImageAnnotation, ObjectAnnotation
 from retinanet_odm.annotations.voc import format_voc
 from tests.beam_jobs.conftest import Source
 from tests.gcs_over_tls import tensorflow_cloud
-from tests.inference.fake_model import BLUE, RED, picture, write_model
+from tests.inference.fake_model import BLUE, RED, make_image, write_model
 from tests.retinanet_odm.conftest import Cloud
 
 __all__ = ["tensorflow_cloud"]  # a fixture
@@ -74,7 +74,7 @@ def test_score_in_worker_processes_with_a_model_in_the_bucket(tensorflow_cloud, 
     write_model(tmp_path / "model")
     put_all(cloud, tmp_path / "model", "model")
     for number in range(40):
-        cloud.put(f"in/{number}.png", picture(20, 10, {RED: (1, 2, 9, 8)}))
+        cloud.put(f"in/{number}.png", make_image(20, 10, {RED: (1, 2, 9, 8)}))
     run("score", "--images=gs://bucket/in/*", "--model=gs://bucket/model", "--output=gs://bucket/out", *PROCESSES)
     assert reads_of(cloud, "in/") == {f"in/{number}.png": 1 for number in range(40)}
     check_uploads(cloud, "out/")
@@ -89,7 +89,7 @@ def archive(cloud) -> str:
     packed = io.BytesIO()
     with zipfile.ZipFile(packed, "w") as target:
         for number in range(40):
-            target.writestr(f"{number}.png", picture(20, 10, {BLUE: (1, 2, 9, 8)}))
+            target.writestr(f"{number}.png", make_image(20, 10, {BLUE: (1, 2, 9, 8)}))
             if number == 20:
                 target.writestr("film.mp4", os.urandom(10_000_000))
     cloud.put("in/dive.zip", packed.getvalue())
@@ -111,7 +111,7 @@ def test_score_an_archive_then_convert_and_evaluate_it(cloud, archive, tmp_path)
     truth = ["--annotations=gs://bucket/truth/*.xml", "--label_aliases=gs://bucket/truth/aliases.csv"]
     assert main(["evaluate", "gs://bucket/out", *truth]) == 0
     assert json.loads(cloud.read_all("out/")["evaluation.json"])["AP50"] == pytest.approx(1)
-    image = cloud.put("one.png", picture(20, 10, {RED: (1, 2, 9, 8)})) and "gs://bucket/one.png"
+    image = cloud.put("one.png", make_image(20, 10, {RED: (1, 2, 9, 8)})) and "gs://bucket/one.png"
     assert main(["detect", image, f"--model={tmp_path}/model", "--draw=gs://bucket/drawn"]) == 0
     assert cloud.read_all("drawn/").keys() == {"one.png"}
 
@@ -121,7 +121,7 @@ def test_every_file_that_a_flag_of_the_data_set_jobs_names_may_lie_in_a_bucket(c
     images = [name.rpartition("/")[2] for name in names if "/images/" in name]
     export = io.BytesIO()
     with zipfile.ZipFile(export, "w") as target:
-        target.writestr("z.png", picture(20, 10))
+        target.writestr("z.png", make_image(20, 10))
         crab = ObjectAnnotation(label="Crab", box=(1, 2, 9, 8))
         target.writestr(
             "z.xml", format_voc(ImageAnnotation(filename="z.png", width=20, height=10, objects=(crab,), source="z"))
@@ -163,7 +163,7 @@ def test_score_goes_on_where_a_storm_ended_it(cloud, tmp_path, capfd, monkeypatc
     monkeypatch.setattr(part_files, "_MIN_INTERVAL", 0.0)
     write_model(tmp_path / "model")
     for number in range(40):
-        cloud.put(f"in/{number:02d}.png", picture(20, 10))
+        cloud.put(f"in/{number:02d}.png", make_image(20, 10))
     words = ["score", "--images=gs://bucket/in/*", f"--model={tmp_path}/model", "--output=gs://bucket/out"]
     words.append("--batch_size=8")  # batches before that of the last image have their rows
     cloud.statuses["in/39.png"] = [503] * 999
