@@ -66,6 +66,7 @@ def measure_files(patterns: Sequence[str]) -> FileTotals:
     Raises:
       UsageError: They cannot be listed.
     """
+    # By path, so that a file that two patterns match counts once.
     sizes = {file.path: file.size for pattern in patterns for file in files.list_files(pattern)}
     return FileTotals(count=len(sizes), size=sum(sizes.values()))
 

@@ -74,7 +74,7 @@ def run_main(
     except (Exception, KeyboardInterrupt) as error:
         ending = explain(error)
         if ending is None:
-            raise
+            raise  # a bug: its stack trace is what a developer needs
     print(ending.line, file=sys.stderr)  # noqa: T201 - the one line for the user
     return ending.status
 

@@ -30,7 +30,7 @@ class ProgressReporter:
         """
         self._lock = threading.Lock()
         self._processes, self._failures = processes, failures
-        self._reset(-(-planned // processes))
+        self._reset(-(-planned // processes))  # rounded up
 
     def _reset(self, planned: int) -> None:
         self._planned, self._done, self._failed = planned, 0, 0
@@ -62,7 +62,7 @@ class ProgressReporter:
             done, planned, failed = self._done, self._planned, self._failed
             seconds = time.monotonic() - self._started
         if not done or not seconds:
-            return ""
+            return ""  # no speed yet
         part = f" of one of {self._processes} processes" if self._processes > 1 else ""
         left = _format_seconds(max(0, planned - done) * seconds / done)
         failures = f"{failed:,} {self._failures}"
@@ -80,7 +80,7 @@ class ProgressReporter:
     @contextlib.contextmanager
     def shown(self) -> Iterator[None]:
         """Shows the line from time to time while the body runs."""
-        self._reset(0)
+        self._reset(0)  # counts of an earlier run in the same process
         stop = threading.Event()
         thread = threading.Thread(target=self._show, args=(stop,), daemon=True)
         thread.start()

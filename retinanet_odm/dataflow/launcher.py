@@ -185,9 +185,7 @@ def make_launch_parser() -> Parser:
         help="give workers public addresses; default: private ones, which need Private Google Access",
     )
     parser.add_argument("--no_wait", action="store_true", help="exit when the job is submitted")
-    parser.add_argument(
-        "--no_checks", action="store_true", help="submit without checking project, buckets and permissions"
-    )
+    parser.add_argument("--no_checks", action="store_true", help="submit without checking the project first")
     parser.add_argument(
         "--dry_run", action="store_true", help="print the program's command line, without any request to Google"
     )
@@ -249,6 +247,7 @@ def _run(argv: Sequence[str]) -> None:
         return
     if "--estimate" in rest:  # only lists files, without a job
         _become(["-m", PROGRAMS[flags.command], flags.command, *rest])
+    # The order matters: flags are checked before the project, and the wheels, which take longest, come last.
     google, own_project = preflight.log_in()
     launch = make_launch(flags, flags.project or own_project)
     check_not_local(launch, rest)

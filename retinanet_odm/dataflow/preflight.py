@@ -118,6 +118,7 @@ def _region(target: JobTarget, google: GoogleApi) -> Iterator[str]:
 
 
 def _quota(quotas: list[dict[str, Any]], target: JobTarget) -> Iterator[str]:
+    # Compute Engine names quotas like NVIDIA_T4_GPUS for nvidia-tesla-t4.
     metric = f"{target.gpu.replace('-tesla-', '-').replace('-', '_').upper()}_GPUS"
     free = next((quota["limit"] - quota["usage"] for quota in quotas if quota["metric"] == metric), 0)
     if free < 1:
@@ -155,6 +156,7 @@ def _buckets(target: JobTarget, google: GoogleApi) -> Iterator[str]:
         if response.status == 404:
             yield f"there is no bucket {bucket}"
         elif response.status == 200:
+            # Only the first bucket must be writable: inputs may be read-only, and the program tests its own output.
             wanted = _OBJECT_PERMISSIONS if number == 0 else ("storage.objects.get", "storage.objects.list")
             yield from _missing(response, wanted, f"bucket {bucket}", "roles/storage.objectAdmin")
         else:

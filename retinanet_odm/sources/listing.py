@@ -114,6 +114,7 @@ def _match(source: InputPattern, keep: Callable[[str], bool]) -> Iterator[ImageF
     for file in files.list_files(source.pattern):
         uri, name = file.path, files.name_below(root, file.path)
         if not _is_zip(uri):
+            # Whatever its name: the user has named it, so if it is no image it must become a reject, not vanish.
             yield ImageFile(uri=uri, name=name, version=file.version)
             continue
         folder = re.sub(r"\.zip$", "", name, flags=re.IGNORECASE)
@@ -186,6 +187,7 @@ def check_zip_files(uris: Iterable[str], flag: str, *required: ZipContent) -> se
     Raises:
       UsageError: A zip file is corrupt, or does not hold what is required.
     """
+    # Checked before the job starts, because a worker would find an empty zip file only after hours.
     zips = {uri for uri in uris if _is_zip(uri)}
     for uri in sorted(zips):
         names = [member.name for member in list_zip_members(uri, bool, flag=flag)]

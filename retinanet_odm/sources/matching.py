@@ -224,7 +224,7 @@ class _Group:
         for (_, _, path), claim in self._claims(rule).items():
             if claim.images and claim.annotations:
                 levels[path.count("/")].append(claim)
-        for _, claims in sorted(levels.items(), reverse=True):
+        for _, claims in sorted(levels.items(), reverse=True):  # longer ends of paths say more
             self._pair_or_conflict([self._still_open(claim) for claim in claims] if not rule.unique else claims)
 
     def _claims(self, rule: _Rule) -> dict[tuple[str, str, str], _Claim]:

@@ -47,6 +47,7 @@ def with_unique_names(members: Iterable[_Member], name_of: Callable[[_Member], s
       >>> [name for name, _ in with_unique_names(["a.jpg", "b.jpg", "a.jpg"], str)]
       ['a.jpg', 'b.jpg', 'a.jpg#2']
     """
+    # The names used so far, and not only the number of repetitions: an archive may itself contain "a.jpg#2".
     used: set[str] = set()
     numbers: dict[str, Iterator[int]] = {}
     for member in members:

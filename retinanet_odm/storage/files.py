@@ -7,26 +7,20 @@ its name when it is complete.
 import contextlib
 import functools
 import hashlib
+import io
 import itertools
 import posixpath
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, cast
 
 from retinanet_odm.errors import DataError, UsageError
 from retinanet_odm.json_documents import parse_json_object
-from retinanet_odm.storage.file_system import (
-    FileSystem,
-    GenerationChangedError,
-    ListedFile,
-    StorageUnavailableError,
-)
+from retinanet_odm.storage.file_system import FileSystem, GenerationChangedError, ListedFile, StorageUnavailableError
 from retinanet_odm.storage.glob_patterns import escape_glob, root_of
 from retinanet_odm.storage.local import LocalFiles
 
-_GCS = "gs://"
-_PIECE = 2**20  # bytes read at a time
 # Written and deleted to test a folder; a killed program may leave it behind.
 PROBE = ".retinanet-odm-probe"
 
@@ -43,7 +37,7 @@ def _file_system(path: str) -> FileSystem:
     """
     if "://" not in path:
         return LocalFiles()
-    if not path.startswith(_GCS):
+    if not path.startswith("gs://"):
         raise UsageError(f"{path}: expected a local path or gs://; mount other storage as a folder")
     return _gcs_files()
 
@@ -56,7 +50,7 @@ def _gcs_files() -> FileSystem:
     return GcsFiles()
 
 
-# --- Listing ---
+# --- Listing. Missing files must end a program before it starts, so all errors are UsageErrors ---
 
 
 def list_files(pattern: str, *, limit: int | None = None) -> Iterator[ListedFile]:
@@ -69,16 +63,17 @@ def list_files(pattern: str, *, limit: int | None = None) -> Iterator[ListedFile
     Raises:
       UsageError: They cannot be listed.
     """
-    with _listing(pattern):
+    with _usage_errors(f"cannot list {pattern}", (OSError, re.error)):
         yield from itertools.islice(_file_system(pattern).list_files(pattern), limit)
 
 
 @contextlib.contextmanager
-def _listing(pattern: str) -> Iterator[None]:
+def _usage_errors(message: str, errors: tuple[type[Exception], ...] = (OSError,)) -> Iterator[None]:
+    """Turns errors into a UsageError that begins with a message."""
     try:
         yield
-    except (OSError, re.error) as error:
-        raise UsageError(f"cannot list {pattern}: {error}") from error
+    except errors as error:
+        raise UsageError(f"{message}: {error}") from error
 
 
 def iter_matches(pattern: str, limit: int | None = None) -> Iterator[str]:
@@ -118,8 +113,8 @@ def is_folder(path: str) -> bool:
     """Returns whether a path is a folder that holds something (object stores have no empty folders)."""
     if "://" not in path and not Path(path).is_dir():
         return False  # saves listing the whole tree
-    with _listing(path):
-        return bool(next(_file_system(path).list_files(join(escape_glob(path), "**")), None))
+    with _usage_errors(f"cannot list {path}"):
+        return any(True for _ in _file_system(path).list_files(join(escape_glob(path), "**")))
 
 
 def is_file(path: str) -> bool:
@@ -128,7 +123,7 @@ def is_file(path: str) -> bool:
     Raises:
       UsageError: The storage does not answer.
     """
-    with _looking_for(path):
+    with _usage_errors(f"cannot look for {path}"):
         return _file_system(path).is_file(path)
 
 
@@ -138,19 +133,11 @@ def exists(path: str) -> bool:
     Raises:
       UsageError: The storage does not answer.
     """
-    with _looking_for(path):
+    with _usage_errors(f"cannot look for {path}"):
         return _file_system(path).exists(path)
 
 
-@contextlib.contextmanager
-def _looking_for(path: str) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise UsageError(f"cannot look for {path}: {error}") from error
-
-
-# --- Reading ---
+# --- Reading. One bad file must not end a job, so its error is a DataError ---
 
 
 @contextlib.contextmanager
@@ -187,6 +174,7 @@ def read_bytes(path: str, *, version: str = "") -> bytes:
 @contextlib.contextmanager
 def _reading(path: str) -> Iterator[None]:
     """Classifies a read error: a FileError rejects one file, an unavailable storage ends the program."""
+    # The distinction matters: otherwise an outage of the storage would reject every image instead of ending the job.
     try:
         yield
     except StorageUnavailableError as error:
@@ -249,14 +237,11 @@ def find_digest(path: str) -> str | None:
     """
     if not is_file(path):
         return None
-    digest = hashlib.sha256()
     with open_binary(path) as file:
-        while piece := file.read(_PIECE):
-            digest.update(piece)
-    return digest.hexdigest()
+        return hashlib.file_digest(cast(io.BufferedReader, file), "sha256").hexdigest()
 
 
-# --- Writing ---
+# --- Writing. All of it is atomic: a killed program leaves no half file under a final name ---
 
 
 @contextlib.contextmanager
@@ -266,11 +251,8 @@ def write_atomic(path: str) -> Iterator[BinaryIO]:
     Raises:
       UsageError: It cannot be written. For gs:// also: another program has written it at the same time.
     """
-    try:
-        with _file_system(path).write(path) as file:
-            yield file
-    except OSError as error:
-        raise UsageError(f"cannot write {path}: {error}") from error
+    with _usage_errors(f"cannot write {path}"), _file_system(path).write(path) as file:
+        yield file
 
 
 def write_pieces(path: str, pieces: Iterable[bytes]) -> str:
@@ -302,15 +284,12 @@ def make_folder(path: str, *, flag: str = "") -> None:
     message = f"{_prefix(flag)}cannot write to the folder {path}"
     if Path(path).is_file():  # never true for gs://, where a folder is only a prefix
         raise UsageError(f"{message}: a file has that name")
-    probe = join(path, PROBE)
-    try:
-        file_system = _file_system(path)
+    probe, file_system = join(path, PROBE), _file_system(path)
+    with _usage_errors(message):
         file_system.make_folder(path)
         with file_system.write(probe):
             pass
         file_system.delete(probe)
-    except OSError as error:
-        raise UsageError(f"{message}: {error}") from error
 
 
 def delete(paths: Sequence[str]) -> None:

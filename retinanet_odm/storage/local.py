@@ -51,6 +51,7 @@ class LocalFiles:
     @contextlib.contextmanager
     def write(self, path: str) -> Iterator[BinaryIO]:
         """See FileSystem. Creates missing folders."""
+        # In the same folder, because a rename is atomic only within one file system.
         temporary = Path(temporary_name(path))
         temporary.parent.mkdir(parents=True, exist_ok=True)
         try:
@@ -71,6 +72,7 @@ class LocalFiles:
 
 
 def _find_matches(root: str, pattern: str) -> Iterator[str]:
+    # Only as deep as the pattern can match: a folder may have millions of files further down.
     accepts = to_regex(pattern).match
     below = pattern.removeprefix(root).lstrip("/")
     levels = None if "**" in pattern else below.count("/") + 1

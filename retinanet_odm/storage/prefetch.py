@@ -30,6 +30,7 @@ def map_ahead(
       pool: Runs the work. Several iterators may share it.
       ahead: The number of items that are worked on before their results are requested; bounds the memory.
     """
+    # Results wait in the order of their items, so one slow item holds up at most `ahead` others.
     waiting: deque[Future[_Result]] = deque()
     for item in items:
         waiting.append(pool.submit(work, item))

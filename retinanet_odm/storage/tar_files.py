@@ -107,7 +107,7 @@ def read_tar_members(path: str, members: Sequence[TarMember], *, version: str = 
     done = 0
     try:
         with files.open_binary(path, version=version) as file:
-            for member in members:
+            for member in members:  # in the order of their offsets, so that the buffer of a bucket's file is used
                 yield _read(file, member, path)
                 done += 1
     except FileError as error:
@@ -179,6 +179,7 @@ def _headers(file: BinaryIO) -> Iterator[tarfile.TarInfo]:
     Raises:
       tarfile.TarError: It is corrupt. tarfile itself takes a header that it cannot parse for the end of the archive.
     """
+    # tarfile stops silently at anything that is not a header; only a last block of zeros is the real end.
     watched = _LastRead(file)
     archive = tarfile.TarFile(fileobj=watched, encoding="utf-8", errors="surrogateescape")
     while (info := archive.next()) is not None:

@@ -10,8 +10,8 @@ from typing import BinaryIO
 
 import google_crc32c
 
-_HEAD = struct.Struct("<Q4s")
-_CRC_BYTES = 4
+_HEAD = struct.Struct("<Q4s")  # length and its checksum
+_CRC_BYTES = 4  # after the data
 
 
 class FrameError(Exception):
@@ -68,5 +68,6 @@ def _read_data(file: BinaryIO, head: bytes, offset: int) -> bytes:
 
 
 def _masked_crc(data: bytes) -> bytes:
+    # The format masks checksums, because the checksum of data that contains its own checksum is a weak one.
     crc = google_crc32c.value(data)
     return struct.pack("<I", (((crc >> 15) | (crc << 17)) + 0xA282EAD8) & 0xFFFFFFFF)

@@ -77,6 +77,7 @@ def list_zip_members(path: str, keep: Callable[[str], bool], *, flag: str) -> li
         raise UsageError(f"{flag}: {path} is not a readable zip archive: {error}") from error
     except FileError as error:
         raise UsageError(f"{flag}: {error}") from error
+    # By offset: members are then read from the beginning of the archive to its end, whatever the directory's order.
     infos.sort(key=lambda info: info.header_offset)
     return [_member(info, name) for name, info in with_unique_names(infos, _name)]
 
@@ -126,6 +127,7 @@ def open_zip_member(path: str, member: ZipMember) -> Iterator[BinaryIO]:
     with files.open_binary(path) as file:
         with _naming(path, member):
             _seek_content(file, member, file.seek(0, io.SEEK_END))
+            # The first pass verifies the checksum; the second, by the caller, only inflates again.
             stream = _Stream(file, "r", _zip_info(member))
             while stream.read(_CHUNK):
                 pass
