@@ -54,13 +54,3 @@ class TooManyRejectsError(UsageError):
 
 class ContractError(UsageError):
     """A manifest or label map is missing, has another schema version, or contradicts itself."""
-
-
-def first_line(error: BaseException) -> str:
-    r"""Returns the first line of an error's message: TensorFlow appends the graph and a stack trace.
-
-    Example:
-      >>> first_line(ValueError("no such file\nstack trace"))
-      'no such file'
-    """
-    return str(error).strip().partition("\n")[0]
