@@ -117,7 +117,7 @@ class ShardResult:
 
     @classmethod
     def from_json(cls, value: dict[str, Any]) -> Self:
-        """Inverse of `to_json`."""
+        """Reads a result from what `to_json` returned."""
         parsed = {
             "images": [ImageOutcome(*row) for row in value["images"]],
             "statistics": BoxStatistics.from_json(value["statistics"]),
