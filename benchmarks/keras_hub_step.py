@@ -110,7 +110,7 @@ def our_steps(flags: argparse.Namespace) -> list[float]:
         net = build.build_network(config, synthetic_manifest(CLASSES))
         optimizer, _ = schedule.build_optimizer(config.schedule, net.model, total_steps=1000)
     run_steps = steps.make_loop(config, net, optimizer, where)
-    batch = {**step_batch(flags.size, flags.batch), "left_out": np.zeros(flags.batch, np.int32)}
+    batch = {**step_batch(flags.size, flags.batch), "boxes_truncated": np.zeros(flags.batch, np.int32)}
     dataset = tf.data.Dataset.from_tensors(batch).repeat()
     iterator = iter(where.experimental_distribute_dataset(dataset))
     print(f"ours: {net.model.count_params() / 1e6:.1f} M parameters", file=sys.stderr)

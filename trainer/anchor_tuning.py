@@ -1,4 +1,8 @@
-"""Before hours of training: which objects of the training split some anchor can match on the run's own canvas."""
+"""Anchor recall before training, and the choice of anchors (--anchors=auto). Begin with `resolve_anchors`.
+
+An object without an anchor of IoU 0.5 is hardly learned. `retinanet_odm.dataset.anchor_coverage` has the arithmetic;
+here it is applied to the training split on the run's own canvas. Shapes: N boxes, (ymin, xmin, ymax, xmax).
+"""
 
 import logging
 from collections.abc import Iterator, Mapping, Sequence
@@ -6,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 import tensorflow as tf
 
 from retinanet_odm.dataset import examples as schema
@@ -16,120 +21,102 @@ from trainer.config import TrainConfig, canvas_size
 from trainer.data import records
 from trainer.weights import checkpoints
 
-TRAIN = "train"
+# A data set is shuffled globally when it is written: its first records are a sample, and reading more takes minutes.
+MAX_BOXES, MAX_IMAGES = 200_000, 20_000
+MIN_RECALL, MIN_BOXES = 0.9, 5  # a class of MIN_BOXES or more gets a warning below MIN_RECALL
+_CHUNK = 1000  # boxes whose overlaps are computed at once: they stay in the processor's cache
+_BATCH = 64  # records parsed at once, encoded images included
 
-# A data set is shuffled as a whole when written: its first records are a sample, and reading more takes minutes.
-MAX_BOXES = 200_000
-MAX_IMAGES = 20_000
-WANTED = 0.9  # as the data set's report has it
-FEWEST_BOXES = 5  # of fewer, a share says nothing
-_AT_ONCE = 1000  # boxes: their overlaps stay in the processor's cache
-_BATCH = 64  # records parsed at once, photographs included
+_SETTINGS = ("anchor_scale", "num_scales", "aspect_ratios")
+_SAMPLE = 4000  # boxes to which anchors are fitted: more do not change the choice, and take longer
+# Steps per octave of the sizes tried: 1, 2, 3 and 4 sizes per octave all lie on this grid.
+_FINE = 12
+_SCALES = range(-_FINE, 3 * _FINE + 1, 3)  # anchor_scale from 1/2 to 8, in steps of the grid
+_NUM_SCALES = (1, 2, 3, 4)
+_RATIOS = tuple(2.0 ** (step / 2) for step in range(-6, 7))  # 1/8 to 8
+_SUFFICIENT_RECALL = 0.95  # above, more anchors per cell than given are not worth their time
+_MAX_PER_CELL = 12  # anchors
+
 _LOGGER = logging.getLogger(__name__)
+_Floats = npt.NDArray[np.float64]
+_Ints = npt.NDArray[np.int_]
+
+
+def resolve_anchors(config: TrainConfig, manifest: DatasetManifest) -> TrainConfig:
+    """Returns the configuration with the anchors of the network; before training, logs their recall.
+
+    With --anchors=auto they are those of the checkpoints in --model_dir, or else fitted to the training split.
+
+    Raises:
+      ContractError: The training split is needed, and is empty or damaged.
+    """
+    stored = _stored_settings(config) if config.network.anchors == "auto" else {}
+    config = config.replace(**stored)
+    if config.run.mode in ("eval", "export"):
+        return config
+    boxes = read_boxes(config, manifest)
+    if config.network.anchors == "auto":
+        config = config if stored else fit_anchors(config, boxes)
+        origin = "of the checkpoints in --model_dir" if stored else "fitted to the training split"
+        flags = " ".join(f"--{name}={getattr(config.network, name)}" for name in _SETTINGS)
+        _LOGGER.info("anchors: %s: %s", origin, flags)
+    log_anchor_recall(config, manifest, boxes)
+    return config
+
+
+def _stored_settings(config: TrainConfig) -> dict[str, Any]:
+    """Reads the anchor settings of the checkpoints of the run; empty if there are none."""
+    path = f"{config.run.folder}/checkpoints/{checkpoints.IDENTITY_FILE}"
+    identity = files.read_json(path) if config.run.model_dir and files.is_file(path) else {}
+    return {name: identity[name] for name in _SETTINGS if name in identity}
+
+
+# --- Boxes of the training split ---
 
 
 @dataclass(frozen=True, kw_only=True)
 class BoxesOnCanvas:
-    """Objects as they lie on the canvas of a run, without random scale.
+    """Boxes as they lie on the canvas of a run at scale 1.
 
     Attributes:
-      boxes: float64 [N, 4], (ymin, xmin, ymax, xmax) in canvas pixels.
-      labels: int [N], ids of the label map.
-      images: how many were read. is_whole: whether these are all of the split.
+      boxes: float64 [N, 4], in canvas pixels.
+      labels: int [N], class ids.
+      canvas: (height, width) in pixels.
+      images: Number of images read.
+      is_complete: Whether these are all images of the split.
     """
 
-    boxes: np.ndarray
-    labels: np.ndarray
+    boxes: _Floats
+    labels: _Ints
+    canvas: tuple[int, int]
     images: int
-    is_whole: bool
-
-
-@dataclass(frozen=True, kw_only=True)
-class ClassRecall:
-    """Objects of a class that have an anchor of IoU 0.5.
-
-    Attributes:
-      octaves: (k, boxes, reached) of sides (root of the area) of 2^k to 2^(k+1) canvas pixels, 0 for all below 2.
-    """
-
-    name: str
-    boxes: int
-    reached: int
-    octaves: tuple[tuple[int, int, int], ...]
-
-    @property
-    def recall(self) -> float:
-        """Best possible, 0..1; 1 without boxes."""
-        return self.reached / self.boxes if self.boxes else 1.0
-
-    def line(self) -> str:
-        """Such as ``93.8 % of 16 boxes  eel  (8-16 px: 50.0 % of 2, 16-32 px: 100.0 % of 14)``."""
-        parts = (
-            f"{2**octave if octave else 0}-{2 ** (octave + 1)} px: {100 * reached / boxes:.1f} % of {boxes}"
-            for octave, boxes, reached in self.octaves
-        )
-        return f"{100 * self.recall:5.1f} % of {self.boxes} boxes  {self.name}  ({', '.join(parts)})"
-
-
-def anchor_shapes(config: TrainConfig) -> dict[str, Any]:
-    """The settings of the anchors, by the names that make_anchors and best_overlap give them."""
-    return {
-        "anchor_scale": config.network.anchor_scale,
-        "num_scales": config.network.num_scales,
-        "aspect_ratios": config.network.aspect_ratio_values(),
-    }
-
-
-def overlaps(boxes: np.ndarray, canvas: tuple[int, int], shapes: Mapping[str, Any]) -> np.ndarray:
-    """The highest IoU of each box with any anchor, [N]; boxes [N, 4] in canvas pixels."""
-    parts = [best_overlap(boxes[at : at + _AT_ONCE], canvas, **shapes) for at in range(0, len(boxes), _AT_ONCE)]
-    return np.concatenate([np.zeros(0), *parts])
-
-
-def measure_recall(found: BoxesOnCanvas, names: Mapping[int, str], overlap: np.ndarray) -> tuple[ClassRecall, ...]:
-    """Of all classes together, then of each class of names (by id) that has boxes; overlap [N] as of overlaps."""
-    sides = np.sqrt((found.boxes[:, 2:] - found.boxes[:, :2]).prod(axis=1))
-    octaves = np.floor(np.log2(np.maximum(sides, 1))).astype(int)
-    chosen = {"all classes": np.ones(len(sides), bool), **{name: found.labels == key for key, name in names.items()}}
-    hit = overlap >= POSITIVE_IOU
-    return tuple(_reach(name, octaves[rows], hit[rows]) for name, rows in chosen.items() if rows.any())
-
-
-def _reach(name: str, octaves: np.ndarray, hit: np.ndarray) -> ClassRecall:
-    rows = tuple(
-        (int(octave), int((octaves == octave).sum()), int(hit[octaves == octave].sum()))
-        for octave in np.unique(octaves)
-    )
-    return ClassRecall(name=name, boxes=len(hit), reached=int(hit.sum()), octaves=rows)
+    is_complete: bool
 
 
 def read_boxes(config: TrainConfig, manifest: DatasetManifest) -> BoxesOnCanvas:
-    """The boxes of the training split, or of its first records where there are very many; no photograph is decoded.
+    """Reads the boxes of the training split, or of its first records if there are very many; decodes no image.
 
     Raises:
-      ContractError: the split is empty, or a shard is missing or damaged.
+      ContractError: The split is empty, or a shard is missing or damaged.
     """
-    split = records.find_split(config.data.dataset, manifest, TRAIN)
+    split = records.find_split(config.data.dataset, manifest, "train")
     canvas = canvas_size(config.network.image_size, manifest.aspect_ratio_min, manifest.aspect_ratio_max)
     boxes, labels, images, count = [np.zeros((0, 4))], [np.zeros(0, int)], 0, 0
-    with records.whole_shards(split.paths):
+    with records.reading_shards(split.paths):
         for relative, ids, sizes in _box_batches(split):
-            boxes.append(_on_canvas(relative, sizes, canvas))
+            boxes.append(_to_canvas(relative, sizes, canvas))
             labels.append(ids)
             images, count = images + _BATCH, count + len(ids)
             if count >= MAX_BOXES or images >= MAX_IMAGES:
                 break
     images = min(images, split.examples)
-    return BoxesOnCanvas(
-        boxes=np.concatenate(boxes),
-        labels=np.concatenate(labels),
-        images=images,
-        is_whole=images == split.examples,
-    )
+    is_complete = images == split.examples
+    arrays = {"boxes": np.concatenate(boxes), "labels": np.concatenate(labels)}
+    return BoxesOnCanvas(**arrays, canvas=canvas, images=images, is_complete=is_complete)
 
 
-def _box_batches(split: records.RecordSplit) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
-    """Of some images each: relative boxes [N, 4], their labels [N], and [N, (height, width)] of their photographs."""
+def _box_batches(split: records.RecordSplit) -> Iterator[tuple[_Floats, _Ints, _Ints]]:
+    """Yields for some images each: relative boxes [N, 4], labels [N], and (height, width) of their images [N, 2]."""
     edges = (schema.YMIN, schema.XMIN, schema.YMAX, schema.XMAX)
     features: dict[str, Any] = {
         **{side: tf.io.FixedLenFeature([], tf.int64) for side in (schema.HEIGHT, schema.WIDTH)},
@@ -144,147 +131,170 @@ def _box_batches(split: records.RecordSplit) -> Iterator[tuple[np.ndarray, np.nd
         yield relative, labels.flat_values.numpy(), np.repeat(sizes, labels.row_lengths().numpy(), axis=0)
 
 
-def _on_canvas(boxes: np.ndarray, sizes: np.ndarray, canvas: tuple[int, int]) -> np.ndarray:
-    """Relative boxes [N, 4] of photographs of sizes [N, 2] in canvas pixels, as preprocess.letterbox places them."""
-    scale = (np.asarray(canvas) / sizes).min(axis=1, keepdims=True)
-    return boxes * np.tile(np.maximum(np.rint(sizes * scale), 1), 2)
+def _to_canvas(boxes: _Floats, sizes: _Ints, canvas: tuple[int, int]) -> _Floats:
+    """Converts relative boxes [N, 4] of images of sizes [N, 2] to canvas pixels, as preprocess.letterbox does."""
+    scale = (np.asarray(canvas) / sizes).min(axis=1, keepdims=True)  # [N, 1]
+    return np.asarray(boxes * np.tile(np.maximum(np.rint(sizes * scale), 1), 2))
 
 
-def log_anchor_recall(config: TrainConfig, manifest: DatasetManifest, found: BoxesOnCanvas) -> None:
-    """Logs the best possible recall of the anchors on boxes of read_boxes, and warns of classes that they miss."""
-    canvas = canvas_size(config.network.image_size, manifest.aspect_ratio_min, manifest.aspect_ratio_max)
-    rows = measure_recall(found, manifest.labels.name_by_id, overlaps(found.boxes, canvas, anchor_shapes(config)))
-    part = "" if found.is_whole else f" (of its first {found.images} images)"
+# --- Recall ---
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClassRecall:
+    """Best possible recall of a class: the objects that have an anchor of IoU 0.5.
+
+    Attributes:
+      reached: Number of boxes with such an anchor.
+      octaves: (k, boxes, reached) of sides (root of the area) of 2^k to 2^(k+1) canvas pixels; k = 0 for all below 2.
+    """
+
+    name: str
+    boxes: int
+    reached: int
+    octaves: tuple[tuple[int, int, int], ...]
+
+    @property
+    def recall(self) -> float:
+        """Best possible recall, 0..1; 1 without boxes."""
+        return self.reached / self.boxes if self.boxes else 1.0
+
+    def line(self) -> str:
+        """Formats it like ``93.8 % of 16 boxes  eel  (8-16 px: 50.0 % of 2, 16-32 px: 100.0 % of 14)``."""
+        parts = (
+            f"{2**octave if octave else 0}-{2 ** (octave + 1)} px: {100 * reached / boxes:.1f} % of {boxes}"
+            for octave, boxes, reached in self.octaves
+        )
+        return f"{100 * self.recall:5.1f} % of {self.boxes} boxes  {self.name}  ({', '.join(parts)})"
+
+
+def log_anchor_recall(config: TrainConfig, manifest: DatasetManifest, boxes: BoxesOnCanvas) -> None:
+    """Logs the best possible recall of the anchors, and warns of classes that they miss."""
+    rows = measure_recall(boxes, manifest.labels.name_by_id, anchor_shapes(config))
+    part = "" if boxes.is_complete else f" (of its first {boxes.images} images)"
     _LOGGER.info("anchors: best possible recall on the training split%s, by size on the canvas:", part)
     for row in rows:
         _LOGGER.info("  %s", row.line())
     for row in rows:
-        if row.boxes >= FEWEST_BOXES and row.recall < WANTED:
+        if row.boxes >= MIN_BOXES and row.recall < MIN_RECALL:
             _LOGGER.warning("%s", _warning(row, config))
 
 
 def _warning(row: ClassRecall, config: TrainConfig) -> str:
     choice = "--anchors=auto, " if config.network.anchors == "fixed" else ""
-    return (
-        f"warning: {row.name}: only {row.recall:.0%} of {row.boxes} boxes have an anchor of IoU {POSITIVE_IOU:g};"
-        f" the rest is hardly learnt: try {choice}a larger --image_size or a smaller --anchor_scale"
-    )
+    share = f"only {row.recall:.0%} of {row.boxes} boxes have an anchor of IoU {POSITIVE_IOU:g}"
+    remedy = f"try {choice}a larger --image_size or a smaller --anchor_scale"
+    return f"warning: {row.name}: {share}; the rest is hardly learned: {remedy}"
 
 
-_NAMES = ("anchor_scale", "num_scales", "aspect_ratios")
-_SAMPLE = 4000  # boxes tried: more do not change the choice, and it is to take seconds
+def anchor_shapes(config: TrainConfig) -> dict[str, Any]:
+    """Returns the anchor settings by the names of the arguments of `make_anchors` and `best_overlap`."""
+    return {
+        "anchor_scale": config.network.anchor_scale,
+        "num_scales": config.network.num_scales,
+        "aspect_ratios": config.network.aspect_ratio_values(),
+    }
 
-# Steps an octave of the sizes tried: 1, 2, 3 and 4 sizes an octave all lie on it, and scales at every third step.
-_FINE = 12
-_SCALES = range(-_FINE, 3 * _FINE + 1, 3)  # anchor_scale from 1/2 to 8, in steps of the grid
-_NUM_SCALES = (1, 2, 3, 4)
-_RATIOS = tuple(2.0 ** (step / 2) for step in range(-6, 7))  # 1/8 to 8
-_ENOUGH = 0.95  # recall from which on no more anchors a cell than before are worth their time
-_MOST_A_CELL = 12
+
+def best_overlaps(boxes: _Floats, canvas: tuple[int, int], shapes: Mapping[str, Any]) -> _Floats:
+    """Computes the highest IoU of each box [N, 4], in canvas pixels, with any anchor: [N]."""
+    chunks = [best_overlap(boxes[at : at + _CHUNK], canvas, **shapes) for at in range(0, len(boxes), _CHUNK)]
+    return np.concatenate([np.zeros(0), *chunks])
+
+
+def measure_recall(
+    boxes: BoxesOnCanvas, names: Mapping[int, str], shapes: Mapping[str, Any]
+) -> tuple[ClassRecall, ...]:
+    """Measures the recall of all classes together, then of each class of names (by id) that has boxes."""
+    sides = np.sqrt((boxes.boxes[:, 2:] - boxes.boxes[:, :2]).prod(axis=1))  # [N]
+    octaves = np.floor(np.log2(np.maximum(sides, 1))).astype(int)
+    rows = {"all classes": np.ones(len(sides), bool), **{name: boxes.labels == key for key, name in names.items()}}
+    hit = best_overlaps(boxes.boxes, boxes.canvas, shapes) >= POSITIVE_IOU
+    return tuple(_class_recall(name, octaves[row], hit[row]) for name, row in rows.items() if row.any())
+
+
+def _class_recall(name: str, octaves: _Ints, hit: npt.NDArray[np.bool_]) -> ClassRecall:
+    counts = ((int(octave), hit[octaves == octave]) for octave in np.unique(octaves))
+    rows = tuple((octave, len(part), int(part.sum())) for octave, part in counts)
+    return ClassRecall(name=name, boxes=len(hit), reached=int(hit.sum()), octaves=rows)
+
+
+# --- The choice of anchors ---
 
 
 class AnchorScore(NamedTuple):
-    """How well anchors fit: the share of boxes with IoU 0.5 first, then the mean of the boxes' best IoU."""
+    """How well anchors fit: the fraction of boxes with IoU 0.5, then the mean of the boxes' best IoU."""
 
     recall: float
     mean: float
 
 
 class AnchorCandidate(NamedTuple):
-    """Settings of the anchors with their fit; a better fit is greater, of equal ones fewer anchors a cell."""
+    """Anchor settings with their score. A better score is greater; of equal scores, fewer anchors per cell are."""
 
-    fit: AnchorScore
-    fewer: int  # minus the anchors a cell
+    score: AnchorScore
+    negative_count: int  # minus the anchors per cell
     anchor_scale: float
     num_scales: int
     aspect_ratios: str
 
 
-def resolve_anchors(config: TrainConfig, manifest: DatasetManifest) -> TrainConfig:
-    """The configuration with the anchors that its network gets; before training, their recall is logged.
+def fit_anchors(config: TrainConfig, boxes: BoxesOnCanvas) -> TrainConfig:
+    """Returns the configuration with the anchors of the best recall, then of the highest mean IoU.
 
-    Raises:
-      ContractError: the training split is to be read and is empty or damaged.
+    There are as many anchors per cell as given, and up to 12 only if the recall is below 95 % and more raise it.
     """
-    stored = _stored(config) if config.network.anchors == "auto" else {}
-    config = config.replace(**stored)
-    if config.run.mode in ("eval", "export"):
+    if not len(boxes.boxes):
         return config
-    found = read_boxes(config, manifest)
-    canvas = canvas_size(config.network.image_size, manifest.aspect_ratio_min, manifest.aspect_ratio_max)
-    if config.network.anchors == "auto":
-        config = config if stored else fit_anchors(config, found, canvas)
-        origin = "of the checkpoints in --model_dir" if stored else "fitted to the training split"
-        _LOGGER.info(
-            "anchors: %s: %s", origin, " ".join(f"--{name}={getattr(config.network, name)}" for name in _NAMES)
-        )
-    log_anchor_recall(config, manifest, found)
-    return config
+    sample = boxes.boxes[np.unique(np.linspace(0, len(boxes.boxes) - 1, _SAMPLE).astype(int))]
+    count = config.network.num_scales * len(config.network.aspect_ratio_values())
+    score = _score(best_overlaps(sample, boxes.canvas, anchor_shapes(config)))
+    given = AnchorCandidate(score, -count, *(getattr(config.network, name) for name in _SETTINGS))
+    table = _overlap_table(sample, boxes.canvas)
+    best = max([given, *_candidates(table, count)])
+    if best.score.recall < _SUFFICIENT_RECALL and count < _MAX_PER_CELL:
+        larger = max(_candidates(table, _MAX_PER_CELL))
+        best = larger if larger.score.recall > best.score.recall else best
+    return config.replace(**{name: getattr(best, name) for name in _SETTINGS})
 
 
-def _stored(config: TrainConfig) -> dict[str, Any]:
-    """The anchors of the checkpoints in the run's folder; empty where there are none."""
-    path = f"{config.run.folder}/checkpoints/{checkpoints.FILE}"
-    network = files.read_json(path) if config.run.model_dir and files.is_file(path) else {}
-    return {name: network[name] for name in _NAMES if name in network}
-
-
-def fit_anchors(config: TrainConfig, found: BoxesOnCanvas, canvas: tuple[int, int]) -> TrainConfig:
-    """The configuration with the anchors of the best recall, then of the highest mean IoU; equal boxes, equal anchors.
-
-    As many a cell as before; up to 12 only where the recall is under 95 % and they raise it.
-    """
-    if not len(found.boxes):
-        return config
-    sample = found.boxes[np.unique(np.linspace(0, len(found.boxes) - 1, _SAMPLE).astype(int))]
-    before = config.network.num_scales * len(config.network.aspect_ratio_values())
-    overlap = overlaps(sample, canvas, anchor_shapes(config))
-    given = AnchorCandidate(_fit(overlap), -before, *(getattr(config.network, name) for name in _NAMES))
-    table = _overlap_table(sample, canvas)
-    best = max([given, *_choices(table, before)])
-    if best.fit.recall < _ENOUGH and before < _MOST_A_CELL:
-        more = max(_choices(table, _MOST_A_CELL))
-        best = more if more.fit.recall > best.fit.recall else best
-    return config.replace(**{name: getattr(best, name) for name in _NAMES})
-
-
-def _fit(overlap: np.ndarray) -> AnchorScore:
-    """Of best IoUs [N]; rounded, so that a single box of thousands does not outweigh all others."""
+def _score(overlap: _Floats) -> AnchorScore:
+    """Scores best IoUs [N]; rounded, so that a single box of thousands does not outweigh all others."""
     return AnchorScore(round(float((overlap >= POSITIVE_IOU).mean()), 3), round(float(overlap.mean()), 4))
 
 
-def _overlap_table(boxes: np.ndarray, canvas: tuple[int, int]) -> np.ndarray:
-    """The best IoU of each box with anchors of each size on the grid of sizes and each ratio, [N, sizes, ratios]."""
+def _overlap_table(boxes: _Floats, canvas: tuple[int, int]) -> npt.NDArray[np.float32]:
+    """Returns the best IoU of each box with anchors of each size of the grid and each ratio, [N, sizes, ratios]."""
     columns = [
-        overlaps(boxes, canvas, {"anchor_scale": scale, "num_scales": 1, "aspect_ratios": (ratio,)})
+        best_overlaps(boxes, canvas, {"anchor_scale": scale, "num_scales": 1, "aspect_ratios": (ratio,)})
         for scale in 2.0 ** (np.arange(_SCALES[0], _SCALES[-1] + _FINE) / _FINE)
         for ratio in _RATIOS
     ]
     return np.stack(columns, axis=1).reshape(len(boxes), -1, len(_RATIOS)).astype(np.float32)
 
 
-def _choices(table: np.ndarray, most: int) -> Iterator[AnchorCandidate]:
-    """For each smallest size and number of sizes the best ratios, with at most so many anchors a cell."""
+def _candidates(table: npt.NDArray[np.float32], max_count: int) -> Iterator[AnchorCandidate]:
+    """Yields for each smallest size and number of sizes the best ratios, with at most max_count anchors per cell."""
     for first in _SCALES:
         for num_scales in _NUM_SCALES:
-            if num_scales <= most:
+            if num_scales <= max_count:
                 rows = first - _SCALES[0] + np.arange(num_scales) * _FINE // num_scales
-                ratios, fits = _best_ratios(table[:, rows].max(axis=1), most // num_scales)
+                ratios, score = _best_ratios(table[:, rows].max(axis=1), max_count // num_scales)
                 text = ",".join(f"{_RATIOS[ratio]:.3g}" for ratio in sorted(ratios))
                 scale = float(f"{2.0 ** (first / _FINE):.3g}")
-                yield AnchorCandidate(fits, -num_scales * len(ratios), scale, num_scales, text)
+                yield AnchorCandidate(score, -num_scales * len(ratios), scale, num_scales, text)
 
 
-def _best_ratios(overlap: np.ndarray, most: int) -> tuple[Sequence[int], AnchorScore]:
-    """At most so many columns of overlap [N, ratios], one after the other, each the one that helps most."""
+def _best_ratios(overlap: npt.NDArray[np.float32], max_count: int) -> tuple[Sequence[int], AnchorScore]:
+    """Selects at most max_count columns of overlap [N, ratios] greedily: each time the one that helps most."""
     chosen: list[int] = []
     best, reached = AnchorScore(-1.0, -1.0), np.zeros(len(overlap), overlap.dtype)
-    while len(chosen) < most:
-        tried = np.maximum(overlap, reached[:, None])
-        fits = [_fit(tried[:, column]) for column in range(tried.shape[1])]
-        column = max(range(len(fits)), key=fits.__getitem__)
-        if fits[column] <= best:
+    while len(chosen) < max_count:
+        tried = np.maximum(overlap, reached[:, None])  # [N, ratios]
+        scores = [_score(tried[:, column]) for column in range(tried.shape[1])]
+        column = max(range(len(scores)), key=scores.__getitem__)
+        if scores[column] <= best:
             break
-        best, reached = fits[column], tried[:, column]
+        best, reached = scores[column], tried[:, column]
         chosen.append(column)
     return chosen, best

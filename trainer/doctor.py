@@ -1,6 +1,7 @@
-"""``--mode=doctor``: what would stop a long run, found in seconds; a line for each check, and what to do about it.
+"""``--mode=doctor``: finds in seconds what would stop a long run. One line per check, with a fix if it failed.
 
-TensorFlow is imported only after the packages have been looked at: a spoilt installation may not even import.
+Begin with `run_checks`. TensorFlow is imported only after the check of the packages, because a broken installation may
+not even import.
 """
 
 import shutil
@@ -25,31 +26,32 @@ from trainer.tf_errors import first_line
 
 DISTRIBUTION = "retinanet-odm"
 _TENSORFLOWS = ("tensorflow", "tensorflow-cpu", "tensorflow-tpu")
-_WATCHED = (*_TENSORFLOWS, "libtpu", "keras", "numpy", "protobuf", "pycocotools", "tensorboard")
+_CHECKED = (*_TENSORFLOWS, "libtpu", "keras", "numpy", "protobuf", "pycocotools", "tensorboard")
 _EXTRAS = ("", "trainer", "cpu", "gpu", "tpu")
 _INSTALL = "from the root of the repository, in a new environment: pip install -e '.[cpu]', or [gpu] or [tpu]"
 # Four checkpoints of a ResNet-50 with AdamW's two averages, 0.45 GB each, and an export.
-NEEDED_BYTES = 2 << 30
-# Google's servers refuse requests that are minutes off.
-CLOCK_TOLERANCE = 60.0  # seconds
+MIN_FREE_BYTES = 2 << 30
+# Google's servers reject requests from clocks that are minutes off.
+MAX_CLOCK_ERROR = 60.0  # seconds
 _NVIDIA = Path("/dev/nvidia0")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Check:
-    """One thing looked at: what was found, and, where that will not do, the mend."""
+    """Result of one check: the observed value and, if the check failed, a suggested fix."""
 
     name: str
     found: str
-    mend: str = ""
+    fix: str = ""
 
     @property
     def passed(self) -> bool:
-        return not self.mend
+        """Whether nothing needs a fix."""
+        return not self.fix
 
     def line(self) -> str:
-        """Such as ``FAIL  keras: 3.14.0: pip install 'keras<3.16,>=3.15'``."""
-        return f"pass  {self.name}: {self.found}" if self.passed else f"FAIL  {self.name}: {self.found}: {self.mend}"
+        """Formats it like ``FAIL  keras: 3.14.0: pip install 'keras<3.16,>=3.15'``."""
+        return f"pass  {self.name}: {self.found}" if self.passed else f"FAIL  {self.name}: {self.found}: {self.fix}"
 
 
 def doctor_report(config: TrainConfig) -> int:
@@ -62,18 +64,18 @@ def doctor_report(config: TrainConfig) -> int:
 
 
 def run_checks(config: TrainConfig) -> Iterator[Check]:
-    """Every check that the settings ask for: --dataset and --model_dir are looked at where they are given."""
+    """Runs the checks that the settings need: --dataset and --model_dir are checked if given."""
     yield from _package_checks()
     try:
         import tensorflow  # noqa: F401
     except ImportError as error:
-        yield Check(name="TensorFlow", found=f"cannot be imported: {error}", mend=_INSTALL)
+        yield Check(name="TensorFlow", found=f"cannot be imported: {error}", fix=_INSTALL)
         return
     yield attempt("devices", lambda: _devices(config), "see docs/training.md, Installing TensorFlow")
     if gcs.gcs_settings(config):
         access = attempt("gs://", lambda: gcs.check_access(config), "see docs/training.md, Data on gs://")
         yield access
-        if not access.passed:  # TensorFlow would try for minutes
+        if not access.passed:  # TensorFlow would retry for minutes
             return
     if config.data.dataset:
         yield attempt("data set", lambda: check_dataset(config.data.dataset), "copy or prepare the data set again")
@@ -81,12 +83,12 @@ def run_checks(config: TrainConfig) -> Iterator[Check]:
         yield from _folder_checks(config.run.model_dir)
 
 
-def attempt(name: str, probe: Callable[[], str], mend: str) -> Check:
-    """The check by a probe that returns what it found, or raises a UsageError."""
+def attempt(name: str, probe: Callable[[], str], fix: str) -> Check:
+    """Makes a check of a probe, which returns the observed value or raises a UsageError."""
     try:
         return Check(name=name, found=probe())
     except UsageError as error:
-        return Check(name=name, found=str(error), mend=mend)
+        return Check(name=name, found=str(error), fix=fix)
 
 
 def _package_checks() -> Iterator[Check]:
@@ -94,7 +96,7 @@ def _package_checks() -> Iterator[Check]:
     try:
         own = metadata.metadata(DISTRIBUTION)
     except metadata.PackageNotFoundError:
-        yield Check(name=DISTRIBUTION, found="not installed", mend=_INSTALL)
+        yield Check(name=DISTRIBUTION, found="not installed", fix=_INSTALL)
         return
     yield check_python(".".join(map(str, sys.version_info[:3])), own["Requires-Python"])
     yield check_single_tensorflow(installed)
@@ -102,36 +104,40 @@ def _package_checks() -> Iterator[Check]:
 
 
 def check_python(version: str, wanted: str) -> Check:
-    """The interpreter against Requires-Python."""
+    """Checks the interpreter's version against Requires-Python."""
     fits = version in SpecifierSet(wanted)
-    return Check(name="Python", found=version, mend="" if fits else f"use a Python {wanted}")
+    return Check(name="Python", found=version, fix="" if fits else f"use a Python {wanted}")
 
 
 def check_single_tensorflow(installed: Iterable[str]) -> Check:
-    """That exactly one of the packages is there that own the folder tensorflow/."""
+    """Checks that exactly one of the packages that own the folder tensorflow/ is installed."""
     found = [name for name in _TENSORFLOWS if name in set(installed)]
-    return Check(name="one TensorFlow", found=", ".join(found) or "none", mend="" if len(found) == 1 else _INSTALL)
+    return Check(name="one TensorFlow", found=", ".join(found) or "none", fix="" if len(found) == 1 else _INSTALL)
 
 
 def check_versions(requires: Sequence[str], installed: Mapping[str, str]) -> list[Check]:
-    """Installed packages against the distribution's requirements, those of its extras for the trainer included.
+    """Checks installed packages against the requirements of this distribution and its extras for the trainer.
 
-    Of the TensorFlows, the one that is installed is looked at; and libtpu beside tensorflow-tpu, where with another
-    version the import of TensorFlow aborts the process.
+    Of the TensorFlow packages, only the installed one is checked; libtpu only beside tensorflow-tpu, where a wrong
+    version makes the import of TensorFlow abort the process.
+
+    Args:
+      requires: Requirements of the distribution, with markers.
+      installed: Version by name of the package.
     """
-    others = set(_TENSORFLOWS) - set(installed)
-    if "tensorflow-tpu" in others:
-        others.add("libtpu")
+    skipped = set(_TENSORFLOWS) - set(installed)
+    if "tensorflow-tpu" in skipped:
+        skipped.add("libtpu")
     checks = []
     for requirement in map(Requirement, requires):
         name, marker = requirement.name, requirement.marker
-        asked = marker is None or any(marker.evaluate({"extra": extra}) for extra in _EXTRAS)
-        if not asked or name not in _WATCHED or name in others:
+        applies = marker is None or any(marker.evaluate({"extra": extra}) for extra in _EXTRAS)
+        if not applies or name not in _CHECKED or name in skipped:
             continue
         version = installed.get(name)
         fits = version is not None and requirement.specifier.contains(version, prereleases=True)
-        mend = "" if fits else f"pip install '{name}{requirement.specifier}'"
-        checks.append(Check(name=name, found=version or "not installed", mend=mend))
+        fix = "" if fits else f"pip install '{name}{requirement.specifier}'"
+        checks.append(Check(name=name, found=version or "not installed", fix=fix))
     return checks
 
 
@@ -148,16 +154,16 @@ def _devices(config: TrainConfig) -> str:
 
 
 def check_gpu_seen(seen: int, *, has_card: bool) -> None:
-    """Raises UsageError where there is a graphics card that TensorFlow does not see: it would train on the CPU."""
+    """Raises UsageError if there is a GPU that TensorFlow does not detect: it would train on the CPU."""
     if has_card and not seen:
         raise UsageError("this machine has an NVIDIA card, but TensorFlow sees no GPU")
 
 
 def check_dataset(folder: str) -> str:
-    """That every shard is there and its first record is what the manifest says; returns how much there is.
+    """Checks that every shard exists and that its first record agrees with the manifest; returns the size of the data.
 
     Raises:
-      UsageError: it is not.
+      UsageError: A shard is missing, damaged or contradicts the manifest.
     """
     import tensorflow as tf
 
@@ -171,7 +177,7 @@ def check_dataset(folder: str) -> str:
         for path in records.find_split(folder, manifest, name).paths
     ]
     for path in paths:
-        with records.whole_shards([path]):
+        with records.reading_shards([path]):
             first = next(tf.data.TFRecordDataset(path).as_numpy_iterator(), None)
         if first is None:
             raise ContractError(f"--dataset: {path} holds no record")
@@ -182,7 +188,7 @@ def check_dataset(folder: str) -> str:
 
 
 def check_record(record: bytes, labels: LabelMap, *, source: str) -> None:
-    """Raises ContractError if a record is none of ours or its labels are not those of the data set."""
+    """Raises ContractError if a record is not ours or its labels are not those of the data set."""
     try:
         example = decode_example(record)
     except DataError as error:
@@ -196,19 +202,19 @@ def _folder_checks(folder: str) -> Iterator[Check]:
     try:
         file_time = try_folder(folder)
     except UsageError as error:
-        yield Check(name="model_dir", found=str(error), mend="give a folder that you may write to")
+        yield Check(name="model_dir", found=str(error), fix="give a folder to which you can write")
         return
-    yield Check(name="model_dir", found="written to and read")
+    yield Check(name="model_dir", found="can be written and read")
     yield check_clock(file_time, time.time())
     if "://" not in folder:  # a bucket has no end
         yield check_disk(shutil.disk_usage(folder).free)
 
 
 def try_folder(folder: str) -> float:
-    """Writes a small file, reads and removes it; returns its time in seconds since 1970.
+    """Writes, reads and deletes a small file; returns its modification time in seconds since 1970.
 
     Raises:
-      UsageError: the folder cannot be used.
+      UsageError: The folder cannot be used.
     """
     import tensorflow as tf
 
@@ -224,18 +230,18 @@ def try_folder(folder: str) -> float:
     except tf.errors.OpError as error:
         raise UsageError(f"--model_dir: TensorFlow cannot use the folder {folder}: {first_line(error)}") from error
     if content != "doctor":
-        raise UsageError(f"{path}: what is read is not what was written")
+        raise UsageError(f"{path}: the content read differs from the content written")
     return file_time
 
 
 def check_clock(file_time: float, now: float) -> Check:
-    """This machine's clock against the storage's, in seconds since 1970."""
+    """Compares this machine's clock with the storage's, in seconds since 1970."""
     off = now - file_time
-    mend = "" if abs(off) <= CLOCK_TOLERANCE else "set the clock of this machine: timedatectl set-ntp true"
-    return Check(name="clock", found=f"{off:+.1f} s from the storage's", mend=mend)
+    fix = "" if abs(off) <= MAX_CLOCK_ERROR else "set the clock of this machine: timedatectl set-ntp true"
+    return Check(name="clock", found=f"{off:+.1f} s from the storage's", fix=fix)
 
 
 def check_disk(free: int) -> Check:
-    """Room for the checkpoints, in bytes."""
-    mend = "" if free >= NEEDED_BYTES else f"make room: a ResNet-50 needs {NEEDED_BYTES / 1e9:.1f} GB"
-    return Check(name="disk", found=f"{free / 1e9:.1f} GB free", mend=mend)
+    """Checks that there is room for the checkpoints; free is in bytes."""
+    fix = "" if free >= MIN_FREE_BYTES else f"free disk space: a ResNet-50 needs {MIN_FREE_BYTES / 1e9:.1f} GB"
+    return Check(name="disk", found=f"{free / 1e9:.1f} GB free", fix=fix)

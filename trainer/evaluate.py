@@ -1,4 +1,7 @@
-"""Evaluates a network on a split: every image once, in pixels of the photographs, by COCO's rules."""
+"""Evaluates a network on a split: every image once, in its own pixels, by COCO's rules. Begin with `Evaluator`.
+
+Shapes: B images in a batch, N candidates of an image.
+"""
 
 import itertools
 from collections.abc import Iterator
@@ -6,7 +9,6 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-import numpy as np
 import tensorflow as tf
 
 from retinanet_odm.dataset.coco import annotation_entries, ground_truth, image_entry
@@ -27,11 +29,11 @@ from trainer.strategy import check_batch
 
 @dataclass(frozen=True, kw_only=True)
 class Evaluation:
-    """What eval.json says of a split, and pictures of it.
+    """Metrics of a split, as eval.json holds them, and images for eval.html.
 
     Attributes:
-      metrics: split, images, and what retinanet_odm.evaluation.coco_metrics.all_metrics finds.
-      gallery: captions with JPEG bytes of drawn photographs, by heading.
+      metrics: split, images, and the metrics of `retinanet_odm.evaluation.coco_metrics.all_metrics`.
+      gallery: Captions with JPEG bytes of images with drawn boxes, by heading.
     """
 
     metrics: dict[str, Any]
@@ -40,10 +42,14 @@ class Evaluation:
 
 @dataclass(frozen=True, kw_only=True)
 class Evaluator:
-    """Scores every image of a split; made once for many evaluations of a network, whose weights may change.
+    """Evaluates a network on a split, as often as its weights change; made once by `make_evaluator`.
 
     Attributes:
-      split: the split that the configuration names.
+      config: Its sections evaluation and data are used.
+      manifest: Of the data set.
+      network: The network.
+      strategy: The devices of the network.
+      split: The split that the configuration names.
     """
 
     config: TrainConfig
@@ -52,39 +58,40 @@ class Evaluator:
     strategy: tf.distribute.Strategy
     split: records.RecordSplit
 
-    def brief(self) -> tuple[dict[str, Any], np.ndarray]:
-        """Returns COCO's metrics, and a contact sheet of images with detections, uint8 [1, H, W, 3].
+    def brief(self) -> tuple[dict[str, Any], contact_sheets.Sheet]:
+        """Returns COCO's metrics, and a contact sheet of images with detections.
 
         Raises:
-          ContractError: a shard is missing, damaged or short of records.
+          ContractError: A shard is missing, damaged or lacks records.
         """
-        with records.whole_shards(self.split.paths):
+        with records.reading_shards(self.split.paths):
             results = self.detect()
             shown = itertools.islice(_examples(self.split), contact_sheets.MAX_SHEET_IMAGES)
             sheet = contact_sheets.detection_sheet(shown, results, self.manifest.labels)
             return coco_metrics.coco_metrics(self.ground_truth, results), sheet
 
     def full(self) -> Evaluation:
-        """Everything that eval.json and eval.html hold.
+        """Returns everything that eval.json and eval.html hold.
 
         Raises:
-          ContractError: as brief.
+          ContractError: As `brief`.
         """
-        with records.whole_shards(self.split.paths):
+        with records.reading_shards(self.split.paths):
             results = self.detect()
             analysis = analyse(self.ground_truth, results, self.manifest.options.get("split_group"))
-            found = coco_metrics.all_metrics(self.ground_truth, results, analysis)
-            about = {"split": self.config.evaluation.eval_split, "images": self.split.examples}
-            return Evaluation(metrics={**about, **found}, gallery=_gallery(analysis, self.split))
+            metrics = coco_metrics.all_metrics(self.ground_truth, results, analysis)
+            header = {"split": self.config.evaluation.eval_split, "images": self.split.examples}
+            return Evaluation(metrics={**header, **metrics}, gallery=_gallery(analysis, self.split))
 
     def detect(self) -> list[dict[str, Any]]:
-        """COCO results of every image of the split."""
+        """Returns COCO results of every image of the split."""
         batches = records.evaluation_batches(
             self.split, canvas=self.network.canvas, batch_size=self.config.evaluation.eval_batch_size
         )
         results = []
         for batch in self.strategy.experimental_distribute_dataset(batches):
             values = self.strategy.run(self._predict, args=(batch,))
+            # Replicas hold parts of the batch: [B / replicas, ...] each.
             local = {
                 name: tf.concat(self.strategy.experimental_local_results(value), axis=0)
                 for name, value in values.items()
@@ -94,7 +101,7 @@ class Evaluator:
 
     @cached_property
     def _predict(self) -> Any:
-        """Candidates of a batch, on a replica."""
+        """Computes the candidates of a batch on a replica: boxes [B, N, 4], scores and classes [B, N]."""
 
         @tf.function
         def predict(batch: dict[str, Any]) -> dict[str, Any]:
@@ -106,7 +113,7 @@ class Evaluator:
 
     @cached_property
     def ground_truth(self) -> dict[str, Any]:
-        """The split's objects, as COCO has them."""
+        """The ground truth of the split in COCO's format."""
         images, annotations = [], []
         for example in _examples(self.split):
             images.append(image_entry(example))
@@ -122,11 +129,11 @@ class Evaluator:
 def make_evaluator(
     config: TrainConfig, manifest: DatasetManifest, network: Network, strategy: tf.distribute.Strategy
 ) -> Evaluator:
-    """For the split that the configuration names.
+    """Makes an evaluator of the split that the configuration names.
 
     Raises:
-      UsageError: the batch cannot be dealt out to the replicas.
-      ContractError: there is no such split, or a shard of it is missing.
+      UsageError: The batch cannot be divided evenly among the replicas.
+      ContractError: There is no such split, or a shard of it is missing.
     """
     check_batch("eval_batch_size", config.evaluation.eval_batch_size, strategy)
     split = records.find_split(config.data.dataset, manifest, config.evaluation.eval_split)
@@ -138,34 +145,32 @@ def _examples(split: records.RecordSplit) -> Iterator[DetectionExample]:
 
 
 def _gallery(analysis: Analysis, split: records.RecordSplit) -> dict[str, list[tuple[str, bytes]]]:
-    """The records are read once more: only now is it known which photographs are worth a look."""
+    """Draws the images of the page; reads the records again, because the choice depends on the results."""
     chosen = gallery.choose_images(analysis)
     row_by_id = {analysis.split.image_ids[row]: row for rows in chosen.values() for row in rows}
-    pictures = {}
+    images = {}
     for example in _examples(split):
         row = row_by_id.get(example.source_id)
         if row is not None:
-            drawn = draw_thumbnail(example.encoded, gallery.result_boxes(analysis, row))
-            pictures[row] = (gallery.image_caption(analysis, row), drawn)
-    return {heading: [pictures[row] for row in rows] for heading, rows in chosen.items()}
+            thumbnail = draw_thumbnail(example.encoded, gallery.result_boxes(analysis, row))
+            images[row] = (gallery.image_caption(analysis, row), thumbnail)
+    return {heading: [images[row] for row in rows] for heading, rows in chosen.items()}
 
 
 def stored_metrics(path: str, step: int) -> dict[str, Any]:
-    """The metrics in an eval.json, if they are of this very step; else none."""
-    found = files.read_json(path) if files.is_file(path) else {}
-    return found if found.get("step") == step else {}
+    """Reads the metrics of an eval.json if they are of this step; otherwise returns none."""
+    metrics = files.read_json(path) if files.is_file(path) else {}
+    return metrics if metrics.get("step") == step else {}
 
 
 def _coco_results(config: TrainConfig, batch: dict[str, Any], num_classes: int) -> list[dict[str, Any]]:
-    found = postprocess.suppress(
+    detections = postprocess.suppress(
         postprocess.Candidates(batch["boxes"], batch["scores"], batch["classes"]),
         num_classes=num_classes,
-        score_threshold=config.evaluation.score_threshold,
-        nms_iou=config.evaluation.nms_iou,
-        max_detections=config.evaluation.max_detections,
+        **config.evaluation.suppression(),
     )
-    boxes = postprocess.to_image_pixels(found.boxes, batch["placed"], batch["size"]).numpy()
-    scores, classes, counts = found.scores.numpy(), found.classes.numpy(), found.count.numpy()
+    boxes = postprocess.to_image_pixels(detections.boxes, batch["placed"], batch["size"]).numpy()
+    scores, classes, counts = detections.scores.numpy(), detections.classes.numpy(), detections.count.numpy()
     return [
         coco.result_entry(int(source_id), int(classes[row, rank]), float(scores[row, rank]), boxes[row, rank])
         for row, source_id in enumerate(batch["source_id"].numpy())

@@ -1,49 +1,49 @@
-"""The configuration as absl flags, and back. Read in main alone: nothing else sees a flag."""
+"""The command line: every setting of the configuration as an absl flag. Begin with `parse_request`.
+
+Only trainer.main and trainer.submit read flags; everything else gets a `TrainConfig`.
+"""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from absl import flags
 
 from retinanet_odm.errors import UsageError
+from retinanet_odm.json_documents import parse_json_object
 from trainer import legacy_flags, legacy_hparams
 from trainer.config import TrainConfig, setting_fields
 from trainer.presets import PRESETS, RECIPES, make_config
 
-_PRESET = "tiny"
-_PRESET_HELP = f"network and machine to start from: {', '.join(PRESETS)}; every other flag overrules it"
-_RECIPE_HELP = f"way of training: {', '.join(RECIPES)}; overrules the preset, and other flags overrule it"
-
-
-def _define(values: flags.FlagValues) -> None:
-    """One flag a field. None stands for 'not given', so that a preset can tell it from a default."""
-    define = {bool: flags.DEFINE_bool, int: flags.DEFINE_integer, float: flags.DEFINE_float, str: flags.DEFINE_string}
-    flags.DEFINE_string("preset", None, _PRESET_HELP, flag_values=values)
-    flags.DEFINE_string("recipe", None, _RECIPE_HELP, flag_values=values)
-    for name, kind in legacy_flags.FLAGS.items():
-        define[kind](name, None, "flag of tensorflow/tpu's retinanet_main.py", flag_values=values)
-    for spec in setting_fields():
-        define[spec.type](spec.name, None, spec.metadata["help"], flag_values=values)  # type: ignore[index]
+_DEFAULT_PRESET = "tiny"
+_PRESET_HELP = f"defaults for a network and a machine: {', '.join(PRESETS)}; all other flags override it"
+_RECIPE_HELP = f"defaults for the training: {', '.join(RECIPES)}; overrides the preset, other flags override it"
 
 
 @dataclass(frozen=True, kw_only=True)
 class TrainRequest:
-    """A command line that was read: settings, what it says about its data, and a line for each flag to be explained."""
+    """A parsed command line.
+
+    Attributes:
+      config: The settings.
+      expectations: What an old command line states about its data.
+      notices: Lines about flags that need an explanation.
+    """
 
     config: TrainConfig
-    expectations: legacy_flags.DatasetExpectations = legacy_flags.DatasetExpectations()  # noqa: RUF009 - frozen
+    expectations: legacy_flags.DatasetExpectations = field(default_factory=legacy_flags.DatasetExpectations)
     notices: tuple[str, ...] = ()
 
 
 def parse_request(argv: Sequence[str], *, read_text: Callable[[str], str]) -> TrainRequest:
-    """Reads a command line, without the program's name: this trainer's, or one of tensorflow/tpu's retinanet_main.py.
+    """Parses a command line of this trainer, or of tensorflow/tpu's retinanet_main.py.
 
     Args:
-      read_text: opens the --config_file, which may be a gs:// one.
+      argv: Without the program's name.
+      read_text: Reads the --config_file, which may be on gs://.
 
     Raises:
-      UsageError: a flag is unknown or its value unreadable, or the settings contradict each other.
+      UsageError: A flag is unknown, its value cannot be parsed, or the settings contradict each other.
     """
     values = _parse(argv)
     given = _given(values, [spec.name for spec in setting_fields()])
@@ -54,10 +54,10 @@ def parse_request(argv: Sequence[str], *, read_text: Callable[[str], str]) -> Tr
     if not old:
         return TrainRequest(config=make_config(preset, given, recipe=recipe))
     translation = legacy_flags.translate_legacy_flags(
-        old, _hparams(old, read_text), given, preset=preset, recipe=recipe
+        old, _read_hparams(old, read_text), given, preset=preset, recipe=recipe
     )
-    said = f"a command line of retinanet_main.py: --preset={preset}{f' --recipe={recipe}' if recipe else ''} holds"
-    notices = () if values["preset"].present else (said,)
+    defaults = f"--preset={preset}{f' --recipe={recipe}' if recipe else ''}"
+    notices = () if values["preset"].present else (f"command line of retinanet_main.py: using {defaults}",)
     return TrainRequest(
         config=make_config(preset, dict(translation.settings), recipe=recipe),
         expectations=translation.expectations,
@@ -65,17 +65,20 @@ def parse_request(argv: Sequence[str], *, read_text: Callable[[str], str]) -> Tr
     )
 
 
-def _starting_point(values: flags.FlagValues, *, is_old: bool) -> tuple[str, str]:
-    """Preset and recipe, or no recipe: those given; without any, an old command line has the old tool's."""
-    preset, recipe = values["preset"].value, values["recipe"].value
-    if is_old and not preset:
-        return legacy_flags.PRESET, recipe or legacy_flags.RECIPE
-    return preset or _PRESET, recipe or ""
+def define_flags(values: flags.FlagValues) -> None:
+    """Defines one flag for each setting. The default None means "not given", unlike a given default value."""
+    define = {bool: flags.DEFINE_bool, int: flags.DEFINE_integer, float: flags.DEFINE_float, str: flags.DEFINE_string}
+    flags.DEFINE_string("preset", None, _PRESET_HELP, flag_values=values)
+    flags.DEFINE_string("recipe", None, _RECIPE_HELP, flag_values=values)
+    for name, kind in legacy_flags.FLAGS.items():
+        define[kind](name, None, "flag of tensorflow/tpu's retinanet_main.py", flag_values=values)
+    for spec in setting_fields():
+        define[spec.type](spec.name, None, spec.metadata["help"], flag_values=values)  # type: ignore[index]
 
 
 def _parse(argv: Sequence[str]) -> flags.FlagValues:
     values = flags.FlagValues()
-    _define(values)
+    define_flags(values)
     try:
         rest = values(["trainer", *argv])[1:]
     except flags.Error as error:
@@ -89,16 +92,24 @@ def _given(values: flags.FlagValues, names: Iterable[str]) -> dict[str, Any]:
     return {name: values[name].value for name in names if values[name].present}
 
 
-def _hparams(old: Mapping[str, Any], read_text: Callable[[str], str]) -> dict[str, Any]:
-    """Those of --config_file, overruled by --hparams: so the old tool does, though its help says the reverse."""
+def _starting_point(values: flags.FlagValues, *, is_old: bool) -> tuple[str, str]:
+    """Returns preset and recipe; without any, an old command line has those of the old tool. A recipe may be ""."""
+    preset, recipe = values["preset"].value, values["recipe"].value
+    if is_old and not preset:
+        return legacy_flags.PRESET, recipe or legacy_flags.RECIPE
+    return preset or _DEFAULT_PRESET, recipe or ""
+
+
+def _read_hparams(old: Mapping[str, Any], read_text: Callable[[str], str]) -> dict[str, Any]:
+    """Reads --config_file, overridden by --hparams, as the old tool does (its help states the reverse)."""
     path = old.get("config_file")
-    in_file = legacy_hparams.parse_config_file(read_text(path), source=path) if path else {}
+    in_file = parse_json_object(read_text(path), source=f"--config_file: {path}") if path else {}
     return {**in_file, **legacy_hparams.parse_hparams(old.get("hparams", ""))}
 
 
 def help_text() -> str:
-    """Every flag with its help, choices, default and presets."""
-    lines = [f"  --preset ({_PRESET})\n      {_PRESET_HELP}", f"  --recipe (none)\n      {_RECIPE_HELP}"]
+    """Formats all flags with their help, choices, defaults and values in presets."""
+    lines = [f"  --preset ({_DEFAULT_PRESET})\n      {_PRESET_HELP}", f"  --recipe (none)\n      {_RECIPE_HELP}"]
     named = {**PRESETS, **RECIPES}
     for spec in setting_fields():
         choices = f" [{', '.join(spec.metadata['choices'])}]" if spec.metadata["choices"] else ""
@@ -107,5 +118,5 @@ def help_text() -> str:
         lines.append(f"  --{'[no]' if spec.type is bool else ''}{spec.name} ({defaults})")
         lines.append(f"      {spec.metadata['help']}{choices}")
     lines.append(f"  --{', --'.join(sorted(legacy_flags.FLAGS))}")
-    lines.append("      as in tensorflow/tpu's retinanet_main.py: done, or a line says why not (docs/migrating.md)")
+    lines.append("      as in tensorflow/tpu's retinanet_main.py, or a line explains why not (docs/migrating.md)")
     return "\n".join(lines)

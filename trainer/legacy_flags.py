@@ -1,7 +1,7 @@
-"""Command lines of tensorflow/tpu's retinanet_main.py in this trainer's terms: nothing of them is silently ignored.
+"""Translates command lines of tensorflow/tpu's retinanet_main.py; ignores no flag silently.
 
-Pure: flags and hparams in; settings, notices and what the line says about its data out. Names, defaults and meanings
-are those of its retinanet_main.py (trainer.legacy_hparams: of default_hparams).
+Begin with `translate_legacy_flags`. Pure: flags and hparams in; settings, notices and expectations of the data set out.
+Names, defaults and meanings are those of its retinanet_main.py.
 """
 
 import fnmatch
@@ -13,15 +13,15 @@ from typing import Any
 
 from retinanet_odm.dataset.manifest import DatasetManifest
 from retinanet_odm.errors import UsageError
-from trainer import legacy_hparams as old_hparams
+from trainer import legacy_hparams
 from trainer.config import TrainConfig
 from trainer.presets import RATE_BATCH, make_config
 
 PRESET, RECIPE = "retinanet_r50", "legacy"  # of trainer.presets
 _SCHEDULE = {"learning_rate": 0.08, "lr_warmup_epoch": 1.0, "first_lr_drop_epoch": 8.0, "second_lr_drop_epoch": 11.0}
 
-_THIS_TPU = "the TPU is the one of this machine, or the one that --tpu names"
-_ONE_CORE = "a replica is one core, and no image is cut up among cores"
+_THIS_TPU = "the TPU is that of this machine, or the one that --tpu names"
+_ONE_CORE = "a replica is one core, and no image is divided among cores"
 _INPUT_THREADS = "tf.data chooses the number of its threads"
 _NO_PROFILER = "there is no profiler server"
 _ONE_EVALUATION = "the newest checkpoint is evaluated, once; --mode=eval does so at any time"
@@ -29,12 +29,12 @@ _NO_WARMUP_REQUESTS = "the export holds no warm-up requests"
 
 _DROPS = ("first_lr_drop_epoch", "second_lr_drop_epoch")
 
-# Flags that change nothing here, and why.
+# Flags without effect, and the reason.
 _IGNORED = {
     "gcp_project": _THIS_TPU,
     "tpu_zone": _THIS_TPU,
-    "eval_master": "the machine that trains evaluates",
-    "use_xla": "for a TPU, TensorFlow always compiles by XLA",
+    "eval_master": "the machine that trains also evaluates",
+    "use_xla": "for a TPU, TensorFlow always compiles with XLA",
     "num_cores": "every core of the TPU is used",
     "num_cores_per_replica": _ONE_CORE,
     "use_spatial_partition": _ONE_CORE,
@@ -46,9 +46,9 @@ _IGNORED = {
     "val_json_file": "the true boxes are those of the records",
     "start_profiler_server": _NO_PROFILER,
     "profiler_port_number": _NO_PROFILER,
-    "distribution_strategy": "every GPU that TensorFlow sees is used, mirrored, and every host of --worker_hosts",
-    "num_gpus": "every GPU that TensorFlow sees is used; CUDA_VISIBLE_DEVICES chooses",
-    "all_reduce_alg": "TensorFlow chooses how replicas add up",
+    "distribution_strategy": "all GPUs that TensorFlow sees are used, mirrored, and all hosts of --worker_hosts",
+    "num_gpus": "all GPUs that TensorFlow sees are used; select them with CUDA_VISIBLE_DEVICES",
+    "all_reduce_alg": "TensorFlow chooses how replicas are summed",
     "dataset_private_threadpool_size": _INPUT_THREADS,
     "dataset_max_intra_op_parallelism": _INPUT_THREADS,
     "auto_mixed_precision": "--precision=mixed_bfloat16 is the 16-bit type here",
@@ -57,7 +57,7 @@ _IGNORED = {
     "inference_batch_size": "the exported model takes batches of any size",
 }
 _PATTERNS = ("training_file_pattern", "validation_file_pattern")
-# Every flag of the old tool that TrainConfig does not have, and the type of its value.
+# All flags of the old tool that are not fields of TrainConfig, and the types of their values.
 FLAGS: dict[str, type] = {
     **dict.fromkeys((*_IGNORED, *_PATTERNS, "hparams", "config_file"), str),
     **dict.fromkeys(("iterations_per_loop", "num_examples_per_epoch"), int),
@@ -68,11 +68,11 @@ FLAGS: dict[str, type] = {
 
 @dataclass(frozen=True, kw_only=True)
 class DatasetExpectations:
-    """What a command line says about its data; dataset.json must agree (check_expectations).
+    """What a command line states about its data; dataset.json must agree (`check_expectations`).
 
     Attributes:
-      num_examples: of the split train; None where not said.
-      patterns: a split and the glob that is to name its shards, by the flag that says so.
+      num_examples: Of the split train; None if not given.
+      patterns: A split and the glob that should match its shards, by flag.
     """
 
     num_examples: int | None = None
@@ -81,7 +81,13 @@ class DatasetExpectations:
 
 @dataclass(frozen=True, kw_only=True)
 class LegacyTranslation:
-    """Settings of TrainConfig by name, expectations about the data, and a line for whatever does not do what it did."""
+    """A translated command line.
+
+    Attributes:
+      settings: Of TrainConfig, by name.
+      expectations: Of the data set.
+      notices: A line for each flag whose effect differs from the old tool's.
+    """
 
     settings: Mapping[str, Any]
     expectations: DatasetExpectations
@@ -91,23 +97,25 @@ class LegacyTranslation:
 def translate_legacy_flags(
     old: Mapping[str, Any], hparams: Mapping[str, Any], given: Mapping[str, Any], *, preset: str, recipe: str
 ) -> LegacyTranslation:
-    """Old flags as settings of this trainer.
+    """Translates old flags to settings of this trainer.
 
     Args:
-      old: those of FLAGS that were given, by name.
-      hparams: what --config_file and --hparams say.
-      given: settings of this trainer that were given; they overrule hparams.
-      preset, recipe: what holds where nothing is given.
+      old: The given ones of FLAGS, by name.
+      hparams: From --config_file and --hparams.
+      given: Settings of this trainer; they override hparams.
+      preset: Defaults.
+      recipe: Defaults; "" for none.
 
     Raises:
-      UsageError: an hparam is unknown, a value is unreadable or not implemented, or two of them contradict each other.
+      UsageError: An hparam is unknown, a value cannot be parsed or is not implemented, or two of them contradict each
+        other.
     """
-    _refuse_missing_features(old, given)
+    _check_features(old, given)
     patterns = _patterns(old)
     settings = {
-        **old_hparams.hparam_settings(hparams),
+        **legacy_hparams.hparam_settings(hparams),
         **_schedule(old, hparams, recipe=recipe, config=make_config(preset, dict(given), recipe=recipe)),
-        **_places(old, given, patterns),
+        **_data_settings(old, given, patterns),
         **given,
         **_mode(old, given),
     }
@@ -116,15 +124,15 @@ def translate_legacy_flags(
     return LegacyTranslation(
         settings=settings,
         expectations=DatasetExpectations(num_examples=old.get("num_examples_per_epoch"), patterns=patterns),
-        notices=(*_notices(old, hparams, settings, given), *old_hparams.hparam_notices(hparams)),
+        notices=(*_notices(old, hparams, settings, given), *legacy_hparams.hparam_notices(hparams)),
     )
 
 
 def check_expectations(expectations: DatasetExpectations, manifest: DatasetManifest) -> None:
-    """Compares what a command line says about the data with the data set.
+    """Compares what a command line states about the data with the data set.
 
     Raises:
-      UsageError: they contradict each other.
+      UsageError: They contradict each other.
     """
     if expectations.num_examples is not None and expectations.num_examples != manifest.split("train").examples:
         raise UsageError(
@@ -141,7 +149,7 @@ def check_expectations(expectations: DatasetExpectations, manifest: DatasetManif
             )
 
 
-def _refuse_missing_features(old: Mapping[str, Any], given: Mapping[str, Any]) -> None:
+def _check_features(old: Mapping[str, Any], given: Mapping[str, Any]) -> None:
     if old.get("use_spatial_partition"):
         raise UsageError(f"--use_spatial_partition is not implemented: {_ONE_CORE}; lower --image_size")
     if old.get("distribution_strategy") == "multi_worker_mirrored" and not given.get("worker_hosts"):
@@ -149,7 +157,7 @@ def _refuse_missing_features(old: Mapping[str, Any], given: Mapping[str, Any]) -
 
 
 def _patterns(old: Mapping[str, Any]) -> dict[str, tuple[str, str]]:
-    """Flag → (split, glob). Shards are named after their split: ``val-00000-of-00001.tfrecord``."""
+    """Returns (split, glob) by flag. Shards are named after their split: ``val-00000-of-00001.tfrecord``."""
     found = {}
     for flag in _PATTERNS:
         if glob := posixpath.basename(old.get(flag, "")):
@@ -158,38 +166,42 @@ def _patterns(old: Mapping[str, Any]) -> dict[str, tuple[str, str]]:
     return found
 
 
-def _places(
+def _data_settings(
     old: Mapping[str, Any], given: Mapping[str, Any], patterns: Mapping[str, tuple[str, str]]
 ) -> dict[str, str]:
-    """The data set's folder, which every flag that names it must agree on, and the split to evaluate."""
+    """Returns the data set's folder, which must be the same in all flags, and the split to evaluate."""
     folders = {flag: posixpath.dirname(old[flag]) or "." for flag in patterns}
     named = {**folders, **({"dataset": given["dataset"]} if "dataset" in given else {})}
     if len({posixpath.normpath(folder) for folder in named.values()}) > 1:
-        said = ", ".join(f"--{flag} in {folder}" for flag, folder in named.items())
-        raise UsageError(f"expected one data set, found {said}")
-    places = {"dataset": next(iter(folders.values()))} if folders else {}
+        found = ", ".join(f"--{flag} in {folder}" for flag, folder in named.items())
+        raise UsageError(f"expected one data set, found {found}")
+    settings = {"dataset": next(iter(folders.values()))} if folders else {}
     if "validation_file_pattern" in patterns:
-        places["eval_split"] = patterns["validation_file_pattern"][0]
-    return places
+        settings["eval_split"] = patterns["validation_file_pattern"][0]
+    return settings
 
 
 def _schedule(
     old: Mapping[str, Any], hparams: Mapping[str, Any], *, recipe: str, config: TrainConfig
 ) -> dict[str, float | int | str]:
-    """The rate grows with the batch; warm-up and drops are in epochs (update_learning_rate_schedule_parameters)."""
-    asked = {**_SCHEDULE, **hparams} if recipe == RECIPE else hparams
-    found: dict[str, float | int | str] = {}
-    if "learning_rate" in asked:
-        found["learning_rate"] = _number(asked, "learning_rate") * config.schedule.train_batch_size / RATE_BATCH
-    if "lr_warmup_epoch" in asked and "num_examples_per_epoch" in old:
-        examples = _number(asked, "lr_warmup_epoch") * old["num_examples_per_epoch"]
-        found["warmup_steps"] = round(examples / config.schedule.train_batch_size)
-    drops = [f"{_number(asked, name) / config.schedule.num_epochs:g}" for name in _DROPS if name in asked]
-    return {**found, "lr_schedule": "step", "lr_drops": ",".join(drops)} if drops else found
+    """Converts the schedule: the rate is scaled with the batch; warm-up and drops are given in epochs.
+
+    As update_learning_rate_schedule_parameters in retinanet_model.py.
+    """
+    batch_size, epochs = config.schedule.train_batch_size, config.schedule.num_epochs
+    values = {**_SCHEDULE, **hparams} if recipe == RECIPE else hparams
+    settings: dict[str, float | int | str] = {}
+    if "learning_rate" in values:
+        settings["learning_rate"] = _number(values, "learning_rate") * batch_size / RATE_BATCH
+    if "lr_warmup_epoch" in values and "num_examples_per_epoch" in old:
+        examples = _number(values, "lr_warmup_epoch") * old["num_examples_per_epoch"]
+        settings["warmup_steps"] = round(examples / batch_size)
+    drops = [f"{_number(values, name) / epochs:g}" for name in _DROPS if name in values]
+    return {**settings, "lr_schedule": "step", "lr_drops": ",".join(drops)} if drops else settings
 
 
 def _number(hparams: Mapping[str, Any], name: str) -> float:
-    return old_hparams.parse_float(name, hparams[name])
+    return legacy_hparams.parse_float(name, hparams[name])
 
 
 def _mode(old: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, str]:
@@ -204,12 +216,12 @@ def _notices(
         if name in _IGNORED:
             yield f"--{name} has no effect: {_IGNORED[name]}"
     if "learning_rate" in settings and "learning_rate" not in given:
-        yield f"learning rate {settings['learning_rate']:g}: it goes with the batch, in proportion"
+        yield f"learning rate {settings['learning_rate']:g}, scaled in proportion to the batch size"
     if "lr_warmup_epoch" in hparams and "num_examples_per_epoch" not in old:
-        yield "hparams: lr_warmup_epoch has no effect without --num_examples_per_epoch: --warmup_steps says it"
+        yield "hparams: lr_warmup_epoch has no effect without --num_examples_per_epoch: use --warmup_steps"
     if "dataset" not in given and "dataset" in settings:
-        yield f"the data set is {settings['dataset']}, by the file patterns; --dataset names it directly"
+        yield f"data set {settings['dataset']}, from the file patterns; use --dataset instead"
     if settings.get("mode") == "train":
-        yield "--mode=train makes no export; --mode=export makes it of the newest checkpoint"
+        yield "--mode=train writes no export; --mode=export exports the newest checkpoint"
     if settings.get("mode") != given.get("mode"):
-        yield "--eval_after_training: --mode=train_and_eval, which evaluates and exports"
+        yield "--eval_after_training: using --mode=train_and_eval, which evaluates and exports"

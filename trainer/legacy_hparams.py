@@ -1,11 +1,10 @@
-"""The hparams of tensorflow/tpu's retinanet_main.py: their text, their names, and what each is here.
+"""Hparams of tensorflow/tpu's retinanet_main.py: parsing, and translation to settings of this trainer.
 
-Names, defaults and meanings are those of default_hparams in its retinanet_model.py.
+Names, defaults and meanings are those of default_hparams in its retinanet_model.py. Begin with `parse_hparams`.
 """
 
 import ast
 import difflib
-import json
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -14,10 +13,14 @@ from retinanet_odm.errors import UsageError
 
 
 def parse_hparams(text: str) -> dict[str, Any]:
-    """Reads ``image_size=640,aspect_ratios=[(1,1),(1.4,0.7)]``: numbers, true and false, text, lists of them.
+    """Parses a value of --hparams: numbers, true and false, text, and lists of them.
 
     Raises:
-      UsageError: a part is not ``name=value``, or a name is there twice.
+      UsageError: A part is not ``name=value``, or a name is given twice.
+
+    Example:
+      >>> parse_hparams("image_size=640,aspect_ratios=[(1,1),(1.4,0.7)]")
+      {'image_size': 640, 'aspect_ratios': [(1, 1), (1.4, 0.7)]}
     """
     values: dict[str, Any] = {}
     for part in _parts(text):
@@ -30,23 +33,8 @@ def parse_hparams(text: str) -> dict[str, Any]:
     return values
 
 
-def parse_config_file(text: str, *, source: str) -> dict[str, Any]:
-    """Reads the JSON object of a --config_file; source names the file in messages.
-
-    Raises:
-      UsageError: it is none.
-    """
-    try:
-        values = json.loads(text)
-    except ValueError as error:
-        raise UsageError(f"--config_file: {source} is not JSON: {error}") from error
-    if not isinstance(values, dict):
-        raise UsageError(f"--config_file: {source}: expected a JSON object, found {type(values).__name__}")
-    return values
-
-
 def _parts(text: str) -> Iterator[str]:
-    """The text between the commas that lie outside brackets."""
+    """Yields the text between commas outside brackets."""
     depth, start = 0, 0
     for position, sign in enumerate(text):
         depth += (sign in "[(") - (sign in "])")
@@ -65,27 +53,27 @@ def _value(text: str) -> Any:
 
 
 def parse_float(name: str, value: Any) -> float:
-    """The value of an hparam that must be a number; UsageError else."""
+    """Returns the value of an hparam as a number; raises UsageError if it is not one."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise UsageError(f"hparams: {name}: expected a number, found {value!r}")
     return float(value)
 
 
 def parse_int(name: str, value: Any) -> int:
-    """The value of an hparam that must be a whole number; UsageError else."""
+    """Returns the value of an hparam as an integer; raises UsageError if it is not one."""
     if not parse_float(name, value).is_integer():
-        raise UsageError(f"hparams: {name}: expected a whole number, found {value!r}")
+        raise UsageError(f"hparams: {name}: expected an integer, found {value!r}")
     return int(value)
 
 
-def _truth(name: str, value: Any) -> bool:
+def _parse_bool(name: str, value: Any) -> bool:
     if value not in (True, False):  # 1 and 0 too
         raise UsageError(f"hparams: {name}: expected true or false, found {value!r}")
     return bool(value)
 
 
-def _shapes(name: str, value: Any) -> str:
-    """Pairs (width, height), as the old tool has them, or numbers, height / width; as --aspect_ratios."""
+def _parse_ratios(name: str, value: Any) -> str:
+    """Converts pairs (width, height), as in the old tool, or numbers (height / width) to --aspect_ratios."""
     try:
         ratios = [item[1] / item[0] if isinstance(item, list | tuple) else parse_float(name, item) for item in value]
     except (TypeError, IndexError, ZeroDivisionError) as error:
@@ -93,23 +81,23 @@ def _shapes(name: str, value: Any) -> str:
     return ",".join(f"{ratio:g}" for ratio in ratios)
 
 
-# Settings here: which, and how the value is read.
+# The setting of each hparam, and how its value is converted.
 _DIRECT: dict[str, tuple[str, Callable[[str, Any], Any]]] = {
     "image_size": ("image_size", lambda name, value: "{0}x{0}".format(parse_int(name, value))),
-    "input_rand_hflip": ("horizontal_flip", _truth),
+    "input_rand_hflip": ("horizontal_flip", _parse_bool),
     "train_scale_min": ("scale_min", parse_float),
     "train_scale_max": ("scale_max", parse_float),
     "num_classes": ("num_classes", parse_int),
     "num_scales": ("num_scales", parse_int),
-    "aspect_ratios": ("aspect_ratios", _shapes),
+    "aspect_ratios": ("aspect_ratios", _parse_ratios),
     "anchor_scale": ("anchor_scale", parse_float),
     "resnet_depth": ("backbone", lambda name, value: f"resnet{parse_int(name, value)}"),
     "alpha": ("focal_alpha", parse_float),
     "gamma": ("focal_gamma", parse_float),
     "box_loss_weight": ("box_loss_weight", lambda name, value: parse_float(name, value) / 4),  # see the recipe
-    "use_bfloat16": ("precision", lambda name, value: "mixed_bfloat16" if _truth(name, value) else "float32"),
+    "use_bfloat16": ("precision", lambda name, value: "mixed_bfloat16" if _parse_bool(name, value) else "float32"),
 }
-# One value of them is implemented.
+# Hparams of which one value is implemented.
 _FIXED_VALUES = {
     "min_level": min(PYRAMID_LEVELS),
     "max_level": max(PYRAMID_LEVELS),
@@ -117,28 +105,28 @@ _FIXED_VALUES = {
     "momentum": 0.9,
     "delta": 0.1,
 }
-# They change nothing here, and why.
+# Hparams without effect, and the reason.
 _IGNORED = {
-    "skip_crowd_during_training": "boxes around groups (is_crowd) are learnt like others",
-    "num_epochs": "--num_epochs says it",
+    "skip_crowd_during_training": "boxes around groups (is_crowd) are learned like others",
+    "num_epochs": "use --num_epochs",
     "lr_warmup_init": "the warm-up starts at a tenth of the rate",
 }
-_SCHEDULE = {
-    "learning_rate",
-    "lr_warmup_epoch",
-    "first_lr_drop_epoch",
-    "second_lr_drop_epoch",
-}  # trainer.legacy_flags's
+# Translated in trainer.legacy_flags, because they depend on the batch and the number of epochs.
+_SCHEDULE = {"learning_rate", "lr_warmup_epoch", "first_lr_drop_epoch", "second_lr_drop_epoch"}
 _KNOWN = {*_DIRECT, *_FIXED_VALUES, *_IGNORED, *_SCHEDULE}
 
 
 def hparam_settings(hparams: Mapping[str, Any]) -> dict[str, Any]:
-    """Those that are settings of TrainConfig, by its names.
+    """Translates hparams to settings of TrainConfig, by its names.
 
     Raises:
-      UsageError: a name is unknown, a value is unreadable or not implemented.
+      UsageError: A name is unknown, a value cannot be parsed or is not implemented.
+
+    Example:
+      >>> hparam_settings({"gamma": 1.5, "resnet_depth": 50})
+      {'focal_gamma': 1.5, 'backbone': 'resnet50'}
     """
-    _refuse_unknown(hparams)
+    _check_names(hparams)
     for name, value in _FIXED_VALUES.items():
         if hparams.get(name, value) != value:
             raise UsageError(f"hparams: {name}={hparams[name]!r} is not implemented, only {value!r} is")
@@ -146,18 +134,18 @@ def hparam_settings(hparams: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def hparam_notices(hparams: Mapping[str, Any]) -> list[str]:
-    """A line for each that does not do here what it did there."""
+    """Returns a line for each hparam whose effect differs from the old tool's."""
     lines = [f"hparams: {name} has no effect: {_IGNORED[name]}" for name in hparams if name in _IGNORED]
     if "image_size" in hparams:
         size = hparams["image_size"]
         lines.append(
             f"hparams: image_size={size} is the canvas {size}x{size};"
-            f" --image_size={size} fits it to the photographs, which is faster"
+            f" --image_size={size} fits the canvas to the images, which is faster"
         )
     return lines
 
 
-def _refuse_unknown(hparams: Mapping[str, Any]) -> None:
+def _check_names(hparams: Mapping[str, Any]) -> None:
     for name in hparams.keys() - _KNOWN:
         close = difflib.get_close_matches(name, sorted(_KNOWN), n=1)
         hint = f"did you mean {close[0]}?" if close else f"known are {', '.join(sorted(_KNOWN))}"

@@ -1,4 +1,7 @@
-"""Settings that go together: presets say how large a network is and on what it trains, recipes how it learns."""
+"""Named sets of settings: presets for a network and a machine, recipes for a way of training.
+
+Keys are the names of fields in trainer.config.sections.
+"""
 
 from typing import Any
 
@@ -6,14 +9,14 @@ from retinanet_odm.errors import UsageError
 from trainer.config import TrainConfig
 from trainer.config.sections import ScheduleConfig
 
-# The batch for which the learning rate of a recipe is meant; for another it goes with the batch, in proportion
+# The batch size for which the learning rates of recipes are meant; for another they are scaled in proportion
 # (Goyal et al. 2017, arXiv 1706.02677, section 2.1).
 RATE_BATCH = 64
 
 PRESETS: dict[str, dict[str, Any]] = {
     # Trains from random weights on two CPU cores in minutes.
     "tiny": {"backbone": "tiny", "image_size": "320", "anchor_scale": 3.0},
-    # RetinaNet-50 at 640 px as tensorflow/tpu has it, with a 0.4-0.5 ignore band and cosine decay.
+    # RetinaNet-50 at 640 px as in tensorflow/tpu, with an ignore band of 0.4-0.5 and cosine decay.
     "retinanet_r50": {
         "backbone": "resnet50",
         "image_size": "640x640",
@@ -45,13 +48,13 @@ RECIPES: dict[str, dict[str, Any]] = {
         "clip_norm": 0.0,
         "focal_gamma": 1.5,
         "box_loss": "huber",
-        "box_loss_weight": 12.5,  # 50 there, of the mean over a box's four numbers; here it is their sum
+        "box_loss_weight": 12.5,  # 50 there, for the mean over a box's four numbers; here the loss is their sum
         "positive_iou": 0.5,
         "negative_iou": 0.5,
         "scale_min": 1.0,
         "scale_max": 1.0,
     },
-    # Lin et al. 2017, section 4.1, as Detectron trained it: rate 0.01 for 16 images, drops after 60k and 80k of 90k.
+    # Lin et al. 2017, section 4.1, as trained by Detectron: rate 0.01 for 16 images, drops after 60k and 80k of 90k.
     "retinanet": {
         "head_norm": "none",
         "optimizer": "sgd",
@@ -68,8 +71,8 @@ RECIPES: dict[str, dict[str, Any]] = {
         "scale_min": 1.0,
         "scale_max": 1.0,
     },
-    # What later work added: GroupNorm in the heads and GIoU as in torchvision's v2, large-scale jitter (Ghiasi et al.
-    # 2020, arXiv 2012.07177), statistics over all replicas, averaged weights.
+    # Additions of later work: GroupNorm in the heads and GIoU as in torchvision's v2, large-scale jitter (Ghiasi et al.
+    # 2020, arXiv 2012.07177, section 3), BatchNorm statistics over all replicas, averaged weights.
     "modern": {
         "head_norm": "group",
         "sync_batch_norm": True,
@@ -88,16 +91,24 @@ RECIPES: dict[str, dict[str, Any]] = {
 
 
 def make_config(preset: str, given: dict[str, Any], *, recipe: str = "") -> TrainConfig:
-    """A preset's settings, overruled by a recipe's, if one is named, and these by the given ones.
+    """Makes a configuration: given settings override those of the recipe, and these those of the preset.
+
+    Args:
+      preset: Name of a preset.
+      given: Settings by name.
+      recipe: Name of a recipe; "" for none.
 
     Raises:
-      UsageError: there is no such preset or recipe, or the settings contradict each other.
+      UsageError: There is no such preset or recipe, or the settings contradict each other.
+
+    Example:
+      >>> make_config("tiny", {"num_epochs": 3}).schedule.num_epochs
+      3
     """
     _check("preset", preset, PRESETS)
-    chosen: dict[str, Any] = {}
     if recipe:
         _check("recipe", recipe, RECIPES)
-        chosen = RECIPES[recipe]
+    chosen = RECIPES.get(recipe, {})
     settings = {**PRESETS[preset], **chosen, **given}
     if "learning_rate" in chosen and "learning_rate" not in given:
         batch_size = settings.get("train_batch_size", ScheduleConfig.train_batch_size)

@@ -21,7 +21,8 @@ from trainer.data import records
 from trainer.evaluate import Evaluator
 from trainer.export import saved_model, tflite_onnx
 from trainer.legacy_flags import DatasetExpectations, check_expectations
-from trainer.loop import schedule, train
+from trainer.loop import schedule
+from trainer.loop.train import TrainingRun
 from trainer.network.build import Network, build_network
 from trainer.weights.checkpoints import Best, Checkpoints
 
@@ -68,7 +69,7 @@ def run(config: TrainConfig, expectations: DatasetExpectations) -> None:
     model = _build(resolved, devices)
     _log_start(resolved, model.network)
     if config.run.trains:
-        train.train(config, resolved.manifest, model.network, devices, model.evaluator)
+        TrainingRun(config, resolved.manifest, model.network, devices, model.evaluator).run()
     if config.run.mode != "train" and strategy.is_chief(devices):
         if strategy.has_hosts(devices):  # they train together; the chief evaluates and exports alone
             model = _build(resolved, strategy.one_device())

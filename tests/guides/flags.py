@@ -47,7 +47,7 @@ def _names(parser: argparse.ArgumentParser) -> Iterator[str]:
 
 def _trainer_flags() -> set[str]:
     values = absl_flags.FlagValues()
-    trainer.flags._define(values)
+    trainer.flags.define_flags(values)
     return {prefix + name for name in values for prefix in ("", "no")}
 
 

@@ -19,7 +19,7 @@ def boxes_of(*shapes: tuple[float, float]) -> BoxesOnCanvas:
     """Boxes of these (height, width) about one centre of the level of stride 8, of class 1."""
     halves = np.array(shapes).reshape(-1, 2) / 2
     boxes = np.concatenate([164 - halves, 164 + halves], axis=1)
-    return BoxesOnCanvas(boxes=boxes, labels=np.ones(len(boxes), int), images=1, is_whole=True)
+    return BoxesOnCanvas(boxes=boxes, labels=np.ones(len(boxes), int), canvas=CANVAS, images=1, is_complete=True)
 
 
 ROWS = [
@@ -35,8 +35,8 @@ ROWS = [
 def test_reach_of_one_box(why: str, shape: tuple[float, float], scale: float, octave: tuple[int, int, int]) -> None:
     found = boxes_of(shape)
     config = make_config("tiny", {"anchor_scale": scale})
-    overlap = anchor_tuning.overlaps(found.boxes, CANVAS, anchor_tuning.anchor_shapes(config))
-    whole, eel = anchor_tuning.measure_recall(found, {1: "eel", 2: "crab"}, overlap)
+    shapes = anchor_tuning.anchor_shapes(config)
+    whole, eel = anchor_tuning.measure_recall(found, {1: "eel", 2: "crab"}, shapes)
     assert (whole.name, eel.name, whole.octaves, eel.octaves) == ("all classes", "eel", (octave,), (octave,)), why
 
 
@@ -47,8 +47,8 @@ def test_a_line_tells_recall_by_size() -> None:
 
 def test_no_box_is_no_row() -> None:
     found = boxes_of()
-    overlap = anchor_tuning.overlaps(found.boxes, CANVAS, anchor_tuning.anchor_shapes(make_config("tiny", {})))
-    assert anchor_tuning.measure_recall(found, {1: "eel"}, overlap) == ()
+    shapes = anchor_tuning.anchor_shapes(make_config("tiny", {}))
+    assert anchor_tuning.measure_recall(found, {1: "eel"}, shapes) == ()
 
 
 def test_boxes_are_read_as_they_lie_on_the_canvas(dataset: Path) -> None:
@@ -58,7 +58,7 @@ def test_boxes_are_read_as_they_lie_on_the_canvas(dataset: Path) -> None:
     boxes = np.concatenate([example.boxes for example in examples]) * np.tile(SIZE, 2) * 2
     np.testing.assert_allclose(found.boxes, boxes, rtol=1e-6)
     assert found.labels.tolist() == [item.label_id for example in examples for item in example.objects]
-    assert (found.images, found.is_whole) == (24, True)
+    assert (found.images, found.is_complete) == (24, True)
 
 
 def test_a_large_split_is_read_in_part(dataset: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -66,7 +66,7 @@ def test_a_large_split_is_read_in_part(dataset: Path, monkeypatch: pytest.Monkey
     monkeypatch.setattr(anchor_tuning, "_BATCH", 4)
     config = make_config("tiny", {"dataset": str(dataset)})
     found = anchor_tuning.read_boxes(config, records.read_dataset_manifest(str(dataset)))
-    assert (found.images, found.is_whole) == (4, False)
+    assert (found.images, found.is_complete) == (4, False)
 
 
 ANNOUNCED = [

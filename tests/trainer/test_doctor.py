@@ -75,8 +75,8 @@ CHECKS = [
     ("a clock that is right", doctor.check_clock(1000.0, 1001.5), True),
     ("a clock an hour late", doctor.check_clock(3600.0, 0.0), False),
     ("a clock an hour early", doctor.check_clock(0.0, 3600.0), False),
-    ("room", doctor.check_disk(doctor.NEEDED_BYTES), True),
-    ("a byte too few", doctor.check_disk(doctor.NEEDED_BYTES - 1), False),
+    ("room", doctor.check_disk(doctor.MIN_FREE_BYTES), True),
+    ("a byte too few", doctor.check_disk(doctor.MIN_FREE_BYTES - 1), False),
     ("a probe that answers", doctor.attempt("devices", lambda: "1 CPU", "mend"), True),
 ]
 

@@ -152,6 +152,13 @@ def test_hparams_overrule_the_config_file(tmp_path: Path) -> None:
     assert (config.loss.focal_gamma, config.loss.focal_alpha) == (3.0, 0.5)
 
 
+@pytest.mark.parametrize("text", ["image_size: 640", "[1]"])
+def test_a_config_file_is_a_json_object(tmp_path: Path, text: str) -> None:
+    (tmp_path / "h.json").write_text(text)
+    with pytest.raises(UsageError, match=r"--config_file: .*h\.json"):
+        request(f"--config_file={tmp_path}/h.json")
+
+
 REFUSED = [
     ("a misspelt flag", ["--num_example_per_epoch=3"], "num_example_per_epoch"),
     ("one core, one image", ["--use_spatial_partition"], "--use_spatial_partition is not implemented"),

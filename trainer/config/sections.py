@@ -6,6 +6,7 @@ model.json: these names are public. What concerns two sections is checked in tra
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 from retinanet_odm.dataset import anchor_coverage
 from retinanet_odm.dataset.anchor_coverage import CANVAS_MULTIPLE
@@ -289,6 +290,11 @@ class EvaluationConfig(ConfigSection):
     def __post_init__(self) -> None:
         super().__post_init__()
         self.portable_formats()
+
+    def suppression(self) -> dict[str, Any]:
+        """Returns the settings of non-maximum suppression, as arguments of `trainer.network.postprocess.suppress`."""
+        names = ("score_threshold", "nms_iou", "max_detections")
+        return {name: getattr(self, name) for name in names}
 
     def portable_formats(self) -> tuple[str, ...]:
         """Returns the formats of an export beside the SavedModel."""

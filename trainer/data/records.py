@@ -1,4 +1,10 @@
-"""Shards to batches, in an order that depends only on (seed, step), so that a resumed run sees what it would have."""
+"""From shards to batches. Begin with `training_batches`; `evaluation_batches` is its counterpart.
+
+The order depends only on (seed, step), so that a resumed run sees the records that it would have seen.
+
+Shapes: B images in a batch, on canvases of H × W pixels; n boxes of an image, padded to M. Boxes are
+(ymin, xmin, ymax, xmax).
+"""
 
 import contextlib
 from collections.abc import Iterator, Sequence
@@ -12,23 +18,23 @@ from retinanet_odm.dataset.manifest import DatasetManifest
 from retinanet_odm.errors import ContractError
 from retinanet_odm.storage import files
 from trainer.data import augmentation as augment
-from trainer.data import augmentation as mosaic
 from trainer.data import preprocess
+from trainer.typing import Tensor
 
-Tensor = Any
-
-# Undecoded records waiting to be drawn from, in memory at once; a data set is globally shuffled when written and its
-# shards are interleaved, so more buys little. By bytes, since a photograph may have 20 KB or 20 MB.
-_SHUFFLED_BYTES = 64 * 2**20
-_SHUFFLED_RECORDS = (16, 4096)  # at least, at most
+# Encoded records in memory from which the next one is drawn. A data set is shuffled globally when it is written, and
+# its shards are interleaved, so more gains little. Limited by bytes, because an image may have 20 KB or 20 MB.
+_SHUFFLE_BYTES = 64 * 2**20
+_MIN_SHUFFLE_RECORDS, _MAX_SHUFFLE_RECORDS = 16, 4096
 
 
 @dataclass(frozen=True, kw_only=True)
 class RecordSplit:
-    """Where a split's records are and how many there should be.
+    """The shards of a split.
 
     Attributes:
-      size: bytes of all shards.
+      paths: Of the shards that hold records.
+      examples: Number of records.
+      size: Bytes of all shards.
     """
 
     paths: tuple[str, ...]
@@ -36,17 +42,18 @@ class RecordSplit:
     size: int = 0
 
     @property
-    def shuffled(self) -> int:
-        """How many records wait in memory to be drawn from."""
-        least, most = _SHUFFLED_RECORDS
-        return min(max(_SHUFFLED_BYTES * self.examples // max(self.size, 1), least), most)
+    def shuffle_records(self) -> int:
+        """Number of records in memory from which the next one is drawn."""
+        fitting = _SHUFFLE_BYTES * self.examples // max(self.size, 1)
+        return min(max(fitting, _MIN_SHUFFLE_RECORDS), _MAX_SHUFFLE_RECORDS)
 
 
 def read_dataset_manifest(folder: str) -> DatasetManifest:
-    """The manifest of a data set.
+    """Reads the manifest of a data set.
 
     Raises:
-      ContractError: there is none, so that the folder holds no whole data set, or it is not ours.
+      ContractError: There is none, so the folder holds no complete data set, or it is not ours.
+      UsageError: It cannot be read.
     """
     path = f"{folder.rstrip('/')}/{DatasetManifest.FILE}"
     if not files.is_file(path):
@@ -55,10 +62,10 @@ def read_dataset_manifest(folder: str) -> DatasetManifest:
 
 
 def find_split(folder: str, manifest: DatasetManifest, name: str) -> RecordSplit:
-    """The shards of a split, by the manifest.
+    """Finds the shards of a split by the manifest.
 
     Raises:
-      ContractError: the split is empty, or a shard is missing or of 0 bytes.
+      ContractError: The split is empty, or a shard is missing or has 0 bytes.
     """
     info = manifest.split(name)
     paths = tuple(f"{folder.rstrip('/')}/{shard.name}" for shard in info.shards if shard.examples)
@@ -70,17 +77,17 @@ def _shard_size(path: str) -> int:
         size = tf.io.gfile.stat(path).length
     except tf.errors.NotFoundError as error:
         raise ContractError(f"--dataset: the manifest names {path}, which does not exist: prepare again") from error
-    if not size:  # it would read as a shard without records
+    if not size:  # TensorFlow would read it as a shard without records
         raise ContractError(f"--dataset: {path} is empty: copy or prepare it again")
-    return size
+    return int(size)
 
 
 @contextlib.contextmanager
-def whole_shards(paths: Sequence[str]) -> Iterator[None]:
-    """A block in which records of these shards are read: one that is cut or spoilt ends it in one line.
+def reading_shards(paths: Sequence[str]) -> Iterator[None]:
+    """Wraps a block that reads records of these shards.
 
     Raises:
-      ContractError: a record's length or checksum is wrong.
+      ContractError: A shard is truncated or corrupt; the message of one line names it.
     """
     try:
         yield
@@ -98,7 +105,11 @@ def _is_damaged(path: str) -> bool:
 
 
 def parse_record(record: Tensor) -> dict[str, Tensor]:
-    """One serialized example: encoded image, relative boxes [n, 4] (ymin, xmin, ymax, xmax), labels [n] int32."""
+    """Parses one serialized example.
+
+    Returns:
+      encoded: string scalar. source_id: int64 scalar. boxes: float32 [n, 4], relative. labels: int32 [n].
+    """
     edges = (schema.YMIN, schema.XMIN, schema.YMAX, schema.XMAX)
     features: dict[str, Any] = {
         schema.ENCODED: tf.io.FixedLenFeature([], tf.string),
@@ -125,15 +136,24 @@ def training_batches(
     seed: int,
     first_step: int,
 ) -> tf.data.Dataset:
-    """Endless batches from first_step on; epochs follow each other without a break, each in an order of its own.
+    """Makes endless batches from first_step on; epochs follow each other without a break, each in its own order.
+
+    Args:
+      split: The records.
+      canvas: (H, W).
+      batch_size: B.
+      max_instances: M; an image with more boxes keeps its first ones.
+      augmentation: Ranges of the random views.
+      seed: Of the run.
+      first_step: Number of batches that were seen before.
 
     Yields:
-      dict of image uint8 [B, H, W, 3], boxes float32 [B, M, 4] in canvas pixels, labels int32 [B, M], 0 for padding,
-      left_out int32 [B]. An image with more than max_instances boxes keeps its first ones; left_out counts the others.
+      image: uint8 [B, H, W, 3]. boxes: float32 [B, M, 4] in canvas pixels. labels: int32 [B, M], 0 for padding.
+      boxes_truncated: int32 [B], number of boxes beyond M.
     """
     position = first_step * batch_size
 
-    @tf.autograph.experimental.do_not_convert  # as in steps: looking for Python's control flow takes seconds
+    @tf.autograph.experimental.do_not_convert  # there is no control flow to convert, and the search takes seconds
     def load(index: Tensor, record: Tensor) -> dict[str, Tensor]:
         values = parse_record(record)
         image, boxes, labels = augment.random_view(
@@ -144,9 +164,9 @@ def training_batches(
             augmentation,
             tf.stack([tf.constant(seed, tf.int64), index]),
         )
-        left_out = tf.maximum(tf.shape(labels)[0] - max_instances, 0)
+        truncated = tf.maximum(tf.shape(labels)[0] - max_instances, 0)
         boxes, labels = _pad_instances(boxes, labels, max_instances)
-        return {"image": image, "boxes": boxes, "labels": labels, "left_out": left_out}
+        return {"image": image, "boxes": boxes, "labels": labels, "boxes_truncated": truncated}
 
     batches = (
         _ordered_records(split, seed, position)
@@ -156,31 +176,32 @@ def training_batches(
     )
     if augmentation.mosaic:
         batches = batches.enumerate(start=first_step).map(
-            lambda step, batch: mosaic.some_mosaics(batch, augmentation, seed, step)
+            lambda step, batch: augment.apply_mosaics(batch, augmentation, seed, step)
         )
-    return _sharded(batches, tf.data.experimental.AutoShardPolicy.DATA).prefetch(tf.data.AUTOTUNE)
+    # Of several hosts, each trains on its part of every batch.
+    return _with_sharding(batches, tf.data.experimental.AutoShardPolicy.DATA).prefetch(tf.data.AUTOTUNE)
 
 
 def batch_source_ids(split: RecordSplit, *, batch_size: int, seed: int, step: int) -> list[int]:
-    """The source ids of the batch that training_batches yields after so many steps, without decoding an image."""
+    """Returns the source ids of the batch that `training_batches` yields after so many steps; decodes no image."""
     records = _ordered_records(split, seed, step * batch_size).take(batch_size)
     return [int(source_id) for source_id in records.map(lambda record: parse_record(record)["source_id"])]
 
 
 def evaluation_batches(split: RecordSplit, *, canvas: tuple[int, int], batch_size: int) -> tf.data.Dataset:
-    """Every image once, in full batches: the last is filled up with repeats whose source_id is 0.
+    """Makes batches of every image once; the last is filled up with repeats whose source_id is 0.
 
     Yields:
-      dict of image uint8 [B, H, W, 3], placed float32 [B, 2] (see preprocess.DecodedBatch), size int32 [B, 2] of the
-      photograph, source_id int64 [B].
+      image: uint8 [B, H, W, 3]. placed: float32 [B, 2], size of the image on the canvas (`preprocess.DecodedBatch`).
+      size: int32 [B, 2], (height, width) of the image itself. source_id: int64 [B].
     """
 
-    @tf.autograph.experimental.do_not_convert
+    @tf.autograph.experimental.do_not_convert  # as above
     def load(record: Tensor) -> dict[str, Tensor]:
         values = parse_record(record)
-        photograph = preprocess.decode_image_bytes(values["encoded"], canvas)
-        boxed, placement = preprocess.letterbox(photograph, canvas)
-        return {"image": boxed, "placed": placement.size, "size": photograph.size, "source_id": values["source_id"]}
+        image = preprocess.decode_image_bytes(values["encoded"], canvas)
+        boxed, placement = preprocess.letterbox(image, canvas)
+        return {"image": boxed, "placed": placement.size, "size": image.size, "source_id": values["source_id"]}
 
     def as_filler(values: dict[str, Tensor]) -> dict[str, Tensor]:
         return {**values, "source_id": tf.zeros_like(values["source_id"])}
@@ -189,18 +210,18 @@ def evaluation_batches(split: RecordSplit, *, canvas: tuple[int, int], batch_siz
     missing = -split.examples % batch_size
     filler = images.take(1).map(as_filler).repeat(missing)
     batches = images.concatenate(filler).batch(batch_size, drop_remainder=True)
-    return _sharded(batches, tf.data.experimental.AutoShardPolicy.OFF).prefetch(tf.data.AUTOTUNE)
+    # Of several hosts, each sees all images.
+    return _with_sharding(batches, tf.data.experimental.AutoShardPolicy.OFF).prefetch(tf.data.AUTOTUNE)
 
 
-def _sharded(batches: tf.data.Dataset, policy: tf.data.experimental.AutoShardPolicy) -> tf.data.Dataset:
-    """How several hosts share batches: in training each takes its part of every one, in evaluation each sees all."""
+def _with_sharding(batches: tf.data.Dataset, policy: tf.data.experimental.AutoShardPolicy) -> tf.data.Dataset:
     options = tf.data.Options()
     options.experimental_distribute.auto_shard_policy = policy
     return batches.with_options(options)
 
 
 def _ordered_records(split: RecordSplit, seed: int, position: int) -> tf.data.Dataset:
-    """Serialized records, endless, from a position in the order that the seed decides."""
+    """Yields serialized records, endless, from a position on in the order that the seed decides."""
     return (
         tf.data.Dataset.range(position // split.examples, tf.int64.max)
         .flat_map(lambda epoch: _epoch_records(split, seed, epoch))
@@ -209,14 +230,15 @@ def _ordered_records(split: RecordSplit, seed: int, position: int) -> tf.data.Da
 
 
 def _epoch_records(split: RecordSplit, seed: int, epoch: Tensor) -> tf.data.Dataset:
-    """The records of one epoch, shards interleaved and shuffled by (seed, epoch)."""
+    """Yields the records of one epoch, shards interleaved and shuffled by (seed, epoch)."""
     order = tf.random.stateless_uniform([2], [tf.constant(seed, tf.int64), epoch], 0, tf.int64.max, tf.int64)
     shards = tf.data.Dataset.from_tensor_slices(list(split.paths)).shuffle(len(split.paths), seed=order[0])
     records = shards.interleave(tf.data.TFRecordDataset, cycle_length=min(16, len(split.paths)))
-    return records.shuffle(split.shuffled, seed=order[1])
+    return records.shuffle(split.shuffle_records, seed=order[1])
 
 
 def _pad_instances(boxes: Tensor, labels: Tensor, count: int) -> tuple[Tensor, Tensor]:
+    """Pads or truncates boxes [n, 4] to [count, 4] and labels [n] to [count]."""
     missing = tf.maximum(count - tf.shape(labels)[0], 0)
     boxes = tf.pad(boxes[:count], [[0, missing], [0, 0]])
     labels = tf.pad(labels[:count], [[0, missing]])

@@ -1,8 +1,11 @@
-"""The exported model: photographs in, boxes in their own pixels out; retinanet_odm.exported_model is its contract."""
+"""Exports a SavedModel: encoded images in, boxes in their own pixels out. Begin with `export_model`.
+
+`retinanet_odm.exported_model` is the contract: names, shapes and dtypes of the inputs and outputs.
+
+Shapes: N images in a request, M = max_detections.
+"""
 
 import functools
-import hashlib
-import posixpath
 from typing import Any
 
 import keras
@@ -15,15 +18,14 @@ from retinanet_odm.dataset.manifest import DatasetManifest
 from retinanet_odm.errors import UsageError
 from retinanet_odm.exported_model import ModelManifest
 from retinanet_odm.storage import files
-from retinanet_odm.storage.glob_patterns import final_name
+from retinanet_odm.storage.glob_patterns import escape_glob, final_name
 from trainer.config import TrainConfig
 from trainer.data import preprocess
 from trainer.export import tflite_onnx
 from trainer.network import postprocess
 from trainer.network.build import Network
+from trainer.typing import Tensor
 
-Tensor = Any
-_BLOCK = 1 << 20
 # What Keras' ExportArchive and this module write into the folder.
 _SAVED_MODEL = {"saved_model.pb", "fingerprint.pb", "variables", "assets"}
 _PORTABLE = {name for name, _ in tflite_onnx.FILES.values()}
@@ -33,58 +35,37 @@ _EXPORTED = _SAVED_MODEL | _PORTABLE | {ModelManifest.FILE}
 def export_model(
     config: TrainConfig, manifest: DatasetManifest, network: Network, *, metrics: dict[str, Any], step: int
 ) -> str:
-    """Writes MODEL_DIR/export: the SavedModel, the portable files asked for, and last model.json, the commit mark.
+    """Writes MODEL_DIR/export: the SavedModel, the portable formats, and last model.json, the commit mark.
 
     Args:
-      metrics: of an eval.json (trainer.evaluate), or empty.
+      config: Of the run.
+      manifest: Of the data set on which the model was trained.
+      network: With the weights to export.
+      metrics: Of an eval.json (`trainer.evaluate`), or empty.
+      step: Of the weights.
 
     Returns:
       The folder.
     """
     folder = check_folder(config.run.model_dir)
-    if tf.io.gfile.exists(f"{folder}/{ModelManifest.FILE}"):
-        tf.io.gfile.remove(f"{folder}/{ModelManifest.FILE}")
+    # The order matters: without model.json, which is deleted first and written last, a folder is no export.
+    files.delete([f"{folder}/{ModelManifest.FILE}"])
     if tf.io.gfile.exists(folder):
         tf.io.gfile.rmtree(folder)
-    archive = keras.export.ExportArchive()
-    archive.track(network.model)
-    # One function that the signatures call: a SavedModel would hold the network once for each, and load as slowly.
-    answer = tf.function(functools.partial(_answer, config, network), autograph=False)
-    for name, (specification, read) in _INPUTS.items():
-        archive.add_endpoint(name, _serving_function(answer, network.canvas, read), input_signature=[specification])
-    archive.write_out(folder, verbose=False)
+    _write_saved_model(config, network, folder)
     for name, convert in (tflite_onnx.FILES[kind] for kind in config.evaluation.portable_formats()):
         with files.write_atomic(f"{folder}/{name}") as file:
             file.write(convert(config, network))
-    model = ModelManifest(
-        labels=manifest.labels,
-        image_size=network.canvas,
-        anchors={
-            "min_level": min(PYRAMID_LEVELS),
-            "max_level": max(PYRAMID_LEVELS),
-            "anchor_scale": config.network.anchor_scale,
-            "num_scales": config.network.num_scales,
-            "aspect_ratios": list(config.network.aspect_ratio_values()),
-        },
-        score_threshold=config.evaluation.score_threshold,
-        nms_iou=config.evaluation.nms_iou,
-        max_detections=config.evaluation.max_detections,
-        thresholds=metrics.get("thresholds", {}),
-        dataset_fingerprint=manifest.fingerprint,
-        metrics={name: value for name, value in metrics.items() if name != "details"},
-        config={**config.to_json(), "steps": step},
-        files=_digests(folder),
-        code_version=__version__,
-    )
+    model = _describe(config, manifest, network, metrics=metrics, step=step, digests=_digests(folder))
     files.write_text(f"{folder}/{ModelManifest.FILE}", model.to_json())
     return folder
 
 
 def check_folder(model_dir: str) -> str:
-    """The export folder of a run, which an export replaces.
+    """Returns the export folder of a run, which an export replaces.
 
     Raises:
-      UsageError: it holds something that no export of ours has written.
+      UsageError: It holds a file that no export of ours has written.
     """
     folder = f"{model_dir.rstrip('/')}/export"
     names = tf.io.gfile.listdir(folder) if tf.io.gfile.exists(folder) else []
@@ -94,26 +75,74 @@ def check_folder(model_dir: str) -> str:
     return folder
 
 
-def _serving_function(answer: Any, canvas: tuple[int, int], read: preprocess.Read) -> Any:
+def _describe(
+    config: TrainConfig,
+    manifest: DatasetManifest,
+    network: Network,
+    *,
+    metrics: dict[str, Any],
+    step: int,
+    digests: dict[str, str],
+) -> ModelManifest:
+    return ModelManifest(
+        labels=manifest.labels,
+        image_size=network.canvas,
+        anchors={
+            "min_level": min(PYRAMID_LEVELS),
+            "max_level": max(PYRAMID_LEVELS),
+            "anchor_scale": config.network.anchor_scale,
+            "num_scales": config.network.num_scales,
+            "aspect_ratios": list(config.network.aspect_ratio_values()),
+        },
+        **config.evaluation.suppression(),
+        thresholds=metrics.get("thresholds", {}),
+        dataset_fingerprint=manifest.fingerprint,
+        metrics={name: value for name, value in metrics.items() if name != "details"},
+        config={**config.to_json(), "steps": step},
+        files=digests,
+        code_version=__version__,
+    )
+
+
+def _digests(folder: str) -> dict[str, str]:
+    """Returns the hex SHA-256 of every file below a folder, by its path relative to the folder."""
+    paths = files.iter_matches(f"{escape_glob(folder)}/**")
+    return {files.name_below(folder, path): files.find_digest(path) or "" for path in paths}
+
+
+# --- The graph ---
+
+
+def _write_saved_model(config: TrainConfig, network: Network, folder: str) -> None:
+    archive = keras.export.ExportArchive()
+    archive.track(network.model)
+    # All signatures call one function; otherwise a SavedModel would hold the network once for each, and load slowly.
+    detect = tf.function(functools.partial(_detect, config, network), autograph=False)
+    for name, (specification, read) in _INPUTS.items():
+        archive.add_endpoint(name, _serving_function(detect, network.canvas, read), input_signature=[specification])
+    archive.write_out(folder, verbose=False)
+
+
+def _serving_function(detect: Any, canvas: tuple[int, int], read: preprocess.DecodeFunction) -> Any:
     def serve(items: Tensor) -> dict[str, Tensor]:
-        answers = answer(preprocess.load_batch(items, canvas, read))
-        return {name: values[: tf.shape(items)[0]] for name, values in answers.items()}
+        outputs = detect(preprocess.load_batch(items, canvas, read))
+        return {
+            name: values[: tf.shape(items)[0]] for name, values in outputs.items()
+        }  # load_batch has a row for N = 0
 
     return serve
 
 
-def _answer(config: TrainConfig, network: Network, batch: preprocess.DecodedBatch) -> dict[str, Tensor]:
-    """The outputs of every signature."""
+def _detect(config: TrainConfig, network: Network, batch: preprocess.DecodedBatch) -> dict[str, Tensor]:
+    """Computes the outputs of every signature."""
     outputs = network.model(preprocess.normalise(batch.images), training=False)
     found = postprocess.suppress(
         postprocess.top_candidates(outputs, network.anchors),
         num_classes=network.num_classes,
-        score_threshold=config.evaluation.score_threshold,
-        nms_iou=config.evaluation.nms_iou,
-        max_detections=config.evaluation.max_detections,
+        **config.evaluation.suppression(),
     )
-    count = tf.where(batch.decoded, found.count, 0)
-    real = tf.sequence_mask(count, config.evaluation.max_detections)
+    count = tf.where(batch.decoded, found.count, 0)  # [N]
+    real = tf.sequence_mask(count, config.evaluation.max_detections)  # bool [N, M]
     return {
         exported_model.BOXES: postprocess.to_image_pixels(found.boxes, batch.placed, batch.sizes),
         exported_model.SCORES: tf.where(real, found.scores, 0.0),
@@ -125,15 +154,15 @@ def _answer(config: TrainConfig, network: Network, batch: preprocess.DecodedBatc
 
 
 def _decode_example(record: Tensor, canvas: tuple[int, int]) -> preprocess.DecodedImage:
-    """The image of one serialized tf.train.Example; fails where it is none or lacks the key."""
+    """Decodes the image of one serialized tf.train.Example; fails if it is none or lacks the key."""
     feature = tf.io.FixedLenFeature([], tf.string)
     return preprocess.decode_image_bytes(
         tf.io.parse_single_example(record, {examples.ENCODED: feature})[examples.ENCODED], canvas
     )
 
 
-# Each signature's input and how one item of it becomes a photograph for the canvas.
-_INPUTS: dict[str, tuple[Any, preprocess.Read]] = {
+# The input of each signature, and how one item of it is decoded.
+_INPUTS: dict[str, tuple[Any, preprocess.DecodeFunction]] = {
     exported_model.SERVING: (
         tf.TensorSpec([None], tf.string, name=exported_model.IMAGE_BYTES),
         preprocess.decode_image_bytes,
@@ -144,17 +173,3 @@ _INPUTS: dict[str, tuple[Any, preprocess.Read]] = {
         lambda pixels, _: preprocess.from_pixels(pixels),
     ),
 }
-
-
-def _digests(folder: str) -> dict[str, str]:
-    """Hex SHA-256 of every file below a folder, by its path there."""
-    found = {}
-    for parent, _, names in tf.io.gfile.walk(folder):
-        for name in names:
-            path = posixpath.join(parent, name)
-            digest = hashlib.sha256()
-            with tf.io.gfile.GFile(path, "rb") as file:
-                while block := file.read(_BLOCK):
-                    digest.update(block)
-            found[posixpath.relpath(path, folder)] = digest.hexdigest()
-    return dict(sorted(found.items()))

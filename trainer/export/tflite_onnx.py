@@ -1,7 +1,8 @@
-"""The network as one file for programs without TensorFlow: one canvas in, boxes on the canvas out (TFLite, ONNX).
+"""Exports TFLite and ONNX files, for programs without TensorFlow: one canvas in, boxes on the canvas out.
 
-Neither has decoders: the caller decodes an image, places it on the canvas as trainer.data.preprocess.letterbox does,
-and converts the boxes back as trainer.network.postprocess.to_image_pixels does.
+These formats have no image decoders: the caller decodes an image, places it on the canvas as
+`trainer.data.preprocess.letterbox` does, and converts the boxes back as `trainer.network.postprocess.to_image_pixels`
+does. `retinanet_odm.exported_model` is the contract. Both need float32.
 """
 
 import importlib.util
@@ -17,33 +18,33 @@ from trainer.config import TrainConfig
 from trainer.data import preprocess
 from trainer.network import postprocess
 from trainer.network.build import Network
+from trainer.typing import Tensor
 
-Tensor = Any
-# The newest that tf2onnx 1.17 writes; ONNX Runtime has read it since 1.14 (2023).
+# The newest version that tf2onnx 1.17 writes; ONNX Runtime reads it since 1.14 (2023).
 _OPSET = 18
-# In the order of postprocess.Detections.
+# In the order of postprocess.DetectionBatch.
 _OUTPUTS = (exported_model.BOXES, exported_model.SCORES, exported_model.CLASSES, exported_model.COUNT)
 
 
 def check_installed(formats: tuple[str, ...]) -> None:
-    """Sees to it that a format's converter is there, before hours of training.
+    """Checks that the converters of formats are installed.
 
     Raises:
-      UsageError: it is not.
+      UsageError: One is not.
     """
     if "onnx" in formats and not importlib.util.find_spec("tf2onnx"):
         raise UsageError("--export_formats: onnx needs tf2onnx, which is not installed: pip install '.[onnx]'")
 
 
 def to_tflite(config: TrainConfig, network: Network) -> bytes:
-    """Returns the content of a TFLite file of built-in operations (retinanet_odm.exported_model); needs float32."""
+    """Returns the content of a TFLite file, of built-in operations only."""
     detect, holder = _detector(config, network)
     return tf.lite.TFLiteConverter.from_concrete_functions([detect.get_concrete_function()], holder).convert()
 
 
 def to_onnx(config: TrainConfig, network: Network) -> bytes:
-    """The content of an ONNX file of ONNX's own operations; the contract is TFLite's. Needs float32 and tf2onnx."""
-    import tf2onnx  # an extra of its own
+    """Returns the content of an ONNX file, of ONNX's own operations only."""
+    import tf2onnx  # imported here, because it is an extra
 
     detect, _ = _detector(config, network)
     model, _ = tf2onnx.convert.from_function(detect, input_signature=detect.input_signature, opset=_OPSET)
@@ -51,8 +52,8 @@ def to_onnx(config: TrainConfig, network: Network) -> bytes:
 
 
 def _detector(config: TrainConfig, network: Network) -> tuple[Any, tf.Module]:
-    """The tf.function from a canvas to the detections on it, and what keeps its variables."""
-    # A copy, so that the variables are plain ones, under whatever strategy the network was built.
+    """Returns a tf.function from a canvas to its detections, and an object that holds its variables."""
+    # A copy, because the variables of a network under a strategy may be distributed ones.
     model = keras.models.clone_model(network.model)
     model.set_weights(network.model.get_weights())
     specification = tf.TensorSpec([1, *network.canvas, 3], tf.uint8, name=exported_model.CANVAS)
@@ -63,19 +64,17 @@ def _detector(config: TrainConfig, network: Network) -> tuple[Any, tf.Module]:
         found = postprocess.suppress_xla(
             postprocess.top_candidates(outputs, network.anchors),
             num_classes=network.num_classes,
-            score_threshold=config.evaluation.score_threshold,
-            nms_iou=config.evaluation.nms_iou,
-            max_detections=config.evaluation.max_detections,
+            **config.evaluation.suppression(),
         )
         return dict(zip(_OUTPUTS, found, strict=True))
 
-    # TFLite's converter takes the values of those variables alone that hang on an object given as TensorFlow's own.
+    # TFLite's converter reads the values only of variables that are attributes of a tf.Module.
     holder = tf.Module()
     holder.kept = [variable.value for variable in model.variables]
     return detect, holder
 
 
-# By the name of the format: the file in the export and who makes its content.
+# By the name of the format: the file name, and the function that makes its content.
 FILES: dict[str, tuple[str, Callable[[TrainConfig, Network], bytes]]] = {
     "tflite": ("model.tflite", to_tflite),
     "onnx": ("model.onnx", to_onnx),

@@ -1,4 +1,4 @@
-"""When a run diverges, and what happens then: back to the newest checkpoint with half the rate, a few times."""
+"""Interruptions of a training: divergence, which returns a run to its newest checkpoint, and preemption (SIGTERM)."""
 
 import logging
 import math
@@ -10,14 +10,14 @@ from retinanet_odm.errors import UsageError
 
 _LOGGER = logging.getLogger(__name__)
 
-# A mean loss of a loop so many times the usual one is no fluctuation; a multiple of less than the floor may be one.
-_BLOW_UP = 10.0
-_FLOOR = 0.1
-_MEMORY = 0.9  # share of the usual loss that each loop keeps
+# A mean loss above this multiple of the usual one is a divergence; below the minimum, losses may multiply.
+_DIVERGENCE_FACTOR = 10.0
+_MIN_USUAL_LOSS = 0.1
+_MEMORY = 0.9  # decay of the moving average that is the usual loss
 
 
 class DivergenceMonitor:
-    """Judges the mean loss of each loop, and counts how often a run has gone back."""
+    """Judges the mean loss of every loop of steps, and counts how often a run has returned to a checkpoint."""
 
     def __init__(self, *, max_rollbacks: int) -> None:
         self._max_rollbacks = max_rollbacks
@@ -25,57 +25,58 @@ class DivergenceMonitor:
         self._usual: float | None = None
 
     def has_diverged(self, loss: float) -> bool:
-        """Whether a loss is not finite or far above the usual one, which it else becomes a part of."""
+        """Returns whether a loss is not finite or far above the usual one, of which it otherwise becomes a part."""
         usual = self._usual
-        if not math.isfinite(loss) or (usual is not None and loss > _BLOW_UP * max(usual, _FLOOR)):
+        if not math.isfinite(loss):
+            return True
+        if usual is not None and loss > _DIVERGENCE_FACTOR * max(usual, _MIN_USUAL_LOSS):
             return True
         self._usual = loss if usual is None else _MEMORY * usual + (1 - _MEMORY) * loss
         return False
 
-    def go_back(self, *, loss: float, first: int, last: int, source_ids: Sequence[int], rate: float) -> None:
-        """Tells of a divergence, and that the run goes back.
+    def record_rollback(self, *, loss: float, first: int, last: int, source_ids: Sequence[int], rate: float) -> None:
+        """Logs a divergence, and that the run returns to a checkpoint.
 
         Args:
-          loss: the mean over the steps first to last, both counted from 1.
-          source_ids: of the images of the first step whose loss is not finite, or of the last step.
-          rate: what the learning rate is to be multiplied with from now on.
+          loss: Mean over the steps first to last.
+          first: Counted from 1.
+          last: Counted from 1.
+          source_ids: Of the images of the first step whose loss is not finite, or of the last step.
+          rate: Factor of the learning rate from now on.
 
         Raises:
-          UsageError: it has done so often enough.
+          UsageError: The run has returned as often as it may.
         """
-        what = f"diverged: loss {loss:g} in steps {first} to {last}; source ids of the batch: {_listed(source_ids)}"
+        ids = ", ".join(map(str, sorted(source_ids)))
+        event = f"diverged: loss {loss:g} in steps {first} to {last}; source ids of the batch: {ids}"
         self._rollbacks += 1
         if self._rollbacks > self._max_rollbacks:
             raise UsageError(
-                f"training {what}; given up after {self._max_rollbacks} returns to a checkpoint (--max_rollbacks):"
+                f"training {event}; given up after {self._max_rollbacks} returns to a checkpoint (--max_rollbacks):"
                 " look at these images, lower --learning_rate or --clip_norm"
             )
         self._usual = None
         _LOGGER.warning(
-            "warning: training %s; going on from the newest checkpoint with %g of the learning rate (return %d of %d)",
-            what,
+            "warning: training %s; resuming from the newest checkpoint with %g of the learning rate (return %d of %d)",
+            event,
             rate,
             self._rollbacks,
             self._max_rollbacks,
         )
 
 
-def _listed(source_ids: Sequence[int]) -> str:
-    return ", ".join(map(str, sorted(source_ids)))
-
-
 class PreemptedError(Exception):
-    """The run was asked to stop, and has saved what it did."""
+    """SIGTERM stopped the run, and a checkpoint was saved."""
 
 
 class PreemptionHandler:
-    """While it is entered, SIGTERM sets ``requested`` and does not end the process."""
+    """Context in which SIGTERM sets ``requested`` and does not end the process."""
 
     def __init__(self) -> None:
         self.requested = False
 
     def __enter__(self) -> "PreemptionHandler":
-        self._previous = signal.signal(signal.SIGTERM, self._note)
+        self._previous = signal.signal(signal.SIGTERM, self._request)
         return self
 
     def __exit__(
@@ -83,5 +84,5 @@ class PreemptionHandler:
     ) -> None:
         signal.signal(signal.SIGTERM, self._previous)
 
-    def _note(self, number: int, frame: FrameType | None) -> None:  # noqa: ARG002 - the signal module's interface
+    def _request(self, number: int, frame: FrameType | None) -> None:  # noqa: ARG002 - the signal module's interface
         self.requested = True

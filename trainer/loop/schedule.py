@@ -1,4 +1,4 @@
-"""Learning rate and optimizer."""
+"""Learning rate and optimizer. Begin with `build_optimizer`."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -8,74 +8,9 @@ import tensorflow as tf
 
 from trainer.config.sections import ScheduleConfig
 from trainer.network.build import part_of
+from trainer.typing import Tensor
 
-Tensor = Any
-_NO_DECAY = ("bias", "gamma", "beta")
-
-
-class _SlowBackbone:
-    """Makes a Keras optimizer move the backbone's variables by a fraction of the learning rate."""
-
-    backbone_rate = 1.0
-    _trainable_variables: list[keras.Variable]
-
-    def update_step(self, gradient: Tensor, variable: Tensor, learning_rate: Tensor) -> None:
-        # The variable given is TensorFlow's, or one replica's copy of it, which have no path.
-        path = self._trainable_variables[self._get_variable_index(variable)].path  # type: ignore[attr-defined]
-        rate = learning_rate * self.backbone_rate if part_of(path) == "backbone" else learning_rate
-        super().update_step(gradient, variable, rate)  # type: ignore[misc]
-
-
-class _SlowSGD(_SlowBackbone, keras.optimizers.SGD):
-    pass
-
-
-class _SlowAdamW(_SlowBackbone, keras.optimizers.AdamW):
-    pass
-
-
-def cosine_schedule(*, peak: float, warmup_steps: int, total_steps: int) -> keras.optimizers.schedules.CosineDecay:
-    """Linear warm-up from a tenth of the peak, then half a cosine down to zero at total_steps."""
-    warmup_steps = min(warmup_steps, total_steps // 2)
-    return keras.optimizers.schedules.CosineDecay(
-        initial_learning_rate=peak / 10,
-        decay_steps=max(total_steps - warmup_steps, 1),
-        warmup_target=peak,
-        warmup_steps=warmup_steps,
-    )
-
-
-class StepSchedule(keras.optimizers.schedules.LearningRateSchedule):
-    """Linear warm-up from a tenth of the peak, then a tenth of the rate from each drop on.
-
-    As tensorflow/tpu's learning_rate_schedule (retinanet_model.py) has it, with any number of drops.
-    """
-
-    def __init__(self, *, peak: float, warmup_steps: int, drops: Sequence[int]) -> None:
-        self._peak, self._warmup_steps, self._drops = peak, warmup_steps, tuple(drops)
-
-    def __call__(self, step: Any) -> Any:
-        """The rate at a step."""
-        step = tf.cast(step, tf.float32)
-        warm = tf.minimum(0.1 + 0.9 * step / max(self._warmup_steps, 1), 1.0) if self._warmup_steps else 1.0
-        passed = sum(tf.cast(step >= drop, tf.float32) for drop in self._drops)
-        return self._peak * warm * tf.pow(0.1, passed)
-
-
-class ScaledSchedule(keras.optimizers.schedules.LearningRateSchedule):
-    """A schedule times a factor that can be changed between steps, and that a checkpoint can hold.
-
-    Attributes:
-      factor: float32 variable, 1 at first.
-    """
-
-    def __init__(self, schedule: keras.optimizers.schedules.LearningRateSchedule) -> None:
-        self._schedule = schedule
-        self.factor = tf.Variable(1.0, trainable=False)
-
-    def __call__(self, step: Any) -> Any:
-        """The rate at a step."""
-        return self._schedule(step) * self.factor
+_NO_DECAY = ("bias", "gamma", "beta")  # names of variables
 
 
 def build_optimizer(
@@ -102,6 +37,80 @@ def _make_schedule(settings: ScheduleConfig, total_steps: int) -> keras.optimize
     return StepSchedule(peak=peak, warmup_steps=warmup_steps, drops=drops)
 
 
+# --- Learning rate ---
+
+
+def cosine_schedule(*, peak: float, warmup_steps: int, total_steps: int) -> keras.optimizers.schedules.CosineDecay:
+    """Makes a linear warm-up from a tenth of the peak, then half a cosine down to zero at total_steps.
+
+    The cosine: Loshchilov and Hutter 2016 (arXiv 1608.03983), equation 5, without restarts.
+    """
+    warmup_steps = min(warmup_steps, total_steps // 2)
+    return keras.optimizers.schedules.CosineDecay(
+        initial_learning_rate=peak / 10,
+        decay_steps=max(total_steps - warmup_steps, 1),
+        warmup_target=peak,
+        warmup_steps=warmup_steps,
+    )
+
+
+class StepSchedule(keras.optimizers.schedules.LearningRateSchedule):
+    """A linear warm-up from a tenth of the peak, then a factor of 0.1 at each drop.
+
+    As learning_rate_schedule in tensorflow/tpu's retinanet_model.py, with any number of drops.
+    """
+
+    def __init__(self, *, peak: float, warmup_steps: int, drops: Sequence[int]) -> None:
+        self._peak, self._warmup_steps, self._drops = peak, warmup_steps, tuple(drops)
+
+    def __call__(self, step: Any) -> Any:
+        """Returns the rate at a step."""
+        step = tf.cast(step, tf.float32)
+        warm = tf.minimum(0.1 + 0.9 * step / max(self._warmup_steps, 1), 1.0) if self._warmup_steps else 1.0
+        passed = sum(tf.cast(step >= drop, tf.float32) for drop in self._drops)
+        return self._peak * warm * tf.pow(0.1, passed)
+
+
+class ScaledSchedule(keras.optimizers.schedules.LearningRateSchedule):
+    """A schedule times a factor that can change between steps and is saved in checkpoints.
+
+    Attributes:
+      factor: float32 variable, initially 1.
+    """
+
+    def __init__(self, schedule: keras.optimizers.schedules.LearningRateSchedule) -> None:
+        self._schedule = schedule
+        self.factor = tf.Variable(1.0, trainable=False)
+
+    def __call__(self, step: Any) -> Any:
+        """Returns the rate at a step."""
+        return self._schedule(step) * self.factor
+
+
+# --- Optimizer ---
+
+
+class _SlowBackbone:
+    """Mix-in of a Keras optimizer that changes the backbone's variables by a fraction of the learning rate."""
+
+    backbone_rate = 1.0
+    _trainable_variables: list[keras.Variable]
+
+    def update_step(self, gradient: Tensor, variable: Tensor, learning_rate: Tensor) -> None:
+        # The argument is TensorFlow's variable, or the copy of a replica, which have no path; Keras' variable has one.
+        path = self._trainable_variables[self._get_variable_index(variable)].path  # type: ignore[attr-defined]
+        rate = learning_rate * self.backbone_rate if part_of(path) == "backbone" else learning_rate
+        super().update_step(gradient, variable, rate)  # type: ignore[misc]
+
+
+class _SlowSGD(_SlowBackbone, keras.optimizers.SGD):
+    pass
+
+
+class _SlowAdamW(_SlowBackbone, keras.optimizers.AdamW):
+    pass
+
+
 def make_optimizer(
     name: str,
     *,
@@ -110,12 +119,17 @@ def make_optimizer(
     ema_decay: float = 0.0,
     backbone_rate: float = 1.0,
 ) -> keras.optimizers.Optimizer:
-    """AdamW with decoupled decay, or SGD with momentum 0.9, whose decay is a term of the loss (steps.train_step).
+    """Makes AdamW with decoupled decay, or SGD with momentum 0.9, whose decay is a term of the loss.
+
+    `trainer.loop.steps.train_step` adds that term. AdamW: Loshchilov and Hutter 2017 (arXiv 1711.05101), algorithm 2.
 
     Args:
-      ema_decay: above 0 it also keeps the moving average of every variable that it changes, which
-        finalize_variable_values puts in the place of the variables.
-      backbone_rate: fraction of the learning rate by which the backbone learns; AdamW's decay keeps the full rate.
+      name: ``adamw`` or ``sgd``.
+      schedule: Of the learning rate.
+      weight_decay: Of AdamW.
+      ema_decay: Above 0, the optimizer also keeps the moving average of every variable that it changes;
+        finalize_variable_values then copies the averages to the variables.
+      backbone_rate: Fraction of the learning rate for the backbone; AdamW's decay keeps the full rate.
     """
     averages = {"use_ema": True, "ema_momentum": ema_decay} if ema_decay else {}
     slow = backbone_rate != 1
@@ -130,5 +144,5 @@ def make_optimizer(
 
 
 def decayed_variables(model: keras.Model) -> list[keras.Variable]:
-    """Convolution kernels: biases and BatchNorm's parameters are not decayed."""
+    """Returns the convolution kernels; biases and the parameters of norms are not decayed."""
     return [variable for variable in model.trainable_variables if variable.name not in _NO_DECAY]

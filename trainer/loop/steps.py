@@ -1,6 +1,8 @@
-"""One training step on a replica, and loops of them under tf.distribute.
+"""One training step on a replica (`train_step`), and loops of steps under tf.distribute (`make_loop`).
 
-A custom loop, because Keras' fit cannot run several steps a call there.
+This is a custom loop, because Keras' fit cannot run several steps per call under tf.distribute.
+
+Shapes: B images of a replica's batch, of H × W pixels; A anchors, K classes, M boxes of an image, padding included.
 """
 
 from typing import Any
@@ -10,14 +12,15 @@ import tensorflow as tf
 from keras import ops
 
 from trainer.config import TrainConfig
+from trainer.config.sections import LossConfig
 from trainer.data import preprocess
 from trainer.loop import schedule
 from trainer.network import losses
 from trainer.network.build import Network
-from trainer.network.targets import assign_targets, decode_boxes, encode_boxes
+from trainer.network.targets import Targets, assign_targets, decode_boxes, encode_boxes
+from trainer.typing import Tensor
 
-Tensor = Any
-_MEANS = ("loss", "class_loss", "box_loss", "gradient_norm")  # what a loop tells the mean of
+_MEANS = ("loss", "class_loss", "box_loss", "gradient_norm")  # of which a loop returns the mean
 
 
 def make_loop(
@@ -26,20 +29,21 @@ def make_loop(
     optimizer: keras.optimizers.Optimizer,
     strategy: tf.distribute.Strategy,
 ) -> Any:
-    """A function of (iterator, count) that runs count steps on the device and returns their mean losses.
+    """Makes a function of (iterator, count) that runs count steps on the devices.
 
-    Beside these, ``finite_steps``: how many steps there were before the first whose loss is not finite; and
-    ``left_out``: how many boxes all of them had beyond max_instances.
+    The function returns float32 scalars: the mean of each of loss, class_loss, box_loss and gradient_norm;
+    finite_steps, the number of steps before the first whose loss is not finite; and boxes_truncated, the number of
+    boxes beyond max_instances in all steps.
     """
 
-    @tf.autograph.experimental.do_not_convert  # there is nothing to convert, and looking for it takes seconds
+    @tf.autograph.experimental.do_not_convert  # there is no control flow to convert, and the search takes seconds
     def replica_step(batch: dict[str, Tensor]) -> dict[str, Tensor]:
-        left_out = ops.sum(ops.cast(batch["left_out"], "float32"))
-        return {**train_step(batch, config, network, optimizer), "left_out": left_out}
+        truncated = ops.sum(ops.cast(batch["boxes_truncated"], "float32"))
+        return {**train_step(batch, config, network, optimizer), "boxes_truncated": truncated}
 
     @tf.function
     def run_steps(iterator: Any, count: Tensor) -> dict[str, Tensor]:
-        sums = {name: tf.constant(0.0) for name in (*_MEANS, "left_out")}
+        sums = {name: tf.constant(0.0) for name in (*_MEANS, "boxes_truncated")}
         finite_steps = tf.constant(0.0)
         for _ in tf.range(count):
             values = strategy.run(replica_step, args=(next(iterator),))
@@ -48,7 +52,7 @@ def make_loop(
             # A sum that is not finite stays so: nothing is added from the first such step on.
             finite_steps += tf.cast(tf.math.is_finite(sums["loss"]), tf.float32)
         means = {name: sums[name] / tf.cast(count, tf.float32) for name in _MEANS}
-        return {**means, "left_out": sums["left_out"], "finite_steps": finite_steps}
+        return {**means, "boxes_truncated": sums["boxes_truncated"], "finite_steps": finite_steps}
 
     return run_steps
 
@@ -56,9 +60,19 @@ def make_loop(
 def train_step(
     batch: dict[str, Tensor], config: TrainConfig, network: Network, optimizer: keras.optimizers.Optimizer
 ) -> dict[str, Tensor]:
-    """One step on one replica; returns its share of the losses (their sum over replicas is the batch's)."""
+    """Runs one step on one replica.
+
+    Args:
+      batch: Of `trainer.data.records.training_batches`, this replica's part.
+      config: Its sections loss and schedule are used.
+      network: Its variables change.
+      optimizer: Built for these variables.
+
+    Returns:
+      The replica's share of loss, class_loss, box_loss and gradient_norm; the sum over replicas is that of the batch.
+    """
     replicas = tf.distribute.get_replica_context()
-    anchors = ops.convert_to_tensor(network.anchors)
+    anchors = ops.convert_to_tensor(network.anchors)  # [A, 4]
     targets = assign_targets(
         batch["boxes"],
         batch["labels"],
@@ -66,23 +80,23 @@ def train_step(
         positive_iou=config.loss.positive_iou,
         negative_iou=config.loss.negative_iou,
     )
-    # The whole batch's number of positives, at least 1, so that replicas with few objects weigh no more than others.
+    # Number of positives of the whole batch, at least 1: replicas with few objects then weigh no more than others.
     positives = ops.maximum(replicas.all_reduce("SUM", ops.sum(targets.positive)), 1.0)
-    images = preprocess.normalise(batch["image"])
+    images = preprocess.normalise(batch["image"])  # [B, H, W, 3]
     variables = network.model.trainable_variables
     with tf.GradientTape() as tape:
-        outputs = network.model(images, training=True)
-        class_loss = ops.sum(_class_losses(outputs["class_logits"], targets, config)) / positives
-        box_loss = ops.sum(_box_losses(outputs["box_shifts"], targets, anchors, config)) / positives
+        outputs = network.model(images, training=True)  # class_logits [B, A, K], box_shifts [B, A, 4]
+        class_loss = ops.sum(_class_losses(outputs["class_logits"], targets, config.loss)) / positives
+        box_loss = ops.sum(_box_losses(outputs["box_shifts"], targets, anchors, config.loss)) / positives
         loss = class_loss + config.loss.box_loss_weight * box_loss
-        if config.schedule.optimizer == "sgd":
+        if config.schedule.optimizer == "sgd":  # AdamW decays by itself
             decay = sum(ops.sum(ops.square(variable)) for variable in schedule.decayed_variables(network.model))
             loss = loss + config.schedule.weight_decay / 2 * decay / replicas.num_replicas_in_sync
     gradients = replicas.all_reduce("SUM", tape.gradient(loss, variables))
     norm = tf.linalg.global_norm(gradients)
     if config.schedule.clip_norm:
         gradients, _ = tf.clip_by_global_norm(gradients, config.schedule.clip_norm, use_norm=norm)
-    # The optimizer sums over replicas once more.
+    # The optimizer sums over replicas again.
     optimizer.apply([gradient / replicas.num_replicas_in_sync for gradient in gradients], variables)
     return {
         "loss": loss,
@@ -92,18 +106,18 @@ def train_step(
     }
 
 
-def _class_losses(logits: Tensor, targets: Any, config: TrainConfig) -> Tensor:
-    """Focal loss [B, A, K], zero where ignored."""
-    one_hot = ops.one_hot(targets.labels - 1, logits.shape[-1])  # background, -1, becomes all zeros
-    focal = losses.focal_loss(logits, one_hot, alpha=config.loss.focal_alpha, gamma=config.loss.focal_gamma)
+def _class_losses(logits: Tensor, targets: Targets, settings: LossConfig) -> Tensor:
+    """Computes the focal loss [B, A, K], zero where ignored."""
+    one_hot = ops.one_hot(targets.labels - 1, logits.shape[-1])  # [B, A, K]; background, -1, becomes all zeros
+    focal = losses.focal_loss(logits, one_hot, alpha=settings.focal_alpha, gamma=settings.focal_gamma)
     return focal * targets.counted[..., None]
 
 
-def _box_losses(shifts: Tensor, targets: Any, anchors: Tensor, config: TrainConfig) -> Tensor:
-    """Box loss [B, A], zero where not positive."""
-    if config.loss.box_loss == "giou":
+def _box_losses(shifts: Tensor, targets: Targets, anchors: Tensor, settings: LossConfig) -> Tensor:
+    """Computes the box loss [B, A], zero where not positive."""
+    if settings.box_loss == "giou":
         values = losses.giou_loss(decode_boxes(shifts, anchors), targets.boxes)
     else:
         values = losses.huber_loss(shifts, encode_boxes(targets.boxes, anchors))
-    # where, not a product: an unmatched anchor's target may be degenerate and its loss not finite.
+    # where, not a product: the target of an unmatched anchor may be degenerate and its loss not finite.
     return ops.where(targets.positive > 0, values, 0.0)

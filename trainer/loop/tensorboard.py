@@ -1,11 +1,10 @@
-"""How a run goes: lines for people, curves and pictures for TensorBoard."""
+"""Progress of a training: log lines for people, curves and contact sheets for TensorBoard."""
 
 import logging
 import time
 from typing import Any
 
 import keras
-import numpy as np
 import tensorflow as tf
 
 from retinanet_odm.labels.label_map import LabelMap
@@ -13,10 +12,13 @@ from trainer.config import TrainConfig
 from trainer.data import contact_sheets
 
 _LOGGER = logging.getLogger(__name__)
+# Tags in TensorBoard that differ from the names in the code; existing runs have curves under them.
+_TAGS = {"boxes_truncated": "left_out"}
+_EVALUATION_METRICS = ("AP", "AP50", "AP75", "AR100")
 
 
 class TrainingProgress:
-    """A line and a TensorBoard point per loop; of several hosts, the chief's alone are kept."""
+    """Writes a log line and a TensorBoard point per loop of steps; of several hosts, only the chief writes files."""
 
     def __init__(
         self, config: TrainConfig, *, labels: LabelMap, total_steps: int, examples: int, is_chief: bool = True
@@ -26,27 +28,28 @@ class TrainingProgress:
         self._examples = examples
         self._total_steps = total_steps
         self._max_instances = config.data.max_instances
-        self._graph_built = False
+        self._has_reported = False
         folder = f"{config.run.folder}/tensorboard"
         self._writer = tf.summary.create_file_writer(folder) if is_chief else tf.summary.create_noop_writer()
 
-    def start(self, step: int) -> None:
-        """Begins to measure speed, at a step that has been done."""
+    def start_clock(self, step: int) -> None:
+        """Starts to measure the speed, after a step."""
         self._first_step = self._last_step = step
         self._start = self._last_time = time.monotonic()
 
     def report(self, step: int, values: dict[str, float], optimizer: keras.optimizers.Optimizer) -> None:
+        """Reports the values of `steps.make_loop` for a loop that ended with a step."""
         now = time.monotonic()
         speed = (step - self._last_step) * self._batch_size / (now - self._last_time)
-        left = (now - self._start) / (step - self._first_step) * (self._total_steps - step)
-        if not self._graph_built:  # the first loop built it: no measure of the others
-            self._graph_built = True
+        seconds_left = (now - self._start) / (step - self._first_step) * (self._total_steps - step)
+        if not self._has_reported:  # the first loop also built the graph, so its speed predicts nothing
+            self._has_reported = True
             self._first_step, self._start = step, now
         self._last_step, self._last_time = step, now
-        if values["left_out"]:
+        if values["boxes_truncated"]:
             _LOGGER.warning(
-                "warning: %d boxes beyond --max_instances=%d of an image were left out, and are trained as background",
-                values["left_out"],
+                "warning: dropped %d boxes beyond --max_instances=%d of an image; they are trained as background",
+                values["boxes_truncated"],
                 self._max_instances,
             )
         _LOGGER.info(
@@ -58,32 +61,36 @@ class TrainingProgress:
             values["class_loss"],
             values["box_loss"],
             speed,
-            *divmod(round(left), 60),
+            *divmod(round(seconds_left), 60),
         )
-        scalars = {**values, "learning_rate": float(optimizer.learning_rate), "images_per_second": speed}
-        self._scalars(step, scalars)
+        scalars = {_TAGS.get(name, name): value for name, value in values.items()}
+        rates = {"learning_rate": float(optimizer.learning_rate), "images_per_second": speed}
+        self._write_scalars(step, {**scalars, **rates})
 
-    def evaluated(self, step: int, metrics: dict[str, Any], sheet: np.ndarray, *, is_best: bool) -> None:
-        """The numbers and the sheet of an evaluation (trainer.evaluate)."""
-        per_class = {f"AP50 {name}": values["AP50"] for name, values in metrics["per_class"].items()}
-        known = {**{name: metrics[name] for name in ("AP", "AP50", "AP75", "AR100")}, **per_class}
-        self._scalars(step, {f"evaluation/{name}": value for name, value in known.items() if value is not None})
-        self._picture(step, "detections", sheet)
+    def report_evaluation(
+        self, step: int, metrics: dict[str, Any], sheet: contact_sheets.Sheet, *, is_best: bool
+    ) -> None:
+        """Reports the metrics and the contact sheet of an evaluation (`trainer.evaluate.Evaluator.brief`)."""
+        values = {name: metrics[name] for name in _EVALUATION_METRICS}
+        values |= {f"AP50 {name}": of_class["AP50"] for name, of_class in metrics["per_class"].items()}
+        scalars = {f"evaluation/{name}": value for name, value in values.items() if value is not None}
+        self._write_scalars(step, scalars)
+        self._write_image(step, "detections", sheet)
         shown = [f"{name} {'-' if metrics[name] is None else format(metrics[name], '.3f')}" for name in ("AP50", "AP")]
         _LOGGER.info("evaluation at step %d: %s%s", step, "  ".join(shown), "  (the best so far)" if is_best else "")
 
-    def show(self, step: int, batches: tf.data.Dataset) -> None:
-        """What the network is to learn from next: the first of these batches, as a picture."""
+    def show_batch(self, step: int, batches: tf.data.Dataset) -> None:
+        """Writes the first of these batches, from which the network learns next, as a contact sheet."""
         batch = next(batches.as_numpy_iterator())
-        self._picture(step, "training images", contact_sheets.training_sheet(batch, self._labels))
+        self._write_image(step, "training images", contact_sheets.training_sheet(batch, self._labels))
 
-    def _picture(self, step: int, name: str, sheet: np.ndarray) -> None:
+    def _write_image(self, step: int, tag: str, sheet: contact_sheets.Sheet) -> None:
         with self._writer.as_default(step=step):
-            tf.summary.image(name, sheet)
+            tf.summary.image(tag, sheet)
         self._writer.flush()
 
-    def _scalars(self, step: int, values: dict[str, float]) -> None:
+    def _write_scalars(self, step: int, values: dict[str, float]) -> None:
         with self._writer.as_default(step=step):
-            for name, value in values.items():
-                tf.summary.scalar(name, value)
+            for tag, value in values.items():
+                tf.summary.scalar(tag, value)
         self._writer.flush()

@@ -1,11 +1,11 @@
-"""Training a network on a data set: from the newest checkpoint to the last step, with evaluations on the way."""
+"""Trains a network on a data set, from the newest checkpoint to the last step, with evaluations on the way.
+
+Begin with `TrainingRun.run`; one step is `trainer.loop.steps.train_step`.
+"""
 
 import logging
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from typing import Any
 
-import keras
 import tensorflow as tf
 
 from retinanet_odm.dataset.manifest import DatasetManifest
@@ -17,223 +17,227 @@ from trainer.loop import schedule
 from trainer.loop.recovery import DivergenceMonitor, PreemptedError, PreemptionHandler
 from trainer.loop.steps import make_loop
 from trainer.loop.tensorboard import TrainingProgress
-from trainer.network import build
-from trainer.network.build import Network
+from trainer.network.build import MIN_IMAGES_FOR_BATCH_NORM, Network
 from trainer.strategy import any_host, check_batch, is_chief
-from trainer.weights import initialise
 from trainer.weights.checkpoints import Best, Checkpoints
+from trainer.weights.initialise import load_initial_weights
 
 _LOGGER = logging.getLogger(__name__)
 
 
-def train(
-    config: TrainConfig,
-    manifest: DatasetManifest,
-    network: Network,
-    strategy: tf.distribute.Strategy,
-    evaluator: Evaluator | None = None,
-) -> int:
-    """Trains to the last step, from the newest checkpoint if there is one; returns the number of steps done.
+class TrainingRun:
+    """A training in progress.
 
-    With an evaluator the network is evaluated on the way, and the best weights are kept beside the checkpoints. With
-    --ema_decay the network has the averages for its weights in evaluations and in the end.
+    With an evaluator, the network is evaluated on the way, and the best weights are kept beside the checkpoints. With
+    --ema_decay, evaluations use the moving averages of the weights, and so does the network in the end.
 
-    Raises:
-      Stopped: SIGTERM came; a checkpoint has been saved.
-      UsageError: it diverges, again and again.
+    Attributes:
+      step: Number of steps done.
+      total_steps: The last step.
     """
-    check_batch("train_batch_size", config.schedule.train_batch_size, strategy)
-    split = records.find_split(config.data.dataset, manifest, "train")
-    total_steps = max(config.schedule.num_epochs * split.examples // config.schedule.train_batch_size, 1)
-    with strategy.scope():
-        optimizer, rate_factor = schedule.build_optimizer(config.schedule, network.model, total_steps=total_steps)
+
+    def __init__(
+        self,
+        config: TrainConfig,
+        manifest: DatasetManifest,
+        network: Network,
+        strategy: tf.distribute.Strategy,
+        evaluator: Evaluator | None = None,
+    ) -> None:
+        check_batch("train_batch_size", config.schedule.train_batch_size, strategy)
+        self._config, self._manifest, self._network = config, manifest, network
+        self._strategy, self._evaluator = strategy, evaluator
+        self._split = records.find_split(config.data.dataset, manifest, "train")
+        self.total_steps = max(config.schedule.num_epochs * self._split.examples // config.schedule.train_batch_size, 1)
+        self._evaluation_steps = evaluation_steps(config, self._split, self.total_steps) if evaluator else frozenset()
+        with strategy.scope():
+            self._optimizer, self._rate_factor = schedule.build_optimizer(
+                config.schedule, network.model, total_steps=self.total_steps
+            )
+        _log_frozen_norms(config, network)
+        self._run_steps = make_loop(config, network, self._optimizer, strategy)
+        self._monitor = DivergenceMonitor(max_rollbacks=config.run.max_rollbacks)
+        self._checkpoints = Checkpoints(
+            config.run.model_dir,
+            network,
+            self._optimizer,
+            rate_factor=self._rate_factor,
+            minutes=config.run.checkpoint_minutes,
+            is_chief=is_chief(strategy),
+        )
+        self.step = self._restore_or_initialise()
+        self._progress = TrainingProgress(
+            config,
+            labels=manifest.labels,
+            total_steps=self.total_steps,
+            examples=self._split.examples,
+            is_chief=is_chief(strategy),
+        )
+
+    def run(self) -> None:
+        """Trains to the last step, which is saved.
+
+        Raises:
+          PreemptedError: SIGTERM stopped it; a checkpoint was saved.
+          UsageError: It diverges again and again.
+        """
+        if self.step <= self.total_steps:  # more, if --num_epochs was lowered
+            batches = self._batches()
+            self._iterator = self._distribute(batches)
+            self._progress.show_batch(self.step, batches)
+            self._progress.start_clock(self.step)
+            with PreemptionHandler() as preemption:
+                self._run_to_end(preemption)
+        with self._strategy.scope():
+            self._optimizer.finalize_variable_values(self._network.model.trainable_variables)
+
+    def _restore_or_initialise(self) -> int:
+        """Restores the newest checkpoint, or sets the initial weights and saves them; returns the step."""
+        step = self._checkpoints.restore()
+        if step:
+            _LOGGER.info("resuming from step %d of %d", step, self.total_steps)
+            if self._config.weights.given():
+                _LOGGER.info("note: initial weights (--init_from and the like) are not read again")
+            return step
+        if self._config.weights.given():
+            with self._strategy.scope():
+                load_initial_weights(
+                    self._network.model,
+                    self._manifest.labels,
+                    self._config.weights,
+                    backbone=self._config.network.backbone,
+                )
+        self._checkpoints.save(0)  # a run that diverges early returns to it
+        return 0
+
+    def _run_to_end(self, preemption: PreemptionHandler) -> None:
+        while True:
+            # The order matters: a run that ended between a step and its evaluation makes up for it when resumed.
+            if self._evaluator and self.step in self._evaluation_steps:
+                self._evaluate(self._evaluator)
+            if self.step == self.total_steps:
+                return
+            self._run_loop(preemption)
+
+    def _run_loop(self, preemption: PreemptionHandler) -> None:
+        """Runs some steps on the devices, then looks at their loss."""
+        next_pause = min(pause for pause in {*self._evaluation_steps, self.total_steps} if pause > self.step)
+        count = min(self._config.run.steps_per_loop, next_pause - self.step)
+        with records.reading_shards(self._split.paths):
+            results = self._run_steps(self._iterator, tf.constant(count))
+            values = {name: float(value) for name, value in results.items()}
+        finite_steps = int(values.pop("finite_steps"))
+        if self._monitor.has_diverged(values["loss"]):
+            self._roll_back(count, bad_step=self.step + min(finite_steps, count - 1), loss=values["loss"])
+            return
+        self.step += count
+        self._progress.report(self.step, values, self._optimizer)
+        self._save_if_due(is_preempted=any_host(self._strategy, preemption.requested))
+
+    def _save_if_due(self, *, is_preempted: bool) -> None:
+        is_last = self.step == self.total_steps
+        if is_preempted or is_last or any_host(self._strategy, self._checkpoints.is_due):
+            self._checkpoints.save(self.step)
+        if is_preempted:
+            raise PreemptedError(f"stopped by SIGTERM at step {self.step} of {self.total_steps}, which is saved")
+
+    def _roll_back(self, count: int, *, bad_step: int, loss: float) -> None:
+        """Restores the newest checkpoint, with half of the present learning rate."""
+        rate = float(self._rate_factor.numpy()) / 2
+        source_ids = records.batch_source_ids(
+            self._split,
+            batch_size=self._config.schedule.train_batch_size,
+            seed=self._config.run.seed,
+            step=bad_step,
+        )
+        self._monitor.record_rollback(
+            loss=loss, first=self.step + 1, last=self.step + count, source_ids=source_ids, rate=rate
+        )
+        self.step = self._checkpoints.restore()
+        self._rate_factor.assign(rate)  # after the checkpoint, which holds the old one
+        self._iterator = self._distribute(self._batches())
+        self._progress.start_clock(self.step)
+
+    # --- Evaluation on the way ---
+
+    def _evaluate(self, evaluator: Evaluator) -> None:
+        """Evaluates the network, or its moving averages, and keeps the weights if they are the best."""
+        variables = self._network.model.trainable_variables
+        trained = [variable.numpy() for variable in variables]
+        with self._strategy.scope():
+            self._optimizer.finalize_variable_values(variables)
+            self._share_statistics()
+        metrics, sheet = evaluator.brief()
+        is_best = self._keep_if_best(metrics)
+        with self._strategy.scope():
+            for variable, value in zip(variables, trained, strict=True):
+                variable.assign(value)
+        self._progress.report_evaluation(self.step, metrics, sheet, is_best=is_best)
+        self._progress.show_batch(self.step, self._batches())
+        self._progress.start_clock(self.step)
+
+    def _share_statistics(self) -> None:
+        """Sets the averages of BatchNorm on every replica to the mean of all, which is what checkpoints hold."""
+        if self._strategy.num_replicas_in_sync > 1:
+            for variable in self._network.model.non_trainable_variables:
+                variable.assign(variable.numpy())
+
+    def _keep_if_best(self, metrics: dict[str, Any]) -> bool:
+        """Saves the weights if they are the best. The chief decides: hosts may differ in digits, and all must save."""
+        chief = is_chief(self._strategy)
+        split = self._config.evaluation.eval_split
+        best = Best(self._config.run.model_dir, self._network, split=split, is_chief=chief)
+        is_best = any_host(self._strategy, chief and best.is_beaten_by(metrics))
+        if is_best:
+            best.save(self.step, metrics)
+        return is_best
+
+    # --- Batches ---
+
+    def _batches(self) -> tf.data.Dataset:
+        return batches_from(self.step, self._config, self._manifest, self._split, self._network.canvas)
+
+    def _distribute(self, batches: tf.data.Dataset) -> Any:
+        return iter(self._strategy.experimental_distribute_dataset(batches))
+
+
+def _log_frozen_norms(config: TrainConfig, network: Network) -> None:
     if config.weights.freeze_batch_norm == "auto" and network.origin["freeze_batch_norm"] == "yes":
         _LOGGER.info(
-            "note: the backbone's BatchNorms stay as they are: a replica has fewer than %d images;"
+            "note: the backbone's BatchNorms are frozen, because a replica has fewer than %d images;"
             " --freeze_batch_norm=no lets them learn",
-            build.FEW_IMAGES,
+            MIN_IMAGES_FOR_BATCH_NORM,
         )
-    chief = is_chief(strategy)
-    checkpoints = Checkpoints(
-        config.run.model_dir,
-        network,
-        optimizer,
-        rate_factor=rate_factor,
-        minutes=config.run.checkpoint_minutes,
-        is_chief=chief,
-    )
-    step = checkpoints.restore()
-    if step:
-        _LOGGER.info("resuming from step %d of %d", step, total_steps)
-        if config.weights.given():
-            _LOGGER.info("note: first weights (--init_from and the like) are not read again")
-    else:
-        with strategy.scope():
-            initialise.initialise(network.model, manifest.labels, config)
-        checkpoints.save(0)  # where a run that diverges early goes back to
-
-    training = _Training(
-        config=config,
-        network=network,
-        strategy=strategy,
-        split=split,
-        total_steps=total_steps,
-        batches_from=lambda first_step: batches_from(first_step, config, manifest, split, network.canvas),
-        run_steps=make_loop(config, network, optimizer, strategy),
-        optimizer=optimizer,
-        rate_factor=rate_factor,
-        checkpoints=checkpoints,
-        watch=DivergenceMonitor(max_rollbacks=config.run.max_rollbacks),
-        progress=TrainingProgress(
-            config, labels=manifest.labels, total_steps=total_steps, examples=split.examples, is_chief=chief
-        ),
-        evaluator=evaluator,
-        evaluation_steps=evaluation_steps(config, split, total_steps) if evaluator else frozenset(),
-    )
-    if step <= total_steps:
-        training.run(step)
-    with strategy.scope():
-        optimizer.finalize_variable_values(network.model.trainable_variables)
-    return max(step, total_steps)
 
 
 def evaluation_steps(config: TrainConfig, split: records.RecordSplit, total_steps: int) -> frozenset[int]:
-    """The last step, and the first one after every so many epochs."""
-    every = config.evaluation.eval_every_epochs
+    """Returns the last step, and the first one after every --eval_every_epochs."""
+    every, batch_size = config.evaluation.eval_every_epochs, config.schedule.train_batch_size
     ends = range(every, config.schedule.num_epochs, every) if every else ()
-    return frozenset({total_steps, *(-(-epoch * split.examples // config.schedule.train_batch_size) for epoch in ends)})
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Training:
-    """A run in progress.
-
-    Attributes:
-      batches_from: the batches from a step on.
-      run_steps: of make_loop.
-      evaluation_steps: after which the network is evaluated; none without an evaluator.
-    """
-
-    config: TrainConfig
-    network: Network
-    strategy: tf.distribute.Strategy
-    split: records.RecordSplit
-    total_steps: int
-    batches_from: Callable[[int], tf.data.Dataset]
-    run_steps: Any
-    optimizer: keras.optimizers.Optimizer
-    rate_factor: tf.Variable
-    checkpoints: Checkpoints
-    watch: DivergenceMonitor
-    progress: TrainingProgress
-    evaluator: Evaluator | None
-    evaluation_steps: frozenset[int]
-
-    def run(self, step: int) -> None:
-        """Runs from a step to the last one, which is saved."""
-        batches = self.batches_from(step)
-        iterator = self._iterator(batches)
-        self.progress.show(step, batches)
-        self.progress.start(step)
-        with PreemptionHandler() as stop:
-            while True:
-                # First of all, so that a run that ended between a step and its evaluation makes up for it.
-                if self.evaluator and step in self.evaluation_steps:
-                    self._evaluate(self.evaluator, step)
-                if step == self.total_steps:
-                    break
-                count = min(self.config.run.steps_per_loop, self._next_pause(step) - step)
-                with records.whole_shards(self.split.paths):
-                    values = {
-                        name: float(value) for name, value in self.run_steps(iterator, tf.constant(count)).items()
-                    }
-                finite_steps = int(values.pop("finite_steps"))
-                if self.watch.has_diverged(values["loss"]):
-                    step = self._go_back(step, count, bad=step + min(finite_steps, count - 1), loss=values["loss"])
-                    iterator = self._iterator(self.batches_from(step))
-                    self.progress.start(step)
-                    continue
-                step += count
-                self.progress.report(step, values, self.optimizer)
-                self._save(step, is_stopped=stop.requested)
-
-    def _iterator(self, batches: tf.data.Dataset) -> Iterator[Any]:
-        return iter(self.strategy.experimental_distribute_dataset(batches))
-
-    def _next_pause(self, step: int) -> int:
-        return min(pause for pause in {*self.evaluation_steps, self.total_steps} if pause > step)
-
-    def _save(self, step: int, *, is_stopped: bool) -> None:
-        is_stopped = any_host(self.strategy, is_stopped)
-        if is_stopped or step == self.total_steps or any_host(self.strategy, self.checkpoints.is_due):
-            self.checkpoints.save(step)
-        if is_stopped:
-            raise PreemptedError(f"stopped by SIGTERM at step {step} of {self.total_steps}, which is saved")
-
-    def _evaluate(self, evaluator: Evaluator, step: int) -> None:
-        """Evaluates the network, or its averages, and keeps the weights where none were better."""
-        variables = self.network.model.trainable_variables
-        trained = [variable.numpy() for variable in variables]
-        with self.strategy.scope():
-            self.optimizer.finalize_variable_values(variables)
-            self._share_statistics()
-        metrics, sheet = evaluator.brief()
-        is_best = self._keep_if_best(step, metrics)
-        with self.strategy.scope():
-            for variable, value in zip(variables, trained, strict=True):
-                variable.assign(value)
-        self.progress.evaluated(step, metrics, sheet, is_best=is_best)
-        self.progress.show(step, self.batches_from(step))
-        self.progress.start(step)
-
-    def _share_statistics(self) -> None:
-        """Gives every replica the mean of all replicas' BatchNorm averages, which is what checkpoints hold."""
-        if self.strategy.num_replicas_in_sync > 1:
-            for variable in self.network.model.non_trainable_variables:
-                variable.assign(variable.numpy())
-
-    def _keep_if_best(self, step: int, metrics: dict[str, Any]) -> bool:
-        """The chief decides, since another host may find digits that differ, and all must save or none."""
-        chief = is_chief(self.strategy)
-        best = Best(self.config.run.model_dir, self.network, split=self.config.evaluation.eval_split, is_chief=chief)
-        is_best = any_host(self.strategy, chief and best.is_beaten_by(metrics))
-        if is_best:
-            best.save(step, metrics)
-        return is_best
-
-    def _go_back(self, step: int, count: int, *, bad: int, loss: float) -> int:
-        """Restores the newest checkpoint, with half of the present learning rate; returns its step."""
-        rate = float(self.rate_factor.numpy()) / 2
-        source_ids = records.batch_source_ids(
-            self.split, batch_size=self.config.schedule.train_batch_size, seed=self.config.run.seed, step=bad
-        )
-        self.watch.go_back(loss=loss, first=step + 1, last=step + count, source_ids=source_ids, rate=rate)
-        restored = self.checkpoints.restore()
-        self.rate_factor.assign(rate)
-        return restored
+    return frozenset({total_steps, *(-(-epoch * split.examples // batch_size) for epoch in ends)})
 
 
 def batches_from(
     first_step: int, config: TrainConfig, manifest: DatasetManifest, split: records.RecordSplit, canvas: tuple[int, int]
 ) -> tf.data.Dataset:
-    """The batches that a run of this configuration sees from a step on; see records.training_batches."""
+    """Makes the batches that a run of this configuration sees from a step on; see `records.training_batches`."""
+    data, batch_size = config.data, config.schedule.train_batch_size
+    mosaic_epochs = config.schedule.num_epochs - data.mosaic_close_epochs
     return records.training_batches(
         split,
         canvas=canvas,
-        batch_size=config.schedule.train_batch_size,
-        max_instances=config.data.boxes_per_image(manifest.max_boxes_per_image),
+        batch_size=batch_size,
+        max_instances=data.boxes_per_image(manifest.max_boxes_per_image),
         augmentation=Augmentation(
-            scale_min=config.data.scale_min,
-            scale_max=config.data.scale_max,
-            horizontal_flip=config.data.horizontal_flip,
-            vertical_flip=config.data.vertical_flip,
-            rot90=config.data.rot90,
-            photometric=config.data.photometric,
-            min_visible=config.data.min_visible,
-            mosaic=config.data.mosaic,
-            mosaic_steps=(config.schedule.num_epochs - config.data.mosaic_close_epochs)
-            * split.examples
-            // config.schedule.train_batch_size,
+            scale_min=data.scale_min,
+            scale_max=data.scale_max,
+            horizontal_flip=data.horizontal_flip,
+            vertical_flip=data.vertical_flip,
+            rot90=data.rot90,
+            photometric=data.photometric,
+            min_visible=data.min_visible,
+            mosaic=data.mosaic,
+            mosaic_steps=mosaic_epochs * split.examples // batch_size,
         ),
         seed=config.run.seed,
         first_step=first_step,

@@ -1,6 +1,8 @@
-"""Backbones of keras.applications: --backbone=keras/NAME.
+"""Backbones: feature maps C3, C4 and C5, at strides 8, 16 and 32. Begin with `extract_features`.
 
-Only those are offered whose maps at strides 8, 16 and 32 end in a layer that sums up or concatenates a stage.
+There are three kinds: ``tiny`` and the ResNets of this module, and ``keras/NAME`` of keras.applications.
+
+Shapes: features of a level of stride s are float [B, H / s, W / s, channels] of images [B, H, W, 3].
 """
 
 import re
@@ -15,99 +17,18 @@ from keras import layers, ops
 from retinanet_odm.errors import UsageError
 from trainer.config.sections import KERAS_PREFIX
 from trainer.data.preprocess import MEAN_RGB, STDDEV_RGB
+from trainer.typing import Tensor
 
-Tensor = Any
 _STRIDES = (8, 16, 32)
-
-# keras.applications.imagenet_utils, mode "caffe": blue, green, red, each less its mean.
-_CAFFE_MEAN_BGR = (103.939, 116.779, 123.68)
-
-
-def _to_caffe(x: Tensor) -> Tensor:
-    return layers.Rescaling(1.0, offset=[-mean for mean in _CAFFE_MEAN_BGR], dtype="float32")(
-        ops.flip(_to_rgb(x), axis=-1)
-    )
-
-
-def _to_rgb(x: Tensor) -> Tensor:
-    """0 to 255, as photographs have it, in float32 because bfloat16 rounds them."""
-    return layers.Rescaling(list(STDDEV_RGB), offset=list(MEAN_RGB), dtype="float32")(x)
-
-
-def _to_signs(x: Tensor) -> Tensor:
-    """-1 to 1."""
-    return layers.Rescaling(1 / 127.5, offset=-1.0, dtype="float32")(_to_rgb(x))
-
-
-@dataclass(frozen=True, kw_only=True)
-class Family:
-    """What networks of one kind share.
-
-    Attributes:
-      adapt: from our normalised images to what the network takes.
-      stage: the names of the layers that end a block; the last at each stride is taken.
-    """
-
-    adapt: Callable[[Tensor], Tensor]
-    stage: str
-
-
-FAMILIES = {
-    "ResNet": Family(adapt=_to_caffe, stage=r"conv\d_block\d+_out"),
-    "EfficientNetV2": Family(adapt=_to_rgb, stage=r"block\d\w_add"),  # it rescales by itself
-    "MobileNetV2": Family(adapt=_to_signs, stage=r"block_\d+_add"),
-    "DenseNet": Family(adapt=lambda x: x, stage=r"conv\d_block\d+_concat"),  # normalised as ours are
-}
-
-
-def extract_keras_features(images: Tensor, backbone: str) -> tuple[Tensor, ...]:
-    """C3, C4 and C5 of normalised images [B, H, W, 3], of a backbone named ``keras/NAME``."""
-    name = backbone.removeprefix(KERAS_PREFIX)
-    family = next(family for start, family in FAMILIES.items() if name.startswith(start))
-    model = _application(name)(include_top=False, weights=None, input_tensor=family.adapt(images))
-    ends = [layer.output for layer in model.layers if re.fullmatch(family.stage, layer.name)]
-    height = images.shape[1]
-    return tuple([end for end in ends if end.shape[1] == height // stride][-1] for stride in _STRIDES)
-
-
-def read_weights(backbone: str, weights: str, image_size: tuple[int, int]) -> dict[str, Any]:
-    """The weights of keras.applications by their paths, which are those in our network too.
-
-    Args:
-      weights: a file that Keras loads into the network without its top, or ``imagenet``, which Keras downloads.
-      image_size: (height, width).
-
-    Raises:
-      UsageError: they cannot be had, or are of another network.
-    """
-    name = backbone.removeprefix(KERAS_PREFIX)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", UserWarning)  # one for each layer that does not fit, before the error
-            model = _application(name)(include_top=False, weights=weights, input_shape=(*image_size, 3))
-    except Exception as error:
-        # Keras raises a bare Exception where a download fails.
-        if not isinstance(error, ValueError | OSError) and not str(error).startswith("URL fetch failure"):
-            raise
-        reason = str(error).strip().partition("\n")[0]
-        raise UsageError(f"--backbone_weights: cannot load {weights} into {backbone}: {reason}") from error
-    return {variable.path: variable.numpy() for variable in model.weights}
-
-
-def _application(name: str) -> Callable[..., keras.Model]:
-    return getattr(keras.applications, name)
-
-
-# BatchNorm as in tensorflow/tpu's ResNet; the tiny one learns in minutes, so its averages must follow faster.
+# BatchNorm as in tensorflow/tpu's ResNet. The tiny backbone learns in minutes, so its averages follow faster.
 _RESNET_NORM = {"momentum": 0.997, "epsilon": 1e-4}
 _TINY_NORM = {"momentum": 0.95, "epsilon": 1e-3}
-
-# Bottleneck blocks of C2 to C5 (He et al. 2015, table 1).
+# Bottleneck blocks of C2 to C5 (He et al. 2015, arXiv 1512.03385, table 1).
 _RESNET_BLOCKS = {"resnet50": (3, 4, 6, 3), "resnet101": (3, 4, 23, 3)}
 
 
 def extract_features(images: Tensor, backbone: str) -> tuple[Tensor, ...]:
-    """C3, C4 and C5 of a batch of normalised images."""
+    """Builds a backbone on normalised images [B, H, W, 3]; returns C3, C4 and C5."""
     if backbone == "tiny":
         return _tiny(images)
     if backbone in _RESNET_BLOCKS:
@@ -115,18 +36,21 @@ def extract_features(images: Tensor, backbone: str) -> tuple[Tensor, ...]:
     return extract_keras_features(images, backbone)
 
 
-def conv_norm(x: Tensor, filters: int, kernel: int, stride: int, norm: dict[str, float], name: str) -> Tensor:
-    """Convolution without bias, then BatchNorm."""
+# --- tiny and ResNet ---
+
+
+def _conv_norm(x: Tensor, filters: int, kernel: int, stride: int, norm: dict[str, float], name: str) -> Tensor:
+    """Applies a convolution without bias, then BatchNorm."""
     x = layers.Conv2D(
         filters, kernel, stride, "same", use_bias=False, kernel_initializer="he_normal", name=f"{name}_conv"
     )(x)
     return layers.BatchNormalization(**norm, name=f"{name}_norm")(x)
 
 
-def _tiny(x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """A small ResNet of basic blocks."""
-    x = layers.ReLU()(conv_norm(x, 16, 3, 2, _TINY_NORM, "stem1"))
-    x = layers.ReLU()(conv_norm(x, 32, 3, 2, _TINY_NORM, "stem2"))
+def _tiny(x: Tensor) -> tuple[Tensor, ...]:
+    """Builds a small ResNet of basic blocks."""
+    x = layers.ReLU()(_conv_norm(x, 16, 3, 2, _TINY_NORM, "stem1"))
+    x = layers.ReLU()(_conv_norm(x, 32, 3, 2, _TINY_NORM, "stem2"))
     x = _basic_block(x, 32, 1, "c2_1")
     outputs = []
     for level, filters in ((3, 64), (4, 128), (5, 192)):
@@ -137,18 +61,18 @@ def _tiny(x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
 
 
 def _basic_block(x: Tensor, filters: int, stride: int, name: str) -> Tensor:
-    """Two 3x3 convolutions with a shortcut (He et al. 2015, figure 5 left)."""
+    """Applies two 3x3 convolutions with a shortcut (He et al. 2015, figure 5 left)."""
     shortcut = x
     if stride != 1 or x.shape[-1] != filters:
-        shortcut = conv_norm(x, filters, 1, stride, _TINY_NORM, f"{name}_shortcut")
-    x = layers.ReLU()(conv_norm(x, filters, 3, stride, _TINY_NORM, f"{name}_1"))
-    x = conv_norm(x, filters, 3, 1, _TINY_NORM, f"{name}_2")
+        shortcut = _conv_norm(x, filters, 1, stride, _TINY_NORM, f"{name}_shortcut")
+    x = layers.ReLU()(_conv_norm(x, filters, 3, stride, _TINY_NORM, f"{name}_1"))
+    x = _conv_norm(x, filters, 3, 1, _TINY_NORM, f"{name}_2")
     return layers.ReLU()(layers.Add()([shortcut, x]))
 
 
-def _resnet(x: Tensor, depths: tuple[int, ...]) -> tuple[Tensor, Tensor, Tensor]:
-    """ResNet v1.5: the stride sits on the 3x3 convolution, as in tensorflow/tpu's ResNet."""
-    x = layers.ReLU()(conv_norm(x, 64, 7, 2, _RESNET_NORM, "stem"))
+def _resnet(x: Tensor, depths: tuple[int, ...]) -> tuple[Tensor, ...]:
+    """Builds a ResNet v1.5: the stride is on the 3x3 convolution, as in tensorflow/tpu's ResNet."""
+    x = layers.ReLU()(_conv_norm(x, 64, 7, 2, _RESNET_NORM, "stem"))
     x = layers.MaxPooling2D(3, 2, "same")(x)
     outputs = []
     for level, (filters, blocks) in enumerate(zip((64, 128, 256, 512), depths, strict=True), start=2):
@@ -160,11 +84,91 @@ def _resnet(x: Tensor, depths: tuple[int, ...]) -> tuple[Tensor, Tensor, Tensor]
 
 
 def _bottleneck(x: Tensor, filters: int, stride: int, name: str) -> Tensor:
-    """1x1, 3x3, 1x1 convolutions with a shortcut (He et al. 2015, figure 5 right)."""
+    """Applies 1x1, 3x3 and 1x1 convolutions with a shortcut (He et al. 2015, figure 5 right)."""
     shortcut = x
     if stride != 1 or x.shape[-1] != 4 * filters:
-        shortcut = conv_norm(x, 4 * filters, 1, stride, _RESNET_NORM, f"{name}_shortcut")
-    x = layers.ReLU()(conv_norm(x, filters, 1, 1, _RESNET_NORM, f"{name}_1"))
-    x = layers.ReLU()(conv_norm(x, filters, 3, stride, _RESNET_NORM, f"{name}_2"))
-    x = conv_norm(x, 4 * filters, 1, 1, _RESNET_NORM, f"{name}_3")
+        shortcut = _conv_norm(x, 4 * filters, 1, stride, _RESNET_NORM, f"{name}_shortcut")
+    x = layers.ReLU()(_conv_norm(x, filters, 1, 1, _RESNET_NORM, f"{name}_1"))
+    x = layers.ReLU()(_conv_norm(x, filters, 3, stride, _RESNET_NORM, f"{name}_2"))
+    x = _conv_norm(x, 4 * filters, 1, 1, _RESNET_NORM, f"{name}_3")
     return layers.ReLU()(layers.Add()([shortcut, x]))
+
+
+# --- keras.applications ---
+
+# keras.applications.imagenet_utils, mode "caffe": blue, green, red, each minus its mean.
+_CAFFE_MEAN_BGR = (103.939, 116.779, 123.68)
+
+
+def _to_rgb(x: Tensor) -> Tensor:
+    """Converts normalised images back to 0..255, in float32, because bfloat16 would round them."""
+    return layers.Rescaling(list(STDDEV_RGB), offset=list(MEAN_RGB), dtype="float32")(x)
+
+
+def _to_caffe(x: Tensor) -> Tensor:
+    return layers.Rescaling(1.0, offset=[-mean for mean in _CAFFE_MEAN_BGR], dtype="float32")(
+        ops.flip(_to_rgb(x), axis=-1)
+    )
+
+
+def _to_unit_range(x: Tensor) -> Tensor:
+    """Converts normalised images to -1..1."""
+    return layers.Rescaling(1 / 127.5, offset=-1.0, dtype="float32")(_to_rgb(x))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Family:
+    """Common properties of the networks of one kind.
+
+    Attributes:
+      adapt: Converts our normalised images to the input of the network.
+      stage: Pattern of the names of the layers that end a block; the last of each stride is used.
+    """
+
+    adapt: Callable[[Tensor], Tensor]
+    stage: str
+
+
+# Only families whose maps at strides 8, 16 and 32 end in a layer that adds or concatenates a stage.
+FAMILIES = {
+    "ResNet": Family(adapt=_to_caffe, stage=r"conv\d_block\d+_out"),
+    "EfficientNetV2": Family(adapt=_to_rgb, stage=r"block\d\w_add"),  # rescales by itself
+    "MobileNetV2": Family(adapt=_to_unit_range, stage=r"block_\d+_add"),
+    "DenseNet": Family(adapt=lambda x: x, stage=r"conv\d_block\d+_concat"),  # normalises as we do
+}
+
+
+def extract_keras_features(images: Tensor, backbone: str) -> tuple[Tensor, ...]:
+    """Builds a backbone ``keras/NAME`` on normalised images [B, H, W, 3]; returns C3, C4 and C5."""
+    name = backbone.removeprefix(KERAS_PREFIX)
+    family = next(family for start, family in FAMILIES.items() if name.startswith(start))
+    application = getattr(keras.applications, name)
+    model = application(include_top=False, weights=None, input_tensor=family.adapt(images))
+    ends = [layer.output for layer in model.layers if re.fullmatch(family.stage, layer.name)]
+    height = images.shape[1]
+    return tuple([end for end in ends if end.shape[1] == height // stride][-1] for stride in _STRIDES)
+
+
+def read_keras_weights(backbone: str, weights: str, image_size: tuple[int, int]) -> dict[str, Any]:
+    """Reads the weights of a backbone ``keras/NAME``; returns them by their paths, which are the same in our network.
+
+    Args:
+      backbone: ``keras/NAME``.
+      weights: A file of Keras weights without the top, or ``imagenet``, which Keras downloads.
+      image_size: (height, width).
+
+    Raises:
+      UsageError: They cannot be read, or belong to another network.
+    """
+    application = getattr(keras.applications, backbone.removeprefix(KERAS_PREFIX))
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # one for each layer that does not fit, before the error
+            model = application(include_top=False, weights=weights, input_shape=(*image_size, 3))
+    except Exception as error:
+        # Keras raises a bare Exception if a download fails.
+        if not isinstance(error, ValueError | OSError) and not str(error).startswith("URL fetch failure"):
+            raise
+        reason = str(error).strip().partition("\n")[0]
+        raise UsageError(f"--backbone_weights: cannot load {weights} into {backbone}: {reason}") from error
+    return {variable.path: variable.numpy() for variable in model.weights}

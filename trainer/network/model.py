@@ -1,4 +1,8 @@
-"""RetinaNet: backbone, feature pyramid P3-P7 and two heads shared by all levels (RetinaNet, section 4)."""
+"""RetinaNet: backbone, feature pyramid P3-P7 and two heads shared by all levels (RetinaNet, section 4).
+
+Begin with `build_model`. Shapes: B images of H × W pixels, A anchors on all levels, K classes; a level of stride s has
+H / s × W / s cells.
+"""
 
 import math
 from typing import Any
@@ -8,13 +12,12 @@ from keras import layers
 
 from retinanet_odm.dataset.anchor_coverage import PYRAMID_LEVELS
 from trainer.network.backbones import extract_features
+from trainer.typing import Tensor
 
-Tensor = Any
-
-# The class head starts by calling every anchor an object with this probability (RetinaNet, section 4.1): without it
-# the many background anchors swamp the first steps.
+# Initially the class head predicts every class with this probability (RetinaNet, section 4.1, "Initialization").
+# Otherwise the many background anchors would dominate the loss of the first steps.
 PRIOR_PROBABILITY = 0.01
-# BatchNorm in pyramid and heads; small batches are noisy, so the averages follow slowly enough to smooth them.
+# BatchNorm in pyramid and heads. Small batches are noisy, so the averages follow slowly.
 _NORM = {"momentum": 0.97, "epsilon": 1e-3}
 # GroupNorm of Wu and He 2018 (arXiv 1803.08494, section 4): 32 groups; epsilon of torchvision.
 _GROUPS = 32
@@ -31,14 +34,20 @@ def build_model(
     head_depth: int,
     head_norm: str,
 ) -> keras.Model:
-    """The network from normalised images to raw predictions.
+    """Builds the network from normalised images to raw predictions.
 
     Args:
-      head_norm: how pyramid and heads are normalised: ``batch``, ``group`` or ``none``.
+      image_size: (H, W).
+      num_classes: K.
+      anchors_per_cell: The same on all levels.
+      backbone: See `trainer.network.backbones`.
+      pyramid_channels: Of the pyramid and the heads.
+      head_depth: Convolutions of each head before the prediction.
+      head_norm: Normalisation of pyramid and heads: ``batch``, ``group`` or ``none``.
 
     Returns:
       A model from float [B, H, W, 3] to a dict of float32: ``class_logits`` [B, A, K] and ``box_shifts`` [B, A, 4],
-      anchors in the order of trainer.network.anchors.
+      with anchors in the order of `trainer.network.anchors`.
     """
     images = keras.Input((*image_size, 3), name="images")
     levels = _pyramid(extract_features(images, backbone), pyramid_channels, head_norm)
@@ -50,7 +59,11 @@ def build_model(
 
 
 def _pyramid(features: tuple[Tensor, ...], channels: int, norm: str) -> list[Tensor]:
-    """P3..P7: lateral 1x1, top-down nearest upsampling, 3x3 (Lin et al. 2016, arXiv 1612.03144); P6 from P5."""
+    """Builds P3 to P7 from C3 to C5.
+
+    Lateral 1x1 convolutions, nearest upsampling from the top, 3x3 convolutions (Lin et al. 2016, arXiv 1612.03144,
+    section 3). P6 is computed from P5, where the paper of RetinaNet takes C5.
+    """
     c3, c4, c5 = (
         layers.Conv2D(channels, 1, name=f"lateral{level}")(c) for level, c in zip((3, 4, 5), features, strict=True)
     )
@@ -77,12 +90,17 @@ def _norm_layer(kind: str, channels: int, name: str) -> keras.Layer:
 
 
 def group_count(channels: int) -> int:
-    """The largest divisor of the channels that is not above 32."""
+    """Returns the largest divisor of the channels that is not above 32.
+
+    Example:
+      >>> group_count(64), group_count(48)
+      (32, 24)
+    """
     return next(groups for groups in range(min(_GROUPS, channels), 0, -1) if channels % groups == 0)
 
 
 def _head_norms(kind: str, channels: int, name: str) -> list[keras.Layer]:
-    """A layer for each level: BatchNorms of their own, as each has statistics of its own; else one for all."""
+    """Returns a layer for each level: a BatchNorm each, because levels differ in their statistics; else one for all."""
     if kind == "batch":
         return [_norm_layer(kind, channels, f"{name}_p{level}_norm") for level in PYRAMID_LEVELS]
     return [_norm_layer(kind, channels, f"{name}_norm")] * len(PYRAMID_LEVELS)
@@ -91,7 +109,18 @@ def _head_norms(kind: str, channels: int, name: str) -> list[keras.Layer]:
 def _head(
     levels: list[Tensor], name: str, filters: int, *, width: int, channels: int, depth: int, bias: float, norm: str
 ) -> Tensor:
-    """One head, shared by the levels but for its BatchNorms: predictions [B, A, width], of filters channels a cell."""
+    """Builds a head that all levels share, except for its BatchNorms; returns predictions [B, A, width].
+
+    Args:
+      levels: P3 to P7.
+      name: ``class`` or ``box``.
+      filters: Channels of the prediction of a cell: its anchors times width.
+      width: Values of each anchor.
+      channels: Of the convolutions before the prediction.
+      depth: Number of these convolutions.
+      bias: Initial bias of the prediction.
+      norm: As head_norm of `build_model`.
+    """
     initializer = keras.initializers.RandomNormal(stddev=0.01)
     convolutions = [
         layers.Conv2D(channels, 3, padding="same", use_bias=norm == "none", name=f"{name}_{step}")
@@ -104,12 +133,12 @@ def _head(
         padding="same",
         kernel_initializer=initializer,
         bias_initializer=keras.initializers.Constant(bias),
-        dtype="float32",  # losses and scores need more digits than bfloat16 has
+        dtype="float32",  # bfloat16 has too few digits for losses and scores
         name=f"{name}_predict",
     )
     outputs = []
     for level, x in enumerate(levels):
-        for convolution, of_levels in zip(convolutions, norms, strict=True):
-            x = layers.ReLU()(of_levels[level](convolution(x)))
-        outputs.append(layers.Reshape((-1, width))(predict(x)))
+        for convolution, level_norms in zip(convolutions, norms, strict=True):
+            x = layers.ReLU()(level_norms[level](convolution(x)))
+        outputs.append(layers.Reshape((-1, width))(predict(x)))  # [B, anchors of the level, width]
     return layers.Concatenate(axis=1, name=f"{name}_output", dtype="float32")(outputs)

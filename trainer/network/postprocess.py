@@ -1,28 +1,31 @@
 """Raw predictions to detections: top-k and decoding on the device, non-maximum suppression on the host.
 
-suppress_xla is the same for programs that have no combined_non_max_suppression: XLA's and TFLite's.
+Begin with `top_candidates`, then `suppress`. `suppress_xla` does the same for programs that have no
+combined_non_max_suppression: those of XLA and TFLite.
+
+Shapes: B images, A anchors, K classes, N candidates, M = max_detections. Boxes are (ymin, xmin, ymax, xmax).
 """
 
 import math
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import tensorflow as tf
 from keras import ops
 
 from trainer.network.targets import decode_boxes
+from trainer.typing import Tensor
 
-Tensor = Any
-
-# Candidates an image that go into suppression, over all levels and classes (RetinaNet takes 1000 a level).
+# Candidates of an image that enter suppression, over all levels and classes (RetinaNet, section 4.1, "Inference": 1000
+# of each level).
 MAX_CANDIDATES = 1000
 
 
 class Candidates(NamedTuple):
-    """The best-scoring boxes of each image before suppression; B images, N candidates by falling score.
+    """The boxes with the highest scores of each image before suppression, by falling score.
 
     Attributes:
-      boxes: float32 [B, N, 4], (ymin, xmin, ymax, xmax) in canvas pixels.
+      boxes: float32 [B, N, 4] in canvas pixels.
       scores: float32 [B, N].
       classes: int32 [B, N], class ids 1..K.
     """
@@ -33,10 +36,10 @@ class Candidates(NamedTuple):
 
 
 class DetectionBatch(NamedTuple):
-    """Detections of each image by falling score; M is max_detections, rows from count on are zero.
+    """Detections of each image by falling score; rows from count on are zero.
 
     Attributes:
-      boxes: float32 [B, M, 4], (ymin, xmin, ymax, xmax).
+      boxes: float32 [B, M, 4].
       scores: float32 [B, M].
       classes: int32 [B, M], class ids 1..K.
       count: int32 [B].
@@ -49,13 +52,18 @@ class DetectionBatch(NamedTuple):
 
 
 def top_candidates(outputs: dict[str, Tensor], anchors: Tensor) -> Candidates:
-    """The MAX_CANDIDATES best (anchor, class) pairs of each image, decoded."""
+    """Selects and decodes the MAX_CANDIDATES best (anchor, class) pairs of each image.
+
+    Args:
+      outputs: Of the network: class_logits [B, A, K] and box_shifts [B, A, 4].
+      anchors: float32 [A, 4].
+    """
     logits, shifts = outputs["class_logits"], outputs["box_shifts"]
     anchor_count, num_classes = logits.shape[1], logits.shape[2]
     flat = ops.reshape(logits, (-1, anchor_count * num_classes))
-    best, index = ops.top_k(flat, k=min(MAX_CANDIDATES, anchor_count * num_classes))
-    anchor = index // num_classes
-    chosen = ops.take_along_axis(shifts, anchor[..., None], axis=1)
+    best, index = ops.top_k(flat, k=min(MAX_CANDIDATES, anchor_count * num_classes))  # [B, N]
+    anchor = index // num_classes  # [B, N], index into A
+    chosen = ops.take_along_axis(shifts, anchor[..., None], axis=1)  # [B, N, 4]
     return Candidates(
         boxes=decode_boxes(chosen, ops.take(anchors, anchor, axis=0)),
         scores=ops.sigmoid(best),
@@ -66,8 +74,8 @@ def top_candidates(outputs: dict[str, Tensor], anchors: Tensor) -> Candidates:
 def suppress(
     candidates: Candidates, *, num_classes: int, score_threshold: float, nms_iou: float, max_detections: int
 ) -> DetectionBatch:
-    """Greedy non-maximum suppression within each class."""
-    scores = candidates.scores[..., None] * tf.one_hot(candidates.classes - 1, num_classes)
+    """Applies greedy non-maximum suppression within each class."""
+    scores = candidates.scores[..., None] * tf.one_hot(candidates.classes - 1, num_classes)  # [B, N, K]
     boxes, kept_scores, classes, count = tf.image.combined_non_max_suppression(
         candidates.boxes[:, :, None, :],
         scores,
@@ -77,24 +85,24 @@ def suppress(
         score_threshold=score_threshold,
         clip_boxes=False,
     )
-    real = tf.sequence_mask(count, max_detections)
+    real = tf.sequence_mask(count, max_detections)  # bool [B, M]
     return DetectionBatch(boxes, kept_scores, tf.where(real, tf.cast(classes, tf.int32) + 1, 0), count)
 
 
 def suppress_xla(
     candidates: Candidates, *, num_classes: int, score_threshold: float, nms_iou: float, max_detections: int
 ) -> DetectionBatch:
-    """As suppress, for a graph that XLA compiles, as a TPU's must be, or TFLite runs.
+    """Does the same as `suppress`, for a graph that XLA compiles, as for a TPU, or that TFLite runs.
 
-    Overlaps are found among boxes moved apart by class (_apart), with what rounding that costs; the boxes returned are
-    the candidates' own. Candidates must come by falling score and in static shapes; of equal scores the first goes
-    first, where suppress promises no order.
+    Overlaps are computed on boxes that are separated by class, with some rounding (`_separate_classes`); the returned
+    boxes are the candidates' own. Candidates must have static shapes and fall by score. Of equal scores the first
+    candidate is first; `suppress` promises no order.
     """
-    index, count = tf.image.non_max_suppression_padded(
-        _apart(candidates.boxes, candidates.classes, num_classes),
+    index, count = tf.image.non_max_suppression_padded(  # [B, M], [B]
+        _separate_classes(candidates.boxes, candidates.classes, num_classes),
         candidates.scores,
         max_detections,
-        # That function suppresses from the threshold on, suppress only above it.
+        # This function suppresses from the threshold on, `suppress` only above it.
         iou_threshold=float(np.nextafter(np.float32(nms_iou), np.float32(2))),
         score_threshold=score_threshold,
         pad_to_max_output_size=True,
@@ -107,28 +115,28 @@ def suppress_xla(
     return DetectionBatch(boxes, scores, tf.where(real, classes, 0), count)
 
 
-def _apart(boxes: Tensor, classes: Tensor, num_classes: int) -> Tensor:
-    """Boxes [B, N, 4] with each class in a cell of its own in a square grid, so that no two classes overlap.
+def _separate_classes(boxes: Tensor, classes: Tensor, num_classes: int) -> Tensor:
+    """Moves boxes [B, N, 4] of each class into a cell of their own in a square grid, so that no two classes overlap.
 
     A cell is as large as the extent of the image's boxes. Coordinates are positive, because the suppression takes a box
     without a positive one as removed. A grid instead of a row keeps float32's digits: with cells of E pixels and K
     classes an edge is rounded by about 2^-24 E (sqrt(K) + 3), for 1024 pixels and 80 classes 0.0007 pixels.
     """
     side = math.ceil(math.sqrt(num_classes))
-    lowest = tf.reduce_min(boxes, axis=[1, 2], keepdims=True)
-    cell = tf.reduce_max(boxes, axis=[1, 2], keepdims=True) - lowest + 1.0
-    place = tf.stack([(classes - 1) // side, (classes - 1) % side], axis=-1)
-    return boxes - lowest + 1.0 + cell * tf.cast(tf.tile(place, [1, 1, 2]), boxes.dtype)
+    lowest = tf.reduce_min(boxes, axis=[1, 2], keepdims=True)  # [B, 1, 1]
+    cell = tf.reduce_max(boxes, axis=[1, 2], keepdims=True) - lowest + 1.0  # [B, 1, 1]
+    position = tf.stack([(classes - 1) // side, (classes - 1) % side], axis=-1)  # [B, N, (row, column)]
+    return boxes - lowest + 1.0 + cell * tf.cast(tf.tile(position, [1, 1, 2]), boxes.dtype)
 
 
 def to_image_pixels(boxes: Tensor, placed: Tensor, sizes: Tensor) -> Tensor:
-    """Boxes [B, M, 4] from canvas pixels to pixels of each photograph, clipped to it.
+    """Converts boxes [B, M, 4] from canvas pixels to pixels of each image, clipped to it.
 
     Args:
-      boxes: float32 [B, M, 4], (ymin, xmin, ymax, xmax).
-      placed: float32 [B, 2], (height, width) of the photograph on the canvas.
-      sizes: int32 [B, 2], (height, width) of the photograph.
+      boxes: float32 [B, M, 4].
+      placed: float32 [B, 2], (height, width) of the image on the canvas.
+      sizes: int32 [B, 2], (height, width) of the image.
     """
     sizes = tf.cast(sizes, tf.float32)
-    scale = tf.tile(sizes / placed, [1, 2])[:, None, :]
+    scale = tf.tile(sizes / placed, [1, 2])[:, None, :]  # [B, 1, 4]
     return tf.clip_by_value(boxes * scale, 0.0, tf.tile(sizes, [1, 2])[:, None, :])

@@ -1,23 +1,28 @@
 """What each anchor should predict: matching and box coding, in keras.ops, on the device, with static shapes.
 
-Boxes are (ymin, xmin, ymax, xmax) in pixels of the canvas.
+Begin with `assign_targets`. Shapes: B images, A anchors, M boxes of an image, padding included. Boxes are
+(ymin, xmin, ymax, xmax) in canvas pixels.
 """
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from keras import ops
 
-Tensor = Any
+from trainer.typing import Tensor
+
+# exp of this is the largest factor by which a box may outgrow its anchor: log(1000 / 16), as in Detectron's
+# bbox_transform.
+_MAX_LOG_SCALE = 4.135166556742356
 
 
 class Targets(NamedTuple):
-    """Training targets of a batch; B images, A anchors.
+    """Training targets of a batch.
 
     Attributes:
       labels: int32 [B, A], class ids 1..K, 0 for background.
-      boxes: float32 [B, A, 4], the matched ground-truth box of each anchor (any box where not positive).
+      boxes: float32 [B, A, 4], the matched box of each anchor; any box where not positive.
       positive: float32 [B, A], 1 where the anchor is matched to an object.
-      counted: float32 [B, A], 1 where the class loss counts: positives and negatives, not the band between.
+      counted: float32 [B, A], 1 where the class loss counts: at positives and negatives, not in the band between.
     """
 
     labels: Tensor
@@ -27,9 +32,9 @@ class Targets(NamedTuple):
 
 
 def pairwise_iou(a: Tensor, b: Tensor) -> Tensor:
-    """Intersection over union [..., N, M] of boxes a [..., N, 4] and b [..., M, 4]; 0 for boxes without area."""
-    a_ymin, a_xmin, a_ymax, a_xmax = (a[..., :, None, column] for column in range(4))
-    b_ymin, b_xmin, b_ymax, b_xmax = (b[..., None, :, column] for column in range(4))
+    """Computes IoU [..., N, M] of boxes a [..., N, 4] and b [..., M, 4]; 0 for boxes without area."""
+    a_ymin, a_xmin, a_ymax, a_xmax = (a[..., :, None, column] for column in range(4))  # [..., N, 1]
+    b_ymin, b_xmin, b_ymax, b_xmax = (b[..., None, :, column] for column in range(4))  # [..., 1, M]
     height = ops.maximum(ops.minimum(a_ymax, b_ymax) - ops.maximum(a_ymin, b_ymin), 0.0)
     width = ops.maximum(ops.minimum(a_xmax, b_xmax) - ops.maximum(a_xmin, b_xmin), 0.0)
     overlap = height * width
@@ -40,27 +45,30 @@ def pairwise_iou(a: Tensor, b: Tensor) -> Tensor:
 def assign_targets(
     boxes: Tensor, labels: Tensor, anchors: Tensor, *, positive_iou: float, negative_iou: float
 ) -> Targets:
-    """Matches anchors to objects (RetinaNet, section 4.1).
+    """Matches anchors to objects (RetinaNet, section 4, "Anchors").
 
-    An anchor is positive for the object it overlaps most, from positive_iou on; negative below negative_iou; ignored
-    between. Besides, each object's best anchor is positive for it, however small the overlap, so that an object is
-    without a target only where another one has a better claim to its best anchor, or where it hardly overlaps any.
+    An anchor is positive for the object with the highest IoU if that is at least positive_iou, negative if it is below
+    negative_iou, and ignored between. In addition, the best anchors of each object are positive for it, however small
+    the IoU (Faster R-CNN, section 3.1.2). An object remains without a target only if another object has a higher IoU
+    with its best anchor, or if it hardly overlaps any.
 
     Args:
       boxes: float32 [B, M, 4], ground truth, padded.
       labels: int32 [B, M], class ids 1..K; 0 marks padding.
       anchors: float32 [A, 4].
+      positive_iou: Minimum IoU of positives.
+      negative_iou: IoU below which anchors are negative.
     """
-    valid = ops.cast(labels > 0, "float32")[:, None, :]
+    valid = ops.cast(labels > 0, "float32")[:, None, :]  # [B, 1, M]
     overlap = pairwise_iou(anchors[None], boxes) * valid  # [B, A, M]
-    best = ops.max(overlap, axis=-1)
-    # An object's best anchors; the small floor keeps padding and boxes off the canvas from matching every anchor.
-    is_best = (overlap >= ops.max(overlap, axis=1, keepdims=True)) & (overlap > 1e-4)
-    forced = ops.any(is_best, axis=-1)
+    best = ops.max(overlap, axis=-1)  # [B, A]
+    # The best anchors of each object. The small minimum keeps padding, and boxes off the canvas, from matching all.
+    is_best = (overlap >= ops.max(overlap, axis=1, keepdims=True)) & (overlap > 1e-4)  # [B, A, M]
+    forced = ops.any(is_best, axis=-1)  # [B, A]
     index = ops.where(forced, ops.argmax(ops.where(is_best, overlap, -1.0), axis=-1), ops.argmax(overlap, axis=-1))
     positive = forced | (best >= positive_iou)
     counted = positive | (best < negative_iou)
-    matched_labels = ops.take_along_axis(labels, index, axis=1)
+    matched_labels = ops.take_along_axis(labels, index, axis=1)  # [B, A]
     return Targets(
         labels=ops.where(positive, matched_labels, 0),
         boxes=ops.take_along_axis(boxes, index[..., None], axis=1),
@@ -70,7 +78,7 @@ def assign_targets(
 
 
 def encode_boxes(boxes: Tensor, anchors: Tensor) -> Tensor:
-    """Shifts (ty, tx, th, tw) that move anchors [..., 4] onto boxes [..., 4] (Faster R-CNN, equation 2)."""
+    """Encodes boxes [..., 4] as shifts [..., 4], (ty, tx, th, tw), of anchors [..., 4] (Faster R-CNN, equation 2)."""
     y, x, height, width = _centre_size(boxes)
     anchor_y, anchor_x, anchor_height, anchor_width = _centre_size(anchors)
     return ops.stack(
@@ -84,12 +92,8 @@ def encode_boxes(boxes: Tensor, anchors: Tensor) -> Tensor:
     )
 
 
-# exp of this is the largest factor by which a box may outgrow its anchor (Detectron's bbox_transform clip).
-_MAX_LOG_SCALE = 4.135166556742356  # log(1000 / 16)
-
-
 def decode_boxes(shifts: Tensor, anchors: Tensor) -> Tensor:
-    """Inverse of encode_boxes; sizes are capped at 1000/16 of the anchor's."""
+    """Decodes shifts [..., 4] to boxes [..., 4]: the inverse of encode_boxes, with sizes limited to 62.5 anchors."""
     anchor_y, anchor_x, anchor_height, anchor_width = _centre_size(anchors)
     y = shifts[..., 0] * anchor_height + anchor_y
     x = shifts[..., 1] * anchor_width + anchor_x
@@ -99,5 +103,6 @@ def decode_boxes(shifts: Tensor, anchors: Tensor) -> Tensor:
 
 
 def _centre_size(boxes: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Returns (y, x) of the centre, height and width, [...] each."""
     ymin, xmin, ymax, xmax = (boxes[..., column] for column in range(4))
     return (ymin + ymax) / 2, (xmin + xmax) / 2, ymax - ymin, xmax - xmin

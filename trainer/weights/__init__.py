@@ -1,0 +1,25 @@
+"""Weights on disk. Begin with `checkpoints.Checkpoints`, which a run saves and restores:
+
+checkpoints  model, optimizer and step of a run; its best weights
+initialise   initial weights from another run, from tensorflow/tpu or from Keras
+"""
+
+from typing import TYPE_CHECKING
+
+from retinanet_odm.lazy_exports import lazy_exports
+
+if TYPE_CHECKING:
+    from trainer.weights.checkpoints import Best, Checkpoints
+    from trainer.weights.initialise import load_initial_weights, transfer_weights
+
+__all__ = ["Best", "Checkpoints", "load_initial_weights", "transfer_weights"]
+
+# Imported on first use, because TensorFlow takes seconds to import.
+_MODULES = {
+    "Best": "checkpoints",
+    "Checkpoints": "checkpoints",
+    "load_initial_weights": "initialise",
+    "transfer_weights": "initialise",
+}
+
+__getattr__ = lazy_exports(__name__, _MODULES)

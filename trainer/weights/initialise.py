@@ -1,7 +1,7 @@
-"""The first weights of a run from another one: by name and shape, the class head's by class name.
+"""Initial weights of a run: from another run by name and shape, or of a backbone. Begin with `load_initial_weights`.
 
-TensorFlow's checkpoints are graphs of objects by position, which changes with every layer more or less; but they also
-keep each variable's name. The variables of an exported SavedModel are such a checkpoint as well.
+TensorFlow's checkpoints are graphs of objects by position, which changes with every layer that is added or removed. But
+they also hold the name of each variable. The variables of an exported SavedModel are such a checkpoint as well.
 """
 
 import logging
@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import keras
 import numpy as np
+import numpy.typing as npt
 import tensorflow as tf
 from tensorflow.core.protobuf import trackable_object_graph_pb2
 
@@ -18,7 +19,7 @@ from retinanet_odm.errors import ContractError, UsageError
 from retinanet_odm.exported_model import ModelManifest
 from retinanet_odm.labels.label_map import LabelMap
 from retinanet_odm.storage import files
-from trainer.config import TrainConfig
+from trainer.config.sections import WeightsConfig
 from trainer.network import backbones
 from trainer.network.build import part_of
 from trainer.tf_errors import first_line
@@ -26,13 +27,20 @@ from trainer.weights import checkpoints
 
 _LOGGER = logging.getLogger(__name__)
 _GRAPH = "_CHECKPOINTABLE_OBJECT_GRAPH"
-_SHOWN = 3  # variables named in a line
-_CLASS_ROWS = "class_predict/"  # the variables whose last axis is anchors of a cell × classes
+_MAX_NAMED = 3  # variables named in a line
+_CLASS_ROWS = "class_predict/"  # variables whose last axis is anchors of a cell × classes
+
+Array = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True, kw_only=True)
 class WeightsSource:
-    """Another run's weights: the prefix of a TensorFlow checkpoint, and the label map of its class head."""
+    """Weights of another run.
+
+    Attributes:
+      prefix: Of a TensorFlow checkpoint.
+      labels: Of its class head.
+    """
 
     prefix: str
     labels: LabelMap
@@ -40,53 +48,67 @@ class WeightsSource:
 
 @dataclass(frozen=True, kw_only=True)
 class TransferPlan:
-    """What fits.
+    """Which weights of another run fit a network.
 
     Attributes:
-      values: new value by variable name.
-      misfits: for each other variable, why it keeps its fresh value.
-      kept, new: names of the classes whose rows come from the other run, and of those that start afresh.
+      values: New value by variable name.
+      misfits: For each other variable, why it keeps its fresh value.
+      kept: Classes whose rows come from the other run.
+      new: Classes whose rows are fresh.
     """
 
-    values: Mapping[str, np.ndarray]
+    values: Mapping[str, Array]
     misfits: Mapping[str, str]
     kept: tuple[str, ...]
     new: tuple[str, ...]
 
 
-def initialise(model: keras.Model, labels: LabelMap, config: TrainConfig) -> None:
-    """Gives a fresh network the weights that --init_from, --resnet_checkpoint or --backbone_weights names; tells which.
+def load_initial_weights(model: keras.Model, labels: LabelMap, settings: WeightsConfig, *, backbone: str) -> None:
+    """Sets the weights of a fresh network that --init_from, --resnet_checkpoint or --backbone_weights names; logs them.
 
     Raises:
-      UsageError: there are none, or none of them fits.
-      ContractError: they cannot be read.
+      UsageError: There are none, or none of them fits.
+      ContractError: They cannot be read.
     """
-    if config.weights.resnet_checkpoint:
-        load_resnet(model, config.weights.resnet_checkpoint)
-    if config.weights.backbone_weights:
-        load_backbone(model, config.network.backbone, config.weights.backbone_weights)
-    if not config.weights.init_from:
-        return
-    source = find_source(config.weights.init_from)
+    if settings.resnet_checkpoint:
+        load_resnet(model, settings.resnet_checkpoint)
+    if settings.backbone_weights:
+        load_backbone(model, backbone, settings.backbone_weights)
+    if settings.init_from:
+        transfer_from_run(model, labels, settings.init_from)
+
+
+# --- From another run ---
+
+
+def transfer_from_run(model: keras.Model, labels: LabelMap, path: str) -> None:
+    """Sets those weights of a network that fit from another run, and logs which.
+
+    Raises:
+      UsageError: There are none, or none of them fits.
+      ContractError: They cannot be read.
+    """
+    source = find_source(path)
     fresh = {variable.path: variable.numpy() for variable in model.weights}
-    carried = transfer_weights(fresh, read_variables(source.prefix, fresh), old=source.labels, new=labels)
-    if not carried.values:
+    plan = transfer_weights(fresh, read_variables(source.prefix, fresh), old=source.labels, new=labels)
+    if not plan.values:
         raise UsageError(f"--init_from: nothing in {source.prefix} fits this network by name and shape")
-    _assign(model, carried.values)
-    for line in transfer_table(carried):
+    _assign(model, plan.values)
+    for line in transfer_table(plan):
         _LOGGER.info("init_from %s: %s", source.prefix, line)
 
 
 def find_source(path: str) -> WeightsSource:
-    """Finds the weights under a model_dir, its folder of checkpoints, one checkpoint of them, or an export.
+    """Finds the weights of a model_dir, its folder of checkpoints, one of its checkpoints, or an export.
 
     Raises:
-      UsageError: the path is none of these.
+      UsageError: The path is none of these.
     """
     path = path.rstrip("/")
-    if files.is_file(f"{path}/{ModelManifest.FILE}"):
-        file = f"{path}/{ModelManifest.FILE}"
-        manifest = ModelManifest.from_json(files.read_text(file, flag="--init_from"), source=file)
+    manifest_path = f"{path}/{ModelManifest.FILE}"
+    if files.is_file(manifest_path):
+        text = files.read_text(manifest_path, flag="--init_from")
+        manifest = ModelManifest.from_json(text, source=manifest_path)
         return WeightsSource(prefix=f"{path}/variables/variables", labels=manifest.labels)
     if files.is_file(f"{path}.index"):
         return WeightsSource(prefix=path, labels=_labels_of(path.rpartition("/")[0]))
@@ -98,40 +120,40 @@ def find_source(path: str) -> WeightsSource:
 
 
 def _labels_of(folder: str) -> LabelMap:
-    file = f"{folder}/{checkpoints.FILE}"
+    path = f"{folder}/{checkpoints.IDENTITY_FILE}"
     try:
-        return LabelMap.from_json(files.read_json(file, flag="--init_from")["labels"])
+        return LabelMap.from_json(files.read_json(path, flag="--init_from")["labels"])
     except KeyError as error:
-        raise ContractError(f"--init_from: {file} names no labels") from error
+        raise ContractError(f"--init_from: {path} names no labels") from error
 
 
-def read_variables(prefix: str, names: Iterable[str]) -> dict[str, np.ndarray]:
-    """The variables of these names that a checkpoint of TensorFlow 2 holds.
+def read_variables(prefix: str, names: Iterable[str]) -> dict[str, Array]:
+    """Reads the variables of these names that a checkpoint of TensorFlow 2 holds.
 
     Raises:
-      ContractError: it cannot be read.
+      ContractError: It cannot be read.
     """
     try:
         reader = tf.train.load_checkpoint(prefix)
         graph = trackable_object_graph_pb2.TrackableObjectGraph.FromString(reader.get_tensor(_GRAPH))
         keys = {item.full_name: item.checkpoint_key for node in graph.nodes for item in node.attributes}
         return {name: reader.get_tensor(keys[name]) for name in names if name in keys}
-    except (tf.errors.OpError, ValueError, IndexError) as error:  # IndexError: a data file that is cut
+    except (tf.errors.OpError, ValueError, IndexError) as error:  # IndexError: a truncated data file
         raise ContractError(f"--init_from: cannot read {prefix}: {first_line(error)}") from error
 
 
 def transfer_weights(
-    fresh: Mapping[str, np.ndarray], stored: Mapping[str, np.ndarray], *, old: LabelMap, new: LabelMap
+    fresh: Mapping[str, Array], stored: Mapping[str, Array], *, old: LabelMap, new: LabelMap
 ) -> TransferPlan:
-    """Chooses what fits by name and shape; of the class head, the rows of the classes that both label maps name."""
-    values: dict[str, np.ndarray] = {}
+    """Selects what fits by name and shape; of the class head, the rows of the classes that both label maps name."""
+    values: dict[str, Array] = {}
     misfits = {}
     for name, value in fresh.items():
-        fits = _fitting(name, value, stored.get(name), old=old, new=new)
-        if fits is None:
-            misfits[name] = _why_not(value, stored.get(name))
+        fitting = _fitting(name, value, stored.get(name), old=old, new=new)
+        if fitting is None:
+            misfits[name] = _misfit_reason(value, stored.get(name))
         else:
-            values[name] = fits
+            values[name] = fitting
     shared = set(old.name_by_id.values()) if f"{_CLASS_ROWS}kernel" in values else set()
     names = [name for _, name in sorted(new.items)]
     return TransferPlan(
@@ -142,9 +164,7 @@ def transfer_weights(
     )
 
 
-def _fitting(
-    name: str, value: np.ndarray, stored: np.ndarray | None, *, old: LabelMap, new: LabelMap
-) -> np.ndarray | None:
+def _fitting(name: str, value: Array, stored: Array | None, *, old: LabelMap, new: LabelMap) -> Array | None:
     if stored is None:
         return None
     if name.startswith(_CLASS_ROWS):
@@ -152,17 +172,23 @@ def _fitting(
     return stored if stored.shape == value.shape else None
 
 
-def _why_not(value: np.ndarray, stored: np.ndarray | None) -> str:
+def _misfit_reason(value: Array, stored: Array | None) -> str:
     if stored is None:
         return "not there"
     return "no class in common" if stored.shape == value.shape else f"{stored.shape} there, {value.shape} here"
 
 
-def class_rows(fresh: np.ndarray, stored: np.ndarray, *, old: LabelMap, new: LabelMap) -> np.ndarray | None:
-    """The class head's weights [..., anchors of a cell × classes] with the rows of the classes known by name.
+def class_rows(fresh: Array, stored: Array, *, old: LabelMap, new: LabelMap) -> Array | None:
+    """Copies the rows of the classes that both label maps name into the class head's weights.
+
+    Args:
+      fresh: [..., anchors of a cell × classes of new].
+      stored: [..., anchors of a cell × classes of old].
+      old: Label map of stored.
+      new: Label map of fresh.
 
     Returns:
-      An array like fresh; None if anchors or width differ, or no class is in both label maps.
+      An array like fresh; None if anchors or width differ, or if no class is in both label maps.
     """
     anchors = fresh.shape[-1] // new.num_classes
     shared = [(label_id, name) for label_id, name in new.items if name in old.name_by_id.values()]
@@ -175,54 +201,54 @@ def class_rows(fresh: np.ndarray, stored: np.ndarray, *, old: LabelMap, new: Lab
     return rows.reshape(fresh.shape)
 
 
-def transfer_table(carried: TransferPlan) -> list[str]:
-    """What was carried over and what was not: a line for each part of the network, then the classes."""
-    fitting = Counter(part_of(name) for name in carried.values)
+def transfer_table(plan: TransferPlan) -> list[str]:
+    """Formats what is transferred: a line for each part of the network, then the classes."""
+    fitting = Counter(part_of(name) for name in plan.values)
     missing: dict[str, list[str]] = defaultdict(list)
-    for name, reason in carried.misfits.items():
+    for name, reason in plan.misfits.items():
         missing[part_of(name)].append(f"{name} ({reason})")
     lines = []
     for part in sorted({*fitting, *missing}):
-        fresh = f"; fresh: {', '.join(missing[part][:_SHOWN])}" if missing[part] else ""
-        more = f" and {len(missing[part]) - _SHOWN} more" if len(missing[part]) > _SHOWN else ""
+        fresh = f"; fresh: {', '.join(missing[part][:_MAX_NAMED])}" if missing[part] else ""
+        more = f" and {len(missing[part]) - _MAX_NAMED} more" if len(missing[part]) > _MAX_NAMED else ""
         total = fitting[part] + len(missing[part])
-        lines.append(f"{part:10}  {fitting[part]} of {total} variables carried over{fresh}{more}")
-    classes = f"classes carried over: {', '.join(carried.kept) or 'none'}"
-    return [*lines, f"{classes}; fresh: {', '.join(carried.new)}" if carried.new else classes]
+        lines.append(f"{part:10}  {fitting[part]} of {total} variables transferred{fresh}{more}")
+    classes = f"classes transferred: {', '.join(plan.kept) or 'none'}"
+    return [*lines, f"{classes}; fresh: {', '.join(plan.new)}" if plan.new else classes]
 
 
-def _assign(model: keras.Model, values: Mapping[str, np.ndarray]) -> None:
+def _assign(model: keras.Model, values: Mapping[str, Array]) -> None:
     for variable in model.weights:
         if variable.path in values:
             variable.assign(values[variable.path])
 
 
+# --- Of a backbone ---
+
+
 def load_backbone(model: keras.Model, backbone: str, weights: str) -> None:
-    """Fills a backbone of keras.applications.
+    """Sets the weights of a backbone of keras.applications.
 
     Raises:
-      UsageError: the weights cannot be had, or are of another network.
+      UsageError: They cannot be read, or are of another network.
     """
-    values = backbones.read_weights(backbone, weights, tuple(model.input_shape[1:3]))
+    values = backbones.read_keras_weights(backbone, weights, tuple(model.input_shape[1:3]))
     _assign(model, values)
     _LOGGER.info("backbone_weights %s: the backbone's %d variables", weights, len(values))
 
 
 def load_resnet(model: keras.Model, path: str) -> None:
-    """Fills the ResNet backbone from a TF1 checkpoint of tensorflow/tpu's ResNet.
-
-    That names its layers in the order in which it makes them, conv2d, conv2d_1, … and batch_normalization, …: the
-    stem, then of every block the shortcut, if it has one, and its three convolutions (its resnet_model.py).
+    """Sets the weights of the ResNet backbone from a TF1 checkpoint of tensorflow/tpu's ResNet.
 
     Raises:
-      UsageError: it does not hold this network.
-      ContractError: it cannot be read.
+      UsageError: It does not hold this network.
+      ContractError: It cannot be read.
     """
     wanted = resnet_names(variable.path for variable in model.weights)
     try:
         reader = tf.train.load_checkpoint(path)
         values = {name: reader.get_tensor(key) for name, key in wanted.items() if reader.has_tensor(key)}
-    except (tf.errors.OpError, ValueError, IndexError) as error:  # IndexError: a data file that is cut
+    except (tf.errors.OpError, ValueError, IndexError) as error:  # IndexError: a truncated data file
         raise ContractError(f"--resnet_checkpoint: cannot read {path}: {first_line(error)}") from error
     shapes = {variable.path: tuple(variable.shape) for variable in model.weights}
     for name, key in wanted.items():
@@ -234,7 +260,15 @@ def load_resnet(model: keras.Model, path: str) -> None:
 
 
 def resnet_names(variables: Iterable[str]) -> dict[str, str]:
-    """The name in tensorflow/tpu's checkpoint of every variable of our ResNet backbone."""
+    """Returns the name in tensorflow/tpu's checkpoint of every variable of our ResNet backbone.
+
+    That program numbers its layers in the order in which it makes them, conv2d, conv2d_1, … and batch_normalization, …:
+    the stem, then of every block the shortcut, if it has one, and its three convolutions (its resnet_model.py).
+
+    Example:
+      >>> resnet_names(["stem_conv/kernel", "c2_1_shortcut_norm/gamma"])
+      {'stem_conv/kernel': 'conv2d/kernel', 'c2_1_shortcut_norm/gamma': 'batch_normalization_1/gamma'}
+    """
     variables = [name for name in variables if part_of(name) == "backbone"]
     stems = sorted({name.partition("/")[0].rpartition("_")[0] for name in variables}, key=_creation_order)
     names = {}
@@ -247,7 +281,7 @@ def resnet_names(variables: Iterable[str]) -> dict[str, str]:
 
 
 def _creation_order(stem: str) -> tuple[int, ...]:
-    """Of ``stem``, ``c2_1_shortcut``, ``c2_1_1``, …: level, block and convolution as numbers."""
+    """Parses ``stem``, ``c2_1_shortcut``, ``c2_1_1``, … to level, block and convolution, in the order of creation."""
     if stem == "stem":
         return ()
     level, block, step = stem.removeprefix("c").split("_")

@@ -24,12 +24,12 @@ def coloured_batch(boxes: list[list[tuple[int, ...]]], room: int) -> dict[str, t
             label += 1
             images[row, ymin:ymax, xmin:xmax] = 20 * label
             edges[row, slot], labels[row, slot] = (ymin, xmin, ymax, xmax), label
-    left_out = tf.maximum([len(picture) - room for picture in boxes], 0)
+    truncated = tf.maximum([len(picture) - room for picture in boxes], 0)
     return {
         "image": tf.constant(images),
         "boxes": tf.constant(edges),
         "labels": tf.constant(labels),
-        "left_out": left_out,
+        "boxes_truncated": truncated,
     }
 
 
@@ -44,7 +44,7 @@ PICTURES = [
 
 def test_boxes_follow_the_pixels() -> None:
     batch = coloured_batch(PICTURES, room=5)
-    made = {name: value.numpy() for name, value in augmentation.all_mosaics(batch).items()}
+    made = {name: value.numpy() for name, value in augmentation.make_mosaics(batch).items()}
     expected = [sum(len(PICTURES[(row + picture) % 5]) for picture in range(4)) for row in range(5)]
     assert [(labels > 0).sum() for labels in made["labels"]] == expected
     for image, boxes, labels in zip(made["image"], made["boxes"], made["labels"], strict=True):
@@ -60,11 +60,11 @@ ROOM = [
 ]
 
 
-@pytest.mark.parametrize(("why", "room", "kept", "left_out"), ROOM, ids=[row[0] for row in ROOM])
-def test_the_room_for_boxes_stays(why: str, room: int, kept: list[int], left_out: list[int]) -> None:
-    made = augmentation.all_mosaics(coloured_batch(PICTURES, room))
+@pytest.mark.parametrize(("why", "room", "kept", "truncated"), ROOM, ids=[row[0] for row in ROOM])
+def test_the_room_for_boxes_stays(why: str, room: int, kept: list[int], truncated: list[int]) -> None:
+    made = augmentation.make_mosaics(coloured_batch(PICTURES, room))
     assert made["labels"].numpy()[0].tolist() == kept, why
-    assert made["left_out"].numpy().tolist() == left_out, why
+    assert made["boxes_truncated"].numpy().tolist() == truncated, why
     assert (made["boxes"].numpy()[made["labels"].numpy() == 0] == 0).all()
 
 

@@ -67,11 +67,11 @@ WAITING = [
 
 @pytest.mark.parametrize(("why", "examples", "each", "expected"), WAITING, ids=[row[0] for row in WAITING])
 def test_memory_of_the_shuffle_is_bounded(why: str, examples: int, each: int, expected: int) -> None:
-    assert records.RecordSplit(paths=(), examples=examples, size=examples * each).shuffled == expected, why
+    assert records.RecordSplit(paths=(), examples=examples, size=examples * each).shuffle_records == expected, why
 
 
 def test_a_small_shuffle_gives_every_image_once_and_resumes(dataset: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(records.RecordSplit, "shuffled", 4)
+    monkeypatch.setattr(records.RecordSplit, "shuffle_records", 4)
     whole = take(batches(dataset), 9)
     for first_step in (3, 5):
         for expected, seen in zip(whole[first_step:], take(batches(dataset, first_step=first_step), 3), strict=False):
@@ -83,10 +83,13 @@ def test_a_small_shuffle_gives_every_image_once_and_resumes(dataset: Path, monke
 
 def test_more_boxes_than_max_instances_are_counted(dataset: Path) -> None:
     whole, cut = (next(batches(dataset, batch_size=24, max_instances=room)) for room in (2, 1))
-    assert cut["boxes"].shape == (24, 1, 4) and not whole["left_out"].any()
+    assert cut["boxes"].shape == (24, 1, 4) and not whole["boxes_truncated"].any()
     there = (whole["labels"] > 0).sum(axis=1)
     assert there.max() == 2
-    assert cut["left_out"].tolist() == [max(count - 1, 0) for count in there] and cut["left_out"].dtype == np.int32
+    assert (
+        cut["boxes_truncated"].tolist() == [max(count - 1, 0) for count in there]
+        and cut["boxes_truncated"].dtype == np.int32
+    )
 
 
 def test_evaluation_sees_every_image_once_in_full_batches(dataset: Path) -> None:
@@ -136,5 +139,5 @@ def test_a_damaged_shard_ends_in_one_line(dataset: Path, tmp_path: Path, damage:
     split = records.find_split(str(tmp_path), records.read_dataset_manifest(str(tmp_path)), "train")
     seen = batches(tmp_path)
     named = pytest.raises(ContractError, match=r"damaged, .*again: .*train-00000-of-00002\.tfrecord$")
-    with named, records.whole_shards(split.paths):
+    with named, records.reading_shards(split.paths):
         take(seen, 6)

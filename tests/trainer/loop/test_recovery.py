@@ -35,15 +35,15 @@ LOSSES = [
 
 @pytest.mark.parametrize(("why", "losses", "expected"), LOSSES, ids=[row[0] for row in LOSSES])
 def test_what_is_a_divergence(why: str, losses: list[float], expected: list[bool]) -> None:
-    watch = DivergenceMonitor(max_rollbacks=3)
-    assert [watch.has_diverged(loss) for loss in losses] == expected, why
+    monitor = DivergenceMonitor(max_rollbacks=3)
+    assert [monitor.has_diverged(loss) for loss in losses] == expected, why
 
 
 def test_a_run_is_given_up_after_so_many_returns() -> None:
-    watch = DivergenceMonitor(max_rollbacks=1)
-    watch.go_back(loss=math.nan, first=1, last=2, source_ids=[7, 3], rate=0.5)
+    monitor = DivergenceMonitor(max_rollbacks=1)
+    monitor.record_rollback(loss=math.nan, first=1, last=2, source_ids=[7, 3], rate=0.5)
     with pytest.raises(UsageError, match=r"steps 1 to 2; source ids of the batch: 3, 7; given up after 1 returns"):
-        watch.go_back(loss=math.nan, first=1, last=2, source_ids=[7, 3], rate=0.25)
+        monitor.record_rollback(loss=math.nan, first=1, last=2, source_ids=[7, 3], rate=0.25)
 
 
 def test_the_ids_of_a_batch_are_those_that_were_trained_on(dataset: Path) -> None:
@@ -117,7 +117,9 @@ def test_evaluation_and_export_have_the_averages(dataset: Path, tmp_path: Path) 
     strategy = tf.distribute.OneDeviceStrategy("/CPU:0")
     with strategy.scope():
         trained, restored, plain = (build.build_network(config, manifest) for _ in range(3))
-    assert train.train(config, manifest, trained, strategy) == 3
+    training = train.TrainingRun(config, manifest, trained, strategy)
+    training.run()
+    assert training.step == 3
     assert run.restore_weights(config, restored, strategy) == 3
     train.Checkpoints(config.run.model_dir, plain).restore()
     for ours, theirs in zip(trained.model.weights, restored.model.weights, strict=True):

@@ -117,7 +117,9 @@ def run(settings: TrainConfig) -> build.Network:
     strategy = tf.distribute.OneDeviceStrategy("/CPU:0")
     with strategy.scope():
         net = build.build_network(settings, manifest)
-    assert train.train(settings, manifest, net, strategy) == 3
+    training = train.TrainingRun(settings, manifest, net, strategy)
+    training.run()
+    assert training.step == 3
     return net
 
 
@@ -169,7 +171,7 @@ def test_a_frozen_backbone_stays_and_the_rest_learns(
     settings = config(dataset, tmp_path, init_from=str(folder), freeze="backbone")
     with caplog.at_level("INFO"):
         after = weights(run(settings))
-    assert "classes carried over: bright, dark" in caplog.text
+    assert "classes transferred: bright, dark" in caplog.text
     frozen = [name for name in before if build.part_of(name) == "backbone"]
     assert len(frozen) > 50
     for name in frozen:
@@ -199,9 +201,9 @@ def test_checkpoints_older_than_head_norm_are_of_batch_norm(
 ) -> None:
     folder = tmp_path / "checkpoints"
     shutil.copytree(trained[0] / "checkpoints", folder)
-    told = json.loads((folder / checkpoints.FILE).read_text())
+    told = json.loads((folder / checkpoints.IDENTITY_FILE).read_text())
     assert told.pop("head_norm") == "batch"
-    (folder / checkpoints.FILE).write_text(json.dumps(told))
+    (folder / checkpoints.IDENTITY_FILE).write_text(json.dumps(told))
     manifest = records.read_dataset_manifest(str(dataset))
     net = build.build_network(config(dataset, tmp_path), manifest)
     assert checkpoints.Checkpoints(str(tmp_path), net).restore() == 3
@@ -270,7 +272,7 @@ def test_an_old_resnet_fills_the_backbone(dataset: Path, tmp_path: Path) -> None
     net = build.build_network(settings, records.read_dataset_manifest(str(dataset)))
     labels = records.read_dataset_manifest(str(dataset)).labels
     before = weights(net)
-    initialise.initialise(net.model, labels, settings)
+    initialise.load_initial_weights(net.model, labels, settings.weights, backbone="resnet50")
     after = weights(net)
     assert {name for name in after if build.part_of(name) == "backbone"} == expected.keys()
     for name, value in after.items():
@@ -278,9 +280,13 @@ def test_an_old_resnet_fills_the_backbone(dataset: Path, tmp_path: Path) -> None
 
     write_old_resnet(str(tmp_path / "short"), old_resnet()[:-1])
     with pytest.raises(UsageError, match=r"expected conv2d_52/kernel of shape .*, found none"):
-        initialise.initialise(net.model, labels, settings.replace(resnet_checkpoint=f"{tmp_path}/short"))
+        initialise.load_initial_weights(
+            net.model, labels, settings.replace(resnet_checkpoint=f"{tmp_path}/short").weights, backbone="resnet50"
+        )
     with pytest.raises(ContractError, match="--resnet_checkpoint: cannot read"):
-        initialise.initialise(net.model, labels, settings.replace(resnet_checkpoint=f"{tmp_path}/none"))
+        initialise.load_initial_weights(
+            net.model, labels, settings.replace(resnet_checkpoint=f"{tmp_path}/none").weights, backbone="resnet50"
+        )
 
 
 def test_an_old_resnet_101_is_named_layer_by_layer() -> None:
