@@ -69,8 +69,8 @@ class ReadAnnotations(beam.PTransform):
     patterns: tuple[str, ...]
     exports: tuple[str, ...]
 
-    # No return annotation: Beam reads it as a type hint, and knows none for two collections.
-    def expand(self, pbegin: beam.pvalue.PBegin):
+    # Beam reads the annotation as a type hint, and knows none for two collections.
+    def expand(self, pbegin: beam.pvalue.PBegin):  # type: ignore[no-untyped-def]
         return (
             pbegin
             | "Create annotation patterns"
@@ -115,7 +115,7 @@ class NumberImages(beam.PTransform):
 
     options: PrepareOptions
 
-    def expand(self, images: beam.PCollection):
+    def expand(self, images: beam.PCollection):  # type: ignore[no-untyped-def] # as above
         # The layout is small (a few numbers per hash bucket), so it fits into a side input of every worker.
         layout = (
             images

@@ -64,7 +64,7 @@ class ListImages(beam.PTransform):
     num_shards: int
     pending: PendingWork
 
-    def expand(self, pbegin: beam.pvalue.PBegin):  # Beam warns of a return type that is no PCollection
+    def expand(self, pbegin: beam.pvalue.PBegin):  # type: ignore[no-untyped-def] # Beam accepts only a PCollection
         """Lists the images on one worker."""
         # The launcher has listed all sources already. A worker in the same process finds its list here. Others list the
         # sources again, because the names of a million images do not fit into the description of a job.
@@ -99,7 +99,7 @@ class ReadImages(beam.PTransform):
     run_key: str
     rule: ImageRule
 
-    def expand(self, chunks: beam.PCollection[Chunk]):  # Beam warns of a return type that is no PCollection
+    def expand(self, chunks: beam.PCollection[Chunk]):  # type: ignore[no-untyped-def] # Beam accepts only a PCollection
         """Spreads the chunks over the workers and reads them."""
         # Without the reshuffle, the worker that listed the images would read and score all of them.
         return (

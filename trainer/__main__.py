@@ -1,3 +1,5 @@
+"""python -m trainer; see trainer.main."""
+
 import sys
 
 from trainer.main import main

@@ -1,4 +1,4 @@
-"""Trains RetinaNet on a prepared data set, evaluates it and exports a SavedModel.
+r"""Trains RetinaNet on a prepared data set, evaluates it and exports a SavedModel.
 
 On a CPU, from random weights, in minutes:
 
@@ -6,7 +6,7 @@ On a CPU, from random weights, in minutes:
 
 On a TPU VM (tensorflow-tpu installed):
 
-  python -m trainer --mode=train_and_eval --preset=retinanet_r50 --use_tpu \\
+  python -m trainer --mode=train_and_eval --preset=retinanet_r50 --use_tpu \
       --dataset=gs://BUCKET/dataset --model_dir=gs://BUCKET/model
 
 Command lines of tensorflow/tpu's retinanet_main.py are accepted too (docs/migrating.md). Before a long run:

@@ -1,4 +1,4 @@
-"""Exports a trained network. Begin with `saved_model.export_model`:
+"""Exports a trained network. Begin with `saved_model.export_model`.
 
 saved_model  the SavedModel, and model.json, which is written last
 tflite_onnx  TFLite and ONNX files, for programs without TensorFlow

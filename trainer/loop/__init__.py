@@ -1,4 +1,4 @@
-"""The training loop. Begin with `train.TrainingRun`:
+"""The training loop. Begin with `train.TrainingRun`.
 
 train        from the newest checkpoint to the last step, with evaluations on the way
 steps        one step on a replica, and loops of steps on the devices

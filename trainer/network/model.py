@@ -137,7 +137,8 @@ def _head(
         name=f"{name}_predict",
     )
     outputs = []
-    for level, x in enumerate(levels):
+    for level, features in enumerate(levels):
+        x = features
         for convolution, level_norms in zip(convolutions, norms, strict=True):
             x = layers.ReLU()(level_norms[level](convolution(x)))
         outputs.append(layers.Reshape((-1, width))(predict(x)))  # [B, anchors of the level, width]

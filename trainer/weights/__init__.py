@@ -1,4 +1,4 @@
-"""Weights on disk. Begin with `checkpoints.Checkpoints`, which a run saves and restores:
+"""Weights on disk. Begin with `checkpoints.Checkpoints`, which a run saves and restores.
 
 checkpoints  model, optimizer and step of a run; its best weights
 initialise   initial weights from another run, from tensorflow/tpu or from Keras
