@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from retinanet_odm.dataset import anchor_coverage
-from retinanet_odm.dataset.anchor_coverage import CANVAS_MULTIPLE
 from retinanet_odm.errors import UsageError
 from trainer.config.options import (
     FRACTION,
@@ -144,7 +143,7 @@ class NetworkConfig(ConfigSection):
     image_size: str = option(
         "320",
         "canvas in pixels: HEIGHTxWIDTH, or the longest side, in which case the other side follows from the aspect"
-        f" ratios of the data set; multiples of {CANVAS_MULTIPLE}",
+        f" ratios of the data set; multiples of {anchor_coverage.CANVAS_MULTIPLE}",
     )
     pyramid_channels: int = option(64, "channels of the feature pyramid and the heads", POSITIVE)
     head_depth: int = option(2, "3x3 convolutions in each head before the prediction", NOT_NEGATIVE)
