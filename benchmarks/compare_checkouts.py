@@ -11,7 +11,7 @@ One line per kind of file: `ok` equal; `MISS` different, exit status 1; `note` d
 Standard output is compared, log output is not. Run OLD against OLD first: it must print `ok` only.
 
 --work keeps the files; the next run with the same OLD and DIR reuses what OLD wrote. --only limits the steps that run
-in NEW, for example --only 'prepare-*'. Names of steps: the keys of STEPS.
+in NEW, for example --only 'prepare-*'. The steps: benchmarks/compare_steps.py.
 """
 
 import argparse
@@ -30,7 +30,8 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+
+from benchmarks.compare_steps import STEPS, Step
 
 HERE = Path(__file__).resolve().parent
 PACKAGES = ("beam_jobs", "trainer", "inference")
@@ -51,97 +52,13 @@ ALLOWED = {
     "*.html": "pages are compared by eye",
     "receipts/*": "contain a hash over class and field names",
     "summary.json: options": "has the field names of a class",
+    "problems.jsonl: wording": "is text for people",
 }
 # Keys of JSON files that are compared separately (True) or not at all (False: digests of files in VARIES).
 PARTS = {"summary.json": {"options": True}, "model.json": {"files": False}}
+WORDING = ("detail", "suggestion")  # keys of the lines of problems.jsonl
 # EXIF segment of a JPEG file with orientation 6 (rotated by 90 degrees).
 TURNED = b"\xff\xe1\0\x22Exif\0\0MM\0*\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0\x06\0\0\0\0\0\0"
-
-
-class Step(NamedTuple):
-    """Arguments of Python, with {names} of folders.
-
-    Attributes:
-      copy_of: step whose files of OLD are copied to the output folder first.
-      status: the expected exit status.
-      only_old: makes input for other steps, and is not compared.
-    """
-
-    command: str
-    copy_of: str = ""
-    status: int = 0
-    only_old: bool = False
-
-
-PREPARE = "-m beam_jobs prepare --output {out} --splits train=0.8,val=0.2"
-SAMPLE = "--images {old}/sample/images/* --annotations {old}/sample"
-DAMAGED = "--images {inputs}/damaged/images/* --annotations {inputs}/damaged/annotations/*.xml --output {out}"
-POLICIES = (
-    "--labels {old}/prepare-voc/labels.pbtxt --max_side=400 --grayscale --min_box=24x24 --split_group=deployment+day"
-    " --without_annotation=negative"
-)
-NETWORK = "-m trainer --model_dir={out} --preset=tiny --pyramid_channels=32 --head_depth=1 --seed=0"
-TRAIN = f"{NETWORK} --image_size=128 --steps_per_loop=1 --warmup_steps=2"
-MODEL = f"{NETWORK} --image_size=192 --warmup_steps=10 --num_epochs=30 --dataset={{old}}/prepare-voc"
-AUGMENTED = (
-    "--vertical_flip --rot90 --photometric=0.5 --mosaic=0.5 --mosaic_close_epochs=1 --ema_decay=0.9"
-    " --lr_schedule=step --box_loss=huber --freeze=stem --init_from={old}/train"
-)
-SCORE = "-m inference score --model {old}/model/export --output {out} --formats=" + (
-    "csv,counts,parquet,coco,megadetector,cvat,voc,viame,report"
-)
-TRUTH = "--annotations {old}/sample/archive_truth/*.xml"
-VALUES = "-P {here}/model_values.py"
-STEPS = {
-    "sample": Step("scripts/make_sample.py {out} --images=60 --archive_images=12"),
-    "prepare-voc": Step(f"{PREPARE} {SAMPLE}/annotations/*.xml"),
-    "prepare-cvat": Step(f"{PREPARE} {SAMPLE}/cvat/annotations.xml"),
-    "prepare-coco": Step(
-        f"{PREPARE} --images {{old}}/sample/images/* --annotations {{old}}/prepare-voc/val.json"
-        " --without_annotation=negative"
-    ),
-    "prepare-export": Step(f"{PREPARE} --exports {{inputs}}/export.zip --verify=header"),
-    "prepare-damaged": Step(f"-m beam_jobs prepare {DAMAGED} {POLICIES}"),
-    "check-damaged": Step(f"-m beam_jobs check {DAMAGED}", status=1),
-    "labels-damaged": Step(
-        "-m beam_jobs labels --annotations {inputs}/damaged/annotations/*.xml --output {out}/labels.pbtxt", status=1
-    ),
-    "prepare-bccd": Step(f"{PREPARE} --images {{data}}/images/* --annotations {{data}}/annotations/*.xml"),
-    "train": Step(
-        f"{TRAIN} --mode=train_and_eval --dataset={{old}}/prepare-voc --num_epochs=2 --eval_every_epochs=1"
-        " --export_formats=savedmodel,tflite"
-    ),
-    "train-values": Step(f"{VALUES} {{side}}/train {{old}}/prepare-voc/val-00000-of-00004.tfrecord {{out}}"),
-    "train-augmented": Step(
-        f"{TRAIN} --mode=train --dataset={{old}}/prepare-bccd --num_epochs=2 --train_batch_size=32 {AUGMENTED}"
-    ),
-    "train-augmented-values": Step(
-        f"{VALUES} {{side}}/train-augmented {{old}}/prepare-bccd/val-00000-of-00004.tfrecord {{out}}"
-    ),
-    # Without weight decay: TensorFlow adds its gradients to the others in an order that varies between runs.
-    "train-sgd": Step(
-        f"{TRAIN} --mode=train --dataset={{old}}/prepare-voc --num_epochs=1 --optimizer=sgd --weight_decay=0"
-        " --learning_rate=0.01 --head_norm=group --anchors=auto"
-    ),
-    "train-sgd-values": Step(f"{VALUES} {{side}}/train-sgd {{old}}/prepare-voc/val-00000-of-00004.tfrecord {{out}}"),
-    # A model that finds something: few steps suffice to compare the training, but not for the rest.
-    "model": Step(f"{MODEL} --mode=train_and_eval", only_old=True),
-    "eval": Step(f"{MODEL} --mode=eval", copy_of="model"),
-    "score-folder": Step(f"{SCORE} --images {{data}}/images"),
-    "score-zip": Step(f"{SCORE} --images {{old}}/sample/archive.zip"),
-    "score-tiles": Step(
-        f"{SCORE} --images {{inputs}}/damaged/images {{inputs}}/archive.tar.gz {{old}}/prepare-voc --tile=256"
-        " --tile_merge=wbf --num_shards=2"
-    ),
-    "repeats": Step("-m inference repeats {out} --min_frames=3", copy_of="score-zip"),
-    "convert": Step(
-        "-m inference convert {out} --formats=csv,parquet,voc,report --below=archive.zip --min_score=0.1"
-        " --without_repeats",
-        copy_of="repeats",
-    ),
-    "evaluate": Step(f"-m inference evaluate {{out}} {TRUTH}", copy_of="score-zip"),
-    "detect": Step("-m inference detect {inputs}/few/1.jpg {inputs}/few/2.jpg --model {old}/model/export --draw {out}"),
-}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -231,8 +148,13 @@ def contents(folder: Path) -> Iterator[tuple[str, bytes]]:
         name = path.relative_to(folder).as_posix()
         if path.is_dir() or matches(name, VARIES):
             continue
-        parts = PARTS.get(path.name)
-        yield from split_json(name, path.read_bytes(), parts) if parts else [(name, path.read_bytes())]
+        data = path.read_bytes()
+        if path.name in PARTS:
+            yield from split_json(name, data, PARTS[path.name])
+        elif path.name == "problems.jsonl":
+            yield from split_wording(name, data)
+        else:
+            yield name, data
 
 
 def split_json(name: str, data: bytes, parts: dict[str, bool]) -> Iterator[tuple[str, bytes]]:
@@ -248,6 +170,13 @@ def split_json(name: str, data: bytes, parts: dict[str, bool]) -> Iterator[tuple
     yield name, json.dumps(value).encode()
 
 
+def split_wording(name: str, data: bytes) -> Iterator[tuple[str, bytes]]:
+    """Yields the texts of problems, then the problems without them."""
+    problems = [json.loads(line) for line in data.splitlines()]
+    yield f"{name}: wording", json.dumps([[problem.pop(key) for key in WORDING] for problem in problems]).encode()
+    yield name, json.dumps(problems).encode()
+
+
 def kind_of(name: str) -> str:
     """Returns one name for all files of a folder, and for all shards of a split."""
     folder, slash, rest = name.partition("/")
@@ -260,8 +189,8 @@ def compare(name: str, work: Path) -> bool:
     copied = dict(contents(work / "old" / STEPS[name].copy_of)) if STEPS[name].copy_of else {}
     kinds = defaultdict(list)
     for file in sorted({*before, *after}):
-        if not copied.get(file) == before.get(file) == after.get(file):
-            kinds[kind_of(file)].append(file)
+        is_copy = copied.get(file) == before.get(file) == after.get(file)
+        kinds["(as copied)" if is_copy else kind_of(file)].append(file)
     results = [compare_kind(name, kind, files, before, after) for kind, files in kinds.items()]
     return all(results)
 

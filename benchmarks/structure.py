@@ -1,31 +1,25 @@
 """Counts the structure of a checkout: rooms, shared names, comments, functions, imports, files per walk.
 
-    python benchmarks/structure.py CHECKOUT [--python PYTHON] [--no_walks]
+    python -m benchmarks.structure CHECKOUT [--python PYTHON] [--no_walks]
 
 Works for any layout. The product is every package at the top of CHECKOUT except tests, benchmarks and scripts;
 generated modules (*_pb2) are left out. Everything but the walks is read from the source; nothing is imported.
 
-A walk is a run of prepare (Pascal VOC), train (to a checkpoint) or score (a folder) in one process on a small made-up
-data set. It counts the files of which at least one function was called, if only as a decorator at import. Module and
-class bodies and comprehensions, which also run at import, do not count. PYTHON runs the walks; default:
-CHECKOUT/.venv/bin/python.
+The walks (benchmarks/walks.py) are runs of prepare, train and score with PYTHON; default: CHECKOUT/.venv/bin/python.
 """
 
 import argparse
 import ast
 import io
-import json
-import os
-import shlex
 import statistics
-import subprocess
 import sys
-import tempfile
 import tokenize
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+
+from benchmarks.walks import walk
 
 NOT_PRODUCT = {"tests", "benchmarks", "scripts"}
 ENTRIES = ("beam_jobs.main", "trainer.main", "inference.main")
@@ -38,41 +32,6 @@ NO_CODE = {
 }
 FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 DEFINITIONS = (*FUNCTIONS, ast.ClassDef)
-
-TRAINER = "--preset=tiny --image_size=128 --num_epochs=1 --dataset={work}/dataset --model_dir={work}/model"
-# Name of the walk ("" for a command that only makes input for the next ones), and the command.
-WALKS = (
-    ("", "scripts/make_sample.py {work}/sample --images=24 --archive_images=0"),
-    (
-        "prepare",
-        "beam_jobs prepare --images {work}/sample/images/* --annotations {work}/sample/annotations/*.xml"
-        " --output {work}/dataset",
-    ),
-    ("train", f"trainer --mode=train {TRAINER}"),
-    ("", f"-m trainer --mode=export {TRAINER}"),
-    ("score", "inference score --images {work}/sample/images --model {work}/model/export --output {work}/scored"),
-)
-# TensorFlow's autograph compiles functions from generated files; their globals are still those of the module.
-TRACER = """
-import inspect, json, runpy, sys, threading
-out, module, *arguments = sys.argv[1:]
-comprehensions = {"<listcomp>", "<setcomp>", "<dictcomp>", "<genexpr>"}
-seen = set()
-def profile(frame, event, _):
-    code = frame.f_code
-    if event == "call" and code.co_flags & inspect.CO_OPTIMIZED and code.co_name not in comprehensions:
-        generated = "__autograph_generated_file" in code.co_filename
-        seen.add(frame.f_globals.get("__file__") if generated else code.co_filename)
-sys.argv = [module, *arguments]
-threading.setprofile(profile)
-sys.setprofile(profile)
-try:
-    runpy.run_module(module, run_name="__main__", alter_sys=True)
-finally:
-    sys.setprofile(None)
-    with open(out, "w") as file:
-        json.dump(sorted(filter(None, list(seen))), file)
-"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -229,34 +188,6 @@ def by_root(names: Iterable[str], separator: str) -> str:
     return ", ".join(f"{root} {count}" for root, count in sorted(counts.items()))
 
 
-def run(python: Path, checkout: Path, *words: str) -> None:
-    """Runs a command in a checkout; exits if it fails."""
-    done = subprocess.run(
-        [str(python), *words],
-        cwd=checkout,
-        env={**os.environ, "PYTHONPATH": str(checkout), "TF_CPP_MIN_LOG_LEVEL": "2"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if done.returncode:
-        raise SystemExit(f"failed: {shlex.join(words)[:500]}\n{done.stderr[-3000:]}")
-
-
-def walk(python: Path, checkout: Path, modules: Mapping[str, Module]) -> Iterator[tuple[str, list[str]]]:
-    """Runs the walks and yields the name and the files of each."""
-    product = {module.path.as_posix() for module in modules.values()}
-    with tempfile.TemporaryDirectory() as folder:
-        out = Path(folder) / "seen.json"
-        for name, command in WALKS:
-            words = [word.format(work=folder) for word in shlex.split(command)]
-            run(python, checkout, *(["-c", TRACER, str(out)] if name else []), *words)
-            if name:
-                seen = (Path(path) for path in json.loads(out.read_text()))
-                files = {path.relative_to(checkout).as_posix() for path in seen if checkout in path.parents}
-                yield name, sorted(files & product)
-
-
 def show(title: str, lines: Iterable[str]) -> None:
     print(f"\n{title}", *(f"  {line}" for line in lines), sep="\n", flush=True)
 
@@ -338,7 +269,8 @@ def main() -> int:
     show_functions(modules)
     show_imports(modules)
     python = flags.python or checkout / ".venv" / "bin" / "python"
-    for name, files in () if flags.no_walks else walk(python.absolute(), checkout, modules):
+    product = {module.path.as_posix() for module in modules.values()}
+    for name, files in () if flags.no_walks else walk(python.absolute(), checkout, product):
         show(f"walk of {name}: {len(files)} files ({by_root(files, '/')})", files)
     return 0
 
