@@ -1,10 +1,13 @@
-"""The layout of the code: who may import whom, and what a fresh interpreter loads."""
+"""The layout of the code: who may import whom, what a fresh interpreter loads, one module for each public name."""
 
+import ast
 import importlib
 import re
 import subprocess
 import sys
 import tomllib
+from collections import defaultdict
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -103,3 +106,30 @@ def test_a_commit_runs_the_checks_of_the_test_script() -> None:
     hooks = re.findall(r"entry: \.venv/bin/([a-z-]+(?: [a-z]+)?)", (ROOT / ".pre-commit-config.yaml").read_text())
     script = re.findall(r"^(ruff [a-z]+|mypy|lint-imports)\b", (ROOT / "scripts/test.sh").read_text(), re.MULTILINE)
     assert hooks == script != []
+
+
+# Public names that several modules may define.
+_SHARED_NAMES = {
+    "main",  # the entry point of a program
+}
+
+
+def _public_names(path: Path) -> Iterator[str]:
+    """Yields the public names that a module defines at its top level; imported names are not defined there."""
+    for node in ast.parse(path.read_text(encoding="utf-8")).body:
+        match node:
+            case ast.FunctionDef(name=name) | ast.ClassDef(name=name) | ast.AnnAssign(target=ast.Name(id=name)):
+                yield from () if name.startswith("_") else (name,)
+            case ast.Assign(targets=targets):
+                names = [target.id for target in targets if isinstance(target, ast.Name)]
+                yield from (name for name in names if not name.startswith("_"))
+
+
+def test_one_name_is_one_thing() -> None:
+    """A reader who searches for a public name finds one definition."""
+    where = defaultdict(list)
+    for path in (path for package in PACKAGES for path in _sources(package) if not path.name.endswith("_pb2.py")):
+        for name in set(_public_names(path)) - _SHARED_NAMES:
+            where[name].append(str(path.relative_to(ROOT)))
+    shared = [f"{name}: {' '.join(paths)}" for name, paths in sorted(where.items()) if len(paths) > 1]
+    assert not shared, "\n".join(["defined in more than one module:", *shared])
