@@ -80,6 +80,7 @@ class RunState:
     Attributes:
       requested: a request to create the current TPU was sent, so it may exist.
       acknowledged: the response to that request was received.
+      unanswered: an earlier request of this TPU got no response.
       failures: consecutive failures of this phase; in REMOVE, the number of attempts.
       absences: consecutive observations in REMOVE that found nothing.
       preemptions: consecutive TPUs that were lost, or refused for lack of capacity, before the trainer ran.
@@ -90,6 +91,7 @@ class RunState:
     phase: Phase = Phase.CREATE
     requested: bool = False
     acknowledged: bool = True
+    unanswered: bool = False
     failures: int = 0
     absences: int = 0
     preemptions: int = 0
@@ -130,7 +132,9 @@ def advance(run: RunState, event: Event) -> RunState:
     if run.phase is Phase.REMOVE:
         return _advance_removal(run, event)
     if run.phase is Phase.CREATE:
-        run = dataclasses.replace(run, acknowledged=event.acknowledged)
+        # A request without a response may still create the TPU, even if a later one got its response.
+        unanswered = run.unanswered or not event.acknowledged
+        run = dataclasses.replace(run, unanswered=unanswered, acknowledged=not unanswered)
     match event.result:
         case PhaseResult.DONE if run.phase is Phase.WATCH:
             return _enter(run, Phase.REMOVE, RunResult(status=0, message=event.detail))
@@ -182,7 +186,9 @@ def _count_absence(run: RunState) -> RunState:
         return dataclasses.replace(run, absences=absences)
     # A run without a result was preempted, so another TPU is created.
     phase = Phase.END if run.result else Phase.CREATE
-    return dataclasses.replace(run, phase=phase, requested=False, acknowledged=True, failures=0, absences=0)
+    return dataclasses.replace(
+        run, phase=phase, requested=False, acknowledged=True, unanswered=False, failures=0, absences=0
+    )
 
 
 def give_up(run: RunState, reason: str) -> RunState:

@@ -108,6 +108,7 @@ LOCAL_FAULTS = ("interrupt", "interrupt_after", "crash")
 @example(
     faults=["late", "interrupt"], queued=False, max_hours=24.0, foreign=False
 )  # created after an observation found nothing
+@example(faults=["late", "denied"], queued=False, max_hours=24.0, foreign=False)  # a later request was answered
 @example(faults=["ok", "crash", "crash"], queued=True, max_hours=24.0, foreign=False)  # an error during the removal too
 def test_nothing_remains_unless_it_is_reported(
     faults: list[str], queued: bool, max_hours: float, foreign: bool
