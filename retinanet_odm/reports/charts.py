@@ -8,7 +8,7 @@ dark scheme, without script and without a file beside them; the kept libraries t
 import dataclasses
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from retinanet_odm.imaging.drawing import PALETTE
 from retinanet_odm.reports.cells import format_number
@@ -141,7 +141,7 @@ class Chart:
     title: str = ""
     lines: Sequence[ChartLine] = ()
     bars: Sequence[ChartBar] = ()
-    bubbles: Sequence[Bubble] = field(default=())
+    bubbles: Sequence[Bubble] = ()
     marks_points: bool = False
     diagonal: bool = False
 
