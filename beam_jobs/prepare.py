@@ -187,6 +187,8 @@ def summarise_check(problems: Sequence[Problem], output: str) -> list[str]:
     """Returns the last lines of a check: how many problems there are, the first of each kind, where to read all."""
     number = {severity: sum(row.severity == severity for row in problems) for severity in SEVERITIES}
     lines = [", ".join(f"{count} {_plural(severity, count)}" for severity, count in number.items())]
+    if not any(problem.code == "images_without_objects" for problem in problems):
+        lines.append("images without objects: none")
     lines += _problem_lines(problems)
     if problems:
         lines.append(f"all of them: {files.join(output, output_folder.PROBLEMS)}")

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from beam_jobs.options import REFUSE, PrepareOptions
 from beam_jobs.rows import NO_MATCHING_IMAGE, DatasetPlan, Reject
 from beam_jobs.shard_result import ShardResult, sum_boxes
+from retinanet_odm.annotations.collector import OBJECTS_WITHOUT_BOX
 from retinanet_odm.dataset import problems
 from retinanet_odm.dataset.leakage import ImageHashes, Leakage, find_leakage
 from retinanet_odm.dataset.problems import Problem, make_problem
@@ -87,4 +88,6 @@ def _notes(plan: DatasetPlan, shards: Sequence[ShardResult]) -> Iterator[Problem
         detail = f"{clipped} boxes were cut at the border of their image"
         yield make_problem("boxes_clipped", detail, value=str(clipped))
     for kind, count in sorted(plan.ignored.items()):
-        yield make_problem("shapes_ignored", f"{count} shapes without a box: {kind}", label=kind, value=str(count))
+        # Points and skeletons are objects, which are lost; tags and parts are not.
+        code = "shapes_ignored" if kind in OBJECTS_WITHOUT_BOX else "tags_ignored"
+        yield make_problem(code, f"{count} shapes without a box: {kind}", label=kind, value=str(count))

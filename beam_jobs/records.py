@@ -11,6 +11,8 @@ from retinanet_odm.dataset.examples import DetectionExample, ExampleObject
 from retinanet_odm.errors import AnnotationError
 from retinanet_odm.imaging.images import EncodedImage
 
+_BELOW_MINIMUM = "box_below_minimum"
+
 
 @dataclass(frozen=True, kw_only=True)
 class ExampleRecord:
@@ -42,7 +44,8 @@ def make_record(
         it was cut at the border, is dropped.
 
     Raises:
-      AnnotationError: the annotator saw an image of another shape.
+      AnnotationError: the annotator saw an image of another shape, or the image has objects and none of their boxes
+        can be used: without them it would look like an image without objects.
     """
     placement = _placement(planned, image)
     width, height = image.full_size
@@ -58,6 +61,11 @@ def make_record(
             continue
         clipped += bool((pixels != box_ops.as_boxes([placed])).any())
         objects.append(_object(item, label_id, pixels, image))
+    # Boxes below the minimum are dropped by request, also if they are all that an image has.
+    faulty = [reject for reject in dropped if reject.reason != _BELOW_MINIMUM]
+    if faulty and not objects:
+        detail = f"no box can be used; the first: {faulty[0].reason}, {faulty[0].detail}"
+        raise AnnotationError("no_usable_box", f"{planned.name}: {detail}", faulty[0].line)
     example = _example(planned, image, tuple(objects))
     return ExampleRecord(example=example, dropped=tuple(dropped), clipped=clipped, fit=placement.fit)
 
@@ -76,12 +84,17 @@ def _placement(planned: PlannedImage, image: EncodedImage) -> ImagePlacement:
 
 def _below(pixels: box_ops.Boxes, minimum: tuple[float, float] | None) -> str:
     height, width = pixels[0, 2:] - pixels[0, :2]
-    return "box_below_minimum" if minimum and width < minimum[0] and height < minimum[1] else ""
+    return _BELOW_MINIMUM if minimum and width < minimum[0] and height < minimum[1] else ""
+
+
+def _edge(value: float) -> str:
+    """Returns an edge with all its digits, so that a thin box does not look like one without extent."""
+    return repr(value).removesuffix(".0")
 
 
 def _drop(planned: PlannedImage, item: ObjectAnnotation, reason: str, image: EncodedImage) -> Reject:
     ymin, xmin, ymax, xmax = item.box
-    value = f"xmin={xmin:g} ymin={ymin:g} xmax={xmax:g} ymax={ymax:g}"
+    value = f"xmin={_edge(xmin)} ymin={_edge(ymin)} xmax={_edge(xmax)} ymax={_edge(ymax)}"
     size = "{}x{}".format(*image.full_size)
     detail = f"{planned.name} ({size}): {item.label!r} at {value} in {planned.content.annotation.source}"
     return reject_object(planned, item, reason, detail, value)

@@ -46,6 +46,7 @@ def _planned_values(planned: PlannedImage) -> list[Any]:
         _image_values(planned.content.image),
         [annotation.width, annotation.height, annotation.source, annotation.line],
         [_object_values(item) for item in annotation.objects],
+        [[remark.reason, remark.detail, remark.line, remark.value] for remark in annotation.remarks],
         planned.content.label_ids,
     ]
 

@@ -4,6 +4,7 @@ A new counter of a shard is one field of `ShardResult` and one line in `add`; su
 used. Nothing that follows from `statistics` is kept twice.
 """
 
+import dataclasses
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -81,6 +82,9 @@ class ShardResult:
         self.rejects += record.dropped
         for adaptation in _ADAPTATIONS.get(record.fit, ()):
             self.remarks.append(_adapted(planned, adaptation))
+        for remark in planned.content.annotation.remarks:
+            found = remark_on(planned, remark.reason, f"{planned.name}: {remark.detail}", value=remark.value)
+            self.remarks.append(dataclasses.replace(found, line=remark.line))
         # Only this split: the entries of a large training split would fill the memory of the commit.
         if self.split == COCO_SPLIT:
             self.coco_images.append(image_entry(example))

@@ -6,6 +6,9 @@ the reader of that format:
   voc         Pascal VOC XML, read and written
   cvat        CVAT XML 1.1, read and written for images; `cvat_video` reads tracks, `cvat_shapes` the shapes of both
   coco        COCO detection JSON
+  collector   what the objects of an image say together: the policies that all formats share
+  values      numbers and flags
+  json_outline  the keys at the beginning of a JSON file, to detect its format
   geometry    the box around a shape, and boxes of a scaled or rotated copy mapped onto the real image
   safe_xml    XML from untrusted files
 

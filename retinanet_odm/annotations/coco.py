@@ -6,16 +6,21 @@ are used; rotation is not, because CVAT's COCO export has already applied it to 
 
 import json
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from retinanet_odm.annotations.collector import ObjectCollector, are_relative, describe_relative
 from retinanet_odm.annotations.geometry import enclosing_box
-from retinanet_odm.annotations.types import BoxCorners, ImageAnnotation, ObjectAnnotation, UnreadableObject
+from retinanet_odm.annotations.types import BoxCorners, ImageAnnotation, ObjectAnnotation
+from retinanet_odm.annotations.values import MAX_NUMBER, is_true, parse_flag
 from retinanet_odm.errors import AnnotationError
 
-_MAX_NUMBER = 1e9  # no coordinate in pixels is larger
 # Flags that Datumaro and CVAT write into "attributes".
 _FLAGS = ("difficult", "truncated", "occluded")
+
+# The part of a box's side that leaves the image, from which on its numbers look like corners; people and tools draw
+# boxes that leave it by a little.
+_MIN_OVERHANG = 0.1
 
 _Entry = Mapping[str, Any]  # of the lists images, annotations and categories
 
@@ -23,8 +28,8 @@ _Entry = Mapping[str, Any]  # of the lists images, annotations and categories
 def parse_coco(data: bytes, *, source: str) -> Iterator[ImageAnnotation]:
     """Yields every image of a COCO file, in the order of its images, also images without annotations.
 
-    The box is the bbox, or if that is missing the box around the polygons of segmentation. iscrowd becomes is_crowd.
-    The complete file is held in memory, because the order of a JSON file does not allow streaming.
+    The box is the bbox, or if that is missing or has no extent the box around the polygons of segmentation. iscrowd
+    becomes is_crowd. The complete file is held in memory, because the order of a JSON file does not allow streaming.
 
     An object that has no readable box, or a category that the file does not list, makes its image unreadable, not the
     file. An annotation of an image that the file does not list is an error of the file: there is no image to reject.
@@ -34,8 +39,9 @@ def parse_coco(data: bytes, *, source: str) -> Iterator[ImageAnnotation]:
       source: the file's name, for messages.
 
     Raises:
-      AnnotationError: the file is not JSON or not COCO, an image has no id or name, an id is repeated, or an image id
-        is unknown.
+      AnnotationError: the file is not JSON or not COCO, an image has no id or name, an id or a key is repeated, an
+        image id is unknown, an object is outside of annotations, or the boxes are not in pixels or not as COCO has
+        them.
 
     Example:
       >>> data = (b'{"images": [{"id": 1, "file_name": "a.jpg"}], "categories": [{"id": 7, "name": "crab"}],'
@@ -43,32 +49,60 @@ def parse_coco(data: bytes, *, source: str) -> Iterator[ImageAnnotation]:
       >>> [(item.label, item.box) for image in parse_coco(data, source="a.json") for item in image.objects]
       [('crab', (20.0, 10.0, 60.0, 40.0))]
     """
-    document = _parse(data, source)
+    document, annotations = _parse(data, source)
     # Group the annotations by image first: the lists of the file may come in any order.
     images = _by_id(document, "images", source)
     categories = _by_id(document, "categories", source)
+    entries = _entries(document, "annotations", source)
+    if elsewhere := annotations - sum(map(_is_annotation, entries)):
+        detail = f"{source}: expected objects only in 'annotations'; elsewhere, the file has {elsewhere} with a bbox"
+        raise AnnotationError("element_misplaced", detail)
     entries_of: dict[int | str, list[_Entry]] = defaultdict(list)
-    for index, entry in enumerate(_entries(document, "annotations", source)):
+    for index, entry in enumerate(entries):
         image_id = _id(entry.get("image_id"), f"image_id of annotations[{index}]", source)
         if image_id not in images:
             detail = f"{source}: annotations[{index}]: image_id {_short(image_id)} is not among the file's images"
             raise AnnotationError("coco_unknown_image", detail)
         entries_of[image_id].append(entry)
+    _check_boxes(images, entries_of, source)
     # Images without an entry are yielded too: they are true negatives.
     for key, image in images.items():
         yield _image(image, entries_of[key], categories, source)
 
 
-def _parse(data: bytes, source: str) -> _Entry:
+class _ObjectCounter:
+    """Makes the objects of a JSON file, and counts those that look like an annotation, wherever they are."""
+
+    def __init__(self, source: str) -> None:
+        self._source = source
+        self.annotations = 0
+
+    def __call__(self, pairs: list[tuple[str, Any]]) -> _Entry:
+        found = dict(pairs)  # called for every object of the file, so it must be fast
+        if len(found) < len(pairs):
+            key = next(key for index, (key, _) in enumerate(pairs) if key in dict(pairs[:index]))
+            detail = f"{self._source}: expected each key once in an object, found {_short(key)} repeatedly"
+            raise AnnotationError("element_repeated", detail)
+        self.annotations += _is_annotation(found)
+        return found
+
+
+def _is_annotation(entry: _Entry) -> bool:
+    return ("bbox" in entry or "segmentation" in entry) and ("category_id" in entry or "image_id" in entry)
+
+
+def _parse(data: bytes, source: str) -> tuple[_Entry, int]:
+    """Returns the file's object, and how many objects anywhere in it look like an annotation."""
+    counter = _ObjectCounter(source)
     try:
-        document = json.loads(data)
+        document = json.loads(data, object_pairs_hook=counter)
     except (ValueError, RecursionError) as error:  # ValueError: bad syntax, bad UTF-8, a number of 5,000 digits
         line = getattr(error, "lineno", None)  # of json.JSONDecodeError
         raise AnnotationError("json_not_well_formed", f"{source}: not well-formed JSON: {error}", line) from error
     if not isinstance(document, dict):
         detail = f"{source}: expected an object with images, annotations and categories, found a {_kind(document)}"
         raise AnnotationError("not_coco", detail)
-    return document
+    return document, counter.annotations
 
 
 def _kind(value: object) -> str:
@@ -125,21 +159,17 @@ def _id(value: object, what: str, source: str) -> int | str:
 def _image(
     image: _Entry, entries: list[_Entry], categories: Mapping[int | str, _Entry], source: str
 ) -> ImageAnnotation:
-    objects: list[ObjectAnnotation] = []
-    unreadable: list[UnreadableObject] = []
+    collector = ObjectCollector()
     for entry in entries:
         try:
-            objects.append(_object(entry, categories, source))
+            collector.add(_object(entry, categories, source))
         except AnnotationError as error:
-            unreadable.append(UnreadableObject(reason=error.reason, detail=error.detail))
-    return ImageAnnotation(
-        filename=image["file_name"],
-        width=_side(image.get("width")),
-        height=_side(image.get("height")),
-        objects=tuple(objects),
-        source=source,
-        unreadable=tuple(unreadable),
-    )
+            collector.add_unreadable(error)
+    return collector.annotation(image["file_name"], _size(image), source)
+
+
+def _size(image: _Entry) -> tuple[int | None, int | None]:
+    return _side(image.get("width")), _side(image.get("height"))
 
 
 def _side(value: Any) -> int | None:
@@ -159,20 +189,68 @@ def _object(entry: _Entry, categories: Mapping[int | str, _Entry], source: str) 
     return ObjectAnnotation(
         label=category["name"].strip(),
         box=_box(entry, what, source),
-        is_crowd=entry.get("iscrowd") in (1, True),
-        **{name: flags.get(name) in (1, True, "true", "True", "1") for name in _FLAGS},
+        is_crowd=parse_flag(entry.get("iscrowd"), f"iscrowd of {what}", source),
+        **{name: is_true(flags.get(name)) for name in _FLAGS},
     )
 
 
 def _box(entry: _Entry, what: str, source: str) -> BoxCorners:
-    bbox = entry.get("bbox")
+    bbox, polygons = entry.get("bbox"), entry.get("segmentation")
     if not bbox:
-        return _polygon_box(entry.get("segmentation"), what, source)
-    if not isinstance(bbox, list) or len(bbox) != 4 or not all(map(_is_number, bbox)):
+        return _polygon_box(polygons, what, source)
+    if not _is_bbox(bbox):
         detail = f"{source}: {what}: expected a bbox [x, y, width, height] in pixels, found {_short(bbox)}"
         raise AnnotationError("number_not_readable", detail)
     x, y, width, height = map(float, bbox)
+    # Some tools write [0, 0, 0, 0] beside an outline.
+    if not (width and height) and polygons and isinstance(polygons, list):
+        return _polygon_box(polygons, what, source)
     return y, x, y + height, x + width
+
+
+def _is_bbox(bbox: object) -> bool:
+    return isinstance(bbox, list) and len(bbox) == 4 and all(map(_is_number, bbox))
+
+
+def _check_boxes(images: Mapping[int | str, _Entry], entries_of: Mapping[int | str, list[_Entry]], source: str) -> None:
+    """Checks the boxes of all images together.
+
+    Raises:
+      AnnotationError: the boxes look like fractions of their images, or like corners [xmin, ymin, xmax, ymax].
+    """
+    placed = [
+        (_size(images[key]), tuple(map(float, entry["bbox"])))
+        for key, entries in entries_of.items()
+        for entry in entries
+        if _is_bbox(entry.get("bbox"))
+    ]
+    corners = [(size, (y, x, y + height, x + width)) for size, (x, y, width, height) in placed if width and height]
+    if corners and all(are_relative([box], size) for size, box in corners):
+        raise AnnotationError("coordinates_relative", f"{source}: {describe_relative(corners[0][1])}")
+    known = [(size, bbox) for size, bbox in placed if None not in size]
+    overhanging = sum(_overhangs(bbox, size) for size, bbox in known)
+    # A single box may leave its image. Of many boxes, few are wider than they are far from the left, and all of them
+    # inside of the image if they are read as corners.
+    if 2 * overhanging > len(known) and all(_are_corners(bbox, size) for size, bbox in known):
+        detail = (
+            f"{source}: expected a bbox [x, y, width, height]; {overhanging} of {len(known)} leave their image, and all"
+            f" fit as corners [xmin, ymin, xmax, ymax], such as {_short(list(known[0][1]))}"
+        )
+        raise AnnotationError("coordinates_are_corners", detail)
+
+
+def _overhangs(bbox: Sequence[float], size: Sequence[Any]) -> bool:
+    """Returns whether a considerable part of a box [x, y, width, height] is right of its image or below it."""
+    ends = (
+        start + length - side - _MIN_OVERHANG * length
+        for start, length, side in zip(bbox[:2], bbox[2:], size, strict=True)
+    )
+    return any(end > 0 for end in ends)
+
+
+def _are_corners(bbox: Sequence[float], size: Sequence[Any]) -> bool:
+    """Returns whether a box is inside of its image if it is read as corners."""
+    return all(0 <= start < end <= side + 1 for start, end, side in zip(bbox[:2], bbox[2:], size, strict=True))
 
 
 def _polygon_box(polygons: object, what: str, source: str) -> BoxCorners:
@@ -188,4 +266,4 @@ def _polygon_box(polygons: object, what: str, source: str) -> BoxCorners:
 
 def _is_number(value: Any) -> bool:
     """Returns whether a value is a finite coordinate: json also parses NaN, Infinity and integers of any length."""
-    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < _MAX_NUMBER
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < MAX_NUMBER

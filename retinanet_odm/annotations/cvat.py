@@ -9,10 +9,12 @@ from typing import BinaryIO
 
 from lxml import etree
 
-from retinanet_odm.annotations.cvat_shapes import ShapeCollector
+from retinanet_odm.annotations.collector import ObjectCollector
+from retinanet_odm.annotations.cvat_shapes import SHAPE_NAMES, add_shape
 from retinanet_odm.annotations.cvat_video import CvatTask, TrackCollector, read_tasks
-from retinanet_odm.annotations.safe_xml import element_position, iterate_xml, line_of, parse_index
+from retinanet_odm.annotations.safe_xml import check_names, element_position, iterate_xml, line_of, misplaced
 from retinanet_odm.annotations.types import ImageAnnotation
+from retinanet_odm.annotations.values import parse_index
 from retinanet_odm.errors import AnnotationError
 
 
@@ -23,17 +25,18 @@ def read_cvat(file: BinaryIO, *, source: str) -> Iterator[ImageAnnotation]:
     frames after the complete file was read, see cvat_video.
 
     Boxes are the axis-aligned boxes around box (with its rotation), polygon, polyline, ellipse, mask and cuboid.
-    Points, tags, skeletons and empty masks are counted as ignored. A shape that cannot be read makes its image
-    unreadable, not the file. Width and height are as CVAT wrote them: before or after EXIF orientation, depending on
-    CVAT's version.
+    Points, tags, skeletons and empty masks are counted as ignored; see collector for images that have nothing else. A
+    shape that cannot be read makes its image unreadable, not the file. Width and height are as CVAT wrote them: before
+    or after EXIF orientation, depending on CVAT's version.
 
     Args:
       file: opened for reading bytes; need not be seekable.
       source: the file's name, for messages.
 
     Raises:
-      AnnotationError: the file is not well-formed or not CVAT's, an image has no name, or the frames of a video have no
-        known names. It is raised where the fault is found: images before the fault were yielded.
+      AnnotationError: the file is not well-formed or not CVAT's, an image has no name, the frames of a video have no
+        known names, or an image, track or shape is where CVAT writes none. It is raised where the fault is found:
+        images before the fault were yielded.
 
     Example:
       >>> import io
@@ -41,21 +44,28 @@ def read_cvat(file: BinaryIO, *, source: str) -> Iterator[ImageAnnotation]:
       >>> [(image.filename, image.width) for image in read_cvat(file, source="annotations.xml")]
       [('a.jpg', 64)]
     """
-    tasks: list[CvatTask] = []
+    tasks: list[CvatTask] | None = None
     tracks: TrackCollector | None = None
     has_images = False
-    for element in iterate_xml(file, root="annotations", tags=("meta", "image", "track"), source=source):
-        if element.tag == "meta":  # precedes images and tracks
+    tags = ("meta", "image", "track")
+    for element in iterate_xml(
+        file, root="annotations", tags=tags, source=source, nesting="track", forbidden=SHAPE_NAMES
+    ):
+        if element.tag == "meta":
+            # It says which frames a video has and what they are called, so it must be known before the first of them.
+            if tasks is not None or tracks or has_images:
+                raise misplaced(element, "one <meta> before all images and tracks", source)
+            check_names(element, SHAPE_NAMES, source)
             tasks = read_tasks(element, source)
         elif element.tag == "image":
             has_images = True
-            yield _read_image(element, tasks, source)
+            yield _read_image(element, tasks or [], source)
         else:
-            tracks = tracks or TrackCollector(tasks, source)
+            tracks = tracks or TrackCollector(tasks or [], source)
             tracks.add(element)
     # An export for images lists every image. A file without any is a video, possibly one without tracks.
     if tracks or not has_images:
-        yield from (tracks or TrackCollector(tasks, source)).images()
+        yield from (tracks or TrackCollector(tasks or [], source)).images()
 
 
 def _read_image(image: etree._Element, tasks: list[CvatTask], source: str) -> ImageAnnotation:
@@ -63,28 +73,28 @@ def _read_image(image: etree._Element, tasks: list[CvatTask], source: str) -> Im
     if not name:
         detail = f"{source}: {element_position(image)}: expected a name on <image>, found none"
         raise AnnotationError("image_without_name", detail, line_of(image))
-    shapes = ShapeCollector()
+    collector = ObjectCollector()
     for shape in image.iterchildren("*"):
-        shapes.add(shape, shape.get("label"), source)
-    width, height = (_side(image, side, shapes, source) for side in ("width", "height"))
+        add_shape(collector, shape, shape.get("label"), source)
+    width, height = (_side(image, side, collector, source) for side in ("width", "height"))
     # Only project exports name the task on each image; otherwise the file's only task is the one.
     only = tasks[0] if len(tasks) == 1 else None
-    return shapes.annotation(
+    return collector.annotation(
         name,
         (width, height),
         source,
         subset=image.get("subset") or (only and only.subset) or None,
-        task=image.get("task_id") or (only and only.task_id) or None,
+        task_id=image.get("task_id") or (only and only.task_id) or None,
         line=line_of(image),
     )
 
 
-def _side(image: etree._Element, side: str, shapes: ShapeCollector, source: str) -> int | None:
+def _side(image: etree._Element, side: str, collector: ObjectCollector, source: str) -> int | None:
     """Reads the width or height in pixels; missing, empty or 0 means that CVAT did not know it."""
     try:
         return parse_index(image.get(side) or "0", f"{side} of <image>, {element_position(image)}", source) or None
     except AnnotationError as error:
-        shapes.add_unreadable(error, line_of(image))
+        collector.add_unreadable(error, line_of(image))
         return None
 
 

@@ -1,90 +1,60 @@
 """Reads the shapes of CVAT XML 1.1 as labelled boxes; exports for images and for video use the same elements.
 
-`ShapeCollector` collects the shapes of one image; `read_shape` reads one. `_READERS` at the end of the module lists the
+Begin with `read_shape`, which reads one; `add_shape` adds it to an image. `_READERS` at the end of the module lists the
 kinds of shapes; a new kind needs a function and a line there.
 
 Coordinates are continuous pixels counted from 0, y down (CVAT documentation, manual/advanced/xml_format).
 """
 
-from collections import Counter
 from collections.abc import Callable
 
 from lxml import etree
 
+from retinanet_odm.annotations.collector import EMPTY_MASK, POINTS, SKELETON, ObjectCollector
 from retinanet_odm.annotations.geometry import ellipse_box, enclosing_box, mask_box, rotated_box
-from retinanet_odm.annotations.safe_xml import element_position, is_true, line_of, parse_index, parse_number, quoted
-from retinanet_odm.annotations.types import BoxCorners, ImageAnnotation, ObjectAnnotation, UnreadableObject
+from retinanet_odm.annotations.safe_xml import element_position, line_of, misplaced
+from retinanet_odm.annotations.types import BoxCorners, ObjectAnnotation
+from retinanet_odm.annotations.values import is_true, parse_index, parse_number, quoted
 from retinanet_odm.errors import AnnotationError
 
-# Shapes without a box by design: counted, but no fault of the file.
-_WITHOUT_BOX = frozenset(("points", "tag", "skeleton"))
+# Shapes without a box by design: counted, but no fault of the file. See collector for images that have nothing else.
+WITHOUT_BOX = frozenset((POINTS, SKELETON, "tag"))
+# Names of elements in lower case that must not stand where nobody reads them.
+SHAPE_NAMES = frozenset(("image", "track", "box", "polygon", "polyline", "ellipse", "mask", "cuboid", POINTS, SKELETON))
+# Attributes that every shape has one of, and no tag.
+_COORDINATES = frozenset(("xtl", "points", "cx", "rle", "xtl1"))
 # Checkboxes of a label that become flags of the object.
 _FLAGS = frozenset(("difficult", "truncated", "occluded", "is_crowd"))
 # The corners of a cuboid's front and back face, as attributes name them: xtl1, ytl1, …
 _CORNERS = tuple(corner + face for face in "12" for corner in ("tl", "bl", "tr", "br"))
 
 
-class ShapeCollector:
-    """Collects the shapes of one image, in file order."""
-
-    def __init__(self) -> None:
-        self._objects: list[ObjectAnnotation] = []
-        self._ignored: Counter[str] = Counter()
-        self._unreadable: list[UnreadableObject] = []
-
-    def add(self, shape: etree._Element, label: str | None, source: str) -> None:
-        """Adds one shape element; one that cannot be read is kept as an UnreadableObject with its line."""
-        kind = str(shape.tag)
-        if kind in _WITHOUT_BOX:
-            self._ignored[kind] += 1
-            return
-        try:
-            item = read_shape(shape, label, source)
-        except AnnotationError as error:
-            self.add_unreadable(error, line_of(shape))
-            return
-        if item is None:
-            self._ignored["empty mask"] += 1
-        else:
-            self._objects.append(item)
-
-    def add_unreadable(self, error: AnnotationError, line: int | None) -> None:
-        """Adds a part of the image's annotation that could not be read, with its line in the file."""
-        self._unreadable.append(UnreadableObject(reason=error.reason, detail=error.detail, line=line))
-
-    def annotation(
-        self,
-        filename: str,
-        size: tuple[int | None, int | None],
-        source: str,
-        *,
-        subset: str | None,
-        task: str | None,
-        line: int | None = None,
-    ) -> ImageAnnotation:
-        """Returns the collected shapes as the annotation of an image with this name and (width, height)."""
-        width, height = size
-        return ImageAnnotation(
-            filename=filename,
-            width=width,
-            height=height,
-            objects=tuple(self._objects),
-            source=source,
-            subset=subset,
-            task_id=task,
-            ignored=tuple(sorted(self._ignored.items())),
-            unreadable=tuple(self._unreadable),
-            line=line,
-        )
+def add_shape(collector: ObjectCollector, shape: etree._Element, label: str | None, source: str) -> None:
+    """Adds one shape element of an image; one that cannot be read is kept as an UnreadableObject with its line."""
+    try:
+        item = read_shape(shape, label, source)
+    except AnnotationError as error:
+        collector.add_unreadable(error, line_of(shape))
+        return
+    if item is not None:
+        collector.add(item)
+    else:
+        collector.ignore(EMPTY_MASK if shape.tag == "mask" else str(shape.tag))
 
 
 def read_shape(shape: etree._Element, label: str | None, source: str) -> ObjectAnnotation | None:
-    """Reads a box, polygon, polyline, ellipse, mask or cuboid as the box around it; None for a mask without pixels.
+    """Reads a box, polygon, polyline, ellipse, mask or cuboid as the box around it.
+
+    Returns None for a shape without a box by design, and for a mask without pixels.
 
     Raises:
-      AnnotationError: the label is missing, a number cannot be read, or the kind of shape is not known. The error has
-        no line: the caller knows that of the shape.
+      AnnotationError: the label is missing, a number cannot be read, or the kind of shape is not known.
     """
+    check_inside(shape, source)
+    if shape.tag == "tag" and not _COORDINATES.isdisjoint(shape.attrib):
+        raise misplaced(shape, "a shape, because it has coordinates", source)
+    if shape.tag in WITHOUT_BOX:
+        return None
     reader = _READERS.get(str(shape.tag))
     if reader is None:
         detail = f"{source}: {element_position(shape)}: expected one of {', '.join(_READERS)}, found <{shape.tag}>"
@@ -99,6 +69,18 @@ def read_shape(shape: etree._Element, label: str | None, source: str) -> ObjectA
     if box is None:
         return None
     return ObjectAnnotation(label=label, box=box, line=line_of(shape), **dict.fromkeys(flags, True))
+
+
+def check_inside(shape: etree._Element, source: str) -> None:
+    """Raises AnnotationError if a shape holds elements other than its own: a shape that is moved there would be lost.
+
+    Shapes hold attributes, and skeletons also points.
+    """
+    allowed = ("attribute", POINTS) if shape.tag == SKELETON else ("attribute",)
+    for inner in shape.iterdescendants("*"):
+        parent = inner.getparent()
+        if inner.tag not in allowed or (parent is not shape and (parent is None or parent.tag != POINTS)):
+            raise misplaced(inner, f"only {' and '.join(f'<{tag}>' for tag in allowed)} in <{shape.tag}>", source)
 
 
 def _true_flags(shape: etree._Element) -> set[str]:
@@ -148,12 +130,13 @@ def _cuboid(shape: etree._Element, where: str, source: str) -> BoxCorners:
 
 
 def _mask(shape: etree._Element, where: str, source: str) -> BoxCorners | None:
-    """Returns the box around the mask's pixels; around its frame if there is no rle."""
+    """Returns the box around the mask's pixels; around its frame if there is no rle, which is not an empty rle."""
     left, top = _numbers(shape, ("left", "top"), where, source)
     width, height = (parse_index(shape.get(name), f"{name} of {where}", source) for name in ("width", "height"))
-    if not (shape.get("rle") or "").strip():
+    rle = shape.get("rle")
+    if rle is None:
         return top, left, top + height, left + width
-    runs = _runs(shape.get("rle") or "", width * height, where, source)
+    runs = _runs(rle, width * height, where, source)
     box = mask_box(runs, width=width)  # relative to the frame's corner
     return box and (top + box[0], left + box[1], top + box[2], left + box[3])
 

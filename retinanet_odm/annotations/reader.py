@@ -1,12 +1,11 @@
 """Reads annotation files of any supported format; the format is detected from the content, never from the name.
 
-Begin with `read_annotations`. A new format needs a member of `AnnotationFormat`, a rule in `detect_format` and a line
-in `_read`.
+Begin with `read_annotations`. A new format needs a member of `AnnotationFormat`, a reader in `_READERS`, and a rule by
+which it is detected: a line in `_JSON_RULES`, a root element in `_detect_xml`, or a test in `detect_format`.
 """
 
-import contextlib
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from enum import Enum
 from typing import Any, BinaryIO, cast
 
@@ -14,25 +13,27 @@ from lxml import etree
 
 from retinanet_odm.annotations.coco import parse_coco
 from retinanet_odm.annotations.cvat import read_cvat
+from retinanet_odm.annotations.json_outline import decode_json, is_json, outline_json
+from retinanet_odm.annotations.safe_xml import SAFE_PARSING, not_well_formed
 from retinanet_odm.annotations.types import ImageAnnotation
 from retinanet_odm.annotations.voc import parse_voc
 from retinanet_odm.errors import AnnotationError
 
 HEAD_BYTES = 1 << 16  # enough for the <meta> of most CVAT files
 
-# One of COCO's lists, in any order; MegaDetector's results also have "images", but predictions are no annotations.
-_COCO_KEY = re.compile(rb'"(images|annotations|categories)"\s*:\s*\[')
-_MEGADETECTOR_KEY = re.compile(rb'"(detection_categories|detections)"\s*:')
 # Byte order marks, and the first bytes of files that are passed by mistake.
 _UTF8_MARK = b"\xef\xbb\xbf"
 _UTF16_MARKS = (b"\xff\xfe", b"\xfe\xff")
 _OTHERS = {
     b"PK\x03\x04": "a zip archive",
+    b"7z\xbc\xaf\x27\x1c": "a 7z archive",
     b"\xff\xd8\xff": "a JPEG image",
     b"\x89PNG": "a PNG image",
     b"\x1f\x8b": "a gzip archive",
     b"%PDF": "a PDF document",
+    b"version https://git-lfs.github.com/spec/": "a pointer of Git LFS instead of the file; run git lfs pull",
 }
+_YOLO_LINE = re.compile(rb"\s*[0-9]+(\s+[0-9.eE+-]+){4,}\s*[\r\n]")
 
 
 class AnnotationFormat(Enum):
@@ -42,6 +43,26 @@ class AnnotationFormat(Enum):
     CVAT_IMAGES = "CVAT for images 1.1"
     CVAT_VIDEO = "CVAT for video 1.1"
     COCO = "COCO JSON"
+
+
+# By which paths of json_outline a JSON file is recognised; the first rule that holds decides. A text names a format
+# that cannot be read, for the message.
+_JSON_RULES: tuple[tuple[Callable[[Mapping[str, str]], bool], AnnotationFormat | str], ...] = (
+    # MegaDetector's results also have images, but predictions are no annotations.
+    (lambda paths: "detection_categories" in paths or "images[].detections" in paths, "MegaDetector results"),
+    (
+        lambda paths: any(paths.get(key) == "[" for key in ("images", "annotations", "categories")),
+        AnnotationFormat.COCO,
+    ),
+    (lambda paths: "shapes" in paths and "imagePath" in paths, "LabelMe JSON"),
+    (lambda paths: "_via_img_metadata" in paths or any(path.endswith(".regions") for path in paths), "VIA JSON"),
+    (
+        lambda paths: "[].data" in paths and ("[].annotations" in paths or "[].completions" in paths),
+        "Label Studio JSON",
+    ),
+    (lambda paths: "[].image" in paths and "[].annotations" in paths, "CreateML JSON"),
+    (lambda paths: "[].image_id" in paths, "COCO results, which are predictions and not annotations"),
+)
 
 
 def detect_format(head: bytes) -> AnnotationFormat:
@@ -60,12 +81,22 @@ def detect_format(head: bytes) -> AnnotationFormat:
     """
     if not head.strip():
         raise AnnotationError("annotation_empty", "expected an annotation file, found no content")
+    if is_json(head):
+        return _detect_json(decode_json(head))
     body = head.removeprefix(_UTF8_MARK).lstrip()
-    if body.startswith(b"{") and _COCO_KEY.search(body) and not _MEGADETECTOR_KEY.search(body):
-        return AnnotationFormat.COCO
     if body.startswith(b"<") or head.startswith(_UTF16_MARKS):
         return _detect_xml(head)
     raise _unknown(_describe(body))
+
+
+def _detect_json(head: str) -> AnnotationFormat:
+    paths = outline_json(head)
+    found = next((found for is_like, found in _JSON_RULES if is_like(paths)), None)
+    if isinstance(found, AnnotationFormat):
+        return found
+    keys = [path for path in paths if path and not set(".[") & set(path)][:5]
+    names = f"JSON with the keys {', '.join(map(repr, keys)) or '(none)'}" if paths.get("") == "{" else "a JSON list"
+    raise _unknown(found or names)
 
 
 def _detect_xml(head: bytes) -> AnnotationFormat:
@@ -89,28 +120,36 @@ def _detect_xml(head: bytes) -> AnnotationFormat:
 
 
 def _xml_events(head: bytes) -> Iterator[tuple[str, etree._Element]]:
-    """Yields the start and end of each element, as far as the head is well-formed."""
-    parser: Any = etree.XMLPullParser(  # lxml-stubs declare its events wrongly
-        events=("start", "end"), resolve_entities=False, no_network=True, load_dtd=False, huge_tree=False
-    )
-    # The head may end anywhere. The reader of the format reports what is wrong before that.
-    with contextlib.suppress(etree.XMLSyntaxError):
+    """Yields the start and end of each element, as far as the head is well-formed.
+
+    Raises:
+      AnnotationError: the head is not well-formed before its first element, for example in an unknown encoding.
+    """
+    # lxml-stubs declare the parser's events wrongly
+    parser: Any = etree.XMLPullParser(events=("start", "end"), **SAFE_PARSING)
+    fault: etree.XMLSyntaxError | None = None
+    # The head may end anywhere. The reader of the format reports what is wrong after the first element.
+    try:
         parser.feed(head)
-    with contextlib.suppress(etree.XMLSyntaxError):
-        yield from parser.read_events()
+    except etree.XMLSyntaxError as error:
+        fault = error
+    count = 0
+    try:
+        for event in parser.read_events():
+            count += 1
+            yield event
+    except etree.XMLSyntaxError as error:
+        fault = error
+    if fault is not None and not count:
+        raise not_well_formed(fault)
 
 
 def _describe(body: bytes) -> str:
     for magic, name in _OTHERS.items():
         if body.startswith(magic):
             return name
-    if body.startswith(b"{"):
-        if _MEGADETECTOR_KEY.search(body):
-            return "MegaDetector results"
-        keys = re.findall(rb'"([^"\\]{1,40})"\s*:', body)[:5]
-        return f"JSON with the keys {', '.join(repr(key.decode('utf-8', 'replace')) for key in keys) or '(none)'}"
-    if body.startswith(b"["):
-        return "a JSON list (COCO results are predictions, not annotations)"
+    if _YOLO_LINE.match(body + b"\n"):
+        return "lines of numbers, as YOLO writes them"
     return f"bytes that begin with {body[:16]!r}"
 
 
@@ -147,17 +186,8 @@ def open_annotations(
     try:
         found = detect_format(rewound.head)
     except AnnotationError as error:
-        raise AnnotationError(error.reason, f"{source}: {error.detail}") from error
-    return found, _read(rewound, found, source, voc_origin)
-
-
-def _read(file: "_RewoundFile", found: AnnotationFormat, source: str, voc_origin: int) -> Iterator[ImageAnnotation]:
-    if found is AnnotationFormat.VOC:
-        yield parse_voc(file.read(), source=source, origin=voc_origin)
-    elif found is AnnotationFormat.COCO:
-        yield from parse_coco(file.read(), source=source)
-    else:
-        yield from read_cvat(cast(BinaryIO, file), source=source)
+        raise AnnotationError(error.reason, f"{source}: {error.detail}", error.line) from error
+    return found, _READERS[found](rewound, source, voc_origin)
 
 
 class _RewoundFile:
@@ -185,3 +215,24 @@ def _read_head(file: BinaryIO) -> bytes:
     while len(head) < HEAD_BYTES and (chunk := file.read(HEAD_BYTES - len(head))):
         head += chunk
     return head
+
+
+def _read_voc(file: _RewoundFile, source: str, voc_origin: int) -> Iterator[ImageAnnotation]:
+    yield parse_voc(file.read(), source=source, origin=voc_origin)
+
+
+def _read_cvat(file: _RewoundFile, source: str, _voc_origin: int) -> Iterator[ImageAnnotation]:
+    return read_cvat(cast(BinaryIO, file), source=source)
+
+
+def _read_coco(file: _RewoundFile, source: str, _voc_origin: int) -> Iterator[ImageAnnotation]:
+    yield from parse_coco(file.read(), source=source)
+
+
+# CVAT's two formats have one reader: what comes in the file decides.
+_READERS: Mapping[AnnotationFormat, Callable[[_RewoundFile, str, int], Iterator[ImageAnnotation]]] = {
+    AnnotationFormat.VOC: _read_voc,
+    AnnotationFormat.CVAT_IMAGES: _read_cvat,
+    AnnotationFormat.CVAT_VIDEO: _read_cvat,
+    AnnotationFormat.COCO: _read_coco,
+}

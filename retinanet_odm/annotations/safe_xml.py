@@ -3,17 +3,27 @@
 Entity declarations are rejected (no annotation tool writes them), nothing outside the file is fetched, and the limits
 of libxml2 stay on (huge_tree off): 256 nested elements, 10 MB in one attribute or text. The longest legitimate value,
 the rle of a mask, is far below that. The size of the file as a whole is not limited.
+
+Comments and processing instructions are removed, so that <x>1<!-- a -->2</x> is 12. Nothing else is dropped: `text_of`
+and `only_child` reject an element that is repeated, and text with other elements in it.
 """
 
-import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, BinaryIO
 
 from lxml import etree
 
 from retinanet_odm.errors import AnnotationError
 
-_MAX_NUMBER = 1e9
+# Options of every parser in this room.
+SAFE_PARSING: dict[str, Any] = {
+    "resolve_entities": False,
+    "no_network": True,
+    "load_dtd": False,
+    "huge_tree": False,
+    "remove_comments": True,
+    "remove_pis": True,
+}
 # libxml2 stores an element's line in 16 bits; with all of them set it returns the line of a neighbouring node instead.
 _MAX_LINE = 65_534
 
@@ -24,32 +34,45 @@ def parse_xml(data: bytes, *, source: str) -> etree._Element:
     Raises:
       AnnotationError: the file is not well-formed, or declares entities.
     """
-    parser = etree.XMLParser(resolve_entities=False, no_network=True, load_dtd=False, huge_tree=False)
+    parser = etree.XMLParser(**SAFE_PARSING)
     try:
         root = etree.fromstring(data, parser)
     except (etree.XMLSyntaxError, ValueError) as error:
-        raise _not_well_formed(error, source) from error
+        raise not_well_formed(error, source) from error
     _check_entities(root, source)
     return root
 
 
-def iterate_xml(file: BinaryIO, *, root: str, tags: tuple[str, ...], source: str) -> Iterator[etree._Element]:
+def iterate_xml(
+    file: BinaryIO,
+    *,
+    root: str,
+    tags: tuple[str, ...],
+    source: str,
+    nesting: str = "",
+    forbidden: frozenset[str] = frozenset(),
+) -> Iterator[etree._Element]:
     """Yields the root's children with these tags; each is valid only until the next one is requested.
 
     Memory does not grow with the file: a child is emptied and unlinked after its use.
 
+    Args:
+      file: opened for reading bytes.
+      root: the tag of the root element.
+      tags: of the children to yield.
+      source: the file's name, for messages.
+      nesting: the tag, if any, that may stand directly in an element of the same tag; the others only in the root.
+      forbidden: names in lower case that no other child may have, nor anything in it: they would be lost.
+
     Raises:
-      AnnotationError: the file is not well-formed (perhaps found only after some children), has another root, or
-        declares entities.
+      AnnotationError: the file is not well-formed (perhaps found only after some children), has another root, declares
+        entities, or holds an element where it would be lost.
     """
     events = etree.iterparse(
         file,
         events=("start", "end"),
         tag=(root, *tags),
-        resolve_entities=False,
-        no_network=True,
-        load_dtd=False,
-        huge_tree=False,
+        **SAFE_PARSING,
     )
     top = None
     try:
@@ -58,18 +81,41 @@ def iterate_xml(file: BinaryIO, *, root: str, tags: tuple[str, ...], source: str
                 # Check before the first child is yielded: entities are declared above the root.
                 top = element.getroottree().getroot()
                 _check_root(top, root, source)
-            if event == "end" and element.getparent() is top:
+            parent = element.getparent()
+            if parent is not None and parent is not top and not element.tag == parent.tag == nesting:
+                raise misplaced(element, f"each <{element.tag}> directly in <{root}>", source)
+            if event == "end" and parent is top:
+                _check_others(element.itersiblings(preceding=True), tags, forbidden, source)
                 yield element
                 _release(element)
     except etree.XMLSyntaxError as error:
-        raise _not_well_formed(error, source) from error
+        raise not_well_formed(error, source) from error
     if top is None:
         _check_root(events.root, root, source)
+    _check_others(events.root, tags, forbidden, source)
 
 
-def _not_well_formed(error: Exception, source: str) -> AnnotationError:
+def _check_others(
+    children: Iterable[etree._Element], tags: tuple[str, ...], forbidden: frozenset[str], source: str
+) -> None:
+    """Checks those children of the root that are not yielded."""
+    for child in children:
+        if child.tag not in tags:
+            check_names(child, forbidden, source)
+
+
+def check_names(element: etree._Element, forbidden: frozenset[str], source: str) -> None:
+    """Raises AnnotationError if an element, or one in it, has a forbidden name; names are compared in lower case."""
+    for inner in element.iter("*"):
+        if local_name(inner) in forbidden:
+            raise misplaced(inner, "elements where the format has them", source)
+
+
+def not_well_formed(error: Exception, source: str = "") -> AnnotationError:
+    """Makes the error about XML that cannot be parsed, with the parser's own reason; the caller may add the source."""
     line = getattr(error, "lineno", None) or None  # 0 for an empty file
-    return AnnotationError("xml_not_well_formed", f"{source}: not well-formed XML: {error}", line)
+    detail = f"not well-formed XML: {error}"
+    return AnnotationError("xml_not_well_formed", f"{source}: {detail}" if source else detail, line)
 
 
 def _check_root(element: etree._Element, expected: str, source: str) -> None:
@@ -106,52 +152,43 @@ def element_position(element: etree._Element) -> str:
     return f"after line {_MAX_LINE}" if line is None else f"line {line}"
 
 
-def quoted(text: str | None) -> str:
-    """Returns a text of the file in quotes, for messages; shortened, since it may be 10 MB long."""
-    return repr((text or "")[:60])
+def local_name(element: etree._Element) -> str:
+    """Returns the tag without its namespace, in lower case."""
+    return str(element.tag).rpartition("}")[2].lower()
 
 
-def text_of(element: etree._Element, path: str) -> str:
-    """Returns the stripped text at a path; "" if the element is missing or empty."""
-    return (element.findtext(path) or "").strip()
-
-
-def parse_number(text: str | None, what: str, source: str, line: int | None = None) -> float:
-    """Parses a finite number whose absolute value is below 1e9.
-
-    Args:
-      text: as the file has it; None if it is missing.
-      what: the name of the number, for messages.
-      source: the file's name, for messages.
-      line: its line in the file, for the error.
+def only_child(element: etree._Element, path: str, source: str) -> etree._Element | None:
+    """Returns the element at a path; None if there is none.
 
     Raises:
-      AnnotationError: the text is no such number.
+      AnnotationError: there are several, so that one of them would be lost.
     """
-    try:
-        value = math.nan if "_" in (text or "") else float(text or "")  # only Python reads 1_5 as 15
-    except ValueError:
-        detail = f"{source}: {what}: expected a number, found {quoted(text)}"
-        raise AnnotationError("number_not_readable", detail, line) from None
-    if not abs(value) < _MAX_NUMBER:  # also rejects nan
-        detail = f"{source}: {what}: expected a pixel coordinate, found {quoted(text)}"
-        raise AnnotationError("number_not_readable", detail, line)
-    return value
+    found = element.findall(path)
+    if len(found) > 1:
+        detail = f"{source}: {element_position(found[1])}: expected one <{path}> in <{element.tag}>, found {len(found)}"
+        raise AnnotationError("element_repeated", detail, line_of(found[1]))
+    return found[0] if found else None
 
 
-def parse_index(text: str | None, what: str, source: str, line: int | None = None) -> int:
-    """Parses an integer of 0 or more, such as an index or a count; "12.0" is accepted. See parse_number.
+def text_of(element: etree._Element, path: str, source: str) -> str:
+    """Returns the stripped text at a path; "" if the element is missing or empty.
 
     Raises:
-      AnnotationError: the text is no such number.
+      AnnotationError: there are several such elements, or the text is interrupted by other elements.
     """
-    value = parse_number(text, what, source, line)
-    if value < 0 or value != int(value):
-        detail = f"{source}: {what}: expected 0, 1, 2, …; found {quoted(text)}"
-        raise AnnotationError("number_not_readable", detail, line)
-    return int(value)
+    found = only_child(element, path, source)
+    if found is None:
+        return ""
+    if len(found):
+        inner = f"<{found[0].tag}>" if isinstance(found[0].tag, str) else "an entity"
+        detail = f"{source}: {element_position(found)}: expected only text in <{found.tag}>, found {inner} in it"
+        raise AnnotationError("element_misplaced", detail, line_of(found))
+    return (found.text or "").strip()
 
 
-def is_true(text: str | None) -> bool:
-    """Parses a flag: 0 or 1 in VOC and CVAT, true or false in CVAT's checkboxes; empty or missing is false."""
-    return (text or "").strip() in ("1", "true", "True")
+def misplaced(element: etree._Element, expected: str, source: str) -> AnnotationError:
+    """Makes the error about an element that belongs elsewhere or has another name, so that nobody would read it."""
+    parent = element.getparent()
+    where = "" if parent is None else f" in <{parent.tag}>"
+    detail = f"{source}: {element_position(element)}: expected {expected}, found <{element.tag}>{where}"
+    return AnnotationError("element_misplaced", detail, line_of(element))

@@ -42,6 +42,20 @@ class UnreadableObject:
 
 @pickle_by_position
 @dataclass(frozen=True, kw_only=True)
+class Remark:
+    """What a person should know about an image that is kept: how the file was understood where it was not clear.
+
+    value is the observed value, for example a count.
+    """
+
+    reason: str
+    detail: str
+    line: int | None = field(default=None, compare=False)
+    value: str = ""
+
+
+@pickle_by_position
+@dataclass(frozen=True, kw_only=True)
 class ImageAnnotation:
     """The objects of one image.
 
@@ -51,9 +65,11 @@ class ImageAnnotation:
       width, height: the size in pixels that the annotation tool saw; None if the file does not give it.
       source: the annotation file, for messages.
       subset, task_id: CVAT's, if the file gives them; names are unique only within a task.
-      ignored: shapes that have no box by design, as sorted (kind, count): points, tags, skeletons, parts of Pascal VOC.
+      ignored: shapes that have no box by design, as sorted (kind, count): points, skeletons and empty masks, of which
+        an image has none or boxes too; tags, and parts of Pascal VOC.
       unreadable: objects that could not be read. Reject an image that has any: without its box, an object would be
         learned as background.
+      remarks: how the file was understood where it was not clear; the image is kept.
       line: of the element of the image, <image> or Pascal VOC's <annotation>; None if there is no such element (a
         frame of a video) or it is not known.
     """
@@ -67,6 +83,7 @@ class ImageAnnotation:
     task_id: str | None = None
     ignored: tuple[tuple[str, int], ...] = ()
     unreadable: tuple[UnreadableObject, ...] = ()
+    remarks: tuple[Remark, ...] = ()
     line: int | None = field(default=None, compare=False)
 
 

@@ -1,6 +1,8 @@
 """Reads and writes Pascal VOC XML, in the variants of CVAT, LabelImg, labelme2voc and Roboflow.
 
-Elements are found by name, never by position, and numbers are floats: CVAT writes fractions of a pixel.
+Begin with `parse_voc`. Elements are found by name, never by position, and numbers are floats: CVAT writes fractions of
+a pixel. A file without <object> means that the image shows none, so nothing that looks like an object may be passed
+over: `_check_places` rejects a file with such elements elsewhere, or in another case.
 """
 
 import re
@@ -9,23 +11,35 @@ from pathlib import PurePosixPath
 
 from lxml import etree
 
+from retinanet_odm.annotations.collector import ObjectCollector
 from retinanet_odm.annotations.geometry import enclosing_box, rotated_box
 from retinanet_odm.annotations.safe_xml import (
     element_position,
-    is_true,
     line_of,
-    parse_index,
-    parse_number,
+    local_name,
+    misplaced,
+    only_child,
     parse_xml,
-    quoted,
     text_of,
 )
 from retinanet_odm.annotations.types import BoxCorners, ImageAnnotation, ObjectAnnotation
+from retinanet_odm.annotations.values import is_true, parse_index, parse_number, quoted
 from retinanet_odm.errors import AnnotationError
 
 # In the order of BoxCorners.
 _BOX_EDGES = ("ymin", "xmin", "ymax", "xmax")
-_VERTEX = re.compile(r"x([0-9]{1,6})")
+_VERTEX = re.compile(r"[xy]([0-9]{1,6})")
+
+# Where an object, its box and CVAT's rotation stand, as paths below the root.
+_BOXES = ("object/bndbox", "object/part/bndbox")
+_ROTATION = "rotation"
+_BOX_PLACES = frozenset((*_BOXES, *(f"{box}/{edge}" for box in _BOXES for edge in _BOX_EDGES)))
+_ROTATION_PLACES = frozenset(("object/attributes/attribute/name", "object/name"))  # a label may have this name
+# Names, in lower case, of elements that hold an object, its box or a coordinate of it. Elsewhere nobody reads them.
+_OBJECT_NAMES = frozenset(("object", "objects"))
+_BOX_NAMES = frozenset(
+    ("bndbox", "bbox", "box", "boundingbox", "bounding_box", "rectangle", "robndbox", "polygon", *_BOX_EDGES)
+)
 
 
 def parse_voc(data: bytes, *, source: str, origin: int = 0) -> ImageAnnotation:
@@ -42,7 +56,8 @@ def parse_voc(data: bytes, *, source: str, origin: int = 0) -> ImageAnnotation:
         the first and last pixel inside the box (the VOC challenges): then 1 is subtracted from xmin and ymin.
 
     Raises:
-      AnnotationError: the file is not well-formed XML or not Pascal VOC, or an object has no readable label and box.
+      AnnotationError: the file is not well-formed XML or not Pascal VOC, an object has no readable label and box, or
+        something that looks like an object is not where Pascal VOC has it.
       ValueError: origin is neither 0 nor 1.
 
     Example:
@@ -57,17 +72,19 @@ def parse_voc(data: bytes, *, source: str, origin: int = 0) -> ImageAnnotation:
     if root.tag != "annotation":
         detail = f"{source}: expected the root element <annotation> of Pascal VOC, found <{root.tag}>"
         raise AnnotationError("not_pascal_voc", detail, line_of(root))
+    _check_places(root, source)
+    collector = ObjectCollector()
+    for element in root.iterfind("object"):
+        collector.add(_object(element, source, origin))
     # Parts (heads, hands) have boxes of their own inside their object's box; they are counted, but not read.
-    parts = len(root.findall("object/part"))
-    return ImageAnnotation(
-        filename=text_of(root, "filename") or PurePosixPath(source).stem,
-        width=_size(root, "width", source),
-        height=_size(root, "height", source),
-        objects=tuple(_object(element, source, origin) for element in root.iterfind("object")),
-        source=source,
-        ignored=(("part", parts),) if parts else (),
-        line=line_of(root),
-    )
+    collector.ignore("part", len(root.findall("object/part")))
+    name = text_of(root, "filename", source) or PurePosixPath(source).stem
+    size = _side(root, "width", source), _side(root, "height", source)
+    annotation = collector.annotation(name, size, source, line=line_of(root))
+    # The file is of this image alone: what makes the image unreadable is an error of the file.
+    for fault in annotation.unreadable:
+        raise AnnotationError(fault.reason, fault.detail, fault.line)
+    return annotation
 
 
 def format_voc(annotation: ImageAnnotation, *, database: str | None = None) -> bytes:
@@ -101,16 +118,50 @@ def _append(parent: etree._Element, tag: str, value: object) -> None:
     etree.SubElement(parent, tag).text = "" if value is None else str(value)
 
 
-def _size(root: etree._Element, side: str, source: str) -> int | None:
+def _check_places(root: etree._Element, source: str) -> None:
+    """Raises AnnotationError for what looks like an object or a part of one, and is where nobody reads it."""
+    for element in root.iterdescendants("*"):
+        name = local_name(element)
+        if name in _OBJECT_NAMES and (element.tag != "object" or element.getparent() is not root):
+            raise misplaced(element, "each <object> directly in <annotation>", source)
+        if name in _BOX_NAMES and not _is_box_place(name, _path(element, root)):
+            raise misplaced(element, "<bndbox> directly in <object>, and coordinates directly in it", source)
+        # Without its rotation, a box would silently be another one.
+        if _is_rotation(element) and _path(element, root) not in _ROTATION_PLACES:
+            raise misplaced(element, f"{_ROTATION} as the <name> of an <attribute> in <attributes> of <object>", source)
+    if root.find("object") is None and any(is_true(found.text) for found in root.iterfind("segmented")):
+        detail = (
+            f"{source}: <segmented> is 1, but there is no <object>: outlines and masks are not in this file; export as"
+            " CVAT for images or COCO"
+        )
+        raise AnnotationError("segmented_without_objects", detail, line_of(root))
+
+
+def _is_box_place(name: str, path: str) -> bool:
+    """Returns whether an element is where it is read; beside the box of an object, other outlines do not matter."""
+    is_outline = name != "bndbox" and name not in _BOX_EDGES
+    return path in _BOX_PLACES or (is_outline and path.startswith("object/"))
+
+
+def _is_rotation(element: etree._Element) -> bool:
+    return element.text is not None and element.text.strip().lower() == _ROTATION
+
+
+def _path(element: etree._Element, root: etree._Element) -> str:
+    """Returns the tags from below the root to an element, joined by slashes."""
+    tags = [element.tag, *(ancestor.tag for ancestor in element.iterancestors() if ancestor is not root)]
+    return "/".join(reversed(tags))
+
+
+def _side(root: etree._Element, side: str, source: str) -> int | None:
     """Reads a side of <size> in pixels; empty or 0 means that the tool did not know it."""
-    element = root.find(f"size/{side}")
-    if element is None:
-        return None
-    return parse_index((element.text or "").strip() or "0", f"<{side}>", source, line_of(element)) or None
+    element = only_child(root, f"size/{side}", source)
+    line = None if element is None else line_of(element)
+    return parse_index(text_of(root, f"size/{side}", source) or "0", f"<{side}>", source, line) or None
 
 
 def _object(element: etree._Element, source: str, origin: int) -> ObjectAnnotation:
-    label, line = text_of(element, "name"), line_of(element)
+    label, line = text_of(element, "name", source), line_of(element)
     if not label:
         raise AnnotationError(
             "object_without_label", f"{source}: {element_position(element)}: <object> has no <name>", line
@@ -121,40 +172,57 @@ def _object(element: etree._Element, source: str, origin: int) -> ObjectAnnotati
         label=label,
         # Pixel 1 begins at edge 0 and pixel n ends at edge n: an origin of 1 shifts only the minima.
         box=rotated_box((ymin - origin, xmin - origin, ymax, xmax), _rotation(element, where, source)),
-        difficult=is_true(element.findtext("difficult")),
-        truncated=is_true(element.findtext("truncated")),
-        occluded=is_true(element.findtext("occluded")),
+        difficult=is_true(text_of(element, "difficult", source)),
+        truncated=is_true(text_of(element, "truncated", source)),
+        occluded=is_true(text_of(element, "occluded", source)),
         line=line,
     )
 
 
 def _box(element: etree._Element, where: str, source: str) -> BoxCorners:
-    edges = [text_of(element, f"bndbox/{edge}") for edge in _BOX_EDGES]
-    # Roboflow writes polygons without a box; where there is a box, it counts.
-    polygon = element.find("polygon")
-    if polygon is not None and not any(edges):
-        points = list(_vertices(polygon, where, source))
+    """Reads <bndbox>; where there is none, or an empty one, the box around <polygon>, as Roboflow writes it."""
+    bndbox = only_child(element, "bndbox", source)
+    if bndbox is None or not len(bndbox):
+        points = [point for polygon in element.iterfind("polygon") for point in _vertices(polygon, where, source)]
         if points:
             return enclosing_box(points)
+    if bndbox is None:
+        found = ", ".join(f"<{child.tag}>" for child in element.iterchildren("*"))
+        detail = f"{source}: <object> {where}: expected a <bndbox>, found {found}"
+        raise AnnotationError("object_without_box", detail, line_of(element))
     ymin, xmin, ymax, xmax = (
-        parse_number(text, f"<{edge}> {where}", source, line_of(element))
-        for edge, text in zip(_BOX_EDGES, edges, strict=True)
+        parse_number(text_of(bndbox, edge, source), f"<{edge}> {where}", source, line_of(element))
+        for edge in _BOX_EDGES
     )
     return ymin, xmin, ymax, xmax
 
 
 def _vertices(polygon: etree._Element, where: str, source: str) -> Iterator[tuple[float, float]]:
     """Yields the (x, y) of <x1>, <y1>, <x2>, …, whatever the order of the elements."""
+    numbers = {}
     for child in polygon.iterchildren("*"):
-        if vertex := _VERTEX.fullmatch(etree.QName(child).localname):
-            names = f"x{vertex[1]}", f"y{vertex[1]}"
-            x, y = (parse_number(text_of(polygon, name), f"<{name}> {where}", source, line_of(child)) for name in names)
-            yield x, y
+        vertex = _VERTEX.fullmatch(str(child.tag))
+        if vertex is None:
+            raise misplaced(child, "<x1>, <y1>, <x2>, … in a <polygon>", source)
+        numbers[vertex[1]] = line_of(child)
+    for number, line in numbers.items():
+        names = f"x{number}", f"y{number}"
+        x, y = (parse_number(text_of(polygon, name, source), f"<{name}> {where}", source, line) for name in names)
+        yield x, y
 
 
 def _rotation(element: etree._Element, where: str, source: str) -> float:
     """Reads CVAT's rotation in degrees, which Datumaro exports as an attribute of the object; 0 if there is none."""
-    for attribute in element.iterfind("attributes/attribute"):
-        if text_of(attribute, "name") == "rotation":
-            return parse_number(text_of(attribute, "value") or "0", f"rotation {where}", source, line_of(attribute))
-    return 0.0
+    attributes = element.findall("attributes/attribute")
+    names = [text_of(attribute, "name", source) for attribute in attributes]
+    if not all(names):
+        raise misplaced(attributes[names.index("")], "a <name> in each <attribute>", source)
+    angles = [
+        parse_number(text_of(attribute, "value", source), f"{_ROTATION} {where}", source, line_of(attribute))
+        for attribute, name in zip(attributes, names, strict=True)
+        if name == _ROTATION
+    ]
+    if len(angles) > 1:
+        detail = f"{source}: <object> {where}: expected one attribute {_ROTATION}, found {len(angles)}"
+        raise AnnotationError("element_repeated", detail, line_of(element))
+    return angles[0] if angles else 0.0

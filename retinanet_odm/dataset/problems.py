@@ -35,11 +35,16 @@ _ERRORS = {
     "coco_id_twice": f"two entries have the same id: {_FIX}",
     "coco_unknown_category": f"the category of an object is not in the file: {_FIX}",
     "coco_unknown_image": f"the image of an annotation is not in the file: {_FIX}",
+    "coordinates_are_corners": "write each bbox as [x, y, width, height]",
+    "coordinates_relative": "write the boxes in pixels: multiply by the width and height of the image",
     "coco_without_name": f"an image or a category has no name: {_FIX}",
     "duplicate_image_name": "use one pattern above both folders, so that the names differ by the folder",
+    "element_misplaced": f"an object, or a part of it, is not where the format has it: {_FIX}",
+    "element_repeated": f"a part of the file that must be there once is repeated: {_FIX}",
     "exact_duplicate_across_splits": "keep one of the files, or both in one split by --split_group or --split_from",
     "file_changed": "the file was replaced during the job: run again, with --resume",
     "file_not_readable": "check permissions and storage, then run again",
+    "flag_not_readable": f"a value must be 0 or 1: {_FIX}",
     "frame_missing_in_track": "export the video task with all frames",
     "image_empty": "the file has 0 bytes: copy it again",
     "image_not_decodable": "copy the file again; if it is not an image, narrow the pattern of --images",
@@ -48,6 +53,7 @@ _ERRORS = {
     "json_not_well_formed": "the file is corrupt or truncated: export it again",
     "mask_not_readable": f"a mask cannot be decoded: {_FIX}",
     "no_labels": "annotate at least one object, or give a label map by --labels",
+    "no_usable_box": "draw the boxes again, or delete them; they may belong to another image",
     "no_split_group": "change the rule of --split_group, so that it finds a group in the name of every image",
     "not_coco": "export as COCO instances, with images, annotations and categories",
     "not_in_split_list": "add a row for the image to the file of --split_from",
@@ -57,9 +63,11 @@ _ERRORS = {
     "object_without_label": "give the object a name, or delete it",
     "points_not_readable": f"a coordinate of an outline is missing or not a number: {_FIX}",
     "same_label_twice": "keep one spelling, and map the other to it by --label_aliases",
+    "segmented_without_objects": "export as CVAT for images or COCO, which hold outlines and masks",
     "shape_not_known": "draw the shape again as a box or a polygon",
     "size_mismatch": "give the version of the image that was annotated, or annotate this one",
     "too_many_images": "prepare the images in parts of at most 16,777,216",
+    "track_without_end": "end the track on the first frame without its object, and export with all frames",
     "unknown_label": "correct the annotation, add the name to --labels, or map it by --label_aliases",
     "video_of_images": "export the task as CVAT for images 1.1",
     "video_too_long": "cut the video into shorter tasks",
@@ -72,22 +80,26 @@ _WARNINGS = {
     **SUGGESTIONS,
     "annotation_without_image": "check for a misspelt or missing image, or a pattern of --images that is too narrow",
     "box_below_minimum": "nothing, if such small boxes are to be dropped; otherwise lower the minimum",
+    "box_swapped": "nothing if report.html shows the boxes in the right places; else correct them",
     "box_outside_image": "correct or delete the box; it may belong to another image",
     "duplicate_within_split": "keep one of the files: the same image counts twice",
     "low_anchor_recall": "train with a larger --image_size; or, for small boxes, with a smaller --anchor_scale, and for"
     " long ones with more --aspect_ratios",
     "near_duplicate_across_splits": "keep neighbouring frames in one split: prepare with --split_group",
+    "shapes_ignored": "draw boxes or outlines if these objects are to be detected: without a box they are background",
     "size_scaled": "check the boxes in the images of report.html: they were scaled to the image",
     "size_turned": "check the boxes in the images of report.html: the annotated image was rotated",
     "split_without_class": "annotate more of the class, or choose other splits by --split_group or --split_from",
     "too_many_boxes": f"the legacy TPU loader stops at more than {MAX_BOXES_PER_IMAGE} boxes: cut the image into tiles,"
     " or train with this program",
-    "zero_size_box": "draw the box again, or delete it",
+    "track_end_assumed": "check whether the object is on the last frame",
+    "zero_size_box": "draw the box again, or delete it; tools that round to pixels make thin boxes vanish",
 }
 _NOTES = {
     "boxes_clipped": "nothing: the parts outside the image were removed",
+    "images_without_objects": "nothing, if these images show none; otherwise annotate them: they are learned as empty",
     "no_objects": "nothing: --negatives=drop requests it",
-    "shapes_ignored": "nothing, unless these objects are to be detected: then draw boxes or outlines",
+    "tags_ignored": "nothing: tags of images and parts of objects are not detected",
 }
 CATALOGUE: Mapping[str, tuple[str, str]] = {
     code: (severity, suggestion)
@@ -179,7 +191,10 @@ def from_label_problem(found: LabelProblem) -> Problem:
 
 
 def from_statistics(statistics: BoxStatistics) -> Iterator[Problem]:
-    """Finds images with too many boxes, and classes whose boxes no anchor fits on the trainer's default canvas."""
+    """Finds images without or with too many boxes, and classes whose boxes no anchor fits on the default canvas."""
+    if empty := statistics.boxes_per_image[0]:
+        detail = f"{empty} of {statistics.images} images have no object ({empty / statistics.images:.1%})"
+        yield make_problem("images_without_objects", detail, value=f"{empty / statistics.images:.1%}")
     for boxes, name in statistics.crowded:
         yield make_problem("too_many_boxes", f"{name}: {_boxes(boxes)}", image=name, value=str(boxes))
     for name, counts in sorted(statistics.classes.items()):

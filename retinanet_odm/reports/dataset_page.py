@@ -10,7 +10,7 @@ from retinanet_odm.dataset.problems import Problem
 from retinanet_odm.dataset.statistics import BoxStatistics
 from retinanet_odm.labels.checks import ERROR, WARNING
 from retinanet_odm.reports import dataset_sections as sections
-from retinanet_odm.reports.cells import Bar, Cell, Table, facts_table
+from retinanet_odm.reports.cells import Bar, Cell, Percent, Table, facts_table
 from retinanet_odm.reports.rendering import render
 
 _MAX_REJECTS = 200  # rows on the page; rejected.jsonl holds them all
@@ -40,7 +40,7 @@ def dataset_report(
         "dataset.html.j2",
         manifest=manifest,
         examples=examples,
-        tiles=_dataset_tiles(manifest, examples),
+        tiles=_dataset_tiles(manifest, examples, statistics),
         problems=sections.summarise_problems(problems) if problems else None,
         splits=_splits(manifest),
         classes=_classes(manifest),
@@ -98,19 +98,28 @@ def _content(statistics: BoxStatistics | None, leakage: Leakage | None) -> dict[
 
 def _check_tiles(
     images_in: int, would_be_examples: int, problems: Sequence[Problem], statistics: BoxStatistics | None
-) -> list[tuple[str, int]]:
+) -> list[tuple[str, Cell]]:
     counts = Counter(problem.severity for problem in problems)
-    values = [("images in", images_in), ("would be examples", would_be_examples)]
+    values: list[tuple[str, Cell]] = [("images in", images_in), ("would be examples", would_be_examples)]
     if statistics:
+        values.append(("without objects", _share_without_objects(statistics)))
         values += [("boxes", statistics.total.boxes), ("classes", len(statistics.classes))]
     return [*values, ("errors", counts[ERROR]), ("warnings", counts[WARNING])]
 
 
-def _dataset_tiles(manifest: DatasetManifest, examples: int) -> list[tuple[str, int]]:
+def _share_without_objects(statistics: BoxStatistics) -> Percent | None:
+    return Percent(statistics.boxes_per_image[0] / statistics.images) if statistics.images else None
+
+
+def _dataset_tiles(
+    manifest: DatasetManifest, examples: int, statistics: BoxStatistics | None
+) -> list[tuple[str, Cell]]:
+    without = [("without objects", _share_without_objects(statistics))] if statistics else []
     return [
         ("images in", manifest.images_in),
         ("examples", examples),
         ("rejected", manifest.rejected),
+        *without,
         ("boxes", sum(split.boxes for split in manifest.splits.values())),
         ("boxes dropped", sum(manifest.objects_dropped.values())),
         ("classes", len(manifest.labels.items)),

@@ -47,6 +47,7 @@ def test_every_source_of_problems_is_asked():
         "same_label_twice",  # labels
         "rare_label",
         "too_many_boxes",  # statistics
+        "images_without_objects",
         "exact_duplicate_across_splits",  # leakage
         "boxes_clipped",  # notes
         "shapes_ignored",

@@ -49,10 +49,24 @@ BOXES = {
 
 @pytest.mark.parametrize(("box", "relative", "reason", "clipped"), BOXES.values(), ids=BOXES.keys())
 def test_box(box, relative, reason, clipped):
-    record = make_record(_planned(box), IMAGE)
-    assert [item.box for item in record.example.objects] == ([relative] if relative else [])
+    other = (0, 0, 10, 10)
+    record = make_record(_planned(other, box), IMAGE)
+    assert [item.box for item in record.example.objects[1:]] == ([relative] if relative else [])
     assert [reject.reason for reject in record.dropped] == ([reason] if reason else [])
     assert record.clipped == clipped
+
+
+@pytest.mark.parametrize("name", [name for name, (_, relative, _, _) in BOXES.items() if relative is None])
+def test_an_image_without_any_usable_box_is_no_negative(name):
+    with pytest.raises(AnnotationError, match=r"a\.jpg: no box can be used; the first: ") as caught:
+        make_record(_planned(BOXES[name][0]), IMAGE, (1, 1))
+    assert (caught.value.reason, caught.value.line) == ("no_usable_box", 7)
+    assert BOXES[name][2] in caught.value.detail
+
+
+def test_a_box_that_is_thin_does_not_look_like_one_without_extent():
+    (reject,) = make_record(_planned((0, 0, 10, 10), (5, 10, 15, 10 + 1e-9)), IMAGE).dropped
+    assert reject.value == "xmin=10 ymin=5 xmax=10.000000001 ymax=15"
 
 
 def test_dropped_box_is_named():

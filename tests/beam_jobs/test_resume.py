@@ -11,7 +11,7 @@ from beam_jobs.options import PrepareOptions, RecordOptions
 from beam_jobs.rows import LabelledImage, PlannedImage
 from beam_jobs.shard_result import ShardResult
 from beam_jobs.shards import make_shard
-from retinanet_odm.annotations.types import ImageAnnotation, ObjectAnnotation, UnreadableObject
+from retinanet_odm.annotations.types import ImageAnnotation, ObjectAnnotation, Remark, UnreadableObject
 from retinanet_odm.imaging.images import VERIFY_HEADER, ImageRule
 from retinanet_odm.sources.listing import ImageFile
 from retinanet_odm.storage.zip_files import ZipMember
@@ -162,7 +162,14 @@ DECISIVE: dict[type, dict[str, Any]] = {
         "encrypted": True,
         "crc": 7,
     },
-    ImageAnnotation: {"width": 10, "height": None, "objects": (), "source": "y.xml", "line": None},
+    ImageAnnotation: {
+        "width": 10,
+        "height": None,
+        "objects": (),
+        "source": "y.xml",
+        "line": None,
+        "remarks": (Remark(reason="x", detail="y"),),
+    },
     ObjectAnnotation: {
         "label": "fish",
         "box": (1, 2, 9, 12.5),
@@ -252,7 +259,7 @@ def test_the_digest_is_the_same_on_every_machine(monkeypatch):
     assert _digest() == GOLDEN
 
 
-GOLDEN = "2b21effcb9c975db5a8fd54e4b72109001699463f7c0ca03ec31f1a5909dfd8e"
+GOLDEN = "17d28b2a4a9dac5874b9672e7a7d8a6213ecd1d5babf876b0e56e53853714f33"
 
 
 def test_another_form_of_receipt_has_another_version():

@@ -101,8 +101,11 @@ def test_box_around_a_shape(shape: str, expected: tuple[float, ...]) -> None:
     ],
 )
 def test_shapes_without_a_box_are_counted(shapes: str, expected: tuple[tuple[str, int], ...]) -> None:
-    image = _image(shapes)
-    assert (image.objects, image.ignored, image.unreadable) == ((), expected, ())
+    image = _image(shapes + _BOX)
+    assert (len(image.objects), image.ignored, image.unreadable) == (1, expected, ())
+    # Without a box, they are objects that nobody would learn; only a tag says nothing of objects.
+    reasons = [fault.reason for fault in _image(shapes).unreadable]
+    assert reasons == (["object_without_box"] if {kind for kind, _ in expected} != {"tag"} else [])
 
 
 @pytest.mark.parametrize(
@@ -258,8 +261,11 @@ def test_images_before_a_fault_are_yielded() -> None:
 _LABEL = st.text(
     st.characters(codec="utf-8", exclude_categories=["Cc", "Cs", "Zs", "Zl", "Zp", "Cn", "Co"]), min_size=1
 )
+# Boxes in pixels, with edges in order and not all between 0 and 1.
 _EDGE = st.floats(-100, 5000).map(lambda value: round(value, 2))
-_OBJECTS = st.builds(ObjectAnnotation, label=_LABEL, box=st.tuples(_EDGE, _EDGE, _EDGE, _EDGE), occluded=st.booleans())
+_LAST_EDGE = st.floats(5000, 9000).map(lambda value: round(value, 2))
+_BOXES = st.tuples(_EDGE, _EDGE, _LAST_EDGE, _LAST_EDGE)
+_OBJECTS = st.builds(ObjectAnnotation, label=_LABEL, box=_BOXES, occluded=st.booleans())
 _IMAGES = st.builds(
     ImageAnnotation,
     filename=_LABEL,

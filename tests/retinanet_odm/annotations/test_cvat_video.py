@@ -95,7 +95,7 @@ def test_size_is_that_of_the_video() -> None:
 
 
 def test_a_frame_that_a_track_passes_over_is_unread() -> None:
-    images = _read(_task(frames="0 5 6"), _track("0", "3", "4 outside"), _track("1", "2"))
+    images = _read(_task(frames="0 5 6"), _track("0", "3", "4 outside"), _track("1", "2", "3 outside"))
     unread = {image.filename: [fault.reason for fault in image.unreadable] for image in images if image.unreadable}
     assert unread == {"frame_000001": ["frame_missing_in_track"], "frame_000002": ["frame_missing_in_track"]}
 
@@ -118,6 +118,7 @@ def test_lines_are_those_of_the_file() -> None:
 def test_skeletons_are_counted() -> None:
     (image,) = _read("", '<track label="x"><skeleton frame="3"><points/></skeleton></track>')
     assert (image.ignored, image.objects) == ((("skeleton", 1),), ())
+    assert [fault.reason for fault in image.unreadable] == ["object_without_box"], "nothing else is on the frame"
 
 
 @pytest.mark.parametrize(

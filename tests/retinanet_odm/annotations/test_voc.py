@@ -37,7 +37,7 @@ def _one(inner: str) -> ObjectAnnotation:
             id="Roboflow swaps elements: read by name",
         ),
         pytest.param(
-            _OBJECT.replace(">1<", ">45.70000076293945<"), (2, 45.70000076293945, 4, 3), id="VOC2012 has floats"
+            _OBJECT.replace(">1<", ">-45.70000076293945<"), (2, -45.70000076293945, 4, 3), id="VOC2012 has floats"
         ),
         pytest.param(_OBJECT.replace(">1<", ">\n -67.74 <"), (2, -67.74, 4, 3), id="CVAT boxes may leave the image"),
         pytest.param(
@@ -98,7 +98,7 @@ def test_image(head: str, expected: tuple[str, int | None, int | None]) -> None:
         pytest.param(b"<annotations><image/></annotations>", "not_pascal_voc", "<annotations>", id="CVAT XML"),
         pytest.param(_voc(f"<object>{_BOX}</object>"), "object_without_label", "line 1", id="no name"),
         pytest.param(_voc(f"<object><name> </name>{_BOX}</object>"), "object_without_label", "<name>", id="blank name"),
-        pytest.param(_voc("<object><name>x</name></object>"), "number_not_readable", "<ymin> of 'x'", id="no box"),
+        pytest.param(_voc("<object><name>x</name></object>"), "object_without_box", "found <name>", id="no box"),
         pytest.param(_voc(_OBJECT.replace(">1<", ">one<")), "number_not_readable", "'one'", id="a word"),
         pytest.param(
             _voc(_OBJECT.replace(">1<", ">nan<")), "number_not_readable", "'nan'", id="float() would take nan"
@@ -147,7 +147,6 @@ _WIDE = "<bndbox><xmin>0</xmin><ymin>0</ymin><xmax>4</xmax><ymax>2</ymax></bndbo
     [
         pytest.param(_WIDE + _TURNED.format("90.0"), (-1, 1, 3, 3), id="CVAT: the box is written unrotated"),
         pytest.param(_WIDE + _TURNED.format("0.0"), (0, 0, 2, 4), id="CVAT: not turned"),
-        pytest.param(_WIDE + _TURNED.format(""), (0, 0, 2, 4), id="an empty value"),
         pytest.param(_WIDE + "<attributes/>", (0, 0, 2, 4), id="no attributes"),
         pytest.param(_WIDE + _TURNED.replace("rotation", "sex").format("male"), (0, 0, 2, 4), id="another attribute"),
         pytest.param(_POLYGON, (2, 1, 9.5, 5), id="Roboflow: polygon without bndbox"),
@@ -161,18 +160,27 @@ def test_enclosing_box(inner: str, expected: tuple[float, ...]) -> None:
 
 
 @pytest.mark.parametrize(
-    "inner",
+    ("inner", "reason"),
     [
-        pytest.param(_WIDE + _TURNED.format("left"), id="angle in words"),
-        pytest.param("<polygon/>", id="polygon without points"),
-        pytest.param("<polygon><x1>1</x1></polygon>", id="x without y"),
-        pytest.param("<polygon><pt><x>1</x><y>2</y></pt></polygon>", id="LabelMe's own polygon"),
+        pytest.param(_WIDE + _TURNED.format("left"), "number_not_readable", id="angle in words"),
+        pytest.param(_WIDE + _TURNED.format(""), "number_not_readable", id="an angle without value is not 0"),
+        pytest.param("<polygon/>", "object_without_box", id="polygon without points"),
+        pytest.param("<bndbox/><polygon/>", "number_not_readable", id="likewise, beside an empty bndbox"),
+        pytest.param("<polygon><x1>1</x1></polygon>", "number_not_readable", id="x without y"),
+        pytest.param("<polygon><y1>1</y1></polygon>", "number_not_readable", id="y without x"),
+        pytest.param(
+            _POLYGON.replace("x2>", "z2>"), "element_misplaced", id="without this vertex, the box would be smaller"
+        ),
+        pytest.param(_POLYGON.replace("x2>", "x1>"), "element_repeated", id="x1 twice"),
+        pytest.param(
+            "<polygon><pt><x>1</x><y>2</y></pt></polygon>", "element_misplaced", id="the polygon of LabelMe's XML"
+        ),
     ],
 )
-def test_object_without_a_readable_box(inner: str) -> None:
+def test_object_without_a_readable_box(inner: str, reason: str) -> None:
     with pytest.raises(AnnotationError) as caught:
         _one(f"<object><name>x</name>{inner}</object>")
-    assert caught.value.reason == "number_not_readable"
+    assert caught.value.reason == reason
 
 
 @pytest.mark.parametrize(
@@ -213,11 +221,13 @@ def test_any_bytes_are_an_annotation_or_an_annotation_error(data: bytes) -> None
 
 
 _WORD = st.text(st.characters(codec="utf-8", exclude_categories=["Cc", "Cs", "Zs", "Zl", "Zp", "Cn", "Co"]), min_size=1)
+# Boxes in pixels, with edges in order and not all between 0 and 1.
 _EDGE = st.floats(-100, 5000).map(lambda value: round(value, 2))
+_LAST_EDGE = st.floats(5000, 9000).map(lambda value: round(value, 2))
 _OBJECTS = st.builds(
     ObjectAnnotation,
     label=_WORD,
-    box=st.tuples(_EDGE, _EDGE, _EDGE, _EDGE),
+    box=st.tuples(_EDGE, _EDGE, _LAST_EDGE, _LAST_EDGE),
     difficult=st.booleans(),
     truncated=st.booleans(),
     occluded=st.booleans(),
@@ -253,7 +263,7 @@ def _cvat_objects(image: etree._Element) -> list[tuple[str | None, tuple[float, 
 
 
 def test_lines_are_those_of_the_file() -> None:
-    image = parse_voc(_voc(f"\n{_OBJECT}\n<filename/>\n<object>\n<name>x</name>{_BOX}</object>"), source="a.xml")
+    image = parse_voc(_voc(f"\n{_OBJECT}\n<folder/>\n<object>\n<name>x</name>{_BOX}</object>"), source="a.xml")
     assert (image.line, [item.line for item in image.objects]) == (1, [2, 4])
 
 

@@ -24,10 +24,10 @@ _HEAD = "<source><database>Unknown</database></source><size><width>640</width><h
         pytest.param(
             "<annotation><folder/><filename>StaM_6701.JPG</filename>"
             + _HEAD.format("<depth>3</depth>")
-            + "<segmented>1</segmented></annotation>",
+            + "<segmented>0</segmented></annotation>",
             "StaM_6701.JPG",
             [],
-            id="CVAT: polygons and masks are no <object>",
+            id="CVAT: nothing in the image",
         ),
         pytest.param(
             '<annotation verified="yes"><folder>desk</folder><filename>a</filename><path>/home/ann/desk/a.JPG</path>'

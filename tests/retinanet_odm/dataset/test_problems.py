@@ -3,6 +3,7 @@
 import ast
 import random
 import re
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -37,7 +38,7 @@ _REASON = re.compile(r"[a-z]+(_[a-z0-9]+)+")
 # Callables whose arguments hold a reason, and functions that return one. A RecordError is of a record that this
 # project itself wrote: a fault of the program, and nothing that a user's files can cause.
 _MAKERS = re.compile(
-    r"(?!RecordError)\w*Error|UnreadableObject|LabelProblem|Problem|_?reject(_\w+)?|Reject|make_problem"
+    r"(?!RecordError)\w*Error|UnreadableObject|Remark|LabelProblem|Problem|_?reject(_\w+)?|Reject|make_problem"
 )
 _CHOOSERS = re.compile(r"(box)?_fault|_reason")
 
@@ -211,6 +212,13 @@ def test_of_few_boxes_a_share_says_nothing() -> None:
     counts = ClassStatistics()
     counts.sides[2] = 9
     assert list(from_statistics(BoxStatistics(classes={"crab": counts}))) == []
+
+
+def test_the_share_of_images_without_objects() -> None:
+    (problem,) = from_statistics(BoxStatistics(boxes_per_image=Counter({0: 1, 3: 7})))
+    assert (problem.code, problem.severity, problem.value) == ("images_without_objects", INFO, "12.5%")
+    assert "1 of 8 images" in problem.detail
+    assert list(from_statistics(BoxStatistics(boxes_per_image=Counter({3: 7})))) == []
 
 
 def test_images_with_too_many_boxes() -> None:

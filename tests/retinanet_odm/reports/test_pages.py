@@ -62,6 +62,12 @@ def test_dataset_page_holds_the_counts() -> None:
     assert _manifest().fingerprint in text
 
 
+def test_dataset_page_has_the_share_of_images_without_objects() -> None:
+    tree = _tree(dataset_report(_manifest(), statistics=_statistics()))
+    tiles = {tile.xpath("string(span)"): tile.xpath("string(b)") for tile in tree.xpath("//div[@class='tile']")}
+    assert tiles["without objects"] == "33%"
+
+
 def test_only_the_first_200_rejects_are_listed() -> None:
     rejects = [{"name": f"bad {n}.jpg", "reason": "image_empty", "detail": ""} for n in range(300)]
     text = _tree(dataset_report(_manifest(), rejects)).text_content()
@@ -316,6 +322,7 @@ def test_check_page() -> None:
     assert tiles == {
         "images in": "402",
         "would be examples": "2",
+        "without objects": "33%",
         "boxes": "105",
         "classes": "2",
         "errors": "400",

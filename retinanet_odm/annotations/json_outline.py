@@ -1,0 +1,58 @@
+"""Outlines the beginning of a JSON file: which keys it has and where, without parsing it.
+
+The format of a file is detected from its first bytes, which seldom are complete JSON.
+"""
+
+import json
+import re
+from collections.abc import Mapping
+
+_MAX_DEPTH = 3  # of the paths; deeper keys do not tell formats apart
+_PIECE = re.compile(r'"(?:[^"\\]|\\.)*"|[{}\[\]:,]|[^\s{}\[\]:,"]+')
+
+
+def outline_json(head: str) -> Mapping[str, str]:
+    """Returns the first character of each value by its path, in file order; a path occurs once.
+
+    Args:
+      head: the text of a file, which may end anywhere.
+
+    Example:
+      >>> dict(outline_json('{"info": {"year": 2026}, "images": [{"id": 1}, {"id'))
+      {'': '{', 'info': '{', 'info.year': '2', 'images': '[', 'images[]': '{', 'images[].id': '1'}
+    """
+    found: dict[str, str] = {}
+    path: list[str] = []  # of the open objects and lists
+    openings: list[str] = []
+    key = ""
+    pieces = [match[0] for match in _PIECE.finditer(head)]
+    for piece, following in zip(pieces, [*pieces[1:], ""], strict=True):
+        if piece in "}]":
+            del path[-1:], openings[-1:]
+        elif piece.startswith('"') and following == ":":
+            key = piece[1:-1]
+        elif piece not in ":,":
+            name = _join(path[-1] if path else "", openings[-1] if openings else "", key)
+            if len(openings) <= _MAX_DEPTH:
+                found.setdefault(name, piece[0])
+            if piece in "{[":
+                path.append(name)
+                openings.append(piece)
+    return found
+
+
+def _join(parent: str, opening: str, key: str) -> str:
+    """Returns the path of a value in an object or list that was opened by { or [; "" for the value of the file."""
+    if opening == "[":
+        return f"{parent}[]"
+    return (f"{parent}.{key}" if parent else key) if opening else ""
+
+
+def is_json(head: bytes) -> bool:
+    """Returns whether the first bytes of a file are those of a JSON object or list, in any encoding of Unicode."""
+    return decode_json(head).lstrip().startswith(("{", "["))
+
+
+def decode_json(head: bytes) -> str:
+    """Decodes the first bytes of a JSON file: UTF-8, UTF-16 or UTF-32, with or without a byte order mark."""
+    return head.decode(json.detect_encoding(head), "replace").removeprefix("\ufeff")
