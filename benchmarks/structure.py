@@ -19,7 +19,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.walks import walk
+from benchmarks.walks import core, walk
 
 NOT_PRODUCT = {"tests", "benchmarks", "scripts"}
 ENTRIES = ("beam_jobs.main", "trainer.main", "inference.main")
@@ -271,7 +271,8 @@ def main() -> int:
     python = flags.python or checkout / ".venv" / "bin" / "python"
     product = {module.path.as_posix() for module in modules.values()}
     for name, files in () if flags.no_walks else walk(python.absolute(), checkout, product):
-        show(f"walk of {name}: {len(files)} files ({by_root(files, '/')})", files)
+        title = f"walk of {name}: {len(files)} files ({by_root(files, '/')}), of them {len(core(files))} core"
+        show(title, [path if path in core(files) else f"({path})" for path in files])
     return 0
 
 
