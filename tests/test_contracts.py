@@ -1,4 +1,4 @@
-"""The layout of the code: who may import whom, what a fresh interpreter loads, one module for each public name."""
+"""The layout of the code and its tests: who may import whom, what an import loads, one module for each public name."""
 
 import ast
 import importlib
@@ -133,3 +133,21 @@ def test_one_name_is_one_thing() -> None:
             where[name].append(str(path.relative_to(ROOT)))
     shared = [f"{name}: {' '.join(paths)}" for name, paths in sorted(where.items()) if len(paths) > 1]
     assert not shared, "\n".join(["defined in more than one module:", *shared])
+
+
+def _is_mirrored(test: Path) -> bool:
+    """Whether tests/ROOM/test_NAME.py has a module or package ROOM/NAME, or one of which NAME adds an aspect."""
+    parts = test.stem.removeprefix("test_").split("_")
+    names = ["_".join(parts[:count]) for count in range(1, len(parts) + 1)]
+    room = ROOT / test.parent.relative_to(ROOT / "tests")
+    return any((room / f"{name}.py").exists() or (room / name / "__init__.py").exists() for name in names)
+
+
+def test_tests_mirror_the_tree() -> None:
+    """What checks the repository as a whole lies at tests/; tests/runners runs two programs on other Beam runners."""
+    tests = [
+        path
+        for package in (*PACKAGES, "benchmarks", "scripts")
+        for path in (ROOT / "tests" / package).rglob("test_*.py")
+    ]
+    assert tests and not [str(path.relative_to(ROOT)) for path in tests if not _is_mirrored(path)]

@@ -1,9 +1,14 @@
-"""Learning rates over the steps of a run."""
+"""Learning rates over the steps of a run, and of the backbone."""
 
+import keras
+import numpy as np
 import pytest
 import tensorflow as tf
 
 from trainer.loop import schedule
+from trainer.network import build
+from trainer.presets import make_config
+from trainer.tpu import fit
 
 RATES = [
     ("the warm-up starts at a tenth", 0, 0.01),
@@ -34,3 +39,33 @@ def test_a_factor_scales_every_rate() -> None:
     rates = schedule.ScaledSchedule(schedule.StepSchedule(peak=0.1, warmup_steps=0, drops=[]))
     rates.factor.assign(0.25)
     assert float(rates(3)) == pytest.approx(0.025)
+
+
+def moved(name: str, rate: float) -> dict[str, np.ndarray]:
+    """Returns by how much each variable moves in two steps of gradients 1, without decay."""
+    config = make_config("tiny", {"image_size": "64x64", "pyramid_channels": 16, "head_depth": 1})
+    strategy = tf.distribute.OneDeviceStrategy("/CPU:0")
+    with strategy.scope():
+        net = build.build_network(config, fit.synthetic_manifest(2))
+        falling = schedule.cosine_schedule(peak=0.01, warmup_steps=0, total_steps=10)
+        optimizer = schedule.make_optimizer(name, schedule=falling, weight_decay=0.0, backbone_rate=rate)
+        optimizer.build(net.model.trainable_variables)
+    variables = net.model.trainable_variables
+    before = [variable.numpy() for variable in variables]
+    for _ in range(2):
+        strategy.run(lambda: optimizer.apply([tf.ones(variable.shape) for variable in variables], variables))
+    return {one.path: one.numpy() - old for one, old in zip(variables, before, strict=True)}
+
+
+@pytest.mark.parametrize("name", ["sgd", "adamw"])
+def test_a_slow_backbone_moves_by_the_fraction(name: str) -> None:
+    full, slow = moved(name, 1.0), moved(name, 0.25)
+    for path, value in full.items():
+        fraction = 0.25 if build.part_of(path) == "backbone" else 1.0
+        np.testing.assert_allclose(slow[path], fraction * value, rtol=1e-2, atol=1e-6, err_msg=path)
+
+
+@pytest.mark.parametrize(("name", "expected"), [("sgd", keras.optimizers.SGD), ("adamw", keras.optimizers.AdamW)])
+def test_by_default_the_optimizer_is_keras_own(name: str, expected: type) -> None:
+    falling = schedule.cosine_schedule(peak=0.01, warmup_steps=0, total_steps=10)
+    assert type(schedule.make_optimizer(name, schedule=falling, weight_decay=0.1)) is expected

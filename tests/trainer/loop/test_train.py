@@ -1,0 +1,63 @@
+"""Evaluations during training: when, and what becomes of the best weights and of TensorBoard's curves."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from trainer.data import records
+from trainer.loop import train
+from trainer.main import main
+from trainer.presets import make_config
+
+FLAGS = ["--image_size=64x64", "--pyramid_channels=16", "--head_depth=1"]
+
+
+STEPS = [
+    ("after every so many epochs, and the last", {"num_epochs": 5, "eval_every_epochs": 2}, 15, {6, 12, 15}),
+    (
+        "an epoch that ends within a batch: after it",
+        {"num_epochs": 2, "eval_every_epochs": 1, "train_batch_size": 7},
+        6,
+        {4, 6},
+    ),
+    ("the last alone", {"num_epochs": 5, "eval_every_epochs": 0}, 15, {15}),
+    ("the last is not another one", {"num_epochs": 4, "eval_every_epochs": 2}, 12, {6, 12}),
+]
+
+
+@pytest.mark.parametrize(("why", "given", "total", "expected"), STEPS, ids=[row[0] for row in STEPS])
+def test_when_it_is_evaluated(why: str, given: dict[str, Any], total: int, expected: set[int]) -> None:
+    split = records.RecordSplit(paths=(), examples=24)
+    assert train.evaluation_steps(make_config("tiny", given), split, total) == expected, why
+
+
+@pytest.fixture(scope="module")
+def model_dir(dataset: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("model")
+    argv = [*FLAGS, f"--dataset={dataset}", f"--model_dir={folder}", "--num_epochs=3", "--eval_every_epochs=1"]
+    assert main([*argv, "--ema_decay=0.5"]) == 0
+    return folder
+
+
+def test_the_best_weights_are_evaluated_and_exported(model_dir: Path, dataset: Path) -> None:
+    best = json.loads((model_dir / "best" / "best.json").read_text())
+    evaluated = json.loads((model_dir / "eval.json").read_text())
+    exported = json.loads((model_dir / "export" / "model.json").read_text())
+    assert best["step"] == evaluated["step"] == exported["config"]["steps"]
+    assert evaluated["AP"] == pytest.approx(best["AP"])
+    argv = [*FLAGS, f"--dataset={dataset}", f"--model_dir={model_dir}", "--ema_decay=0.5", "--mode=eval"]
+    assert main([*argv, "--weights=last"]) == 0
+    assert json.loads((model_dir / "eval.json").read_text())["step"] == 9
+
+
+def test_tensorboard_shows_curves_and_pictures(model_dir: Path) -> None:
+    events = EventAccumulator(str(model_dir / "tensorboard"), size_guidance={"tensors": 0})
+    events.Reload()
+    tags = events.Tags()["tensors"]
+    assert {"loss", "learning_rate", "evaluation/AP50", "training images", "detections"} <= set(tags)
+    assert [event.step for event in events.Tensors("evaluation/AP50")] == [3, 6, 9]
+    assert [event.step for event in events.Tensors("detections")] == [3, 6, 9]
+    assert [event.step for event in events.Tensors("training images")] == [0, 3, 6, 9]
