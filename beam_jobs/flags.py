@@ -20,9 +20,8 @@ from beam_jobs.options import (
     PrepareOptions,
     RecordOptions,
 )
-from retinanet_odm.beam.options import BEAM_HELP
-from retinanet_odm.cli.estimate import add_estimate_flags
-from retinanet_odm.cli.parser import Parser
+from retinanet_odm.beam.options import BEAM_HELP, add_estimate_flags
+from retinanet_odm.cli.program import Parser
 from retinanet_odm.dataset.splits import DEPLOYMENT_DAY, GroupRule, parse_assignments, parse_splits
 from retinanet_odm.errors import UsageError
 from retinanet_odm.imaging.images import VERIFY_FULL, VERIFY_HEADER, ImageRule

@@ -18,9 +18,8 @@ from collections.abc import Sequence
 
 from beam_jobs.flags import make_prepare_parser, prepare_options
 from beam_jobs.options import LABELS, PrepareOptions
-from retinanet_odm.beam.options import beam_options
-from retinanet_odm.cli.estimate import check_estimate_flags
-from retinanet_odm.cli.parser import check_not_empty, program_flags
+from retinanet_odm.beam.options import beam_options, check_estimate_flags
+from retinanet_odm.cli.program import check_not_empty, program_flags
 from retinanet_odm.dataflow.job_main import run_job_main
 
 

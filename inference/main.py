@@ -21,7 +21,7 @@ from functools import cache, partial
 from inference.analysis_options import evaluate_options, repeat_options
 from inference.options import check_estimate, convert_options, detect_options, make_score_parser, score_options
 from retinanet_odm.beam.options import beam_options
-from retinanet_odm.cli.parser import program_flags
+from retinanet_odm.cli.program import program_flags
 from retinanet_odm.dataflow.job_main import run_job_main
 from retinanet_odm.errors import UsageError
 from retinanet_odm.predictions.rows import OK

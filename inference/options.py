@@ -12,9 +12,8 @@ from inference.analysis_options import EVALUATE_DESCRIPTION, REPEATS_DESCRIPTION
 from inference.model.options import ModelOptions, add_model_flags, model_options
 from inference.model.thresholds import BEST, threshold_value
 from inference.rows.export_options import EXPORT_FILES, ExportOptions, add_export_flags, check_score, export_options
-from retinanet_odm.beam.options import BEAM_HELP
-from retinanet_odm.cli.estimate import add_estimate_flags, check_estimate_flags
-from retinanet_odm.cli.parser import Parser
+from retinanet_odm.beam.options import BEAM_HELP, add_estimate_flags, check_estimate_flags
+from retinanet_odm.cli.program import Parser
 from retinanet_odm.errors import UsageError
 from retinanet_odm.predictions.rows import MIN_SHOWN_SCORE
 

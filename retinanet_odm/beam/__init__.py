@@ -1,12 +1,11 @@
 """Beam's options and runners for the programs that run as Beam jobs. The only room that imports Apache Beam.
 
-Begin with `options`: `beam_options` reads the flags that belong to Beam, strictly, and sets the local defaults.
-`runners` checks that the chosen runner is available, and finds the error that a worker raised.
+Begin with `options`: `beam_options` reads the flags that belong to Beam, strictly, sets the local defaults, and checks
+that the chosen runner is available.
 
 `import retinanet_odm.beam` does not import Beam, which takes seconds: --help must not wait for it.
 """
 
 from retinanet_odm.beam.options import BEAM_HELP, beam_options
-from retinanet_odm.beam.runners import check_runner, find_cause
 
-__all__ = ["BEAM_HELP", "beam_options", "check_runner", "find_cause"]
+__all__ = ["BEAM_HELP", "beam_options"]

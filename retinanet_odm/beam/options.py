@@ -1,16 +1,21 @@
 """Command lines of the Beam programs: argparse reads their own flags, Beam reads all others, strictly.
 
+Begin with `beam_options`, which also checks that the chosen runner is available.
+
 Our flags are no PipelineOptions subclasses, because those are global to a process: two programs that both have
 ``--images`` would clash.
 """
 
+import argparse
 import contextlib
 import difflib
+import functools
 import io
+import socket
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from retinanet_odm.beam.runners import check_runner, patch_worker_shutdown
 from retinanet_odm.errors import UsageError
 
 if TYPE_CHECKING:
@@ -26,6 +31,38 @@ BEAM_HELP = (
 # Beam's own default, DirectRunner, becomes Prism on machines that can download it. A named runner makes the job the
 # same on every machine.
 LOCAL_DEFAULTS = {"runner": "FnApiRunner", "direct_running_mode": "in_memory"}
+
+_PROGRAM_OPTIONS = ("prism_location", "flink_job_server_jar", "spark_job_server_jar")
+_EMBEDDED = "embed"  # a job service within this process
+_CONNECT_TIMEOUT = 5.0  # seconds
+
+
+# --- Flags of both programs ---
+
+
+def add_estimate_flags(parser: argparse.ArgumentParser) -> None:
+    """Adds the flags that both Beam programs have."""
+    parser.add_argument(
+        "--estimate",
+        action="store_true",
+        help="list the files, print the amount of work and its cost, and stop; reads no image and writes nothing",
+    )
+    parser.add_argument(
+        "--vcpu_hour_price",
+        type=float,
+        metavar="PRICE",
+        help="with --estimate: price of one virtual CPU per hour, with its memory and disk",
+    )
+
+
+def check_estimate_flags(flags: argparse.Namespace, *names: str) -> None:
+    """Raises UsageError for a flag that is only used with --estimate."""
+    for name in names:
+        if getattr(flags, name) is not None and not flags.estimate:
+            raise UsageError(f"--{name}: expected --estimate too")
+
+
+# --- Flags of Beam ---
 
 
 def beam_options(argv: Sequence[str], own: Sequence[str]) -> "PipelineOptions":
@@ -49,7 +86,7 @@ def beam_options(argv: Sequence[str], own: Sequence[str]) -> "PipelineOptions":
     options = PipelineOptions([*argv, *_local_defaults(argv, given), "--no_save_main_session"])
     chosen = options.get_all_options()
     _check_runner_name(str(chosen["runner"]))
-    check_runner(chosen)
+    _check_runner(chosen)
     _check_running_mode(chosen["direct_running_mode"])
     return options
 
@@ -115,10 +152,54 @@ def _check_runner_name(name: str) -> None:
         raise UsageError(f"--runner: {error}") from error
 
 
+def _check_runner(chosen: Mapping[str, Any]) -> None:
+    """Raises UsageError if the runner that Beam's options choose is not available; Beam would wait for minutes.
+
+    Args:
+      chosen: Beam's options by name.
+    """
+    for name in _PROGRAM_OPTIONS:
+        path = chosen[name]
+        if path and "://" not in path and not Path(path).is_file():
+            raise UsageError(f"--{name}: expected a file or an address, found no file {path}")
+    endpoint = chosen["job_endpoint"]
+    if not endpoint and str(chosen["runner"]).lower() == "portablerunner":
+        raise UsageError("--runner=PortableRunner: expected --job_endpoint=HOST:PORT too")
+    if endpoint and endpoint != _EMBEDDED:
+        _check_listens(endpoint)
+
+
+def _check_listens(endpoint: str) -> None:
+    host, _, port = endpoint.rpartition(":")
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=_CONNECT_TIMEOUT).close()
+    except (OSError, ValueError) as error:
+        raise UsageError(f"--job_endpoint: no job service answers at {endpoint}: {error}") from error
+
+
 def _check_running_mode(mode: str) -> None:
     if mode == "multi_threading":
         # Beam 2.77 mixes up the bytes of its worker threads: elements arrive as others, or not at all. See
         # benchmarks/beam_threads.py, which contains no code of ours.
         raise UsageError("--direct_running_mode=multi_threading loses data in Beam 2.77; use multi_processing")
     if mode == "multi_processing":
-        patch_worker_shutdown()
+        _patch_worker_shutdown()
+
+
+@functools.cache
+def _patch_worker_shutdown() -> None:
+    """Makes local worker processes end even if they connect after the job has failed.
+
+    Beam 2.77 sends the shutdown message only to connected workers (ControlConnection.close in
+    apache_beam/runners/portability/fn_api_runner/worker_handlers.py). A worker that connects later would wait forever,
+    and the job for it. The patch also queues the message; connected workers never read the duplicate.
+    """
+    from apache_beam.runners.portability.fn_api_runner import worker_handlers
+
+    close = worker_handlers.ControlConnection.close
+
+    def close_for_all(connection: worker_handlers.ControlConnection) -> None:
+        connection.push(worker_handlers.BeamFnControlServicer._DONE_MARKER)
+        close(connection)
+
+    worker_handlers.ControlConnection.close = close_for_all

@@ -1,14 +1,13 @@
 """How a program starts and ends, and what it prints on the way.
 
-Begin with `program`: `run_main` wraps the main function of every program and defines the exit statuses.
+Begin with `program`: `run_main` wraps the main function of every program and defines the exit statuses; `Parser` reads
+strict command lines.
 
-  parser    strict command lines
   estimate  the amount of work and its cost, for --estimate
   progress  the progress line
 """
 
-from retinanet_odm.cli.parser import Parser, check_not_empty, program_flags
-from retinanet_odm.cli.program import Ending, explain_request, run_main
+from retinanet_odm.cli.program import Ending, Parser, check_not_empty, explain_request, program_flags, run_main
 from retinanet_odm.cli.progress import ProgressReporter
 
 __all__ = [

@@ -1,10 +1,8 @@
 """What a job would take, before it is started: estimated from a listing of its files, without reading them."""
 
-import argparse
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from retinanet_odm.errors import UsageError
 from retinanet_odm.storage import files
 
 
@@ -36,28 +34,6 @@ class WorkSpeed:
           1.0
         """
         return (images.size / self.bytes_per_second + images.count / self.images_per_second) / 3600
-
-
-def add_estimate_flags(parser: argparse.ArgumentParser) -> None:
-    """Adds the flags that both Beam programs have."""
-    parser.add_argument(
-        "--estimate",
-        action="store_true",
-        help="list the files, print the amount of work and its cost, and stop; reads no image and writes nothing",
-    )
-    parser.add_argument(
-        "--vcpu_hour_price",
-        type=float,
-        metavar="PRICE",
-        help="with --estimate: price of one virtual CPU per hour, with its memory and disk",
-    )
-
-
-def check_estimate_flags(flags: argparse.Namespace, *names: str) -> None:
-    """Raises UsageError for a flag that is only used with --estimate."""
-    for name in names:
-        if getattr(flags, name) is not None and not flags.estimate:
-            raise UsageError(f"--{name}: expected --estimate too")
 
 
 def measure_files(patterns: Sequence[str]) -> FileTotals:

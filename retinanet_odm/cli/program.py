@@ -1,4 +1,6 @@
-"""How a program starts and ends: logging, one line for a bad request, exit statuses. Begin with `run_main`.
+"""How a program starts and ends: strict flags, logging, one line for a bad request, exit statuses.
+
+Begin with `run_main`.
 
 Exit statuses of all programs:
 
@@ -12,12 +14,14 @@ Exit statuses of all programs:
 Any other exception is a bug and keeps its stack trace.
 """
 
+import argparse
 import atexit
 import gc
 import logging
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any, NoReturn
 
 from retinanet_odm.errors import UsageError
 
@@ -93,3 +97,30 @@ def tune_gc() -> None:
     """Makes garbage collections rare, and skips the one at exit, which takes seconds and frees nothing."""
     gc.set_threshold(_GC_THRESHOLD)
     atexit.register(gc.freeze)
+
+
+# --- Command lines ---
+
+
+class Parser(argparse.ArgumentParser):
+    """An argument parser that rejects abbreviated flags, and whose errors are UsageErrors."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        kwargs.setdefault("formatter_class", argparse.RawDescriptionHelpFormatter)
+        super().__init__(allow_abbrev=False, **kwargs)
+
+    def error(self, message: str) -> NoReturn:
+        """Raises UsageError, where argparse would print the usage and exit."""
+        raise UsageError(f"{self.prog}: {message}")
+
+
+def program_flags(flags: argparse.Namespace) -> list[str]:
+    """Returns the names of all flags of the parsed command, with their dashes."""
+    return [f"--{name}" for name in vars(flags) if name != "command"]
+
+
+def check_not_empty(flags: argparse.Namespace) -> None:
+    """Raises UsageError for a flag with an empty value, which often comes from an unset shell variable."""
+    for name, value in vars(flags).items():
+        if value == "" or (isinstance(value, list) and "" in value):
+            raise UsageError(f"--{name}: expected a value, found an empty one")

@@ -11,7 +11,7 @@ import shlex
 from collections.abc import Sequence
 from typing import Any
 
-from retinanet_odm.cli.parser import Parser
+from retinanet_odm.cli.program import Parser
 from retinanet_odm.errors import UsageError
 
 # Beam's --labels are those of the job, and Dataflow's launcher passes them.

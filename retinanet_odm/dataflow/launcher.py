@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import NoReturn
 
 from retinanet_odm import __version__
-from retinanet_odm.cli.parser import Parser, check_not_empty
+from retinanet_odm.cli.program import Parser, check_not_empty
 from retinanet_odm.dataflow import preflight
 from retinanet_odm.dataflow.job_main import run_job_main
 from retinanet_odm.errors import UsageError

@@ -6,7 +6,7 @@ import pytest
 
 from beam_jobs.flags import make_prepare_parser, parse_min_box, parse_num_shards, prepare_options
 from beam_jobs.options import Inputs, PrepareOptions, RecordOptions
-from retinanet_odm.cli.parser import program_flags
+from retinanet_odm.cli.program import program_flags
 from retinanet_odm.errors import UsageError
 from retinanet_odm.imaging.images import VERIFY_HEADER, ImageRule
 

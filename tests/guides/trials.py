@@ -9,7 +9,7 @@ import tomllib
 from beam_jobs.flags import make_prepare_parser as data_parser
 from inference.options import make_score_parser as score_parser
 from retinanet_odm.beam.options import beam_options
-from retinanet_odm.cli.parser import program_flags
+from retinanet_odm.cli.program import program_flags
 from retinanet_odm.dataflow.flex_templates import command_parser, template_flags
 from tests.guides.pages import ROOT
 from tests.guides.sandbox import Sandbox, split_program

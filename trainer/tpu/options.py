@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from retinanet_odm.cli.parser import Parser
+from retinanet_odm.cli.program import Parser
 from retinanet_odm.errors import UsageError
 from trainer.config import TrainConfig
 from trainer.flags import parse_request

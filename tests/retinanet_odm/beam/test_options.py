@@ -1,5 +1,7 @@
 """Flags that are not the program's own belong to Beam, or are rejected."""
 
+import socket
+
 import pytest
 from apache_beam.options.pipeline_options import DirectOptions, SetupOptions, StandardOptions
 
@@ -48,3 +50,33 @@ def test_refused(argv, words, reason):
         beam_options(argv, OWN)
     assert words in str(caught.value), reason
     assert "\n" not in str(caught.value)
+
+
+# --- Runners ---
+
+MISSING = [
+    (["--runner=PrismRunner", "--prism_location=/nowhere/prism"], "--prism_location: expected a file", "no such file"),
+    (["--runner=FlinkRunner", "--flink_job_server_jar=/none.jar"], "--flink_job_server_jar: expected", "no such jar"),
+    (["--runner=PortableRunner"], "expected --job_endpoint=HOST:PORT", "no job service is named"),
+    (["--runner=PortableRunner", "--job_endpoint=9"], "no job service answers at 9", "no address"),
+    (["--runner=PortableRunner", "--job_endpoint=localhost:x"], "answers at localhost:x", "no port"),
+]
+
+
+@pytest.mark.parametrize(("argv", "words", "reason"), MISSING)
+def test_a_missing_runner_is_reported_at_once(argv, words, reason):
+    with pytest.raises(UsageError) as caught:
+        beam_options(argv, [])
+    assert words in str(caught.value), reason
+
+
+def test_a_job_service_must_listen():
+    with socket.create_server(("localhost", 0)) as server:
+        argv = ["--runner=PortableRunner", f"--job_endpoint=localhost:{server.getsockname()[1]}"]
+        beam_options(argv, [])
+    with pytest.raises(UsageError, match="Connection refused"):
+        beam_options(argv, [])
+
+
+def test_an_address_of_a_program_is_left_to_beam():
+    beam_options(["--runner=PrismRunner", "--prism_location=https://x/prism.zip"], [])

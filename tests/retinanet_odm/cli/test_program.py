@@ -1,4 +1,4 @@
-"""How a program ends: exit status, one line for a bad request, and no garbage collection at exit."""
+"""How a program starts and ends: strict flags, exit status, one line for a bad request, no collection at exit."""
 
 import gc
 import subprocess
@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from retinanet_odm.cli.program import run_main
+from retinanet_odm.cli.program import Parser, check_not_empty, run_main
 from retinanet_odm.errors import ContractError, UsageError
 
 ENDS = [
@@ -49,3 +49,29 @@ def test_garbage_is_collected_rarely_and_not_at_exit() -> None:
     result = subprocess.run([sys.executable, "-c", _TUNED], capture_output=True, text=True, check=True)
     assert result.stdout.split("\n") == ["True True", "frozen", ""]
     assert gc.get_freeze_count() == 0, "nothing of this process is frozen"
+
+
+EMPTY = [["--labels="], ["--labels", ""], ["--images", "a", ""], ["--images="]]
+
+
+@pytest.mark.parametrize("argv", EMPTY)
+def test_an_empty_value_is_refused(argv):
+    parser = Parser(prog="x")
+    parser.add_argument("--labels")
+    parser.add_argument("--images", nargs="+", default=())
+    check_not_empty(parser.parse_args([]))
+    with pytest.raises(UsageError, match=f"{argv[0].rstrip('=')}: expected a value"):
+        check_not_empty(parser.parse_args(argv))
+
+
+def test_parser_never_guesses_an_abbreviation():
+    parser = Parser(prog="x")
+    parser.add_argument("--images")
+    assert parser.parse_known_args(["--imag=a"])[1] == ["--imag=a"]
+
+
+def test_parser_error_is_a_usage_error():
+    parser = Parser(prog="x")
+    parser.add_argument("--images", required=True)
+    with pytest.raises(UsageError, match=r"x: .*--images"):
+        parser.parse_args([])

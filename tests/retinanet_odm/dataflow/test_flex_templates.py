@@ -13,7 +13,7 @@ from google.cloud.dataflow_v1beta3.types import TemplateMetadata
 import beam_jobs.flags
 import inference.options
 from retinanet_odm.beam.options import beam_options
-from retinanet_odm.cli.parser import program_flags
+from retinanet_odm.cli.program import program_flags
 from retinanet_odm.dataflow.flex_templates import command_parser, template_flags
 from retinanet_odm.errors import UsageError
 from scripts.make_templates import make_templates

@@ -11,8 +11,8 @@ import pytest
 
 from retinanet_odm.beam.options import beam_options
 from retinanet_odm.cli.program import set_up_logging
-from retinanet_odm.dataflow.job_main import is_for_user, run_job_main
-from retinanet_odm.errors import TooManyRejectsError, UsageError
+from retinanet_odm.dataflow.job_main import find_request_error, is_for_user, run_job_main
+from retinanet_odm.errors import ContractError, TooManyRejectsError, UsageError
 
 IN_A_STEP = [
     (UsageError("--x: bad"), 2, "error: --x: bad\n", "Beam adds the step's name to the line"),
@@ -104,3 +104,51 @@ def test_only_errors_of_prism_are_shown(capsys, monkeypatch):
     prism.info("Serving JobManagement")
     prism.error("unimplemented features")
     assert capsys.readouterr().err == "unimplemented features\n"
+
+
+# --- What a worker has raised ---
+
+TRACE = 'Traceback (most recent call last):\n  File "x.py", line 1, in f\n'
+LOST = "no file"
+CAUSE = "\n\nDuring handling of the above exception, another exception occurred:\n\n"
+
+
+def _raised(name: str, text: str) -> str:
+    return f"{TRACE}{name}: {text} [while running 'Make label map']"
+
+
+WORDS = [
+    (_raised("retinanet_odm.errors.UsageError", LOST), UsageError, "the last line of a worker's stack trace"),
+    (_raised("retinanet_odm.errors.ContractError", LOST), ContractError, "a kind of it"),
+    (_raised("retinanet_odm.errors.TooManyRejectsError", LOST), TooManyRejectsError, "a kind with a status of its own"),
+    (
+        f"{TRACE}retinanet_odm.errors.UsageError: before{CAUSE}{_raised('retinanet_odm.errors.UsageError', LOST)}",
+        UsageError,
+        "Beam quotes the same error twice, at last with the step",
+    ),
+    (
+        f"java.lang.RuntimeException: Error received from SDK harness for instruction 5: "
+        f"{_raised('retinanet_odm.errors.UsageError', LOST)}\n\n\tat org.apache.beam.runners.X.run(X.java:1)",
+        UsageError,
+        "Flink adds its own stack trace",
+    ),
+    (_raised("retinanet_odm.errors.DataError", LOST), None, "a bad record must not get so far: a bug"),
+    (_raised("KeyError", "'x'"), None, "a bug"),
+    (
+        f"{TRACE}retinanet_odm.errors.UsageError: before{CAUSE}{_raised('KeyError', 'x')}",
+        None,
+        "a bug while a bad request was handled",
+    ),
+    ("", None, "no message"),
+]
+
+
+@pytest.mark.parametrize(("words", "kind", "reason"), WORDS)
+def test_words_of_a_worker(words, kind, reason):
+    found = find_request_error(RuntimeError(words))
+    assert type(found) is (kind or type(None)), reason
+    assert found is None or str(found) == LOST, reason
+
+
+def test_only_a_runtime_error_holds_words():
+    assert find_request_error(ValueError(WORDS[0][0])) is None
