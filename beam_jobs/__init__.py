@@ -4,6 +4,5 @@ Commands (`main`): `prepare` writes a data set, `check` only reports what is wro
 
 Begin reading at `pipeline`, whose docstring draws the graph, then follow one image: `plan` (join, labels, split) →
 `numbering` (id and shard) → `shards` and `records` (pixels, boxes, record) → `commit` (the files beside the shards,
-dataset.json last). `prepare` is the launcher; `rows` holds what flows between the steps; `resume` keeps the shards that
-need not be written again.
+dataset.json last). `prepare` is the launcher; `rows` holds what flows between the steps.
 """

@@ -9,9 +9,9 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from beam_jobs import output_folder
-from beam_jobs.input_files import load_id_map
-from beam_jobs.options import REFUSE, PrepareOptions
+from beam_jobs.options import REFUSE, PrepareOptions, load_id_map
 from beam_jobs.problems import DatasetAnalysis, analyse_dataset
+from beam_jobs.records import ShardResult, sum_boxes
 from beam_jobs.rows import (
     COCO_SPLIT,
     IMAGE_REJECT,
@@ -23,7 +23,6 @@ from beam_jobs.rows import (
     format_rejects,
     sort_rejects,
 )
-from beam_jobs.shard_result import ShardResult, sum_boxes
 from retinanet_odm import __version__
 from retinanet_odm import boxes as box_ops
 from retinanet_odm.dataset import source_ids

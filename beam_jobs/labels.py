@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from beam_jobs.input_files import read_labels
+from beam_jobs.options import read_labels
 from retinanet_odm.errors import DataError, UsageError
 from retinanet_odm.labels.aliases import parse_aliases
 from retinanet_odm.labels.checks import check_labels, normalise_label

@@ -37,7 +37,7 @@ def _run(argv: Sequence[str]) -> int:
             parser.error(f"unknown flag {rest[0]}")
         return _labels(flags)
     # Imported here: Beam takes seconds to import, and --help must not wait for it.
-    from beam_jobs.input_files import read_inputs
+    from beam_jobs.options import read_inputs
     from beam_jobs.prepare import check, prepare
 
     check_estimate_flags(flags, "vcpu_hour_price")

@@ -10,8 +10,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from beam_jobs.input_files import load_id_map, load_split_plan
-from beam_jobs.options import DROP, NEGATIVE, PrepareOptions
+from beam_jobs.options import DROP, NEGATIVE, PrepareOptions, load_id_map, load_split_plan
 from beam_jobs.rows import (
     ANNOTATION_REJECT,
     NO_MATCHING_IMAGE,

@@ -8,14 +8,13 @@ import contextlib
 import logging
 import shlex
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import apache_beam as beam
 from apache_beam.options.pipeline_options import PipelineOptions, StandardOptions
 
 from beam_jobs import output_folder
 from beam_jobs.commit import forbidden_rejects
-from beam_jobs.input_files import check_patterns
 from beam_jobs.options import PrepareOptions
 from beam_jobs.pipeline import build_prepare
 from beam_jobs.rows import (
@@ -32,6 +31,7 @@ from retinanet_odm.dataset.manifest import DatasetManifest, SplitInfo
 from retinanet_odm.dataset.problems import SEVERITIES, Problem, parse_problems
 from retinanet_odm.errors import TooManyRejectsError, UsageError
 from retinanet_odm.labels.checks import ERROR
+from retinanet_odm.sources.listing import ANNOTATION_CONTENT, IMAGE_CONTENT, check_input, check_zip_files
 from retinanet_odm.storage import files
 from retinanet_odm.storage.lock import lock_folder
 
@@ -94,6 +94,30 @@ def _lock_output(options: PrepareOptions) -> Iterator[None]:
     with lock_folder(options.output):
         files.make_folder(options.output)
         yield
+
+
+def check_patterns(options: PrepareOptions) -> None:
+    """Checks the files that --images, --annotations and --exports match, before the job starts.
+
+    Raises:
+      UsageError: a pattern matches nothing; a zip file is broken, lacks what its flag promises, or is matched by
+        --exports and by another flag; or a file of --exports is not a zip file.
+    """
+    check_input(options.images, flag="--images")
+    check_input(options.annotations, flag="--annotations")
+    check_input(options.exports, flag="--exports")
+    loose = check_zip_files(_list_matches(options.images), "--images", IMAGE_CONTENT)
+    loose |= check_zip_files(_list_matches(options.annotations), "--annotations", ANNOTATION_CONTENT)
+    given = _list_matches(options.exports)
+    exports = check_zip_files(given, "--exports", IMAGE_CONTENT, ANNOTATION_CONTENT)
+    if other := min(given - exports, default=None):
+        raise UsageError(f"--exports: {other} is no zip file; give loose files by --images and --annotations")
+    if twice := min(loose & exports, default=None):
+        raise UsageError(f"--exports: {twice} is matched by --images or --annotations too: give it once")
+
+
+def _list_matches(patterns: Iterable[str]) -> set[str]:
+    return {uri for pattern in patterns for uri in files.iter_matches(pattern)}
 
 
 def make_pipeline(beam_options: PipelineOptions) -> beam.Pipeline:

@@ -6,8 +6,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from beam_jobs.options import REFUSE, PrepareOptions
+from beam_jobs.records import ShardResult, sum_boxes
 from beam_jobs.rows import NO_MATCHING_IMAGE, DatasetPlan, Reject
-from beam_jobs.shard_result import ShardResult, sum_boxes
 from retinanet_odm.annotations.collector import OBJECTS_WITHOUT_BOX
 from retinanet_odm.dataset import problems
 from retinanet_odm.dataset.leakage import ImageHashes, Leakage, find_leakage

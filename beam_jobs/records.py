@@ -1,17 +1,44 @@
-"""Makes the DetectionExample of one image and its annotation. Boxes are checked against the real pixels here."""
+"""What comes of images: the record of one image, and the result of a shard, which sums up its images.
 
+Begin with `make_record`, which checks boxes against the real pixels. `ShardResult` is all that a worker returns: a new
+counter of a shard is one field of it, and one line in `ShardResult.add`.
+"""
+
+import dataclasses
 import hashlib
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple, Self
 
-from beam_jobs.rows import PlannedImage, Reject, reject_object
+from beam_jobs.rows import COCO_SPLIT, PlannedImage, Reject, reject_image, reject_object, remark_on
 from retinanet_odm import boxes as box_ops
-from retinanet_odm.annotations.geometry import ImagePlacement, box_fault, find_placement
+from retinanet_odm.annotations.geometry import (
+    SIZE_SCALED,
+    SIZE_TURNED,
+    SIZE_TURNED_AND_SCALED,
+    ImagePlacement,
+    box_fault,
+    find_placement,
+)
 from retinanet_odm.annotations.types import ObjectAnnotation
+from retinanet_odm.dataset.coco import annotation_entries, image_entry
 from retinanet_odm.dataset.examples import DetectionExample, ExampleObject
-from retinanet_odm.errors import AnnotationError
+from retinanet_odm.dataset.manifest import ShardInfo
+from retinanet_odm.dataset.statistics import BoxStatistics
+from retinanet_odm.errors import AnnotationError, DataError
 from retinanet_odm.imaging.images import EncodedImage
 
 _BELOW_MINIMUM = "box_below_minimum"
+# How the boxes of an image were adapted, by the fit of its annotation.
+_ADAPTATIONS = {
+    SIZE_TURNED: (SIZE_TURNED,),
+    SIZE_SCALED: (SIZE_SCALED,),
+    SIZE_TURNED_AND_SCALED: (SIZE_TURNED, SIZE_SCALED),
+}
+
+
+# --- One image ---
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -128,3 +155,125 @@ def _example(planned: PlannedImage, image: EncodedImage, objects: tuple[ExampleO
         sha256=hashlib.sha256(image.data).hexdigest(),
         objects=objects,
     )
+
+
+# --- One shard ---
+
+
+class ImageOutcome(NamedTuple):
+    """The outcome of one planned image.
+
+    Attributes:
+      source_id: its number in the data set.
+      name: its name.
+      sha256: hex SHA-256 of the image bytes in the record; "" for a rejected image.
+      perceptual_hash: None if no pixel was decoded.
+    """
+
+    source_id: int
+    name: str
+    sha256: str = ""
+    perceptual_hash: int | None = None
+
+    @property
+    def is_written(self) -> bool:
+        """Whether the image became an example."""
+        return bool(self.sha256)
+
+
+@dataclass(kw_only=True)
+class ShardResult:
+    """The outcome of one shard, filled in while its images are read.
+
+    Attributes:
+      split: the split of the shard.
+      name: its file name.
+      sha256: hex SHA-256 of the file; "" if nothing was written.
+      images: the outcome of every planned image, in the order of source ids.
+      clipped: boxes that were cut at the border of their image.
+      statistics: box and image sizes of the examples; set when all images are read.
+      coco_images, coco_annotations: entries of val.json; empty for other splits.
+      rejects: rejected images and dropped objects.
+      remarks: remarks on images that were kept.
+    """
+
+    split: str
+    name: str
+    sha256: str = ""
+    images: list[ImageOutcome] = field(default_factory=list)
+    clipped: int = 0
+    statistics: BoxStatistics = field(default_factory=BoxStatistics)
+    coco_images: list[dict[str, Any]] = field(default_factory=list)
+    coco_annotations: list[dict[str, Any]] = field(default_factory=list)
+    rejects: list[Reject] = field(default_factory=list)
+    remarks: list[Reject] = field(default_factory=list)
+
+    def add(self, planned: PlannedImage, record: ExampleRecord, perceptual_hash: int | None) -> None:
+        """Adds an image that became an example."""
+        example = record.example
+        self.images.append(ImageOutcome(planned.source_id, planned.name, example.sha256, perceptual_hash))
+        self.clipped += record.clipped
+        self.rejects += record.dropped
+        for adaptation in _ADAPTATIONS.get(record.fit, ()):
+            self.remarks.append(_adapted(planned, adaptation))
+        for remark in planned.content.annotation.remarks:
+            found = remark_on(planned, remark.reason, f"{planned.name}: {remark.detail}", value=remark.value)
+            self.remarks.append(dataclasses.replace(found, line=remark.line))
+        # Only this split: the entries of a large training split would fill the memory of the commit.
+        if self.split == COCO_SPLIT:
+            self.coco_images.append(image_entry(example))
+            self.coco_annotations += annotation_entries(example)
+
+    def reject(self, planned: PlannedImage, error: DataError) -> None:
+        """Adds an image that cannot be used."""
+        self.images.append(ImageOutcome(planned.source_id, planned.name))
+        self.rejects.append(reject_image(planned.content.image, error.reason, error.detail, line=error.line))
+
+    @property
+    def examples(self) -> int:
+        """The number of images that became examples."""
+        return self.statistics.images
+
+    @property
+    def boxes_per_class(self) -> Counter[str]:
+        """Boxes by class name."""
+        return Counter({name: counts.boxes for name, counts in self.statistics.classes.items()})
+
+    @property
+    def info(self) -> ShardInfo:
+        """The entry of the shard in dataset.json."""
+        return ShardInfo(name=self.name, examples=self.examples, sha256=self.sha256)
+
+    def to_json(self) -> dict[str, Any]:
+        """Returns a value for json.dumps. A field of plain JSON values needs no line here nor in `from_json`."""
+        return {
+            **vars(self),
+            "statistics": self.statistics.to_json(),
+            "rejects": [reject.to_json() for reject in self.rejects],
+            "remarks": [remark.to_json() for remark in self.remarks],
+        }
+
+    @classmethod
+    def from_json(cls, value: dict[str, Any]) -> Self:
+        """Reads a result from what `to_json` returned."""
+        parsed = {
+            "images": [ImageOutcome(*row) for row in value["images"]],
+            "statistics": BoxStatistics.from_json(value["statistics"]),
+            "rejects": [Reject(**row) for row in value["rejects"]],
+            "remarks": [Reject(**row) for row in value["remarks"]],
+        }
+        return cls(**{**value, **parsed})
+
+
+def sum_boxes(shards: Iterable[ShardResult]) -> Counter[str]:
+    """Adds up the boxes of some shards by class name."""
+    boxes: Counter[str] = Counter()
+    for shard in shards:
+        boxes.update(shard.boxes_per_class)
+    return boxes
+
+
+def _adapted(planned: PlannedImage, adaptation: str) -> Reject:
+    size = f"{planned.content.annotation.width}x{planned.content.annotation.height}"
+    detail = f"{planned.name}: boxes were drawn on {size} pixels: they are {adaptation} to fit the image"
+    return remark_on(planned, f"size_{adaptation}", detail, value=size)

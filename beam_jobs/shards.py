@@ -1,27 +1,37 @@
 """Makes one shard on one worker: reads its images, checks them and writes the records, or only checks them.
 
 Begin with `make_shard`. The bytes of images never leave this module but into the shard.
+
+Beside each shard lies its receipt, for --resume: what the shard was made of and what came out. A shard is kept only if
+its input is exactly the same (names, ids, boxes, labels, flags, program version, and version of every image file) and
+its file still has the digest that it was written with. A receipt is two lines of JSON: a seal and the ShardResult. The
+seal is a digest of the plan and of the second line, so a receipt that is truncated, changed or belongs to another shard
+is ignored, as if the shard had never been written.
 """
 
 import collections
 import functools
+import hashlib
+import json
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import Any
 
-from beam_jobs import resume
 from beam_jobs.numbering import ShardKey
-from beam_jobs.options import PrepareOptions
-from beam_jobs.records import ExampleRecord, make_record
+from beam_jobs.options import PrepareOptions, RecordOptions
+from beam_jobs.output_folder import receipt_name
+from beam_jobs.records import ExampleRecord, ShardResult, make_record
 from beam_jobs.rows import PlannedImage
-from beam_jobs.shard_result import ShardResult
+from retinanet_odm import __version__
+from retinanet_odm.annotations.types import ObjectAnnotation
 from retinanet_odm.cli.progress import PROGRESS
-from retinanet_odm.dataset.examples import encode_example
+from retinanet_odm.dataset.examples import SCHEMA_VERSION, encode_example
 from retinanet_odm.dataset.statistics import BoxStatistics, ImageBoxes
 from retinanet_odm.errors import DataError
 from retinanet_odm.imaging.images import normalise_image
-from retinanet_odm.sources.listing import read_image
+from retinanet_odm.sources.listing import ImageFile, read_image
 from retinanet_odm.storage import files
 from retinanet_odm.storage.prefetch import map_ahead
 from retinanet_odm.storage.tfrecord import frame_record
@@ -32,6 +42,8 @@ _READ_AHEAD = 16  # images in memory at once, per shard
 # more threads than cores would only wait for each other. Reading from an object store is mostly waiting.
 _LOCAL_READERS = ThreadPoolExecutor(os.cpu_count() or 1, thread_name_prefix="read-image")
 _REMOTE_READERS = ThreadPoolExecutor(_READ_AHEAD, thread_name_prefix="read-remote-image")
+
+RECEIPT_VERSION = 2  # raise it when the JSON of a ShardResult changes: older receipts are then ignored
 
 
 def make_shard(key: ShardKey, planned: Iterable[PlannedImage], options: PrepareOptions) -> ShardResult:
@@ -47,13 +59,13 @@ def make_shard(key: ShardKey, planned: Iterable[PlannedImage], options: PrepareO
     if not options.writes:
         collections.deque(records, maxlen=0)
         return result
-    plan_digest = resume.digest_plan(ordered, options.content)
-    if options.resume and (kept := resume.find_receipt(options.output, name, plan_digest)):
+    plan_digest = digest_plan(ordered, options.content)
+    if options.resume and (kept := find_receipt(options.output, name, plan_digest)):
         PROGRESS.skip(len(kept.images))
         return kept
     result.sha256 = files.write_pieces(files.join(options.output, name), records)
     # The order matters: a receipt without its shard would be a promise that a killed run has not kept.
-    resume.save_receipt(options.output, plan_digest, result)
+    save_receipt(options.output, plan_digest, result)
     return result
 
 
@@ -92,3 +104,78 @@ def _load(planned: PlannedImage, options: PrepareOptions) -> _LoadedImage | Data
         return error
     framed = frame_record(encode_example(record.example)) if options.writes else b""
     return _LoadedImage(record=record, perceptual_hash=image.perceptual_hash, framed=framed)
+
+
+# --- Receipts, for --resume ---
+
+
+def digest_plan(ordered: Iterable[PlannedImage], content: RecordOptions) -> str:
+    """Returns the hex SHA-256 of everything that decides the bytes of a shard; equal on any machine.
+
+    The values are listed by hand below, so that classes and fields can be renamed freely. Add every new field that
+    affects a record or a reject.
+    """
+    pixels = content.pixels
+    flags = [pixels.verify, pixels.max_side, pixels.grayscale, pixels.perceptual_hash, content.min_box]
+    digest = hashlib.sha256(_encode([RECEIPT_VERSION, __version__, SCHEMA_VERSION, flags]))
+    for planned in ordered:
+        digest.update(_encode(_planned_values(planned)))
+    return digest.hexdigest()
+
+
+def _planned_values(planned: PlannedImage) -> list[Any]:
+    annotation = planned.content.annotation
+    return [
+        planned.source_id,
+        _image_values(planned.content.image),
+        [annotation.width, annotation.height, annotation.source, annotation.line],
+        [_object_values(item) for item in annotation.objects],
+        [[remark.reason, remark.detail, remark.line, remark.value] for remark in annotation.remarks],
+        planned.content.label_ids,
+    ]
+
+
+def _image_values(image: ImageFile) -> list[Any]:
+    # The matching is over: which annotations the image may have (export_uri) no longer matters.
+    member = image.member
+    place = member and [
+        member.name,
+        member.offset,
+        member.stored_size,
+        member.size,
+        member.method,
+        member.encrypted,
+        member.crc,
+    ]
+    return [image.uri, image.name, image.version, place]
+
+
+def _object_values(item: ObjectAnnotation) -> list[Any]:
+    return [item.label, item.box, item.difficult, item.truncated, item.occluded, item.is_crowd, item.line]
+
+
+def _encode(values: list[Any]) -> bytes:
+    # ASCII with escapes: a file name need not be valid UTF-8.
+    return json.dumps(values).encode("ascii") + b"\n"
+
+
+def save_receipt(output: str, plan_digest: str, result: ShardResult) -> None:
+    """Writes the receipt of a shard. Call it after the shard is written."""
+    text = json.dumps(result.to_json(), ensure_ascii=False)
+    files.write_text(files.join(output, receipt_name(result.name)), f"{_seal(plan_digest, text)}\n{text}\n")
+
+
+def find_receipt(output: str, shard: str, plan_digest: str) -> ShardResult | None:
+    """Returns the result of an earlier run if its shard is complete and was made from the same plan."""
+    path = files.join(output, receipt_name(shard))
+    if not files.is_file(path):
+        return None
+    seal, _, text = files.read_written_text(path).removesuffix("\n").partition("\n")
+    if seal != _seal(plan_digest, text):
+        return None
+    result = ShardResult.from_json(json.loads(text))
+    return result if files.find_digest(files.join(output, shard)) == result.sha256 else None
+
+
+def _seal(plan_digest: str, text: str) -> str:
+    return json.dumps(hashlib.sha256(f"{plan_digest}\n{text}".encode("utf-8", "surrogateescape")).hexdigest())

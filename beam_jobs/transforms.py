@@ -9,10 +9,9 @@ from apache_beam.metrics import Metrics
 from apache_beam.pvalue import AsSingleton, TaggedOutput
 
 from beam_jobs import numbering, plan
-from beam_jobs.input_files import load_id_map
-from beam_jobs.options import PrepareOptions
+from beam_jobs.options import PrepareOptions, load_id_map
+from beam_jobs.records import ShardResult
 from beam_jobs.rows import PlannedImage, Reject
-from beam_jobs.shard_result import ShardResult
 from beam_jobs.shards import make_shard
 from retinanet_odm.cli.progress import PROGRESS
 from retinanet_odm.sources.listing import input_patterns, match_annotations, match_images

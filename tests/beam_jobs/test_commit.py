@@ -9,8 +9,8 @@ from PIL import Image
 
 from beam_jobs import commit
 from beam_jobs.options import PrepareOptions
+from beam_jobs.records import ImageOutcome, ShardResult
 from beam_jobs.rows import IMAGE_REJECT, OBJECT_REJECT, LabelledImage, PlannedImage, Reject, parse_rejects
-from beam_jobs.shard_result import ImageOutcome, ShardResult
 from beam_jobs.shards import make_shard
 from retinanet_odm.annotations.types import ImageAnnotation, ObjectAnnotation
 from retinanet_odm.dataset.examples import DetectionExample, encode_example

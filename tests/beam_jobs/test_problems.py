@@ -4,8 +4,8 @@ import pytest
 
 from beam_jobs.options import REFUSE, TELL, PrepareOptions
 from beam_jobs.problems import analyse_dataset, problem_of
+from beam_jobs.records import ImageOutcome, ShardResult
 from beam_jobs.rows import ANNOTATION_REJECT, IMAGE_REJECT, NO_MATCHING_IMAGE, REMARK, DatasetPlan, Reject
-from beam_jobs.shard_result import ImageOutcome, ShardResult
 from retinanet_odm.dataset.statistics import BoxStatistics, ImageBoxes
 from retinanet_odm.labels.label_map import LabelMap
 

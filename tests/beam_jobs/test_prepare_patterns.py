@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from beam_jobs.input_files import check_patterns
 from beam_jobs.options import PrepareOptions
+from beam_jobs.prepare import check_patterns
 from retinanet_odm.errors import UsageError
 from tests.retinanet_odm.sources.rows import VOC, write_zip
 

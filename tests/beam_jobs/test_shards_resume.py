@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from beam_jobs import resume
+from beam_jobs import shards
 from beam_jobs.options import PrepareOptions, RecordOptions
+from beam_jobs.records import ShardResult
 from beam_jobs.rows import LabelledImage, PlannedImage
-from beam_jobs.shard_result import ShardResult
 from beam_jobs.shards import make_shard
 from retinanet_odm.annotations.types import ImageAnnotation, ObjectAnnotation, Remark, UnreadableObject
 from retinanet_odm.imaging.images import VERIFY_HEADER, ImageRule
@@ -75,7 +75,7 @@ def _delete_shard(_rows, folder: Path):
 
 
 def _receipt(folder: Path) -> Path:
-    return folder / resume.receipt_name(KEY[1])
+    return folder / shards.receipt_name(KEY[1])
 
 
 def _empty_receipt(_rows, folder: Path):  # as a power cut may leave it
@@ -114,10 +114,10 @@ CHANGES = [
 def test_a_changed_shard_is_written_again(tmp_path, planned, options, change):
     make_shard(KEY, planned, options)
     change(planned, tmp_path)
-    plan_digest = resume.digest_plan(sorted(planned, key=lambda row: row.source_id), options.content)
-    assert resume.find_receipt(options.output, KEY[1], plan_digest) is None
+    plan_digest = shards.digest_plan(sorted(planned, key=lambda row: row.source_id), options.content)
+    assert shards.find_receipt(options.output, KEY[1], plan_digest) is None
     make_shard(KEY, planned, options)
-    assert resume.find_receipt(options.output, KEY[1], plan_digest) is not None
+    assert shards.find_receipt(options.output, KEY[1], plan_digest) is not None
 
 
 CONTENTS = [
@@ -129,12 +129,12 @@ CONTENTS = [
 
 @pytest.mark.parametrize("content", CONTENTS)
 def test_other_flags_make_another_shard(planned, options, content):
-    assert resume.digest_plan(planned, content) != resume.digest_plan(planned, options.content)
+    assert shards.digest_plan(planned, content) != shards.digest_plan(planned, options.content)
 
 
 def test_without_resume_nothing_is_kept(planned, options, monkeypatch):
     make_shard(KEY, planned, options)
-    monkeypatch.setattr("beam_jobs.resume.find_receipt", None)  # calling it would fail
+    monkeypatch.setattr("beam_jobs.shards.find_receipt", None)  # calling it would fail
     make_shard(KEY, planned, dataclasses.replace(options, resume=False))
 
 
@@ -199,7 +199,7 @@ INDIFFERENT: dict[type, dict[str, Any]] = {
 def _digest(kind: type | None = None, changes: dict[str, Any] | None = None) -> str:
     """The digest of one image, with changes in the rows of one class."""
     planned, content = _changed((PLANNED, RecordOptions()), kind, changes or {})
-    return resume.digest_plan([planned], content)
+    return shards.digest_plan([planned], content)
 
 
 def _changed(value: Any, kind: type | None, changes: dict[str, Any]) -> Any:
@@ -214,7 +214,7 @@ def _changed(value: Any, kind: type | None, changes: dict[str, Any]) -> Any:
 
 
 def test_every_field_of_a_plan_is_decisive_or_indifferent():
-    """A new field fails here until it is listed in beam_jobs.resume, or in INDIFFERENT."""
+    """A new field fails here until it is listed in beam_jobs.shards, or in INDIFFERENT."""
     for kind, values in DECISIVE.items():
         fields = {field.name for field in dataclasses.fields(kind)}
         assert {*values, *PARTS.get(kind, ()), *INDIFFERENT.get(kind, ())} == fields, kind
@@ -251,11 +251,11 @@ def test_the_digest_does_not_depend_on_class_names():
 
     planned, content = rename((PLANNED, RecordOptions()))
     assert repr(planned) != repr(PLANNED)
-    assert resume.digest_plan([planned], content) == _digest()
+    assert shards.digest_plan([planned], content) == _digest()
 
 
 def test_the_digest_is_the_same_on_every_machine(monkeypatch):
-    monkeypatch.setattr(resume, "__version__", "0.1.0")
+    monkeypatch.setattr(shards, "__version__", "0.1.0")
     assert _digest() == GOLDEN
 
 
@@ -265,4 +265,4 @@ GOLDEN = "17d28b2a4a9dac5874b9672e7a7d8a6213ecd1d5babf876b0e56e53853714f33"
 def test_another_form_of_receipt_has_another_version():
     """Raise RECEIPT_VERSION whenever these names change."""
     names = "clipped coco_annotations coco_images images name rejects remarks sha256 split statistics"
-    assert (resume.RECEIPT_VERSION, sorted(ShardResult(split="val", name="x").to_json())) == (2, names.split())
+    assert (shards.RECEIPT_VERSION, sorted(ShardResult(split="val", name="x").to_json())) == (2, names.split())
