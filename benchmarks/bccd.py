@@ -1,8 +1,8 @@
-"""Real data, end to end: the BCCD blood cell photographs through prepare, train and score, as a user would run them.
+"""Real data, end to end: the BCCD blood cell images through prepare, train and score, as a user would run them.
 
     python benchmarks/bccd.py BCCD [--work DIR] [--num_epochs N]
 
-BCCD is the folder that holds images/ and annotations/ of the public BCCD data set (364 photographs, Pascal VOC).
+BCCD is the folder that holds images/ and annotations/ of the public BCCD data set (364 images, Pascal VOC).
 Trains from random weights with --preset=tiny and prints a table; exits with 1 when a target is missed.
 """
 

@@ -6,7 +6,7 @@
 Installs KerasHub with its TensorFlow, by pip, in an environment of its own (--env keeps it for the next time), in which
 both sides run. step: the same backbone, image size, batch, classes, 256 channels, 4 convolutions in each head, float32,
 in processes that run in turns. quality: both train from random weights on the same split for the same time, start-up
-included, on photographs of the same canvas, mirrored both ways: ours by its command line, KerasHub by fit with the
+included, on images of the same canvas, mirrored both ways: ours by its command line, KerasHub by fit with the
 smallest network that it lets one build of the tiny preset's widths. One and the same code evaluates them. Exits with 1
 when a target is missed.
 """

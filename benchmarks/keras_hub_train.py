@@ -61,7 +61,7 @@ class TimedCosine(keras.callbacks.Callback):
 
 
 def their_training_data(split: Any, max_boxes: int) -> tf.data.Dataset:
-    """Batches of photographs of one size, and their boxes in pixels, mirrored at random both ways."""
+    """Batches of images of one size, and their boxes in pixels, mirrored at random both ways."""
     flip = keras.layers.RandomFlip("horizontal_and_vertical", bounding_box_format="yxyx")
 
     def load(record: Any) -> tuple[Any, dict[str, Any]]:
@@ -89,7 +89,7 @@ def their_training_data(split: Any, max_boxes: int) -> tf.data.Dataset:
 
 
 def their_results(model: Any, split: Any, canvas: tuple[int, int]) -> list[dict[str, Any]]:
-    """COCO results of every image of a split, boxes in pixels of the photograph."""
+    """COCO results of every image of a split, boxes in pixels of the image."""
     examples = [decode_example(record) for record in tf.data.TFRecordDataset(list(split.paths)).as_numpy_iterator()]
     images = tf.data.Dataset.from_tensor_slices([example.encoded for example in examples]).map(
         lambda data: tf.io.decode_jpeg(data, channels=3)
@@ -101,15 +101,15 @@ def their_results(model: Any, split: Any, canvas: tuple[int, int]) -> list[dict[
             example.source_id,
             int(found["labels"][row, rank]) + 1,
             float(found["confidence"][row, rank]),
-            to_photograph(found["boxes"][row, rank], (example.height, example.width), canvas),
+            to_image_pixels(found["boxes"][row, rank], (example.height, example.width), canvas),
         )
         for row, example in enumerate(examples)
         for rank in range(int(found["num_detections"][row]))
     ]
 
 
-def to_photograph(box: np.ndarray, size: tuple[int, int], canvas: tuple[int, int]) -> np.ndarray:
-    """Back from the canvas, in whose middle Keras' Resizing puts a photograph; clipped to it, as ours are."""
+def to_image_pixels(box: np.ndarray, size: tuple[int, int], canvas: tuple[int, int]) -> np.ndarray:
+    """Back from the canvas, in whose middle Keras' Resizing puts an image; clipped to it, as ours are."""
     unit = max(side / room for side, room in zip(size, canvas, strict=True))
     origin = [(room * unit - side) / 2 for side, room in zip(size, canvas, strict=True)]
     return np.clip(box * unit - np.tile(origin, 2), 0, np.tile(size, 2))

@@ -1,8 +1,8 @@
-"""Writes a made-up prepared data set: noisy photographs with a fixed number of boxes each, for measuring only.
+"""Writes a made-up prepared data set: noisy images with a fixed number of boxes each, for measuring only.
 
     python -m benchmarks.made_up FOLDER [--train N] [--boxes N] [--max_boxes N] [--size HxW] [--quality Q]
 
-A few pictures are drawn and encoded as JPEG, and used in turn; every record has an id and boxes of its own. Nothing can
+A few images are drawn and encoded as JPEG, and used in turn; every record has an id and boxes of its own. Nothing can
 be learnt of it. A program of its own, so that the one that measures stays small (see cost in benchmarks/prepare.py).
 """
 
@@ -23,7 +23,7 @@ from retinanet_odm.labels.label_map import LabelMap
 
 LABELS = LabelMap.from_names(["class 1", "class 2", "class 3"])
 SHARDS = 32  # as prepare writes a training split
-SMALL, PHOTOGRAPH = "96x128", "540x960"  # at the default quality: 3 KB, 118 KB
+SMALL, LARGE = "96x128", "540x960"  # at the default quality: 3 KB, 118 KB
 
 
 def make(folder: Path, *, train: int, boxes: int = 5, max_boxes: int = 0, size: str = SMALL, quality: int = 72) -> Path:
@@ -34,7 +34,7 @@ def make(folder: Path, *, train: int, boxes: int = 5, max_boxes: int = 0, size: 
 
 
 def make_objects(source_id: int, size: tuple[int, int], count: int) -> tuple[ExampleObject, ...]:
-    """Boxes anywhere, of sides of 5 to 40 % of the picture's; the number decides everything."""
+    """Boxes anywhere, of sides of 5 to 40 % of the image's; the number decides everything."""
     rng = np.random.default_rng(source_id)
     sides = rng.uniform(0.05, 0.4, (count, 2))
     corners = rng.uniform(0, 1 - sides)
@@ -47,13 +47,13 @@ def make_objects(source_id: int, size: tuple[int, int], count: int) -> tuple[Exa
     )
 
 
-def records(ids: Sequence[int], pictures: Sequence[bytes], size: tuple[int, int], boxes: int) -> Iterator[bytes]:
-    digests = [hashlib.sha256(picture).hexdigest() for picture in pictures]
+def records(ids: Sequence[int], images: Sequence[bytes], size: tuple[int, int], boxes: int) -> Iterator[bytes]:
+    digests = [hashlib.sha256(image).hexdigest() for image in images]
     for source_id in ids:
-        row = source_id % len(pictures)
+        row = source_id % len(images)
         yield encode_example(
             DetectionExample(
-                encoded=pictures[row],
+                encoded=images[row],
                 format="jpeg",
                 height=size[0],
                 width=size[1],
@@ -83,9 +83,9 @@ def write_split(folder: Path, name: str, ids: Sequence[int], encoded: Iterator[b
 
 def write(folder: Path, *, train: int, boxes: int, max_boxes: int, size: tuple[int, int], quality: int) -> None:
     folder.mkdir(parents=True)
-    pictures = noisy_images(size, quality)
+    images = noisy_images(size, quality)
     ids = range(1, train + 1)
-    split = write_split(folder, "train", ids, records(ids, pictures, size, boxes), boxes)
+    split = write_split(folder, "train", ids, records(ids, images, size, boxes), boxes)
     manifest = DatasetManifest(
         labels=LABELS,
         splits={"train": split},
@@ -108,7 +108,7 @@ def main() -> int:
     parser.add_argument("--train", type=int, default=300, help="images of the training split")
     parser.add_argument("--boxes", type=int, default=5, help="boxes of each image")
     parser.add_argument("--max_boxes", type=int, default=0, help="what dataset.json says of them, if more")
-    parser.add_argument("--size", default=SMALL, help="HEIGHTxWIDTH of the photographs")
+    parser.add_argument("--size", default=SMALL, help="HEIGHTxWIDTH of the images")
     parser.add_argument("--quality", type=int, default=72, help="of the JPEG files")
     flags = parser.parse_args()
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")

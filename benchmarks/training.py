@@ -4,9 +4,9 @@
 
 FOLDER holds images/ and annotations/ (Pascal VOC), such as the BCCD data set; without it, the sample of
 scripts/make_sample.py is made. Measured on it: the input pipeline of --preset=tiny against a bare one that decodes and
-resizes (input; also on made-up photographs of 6 megapixels), and the time from the start of `python -m trainer` to its
+resizes (input; also on made-up images of 6 megapixels), and the time from the start of `python -m trainer` to its
 first step (start). On made-up records: the time of a step with 1 and with 100 boxes an image (boxes), with 300 records
-and many (records), and the peak memory of `python -m trainer` with both, on photographs of about 90 KB (memory; takes
+and many (records), and the peak memory of `python -m trainer` with both, on images of about 90 KB (memory; takes
 100 KB of disk a record).
 
 Two that are compared run in turns; ratios are medians over the rounds. Exits with 1 when a target is missed. It is not
@@ -38,8 +38,8 @@ START_SECONDS = 25
 FEW = 300  # records
 MAX_BOXES = 100
 MEMORY_STEPS = 60  # more than an epoch of FEW
-STEP_SETTINGS = {"image_size": "128"}  # for pictures of made_up.SMALL
-PHOTOGRAPH_QUALITY = 55
+STEP_SETTINGS = {"image_size": "128"}  # for images of made_up.SMALL
+JPEG_QUALITY = 55
 CAMERA, CAMERA_RECORDS = "2000x3000", 64
 
 
@@ -60,7 +60,7 @@ class Effort:
 
 
 def prepared(work: Path, data: Path | None) -> Path:
-    """A data set of prepare: of the photographs in data, or of the sample."""
+    """A data set of prepare: of the images in data, or of the sample."""
     if data is None:
         data = work / "sample"
         python("scripts/make_sample.py", str(data), "--archive_images=0")
@@ -79,13 +79,13 @@ def timed_batches(make: Callable[[], Any], effort: Effort) -> float:
 
 def of_input(work: Path, data: Path | None, effort: Effort) -> Iterator[Result]:
     """Records to letterboxed, augmented batches against a bare decode and resize of the same records."""
-    camera = {"size": CAMERA, "quality": PHOTOGRAPH_QUALITY}
+    camera = {"size": CAMERA, "quality": JPEG_QUALITY}
     yield from input_ratio(prepared(work / "input", data), effort)
     yield from input_ratio(made_up.make(work / "camera", train=CAMERA_RECORDS, **camera), shortened(effort))
 
 
 def shortened(effort: Effort) -> Effort:
-    """For photographs that take ten times as long."""
+    """For images that take ten times as long."""
     return dataclasses.replace(effort, warm_up=max(effort.warm_up // 10, 1), count=max(effort.count // 10, 1))
 
 
@@ -238,7 +238,7 @@ def peak_memory(dataset: Path, model_dir: Path) -> float:
 
 def of_memory(work: Path, effort: Effort) -> Iterator[Result]:
     sizes = (FEW, effort.scale)
-    look = {"size": made_up.PHOTOGRAPH, "quality": PHOTOGRAPH_QUALITY}
+    look = {"size": made_up.LARGE, "quality": JPEG_QUALITY}
     datasets = [made_up.make(work / f"memory-{count}", train=count, **look) for count in sizes]
     kilobytes = sum(path.stat().st_size for path in datasets[0].glob("*.tfrecord")) / FEW / 1000
     peaks = [peak_memory(dataset, work / f"model-{dataset.name}") for dataset in datasets]

@@ -159,12 +159,12 @@ def _explain(image: EncodedImage, result: ModelOutput | CallError) -> ModelOutpu
     if isinstance(result, ModelOutput) and result.status == exported_model.STATUS_OK:
         return result
     if isinstance(result, MemoryShortError):
-        return Failure(reason=MODEL_MEMORY_SHORT, why=f"memory runs short even with this photograph alone: {result}")
+        return Failure(reason=MODEL_MEMORY_SHORT, why=f"memory runs short even with this image alone: {result}")
     damage = find_decode_error(image.data)
     if damage is not None:
         return Failure(reason=NOT_DECODABLE, why=damage)
     if isinstance(result, CallError):
-        return Failure(reason=MODEL_FAILED, why=f"the model gives an error with this photograph alone: {result}")
+        return Failure(reason=MODEL_FAILED, why=f"the model gives an error with this image alone: {result}")
     return Failure(reason=MODEL_REFUSED, why=f"the model gave status {result.status}")
 
 

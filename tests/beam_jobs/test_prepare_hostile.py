@@ -85,7 +85,7 @@ _XML = {
     "nine megabytes of a number": (_voc(_GOOD.replace(">1<", ">{words}<")), "number_not_readable"),
     "deep": (_voc(inner="{objects}"), "xml_not_well_formed"),
 }
-# Photographs, each with good Pascal VOC of its name.
+# Images, each with good Pascal VOC of its name.
 _IMAGES = {
     "of 0 bytes.png": (b"", "image_empty"),
     "of 500 megapixels.png": (_png_header(25_000, 20_000), "image_not_decodable"),
@@ -93,7 +93,7 @@ _IMAGES = {
     "of no size.png": (_png_header(0, 0), "image_not_decodable"),
     "that is XML.png": (_voc(), "image_not_decodable"),
 }
-# Photographs and annotations that are good, but for their names.
+# Images and annotations that are good, but for their names.
 _ODD_NAMES = ("<img src=x onerror=alert(1)>", "two\nlines", "a,b'c\"d", "=1+1", "-rf", "%2e%2e", "[a]*?", "{}")
 # Names in a COCO file that no image has.
 _NAMES = ("../../etc/passwd", "/etc/passwd", "C:\\x\\y.jpg", "a\nb.jpg", "\0", "..", "/", "~/x.jpg", "con.jpg:$DATA")

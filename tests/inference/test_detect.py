@@ -12,8 +12,8 @@ from tests.inference.fake_model import BLUE, RED, make_image
 
 
 @pytest.fixture
-def photos(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    folder = tmp_path / "photos"
+def images(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    folder = tmp_path / "images"
     (folder / "deep").mkdir(parents=True)
     (folder / "a.png").write_bytes(make_image(300, 200, {RED: (50, 60, 150, 120), BLUE: (200, 80, 260, 180)}))
     (folder / "deep/b.tif").write_bytes(make_image(200, 100, kind="TIFF"))
@@ -21,8 +21,8 @@ def photos(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
-def test_table_and_drawn_copies(photos: Path, model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    before = {path: path.read_bytes() for path in photos.rglob("*.*")}
+def test_table_and_drawn_copies(images: Path, model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    before = {path: path.read_bytes() for path in images.rglob("*.*")}
     assert main(["detect", "a.png", "deep/b.tif", "a.png", "--model", str(model), "--draw", str(tmp_path / "out")]) == 0
     assert capsys.readouterr().out.splitlines() == [
         "image       label          score  box: xmin ymin xmax ymax (pixels)",
@@ -30,24 +30,24 @@ def test_table_and_drawn_copies(photos: Path, model: Path, tmp_path: Path, capsy
         "a.png       sea pig        0.400    200.0    80.0   260.0   180.0",
         "deep/b.tif  no detections",
     ]
-    assert {path: path.read_bytes() for path in photos.rglob("*.*")} == before
+    assert {path: path.read_bytes() for path in images.rglob("*.*")} == before
     drawn = sorted(path.relative_to(tmp_path / "out").as_posix() for path in (tmp_path / "out").rglob("*.*"))
     assert drawn == ["a.png", "deep/b.tif.png"]
-    with Image.open(tmp_path / "out/a.png") as copy, Image.open(photos / "a.png") as original:
+    with Image.open(tmp_path / "out/a.png") as copy, Image.open(images / "a.png") as original:
         changed = np.argwhere((np.asarray(copy) != np.asarray(original.convert("RGB"))).any(-1))
     assert len(changed) > 100
     assert (changed.min(0) > 20).all(), "boxes lie well inside the image, and so does what was drawn"
 
 
-def test_threshold(photos: Path, model: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["detect", str(photos / "a.png"), "--model", str(model), "--threshold=0.5"]) == 0
+def test_threshold(images: Path, model: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["detect", str(images / "a.png"), "--model", str(model), "--threshold=0.5"]) == 0
     assert "sea pig" not in capsys.readouterr().out
 
 
 def test_unreadable_image_is_named_and_the_others_are_shown(
-    photos: Path, model: Path, capsys: pytest.CaptureFixture[str]
+    images: Path, model: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    (photos / "c.jpg").write_bytes(b"not an image")
+    (images / "c.jpg").write_bytes(b"not an image")
     assert main(["detect", "c.jpg", "a.png", "--model", str(model)]) == 2
     printed = capsys.readouterr()
     assert "crab" in printed.out
@@ -55,13 +55,13 @@ def test_unreadable_image_is_named_and_the_others_are_shown(
     assert printed.err.startswith("error: detect: c.jpg: not a readable image")
 
 
-def test_bad_requests(photos: Path, model: Path, fail: Callable[..., str]) -> None:
-    link = photos.parent / "link"
-    link.symlink_to(photos)
+def test_bad_requests(images: Path, model: Path, fail: Callable[..., str]) -> None:
+    link = images.parent / "link"
+    link.symlink_to(images)
     assert "no image file nowhere.jpg" in fail("detect", "nowhere.jpg", "--model", model)
     assert "no image file deep" in fail("detect", "deep", "--model", model)
     assert "unknown flag --runner" in fail("detect", "a.png", "--model", model, "--runner=x")
-    for folder in (photos, ".", link, photos.parent):
+    for folder in (images, ".", link, images.parent):
         assert "choose another folder" in fail("detect", "a.png", "--model", model, "--draw", folder)
     assert "is a file" in fail("detect", "a.png", "--model", model, "--draw", "deep/b.tif")
-    assert sorted(path.name for path in photos.iterdir()) == ["a.png", "deep"]
+    assert sorted(path.name for path in images.iterdir()) == ["a.png", "deep"]

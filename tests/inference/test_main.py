@@ -17,8 +17,8 @@ Fail = Callable[..., str]
 
 
 @pytest.fixture
-def photo(tmp_path: Path) -> Path:
-    path = tmp_path / "photos" / "a.png"
+def image(tmp_path: Path) -> Path:
+    path = tmp_path / "images" / "a.png"
     path.parent.mkdir()
     path.write_bytes(make_image(8, 8))
     return path
@@ -37,14 +37,14 @@ def bad_zip(tmp_path: Path) -> Path:
     ("images", "message"),
     [
         pytest.param("nowhere", "no file or folder {tmp}/nowhere", id="missing folder"),
-        pytest.param("photos/*.bmp", "found none in {tmp}/photos/*.bmp", id="empty glob"),
+        pytest.param("images/*.bmp", "found none in {tmp}/images/*.bmp", id="empty glob"),
         pytest.param("empty", "found none in {tmp}/empty", id="folder without images"),
         pytest.param("bad.zip", "{tmp}/bad.zip is not a readable zip archive", id="broken zip"),
         pytest.param("b*.zip", "{tmp}/bad.zip is not a readable zip archive", id="broken zip in a glob"),
         pytest.param("bad.tar", "{tmp}/bad.tar is not a readable tar archive", id="broken tar"),
     ],
 )
-@pytest.mark.usefixtures("photo", "bad_zip")
+@pytest.mark.usefixtures("image", "bad_zip")
 def test_bad_images(images: str, message: str, fail: Fail, model: Path, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     (tmp_path / "bad.tar").write_bytes(b"no tar")
@@ -75,8 +75,8 @@ def test_bad_images(images: str, message: str, fail: Fail, model: Path, tmp_path
         ("stray", "no file or folder stray"),  # a word after --images is one more source
     ],
 )
-def test_bad_flags(flag: str, message: str, fail: Fail, photo: Path, model: Path, tmp_path: Path) -> None:
-    words = ("--model", model, "--output", tmp_path / "out", "--images", photo)
+def test_bad_flags(flag: str, message: str, fail: Fail, image: Path, model: Path, tmp_path: Path) -> None:
+    words = ("--model", model, "--output", tmp_path / "out", "--images", image)
     assert message in fail("score", *words, flag)
     assert not (tmp_path / "out").exists()
 
@@ -133,14 +133,14 @@ def test_bad_model(
     damage: Callable[[Path], None],
     message: str,
     fail: Fail,
-    photo: Path,
+    image: Path,
     model: Path,
     tmp_path: Path,
 ) -> None:
     copy = Path(shutil.copytree(model, tmp_path / "model"))
     damage(copy)
     out = tmp_path / "out"
-    rest = ("--images", photo, "--output", out) if command == "score" else (photo, "--draw", out)
+    rest = ("--images", image, "--output", out) if command == "score" else (image, "--draw", out)
     assert message.format(model=copy) in fail(command, *rest, "--model", copy)
     assert not out.exists()
 
@@ -156,20 +156,20 @@ def test_bad_model(
     ],
 )
 def test_output_in_use_is_refused_and_not_touched(
-    name: str, content: str, fail: Fail, photo: Path, model: Path, tmp_path: Path
+    name: str, content: str, fail: Fail, image: Path, model: Path, tmp_path: Path
 ) -> None:
     path = tmp_path / "out" / name
     path.parent.mkdir(parents=True)
     path.write_text(content)
-    assert name in fail("score", "--images", photo, "--model", model, "--output", tmp_path / "out")
+    assert name in fail("score", "--images", image, "--model", model, "--output", tmp_path / "out")
     assert [found.read_text() for found in (tmp_path / "out").rglob("*") if found.is_file()] == [content]
 
 
 def test_a_run_that_breaks_leaves_no_summary(
-    photo: Path, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    image: Path, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     out = tmp_path / "out"
-    words = ["score", "--images", str(photo), "--model", str(model), "--output", str(out)]
+    words = ["score", "--images", str(image), "--model", str(model), "--output", str(out)]
     assert main(words) == 0
     assert (out / "summary.json").exists()
 
@@ -182,18 +182,18 @@ def test_a_run_that_breaks_leaves_no_summary(
     assert not (out / "summary.json").exists()
 
 
-def test_a_model_that_fails_on_everything_ends_the_run_with_one_line(fail: Fail, photo: Path, tmp_path: Path) -> None:
+def test_a_model_that_fails_on_everything_ends_the_run_with_one_line(fail: Fail, image: Path, tmp_path: Path) -> None:
     """Instead of a failed row for each of a hundred thousand images."""
     broken, out = tmp_path / "broken", tmp_path / "out"
     write_model(broken, broken=True)
     message = f"--model: {broken} fails on every image, and on a plain grey image too: InvalidArgument"
-    assert f"{message}Error: assertion failed: [this model is broken]" in fail("detect", photo, "--model", broken)
-    assert message in fail("score", "--images", photo, "--model", broken, "--output", out)
+    assert f"{message}Error: assertion failed: [this model is broken]" in fail("detect", image, "--model", broken)
+    assert message in fail("score", "--images", image, "--model", broken, "--output", out)
     assert not out.exists()
 
 
-def test_output_that_is_a_file(fail: Fail, photo: Path, model: Path) -> None:
-    assert "is a file" in fail("score", "--images", photo, "--model", model, "--output", photo)
+def test_output_that_is_a_file(fail: Fail, image: Path, model: Path) -> None:
+    assert "is a file" in fail("score", "--images", image, "--model", model, "--output", image)
 
 
 @pytest.mark.parametrize("words", [[], ["score"], ["repeats"], ["detect"]])

@@ -42,7 +42,7 @@ NOT_IMAGES = {".hidden.jpg": b"x", "__MACOSX/._a.png": b"x", "notes.txt": b"x", 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    root = tmp_path_factory.mktemp("photos")
+    root = tmp_path_factory.mktemp("images")
     for name, data in {**IMAGES, **NOT_IMAGES}.items():
         path = root / name
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -125,16 +125,16 @@ def test_thresholds_of_classes(model: Path, tmp_path: Path, capsys: pytest.Captu
     """The blue one, whose score is 0.4, is below its class's own threshold; the red one is above."""
     own = Path(shutil.copytree(model, tmp_path / "export"))
     write_manifest(own, thresholds={"crab": 0.8, "sea pig": 0.5})
-    photo = tmp_path / "a.png"
-    photo.write_bytes(make_image(64, 64, {RED: (5, 6, 20, 16), BLUE: (40, 40, 50, 50)}))
-    (row,) = score(own, tmp_path / "out", photo, flags=("--threshold=best", "--formats=coco")).values()
+    image = tmp_path / "a.png"
+    image.write_bytes(make_image(64, 64, {RED: (5, 6, 20, 16), BLUE: (40, 40, 50, 50)}))
+    (row,) = score(own, tmp_path / "out", image, flags=("--threshold=best", "--formats=coco")).values()
     assert [item["label"] for item in row["detections"]] == ["crab"]
     summary = json.loads((tmp_path / "out/summary.json").read_text())
     assert summary["thresholds"]["classes"] == {"crab": 0.8, "sea pig": 0.5}
     assert summary["thresholds"]["score"] == 0.5
     images = json.loads((tmp_path / "out/coco_images.json").read_text())
     assert images["info"]["thresholds"]["classes"] == {"crab": 0.8, "sea pig": 0.5}
-    assert main(["detect", str(photo), "--model", str(own), "--threshold=best"]) == 0
+    assert main(["detect", str(image), "--model", str(own), "--threshold=best"]) == 0
     printed = capsys.readouterr().out
     assert "crab" in printed
     assert "sea pig" not in printed
@@ -142,13 +142,13 @@ def test_thresholds_of_classes(model: Path, tmp_path: Path, capsys: pytest.Captu
 
 def test_tiles(model: Path, tmp_path: Path) -> None:
     """The crab lies over seams in both directions; the row is as without tiles."""
-    (tmp_path / "photos").mkdir()
+    (tmp_path / "images").mkdir()
     for name, kind in (("a.png", "PNG"), ("b.bmp", "BMP")):
         data = make_image(300, 200, {RED: (90, 80, 210, 120), BLUE: (0, 190, 9, 200)}, kind)
-        (tmp_path / "photos" / name).write_bytes(data)
-    plain = score(model, tmp_path / "plain", tmp_path / "photos")
+        (tmp_path / "images" / name).write_bytes(data)
+    plain = score(model, tmp_path / "plain", tmp_path / "images")
     for flags in (("--tile=100",), ("--tile=64", "--tile_overlap=0.5", "--tile_merge=wbf", "--batch_megabytes=1")):
-        assert score(model, tmp_path / "tiled", tmp_path / "photos", flags=flags) == plain
+        assert score(model, tmp_path / "tiled", tmp_path / "images", flags=flags) == plain
     summary = json.loads((tmp_path / "tiled/summary.json").read_text())
     assert summary["tiling"] == {"side": 64, "overlap": 0.5, "merge": "wbf"}
     assert [len(row["detections"]) for row in plain.values()] == [2, 2]

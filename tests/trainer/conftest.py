@@ -18,7 +18,7 @@ SIZE = (96, 128)
 
 
 def make_example(source_id: int, *, size: tuple[int, int] = SIZE) -> DetectionExample:
-    """One picture with 0 to 2 rectangles; the number decides everything."""
+    """One image with 0 to 2 rectangles; the number decides everything."""
     rng = np.random.default_rng(source_id)
     height, width = size
     pixels = np.full((height, width, 3), 110, np.uint8)

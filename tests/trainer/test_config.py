@@ -23,7 +23,7 @@ REFUSED = [
     ("the ignore band cannot be inside out", ["--negative_iou=0.6", "--positive_iou=0.5"], "negative_iou"),
     ("the scales cannot be inside out", ["--scale_min=2", "--scale_max=1"], "scale_min"),
     ("the pyramid needs multiples of 32", ["--image_size=300"], "multiples of 32"),
-    ("a side is not a picture", ["--image_size=320x"], "HEIGHTxWIDTH"),
+    ("a side is not an image", ["--image_size=320x"], "HEIGHTxWIDTH"),
     ("ratios are numbers", ["--aspect_ratios=wide"], "aspect_ratios"),
     ("a batch needs an image", ["--train_batch_size=0"], "above 0"),
     ("a rate that is no number would train to nan", ["--learning_rate=nan"], "--learning_rate: expected a number"),
@@ -50,7 +50,7 @@ REFUSED = [
     ("a part is a fraction", ["--min_visible=-0.1"], "--min_visible: expected a number from 0 to 1"),
     ("a chance is a fraction", ["--mosaic=2"], "--mosaic: expected a number from 0 to 1"),
     ("no mosaic at all is a mistake", ["--mosaic=1", "--num_epochs=10"], "--mosaic_close_epochs: expected less than"),
-    ("four pictures need four", ["--mosaic=1", "--train_batch_size=3"], "--train_batch_size of at least 4, found 3"),
+    ("four images need four", ["--mosaic=1", "--train_batch_size=3"], "--train_batch_size of at least 4, found 3"),
     (
         "an export without a SavedModel is none",
         ["--export_formats=tflite"],
@@ -115,9 +115,9 @@ def test_rates_of_recipes(why: str, argv: list[str], expected: float) -> None:
 
 ROOM = [
     ("the data set says how many", {}, 7, 7),
-    ("four pictures have four times as many", {"mosaic": 0.5}, 7, 28),
+    ("four images have four times as many", {"mosaic": 0.5}, 7, 28),
     ("a number that is given holds", {"mosaic": 0.5, "max_instances": 9}, 7, 9),
-    ("photographs without a box still need a row", {}, 0, 1),
+    ("images without a box still need a row", {}, 0, 1),
 ]
 
 
@@ -157,13 +157,13 @@ def test_settings_come_back_from_their_sections() -> None:
 
 CANVAS = [
     ("an explicit size is taken as it is", "640x640", 1.5, 1.5, (640, 640)),
-    ("4:3 photographs need three quarters of the height, rounded up to 32", "320", 4 / 3, 4 / 3, (256, 320)),
+    ("4:3 images need three quarters of the height, rounded up to 32", "320", 4 / 3, 4 / 3, (256, 320)),
     ("16:9 saves more", "320", 16 / 9, 16 / 9, (192, 320)),
     ("portraits turn it round", "320", 0.5, 0.5, (320, 160)),
     ("a mixture needs the square", "320", 0.75, 1.5, (320, 320)),
     ("a panorama of a thousand to one still has a height", "320", 1000.0, 1000.0, (32, 320)),
     ("squares stay square", "320", 1.0, 1.0, (320, 320)),
-    ("the least elongated photograph decides", "320", 1.1, 2.0, (320, 320)),
+    ("the least elongated image decides", "320", 1.1, 2.0, (320, 320)),
 ]
 
 

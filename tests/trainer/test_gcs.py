@@ -66,13 +66,13 @@ def run(*commands: list[str], status: int = 0) -> str:
 def test_train_resume_evaluate_export_and_score_in_a_bucket(tensorflow_cloud: Cloud, stored, tmp_path) -> None:
     bucket = tensorflow_cloud
     for number in (1, 2):
-        bucket.put(f"photographs/{number}.png", make_example(number).encoded)
+        bucket.put(f"images/{number}.png", make_example(number).encoded)
     flags = [*SETTINGS, "--dataset=gs://bucket/set", "--model_dir=gs://bucket/run"]
     scored = ["--model=gs://bucket/run/export", "--output=gs://bucket/scored"]
     said = run(
         [*flags, "--mode=train", "--num_epochs=1", f"--local_copy={tmp_path}/copy"],
         [*flags, "--mode=train_and_eval", "--num_epochs=2"],
-        ["score", "--images=gs://bucket/photographs/*", *scored],
+        ["score", "--images=gs://bucket/images/*", *scored],
     )
     assert "(4 of 4 shards fetched, " in said and f"data set: {tmp_path}/copy (images: " in said
     assert fetched(bucket) == stored, "each once by the copy; TensorFlow reads by other addresses"

@@ -210,7 +210,7 @@ def test_records_of_another_tool_are_told_how_to_become_a_data_set(
 
 
 def test_old_command_lines_train(tmp_path: Path) -> None:
-    """The README's command without its TPU and its checkpoint, then prepare's line: a step each, on small pictures."""
+    """The README's command without its TPU and its checkpoint, then prepare's line: a step each, on small images."""
     manifest(tmp_path)
     small = ["--preset=tiny", "--use_tpu=False", "--mode=train", "--hparams=image_size=64,num_classes=2"]
     readme = [*README, f"--training_file_pattern={tmp_path}/train-*", "--resnet_checkpoint="]

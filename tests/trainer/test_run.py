@@ -233,7 +233,7 @@ def test_help_answers_without_tensorflow() -> None:
 
 
 def test_the_tpu_recipe_runs(dataset: Path, tmp_path: Path) -> None:
-    """ResNet-50, bfloat16, SGD: the preset's own code paths, on small pictures and without a TPU."""
+    """ResNet-50, bfloat16, SGD: the preset's own code paths, on small images and without a TPU."""
     argv = ["--preset=retinanet_r50", "--mode=train", f"--dataset={dataset}", f"--model_dir={tmp_path}"]
     small = ["--image_size=64x64", "--train_batch_size=4", "--num_epochs=1", "--learning_rate=0.001"]
     assert main([*argv, *small]) == 0
@@ -248,7 +248,7 @@ def test_boxes_beyond_max_instances_are_counted_and_told(
     fixed = ["--scale_min=1", "--scale_max=1", "--steps_per_loop=100"]
     assert main([*argv, *fixed, "--max_instances=1"]) == 0
     told = [record.getMessage() for record in caplog.records if "--max_instances=1" in record.getMessage()]
-    crowded = sum(source_id % 3 == 2 for source_id in range(1, 25))  # pictures with two boxes
+    crowded = sum(source_id % 3 == 2 for source_id in range(1, 25))  # images with two boxes
     assert told and told[0].startswith(f"warning: dropped {crowded} boxes beyond --max_instances=1")
 
 

@@ -73,7 +73,7 @@ class Blind:
 @pytest.mark.parametrize(
     ("by_error", "reason", "why"),
     [
-        (True, "model_failed", "the model gives an error with this photograph alone: InvalidArgumentError: no"),
+        (True, "model_failed", "the model gives an error with this image alone: InvalidArgumentError: no"),
         (False, "model_refused_image", "the model gave status 1"),
     ],
 )

@@ -37,7 +37,7 @@ OTHER = {
     "labels": ["crab", "sea pig"],
     "nms_iou": 0.6,
 }
-PHOTOS = {
+IMAGES = {
     "a.png": make_image(300, 200, {RED: (90, 80, 210, 120), BLUE: (0, 190, 9, 200)}),
     "b.jpg": make_image(40, 50, kind="JPEG"),
     "c.png": make_image(60, 60, {BLUE: (8, 16, 32, 40)}),
@@ -65,18 +65,18 @@ def written(folder: Path, value: Any) -> Path:
 
 
 @pytest.fixture(scope="module")
-def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("photos")
-    for photo, data in PHOTOS.items():
-        (folder / photo).write_bytes(data)
+def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("images")
+    for name, data in IMAGES.items():
+        (folder / name).write_bytes(data)
     return folder
 
 
 @pytest.fixture(scope="module")
-def expected(model: Path, photos: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict]:
+def expected(model: Path, images: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict]:
     """The rows by our own model, which finds the same."""
     out = tmp_path_factory.mktemp("ours")
-    assert main(["score", "--images", str(photos), "--model", str(model), "--output", str(out)]) == 0
+    assert main(["score", "--images", str(images), "--model", str(model), "--output", str(out)]) == 0
     return read_rows(out)
 
 
@@ -88,13 +88,13 @@ def test_the_rows_are_those_of_our_own_model(
     name: str,
     signature_map: dict,
     tiles: list[str],
-    photos: Path,
+    images: Path,
     expected: dict[str, dict],
     tmp_path: Path,
     request: pytest.FixtureRequest,
 ) -> None:
     flags = ["--signature_map", str(written(tmp_path, signature_map)), *tiles]
-    foreign = ["score", "--images", str(photos), "--model", str(request.getfixturevalue(name)), *flags]
+    foreign = ["score", "--images", str(images), "--model", str(request.getfixturevalue(name)), *flags]
     assert main([*foreign, "--output", str(tmp_path / "out")]) == 0
     assert read_rows(tmp_path / "out") == expected
     summary = json.loads((tmp_path / "out/summary.json").read_text())
@@ -163,16 +163,16 @@ def test_maps_of_another_model(changes: dict, message: str, tf_od: Path, tmp_pat
 
 
 def test_refusals(fail: Callable[..., str], tf_od: Path, model: Path, tmp_path: Path) -> None:
-    photo, signature_map = tmp_path / "a.png", written(tmp_path, TF_OD)
-    photo.write_bytes(PHOTOS["a.png"])
+    image, signature_map = tmp_path / "a.png", written(tmp_path, TF_OD)
+    image.write_bytes(IMAGES["a.png"])
     assert "for a model of another program, describe its signature by --signature_map" in fail(
-        "detect", photo, "--model", tf_od
+        "detect", image, "--model", tf_od
     )
     for folder, message in (
         (model, "has a model.json and needs no signature map"),
         (tmp_path, "has no saved_model.pb"),
     ):
-        assert message in fail("detect", photo, "--model", folder, "--signature_map", signature_map)
-    assert "nowhere" in fail("detect", photo, "--model", tf_od, "--signature_map", tmp_path / "nowhere")
+        assert message in fail("detect", image, "--model", folder, "--signature_map", signature_map)
+    assert "nowhere" in fail("detect", image, "--model", tf_od, "--signature_map", tmp_path / "nowhere")
     (tmp_path / "map.json").write_text("{")
-    assert "map.json is not JSON" in fail("detect", photo, "--model", tf_od, "--signature_map", signature_map)
+    assert "map.json is not JSON" in fail("detect", image, "--model", tf_od, "--signature_map", signature_map)

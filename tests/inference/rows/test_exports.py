@@ -38,8 +38,8 @@ def _exports(output: Path) -> dict[str, dict]:
 
 
 @pytest.fixture
-def photos(tmp_path: Path) -> Path:
-    folder = tmp_path / "photos"
+def images(tmp_path: Path) -> Path:
+    folder = tmp_path / "images"
     (folder / "d").mkdir(parents=True)
     (folder / "d/a.png").write_bytes(make_image(40, 30, {RED: (5, 6, 20, 16), BLUE: (0, 0, 4, 4)}))
     (folder / "empty.jpg").write_bytes(b"")
@@ -49,9 +49,9 @@ def photos(tmp_path: Path) -> Path:
 
 
 def test_score_writes_what_convert_writes(
-    photos: Path, model: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    images: Path, model: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    words = ["score", "--images", str(photos), "--model", str(model), "--num_shards=2", "--output"]
+    words = ["score", "--images", str(images), "--model", str(model), "--num_shards=2", "--output"]
     assert main([*words, str(tmp_path / "all"), f"--formats={ALL}"]) == 0
     assert str(tmp_path / "all/voc.zip") in caplog.text
     found = contents(tmp_path / "all")
@@ -138,8 +138,8 @@ def test_bad_requests(words: list[str], message: str, fail: Fail, tmp_path: Path
     assert contents(tmp_path / "out") == before
 
 
-def test_score_refuses_a_class_before_it_starts(fail: Fail, photos: Path, model: Path, tmp_path: Path) -> None:
-    words = ("--images", photos, "--model", model, "--output", tmp_path / "out", "--formats=csv")
+def test_score_refuses_a_class_before_it_starts(fail: Fail, images: Path, model: Path, tmp_path: Path) -> None:
+    words = ("--images", images, "--model", model, "--output", tmp_path / "out", "--formats=csv")
     assert "did you mean 'crab'?" in fail("score", *words, "--classes", "crap")
     assert not (tmp_path / "out").exists()
 

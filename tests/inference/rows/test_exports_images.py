@@ -98,11 +98,11 @@ def _shown(output: Path) -> list[int]:
 
 def test_convert_shows_the_images(tmp_path: Path) -> None:
     output = write_output(tmp_path / "out", [scored("dive/00.png", PIG), scored("dive/39.png", CRAB)])
-    photos = _folder(tmp_path / "photos")
+    images = _folder(tmp_path / "images")
     words = ["convert", str(output), "--formats=report"]
     assert main(words) == 0
     assert _shown(output) == [], "nobody message where they are"
-    assert main([*words, "--images", photos]) == 0
+    assert main([*words, "--images", images]) == 0
     assert sorted(_shown(output)) == [30, 30, 69, 69]
     exports = json.loads((output / "summary.json").read_text())["exports"]
     assert [entry["name"] for entry in exports] == ["report.html", "to_label.csv"]
@@ -111,13 +111,13 @@ def test_convert_shows_the_images(tmp_path: Path) -> None:
 def test_where_score_read_them(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     output = write_output(tmp_path / "out", [scored("dive/00.png", PIG)])
     path = output / "summary.json"
-    photos = tmp_path / "photos"
-    path.write_text(json.dumps({**json.loads(path.read_text()), "options": {"images": [str(photos)]}}))
+    images = tmp_path / "images"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "options": {"images": [str(images)]}}))
     words = ["convert", str(output), "--formats=report"]
     assert main(words) == 0
-    assert f"The report shows no images: --images: there is no file or folder {photos}" in caplog.text
+    assert f"The report shows no images: --images: there is no file or folder {images}" in caplog.text
     assert _shown(output) == []
-    _folder(photos)
+    _folder(images)
     assert main(words) == 0
     assert _shown(output) == [30, 30]
 

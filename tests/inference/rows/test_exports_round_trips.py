@@ -36,15 +36,15 @@ IMAGE_ROWS = (
 def output(tmp_path: Path) -> Path:
     """A scored folder with exports, beside its images."""
     for number, row in enumerate(IMAGE_ROWS):
-        path = tmp_path / "photos" / row.image
+        path = tmp_path / "images" / row.image
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(make_image(40, 30, {(number, 0, 0): (0, 0, 40, 30)}))
     formats = ("coco", "cvat", "voc", "parquet")
     return write_output(tmp_path / "out", IMAGE_ROWS, num_shards=2, exports=ExportOptions(formats=formats))
 
 
-def _prepare(photos: str, annotations: Path, dataset: Path) -> dict[str, DetectionExample]:
-    flags = [f"--images={photos}", f"--annotations={annotations}", f"--output={dataset}"]
+def _prepare(images: str, annotations: Path, dataset: Path) -> dict[str, DetectionExample]:
+    flags = [f"--images={images}", f"--annotations={annotations}", f"--output={dataset}"]
     assert beam_jobs.main.main(["prepare", *flags]) == 0
     manifest = DatasetManifest.from_json((dataset / "dataset.json").read_text(), source="dataset.json")
     shards = [str(dataset / shard.name) for split in manifest.splits.values() for shard in split.shards]
@@ -54,7 +54,7 @@ def _prepare(photos: str, annotations: Path, dataset: Path) -> dict[str, Detecti
 
 @pytest.mark.parametrize("name", ["cvat.xml", "voc.zip"])
 def test_pre_annotations_through_our_own_prepare(name: str, output: Path, tmp_path: Path) -> None:
-    examples = _prepare(f"{tmp_path}/photos/**", output / name, tmp_path / "dataset")
+    examples = _prepare(f"{tmp_path}/images/**", output / name, tmp_path / "dataset")
     kept = {row.image: row for row in IMAGE_ROWS if row.status == OK}
     assert examples.keys() == kept.keys()
     for image, example in examples.items():

@@ -27,8 +27,8 @@ ROOT = Path(__file__).parents[3]
 
 
 @pytest.fixture
-def photos(tmp_path: Path) -> Path:
-    folder = tmp_path / "photos"
+def images(tmp_path: Path) -> Path:
+    folder = tmp_path / "images"
     folder.mkdir()
     for name in "abcd":
         (folder / f"{name}.png").write_bytes(make_image(20, 10, {BLUE: (1, 2, 3, 4)}))
@@ -39,13 +39,13 @@ def photos(tmp_path: Path) -> Path:
 class Runs:
     """Runs ``score`` on the same folder into the same output; returns how many images each run scored."""
 
-    def __init__(self, photos: Path, model: Path, caplog: pytest.LogCaptureFixture) -> None:
-        self.photos, self.model, self.output = photos, model, photos.parent / "out"
+    def __init__(self, images: Path, model: Path, caplog: pytest.LogCaptureFixture) -> None:
+        self.images, self.model, self.output = images, model, images.parent / "out"
         self.caplog = caplog
 
     def __call__(self, *flags: str) -> int:
         self.caplog.clear()
-        words = ["score", "--images", str(self.photos), "--model", str(self.model), "--output", str(self.output)]
+        words = ["score", "--images", str(self.images), "--model", str(self.model), "--output", str(self.output)]
         assert main([*words, *flags]) == 0
         assert json.loads((self.output / "summary.json").read_text())["images"] == len(self.rows())
         return int(next(text.split()[0] for text in self.caplog.messages if "images to score" in text))
@@ -59,19 +59,19 @@ class Runs:
 
 
 @pytest.fixture
-def runs(photos: Path, model: Path, caplog: pytest.LogCaptureFixture) -> Runs:
+def runs(images: Path, model: Path, caplog: pytest.LogCaptureFixture) -> Runs:
     caplog.set_level(logging.INFO, "inference")
-    return Runs(photos, model, caplog)
+    return Runs(images, model, caplog)
 
 
 def test_only_new_and_changed_images_are_scored(runs: Runs) -> None:
     assert runs() == 5
     before = runs.rows()
-    (runs.photos / "A.png").write_bytes(
+    (runs.images / "A.png").write_bytes(
         make_image(20, 10, {RED: (1, 2, 3, 4)})
     )  # before all others: chunks begin elsewhere
-    (runs.photos / "c.png").write_bytes(make_image(20, 10, {RED: (1, 2, 3, 4), BLUE: (5, 5, 7, 7)}))
-    (runs.photos / "d.png").unlink()
+    (runs.images / "c.png").write_bytes(make_image(20, 10, {RED: (1, 2, 3, 4), BLUE: (5, 5, 7, 7)}))
+    (runs.images / "d.png").unlink()
     assert runs() == 2
     assert "2 earlier rows are not used" in runs.caplog.text
     after = runs.rows()
@@ -176,10 +176,10 @@ def test_a_summary_that_names_other_files_deletes_none(runs: Runs) -> None:
     runs()
     path = runs.output / "summary.json"
     summary = json.loads(path.read_text())
-    summary["shards"].append({"name": "../photos/a.png", "images": 1, "sha256": "0" * 64})
+    summary["shards"].append({"name": "../images/a.png", "images": 1, "sha256": "0" * 64})
     path.write_text(json.dumps(summary))
     assert runs() == 0
-    assert (runs.photos / "a.png").exists()
+    assert (runs.images / "a.png").exists()
     assert len(json.loads(path.read_text())["shards"]) == 1
 
 
@@ -207,12 +207,12 @@ def test_planning_again_copies_nothing_again(runs: Runs) -> None:
 
 
 def _options(runs: Runs) -> ScoreOptions:
-    words = ["score", "--images", str(runs.photos), "--model", str(runs.model), "--output", str(runs.output)]
+    words = ["score", "--images", str(runs.images), "--model", str(runs.model), "--output", str(runs.output)]
     return score_options(make_score_parser().parse_args(words))
 
 
 def test_one_run_at_a_time(runs: Runs, fail: Callable[..., str]) -> None:
-    words = ["score", "--images", runs.photos, "--model", runs.model, "--output", runs.output]
+    words = ["score", "--images", runs.images, "--model", runs.model, "--output", runs.output]
     runs.output.mkdir()
     with lock_folder(str(runs.output)):
         assert "another run is writing into" in fail(*words)
@@ -222,7 +222,7 @@ def test_one_run_at_a_time(runs: Runs, fail: Callable[..., str]) -> None:
 @pytest.mark.parametrize(
     ("command", "flags"),
     [
-        ("score", ("--images", "photos", "--model", "model", "--output", "out")),
+        ("score", ("--images", "images", "--model", "model", "--output", "out")),
         ("convert", ("out", "--formats=csv")),
         ("repeats", ("out",)),
         ("evaluate", ("out", "--annotations", "*.xml")),
@@ -251,24 +251,24 @@ def test_the_lock_of_a_run_killed_after_its_summary_goes_with_the_next(runs: Run
 def test_archives_in_a_folder_are_reported_unless_they_are_named(runs: Runs) -> None:
     """Otherwise their images would be missed silently."""
     for name in ("x.zip", "y.zip"):
-        with zipfile.ZipFile(runs.photos / name, "w") as target:
+        with zipfile.ZipFile(runs.images / name, "w") as target:
             target.writestr("a.png", b"")
     runs()
-    message = f"archives inside folders (for example {runs.photos}"
+    message = f"archives inside folders (for example {runs.images}"
     assert f"Skipped 2 {message}/x.zip)" in runs.caplog.text
-    assert runs("--images", str(runs.photos), str(runs.photos / "x.zip")) == 1
+    assert runs("--images", str(runs.images), str(runs.images / "x.zip")) == 1
     assert f"Skipped 1 {message}/y.zip)" in runs.caplog.text
 
 
 def test_a_refused_archive_leaves_no_folder_behind(runs: Runs, fail: Callable[..., str]) -> None:
-    (runs.photos / "x.zip").write_bytes(b"no archive")
-    words = ["score", "--images", runs.photos / "*", "--model", runs.model, "--output", runs.output / "of" / "today"]
+    (runs.images / "x.zip").write_bytes(b"no archive")
+    words = ["score", "--images", runs.images / "*", "--model", runs.model, "--output", runs.output / "of" / "today"]
     assert "x.zip is not a readable zip archive" in fail(*words)
     assert not runs.output.exists()
 
 
 def test_what_could_not_be_read_is_tried_again(runs: Runs) -> None:
-    (runs.photos / "e.png").symlink_to("nowhere.png")
+    (runs.images / "e.png").symlink_to("nowhere.png")
     assert runs() == 6
     assert runs.rows()["e.png"]["reason"] == "file_not_readable"
     assert runs() == 1
@@ -276,7 +276,7 @@ def test_what_could_not_be_read_is_tried_again(runs: Runs) -> None:
 
 def test_nothing_new_needs_neither_tensorflow_nor_beam(runs: Runs) -> None:
     runs()
-    words = ["score", "--images", str(runs.photos), "--model", str(runs.model), "--output", str(runs.output)]
+    words = ["score", "--images", str(runs.images), "--model", str(runs.model), "--output", str(runs.output)]
     code = (
         f"import sys; from inference.main import main; main({words!r})\n"
         "print(*{'tensorflow', 'apache_beam', 'google.cloud.storage'} & set(sys.modules))"
@@ -287,25 +287,25 @@ def test_nothing_new_needs_neither_tensorflow_nor_beam(runs: Runs) -> None:
 
 def test_killed_again_and_again(model: Path, tmp_path: Path) -> None:
     """kill -9 after one more part file, twice; then undisturbed: the same bytes as without kills."""
-    photos = tmp_path / "photos"
-    photos.mkdir()
+    images = tmp_path / "images"
+    images.mkdir()
     for number in range(300):
-        (photos / f"{number:04}.png").write_bytes(make_image(400, 300, {RED: (number % 300, 5, 350, 250)}))
-    (photos / "0000.png").write_bytes(b"")
+        (images / f"{number:04}.png").write_bytes(make_image(400, 300, {RED: (number % 300, 5, 350, 250)}))
+    (images / "0000.png").write_bytes(b"")
     killed, whole = tmp_path / "killed", tmp_path / "whole"
-    saved = [_kill_after_a_part(photos, model, killed) for _ in range(2)]
+    saved = [_kill_after_a_part(images, model, killed) for _ in range(2)]
     assert 0 < saved[0] < saved[1] < 300
     for output in (killed, whole):
-        assert main(["score", "--images", str(photos), "--model", str(model), "--output", str(output)]) == 0
+        assert main(["score", "--images", str(images), "--model", str(model), "--output", str(output)]) == 0
     name = "predictions-00000-of-00001.jsonl"
     assert (killed / name).read_bytes() == (whole / name).read_bytes()
     assert {path.name for path in killed.iterdir()} == {name, "summary.json"}
 
 
-def _kill_after_a_part(photos: Path, model: Path, output: Path) -> int:
+def _kill_after_a_part(images: Path, model: Path, output: Path) -> int:
     """Kills a run as soon as one more part is there; returns how many rows are saved by then."""
     before = len(list(output.glob("part-*.jsonl")))
-    words = ["--images", str(photos), "--model", str(model), "--output", str(output)]
+    words = ["--images", str(images), "--model", str(model), "--output", str(output)]
     job = subprocess.Popen([sys.executable, "-m", "inference", "score", *words], cwd=ROOT, stderr=subprocess.DEVNULL)
     while len(list(output.glob("part-*.jsonl"))) == before:
         assert job.poll() is None, "it ended before it was killed: give it more images"

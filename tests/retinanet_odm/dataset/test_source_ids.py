@@ -148,7 +148,7 @@ def test_additions_keep_every_old_id_and_order_means_nothing(
 
 @given(st.lists(_IMAGES, max_size=5))
 def test_no_build_ever_renames_an_image_or_gives_an_id_twice(builds: list[set[str]]) -> None:
-    """Photographs come and go from build to build; what is absent keeps its number until it is back."""
+    """Images come and go from build to build; what is absent keeps its number until it is back."""
     id_map, given_ids = IdMap(), dict[str, int]()
     for images in builds:
         assigned = assign_ids(id_map, images)

@@ -30,7 +30,7 @@ def make_manifest(**changes: object) -> DatasetManifest:
 
 
 def make_statistics() -> BoxStatistics:
-    """Small boxes of one class and large ones of another, on one photograph and on a crowded one."""
+    """Small boxes of one class and large ones of another, on one image and on a crowded one."""
     small, large = (0.5, 0.5, 0.505, 0.505), (0.2, 0.2, 0.6, 0.6)
     boxes = np.asarray([small, small, large, large], np.float32)
     many = np.tile(np.asarray([large], np.float32), (MAX_BOXES_PER_IMAGE + 1, 1))

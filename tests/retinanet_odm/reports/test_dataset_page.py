@@ -46,7 +46,7 @@ def test_a_clean_data_set_says_so() -> None:
     assert "Nothing was rejected" in dataset_report(clean)
 
 
-def test_gallery_pictures_are_inside_the_page() -> None:
+def test_gallery_images_are_inside_the_page() -> None:
     (image,) = parse_page(dataset_report(make_manifest(), [], [("a & b", b"\xff\xd8jpeg")])).xpath("//img")
     mime, _, payload = image.get("src").partition(";base64,")
     assert (mime, base64.b64decode(payload), image.get("alt")) == ("data:image/jpeg", b"\xff\xd8jpeg", "a & b")

@@ -27,7 +27,7 @@ def _page(
     return tree
 
 
-def _picture() -> bytes:
+def _image() -> bytes:
     buffer = io.BytesIO()
     Image.new("RGB", (40, 30)).save(buffer, "PNG")
     return buffer.getvalue()
@@ -91,7 +91,7 @@ def test_names_of_every_kind_are_escaped() -> None:
         failed("caf\udce9"),
     ]
     run = dataclasses.replace(RUN, classes={2: _EVIL}, code_version=_EVIL)
-    tree = _page(rows, run, lambda names: ((name, _picture()) for name in names))
+    tree = _page(rows, run, lambda names: ((name, _image()) for name in names))
     assert len(tree.xpath("//img")) == 2
     for heading in ("Each class", "Over time", "Scores", "Failures", "Examples", "Least certain", "How it was made"):
         assert _EVIL in tree.xpath(f"string(//section[h2='{heading}'])"), heading
@@ -109,7 +109,7 @@ def test_few_images_are_read_and_once() -> None:
     def read_images(names: Collection[str]) -> Iterator[tuple[str, bytes]]:
         asked.append(names)
         for name in sorted(names)[1:]:  # one is gone
-            yield name, _picture()
+            yield name, _image()
 
     tree = _page((scored(f"{number:04}.jpg", PIG, CRAB, STAR) for number in range(500)), read_images=read_images)
     (names,) = asked

@@ -12,7 +12,7 @@ CORNER = (4, 50, 28, 90)  # in no way symmetric, so that a wrong turn cannot pas
 
 
 def view(seed: int, rectangle: tuple[int, ...] = CENTRAL, **settings: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """A picture of one white rectangle on black, seen at random; its box must follow it."""
+    """An image of one white rectangle on black, seen at random; its box must follow it."""
     image = np.zeros((*CANVAS, 3), np.uint8)
     ymin, xmin, ymax, xmax = rectangle
     image[ymin:ymax, xmin:xmax] = 255

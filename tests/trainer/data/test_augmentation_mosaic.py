@@ -15,16 +15,16 @@ HEIGHT, WIDTH = 64, 96
 
 
 def coloured_batch(boxes: list[list[tuple[int, ...]]], room: int) -> dict[str, tf.Tensor]:
-    """Black pictures with rectangles, each of a grey level of its own that its label gives: 20 times it."""
+    """Black images with rectangles, each of a grey level of its own that its label gives: 20 times it."""
     images = np.zeros((len(boxes), HEIGHT, WIDTH, 3), np.uint8)
     edges, labels = np.zeros((len(boxes), room, 4), np.float32), np.zeros((len(boxes), room), np.int32)
     label = 0
-    for row, picture in enumerate(boxes):
-        for slot, (ymin, xmin, ymax, xmax) in enumerate(picture[:room]):
+    for row, image in enumerate(boxes):
+        for slot, (ymin, xmin, ymax, xmax) in enumerate(image[:room]):
             label += 1
             images[row, ymin:ymax, xmin:xmax] = 20 * label
             edges[row, slot], labels[row, slot] = (ymin, xmin, ymax, xmax), label
-    truncated = tf.maximum([len(picture) - room for picture in boxes], 0)
+    truncated = tf.maximum([len(image) - room for image in boxes], 0)
     return {
         "image": tf.constant(images),
         "boxes": tf.constant(edges),
@@ -33,7 +33,7 @@ def coloured_batch(boxes: list[list[tuple[int, ...]]], room: int) -> dict[str, t
     }
 
 
-PICTURES = [
+IMAGE_BOXES = [
     [(0, 0, 20, 30)],
     [],
     [(40, 60, 64, 96), (0, 0, 8, 8)],
@@ -43,9 +43,9 @@ PICTURES = [
 
 
 def test_boxes_follow_the_pixels() -> None:
-    batch = coloured_batch(PICTURES, room=5)
+    batch = coloured_batch(IMAGE_BOXES, room=5)
     made = {name: value.numpy() for name, value in augmentation.make_mosaics(batch).items()}
-    expected = [sum(len(PICTURES[(row + picture) % 5]) for picture in range(4)) for row in range(5)]
+    expected = [sum(len(IMAGE_BOXES[(row + image) % 5]) for image in range(4)) for row in range(5)]
     assert [(labels > 0).sum() for labels in made["labels"]] == expected
     for image, boxes, labels in zip(made["image"], made["boxes"], made["labels"], strict=True):
         for box, label in zip(boxes[labels > 0], labels[labels > 0], strict=True):
@@ -62,7 +62,7 @@ ROOM = [
 
 @pytest.mark.parametrize(("why", "room", "kept", "truncated"), ROOM, ids=[row[0] for row in ROOM])
 def test_the_room_for_boxes_stays(why: str, room: int, kept: list[int], truncated: list[int]) -> None:
-    made = augmentation.make_mosaics(coloured_batch(PICTURES, room))
+    made = augmentation.make_mosaics(coloured_batch(IMAGE_BOXES, room))
     assert made["labels"].numpy()[0].tolist() == kept, why
     assert made["boxes_truncated"].numpy().tolist() == truncated, why
     assert (made["boxes"].numpy()[made["labels"].numpy() == 0] == 0).all()

@@ -19,13 +19,13 @@ def png(height: int, width: int, value: int = 200) -> bytes:
 PLACED = [
     ("wider than the canvas: the width decides", (100, 200), (48, 96)),
     ("taller: the height decides", (128, 64), (64, 32)),
-    ("smaller pictures are enlarged", (16, 24), (64, 96)),
-    ("one pixel high is still a picture", (1, 400), (1, 96)),
+    ("smaller images are enlarged", (16, 24), (64, 96)),
+    ("one pixel high is still an image", (1, 400), (1, 96)),
 ]
 
 
 @pytest.mark.parametrize(("why", "size", "placed"), PLACED, ids=[row[0] for row in PLACED])
-def test_letterbox_fits_the_whole_picture(why: str, size: tuple[int, int], placed: tuple[int, int]) -> None:
+def test_letterbox_fits_the_whole_image(why: str, size: tuple[int, int], placed: tuple[int, int]) -> None:
     canvas, placement = preprocess.letterbox(
         preprocess.from_pixels(tf.fill([*size, 3], tf.constant(200, tf.uint8))), CANVAS
     )
@@ -82,7 +82,7 @@ def test_a_reduced_jpeg_gives_the_view_of_a_whole_one(
     assert reduced.pixels.shape == (-(-size[0] // reduction), -(-size[1] // reduction), 3), why
     assert tuple(reduced.size.numpy()) == size and float(reduced.reduction) == reduction
     whole = preprocess.from_pixels(tf.io.decode_jpeg(encoded, channels=3))
-    views = [preprocess.letterbox(photograph, CANVAS, zoom=zoom, offset=(1.0, 1.0)) for photograph in (reduced, whole)]
+    views = [preprocess.letterbox(image, CANVAS, zoom=zoom, offset=(1.0, 1.0)) for image in (reduced, whole)]
     for mine, other in zip(views[0][1], views[1][1], strict=True):
         np.testing.assert_array_equal(mine, other)
     # A shift by a quarter of a canvas pixel would show: these waves have steps of up to 24 a pixel at that scale.
@@ -97,7 +97,7 @@ def test_padding_is_about_zero_once_normalised() -> None:
 
 
 def test_a_batch_mixes_sizes_and_survives_broken_bytes() -> None:
-    encoded = tf.constant([png(30, 40), b"no picture", png(100, 20), png(30, 40)[:60], b""])
+    encoded = tf.constant([png(30, 40), b"no image", png(100, 20), png(30, 40)[:60], b""])
     batch = tf.function(lambda data: preprocess.load_batch(data, CANVAS, preprocess.decode_image_bytes))(encoded)
     assert batch.decoded.numpy().tolist() == [True, False, True, False, False]
     assert batch.sizes.numpy().tolist() == [[30, 40], [0, 0], [100, 20], [0, 0], [0, 0]]

@@ -59,7 +59,7 @@ def test_an_epoch_holds_every_image_once(dataset: Path) -> None:
 
 WAITING = [
     ("tiny records: as many as ever", 100_000, 3_000, 4096),
-    ("photographs of 100 KB: 64 MiB of them", 100_000, 100_000, 671),
+    ("images of 100 KB: 64 MiB of them", 100_000, 100_000, 671),
     ("20 MB each: few, but not in the order of the shards", 100_000, 20_000_000, 16),
     ("fewer than that in all: the number does not matter", 5, 3_000, 4096),
 ]

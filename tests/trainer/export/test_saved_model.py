@@ -85,7 +85,7 @@ def test_the_signatures_agree(model: Any, why: str, size: tuple[int, int]) -> No
 
 
 BROKEN = [
-    ("bytes that are no photograph", exported_model.SERVING, b"broken"),
+    ("bytes that are no image", exported_model.SERVING, b"broken"),
     ("no bytes", exported_model.SERVING, b""),
     ("no serialized tf.train.Example", exported_model.TF_EXAMPLE, b"\xff\xff broken"),
     ("an Example without features", exported_model.TF_EXAMPLE, b""),

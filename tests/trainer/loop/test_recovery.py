@@ -47,7 +47,7 @@ def test_a_run_is_given_up_after_so_many_returns() -> None:
 
 
 def test_the_ids_of_a_batch_are_those_that_were_trained_on(dataset: Path) -> None:
-    """The pictures are told by their boxes: those of a batch and those of the records named."""
+    """The images are told by their boxes: those of a batch and those of the records named."""
     split = records.find_split(str(dataset), records.read_dataset_manifest(str(dataset)), "train")
     batches = records.training_batches(
         split, canvas=(96, 128), batch_size=5, max_instances=2, augmentation=Augmentation(), seed=3, first_step=0

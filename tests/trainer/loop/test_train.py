@@ -53,7 +53,7 @@ def test_the_best_weights_are_evaluated_and_exported(model_dir: Path, dataset: P
     assert json.loads((model_dir / "eval.json").read_text())["step"] == 9
 
 
-def test_tensorboard_shows_curves_and_pictures(model_dir: Path) -> None:
+def test_tensorboard_shows_curves_and_images(model_dir: Path) -> None:
     events = EventAccumulator(str(model_dir / "tensorboard"), size_guidance={"tensors": 0})
     events.Reload()
     tags = events.Tags()["tensors"]

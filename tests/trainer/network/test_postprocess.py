@@ -96,7 +96,7 @@ def test_candidates_are_the_best_pairs() -> None:
     np.testing.assert_allclose(found.scores[1], 1 / (1 + np.exp(-logits[1].ravel()[order])), rtol=1e-5)
 
 
-def test_boxes_return_to_the_photograph() -> None:
+def test_boxes_are_in_pixels_of_the_image() -> None:
     boxes = tf.constant([[[0.0, 0.0, 30.0, 40.0], [10.0, 10.0, 99.0, 99.0]]])
     found = postprocess.to_image_pixels(boxes, tf.constant([[30.0, 40.0]]), tf.constant([[300, 401]]))
     np.testing.assert_allclose(found[0], [[0, 0, 300, 401], [100, 100.25, 300, 401]], rtol=1e-5)
