@@ -1,9 +1,9 @@
-"""Real data, end to end: the BCCD blood cell images through prepare, train and score, as a user would run them.
+"""Real data, end to end: the BCCD blood cell images through prepare, train and score, as a user runs them.
 
     python benchmarks/bccd.py BCCD [--work DIR] [--num_epochs N]
 
 BCCD is the folder that holds images/ and annotations/ of the public BCCD data set (364 images, Pascal VOC).
-Trains from random weights with --preset=tiny and prints a table; exits with 1 when a target is missed.
+Trains from random weights with --preset=tiny and prints a table; exits with 1 if a target is missed.
 """
 
 import argparse
@@ -21,7 +21,7 @@ ZERO_SIZE = {"BloodImage_00338.jpg", "BloodImage_00343.jpg"}
 
 
 def timed(*command: str) -> float:
-    """Runs a command of ours; returns its wall time in seconds."""
+    """Runs one of our commands; returns its wall time in seconds."""
     print("$ python -m", *command, flush=True)
     start = time.monotonic()
     subprocess.run([sys.executable, "-m", *command], check=True)

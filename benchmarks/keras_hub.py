@@ -1,14 +1,14 @@
-"""Ours against KerasHub's RetinaNet: the time of a training step, and what equal time of training comes to.
+"""Compares our RetinaNet with KerasHub's: the time of a training step, and the quality after equal training time.
 
     python -m benchmarks.keras_hub step [--env DIR] [--backbone resnet50|tiny] [--size 320] [--batch 4]
     python -m benchmarks.keras_hub quality BCCD [--env DIR] [--minutes 15] [--rate 1e-3]
 
-Installs KerasHub with its TensorFlow, by pip, in an environment of its own (--env keeps it for the next time), in which
+Installs KerasHub with its TensorFlow, by pip, in a separate environment (--env keeps it for the next time), in which
 both sides run. step: the same backbone, image size, batch, classes, 256 channels, 4 convolutions in each head, float32,
 in processes that run in turns. quality: both train from random weights on the same split for the same time, start-up
 included, on images of the same canvas, mirrored both ways: ours by its command line, KerasHub by fit with the
-smallest network that it lets one build of the tiny preset's widths. One and the same code evaluates them. Exits with 1
-when a target is missed.
+smallest network of the tiny preset's widths that it supports. The same code evaluates both. Exits with 1 if a target is
+missed.
 """
 
 import argparse
@@ -28,15 +28,15 @@ from benchmarks.training import prepared, trainer_lines
 PINS = ("keras-hub==0.32.0", "tensorflow==2.21.0")
 # Ours needs these too; their versions are those of requirements.lock.
 OURS = ("absl-py", "jinja2", "keras", "lxml", "numpy", "packaging", "pillow", "protobuf", "pycocotools", "tensorboard")
-STEP = 0.85  # time of our step against theirs
+STEP = 0.85  # time of our step relative to theirs
 AP50 = 0.80
 QUIET = {"TF_CPP_MIN_LOG_LEVEL": "3"}
 PROBE_STEPS = (20, 100)  # the speed is taken between them: the first of them builds the graph
-SAFETY = 0.97  # of the time, for what the probe does not see: checkpoints and epochs' ends
+SAFETY = 0.97  # share of the time for work that the probe does not measure: checkpoints and ends of epochs
 
 
 def install(env: Path) -> str:
-    """The Python of an environment that has KerasHub and what ours needs; ours is read from its tree."""
+    """Returns the Python of an environment with KerasHub and our dependencies; our code is read from the checkout."""
     interpreter = env / "bin" / "python"
     if not interpreter.exists():
         venv.create(env, with_pip=True)
@@ -50,7 +50,7 @@ def last_line(*command: str, interpreter: str) -> dict[str, Any]:
 
 
 def of_step(interpreter: str, flags: argparse.Namespace) -> Iterator[Result]:
-    """Without norms in the heads, as KerasHub's are, and with our default."""
+    """Measures without norms in the heads, as in KerasHub, and with our default."""
     look = (f"--backbone={flags.backbone}", f"--size={flags.size}", f"--batch={flags.batch}", f"--count={flags.count}")
 
     def median_step(side: str, norm: str = "none") -> float:
@@ -75,7 +75,7 @@ def of_step(interpreter: str, flags: argparse.Namespace) -> Iterator[Result]:
 
 
 def probe(dataset: Path, model_dir: Path, interpreter: str) -> tuple[float, float]:
-    """Seconds that the trainer's start-up costs beyond its steps at full speed, and the steps a second."""
+    """Returns the seconds that the startup takes in addition to its steps at full speed, and the steps per second."""
     start, first = time.perf_counter(), 0.0
     for _, line in trainer_lines(dataset, model_dir, "--vertical_flip", interpreter=interpreter):
         if line.startswith(f"step {PROBE_STEPS[0]}/"):
@@ -87,7 +87,7 @@ def probe(dataset: Path, model_dir: Path, interpreter: str) -> tuple[float, floa
 
 
 def train_ours(dataset: Path, work: Path, interpreter: str, minutes: float) -> dict[str, Any]:
-    """By the command line, for as many epochs as fit into the time; then evaluated, which is not counted."""
+    """Trains from the command line for as many epochs as fit into the time; then evaluates, which is not counted."""
     start_up, speed = probe(dataset, work / "probe", interpreter)
     examples = json.loads((dataset / "dataset.json").read_text())["splits"]["train"]["examples"]
     epochs = max(int((60 * minutes * SAFETY - start_up) * speed * 8 / examples), 1)

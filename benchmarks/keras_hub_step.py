@@ -2,8 +2,8 @@
 
     python -m benchmarks.keras_hub_step {ours,theirs} --backbone=resnet50 --size=320 --batch=4 --head_norm=none
 
-KerasHub as its documentation has it, nothing of it changed: its ResNetBackbone, RetinaNetBackbone and detector with its
-default losses, and fit. Its pyramid and heads have 256 channels, always. Data in memory, the same for both.
+KerasHub is used as documented, without changes: its ResNetBackbone, RetinaNetBackbone and detector with its
+default losses, and fit. Its pyramid and heads always have 256 channels. Both read the same data from memory.
 """
 
 import argparse
@@ -34,7 +34,7 @@ BACKBONES: dict[str, dict[str, Any]] = {
         "stackwise_num_blocks": [3, 4, 6, 3],
         "block_type": "bottleneck_block",
     },
-    # The widths and blocks of our tiny one, as far as KerasHub lets them be so small.
+    # The widths and blocks of our tiny backbone, as far as KerasHub allows.
     "tiny": {
         "stackwise_num_filters": [64, 64, 128, 192],
         "stackwise_num_blocks": [1, 2, 2, 2],
@@ -66,7 +66,7 @@ def their_model(
         ),
         pre_logits_num_conv_layers=head_depth,
         preprocessor=converter and keras_hub.models.RetinaNetObjectDetectorPreprocessor(image_converter=converter),
-        # Classes suppress each other: it knows no other way.
+        # Classes suppress each other: KerasHub has no other mode.
         prediction_decoder=keras_hub.layers.NonMaxSuppression(
             "yxyx",
             from_logits=True,
@@ -78,7 +78,7 @@ def their_model(
 
 
 def step_batch(size: int, batch: int) -> dict[str, np.ndarray]:
-    """Noise with boxes: uint8 images, boxes in pixels, labels from 1."""
+    """Makes noise with boxes: uint8 images, boxes in pixels, labels from 1."""
     rng = np.random.default_rng(0)
     sides = rng.uniform(0.05, 0.5, (batch, BOXES, 2)) * size
     corners = rng.uniform(0, size - sides)
@@ -90,7 +90,7 @@ def step_batch(size: int, batch: int) -> dict[str, np.ndarray]:
 
 
 def our_steps(flags: argparse.Namespace) -> list[float]:
-    """Seconds of each step; the first ones build the graph."""
+    """Returns the seconds of each step; the first ones build the graph."""
     config = make_config(
         "tiny",
         {
@@ -120,7 +120,7 @@ def our_steps(flags: argparse.Namespace) -> list[float]:
 
 
 class Stopwatch(keras.callbacks.Callback):
-    """When each step of fit had ended."""
+    """Records the time at the end of each step of fit."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -131,7 +131,7 @@ class Stopwatch(keras.callbacks.Callback):
 
 
 def their_steps(flags: argparse.Namespace) -> list[float]:
-    """Seconds of each step of fit: train_on_batch of 0.32.0 takes no dict of boxes and labels."""
+    """Returns the seconds of each step of fit: train_on_batch of 0.32.0 accepts no dict of boxes and labels."""
     model = their_model(
         (flags.size, flags.size), backbone=flags.backbone, classes=CLASSES, head_depth=4, anchor_size=4.0
     )

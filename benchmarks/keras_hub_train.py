@@ -2,8 +2,8 @@
 
     python -m benchmarks.keras_hub_train DATASET --until=SECONDS_OF_THE_EPOCH [--rate=1e-3]
 
-Prints JSON. KerasHub as its documentation has it, nothing of it changed: images resized and padded by its converter,
-mirrored by Keras' RandomFlip, trained by fit, found by predict; only the metrics are computed by our code.
+Prints JSON. KerasHub is used as documented, without changes: images resized and padded by its converter,
+mirrored by Keras' RandomFlip, trained by fit, detected by predict; only the metrics are computed by our code.
 """
 
 import argparse
@@ -33,7 +33,7 @@ WEIGHT_DECAY = 1e-4  # ours
 
 
 class TimedCosine(keras.callbacks.Callback):
-    """Linear warm-up and half a cosine down to zero at a moment, when training stops.
+    """Linear warm-up, then half a cosine to zero at the time when training stops.
 
     Attributes:
       until: in seconds of the epoch (time.time).
@@ -61,7 +61,7 @@ class TimedCosine(keras.callbacks.Callback):
 
 
 def their_training_data(split: Any, max_boxes: int) -> tf.data.Dataset:
-    """Batches of images of one size, and their boxes in pixels, mirrored at random both ways."""
+    """Makes batches of images of one size, and their boxes in pixels, mirrored at random both ways."""
     flip = keras.layers.RandomFlip("horizontal_and_vertical", bounding_box_format="yxyx")
 
     def load(record: Any) -> tuple[Any, dict[str, Any]]:
@@ -89,7 +89,7 @@ def their_training_data(split: Any, max_boxes: int) -> tf.data.Dataset:
 
 
 def their_results(model: Any, split: Any, canvas: tuple[int, int]) -> list[dict[str, Any]]:
-    """COCO results of every image of a split, boxes in pixels of the image."""
+    """Returns COCO results for every image of a split, boxes in pixels of the image."""
     examples = [decode_example(record) for record in tf.data.TFRecordDataset(list(split.paths)).as_numpy_iterator()]
     images = tf.data.Dataset.from_tensor_slices([example.encoded for example in examples]).map(
         lambda data: tf.io.decode_jpeg(data, channels=3)
@@ -109,14 +109,14 @@ def their_results(model: Any, split: Any, canvas: tuple[int, int]) -> list[dict[
 
 
 def to_image_pixels(box: np.ndarray, size: tuple[int, int], canvas: tuple[int, int]) -> np.ndarray:
-    """Back from the canvas, in whose middle Keras' Resizing puts an image; clipped to it, as ours are."""
+    """Returns a box in pixels of the image, clipped: Keras' Resizing puts the image in the middle of the canvas."""
     unit = max(side / room for side, room in zip(size, canvas, strict=True))
     origin = [(room * unit - side) / 2 for side, room in zip(size, canvas, strict=True)]
     return np.clip(box * unit - np.tile(origin, 2), 0, np.tile(size, 2))
 
 
 def train_and_evaluate(flags: argparse.Namespace) -> dict[str, Any]:
-    """Trains until the time has come, then evaluates on the split val."""
+    """Trains until the given time, then evaluates on the split val."""
     keras.utils.set_random_seed(0)
     manifest = records.read_dataset_manifest(flags.dataset)
     config = make_config("tiny", {})

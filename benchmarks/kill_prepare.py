@@ -1,4 +1,4 @@
-"""Kills `prepare` at random moments and resumes it: it must end in the same bytes as an undisturbed run.
+"""Kills `prepare` at random moments and resumes it: it must end with the same bytes as an undisturbed run.
 
     python -m benchmarks.kill_prepare [--images N] [--kills N] [--seed N]
 
@@ -47,7 +47,7 @@ def run(work: Path, images: int, kills: int, seed: int) -> bool:
                 return False
             kept = len(list((work / "killed").glob("*.tfrecord")))
         else:
-            # It ended before it was killed: the next one starts in a folder of its own.
+            # It ended before it was killed: the next run starts in a new folder.
             (work / "killed").rename(work / f"ended-{killed}-{kept}-{time.monotonic_ns()}")
     finish(start_prepare(work, "killed", "--resume"), work / "log")
     found = content(work / "killed")

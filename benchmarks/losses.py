@@ -1,10 +1,10 @@
-"""Does a refactor keep the loss? The losses of a small run at a fixed seed, with all digits.
+"""Prints the losses of a small run at a fixed seed with all digits, to check that a refactoring keeps them.
 
     python -m benchmarks.losses [--steps N] [--against REV]
 
-Runs `python -m trainer` on a small made-up data set and reads the losses of every step from its TensorBoard file. With
---against REV it does the same in a temporary git worktree of that revision, on the same data set, and says whether all
-digits are the same; exits with 1 when they are not.
+Runs `python -m trainer` on a small synthetic data set and reads the losses of every step from its TensorBoard file.
+With --against REV it does the same in a temporary git worktree of that revision, on the same data set, and reports
+whether all digits are equal; exits with 1 if they are not.
 """
 
 import argparse
@@ -25,21 +25,21 @@ SETTINGS = (
     *("--vertical_flip", "--steps_per_loop=1", "--num_epochs=1", f"--train_batch_size={BATCH}"),
 )
 VALUES = ("loss", "class_loss", "box_loss", "gradient_norm")
-# Sums in an order that does not depend on which thread is done first.
+# The order of sums must not depend on which thread ends first.
 ORDERED = {"TF_DETERMINISTIC_OPS": "1", "TF_NUM_INTRAOP_THREADS": "1", "TF_NUM_INTEROP_THREADS": "1"}
 
 Losses = list[dict[str, float]]
 
 
 def train(tree: Path, dataset: Path, model_dir: Path) -> Losses:
-    """The losses of each step that the trainer in a tree takes."""
+    """Runs the trainer of a checkout; returns the losses of each step."""
     folders = (f"--dataset={dataset}", f"--model_dir={model_dir}")
     python("-m", "trainer", *SETTINGS, *folders, tree=tree, **ORDERED)
     return read_losses(model_dir / "tensorboard")
 
 
 def read_losses(folder: Path) -> Losses:
-    """By step, as TensorBoard's file holds them: float32, as the step computed them."""
+    """Returns the losses by step from TensorBoard's file: float32, as the step computed them."""
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
     from tensorboard.util.tensor_util import make_ndarray
 
@@ -51,7 +51,7 @@ def read_losses(folder: Path) -> Losses:
 
 @contextmanager
 def worktree(revision: str) -> Iterator[Path]:
-    """A checkout of a revision, for the time of the block."""
+    """Checks out a revision for the duration of the block."""
     with tempfile.TemporaryDirectory() as folder:
         tree = Path(folder) / "tree"
         git = ("git", "-C", str(HERE), "worktree")

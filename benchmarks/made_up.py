@@ -1,9 +1,9 @@
-"""Writes a made-up prepared data set: noisy images with a fixed number of boxes each, for measuring only.
+"""Writes a synthetic prepared data set for benchmarks: noisy images with a fixed number of boxes each.
 
     python -m benchmarks.made_up FOLDER [--train N] [--boxes N] [--max_boxes N] [--size HxW] [--quality Q]
 
-A few images are drawn and encoded as JPEG, and used in turn; every record has an id and boxes of its own. Nothing can
-be learnt of it. A program of its own, so that the one that measures stays small (see cost in benchmarks/prepare.py).
+A few images are drawn and encoded as JPEG, and used in turn; every record has its own id and boxes. A detector learns
+nothing from it. It is a separate program so that the benchmark's own process stays small.
 """
 
 import argparse
@@ -34,7 +34,7 @@ def make(folder: Path, *, train: int, boxes: int = 5, max_boxes: int = 0, size: 
 
 
 def make_objects(source_id: int, size: tuple[int, int], count: int) -> tuple[ExampleObject, ...]:
-    """Boxes anywhere, of sides of 5 to 40 % of the image's; the number decides everything."""
+    """Returns boxes with sides of 5 to 40 % of the image's, determined by the number."""
     rng = np.random.default_rng(source_id)
     sides = rng.uniform(0.05, 0.4, (count, 2))
     corners = rng.uniform(0, 1 - sides)
@@ -66,7 +66,7 @@ def records(ids: Sequence[int], images: Sequence[bytes], size: tuple[int, int], 
 
 
 def write_split(folder: Path, name: str, ids: Sequence[int], encoded: Iterator[bytes], boxes: int) -> SplitInfo:
-    import tensorflow as tf  # here, because make is for programs that stay small
+    import tensorflow as tf  # imported here, because make is for programs that stay small
 
     shards = []
     for shard in range(SHARDS):
@@ -75,7 +75,7 @@ def write_split(folder: Path, name: str, ids: Sequence[int], encoded: Iterator[b
         with tf.io.TFRecordWriter(str(path)) as writer:
             for _ in range(count):
                 writer.write(next(encoded))
-        # Of the name and the number: to read gigabytes once more would take a while, and nothing looks at it.
+        # Of the name and the number: reading gigabytes again would take long, and nothing checks it.
         digest = hashlib.sha256(f"{path.name} {len(ids)}".encode()).hexdigest()
         shards.append(ShardInfo(name=path.name, examples=count, sha256=digest))
     return SplitInfo(examples=len(ids), boxes=boxes * len(ids), boxes_per_class={}, shards=tuple(shards))
@@ -107,7 +107,7 @@ def main() -> int:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--train", type=int, default=300, help="images of the training split")
     parser.add_argument("--boxes", type=int, default=5, help="boxes of each image")
-    parser.add_argument("--max_boxes", type=int, default=0, help="what dataset.json says of them, if more")
+    parser.add_argument("--max_boxes", type=int, default=0, help="the number in dataset.json, if larger")
     parser.add_argument("--size", default=SMALL, help="HEIGHTxWIDTH of the images")
     parser.add_argument("--quality", type=int, default=72, help="of the JPEG files")
     flags = parser.parse_args()

@@ -1,4 +1,4 @@
-"""What the programs that measure share: rows of a table, commands, ratios of times taken in turns."""
+"""Shared by the benchmarks: rows of a table, commands, ratios of times measured in turns."""
 
 import argparse
 import os
@@ -20,7 +20,7 @@ HERE = Path(__file__).resolve().parent.parent
 
 @dataclass(frozen=True, kw_only=True)
 class Result:
-    """One measured value and whether it meets its target; a value without a target is good."""
+    """A measured value and whether it meets its target; a value without a target is good."""
 
     title: str
     value: str
@@ -28,7 +28,7 @@ class Result:
 
 
 def print_results(results: Iterable[Result]) -> bool:
-    """Prints each as it comes; whether all are good."""
+    """Prints each result when it is available; returns whether all are good."""
     good = True
     for result in results:
         print(f"{'ok  ' if result.good else 'MISS'}  {result.title:78}  {result.value}", flush=True)
@@ -37,7 +37,7 @@ def print_results(results: Iterable[Result]) -> bool:
 
 
 def python(*command: str, interpreter: str = sys.executable, tree: Path = HERE, **environment: str) -> str:
-    """What a command of a Python prints, run in a tree of this project; ends this program where it fails."""
+    """Runs a command in a checkout of this project and returns its output; exits if it fails."""
     done = subprocess.run(
         [interpreter, *command],
         cwd=tree,
@@ -52,7 +52,7 @@ def python(*command: str, interpreter: str = sys.executable, tree: Path = HERE, 
 
 
 def in_turns(count: int, *measures: Callable[[], Measured]) -> list[list[Measured]]:
-    """What each of the measures gives, count times, A B A B, so that a busy spell falls on all of them."""
+    """Calls the measures in turns, count times each (A B A B), so that load on the machine affects all of them."""
     rounds = [[measure() for measure in measures] for _ in range(count)]
     return [list(column) for column in zip(*rounds, strict=True)]
 
@@ -64,28 +64,28 @@ def seconds(work: Callable[[], object]) -> float:
 
 
 def median_ratio(a: list[float], b: list[float]) -> float:
-    """The median of a / b over the rounds of in_turns: neighbours in time are compared."""
+    """Returns the median of a / b over the rounds of in_turns; each ratio compares neighbours in time."""
     return statistics.median(x / y for x, y in zip(a, b, strict=True))
 
 
 def start(log: Path, *command: str) -> subprocess.Popen:
-    """A Python program of this tree in a process group of its own; what it says goes into the log."""
+    """Starts a Python program of this checkout in a separate process group; its output goes to the log."""
     with log.open("wb") as file:
         return subprocess.Popen([sys.executable, *command], cwd=HERE, stdout=file, stderr=file, start_new_session=True)
 
 
 def finish(job: subprocess.Popen, log: Path, seconds: float | None = None) -> None:
-    """Waits for a started program; ends this one where it fails.
+    """Waits for a started program; exits if it fails.
 
     Raises:
-      TimeoutExpired: it goes on for longer than that.
+      TimeoutExpired: it runs for longer than that.
     """
     if job.wait(seconds):
         raise SystemExit(f"MISS  failed: {job.args}\n{log.read_text()}")
 
 
 def ends_by_itself(job: subprocess.Popen, log: Path, seconds: float) -> bool:
-    """Waits so long, as finish, and then kills the program and what it started."""
+    """Waits like finish for a time, then kills the program and its children."""
     try:
         finish(job, log, seconds)
     except subprocess.TimeoutExpired:
@@ -96,7 +96,7 @@ def ends_by_itself(job: subprocess.Popen, log: Path, seconds: float) -> bool:
 
 
 def run_kills(about: str, run: Callable[[Path, int, int, int], bool]) -> int:
-    """The program around a run of (work folder, images, kills, seed), which says whether all was well; its status."""
+    """Calls run(work folder, images, kills, seed) as the command line asks; returns 0 if it returns True, else 1."""
     parser = argparse.ArgumentParser(description=about, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--images", type=int, default=2000)
     parser.add_argument("--kills", type=int, default=20)

@@ -1,4 +1,4 @@
-"""Compares the speed of `score` with a bare loop over the same model, and measures its time and memory.
+"""Compares the speed of `score` with a minimal loop over the same model, and measures its time and memory.
 
     python -m benchmarks.score [--parts loop workers zip memory again corrupt] [--count 1000] [--scale 10000]
 
@@ -33,13 +33,13 @@ from benchmarks import made_up
 from benchmarks.measures import Result, in_turns, median_ratio, print_results, python
 from benchmarks.prepare import Cost, cost, noisy_images
 
-LOOP = 0.90  # images a second against the bare loop
+LOOP = 0.90  # images per second relative to the loop
 WORKERS = 1.0  # the same with two processes
 COPIES = 1  # models in memory, with two processes
-ZIP = 0.95  # images a second against files
-MEMORY = 1.1  # peak, many against few
-AGAIN = 0.05  # time against the first run's
-CORRUPT = 0.8  # images a second against intact ones
+ZIP = 0.95  # images per second relative to files
+MEMORY = 1.1  # peak, many relative to few
+AGAIN = 0.05  # time relative to the first run
+CORRUPT = 0.8  # images per second relative to intact ones
 EVERY = 10  # one image of this number is truncated
 SIZE, QUALITY = (540, 960), 72
 BATCHES = (1, 2, 4, 8, 16, 32)

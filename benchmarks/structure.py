@@ -3,7 +3,7 @@
     python -m benchmarks.structure CHECKOUT [--python PYTHON] [--no_walks]
 
 Works for any layout. The product is every package at the top of CHECKOUT except tests, benchmarks and scripts;
-generated modules (*_pb2) are left out. Everything but the walks is read from the source; nothing is imported.
+generated modules (*_pb2) are excluded. Everything but the walks is read from the source; nothing is imported.
 
 The walks (benchmarks/walks.py) are runs of prepare, train and score with PYTHON; default: CHECKOUT/.venv/bin/python.
 """

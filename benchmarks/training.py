@@ -1,16 +1,16 @@
-"""How fast the trainer reads, and what its time and memory depend on.
+"""Measures how fast the trainer reads, and what its time and memory depend on.
 
     python -m benchmarks.training [--data FOLDER] [--parts input boxes records memory start] [--scale 30000]
 
 FOLDER holds images/ and annotations/ (Pascal VOC), such as the BCCD data set; without it, the sample of
-scripts/make_sample.py is made. Measured on it: the input pipeline of --preset=tiny against a bare one that decodes and
-resizes (input; also on made-up images of 6 megapixels), and the time from the start of `python -m trainer` to its
-first step (start). On made-up records: the time of a step with 1 and with 100 boxes an image (boxes), with 300 records
-and many (records), and the peak memory of `python -m trainer` with both, on images of about 90 KB (memory; takes
-100 KB of disk a record).
+scripts/make_sample.py is made. Measured on it: the input pipeline of --preset=tiny, relative to one that only decodes
+and resizes (input; also on synthetic images of 6 megapixels), and the time from the start of `python -m trainer` to
+its first step (start). On synthetic records: the time of a step with 1 and with 100 boxes per image (boxes), with 300
+records and many (records), and the peak memory of `python -m trainer` with both, on images of about 90 KB (memory;
+takes 100 KB of disk per record).
 
-Two that are compared run in turns; ratios are medians over the rounds. Exits with 1 when a target is missed. It is not
-called trainer.py: Python would take that for the program when another file of this folder is run by its path.
+Compared runs alternate; ratios are medians over the rounds. Exits with 1 if a target is missed. The file is not called
+trainer.py: Python would import that as the program when another file of this folder is run by its path.
 """
 
 import argparse
@@ -31,9 +31,9 @@ from typing import Any
 from benchmarks import made_up
 from benchmarks.measures import HERE, Result, in_turns, median_ratio, print_results, python, seconds
 
-INPUT = 0.80  # images a second against the bare pipeline
-FLAT = 1.05  # time of a step, more against less
-MEMORY = 1.1  # peak, many records against few
+INPUT = 0.80  # images per second relative to the minimal pipeline
+FLAT = 1.05  # time of a step, more relative to less
+MEMORY = 1.1  # peak, many records relative to few
 START_SECONDS = 25
 FEW = 300  # records
 MAX_BOXES = 100
@@ -60,7 +60,7 @@ class Effort:
 
 
 def prepared(work: Path, data: Path | None) -> Path:
-    """A data set of prepare: of the images in data, or of the sample."""
+    """Prepares a data set from the images in data, or from the sample."""
     if data is None:
         data = work / "sample"
         python("scripts/make_sample.py", str(data), "--archive_images=0")
@@ -70,7 +70,7 @@ def prepared(work: Path, data: Path | None) -> Path:
 
 
 def timed_batches(make: Callable[[], Any], effort: Effort) -> float:
-    """Seconds for the batches of a round, of a new iterator."""
+    """Returns the seconds for the batches of a round of a new iterator."""
     batches = iter(make())
     for _ in range(effort.warm_up):
         next(batches)
@@ -78,14 +78,14 @@ def timed_batches(make: Callable[[], Any], effort: Effort) -> float:
 
 
 def of_input(work: Path, data: Path | None, effort: Effort) -> Iterator[Result]:
-    """Records to letterboxed, augmented batches against a bare decode and resize of the same records."""
+    """Compares letterboxed, augmented batches with a minimal decode and resize of the same records."""
     camera = {"size": CAMERA, "quality": JPEG_QUALITY}
     yield from input_ratio(prepared(work / "input", data), effort)
     yield from input_ratio(made_up.make(work / "camera", train=CAMERA_RECORDS, **camera), shortened(effort))
 
 
 def shortened(effort: Effort) -> Effort:
-    """For images that take ten times as long."""
+    """Returns settings for images that take ten times as long."""
     return dataclasses.replace(effort, warm_up=max(effort.warm_up // 10, 1), count=max(effort.count // 10, 1))
 
 
@@ -124,7 +124,7 @@ def our_batches(config: Any, manifest: Any, split: Any, canvas: tuple[int, int])
 
 
 def bare_batches(paths: tuple[str, ...], canvas: tuple[int, int], batch_size: int, *, antialias: bool) -> Any:
-    """What a tutorial would write: no boxes, no aspect kept, no shuffling."""
+    """Reads as in a tutorial: no boxes, aspect not kept, no shuffling."""
     import tensorflow as tf
 
     from retinanet_odm.dataset.examples import ENCODED
@@ -144,7 +144,7 @@ def bare_batches(paths: tuple[str, ...], canvas: tuple[int, int], batch_size: in
 
 @dataclass(frozen=True, kw_only=True)
 class Steps:
-    """Training steps of a small network, on any of several data sets that differ in their records only."""
+    """Training steps of a small network on several data sets that differ only in their records."""
 
     config: Any
     network: Any
@@ -167,7 +167,7 @@ class Steps:
         return cls(config=config, network=net, strategy=where, run_steps=steps.make_loop(config, net, optimizer, where))
 
     def seconds(self, dataset: Path, effort: Effort) -> float:
-        """For the steps of a round, with a new iterator."""
+        """Returns the seconds for the steps of a round with a new iterator."""
         import tensorflow as tf
 
         from trainer.data import records
@@ -181,7 +181,7 @@ class Steps:
 
 
 def step_ratio(less: Path, more: Path, effort: Effort) -> tuple[float, str]:
-    """Time of a step on one data set against another, and both in milliseconds."""
+    """Returns the time of a step on one data set relative to another, and both in milliseconds."""
     steps = Steps.of(less)
     for dataset in (less, more):  # builds the graph, reads the files
         steps.seconds(dataset, effort)
@@ -211,7 +211,7 @@ def of_records(work: Path, effort: Effort) -> Iterator[Result]:
 def trainer_lines(
     dataset: Path, model_dir: Path, *flags: str, interpreter: str = sys.executable
 ) -> Iterator[tuple[subprocess.Popen, str]]:
-    """The lines of `python -m trainer` and its process, which is stopped when no more are wanted."""
+    """Yields the lines of `python -m trainer` and its process, which is stopped at the end of the block."""
     folders = (f"--dataset={dataset}", f"--model_dir={model_dir}")
     command = [interpreter, "-m", "trainer", "--mode=train", "--preset=tiny", *folders, *flags]
     environment = {**os.environ, "PYTHONPATH": str(HERE)}
@@ -228,7 +228,7 @@ def trainer_lines(
 
 
 def peak_memory(dataset: Path, model_dir: Path) -> float:
-    """MB at most, as `python -m trainer` has reached MEMORY_STEPS."""
+    """Returns the peak memory in MB when `python -m trainer` reaches MEMORY_STEPS."""
     for process, line in trainer_lines(dataset, model_dir, "--num_epochs=100"):
         if line.startswith(f"step {MEMORY_STEPS}/"):
             status = Path(f"/proc/{process.pid}/status").read_text()
@@ -249,7 +249,7 @@ def of_memory(work: Path, effort: Effort) -> Iterator[Result]:
 
 
 def first_step(dataset: Path, model_dir: Path) -> float:
-    """Seconds from the start of `python -m trainer` to its line of the first step."""
+    """Returns the seconds from the start of `python -m trainer` to its first step."""
     start = time.perf_counter()
     for _, line in trainer_lines(dataset, model_dir, "--steps_per_loop=1"):
         if line.startswith("step 1/"):

@@ -1,6 +1,6 @@
 """Files per walk: which files of a checkout have functions that a run of prepare, train or score calls.
 
-A walk is a run of prepare (Pascal VOC), train (to a checkpoint) or score (a folder) in one process on a small made-up
+A walk is a run of prepare (Pascal VOC), train (to a checkpoint) or score (a folder) in one process on a small synthetic
 data set. It counts the files of which at least one function was called, but for calls while a module is imported: the
 bodies of modules and classes, decorators, registrations. Comprehensions do not count. benchmarks/structure.py prints
 the walks.

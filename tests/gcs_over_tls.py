@@ -25,7 +25,7 @@ _HOSTS = ("www.googleapis.com", "storage.googleapis.com")
 
 
 def _certificate(path: Path) -> None:
-    """Key and certificate of Google's hosts in one PEM file, which a client must trust: nobody else has signed it."""
+    """Writes key and self-signed certificate of Google's hosts to one PEM file, which a client must trust."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "RetinaNet-ODM's tests")])
     now = datetime.datetime.now(datetime.UTC)
@@ -51,7 +51,7 @@ class _OverTls(GcsHandler):
     """The emulator as it answers through the tunnel."""
 
     def send_header(self, keyword: str, value: str) -> None:
-        # It believes that it was asked without TLS, and sends the rest of an upload to an address like that.
+        # The emulator sees no TLS, so it would return an http:// address for the rest of an upload.
         super().send_header(keyword, value.replace("http://", "https://", 1) if keyword == "Location" else value)
 
 

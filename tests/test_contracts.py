@@ -144,7 +144,7 @@ def _is_mirrored(test: Path) -> bool:
 
 
 def test_tests_mirror_the_tree() -> None:
-    """What checks the repository as a whole lies at tests/; tests/runners runs two programs on other Beam runners."""
+    """Exceptions: tests/*.py check the entire repository; tests/runners runs two programs on other Beam runners."""
     tests = [
         path
         for package in (*PACKAGES, "benchmarks", "scripts")

@@ -28,7 +28,7 @@ FLAT = Reject(kind=OBJECT_REJECT, name="a.jpg", reason="zero_size_box", detail="
 
 
 def _shard(name: str, *images: ImageOutcome, boxes: int = 2, **changes) -> ShardResult:
-    """A shard whose examples are 48x32 pixels and have so many boxes each."""
+    """Returns the result of a shard; its images have 48x32 pixels and this number of boxes each."""
     written = [image for image in images if image.is_written]
     box = [(0.25, 0.25, 0.75, 0.75)] * boxes
     statistics = BoxStatistics.from_images([ImageBoxes(image.name, 48, 32, box, ["fish"] * boxes) for image in written])

@@ -1,4 +1,4 @@
-"""Label maps out of annotation files: nothing that a user wrote changes, and no class is made of a mere spelling."""
+"""Label maps from annotation files: a user's entries are kept, and a variant spelling does not become a class."""
 
 import json
 import logging

@@ -9,9 +9,9 @@ NAMES = [
     ("dataset.json", True, "the commit mark"),
     (dataset_shard_name("train", 3, 32), True, "a shard"),
     ("train-00003-of-00032.tfrecord.tmp-0a1b2c3d", True, "half a shard of a killed run"),
-    ("train-00003-of-00032.tfrecord.gz", False, "somebody else's"),
-    ("Train-3.tfrecord", False, "somebody else's"),
-    ("notes.tmp-1", False, "half of somebody else's"),
+    ("train-00003-of-00032.tfrecord.gz", False, "a file of another program"),
+    ("Train-3.tfrecord", False, "a file of another program"),
+    ("notes.tmp-1", False, "a temporary file of another program"),
     ("photo.jpg", False, "an image"),
 ]
 
@@ -58,10 +58,10 @@ def test_the_users_label_map_is_not_overwritten(tmp_path, monkeypatch, folder):
 
 
 BAD_FOLDERS = [
-    ("out/notes.txt", "i/*", "notes.txt", "a file of somebody else"),
-    ("out/holiday/beach.jpg", "i/*", "beach.jpg", "a folder of somebody else"),
-    ("out/dataset.json", "i/*", "dataset.json", "a manifest of somebody else"),
-    ("out/receipts/june.pdf", "i/*", "receipts/june.pdf", "receipts of somebody else"),
+    ("out/notes.txt", "i/*", "notes.txt", "a file of another program"),
+    ("out/holiday/beach.jpg", "i/*", "beach.jpg", "a folder of another program"),
+    ("out/dataset.json", "i/*", "dataset.json", "a manifest of another program"),
+    ("out/receipts/june.pdf", "i/*", "receipts/june.pdf", "a file of another program among the receipts"),
     ("other/x", "out/*", "read as input", "the images' own folder"),
     ("other/x", "**/*.jpg", "read as input", "below a recursive pattern"),
 ]

@@ -161,7 +161,7 @@ def test_no_label_at_all_is_a_reject():
 ASSIGNED = [
     ({}, _content("CRAB"), None, "an alias counts as its name"),
     ({"negatives": "drop"}, _content(), "no_objects", "negatives are dropped"),
-    ({}, None, "image_without_annotation", "nobody confirmed that it is empty"),
+    ({}, None, "image_without_annotation", "not confirmed to be empty"),
     ({"without_annotation": "negative"}, None, None, "the user confirms that it is empty"),
     ({}, _content("eel"), "unknown_label", "no such label"),
     ({"split_group": GroupRule("^dive[0-9]")}, _content("crab"), "no_split_group", "the name gives no group"),
@@ -289,7 +289,7 @@ def test_an_unread_object_rejects_its_image():
 UNUSED = [
     (listed_annotation("1/a.jpg"), "1/a.jpg", "annotation_without_image", "an image that was not given"),
     (voc_file("a.xml"), "/x/a.xml", "annotation_without_image", "the file stands for its image"),
-    (broken_file("a.xml"), "/x/a.xml", "xml_not_well_formed", "a broken file says why"),
+    (broken_file("a.xml"), "/x/a.xml", "xml_not_well_formed", "a broken file: its own reason"),
 ]
 
 

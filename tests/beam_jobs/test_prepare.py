@@ -183,7 +183,7 @@ def test_only_unknown_labels(source, tmp_path, capfd):
 
 
 def test_label_drift_is_reported(source, tmp_path, caplog):
-    """One animal in two spellings: the founding mishap of this project."""
+    """One animal in two spellings: the defect in the original sample data."""
     for number, label in enumerate(["Peniagone sp. A", "PENIAGONE_SP_A"]):
         source.add_image(f"{number}.jpg")
         source.add_annotation(str(number), [(label, (1.0, 2.0, 9.0, 12.0))])

@@ -1,4 +1,4 @@
-"""A folder full of traps: each costs its own image at most, and nothing outside --output is read, made or changed."""
+"""Hostile and unusual files: each affects its own image at most; nothing outside --output is read or changed."""
 
 import csv
 import io
@@ -36,7 +36,7 @@ def _laughs(levels: int) -> str:
 
 
 def _png_header(width: int, height: int) -> bytes:
-    """A PNG that promises so many pixels and holds none."""
+    """Returns a PNG whose header states this size, without pixels."""
 
     def chunk(kind: bytes, data: bytes) -> bytes:
         return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
@@ -101,7 +101,7 @@ _NAMES = ("../../etc/passwd", "/etc/passwd", "C:\\x\\y.jpg", "a\nb.jpg", "\0", "
 
 @dataclass(frozen=True, kw_only=True)
 class _Run:
-    """What was there before and after, and what the run left."""
+    """The files before and after the run, and its output."""
 
     status: int
     before: dict[str, tuple]
@@ -116,12 +116,12 @@ class _Run:
         return {row["image"] for row in csv.DictReader(table) if row["status"] == "written"}
 
 
-# What a pattern matches and is no file that could be read: a link to nowhere, and a pipe that nobody writes into.
+# Matched by a pattern, but not readable as a file: a broken link, and a pipe without a writer.
 _NO_FILES = ("to nowhere.jpg", "pipe.jpg")
 
 
 def _listing(folder: Path) -> dict[str, tuple]:
-    """Everything below a folder, with all that a change would change."""
+    """Returns every entry below a folder, with its mode, size and time of modification."""
     paths = [Path(root) / name for root, folders, files in os.walk(folder) for name in (*folders, *files)]
     stats = {path: path.lstat() for path in paths}
     return {str(path): (stat.st_mode, stat.st_size, stat.st_mtime_ns) for path, stat in stats.items()}
@@ -157,7 +157,7 @@ def _coco(names: tuple[str, ...] | list[str]) -> str:
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[_Run]:
-    """One run over all the traps."""
+    """One run over all these files."""
     folder = tmp_path_factory.mktemp("hostile")
     secret = folder / "private.txt"
     secret.write_text(_SECRET)

@@ -88,7 +88,7 @@ def test_coco_file(source, prepare):
 
 
 def _cut(source) -> None:
-    """Two images, of which a file cut short tells only the first."""
+    """A truncated file that contains only the first of two images."""
     for name in ("a.jpg", "b.jpg"):
         source.add_image(name)
     text = _cvat(("a.jpg", _box()), ("b.jpg", _box()))
@@ -144,7 +144,12 @@ def test_annotation_file_that_two_patterns_match_is_read_once(source, prepare):
 
 
 POLICIES = [
-    ([], {"full.jpg", "empty.jpg"}, {"alone.jpg": "image_without_annotation"}, "by default nobody is guessed empty"),
+    (
+        [],
+        {"full.jpg", "empty.jpg"},
+        {"alone.jpg": "image_without_annotation"},
+        "by default no image is assumed to be empty",
+    ),
     (
         ["--without_annotation=negative"],
         {"full.jpg", "empty.jpg", "alone.jpg"},

@@ -1,4 +1,4 @@
-"""The patterns and zip files that are refused before the job starts."""
+"""Patterns and zip files that are rejected before the job starts."""
 
 from pathlib import Path
 

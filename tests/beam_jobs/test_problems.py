@@ -1,4 +1,4 @@
-"""The problems of a data set: every source of problems is asked, and the request decides what is an error."""
+"""The problems of a data set: all sources of problems are included, and the flags decide what is an error."""
 
 import pytest
 
@@ -25,7 +25,7 @@ def test_an_annotation_without_image_is_an_error_only_if_it_is_refused(without_i
 
 
 def _shard(split: str, *images: ImageOutcome, boxes: int, **changes) -> ShardResult:
-    """A shard whose examples have so many crabs each, of nearly all of the image."""
+    """Returns the result of a shard; its images have this number of crabs each, nearly as large as the image."""
     box = [(0.0, 0.0, 0.9, 0.9)] * boxes
     statistics = BoxStatistics.from_images([ImageBoxes(image.name, 48, 32, box, ["crab"] * boxes) for image in images])
     return ShardResult(split=split, name=f"{split}-0", statistics=statistics, images=[*images], **changes)

@@ -87,8 +87,8 @@ BIG = _image(4000, 3000)
 TURNED_BIG = _image(3000, 4000, orientation=6)
 SIZES = [
     ((None, None), IMAGE, SIZE_EQUAL, "the file does not say"),
-    ((40, None), IMAGE, SIZE_EQUAL, "what it says is right"),
-    ((39, None), IMAGE, None, "one side tells no scale"),
+    ((40, None), IMAGE, SIZE_EQUAL, "the stated size is right"),
+    ((39, None), IMAGE, None, "one side alone determines no scale"),
     ((20, 40), IMAGE, None, "swapped, and the image was not turned"),
     ((20, 40), _image(orientation=3), None, "swapped, and half a turn swaps nothing"),
     ((80, 40), IMAGE, SIZE_SCALED, "the annotated copy was larger"),
@@ -108,7 +108,7 @@ SIZES = [
     ((750, 1000), TURNED_BIG, SIZE_SCALED, "upright and smaller"),
     ((1000, 750), TURNED_BIG, SIZE_TURNED_AND_SCALED, "as stored and smaller"),
     ((1000, 749), TURNED_BIG, None, "neither"),
-    ((99, 99), _image(99, 99, orientation=6), SIZE_EQUAL, "a square tells nothing: upright"),
+    ((99, 99), _image(99, 99, orientation=6), SIZE_EQUAL, "a square is ambiguous: upright"),
     ((33, 33), _image(99, 99, orientation=6), SIZE_SCALED, "nor does a smaller one"),
     ((3000, 4000), _image(750, 1000, full_size=(3000, 4000)), SIZE_EQUAL, "the full size counts, not the stored one"),
     ((750, 1000), _image(750, 1000, full_size=(3000, 4000)), SIZE_SCALED, "also where the stored one would fit"),

@@ -78,7 +78,7 @@ def _receipt(folder: Path) -> Path:
     return folder / shards.receipt_name(KEY[1])
 
 
-def _empty_receipt(_rows, folder: Path):  # as a power cut may leave it
+def _empty_receipt(_rows, folder: Path):  # for example after a power failure
     _receipt(folder).write_bytes(b"")
 
 

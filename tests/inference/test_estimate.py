@@ -16,7 +16,7 @@ __all__ = ["cloud"]  # a fixture
 
 @pytest.fixture
 def model(tmp_path: Path) -> str:
-    """A model that nobody can load."""
+    """A model that cannot be loaded."""
     folder = tmp_path / "export"
     folder.mkdir()
     (folder / "saved_model.pb").write_bytes(b"never loaded")

@@ -115,7 +115,7 @@ def test_the_page_shows_what_was_not_compared(tmp_path: Path, annotations: Path)
 def test_an_evaluation_goes_with_its_rows(tmp_path: Path, annotations: Path) -> None:
     output = write_output(tmp_path / "out", ROWS)
     _evaluate(output, "--annotations", annotations)
-    output_folder.check_predictions_folder(str(output))  # it is ours, and score may write here again
+    output_folder.check_predictions_folder(str(output))  # a file of ours: score may write to this folder again
     write_output(output, ROWS)
     assert not list(output.glob("evaluation.*"))
 

@@ -1,4 +1,4 @@
-"""What of a scored archive is compared with what annotation: a table with a reason per row."""
+"""Which scored image is compared with which annotation: a table with a reason per row."""
 
 import pytest
 
@@ -44,7 +44,7 @@ TABLE = [
     (["a.jpg"], [drawn("a.jpg", "crab")], ["a.jpg"], {}, "the same name"),
     (["x.zip/d/a.jpg"], [drawn("d/a.jpg")], ["x.zip/d/a.jpg"], {}, "the archive is no folder of the annotator's"),
     (["d/a.jpg"], [drawn("other/a.jpg")], ["d/a.jpg"], {}, "the only one of its file name"),
-    (["a.jpg", "b.jpg"], [drawn("a.jpg")], ["a.jpg"], {IMAGE_WITHOUT_ANNOTATION: 1}, "nobody looked at b.jpg"),
+    (["a.jpg", "b.jpg"], [drawn("a.jpg")], ["a.jpg"], {IMAGE_WITHOUT_ANNOTATION: 1}, "b.jpg was not annotated"),
     (
         ["1/a.jpg", "1/a.png"],
         [drawn("1/a.jpg")],
@@ -53,7 +53,7 @@ TABLE = [
         "a stem alone is no match",
     ),
     (["a.jpg"], [drawn("a.jpg"), drawn("c.jpg")], ["a.jpg"], {ANNOTATION_WITHOUT_IMAGE: 1}, "c.jpg was not scored"),
-    (["1/a.jpg", "2/a.jpg"], [drawn("a.jpg")], [], {AMBIGUOUS_MATCH: 2}, "nobody guesses"),
+    (["1/a.jpg", "2/a.jpg"], [drawn("a.jpg")], [], {AMBIGUOUS_MATCH: 2}, "ambiguous names are not guessed"),
     (["a.jpg"], [BROKEN], [], {"xml_not_well_formed": 1}, "its annotation cannot be read"),
     (["a.jpg"], [drawn("a.jpg", unreadable=UNREAD)], [], {"box_without_corner": 1}, "an object was lost"),
     (["a.jpg"], [drawn("a.jpg", size=(40, 31))], [], {SIZE_MISMATCH: 1}, "annotated on another image"),

@@ -151,7 +151,7 @@ def test_bad_model(
         pytest.param("thesis.txt", "", id="another file"),
         pytest.param("deep/er/thesis.txt", "", id="another file, deeper"),
         pytest.param("deep/summary.json", "{}", id="our name, but not where we write"),
-        pytest.param("summary.json", '{"by": "somebody else"}', id="our name, other content"),
+        pytest.param("summary.json", '{"by": "another program"}', id="our name, other content"),
         pytest.param("summary.json", "[", id="our name, no JSON"),
     ],
 )

@@ -1,4 +1,4 @@
-"""Flags of repeated detections: which they are, where they are kept, and exports without them."""
+"""Repeat flags: which detections have one, where they are stored, and exports without these detections."""
 
 import csv
 import dataclasses
@@ -95,7 +95,7 @@ def test_marks_of_an_image_below_a_folder(tmp_path: Path) -> None:
     assert main(["convert", str(output), "--formats=csv", "--below=a", "--without_repeats"]) == 0
     assert {(line["image"], line["label"]) for line in _table(output / "detections.csv")} == {
         (f"{hour}.jpg", "") for hour in range(6)
-    }, "the folder is the deployment where a name tells none"
+    }, "the folder is the deployment if the name has none"
 
 
 def test_classes_that_are_not_looked_at_are_not_marked(output: Path) -> None:
@@ -183,7 +183,7 @@ def test_marks_of_other_rows_are_an_error() -> None:
     (with_place,) = with_repeat_flags([row], [line], source="f")
     assert [item.repeat for item in with_place.detections] == [None, 3]
     assert without_repeats(with_place).detections == (PIG,)
-    assert with_place.to_json() == row.to_json(), "a row says nothing of marks"
+    assert with_place.to_json() == row.to_json(), "a row does not contain repeat flags"
     for other in ([scored("a.jpg", PIG)], [scored("b.jpg", PIG, ROCK)], []):
         with pytest.raises(ContractError, match=r"f does not match the row of 'a\.jpg'"):
             list(with_repeat_flags(other, [line], source="f"))

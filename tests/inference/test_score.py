@@ -183,7 +183,7 @@ def test_two_sources_a_threshold_and_fewer_shards_than_before(
 ) -> None:
     out = tmp_path / "out"
     out.mkdir()
-    # What an earlier run, and one that was killed, left behind.
+    # Files of an earlier run and of one that was killed.
     (out / "predictions-00006-of-00007.jsonl").write_text("{}\n")
     (out / "predictions-00000-of-00002.jsonl.tmp-0123abcd").write_text("{")
     rows = score(model, out, f"{folder}/*.png", archive, folder / "a.png", flags=("--threshold=0.5", "--num_shards=2"))

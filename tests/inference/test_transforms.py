@@ -1,4 +1,4 @@
-"""Steps of the job that are more than a shell: reading ahead, and who lists the sources."""
+"""Steps of the job with logic of their own: prefetching, and where the sources are listed."""
 
 import pickle
 from pathlib import Path

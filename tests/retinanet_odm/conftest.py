@@ -26,7 +26,7 @@ _ABOUT = f"{_LIST}/"
 _PUBLIC = "/bucket/"  # where TensorFlow reads
 _NAME, _METADATA = re.compile(rb'"name": *("[^"]*")'), 1000  # bytes
 _READ = "/download/storage/v1/b/bucket/o/"
-# It warns of every answer in JSON.
+# It warns about every JSON response.
 logging.getLogger("gcp_storage_emulator").setLevel(logging.CRITICAL)
 
 
@@ -59,7 +59,7 @@ class Cloud:
         self.server = ThreadingHTTPServer(("127.0.0.1", 0), partial(GcsHandler, self))
         self.url = f"http://127.0.0.1:{self.server.server_port}"
         self.storage = Storage(use_memory_fs=True)
-        # It would write all that it holds as JSON at every change, and not alone at that.
+        # It would write everything as JSON on every change, and other threads would write at the same time.
         self.storage._write_config_to_file = lambda: None
         buckets.create_bucket("bucket", self.storage)
         self.requests: list[tuple[str, str]] = []
@@ -87,7 +87,7 @@ class Cloud:
         return {name.removeprefix(prefix): self.storage.get_file("bucket", name) for name in names}
 
     def spoil(self, name: str) -> None:
-        """From now on an object's checksum is not that of its bytes."""
+        """Gives an object a wrong checksum."""
         self.storage.objects["bucket"][name]["crc32c"] = "AAAAAA=="
 
     def reads(self) -> list[str]:
@@ -100,7 +100,7 @@ class Cloud:
 
 
 class GcsHandler(RequestHandler):
-    """The emulator's, with what it lacks: pages, preconditions, bodies in chunks, and faults on demand."""
+    """Adds to the emulator: pages, preconditions, chunked bodies, and faults on demand."""
 
     protocol_version = "HTTP/1.1"  # connections that stay
 
@@ -110,7 +110,7 @@ class GcsHandler(RequestHandler):
         super().__init__(cloud.storage, *args)
 
     def handle(self) -> None:
-        with contextlib.suppress(ConnectionResetError, BrokenPipeError):  # how a client lets go of a connection
+        with contextlib.suppress(ConnectionResetError, BrokenPipeError):  # how a client closes a connection
             super().handle()
 
     def do_GET(self) -> None:  # noqa: N802 - the name is http.server's
@@ -152,7 +152,7 @@ class GcsHandler(RequestHandler):
         self._carry_out(super().do_PUT, self._take_body())
 
     def _take_body(self) -> bytes:
-        """TensorFlow sends chunks, and a length besides, which the emulator alone would go by."""
+        """TensorFlow sends chunks and also a length; the emulator alone would use the length."""
         if self.headers.get("Transfer-Encoding", "").lower() != "chunked":
             return self.rfile.read(int(self.headers.get("Content-Length", 0)))
         pieces = []
@@ -185,7 +185,7 @@ class GcsHandler(RequestHandler):
         return self._asked()[1].get("name", json.loads(found[1]) if found else "")
 
     def _is_other(self, name: str, query: dict[str, str]) -> bool:
-        """Whether an object has another generation than the request wants."""
+        """Returns whether the generation of an object differs from the precondition of the request."""
         return query.get("ifGenerationMatch", self.cloud.generation(name)) != self.cloud.generation(name)
 
     def _page(self, query: dict[str, str]) -> dict:
@@ -193,7 +193,7 @@ class GcsHandler(RequestHandler):
         start = int(query.get("pageToken", 0))
         stop = start + min(self.cloud.page_size, int(query.get("maxResults", self.cloud.page_size)))
         page = {"items": found[start:stop]}
-        # Google sends what was asked for, and without the token nobody learns that there is more.
+        # Google returns only requested fields: without the token, the client would not request the next page.
         if stop < len(found) and "nextPageToken" in query.get("fields", "nextPageToken"):
             page["nextPageToken"] = str(stop)
         return page
@@ -221,7 +221,7 @@ def cloud(monkeypatch: pytest.MonkeyPatch) -> Iterator[Cloud]:
     threading.Thread(target=cloud.server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
     monkeypatch.delenv("DISABLE_GCS_PYTHON_CLIENT_OTEL_BUCKET_METADATA", raising=False)  # ours to set
     monkeypatch.setenv("STORAGE_EMULATOR_HOST", cloud.url)
-    # Else Beam looks for credentials for half a minute, and keeps what it found.
+    # Otherwise Beam searches for credentials for half a minute and caches the result.
     monkeypatch.setattr(auth._Credentials, "_credentials", None)
     monkeypatch.setattr(auth._Credentials, "_credentials_init", True)
     gcs_client._make_client.cache_clear()

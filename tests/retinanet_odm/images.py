@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-# Red top left, green top right, blue bottom left, black bottom right: tells every turn and mirror apart.
+# Red top left, green top right, blue bottom left, black bottom right: every rotation and mirror image differs.
 UPRIGHT = np.zeros((32, 48, 3), np.uint8)
 UPRIGHT[:16, :24, 0] = UPRIGHT[:16, 24:, 1] = UPRIGHT[16:, :24, 2] = 255
 

@@ -1,4 +1,4 @@
-"""Small CSV files: what Excel and people make of them, and names that no spreadsheet expects."""
+"""Small CSV files: as Excel and users write them, and unusual names."""
 
 import csv
 import io

@@ -1,4 +1,4 @@
-"""What workers on Beam's stock image install without internet."""
+"""The wheels that workers on Beam's stock image install without internet access."""
 
 import importlib.metadata
 import tomllib

@@ -77,7 +77,7 @@ def test_the_same_data_set(runner, run, images, prepared, tmp_path):
     done = _prepare(run, images, output, *runner)
     assert done.returncode == 0, done.stderr
     assert _files(output) == prepared
-    (output / "dataset.json").unlink()  # as if it had been killed at the end
+    (output / "dataset.json").unlink()  # the state after a kill at the end
     shards = sorted(output.glob("*.tfrecord"))
     shards[0].unlink()
     times = {path: path.stat().st_mtime_ns for path in shards[1:]}

@@ -18,7 +18,7 @@ SIZE = (96, 128)
 
 
 def make_example(source_id: int, *, size: tuple[int, int] = SIZE) -> DetectionExample:
-    """One image with 0 to 2 rectangles; the number decides everything."""
+    """Makes an image with 0 to 2 rectangles, determined by the number."""
     rng = np.random.default_rng(source_id)
     height, width = size
     pixels = np.full((height, width, 3), 110, np.uint8)
@@ -53,7 +53,7 @@ def make_example(source_id: int, *, size: tuple[int, int] = SIZE) -> DetectionEx
 
 
 def make_noise(seed: int, size: tuple[int, int]) -> bytes:
-    """A PNG of coarse noise, for networks that have learnt nothing; size is (height, width)."""
+    """Returns a PNG of coarse noise, for untrained networks; size is (height, width)."""
     coarse = np.random.default_rng(seed).integers(0, 256, (6, 5, 3), np.uint8)
     buffer = io.BytesIO()
     Image.fromarray(coarse).resize(size[::-1]).save(buffer, "PNG")

@@ -44,7 +44,7 @@ def test_reach_of_one_box(why: str, shape: tuple[float, float], scale: float, oc
     assert (whole.name, eel.name, whole.octaves, eel.octaves) == ("all classes", "eel", (octave,), (octave,)), why
 
 
-def test_a_line_tells_recall_by_size() -> None:
+def test_a_line_has_recall_by_size() -> None:
     reach = ClassRecall(name="eel", boxes=4, reached=3, octaves=((0, 1, 0), (4, 3, 3)))
     assert reach.line() == " 75.0 % of 4 boxes  eel  (0-2 px: 0.0 % of 1, 16-32 px: 100.0 % of 3)"
 
@@ -80,7 +80,7 @@ ANNOUNCED = [
 
 
 @pytest.mark.parametrize(("why", "given", "warnings"), ANNOUNCED, ids=[row[0] for row in ANNOUNCED])
-def test_it_is_loud_about_classes_that_are_missed(
+def test_classes_with_low_recall_are_warned_about(
     dataset: Path, caplog: pytest.LogCaptureFixture, why: str, given: dict[str, object], warnings: int
 ) -> None:
     caplog.set_level(logging.INFO)
@@ -154,7 +154,7 @@ def test_a_run_keeps_its_anchors(
     chosen = json.loads((tmp_path / "checkpoints" / "network.json").read_text())
     said = f"--anchor_scale={chosen['anchor_scale']} --num_scales={chosen['num_scales']}"
     assert f"fitted to the training split: {said} --aspect_ratios={chosen['aspect_ratios']}" in caplog.text
-    assert chosen["anchor_scale"] != 3.0, "the preset's would have told nothing"
+    assert chosen["anchor_scale"] != 3.0, "the default of the preset would prove nothing"
 
     monkeypatch.setattr(anchor_tuning, "fit_anchors", lambda *_: pytest.fail("fitted again"))
     assert main([*argv, "--mode=train", "--num_epochs=2"]) == 0

@@ -114,7 +114,7 @@ def test_rates_of_recipes(why: str, argv: list[str], expected: float) -> None:
 
 
 ROOM = [
-    ("the data set says how many", {}, 7, 7),
+    ("the number is that of the data set", {}, 7, 7),
     ("four images have four times as many", {"mosaic": 0.5}, 7, 28),
     ("a number that is given holds", {"mosaic": 0.5, "max_instances": 9}, 7, 9),
     ("images without a box still need a row", {}, 0, 1),

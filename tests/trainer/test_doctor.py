@@ -77,7 +77,7 @@ CHECKS = [
     ("a clock an hour early", doctor.check_clock(0.0, 3600.0), False),
     ("room", doctor.check_disk(doctor.MIN_FREE_BYTES), True),
     ("a byte too few", doctor.check_disk(doctor.MIN_FREE_BYTES - 1), False),
-    ("a probe that answers", doctor.attempt("devices", lambda: "1 CPU", "mend"), True),
+    ("a probe that answers", doctor.attempt("devices", lambda: "1 CPU", "fix"), True),
 ]
 
 
@@ -120,7 +120,7 @@ def first_shard(folder: Path) -> Path:
     return min(folder.glob("train-*"))
 
 
-SPOILT = [
+DAMAGED = [
     ("a shard that was not copied", lambda folder: first_shard(folder).unlink(), "which does not exist"),
     ("a shard of no bytes", lambda folder: first_shard(folder).write_bytes(b""), "is empty"),
     ("a shard of less than a record's head", lambda folder: first_shard(folder).write_bytes(b"\0" * 9), "no record"),
@@ -133,13 +133,13 @@ SPOILT = [
 ]
 
 
-@pytest.mark.parametrize(("why", "spoil", "message"), SPOILT, ids=[row[0] for row in SPOILT])
-def test_a_spoilt_data_set(
-    dataset: Path, tmp_path: Path, why: str, spoil: Callable[[Path], None], message: str
+@pytest.mark.parametrize(("why", "damage", "message"), DAMAGED, ids=[row[0] for row in DAMAGED])
+def test_a_damaged_data_set(
+    dataset: Path, tmp_path: Path, why: str, damage: Callable[[Path], None], message: str
 ) -> None:
     folder = shutil.copytree(dataset, tmp_path / "dataset")
     assert doctor.check_dataset(str(folder)).endswith("images: train 24, val 7; 2 classes")
-    spoil(folder)
+    damage(folder)
     with pytest.raises(UsageError) as caught:
         doctor.check_dataset(str(folder))
     assert message in str(caught.value), why

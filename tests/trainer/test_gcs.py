@@ -48,7 +48,7 @@ for argv in json.load(sys.stdin):
 
 
 def run(*commands: list[str], status: int = 0) -> str:
-    """Runs command lines one after the other in a process of their own, to an exit status; what was said."""
+    """Runs command lines one after the other in a process of their own, and checks the exit status; returns the log."""
     environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "2"}
     done = subprocess.run(
         [sys.executable, "-c", _RUN],
@@ -98,7 +98,7 @@ def test_a_shard_that_vanishes_in_training_is_one_line(tensorflow_cloud: Cloud) 
 
 
 def fetched(bucket: Cloud) -> list[str]:
-    """The shards that were read since the last question."""
+    """Returns the shards read since the last call."""
     names = [name.removeprefix("set/") for name in bucket.reads() if name.endswith(".tfrecord")]
     bucket.requests.clear()
     return sorted(names)
@@ -121,7 +121,9 @@ def test_a_local_copy_fetches_what_is_not_there(cloud, stored, dataset, tmp_path
     fourth.rename(folder / f"{fourth.name}.part")
     (folder / f"{fourth.name}.part").write_bytes(b"half")
     gcs.copy_dataset("gs://bucket/set", str(folder))
-    assert fetched(cloud) == [first.name, second.name, fourth.name], "cut, spoilt, and half of a copy that was killed"
+    assert fetched(cloud) == [first.name, second.name, fourth.name], (
+        "truncated, corrupt, and half of a copy that was killed"
+    )
     assert {path.name for path in folder.iterdir()} == {path.name for path in dataset.iterdir()}
 
 
@@ -129,9 +131,9 @@ Usage = namedtuple("Usage", "free")
 BROKEN = [
     ("gone", r"train-00000-of-00002.tfrecord: there is no such object", "it vanished between listing and reading"),
     ("changed", r"train-00000-of-00002.tfrecord: there is no such object", "another one is there, and is not taken"),
-    ("spoilt", r"train-00000-of-00002.tfrecord: .*[Cc]hecksum", "on its way"),
+    ("corrupt", r"train-00000-of-00002.tfrecord: .*[Cc]hecksum", "corrupted in transit"),
     ("forbidden", r"train-00000-of-00002.tfrecord: no permission to read it: as the test wants", "HTTP 403"),
-    ("storm", r"train-00000-of-00002.tfrecord: Timeout of .*503", "HTTP 503 for longer than anybody waits"),
+    ("storm", r"train-00000-of-00002.tfrecord: Timeout of .*503", "HTTP 503 for longer than all retries"),
     ("full", r"--local_copy: expected 67 MB free in .*, found 1 MB", "the disk"),
     ("unnamed", r"--dataset: the manifest names train-00000-of-00002.tfrecord, which is not in", "half uploaded"),
     ("none", r"--dataset: expected a prepared data set, found no gs://bucket/set/dataset.json", "another folder"),
@@ -144,7 +146,7 @@ def test_a_copy_that_fails_leaves_nothing_that_looks_whole(
     fault, words, reason, cloud, stored, tmp_path, capsys, monkeypatch
 ) -> None:
     folder, broken = tmp_path / "copy", f"set/{stored[0]}"
-    gcs.copy_dataset("gs://bucket/set", str(folder))  # what it leaves is no excuse for an old manifest
+    gcs.copy_dataset("gs://bucket/set", str(folder))  # its manifest must not survive a later copy that fails
     for name in stored[:2]:
         (folder / name).unlink()
     break_it(fault, cloud, broken, monkeypatch)
@@ -173,7 +175,7 @@ def break_it(fault: str, bucket: Cloud, name: str, monkeypatch: pytest.MonkeyPat
             bucket.before_read = vanish
         case "changed":
             bucket.before_read = change
-        case "spoilt":
+        case "corrupt":
             bucket.spoil(name)
         case "forbidden":
             bucket.statuses[name] = [403]

@@ -1,4 +1,4 @@
-"""Command lines of tensorflow/tpu's retinanet_main.py: what they mean here, what is told, what is refused."""
+"""Command lines of tensorflow/tpu's retinanet_main.py: their meaning here, notes, and rejected flags."""
 
 import contextlib
 import io
@@ -29,7 +29,7 @@ dataset_max_intra_op_parallelism auto_mixed_precision min_eval_interval eval_tim
 inference_batch_size
 """
 
-# scripts/retina_train.sh of the original repository; the pattern is to be changed to one's own data, says its README.
+# scripts/retina_train.sh of the original repository; its README asks users to change the pattern to their data.
 README = [
     "--tpu=my-tpu",
     "--train_batch_size=32",
@@ -146,7 +146,7 @@ def test_meaning(why: str, argv: list[str], expected: dict[str, object]) -> None
 
 
 def test_hparams_overrule_the_config_file(tmp_path: Path) -> None:
-    """As in the old program, whatever its help says."""
+    """As in the old program's code; its help differs."""
     (tmp_path / "h.json").write_text('{"gamma": 2.0, "alpha": 0.5}')
     config = request(f"--config_file={tmp_path}/h.json", "--hparams=gamma=3").config
     assert (config.loss.focal_gamma, config.loss.focal_alpha) == (3.0, 0.5)

@@ -1,4 +1,4 @@
-"""The trainer as people run it: train, stop, resume, evaluate, export, serve."""
+"""The trainer from the command line: train, stop, resume, evaluate, export, serve."""
 
 import dataclasses
 import json
@@ -29,7 +29,7 @@ SETTINGS = ["--preset=tiny", "--image_size=128", "--pyramid_channels=32", "--hea
 
 @pytest.fixture(scope="module")
 def model_dir(dataset: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run of 48 epochs: enough to find rectangles."""
+    """Trains for 48 epochs, enough to detect rectangles."""
     folder = tmp_path_factory.mktemp("model")
     argv = [*SETTINGS, f"--dataset={dataset}", f"--model_dir={folder}", "--num_epochs=48", "--eval_split=train"]
     assert main(argv) == 0
@@ -41,7 +41,7 @@ def test_it_learns(model_dir: Path) -> None:
 
 
 def test_five_images_are_learnt_by_heart(tmp_path: Path) -> None:
-    """What cannot even overfit has a fault between labels, targets, losses and decoding."""
+    """A network that cannot overfit has a defect in labels, targets, losses or decoding."""
     write_dataset(tmp_path, splits={"train": [1, 2, 4, 5, 8]}, shards=1)
     argv = [*SETTINGS, f"--dataset={tmp_path}", f"--model_dir={tmp_path}/model", "--eval_split=train"]
     still = ["--scale_min=1", "--scale_max=1", "--nohorizontal_flip"]
@@ -94,7 +94,7 @@ def test_the_export_answers_as_the_network_does(model_dir: Path, dataset: Path) 
 
 
 def weights_after(dataset: Path, folder: Path, epochs: int, *, stop_after: int | None = None) -> list[np.ndarray]:
-    """Trains on one CPU; with stop_after, in two runs, the first of which ends at that step as if it were killed."""
+    """Trains on one CPU; with stop_after, in two runs, the first of which stops at that step."""
     given = {"image_size": "128", "pyramid_channels": 16, "head_depth": 1, "train_batch_size": 4}
     config = make_config(
         "tiny", {**given, "num_epochs": epochs, "dataset": str(dataset), "model_dir": str(folder), "steps_per_loop": 2}
@@ -247,9 +247,9 @@ def test_boxes_beyond_max_instances_are_counted_and_told(
     argv = [*SETTINGS, "--mode=train", f"--dataset={dataset}", f"--model_dir={tmp_path}", "--num_epochs=1"]
     fixed = ["--scale_min=1", "--scale_max=1", "--steps_per_loop=100"]
     assert main([*argv, *fixed, "--max_instances=1"]) == 0
-    told = [record.getMessage() for record in caplog.records if "--max_instances=1" in record.getMessage()]
+    warnings = [record.getMessage() for record in caplog.records if "--max_instances=1" in record.getMessage()]
     crowded = sum(source_id % 3 == 2 for source_id in range(1, 25))  # images with two boxes
-    assert told and told[0].startswith(f"warning: dropped {crowded} boxes beyond --max_instances=1")
+    assert warnings and warnings[0].startswith(f"warning: dropped {crowded} boxes beyond --max_instances=1")
 
 
 @pytest.mark.parametrize("recipe", ["legacy", "retinanet", "modern"])

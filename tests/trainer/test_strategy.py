@@ -54,10 +54,10 @@ def newest_weights(folder: Path) -> dict[str, np.ndarray]:
 
 def test_two_hosts_learn_what_one_learns(dataset: Path, tmp_path: Path) -> None:
     argv = [f"--dataset={dataset}", "--num_epochs=1", "--eval_split=val", "--eval_batch_size=4"]
-    (chief, said), (other, silent) = ends(start_hosts([*argv, f"--model_dir={tmp_path}/two"]))
-    assert (chief, other) == (0, 0), said[-2000:] + silent[-2000:]
-    assert "waiting for the other hosts: 127.0.0.1" in said and "step 6/6" in said
-    assert "step 6/6" not in silent, "one host tells how it goes"
+    (chief, log), (other, other_log) = ends(start_hosts([*argv, f"--model_dir={tmp_path}/two"]))
+    assert (chief, other) == (0, 0), log[-2000:] + other_log[-2000:]
+    assert "waiting for the other hosts: 127.0.0.1" in log and "step 6/6" in log
+    assert "step 6/6" not in other_log, "progress is logged on one host only"
     assert main([*SETTINGS, *argv, f"--model_dir={tmp_path}/one"]) == 0
     one, two = (newest_weights(tmp_path / name) for name in ("one", "two"))
     assert one.keys() == two.keys()
@@ -80,8 +80,8 @@ def test_a_signal_to_one_host_stops_all_at_one_step(dataset: Path, tmp_path: Pat
         if line.startswith("step 2/"):
             processes[1].send_signal(signal.SIGTERM)
             break
-    (chief, said), (other, silent) = ends(processes)
-    assert (chief, other) == (0, 0), said[-2000:] + silent[-2000:]
+    (chief, log), (other, other_log) = ends(processes)
+    assert (chief, other) == (0, 0), log[-2000:] + other_log[-2000:]
     saved = tf.train.latest_checkpoint(str(tmp_path / "checkpoints")).rpartition("-")[2]
-    for text in (said, silent):
+    for text in (log, other_log):
         assert f"stopped by SIGTERM at step {saved} of" in text

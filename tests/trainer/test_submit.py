@@ -109,7 +109,7 @@ def test_refused_before_gcloud_is_called(
 
 
 def test_a_missing_data_set_costs_nothing(gcloud: OnPath, capsys: pytest.CaptureFixture[str]) -> None:
-    gcloud.set(faults=["quota"])  # any fault when the bucket is listed
+    gcloud.set(faults=["quota"])  # any error while the bucket is listed
     assert submit.main(RUN) == 2
     assert capsys.readouterr().err == "error: --dataset: there is no gs://b/d/dataset.json\n"
     assert gcloud.read()["made"] == 0

@@ -36,7 +36,7 @@ def _record(name: str, image: bytes) -> bytes:
 
 
 def write_dataset(folder: Path, shards: Mapping[str, tuple[str, ...]]) -> Path:
-    """A data set whose shards hold the images of these names; a stray shard lies beside them."""
+    """Writes a data set whose shards hold images of these names, and a shard that its manifest does not list."""
     folder.mkdir()
     infos = []
     for name, images in shards.items():

@@ -1,4 +1,4 @@
-"""What a model must have to be loaded; what is loaded with it."""
+"""What a model needs to be loaded, and which packages are loaded with it."""
 
 import dataclasses
 import subprocess

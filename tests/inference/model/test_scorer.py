@@ -78,7 +78,7 @@ class Blind:
     ],
 )
 def test_whose_fault_it_is(by_error: bool, reason: str, why: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of a JPEG no more than its header was looked at before the model refused it."""
+    """Only the header of a JPEG was checked before the model rejected it."""
     monkeypatch.setattr(Scorer, "_check_model", lambda _: None)
     good = make_image(64, 64, {RED: (0, 0, 9, 9)}, "JPEG")
     half = len(good) - 20

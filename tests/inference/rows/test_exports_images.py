@@ -101,7 +101,7 @@ def test_convert_shows_the_images(tmp_path: Path) -> None:
     images = _folder(tmp_path / "images")
     words = ["convert", str(output), "--formats=report"]
     assert main(words) == 0
-    assert _shown(output) == [], "nobody message where they are"
+    assert _shown(output) == [], "no source of images is given"
     assert main([*words, "--images", images]) == 0
     assert sorted(_shown(output)) == [30, 30, 69, 69]
     exports = json.loads((output / "summary.json").read_text())["exports"]

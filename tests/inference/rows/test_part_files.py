@@ -1,4 +1,4 @@
-"""Whatever order rows were saved in, for whatever number of shards, each shard is merged into the same bytes."""
+"""Shards are merged into the same bytes, whatever the order of rows and the number of shards before."""
 
 import itertools
 from collections.abc import Sequence
@@ -69,7 +69,7 @@ def test_parts_are_merged(
         assert _merged(saved, before) == _expected(lines, before)
         assert RowCounts.total([spans.counts for _, spans in saved]) == RowCounts.of(lines)
 
-        # A later run, with another number of shards, wants every row but some.
+        # A later run with another number of shards needs all rows but some.
         kept = [line for number, line in enumerate(lines) if number % 4]
         wanted = {line.text for line in kept}
         found = [
@@ -82,7 +82,7 @@ def test_parts_are_merged(
 
 
 def test_neighbours_are_one_span(tmp_path: Path) -> None:
-    """Or a list of a million rows would say of each where it lies."""
+    """A list of the position of each of a million rows would be too large."""
     list(save_part_file(str(tmp_path), [_line(f"{number:03}") for number in range(100)], 1))
     (path,) = tmp_path.iterdir()
     assert output_folder.is_part_file(path.name)

@@ -90,7 +90,7 @@ def test_rows_of_another_threshold_or_model_do_not_stay(runs: Runs, tmp_path: Pa
     assert runs("--threshold=0.5") == 0
     runs.model = shutil.copytree(runs.model, tmp_path / "other")
     manifest = json.loads((runs.model / "model.json").read_text())
-    manifest["labels"]["1"] = "spider crab"  # the same SavedModel, but its rows say something else
+    manifest["labels"]["1"] = "spider crab"  # the same SavedModel, but its rows differ
     (runs.model / "model.json").write_text(json.dumps(manifest))
     assert runs("--threshold=0.5") == 5
 
@@ -146,7 +146,7 @@ def test_a_damaged_output_is_repaired(name: str, damage: Callable[[Path], object
 
 
 def test_parts_shards_and_halves_of_a_killed_run_are_one_set_of_rows(runs: Runs) -> None:
-    """As if killed while changing from one shard to two: some rows exist twice, one only in a part file."""
+    """The state after a kill during a change from one shard to two: some rows exist twice, one only in a part file."""
     runs("--num_shards=2")
     shards = [path.read_bytes() for path in sorted(runs.output.glob("predictions-*"))]
     whole = contents(runs.output)
@@ -166,7 +166,7 @@ def test_an_output_of_an_earlier_version_is_reused(runs: Runs) -> None:
     runs()
     now = contents(runs.output)
     summary = json.loads(now["summary.json"])
-    summary["options"]["asking"] = summary["options"].pop("model_options")  # as it was called
+    summary["options"]["asking"] = summary["options"].pop("model_options")  # its former name
     (runs.output / "summary.json").write_text(json.dumps(summary))
     assert runs() == 0
     assert contents(runs.output) == now

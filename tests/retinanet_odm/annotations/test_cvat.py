@@ -103,7 +103,7 @@ def test_box_around_a_shape(shape: str, expected: tuple[float, ...]) -> None:
 def test_shapes_without_a_box_are_counted(shapes: str, expected: tuple[tuple[str, int], ...]) -> None:
     image = _image(shapes + _BOX)
     assert (len(image.objects), image.ignored, image.unreadable) == (1, expected, ())
-    # Without a box, they are objects that nobody would learn; only a tag says nothing of objects.
+    # Without a box, they are objects that would be lost; only a tag describes no object.
     reasons = [fault.reason for fault in _image(shapes).unreadable]
     assert reasons == (["object_without_box"] if {kind for kind, _ in expected} != {"tag"} else [])
 
@@ -184,7 +184,7 @@ _TASK = "<id>7</id><name>t</name><subset>Train</subset>"
         ),
         pytest.param("", 'name="a.jpg"', ("a.jpg", None, None), id="empty meta"),
         pytest.param("", 'name="dive 1/tripod/é a.jpg"', ("dive 1/tripod/é a.jpg", None, None), id="sub-folder, blank"),
-        pytest.param("", 'name="../../etc/x"', ("../../etc/x", None, None), id="only a name: nobody opens it"),
+        pytest.param("", 'name="../../etc/x"', ("../../etc/x", None, None), id="only a name: it is not opened"),
         pytest.param("", 'name="frame_000001"', ("frame_000001", None, None), id="a video's frame has no extension"),
     ],
 )

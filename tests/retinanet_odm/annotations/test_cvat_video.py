@@ -43,7 +43,10 @@ def _seen(images: list[ImageAnnotation]) -> dict[str, str]:
             _task(), [_track("0", "1")], {"000000": "x", "000001": "x", "000002": ""}, id="a frame without object too"
         ),
         pytest.param(
-            _task(), [_track("0", "1 outside")], {"000000": "x", "000001": "", "000002": ""}, id="outside is left out"
+            _task(),
+            [_track("0", "1 outside")],
+            {"000000": "x", "000001": "", "000002": ""},
+            id="boxes outside are dropped",
         ),
         pytest.param(
             _task(),

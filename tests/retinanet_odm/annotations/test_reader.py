@@ -45,7 +45,7 @@ _LONG_META = b"<annotations><meta><task>%s<x>" + b" " * HEAD_BYTES
         pytest.param(b"\xef\xbb\xbf" + _VOC, AnnotationFormat.VOC, id="byte order mark"),
         pytest.param(_VOC.decode().replace("utf-8", "utf-16").encode("utf-16"), AnnotationFormat.VOC, id="UTF-16"),
         pytest.param(b"<!-- by hand -->\n<annotation><object>", AnnotationFormat.VOC, id="comment first"),
-        pytest.param(b"<annotation></object>", AnnotationFormat.VOC, id="broken: parse_voc says where"),
+        pytest.param(b"<annotation></object>", AnnotationFormat.VOC, id="broken: parse_voc reports the place"),
         pytest.param(_CVAT, AnnotationFormat.CVAT_IMAGES, id="CVAT for images"),
         pytest.param(b'<annotations><image id="0" na', AnnotationFormat.CVAT_IMAGES, id="the head ends anywhere"),
         pytest.param(b"<annotations/>", AnnotationFormat.CVAT_IMAGES, id="CVAT with nothing in it"),

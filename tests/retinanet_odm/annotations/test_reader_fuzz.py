@@ -147,7 +147,7 @@ def damaged(draw: Callable, seed: str) -> bytes:
 
 
 def check(data: bytes) -> None:
-    """What the programs after the readers rely on, in every image that was read."""
+    """Checks, for every image that was read, what the programs rely on."""
     try:
         for image in read_annotations(io.BytesIO(data), source="a.xml"):
             _check_image(image)
@@ -171,7 +171,7 @@ def _check_image(image: ImageAnnotation) -> None:
         *(item.label for item in image.objects),
         *(fault.detail for fault in image.unreadable),
     ):
-        text.encode()  # what is no text cannot be written into a record
+        text.encode()  # a record cannot hold text that is not UTF-8
 
 
 @pytest.mark.parametrize(("seed", "boxes"), _SEEDS.values(), ids=_SEEDS)

@@ -38,7 +38,9 @@ def _voc(inner: str) -> str:
         pytest.param(_OBJECT.replace("object>", "OBJECT>"), "element_misplaced", id="in capitals"),
         pytest.param(f"<size>{_OBJECT}</size>", "element_misplaced", id="elsewhere"),
         pytest.param(f'<object xmlns="urn:x">{_BOX}</object>', "element_misplaced", id="in another namespace"),
-        pytest.param(_OBJECT.replace("object>", "animal>"), "element_misplaced", id="by another name: its box tells"),
+        pytest.param(
+            _OBJECT.replace("object>", "animal>"), "element_misplaced", id="by another name: detected by its box"
+        ),
         pytest.param(_OBJECT.replace("bndbox>", "BndBox>"), "element_misplaced", id="the box in another case"),
         pytest.param(_OBJECT.replace("bndbox>", "bbox>"), "element_misplaced", id="the box by another name"),
         pytest.param("<segmented>1</segmented>", "segmented_without_objects", id="outlines in other files"),

@@ -1,4 +1,4 @@
-"""XML is streamed: what was used is let go."""
+"""XML is streamed: elements are released after use."""
 
 import io
 import time

@@ -34,7 +34,7 @@ REFUSED = [
     (["--runer=DirectRunner"], "did you mean --runner", "near one of Beam's"),
     (["--max-side=3"], "unknown flag --max-side; did you mean --max_side?", "dashes for underscores"),
     (["--xyzzy"], "--xyzzy", "near none"),
-    (["stray"], "'stray'", "a word of its own"),
+    (["stray"], "'stray'", "a word without a flag"),
     (["--runner=DirectRunner", "stray"], "'stray'", "a word after a flag that has its value"),
     (["-r", "x"], "-r", "one dash"),
     (["--runner=FooRunner"], "--runner: Unexpected pipeline runner: FooRunner", "no runner of Beam"),

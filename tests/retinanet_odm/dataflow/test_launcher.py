@@ -113,7 +113,7 @@ def test_the_checks_look_at_what_the_flags_name():
 
 
 class Forbidding:
-    """Google, when nothing is allowed."""
+    """A service that denies every permission."""
 
     def request(self, url: str, body: dict | None = None) -> preflight.ApiResponse:
         del url, body
@@ -122,7 +122,7 @@ class Forbidding:
 
 @pytest.fixture
 def started(monkeypatch):
-    """Command lines that the launcher would have become, as a user whom Google knows under project "own"."""
+    """Collects the command lines that the launcher would execute, for a user whose default project is "own"."""
     lines: list[list[str]] = []
     monkeypatch.setattr(preflight, "log_in", lambda: (Forbidding(), "own"))
     monkeypatch.setattr(launcher, "_become", lines.append)
@@ -140,7 +140,7 @@ def test_the_project_of_the_credentials_is_the_default(started):
 
 
 def test_an_estimate_becomes_the_program_and_asks_google_nothing(tmp_path):
-    """The process is really replaced: its answer and its exit status are the program's."""
+    """The process is replaced: output and exit status are those of the program."""
     (tmp_path / "a.jpg").write_bytes(b"12")
     files = [f"--images={tmp_path}/*.jpg", f"--annotations={tmp_path}/*", "--output=gs://b-1/out", "--estimate"]
     command = [sys.executable, "-m", "retinanet_odm.dataflow.launcher", "prepare", *PLACE, *files]

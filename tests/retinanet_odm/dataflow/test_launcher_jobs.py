@@ -1,4 +1,4 @@
-"""What Google receives: both jobs go through Beam's own DataflowRunner to a service on the loopback device."""
+"""The requests that Dataflow receives: both jobs go through Beam's DataflowRunner to a local service."""
 
 import datetime
 import io
@@ -224,7 +224,7 @@ def test_a_template_is_launched_by_writing_the_job_and_not_by_submitting_it(clou
 
 @pytest.fixture
 def impatient(monkeypatch):
-    """Beam asks for the job's state every five seconds; here, it asks at once."""
+    """Beam polls the job's state every five seconds; here, it does not wait."""
 
     class Clock:
         time = staticmethod(time.time)
@@ -254,7 +254,7 @@ ENDS = [
         1,
         "what the worker raised",
     ),
-    (["JOB_STATE_CANCELLED"], "error: Dataflow pipeline failed. State: CANCELLED, Error: None", 1, "by somebody else"),
+    (["JOB_STATE_CANCELLED"], "error: Dataflow pipeline failed. State: CANCELLED, Error: None", 1, "by another user"),
 ]
 
 
@@ -268,10 +268,10 @@ def test_a_job_that_ends_badly(wait, service, capfd, caplog, states, line, statu
     assert capfd.readouterr().err.splitlines()[-1] == line
     assert "https://console.cloud.google.com/dataflow/jobs/europe-west4/the-job?project=p-1" in caplog.text
     assert ("Starting 1 workers" in caplog.text) == bool(service.messages), "progress"
-    assert "Create job" not in caplog.text, "the complete job as text helps nobody"
+    assert "Create job" not in caplog.text, "the complete job is not printed"
 
 
-def test_ctrl_c_tells_that_the_job_goes_on(wait, service, capfd, monkeypatch):
+def test_ctrl_c_reports_that_the_job_continues(wait, service, capfd, monkeypatch):
     def press(seconds: float) -> None:
         if threading.current_thread() is threading.main_thread():
             raise KeyboardInterrupt
@@ -280,7 +280,7 @@ def test_ctrl_c_tells_that_the_job_goes_on(wait, service, capfd, monkeypatch):
     service.states = ["JOB_STATE_RUNNING"]
     monkeypatch.setattr(dataflow_runner.time, "sleep", press)
     assert wait() == 130
-    service.states = ["JOB_STATE_CANCELLED"]  # Beam's thread still asks; it must not outlive who answers
+    service.states = ["JOB_STATE_CANCELLED"]  # Beam's thread still polls; it must end before the service does
     for thread in threading.enumerate():
         if "poll_for_job_completion" in thread.name:
             thread.join(timeout=10)

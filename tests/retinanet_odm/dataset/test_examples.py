@@ -96,7 +96,7 @@ def test_tensorflow_reads_the_record() -> None:
         },
     )
     assert features[examples.ENCODED].numpy() == b"not really a JPEG"
-    assert float(tf.strings.to_number(features[examples.SOURCE_ID])) == 7  # what TPU RetinaNet does to it
+    assert float(tf.strings.to_number(features[examples.SOURCE_ID])) == 7  # as TPU RetinaNet does
     assert features[examples.LABEL].values.numpy().tolist() == [2, 1]
     assert features[examples.XMIN].values.numpy().tolist() == [0.125, 0.125]
     assert features[examples.TEXT].values.numpy()[0] == b"Peniagone sp. A"

@@ -61,7 +61,7 @@ def _name(callee: ast.expr) -> str:
 
 
 def _texts(value: ast.expr, constants: dict[str, str]) -> Iterator[str]:
-    """What an argument may be: a text, a constant's name, or one of two by a condition."""
+    """Yields the possible values of an argument: a string, a constant, or one of two by a condition."""
     if isinstance(value, ast.Constant) and isinstance(value.value, str):
         yield value.value
     elif isinstance(value, (ast.Name, ast.Attribute)) and _name(value) in constants:

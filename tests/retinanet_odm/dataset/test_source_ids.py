@@ -29,7 +29,7 @@ _ANY_NAMES = st.lists(st.text(), unique=True, max_size=40)
 
 @given(_ANY_NAMES, st.randoms())
 def test_numbering_bucket_by_bucket_is_numbering_by_hash(names: list[str], shuffler: random.Random) -> None:
-    """What lets every bucket be numbered on its own machine, in whatever order names arrive."""
+    """So every bucket can be numbered on a different machine, in any order of names."""
     shuffler.shuffle(names)
     buckets = sorted({source_ids.bucket_of(name) for name in names})
     laid_end_to_end = [
@@ -148,7 +148,7 @@ def test_additions_keep_every_old_id_and_order_means_nothing(
 
 @given(st.lists(_IMAGES, max_size=5))
 def test_no_build_ever_renames_an_image_or_gives_an_id_twice(builds: list[set[str]]) -> None:
-    """Images come and go from build to build; what is absent keeps its number until it is back."""
+    """An image that is absent from a build keeps its id for later builds."""
     id_map, given_ids = IdMap(), dict[str, int]()
     for images in builds:
         assigned = assign_ids(id_map, images)
@@ -162,7 +162,7 @@ def test_no_build_ever_renames_an_image_or_gives_an_id_twice(builds: list[set[st
 
 @given(_IMAGES, _IMAGES, st.randoms())
 def test_buckets_numbered_apart_are_numbered_as_one(old: set[str], images: set[str], shuffler: random.Random) -> None:
-    """What lets every bucket be numbered on its own machine."""
+    """So every bucket can be numbered on a different machine."""
     previous = _map(assign_ids(IdMap(), old))
     buckets = list({source_ids.bucket_of(image) for image in images})
     shuffler.shuffle(buckets)

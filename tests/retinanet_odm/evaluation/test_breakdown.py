@@ -30,7 +30,7 @@ def test_buckets_part_the_objects(scene: Coco) -> None:
 
 
 def test_a_size_is_judged_by_itself() -> None:
-    """Small ones found behind a false box of their size, large ones at once; false large boxes are not theirs."""
+    """A small object is found after a false box of its size; false boxes of other sizes do not count for it."""
     small, large = [0, 0, 10, 10], [100, 100, 70, 70]
     results = [
         thing(large, score=0.9),

@@ -93,7 +93,7 @@ def test_fixing_never_lowers_ap(scene: Coco) -> None:
         assert fixed is None or fixed >= plain - 1e-9, kind
 
 
-MENDED = [
+FIXED = [
     ("a box put right", ErrorKind.LOCALISATION, [thing(BOX)], [thing(OFF, score=0.9)], 0.0, 1.0),
     ("a name put right", ErrorKind.CLASSIFICATION, [thing(BOX)], [thing(CLOSE, label=2, score=0.9)], 0.0, 1.0),
     ("both wrong: it can only vanish", ErrorKind.BOTH, [thing(BOX)], [thing(OFF, label=2, score=0.9)], 0.0, 0.0),
@@ -134,7 +134,7 @@ MENDED = [
 
 
 @pytest.mark.parametrize(
-    ("kind", "objects", "results", "plain", "fixed"), [row[1:] for row in MENDED], ids=[row[0] for row in MENDED]
+    ("kind", "objects", "results", "plain", "fixed"), [row[1:] for row in FIXED], ids=[row[0] for row in FIXED]
 )
 def test_fixing(kind: ErrorKind, objects: list, results: list, plain: float, fixed: float) -> None:
     split = split_of(objects, results)
@@ -175,7 +175,7 @@ def test_confusion() -> None:
     there = [thing(BOX), thing([400, 100, 50, 50]), thing([100, 400, 50, 50], label=2)]
     found = [
         thing(BOX, score=0.9),
-        thing(CLOSE, label=3, score=0.8),  # beaten to it: there is nothing left to find
+        thing(CLOSE, label=3, score=0.8),  # its object is already matched
         thing([400, 100, 50, 50], label=2, score=0.7),
         thing([100, 400, 50, 50], label=2, score=0.1),  # not kept
     ]

@@ -47,7 +47,7 @@ def test_matches_are_those_of_the_oracle(scene: Coco, iou: float) -> None:
     found_rows = sorted(range(len(results)), key=lambda row: (results[row]["image_id"], -results[row]["score"]))
     true_rows = sorted(range(len(truth["annotations"])), key=lambda row: truth["annotations"][row]["image_id"])
     matched = {found_rows[row]: true_rows[item] for row, item in enumerate(matches.object_row.tolist()) if item >= 0}
-    # Of several crowds any will do: what lies in one does not count.
+    # Any of several crowds: a detection inside one does not count.
     is_crowd = [bool(entry["iscrowd"]) for entry in truth["annotations"]]
     expected = _oracle(truth, results, iou=iou)
     assert {key: -1 if is_crowd[item] else item for key, item in matched.items()} == {

@@ -1,4 +1,4 @@
-"""Images: what passes untouched, what is re-encoded, and that bad bytes raise ImageError and nothing else."""
+"""Images: which pass unchanged, which are re-encoded, and that invalid bytes raise only ImageError."""
 
 import io
 import struct
@@ -140,7 +140,7 @@ def test_a_corrupt_part_with_the_time_is_no_fault() -> None:
 
 
 def _bomb(kind: str) -> bytes:
-    """A image of a few bytes with 25000x20000 pixels by its header: half a thousand million pixels."""
+    """An image of a few bytes whose header states 25000x20000 pixels."""
     if kind == "PNG":
         return png_of((b"IHDR", struct.pack(">IIBBBBB", 25000, 20000, 8, 2, 0, 0, 0)), (b"IEND", b""))
     data = encoded(kind)
@@ -215,7 +215,7 @@ def _with_thumbnail(image: bytes) -> bytes:
         pytest.param(_with_thumbnail(encoded("JPEG")), id="JPEG with a thumbnail"),
         pytest.param(encoded("PNG"), id="PNG"),
         pytest.param(encoded("PNG") + b"trailing", id="bytes after the end of a PNG"),
-        pytest.param(_corrupt(encoded("JPEG"), -40), id="JPEG with a changed byte, which the header cannot tell"),
+        pytest.param(_corrupt(encoded("JPEG"), -40), id="JPEG with a changed byte, which the header does not show"),
         pytest.param(
             png_of(IHDR, (b"IDAT", b"zlib?"), (b"IEND", b"")),
             id="PNG whose right checksums are of wrong pixels, likewise",
@@ -245,7 +245,7 @@ def test_by_the_header_bad_images_are_found(data: bytes) -> None:
 
 
 def _orientation_at_the_end() -> bytes:
-    """A PNG whose orientation stands behind its pixels, where Pillow sees it only once they are decoded."""
+    """Returns a PNG whose orientation follows its pixels: Pillow sees it only after it has decoded them."""
     start = EXIF_PNG.index(b"eXIf") - 4
     length = 12 + int.from_bytes(EXIF_PNG[start : start + 4], "big")
     chunk, rest = EXIF_PNG[start : start + length], EXIF_PNG[:start] + EXIF_PNG[start + length :]
@@ -258,7 +258,7 @@ def _orientation_at_the_end() -> bytes:
         pytest.param(encoded("GIF"), (48, 32), id="GIF must become PNG"),
         pytest.param(encoded("PNG", in_mode("P")), (48, 32), id="so must a palette"),
         pytest.param(EXIF_PNG, (32, 48), id="a turned PNG"),
-        pytest.param(_orientation_at_the_end(), (32, 48), id="a PNG that tells its turn behind its pixels"),
+        pytest.param(_orientation_at_the_end(), (32, 48), id="a PNG whose orientation follows its pixels"),
         pytest.param(encoded("JPEG", exif=EXIF), (32, 48), id="a turned JPEG"),
     ],
 )

@@ -74,7 +74,7 @@ _JPEGS = [
 @settings(max_examples=400)
 @given(st.sampled_from(_JPEGS), st.data())
 def test_decoding_at_a_reduced_size_finds_the_same_damage(jpeg: bytes, data: st.DataObject) -> None:
-    """A image that passes untouched is decoded small: libjpeg reads all coefficients, whatever the size."""
+    """An image that passes unchanged is decoded at a reduced size: libjpeg reads all coefficients at any size."""
     corrupt = bytearray(jpeg[: data.draw(st.integers(1, len(jpeg)))])
     for place in data.draw(st.lists(st.integers(0, len(corrupt) - 1), max_size=5)):
         corrupt[place] = data.draw(st.integers(0, 255))

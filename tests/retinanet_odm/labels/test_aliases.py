@@ -1,4 +1,4 @@
-"""Label aliases: the file, its faults by line, and what it does to an annotation."""
+"""Label aliases: the file, errors with their line, and the effect on an annotation."""
 
 import pytest
 

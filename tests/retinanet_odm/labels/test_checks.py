@@ -1,4 +1,4 @@
-"""Label checks: one animal in many spellings, and everything else that a count of labels tells."""
+"""Label checks: one animal in many spellings, and other problems that the counts of labels show."""
 
 import random
 
@@ -24,9 +24,9 @@ def _found(findings: tuple[LabelProblem, ...]) -> list[tuple[str, str, int]]:
         pytest.param("sea-urchin", "Sea Urchin", id="hyphen"),
         pytest.param("sea–urchin", "sea urchin", id="en dash, as word processors make it"),
         pytest.param(" sea\u00a0urchin\t", "seaurchin", id="no-break space, blanks about it"),
-        pytest.param("sea\u200burchin\ufeff", "seaurchin", id="signs that nobody sees"),
+        pytest.param("sea\u200burchin\ufeff", "seaurchin", id="invisible characters"),
         pytest.param("Großer Seestern", "GROSSER SEESTERN", id="sharp s"),
-        pytest.param("Étoile de mer", "etoile de mer", id="accent left out"),
+        pytest.param("Étoile de mer", "etoile de mer", id="without accent"),
         pytest.param("e\u0301toile", "étoile", id="two encodings of one accent: macOS file names"),
         pytest.param("ﬁsh", "fish", id="a ligature out of a PDF"),
         pytest.param("\uff23\uff52\uff41\uff42", "crab", id="full-width letters"),
@@ -116,7 +116,7 @@ def test_the_suggested_line_is_a_row_of_the_alias_file() -> None:
 
 
 def test_the_same_animal_twice_in_a_label_map() -> None:
-    """The founding defect: ids 1 and 4 of the original's sample data."""
+    """The defect in the original sample data: ids 1 and 4."""
     labels = LabelMap(((1, "PENIAGONE_SP_A"), (4, "Peniagone sp. A"), (2, "urchin")))
     seen = {"PENIAGONE_SP_A": 11, "Peniagone sp. A": 200, "urchin": 30}
     (finding,) = check_labels(seen, labels)

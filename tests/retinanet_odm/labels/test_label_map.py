@@ -1,4 +1,4 @@
-"""Label maps: every way of writing labels.pbtxt that is met in the field, and the maps that must be refused."""
+"""Label maps: all variants of labels.pbtxt in use, and invalid maps."""
 
 import contextlib
 
@@ -100,7 +100,7 @@ def test_extending_keeps_every_id_and_adding_in_any_order_is_the_same(first: set
 
 
 def test_new_names_go_on_after_the_largest_id_and_fill_no_gap() -> None:
-    """The id of a class that was taken out stays with the models that know it."""
+    """The id of a removed class is not reused: older models use it."""
     extended = extend_labels(LabelMap(((7, "Peniagone sp. A"), (2, "y"))), ["b", "PENIAGONE_SP_A", "a", "y"])
     assert extended.name_by_id == {7: "Peniagone sp. A", 2: "y", 8: "PENIAGONE_SP_A", 9: "a", 10: "b"}
 

@@ -1,4 +1,4 @@
-"""Repeat detections: rocks against animals, and the index of locations against comparing all pairs."""
+"""Repeat detections: rocks and animals, and the index of locations compared with a search of all pairs."""
 
 import numpy as np
 import numpy.typing as npt

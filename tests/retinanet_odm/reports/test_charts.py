@@ -1,4 +1,4 @@
-"""Inline SVG: whole, escaped, and with points where they belong."""
+"""Inline SVG: complete, escaped, and with points at the right positions."""
 
 import itertools
 import re
@@ -88,7 +88,7 @@ def test_areas_of_bubbles_follow_the_counts() -> None:
     assert chart.findall(".//circle/title")[2].text == "1: true 2, found 1"
 
 
-def test_no_bubbles_are_a_chart_all_the_same() -> None:
+def test_a_chart_without_bubbles() -> None:
     assert _svg(bubble_chart([], title="a", x="x", y="y")).findall(".//circle") == []
 
 
@@ -114,11 +114,11 @@ def test_time_goes_right_and_the_largest_value_is_at_the_top() -> None:
     (left, bottom), (right, top) = [(float(across), float(up)) for across, up in dots]
     assert left < right and top < bottom
     named = {text.text: float(text.get("y")) for text in chart.findall(".//text") if text.get("text-anchor") == "end"}
-    assert named["200"] < named["50"] < named["0"], "values have an axis of their own"
+    assert named["200"] < named["50"] < named["0"], "values have a separate axis"
     assert top < named["200"], "250 is above 200"
 
 
-def test_values_of_nothing_are_a_chart_all_the_same() -> None:
+def test_a_chart_without_values() -> None:
     assert _svg(time_chart([ChartLine(name="a", points=[(0, 0)])], times={}, y="y", title="t")).findall(".//path")
     bars = _svg(histogram([0, 0, 0], x="x", y="y", title="t")).findall(".//rect")
     assert [float(bar.get("height")) for bar in bars] == [0, 0, 0]

@@ -9,7 +9,7 @@ from retinanet_odm.reports.dataset_page import check_report, dataset_report
 from tests.retinanet_odm.reports.pages import EVIL, make_manifest, make_statistics, parse_page, tables_under
 
 
-def test_what_the_boxes_are_like() -> None:
+def test_sizes_and_shapes_of_boxes() -> None:
     tree = parse_page(dataset_report(make_manifest(), statistics=make_statistics()))
     (sizes,) = tables_under(tree, "Sizes of boxes")
     assert sizes[0] == ["16–32 px", "2", "1%"] and sizes[-1] == ["1024–2048 px", "2", "1%"]
@@ -21,7 +21,7 @@ def test_what_the_boxes_are_like() -> None:
     assert f"1 with more than 100, the maximum of the legacy TPU loader: crowded {EVIL} (101)" in tree.text_content()
 
 
-def test_recall_that_is_low_is_marked_and_what_to_do_is_said() -> None:
+def test_low_recall_is_marked_with_a_suggestion() -> None:
     tree = parse_page(dataset_report(make_manifest(), statistics=make_statistics()))
     (rows,) = tables_under(tree, "Anchor recall")
     assert [row[0] for row in rows] == ["all classes", EVIL, "Actiniaria"]
@@ -31,7 +31,7 @@ def test_recall_that_is_low_is_marked_and_what_to_do_is_said() -> None:
     assert "smaller --anchor_scale" in tree.text_content()
 
 
-def test_recall_that_is_good_needs_no_advice() -> None:
+def test_good_recall_has_no_suggestion() -> None:
     box = np.asarray([(0.2, 0.2, 0.6, 0.6)], np.float32)
     statistics = BoxStatistics.from_images([ImageBoxes("a.jpg", 400, 400, box, ["crab"])])
     text = parse_page(dataset_report(make_manifest(), statistics=statistics)).text_content()
@@ -100,6 +100,6 @@ def test_leakage_is_shown_with_the_first_pairs() -> None:
         pytest.param(_leakage(held_out=()), "No held-out image", id="training alone"),
     ],
 )
-def test_leakage_that_is_none(leakage: Leakage, shown: str) -> None:
+def test_no_leakage(leakage: Leakage, shown: str) -> None:
     text = parse_page(check_report(9, 9, leakage=leakage)).text_content()
     assert shown in text and "--split_group" not in text

@@ -65,7 +65,7 @@ def test_the_numbers() -> None:
     assert "5 images have no time" in tree.text_content()
 
 
-def test_places_where_something_comes_back() -> None:
+def test_locations_of_repeated_detections() -> None:
     rows = [
         dataclasses.replace(row, detections=tuple(dataclasses.replace(item, repeat=place) for item in row.detections))
         for row, place in (
@@ -108,7 +108,7 @@ def test_few_images_are_read_and_once() -> None:
 
     def read_images(names: Collection[str]) -> Iterator[tuple[str, bytes]]:
         asked.append(names)
-        for name in sorted(names)[1:]:  # one is gone
+        for name in sorted(names)[1:]:  # one no longer exists
             yield name, _image()
 
     tree = _page((scored(f"{number:04}.jpg", PIG, CRAB, STAR) for number in range(500)), read_images=read_images)

@@ -40,7 +40,7 @@ def test_names_follow_the_clock_and_never_repeat() -> None:
 
 def test_files(files: dict[str, bytes]) -> None:
     images = [name for name in files if name.startswith("images/")]
-    assert next(iter(files)) == SAMPLE_MARKER  # first, so that a broken-off sample is known for one
+    assert next(iter(files)) == SAMPLE_MARKER  # first, so that an interrupted sample is recognised
     assert len(images) == 3
     for name in images:
         image = normalise_image(files[name], name=name)

@@ -19,7 +19,7 @@ def test_boxes_lie_inside_and_say_when_they_are_cut() -> None:
 
 
 def test_animals_stand_out_from_the_ground_within_their_boxes() -> None:
-    """The colours inside boxes are not those of bare ground: else nothing could be learnt."""
+    """The colours inside boxes differ from those of the background, so that a detector can learn."""
     for seed in range(4):
         image, objects = make_scene(seed)
         pixels = np.asarray(image, float)

@@ -77,7 +77,7 @@ def test_members_of_zip_files(tmp_path, name, folder, why, is_export):
 
 def test_loose_files_beside_zip_files(tmp_path):
     for name in ("a.jpg", "notes", "b.xml"):
-        (tmp_path / name).write_bytes(b"PK\3\4")  # a name that speaks for itself is not opened to find out
+        (tmp_path / name).write_bytes(b"PK\3\4")  # not opened if the name determines the format
     (tmp_path / "notes").write_bytes(b"x")
     write_zip(tmp_path / "z.zip", "c.jpg", "c.jpg.txt")
     source = InputPattern(pattern=f"{tmp_path}/*", flag="--images")
@@ -102,7 +102,7 @@ CVAT = (
 
 
 def test_a_broken_member_tells_nothing_of_what_it_holds(tmp_path):
-    """Not even the images before the fault: a wrong checksum does not show where the fault is."""
+    """Not even the images before the error: a wrong checksum does not show its position."""
     path = tmp_path / "z.zip"
     with zipfile.ZipFile(path, "w") as target:
         target.writestr("annotations.xml", CVAT)

@@ -175,7 +175,7 @@ def test_delete_takes_an_absent_file_for_deleted(tmp_path):
 
 
 def test_trying_a_folder_leaves_nothing_in_it(tmp_path):
-    odd = tmp_path / "dive [1]*"  # Beam would take the name for a pattern
+    odd = tmp_path / "dive [1]*"  # Beam would treat the name as a pattern
     files.make_folder(str(odd))
     files.make_folder(str(odd))
     assert list(odd.iterdir()) == []

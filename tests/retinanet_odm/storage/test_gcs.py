@@ -141,7 +141,7 @@ UNREADABLE = [
     ("gone", [], "there is no such object or bucket$", "never there, or deleted"),
     ("a", [404], "there is no such object or bucket$", "reported by the server"),
     ("a", [403], "no permission to read it: as the test wants$", "no right"),
-    ("a", [400], "400 .*as the test wants", "not to be tried again"),
+    ("a", [400], "400 .*as the test wants", "no retry"),
     ("corrupt", [], "[Cc]hecksum", "corrupted on its way"),
 ]
 
@@ -163,7 +163,7 @@ AWAY = [
     (
         [401],
         r"no permission to read it without valid Google credentials \(gcloud auth .* login\)$",
-        "nobody knows who asks",
+        "no credentials",
     ),
     ([503] * 99, "Timeout of .*503", "tried until the time was up"),
 ]
@@ -172,7 +172,7 @@ AWAY = [
 @pytest.mark.usefixtures("impatient")
 @pytest.mark.parametrize(("statuses", "words", "reason"), AWAY)
 def test_where_no_object_can_be_read_none_is_to_blame(cloud, statuses, words, reason):
-    """Otherwise an outage of an hour would reject all images after its beginning."""
+    """Otherwise an outage would cause all later images to be rejected."""
     cloud.put("a", b"data")
     cloud.statuses["a"] = list(statuses)
     with pytest.raises(UsageError, match=rf"^gs://bucket/a: cannot be read: .*{words}"):

@@ -104,7 +104,7 @@ OWN = {
 
 @pytest.fixture
 def images(cloud) -> None:
-    """Five, of which four are not as they were when it comes to reading them."""
+    """Five images, of which four change between listing and reading."""
     for name in ("good", *OWN):
         cloud.put(f"in/{name}.png", make_image(20, 10, {RED: (1, 2, 9, 8)}))
     cloud.spoil("in/corrupt.png")

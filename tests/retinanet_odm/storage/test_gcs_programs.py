@@ -1,4 +1,4 @@
-"""prepare and score from bucket to bucket, as people run them: in workers of their own, archives, storms, convert."""
+"""prepare and score from bucket to bucket: separate worker processes, archives, HTTP 503, convert."""
 
 import io
 import json

@@ -8,11 +8,11 @@ from trainer.data import augmentation
 
 CANVAS = (64, 96)
 CENTRAL = (16, 24, 48, 72)
-CORNER = (4, 50, 28, 90)  # in no way symmetric, so that a wrong turn cannot pass for the right one
+CORNER = (4, 50, 28, 90)  # in no way symmetric, so that a wrong rotation is detected
 
 
 def view(seed: int, rectangle: tuple[int, ...] = CENTRAL, **settings: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """An image of one white rectangle on black, seen at random; its box must follow it."""
+    """Augments an image of a white rectangle on black at random; the box must match the rectangle."""
     image = np.zeros((*CANVAS, 3), np.uint8)
     ymin, xmin, ymax, xmax = rectangle
     image[ymin:ymax, xmin:xmax] = 255
@@ -56,7 +56,7 @@ def test_the_same_seed_gives_the_same_view() -> None:
 
 @pytest.mark.parametrize("seed", range(6))
 def test_other_colours_are_the_same_view(seed: int) -> None:
-    """The colour's draws take nothing from the others: neither box nor padding moves."""
+    """Photometric changes use random numbers of their own: neither boxes nor padding change."""
     settings = {"scale_min": 0.5, "scale_max": 1.0, "horizontal_flip": True, "vertical_flip": True, "rot90": True}
     (plain, boxes, labels), (coloured, same, also) = (view(seed, **settings, photometric=on) for on in (0.0, 1.0))
     np.testing.assert_array_equal(boxes, same)
@@ -83,7 +83,7 @@ def test_recolouring_goes_as_far_as_its_strength(why: str, strength: float, leas
 
 
 def labels_at_zoom_2(seed: int, min_visible: float) -> tuple[int, ...]:
-    """What is left of a box in the corner, 1, one in the middle, 2, and one over all, 3, of which a quarter shows."""
+    """Returns the labels that remain: boxes in the corner (1), in the middle (2), over all (3, a quarter visible)."""
     _, boxes, labels = augmentation.random_view(
         tf.io.encode_png(tf.zeros([64, 96, 3], tf.uint8)),
         tf.constant([[0.0, 0.0, 0.1, 0.1], [0.4, 0.4, 0.6, 0.6], [0.0, 0.0, 1.0, 1.0]]),
@@ -104,7 +104,7 @@ VISIBLE = [
 
 
 @pytest.mark.parametrize(("why", "min_visible", "quarter_kept"), VISIBLE, ids=[row[0] for row in VISIBLE])
-def test_boxes_that_are_mostly_cut_off_are_left_out(why: str, min_visible: float, quarter_kept: bool) -> None:
+def test_boxes_that_are_mostly_cut_off_are_dropped(why: str, min_visible: float, quarter_kept: bool) -> None:
     seen = {labels_at_zoom_2(seed, min_visible) for seed in range(30)}
     assert all((3 in labels) is quarter_kept for labels in seen), why
     assert any(1 not in labels for labels in seen), "at zoom 2 the corner must leave the canvas sometimes"

@@ -1,4 +1,4 @@
-"""A mosaic's boxes follow its pixels; it ends when told, and depends on the seed and the step alone."""
+"""A mosaic's boxes follow its pixels; mosaics end before the closing epochs, and depend only on seed and step."""
 
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ HEIGHT, WIDTH = 64, 96
 
 
 def coloured_batch(boxes: list[list[tuple[int, ...]]], room: int) -> dict[str, tf.Tensor]:
-    """Black images with rectangles, each of a grey level of its own that its label gives: 20 times it."""
+    """Returns black images with rectangles; the grey level of each is 20 times its label."""
     images = np.zeros((len(boxes), HEIGHT, WIDTH, 3), np.uint8)
     edges, labels = np.zeros((len(boxes), room, 4), np.float32), np.zeros((len(boxes), room), np.int32)
     label = 0
@@ -55,8 +55,8 @@ def test_boxes_follow_the_pixels() -> None:
 
 ROOM = [
     ("padding comes last and is zero", 6, [1, 2, 3, 4, 0, 0], [0, 0, 0, 0, 0]),
-    ("of too many, the first stay", 2, [1, 2], [2, 2, 3, 1, 2]),
-    ("what the views had left out stays counted", 1, [1], [3, 3, 4, 2, 3]),
+    ("the first boxes are kept if there are too many", 2, [1, 2], [2, 2, 3, 1, 2]),
+    ("boxes that the views had truncated stay counted", 1, [1], [3, 3, 4, 2, 3]),
 ]
 
 
@@ -82,7 +82,7 @@ def batches(dataset: Path, first_step: int = 0, **settings: Any):
 
 
 def mosaics_in(dataset: Path, count: int, **settings: Any) -> list[int]:
-    """How many images of each of the first steps differ from the plain ones."""
+    """Returns for each of the first steps the number of images that differ from those without mosaic."""
     pairs = zip(take(batches(dataset), count), take(batches(dataset, **settings), count), strict=True)
     return [int((plain["image"] != made["image"]).any(axis=(1, 2, 3)).sum()) for plain, made in pairs]
 
@@ -106,7 +106,7 @@ def test_some_views_stay_as_they_are(dataset: Path) -> None:
     assert 8 < sum(counts) < 32 and len(set(counts)) > 1
 
 
-def test_a_resumed_run_sees_what_it_would_have_seen(dataset: Path) -> None:
+def test_a_resumed_run_sees_the_same_views(dataset: Path) -> None:
     settings = {"mosaic": 0.5, "mosaic_steps": 6, "rot90": True, "photometric": 0.5}
     whole = take(batches(dataset, **settings), 9)
     for first_step in (2, 5):

@@ -15,7 +15,7 @@ def test_training_sheet_draws_the_boxes_but_no_padding() -> None:
     assert not sheet[0, 56:].any() and not sheet[0, 25:45, 25:55].any()
 
 
-def test_detection_sheet_shows_what_a_person_would_look_at() -> None:
+def test_detection_sheet_shows_confident_detections() -> None:
     examples = [make_example(8), make_example(11, size=(60, 200)), make_example(14), make_example(17)]
     entry = {"image_id": 8, "category_id": 1, "bbox": [30.0, 40.0, 50.0, 30.0]}
     plain, faint, sure = (

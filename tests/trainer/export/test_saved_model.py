@@ -1,4 +1,4 @@
-"""The three signatures of one export: what goes in differs, what comes out does not."""
+"""The three signatures of one export: different inputs, equal outputs."""
 
 import dataclasses
 from pathlib import Path
@@ -49,7 +49,7 @@ def ask(model: Any, signature: str, items: Any) -> dict[str, np.ndarray]:
 
 
 def record_of(image: bytes) -> bytes:
-    """A record with no more than its image."""
+    """Returns a record that contains only its image."""
     feature = tf.train.Feature(bytes_list=tf.train.BytesList(value=[image]))
     return tf.train.Example(features=tf.train.Features(feature={schema.ENCODED: feature})).SerializeToString()
 

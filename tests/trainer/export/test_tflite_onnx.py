@@ -37,7 +37,7 @@ def folder(dataset: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     config = make_config("tiny", {**SMALL, **given, "model_dir": str(made)})
     manifest = records.read_dataset_manifest(str(dataset))
     net = build.build_network(config, manifest)
-    # Averages as training leaves them: fresh ones are 0 and 1, which would hide that they are not exported.
+    # Initial averages are 0 and 1, which would hide an export without them.
     rng = np.random.default_rng(0)
     for weight in net.model.non_trainable_weights:
         if "moving" in weight.path:

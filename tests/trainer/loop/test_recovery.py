@@ -47,7 +47,7 @@ def test_a_run_is_given_up_after_so_many_returns() -> None:
 
 
 def test_the_ids_of_a_batch_are_those_that_were_trained_on(dataset: Path) -> None:
-    """The images are told by their boxes: those of a batch and those of the records named."""
+    """Images are identified by their boxes: those of a batch and of the named records are equal."""
     split = records.find_split(str(dataset), records.read_dataset_manifest(str(dataset)), "train")
     batches = records.training_batches(
         split, canvas=(96, 128), batch_size=5, max_instances=2, augmentation=Augmentation(), seed=3, first_step=0
@@ -99,7 +99,7 @@ def test_averages_are_the_textbook_s() -> None:
     for gradient in (1.0, -2.0, 0.5):
         optimizer.apply([tf.constant([gradient])], [variable])
         seen.append(float(variable.numpy()[0]))
-    average = seen[0]  # it begins with what the first step gave
+    average = seen[0]  # it starts with the values of the first step
     for value in seen[1:]:
         average = 0.5 * average + 0.5 * value
     optimizer.finalize_variable_values([variable])

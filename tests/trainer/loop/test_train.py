@@ -1,4 +1,4 @@
-"""Evaluations during training: when, and what becomes of the best weights and of TensorBoard's curves."""
+"""Evaluations during training: when they run, the best weights, and TensorBoard."""
 
 import json
 from pathlib import Path
@@ -16,15 +16,15 @@ FLAGS = ["--image_size=64x64", "--pyramid_channels=16", "--head_depth=1"]
 
 
 STEPS = [
-    ("after every so many epochs, and the last", {"num_epochs": 5, "eval_every_epochs": 2}, 15, {6, 12, 15}),
+    ("every eval_every_epochs epochs, and after the last", {"num_epochs": 5, "eval_every_epochs": 2}, 15, {6, 12, 15}),
     (
-        "an epoch that ends within a batch: after it",
+        "an epoch ends within a batch: after this batch",
         {"num_epochs": 2, "eval_every_epochs": 1, "train_batch_size": 7},
         6,
         {4, 6},
     ),
     ("the last alone", {"num_epochs": 5, "eval_every_epochs": 0}, 15, {15}),
-    ("the last is not another one", {"num_epochs": 4, "eval_every_epochs": 2}, 12, {6, 12}),
+    ("the last epoch is evaluated once", {"num_epochs": 4, "eval_every_epochs": 2}, 12, {6, 12}),
 ]
 
 

@@ -46,7 +46,7 @@ def crowded(seed: int, *, classes: int = 5, side: float = 200.0) -> postprocess.
     rng = np.random.default_rng(seed)
     corner = rng.uniform(-0.2 * side, side, (2, 700, 2))
     boxes = np.concatenate([corner, corner + rng.uniform(0.05 * side, 0.4 * side, (2, 700, 2))], axis=-1)
-    scores = np.tile(np.linspace(1, 0, 700), (2, 1))  # no two alike: the order of equals is nobody's promise
+    scores = np.tile(np.linspace(1, 0, 700), (2, 1))  # all different: the order of equal scores is undefined
     return postprocess.Candidates(
         tf.constant(boxes, tf.float32),
         tf.constant(scores, tf.float32),

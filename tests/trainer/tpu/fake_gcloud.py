@@ -27,7 +27,7 @@ FAULTS = (
     "remote",  # the command on the VM fails
     "stopped",  # the trainer got SIGTERM
     "preempted",  # before the command
-    "gone",  # somebody else deletes the TPU before the command
+    "gone",  # the TPU is deleted by another user before the command
     "stuck",  # a deletion is refused: an operation is under way
 )
 

@@ -76,7 +76,7 @@ def test_the_answer_in_lines() -> None:
 @pytest.mark.parametrize(
     ("hbm", "line", "reason"),
     [
-        (20.0 * GIB, "memory: 20.00 GiB of a chip's 15.75 GiB: does not fit", "the compiler says how much"),
+        (20.0 * GIB, "memory: 20.00 GiB of a chip's 15.75 GiB: does not fit", "the compiler states the memory"),
         (math.inf, "memory: an unknown amount of a chip's 15.75 GiB: does not fit", "it does not say"),
     ],
 )
@@ -104,7 +104,7 @@ def test_the_largest_batch_in_a_line(fits: int, too_large: int | None, line: str
     stated=st.booleans(),
 )
 def test_the_search_brackets_the_limit_with_few_compilations(fixed: int, image: int, first: int, stated: bool) -> None:
-    """Memory that grows with the batch, from a fixed part; the compiler may not state what is too much."""
+    """A compiler whose memory is a fixed part plus a part per image; it may not state a value that is too large."""
     asked = []
 
     def hbm_of(batch: int) -> float:

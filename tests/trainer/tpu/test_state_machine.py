@@ -28,7 +28,7 @@ STEPS = [
     ("a deletion does not end the removal, only an observation does", REMOVING, PhaseResult.WAIT, Phase.REMOVE),
     ("one observation is not enough after a request without a response", UNANSWERED, PhaseResult.ABSENT, Phase.REMOVE),
     ("a trainer that does not run is restarted on the same TPU", WATCHING, PhaseResult.STOPPED, Phase.START),
-    ("a TPU of somebody else is not removed", record_request(RunState()), PhaseResult.NAME_CONFLICT, Phase.END),
+    ("a TPU of another user is not deleted", record_request(RunState()), PhaseResult.NAME_CONFLICT, Phase.END),
 ]
 
 

@@ -105,7 +105,7 @@ def test_show_before_and_after_a_supervisor(tmp_path: Path, capsys: pytest.Captu
     assert json.loads(capsys.readouterr().out) == {"state": "none", "code": 0, "restarts": 0, "offset": 0}
     (tmp_path / "state.json").write_text(json.dumps({"state": "running", "code": 0, "restarts": 1}))
     (tmp_path / "train.log").write_bytes(b"whole line\nhalf a li")
-    assert read_training(tmp_path, 0)[0]["state"] == "dead", "nobody holds the lock"
+    assert read_training(tmp_path, 0)[0]["state"] == "dead", "the lock is free"
     with lock_run_folder(tmp_path) as first, lock_run_folder(tmp_path) as second:
         assert (first, second) == (True, False), "two would train into one model_dir"
         assert read_training(tmp_path, 0) == (

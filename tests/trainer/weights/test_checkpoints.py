@@ -25,11 +25,11 @@ def first_kernel(net: build.Network) -> np.ndarray:
 
 
 OFFERS = [
-    ("a better one takes the place", [(0.2, "val"), (0.3, "val")], 1),
+    ("a better one replaces it", [(0.2, "val"), (0.3, "val")], 1),
     ("a worse one does not", [(0.3, "val"), (0.2, "val")], 0),
-    ("of equal ones the later, which has seen more", [(0.3, "val"), (0.3, "val")], 1),
-    ("no object that could be found is as bad as none found", [(0.1, "val"), (None, "val")], 0),
-    ("another split is no measure", [(0.9, "val"), (0.1, "test")], 1),
+    ("of equal ones the later, which was trained longer", [(0.3, "val"), (0.3, "val")], 1),
+    ("without objects the AP is below any other", [(0.1, "val"), (None, "val")], 0),
+    ("the AP of another split is not compared", [(0.9, "val"), (0.1, "test")], 1),
 ]
 
 

@@ -35,7 +35,7 @@ LABEL_MAPS = st.tuples(st.permutations(range(1, 8)), NAMES).map(label_map)
 
 @given(LABEL_MAPS, LABEL_MAPS, st.integers(1, 4))
 def test_rows_follow_the_names(old: LabelMap, new: LabelMap, anchors: int) -> None:
-    """Whatever the ids, with gaps or without; a class that is new keeps its fresh row."""
+    """With any ids, consecutive or not; a new class keeps its initial row."""
     stored = np.arange(3 * anchors * old.num_classes).reshape(3, -1)
     fresh = -1 - np.arange(3 * anchors * new.num_classes).reshape(3, -1)
     found = initialise.class_rows(fresh, stored, old=old, new=new)
@@ -166,7 +166,7 @@ def test_a_frozen_backbone_stays_and_the_rest_learns(
     tmp_path: Path,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """Bit for bit, BatchNorm's averages too; then the run goes on from its own checkpoint, not from the other's."""
+    """Bit for bit, BatchNorm's averages too; then the run resumes from its own checkpoint, not from the other's."""
     folder, before = trained
     settings = config(dataset, tmp_path, init_from=str(folder), freeze="backbone")
     with caplog.at_level("INFO"):
@@ -201,9 +201,9 @@ def test_checkpoints_older_than_head_norm_are_of_batch_norm(
 ) -> None:
     folder = tmp_path / "checkpoints"
     shutil.copytree(trained[0] / "checkpoints", folder)
-    told = json.loads((folder / checkpoints.IDENTITY_FILE).read_text())
-    assert told.pop("head_norm") == "batch"
-    (folder / checkpoints.IDENTITY_FILE).write_text(json.dumps(told))
+    identity = json.loads((folder / checkpoints.IDENTITY_FILE).read_text())
+    assert identity.pop("head_norm") == "batch"
+    (folder / checkpoints.IDENTITY_FILE).write_text(json.dumps(identity))
     manifest = records.read_dataset_manifest(str(dataset))
     net = build.build_network(config(dataset, tmp_path), manifest)
     assert checkpoints.Checkpoints(str(tmp_path), net).restore() == 3
@@ -235,7 +235,7 @@ def test_the_backbone_is_what_comes_before_the_pyramid(dataset: Path, backbone: 
 
 
 def old_resnet(blocks: tuple[int, ...] = (3, 4, 6, 3)) -> list[tuple[str, tuple[int, ...]]]:
-    """The convolutions of tensorflow/tpu's ResNet, 50 unless said, in the order in which resnet_model.py makes them."""
+    """Returns the convolutions of tensorflow/tpu's ResNet (default: 50), in the order in which it creates them."""
     shapes: list[tuple[str, tuple[int, ...]]] = [("stem", (7, 7, 3, 64))]
     width = 64
     for level, (filters, count) in enumerate(zip((64, 128, 256, 512), blocks, strict=True), start=2):
@@ -259,7 +259,7 @@ def write_old_resnet(path: str, layers: list[tuple[str, tuple[int, ...]]]) -> di
         for kind, value in (("gamma", 0.1), ("beta", 0.2), ("moving_mean", 0.3), ("moving_variance", 0.4)):
             array = np.full(shape[-1:], number + value, np.float32)
             ours[f"{name}_norm/{kind}"] = stored[f"batch_normalization{suffix}/{kind}"] = array
-    stored["dense/kernel"] = np.zeros((2048, 1001), np.float32)  # ImageNet's classes, not wanted
+    stored["dense/kernel"] = np.zeros((2048, 1001), np.float32)  # ImageNet's classes, not used
     tf.raw_ops.SaveV2(
         prefix=path, tensor_names=list(stored), shape_and_slices=[""] * len(stored), tensors=list(stored.values())
     )
