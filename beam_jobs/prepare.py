@@ -33,7 +33,7 @@ from retinanet_odm.errors import TooManyRejectsError, UsageError
 from retinanet_odm.labels.checks import ERROR
 from retinanet_odm.sources.listing import ANNOTATION_CONTENT, IMAGE_CONTENT, check_input, check_zip_files
 from retinanet_odm.storage import files
-from retinanet_odm.storage.lock import lock_folder
+from retinanet_odm.storage.local import lock_folder
 
 _logger = logging.getLogger(__name__)
 

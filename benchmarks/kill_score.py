@@ -18,7 +18,7 @@ import zipfile
 from pathlib import Path
 
 from benchmarks.measures import Result, ends_by_itself, finish, print_results, run_kills, start
-from retinanet_odm.storage.lock import LOCK_FILE
+from retinanet_odm.storage.local import LOCK_FILE
 from tests.inference.fake_model import BLUE, RED, make_image, write_model
 
 NOTHING_NEW = 0.05  # of the time of the undisturbed run

@@ -23,7 +23,7 @@ from retinanet_odm.reports.evaluation_page import evaluation_report, format_inte
 from retinanet_odm.sources import listing
 from retinanet_odm.sources.listing import AnnotationFile
 from retinanet_odm.storage import files
-from retinanet_odm.storage.lock import lock_folder
+from retinanet_odm.storage.local import lock_folder
 
 _logger = logging.getLogger(__name__)
 

@@ -14,7 +14,7 @@ from inference.rows import finished_run, output_folder
 from inference.rows.exports import choose_classes
 from inference.rows.resume import PendingWork, find_pending_work
 from retinanet_odm.storage import files
-from retinanet_odm.storage.lock import lock_folder
+from retinanet_odm.storage.local import lock_folder
 
 if TYPE_CHECKING:
     from apache_beam.options.pipeline_options import PipelineOptions

@@ -32,6 +32,10 @@ class ImageError(DataError):
     """Image bytes cannot be decoded as an image."""
 
 
+class ArchiveError(DataError):
+    """A member of an archive cannot be read."""
+
+
 class LabelError(DataError):
     """The label of an object is not in the label map."""
 

@@ -10,7 +10,7 @@ from inference.image_sources.tfrecords import RecordLocation
 from retinanet_odm.errors import DataError
 from retinanet_odm.imaging.images import EncodedImage, ImageRule, normalise_image
 from retinanet_odm.storage import files, tar_files, zip_files
-from retinanet_odm.storage.archives import looks_like_image
+from retinanet_odm.storage.file_names import looks_like_image
 from retinanet_odm.storage.files import FileError
 from retinanet_odm.storage.tar_files import TarMember
 from retinanet_odm.storage.zip_files import ZipMember

@@ -17,9 +17,8 @@ from inference.image_sources import tfrecords
 from inference.image_sources.chunks import Chunk, FileChunk, RecordChunk, StreamChunk, TarChunk, ZipChunk
 from retinanet_odm.errors import UsageError
 from retinanet_odm.storage import files, tar_files, zip_files
-from retinanet_odm.storage.archives import has_image_suffix, looks_like_image
+from retinanet_odm.storage.file_names import escape_glob, has_image_suffix, looks_like_image, root_of
 from retinanet_odm.storage.file_system import ListedFile
-from retinanet_odm.storage.glob_patterns import escape_glob, root_of
 from retinanet_odm.storage.tar_files import TarKind, TarMember
 from retinanet_odm.storage.zip_files import ZipMember
 

@@ -13,8 +13,8 @@ from inference.model.third_party import SignatureMap, ThirdPartyDetector, read_s
 from retinanet_odm.errors import ContractError
 from retinanet_odm.exported_model import ModelManifest
 from retinanet_odm.storage import files
+from retinanet_odm.storage.file_names import escape_glob
 from retinanet_odm.storage.files import FileError
-from retinanet_odm.storage.glob_patterns import escape_glob
 
 SAVED_MODEL = "saved_model.pb"
 

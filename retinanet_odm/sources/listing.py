@@ -17,8 +17,7 @@ from retinanet_odm.annotations.types import ImageAnnotation
 from retinanet_odm.errors import DataError, UsageError
 from retinanet_odm.pickling import pickle_by_position
 from retinanet_odm.storage import files
-from retinanet_odm.storage.archives import has_image_suffix, is_hidden, looks_like_image
-from retinanet_odm.storage.glob_patterns import root_of
+from retinanet_odm.storage.file_names import has_image_suffix, is_hidden, looks_like_image, root_of
 from retinanet_odm.storage.zip_files import (
     ZipMember,
     is_zip_file,

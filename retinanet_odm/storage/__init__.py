@@ -2,13 +2,13 @@
 
 Begin with `files`: all other rooms read and write by its functions, wherever a path points.
 
-  files          reading, writing and listing; `local` and `gcs` implement it for each storage (`file_system`)
-  gcs_client     the connection to Google Cloud Storage, its retries and errors
-  glob_patterns  patterns of paths, and names of temporary files
-  zip_files      members of archives, read in place; `tar_files` likewise; `archives` has their common rules
-  tfrecord       frames of TFRecord files, without TensorFlow
-  prefetch       reading ahead in threads
-  lock           one run at a time into an output folder
+  files       reading, writing and listing; `local` and `gcs` implement it for each storage (`file_system`)
+  local       files of this machine, and the lock that lets one run at a time write into a folder
+  gcs_client  the connection to Google Cloud Storage, its retries and errors
+  file_names  patterns of paths; the names of images, hidden files and temporary files
+  zip_files   members of archives, read in place; `tar_files` likewise
+  tfrecord    frames of TFRecord files, without TensorFlow
+  prefetch    reading ahead in threads
 
 Nothing here imports Beam.
 """
@@ -18,10 +18,9 @@ from typing import TYPE_CHECKING
 from retinanet_odm.lazy_exports import lazy_exports
 
 if TYPE_CHECKING:
-    from retinanet_odm.storage.archives import looks_like_image
+    from retinanet_odm.storage.file_names import escape_glob, looks_like_image, to_regex
     from retinanet_odm.storage.files import list_files, open_binary, read_bytes, write_atomic
-    from retinanet_odm.storage.glob_patterns import escape_glob, to_regex
-    from retinanet_odm.storage.lock import lock_folder
+    from retinanet_odm.storage.local import lock_folder
     from retinanet_odm.storage.prefetch import map_ahead, start_ahead
     from retinanet_odm.storage.tar_files import list_tar_members, read_tar_members, stream_tar_members
     from retinanet_odm.storage.tfrecord import frame_record, read_frames
@@ -50,13 +49,13 @@ __all__ = [
 
 # Imported on first use: a program that reads files needs no archives.
 _MODULES = {
-    "escape_glob": "glob_patterns",
+    "escape_glob": "file_names",
     "frame_record": "tfrecord",
     "list_files": "files",
     "list_tar_members": "tar_files",
     "list_zip_members": "zip_files",
-    "lock_folder": "lock",
-    "looks_like_image": "archives",
+    "lock_folder": "local",
+    "looks_like_image": "file_names",
     "map_ahead": "prefetch",
     "open_binary": "files",
     "open_zip_member": "zip_files",
@@ -66,7 +65,7 @@ _MODULES = {
     "read_zip_members": "zip_files",
     "start_ahead": "prefetch",
     "stream_tar_members": "tar_files",
-    "to_regex": "glob_patterns",
+    "to_regex": "file_names",
     "write_atomic": "files",
 }
 

@@ -17,8 +17,8 @@ from typing import Any, BinaryIO, cast
 
 from retinanet_odm.errors import DataError, UsageError
 from retinanet_odm.json_documents import parse_json_object
+from retinanet_odm.storage.file_names import escape_glob, root_of
 from retinanet_odm.storage.file_system import FileSystem, GenerationChangedError, ListedFile, StorageUnavailableError
-from retinanet_odm.storage.glob_patterns import escape_glob, root_of
 from retinanet_odm.storage.local import LocalFiles
 
 # Written and deleted to test a folder; a killed program may leave it behind.

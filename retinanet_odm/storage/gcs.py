@@ -15,9 +15,9 @@ from google.api_core.exceptions import NotFound, PreconditionFailed
 from google.cloud import storage
 
 from retinanet_odm.storage import gcs_client
+from retinanet_odm.storage.file_names import complete_pattern, literal_prefix, to_regex
 from retinanet_odm.storage.file_system import GenerationChangedError, ListedFile
 from retinanet_odm.storage.gcs_client import crc32c_checksum, os_errors, shared_client, split_uri
-from retinanet_odm.storage.glob_patterns import complete_pattern, literal_prefix, to_regex
 
 # The fields that are used of an object; without the token only the first page would come.
 _FIELDS = "items(name,generation,size),nextPageToken"

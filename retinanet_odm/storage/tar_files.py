@@ -16,9 +16,9 @@ from enum import Enum
 from pathlib import PurePosixPath
 from typing import BinaryIO
 
-from retinanet_odm.errors import DataError, UsageError
+from retinanet_odm.errors import ArchiveError, DataError, UsageError
 from retinanet_odm.storage import files
-from retinanet_odm.storage.archives import ArchiveError, with_unique_names
+from retinanet_odm.storage.file_names import with_unique_names
 from retinanet_odm.storage.files import FileError
 
 _GZIP_MAGIC = b"\x1f\x8b"

@@ -14,10 +14,10 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import BinaryIO, cast
 
-from retinanet_odm.errors import DataError, UsageError
+from retinanet_odm.errors import ArchiveError, DataError, UsageError
 from retinanet_odm.pickling import pickle_by_position
 from retinanet_odm.storage import files
-from retinanet_odm.storage.archives import ArchiveError, with_unique_names
+from retinanet_odm.storage.file_names import with_unique_names
 from retinanet_odm.storage.files import FileError
 
 _MAGIC = b"PK"

@@ -19,7 +19,7 @@ from inference.options import ScoreOptions, make_score_parser, score_options
 from inference.rows.part_files import keep_earlier_rows
 from inference.rows.resume import find_pending_work
 from inference.score import check_request
-from retinanet_odm.storage.lock import LOCK_FILE, lock_folder
+from retinanet_odm.storage.local import LOCK_FILE, lock_folder
 from tests.inference.fake_model import BLUE, RED, make_image, read_rows
 from tests.inference.outputs import contents
 

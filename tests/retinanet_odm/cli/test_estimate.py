@@ -4,7 +4,7 @@ import pytest
 
 from retinanet_odm.cli.estimate import FileTotals, measure_files
 from retinanet_odm.errors import UsageError
-from retinanet_odm.storage.glob_patterns import escape_glob
+from retinanet_odm.storage.file_names import escape_glob
 
 
 def test_a_bucket_and_a_local_folder_are_measured_alike(cloud, tmp_path):

@@ -12,8 +12,8 @@ from beam_jobs.main import main
 from inference.main import main as score
 from retinanet_odm.errors import UsageError
 from retinanet_odm.storage import files, gcs_client
+from retinanet_odm.storage.file_names import escape_glob
 from retinanet_odm.storage.file_system import ListedFile
-from retinanet_odm.storage.glob_patterns import escape_glob
 from tests.beam_jobs.conftest import Source
 from tests.inference.fake_model import BLUE, RED, make_image, write_model
 

@@ -8,9 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from retinanet_odm.errors import DataError, UsageError
+from retinanet_odm.errors import ArchiveError, DataError, UsageError
 from retinanet_odm.storage import tar_files
-from retinanet_odm.storage.archives import ArchiveError
 from retinanet_odm.storage.tar_files import (
     TarKind,
     find_tar_kind,

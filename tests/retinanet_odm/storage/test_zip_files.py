@@ -10,8 +10,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from retinanet_odm.errors import DataError, UsageError
-from retinanet_odm.storage.archives import ArchiveError, looks_like_image
+from retinanet_odm.errors import ArchiveError, DataError, UsageError
+from retinanet_odm.storage.file_names import looks_like_image
 from retinanet_odm.storage.zip_files import (
     ZipMember,
     list_zip_members,

@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 
 from retinanet_odm.errors import UsageError
-from retinanet_odm.storage.lock import lock_folder
+from retinanet_odm.storage.local import lock_folder
 
 REPOSITORY = Path(__file__).parents[3]
 HOLDER = """
 import sys
-from retinanet_odm.storage.lock import lock_folder
+from retinanet_odm.storage.local import lock_folder
 with lock_folder(sys.argv[1]):
     print("held", flush=True)
     input()

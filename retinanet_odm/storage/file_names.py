@@ -1,11 +1,16 @@
-"""Patterns of paths: ``*``, ``?`` and ``[...]`` match characters of one name, ``**`` matches across folders.
+"""What the names of files mean: patterns, temporary files, images, hidden files, members of archives.
 
-Also holds the names of temporary files. Begin with `to_regex`; the storages and `files` call the rest.
+In a pattern, ``*``, ``?`` and ``[...]`` match characters of one name, ``**`` matches across folders. Begin with
+`to_regex`. The name of a member of an archive is only a name: nothing is unpacked, so ``../a.jpg`` is harmless.
 """
 
+import itertools
 import posixpath
 import re
 import uuid
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import PurePosixPath
+from typing import TypeVar
 
 _TEMPORARY = ".tmp-"
 _WILDCARD = re.compile(r"[*?\[]")
@@ -13,6 +18,13 @@ _WILDCARD = re.compile(r"[*?\[]")
 _TOKEN = re.compile(
     r"(?P<deep>\*\*)|(?P<any>\*)|(?P<one>\?)|\[(?P<not>!?+)(?P<set>\]?+[^\]]*+)\]|(?P<char>.)", re.DOTALL
 )
+
+_Member = TypeVar("_Member")
+
+IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff")
+
+
+# --- Patterns ---
 
 
 def to_regex(pattern: str) -> re.Pattern[str]:
@@ -75,6 +87,9 @@ def root_of(pattern: str) -> str:
     return posixpath.dirname(literal_prefix(pattern))
 
 
+# --- Temporary files ---
+
+
 def temporary_name(path: str) -> str:
     """Returns a new name for a file that is still being written."""
     return f"{path}{_TEMPORARY}{uuid.uuid4().hex[:8]}"
@@ -83,3 +98,45 @@ def temporary_name(path: str) -> str:
 def final_name(name: str) -> str:
     """Returns the name that a temporary file would have got at the end; other names are returned unchanged."""
     return name.partition(_TEMPORARY)[0]
+
+
+# --- Images, hidden files, and members of archives ---
+
+
+def looks_like_image(name: str) -> bool:
+    """Returns whether a path below a folder or in an archive is that of an image, judged by its name.
+
+    Example:
+      >>> looks_like_image("dive 1/a.JPG"), looks_like_image(".thumbs/a.jpg")
+      (True, False)
+    """
+    return has_image_suffix(name) and not is_hidden(name)
+
+
+def has_image_suffix(name: str) -> bool:
+    """Returns whether a name ends like that of an image, in any case."""
+    return name.lower().endswith(IMAGE_SUFFIXES)
+
+
+def is_hidden(name: str) -> bool:
+    """Returns whether a path is a hidden file, in a hidden folder, or in the ``__MACOSX/`` folder of macOS."""
+    parts = PurePosixPath(name).parts
+    return any(part == "__MACOSX" or (part.startswith(".") and part != "..") for part in parts)
+
+
+def with_unique_names(members: Iterable[_Member], name_of: Callable[[_Member], str]) -> Iterator[tuple[str, _Member]]:
+    """Yields the members of an archive with their names; a name that was used before gets a number.
+
+    Example:
+      >>> [name for name, _ in with_unique_names(["a.jpg", "b.jpg", "a.jpg"], str)]
+      ['a.jpg', 'b.jpg', 'a.jpg#2']
+    """
+    # The names used so far, and not only the number of repetitions: an archive may itself contain "a.jpg#2".
+    used: set[str] = set()
+    numbers: dict[str, Iterator[int]] = {}
+    for member in members:
+        unique = name = name_of(member)
+        while unique in used:
+            unique = f"{name}#{next(numbers.setdefault(name, itertools.count(2)))}"
+        used.add(unique)
+        yield unique, member

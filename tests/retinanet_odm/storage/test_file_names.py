@@ -8,7 +8,7 @@ from apache_beam.io.filesystem import FileSystem
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from retinanet_odm.storage.glob_patterns import escape_glob, to_regex
+from retinanet_odm.storage.file_names import escape_glob, to_regex
 
 _PIECES = ["*", "**", "?", "[", "]", "!", "^", "-", "a", "b", "z", "/", ".", "\\", "&&", "\n", "é"]
 
