@@ -5,13 +5,13 @@ Begin with `compare`. The rules of pairing are those by which prepare pairs imag
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from retinanet_odm import boxes as box_ops
 from retinanet_odm.annotations.geometry import ImagePlacement, box_fault, find_placement
-from retinanet_odm.annotations.types import BoxCorners, ImageAnnotation, apply_aliases
+from retinanet_odm.annotations.types import BoxCorners, ImageAnnotation, ObjectAnnotation, apply_aliases
 from retinanet_odm.dataset.coco import ground_truth, object_entry
 from retinanet_odm.errors import DataError
 from retinanet_odm.labels.label_map import LabelMap
@@ -25,6 +25,7 @@ IMAGE_WITHOUT_ANNOTATION = "image_without_annotation"
 ANNOTATION_WITHOUT_IMAGE = "annotation_without_image"
 AMBIGUOUS_MATCH = "ambiguous_match"
 SIZE_MISMATCH = "size_mismatch"
+NO_USABLE_BOX = "no_usable_box"
 
 
 @dataclass(kw_only=True)
@@ -87,17 +88,35 @@ def compare(
         for row, annotation in _pairs(rows, annotations, excluded)
     ]
     # Numbered after sorting, so that ids do not depend on the order of annotation files.
-    numbered = list(enumerate(_same_size(pairs, excluded), start=1))
-    objects = [entry for number, pair in numbered for entry in pair.object_entries(number, ids, excluded)]
-    annotated = (item.label for _, pair in numbered for item in pair.annotation.objects)
+    numbered = list(enumerate(_with_usable_boxes(_same_size(pairs, excluded), ids, excluded), start=1))
+    objects = [item.to_entry(number, ids) for number, (_, placed) in numbered for item in placed]
+    annotated = (item.label for _, (pair, _) in numbered for item in pair.annotation.objects)
     return Comparison(
-        truth=ground_truth((pair.image_entry(number) for number, pair in numbered), objects, labels),
-        results=[entry for number, pair in numbered for entry in coco.result_entries(number, pair.row)],
+        truth=ground_truth((pair.image_entry(number) for number, (pair, _) in numbered), objects, labels),
+        results=[entry for number, (pair, _) in numbered for entry in coco.result_entries(number, pair.row)],
         images=len(numbered),
-        failed=sum(pair.row.status != OK for _, pair in numbered),
+        failed=sum(pair.row.status != OK for _, (pair, _) in numbered),
         excluded=excluded,
         unknown=Counter(label for label in annotated if label not in ids),
     )
+
+
+@dataclass(frozen=True, kw_only=True)
+class _PlacedObject:
+    """An object with its box in pixels of the image, clipped to it, and what is wrong with the box, or ""."""
+
+    item: ObjectAnnotation
+    box: BoxCorners
+    fault: str
+
+    def to_entry(self, number: int, ids: Mapping[str, int]) -> dict[str, Any]:
+        """Returns the COCO entry of the object in the image of this number."""
+        return object_entry(number, ids[self.item.label], self.box, is_crowd=self.item.is_crowd)
+
+    def describe(self) -> str:
+        """Returns label and box as the annotation has them, for messages."""
+        edges = ", ".join(f"{edge:g}" for edge in self.item.box)
+        return f"{self.item.label!r} at {edges} (ymin, xmin, ymax, xmax)"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -120,18 +139,13 @@ class _Pair:
         width, height = self.row.width or self.annotation.width, self.row.height or self.annotation.height
         return {"id": number, "file_name": self.row.image, "width": width, "height": height}
 
-    def object_entries(self, number: int, ids: Mapping[str, int], excluded: Excluded) -> Iterator[dict[str, Any]]:
-        """Yields the COCO entries of objects of the model's classes, clipped to the image if its size is known."""
+    def place_objects(self, ids: Collection[str]) -> Iterator[_PlacedObject]:
+        """Yields the objects of the model's classes, clipped to the image if its size is known."""
         placement = self.placement
         for item in self.annotation.objects:
-            if item.label not in ids:
-                continue
-            box, fault = _clip(item.box, placement) if placement else (item.box, "")
-            if fault:
-                edges = ", ".join(f"{edge:g}" for edge in item.box)
-                excluded.add(fault, f"{self.row.image}: {item.label!r} at {edges} (ymin, xmin, ymax, xmax)")
-            else:
-                yield object_entry(number, ids[item.label], box, is_crowd=item.is_crowd)
+            if item.label in ids:
+                box, fault = _clip(item.box, placement) if placement else (item.box, "")
+                yield _PlacedObject(item=item, box=box, fault=fault)
 
 
 def _same_size(pairs: Iterable[_Pair], excluded: Excluded) -> Iterator[_Pair]:
@@ -143,6 +157,26 @@ def _same_size(pairs: Iterable[_Pair], excluded: Excluded) -> Iterator[_Pair]:
             excluded.add(SIZE_MISMATCH, f"{row.image}: {annotated}, the image has {row.width}x{row.height}")
         else:
             yield pair
+
+
+def _with_usable_boxes(
+    pairs: Iterable[_Pair], ids: Collection[str], excluded: Excluded
+) -> Iterator[tuple[_Pair, list[_PlacedObject]]]:
+    """Yields the pairs with their usable objects, except images of which no box can be used.
+
+    As in prepare: such an image would look like one without objects, and its detections like errors of the model.
+    """
+    for pair in pairs:
+        placed = list(pair.place_objects(ids))
+        usable = [item for item in placed if not item.fault]
+        if placed and not usable:
+            first = f"no box can be used; the first: {placed[0].fault}, {placed[0].describe()}"
+            excluded.add(NO_USABLE_BOX, f"{pair.row.image}: {first}")
+            continue
+        for item in placed:
+            if item.fault:
+                excluded.add(item.fault, f"{pair.row.image}: {item.describe()}")
+        yield pair, usable
 
 
 def _pairs(

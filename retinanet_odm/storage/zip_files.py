@@ -25,6 +25,7 @@ _MAGIC = b"PK"
 _LOCAL_HEADER = struct.Struct("<4s22xHH")
 _LOCAL_SIGNATURE = b"PK\3\4"
 _ENCRYPTED, _UTF8 = 0x1, 0x800  # general purpose flag bits 0 and 11 (APPNOTE 4.4.4)
+_UNICODE_PATH = 0x7075  # an extra field with the name in UTF-8 (APPNOTE 4.6.9)
 # Deflate compresses at most 1032 bytes to one; the text of annotations reaches 50, images hardly exceed 1.
 _BOMB_SIZE, _BOMB_RATIO = 1 << 26, 250
 _CHUNK = 1 << 20
@@ -167,13 +168,40 @@ def _member(info: zipfile.ZipInfo, name: str) -> ZipMember:
 
 
 def _name(info: zipfile.ZipInfo) -> str:
-    """Returns the member's name, as UTF-8 even if the archiver (macOS) has not set the flag for it."""
-    if info.flag_bits & _UTF8:
+    """Returns the member's name: that of the Unicode Path field, or as UTF-8 even if the archiver has not said so."""
+    is_utf8 = bool(info.flag_bits & _UTF8)
+    raw = info.orig_filename.encode("utf-8" if is_utf8 else "cp437", "surrogateescape")
+    if (found := _unicode_path(info.extra, raw)) is not None:
+        return found
+    if is_utf8:
         return info.filename
     try:
-        return info.filename.encode("cp437").decode("utf-8")
+        return info.filename.encode("cp437").decode("utf-8")  # archives of macOS
     except UnicodeError:
         return info.filename
+
+
+def _unicode_path(extra: bytes, raw: bytes) -> str | None:
+    """Returns the name in the Info-ZIP Unicode Path field (APPNOTE 4.6.9); None without a valid one.
+
+    Archivers write it if the name in the header is in the encoding of their system. A program that renames a member
+    may leave the field as it was, so that it is valid only with the checksum of the name in the header.
+    """
+    for kind, content in _extra_fields(extra):
+        if kind == _UNICODE_PATH and content[:5] == struct.pack("<BI", 1, zlib.crc32(raw)):
+            try:
+                return content[5:].decode().partition("\0")[0] or None
+            except UnicodeError:
+                return None
+    return None
+
+
+def _extra_fields(extra: bytes) -> Iterator[tuple[int, bytes]]:
+    """Yields the id and the content of each extra field of a member (APPNOTE 4.5)."""
+    while len(extra) >= 4:
+        kind, size = struct.unpack_from("<HH", extra)
+        yield kind, extra[4 : 4 + size]
+        extra = extra[4 + size :]
 
 
 class _UnreadableError(Exception):

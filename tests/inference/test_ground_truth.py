@@ -1,11 +1,14 @@
 """Which scored image is compared with which annotation: a table with a reason per row."""
 
+import dataclasses
+
 import pytest
 
 from inference.ground_truth import (
     AMBIGUOUS_MATCH,
     ANNOTATION_WITHOUT_IMAGE,
     IMAGE_WITHOUT_ANNOTATION,
+    NO_USABLE_BOX,
     SIZE_MISMATCH,
     Comparison,
     compare,
@@ -74,8 +77,6 @@ BOXES = [
     (drawn("a.jpg", "crab"), [(1, XYWH)], {}, "as it is drawn"),
     (drawn("a.jpg", "crab", size=(80, 60)), [(1, [1.0, 0.5, 10.0, 5.0])], {}, "drawn on a copy of twice the size"),
     (drawn("a.jpg", "crab", box=(-5, -5, 10, 10)), [(1, [0.0, 0.0, 10.0, 10.0])], {}, "cut at the border"),
-    (drawn("a.jpg", "crab", box=(0, 50, 9, 60)), [], {"box_outside_image": 1}, "no pixel of it is on the image"),
-    (drawn("a.jpg", "crab", box=(5, 5, 5, 9)), [], {"zero_size_box": 1}, "it has no extent"),
     (drawn("a.jpg", "urchin", "sea pig"), [(2, XYWH)], {}, "a class that the model does not know"),
     (drawn("a.jpg", "KRABBE"), [(1, XYWH)], {}, "an alias"),
     (drawn("a.jpg"), [], {}, "an image without animals"),
@@ -89,6 +90,36 @@ def test_the_true_boxes(annotation, objects, excluded, why) -> None:
     assert boxes == objects, why
     assert found.excluded.counts == excluded, why
     assert found.results == [{"image_id": 1, "category_id": 1, "bbox": [0.0, 0.0, 40.0, 30.0], "score": 0.5}]
+
+
+OUTSIDE, THIN = (0.0, 50.0, 9.0, 60.0), (5.0, 5.0, 5.0, 9.0)
+
+
+def _drawn_boxes(*boxes: tuple[str, tuple[float, float, float, float]]) -> AnnotationFile:
+    file = drawn("a.jpg")
+    assert file.annotation
+    objects = tuple(ObjectAnnotation(label=label, box=box) for label, box in boxes)
+    return dataclasses.replace(file, annotation=dataclasses.replace(file.annotation, objects=objects))
+
+
+FAULTY_BOXES = [
+    ([("crab", OUTSIDE)], 0, {NO_USABLE_BOX: 1}, "no pixel of its only box is on the image: it would look empty"),
+    ([("crab", THIN)], 0, {NO_USABLE_BOX: 1}, "its only box has no extent"),
+    ([("crab", THIN), ("sea pig", OUTSIDE)], 0, {NO_USABLE_BOX: 1}, "the image counts, and not each box"),
+    ([("crab", BOX), ("crab", THIN)], 1, {"zero_size_box": 1}, "the other box remains, as in prepare"),
+    ([("crab", THIN), ("urchin", BOX)], 0, {NO_USABLE_BOX: 1}, "no class of the model is left"),
+    ([("crab", BOX), ("urchin", THIN)], 1, {}, "boxes of other classes are not looked at"),
+]
+
+
+@pytest.mark.parametrize(("boxes", "usable", "excluded", "why"), FAULTY_BOXES)
+def test_an_image_whose_boxes_are_all_faulty_is_not_an_image_without_animals(boxes, usable, excluded, why) -> None:
+    found = _compare([scored("a.jpg", CRAB), scored("b.jpg")], [_drawn_boxes(*boxes), drawn("b.jpg")])
+    images = ["a.jpg", "b.jpg"] if usable else ["b.jpg"]
+    assert [entry["file_name"] for entry in found.truth["images"]] == images, why
+    assert len(found.truth["annotations"]) == usable, why
+    assert len(found.results) == bool(usable), why
+    assert found.excluded.counts == excluded, why
 
 
 def test_unknown_labels_are_counted() -> None:

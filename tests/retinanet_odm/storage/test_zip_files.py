@@ -91,6 +91,36 @@ def test_odd_members(tmp_path: Path, read: Callable[[str, ZipMember], bytes]) ->
     }
 
 
+def _unicode_path(name: bytes, header: bytes, *, version: int = 1) -> bytes:
+    content = struct.pack("<BI", version, zlib.crc32(header)) + name
+    return struct.pack("<HH", 0x7075, len(content)) + content
+
+
+HEADER = b"t\x82\x92t.jpg"  # "têtê" in no encoding that this program knows
+UNICODE_PATHS = [
+    (_unicode_path("höhle/é.jpg".encode(), HEADER), "höhle/é.jpg", "the name in UTF-8"),
+    (b"UT\5\0\1abcd" + _unicode_path("é.jpg".encode(), HEADER), "é.jpg", "after another field"),
+    (_unicode_path("é.jpg".encode(), b"old.jpg"), "téÆt.jpg", "the member was renamed after: the field is stale"),
+    (_unicode_path("é.jpg".encode(), HEADER, version=2), "téÆt.jpg", "a version that nobody knows"),
+    (_unicode_path(b"\xff\xfe.jpg", HEADER), "téÆt.jpg", "not UTF-8"),
+    (_unicode_path(b"", HEADER), "téÆt.jpg", "no name"),
+    (struct.pack("<HH", 0x7075, 3) + b"\1ab", "téÆt.jpg", "too short"),
+]
+
+
+@pytest.mark.parametrize(("extra", "expected", "why"), UNICODE_PATHS)
+def test_names_in_the_unicode_path_field(tmp_path: Path, extra: bytes, expected: str, why: str) -> None:
+    path = tmp_path / "z.zip"
+    info = zipfile.ZipInfo("t__t.jpg")
+    info.extra = extra
+    with zipfile.ZipFile(path, "w") as target:
+        target.writestr(info, b"content")
+    path.write_bytes(path.read_bytes().replace(b"t__t.jpg", HEADER))
+    (member,) = _list(path)
+    assert member.name == expected, why
+    assert read_zip_member(str(path), member) == b"content"
+
+
 WRONG_DIRECTORIES = [
     ({"encrypted": True}, "is encrypted", "according to the directory"),
     ({"offset": 1}, "no member begins at byte 1", "another member's content"),
