@@ -111,7 +111,7 @@ def test_no_example_no_data_set(tmp_path, options, read_folder, shards, labels, 
     assert not (tmp_path / "dataset.json").exists(), reason
 
 
-def test_a_lost_image_is_a_fault_of_the_program(tmp_path, options):
+def test_a_lost_image_is_a_programming_error(tmp_path, options):
     with pytest.raises(ContractError, match="images_in"):
         commit.commit(options, [_shard("train-00000-of-00001.tfrecord", WRITTEN)], [], **_plan())
     assert not (tmp_path / "dataset.json").exists()
@@ -170,7 +170,7 @@ def test_gallery_stays_small(tmp_path, source):
     assert len(commit.make_gallery(str(tmp_path), _shards(source, tmp_path, 40))) == 12
 
 
-def test_shards_are_read_back_whole(tmp_path, source):
+def test_shards_are_read_back_completely(tmp_path, source):
     (first, _, third) = _shards(source, tmp_path, 3)
     assert [example.source_id for example in commit.read_examples(str(tmp_path / first.name))] == [1]
     assert [example.filename for example in commit.read_examples(str(tmp_path / third.name))] == ["3.png"]

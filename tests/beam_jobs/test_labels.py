@@ -105,7 +105,7 @@ def test_an_old_map_keeps_every_byte(case: Case, caplog: pytest.LogCaptureFixtur
     assert case.old.read_bytes() == (written if in_place else old)
 
 
-def test_the_very_file_by_another_path(case: Case) -> None:
+def test_the_same_file_by_another_path(case: Case) -> None:
     case.old.write_text(_OLD, encoding="utf-8")
     case.new = case.root / "annotations" / ".." / "old.pbtxt"
     case.annotate(["crab"])
@@ -113,7 +113,7 @@ def test_the_very_file_by_another_path(case: Case) -> None:
     assert "crab" in case.names().values()
 
 
-def test_nothing_new_leaves_the_file_untouched(case: Case) -> None:
+def test_nothing_new_leaves_the_file_unchanged(case: Case) -> None:
     case.old.write_text(_OLD, encoding="utf-8", newline="")
     case.annotate(["Peniagone sp. A"])
     before = case.old.stat()

@@ -307,7 +307,7 @@ def test_one_name_twice_is_never_numbered_twice():
     assert not any(isinstance(row, UnannotatedImage) for row in rows)
 
 
-def test_a_file_that_breaks_off_is_a_reject_after_its_images(tmp_path):
+def test_a_truncated_file_is_a_reject_after_its_images(tmp_path):
     path = write_zip(tmp_path / "z.zip", "annotations.xml", data=CVAT[: CVAT.index(b"b.jpg")])
     ((_, file),) = match_annotations(InputPattern(pattern=path, flag="--exports", is_export=True))
     kept, fault = plan.read_annotation_group((b"", [file]))

@@ -196,7 +196,7 @@ def test_label_drift_is_reported(source, tmp_path, caplog):
     assert "did you mean 'Peniagone sp. A'?" in (tmp_path / "out" / "rejected.jsonl").read_text()
 
 
-def test_what_beam_refuses_costs_no_data_set(source, tmp_path, capfd, read_folder):
+def test_a_request_that_beam_rejects_deletes_no_data_set(source, tmp_path, capfd, read_folder):
     source.fill(2)
     assert main(source.flags(tmp_path / "out")) == 0
     whole = read_folder(tmp_path / "out")

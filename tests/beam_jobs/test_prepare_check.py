@@ -69,7 +69,7 @@ def test_check_of_good_data_ends_with_0(source, tmp_path, caplog):
     assert "0 errors" in caplog.text
 
 
-def test_check_leaves_a_data_set_alone(source, tmp_path, read_folder):
+def test_check_leaves_a_data_set_unchanged(source, tmp_path, read_folder):
     source.fill(6)
     assert main(source.flags(tmp_path / "out")) == 0
     before = read_folder(tmp_path / "out")
@@ -99,7 +99,7 @@ def test_more_rejects_than_allowed(flawed, tmp_path, capfd):
     assert (output / "dataset.json").exists()
 
 
-def test_annotations_without_image_may_be_forbidden(source, tmp_path, capfd):
+def test_annotations_without_image_may_be_an_error(source, tmp_path, capfd):
     source.fill(6)
     source.add_annotation("no image", FISH)
     assert main(source.flags(tmp_path / "out", "--without_image=refuse")) == 1

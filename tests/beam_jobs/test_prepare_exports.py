@@ -154,7 +154,7 @@ def test_frames_of_one_name_in_two_exports_keep_their_own_boxes(prepare, tmp_pat
     assert manifest["images_in"] == 3
 
 
-def test_exports_of_one_name_are_told_apart_or_rejected(prepare, tmp_path):
+def test_exports_of_one_name_are_distinguished_or_rejected(prepare, tmp_path):
     """Two browsers' ``export.zip``: their images' names collide where no pattern stands above both."""
     for folder in ("x", "y"):
         members = {**_images("images", "a.png", f"{folder}.png", shade=0)}
@@ -175,7 +175,7 @@ HALVES = [
 
 
 @pytest.mark.parametrize(("images", "annotations", "why"), HALVES, ids=[row[2] for row in HALVES])
-def test_images_apart_from_annotations(prepare, tmp_path, images, annotations, why):
+def test_images_in_another_place_than_annotations(prepare, tmp_path, images, annotations, why):
     for title, members in LAYOUTS.items():
         image_half = {name: data for name, data in members.items() if f"{title}/{name}" in IMAGES}
         texts = {name: members[name] for name in members if name.endswith((".xml", ".json")) and "._" not in name}

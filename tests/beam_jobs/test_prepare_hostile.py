@@ -198,7 +198,7 @@ def _was_called(server: socket.socket) -> bool:
         *((name, "file_not_readable") for name in _NO_FILES),
     ],
 )
-def test_a_trap_costs_its_own_image_at_most(run: _Run, name: str, reason: str | None) -> None:
+def test_a_hostile_file_affects_its_own_image_at_most(run: _Run, name: str, reason: str | None) -> None:
     assert [row.reason for row in run.rejects if row.name == name] == ([reason] if reason else [])
     assert (name in run.images_written()) is (reason is None)
 
@@ -212,7 +212,7 @@ def test_the_rest_is_a_data_set(run: _Run) -> None:
     assert sum(split.examples for split in run.manifest.splits.values()) == images - rejected
 
 
-def test_names_from_a_file_are_compared_and_never_opened(run: _Run) -> None:
+def test_names_from_a_file_are_compared_but_never_opened(run: _Run) -> None:
     rows = [row for row in run.rejects if row.source.endswith("/names.json")]
     assert {row.reason for row in rows} == {"annotation_without_image"}
     assert len(rows) == len(_NAMES)
@@ -222,7 +222,7 @@ def test_nothing_outside_the_output_is_made_or_changed(run: _Run) -> None:
     assert run.after == run.before
 
 
-def test_nothing_private_is_read_and_nobody_is_called(run: _Run) -> None:
+def test_nothing_private_is_read_and_nothing_is_requested(run: _Run) -> None:
     assert not [name for name, data in run.written.items() if _SECRET.encode() in data]
     assert not run.was_called
 
@@ -231,5 +231,5 @@ def test_a_name_is_no_html(run: _Run) -> None:
     assert b"<img src=x" not in run.written["report.html"]
 
 
-def test_what_is_said_of_a_trap_is_short(run: _Run) -> None:
+def test_messages_about_hostile_files_are_short(run: _Run) -> None:
     assert len(run.written["rejected.jsonl"]) < 1000 * len(run.rejects)

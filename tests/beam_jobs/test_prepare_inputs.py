@@ -96,7 +96,7 @@ def _cut(source) -> None:
 
 
 @pytest.mark.parametrize("policy", ["reject", "negative"])
-def test_file_cut_short_keeps_what_was_read_and_makes_no_negatives(source, prepare, tmp_path, policy):
+def test_a_truncated_file_keeps_what_was_read_and_makes_no_negatives(source, prepare, tmp_path, policy):
     _cut(source)
     assert prepare(f"--without_annotation={policy}").keys() == {"a.jpg"}
     rejects = {row.name: row for row in parse_rejects((tmp_path / "out" / "rejected.jsonl").read_text())}
@@ -176,7 +176,7 @@ def test_policies(source, prepare, tmp_path, flags, names, rejects, why):
     assert read_manifest(tmp_path / "out").rejected == len(rejects), why
 
 
-def test_ids_stay_when_images_come_and_go(source, prepare, tmp_path):
+def test_ids_stay_when_images_are_added_and_removed(source, prepare, tmp_path):
     source.fill(12)
     before = prepare(output="one")
     old = _id_rows(tmp_path / "one")
@@ -195,7 +195,7 @@ def test_ids_stay_when_images_come_and_go(source, prepare, tmp_path):
     assert again == after, "the map of the very data set that is replaced"
 
 
-def test_groups_are_never_parted(source, prepare, tmp_path):
+def test_groups_are_never_split(source, prepare, tmp_path):
     for number in range(40):
         source.add_image(f"dive{number % 8}/{number}.jpg")
         source.add_annotation(str(number), [("crab", (1.0, 2.0, 9.0, 12.0))])

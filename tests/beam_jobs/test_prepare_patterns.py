@@ -41,7 +41,7 @@ def zips(tmp_path) -> Path:
 
 
 @pytest.mark.parametrize(("flags", "why"), GOOD_REQUESTS, ids=[row[1] for row in GOOD_REQUESTS])
-def test_zip_files_that_can_be_meant(zips, flags, why):
+def test_zip_files_with_matching_content(zips, flags, why):
     assert check_patterns(_options(zips, *flags)) is None, why
 
 
@@ -69,7 +69,7 @@ BAD_REQUESTS = [
 
 
 @pytest.mark.parametrize(("flags", "words", "why"), BAD_REQUESTS, ids=[row[2] for row in BAD_REQUESTS])
-def test_zip_files_that_cannot_be_meant(zips, flags, words, why):
+def test_zip_files_without_matching_content(zips, flags, words, why):
     with pytest.raises(UsageError) as caught:
         check_patterns(_options(zips, *flags))
     assert all(word in str(caught.value) for word in words), str(caught.value)

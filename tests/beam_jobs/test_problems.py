@@ -31,7 +31,7 @@ def _shard(split: str, *images: ImageOutcome, boxes: int, **changes) -> ShardRes
     return ShardResult(split=split, name=f"{split}-0", statistics=statistics, images=[*images], **changes)
 
 
-def test_every_source_of_problems_is_asked():
+def test_every_source_of_problems_is_included():
     twin = "0" * 64
     shards = [
         _shard("train", ImageOutcome(1, "a.jpg", twin, 7), boxes=101, remarks=[SCALED], clipped=3),

@@ -96,7 +96,7 @@ def test_aliases(tmp_path: Path, annotations: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["cvat.xml", "voc.zip"])
-def test_its_own_exports_are_met_perfectly(tmp_path: Path, name: str) -> None:
+def test_its_own_exports_match_perfectly(tmp_path: Path, name: str) -> None:
     rows = (scored("d/a.png", PIG, CRAB), scored("d/b.png"), scored("é c.png", STAR))
     exports = ExportOptions(formats=(name.partition(".")[0],))
     output = write_output(tmp_path / "out", rows, exports=exports)

@@ -55,7 +55,7 @@ def output(tmp_path: Path) -> Path:
     return write_output(tmp_path / "out", _rows(), num_shards=3)
 
 
-def test_marks_lie_beside_the_rows_and_can_be_left_out(output: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_repeat_flags_lie_beside_the_rows_and_drop_detections(output: Path, caplog: pytest.LogCaptureFixture) -> None:
     before = contents(output)
     assert main(["repeats", str(output), "--min_frames=5"]) == 0
     assert "repeated: 8 of 24 detections, at 1 locations" in caplog.text
@@ -88,7 +88,7 @@ def test_marks_lie_beside_the_rows_and_can_be_left_out(output: Path, caplog: pyt
     assert (exports["repeats.csv"]["iou"], exports["repeats.csv"]["min_frames"]) == (0.7, 5)
 
 
-def test_marks_of_an_image_below_a_folder(tmp_path: Path) -> None:
+def test_repeat_flags_of_an_image_below_a_folder(tmp_path: Path) -> None:
     rows = [scored(f"a/{hour}.jpg", ROCK, CRAB) for hour in range(6)] + [scored("b/0.jpg", ROCK)]
     output = write_output(tmp_path / "out", rows)
     assert main(["repeats", str(output), "--min_frames=5", "--classes", "crab"]) == 0
@@ -98,13 +98,13 @@ def test_marks_of_an_image_below_a_folder(tmp_path: Path) -> None:
     }, "the folder is the deployment if the name has none"
 
 
-def test_classes_that_are_not_looked_at_are_not_marked(output: Path) -> None:
+def test_only_the_given_classes_are_flagged(output: Path) -> None:
     assert main(["repeats", str(output), "--min_frames=5", "--classes", "sea pig"]) == 0
     assert contents(output)["repeats.jsonl"] == b""
     assert _table(output / "repeats.csv") == []
 
 
-def test_a_new_run_has_no_marks(output: Path) -> None:
+def test_a_new_run_has_no_repeat_flags(output: Path) -> None:
     assert main(["repeats", str(output)]) == 0
     write_output(output, _rows())
     assert not {"repeats.jsonl", "repeats.csv"} & contents(output).keys()
@@ -115,7 +115,9 @@ def _cut(path: Path) -> None:
 
 
 @pytest.mark.parametrize("damage", [_cut, Path.unlink], ids=["cut", "gone"])
-def test_marks_that_are_not_those_of_the_summary(damage: Callable[[Path], None], fail: Fail, output: Path) -> None:
+def test_repeat_flags_that_are_not_those_of_the_summary(
+    damage: Callable[[Path], None], fail: Fail, output: Path
+) -> None:
     assert main(["repeats", str(output), "--min_frames=5"]) == 0
     damage(output / "repeats.jsonl")
     before = contents(output)
@@ -160,7 +162,7 @@ def test_rows_of_two_deployments_may_lie_between_each_other() -> None:
     assert _marks(rows, min_frames=5) == []
 
 
-def test_a_long_deployment_is_looked_at_in_stretches(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_long_deployment_is_searched_in_segments(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(repeats, "FRAMES_PER_SEGMENT", 5)
     rows = [scored(_name("a", hour), ROCK) for hour in range(12)]
     assert [mark.locations for mark in _marks(rows)] == [(0,)] * 5 + [(1,)] * 5, "the last two are too few"
@@ -177,7 +179,7 @@ def test_nothing_at_all() -> None:
     assert at.dtype == np.int32
 
 
-def test_marks_of_other_rows_are_an_error() -> None:
+def test_repeat_flags_of_other_rows_are_an_error() -> None:
     line = RepeatFlags(image="a.jpg", locations=(None, 3)).to_line()
     row = scored("a.jpg", PIG, ROCK)
     (with_place,) = with_repeat_flags([row], [line], source="f")

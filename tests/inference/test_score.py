@@ -165,7 +165,7 @@ def test_zip_to_the_same_bytes_by_processes(archive: Path, model: Path, tmp_path
     assert {name: second[name] for name in shards} == {name: first[name] for name in shards}
 
 
-def test_tar_plain_and_packed(model: Path, tmp_path: Path) -> None:
+def test_tar_plain_and_compressed(model: Path, tmp_path: Path) -> None:
     for name, mode in (("a.tar", "w"), ("b.tgz", "w:gz")):
         with tarfile.open(tmp_path / name, mode) as target:
             for image, data in {**IMAGES, **NOT_IMAGES}.items():

@@ -41,7 +41,7 @@ def test_the_wheels_are_all_that_the_stock_image_lacks():
     assert needed - brought == set(MISSING)
 
 
-def test_the_search_for_what_is_brought_finds_what_is_missing():
+def test_the_search_for_dependencies_finds_missing_ones():
     assert "lxml" not in _brought_by("apache-beam", frozenset({"gcp"}), set()) >= {"pillow", "google-cloud-storage"}
 
 

@@ -75,12 +75,12 @@ def test_bad_settings_are_refused_in_one_line(why: str, argv: list[str], message
     assert "\n" not in str(caught.value)
 
 
-def test_flags_overrule_the_preset_and_the_preset_the_default() -> None:
+def test_flags_override_the_preset_and_the_preset_the_default() -> None:
     config = parse_config(["--preset=retinanet_r50", "--num_epochs=3", "--novertical_flip"])
     assert (config.schedule.num_epochs, config.schedule.train_batch_size, config.run.seed) == (3, 64, 0)
 
 
-def test_a_flag_given_at_its_default_still_overrules_the_preset() -> None:
+def test_a_flag_given_at_its_default_overrides_the_preset() -> None:
     default = TrainConfig().network.anchor_scale
     assert PRESETS["tiny"]["anchor_scale"] != default
     assert parse_config(["--preset=tiny", f"--anchor_scale={default}"]).network.anchor_scale == default

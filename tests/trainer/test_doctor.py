@@ -87,7 +87,7 @@ def test_small_checks(why: str, check: doctor.Check, passed: bool) -> None:
     assert check.line().startswith("pass  " if passed else "FAIL  ") and "\n" not in check.line()
 
 
-def test_a_card_that_is_not_seen_is_told() -> None:
+def test_a_gpu_that_is_not_detected_is_reported() -> None:
     for seen, has_card in ((0, False), (1, True)):
         doctor.check_gpu_seen(seen, has_card=has_card)
     check = doctor.attempt("devices", lambda: str(doctor.check_gpu_seen(0, has_card=True)), "install [gpu]")
@@ -160,13 +160,13 @@ def test_a_healthy_machine(dataset: Path, tmp_path: Path, capsys: pytest.Capture
     assert {"Python", "one TensorFlow", "keras", "devices", "data set", "model_dir", "clock", "disk"} <= set(names)
 
 
-def test_everything_wrong_is_told_at_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_all_failures_are_reported_at_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "file").write_text("")
     assert main(["--mode=doctor", f"--dataset={tmp_path}", f"--model_dir={tmp_path}/file", "--use_tpu"]) == 1
     failed = [line for line in capsys.readouterr().out.splitlines() if line.startswith("FAIL")]
     assert [line.split(":")[0] for line in failed] == ["FAIL  devices", "FAIL  data set", "FAIL  model_dir"]
 
 
-def test_without_folders_the_machine_alone_is_looked_at() -> None:
+def test_without_folders_only_the_machine_is_checked() -> None:
     names = {check.name for check in doctor.run_checks(TrainConfig.from_settings({"mode": "doctor"}))}
     assert "devices" in names and not names & {"data set", "model_dir", "clock", "disk"}

@@ -142,7 +142,7 @@ BROKEN = [
 
 @pytest.mark.usefixtures("impatient")
 @pytest.mark.parametrize(("fault", "words", "reason"), BROKEN)
-def test_a_copy_that_fails_leaves_nothing_that_looks_whole(
+def test_a_failed_copy_leaves_nothing_that_looks_complete(
     fault, words, reason, cloud, stored, tmp_path, capsys, monkeypatch
 ) -> None:
     folder, broken = tmp_path / "copy", f"set/{stored[0]}"
@@ -224,7 +224,7 @@ def test_a_fault_of_a_bucket_is_one_line_at_once(argv, words, reason, cloud, tmp
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_storage_that_is_away_in_the_middle_of_a_run_ends_with_status_1(dataset, tmp_path, monkeypatch) -> None:
+def test_an_unavailable_storage_during_a_run_ends_with_status_1(dataset, tmp_path, monkeypatch) -> None:
     def fail(path: str, _: str) -> None:
         raise UsageError(f"cannot write {path}") from StorageUnavailableError("Timeout of 120.0s exceeded")
 
@@ -234,7 +234,7 @@ def test_a_storage_that_is_away_in_the_middle_of_a_run_ends_with_status_1(datase
 
 
 @pytest.mark.usefixtures("cloud")
-def test_the_doctor_tells_of_a_bucket_before_tensorflow_tries_it(capsys) -> None:
+def test_the_doctor_reports_a_bucket_before_tensorflow_uses_it(capsys) -> None:
     assert main(["--mode=doctor", "--dataset=gs://other/set"]) == 1
     last = capsys.readouterr().out.splitlines()[-1]
     assert last.startswith("FAIL  gs://: --dataset: gs://other/set: there is no such object or bucket: see docs")

@@ -64,7 +64,7 @@ def test_every_old_flag_is_known() -> None:
     assert set(THEIRS.split()) - own == legacy_flags.FLAGS.keys()
 
 
-def test_every_flag_without_effect_says_so() -> None:
+def test_every_flag_without_effect_is_reported() -> None:
     done = {"hparams", "config_file", "training_file_pattern", "validation_file_pattern"}
     done |= {"iterations_per_loop", "num_examples_per_epoch", "eval_after_training"}
     for name in legacy_flags.FLAGS.keys() - done:
@@ -145,7 +145,7 @@ def test_meaning(why: str, argv: list[str], expected: dict[str, object]) -> None
     assert {name: config[name] for name in expected} == expected, why
 
 
-def test_hparams_overrule_the_config_file(tmp_path: Path) -> None:
+def test_hparams_override_the_config_file(tmp_path: Path) -> None:
     """As in the old program's code; its help differs."""
     (tmp_path / "h.json").write_text('{"gamma": 2.0, "alpha": 0.5}')
     config = request(f"--config_file={tmp_path}/h.json", "--hparams=gamma=3").config
@@ -200,9 +200,7 @@ def test_the_background_is_no_class(tmp_path: Path, capsys: pytest.CaptureFixtur
     assert "the largest id of the data set's label map is 2" in capsys.readouterr().err
 
 
-def test_records_of_another_tool_are_told_how_to_become_a_data_set(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_records_of_another_tool_get_a_suggestion(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "train.record").write_bytes(b"")
     assert main([f"--training_file_pattern={tmp_path}/train.record", f"--model_dir={tmp_path}/model"]) == 2
     (line,) = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error: ")]

@@ -40,7 +40,7 @@ def test_it_learns(model_dir: Path) -> None:
     assert json.loads((model_dir / "eval.json").read_text())["AP50"] >= 0.9
 
 
-def test_five_images_are_learnt_by_heart(tmp_path: Path) -> None:
+def test_five_images_are_overfitted(tmp_path: Path) -> None:
     """A network that cannot overfit has a defect in labels, targets, losses or decoding."""
     write_dataset(tmp_path, splits={"train": [1, 2, 4, 5, 8]}, shards=1)
     argv = [*SETTINGS, f"--dataset={tmp_path}", f"--model_dir={tmp_path}/model", "--eval_split=train"]
@@ -49,7 +49,7 @@ def test_five_images_are_learnt_by_heart(tmp_path: Path) -> None:
     assert json.loads((tmp_path / "model" / "eval.json").read_text())["AP50"] >= 0.95
 
 
-def test_the_manifest_says_what_the_model_is(model_dir: Path) -> None:
+def test_the_manifest_describes_the_model(model_dir: Path) -> None:
     path = model_dir / "export" / ModelManifest.FILE
     manifest = ModelManifest.from_json(path.read_text(), source=str(path))
     assert manifest.image_size == (96, 128)
@@ -61,7 +61,7 @@ def test_the_manifest_says_what_the_model_is(model_dir: Path) -> None:
     }
 
 
-def test_the_export_answers_as_the_network_does(model_dir: Path, dataset: Path) -> None:
+def test_the_export_agrees_with_the_network(model_dir: Path, dataset: Path) -> None:
     """SavedModel against in-process prediction, for a batch of mixed sizes with a broken image in the middle."""
     examples = [make_example(8), make_example(11, size=(60, 200)), make_example(14, size=(130, 90))]
     encoded = [examples[0].encoded, b"broken", examples[1].encoded, examples[2].encoded]
@@ -241,7 +241,7 @@ def test_the_tpu_recipe_runs(dataset: Path, tmp_path: Path) -> None:
     keras.config.set_dtype_policy("float32")
 
 
-def test_boxes_beyond_max_instances_are_counted_and_told(
+def test_boxes_beyond_max_instances_are_counted_and_reported(
     dataset: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     argv = [*SETTINGS, "--mode=train", f"--dataset={dataset}", f"--model_dir={tmp_path}", "--num_epochs=1"]
@@ -259,7 +259,7 @@ def test_recipes_run(dataset: Path, tmp_path: Path, recipe: str) -> None:
     assert tf.train.latest_checkpoint(str(tmp_path / "checkpoints")).endswith("-2")
 
 
-def test_an_export_folder_with_foreign_files_is_left_alone(
+def test_an_export_folder_with_foreign_files_is_unchanged(
     dataset: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "export").mkdir()

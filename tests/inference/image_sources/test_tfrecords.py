@@ -128,7 +128,7 @@ def _twice(folder: Path) -> None:
         (lambda folder: (folder / "dataset.json").write_text("{}"), "dataset.json: schema version 1 expected"),
     ],
 )
-def test_a_data_set_that_is_not_whole(
+def test_an_incomplete_data_set(
     damage: Callable[[Path], object], message: str, dataset: Path, fail: Fail, model: Path, tmp_path: Path
 ) -> None:
     damage(dataset)

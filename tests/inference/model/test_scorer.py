@@ -77,7 +77,9 @@ class Blind:
         (False, "model_refused_image", "the model gave status 1"),
     ],
 )
-def test_whose_fault_it_is(by_error: bool, reason: str, why: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_failures_of_the_image_and_of_the_model(
+    by_error: bool, reason: str, why: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Only the header of a JPEG was checked before the model rejected it."""
     monkeypatch.setattr(Scorer, "_check_model", lambda _: None)
     good = make_image(64, 64, {RED: (0, 0, 9, 9)}, "JPEG")

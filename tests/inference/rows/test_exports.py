@@ -202,7 +202,7 @@ _IN_GROUPS = {"detections.parquet"}
 
 
 @pytest.mark.parametrize("name", sorted(BY_FILE.keys() - _IN_GROUPS))
-def test_a_million_rows_never_stand_in_memory(name: str) -> None:
+def test_rows_are_streamed(name: str) -> None:
     """Each row is taken when those before it have left."""
     taken = 0
 

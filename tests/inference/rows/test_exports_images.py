@@ -61,7 +61,7 @@ def _height(data: bytes) -> int:
     [(_folder, ""), (_zip, "a.zip/"), (_tar, "a.tar/"), (_packed, "a.tgz/")],
     ids=["folder", "zip", "tar", "packed tar"],
 )
-def test_wanted_ones_and_no_others(make: Callable[[Path], str], prefix: str, tmp_path: Path) -> None:
+def test_only_requested_images_are_read(make: Callable[[Path], str], prefix: str, tmp_path: Path) -> None:
     images = [make(tmp_path)]
     wanted = [prefix + NAMES[0], prefix + NAMES[39], prefix + "dive/gone.png"]
     found = {name: _height(data) for name, data in find_images(images, wanted)}

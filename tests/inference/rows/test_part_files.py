@@ -113,7 +113,7 @@ def test_equal_rows_make_one_file(tmp_path: Path) -> None:
         (lambda path: path.write_bytes(b"\n" * path.stat().st_size), ContractError, "expected a row of predictions"),
     ],
 )
-def test_a_part_that_somebody_changed(damage, error, message, tmp_path: Path) -> None:
+def test_a_changed_part_file(damage, error, message, tmp_path: Path) -> None:
     ((_, spans),) = save_part_file(str(tmp_path), [_line(name) for name in "abc"], 1)
     damage(Path(spans.path))
     with pytest.raises(error, match=message):

@@ -193,7 +193,7 @@ def test_rows_of_a_killed_run_go_into_other_shards(runs: Runs) -> None:
     assert len(list(runs.output.iterdir())) == 4
 
 
-def test_planning_again_copies_nothing_again(runs: Runs) -> None:
+def test_planning_again_copies_nothing(runs: Runs) -> None:
     """A worker's second attempt, after the first has copied the rows of the prediction file, which is replaced soon."""
     runs()
     request = check_request(_options(runs))
@@ -285,7 +285,7 @@ def test_nothing_new_needs_neither_tensorflow_nor_beam(runs: Runs) -> None:
     assert done.stdout == "\n"
 
 
-def test_killed_again_and_again(model: Path, tmp_path: Path) -> None:
+def test_repeated_kills(model: Path, tmp_path: Path) -> None:
     """kill -9 after one more part file, twice; then undisturbed: the same bytes as without kills."""
     images = tmp_path / "images"
     images.mkdir()

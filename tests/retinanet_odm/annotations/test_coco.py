@@ -89,7 +89,7 @@ def test_flags(changes: dict[str, Any], expected: set[str]) -> None:
         pytest.param({"bbox": None, "segmentation": [[1, "2"]]}, "number_not_readable", "", id="polygon of text"),
     ],
 )
-def test_an_object_that_cannot_be_read_costs_its_image_only(changes: dict[str, Any], reason: str, message: str) -> None:
+def test_an_unreadable_object_rejects_only_its_image(changes: dict[str, Any], reason: str, message: str) -> None:
     other = {**_IMAGE, "id": 2, "file_name": "b.jpg"}
     good = {**_ENTRY, "image_id": 2}
     broken, whole = _read(_coco({**_ENTRY, **changes}, good, images=[_IMAGE, other]))
@@ -168,6 +168,6 @@ _JSON = st.recursive(
 
 
 @given(st.dictionaries(st.sampled_from([*_ENTRY, "segmentation", "attributes"]), _JSON), _JSON)
-def test_values_of_any_type_are_survived(changes: dict[str, Any], size: object) -> None:
+def test_values_of_any_type_give_values_or_a_data_error(changes: dict[str, Any], size: object) -> None:
     with contextlib.suppress(AnnotationError):
         _read(_coco({**_ENTRY, **changes}, images=[{**_IMAGE, "width": size}]))

@@ -154,7 +154,7 @@ def test_flags(attributes: str, inner: str, expected: set[str]) -> None:
         ),
     ],
 )
-def test_a_shape_that_cannot_be_read_costs_its_image_only(shape: str, reason: str, message: str) -> None:
+def test_an_unreadable_shape_rejects_only_its_image(shape: str, reason: str, message: str) -> None:
     broken, whole = _read(f'<image name="a.jpg">{shape}{_BOX}</image><image name="b.jpg">{_BOX}</image>')
     assert [(fault.reason, message in fault.detail) for fault in broken.unreadable] == [(reason, True)]
     assert len(broken.objects) == 1
@@ -244,7 +244,7 @@ def test_refused(data: bytes, reason: str) -> None:
 
 
 @pytest.mark.parametrize("place", ['<image name="&e11;"/>', "<image name='a'>&e11;</image>"])
-def test_an_entity_bomb_does_not_go_off(place: str) -> None:
+def test_an_entity_bomb_is_not_expanded(place: str) -> None:
     entities = "".join(f'<!ENTITY e{n} "{f"&e{n - 1};" * 10 if n else "ha"}">' for n in range(12))
     data = f"<!DOCTYPE annotations [{entities}]><annotations>{place}</annotations>".encode()
     with pytest.raises(AnnotationError):

@@ -79,7 +79,7 @@ def test_frames(meta: str, tracks: list[str], expected: dict[str, str]) -> None:
     assert not any(image.unreadable for image in images)
 
 
-def test_frames_of_two_tasks_of_a_project_are_kept_apart() -> None:
+def test_frames_of_two_tasks_of_a_project_are_distinct() -> None:
     tasks = _task(1, more="<subset>Train</subset>", frames="0 0 1") + _task(2, frames="0 0 1")
     images = _read(
         f"<project><tasks>{tasks}</tasks></project>",
@@ -97,13 +97,13 @@ def test_size_is_that_of_the_video() -> None:
     assert {(image.width, image.height) for image in _read(_task(more=size))} == {(640, 360)}
 
 
-def test_a_frame_that_a_track_passes_over_is_unread() -> None:
+def test_a_frame_that_a_track_skips_is_unreadable() -> None:
     images = _read(_task(frames="0 5 6"), _track("0", "3", "4 outside"), _track("1", "2", "3 outside"))
     unread = {image.filename: [fault.reason for fault in image.unreadable] for image in images if image.unreadable}
     assert unread == {"frame_000001": ["frame_missing_in_track"], "frame_000002": ["frame_missing_in_track"]}
 
 
-def test_a_shape_that_cannot_be_read_costs_its_frame_only() -> None:
+def test_an_unreadable_shape_rejects_only_its_frame() -> None:
     images = _read(_task(), _track("0", "1").replace('xtl="1"', 'xtl="one"', 1))
     assert [[fault.reason for fault in image.unreadable] for image in images] == [["number_not_readable"], [], []]
 

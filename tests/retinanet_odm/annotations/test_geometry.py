@@ -11,7 +11,7 @@ from retinanet_odm.annotations.geometry import ellipse_box, mask_box, rotated_bo
 _EDGE = st.floats(-100, 5000).map(lambda value: round(value, 2))
 
 
-def test_a_quarter_turn_is_clockwise_to_the_eye() -> None:
+def test_a_quarter_turn_is_clockwise() -> None:
     top_left, bottom_left, top_right, bottom_right = rotated_corners((0, 0, 2, 4), 90)
     assert [*top_left, *top_right] == pytest.approx([3, -1, 3, 3]), "the upper edge becomes the right one"
     assert [*bottom_left, *bottom_right] == pytest.approx([1, -1, 1, 3])

@@ -122,7 +122,7 @@ _ALL = [
 
 
 @pytest.mark.parametrize(("data", "filename"), _ALL)
-def test_every_kind_says_the_same(data: bytes, filename: str) -> None:
+def test_every_format_gives_the_same_objects(data: bytes, filename: str) -> None:
     for file in (io.BytesIO(data), cast(BinaryIO, _Slow(data))):
         (image,) = read_annotations(file, source="misnamed.txt")
         assert (image.filename, image.source, image.unreadable) == (filename, "misnamed.txt", ())
@@ -150,6 +150,6 @@ def test_voc_origin_is_handed_on() -> None:
 
 
 @given(st.binary(max_size=100), st.sampled_from([b"", b"<", b"{", b"<annotation>", b"<annotations>", b'{"images":[']))
-def test_any_bytes_are_survived(data: bytes, start: bytes) -> None:
+def test_any_bytes_give_values_or_a_data_error(data: bytes, start: bytes) -> None:
     with contextlib.suppress(AnnotationError):
         list(read_annotations(io.BytesIO(start + data), source="x"))

@@ -118,7 +118,7 @@ def test_refused(data: bytes, reason: str, message: str) -> None:
     assert caught.value.reason == reason
 
 
-def test_an_entity_bomb_does_not_go_off() -> None:
+def test_an_entity_bomb_is_not_expanded() -> None:
     entities = "".join(f'<!ENTITY e{n} "{f"&e{n - 1};" * 10 if n else "ha"}">' for n in range(12))
     data = f"<!DOCTYPE annotation [{entities}]><annotation><filename>&e11;</filename></annotation>".encode()
     with pytest.raises(AnnotationError):
@@ -248,7 +248,7 @@ def test_format_and_parse_are_inverse(annotation: ImageAnnotation) -> None:
 
 
 @given(st.lists(_ANNOTATIONS, max_size=3))
-def test_cvat_output_is_well_formed_and_says_the_same(annotations: list[ImageAnnotation]) -> None:
+def test_cvat_output_is_well_formed_and_has_the_same_content(annotations: list[ImageAnnotation]) -> None:
     root = parse_xml(format_cvat(annotations, labels=["x"], task="t"), source="annotations.xml")
     assert root.findtext("version") == "1.1"
     assert [image.get("name") for image in root.iterfind("image")] == [item.filename for item in annotations]
@@ -277,7 +277,7 @@ def test_lines_are_those_of_the_file() -> None:
         pytest.param(b"<!-- by hand -->\n<x/>", 2, id="another root"),
     ],
 )
-def test_an_error_says_its_line(data: bytes, expected: int) -> None:
+def test_an_error_has_its_line(data: bytes, expected: int) -> None:
     with pytest.raises(AnnotationError) as caught:
         parse_voc(data, source="a.xml")
     assert caught.value.line == expected

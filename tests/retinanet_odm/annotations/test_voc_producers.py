@@ -60,7 +60,7 @@ _HEAD = "<source><database>Unknown</database></source><size><width>640</width><h
         ),
     ],
 )
-def test_a_whole_file_of_each_producer(data: str, filename: str, expected: list[ObjectAnnotation]) -> None:
+def test_a_complete_file_of_each_producer(data: str, filename: str, expected: list[ObjectAnnotation]) -> None:
     found = parse_voc(data.encode(), source="Annotations/sub/x.xml")
     assert (found.filename, found.width, found.height) == (filename, 640, 360)
     assert list(found.objects) == expected

@@ -144,11 +144,11 @@ WORDS = [
 
 
 @pytest.mark.parametrize(("words", "kind", "reason"), WORDS)
-def test_words_of_a_worker(words, kind, reason):
+def test_errors_of_a_worker(words, kind, reason):
     found = find_request_error(RuntimeError(words))
     assert type(found) is (kind or type(None)), reason
     assert found is None or str(found) == LOST, reason
 
 
-def test_only_a_runtime_error_holds_words():
+def test_only_a_runtime_error_has_an_error_inside():
     assert find_request_error(ValueError(WORDS[0][0])) is None

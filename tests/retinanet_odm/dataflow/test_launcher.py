@@ -44,7 +44,7 @@ FLAGS = [
 
 
 @pytest.mark.parametrize(("changes", "given", "flag", "reason"), FLAGS)
-def test_beam_is_told(changes, given, flag, reason):
+def test_beam_gets_the_settings(changes, given, flag, reason):
     flags = beam_flags(launch(**changes), given, NOW)
     if flag:
         assert flag in flags, reason
@@ -139,7 +139,7 @@ def test_the_project_of_the_credentials_is_the_default(started):
     assert "--project=own" in started[0] and not any(word.startswith("--extra_package") for word in started[0])
 
 
-def test_an_estimate_becomes_the_program_and_asks_google_nothing(tmp_path):
+def test_an_estimate_sends_no_request(tmp_path):
     """The process is replaced: output and exit status are those of the program."""
     (tmp_path / "a.jpg").write_bytes(b"12")
     files = [f"--images={tmp_path}/*.jpg", f"--annotations={tmp_path}/*", "--output=gs://b-1/out", "--estimate"]

@@ -26,7 +26,7 @@ def test_entries_of_one_example() -> None:
     assert second["bbox"] == [0, 0, 200, 100]
 
 
-def test_the_whole_file_is_in_the_order_of_ids_whatever_the_order_of_arrival() -> None:
+def test_the_file_is_in_the_order_of_ids_whatever_the_order_of_arrival() -> None:
     labels = LabelMap.from_names(["b", "a"])
     images = [{"id": 9}, {"id": 2}]
     annotations = [{"image_id": 9, "bbox": "x"}, {"image_id": 2, "bbox": "y"}, {"image_id": 2, "bbox": "z"}]

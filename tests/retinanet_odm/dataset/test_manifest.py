@@ -38,7 +38,7 @@ def test_round_trip() -> None:
     assert DatasetManifest.from_json(_dataset().to_json(), source="dataset.json") == _dataset()
 
 
-def test_json_tells_num_classes_and_keeps_names_readable() -> None:
+def test_json_has_num_classes_and_readable_names() -> None:
     text = _dataset().to_json()
     assert json.loads(text)["num_classes"] == 2
     assert "größer" in text

@@ -117,7 +117,7 @@ def test_the_probe_sees_reasons(line: str) -> None:
     assert "a_reason" in _reasons(line, {"A_CONSTANT": "a_reason"})
 
 
-def test_the_probe_passes_over_other_words() -> None:
+def test_the_probe_skips_other_words() -> None:
     assert list(_reasons('raise UsageError("--labels: text")\nx.get("a_key")\nRecordError("a_reason", "")', {})) == []
 
 
@@ -126,7 +126,7 @@ def test_every_code_is_explained_in_the_documentation() -> None:
     assert sorted(CATALOGUE.keys() - explained) == []
 
 
-def test_every_entry_says_what_to_do() -> None:
+def test_every_entry_has_a_suggestion() -> None:
     for code, (severity, suggestion) in CATALOGUE.items():
         assert severity in SEVERITIES, code
         assert len(suggestion) > 10 and not suggestion.endswith("."), code
@@ -208,7 +208,7 @@ def test_low_anchor_recall(reached: dict[int, int], expected: str | None) -> Non
     assert all(str(expected) in problem.detail and problem.object == "crab" for problem in found)
 
 
-def test_of_few_boxes_a_share_says_nothing() -> None:
+def test_a_share_of_few_boxes_is_not_reported() -> None:
     counts = ClassStatistics()
     counts.sides[2] = 9
     assert list(from_statistics(BoxStatistics(classes={"crab": counts}))) == []

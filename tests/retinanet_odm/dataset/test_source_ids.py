@@ -131,9 +131,7 @@ def test_refused(rows: str, message: str) -> None:
 
 
 @given(_IMAGES, _IMAGES, st.randoms())
-def test_additions_keep_every_old_id_and_order_means_nothing(
-    old: set[str], new: set[str], shuffler: random.Random
-) -> None:
+def test_additions_keep_every_old_id_in_any_order(old: set[str], new: set[str], shuffler: random.Random) -> None:
     first = assign_ids(IdMap(), old)
     assert sorted(first.values()) == list(range(1, len(old) + 1))
     shuffled = [*old, *new, *new]
@@ -161,7 +159,9 @@ def test_no_build_ever_renames_an_image_or_gives_an_id_twice(builds: list[set[st
 
 
 @given(_IMAGES, _IMAGES, st.randoms())
-def test_buckets_numbered_apart_are_numbered_as_one(old: set[str], images: set[str], shuffler: random.Random) -> None:
+def test_buckets_numbered_separately_are_numbered_as_one(
+    old: set[str], images: set[str], shuffler: random.Random
+) -> None:
     """So every bucket can be numbered on a different machine."""
     previous = _map(assign_ids(IdMap(), old))
     buckets = list({source_ids.bucket_of(image) for image in images})
@@ -184,7 +184,7 @@ def test_a_first_build_has_the_ids_of_the_hash_order() -> None:
     assert list(assign_ids(IdMap(), images)) == in_order
 
 
-def test_ids_beyond_float32_are_refused_though_most_images_are_gone() -> None:
+def test_ids_beyond_float32_are_rejected_even_if_most_images_are_absent() -> None:
     previous = _map({"last.jpg": source_ids.MAX_SOURCE_ID})
     assert assign_ids(previous, ["last.jpg"]) == {"last.jpg": source_ids.MAX_SOURCE_ID}
     with pytest.raises(UsageError, match="1 images after the 16777216 ids"):

@@ -44,7 +44,7 @@ def test_fractions_are_met() -> None:
 
 
 @given(st.text())
-def test_an_empty_split_gets_nothing_and_a_whole_one_everything(name: str) -> None:
+def test_a_fraction_of_0_gets_nothing_and_of_1_everything(name: str) -> None:
     assert parse_splits("train=0,val=1").split_of(name) == "val"
     assert parse_splits("train=1,val=0").split_of(name) == "train"
 
@@ -152,7 +152,7 @@ def test_by_default_an_image_is_its_own_group(image: str) -> None:
     assert SplitPlan(splits=_DEFAULT).split_of(image) == _DEFAULT.split_of(image)
 
 
-def test_a_list_alone_decides_and_must_name_every_image() -> None:
+def test_only_the_list_decides_and_it_must_name_every_image() -> None:
     listed = parse_split_list('image,split\nx/a b.jpg,val\n"c,d.jpg",train\n', _DEFAULT, source="list.csv")
     plan = SplitPlan(splits=_DEFAULT, group=GroupRule("dive"), listed=listed)
     assert (plan.split_of("x/a b.jpg"), plan.split_of("c,d.jpg")) == ("val", "train")

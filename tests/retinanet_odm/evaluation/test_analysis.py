@@ -146,7 +146,7 @@ def test_few_images_have_no_interval() -> None:
     assert analyse(*detector(4, seed=0)).summary()["intervals"] == []
 
 
-def test_slices_are_named_where_any_name_tells() -> None:
+def test_slices_are_named_if_any_name_has_a_deployment() -> None:
     names = (*_frames(10)[:9], "drawn.png")
     slices = analyse(*detector(10, seed=1, names=names)).details()["slices"]
     assert [(entry["name"], entry["images"]) for entry in slices] == [

@@ -144,7 +144,7 @@ def test_fixing(kind: ErrorKind, objects: list, results: list, plain: float, fix
     assert error_types.fixed_average_precision(split, matches, found, kind) == pytest.approx(fixed)
 
 
-def test_without_the_missed_objects_recall_is_whole() -> None:
+def test_without_the_missed_objects_recall_is_1() -> None:
     split = split_of([thing(BOX), thing([400, 400, 50, 50])], [thing(BOX, score=0.9)])
     _, matches = _matched(split)
     assert error_types.average_precision_50(split, matches) == pytest.approx(51 / 101), "recalls 0 to 0.50 of 101"

@@ -99,7 +99,7 @@ def test_extending_keeps_every_id_and_adding_in_any_order_is_the_same(first: set
     assert after == extend_labels(before, sorted(second, reverse=True)) == extend_labels(after, second)
 
 
-def test_new_names_go_on_after_the_largest_id_and_fill_no_gap() -> None:
+def test_new_names_follow_the_largest_id_and_fill_no_gap() -> None:
     """The id of a removed class is not reused: older models use it."""
     extended = extend_labels(LabelMap(((7, "Peniagone sp. A"), (2, "y"))), ["b", "PENIAGONE_SP_A", "a", "y"])
     assert extended.name_by_id == {7: "Peniagone sp. A", 2: "y", 8: "PENIAGONE_SP_A", 9: "a", 10: "b"}

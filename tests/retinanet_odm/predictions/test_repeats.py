@@ -79,7 +79,7 @@ def test_what_counts_as_repeated(found: list[Found], places: list[int]) -> None:
     assert _places(found, min_frames=3) == places
 
 
-def test_a_first_box_that_began_a_place_of_its_own_is_marked_too() -> None:
+def test_a_first_box_that_began_its_own_location_is_flagged_too() -> None:
     """The second box is too far from the first, but the place that later ones make is not."""
     boxes = [(0, 0, 100, 100), (22, 0, 122, 100), *[(12, 0, 112, 100)] * 4]
     found: list[Found] = [(frame, 1, box) for frame, box in enumerate(boxes)]

@@ -41,7 +41,7 @@ def test_only_the_first_200_rejects_are_listed() -> None:
     assert "bad 200.jpg" not in text
 
 
-def test_a_clean_data_set_says_so() -> None:
+def test_a_data_set_without_rejects() -> None:
     clean = make_manifest(images_in=1234, rejected=0, rejected_by_reason={}, objects_dropped={})
     assert "Nothing was rejected" in dataset_report(clean)
 

@@ -119,7 +119,7 @@ def test_few_images_are_read_and_once() -> None:
     assert "sea pig 0.90, crab 0.50" in captions[0]
 
 
-def test_without_images_the_page_says_so() -> None:
+def test_a_page_without_images() -> None:
     tree = _page([scored("a.jpg", PIG)])
     assert not tree.xpath("//img")
     assert "Pass their location with --images" in tree.text_content()

@@ -6,7 +6,7 @@ from retinanet_odm.samples.scenes import SCENE_HEIGHT, SCENE_WIDTH, make_scene
 from retinanet_odm.samples.sprites import SPECIES
 
 
-def test_boxes_lie_inside_and_say_when_they_are_cut() -> None:
+def test_boxes_lie_inside_and_state_when_they_are_truncated() -> None:
     seen = [item for seed in range(12) for item in make_scene(seed)[1]]
     assert {item.label for item in seen} == set(SPECIES)
     for item in seen:

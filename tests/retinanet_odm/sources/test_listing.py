@@ -101,7 +101,7 @@ CVAT = (
 )
 
 
-def test_a_broken_member_tells_nothing_of_what_it_holds(tmp_path):
+def test_nothing_of_a_broken_member_is_used(tmp_path):
     """Not even the images before the error: a wrong checksum does not show its position."""
     path = tmp_path / "z.zip"
     with zipfile.ZipFile(path, "w") as target:
@@ -114,7 +114,7 @@ def test_a_broken_member_tells_nothing_of_what_it_holds(tmp_path):
     assert row.detail.startswith(f"{path}/annotations.xml: ")
 
 
-def test_a_whole_member_that_is_cut_short_keeps_what_was_read(tmp_path):
+def test_a_truncated_member_keeps_what_was_read(tmp_path):
     path = write_zip(tmp_path / "z.zip", "annotations.xml", data=CVAT[: CVAT.index(b"b.jpg")])
     ((_, file),) = match_annotations(InputPattern(pattern=path, flag="--exports", is_export=True))
     kept, fault = read_annotation(file)
@@ -124,7 +124,7 @@ def test_a_whole_member_that_is_cut_short_keeps_what_was_read(tmp_path):
     assert (fault.detail.partition(": ")[0], fault.line) == (f"{path}/annotations.xml", 1)
 
 
-def test_a_zip_file_that_is_gone_fails_its_images(tmp_path):
+def test_a_deleted_zip_file_fails_its_images(tmp_path):
     path = tmp_path / "z.zip"
     write_zip(path, "a.jpg")
     (image,) = match_images(InputPattern(pattern=str(path), flag="--images"))

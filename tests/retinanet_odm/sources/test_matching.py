@@ -166,7 +166,7 @@ paths = st.lists(st.sampled_from(["a.jpg", "a.png", "1/a.jpg", "2/a.jpg", "x/1/a
 
 @settings(max_examples=150)
 @given(paths, paths, st.randoms(use_true_random=False))
-def test_nobody_is_lost_and_order_does_not_matter(image_paths, annotation_paths, random):
+def test_no_image_is_lost_and_order_does_not_matter(image_paths, annotation_paths, random):
     images = [image_file(name) for name in sorted(set(image_paths))]
     annotations = [listed_annotation(name, uri=f"/x/{row}.json") for row, name in enumerate(annotation_paths)]
     found = pair_files(images, annotations)

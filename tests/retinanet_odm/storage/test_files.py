@@ -41,7 +41,7 @@ def test_escape_matches_one_file_only(tmp_path, odd):
     assert list(files.iter_matches(escape_glob(str(tmp_path / odd)))) == [str(tmp_path / odd)]
 
 
-def test_list_files_tells_when_a_file_has_changed(tmp_path):
+def test_list_files_shows_when_a_file_has_changed(tmp_path):
     for name in ("b", "a"):
         (tmp_path / name).write_bytes(b"four")
         os.utime(tmp_path / name, (1, 1.25))
@@ -69,7 +69,7 @@ def test_write_atomic_leaves_nothing_when_it_fails(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_write_atomic_says_that_there_is_no_room(tmp_path):
+def test_write_atomic_reports_a_full_disk(tmp_path):
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (1000, limits[1]))
     try:
@@ -80,7 +80,7 @@ def test_write_atomic_says_that_there_is_no_room(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_write_atomic_shows_a_whole_file_only(tmp_path):
+def test_write_atomic_shows_only_a_complete_file(tmp_path):
     path = tmp_path / "a"
     path.write_bytes(b"old")
     with files.write_atomic(str(path)) as file:

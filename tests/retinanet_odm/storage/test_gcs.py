@@ -171,7 +171,7 @@ AWAY = [
 
 @pytest.mark.usefixtures("impatient")
 @pytest.mark.parametrize(("statuses", "words", "reason"), AWAY)
-def test_where_no_object_can_be_read_none_is_to_blame(cloud, statuses, words, reason):
+def test_an_unavailable_storage_is_no_fault_of_an_object(cloud, statuses, words, reason):
     """Otherwise an outage would cause all later images to be rejected."""
     cloud.put("a", b"data")
     cloud.statuses["a"] = list(statuses)
@@ -194,7 +194,7 @@ def test_a_network_that_is_down(monkeypatch, caplog):
 
 @pytest.mark.usefixtures("impatient")
 @pytest.mark.parametrize("status", [408, 429, 500, 502, 503, 504])
-def test_a_passing_fault_is_tried_again(cloud, status):
+def test_a_temporary_error_is_retried(cloud, status):
     version = cloud.put("a", b"data")
     cloud.statuses.update({"a": [status] * 2, "": [status] * 2})
     assert list(files.list_files("gs://bucket/*")) == [ListedFile(path="gs://bucket/a", version=version, size=4)]
@@ -217,7 +217,7 @@ def _records(files_by_name):
     return {name: data for name, data in files_by_name.items() if name.endswith(".tfrecord")}
 
 
-def test_score_goes_on_from_bucket_to_bucket(cloud, tmp_path):
+def test_score_continues_from_bucket_to_bucket(cloud, tmp_path):
     write_model(tmp_path / "model")
     for name in "ab":
         cloud.put(f"in/{name}.png", make_image(20, 10, {RED: (1, 2, 9, 8)}))

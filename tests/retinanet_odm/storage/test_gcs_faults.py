@@ -81,14 +81,14 @@ def test_a_fault_of_a_bucket_is_one_line_at_once(run, cloud, argv, words, reason
 
 @pytest.mark.usefixtures("impatient")
 @pytest.mark.parametrize(("argv", "statuses", "words", "reason"), AWAY)
-def test_a_storage_that_is_away_is_one_line(run, cloud, argv, statuses, words, reason):
+def test_an_unavailable_storage_is_one_line(run, cloud, argv, statuses, words, reason):
     cloud.statuses["secret/"] = list(statuses)
     assert re.search(f"error: .*{words}", run(argv)), reason
 
 
 @pytest.mark.usefixtures("cloud", "impatient")
 @pytest.mark.parametrize("argv", [PREPARE, SCORE])
-def test_nobody_listens(run, argv, monkeypatch):
+def test_no_server(run, argv, monkeypatch):
     monkeypatch.setenv("STORAGE_EMULATOR_HOST", "http://127.0.0.1:1")
     assert re.search(r"error: cannot .*gs://bucket/x.*Connection refused", run([*argv, "--output=gs://bucket/x"]))
 

@@ -142,7 +142,7 @@ def test_every_file_that_a_flag_of_the_data_set_jobs_names_may_lie_in_a_bucket(c
 
 
 @pytest.mark.usefixtures("impatient")
-def test_prepare_goes_on_where_a_storm_ended_it(cloud, tmp_path, capfd):
+def test_prepare_continues_where_an_outage_ended_it(cloud, tmp_path, capfd):
     names = put_all(cloud, Source(tmp_path / "source").fill(20).root, "in")
     images = sorted(name for name in names if "/images/" in name)
     flags = [*PREPARE, "--output=gs://bucket/out", "--num_shards=train=4,val=4"]
@@ -159,7 +159,7 @@ def test_prepare_goes_on_where_a_storm_ended_it(cloud, tmp_path, capfd):
 
 
 @pytest.mark.usefixtures("impatient")
-def test_score_goes_on_where_a_storm_ended_it(cloud, tmp_path, capfd, monkeypatch):
+def test_score_continues_where_an_outage_ended_it(cloud, tmp_path, capfd, monkeypatch):
     monkeypatch.setattr(part_files, "_MIN_INTERVAL", 0.0)
     write_model(tmp_path / "model")
     for number in range(40):

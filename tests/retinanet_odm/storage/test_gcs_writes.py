@@ -60,7 +60,7 @@ def test_two_workers_that_write_the_same_are_both_done(cloud):
 
 
 @pytest.mark.usefixtures("impatient")
-def test_an_upload_whose_answer_is_lost_is_known_again(cloud):
+def test_an_upload_whose_response_is_lost_is_recognised(cloud):
     cloud.lost_answers = 1
     files.write_text("gs://bucket/o/a", "ours")
     assert cloud.uploads == [("o/a", "0"), ("o/a", "0")]
@@ -69,7 +69,7 @@ def test_an_upload_whose_answer_is_lost_is_known_again(cloud):
 
 @pytest.mark.usefixtures("impatient")
 @pytest.mark.parametrize("size", [4, 9 * 2**20])
-def test_an_upload_is_tried_again_and_not_for_ever(cloud, size):
+def test_an_upload_is_retried_for_a_limited_time(cloud, size):
     cloud.write_statuses.extend([503, 429])
     files.write_pieces("gs://bucket/o/a", [bytes(size)])
     assert len(cloud.read_all("o/")["a"]) == size

@@ -71,12 +71,12 @@ def test_an_error_comes_in_its_place() -> None:
 
 
 @given(st.lists(st.integers(), max_size=3 * ITEMS))
-def test_what_is_begun_comes_whole_and_in_order(items: list[int]) -> None:
+def test_what_is_begun_comes_completely_and_in_order(items: list[int]) -> None:
     with ThreadPoolExecutor(1) as pool:
         assert list(start_ahead(iter(items), pool)) == items
 
 
-def test_what_is_begun_is_worked_on_though_nobody_takes_it() -> None:
+def test_what_is_begun_is_worked_on_before_it_is_taken() -> None:
     taken: list[int] = []
     third = threading.Event()
 

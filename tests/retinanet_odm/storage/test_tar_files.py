@@ -130,7 +130,7 @@ def test_a_broken_archive_is_refused(data: bytes, message: str, write: Callable[
         _read(path)
 
 
-def test_a_packed_archive_that_is_cut_is_refused(tmp_path: Path) -> None:
+def test_a_truncated_compressed_archive_is_rejected(tmp_path: Path) -> None:
     (tmp_path / "x.tgz").write_bytes(gzip.compress(_tar(CONTENT))[:-100])
     with pytest.raises(UsageError, match="is not a readable tar archive"):
         _read(tmp_path / "x.tgz")
@@ -178,7 +178,7 @@ def test_kind(name: str, data: bytes, expected: TarKind | None, tmp_path: Path) 
     assert find_tar_kind(str(tmp_path / name)) is expected
 
 
-def test_nothing_of_a_packed_archive_is_read_twice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_nothing_of_a_compressed_archive_is_read_twice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """gzip cannot step back: it begins anew, which for a large archive would never end."""
     path = tmp_path / "x.tgz"
     path.write_bytes(gzip.compress(_tar(CONTENT)))

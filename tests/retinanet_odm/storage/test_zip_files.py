@@ -153,7 +153,7 @@ def _but(member: ZipMember, **change: object) -> ZipMember:
 
 
 @pytest.mark.parametrize("read", READERS)
-def test_a_bomb_that_lies_about_its_size_is_not_inflated(tmp_path: Path, read) -> None:
+def test_a_zip_bomb_with_a_false_size_is_not_inflated(tmp_path: Path, read) -> None:
     """Also where its first bytes have the promised checksum."""
     path = tmp_path / "z.zip"
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as target, target.open("a.xml", "w") as file:

@@ -25,7 +25,7 @@ PLACED = [
 
 
 @pytest.mark.parametrize(("why", "size", "placed"), PLACED, ids=[row[0] for row in PLACED])
-def test_letterbox_fits_the_whole_image(why: str, size: tuple[int, int], placed: tuple[int, int]) -> None:
+def test_letterbox_fits_the_complete_image(why: str, size: tuple[int, int], placed: tuple[int, int]) -> None:
     canvas, placement = preprocess.letterbox(
         preprocess.from_pixels(tf.fill([*size, 3], tf.constant(200, tf.uint8))), CANVAS
     )
@@ -74,7 +74,7 @@ REDUCED = [
 
 
 @pytest.mark.parametrize(("why", "size", "zoom", "reduction"), REDUCED, ids=[row[0] for row in REDUCED])
-def test_a_reduced_jpeg_gives_the_view_of_a_whole_one(
+def test_a_reduced_jpeg_gives_the_view_of_a_full_one(
     why: str, size: tuple[int, int], zoom: float, reduction: int
 ) -> None:
     encoded = tf.io.encode_jpeg(waves(*size), quality=100)

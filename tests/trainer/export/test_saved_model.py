@@ -112,7 +112,7 @@ def test_frames_without_pixels_are_not_decodable(model: Any) -> None:
 
 
 @pytest.mark.parametrize("signature", INPUTS)
-def test_an_empty_batch_is_legal(model: Any, signature: str) -> None:
+def test_an_empty_batch(model: Any, signature: str) -> None:
     frames = signature == exported_model.IMAGE_TENSOR
     found = ask(model, signature, tf.zeros([0, 7, 9, 3], tf.uint8) if frames else tf.constant([], tf.string))
     assert {name: (values.dtype, values.shape) for name, values in found.items()} == {

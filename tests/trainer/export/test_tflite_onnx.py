@@ -82,7 +82,7 @@ def test_its_folder_may_be_replaced(folder: Path) -> None:
     assert saved_model.check_folder(str(folder.parent)) == str(folder)
 
 
-def test_a_missing_converter_is_told_before_training(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_converter_is_reported_before_training(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
     tflite_onnx.check_installed(("tflite",))
     with pytest.raises(UsageError, match=r"--export_formats: onnx needs tf2onnx, .* pip install '\.\[onnx\]'"):

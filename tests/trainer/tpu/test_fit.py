@@ -61,7 +61,7 @@ def test_the_bound_is_work_over_peak() -> None:
     assert fit.min_step_seconds(program, fit.CHIPS["v5e"]) == pytest.approx(2.0)
 
 
-def test_the_answer_in_lines() -> None:
+def test_the_report_in_lines() -> None:
     program = compiler.CompiledProgram(hbm=4 * GIB, flops=3.94e12)
     lines = fit.fit_lines(program, fit.CHIPS["v5e"], batch_size=8, chips=4)
     assert lines == [
@@ -138,7 +138,7 @@ def test_the_search_brackets_the_limit_with_few_compilations(fixed: int, image: 
         ("RESOURCE_EXHAUSTED: Ran out of memory.", math.inf),
     ],
 )
-def test_what_is_too_large_says_by_how_much(message: str, want: float) -> None:
+def test_a_step_that_is_too_large_states_its_memory(message: str, want: float) -> None:
     reason = compiler.explain_compiler_error(message)
     assert isinstance(reason, compiler.ChipMemoryError)
     assert reason.hbm == pytest.approx(want) and "\n" not in str(reason)
@@ -271,7 +271,7 @@ def test_a_topology_that_is_not_built_is_refused() -> None:
 
 
 @pytest.mark.tpu_compiler
-def test_the_mode_compiles_and_answers(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_mode_compiles_and_reports(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
     """Every operation of targets, network, losses and optimizer, and the sums over four chips, pass the compiler."""
     monkeypatch.setattr(fit, "_CEILING", 1)  # no search: the batch asked for alone
     with caplog.at_level(logging.INFO, logger="trainer"):

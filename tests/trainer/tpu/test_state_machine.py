@@ -62,7 +62,7 @@ def test_laws_of_the_machine(results: list[PhaseResult], interrupt_at: int) -> N
 
 
 @pytest.mark.parametrize("result", [PhaseResult.WAIT, PhaseResult.TRANSIENT, PhaseResult.DONE])
-def test_a_removal_does_not_go_on_forever(result: PhaseResult) -> None:
+def test_a_removal_ends(result: PhaseResult) -> None:
     run = REMOVING
     for _ in range(100):
         if run.phase is not Phase.END:

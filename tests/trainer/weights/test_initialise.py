@@ -152,7 +152,7 @@ def test_a_folder_without_weights_is_refused(tmp_path: Path) -> None:
         initialise.find_source(str(tmp_path))
 
 
-def test_damaged_weights_are_told(trained: tuple[Path, dict[str, np.ndarray]], tmp_path: Path) -> None:
+def test_damaged_weights_are_reported(trained: tuple[Path, dict[str, np.ndarray]], tmp_path: Path) -> None:
     prefix = tmp_path / "ckpt-3"
     for file in (trained[0] / "checkpoints").glob("ckpt-3.*"):
         (tmp_path / file.name).write_bytes(file.read_bytes()[: 200 if "data" in file.name else None])
@@ -212,7 +212,7 @@ def test_checkpoints_older_than_head_norm_are_of_batch_norm(
         checkpoints.Checkpoints(str(tmp_path), net).restore()
 
 
-def test_another_data_set_is_told(
+def test_another_data_set_is_reported(
     trained: tuple[Path, dict[str, np.ndarray]], dataset: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     net = build.build_network(config(dataset, trained[0]), records.read_dataset_manifest(str(dataset)))

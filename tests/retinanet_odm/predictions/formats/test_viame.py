@@ -23,7 +23,7 @@ def test_the_text() -> None:
 
 
 @given(random_rows)
-def test_every_detection_is_a_track_of_its_own_in_the_frame_of_its_image(rows: list[PredictionRow]) -> None:
+def test_every_detection_is_a_separate_track_in_the_frame_of_its_image(rows: list[PredictionRow]) -> None:
     text = b"".join(to_viame(rows, RUN)).decode()
     _, _, *lines = csv.reader(io.StringIO(text, newline=""))
     assert [int(line[0]) for line in lines] == list(range(len(lines)))
