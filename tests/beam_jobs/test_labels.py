@@ -89,7 +89,7 @@ def test_awkward_names_survive(case: Case) -> None:
     assert sorted(case.names().values()) == sorted(_AWKWARD)
 
 
-@pytest.mark.parametrize("in_place", [pytest.param(True, id="the very file"), pytest.param(False, id="a new file")])
+@pytest.mark.parametrize("in_place", [pytest.param(True, id="the same file"), pytest.param(False, id="a new file")])
 def test_an_old_map_keeps_every_byte(case: Case, caplog: pytest.LogCaptureFixture, in_place: bool) -> None:
     old = _OLD.encode()
     case.old.write_bytes(old)

@@ -56,7 +56,7 @@ def test_every_image_is_an_example_or_a_reject(mixed, tmp_path, caplog, read_fol
     assert {row.reason for row in rejects if row.kind == "annotation"} == {"annotation_without_image"}
     written = {example.filename: example.encoded for _, example in read_dataset(output)}
     assert written.keys() | {row.name for row in rejects if row.kind == "image"} == images.keys()
-    assert all(images[name] == data for name, data in written.items()), "good bytes pass untouched"
+    assert all(images[name] == data for name, data in written.items()), "valid bytes pass unchanged"
     assert (read_folder(mixed.images), read_folder(mixed.annotations)) == (images, annotations)
     assert "17 images in = 11 examples + 6 rejected" in caplog.text
     assert f"--dataset={output} " in caplog.text

@@ -192,7 +192,7 @@ def test_ids_stay_when_images_are_added_and_removed(source, prepare, tmp_path):
     assert new[gone] == {**old[gone], "split": "", "status": "absent"}
     assert read_manifest(tmp_path / "two").options["id_map"]["path"].endswith("one/id_map.csv")
     again = prepare(f"--id_map={tmp_path}/two/id_map.csv", output="two")
-    assert again == after, "the map of the very data set that is replaced"
+    assert again == after, "the map of the data set that is replaced"
 
 
 def test_groups_are_never_split(source, prepare, tmp_path):

@@ -40,7 +40,7 @@ BOXES = {
     "no width": ((5, 10, 15, 10), None, "zero_size_box", 0),
     "no height": ((5, 10, 5, 30), None, "zero_size_box", 0),
     "inverted": ((15, 30, 5, 10), None, "zero_size_box", 0),
-    "thinner than float32 can say": ((5, 10, 15, 10 + 1e-9), None, "zero_size_box", 0),
+    "thinner than float32 can represent": ((5, 10, 15, 10 + 1e-9), None, "zero_size_box", 0),
     "right of the image": ((5, 40, 15, 50), None, "box_outside_image", 0),
     "above the image": ((-9, 10, 0, 30), None, "box_outside_image", 0),
     "no size, and outside": ((5, 50, 5, 50), None, "zero_size_box", 0),

@@ -65,7 +65,7 @@ def test_members_of_an_archive_count_and_nothing_heavy_is_loaded(model: str, tmp
 
 REFUSED = [
     (["--vcpu_hour_price=1"], "--vcpu_hour_price: expected --estimate too", "there is nothing to pay"),
-    (["--images_a_second=1"], "--images_a_second: expected --estimate too", "there is nothing to reckon"),
+    (["--images_a_second=1"], "--images_a_second: expected --estimate too", "there is nothing to estimate"),
     (["--estimate", "--images_a_second=0"], "--images_a_second: expected a number above 0, found 0", "no speed"),
     (["--estimate", "--images_a_second=nan"], "--images_a_second: expected a number above 0, found nan", "no speed"),
     (["--estimate", "--images=/none"], "there is no file or folder /none", "nothing to score"),

@@ -60,7 +60,7 @@ TABLE = [
     (["a.jpg"], [BROKEN], [], {"xml_not_well_formed": 1}, "its annotation cannot be read"),
     (["a.jpg"], [drawn("a.jpg", unreadable=UNREAD)], [], {"box_without_corner": 1}, "an object was lost"),
     (["a.jpg"], [drawn("a.jpg", size=(40, 31))], [], {SIZE_MISMATCH: 1}, "annotated on another image"),
-    (["a.jpg"], [drawn("a.jpg", size=(None, None))], ["a.jpg"], {}, "a size that is not message cannot contradict"),
+    (["a.jpg"], [drawn("a.jpg", size=(None, None))], ["a.jpg"], {}, "a size that is not stated cannot contradict"),
     (["a.jpg"], [DataError("cut_off", "all.xml"), drawn("a.jpg")], ["a.jpg"], {"cut_off": 1}, "what was read counts"),
 ]
 
@@ -108,7 +108,7 @@ FAULTY_BOXES = [
     ([("crab", THIN), ("sea pig", OUTSIDE)], 0, {NO_USABLE_BOX: 1}, "the image counts, and not each box"),
     ([("crab", BOX), ("crab", THIN)], 1, {"zero_size_box": 1}, "the other box remains, as in prepare"),
     ([("crab", THIN), ("urchin", BOX)], 0, {NO_USABLE_BOX: 1}, "no class of the model is left"),
-    ([("crab", BOX), ("urchin", THIN)], 1, {}, "boxes of other classes are not looked at"),
+    ([("crab", BOX), ("urchin", THIN)], 1, {}, "boxes of other classes are not compared"),
 ]
 
 

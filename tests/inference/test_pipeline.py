@@ -17,7 +17,7 @@ _NAMES = ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS")
         ("multi_processing", 2, None, ("4", "4"), "the cores divided"),
         ("multi_processing", 0, None, ("1", "1"), "a process for each core"),
         ("multi_processing", 32, None, ("1", "1"), "never none"),
-        ("multi_processing", 2, "3", ("3", "4"), "what a person has set stands"),
+        ("multi_processing", 2, "3", ("3", "4"), "a value set by the user is kept"),
     ],
 )
 def test_processes_share_the_cores(

@@ -59,7 +59,7 @@ def test_libtpu_goes_with_the_tensorflow_of_the_tpu(why: str, installed: dict[st
 TENSORFLOWS = [
     ("one is right", ["keras", "tensorflow-tpu"], True),
     ("two own one folder", ["tensorflow", "tensorflow-tpu"], False),
-    ("the CPU's beside another spoils it as well", ["tensorflow", "tensorflow-cpu"], False),
+    ("the CPU's package beside another", ["tensorflow", "tensorflow-cpu"], False),
     ("none trains nothing", ["keras"], False),
 ]
 

@@ -107,7 +107,7 @@ def test_the_flags_for_the_old_trainer_are_understood_and_agree(tmp_path: Path) 
 
 MEANINGS = [
     ("the preset that is given holds", ["--hparams=gamma=2", "--preset=tiny"], {"backbone": "tiny", "focal_gamma": 2}),
-    ("a setting of ours overrules an hparam", ["--hparams=gamma=2", "--focal_gamma=3"], {"focal_gamma": 3.0}),
+    ("a setting of ours overrides an hparam", ["--hparams=gamma=2", "--focal_gamma=3"], {"focal_gamma": 3.0}),
     (
         "a rate is meant for 64 images",
         ["--hparams=learning_rate=0.16", "--train_batch_size=8"],

@@ -24,7 +24,7 @@ def test_what_is_written_is_read(values: dict[str, Any]) -> None:
 PARSED = [
     ("as the old README has it", "image_size=640,num_classes=9", {"image_size": 640, "num_classes": 9}),
     ("commas in brackets separate no settings", "a=[(1,1),(1.4,0.7)],b=2", {"a": [(1, 1), (1.4, 0.7)], "b": 2}),
-    ("as TensorFlow's HParams wrote truth values", "a=true,b=False", {"a": True, "b": False}),
+    ("as TensorFlow's HParams wrote booleans", "a=true,b=False", {"a": True, "b": False}),
     ("what is no number is text", "a=resnet", {"a": "resnet"}),
     ("spaces mean nothing", " a = 1 , b = 2 ", {"a": 1, "b": 2}),
     ("none is none", "", {}),
@@ -74,14 +74,14 @@ def test_settings(why: str, values: dict[str, Any], expected: dict[str, Any]) ->
 
 
 REFUSED = [
-    ("a misspelt name names the nearest", {"num_clases": 9}, "unknown name 'num_clases'; did you mean num_classes?"),
-    ("a strange name lists the known", {"zzz": 9}, "known are alpha, "),
+    ("a misspelt name suggests the nearest", {"num_clases": 9}, "unknown name 'num_clases'; did you mean num_classes?"),
+    ("an unknown name lists the known ones", {"zzz": 9}, "known are alpha, "),
     ("a recipe that is not there", {"momentum": 0.8}, "momentum=0.8 is not implemented, only 0.9 is"),
     ("no more levels", {"max_level": 8}, "max_level=8 is not implemented"),
     ("text is no number", {"gamma": "high"}, "gamma: expected a number, found 'high'"),
-    ("truth is no number", {"gamma": True}, "gamma: expected a number"),
+    ("a boolean is no number", {"gamma": True}, "gamma: expected a number"),
     ("half an octave step is none", {"num_scales": 2.5}, "num_scales: expected an integer"),
-    ("a number is no truth", {"input_rand_hflip": 2}, "input_rand_hflip: expected true or false"),
+    ("a number is no boolean", {"input_rand_hflip": 2}, "input_rand_hflip: expected true or false"),
     ("one shape is no list", {"aspect_ratios": 1}, "aspect_ratios: expected"),
     ("a pair needs two", {"aspect_ratios": [[1]]}, "aspect_ratios: expected"),
     ("a box without width is none", {"aspect_ratios": [(0, 1)]}, "aspect_ratios: expected"),

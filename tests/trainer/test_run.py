@@ -144,9 +144,9 @@ def undisturbed(dataset: Path, tmp_path_factory: pytest.TempPathFactory) -> dict
 
 
 ENDS = [
-    ("as before a spot machine is reclaimed: saved, and well ended", signal.SIGTERM, 0, "--checkpoint_minutes=60"),
+    ("as before a spot machine is reclaimed: saved, exit status 0", signal.SIGTERM, 0, "--checkpoint_minutes=60"),
     (
-        "as by the kernel that runs out of memory: what was saved is whole",
+        "as by the kernel when memory is exhausted: checkpoints are complete",
         signal.SIGKILL,
         -9,
         "--checkpoint_minutes=1e-9",

@@ -86,13 +86,13 @@ REFUSED = [
         "--dataset: expected a path that a TPU VM can access",
     ),
     (
-        "local first weights",
+        "local initial weights",
         ["run", ZONE, "--", *TRAINING, "--init_from=MODEL"],
         "--init_from: expected a path that a TPU VM can access",
     ),
     ("the doctor alone", ["run", ZONE, "--", *TRAINING, "--mode=doctor"], "--mode=doctor"),
     ("a name Google refuses", ["run", ZONE, "--name=My_TPU", "--", *TRAINING], "--name: lower-case"),
-    ("hours that never end", ["run", ZONE, "--max_hours=0", "--", *TRAINING], "--max_hours: above 0"),
+    ("hours that are infinite", ["run", ZONE, "--max_hours=0", "--", *TRAINING], "--max_hours: above 0"),
     ("hours of another kind", ["run", ZONE, "--max_hours=day", "--", *TRAINING], "--max_hours"),
     ("trainer's flags for status", ["status", ZONE, "--", "--preset=tiny"], "takes no flags of the trainer"),
 ]

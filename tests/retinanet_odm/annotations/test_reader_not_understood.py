@@ -299,7 +299,7 @@ def test_keys_within_info_decide_nothing(info: dict[str, Any]) -> None:
     [
         pytest.param("1", True, id="as text"),
         pytest.param(1, True, id="as a number"),
-        pytest.param(True, True, id="as a truth value"),
+        pytest.param(True, True, id="as a boolean"),
         pytest.param("YES", True, id="a word"),
         pytest.param(" True ", True, id="with blanks"),
         pytest.param("0", False, id="not set"),

@@ -11,7 +11,7 @@ _CANVAS = (256, 320)
 @pytest.mark.parametrize(
     ("box", "expected"),
     [
-        pytest.param((-12, -12, 20, 20), 1.0, id="the very first anchor, which leaves the canvas"),
+        pytest.param((-12, -12, 20, 20), 1.0, id="the first anchor, which leaves the canvas"),
         pytest.param((-8, -8, 16, 16), 24**2 / 32**2, id="smaller than any anchor: the smallest holds it"),
         pytest.param((2, 2, 6, 6), 4**2 / 32**2, id="far smaller"),
         pytest.param((236, 300, 268, 332), 1.0, id="the last anchor of the smallest level"),

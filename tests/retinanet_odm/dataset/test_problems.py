@@ -137,7 +137,7 @@ def test_every_entry_has_a_suggestion() -> None:
     [
         pytest.param("image_empty", "image", ERROR, id="an image rejected"),
         pytest.param("zero_size_box", OBJECT_PROBLEM, WARNING, id="an object dropped"),
-        pytest.param("number_not_readable", "image", ERROR, id="an object that costs its image"),
+        pytest.param("number_not_readable", "image", ERROR, id="an object that rejects its image"),
         pytest.param("number_not_readable", OBJECT_PROBLEM, WARNING, id="the same, where its image stays"),
         pytest.param("annotation_without_image", "annotation", WARNING, id="an annotation left over"),
         pytest.param("xml_not_well_formed", "annotation", ERROR, id="a file that cannot be read"),

@@ -39,7 +39,7 @@ KINDS = [
     ),
     ("an edge in common is not near", [thing(BOX)], [thing(TOUCHING, score=0.9)], [ErrorKind.BACKGROUND]),
     ("an empty image", [], [thing(BOX, score=0.9)], [ErrorKind.BACKGROUND]),
-    ("inside a crowd: no mistake", [thing(BOX, iscrowd=1)], [thing(BOX, score=0.9)], [ErrorKind.NONE]),
+    ("inside a crowd: no error", [thing(BOX, iscrowd=1)], [thing(BOX, score=0.9)], [ErrorKind.NONE]),
     (
         "near a crowd of another class",
         [thing(BOX, iscrowd=1)],
@@ -94,9 +94,9 @@ def test_fixing_never_lowers_ap(scene: Coco) -> None:
 
 
 FIXED = [
-    ("a box put right", ErrorKind.LOCALISATION, [thing(BOX)], [thing(OFF, score=0.9)], 0.0, 1.0),
-    ("a name put right", ErrorKind.CLASSIFICATION, [thing(BOX)], [thing(CLOSE, label=2, score=0.9)], 0.0, 1.0),
-    ("both wrong: it can only vanish", ErrorKind.BOTH, [thing(BOX)], [thing(OFF, label=2, score=0.9)], 0.0, 0.0),
+    ("a corrected box", ErrorKind.LOCALISATION, [thing(BOX)], [thing(OFF, score=0.9)], 0.0, 1.0),
+    ("a corrected class", ErrorKind.CLASSIFICATION, [thing(BOX)], [thing(CLOSE, label=2, score=0.9)], 0.0, 1.0),
+    ("both wrong: it can only be removed", ErrorKind.BOTH, [thing(BOX)], [thing(OFF, label=2, score=0.9)], 0.0, 0.0),
     (
         "a false one before the right one",
         ErrorKind.BACKGROUND,
@@ -106,7 +106,7 @@ FIXED = [
         1.0,
     ),
     (
-        "a box that is off, of an object that another has found, vanishes",
+        "an inaccurate box of an object that is already found is removed",
         ErrorKind.LOCALISATION,
         [thing(BOX)],
         [thing(OFF, score=0.9), thing(BOX, score=0.8)],
@@ -122,7 +122,7 @@ FIXED = [
         51 / 101,
     ),
     (
-        "of two boxes that are off only the first is put right",
+        "of two inaccurate boxes only the first is corrected",
         ErrorKind.LOCALISATION,
         [thing(BOX)],
         [thing(OFF, score=0.9), thing(OFF, score=0.8)],

@@ -59,7 +59,7 @@ def test_matches_are_those_of_the_oracle(scene: Coco, iou: float) -> None:
 BOX, SHIFTED, FAR = [10, 10, 40, 40], [14, 10, 40, 40], [200, 200, 30, 30]
 
 CASES: list[tuple[str, list, list, list[int], list[bool]]] = [
-    ("the very box", [thing(BOX)], [thing(BOX, score=0.9)], [0], [False]),
+    ("the same box", [thing(BOX)], [thing(BOX, score=0.9)], [0], [False]),
     ("another place", [thing(BOX)], [thing(FAR, score=0.9)], [-1], [False]),
     ("another class", [thing(BOX)], [thing(BOX, label=2, score=0.9)], [-1], [False]),
     (

@@ -30,7 +30,7 @@ def _found(findings: tuple[LabelProblem, ...]) -> list[tuple[str, str, int]]:
         pytest.param("e\u0301toile", "étoile", id="two encodings of one accent: macOS file names"),
         pytest.param("ﬁsh", "fish", id="a ligature out of a PDF"),
         pytest.param("\uff23\uff52\uff41\uff42", "crab", id="full-width letters"),
-        pytest.param("㎒ sponge", "MHz sponge", id="a sign that comes apart into capitals"),
+        pytest.param("㎒ sponge", "MHz sponge", id="a character that normalises to capitals"),
         pytest.param("sp. 1", "SP_1", id="a digit after a letter"),
         pytest.param("sp 1.2", "sp_1-2", id="digits stay apart, however"),
     ],
@@ -43,10 +43,10 @@ def test_fold_equal(one: str, other: str) -> None:
     ("one", "other"),
     [
         pytest.param("Peniagone sp. A", "Peniagone sp. B", id="two species"),
-        pytest.param("sp. 1-1", "sp. 11", id="the hyphen is all the difference"),
+        pytest.param("sp. 1-1", "sp. 11", id="they differ only in the hyphen"),
         pytest.param("か", "が", id="a mark that makes another letter"),
         pytest.param(".", "-", id="separators alone: nothing would be left"),
-        pytest.param("male +", "male", id="a sign that is no separator"),
+        pytest.param("male +", "male", id="a character that is no separator"),
     ],
 )
 def test_fold_apart(one: str, other: str) -> None:

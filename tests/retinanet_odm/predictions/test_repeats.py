@@ -51,7 +51,7 @@ def test_rocks_are_found_and_animals_are_not(seed: int) -> None:
     places = _places(found)
     at = {what: {place for place, is_what in zip(places, truth, strict=True) if is_what == what} for what in set(truth)}
     assert at["animal"] == {NOT_REPEATED}
-    assert len(at["rock"]) == len(at["small rock"]) == 1, "every sighting of a rock is at one place"
+    assert len(at["rock"]) == len(at["small rock"]) == 1, "all detections of a rock are at one location"
     assert at["rock"] | at["small rock"] == {0, 1}
 
 
@@ -71,7 +71,9 @@ def _frames(*frames: int, label: int = 1, box: tuple[float, float, float, float]
         pytest.param(_frames(0, 5, 90), [0, 0, 0], id="in between it was hidden"),
         pytest.param(_frames(0, 1, 2, box=(5, 5, 5, 9)), [-1] * 3, id="no area"),
         pytest.param(
-            _frames(0, 1, 2, box=SMALL_ROCK) + _frames(3, 4, 5), [0] * 3 + [1] * 3, id="numbers in order of sight"
+            _frames(0, 1, 2, box=SMALL_ROCK) + _frames(3, 4, 5),
+            [0] * 3 + [1] * 3,
+            id="numbers in the order of the first frame",
         ),
     ],
 )

@@ -20,7 +20,7 @@ from tests.retinanet_odm.sources.rows import VOC, write_zip
 IMAGES = [
     ("images/Train/a b.JPG", True, "CVAT for images"),
     ("JPEGImages/é.png", True, "Pascal VOC"),
-    ("../../etc/x.jpg", True, "a path that leads out is but a name"),
+    ("../../etc/x.jpg", True, "a path out of the folder is only a name"),
     ("SegmentationClass/a.png", False, "a mask"),
     ("x/SegmentationObject/a.png", False, "a mask, in an export that was zipped again"),
     ("__MACOSX/images/._a.jpg", False, "macOS's shadow"),

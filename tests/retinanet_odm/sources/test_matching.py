@@ -117,7 +117,7 @@ TABLE = {
         [voc_file("1/a.xml", "a.png"), voc_file("2/a.xml", "a.jpg")],
         {"a.jpg": 1},
     ),
-    "a tie is none's when one annotation cannot be read": (
+    "a tie stays open if one annotation cannot be read": (
         ["a.jpg"],
         [voc_file("1/a.xml", "a.jpg"), broken_file("2/a.xml")],
         {"a.jpg": "conflict"},
@@ -138,7 +138,7 @@ TABLE = {
         [listed_annotation("a.jpg")],
         {"1/a.jpg": "conflict", "2/a.jpg": "conflict"},
     ),
-    "a path that leads out is but a name": (
+    "a path out of the folder is only a name": (
         ["etc/a.jpg"],
         [listed_annotation("../../etc/a.jpg")],
         {"etc/a.jpg": 0},

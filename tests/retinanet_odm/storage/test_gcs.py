@@ -165,7 +165,7 @@ AWAY = [
         r"no permission to read it without valid Google credentials \(gcloud auth .* login\)$",
         "no credentials",
     ),
-    ([503] * 99, "Timeout of .*503", "tried until the time was up"),
+    ([503] * 99, "Timeout of .*503", "retried until the timeout"),
 ]
 
 
@@ -187,7 +187,7 @@ def test_a_network_that_is_down(monkeypatch, caplog):
     monkeypatch.setenv("STORAGE_EMULATOR_HOST", "http://127.0.0.1:1")
     with pytest.raises(UsageError, match=r"cannot be read: .*refused"):
         files.read_bytes("gs://bucket/a")
-    assert "Retrying a Google Cloud Storage request: " in caplog.records[0].message, "a user who waits sees why"
+    assert "Retrying a Google Cloud Storage request: " in caplog.records[0].message, "a waiting user sees the reason"
     with pytest.raises(UsageError, match=r"cannot list .*refused"):
         list(files.list_files("gs://bucket/*"))
 

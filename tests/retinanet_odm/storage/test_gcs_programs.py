@@ -100,7 +100,7 @@ def test_score_an_archive_then_convert_and_evaluate_it(cloud, archive, tmp_path)
     write_model(tmp_path / "model")
     main = inference.main.main
     assert main(["score", archive, f"--model={tmp_path}/model", "--output=gs://bucket/out"]) == 0
-    assert sum(cloud.sent) < 8_000_000, "a megabyte here and there, and not the film"
+    assert sum(cloud.sent) < 8_000_000, "a few megabytes, not the video"
     assert json.loads(cloud.read_all("out/")["summary.json"])["detections"] == {"sea pig": 40}
     assert main(["convert", "gs://bucket/out", "--formats=csv,counts,coco,cvat,parquet,report"]) == 0
     written = cloud.read_all("out/")

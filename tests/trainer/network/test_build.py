@@ -45,8 +45,8 @@ RESNET = {"backbone": "resnet50", "resnet_checkpoint": "b"}
 
 AUTO = [
     ("random weights: there are no averages to keep", {"train_batch_size": 2}, 1, False),
-    ("first weights and few images", {"init_from": "a", "train_batch_size": 7}, 1, True),
-    ("first weights and enough images", {"init_from": "a", "train_batch_size": 8}, 1, False),
+    ("initial weights and few images", {"init_from": "a", "train_batch_size": 7}, 1, True),
+    ("initial weights and enough images", {"init_from": "a", "train_batch_size": 8}, 1, False),
     ("few of them on each replica", {**RESNET, "train_batch_size": 28}, 4, True),
     ("enough of them on each replica", {**RESNET, "train_batch_size": 32}, 4, False),
     ("the flag decides", {"freeze_batch_norm": "yes"}, 1, True),

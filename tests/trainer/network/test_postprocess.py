@@ -114,10 +114,10 @@ def result(box: list[float], category: int = 1) -> dict[str, object]:
 
 
 SCORES = [
-    ("the very box", [result([10, 10, 40, 40])], 1.0),
+    ("the same box", [result([10, 10, 40, 40])], 1.0),
     ("another class", [result([10, 10, 40, 40], category=2)], 0.0),
     ("another place", [result([60, 60, 30, 30])], 0.0),
-    ("nothing found is legal", [], 0.0),
+    ("nothing found", [], 0.0),
 ]
 
 

@@ -8,7 +8,7 @@ from tests.trainer.tpu.fake_gcloud import FAULTS, STEPS
 from tests.trainer.tpu.worlds import World
 
 ENDS = [
-    ("all goes well", [], 0, "trained: gs://b/m", 1),
+    ("no fault", [], 0, "trained: gs://b/m", 1),
     ("no quota is reported and not retried", ["quota"], 1, "Quota limit", 0),
     ("no permission", ["denied"], 1, "PERMISSION_DENIED", 0),
     ("capacity comes later", ["capacity", "ok", "capacity"], 0, "trained", 1),
@@ -22,7 +22,7 @@ ENDS = [
     ("preempted in training", ["ok"] * 8 + ["preempted"], 0, "trained", 2),
     ("SIGTERM does not end a training", ["ok"] * 8 + ["stopped", "preempted"], 0, "trained", 2),
     ("the trainer was stopped, but the TPU still exists", ["ok"] * 8 + ["stopped"], 0, "trained", 1),
-    ("SSH works after a while", ["ok"] * 3 + ["refused", "ok", "refused", "ok"], 0, "trained", 1),
+    ("SSH works later", ["ok"] * 3 + ["refused", "ok", "refused", "ok"], 0, "trained", 1),
     ("SSH never works", ["ok"] * 3 + ["refused", "ok"] * 9, 1, "given up after 6 attempts: no connection", 1),
     ("the installation fails once", ["ok"] * 4 + ["remote"], 0, "trained", 1),
     ("the doctor finds a fault", ["ok"] * 5 + ["remote"], 1, "doctor failed on the TPU VM", 1),
@@ -35,7 +35,7 @@ ENDS = [
 
 # An observation takes two commands: create, four of two observations, scp, install, doctor, start, show.
 QUEUED_ENDS = [
-    ("all goes well", [], 0, "trained: gs://b/m", 1),
+    ("no fault", [], 0, "trained: gs://b/m", 1),
     ("no quota", ["quota"], 1, "Quota limit", 0),
     ("created in spite of an error", ["half"], 0, "trained", 1),
     ("no response, and created later", ["late"], 0, "trained", 1),
