@@ -9,8 +9,8 @@ from pathlib import Path
 from retinanet_odm.dataset.manifest import DatasetManifest
 from retinanet_odm.errors import UsageError
 from retinanet_odm.storage import files
-from retinanet_odm.storage.file_names import escape_glob, final_name, root_of
-from retinanet_odm.storage.local import LOCK_FILE
+from retinanet_odm.storage.file_names import escape_glob, root_of
+from retinanet_odm.storage.local import LOCK_FILE, final_name
 
 LABEL_MAP = "labels.pbtxt"
 ID_MAP = "id_map.csv"

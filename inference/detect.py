@@ -10,7 +10,7 @@ from PIL import Image
 
 from inference.image_sources import listing
 from inference.model.loading import find_model, load_scorer
-from inference.model.thresholds import resolve_threshold_flag
+from inference.model.options import resolve_threshold_flag
 from inference.options import DetectOptions
 from inference.rows.rows import failed_row, make_row
 from retinanet_odm.errors import DataError, UsageError

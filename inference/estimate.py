@@ -9,8 +9,7 @@ from dataclasses import dataclass
 
 from inference.image_sources import listing
 from inference.options import IMAGES_A_SECOND
-from inference.request import ScoreRequest
-from inference.rows.resume import find_pending_work
+from inference.request import ScoreRequest, find_pending_work
 from retinanet_odm.cli.estimate import FileTotals, WorkSpeed, describe_work
 
 _BYTES_A_SECOND = 20e6  # read and decoded, as in beam_jobs.estimate

@@ -18,7 +18,7 @@ from retinanet_odm.evaluation.coco_metrics import SUMMARY_METRICS, all_metrics
 from retinanet_odm.labels.aliases import parse_aliases
 from retinanet_odm.labels.checks import nearest_labels
 from retinanet_odm.labels.label_map import LabelMap
-from retinanet_odm.predictions.formats.encoding import utf8
+from retinanet_odm.predictions.rows import utf8
 from retinanet_odm.reports.evaluation_page import evaluation_report, format_interval
 from retinanet_odm.sources import listing
 from retinanet_odm.sources.listing import AnnotationFile

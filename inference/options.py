@@ -9,8 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from inference.analysis_options import EVALUATE_DESCRIPTION, REPEATS_DESCRIPTION, add_evaluate_flags, add_repeat_flags
-from inference.model.options import ModelOptions, add_model_flags, model_options
-from inference.model.thresholds import BEST, threshold_value
+from inference.model.options import BEST, ModelOptions, add_model_flags, model_options, threshold_value
 from inference.rows.export_options import EXPORT_FILES, ExportOptions, add_export_flags, check_score, export_options
 from retinanet_odm.beam.options import BEAM_HELP, add_estimate_flags, check_estimate_flags
 from retinanet_odm.cli.program import Parser
@@ -68,7 +67,7 @@ class ScoreOptions:
       images: folders, globs, image files and archives, as given.
       model: export folder with model.json.
       output: folder of the prediction rows.
-      threshold: minimum score of detections; thresholds.BEST for the thresholds per class in model.json; None for the
+      threshold: minimum score of detections; BEST for the thresholds per class in model.json; None for the
         model's own threshold.
       num_shards: maximum number of prediction files; there are never more than images.
       model_options: how the model is called.

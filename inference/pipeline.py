@@ -18,8 +18,7 @@ from collections.abc import Iterator
 import apache_beam as beam
 from apache_beam.options.pipeline_options import DirectOptions, PipelineOptions, StandardOptions
 
-from inference.request import ScoreRequest
-from inference.rows.resume import PendingWork
+from inference.request import PendingWork, ScoreRequest
 from inference.transforms import (
     CHUNKS,
     KEPT_ROWS,

@@ -7,12 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 from inference.image_sources import listing
 from inference.model.loading import find_model
-from inference.model.thresholds import resolve_threshold_flag
+from inference.model.options import resolve_threshold_flag
 from inference.options import ScoreOptions
-from inference.request import ScoreRequest
+from inference.request import PendingWork, ScoreRequest, find_pending_work
 from inference.rows import finished_run, output_folder
 from inference.rows.exports import choose_classes
-from inference.rows.resume import PendingWork, find_pending_work
 from retinanet_odm.storage import files
 from retinanet_odm.storage.local import lock_folder
 

@@ -15,6 +15,7 @@ from typing import TypeVar
 
 from inference.image_sources import tfrecords
 from inference.image_sources.chunks import Chunk, FileChunk, RecordChunk, StreamChunk, TarChunk, ZipChunk
+from retinanet_odm.dataset.manifest import DatasetManifest
 from retinanet_odm.errors import UsageError
 from retinanet_odm.storage import files, tar_files, zip_files
 from retinanet_odm.storage.file_names import escape_glob, has_image_suffix, looks_like_image, root_of
@@ -162,7 +163,8 @@ def _locate(value: str) -> ImageSource:
         pattern, root = escape_glob(path), posixpath.dirname(path)
     elif files.exists(path) or files.is_folder(path):
         pattern, root = posixpath.join(escape_glob(path), "**"), path
-        shards = tfrecords.shards_of(path) if tfrecords.is_dataset(path) else shards
+        is_dataset = files.is_file(files.join(path, DatasetManifest.FILE))
+        shards = tfrecords.shards_of(path) if is_dataset else shards
         is_folder = not shards
     elif escape_glob(path) == path:
         raise UsageError(f"--images: there is no file or folder {value}")

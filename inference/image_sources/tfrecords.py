@@ -33,11 +33,6 @@ class RecordLocation:
     sha256: str
 
 
-def is_dataset(folder: str) -> bool:
-    """Returns whether a folder is a data set that `prepare` wrote."""
-    return files.is_file(files.join(folder, DatasetManifest.FILE))
-
-
 def shards_of(folder: str) -> frozenset[str]:
     """Returns the paths of a data set's shards, of all splits, as its manifest lists them.
 

@@ -11,11 +11,10 @@ from typing import Any
 from apache_beam.metrics import Metrics
 from apache_beam.ml.inference.base import ModelHandler
 
-from inference.model.batching import capacity, weight
 from inference.model.loading import CheckedModel, load_scorer
 from inference.model.options import ModelOptions
 from inference.model.outcome import Failure, ModelOutput
-from inference.model.scorer import CallStatistics, Scorer
+from inference.model.scorer import CallStatistics, Scorer, capacity, weight
 from retinanet_odm.imaging.images import EncodedImage
 
 _NAMESPACE = "inference"

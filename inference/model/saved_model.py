@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from inference.model.batching import CallError, MemoryShortError
 from inference.model.outcome import ModelOutput
+from inference.model.scorer import CallError, MemoryShortError
 from inference.model.tiling import RgbPixels
 from retinanet_odm import exported_model
 from retinanet_odm.cli.program import tune_gc

@@ -1,9 +1,9 @@
 """Prediction rows and the output folder of `score`: rows are made, saved, merged, committed, exported and reused.
 
 Begin with `rows`: how a model's output becomes a row with a key. While a job runs, `part_files` saves rows; at its end
-it merges them into prediction files, and `commit` writes summary.json last. `resume` compares images with the rows
-that exist. `output_folder` knows the files of the folder, `finished_run` reads them back, `exports` writes them in the
-formats that `export_options` lists, and `repeat_marks` adds the flags of `repeats`.
+it merges them into prediction files, and `commit` writes summary.json last. `output_folder` knows
+the files of the folder, `finished_run` reads them back, `exports` writes them in the formats that `export_options`
+lists, and `repeat_marks` adds the flags of `repeats`.
 """
 
 from typing import TYPE_CHECKING
@@ -15,14 +15,11 @@ if TYPE_CHECKING:
     from inference.rows.export_options import ExportOptions
     from inference.rows.exports import write_exports
     from inference.rows.finished_run import finished_summary, read_rows
-    from inference.rows.resume import PendingWork, find_pending_work
     from inference.rows.rows import make_row
 
 __all__ = [
     "Commit",
     "ExportOptions",
-    "PendingWork",
-    "find_pending_work",
     "finished_summary",
     "make_row",
     "read_rows",
@@ -33,8 +30,6 @@ __all__ = [
 _MODULES = {
     "Commit": "commit",
     "ExportOptions": "export_options",
-    "PendingWork": "resume",
-    "find_pending_work": "resume",
     "finished_summary": "finished_run",
     "make_row": "rows",
     "read_rows": "finished_run",

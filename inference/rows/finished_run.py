@@ -14,8 +14,7 @@ from inference.rows.output_folder import SUMMARY_FILE
 from inference.rows.part_files import READ_BYTES, read_piece, split_lines
 from retinanet_odm.errors import ContractError, UsageError
 from retinanet_odm.labels.label_map import LabelMap
-from retinanet_odm.predictions.formats.encoding import utf8
-from retinanet_odm.predictions.rows import PredictionRow, placeholder_label
+from retinanet_odm.predictions.rows import PredictionRow, placeholder_label, utf8
 from retinanet_odm.storage import files
 
 SUMMARY_SCHEMA_VERSION = 1

@@ -15,8 +15,8 @@ from typing import Any
 from inference.rows.export_options import FILE_NAMES, REPEAT_FLAGS, REPEAT_TABLE
 from retinanet_odm.errors import UsageError
 from retinanet_odm.storage import files
-from retinanet_odm.storage.file_names import escape_glob, final_name
-from retinanet_odm.storage.local import LOCK_FILE
+from retinanet_odm.storage.file_names import escape_glob
+from retinanet_odm.storage.local import LOCK_FILE, final_name
 
 SUMMARY_FILE = "summary.json"
 EVALUATION, EVALUATION_PAGE = "evaluation.json", "evaluation.html"

@@ -11,8 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from retinanet_odm.errors import ContractError
-from retinanet_odm.predictions.formats.encoding import utf8
-from retinanet_odm.predictions.rows import PredictionRow
+from retinanet_odm.predictions.rows import PredictionRow, utf8
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,7 +1,7 @@
 """Rows as they are made: from a model's output to a line of predictions-*.jsonl, with its key, and counts over rows.
 
 The key of a row identifies the image, by name and version, and the run, by everything that can change a row. So a later
-run can reuse any row whose key it would give to an image of its own; see inference.rows.resume.
+run can reuse any row whose key it would give to an image of its own; see inference.request.
 """
 
 import dataclasses
@@ -14,11 +14,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from inference.image_sources.chunks import Chunk
+from inference.model.options import ScoreThresholds
 from inference.model.outcome import Failure, ModelOutput
-from inference.model.thresholds import ScoreThresholds
 from retinanet_odm.errors import DataError
-from retinanet_odm.predictions.formats.encoding import utf8
-from retinanet_odm.predictions.rows import FAILED, MODEL_REFUSED, OK, Detection, PredictionRow, placeholder_label
+from retinanet_odm.predictions.rows import FAILED, MODEL_REFUSED, OK, Detection, PredictionRow, placeholder_label, utf8
 
 _KEY_DIGITS = 20  # 80 bits: two of a million images have the same with a probability of 4 in 10^13
 _KEY = re.compile(rb'"key": "([0-9a-f]{20})"\}\n?$')

@@ -38,6 +38,15 @@ def placeholder_label(label_id: int) -> str:
     return f"id {label_id}"
 
 
+def utf8(text: str) -> bytes:
+    r"""Encodes text as UTF-8; a byte of a file name that is not UTF-8 becomes an escape such as ``\udce9``.
+
+    Python holds such a byte as a lone surrogate. JSON readers turn the escape back into it. In other formats the escape
+    is at least readable, and the file stays valid.
+    """
+    return text.encode("utf-8", "backslashreplace")
+
+
 @dataclass(frozen=True, kw_only=True)
 class Detection:
     """One box in pixels of the upright image, ``(xmin, ymin, xmax, ymax)``, continuous 0-based edges.
@@ -71,7 +80,7 @@ class PredictionRow:
       detections: in order of falling score.
       time: when EXIF dates the image, by the camera's clock; None if EXIF has no date, or if the image's name has one.
       orientation: the EXIF orientation, if it swaps the sides of the image (5 to 8); else 1.
-      key: identifies the image, model, threshold and program that produced the row (see inference.rows.resume); None if
+      key: identifies the image, model, threshold and program that produced the row (see inference.rows.rows); None if
         the image has to be scored again.
     """
 

@@ -7,8 +7,7 @@ from datetime import datetime, timedelta
 
 from retinanet_odm.imaging.drawing import draw_thumbnail
 from retinanet_odm.predictions.drawing import drawn_detection
-from retinanet_odm.predictions.formats.encoding import utf8
-from retinanet_odm.predictions.rows import MIN_SHOWN_SCORE, Detection, PredictionRow, ScoringRun
+from retinanet_odm.predictions.rows import MIN_SHOWN_SCORE, Detection, PredictionRow, ScoringRun, utf8
 from retinanet_odm.predictions.summary import ClassSummary, PredictionSummary, Timeline
 from retinanet_odm.predictions.uncertainty import UncertainImage
 from retinanet_odm.reports.cells import Bar, Cell, Table, Titled, facts_table

@@ -5,7 +5,7 @@ Begin with `files`: all other rooms read and write by its functions, wherever a 
   files       reading, writing and listing; `local` and `gcs` implement it for each storage (`file_system`)
   local       files of this machine, and the lock that lets one run at a time write into a folder
   gcs_client  the connection to Google Cloud Storage, its retries and errors
-  file_names  patterns of paths; the names of images, hidden files and temporary files
+  file_names  patterns of paths; the names of images and hidden files
   zip_files   members of archives, read in place; `tar_files` likewise
   tfrecord    frames of TFRecord files, without TensorFlow
   prefetch    reading ahead in threads

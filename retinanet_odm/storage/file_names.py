@@ -1,4 +1,4 @@
-"""What the names of files mean: patterns, temporary files, images, hidden files, members of archives.
+"""What the names of files mean: patterns, images, hidden files, members of archives.
 
 In a pattern, ``*``, ``?`` and ``[...]`` match characters of one name, ``**`` matches across folders. Begin with
 `to_regex`. The name of a member of an archive is only a name: nothing is unpacked, so ``../a.jpg`` is harmless.
@@ -7,12 +7,10 @@ In a pattern, ``*``, ``?`` and ``[...]`` match characters of one name, ``**`` ma
 import itertools
 import posixpath
 import re
-import uuid
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import PurePosixPath
 from typing import TypeVar
 
-_TEMPORARY = ".tmp-"
 _WILDCARD = re.compile(r"[*?\[]")
 # "[" begins a set only where a "]" ends it that is not its first character.
 _TOKEN = re.compile(
@@ -85,19 +83,6 @@ def root_of(pattern: str) -> str:
       'gs://b'
     """
     return posixpath.dirname(literal_prefix(pattern))
-
-
-# --- Temporary files ---
-
-
-def temporary_name(path: str) -> str:
-    """Returns a new name for a file that is still being written."""
-    return f"{path}{_TEMPORARY}{uuid.uuid4().hex[:8]}"
-
-
-def final_name(name: str) -> str:
-    """Returns the name that a temporary file would have got at the end; other names are returned unchanged."""
-    return name.partition(_TEMPORARY)[0]
 
 
 # --- Images, hidden files, and members of archives ---

@@ -8,15 +8,17 @@ import contextlib
 import fcntl
 import os
 import posixpath
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
 from retinanet_odm.errors import UsageError
-from retinanet_odm.storage.file_names import complete_pattern, literal_prefix, temporary_name, to_regex
+from retinanet_odm.storage.file_names import complete_pattern, literal_prefix, to_regex
 from retinanet_odm.storage.file_system import ListedFile
 
 LOCK_FILE = ".retinanet-odm-lock"
+_TEMPORARY = ".tmp-"
 
 
 class LocalFiles:
@@ -114,6 +116,19 @@ def _listed(path: str) -> ListedFile:
     except OSError:
         return ListedFile(path=path, version="", size=0)
     return ListedFile(path=path, version=f"{status.st_size}-{status.st_mtime!r}", size=status.st_size)
+
+
+# --- Names of files that are still being written ---
+
+
+def temporary_name(path: str) -> str:
+    """Returns a new name for a file that is still being written."""
+    return f"{path}{_TEMPORARY}{uuid.uuid4().hex[:8]}"
+
+
+def final_name(name: str) -> str:
+    """Returns the name that a temporary file would have got at the end; other names are returned unchanged."""
+    return name.partition(_TEMPORARY)[0]
 
 
 # --- The lock on an output folder ---

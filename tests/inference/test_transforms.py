@@ -10,7 +10,7 @@ from apache_beam.testing.util import assert_that, equal_to
 
 from inference.image_sources import listing
 from inference.image_sources.chunks import FileChunk
-from inference.rows.resume import PendingWork, find_pending_work
+from inference.request import PendingWork, find_pending_work
 from inference.transforms import CHUNKS, NUM_IMAGES, UNREADABLE, ListImages, ReadAhead
 from retinanet_odm.imaging.images import ImageRule
 from tests.inference.fake_model import make_image

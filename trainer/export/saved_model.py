@@ -18,7 +18,8 @@ from retinanet_odm.dataset.manifest import DatasetManifest
 from retinanet_odm.errors import UsageError
 from retinanet_odm.exported_model import ModelManifest
 from retinanet_odm.storage import files
-from retinanet_odm.storage.file_names import escape_glob, final_name
+from retinanet_odm.storage.file_names import escape_glob
+from retinanet_odm.storage.local import final_name
 from trainer.config import TrainConfig
 from trainer.data import preprocess
 from trainer.export import tflite_onnx

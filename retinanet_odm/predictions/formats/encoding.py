@@ -12,21 +12,12 @@ from typing import Any
 
 from retinanet_odm.annotations.types import ImageAnnotation, ObjectAnnotation
 from retinanet_odm.csv_tables import format_row
-from retinanet_odm.predictions.rows import PredictionRow
+from retinanet_odm.predictions.rows import PredictionRow, utf8
 
 CsvCell = str | int | float | None
 
 # XML 1.0, section 2.2: characters that no document may contain, not even escaped.
 _NOT_XML = re.compile(r"[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
-
-
-def utf8(text: str) -> bytes:
-    r"""Encodes text as UTF-8; a byte of a file name that is not UTF-8 becomes an escape such as ``\udce9``.
-
-    Python holds such a byte as a lone surrogate. JSON readers turn the escape back into it. In other formats the escape
-    is at least readable, and the file stays valid.
-    """
-    return text.encode("utf-8", "backslashreplace")
 
 
 def legible(text: str) -> str:

@@ -7,8 +7,8 @@ numbers are the numbers of the images, from 0.
 import itertools
 from collections.abc import Iterable, Iterator
 
-from retinanet_odm.predictions.formats.encoding import csv_line, utf8
-from retinanet_odm.predictions.rows import Detection, PredictionRow, ScoringRun
+from retinanet_odm.predictions.formats.encoding import csv_line
+from retinanet_odm.predictions.rows import Detection, PredictionRow, ScoringRun, utf8
 
 _HEADER = (
     b"# 1: Detection or Track-id, 2: Video or Image Identifier, 3: Unique Frame Identifier,"

@@ -15,8 +15,8 @@ from collections.abc import Iterable, Iterator
 from pathlib import PurePosixPath
 
 from retinanet_odm.annotations.voc import format_voc
-from retinanet_odm.predictions.formats.encoding import Spool, row_to_annotation, utf8
-from retinanet_odm.predictions.rows import OK, PredictionRow, ScoringRun
+from retinanet_odm.predictions.formats.encoding import Spool, row_to_annotation
+from retinanet_odm.predictions.rows import OK, PredictionRow, ScoringRun, utf8
 
 _FOLDER, _SUFFIX = "Annotations/", ".xml"
 _NOT_IN_NAMES = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")  # control characters and lone surrogates

@@ -8,10 +8,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from inference.model.batching import CallError, MemoryShortError
 from inference.model.options import ModelOptions
 from inference.model.outcome import Failure, ModelOutput
-from inference.model.scorer import Scorer
+from inference.model.scorer import CallError, MemoryShortError, Scorer
 from inference.model.tiling import RgbPixels, Tiling
 from retinanet_odm.boxes import as_boxes
 from retinanet_odm.errors import UsageError

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
+from inference.model.options import ScoreThresholds
 from inference.model.outcome import ModelOutput
-from inference.model.thresholds import ScoreThresholds
 from inference.rows.rows import failed_row, key_of_line, make_row, with_key
 from retinanet_odm.boxes import as_boxes
 from retinanet_odm.errors import DataError

@@ -7,8 +7,9 @@ import pytest
 
 from retinanet_odm.errors import UsageError
 from retinanet_odm.storage import files
-from retinanet_odm.storage.file_names import escape_glob, final_name, root_of
+from retinanet_odm.storage.file_names import escape_glob, root_of
 from retinanet_odm.storage.file_system import ListedFile
+from retinanet_odm.storage.local import final_name
 
 ROOTS = [
     ("a/images/*.jpg", "a/images", "the folder above the first wildcard"),

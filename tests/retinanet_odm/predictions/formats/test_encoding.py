@@ -8,7 +8,8 @@ from collections.abc import Callable
 import pytest
 from lxml import etree
 
-from retinanet_odm.predictions.formats.encoding import Spool, json_list, json_object, legible, utf8, xml_text
+from retinanet_odm.predictions.formats.encoding import Spool, json_list, json_object, legible, xml_text
+from retinanet_odm.predictions.rows import utf8
 
 
 @pytest.mark.parametrize(

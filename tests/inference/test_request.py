@@ -16,8 +16,8 @@ import pytest
 from inference.image_sources import listing
 from inference.main import main
 from inference.options import ScoreOptions, make_score_parser, score_options
+from inference.request import find_pending_work
 from inference.rows.part_files import keep_earlier_rows
-from inference.rows.resume import find_pending_work
 from inference.score import check_request
 from retinanet_odm.storage.local import LOCK_FILE, lock_folder
 from tests.inference.fake_model import BLUE, RED, make_image, read_rows

@@ -11,19 +11,10 @@ from apache_beam.testing.util import assert_that, equal_to
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inference.model.batching import (
-    BatchSplitter,
-    CallError,
-    MemoryShortError,
-    capacity,
-    make_batches,
-    max_tiles,
-    weight,
-)
 from inference.model.handler import DetectorHandler
 from inference.model.loading import find_model
-from inference.model.options import ModelOptions
-from inference.model.thresholds import ScoreThresholds
+from inference.model.options import ModelOptions, ScoreThresholds
+from inference.model.scorer import BatchSplitter, CallError, MemoryShortError, capacity, make_batches, max_tiles, weight
 from inference.model.tiling import Tiling
 from inference.transforms import DetectObjects
 from tests.inference.fake_model import FAILING_WIDTH, encoded, make_image
