@@ -1,13 +1,15 @@
 """What an annotation file says: labelled boxes for each image, read from the formats of annotation tools.
 
-Begin with `types`: every reader returns `ImageAnnotation`. Then `reader`, which detects the format of a file and calls
-the reader of that format:
+Begin with `types`: every reader returns `ImageAnnotation`. Then `reader`, which calls the reader of the format that
+`detection` finds:
 
   voc         Pascal VOC XML, read and written
   cvat        CVAT XML 1.1, read and written for images; `cvat_video` reads tracks, `cvat_shapes` the shapes of both
   coco        COCO detection JSON
+  labelme     LabelMe JSON
   collector   what the objects of an image say together: the policies that all formats share
-  values      numbers and flags
+  values      numbers and flags, as text
+  json_values JSON files, and their numbers, labels and points
   json_outline  the keys at the beginning of a JSON file, to detect its format
   geometry    the box around a shape, and boxes of a scaled or rotated copy mapped onto the real image
   safe_xml    XML from untrusted files
@@ -23,8 +25,10 @@ from retinanet_odm.lazy_exports import lazy_exports
 if TYPE_CHECKING:
     from retinanet_odm.annotations.coco import parse_coco
     from retinanet_odm.annotations.cvat import format_cvat, read_cvat
+    from retinanet_odm.annotations.detection import AnnotationFormat, detect_format
     from retinanet_odm.annotations.geometry import ImagePlacement, find_placement
-    from retinanet_odm.annotations.reader import AnnotationFormat, detect_format, open_annotations, read_annotations
+    from retinanet_odm.annotations.labelme import parse_labelme
+    from retinanet_odm.annotations.reader import open_annotations, read_annotations
     from retinanet_odm.annotations.types import ImageAnnotation, ObjectAnnotation, UnreadableObject, apply_aliases
     from retinanet_odm.annotations.voc import format_voc, parse_voc
 
@@ -41,6 +45,7 @@ __all__ = [
     "format_voc",
     "open_annotations",
     "parse_coco",
+    "parse_labelme",
     "parse_voc",
     "read_annotations",
     "read_cvat",
@@ -48,18 +53,19 @@ __all__ = [
 
 # Imported on first use: a program that needs only the types does not load lxml.
 _MODULES = {
-    "AnnotationFormat": "reader",
+    "AnnotationFormat": "detection",
     "ImageAnnotation": "types",
     "ImagePlacement": "geometry",
     "ObjectAnnotation": "types",
     "UnreadableObject": "types",
     "apply_aliases": "types",
-    "detect_format": "reader",
+    "detect_format": "detection",
     "find_placement": "geometry",
     "format_cvat": "cvat",
     "format_voc": "voc",
     "open_annotations": "reader",
     "parse_coco": "coco",
+    "parse_labelme": "labelme",
     "parse_voc": "voc",
     "read_annotations": "reader",
     "read_cvat": "cvat",

@@ -4,15 +4,23 @@ Boxes are [x, y, width, height] in continuous pixels counted from 0. Of the attr
 are used; rotation is not, because CVAT's COCO export has already applied it to the box.
 """
 
-import json
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from retinanet_odm.annotations.collector import ObjectCollector, are_relative, describe_relative
 from retinanet_odm.annotations.geometry import enclosing_box
+from retinanet_odm.annotations.json_values import (
+    JsonObject,
+    is_coordinate,
+    is_name,
+    kind_of,
+    parse_json,
+    shown,
+    side_of,
+)
 from retinanet_odm.annotations.types import BoxCorners, ImageAnnotation, ObjectAnnotation
-from retinanet_odm.annotations.values import MAX_NUMBER, is_true, parse_flag
+from retinanet_odm.annotations.values import is_true, parse_flag
 from retinanet_odm.errors import AnnotationError
 
 # Flags that Datumaro and CVAT write into "attributes".
@@ -21,8 +29,6 @@ _FLAGS = ("difficult", "truncated", "occluded")
 # The part of a box's side that leaves the image, from which on its numbers look like corners; people and tools draw
 # boxes that leave it by a little.
 _MIN_OVERHANG = 0.1
-
-_Entry = Mapping[str, Any]  # of the lists images, annotations and categories
 
 
 def parse_coco(data: bytes, *, source: str) -> Iterator[ImageAnnotation]:
@@ -57,11 +63,11 @@ def parse_coco(data: bytes, *, source: str) -> Iterator[ImageAnnotation]:
     if elsewhere := annotations - sum(map(_is_annotation, entries)):
         detail = f"{source}: expected objects only in 'annotations'; elsewhere, the file has {elsewhere} with a bbox"
         raise AnnotationError("element_misplaced", detail)
-    entries_of: dict[int | str, list[_Entry]] = defaultdict(list)
+    entries_of: dict[int | str, list[JsonObject]] = defaultdict(list)
     for index, entry in enumerate(entries):
         image_id = _id(entry.get("image_id"), f"image_id of annotations[{index}]", source)
         if image_id not in images:
-            detail = f"{source}: annotations[{index}]: image_id {_short(image_id)} is not among the file's images"
+            detail = f"{source}: annotations[{index}]: image_id {shown(image_id)} is not among the file's images"
             raise AnnotationError("coco_unknown_image", detail)
         entries_of[image_id].append(entry)
     _check_boxes(images, entries_of, source)
@@ -70,94 +76,52 @@ def parse_coco(data: bytes, *, source: str) -> Iterator[ImageAnnotation]:
         yield _image(image, entries_of[key], categories, source)
 
 
-class _ObjectCounter:
-    """Makes the objects of a JSON file, and counts those that look like an annotation, wherever they are."""
-
-    def __init__(self, source: str) -> None:
-        self._source = source
-        self.annotations = 0
-
-    def __call__(self, pairs: list[tuple[str, Any]]) -> _Entry:
-        found = dict(pairs)  # called for every object of the file, so it must be fast
-        if len(found) < len(pairs):
-            key = next(key for index, (key, _) in enumerate(pairs) if key in dict(pairs[:index]))
-            detail = f"{self._source}: expected each key once in an object, found {_short(key)} repeatedly"
-            raise AnnotationError("element_repeated", detail)
-        self.annotations += _is_annotation(found)
-        return found
-
-
-def _is_annotation(entry: _Entry) -> bool:
+def _is_annotation(entry: JsonObject) -> bool:
     return ("bbox" in entry or "segmentation" in entry) and ("category_id" in entry or "image_id" in entry)
 
 
-def _parse(data: bytes, source: str) -> tuple[_Entry, int]:
+def _parse(data: bytes, source: str) -> tuple[JsonObject, int]:
     """Returns the file's object, and how many objects anywhere in it look like an annotation."""
-    counter = _ObjectCounter(source)
-    try:
-        document = json.loads(data, object_pairs_hook=counter)
-    except (ValueError, RecursionError) as error:  # ValueError: bad syntax, bad UTF-8, a number of 5,000 digits
-        line = getattr(error, "lineno", None)  # of json.JSONDecodeError
-        raise AnnotationError("json_not_well_formed", f"{source}: not well-formed JSON: {error}", line) from error
+    document, annotations = parse_json(data, source, _is_annotation)
     if not isinstance(document, dict):
-        detail = f"{source}: expected an object with images, annotations and categories, found a {_kind(document)}"
+        detail = f"{source}: expected an object with images, annotations and categories, found {kind_of(document)}"
         raise AnnotationError("not_coco", detail)
-    return document, counter.annotations
+    return document, annotations
 
 
-def _kind(value: object) -> str:
-    return {dict: "object", list: "list", str: "string", bool: "true or false"}.get(type(value), type(value).__name__)
-
-
-def _entries(document: _Entry, key: str, source: str) -> list[_Entry]:
+def _entries(document: JsonObject, key: str, source: str) -> list[JsonObject]:
     entries = document.get(key)
     if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
-        seen = "a list with other values" if isinstance(entries, list) else _kind(entries)
+        seen = "a list with other values" if isinstance(entries, list) else kind_of(entries)
         raise AnnotationError("not_coco", f"{source}: expected a list of objects under {key!r}, found {seen}")
     return entries
 
 
-def _by_id(document: _Entry, key: str, source: str) -> dict[int | str, _Entry]:
-    found: dict[int | str, _Entry] = {}
+def _by_id(document: JsonObject, key: str, source: str) -> dict[int | str, JsonObject]:
+    found: dict[int | str, JsonObject] = {}
     for index, entry in enumerate(_entries(document, key, source)):
         number = _id(entry.get("id"), f"id of {key}[{index}]", source)
         if number in found:
-            raise AnnotationError("coco_id_twice", f"{source}: {key}[{index}]: id {_short(number)} is repeated")
+            raise AnnotationError("coco_id_twice", f"{source}: {key}[{index}]: id {shown(number)} is repeated")
         found[number] = entry
         name = "file_name" if key == "images" else "name"
-        if not _is_name(entry.get(name)):
-            detail = f"{source}: {key}[{index}]: expected a {name}, found {_short(entry.get(name))}"
+        if not is_name(entry.get(name)):
+            detail = f"{source}: {key}[{index}]: expected a {name}, found {shown(entry.get(name))}"
             raise AnnotationError("coco_without_name", detail)
     return found
-
-
-def _is_name(value: object) -> bool:
-    """Returns whether a value is a text that is not blank and can be encoded as UTF-8.
-
-    JSON allows half of a surrogate pair, which cannot.
-    """
-    return (
-        isinstance(value, str)
-        and bool(value.strip())
-        and not any("\ud800" <= character <= "\udfff" for character in value)
-    )
-
-
-def _short(value: object) -> str:
-    return ascii(value)[:60]
 
 
 def _id(value: object, what: str, source: str) -> int | str:
     # COCO's ids are integers, but some tools write text; true and false are integers only to Python.
     if isinstance(value, bool) or not isinstance(value, int | str):
         raise AnnotationError(
-            "coco_id_not_readable", f"{source}: {what}: expected a number or text, found {_short(value)}"
+            "coco_id_not_readable", f"{source}: {what}: expected a number or text, found {shown(value)}"
         )
     return value
 
 
 def _image(
-    image: _Entry, entries: list[_Entry], categories: Mapping[int | str, _Entry], source: str
+    image: JsonObject, entries: list[JsonObject], categories: Mapping[int | str, JsonObject], source: str
 ) -> ImageAnnotation:
     collector = ObjectCollector()
     for entry in entries:
@@ -168,21 +132,16 @@ def _image(
     return collector.annotation(image["file_name"], _size(image), source)
 
 
-def _size(image: _Entry) -> tuple[int | None, int | None]:
-    return _side(image.get("width")), _side(image.get("height"))
+def _size(image: JsonObject) -> tuple[int | None, int | None]:
+    return side_of(image.get("width")), side_of(image.get("height"))
 
 
-def _side(value: Any) -> int | None:
-    """Returns a side in pixels; None for anything but a positive number, which tools write if they do not know it."""
-    return int(value) or None if _is_number(value) and value > 0 else None
-
-
-def _object(entry: _Entry, categories: Mapping[int | str, _Entry], source: str) -> ObjectAnnotation:
-    what = f"annotation {_short(entry.get('id'))}"
+def _object(entry: JsonObject, categories: Mapping[int | str, JsonObject], source: str) -> ObjectAnnotation:
+    what = f"annotation {shown(entry.get('id'))}"
     # The category first: without a label, a box is of no use.
     category = categories.get(_id(entry.get("category_id"), f"category_id of {what}", source))
     if category is None:
-        detail = f"{source}: {what}: category_id {_short(entry.get('category_id'))} is not among the file's categories"
+        detail = f"{source}: {what}: category_id {shown(entry.get('category_id'))} is not among the file's categories"
         raise AnnotationError("coco_unknown_category", detail)
     attributes = entry.get("attributes")
     flags = attributes if isinstance(attributes, dict) else {}
@@ -194,12 +153,12 @@ def _object(entry: _Entry, categories: Mapping[int | str, _Entry], source: str) 
     )
 
 
-def _box(entry: _Entry, what: str, source: str) -> BoxCorners:
+def _box(entry: JsonObject, what: str, source: str) -> BoxCorners:
     bbox, polygons = entry.get("bbox"), entry.get("segmentation")
     if not bbox:
         return _polygon_box(polygons, what, source)
     if not _is_bbox(bbox):
-        detail = f"{source}: {what}: expected a bbox [x, y, width, height] in pixels, found {_short(bbox)}"
+        detail = f"{source}: {what}: expected a bbox [x, y, width, height] in pixels, found {shown(bbox)}"
         raise AnnotationError("number_not_readable", detail)
     x, y, width, height = map(float, bbox)
     # Some tools write [0, 0, 0, 0] beside an outline.
@@ -209,10 +168,12 @@ def _box(entry: _Entry, what: str, source: str) -> BoxCorners:
 
 
 def _is_bbox(bbox: object) -> bool:
-    return isinstance(bbox, list) and len(bbox) == 4 and all(map(_is_number, bbox))
+    return isinstance(bbox, list) and len(bbox) == 4 and all(map(is_coordinate, bbox))
 
 
-def _check_boxes(images: Mapping[int | str, _Entry], entries_of: Mapping[int | str, list[_Entry]], source: str) -> None:
+def _check_boxes(
+    images: Mapping[int | str, JsonObject], entries_of: Mapping[int | str, list[JsonObject]], source: str
+) -> None:
     """Checks the boxes of all images together.
 
     Raises:
@@ -234,7 +195,7 @@ def _check_boxes(images: Mapping[int | str, _Entry], entries_of: Mapping[int | s
     if 2 * overhanging > len(known) and all(_are_corners(bbox, size) for size, bbox in known):
         detail = (
             f"{source}: expected a bbox [x, y, width, height]; {overhanging} of {len(known)} leave their image, and all"
-            f" fit as corners [xmin, ymin, xmax, ymax], such as {_short(list(known[0][1]))}"
+            f" fit as corners [xmin, ymin, xmax, ymax], such as {shown(list(known[0][1]))}"
         )
         raise AnnotationError("coordinates_are_corners", detail)
 
@@ -257,13 +218,8 @@ def _polygon_box(polygons: object, what: str, source: str) -> BoxCorners:
     """Returns the box around segmentation [[x, y, x, y, …], …]; a run-length mask (an object or text) is not read."""
     rings = polygons if isinstance(polygons, list) else []
     if not rings or not all(isinstance(ring, list) and ring and len(ring) % 2 == 0 for ring in rings):
-        detail = f"{source}: {what}: expected a bbox, or polygons in segmentation; found {_short(polygons)}"
+        detail = f"{source}: {what}: expected a bbox, or polygons in segmentation; found {shown(polygons)}"
         raise AnnotationError("object_without_box", detail)
-    if not all(_is_number(value) for ring in rings for value in ring):
+    if not all(is_coordinate(value) for ring in rings for value in ring):
         raise AnnotationError("number_not_readable", f"{source}: {what}: a number in segmentation is not a coordinate")
     return enclosing_box((float(x), float(y)) for ring in rings for x, y in zip(ring[::2], ring[1::2], strict=True))
-
-
-def _is_number(value: Any) -> bool:
-    """Returns whether a value is a finite coordinate: json also parses NaN, Infinity and integers of any length."""
-    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < MAX_NUMBER

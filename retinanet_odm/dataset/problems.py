@@ -30,7 +30,7 @@ _FIX = "export the file again from the annotation tool, or correct it manually"
 _ERRORS = {
     "ambiguous_match": "give each annotation once, in one format, or rename the images",
     "annotation_empty": "the annotation file has no content: export it again",
-    "annotation_kind_unknown": "narrow the pattern of --annotations, or export as Pascal VOC, CVAT 1.1 or COCO",
+    "annotation_kind_unknown": "narrow the pattern of --annotations, or export in a format that docs/dataset.md lists",
     "coco_id_not_readable": f"ids must be integers or text: {_FIX}",
     "coco_id_twice": f"two entries have the same id: {_FIX}",
     "coco_unknown_category": f"the category of an object is not in the file: {_FIX}",
@@ -65,6 +65,7 @@ _ERRORS = {
     "same_label_twice": "keep one spelling, and map the other to it by --label_aliases",
     "segmented_without_objects": "export as CVAT for images or COCO, which hold outlines and masks",
     "shape_not_known": "draw the shape again as a box or a polygon",
+    "structure_unexpected": f"the file is not as its tool writes it: {_FIX}",
     "size_mismatch": "give the version of the image that was annotated, or annotate this one",
     "too_many_images": "prepare the images in parts of at most 16,777,216",
     "track_without_end": "end the track on the first frame without its object, and export with all frames",

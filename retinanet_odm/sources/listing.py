@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import BinaryIO
 
-from retinanet_odm.annotations.reader import AnnotationFormat, open_annotations
+from retinanet_odm.annotations.detection import AnnotationFormat
+from retinanet_odm.annotations.reader import open_annotations
 from retinanet_odm.annotations.types import ImageAnnotation
 from retinanet_odm.errors import DataError, UsageError
 from retinanet_odm.pickling import pickle_by_position

@@ -132,7 +132,7 @@ def test_objects_go_to_their_images_in_the_order_of_the_images() -> None:
         pytest.param(b"[" * 100_000, "json_not_well_formed", "a.json", id="nested without end"),
         pytest.param(b"[]", "not_coco", "found a list", id="COCO results"),
         pytest.param(b"{}", "not_coco", "'images'", id="no images"),
-        pytest.param(b'{"images":[],"categories":{}}', "not_coco", "'categories', found object", id="not a list"),
+        pytest.param(b'{"images":[],"categories":{}}', "not_coco", "'categories', found an object", id="not a list"),
         pytest.param(_coco(1), "not_coco", "'annotations'", id="an annotation that is a number"),
         pytest.param(_coco(images=[{"file_name": "a"}]), "coco_id_not_readable", "images[0]", id="image without id"),
         pytest.param(_coco(images=[{"id": 1}]), "coco_without_name", "file_name", id="image without name"),

@@ -71,6 +71,29 @@ _COCO: dict[str, Any] = {
     ],
     "categories": [{"id": 5, "name": "crab"}, {"id": 6, "name": "star"}],
 }
+_LABELME: dict[str, Any] = {
+    "version": "5.4.1",
+    "flags": {},
+    "shapes": [
+        {
+            "label": "crab",
+            "points": [[10.5, 45.25], [30, 20]],
+            "group_id": None,
+            "description": "",
+            "shape_type": "rectangle",
+            "flags": {"difficult": True},
+            "mask": None,
+        },
+        {"label": "star", "points": [[51, 22], [55.5, 99], [53, 94]], "group_id": None, "shape_type": "polygon"},
+        {"label": "fish", "points": [[110, 120], [113, 124]], "group_id": None, "shape_type": "circle", "flags": {}},
+        {"label": "eye", "points": [[7, 8]], "group_id": None, "shape_type": "point", "flags": {}},
+    ],
+    "imagePath": "a.jpg",
+    "imageData": None,
+    "imageHeight": 360,
+    "imageWidth": 640,
+}
+_JSON_SEEDS = {"COCO": _COCO, "LabelMe": _LABELME}
 _NUMBER = re.compile(r"-?[0-9]+(\.[0-9]+)?")
 _JUNK = ("", "x", "nan", "inf", "1,5", "1_5", "--1", "1 2", "0x10", "1e400", "٣ x", "1.5.1")
 
@@ -265,33 +288,33 @@ def _put(container: Any, key: str | int, value: Any) -> None:
         container[str(key)] = value
 
 
-def _json_moves() -> Iterator[tuple[str, Any, dict[str, Any]]]:
-    containers = [(), *(path for path, value in _values(_COCO) if isinstance(value, dict | list))]
-    for path, _ in _values(_COCO):
+def _json_moves(seed: Any) -> Iterator[tuple[str, Any, dict[str, Any]]]:
+    containers = [(), *(path for path, value in _values(seed) if isinstance(value, dict | list))]
+    for path, _ in _values(seed):
         for target in containers:
             if target[: len(path)] == path or target == path[:-1]:
                 continue
             for key in (path[-1], "zzz"):
-                changed = copy.deepcopy(_COCO)
+                changed = copy.deepcopy(seed)
                 place, source = _at(changed, target), _at(changed, path[:-1])
                 _put(place, key, source.pop(path[-1]))
                 yield f"{path} moved into {target} as {key}", changed, {"crosses": True}
 
 
-def _json_names() -> Iterator[tuple[str, Any, dict[str, Any]]]:
-    others = sorted({path[-1] for path, _ in _values(_COCO) if isinstance(path[-1], str)})
-    for path, _ in _values(_COCO):
+def _json_names(seed: Any) -> Iterator[tuple[str, Any, dict[str, Any]]]:
+    others = sorted({path[-1] for path, _ in _values(seed) if isinstance(path[-1], str)})
+    for path, _ in _values(seed):
         if isinstance(path[-1], str):
-            for name in {"zzz", path[-1].upper(), f"{path[-1]}s", *others} - set(_at(_COCO, path[:-1])):
-                changed = copy.deepcopy(_COCO)
+            for name in {"zzz", path[-1].upper(), f"{path[-1]}s", *others} - set(_at(seed, path[:-1])):
+                changed = copy.deepcopy(seed)
                 place = _at(changed, path[:-1])
                 place[name] = place.pop(path[-1])
                 yield f"{path} renamed to {name}", changed, {}
 
 
-def _json_copies() -> Iterator[tuple[str, Any, dict[str, Any]]]:
-    for path, value in _values(_COCO):
-        changed = copy.deepcopy(_COCO)
+def _json_copies(seed: Any) -> Iterator[tuple[str, Any, dict[str, Any]]]:
+    for path, value in _values(seed):
+        changed = copy.deepcopy(seed)
         place = _at(changed, path[:-1])
         if isinstance(place, list):
             place.insert(int(path[-1]), copy.deepcopy(value))
@@ -300,20 +323,20 @@ def _json_copies() -> Iterator[tuple[str, Any, dict[str, Any]]]:
         yield f"{path} doubled", changed, {"may_add": True}
 
 
-def _json_wraps() -> Iterator[tuple[str, Any, dict[str, Any]]]:
-    for path, value in _values(_COCO):
+def _json_wraps(seed: Any) -> Iterator[tuple[str, Any, dict[str, Any]]]:
+    for path, value in _values(seed):
         for wrapped in ([value], {"zzz": value}, {path[-1]: value}, {"annotations": [value]}):
-            changed = copy.deepcopy(_COCO)
+            changed = copy.deepcopy(seed)
             _at(changed, path[:-1])[path[-1]] = copy.deepcopy(wrapped)
             yield f"{path} wrapped as {wrapped}", changed, {}
 
 
-def _json_texts() -> Iterator[tuple[str, Any, dict[str, Any]]]:
-    for path, value in _values(_COCO):
+def _json_texts(seed: Any) -> Iterator[tuple[str, Any, dict[str, Any]]]:
+    for path, value in _values(seed):
         if not isinstance(value, dict | list):
             values: tuple[Any, ...] = (None, "", [], {}, True, float("nan"), float("inf"), 10**400, 17, *_JUNK)
             for new in values:
-                changed = copy.deepcopy(_COCO)
+                changed = copy.deepcopy(seed)
                 _at(changed, path[:-1])[path[-1]] = new
                 yield f"{path} is {new!r}", changed, {"numbers": 1}
 
@@ -322,19 +345,21 @@ _JSON_CHANGES = (_json_moves, _json_names, _json_copies, _json_wraps, _json_text
 
 
 @pytest.mark.parametrize("changes", _JSON_CHANGES, ids=lambda changes: changes.__name__)
+@pytest.mark.parametrize("seed", _JSON_SEEDS.values(), ids=_JSON_SEEDS)
 def test_no_change_of_json_loses_a_box_in_silence(
-    changes: Callable[[], Iterator[tuple[str, Any, dict[str, Any]]]],
+    seed: Any, changes: Callable[[Any], Iterator[tuple[str, Any, dict[str, Any]]]]
 ) -> None:
-    before = _read(json.dumps(_COCO).encode())
+    before = _read(json.dumps(seed).encode())
     assert before and _all_boxes(before).total() == 3 and not any(image.is_reported for image in before.values())
-    tried = [_Change(what, json.dumps(document).encode(), **allowed) for what, document, allowed in changes()]
+    tried = [_Change(what, json.dumps(document).encode(), **allowed) for what, document, allowed in changes(seed)]
     assert len(tried) > 20, "there was something to change"
     assert [change.what for change in tried if not _is_honest(before, change)] == []
 
 
-def test_a_key_that_is_repeated_is_no_silent_choice() -> None:
-    text = json.dumps(_COCO)
-    for key, value in _COCO.items():
+@pytest.mark.parametrize("seed", _JSON_SEEDS.values(), ids=_JSON_SEEDS)
+def test_a_key_that_is_repeated_is_no_silent_choice(seed: dict[str, Any]) -> None:
+    text = json.dumps(seed)
+    for key, value in seed.items():
         doubled = text[:-1] + f", {json.dumps(key)}: {json.dumps(value)}}}"
         assert _read(doubled.encode()) is None
         emptied = text[:-1] + f", {json.dumps(key)}: []}}"

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from retinanet_odm.annotations.reader import AnnotationFormat, detect_format, read_annotations
+from retinanet_odm.annotations.detection import AnnotationFormat, detect_format
+from retinanet_odm.annotations.reader import read_annotations
 from retinanet_odm.annotations.types import ImageAnnotation
 from retinanet_odm.annotations.values import is_true, parse_flag
 from retinanet_odm.errors import AnnotationError
