@@ -135,11 +135,14 @@ def points_of(value: object, what: str, source: str, *, at_least: int) -> list[t
       AnnotationError: the value is no such list, or has fewer points.
     """
     points = value if isinstance(value, list) else []
-    pairs = [point for point in points if isinstance(point, list) and len(point) == 2 and all(map(is_coordinate, point))]
-    if len(pairs) != len(points) or len(points) < at_least:
+    if len(points) < at_least or not all(map(_is_point, points)):
         detail = f"{source}: {what}: expected {at_least} or more points [x, y], found {shown(value)}"
         raise AnnotationError("points_not_readable", detail)
-    return [(float(x), float(y)) for x, y in pairs]
+    return [(float(x), float(y)) for x, y in points]
+
+
+def _is_point(value: object) -> bool:
+    return isinstance(value, list) and len(value) == 2 and all(map(is_coordinate, value))
 
 
 def label_of(value: object, what: str, source: str) -> str:
