@@ -44,8 +44,9 @@ STATUS_OK = 0
 STATUS_NOT_DECODABLE = 1
 
 # The only input of model.tflite and model.onnx: RGB, uint8 [1, H, W, 3], laid out as by
-# trainer.data.preprocess.letterbox. Their outputs are BOXES, in pixels of the canvas and not clipped to it, SCORES,
-# CLASSES and COUNT, with N = 1.
+# trainer.data.preprocess.letterbox. The image ends at the last row and column that are not all of the padding's colour.
+# Their outputs are BOXES, in pixels of the canvas and clipped to the image on it, SCORES, CLASSES and COUNT, with
+# N = 1.
 CANVAS = "canvas"
 
 # To be increased when the reader below can no longer read an older model.json. A new field gets a default instead.

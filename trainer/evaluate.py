@@ -106,7 +106,7 @@ class Evaluator:
         @tf.function
         def predict(batch: dict[str, Any]) -> dict[str, Any]:
             outputs = self.network.model(preprocess.normalise(batch["image"]), training=False)
-            candidates = postprocess.top_candidates(outputs, self.network.anchors)
+            candidates = postprocess.top_candidates(outputs, self.network.anchors, batch["placed"], batch["size"])
             return {**candidates._asdict(), **{name: batch[name] for name in ("placed", "size", "source_id")}}
 
         return predict

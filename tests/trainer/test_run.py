@@ -77,14 +77,14 @@ def test_the_export_agrees_with_the_network(model_dir: Path, dataset: Path) -> N
     for row, example in zip((0, 2, 3), examples, strict=True):
         image, placement = preprocess.letterbox(preprocess.decode_image_bytes(example.encoded, net.canvas), net.canvas)
         outputs = net.model(preprocess.normalise(image[None]), training=False)
+        size = tf.constant([[example.height, example.width]])
         found = postprocess.suppress(
-            postprocess.top_candidates(outputs, net.anchors),
+            postprocess.top_candidates(outputs, net.anchors, placement.size[None], size),
             num_classes=net.num_classes,
             score_threshold=config.evaluation.score_threshold,
             nms_iou=config.evaluation.nms_iou,
             max_detections=config.evaluation.max_detections,
         )
-        size = tf.constant([[example.height, example.width]])
         boxes = postprocess.to_image_pixels(found.boxes, placement.size[None], size)
         count = int(found.count[0])
         assert served[exported_model.COUNT][row] == count > 0

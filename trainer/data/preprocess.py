@@ -150,6 +150,24 @@ def pad(image: Tensor, canvas: tuple[int, int]) -> Tensor:
     return padded
 
 
+def find_placed(images: Tensor) -> Tensor:
+    """Finds the size of the images on canvases that `pad` has filled: up to the last row and column of another colour.
+
+    Args:
+      images: uint8 [N, H, W, 3].
+
+    Returns:
+      float32 [N, 2], (height, width); 0 where the whole canvas has the colour of the padding.
+    """
+    is_image = ops.any(ops.cast(images, "int32") != ops.convert_to_tensor(_PAD_RGB, "int32"), axis=-1)  # [N, H, W]
+    ends = []
+    for across in (2, 1):
+        has_image = ops.any(is_image, axis=across)  # [N, H], then [N, W]
+        positions = ops.arange(1, has_image.shape[1] + 1, dtype="float32")
+        ends.append(ops.max(ops.where(has_image, positions, 0.0), axis=1))
+    return ops.stack(ends, axis=-1)
+
+
 def normalise(images: Tensor) -> Tensor:
     """Normalises uint8 canvases [N, H, W, 3] to float32 of about zero mean and unit variance; runs on the device."""
     return (ops.cast(images, "float32") - ops.convert_to_tensor(MEAN_RGB)) / ops.convert_to_tensor(STDDEV_RGB)

@@ -138,7 +138,7 @@ def _detect(config: TrainConfig, network: Network, batch: preprocess.DecodedBatc
     """Computes the outputs of every signature."""
     outputs = network.model(preprocess.normalise(batch.images), training=False)
     found = postprocess.suppress(
-        postprocess.top_candidates(outputs, network.anchors),
+        postprocess.top_candidates(outputs, network.anchors, batch.placed, batch.sizes),
         num_classes=network.num_classes,
         **config.evaluation.suppression(),
     )

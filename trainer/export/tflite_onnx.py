@@ -1,8 +1,8 @@
 """Exports TFLite and ONNX files, for programs without TensorFlow: one canvas in, boxes on the canvas out.
 
 These formats have no image decoders: the caller decodes an image, places it on the canvas as
-`trainer.data.preprocess.letterbox` does, and converts the boxes back as `trainer.network.postprocess.to_image_pixels`
-does. `retinanet_odm.exported_model` is the contract. Both need float32.
+`trainer.data.preprocess.letterbox` does (the padding tells where the image ends), and converts the boxes back as
+`trainer.network.postprocess.to_image_pixels` does. `retinanet_odm.exported_model` is the contract. Both need float32.
 """
 
 import importlib.util
@@ -61,8 +61,10 @@ def _detector(config: TrainConfig, network: Network) -> tuple[Any, tf.Module]:
     @tf.function(input_signature=[specification])
     def detect(canvas: Tensor) -> dict[str, Tensor]:
         outputs = model(preprocess.normalise(canvas), training=False)
+        placed = preprocess.find_placed(canvas)
         found = postprocess.suppress_xla(
-            postprocess.top_candidates(outputs, network.anchors),
+            # The size of the image itself is not known here: its pixels are those of the canvas.
+            postprocess.top_candidates(outputs, network.anchors, placed, placed),
             num_classes=network.num_classes,
             **config.evaluation.suppression(),
         )

@@ -1,7 +1,7 @@
 """Raw predictions to detections: top-k and decoding on the device, non-maximum suppression on the host.
 
-Begin with `top_candidates`, then `suppress`. `suppress_xla` does the same for programs that have no
-combined_non_max_suppression: those of XLA and TFLite.
+Begin with `top_candidates`, which also keeps everything outside of the image away from suppression; then `suppress`.
+`suppress_xla` does the same for programs that have no combined_non_max_suppression: those of XLA and TFLite.
 
 Shapes: B images, A anchors, K classes, N candidates, M = max_detections. Boxes are (ymin, xmin, ymax, xmax).
 """
@@ -19,6 +19,12 @@ from trainer.typing import Tensor
 # Candidates of an image that enter suppression, over all levels and classes (RetinaNet, section 4.1, "Inference": 1000
 # of each level).
 MAX_CANDIDATES = 1000
+# A box is a candidate only if clipping it to its image leaves this share of its area.
+MIN_KEPT_AREA = 0.25
+# … and so many pixels of the image in height and in width.
+_MIN_SIDE = 1.0
+# A logit whose sigmoid is 0 in float32, which no threshold admits. Finite, because TFLite and ONNX compute with it too.
+_NO_CANDIDATE = -1e4
 
 
 class Candidates(NamedTuple):
@@ -51,24 +57,58 @@ class DetectionBatch(NamedTuple):
     count: Tensor
 
 
-def top_candidates(outputs: dict[str, Tensor], anchors: Tensor) -> Candidates:
-    """Selects and decodes the MAX_CANDIDATES best (anchor, class) pairs of each image.
+def top_candidates(outputs: dict[str, Tensor], anchors: Tensor, placed: Tensor, sizes: Tensor) -> Candidates:
+    """Selects and decodes the MAX_CANDIDATES best (anchor, class) pairs of each image, of those that lie in the image.
+
+    Where there are fewer, the rest has score 0.
 
     Args:
       outputs: Of the network: class_logits [B, A, K] and box_shifts [B, A, 4].
       anchors: float32 [A, 4].
+      placed: float32 [B, 2], (height, width) of the image on the canvas.
+      sizes: int32 [B, 2], (height, width) of the image.
     """
     logits, shifts = outputs["class_logits"], outputs["box_shifts"]
     anchor_count, num_classes = logits.shape[1], logits.shape[2]
+    boxes, is_candidate = clip_to_image(decode_boxes(shifts, anchors), anchors, placed, sizes)
+    # Before the selection, so that what lies in the padding takes no place. The comparison also rejects NaN.
+    logits = ops.where(is_candidate[..., None] & (logits > _NO_CANDIDATE), logits, _NO_CANDIDATE)
     flat = ops.reshape(logits, (-1, anchor_count * num_classes))
     best, index = ops.top_k(flat, k=min(MAX_CANDIDATES, anchor_count * num_classes))  # [B, N]
     anchor = index // num_classes  # [B, N], index into A
-    chosen = ops.take_along_axis(shifts, anchor[..., None], axis=1)  # [B, N, 4]
     return Candidates(
-        boxes=decode_boxes(chosen, ops.take(anchors, anchor, axis=0)),
+        boxes=ops.take_along_axis(boxes, anchor[..., None], axis=1),
         scores=ops.sigmoid(best),
         classes=ops.cast(index % num_classes + 1, "int32"),
     )
+
+
+def clip_to_image(boxes: Tensor, anchors: Tensor, placed: Tensor, sizes: Tensor) -> tuple[Tensor, Tensor]:
+    """Clips decoded boxes to their image, and tells which of them may be detections.
+
+    Not those of anchors whose centre lies in the padding or off the canvas, and not boxes that clipping leaves less
+    than MIN_KEPT_AREA of their area, or less than one pixel of the image in height or width.
+
+    Args:
+      boxes: float32 [B, A, 4]; may hold infinities and NaN.
+      anchors: float32 [A, 4].
+      placed: float32 [B, 2], as in `top_candidates`.
+      sizes: int32 [B, 2], as in `top_candidates`; 0 where there is no image.
+
+    Returns:
+      float32 [B, A, 4], zero where no detection; bool [B, A].
+    """
+    centres = (anchors[:, :2] + anchors[:, 2:]) / 2  # [A, 2]
+    clipped = ops.minimum(ops.maximum(boxes, 0.0), ops.tile(placed, (1, 2))[:, None, :])
+    before, kept = boxes[..., 2:] - boxes[..., :2], clipped[..., 2:] - clipped[..., :2]  # [B, A, (height, width)]
+    pixels = kept * (ops.cast(sizes, "float32") / placed)[:, None, :]
+    # Each comparison is false for NaN.
+    may_be = (
+        ops.all(centres < placed[:, None, :], axis=-1)
+        & ops.all(pixels >= _MIN_SIDE, axis=-1)
+        & (kept[..., 0] * kept[..., 1] >= MIN_KEPT_AREA * before[..., 0] * before[..., 1])
+    )
+    return ops.where(may_be[..., None], clipped, 0.0), may_be
 
 
 def suppress(

@@ -35,6 +35,19 @@ def test_letterbox_fits_the_complete_image(why: str, size: tuple[int, int], plac
     assert (pixels[placed[0] :] == [124, 116, 104]).all() and (pixels[:, placed[1] :] == [124, 116, 104]).all()
 
 
+FOUND = [
+    ("an image of another colour", 200, [(48, 96), (64, 32), (64, 96), (1, 96)]),
+    ("an image of the padding's colour cannot be told from it", (124, 116, 104), [(0, 0)] * 4),
+]
+
+
+@pytest.mark.parametrize(("why", "colour", "expected"), FOUND, ids=[row[0] for row in FOUND])
+def test_the_padding_tells_where_an_image_ends(why: str, colour: object, expected: list[tuple[int, int]]) -> None:
+    images = [np.broadcast_to(np.uint8(colour), (*size, 3)) for _, size, _ in PLACED]
+    canvases = [preprocess.letterbox(preprocess.from_pixels(tf.constant(image)), CANVAS)[0] for image in images]
+    assert [tuple(found) for found in preprocess.find_placed(tf.stack(canvases)).numpy()] == expected, why
+
+
 @pytest.mark.parametrize("size", [(64, 96), (300, 401), (41, 30), (1, 7), (500, 3)])
 def test_rows_then_columns_give_the_bits_of_one_resize(size: tuple[int, int]) -> None:
     image = tf.constant(np.random.default_rng(0).integers(0, 256, (*size, 3), dtype=np.uint8))

@@ -57,6 +57,7 @@ def record_of(image: bytes) -> bytes:
 SIZES = [
     ("as the data set has them", (96, 128)),
     ("upright, and enlarged to fit", (50, 30)),
+    ("eight times as high as wide", (160, 20)),
     ("far wider than the canvas", (40, 300)),
 ]
 

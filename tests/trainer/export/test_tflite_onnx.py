@@ -27,6 +27,8 @@ SIZES = [
     ("the canvas itself", (64, 64)),
     ("as the data set has them", (96, 128)),
     ("upright, and enlarged to fit", (50, 30)),
+    ("eight times as high as wide", (160, 20)),
+    ("eight times as wide as high", (20, 160)),
 ]
 
 

@@ -89,7 +89,7 @@ def test_candidates_are_the_best_pairs() -> None:
     logits = rng.normal(size=(2, 700, 3)).astype(np.float32)
     anchors = np.tile(np.array([[0, 0, 10, 10]], np.float32), (700, 1)) + np.arange(700)[:, None].astype(np.float32)
     outputs = {"class_logits": tf.constant(logits), "box_shifts": tf.zeros((2, 700, 4))}
-    found = postprocess.top_candidates(outputs, anchors)
+    found = postprocess.top_candidates(outputs, anchors, tf.fill([2, 2], 800.0), tf.fill([2, 2], 800))
     order = np.argsort(-logits[1].ravel())[: postprocess.MAX_CANDIDATES]
     np.testing.assert_array_equal(found.classes[1], order % 3 + 1)
     np.testing.assert_allclose(found.boxes[1], anchors[order // 3], atol=1e-3)
