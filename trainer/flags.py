@@ -4,7 +4,7 @@ Only trainer.main and trainer.submit read flags; everything else gets a `TrainCo
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from absl import flags
@@ -26,12 +26,12 @@ class TrainRequest:
 
     Attributes:
       config: The settings.
-      expectations: What an old command line states about its data.
+      expectations: What an old command line states about its data; None for a command line of this trainer.
       notices: Lines about flags that need an explanation.
     """
 
     config: TrainConfig
-    expectations: legacy_flags.DatasetExpectations = field(default_factory=legacy_flags.DatasetExpectations)
+    expectations: legacy_flags.DatasetExpectations | None = None
     notices: tuple[str, ...] = ()
 
 

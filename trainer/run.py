@@ -15,7 +15,7 @@ from retinanet_odm.dataset.manifest import DatasetManifest
 from retinanet_odm.errors import ContractError, UsageError
 from retinanet_odm.reports.evaluation_page import evaluation_report
 from retinanet_odm.storage import files
-from trainer import anchor_tuning, evaluate, gcs, strategy
+from trainer import anchor_tuning, evaluate, strategy
 from trainer.config import TrainConfig
 from trainer.data import records
 from trainer.evaluate import Evaluator
@@ -53,12 +53,12 @@ class _Model:
     evaluator: Evaluator | None
 
 
-def run(config: TrainConfig, expectations: DatasetExpectations) -> None:
+def run(config: TrainConfig, expectations: DatasetExpectations | None) -> None:
     """Trains, evaluates and exports, depending on the mode.
 
     Args:
       config: From the command line.
-      expectations: What an old command line states about the data set.
+      expectations: What an old command line states about the data set; None for a command line of this trainer.
 
     Raises:
       UsageError: The request cannot be carried out.
@@ -77,7 +77,7 @@ def run(config: TrainConfig, expectations: DatasetExpectations) -> None:
     strategy.any_host(devices, False)  # waits: a host that exits early would end the others
 
 
-def resolve(config: TrainConfig, expectations: DatasetExpectations) -> ResolvedRun:
+def resolve(config: TrainConfig, expectations: DatasetExpectations | None) -> ResolvedRun:
     """Settles what a run uses, and finds faults that would otherwise surface after hours of training.
 
     Raises:
@@ -86,7 +86,11 @@ def resolve(config: TrainConfig, expectations: DatasetExpectations) -> ResolvedR
     for name in ("dataset", "model_dir"):
         if not config.to_json()[name]:
             raise UsageError(f"--{name}: required, see --help")
-    config = gcs.resolve_dataset_location(config)
+    if config.uses_gcs or config.data.local_copy:
+        # Google's client takes part of a second to import: only runs with such a path wait for it.
+        from trainer import gcs
+
+        config = gcs.resolve_dataset_location(config)
     manifest = read_manifest(config, expectations)
     _check_outputs(config, manifest)
     # The order matters: hosts must be connected before the first operation of TensorFlow, and anchors read records.
@@ -102,7 +106,7 @@ def resolve(config: TrainConfig, expectations: DatasetExpectations) -> ResolvedR
     return ResolvedRun(config=config, manifest=manifest, devices=devices)
 
 
-def read_manifest(config: TrainConfig, expectations: DatasetExpectations) -> DatasetManifest:
+def read_manifest(config: TrainConfig, expectations: DatasetExpectations | None) -> DatasetManifest:
     """Reads the manifest of the data set, and compares it with the command line.
 
     Raises:
@@ -111,14 +115,15 @@ def read_manifest(config: TrainConfig, expectations: DatasetExpectations) -> Dat
     try:
         manifest = records.read_dataset_manifest(config.data.dataset)
     except ContractError as error:
-        if not expectations.patterns:
+        if expectations is None or not expectations.patterns:
             raise
         # Records of another tool have no manifest, and it can be made only from the images.
         raise UsageError(
             f"{error}, where the file patterns point; create one from the images and their annotations:"
             " python -m beam_jobs prepare"
         ) from error
-    check_expectations(expectations, manifest)
+    if expectations is not None:
+        check_expectations(expectations, manifest)
     if config.data.num_classes not in (0, manifest.num_classes):
         raise UsageError(
             f"num_classes={config.data.num_classes}, but the largest id of the data set's label map is"

@@ -21,6 +21,7 @@ from trainer.config.sections import (
     ScheduleConfig,
     WeightsConfig,
 )
+from trainer.tf_errors import GCS
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,6 +66,11 @@ class TrainConfig:
             raise UsageError(f"--resnet_checkpoint: is for --backbone={' or '.join(RESNETS)}, found {backbone}")
         if self.weights.backbone_weights and not backbone.startswith(KERAS_PREFIX):
             raise UsageError(f"--backbone_weights: is for --backbone={KERAS_PREFIX}NAME, found {backbone}")
+
+    @property
+    def uses_gcs(self) -> bool:
+        """Whether a setting is a path on gs://."""
+        return any(str(value).startswith(GCS) for value in self.to_json().values())
 
     @classmethod
     def from_settings(cls, settings: Mapping[str, Any]) -> Self:
