@@ -49,6 +49,7 @@ def commit(
     labels: LabelMap | None,
     label_counts: Mapping[str, int],
     ignored: Mapping[str, int],
+    pairings: Mapping[str, tuple[int, str]],
 ) -> None:
     """Ends a build or a check.
 
@@ -60,9 +61,12 @@ def commit(
       labels: the label map, or None.
       label_counts: boxes by label, as the annotations write it.
       ignored: shapes that have no box by design, by kind.
+      pairings: number and first example of images by the way they were paired, if a person should look at them.
     """
     # Sorted, so that no file depends on the order in which workers finish.
-    plan = DatasetPlan(images_in=images_in, labels=labels, label_counts=label_counts, ignored=ignored)
+    plan = DatasetPlan(
+        images_in=images_in, labels=labels, label_counts=label_counts, ignored=ignored, pairings=pairings
+    )
     ordered = sorted(shards, key=lambda shard: shard.name)
     all_rejects = sort_rejects([*rejects, *(reject for shard in ordered for reject in shard.rejects)])
     analysis = analyse_dataset(plan, ordered, all_rejects, options)

@@ -1,25 +1,27 @@
 """The graph of `prepare` and `check`: plan first, then write (or only check). No image byte crosses a shuffle.
 
-    Match images ────────── Group by name ── Join images and ─────── Assign labels ─── Number ── Make ──── Commit
-                             │                annotations              and splits        images    shards
-    Read annotations ───────┘                    │                      ▲    ▲
-          │                                      ├─ Count labels ─ Make label map
-          └─ Count ignored shapes                └─ Collect unreadable annotation files
+    Match images ────────── Group by name ── Join images and ─┬───── Assign labels ─── Number ── Make ──── Commit
+                             │                annotations      │       and splits        images    shards
+    Read annotations ───────┘                   └─ Join by ────┤        ▲    ▲
+          │                                         <filename> ├─ Count labels ─ Make label map
+          └─ Count ignored shapes                              └─ Collect unreadable annotation files
 
-Commit also takes the rejects of every step, the number of images, the label map, the labels and the ignored shapes. It
-writes dataset.json last.
+Commit also takes the rejects of every step, the number of images, the label map, the labels, the ignored shapes and the
+doubtful pairings. It writes dataset.json last.
 """
 
 import apache_beam as beam
 from apache_beam.pvalue import AsList, AsSingleton
 
-from beam_jobs import plan
+from beam_jobs import join, plan
 from beam_jobs.commit import commit
 from beam_jobs.options import PrepareOptions
 from beam_jobs.transforms import (
     MAIN,
     REJECTS,
     CollectUnreadableFiles,
+    CountExamples,
+    JoinByFilename,
     MakeShards,
     MatchImages,
     NumberImages,
@@ -34,17 +36,20 @@ def build_prepare(pipeline: beam.Pipeline, options: PrepareOptions) -> None:
     # Read and join: image and annotation rows meet under the stem of their file names.
     images = pipeline | "Match images" >> MatchImages(options.images, options.exports)
     read = pipeline | "Read annotations" >> ReadAnnotations(options.annotations, options.exports)
-    keyed = read[MAIN] | "Key annotations by name" >> beam.Map(plan.annotation_key)
+    keyed = read[MAIN] | "Key annotations by name" >> beam.Map(join.annotation_key)
     groups = {"images": images, "annotations": keyed} | "Group by name" >> beam.CoGroupByKey()
-    joined = groups | "Join images and annotations" >> with_rejects(plan.join_images)
+    by_name = groups | "Join images and annotations" >> with_rejects(join.join_images)
+    by_filename = by_name[MAIN] | "Join by <filename>" >> JoinByFilename()
+    paired = by_name[MAIN] | "Keep pairs" >> beam.Filter(join.is_pair)
+    joined = (paired, by_filename[MAIN]) | "Collect images" >> beam.Flatten()
 
     # Plan: label map, labels and splits, then source ids and shards. Every row is small; no image has been opened yet.
-    label_counts = joined[MAIN] | "Count labels" >> SumByKey(plan.label_counts)
+    label_counts = joined | "Count labels" >> SumByKey(plan.label_counts)
     labels = label_counts | "Make label map" >> beam.Map(plan.make_label_map, options=options)
     # Annotations that match no image are rejected by the join, and may be unreadable files, too.
-    faults = (read[REJECTS], joined[REJECTS]) | "Collect annotation rejects" >> beam.Flatten()
+    faults = (read[REJECTS], by_name[REJECTS], by_filename[REJECTS]) | "Collect annotation rejects" >> beam.Flatten()
     unreadable = faults | "Collect unreadable annotation files" >> CollectUnreadableFiles()
-    assigned = joined[MAIN] | "Assign labels and splits" >> with_rejects(
+    assigned = joined | "Assign labels and splits" >> with_rejects(
         plan.assign_labels_and_splits, options=options, labels=AsSingleton(labels), unreadable=AsSingleton(unreadable)
     )
     numbered = assigned[MAIN] | "Number images" >> NumberImages(options)
@@ -53,9 +58,10 @@ def build_prepare(pipeline: beam.Pipeline, options: PrepareOptions) -> None:
     shards = numbered[MAIN] | "Make shards" >> MakeShards(options)
 
     # Commit: waits for all shards and every count, because all of them are side inputs.
-    images_in = groups | "Count images" >> beam.Map(plan.count_images) | "Add up images" >> beam.CombineGlobally(sum)
+    images_in = groups | "Count images" >> beam.Map(join.count_images) | "Add up images" >> beam.CombineGlobally(sum)
     ignored = read[MAIN] | "Count ignored shapes" >> SumByKey(plan.ignored_shapes)
-    steps = (read, joined, assigned, numbered)
+    pairings = joined | "Count doubtful pairings" >> CountExamples(join.describe_pairing)
+    steps = (read, by_name, by_filename, assigned, numbered)
     rejects = tuple(step[REJECTS] for step in steps) | "Collect rejects" >> beam.Flatten()
     _ = (
         pipeline
@@ -69,5 +75,6 @@ def build_prepare(pipeline: beam.Pipeline, options: PrepareOptions) -> None:
             labels=AsSingleton(labels),
             label_counts=AsSingleton(label_counts),
             ignored=AsSingleton(ignored),
+            pairings=AsSingleton(pairings),
         )
     )

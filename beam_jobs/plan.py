@@ -1,15 +1,14 @@
-"""The plan: reads annotations, joins images with them, and assigns labels and splits. Verbs over small rows.
+"""The plan: reads annotations, and assigns labels and splits. Verbs over small rows.
 
-Begin with `join_images` and `assign_labels_and_splits`. Which annotation belongs to which image is decided by
-retinanet_odm.sources.matching. Every image becomes exactly one PlannedImage or one Reject of kind IMAGE_REJECT.
+Begin with `assign_labels_and_splits`; beam_jobs.join comes before it. Every image becomes exactly one PlannedImage or
+one Reject of kind IMAGE_REJECT.
 """
 
 import dataclasses
-import itertools
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable, Iterator, Sequence
 
+from beam_jobs.join import list_names
 from beam_jobs.options import DROP, NEGATIVE, PrepareOptions, load_id_map, load_split_plan
 from beam_jobs.rows import (
     ANNOTATION_REJECT,
@@ -28,23 +27,8 @@ from retinanet_odm.errors import DataError, LabelError
 from retinanet_odm.labels.checks import nearest_labels
 from retinanet_odm.labels.label_map import LabelMap
 from retinanet_odm.sources.listing import AnnotationFile, ImageFile, read_annotation
-from retinanet_odm.sources.matching import Key, PairingConflict, match_key, pair_files
 
-JoinedGroup = tuple[Key, Mapping[str, Iterable[Any]]]  # match key, {"images": ..., "annotations": ...}
-_MAX_NAMED = 20  # files named in the detail of a reject
-
-
-# --- Keys and reading ---
-
-
-def image_key(image: ImageFile) -> tuple[Key, ImageFile]:
-    """Returns (match key, image)."""
-    return match_key(image.uri), image
-
-
-def annotation_key(file: AnnotationFile) -> tuple[Key, AnnotationFile]:
-    """Returns (match key, annotation)."""
-    return match_key(file.image_name or file.uri), file
+# --- Reading ---
 
 
 def read_annotation_group(group: tuple[bytes, Iterable[AnnotationFile]]) -> Iterator[AnnotationFile | Reject]:
@@ -56,81 +40,6 @@ def read_annotation_group(group: tuple[bytes, Iterable[AnnotationFile]]) -> Iter
     file = min(group[1], key=lambda row: row.name)
     for row in read_annotation(file):
         yield reject_annotation(file, row.reason, row.detail, row.line) if isinstance(row, DataError) else row
-
-
-# --- Joining ---
-
-
-def count_images(group: JoinedGroup) -> int:
-    """Counts the distinct image files of a group."""
-    return len({image.uri for image in group[1]["images"]})
-
-
-def join_images(group: JoinedGroup) -> Iterator[Candidate | UnannotatedImage | Reject]:
-    """Yields one row for every distinct image of a group, and one for every annotation that matches no image."""
-    # Sorted on both sides: the result must not depend on the order in which Beam delivers the group.
-    images = _distinct(group[1]["images"])
-    annotations = sorted(group[1]["annotations"], key=_sort_key)
-    times = Counter(image.name for image in images)
-    found = pair_files(images, annotations)
-    for row, image in enumerate(images):
-        if times[image.name] > 1:
-            yield _duplicate(image, images)
-        elif row in found.conflict_of:
-            yield _ambiguous(image, found.conflict_of[row])
-        elif row in found.annotation_of:
-            yield _pair(image, found.annotation_of[row])
-        else:
-            yield UnannotatedImage(image=image)
-    yield from map(_unused, found.unused)
-
-
-def _distinct(images: Iterable[ImageFile]) -> list[ImageFile]:
-    """Keeps a file that two patterns match once, under its smallest name, whatever the order of arrival."""
-    by_uri = {row.uri: row for row in sorted(images, key=lambda row: (row.uri, row.name), reverse=True)}
-    return [by_uri[uri] for uri in sorted(by_uri)]
-
-
-def _sort_key(file: AnnotationFile) -> tuple[str, ...]:
-    content = file.annotation
-    return file.uri, file.image_name, (content and content.subset) or "", (content and content.task_id) or ""
-
-
-def _duplicate(image: ImageFile, images: Iterable[ImageFile]) -> Reject:
-    same = _list_names(other.uri for other in images if other.name == image.name)
-    return reject_image(image, "duplicate_image_name", f"{image.name}: more than one image has this name: {same}")
-
-
-def _ambiguous(image: ImageFile, conflict: PairingConflict) -> Reject:
-    claimants = itertools.chain((other.uri for other in conflict.images), map(_title, conflict.annotations))
-    detail = f"{image.name}: expected one image and one annotation of this name, found {_list_names(claimants)}"
-    return reject_image(image, "ambiguous_match", detail)
-
-
-def _pair(image: ImageFile, file: AnnotationFile) -> Candidate | Reject:
-    if file.annotation is None:
-        return reject_image(image, file.reason, file.detail, source=file.uri, line=file.line)
-    if file.annotation.unreadable:
-        # Without its box, an unreadable object would be learned as background.
-        first = file.annotation.unreadable[0]
-        return reject_image(image, first.reason, f"{image.name}: {first.detail}", source=file.uri, line=first.line)
-    return Candidate(image=image, annotation=file.annotation)
-
-
-def _unused(file: AnnotationFile) -> Reject:
-    if file.annotation is None:
-        return reject_annotation(file, file.reason, file.detail, file.line)
-    return reject_annotation(file, NO_MATCHING_IMAGE, f"{_title(file)}: no image has this name", file.annotation.line)
-
-
-def _list_names(names: Iterable[str]) -> str:
-    found = list(names)
-    more = f" and {len(found) - _MAX_NAMED} more" if len(found) > _MAX_NAMED else ""
-    return ", ".join(found[:_MAX_NAMED]) + more
-
-
-def _title(file: AnnotationFile) -> str:
-    return f"{file.image_name} in {file.uri}" if file.image_name else file.uri
 
 
 # --- Counting ---
@@ -208,7 +117,7 @@ def _without_annotation(image: ImageFile, options: PrepareOptions, unreadable: S
     if options.without_annotation == NEGATIVE and not unreadable:
         nothing = ImageAnnotation(filename=image.name, width=None, height=None, objects=(), source=image.uri)
         return Candidate(image=image, annotation=nothing)
-    files = _list_names(path.decode("utf-8", "surrogateescape") for path in unreadable)
+    files = list_names(path.decode("utf-8", "surrogateescape") for path in unreadable)
     lost = f"; it may be in an unreadable file: {files}" if files else ""
     return reject_image(image, "image_without_annotation", f"{image.name}: no annotation has this name{lost}")
 

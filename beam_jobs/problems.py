@@ -14,6 +14,12 @@ from retinanet_odm.dataset.leakage import ImageHashes, Leakage, find_leakage
 from retinanet_odm.dataset.problems import Problem, make_problem
 from retinanet_odm.dataset.statistics import BoxStatistics
 from retinanet_odm.labels.checks import ERROR, check_labels
+from retinanet_odm.sources.row_names import PAIRED_ACROSS_FOLDERS, PAIRED_BY_FILENAME
+
+_PAIRINGS = {
+    PAIRED_ACROSS_FOLDERS: "with an annotation for another folder",
+    PAIRED_BY_FILENAME: "by the <filename> in a file of another name",
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,7 +93,14 @@ def _notes(plan: DatasetPlan, shards: Sequence[ShardResult]) -> Iterator[Problem
     if clipped:
         detail = f"{clipped} boxes were cut at the border of their image"
         yield make_problem("boxes_clipped", detail, value=str(clipped))
+    for pairing, (count, example) in sorted(plan.pairings.items()):
+        detail = f"{_images(count)} paired {_PAIRINGS[pairing]}, such as {example}"
+        yield make_problem(pairing, detail, value=str(count))
     for kind, count in sorted(plan.ignored.items()):
         # Points and skeletons are objects, which are lost; tags and parts are not.
         code = "shapes_ignored" if kind in OBJECTS_WITHOUT_BOX else "tags_ignored"
         yield make_problem(code, f"{count} shapes without a box: {kind}", label=kind, value=str(count))
+
+
+def _images(count: int) -> str:
+    return "1 image was" if count == 1 else f"{count} images were"

@@ -7,7 +7,7 @@ and split) → `PlannedImage` (with source id). At each step a `Reject` may take
 import json
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from retinanet_odm.annotations.types import ImageAnnotation, ObjectAnnotation
@@ -32,18 +32,27 @@ COCO_SPLIT = "val"
 @pickle_by_position
 @dataclass(frozen=True, kw_only=True)
 class Candidate:
-    """An image and the one annotation that matches it. The pixels have not been read yet."""
+    """An image and the one annotation that matches it. The pixels have not been read yet.
+
+    Attributes:
+      image, annotation: the pair.
+      pairing: PAIRED_ACROSS_FOLDERS or PAIRED_BY_FILENAME of retinanet_odm.sources.row_names, or "".
+      paired_with: the annotation, for messages.
+    """
 
     image: ImageFile
     annotation: ImageAnnotation
+    pairing: str = ""
+    paired_with: str = ""
 
 
 @pickle_by_position
 @dataclass(frozen=True, kw_only=True)
 class UnannotatedImage:
-    """An image that no annotation matches."""
+    """An image that no annotation matches. has_unique_name: no other image has its file name."""
 
     image: ImageFile
+    has_unique_name: bool = False
 
 
 @pickle_by_position
@@ -92,12 +101,14 @@ class DatasetPlan:
       labels: the label map. None if no image has an object and no label map was given.
       label_counts: boxes by label, as the annotations write it.
       ignored: shapes that have no box by design, by kind.
+      pairings: number and first example of images by the way they were paired, if a person should look at them.
     """
 
     images_in: int
     labels: LabelMap | None
     label_counts: Mapping[str, int]
     ignored: Mapping[str, int]
+    pairings: Mapping[str, tuple[int, str]] = field(default_factory=dict)
 
 
 @pickle_by_position

@@ -8,7 +8,7 @@ import apache_beam as beam
 from apache_beam.metrics import Metrics
 from apache_beam.pvalue import AsSingleton, TaggedOutput
 
-from beam_jobs import numbering, plan
+from beam_jobs import join, numbering, plan
 from beam_jobs.options import PrepareOptions, load_id_map
 from beam_jobs.records import ShardResult
 from beam_jobs.rows import PlannedImage, Reject
@@ -57,7 +57,7 @@ class MatchImages(beam.PTransform):
             pbegin
             | "Create image patterns" >> beam.Create(input_patterns(self.patterns, self.exports, flag="--images"))
             | "List images" >> beam.FlatMap(match_images)
-            | "Key images by name" >> beam.Map(plan.image_key)
+            | "Key images by name" >> beam.Map(join.image_key)
         )
 
 
@@ -78,6 +78,18 @@ class ReadAnnotations(beam.PTransform):
             # A file that two patterns match is read once; and the worker that lists the files does not read them all.
             | "Group by file" >> beam.GroupByKey()
             | "Read annotation files" >> with_rejects(plan.read_annotation_group)
+        )
+
+
+class JoinByFilename(beam.PTransform):
+    """Rows that are open after the join by names → MAIN: Candidate or UnannotatedImage; REJECTS."""
+
+    def expand(self, rows: beam.PCollection):  # type: ignore[no-untyped-def] # as above
+        return (
+            rows
+            | "Key open rows" >> beam.FlatMap(join.open_row_key)
+            | "Group by <filename>" >> beam.GroupByKey()
+            | "Join open rows" >> with_rejects(join.join_by_filename)
         )
 
 
@@ -105,6 +117,21 @@ class SumByKey(beam.PTransform):
             | "Extract counts" >> beam.FlatMap(self.pairs)
             | "Add up counts" >> beam.CombinePerKey(sum)
             | "Collect counts" >> beam.combiners.ToDict()
+        )
+
+
+@dataclass
+class CountExamples(beam.PTransform):
+    """Rows → one dict with the (count, first example) of each key that `pairs` yields for the rows."""
+
+    pairs: Callable[[Any], Iterator[tuple[str, tuple[int, str]]]]
+
+    def expand(self, rows: beam.PCollection) -> beam.PCollection:
+        return (
+            rows
+            | "Extract examples" >> beam.FlatMap(self.pairs)
+            | "Add up examples" >> beam.CombinePerKey(join.add_examples)
+            | "Collect examples" >> beam.combiners.ToDict()
         )
 
 

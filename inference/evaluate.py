@@ -28,7 +28,11 @@ from retinanet_odm.storage.local import lock_folder
 _logger = logging.getLogger(__name__)
 
 _FLAG = "--annotations"
-_EXCLUDED_KEYS = ("left_out", "unknown_labels")  # of evaluation.json; they have a section of their own on the page
+_EXCLUDED_KEYS = (
+    "left_out",
+    "doubtful_pairings",
+    "unknown_labels",
+)  # of evaluation.json; they have a section of their own on the page
 
 
 def evaluate(options: EvaluateOptions) -> dict[str, Any]:
@@ -75,6 +79,7 @@ def compute_metrics(comparison: Comparison, summary: Mapping[str, Any], *, min_s
         "model_hash": summary["model_hash"],
         "code_version": summary["code_version"],
         "left_out": comparison.excluded.to_json(),
+        "doubtful_pairings": comparison.pairings.to_json(),
         "unknown_labels": dict(comparison.unknown.most_common()),
         **all_metrics(comparison.truth, comparison.results, analysis),
     }
@@ -84,6 +89,8 @@ def describe_comparison(comparison: Comparison, labels: LabelMap) -> Iterator[st
     """Yields lines about the scope of the metrics: how many images were compared, and what was not."""
     failed = f"; {comparison.failed} of them failed: their objects count as missed" if comparison.failed else ""
     yield f"{comparison.images} scored images are annotated{failed}"
+    for reason, entry in comparison.pairings.to_json().items():
+        yield f"check: {entry['count']} {reason} ({entry['first']})"
     for reason, entry in comparison.excluded.to_json().items():
         yield f"not compared: {entry['count']} {reason} ({entry['first']})"
     for label, count in comparison.unknown.most_common():

@@ -17,8 +17,10 @@ from retinanet_odm.errors import DataError
 from retinanet_odm.labels.label_map import LabelMap
 from retinanet_odm.predictions.formats import coco
 from retinanet_odm.predictions.rows import OK, PredictionRow
+from retinanet_odm.sources.inner_names import has_unique_name, inside_key, pair_by_filename
 from retinanet_odm.sources.listing import AnnotationFile, ImageFile
-from retinanet_odm.sources.matching import Key, match_key, pair_files
+from retinanet_odm.sources.matching import pair_files
+from retinanet_odm.sources.row_names import PAIRED_ACROSS_FOLDERS, PAIRED_BY_FILENAME, Key, match_key
 
 # Reasons for exclusion, beside those of the readers of annotations.
 IMAGE_WITHOUT_ANNOTATION = "image_without_annotation"
@@ -29,8 +31,8 @@ NO_USABLE_BOX = "no_usable_box"
 
 
 @dataclass(kw_only=True)
-class Excluded:
-    """Images, annotations and boxes that are not compared: the number and the first case of each reason."""
+class ReasonCounts:
+    """The number and the first case of each reason."""
 
     counts: Counter[str] = field(default_factory=Counter)
     first: dict[str, str] = field(default_factory=dict)
@@ -46,6 +48,14 @@ class Excluded:
 
 
 @dataclass(frozen=True, kw_only=True)
+class _Told:
+    """What is told beside the pairs: what is excluded, and how pairs were found that a person should look at."""
+
+    excluded: ReasonCounts = field(default_factory=ReasonCounts)
+    pairings: ReasonCounts = field(default_factory=ReasonCounts)
+
+
+@dataclass(frozen=True, kw_only=True)
 class Comparison:
     """Images that were scored and annotated.
 
@@ -55,6 +65,7 @@ class Comparison:
       images: number of images.
       failed: number of images that could not be scored; all their objects count as missed.
       excluded: everything that is in neither list.
+      pairings: images in both lists that were paired across folders or by <filename>.
       unknown: number of boxes by label, for labels that are no class of the model; they are in neither list.
     """
 
@@ -62,7 +73,8 @@ class Comparison:
     results: list[dict[str, Any]]
     images: int
     failed: int
-    excluded: Excluded
+    excluded: ReasonCounts
+    pairings: ReasonCounts
     unknown: Counter[str]
 
 
@@ -81,11 +93,12 @@ def compare(
       labels: of the model.
       aliases: label by alias.
     """
-    excluded = Excluded()
+    told = _Told()
+    excluded = told.excluded
     ids = {name: label_id for label_id, name in labels.items}
     pairs = [
         _Pair(row=row, annotation=apply_aliases(annotation, aliases))
-        for row, annotation in _pairs(rows, annotations, excluded)
+        for row, annotation in _pairs(rows, annotations, told)
     ]
     # Numbered after sorting, so that ids do not depend on the order of annotation files.
     numbered = list(enumerate(_with_usable_boxes(_same_size(pairs, excluded), ids, excluded), start=1))
@@ -97,6 +110,7 @@ def compare(
         images=len(numbered),
         failed=sum(pair.row.status != OK for _, (pair, _) in numbered),
         excluded=excluded,
+        pairings=told.pairings,
         unknown=Counter(label for label in annotated if label not in ids),
     )
 
@@ -148,7 +162,7 @@ class _Pair:
                 yield _PlacedObject(item=item, box=box, fault=fault)
 
 
-def _same_size(pairs: Iterable[_Pair], excluded: Excluded) -> Iterator[_Pair]:
+def _same_size(pairs: Iterable[_Pair], excluded: ReasonCounts) -> Iterator[_Pair]:
     """Yields the pairs in the order of image names, except those whose annotation is for an image of another shape."""
     for pair in sorted(pairs, key=lambda pair: pair.row.image):
         row, annotation = pair.row, pair.annotation
@@ -160,7 +174,7 @@ def _same_size(pairs: Iterable[_Pair], excluded: Excluded) -> Iterator[_Pair]:
 
 
 def _with_usable_boxes(
-    pairs: Iterable[_Pair], ids: Collection[str], excluded: Excluded
+    pairs: Iterable[_Pair], ids: Collection[str], excluded: ReasonCounts
 ) -> Iterator[tuple[_Pair, list[_PlacedObject]]]:
     """Yields the pairs with their usable objects, except images of which no box can be used.
 
@@ -179,51 +193,88 @@ def _with_usable_boxes(
         yield pair, usable
 
 
+@dataclass(kw_only=True)
+class _OpenRows:
+    """What is left after all groups: rows whose file names are unique, and annotations, to be paired by <filename>."""
+
+    rows: list[PredictionRow] = field(default_factory=list)
+    files: list[AnnotationFile] = field(default_factory=list)
+
+    def match(self, told: _Told) -> Iterator[tuple[PredictionRow, ImageAnnotation]]:
+        """Yields the pairs by <filename>, and excludes the others."""
+        named = [file for file in self.files if inside_key(file)]
+        images = [ImageFile(uri=row.image, name=row.image) for row in self.rows]
+        found = pair_by_filename(images, named)
+        for position, row in enumerate(self.rows):
+            if position in found:
+                file = named[found[position]]
+                told.pairings.add(PAIRED_BY_FILENAME, f"{row.image} with {file.uri}")
+                yield from _readable(row, file, told)
+            else:
+                told.excluded.add(IMAGE_WITHOUT_ANNOTATION, f"{row.image} has no annotation")
+        used = {id(named[position]) for position in found.values()}
+        for file in self.files:
+            if file.annotation is None:
+                told.excluded.add(file.reason, file.detail)
+            elif id(file) not in used:
+                detail = f"{file.image_name or file.uri}: no scored image has this name"
+                told.excluded.add(ANNOTATION_WITHOUT_IMAGE, detail)
+
+
 def _pairs(
-    rows: Iterable[PredictionRow], annotations: Iterable[AnnotationFile | DataError], excluded: Excluded
+    rows: Iterable[PredictionRow], annotations: Iterable[AnnotationFile | DataError], told: _Told
 ) -> Iterator[tuple[PredictionRow, ImageAnnotation]]:
     files: defaultdict[Key, list[AnnotationFile]] = defaultdict(list)
+    named_inside: set[Key] = set()
     for found in annotations:
         if isinstance(found, DataError):
-            excluded.add(found.reason, found.detail)
+            told.excluded.add(found.reason, found.detail)
         else:
             files[match_key(found.image_name or found.uri)].append(found)
+            named_inside.update(filter(None, [inside_key(found)]))
     candidates: defaultdict[Key, list[PredictionRow]] = defaultdict(list)
     for row in rows:  # there may be a million; only those with a candidate annotation stay in memory
         key = match_key(row.image)
-        if key in files:
+        if key in files or key in named_inside:
             candidates[key].append(row)
         else:
-            excluded.add(IMAGE_WITHOUT_ANNOTATION, f"{row.image} has no annotation")
-    for key, group in files.items():
-        yield from _match_group(candidates[key], group, excluded)
+            told.excluded.add(IMAGE_WITHOUT_ANNOTATION, f"{row.image} has no annotation")
+    left = _OpenRows()
+    for key in (*files, *(candidates.keys() - files.keys())):
+        yield from _match_group(candidates[key], files.get(key, []), told, left)
+    yield from left.match(told)
 
 
 def _match_group(
-    rows: list[PredictionRow], files: list[AnnotationFile], excluded: Excluded
+    rows: list[PredictionRow], files: list[AnnotationFile], told: _Told, left: _OpenRows
 ) -> Iterator[tuple[PredictionRow, ImageAnnotation]]:
-    found = pair_files([ImageFile(uri=row.image, name=row.image) for row in rows], files)
-    for position, row in enumerate(rows):
-        file = found.annotation_of.get(position)
+    images = [ImageFile(uri=row.image, name=row.image) for row in rows]
+    found = pair_files(images, files)
+    for position, (row, is_unique) in enumerate(zip(rows, has_unique_name(images), strict=True)):
         # Only a pair that is certain is compared: a wrong one would count as errors of the model.
         if position in found.conflict_of:
             claimants = [claimant.image_name or claimant.uri for claimant in found.conflict_of[position].annotations]
-            excluded.add(AMBIGUOUS_MATCH, f"{row.image} may be any of {', '.join(claimants[:3])}")
-        elif file is None:
-            excluded.add(IMAGE_WITHOUT_ANNOTATION, f"{row.image} has no annotation")
-        elif file.annotation is None:
-            excluded.add(file.reason, file.detail)
-        elif file.annotation.unreadable:
-            # As in prepare: the model must not be blamed for finding an object that could not be read.
-            unreadable = file.annotation.unreadable[0]
-            excluded.add(unreadable.reason, f"{row.image}: {unreadable.detail}")
+            told.excluded.add(AMBIGUOUS_MATCH, f"{row.image} may be any of {', '.join(claimants[:3])}")
+        elif file := found.annotation_of.get(position):
+            if position in found.across_folders:
+                told.pairings.add(PAIRED_ACROSS_FOLDERS, f"{row.image} with {file.image_name or file.uri}")
+            yield from _readable(row, file, told)
+        elif is_unique:
+            left.rows.append(row)
         else:
-            yield row, file.annotation
-    for file in found.unused:
-        if file.annotation is None:
-            excluded.add(file.reason, file.detail)
-        else:
-            excluded.add(ANNOTATION_WITHOUT_IMAGE, f"{file.image_name or file.uri}: no scored image has this name")
+            told.excluded.add(IMAGE_WITHOUT_ANNOTATION, f"{row.image} has no annotation")
+    left.files += found.unused
+
+
+def _readable(row: PredictionRow, file: AnnotationFile, told: _Told) -> Iterator[tuple[PredictionRow, ImageAnnotation]]:
+    """Yields a pair, or excludes its image: a model must not be blamed for an object that could not be read."""
+    if file.annotation is None:
+        told.excluded.add(file.reason, file.detail)
+    elif file.annotation.unreadable:
+        unreadable = file.annotation.unreadable[0]
+        told.excluded.add(unreadable.reason, f"{row.image}: {unreadable.detail}")
+    else:
+        yield row, file.annotation
 
 
 def _clip(box: BoxCorners, placement: ImagePlacement) -> tuple[BoxCorners, str]:

@@ -15,6 +15,7 @@ from retinanet_odm.annotations.json_outline import decode_json, is_json, outline
 from retinanet_odm.annotations.safe_xml import SAFE_PARSING, not_well_formed
 from retinanet_odm.errors import AnnotationError
 
+KIND_UNKNOWN = "annotation_kind_unknown"  # the reason of an AnnotationError: the file may be no annotation at all
 HEAD_BYTES = 1 << 16  # enough for the <meta> of most CVAT files
 
 # Byte order marks, and the first bytes of files that are passed by mistake.
@@ -158,4 +159,4 @@ def _describe(body: bytes) -> str:
 
 def _unknown(seen: str) -> AnnotationError:
     formats = ", ".join(supported.value for supported in AnnotationFormat)
-    return AnnotationError("annotation_kind_unknown", f"expected one of {formats}; found {seen}")
+    return AnnotationError(KIND_UNKNOWN, f"expected one of {formats}; found {seen}")

@@ -87,6 +87,8 @@ _WARNINGS = {
     "low_anchor_recall": "train with a larger --image_size; or, for small boxes, with a smaller --anchor_scale, and for"
     " long ones with more --aspect_ratios",
     "near_duplicate_across_splits": "keep neighbouring frames in one split: prepare with --split_group",
+    "paired_across_folders": "check that these annotations are of these images, and give both the same folders",
+    "paired_by_filename": "nothing if these annotations are of these images; rename the files like their images",
     "shapes_ignored": "draw boxes or outlines if these objects are to be detected: without a box they are background",
     "size_scaled": "check the boxes in the images of report.html: they were scaled to the image",
     "size_turned": "check the boxes in the images of report.html: the annotated image was rotated",

@@ -1,40 +1,23 @@
-"""Pairs images with their annotations. Begin with `pair_files`, which gets a group of rows with equal stems.
+"""Pairs images with their annotations. Begin with `pair_files`, which gets a group of rows with equal keys.
 
 The rules below are tried one after the other on the rows that are still open: the same path, the same path without
-extension, a path that ends with the other path (the longest end first), the same file name, the same stem. A rule pairs
-an image and an annotation only if nothing else claims one of them by the same rule; otherwise all of them are in
-conflict, and nothing is guessed. Rows of different exports never pair. Pure functions; linear in the size of the group.
+extension, a path that ends with the other path (the longest end first), the same without doubled extensions, the same
+file name, the same stem. Each is tried on the names as they are, and then as `fold` makes them. A rule pairs an image
+and an annotation only if nothing else claims one of them by the same rule; otherwise all of them are in conflict, and
+nothing is guessed. Rows of different exports never pair. Pure functions; linear in the size of the group.
+
+What is left of files of one image is paired by the <filename> in them: see retinanet_odm.sources.inner_names.
 """
 
 import itertools
-import re
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 
+from retinanet_odm.annotations.detection import KIND_UNKNOWN
 from retinanet_odm.sources.listing import AnnotationFile, ImageFile
-
-Key = bytes
-# Folders of Pascal VOC files and of their images: in CVAT's exports, in other collections.
-_IMAGE_FOLDERS = {"/Annotations/": "/JPEGImages/", "/annotations/": "/images/"}
-# COCO as CVAT exports it (by Datumaro): annotations/instances_SUBSET.json lists the images of images/SUBSET/.
-_COCO_SUBSET = re.compile(r"(?:^|/)instances_([^/]+)\.json$")
-
-
-def match_key(path: str) -> Key:
-    """Returns what an image and its annotation have in common: the stem. Bytes, because it need not be valid UTF-8.
-
-    Example:
-      >>> match_key("dive 1/a.JPG") == match_key("Annotations/a.xml") == b"a"
-      True
-    """
-    return PurePosixPath(_slashes(path)).stem.encode("utf-8", "surrogateescape")
-
-
-def _slashes(path: str) -> str:
-    """Converts a Windows path, which some tools write."""
-    return path.replace("\\", "/")
+from retinanet_odm.sources.row_names import RowNames, annotation_names, exact_path, fold, image_names
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,11 +34,13 @@ class FilePairs:
 
     Attributes:
       annotation_of: The annotation of each paired image.
+      across_folders: Images that have the same file name as their annotation, but lie in another folder.
       conflict_of: The conflict of each image in one; the annotations of a conflict belong to no image.
       unused: Annotations without an image.
     """
 
     annotation_of: dict[int, AnnotationFile]
+    across_folders: frozenset[int]
     conflict_of: dict[int, PairingConflict]
     unused: tuple[AnnotationFile, ...]
 
@@ -69,76 +54,42 @@ def pair_files(images: Sequence[ImageFile], annotations: Sequence[AnnotationFile
       '/x/a.xml'
     """
     group = _Group(images, annotations)
-    for rule in _RULES:
-        group.apply(rule)
+    # A file of an unknown kind may be no annotation at all: it gets what is left.
+    known = {row for row, file in enumerate(annotations) if file.reason != KIND_UNKNOWN}
+    group.apply_rules(known)
+    if len(known) < len(annotations):
+        group.apply_rules(range(len(annotations)))
     return FilePairs(
         annotation_of={image: annotations[found] for image, found in group.pairs.items()},
+        across_folders=frozenset(group.across_folders),
         conflict_of=group.conflicts,
         unused=tuple(annotations[row] for row in sorted(group.open_annotations)),
     )
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Names:
-    """The paths by which a row may be known: with extension, below CVAT's subset or task, and without extension."""
-
-    full: tuple[str, ...] = ()
-    in_subset: tuple[str, ...] = ()
-    bare: tuple[str, ...] = ()
+# --- Rules ---
 
 
-def _image_names(image: ImageFile) -> _Names:
-    path = _path(image.name)
-    return _Names(full=(path,), bare=(_without_extension(path),))
-
-
-def _annotation_names(file: AnnotationFile) -> _Names:
-    if not file.image_name:
-        return _Names(bare=tuple(_image_paths(_without_extension(_path(file.name or file.uri)))))
-    path = _path(file.image_name)
-    folders = [*_COCO_SUBSET.findall(file.name)]
-    if file.annotation:
-        folders += [file.annotation.subset, file.annotation.task_id]
-    in_subset = tuple(f"{folder}/{path}" for folder in folders if folder)
-    return _Names(full=(path,), in_subset=in_subset, bare=tuple(map(_without_extension, (path, *in_subset))))
-
-
-def _image_paths(path: str) -> Iterator[str]:
-    """Yields the path of a Pascal VOC file, and the paths of its image in the folders of an export."""
-    yield path
-    for annotations, images in _IMAGE_FOLDERS.items():
-        above, found, below = f"/{path}".rpartition(annotations)
-        if found:
-            yield from (other.lstrip("/") for other in (f"{above}{images}{below}", f"{above}/{below}", below))
-
-
-def _path(name: str) -> str:
-    return PurePosixPath(_slashes(name).lstrip("/")).as_posix()
-
-
-def _without_extension(path: str) -> str:
-    parent, slash, name = path.rpartition("/")
-    return f"{parent}{slash}{PurePosixPath(name).stem}"
-
-
-# The keys of a row under one rule; rows that share a key claim each other. "full" and "bare" paths never mix.
 _Token = tuple[str, str]
-_Keys = Callable[[_Names], Iterator[_Token]]
+_Keys = Callable[[RowNames], Iterator[_Token]]
 
 
-def _own(names: _Names) -> Iterator[_Token]:
-    """Yields the path with extension, or the bare one of an annotation file that stands for its image."""
+def _own(names: RowNames) -> Iterator[_Token]:
+    """Yields the path with extension; for a file of one image without it, all that its own path may mean."""
     yield from (("full", path) for path in names.full)
-    if not names.full:
-        yield from (("bare", path) for path in names.bare)
+    yield from ((kind, path) for path in names.own for kind in ("bare", "full"))
 
 
-def _in_subset(names: _Names) -> Iterator[_Token]:
+def _in_subset(names: RowNames) -> Iterator[_Token]:
     yield from (("full", path) for path in names.in_subset)
 
 
-def _bare(names: _Names) -> Iterator[_Token]:
+def _bare(names: RowNames) -> Iterator[_Token]:
     yield from (("bare", path) for path in names.bare)
+
+
+def _loose(names: RowNames) -> Iterator[_Token]:
+    yield from (("loose", path) for path in names.loose)
 
 
 def _any(*functions: _Keys) -> _Keys:
@@ -149,7 +100,7 @@ def _any(*functions: _Keys) -> _Keys:
 def _ends(keys: _Keys) -> _Keys:
     """Returns a function that yields the keys with all ends of their paths: a/b/c, b/c, c."""
 
-    def ends(names: _Names) -> Iterator[_Token]:
+    def ends(names: RowNames) -> Iterator[_Token]:
         for kind, path in keys(names):
             parts = path.split("/")
             yield from ((kind, "/".join(parts[start:])) for start in range(len(parts)))
@@ -157,12 +108,13 @@ def _ends(keys: _Keys) -> _Keys:
     return ends
 
 
-def _file_name(names: _Names) -> Iterator[_Token]:
-    yield from (("full", PurePosixPath(path).name) for path in names.full)
+def _last(keys: _Keys) -> _Keys:
+    """Returns a function that yields the keys with the last part of their paths."""
+    return lambda names: ((kind, PurePosixPath(path).name) for kind, path in keys(names))
 
 
-def _stem(_names: _Names) -> Iterator[_Token]:
-    yield "stem", ""  # the same for the whole group
+def _full(names: RowNames) -> Iterator[_Token]:
+    yield from (("full", path) for path in names.full)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -187,8 +139,12 @@ _RULES = (
     _Rule(images=_ends(_own), annotations=_in_subset),
     _Rule(images=_ends(_any(_own, _bare)), annotations=_own),
     _Rule(images=_any(_own, _bare), annotations=_ends(_own)),
-    _Rule(images=_file_name, annotations=_file_name, unique=True),
-    _Rule(images=_stem, annotations=_stem, unique=True),
+    _Rule(images=_loose, annotations=_loose),
+    _Rule(images=_ends(_loose), annotations=_loose),
+    _Rule(images=_loose, annotations=_ends(_loose)),
+    _Rule(images=_last(_full), annotations=_last(_full), unique=True),
+    _Rule(images=_last(_bare), annotations=_last(_bare), unique=True),
+    _Rule(images=_last(_loose), annotations=_last(_loose), unique=True),
 )
 
 
@@ -209,32 +165,52 @@ class _Group:
 
     def __init__(self, images: Sequence[ImageFile], annotations: Sequence[AnnotationFile]) -> None:
         self._images, self._annotations = images, annotations
-        self._image_names = [_image_names(image) for image in images]
-        self._annotation_names = [_annotation_names(file) for file in annotations]
+        exact, folded = (
+            ([image_names(row, form) for row in images], [annotation_names(row, form) for row in annotations])
+            for form in (exact_path, fold)
+        )
+        self._forms = [exact] if exact == folded else [exact, folded]
         self.open_images = set(range(len(images)))
         self.open_annotations = set(range(len(annotations)))
         self.pairs: dict[int, int] = {}
+        self.across_folders: set[int] = set()
         self.conflicts: dict[int, PairingConflict] = {}
 
-    def apply(self, rule: _Rule) -> None:
+    def apply_rules(self, annotations: Collection[int]) -> None:
+        """Pairs open rows by all rules; only these annotations take part."""
+        for rule, form in itertools.product(_RULES, range(len(self._forms))):
+            before = set(self.pairs) if rule.unique else set()
+            self._apply(rule, form, annotations)
+            if rule.unique:
+                self.across_folders.update(row for row in self.pairs.keys() - before if self._is_across(row))
+
+    def _is_across(self, image: int) -> bool:
+        """Returns whether the folders of an image and of its annotation contradict each other."""
+        images, annotations = self._forms[-1]
+        folder = _folder(images[image].full[0])
+        names = annotations[self.pairs[image]]
+        return not any(_is_end(folder, _folder(path)) for path in (*names.bare, *names.in_subset))
+
+    def _apply(self, rule: _Rule, form: int, annotations: Collection[int]) -> None:
         """Pairs open rows by a rule; claims by longer paths go first."""
-        if not self.open_images or not self.open_annotations:
+        if not self.open_images or self.open_annotations.isdisjoint(annotations):
             return
         levels: defaultdict[int, list[_Claim]] = defaultdict(list)
-        for (_, _, path), claim in self._claims(rule).items():
+        for (_, _, path), claim in self._claims(rule, form, annotations).items():
             if claim.images and claim.annotations:
                 levels[path.count("/")].append(claim)
         for _, claims in sorted(levels.items(), reverse=True):  # longer ends of paths say more
             self._pair_or_conflict([self._still_open(claim) for claim in claims] if not rule.unique else claims)
 
-    def _claims(self, rule: _Rule) -> dict[tuple[str, str, str], _Claim]:
-        """Returns the claims of all rows by export and key."""
+    def _claims(self, rule: _Rule, form: int, annotations: Collection[int]) -> dict[tuple[str, str, str], _Claim]:
+        """Returns the claims of the rows by export and key."""
         claims: defaultdict[tuple[str, str, str], _Claim] = defaultdict(_Claim)
-        for row, names in enumerate(self._image_names):
+        image_rows, annotation_rows = self._forms[form]
+        for row, names in enumerate(image_rows):
             for key in set(rule.images(names)):
                 claims[self._images[row].export_uri, *key].images.append(row)
-        for row, names in enumerate(self._annotation_names):
-            for key in set(rule.annotations(names)):
+        for row in annotations:
+            for key in set(rule.annotations(annotation_rows[row])):
                 claims[self._annotations[row].export_uri, *key].annotations.append(row)
         return claims
 
@@ -245,7 +221,7 @@ class _Group:
         )
 
     def _pair_or_conflict(self, claims: list[_Claim]) -> None:
-        live = [self._break_tie(claim) for claim in claims if self._concerns_open(claim)]
+        live = [claim for claim in claims if self._concerns_open(claim)]
         partners: defaultdict[int, set[int]] = defaultdict(set)
         claimants: defaultdict[int, set[int]] = defaultdict(set)
         conflicts = [claim for claim in live if not claim.is_pair]
@@ -269,19 +245,6 @@ class _Group:
     def _concerns_open(self, claim: _Claim) -> bool:
         return not (self.open_images.isdisjoint(claim.images) or self.open_annotations.isdisjoint(claim.annotations))
 
-    def _break_tie(self, claim: _Claim) -> _Claim:
-        """Reduces a claim to the one pair, if any, whose image has the <filename> inside the Pascal VOC file."""
-        rows = self._still_open(claim)
-        names = [_name_inside(self._annotations[row]) for row in claim.annotations]
-        if rows.is_pair or min(len(rows.images), len(rows.annotations)) != 1 or not all(names):
-            return claim
-        agree = [
-            _Claim(images=[image], annotations=[row])
-            for image, row in itertools.product(rows.images, rows.annotations)
-            if PurePosixPath(self._images[image].name).name == _name_inside(self._annotations[row])
-        ]
-        return agree[0] if len(agree) == 1 else claim
-
     def _set_conflict(self, claim: _Claim) -> None:
         conflict = PairingConflict(
             images=tuple(self._images[row] for row in claim.images),
@@ -293,8 +256,11 @@ class _Group:
         self.open_annotations.difference_update(claim.annotations)
 
 
-def _name_inside(file: AnnotationFile) -> str:
-    """Returns the image name inside an annotation file of one image; "" for other files and unreadable ones."""
-    if file.image_name or file.annotation is None:
-        return ""
-    return PurePosixPath(_slashes(file.annotation.filename)).name
+def _folder(path: str) -> str:
+    return path.rpartition("/")[0]
+
+
+def _is_end(one: str, other: str) -> bool:
+    """Returns whether one folder is the end of the other."""
+    longer, shorter = (one, other) if len(one) > len(other) else (other, one)
+    return not shorter or f"/{longer}".endswith(f"/{shorter}")

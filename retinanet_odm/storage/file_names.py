@@ -17,6 +17,10 @@ _TOKEN = re.compile(
     r"(?P<deep>\*\*)|(?P<any>\*)|(?P<one>\?)|\[(?P<not>!?+)(?P<set>\]?+[^\]]*+)\]|(?P<char>.)", re.DOTALL
 )
 
+# Not at the beginning of a name: ".jpg" is hidden. A second member of the name a.jpg in an archive is named a.jpg#2.
+_EXTENSION = re.compile(r"(?<=[^/])\.(?:[A-Za-z]{1,6}[0-9]?[A-Za-z]?|3fr|7z)(?:#[0-9]+)?\Z")
+_NOT_IN_NAMES = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff\ufffe\uffff]")  # control characters, lone surrogates
+
 _Member = TypeVar("_Member")
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff")
@@ -83,6 +87,42 @@ def root_of(pattern: str) -> str:
       'gs://b'
     """
     return posixpath.dirname(literal_prefix(pattern))
+
+
+# --- Extensions, and paths from elsewhere ---
+
+
+def without_extension(path: str) -> str:
+    """Returns a path without its last extension, of letters and few digits: ``x.01`` is the name of a frame.
+
+    Example:
+      >>> without_extension("2024.01.07/a.b.JPG"), without_extension("frame.01"), without_extension("a.jpg#2")
+      ('2024.01.07/a.b', 'frame.01', 'a')
+    """
+    return _EXTENSION.sub("", path)
+
+
+def without_extensions(path: str) -> str:
+    """Returns a path without all extensions at its end.
+
+    Example:
+      >>> without_extensions("dive/a.jpg.xml")
+      'dive/a'
+    """
+    while (shorter := without_extension(path)) != path:
+        path = shorter
+    return path
+
+
+def safe_path(path: str) -> str:
+    r"""Returns a path that stays inside the folder it is unpacked in, in one line of text that is valid Unicode.
+
+    Example:
+      >>> safe_path("/../dive\\1/./a\n.jpg")
+      'dive/1/a_.jpg'
+    """
+    parts = (part for part in path.replace("\\", "/").split("/") if part not in ("", ".", ".."))
+    return _NOT_IN_NAMES.sub("_", "/".join(parts))
 
 
 # --- Images, hidden files, and members of archives ---

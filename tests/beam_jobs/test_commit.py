@@ -42,7 +42,8 @@ LOST = ImageOutcome(2, "b.jpg")
 
 
 def _plan(**changes) -> dict:
-    return {"images_in": 2, "labels": LABELS, "label_counts": {"fish": 3, "crab": 0}, "ignored": {}, **changes}
+    counts = {"label_counts": {"fish": 3, "crab": 0}, "ignored": {}, "pairings": {}}
+    return {"images_in": 2, "labels": LABELS, **counts, **changes}
 
 
 @pytest.fixture

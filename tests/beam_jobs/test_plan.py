@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 from beam_jobs import numbering, plan
 from beam_jobs.options import PrepareOptions
 from beam_jobs.rows import (
-    ANNOTATION_REJECT,
     IMAGE_REJECT,
     AssignedImage,
     Candidate,
@@ -18,18 +17,12 @@ from beam_jobs.rows import (
     Reject,
     UnannotatedImage,
 )
-from retinanet_odm.annotations.types import ImageAnnotation, ObjectAnnotation, UnreadableObject
+from retinanet_odm.annotations.types import ImageAnnotation, ObjectAnnotation
 from retinanet_odm.dataset.source_ids import MAX_SOURCE_ID, IdMap, IdRow, assign_ids
 from retinanet_odm.dataset.splits import GroupRule
 from retinanet_odm.labels.label_map import LabelMap
 from retinanet_odm.sources.listing import AnnotationFile, ImageFile, InputPattern, match_annotations
-from retinanet_odm.sources.matching import match_key
 from tests.retinanet_odm.sources.rows import (
-    broken_file,
-    image_annotation,
-    image_file,
-    listed_annotation,
-    voc_file,
     write_zip,
 )
 from tests.retinanet_odm.sources.test_listing import CVAT
@@ -46,82 +39,6 @@ def _content(*labels: str) -> ImageAnnotation:
 
 def _annotation(uri: str) -> AnnotationFile:
     return AnnotationFile(uri=uri, annotation=_content())
-
-
-BAD = AnnotationFile(uri="x/a.xml", reason="xml_not_well_formed", detail="x/a.xml: line 3")
-
-JOINS = {
-    "one of each belong together": ([_image("i/a.jpg")], [_annotation("x/a.xml")], ["candidate a.jpg"]),
-    "no annotation": ([_image("i/a.jpg")], [], ["unannotated a.jpg"]),
-    "no image": ([], [_annotation("x/a.xml")], ["annotation x/a.xml annotation_without_image"]),
-    "a bad annotation rejects its image, once": ([_image("i/a.jpg")], [BAD], ["image a.jpg xml_not_well_formed"]),
-    "two images, one annotation: neither is guessed": (
-        [_image("i/1/a.jpg", "1/a.jpg"), _image("i/2/a.jpg", "2/a.jpg")],
-        [_annotation("x/a.xml")],
-        ["image 1/a.jpg ambiguous_match", "image 2/a.jpg ambiguous_match"],
-    ),
-    "one image, two annotations": (
-        [_image("i/a.jpg")],
-        [_annotation("x/a.xml"), _annotation("y/a.xml")],
-        ["image a.jpg ambiguous_match"],
-    ),
-    "one name from two roots would be one record name": (
-        [_image("i/a.jpg"), _image("j/a.jpg")],
-        [_annotation("x/a.xml")],
-        ["image a.jpg duplicate_image_name", "image a.jpg duplicate_image_name"],
-    ),
-    "one file by two patterns is one image, under the smaller name": (
-        [_image("i/1/a.jpg", "a.jpg"), _image("i/1/a.jpg", "1/a.jpg")],
-        [_annotation("x/a.xml")],
-        ["candidate 1/a.jpg"],
-    ),
-}
-
-
-@pytest.mark.parametrize("reverse", [False, True], ids=["in order", "reversed"])
-@pytest.mark.parametrize(("images", "annotations", "expected"), JOINS.values(), ids=JOINS.keys())
-def test_join(images, annotations, expected, reverse):
-    step = -1 if reverse else 1
-    group = (b"a", {"images": images[::step], "annotations": annotations[::step]})
-    assert [_words(row) for row in plan.join_images(group)] == expected
-
-
-def _words(row: Candidate | UnannotatedImage | Reject) -> str:
-    if isinstance(row, Candidate):
-        return f"candidate {row.image.name}"
-    if isinstance(row, UnannotatedImage):
-        return f"unannotated {row.image.name}"
-    return f"{row.kind} {row.name} {row.reason}"
-
-
-def test_ambiguous_match_names_every_file():
-    group = (b"a", {"images": [_image("i/a.jpg"), _image("i/a.png")], "annotations": [_annotation("x/a.xml")]})
-    for reject in plan.join_images(group):
-        assert all(name in reject.detail for name in ("i/a.jpg", "i/a.png", "x/a.xml"))
-
-
-names = st.lists(st.sampled_from("abcd"), max_size=6)
-
-
-@given(names, names)
-def test_every_distinct_image_becomes_one_row(image_folders, annotation_folders):
-    images = [_image(f"{folder}/a.jpg", f"{folder}/a.jpg") for folder in image_folders]
-    group = (b"a", {"images": images, "annotations": [_annotation(f"{f}/a.xml") for f in annotation_folders]})
-    kept = [row for row in plan.join_images(group) if not isinstance(row, Reject) or row.kind == IMAGE_REJECT]
-    assert len(kept) == plan.count_images(group) == len(set(image_folders))
-
-
-KEYS = [
-    ("gs://b/i/a.JPG", b"a", "extension and folder do not count"),
-    ("i/a.b.jpg", b"a.b", "only the last extension is one"),
-    ("i/Étoile 1.png", "Étoile 1".encode(), "accents and spaces stay"),
-    ("i/\udcff.jpg", b"\xff", "a name that is no UTF-8 is a name"),
-]
-
-
-@pytest.mark.parametrize(("uri", "key", "reason"), KEYS)
-def test_match_key(uri, key, reason):
-    assert match_key(uri) == key, reason
 
 
 def test_labels_are_looked_up_in_the_order_of_objects():
@@ -254,57 +171,6 @@ def test_more_images_than_ids_rejects_them_all():
     (reject,) = numbering.number_bucket((bucket, [assigned]), layout, OPTIONS)
     assert isinstance(reject, Reject)
     assert reject.reason == "too_many_images"
-
-
-def test_annotation_without_image_is_no_image():
-    (reject,) = plan.join_images((b"a", {"images": [], "annotations": [BAD]}))
-    assert isinstance(reject, Reject)
-    assert reject.kind == ANNOTATION_REJECT
-
-
-def _joined(images: list[str], annotations: list[AnnotationFile]) -> list:
-    return list(plan.join_images((b"a", {"images": map(image_file, images), "annotations": annotations})))
-
-
-def test_a_conflict_names_all_who_are_in_it():
-    for reject in _joined(["1/a.jpg", "2/a.jpg"], [listed_annotation("a.jpg")]):
-        assert reject.reason == "ambiguous_match"
-        assert all(word in reject.detail for word in ("/i/1/a.jpg", "/i/2/a.jpg", "a.jpg in /x/all.json"))
-
-
-def test_a_large_conflict_names_some():
-    (first, *_) = _joined([f"{row}/a.jpg" for row in range(999)], [listed_annotation("a.jpg")])
-    assert "and 980 more" in first.detail
-
-
-def test_an_unread_object_rejects_its_image():
-    fault = UnreadableObject(reason="number_not_readable", detail="all.json: line 7: x")
-    file = AnnotationFile(
-        uri="/x/a", image_name="a.jpg", annotation=image_annotation("a.jpg", unreadable=(fault, fault))
-    )
-    (reject,) = _joined(["a.jpg"], [file])
-    assert (reject.reason, reject.detail, reject.source) == (fault.reason, f"a.jpg: {fault.detail}", "/x/a")
-
-
-UNUSED = [
-    (listed_annotation("1/a.jpg"), "1/a.jpg", "annotation_without_image", "an image that was not given"),
-    (voc_file("a.xml"), "/x/a.xml", "annotation_without_image", "the file stands for its image"),
-    (broken_file("a.xml"), "/x/a.xml", "xml_not_well_formed", "a broken file: its own reason"),
-]
-
-
-@pytest.mark.parametrize(("file", "name", "reason", "why"), UNUSED)
-def test_unused_annotation(file, name, reason, why):
-    (reject,) = _joined([], [file])
-    assert (reject.kind, reject.name, reject.reason) == ("annotation", name, reason), why
-    assert list(plan.unreadable_file(reject)) == ([b"/x/a.xml"] if reason == "xml_not_well_formed" else []), why
-
-
-def test_one_name_twice_is_never_numbered_twice():
-    images = [ImageFile(uri="/i/a.jpg", name="a.jpg"), ImageFile(uri="/j/a.jpg", name="a.jpg", export_uri="/j.zip")]
-    rows = list(plan.join_images((b"a", {"images": images, "annotations": []})))
-    assert [row.reason for row in rows if isinstance(row, Reject)] == ["duplicate_image_name"] * 2
-    assert not any(isinstance(row, UnannotatedImage) for row in rows)
 
 
 def test_a_truncated_file_is_a_reject_after_its_images(tmp_path):

@@ -38,7 +38,11 @@ def test_every_source_of_problems_is_included():
         _shard("val", ImageOutcome(2, "c.jpg", twin, 7), ImageOutcome(3, "b.jpg"), boxes=0),
     ]
     plan = DatasetPlan(
-        images_in=3, labels=LabelMap(((1, "crab"),)), label_counts={"crab": 1, "CRAB": 1}, ignored={"points": 4}
+        images_in=3,
+        labels=LabelMap(((1, "crab"),)),
+        label_counts={"crab": 1, "CRAB": 1},
+        ignored={"points": 4},
+        pairings={"paired_across_folders": (2, "1/a.jpg with 2/a.jpg"), "paired_by_filename": (1, "b.jpg with a.xml")},
     )
     analysis = analyse_dataset(plan, shards, [LOST], _options())
     assert {problem.code for problem in analysis.problems} == {
@@ -51,7 +55,14 @@ def test_every_source_of_problems_is_included():
         "exact_duplicate_across_splits",  # leakage
         "boxes_clipped",  # notes
         "shapes_ignored",
+        "paired_across_folders",  # pairings
+        "paired_by_filename",
     }
+    told = [problem.detail for problem in analysis.problems if problem.code.startswith("paired_")]
+    assert told == [
+        "2 images were paired with an annotation for another folder, such as 1/a.jpg with 2/a.jpg",
+        "1 image was paired by the <filename> in a file of another name, such as b.jpg with a.xml",
+    ]
     assert analysis.statistics.images == 3
     assert analysis.leakage.across.images == 2, "a rejected image has no hash"
 

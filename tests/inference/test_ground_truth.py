@@ -17,6 +17,7 @@ from retinanet_odm.annotations.types import ImageAnnotation, ObjectAnnotation, U
 from retinanet_odm.errors import DataError
 from retinanet_odm.labels.label_map import LabelMap
 from retinanet_odm.sources.listing import AnnotationFile
+from retinanet_odm.sources.row_names import PAIRED_ACROSS_FOLDERS, PAIRED_BY_FILENAME
 from tests.retinanet_odm.prediction_rows import CRAB, failed, scored
 
 LABELS = LabelMap(((1, "crab"), (2, "sea pig")))
@@ -131,3 +132,36 @@ def test_objects_of_an_image_that_failed_are_there_to_be_missed() -> None:
     found = _compare([failed("a.jpg"), scored("b.jpg")], [drawn("a.jpg", "crab"), drawn("b.jpg", "crab")])
     assert (found.images, found.failed) == (2, 1)
     assert [entry["image_id"] for entry in found.truth["annotations"]] == [1, 2]
+
+
+def _voc(name: str, inside: str) -> AnnotationFile:
+    file = drawn(inside, "crab")
+    return dataclasses.replace(file, uri=f"/x/{name}", name=name, image_name="")
+
+
+PAIRINGS = [
+    (["a.jpg"], [_voc("a.xml", "a.jpg")], {}, {}, "its own name"),
+    (["2/a.jpg"], [drawn("1/a.jpg")], {PAIRED_ACROSS_FOLDERS: 1}, {}, "another folder"),
+    (["b.jpg"], [_voc("a.xml", "b.jpg")], {PAIRED_BY_FILENAME: 1}, {}, "its own name is of no image"),
+    (
+        ["1/b.jpg", "2/b.jpg"],
+        [_voc("a.xml", "b.jpg")],
+        {},
+        {IMAGE_WITHOUT_ANNOTATION: 2, ANNOTATION_WITHOUT_IMAGE: 1},
+        "two images have the name",
+    ),
+    (
+        ["b.jpg"],
+        [_voc("a.xml", "b.jpg"), _voc("b.xml", "x.jpg")],
+        {},
+        {ANNOTATION_WITHOUT_IMAGE: 1},
+        "its own annotation comes first",
+    ),
+]
+
+
+@pytest.mark.parametrize(("images", "annotations", "told", "excluded", "why"), PAIRINGS)
+def test_doubtful_pairings_are_told(images, annotations, told, excluded, why) -> None:
+    found = _compare([scored(name) for name in images], annotations)
+    assert found.pairings.counts == told, why
+    assert found.excluded.counts == excluded, why

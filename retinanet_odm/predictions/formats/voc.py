@@ -9,17 +9,15 @@ development kit are 1-based. The members of the zip file:
 """
 
 import itertools
-import re
 import zipfile
 from collections.abc import Iterable, Iterator
-from pathlib import PurePosixPath
 
 from retinanet_odm.annotations.voc import format_voc
 from retinanet_odm.predictions.formats.encoding import Spool, row_to_annotation
 from retinanet_odm.predictions.rows import OK, PredictionRow, ScoringRun, utf8
+from retinanet_odm.storage.file_names import safe_path, without_extension
 
 _FOLDER, _SUFFIX = "Annotations/", ".xml"
-_NOT_IN_NAMES = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")  # control characters and lone surrogates
 
 
 def to_voc(rows: Iterable[PredictionRow], run: ScoringRun) -> Iterator[bytes]:
@@ -45,22 +43,16 @@ def _add(archive: zipfile.ZipFile, name: str, data: bytes) -> None:
 
 def _free_name(image: str, archive: zipfile.ZipFile) -> str:
     """Returns the name of the image's XML file: the first of _names that the archive does not have yet."""
-    names = (_FOLDER + name + _SUFFIX for name in _names(_safe_path(image)))
+    names = (_FOLDER + name + _SUFFIX for name in _names(safe_path(image) or "image"))
     return next(name for name in names if name not in archive.NameToInfo)
 
 
 def _names(path: str) -> Iterator[str]:
     """Yields the path without its extension; with it, for a.png beside a.jpg; then numbered."""
-    yield str(PurePosixPath(path).with_suffix(""))
+    yield without_extension(path)
     yield path
     for number in itertools.count(2):
         yield f"{path}#{number}"
-
-
-def _safe_path(image: str) -> str:
-    """Returns a path that stays inside the folder where the archive is unpacked, in one line of text."""
-    parts = (part for part in image.replace("\\", "/").split("/") if part not in ("", ".", ".."))
-    return _NOT_IN_NAMES.sub("_", "/".join(parts)) or "image"
 
 
 def _label_map(run: ScoringRun) -> bytes:

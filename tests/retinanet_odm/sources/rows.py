@@ -36,6 +36,10 @@ def broken_file(name: str) -> AnnotationFile:
     return AnnotationFile(uri=f"/x/{name}", name=name, reason="xml_not_well_formed", detail=f"/x/{name}: line 3")
 
 
+def unknown_file(name: str) -> AnnotationFile:
+    return AnnotationFile(uri=f"/x/{name}", name=name, reason="annotation_kind_unknown", detail=f"/x/{name}: a list")
+
+
 VOC = b"<annotation><size/></annotation>"
 
 

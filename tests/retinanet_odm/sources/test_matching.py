@@ -4,12 +4,16 @@ import dataclasses
 import time
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from retinanet_odm.sources.listing import AnnotationFile, ImageFile
+from retinanet_odm.predictions.formats.encoding import xml_text
+from retinanet_odm.predictions.formats.voc import to_voc
+from retinanet_odm.sources.listing import AnnotationFile, ImageFile, InputPattern, match_annotations, read_annotation
 from retinanet_odm.sources.matching import pair_files
-from tests.retinanet_odm.sources.rows import broken_file, image_file, listed_annotation, voc_file
+from retinanet_odm.sources.row_names import match_key
+from tests.retinanet_odm.prediction_rows import RUN, scored
+from tests.retinanet_odm.sources.rows import broken_file, image_file, listed_annotation, unknown_file, voc_file
 
 TABLE = {
     "the same path": (["a.jpg"], [listed_annotation("a.jpg")], {"a.jpg": 0}),
@@ -138,6 +142,67 @@ TABLE = {
         [listed_annotation("a.jpg")],
         {"1/a.jpg": "conflict", "2/a.jpg": "conflict"},
     ),
+    "a.jpg.xml is of a.jpg, and a.xml of the other": (
+        ["a.jpg", "a.png"],
+        [voc_file("a.jpg.xml"), voc_file("a.xml", "a.png")],
+        {"a.jpg": 0, "a.png": 1},
+    ),
+    "a.jpg.xml of an image that was converted": (["a.png"], [voc_file("a.jpg.xml")], {"a.png": 0}),
+    "foo.xml.xml": (["foo.jpg"], [voc_file("foo.xml.xml", "foo.jpg")], {"foo.jpg": 0}),
+    "foo.xml.xml in folders": (
+        ["i/1/foo.jpg", "i/2/foo.jpg"],
+        [voc_file("2/foo.xml.xml"), voc_file("1/foo.XML.xml")],
+        {"i/1/foo.jpg": 1, "i/2/foo.jpg": 0},
+    ),
+    "a doubled extension of the image": (["a.jpg.jpg"], [voc_file("a.xml", "a.jpg")], {"a.jpg.jpg": 0}),
+    "a.png.xml may be of a.png and of a.png.jpg": (
+        ["a.png", "a.png.jpg"],
+        [voc_file("a.png.xml")],
+        {"a.png": "conflict", "a.png.jpg": "conflict"},
+    ),
+    "its <filename> decides": (
+        ["a.png", "a.png.jpg"],
+        [voc_file("a.png.xml", "a.png.jpg"), voc_file("a.xml", "a.png")],
+        {"a.png": 1, "a.png.jpg": 0},
+    ),
+    "a part of a name is no extension": (
+        ["crab.jpg", "crab.male.jpg"],
+        [voc_file("crab.xml", "crab.jpg")],
+        {"crab.jpg": 0, "crab.male.jpg": None},
+    ),
+    "images are NFD, as macOS writes them, and names in the file NFC": (
+        ["d/e\u0301.jpg", "f/e\u0301.jpg"],
+        [listed_annotation("f/\u00e9.jpg"), listed_annotation("d/\u00e9.jpg")],
+        {"d/e\u0301.jpg": 1, "f/e\u0301.jpg": 0},
+    ),
+    "a VOC file in NFC": (["e\u0301.jpg"], [voc_file("\u00e9.xml", "\u00e9.jpg")], {"e\u0301.jpg": 0}),
+    "both forms in one folder are two images": (
+        ["e\u0301.jpg", "\u00e9.jpg"],
+        [listed_annotation("\u00e9.jpg"), listed_annotation("e\u0301.jpg")],
+        {"e\u0301.jpg": 1, "\u00e9.jpg": 0},
+    ),
+    "two files of one name in two forms": (
+        ["e\u0301.jpg", "\u00e9.jpg"],
+        [listed_annotation("x/\u00e9.jpg"), listed_annotation("y/\u00e9.jpg")],
+        {"e\u0301.jpg": None, "\u00e9.jpg": "conflict"},
+    ),
+    "a zip file is a folder of its name": (
+        ["x/a.jpg", "y/a.jpg"],
+        [voc_file("y.zip/a.xml"), voc_file("x.zip/a.xml")],
+        {"x/a.jpg": 1, "y/a.jpg": 0},
+    ),
+    "a file of an unknown kind claims nothing that another does": (
+        ["a.jpg"],
+        [unknown_file("a.json"), voc_file("a.xml")],
+        {"a.jpg": 1},
+    ),
+    "nor does it by a better name": (["1/a.jpg"], [unknown_file("1/a.xml"), voc_file("a.xml")], {"1/a.jpg": 1}),
+    "alone it gives its reason": (["a.jpg"], [unknown_file("a.json")], {"a.jpg": 0}),
+    "annotated by two tools, one of which writes <filename>": (
+        ["a.jpg"],
+        [voc_file("a.xml", "a.jpg"), listed_annotation("a.jpg")],
+        {"a.jpg": "conflict"},
+    ),
     "a path out of the folder is only a name": (
         ["etc/a.jpg"],
         [listed_annotation("../../etc/a.jpg")],
@@ -209,3 +274,47 @@ def test_a_huge_group_takes_linear_time():
     crowd = pair_files([image_file(name) for name in names], [listed_annotation("a.jpg") for _ in names])
     assert len(crowd.conflict_of) == len(names)
     assert time.monotonic() - start < 20
+
+
+# Names that exporters and tools make alike: one stem with several extensions, dots, folders of the export, both forms
+# of Unicode, characters that no file of the export can have.
+_STEMS = ("a", "a.png", "a.jpg", "b.2024.01", "frame.01", "Annotations", "\u00e9", "e\u0301", "n\x01", "n_", "\udce9")
+_EXTENSIONS = (".jpg", ".JPG", ".png", ".xml.jpg", ".tiff", ".jpg#2")
+_FOLDERS = (
+    "",
+    "1/",
+    "1.zip/",
+    "Annotations/",
+    "x/Annotations/",
+    "JPEGImages/",
+    "../",
+    "\u00e9/",
+    "e\u0301/",
+    "1/a.jpg/",
+)
+image_paths = st.builds(
+    "{}{}{}".format, st.sampled_from(_FOLDERS), st.sampled_from(_STEMS), st.sampled_from(_EXTENSIONS)
+)
+
+
+@settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.sets(image_paths, min_size=1, max_size=12))
+@example({"a.jpg", "a.png", "a.png.jpg"})
+@example({"Annotations/a.jpg", "a.jpg", "x/Annotations/a.jpg"})
+@example({"n\x01.jpg", "n_.jpg"})
+@example({"frame.01", "frame.02", "1/frame.01"})
+def test_what_score_writes_as_voc_is_read_back_whatever_the_names(tmp_path, names):
+    path = tmp_path / "voc.zip"
+    path.write_bytes(b"".join(to_voc([scored(name) for name in sorted(names)], RUN)))
+    listed = match_annotations(InputPattern(pattern=str(path), flag="--annotations"))
+    files = [row for _, file in listed for row in read_annotation(file)]
+    groups: dict[bytes, tuple[list, list]] = {}
+    for name in sorted(names):
+        groups.setdefault(match_key(name), ([], []))[0].append(image_file(name))
+    for file in files:
+        groups.setdefault(match_key(file.uri), ([], []))[1].append(file)
+    for images, annotations in groups.values():
+        found = pair_files(images, annotations)
+        for row, image in enumerate(images):
+            assert row in found.annotation_of, (image.name, found.conflict_of.get(row))
+            assert found.annotation_of[row].annotation.filename == xml_text(image.name)
