@@ -68,6 +68,7 @@ def commit(
         images_in=images_in, labels=labels, label_counts=label_counts, ignored=ignored, pairings=pairings
     )
     ordered = sorted(shards, key=lambda shard: shard.name)
+    # Two sources: rejects of the plan come as rows, those of images in the results of their shards.
     all_rejects = sort_rejects([*rejects, *(reject for shard in ordered for reject in shard.rejects)])
     analysis = analyse_dataset(plan, ordered, all_rejects, options)
     if options.writes:
@@ -80,6 +81,7 @@ def commit_check(
     plan: DatasetPlan, shards: Sequence[ShardResult], analysis: DatasetAnalysis, options: PrepareOptions
 ) -> None:
     """Writes what a check has found: check.html and problems.jsonl."""
+    # Splits without an example are shown too, with 0.
     examples = Counter(dict.fromkeys(options.splits.names, 0))
     for shard in shards:
         examples[shard.split] += shard.examples
@@ -117,10 +119,12 @@ def commit_dataset(
         output_folder.REJECTED: format_rejects(rejects),
         output_folder.PROBLEMS: format_problems(analysis.problems),
     }
+    # Prepare explains this to the user afterwards: see beam_jobs.prepare._refusal.
     if plan.labels is None or not analysis.statistics.images or is_refused(plan, rejects, options):
         _write(options, artifacts)  # they tell the user why there is no data set
         return
     manifest = make_manifest(plan, plan.labels, shards, rejects, options)
+    # The id map is read before _write replaces it: --id_map may name the file of this folder.
     artifacts |= _label_files(plan.labels, shards, options)
     artifacts[output_folder.REPORT_PAGE] = _report(manifest, shards, rejects, analysis, options)
     _write(options, artifacts)
@@ -162,6 +166,7 @@ def make_manifest(
       ContractError: an image was lost or counted twice on the way.
     """
     rejected = count_reasons(rejects, IMAGE_REJECT)
+    # Of the distinct sizes: only the extremes are recorded.
     ratios = [width / height for shard in shards for width, height in shard.statistics.image_sizes]
     return DatasetManifest(
         labels=labels,
@@ -195,8 +200,10 @@ def _split_info(shards: Sequence[ShardResult]) -> SplitInfo:
 def _label_files(labels: LabelMap, shards: Sequence[ShardResult], options: PrepareOptions) -> dict[str, str]:
     found = {
         output_folder.LABEL_MAP: format_label_map(labels),
+        # Rows of earlier builds are kept, so that an image that comes back gets its old id.
         output_folder.ID_MAP: format_id_map(merge_id_maps(load_id_map(options), id_rows(shards))),
     }
+    # Evaluators that read no TFRecords, such as pycocotools, take this file.
     if COCO_SPLIT in options.splits.names:
         found[output_folder.VAL] = format_ground_truth(shards, labels)
     return found

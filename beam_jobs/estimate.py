@@ -29,6 +29,7 @@ def estimate_prepare(options: PrepareOptions) -> PrepareEstimate:
     Raises:
       UsageError: they cannot be listed.
     """
+    # An export holds images and annotations in one file, whose size counts as that of images.
     images = measure_files((*options.images, *options.exports))
     return PrepareEstimate(
         images=images,
@@ -39,6 +40,7 @@ def estimate_prepare(options: PrepareOptions) -> PrepareEstimate:
 
 def count_shards(images: int, options: PrepareOptions) -> int:
     """Counts the files of the data set if each split gets exactly its fraction of the images."""
+    # Rounded up, so that a small fraction still counts as one file.
     parts = ((split, math.ceil(images * fraction)) for split, fraction in options.splits.fractions)
     return sum(min(options.shards_of(split), part) for split, part in parts)
 

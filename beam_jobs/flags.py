@@ -52,6 +52,8 @@ def make_prepare_parser() -> Parser:
     """Makes the parser of `python -m beam_jobs`. Its parse_known_args leaves Beam's own flags over."""
     parser = Parser(prog="python -m beam_jobs", description="Data set jobs of RetinaNet-ODM.", epilog=BEAM_HELP)
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    # Flags are checked in three places: argparse knows their form, PrepareOptions what contradicts itself, and
+    # read_inputs the files that they name.
     prepare = commands.add_parser(
         PREPARE, help="write a TFRecord data set from labelled images", description=DESCRIPTION, epilog=BEAM_HELP
     )
@@ -245,6 +247,7 @@ def prepare_options(flags: argparse.Namespace, inputs: Inputs) -> PrepareOptions
         without_image=flags.without_image,
         negatives=flags.negatives,
         content=RecordOptions(
+            # Always with the perceptual hash: retinanet_odm.dataset.leakage compares the images of all splits by it.
             pixels=ImageRule(
                 verify=flags.verify, max_side=flags.max_side, grayscale=flags.grayscale, perceptual_hash=True
             ),
@@ -266,6 +269,7 @@ def parse_min_box(text: str) -> tuple[float, float]:
     Raises:
       UsageError: the text has another form.
     """
+    # float() would also accept inf, nan and negative sizes.
     match = re.fullmatch(r"(\d+(?:\.\d+)?)x(\d+(?:\.\d+)?)", text)
     if match is None:
         raise UsageError(f"--min_box: expected WIDTHxHEIGHT in pixels, such as 75x75; found {text!r}")

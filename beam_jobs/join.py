@@ -33,6 +33,7 @@ _MAX_NAMED = 20  # files named in the detail of a reject
 
 def image_key(image: ImageFile) -> tuple[Key, ImageFile]:
     """Returns (match key, image)."""
+    # By the URI, which ends with the same file name as the image's name.
     return match_key(image.uri), image
 
 
@@ -55,6 +56,7 @@ def join_images(group: JoinedGroup) -> Iterator[Candidate | OpenRow | Reject]:
     found = pair_files(images, annotations)
     is_unique = has_unique_name(images)
     for row, image in enumerate(images):
+        # The order matters: an image whose name is not unique gets no annotation, whatever was found for it.
         if times[image.name] > 1:
             yield _duplicate(image, images)
         elif row in found.conflict_of:
@@ -64,6 +66,7 @@ def join_images(group: JoinedGroup) -> Iterator[Candidate | OpenRow | Reject]:
             yield _pair(image, found.annotation_of[row], pairing)
         else:
             yield UnannotatedImage(image=image, has_unique_name=is_unique[row])
+    # A file that has another <filename> gets a second chance in `join_by_filename`; all others are rejected here.
     for file in found.unused:
         yield _unused(file) if inside_key(file) is None else file
 
@@ -76,6 +79,7 @@ def _distinct(images: Iterable[ImageFile]) -> list[ImageFile]:
 
 def _sort_key(file: AnnotationFile) -> tuple[str, ...]:
     content = file.annotation
+    # One file may list an image several times, in the subsets and tasks of a CVAT project.
     return file.uri, file.image_name, (content and content.subset) or "", (content and content.task_id) or ""
 
 
@@ -112,7 +116,12 @@ def _unused(file: AnnotationFile) -> Reject:
 
 
 def list_names(names: Iterable[str]) -> str:
-    """Returns the first of some names, and how many more there are."""
+    """Returns the first of some names, and how many more there are.
+
+    Example:
+      >>> list_names(["a.jpg", "b.jpg"])
+      'a.jpg, b.jpg'
+    """
     found = list(names)
     more = f" and {len(found) - _MAX_NAMED} more" if len(found) > _MAX_NAMED else ""
     return ", ".join(found[:_MAX_NAMED]) + more
@@ -145,6 +154,7 @@ def join_by_filename(group: tuple[Key, Iterable[OpenRow]]) -> Iterator[Candidate
     files = sorted((row for row in rows if isinstance(row, AnnotationFile)), key=_sort_key)
     unique = [row for row in images if row.has_unique_name]
     found = pair_by_filename([row.image for row in unique], files)
+    # A <filename> has no folder, so it cannot choose between images of equal file names.
     yield from (row for row in images if not row.has_unique_name)
     for number, row in enumerate(unique):
         yield _pair(row.image, files[found[number]], PAIRED_BY_FILENAME) if number in found else row

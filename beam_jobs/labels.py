@@ -68,8 +68,10 @@ def make_label_file(
     added = new_names(boxes, known.name_by_id.values() if known else ())
     if known is None and not added:
         raise UsageError(f"{_FLAG}: expected an object with a label, found none{_first_fault(found.faults)}")
+    # Ids of known classes never change: models and data sets that were made with the old map stay valid.
     extended = extend_labels(known, added)
     # Items are appended to the text of the old map, so that its comments and further fields survive.
+    # Without this condition, a run that finds nothing new would still replace the user's file.
     if added or not is_same_file(output, labels):
         text = files.read_text(labels, flag="--labels") if labels else ""
         files.write_text(output, append_items(text, extended, added))
@@ -90,6 +92,7 @@ def check_label_file(output: str, labels: str | None) -> None:
         raise UsageError("--output: expected a file, found an empty name")
     if files.exists(output) and not is_same_file(output, labels):
         raise UsageError(f"--output: {output} exists already; only the file of --labels can be extended in its place")
+    # Also a check: it writes and deletes a probe, so a folder that is not writable ends the program here.
     files.make_folder(posixpath.dirname(output) or ".")
 
 
@@ -111,6 +114,7 @@ def count_labels(patterns: Sequence[str]) -> FileLabels:
         for row in read_annotation(file):
             boxes.update(_labels(row))
             for fault in _faults(row):
+                # The first fault of a file is enough: the exit status and the message name files.
                 faults.setdefault(file.uri, fault)
     return FileLabels(boxes=boxes, faults=faults)
 
@@ -118,6 +122,7 @@ def count_labels(patterns: Sequence[str]) -> FileLabels:
 def _distinct(patterns: Sequence[str]) -> Iterator[AnnotationFile]:
     found: set[bytes] = set()
     for source in input_patterns(patterns, (), flag=_FLAG):
+        # Unlike in the job, no group is needed: one process sees all patterns one after the other.
         for uri, file in match_annotations(source):
             if uri not in found:
                 found.add(uri)
@@ -159,6 +164,7 @@ def new_names(boxes: Mapping[str, int], known: Collection[str]) -> list[str]:
     """
     taken = set(map(normalise_label, known))
     added = []
+    # By falling frequency, so that of several spellings the one that annotators used most becomes the class.
     for name in sorted(boxes.keys() - set(known), key=lambda name: (-boxes[name], name)):
         if normalise_label(name) not in taken:
             taken.add(normalise_label(name))
@@ -170,6 +176,7 @@ def append_items(text: str, labels: LabelMap, added: Collection[str]) -> str:
     """Appends an item for each added name to the text of a label map; `labels` holds their ids."""
     if not added:
         return text
+    # Not the whole map formatted again: the user's comments and order would be lost.
     items = LabelMap(tuple(item for item in labels.items if item[1] in added))
     gap = "\n" if text and not text.endswith("\n") else ""
     return f"{text}{gap}{format_label_map(items)}"
@@ -190,7 +197,12 @@ def _first_fault(faults: Mapping[str, str]) -> str:
 
 
 def fault_lines(faults: Mapping[str, str]) -> list[str]:
-    """Returns how many files cannot be read completely, and what is wrong with the first of them."""
+    """Returns how many files cannot be read completely, and what is wrong with the first of them.
+
+    Example:
+      >>> fault_lines({"a.xml": "a.xml: no element found"})
+      ['1 file not read completely, labels may be missing:', '  a.xml: no element found']
+    """
     if not faults:
         return []
     count = f"{len(faults)} {'file' if len(faults) == 1 else 'files'} not read completely, labels may be missing:"

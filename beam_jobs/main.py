@@ -32,6 +32,7 @@ def _run(argv: Sequence[str]) -> int:
     parser = make_prepare_parser()
     flags, rest = parser.parse_known_args(argv)
     check_not_empty(flags)
+    # `labels` runs without Beam, so a flag that is left over can only be a mistake.
     if flags.command == LABELS:
         if rest:
             parser.error(f"unknown flag {rest[0]}")
@@ -40,6 +41,7 @@ def _run(argv: Sequence[str]) -> int:
     from beam_jobs.options import read_inputs
     from beam_jobs.prepare import check, prepare
 
+    # What needs no file comes first; read_inputs reads the files that flags name; prepare and check list the patterns.
     check_estimate_flags(flags, "vcpu_hour_price")
     options_of_beam = beam_options(rest, program_flags(flags))
     options = prepare_options(flags, read_inputs(flags))

@@ -59,8 +59,11 @@ def lay_out(counts: Mapping[BucketKey, int], last_id: int) -> BucketLayout:
     new_images: Counter[int] = Counter()
     first_rank: dict[tuple[int, str], int] = {}
     images_of: Counter[str] = Counter()
+    # In the order of the buckets, which is the order of the hashes: each split is ranked by hash over the whole data
+    # set.
     for bucket, split, is_new in sorted(counts):
         count = counts[bucket, split, is_new]
+        # A bucket may have two entries for a split, known and new images; its first rank is that of the first of them.
         first_rank.setdefault((bucket, split), images_of[split])
         images_of[split] += count
         new_images[bucket] += count if is_new else 0
@@ -94,6 +97,7 @@ def number_bucket(
     id_of = assign_bucket((row.name for row in ordered), known, layout.first_id[bucket])
     seen: Counter[str] = Counter()
     for row in ordered:
+        # The rank in the whole split: images before this bucket, and images of the split before this one in the bucket.
         rank = layout.first_rank[bucket, row.split] + seen[row.split]
         seen[row.split] += 1
         shard = shard_of(row.split, rank, layout.images_of[row.split], options.shards_of(row.split))
@@ -107,5 +111,6 @@ def shard_of(split: str, rank: int, images: int, limit: int) -> str:
       >>> shard_of("val", rank=5, images=10, limit=4)
       'val-00002-of-00004.tfrecord'
     """
+    # Ranks 0..images-1 are cut into `count` runs of nearly equal length.
     count = min(images, limit)
     return dataset_shard_name(split, rank * count // images, count)

@@ -27,6 +27,7 @@ DEFAULT_NUM_SHARDS = {"train": 32}
 DEFAULT_NUM_SHARDS_ELSE = 4
 _MAX_SHARDS = 99_999  # five digits in the file name
 
+# The commands of `python -m beam_jobs`.
 PREPARE, CHECK, LABELS = "prepare", "check", "labels"
 
 # Values of --without_annotation, --without_image and --negatives.
@@ -141,6 +142,7 @@ class PrepareOptions:
     def _check_inputs(self) -> None:
         if not self.output:
             raise UsageError("--output: expected a folder, found an empty name")
+        # Images alone would all lack their annotation; annotations alone would all lack their image.
         if bool(self.images) != bool(self.annotations):
             given, missing = ("--images", "--annotations") if self.images else ("--annotations", "--images")
             raise UsageError(f"{given}: expected {missing} too; zip files with both inside go to --exports")
@@ -148,6 +150,7 @@ class PrepareOptions:
             raise UsageError("expected --images and --annotations, or --exports, or all three; found none")
 
     def _check_policies(self) -> None:
+        # Each of these pairs would leave one of its flags without effect, and the user would not see it.
         if self.split_group and self.split_from:
             raise UsageError("--split_group and --split_from: give one of them; a list alone decides the splits")
         if self.without_annotation == NEGATIVE and self.negatives == DROP:
@@ -170,6 +173,7 @@ class PrepareOptions:
             "labels": self.labels_file,
             "splits": dict(self.splits.fractions),
             "num_shards": {split: self.shards_of(split) for split in self.splits.names},
+            # A file is recorded with its digest, because a path does not tell what was in it.
             "label_aliases": self.aliases_file and self.aliases_file.to_json(),
             "id_map": self.id_map and self.id_map.to_json(),
             "split_group": self.split_group and self.split_group.text,
@@ -194,7 +198,9 @@ def read_inputs(flags: argparse.Namespace) -> Inputs:
       UsageError: a file cannot be read, has another form or contradicts itself.
     """
     labels = read_labels(flags.labels) if flags.labels else None
+    # With the label map, so that an alias for an unknown class ends the program before the job starts.
     aliases, aliases_file = _read(flags, "label_aliases", lambda text, path: parse_aliases(text, labels, source=path))
+    # These two are parsed only to check them. Workers read them again: see `load_id_map` and `load_split_plan` below.
     _, id_map = _read(flags, "id_map", lambda text, path: parse_id_map(text, source=path))
     _, split_from = _read(
         flags, "split_from", lambda text, path: parse_split_list(text, parse_splits(flags.splits), source=path)

@@ -23,6 +23,7 @@ CHECK_PAGE = "check.html"
 _CHECK_FILES = frozenset({CHECK_PAGE, LOCK_FILE})
 _BUILD_FILES = frozenset({files.PROBE, DatasetManifest.FILE, LABEL_MAP, ID_MAP, VAL, REJECTED, REPORT_PAGE, PROBLEMS})
 RECEIPTS = "receipts"  # the only sub-folder
+# A name of `dataset_shard_name`; the split has the characters that retinanet_odm.dataset.splits allows.
 _SHARD = re.compile(r"[a-z][a-z0-9_]*-\d{5}-of-\d{5}\.tfrecord")
 _RECEIPT = re.compile(_SHARD.pattern.replace("tfrecord", "jsonl"))
 
@@ -38,12 +39,22 @@ def dataset_shard_name(split: str, index: int, count: int) -> str:
 
 
 def receipt_name(shard: str) -> str:
-    """Returns the path of a shard's receipt below the folder of the data set."""
+    """Returns the path of a shard's receipt below the folder of the data set.
+
+    Example:
+      >>> receipt_name("val-00000-of-00004.tfrecord")
+      'receipts/val-00000-of-00004.jsonl'
+    """
     return f"{RECEIPTS}/{posixpath.splitext(shard)[0]}.jsonl"
 
 
 def is_ours(name: str) -> bool:
-    """Returns whether `prepare` or `check` may have written a file of this name, complete or partial."""
+    """Returns whether `prepare` or `check` may have written a file of this name, complete or partial.
+
+    Example:
+      >>> is_ours("labels.pbtxt"), is_ours("labels.pbtxt.tmp-0a1b2c3d"), is_ours("notes.txt")
+      (True, True, False)
+    """
     final = final_name(name)  # without the suffix of a partial file
     return final in _CHECK_FILES or _is_build_file(final)
 
@@ -74,6 +85,7 @@ def check_dataset_folder(output: str, patterns: tuple[str, ...], *, given: Seque
         below = "**" in pattern and posixpath.normpath(output).startswith(posixpath.normpath(root) + "/")
         if below or posixpath.normpath(root) == posixpath.normpath(output):
             raise UsageError(f"--output: {output} would be read as input by {pattern}: choose another folder")
+    # A build deletes what an earlier build left. A folder with foreign files may be the user's, chosen by mistake.
     if foreign := _find_foreign(output):
         raise UsageError(
             f"--output: {output} holds files that are not of a data set, such as {foreign}:"
@@ -104,6 +116,7 @@ def _is_manifest(path: str) -> bool:
 
 
 def _lies_in(path: str, folder: str) -> bool:
+    # Links are resolved only where there are links: gs:// has none.
     if "://" in path or "://" in folder:
         return posixpath.dirname(path) == folder
     return Path(path).resolve().parent == Path(folder).resolve()
@@ -116,6 +129,7 @@ def delete_stale(output: str, written: set[str]) -> None:
       output: the folder.
       written: paths below it, receipts among them.
     """
+    # Names of a check are not among them: a build leaves check.html alone, and the lock to its holder.
     names = [name for name in files.list_names(output) if _is_build_file(final_name(name))]
     receipts = [f"{RECEIPTS}/{name}" for name in files.list_names(files.join(output, RECEIPTS)) if _is_receipt(name)]
     files.delete([files.join(output, name) for name in (*names, *receipts) if name not in written])

@@ -45,6 +45,7 @@ def build_prepare(pipeline: beam.Pipeline, options: PrepareOptions) -> None:
 
     # Plan: label map, labels and splits, then source ids and shards. Every row is small; no image has been opened yet.
     label_counts = joined | "Count labels" >> SumByKey(plan.label_counts)
+    # Classes are numbered only when the labels of all images are known, so assigning waits for this side input.
     labels = label_counts | "Make label map" >> beam.Map(plan.make_label_map, options=options)
     # Annotations that match no image are rejected by the join, and may be unreadable files, too.
     faults = (read[REJECTS], by_name[REJECTS], by_filename[REJECTS]) | "Collect annotation rejects" >> beam.Flatten()
@@ -52,6 +53,7 @@ def build_prepare(pipeline: beam.Pipeline, options: PrepareOptions) -> None:
     assigned = joined | "Assign labels and splits" >> with_rejects(
         plan.assign_labels_and_splits, options=options, labels=AsSingleton(labels), unreadable=AsSingleton(unreadable)
     )
+    # Ids and shards need the number of images in each hash bucket: see beam_jobs.numbering.
     numbered = assigned[MAIN] | "Number images" >> NumberImages(options)
 
     # Write or check: one element per shard. From here on a worker reads pixels, and keeps them to itself.
@@ -61,10 +63,12 @@ def build_prepare(pipeline: beam.Pipeline, options: PrepareOptions) -> None:
     images_in = groups | "Count images" >> beam.Map(join.count_images) | "Add up images" >> beam.CombineGlobally(sum)
     ignored = read[MAIN] | "Count ignored shapes" >> SumByKey(plan.ignored_shapes)
     pairings = joined | "Count doubtful pairings" >> CountExamples(join.describe_pairing)
+    # The rejects of shards are not here: each ShardResult holds its own, so that a receipt keeps them for --resume.
     steps = (read, by_name, by_filename, assigned, numbered)
     rejects = tuple(step[REJECTS] for step in steps) | "Collect rejects" >> beam.Flatten()
     _ = (
         pipeline
+        # One element, so that `commit` is called once. Only a failed call is repeated.
         | "Create request" >> beam.Create([options])
         | "Commit"
         >> beam.Map(

@@ -37,6 +37,8 @@ def read_annotation_group(group: tuple[bytes, Iterable[AnnotationFile]]) -> Iter
     A fault after the first image is a reject: nobody knows which images are missing. A file without a readable image
     is one row with the reason.
     """
+    # Two patterns may give one file two names, below different roots. The smallest does not depend on the order of
+    # arrival.
     file = min(group[1], key=lambda row: row.name)
     for row in read_annotation(file):
         yield reject_annotation(file, row.reason, row.detail, row.line) if isinstance(row, DataError) else row
@@ -65,6 +67,7 @@ def label_counts(row: Candidate | UnannotatedImage) -> Iterator[tuple[str, int]]
 
 def make_label_map(counts: dict[str, int], options: PrepareOptions) -> LabelMap | None:
     """Returns the user's label map, or one of all labels that were counted; None if there is neither."""
+    # Aliases are applied here as in `_apply_policies`, or an alias would become a class of its own.
     distinct = {options.aliases.get(name, name) for name in counts}
     return options.labels or (LabelMap.from_names(distinct) if distinct else None)
 
@@ -85,6 +88,8 @@ def assign_labels_and_splits(
       labels: the label map; None if no annotation has an object and no label map was given.
       unreadable: some annotation files that cannot be read completely: an unannotated image may belong to them.
     """
+    # The order matters: --without_annotation may make a candidate, --negatives may drop it, and labels are looked up
+    # after aliases have renamed them.
     candidate = _apply_policies(row, options, unreadable)
     if isinstance(candidate, Reject):
         return candidate
@@ -115,6 +120,7 @@ def _apply_policies(
 def _without_annotation(image: ImageFile, options: PrepareOptions, unreadable: Sequence[bytes]) -> Candidate | Reject:
     # An object whose annotation was lost would be learned as background.
     if options.without_annotation == NEGATIVE and not unreadable:
+        # A true negative: an annotation of the same form, without objects.
         nothing = ImageAnnotation(filename=image.name, width=None, height=None, objects=(), source=image.uri)
         return Candidate(image=image, annotation=nothing)
     files = list_names(path.decode("utf-8", "surrogateescape") for path in unreadable)
@@ -128,6 +134,7 @@ def label_image(candidate: Candidate, labels: LabelMap | None) -> LabelledImage 
     An unknown label rejects the image: without its box, the object would be learned as background.
     """
     image, annotation = candidate.image, candidate.annotation
+    # Images without objects need no class, but the manifest of a data set needs a label map.
     if labels is None:
         return reject_image(
             image, "no_labels", f"{image.name}: no annotation has an object, and no --labels names classes"

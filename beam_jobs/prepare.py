@@ -52,6 +52,8 @@ def prepare(options: PrepareOptions, beam_options: PipelineOptions) -> int:
     output = options.output
     with _lock_output(options):
         pipeline = make_pipeline(beam_options)
+        # Whatever may refuse the request comes before the deletion below: a refused run leaves the earlier data set
+        # complete.
         files.make_folder(files.join(output, output_folder.RECEIPTS))
         # The order matters: the commit mark is deleted first, so that a killed build never looks complete.
         manifest = files.join(output, DatasetManifest.FILE)
@@ -73,6 +75,7 @@ def check(options: PrepareOptions, beam_options: PipelineOptions) -> int:
     output = options.output
     with _lock_output(options):
         pipeline = make_pipeline(beam_options)
+        # As above: a killed check must not leave the page of an earlier one.
         files.delete([files.join(output, name) for name in (output_folder.CHECK_PAGE, output_folder.PROBLEMS)])
         if not _run(pipeline, options):
             _logger.info("submitted; %s is written at the end", files.join(output, output_folder.CHECK_PAGE))
@@ -87,6 +90,7 @@ def check(options: PrepareOptions, beam_options: PipelineOptions) -> int:
 def _lock_output(options: PrepareOptions) -> Iterator[None]:
     """Checks input and output, then makes the output folder and locks it for this run."""
     check_patterns(options)
+    # The id map is not among them: the new one holds all rows of the old one, so it may be replaced.
     input_files = (options.aliases_file, options.split_from)
     named = [options.labels_file, *(file.path for file in input_files if file)]
     patterns = (*options.images, *options.annotations, *options.exports)
@@ -106,12 +110,14 @@ def check_patterns(options: PrepareOptions) -> None:
     check_input(options.images, flag="--images")
     check_input(options.annotations, flag="--annotations")
     check_input(options.exports, flag="--exports")
+    # A zip file must hold what its flag promises: images, annotations, or both for an export.
     loose = check_zip_files(_list_matches(options.images), "--images", IMAGE_CONTENT)
     loose |= check_zip_files(_list_matches(options.annotations), "--annotations", ANNOTATION_CONTENT)
     given = _list_matches(options.exports)
     exports = check_zip_files(given, "--exports", IMAGE_CONTENT, ANNOTATION_CONTENT)
     if other := min(given - exports, default=None):
         raise UsageError(f"--exports: {other} is no zip file; give loose files by --images and --annotations")
+    # An archive of --exports matches only within itself, other files match everywhere: one file cannot be both.
     if twice := min(loose & exports, default=None):
         raise UsageError(f"--exports: {twice} is matched by --images or --annotations too: give it once")
 
@@ -134,6 +140,7 @@ def make_pipeline(beam_options: PipelineOptions) -> beam.Pipeline:
 
 def _run(pipeline: beam.Pipeline, options: PrepareOptions) -> bool:
     """Runs the job; returns False if it was only submitted."""
+    # Leaving the block runs the graph and waits for its end, unless the user gave --no_wait_until_finish.
     with PROGRESS.shown(), pipeline:
         build_prepare(pipeline, options)
     return not pipeline.options.view_as(StandardOptions).no_wait_until_finish
@@ -157,12 +164,14 @@ def _read_summary(options: PrepareOptions) -> list[str]:
 def _refusal(rejects: Sequence[Reject], options: PrepareOptions) -> UsageError:
     """Explains in one line why there is no data set."""
     rejected_file = files.join(options.output, output_folder.REJECTED)
+    # The same conditions as in beam_jobs.commit.commit_dataset, which wrote no manifest because of one of them.
     if unused := forbidden_rejects(rejects, options):
         return TooManyRejectsError(
             f"{len(unused)} annotations match no image, and --without_image=refuse allows none, so there is no data"
             f" set; the first: {unused[0].detail}; all: {rejected_file}"
         )
     reasons = ", ".join(f"{count} {reason}" for reason, count in count_reasons(rejects, IMAGE_REJECT).items())
+    # There is one: every image is an example or a reject, and check_patterns has found images.
     first = next(reject.detail for reject in rejects if reject.kind == IMAGE_REJECT)
     where = f"so there is no data set; the first: {first}; all: {rejected_file}"
     if options.max_rejected < 1:
@@ -183,6 +192,7 @@ def summarise_dataset(
     lines += _reject_lines(rejects, ANNOTATION_REJECT, "annotations unused")
     if rejects:
         lines.append(f"all of them: {files.join(output, output_folder.REJECTED)}")
+    # Every reject is a problem too; its lines are above already.
     reported = {reject.reason for reject in rejects}
     lines += _problem_lines([problem for problem in problems if problem.code not in reported])
     return [
@@ -211,6 +221,7 @@ def summarise_check(problems: Sequence[Problem], output: str) -> list[str]:
     """Returns the last lines of a check: how many problems there are, the first of each kind, where to read all."""
     number = {severity: sum(row.severity == severity for row in problems) for severity in SEVERITIES}
     lines = [", ".join(f"{count} {_plural(severity, count)}" for severity, count in number.items())]
+    # Told also if there are none: a lost annotation and an image without objects look alike to a trainer.
     if not any(problem.code == "images_without_objects" for problem in problems):
         lines.append("images without objects: none")
     lines += _problem_lines(problems)

@@ -48,9 +48,11 @@ def analyse_dataset(
       rejects: all of them, those of the shards included.
       options: the request.
     """
+    # Both pages show these: report.html of a build and check.html of a check.
     statistics = functools.reduce(BoxStatistics.merge, (shard.statistics for shard in shards), BoxStatistics())
     leakage = find_leakage(_hashes(shards))
     remarks = (remark for shard in shards for remark in shard.remarks)
+    # By split, because a class may be absent from one of them.
     boxes = {name: sum_boxes(shard for shard in shards if shard.split == name) for name in options.splits.names}
     # In any order: format_problems sorts them. A new kind of problem is one more line here.
     found = [
@@ -67,6 +69,7 @@ def analyse_dataset(
 def _hashes(shards: Iterable[ShardResult]) -> Iterator[ImageHashes]:
     for shard in shards:
         for image in shard.images:
+            # Rejected images are in no split, so they cannot leak.
             if image.is_written:
                 yield ImageHashes(image.name, shard.split, bytes.fromhex(image.sha256), image.perceptual_hash)
 

@@ -74,6 +74,8 @@ def make_record(
       AnnotationError: the annotator saw an image of another shape, or the image has objects and none of their boxes
         can be used: without them it would look like an image without objects.
     """
+    # The annotator may have seen the image before its EXIF turn, or a scaled copy: boxes are moved to the upright image
+    # first.
     placement = _placement(planned, image)
     width, height = image.full_size
     objects: list[ExampleObject] = []
@@ -84,12 +86,14 @@ def make_record(
         placed = placement.to_image(item.box)
         pixels = box_ops.clip(box_ops.as_boxes([placed]), height, width)
         if reason := box_fault(placed, pixels, image.full_size) or _below(pixels, min_box):
+            # An object that cannot be used is dropped and reported; the others of the image stay.
             dropped.append(_drop(planned, item, reason, image))
             continue
         clipped += bool((pixels != box_ops.as_boxes([placed])).any())
         objects.append(_object(item, label_id, pixels, image))
     # Boxes below the minimum are dropped by request, also if they are all that an image has.
     faulty = [reject for reject in dropped if reject.reason != _BELOW_MINIMUM]
+    # Otherwise the image would be written as a true negative, and its objects learned as background.
     if faulty and not objects:
         detail = f"no box can be used; the first: {faulty[0].reason}, {faulty[0].detail}"
         raise AnnotationError("no_usable_box", f"{planned.name}: {detail}", faulty[0].line)
@@ -110,6 +114,7 @@ def _placement(planned: PlannedImage, image: EncodedImage) -> ImagePlacement:
 
 
 def _below(pixels: box_ops.Boxes, minimum: tuple[float, float] | None) -> str:
+    # Both sides must be below: a thin box, such as that of a stick, is kept.
     height, width = pixels[0, 2:] - pixels[0, :2]
     return _BELOW_MINIMUM if minimum and width < minimum[0] and height < minimum[1] else ""
 
@@ -214,6 +219,7 @@ class ShardResult:
         self.images.append(ImageOutcome(planned.source_id, planned.name, example.sha256, perceptual_hash))
         self.clipped += record.clipped
         self.rejects += record.dropped
+        # Nothing was rejected, but a person should look: boxes were turned, scaled, or read with an assumption.
         for adaptation in _ADAPTATIONS.get(record.fit, ()):
             self.remarks.append(_adapted(planned, adaptation))
         for remark in planned.content.annotation.remarks:
@@ -257,6 +263,7 @@ class ShardResult:
     def from_json(cls, value: dict[str, Any]) -> Self:
         """Reads a result from what `to_json` returned."""
         parsed = {
+            # JSON has no named tuples: they were written as lists.
             "images": [ImageOutcome(*row) for row in value["images"]],
             "statistics": BoxStatistics.from_json(value["statistics"]),
             "rejects": [Reject(**row) for row in value["rejects"]],

@@ -15,6 +15,7 @@ from retinanet_odm.labels.label_map import LabelMap
 from retinanet_odm.pickling import pickle_by_position
 from retinanet_odm.sources.listing import AnnotationFile, ImageFile
 
+# The values are part of the file format.
 # Kinds of lines in rejected.jsonl. Only those of kind IMAGE_REJECT count in images_in = examples + rejected.
 IMAGE_REJECT = "image"
 ANNOTATION_REJECT = "annotation"
@@ -198,6 +199,7 @@ def count_reasons(rejects: Iterable[Reject], kind: str) -> dict[str, int]:
 
 def sort_rejects(rejects: Iterable[Reject]) -> list[Reject]:
     """Sorts rejects by name, then by everything else, so that the order of arrival does not matter."""
+    # All fields take part, because an image may have several rejects of one reason.
     return sorted(rejects, key=lambda reject: (reject.name, *map(str, reject.to_json().values())))
 
 

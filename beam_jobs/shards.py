@@ -53,13 +53,16 @@ def make_shard(key: ShardKey, planned: Iterable[PlannedImage], options: PrepareO
     run made from exactly the same input is kept.
     """
     split, name = key
+    # A group arrives in any order. Sorted, the same plan gives the same bytes, and so the same digest.
     ordered = sorted(planned, key=lambda row: row.source_id)
     result = ShardResult(split=split, name=name)
     records = _records(ordered, result, options)
     if not options.writes:
+        # Runs the generator to its end without keeping anything: the result is filled on the way.
         collections.deque(records, maxlen=0)
         return result
     plan_digest = digest_plan(ordered, options.content)
+    # Before the first image is read: a kept shard costs only its receipt and the digest of its own file.
     if options.resume and (kept := find_receipt(options.output, name, plan_digest)):
         PROGRESS.skip(len(kept.images))
         return kept
@@ -72,12 +75,14 @@ def make_shard(key: ShardKey, planned: Iterable[PlannedImage], options: PrepareO
 def _records(ordered: Sequence[PlannedImage], result: ShardResult, options: PrepareOptions) -> Iterator[bytes]:
     """Yields the framed record of each usable image, and fills in the result on the way."""
     boxes: list[ImageBoxes] = []
+    # The first image stands for all: where local and remote ones are mixed, only the speed suffers.
     is_remote = any("://" in row.content.image.uri for row in ordered[:1])
     readers = _REMOTE_READERS if is_remote else _LOCAL_READERS
     load = functools.partial(_load, options=options)
     for row, loaded in zip(ordered, map_ahead(load, ordered, readers, ahead=_READ_AHEAD), strict=True):
         PROGRESS.add(failed=isinstance(loaded, DataError))
         if isinstance(loaded, DataError):
+            # Results come in the order of the plan, so rows of rejects and examples do too.
             result.reject(row, loaded)
             continue
         result.add(row, loaded.record, loaded.perceptual_hash)
@@ -102,6 +107,7 @@ def _load(planned: PlannedImage, options: PrepareOptions) -> _LoadedImage | Data
         record = make_record(planned, image, options.content.min_box)
     except DataError as error:
         return error
+    # Encoded in the thread as well, so that the writer only has to write.
     framed = frame_record(encode_example(record.example)) if options.writes else b""
     return _LoadedImage(record=record, perceptual_hash=image.perceptual_hash, framed=framed)
 
@@ -171,6 +177,7 @@ def find_receipt(output: str, shard: str, plan_digest: str) -> ShardResult | Non
     if not files.is_file(path):
         return None
     seal, _, text = files.read_written_text(path).removesuffix("\n").partition("\n")
+    # The order matters: only a text whose seal is right is parsed, and the digest of the large shard is computed last.
     if seal != _seal(plan_digest, text):
         return None
     result = ShardResult.from_json(json.loads(text))

@@ -27,6 +27,7 @@ def with_rejects(verb: Callable[..., Any], **kwargs: Any) -> beam.ParDo:
 
     The outputs are MAIN and REJECTS. Rejects are counted by kind and reason.
     """
+    # Beam asks for the names of further outputs while the graph is built.
     return beam.FlatMap(_tag_rejects, verb=verb, **kwargs).with_outputs(REJECTS, main=MAIN)
 
 
@@ -55,6 +56,7 @@ class MatchImages(beam.PTransform):
     def expand(self, pbegin: beam.pvalue.PBegin) -> beam.PCollection:
         return (
             pbegin
+            # Listed on a worker: the graph that the launcher submits holds only the patterns.
             | "Create image patterns" >> beam.Create(input_patterns(self.patterns, self.exports, flag="--images"))
             | "List images" >> beam.FlatMap(match_images)
             | "Key images by name" >> beam.Map(join.image_key)
@@ -100,7 +102,9 @@ class CollectUnreadableFiles(beam.PTransform):
         return (
             rejects
             | "Extract unreadable files" >> beam.FlatMap(plan.unreadable_file)
+            # A file with several faults has a reject for each.
             | "Drop repeated files" >> beam.Distinct()
+            # An empty collection also gives one element, [], so that it can be a singleton side input.
             | "Keep a few" >> beam.combiners.Top.Smallest(_MAX_UNREADABLE)
         )
 
@@ -116,6 +120,7 @@ class SumByKey(beam.PTransform):
             rows
             | "Extract counts" >> beam.FlatMap(self.pairs)
             | "Add up counts" >> beam.CombinePerKey(sum)
+            # A dict also of no rows: a singleton side input must have exactly one element.
             | "Collect counts" >> beam.combiners.ToDict()
         )
 
@@ -183,6 +188,7 @@ def _make_and_count(group: tuple[numbering.ShardKey, Iterable[PlannedImage]], op
     result = make_shard(*group, options)
     Metrics.counter(COUNTERS, "examples").inc(result.examples)
     Metrics.counter(COUNTERS, "boxes").inc(result.boxes_per_class.total())
+    # The rejects of earlier steps are counted where they are tagged; these never pass `with_rejects`.
     for reject in (*result.rejects, *result.remarks):
         _count_reject(reject)
     return result
