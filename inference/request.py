@@ -23,6 +23,9 @@ from inference.rows.part_files import find_earlier_keys
 from inference.rows.rows import make_run_key, row_keys
 from retinanet_odm.imaging.images import VERIFY_FULL, VERIFY_HEADER, ImageRule
 
+# To be increased when the same model and settings give other rows; rows of earlier versions are then scored again.
+_ROWS_VERSION = 2
+
 # --- What is asked ---
 
 
@@ -45,7 +48,7 @@ class ScoreRequest:
     @property
     def run_key(self) -> str:
         """Identifies runs whose rows are interchangeable."""
-        return make_run_key([SUMMARY_SCHEMA_VERSION, self._row_settings()])
+        return make_run_key([SUMMARY_SCHEMA_VERSION, _ROWS_VERSION, self._row_settings()])
 
     @property
     def image_rule(self) -> ImageRule:

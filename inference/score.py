@@ -107,6 +107,12 @@ def _log_results(summary: dict[str, Any], output: str) -> None:
     _logger.info("images: %d", summary["images"])
     _logger.info("failed: %d%s", sum(failed.values()), f" ({reasons})" if reasons else "")
     _logger.info("detections: %s", labels or "none")
+    if "without_extent" in summary:
+        _logger.info(
+            "dropped: %d boxes of the model that are less than a pixel high or wide; if the model was exported by an"
+            " earlier version, export it again",
+            summary["without_extent"],
+        )
     _logger.info("rows: %s/predictions-*.jsonl", output)
     for entry in summary["exports"]:
         _logger.info("%s: %s", entry["format"], files.join(output, entry["name"]))

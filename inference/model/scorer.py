@@ -15,7 +15,7 @@ import numpy as np
 from PIL import Image
 
 from inference.model.options import ModelOptions
-from inference.model.outcome import Failure, ModelOutput
+from inference.model.outcome import Failure, ModelOutput, drop_without_extent
 from inference.model.tiling import Piece, RgbPixels, Tiling, Window, cut_tiles, merge_tiles, plan_tiles
 from retinanet_odm import exported_model
 from retinanet_odm.errors import UsageError
@@ -114,7 +114,7 @@ class Scorer:
             run ends with one line instead of a failed row for every image.
         """
         calls = CallStatistics()
-        call = calls.measure(self._model.score)
+        call = calls.measure(self._detect)
         # Beam has formed batches already, but detect has not, and memory may allow less than what Beam was told.
         results = [result for batch in make_batches(images, self._options) for result in self._images.run(call, batch)]
         if self._options.tiling is not None:
@@ -123,6 +123,9 @@ class Scorer:
         if images and all(isinstance(result, CallError) for result in results):
             self._check_model()
         return [_explain(image, result) for image, result in zip(images, results, strict=True)], calls
+
+    def _detect(self, images: Sequence[EncodedImage]) -> list[ModelOutput]:
+        return [drop_without_extent(output) for output in self._model.score(images)]
 
     def _add_tiles(
         self, image: EncodedImage, untiled: ModelOutput | CallError, tiling: Tiling, calls: CallStatistics
@@ -143,7 +146,8 @@ class Scorer:
         pixels = self._model.decode(image)  # once per image; tiles are cut from these pixels
 
         def call(some: Sequence[Window]) -> list[ModelOutput]:
-            return self._model.score_pixels(cut_tiles(pixels, some))
+            # Before tiles are merged: a line at the edge of a tile is no part of an object.
+            return [drop_without_extent(output) for output in self._model.score_pixels(cut_tiles(pixels, some))]
 
         pieces = []
         for window, result in zip(windows, self._tiles.run(calls.measure(call), windows), strict=True):

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from inference.model.outcome import ModelOutput
+from inference.model.outcome import MIN_EXTENT, ModelOutput
 from retinanet_odm import boxes as box_ops
 from retinanet_odm import exported_model
 from retinanet_odm.boxes import Boxes
@@ -152,6 +152,7 @@ def merge_tiles(pieces: Sequence[Piece], height: int, width: int, *, iou: float,
         boxes=merged[order],
         scores=scores[order],
         classes=classes[order],
+        without_extent=sum(piece.output.without_extent for piece in pieces),
     )
 
 
@@ -233,4 +234,6 @@ def _mean_box(candidates: _Candidates, members: _Indices) -> Boxes:
     total = weights.sum(axis=0)
     mean = (weights * boxes).sum(axis=0) / np.where(total > 0, total, 1)
     outermost = np.concatenate([boxes[:, :2].min(axis=0), boxes[:, 2:].max(axis=0)])
-    return np.where(total > 0, mean, outermost).astype(np.float32)
+    fused = np.where(total > 0, mean, outermost)
+    # Parts that are joined one by one may contradict each other: one ends before another begins.
+    return (fused if (fused[2:] - fused[:2] >= MIN_EXTENT).all() else outermost).astype(np.float32)

@@ -39,7 +39,13 @@ def make_row(
         for box, score, label_id in values
         if thresholds.keeps(label_id, score)
     )
-    return PredictionRow(image=name, width=result.width, height=result.height, detections=detections)
+    return PredictionRow(
+        image=name,
+        width=result.width,
+        height=result.height,
+        detections=detections,
+        without_extent=result.without_extent,
+    )
 
 
 def failed_row(name: str, error: DataError) -> PredictionRow:
@@ -87,6 +93,7 @@ class SerializedRow:
     text: bytes
     reason: str | None
     labels: tuple[str, ...]
+    without_extent: int
 
     @classmethod
     def of(cls, row: PredictionRow) -> "SerializedRow":
@@ -97,16 +104,18 @@ class SerializedRow:
     def read(cls, row: PredictionRow, text: bytes) -> "SerializedRow":
         """Returns the line that a row was read from."""
         reason = None if row.status == OK else str(row.reason)
-        return cls(image=row.image, text=text, reason=reason, labels=tuple(item.label for item in row.detections))
+        labels = tuple(item.label for item in row.detections)
+        return cls(image=row.image, text=text, reason=reason, labels=labels, without_extent=row.without_extent)
 
 
 @dataclass(frozen=True, kw_only=True)
 class RowCounts:
-    """Counts over rows: images that were scored, failures by reason, detections by label."""
+    """Counts over rows: images that were scored, failures by reason, detections by label, boxes without extent."""
 
     ok: int
     failed: Counter[str]
     detections: Counter[str]
+    without_extent: int = 0
 
     @property
     def images(self) -> int:
@@ -116,14 +125,15 @@ class RowCounts:
     @classmethod
     def of(cls, lines: Iterable[SerializedRow]) -> "RowCounts":
         """Counts rows."""
-        ok, failed, detections = 0, Counter[str](), Counter[str]()
+        ok, failed, detections, without_extent = 0, Counter[str](), Counter[str](), 0
         for line in lines:
             if line.reason is None:
                 ok += 1
             else:
                 failed[line.reason] += 1
             detections.update(line.labels)
-        return cls(ok=ok, failed=failed, detections=detections)
+            without_extent += line.without_extent
+        return cls(ok=ok, failed=failed, detections=detections, without_extent=without_extent)
 
     @classmethod
     def total(cls, counts: Sequence["RowCounts"]) -> "RowCounts":
@@ -132,13 +142,16 @@ class RowCounts:
             ok=sum(item.ok for item in counts),
             failed=sum((item.failed for item in counts), Counter()),
             detections=sum((item.detections for item in counts), Counter()),
+            without_extent=sum(item.without_extent for item in counts),
         )
 
     def to_json(self) -> dict[str, object]:
-        """Returns the counts as summary.json holds them."""
+        """Returns the counts as summary.json holds them; most runs have no boxes without extent."""
+        optional = {"without_extent": self.without_extent} if self.without_extent else {}
         return {
             "images": self.images,
             "ok": self.ok,
             "failed": dict(self.failed),
             "detections": dict(self.detections),
+            **optional,
         }

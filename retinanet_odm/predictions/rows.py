@@ -80,6 +80,8 @@ class PredictionRow:
       detections: in order of falling score.
       time: when EXIF dates the image, by the camera's clock; None if EXIF has no date, or if the image's name has one.
       orientation: the EXIF orientation, if it swaps the sides of the image (5 to 8); else 1.
+      without_extent: number of boxes of the model that are no detections, because they are less than a pixel high or
+        wide.
       key: identifies the image, model, threshold and program that produced the row (see inference.rows.rows); None if
         the image has to be scored again.
     """
@@ -93,6 +95,7 @@ class PredictionRow:
     detections: tuple[Detection, ...] = ()
     time: datetime | None = None
     orientation: int = 1
+    without_extent: int = 0
     key: str | None = None
 
     @property
@@ -126,6 +129,8 @@ class PredictionRow:
             value["time"] = self.time.isoformat(sep=" ")
         if self.orientation != 1:
             value["orientation"] = self.orientation
+        if self.without_extent:
+            value["without_extent"] = self.without_extent
         if self.status != OK:
             value |= {"reason": self.reason, "detail": self.detail}
         if self.key is not None:

@@ -156,3 +156,20 @@ def test_an_image_fails_if_a_tile_does_and_a_small_one_has_no_tiles() -> None:
     assert isinstance(first, Failure)
     assert first.reason == "model_memory_short"
     assert isinstance(second, ModelOutput)
+
+
+class Edgy(Nearsighted):
+    """A model whose detections in images and tiles all end as lines at their borders, but for one."""
+
+    def score(self, images: Sequence[EncodedImage]) -> list[ModelOutput]:
+        return [_answer(image.height, image.width, [(0, 0, 9, 9), (0, 5, 0, 9)]) for image in images]
+
+    def _find(self, _: RgbPixels) -> ModelOutput:
+        return _answer(100, 100, [(20, 100, 80, 100), (100, 20, 100, 80)])
+
+
+@pytest.mark.parametrize(("side", "dropped"), [(100, 1), (101, 1 + 4 * 2)], ids=["an image", "an image and 4 tiles"])
+def test_boxes_without_extent_are_no_detections(side: int, dropped: int) -> None:
+    ((found,), _) = Scorer(Edgy(), **TILED).score([encoded(make_image(side, side), side, side)])
+    assert isinstance(found, ModelOutput)
+    assert (found.boxes.tolist(), found.without_extent) == ([[0, 0, 9, 9]], dropped)

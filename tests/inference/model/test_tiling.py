@@ -1,5 +1,6 @@
 """Tiles cover an image, and every object is found once, wherever the seams are."""
 
+import dataclasses
 import itertools
 
 import numpy as np
@@ -194,6 +195,43 @@ def test_merging(pieces: list[Piece], nms: list, wbf: list) -> None:
         outcome = merge_tiles(pieces, 100, 180, iou=0.5, how=how)
         np.testing.assert_allclose(outcome.boxes, [box for _, box in expected], rtol=1e-6)
         np.testing.assert_allclose(outcome.scores, [score for score, _ in expected])
+
+
+@st.composite
+def contradictions(draw: st.DrawFn) -> list[Piece]:
+    """Detections of any extent anywhere in three overlapping tiles, as of a model that has learnt nothing."""
+    pieces = []
+    for window in (WHOLE, LEFT, RIGHT):
+        height, width = window[2], window[3] - window[1]
+        for _ in range(draw(st.integers(0, 6))):
+            high, wide = draw(st.integers(1, height)), draw(st.integers(1, width))
+            top, left = draw(st.integers(0, height - high)), draw(st.integers(0, width - wide))
+            score = draw(st.integers(1, 99)) / 100
+            pieces.append(one(window, (top, left, top + high, left + wide), score))
+    return [*pieces, one(WHOLE, (0, 0, 1, 1), 0.01)]
+
+
+CONTRADICTION = [  # all cut; joined one by one, the mean of the left edges is right of that of the right edges
+    one(LEFT, (10, 60, 30, 100), 0.05),
+    one(RIGHT, (10, 0, 30, 5), 0.9),
+    one(LEFT, (10, 90, 30, 100), 0.9),
+    one(RIGHT, (10, 0, 30, 15), 0.05),
+]
+
+
+@given(contradictions(), st.sampled_from(MERGES))
+@example(CONTRADICTION, NMS)
+@example(CONTRADICTION, WBF)
+def test_a_merged_box_has_extent_and_lies_in_the_image(pieces: list[Piece], how: str) -> None:
+    boxes = merge_tiles(pieces, 100, 180, iou=0.5, how=how).boxes
+    assert (boxes[:, 2:] - boxes[:, :2] >= 0.99).all(), boxes
+    assert (boxes >= 0).all() and (boxes[:, 2:] <= (100, 180)).all(), boxes
+
+
+def test_boxes_without_extent_are_counted_over_all_pieces() -> None:
+    pieces = [dataclasses.replace(see(window, []).output, without_extent=2) for window in (WHOLE, LEFT)]
+    placed = [Piece(window=window, output=output) for window, output in zip((WHOLE, LEFT), pieces, strict=True)]
+    assert merge_tiles(placed, 100, 180, iou=0.5, how=NMS).without_extent == 4
 
 
 def test_nothing_found() -> None:

@@ -14,7 +14,7 @@ from tests.inference.outputs import HEADER
 
 
 def test_counts(tmp_path: Path) -> None:
-    counts = RowCounts(ok=2, failed=Counter(bad=1), detections=Counter(crab=5))
+    counts = RowCounts(ok=2, failed=Counter(bad=1), detections=Counter(crab=5), without_extent=4)
     shards = [WrittenShard(name=f"predictions-0000{n}-of-00002.jsonl", sha256="", counts=counts) for n in range(2)]
     commit = Commit(output=str(tmp_path), header=HEADER, exports=ExportOptions())
     with pytest.raises(RuntimeError, match="7 images were listed, but 6 rows written"):
@@ -23,4 +23,6 @@ def test_counts(tmp_path: Path) -> None:
     commit.finish(shards, listed=6)
     summary = finished_run.read_summary(str(tmp_path))
     assert (summary["images"], summary["failed"], summary["detections"]) == (6, {"bad": 2}, {"crab": 10})
+    assert summary["without_extent"] == 8
+    assert "without_extent" not in RowCounts.of([]).to_json(), "most runs have none"
     assert summary["exports"] == []

@@ -5,7 +5,7 @@ import pytest
 
 from inference.model.options import ScoreThresholds
 from inference.model.outcome import ModelOutput
-from inference.rows.rows import failed_row, key_of_line, make_row, with_key
+from inference.rows.rows import RowCounts, SerializedRow, failed_row, key_of_line, make_row, with_key
 from retinanet_odm.boxes import as_boxes
 from retinanet_odm.errors import DataError
 from retinanet_odm.predictions.rows import MODEL_REFUSED, PredictionRow
@@ -20,10 +20,13 @@ def test_make_row() -> None:
         boxes=as_boxes([(1, 2, 3, 4), (5, 6, 7, 8), (0, 0, 1, 1)]),
         scores=np.float32([0.9, 0.5, 0.49]),
         classes=np.int32([2, 7, 1]),
+        without_extent=3,
     )
     row = make_row("a", output, labels={1: "crab", 2: "fish"}, thresholds=ScoreThresholds(score=0.5))
     found = [(item.label, item.label_id, item.box) for item in row.detections]
     assert found == [("fish", 2, (2, 1, 4, 3)), ("id 7", 7, (6, 5, 8, 7))], "a score equal to the threshold stays"
+    read = PredictionRow.from_json(row.to_json(), source="rows")
+    assert RowCounts.of([SerializedRow.of(read)]).without_extent == row.without_extent == 3
 
 
 @pytest.mark.parametrize(
