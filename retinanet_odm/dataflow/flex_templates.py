@@ -31,6 +31,7 @@ _IMAGE = {
 
 def command_parser(parser: Parser, command: str) -> argparse.ArgumentParser:
     """Returns the parser of one command of a program."""
+    # argparse has no public way to list the flags of a parser or to find the parser of a command.
     for action in parser._actions:
         if isinstance(action, argparse._SubParsersAction):
             found: argparse.ArgumentParser = action.choices[command]
@@ -58,6 +59,7 @@ def template_metadata(parser: argparse.ArgumentParser, *, name: str, omit: Seque
 
 def _parameter(action: argparse.Action) -> dict[str, Any]:
     name = _RENAMED.get(action.dest, action.dest)
+    # argparse formats help with these values too, such as %(default)s.
     text = " ".join((action.help or "").split()) % {**vars(action), "prog": ""}
     value: dict[str, Any] = {
         "name": name,
@@ -110,10 +112,12 @@ def template_flags(parser: argparse.ArgumentParser, argv: Sequence[str]) -> list
 
 def _flag(action: argparse.Action, name: str, value: str) -> list[str]:
     flag = action.option_strings[0]
+    # A form has text fields only: a switch arrives as a word.
     if action.nargs == 0:
         if value.lower() not in _BOOLEANS:
             raise UsageError(f"{name}: expected true or false, found {value!r}")
         return [flag] if _BOOLEANS[value.lower()] else []
+    # Several values arrive in one field, with the quotes of a shell: patterns may contain blanks.
     if action.nargs == "+":
         try:
             return [flag, *shlex.split(value)]

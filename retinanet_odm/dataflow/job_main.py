@@ -52,6 +52,7 @@ def run_job_main(body: Callable[[Sequence[str]], int | None], argv: Sequence[str
 
 def explain_job(error: BaseException) -> Ending | None:
     """Explains the exception that a Beam job ended with; returns None for a bug."""
+    # Google's own exceptions first. What is left may be a bad request that a step of the job has raised.
     if isinstance(error, google_error_classes()):
         return Ending(status=exit_status(error), line=f"error: {describe_google_error(error)}")
     ending = explain_request(find_cause(error))
@@ -85,6 +86,7 @@ def find_request_error(error: BaseException) -> UsageError | None:
     text = str(error)
     if text.startswith(_NO_DOWNLOAD):
         return UsageError(text)
+    # The last one: a chain of errors is printed with the one that was raised at its end.
     name, message = next(reversed(_RAISED.findall(text)), ("", ""))
     kind = _class_of(name)
     return kind(message) if kind else None
@@ -139,6 +141,7 @@ class _ProgressFilter(logging.Filter):
     def filter(self, record: logging.LogRecord) -> bool:
         message = record.getMessage()
         if message.startswith(_CONSOLE_LINK) and isinstance(record.args, tuple):
+            # The only place where Beam tells the job's id before the job has ended.
             self.job = record.args
         return record.levelno > logging.INFO or not message.startswith(_NOISE)
 
@@ -168,6 +171,7 @@ def is_for_user(record: logging.LogRecord) -> bool:
     """Returns False for Prism's own log, and for stack traces of errors that `explain_job` reports in one line."""
     if record.name == "PrismRunner" and record.levelno < logging.WARNING:
         return False  # Beam logs all of it, whatever the level
+    # Beam logs the stack trace of a failed step before it raises; the one line comes from `explain_job`.
     error = (record.exc_info or (None, None))[1]
     if error is not None and explain_request(error):
         return False

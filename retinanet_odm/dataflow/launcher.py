@@ -223,6 +223,7 @@ def check_not_local(launch: Launch, rest: Sequence[str]) -> None:
             "score: expected --sdk_container_image, an image with TensorFlow and this package: make one by"
             " gcloud builds submit --config containers/cloudbuild.yaml (docs/dataflow.md)"
         )
+    # A value follows its flag or an equals sign; more values may follow, so the last flag is remembered.
     flag = ""
     for word in rest:
         name, _, value = word.partition("=") if word.startswith("--") else (flag, "", word)

@@ -84,6 +84,7 @@ class GoogleApi(Protocol):
 
 def check_project(target: JobTarget, google: GoogleApi) -> Iterator[str]:
     """Yields a line for each problem that would make the job fail, with the solution."""
+    # All checks run, also after a failed one: the user corrects everything at once.
     for check in _CHECKS:
         yield from check(target, google)
 
@@ -126,6 +127,7 @@ def _quota(quotas: list[dict[str, Any]], target: JobTarget) -> Iterator[str]:
 
 
 def _network(target: JobTarget, google: GoogleApi) -> Iterator[str]:
+    # Workers with public addresses reach Google's services over the internet, from any subnetwork.
     if not target.private:
         return
     name = target.subnetwork.rpartition("/")[2] or "default"
@@ -187,6 +189,7 @@ def _image(target: JobTarget, google: GoogleApi) -> Iterator[str]:
         return  # of another registry, which Google does not know
     parent = f"projects/{parts['project']}/locations/{parts['location']}/repositories/{parts['repository']}"
     rest = target.image[parts.end() :]
+    # An image is named by digest, after @, or by tag, after a colon; without either it is "latest".
     version = f"versions/{rest[1:]}" if rest.startswith("@") else f"tags/{rest[1:] or 'latest'}"
     response = google.request(f"{REGISTRY}/{parent}/packages/{quote(parts['name'], safe='')}/{version}")
     if response.status == 404:
@@ -204,6 +207,7 @@ def _enable(api: str, target: JobTarget) -> str:
     return f"project {target.project}: {name} is off: gcloud services enable {name} --project={target.project}"
 
 
+# In the order of their messages: what is wrong with the project as a whole comes first.
 _CHECKS: tuple[Callable[[JobTarget, GoogleApi], Iterator[str]], ...] = (
     _job,
     _permissions,

@@ -35,7 +35,9 @@ def parse_aliases(text: str, labels: LabelMap | None, *, source: str) -> dict[st
         if alias in rows:
             raise ContractError(f"{source}: line {row.line}: alias {alias!r} is also in line {rows[alias].line}")
         rows[alias] = row
+    # Only names lose their blanks. An alias must equal a label of the annotation files, in which blanks count.
     direct = {alias: row.cells[1].strip() for alias, row in rows.items()}
+    # All rows are read first: an alias may be used in a row before the one that defines it.
     aliases = {alias: _resolve(alias, direct, f"{source}: line {row.line}") for alias, row in rows.items()}
     for alias, name in aliases.items():
         if labels is not None:
@@ -45,6 +47,7 @@ def parse_aliases(text: str, labels: LabelMap | None, *, source: str) -> dict[st
 
 def _resolve(alias: str, direct: Mapping[str, str], where: str) -> str:
     path = [alias]
+    # The path holds every name on the way, so that the message can show a cycle completely.
     while path[-1] in direct:
         path.append(direct[path[-1]])
         if path[-1] in path[:-1]:

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from retinanet_odm.csv_tables import format_row
 from retinanet_odm.labels.label_map import LabelMap
 
+# The severities of all problems, not of labels only; retinanet_odm.dataset.problems adds the third one.
 ERROR = "error"
 WARNING = "warning"
 
@@ -70,6 +71,7 @@ def normalise_label(name: str) -> str:
     plain = name
     for _ in range(2):  # twice, because a compatibility character may decompose into capital letters
         plain = _ACCENTS.sub("", unicodedata.normalize("NFKD", plain)).casefold()
+    # Runs of separators become one space. The space stays only between two digits, where it tells numbers apart.
     words = "".join(" " if _is_separator(character) else character for character in plain).split()
     return re.sub(r"(?<!\d) | (?!\d)", "", " ".join(words)) or name
 
@@ -90,6 +92,7 @@ def nearest_labels(name: str, names: Iterable[str]) -> tuple[str, ...]:
         spellings[normalise_label(known)].append(known)
     normalised = normalise_label(name)
     similar = difflib.get_close_matches(normalised, sorted(spellings), n=_MAX_CANDIDATES, cutoff=_MIN_SIMILARITY)
+    # difflib sorts by similarity. The sort is stable, so it only moves an equal spelling to the front.
     equal_first = sorted(similar, key=lambda form: form != normalised)
     return tuple(known for form in equal_first for known in spellings[form])[:_MAX_CANDIDATES]
 
@@ -114,12 +117,14 @@ def check_labels(
       ['unknown_label']
     """
     aliases = aliases or {}
+    # Boxes by the name that a label counts as: problems of aliases themselves are judged by `seen`.
     counts: Counter[str] = Counter()
     for label, count in seen.items():
         counts[aliases.get(label, label)] += count
     known = set(labels.name_by_id.values()) if labels else set(counts)
     problems = [
         *_unknown(counts, known),
+        # A spelling that has an alias is settled already, so it is not a second class.
         *_written_twice(counts, known - aliases.keys()),
         *(_never_seen(name) for name in known - aliases.keys() if not counts[name]),
         *(_alias_never_seen(alias, name) for alias, name in aliases.items() if not seen.get(alias)),

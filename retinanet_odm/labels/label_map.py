@@ -142,6 +142,7 @@ def _unquote(token: str) -> str:
 
 def _unescape(match: re.Match[bytes]) -> bytes:
     code = match[1]
+    # Three octal digits may be more than a byte holds.
     if code[:1].isdigit() and code[:1] < b"8":
         return bytes([int(code, 8) & 0xFF])
     if code[:1] in b"xX" and len(code) > 1:
@@ -159,6 +160,7 @@ def _fields(tokens: list[str]) -> list[dict[str, str]]:
             raise ContractError(f"label map: expected 'item {{', found {' '.join(opening)!r}")
         position += opening.index("{") + 1
         fields: dict[str, str] = {}
+        # Slices instead of indices: at the end of a truncated file they are empty, and the check below reports it.
         while tokens[position : position + 1] != ["}"]:
             if len(tokens) < position + 3 or tokens[position + 1] != ":":
                 raise ContractError("label map: expected 'key: value' pairs and '}' at the end of an item")
@@ -183,6 +185,7 @@ def parse_label_map(text: str) -> LabelMap:
     for fields in _fields(list(_tokens(text.removeprefix("\ufeff")))):
         if "id" not in fields or "name" not in fields:
             raise ContractError(f"label map: an item needs 'id' and 'name', found {sorted(fields)}")
+        # The sign is accepted here, so that LabelMap can reject the id with a message about its range.
         if not re.fullmatch(r"-?\d{1,18}", fields["id"]):
             raise ContractError(f"label map: id must be an integer up to {MAX_CLASSES:,}, found {fields['id']!r}")
         items.append((int(fields["id"]), fields["name"]))
@@ -190,7 +193,16 @@ def parse_label_map(text: str) -> LabelMap:
 
 
 def format_label_map(labels: LabelMap) -> str:
-    """Formats a label map as text that parse_label_map reads, in the order of the ids."""
+    """Formats a label map as text that parse_label_map reads, in the order of the ids.
+
+    Example:
+      >>> print(format_label_map(LabelMap.from_names(["crab"])), end="")
+      item {
+        id: 1
+        name: "crab"
+      }
+    """
+    # The escapes that `_unescape` reverses; all other characters are written as they are, in UTF-8.
     escapes = str.maketrans({"\\": "\\\\", '"': '\\"', "\n": "\\n", "\r": "\\r"})
     quoted = ((label_id, name.translate(escapes)) for label_id, name in sorted(labels.items))
     return "".join(f'item {{\n  id: {label_id}\n  name: "{name}"\n}}\n' for label_id, name in quoted)

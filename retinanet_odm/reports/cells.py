@@ -19,6 +19,7 @@ class Bar:
       share: length of the bar, 0..1 of its track.
     """
 
+    # `kind` selects the macro of templates/components.html.j2 that draws the cell.
     kind: ClassVar[str] = "bar"
     is_number: ClassVar[bool] = True
     value: float | None
@@ -135,6 +136,7 @@ Cell = Union[str, int, float, None, Bar, Percent, Gain, Shade, Badge, Code, Advi
 
 def is_number(cell: Cell) -> bool:
     """Returns whether a cell is aligned to the right, as numbers are."""
+    # Cells that are not plain values say it themselves.
     return isinstance(cell, (int, float)) or getattr(cell, "is_number", False)
 
 
@@ -153,6 +155,7 @@ class Table:
     @property
     def alignments(self) -> list[str]:
         """CSS class of each column: "number" where it holds one, else "text"."""
+        # A table without rows still has a head, whose columns need an alignment.
         columns = list(zip(*self.rows, strict=True)) or [()] * len(self.headers)
         return ["number" if any(map(is_number, column)) else "text" for column in columns]
 
@@ -176,7 +179,12 @@ def facts_table(facts: Iterable[tuple[str, object]]) -> Table:
 
 
 def format_number(value: Cell) -> str:
-    """Formats a number for people: 12,345; 0.713; a dash for None and NaN. Other values as they are."""
+    """Formats a number for people: 12,345; 0.713; a dash for None and NaN. Other values as they are.
+
+    Example:
+      >>> format_number(12345), format_number(0.7128), format_number(None)
+      ('12,345', '0.713', '–')
+    """
     if value is None or (isinstance(value, float) and math.isnan(value)):  # NaN: there was nothing to average
         return "–"
     if isinstance(value, float):

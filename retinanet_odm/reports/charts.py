@@ -45,6 +45,7 @@ class Frame:
         return self.left - self.gap
 
 
+# One size for all charts. The template reads it too: see `rendering`.
 FRAME = Frame()
 
 
@@ -161,6 +162,7 @@ def time_chart(lines: Sequence[ChartLine], *, times: Mapping[str, float], y: str
       y: what the values are.
       title: below the chart, with the legend.
     """
+    # The axis ends at the largest value; 1.0 where no line has a value above 0, because shares are divided by it.
     limit = max((value for line in lines for _, value in line.points if value), default=1.0)
     scaled = [
         dataclasses.replace(line, points=[(at, value if value is None else value / limit) for at, value in line.points])
@@ -175,6 +177,7 @@ def histogram(counts: Sequence[int], *, x: str, y: str, title: str) -> Chart:
     step = 1 / max(len(counts), 1)
     bars = [
         ChartBar(
+            # Half a pixel on each side keeps neighbouring bars apart.
             left=f"{float(to_x(row * step)) + 0.5:.1f}",
             top=to_y(count / limit),
             width=f"{step * _plot_width() - 1:.1f}",
@@ -198,6 +201,7 @@ def bubble_chart(points: Iterable[tuple[int, int, int]], *, title: str, x: str, 
         Bubble(
             across=at / limit,
             up=value / limit,
+            # The root, because the area of a circle grows with the square of its radius.
             radius=f"{_MAX_RADIUS * max(math.sqrt(count / most), _MIN_RADIUS):.1f}",
             title=f"{format_number(count)}: {x} {at}, {y} {value}",
         )
@@ -214,6 +218,7 @@ def _ticks(limit: float, *, minimum: float = 0.0) -> dict[str, float]:
       limit: the largest value.
       minimum: the smallest step; 1 for counts, which have no halves.
     """
+    # The largest power of ten below the wanted step; one of its multiples 1, 2, 5 and 10 is the step.
     power = 10 ** math.floor(math.log10(limit / _MAX_TICKS))
     fitting = next(size * power for size in (1, 2, 5, 10) if limit / (size * power) <= _MAX_TICKS + 1e-9)
     step = max(fitting, minimum)

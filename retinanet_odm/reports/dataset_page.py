@@ -102,6 +102,7 @@ def _check_tiles(
     counts = Counter(problem.severity for problem in problems)
     values: list[tuple[str, Cell]] = [("images in", images_in), ("would be examples", would_be_examples)]
     if statistics:
+        # The order of the tiles is that of the page, from left to right.
         values.append(("without objects", _share_without_objects(statistics)))
         values += [("boxes", statistics.total.boxes), ("classes", len(statistics.classes))]
     return [*values, ("errors", counts[ERROR]), ("warnings", counts[WARNING])]
@@ -177,6 +178,7 @@ def _origin(manifest: DatasetManifest) -> Table:
             ("schema version", manifest.schema_version),
             ("most boxes in one image", manifest.max_boxes_per_image),
             ("width / height of images", f"{manifest.aspect_ratio_min:.3g} to {manifest.aspect_ratio_max:.3g}"),
+            # With dashes, so that an option is found in the help of prepare.
             *((f"--{name}", value) for name, value in sorted(manifest.options.items())),
         ]
     )

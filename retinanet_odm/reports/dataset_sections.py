@@ -35,6 +35,7 @@ def summarise_problems(problems: Iterable[Problem]) -> ProblemsSummary:
     """Makes a row for each code, the worst first, with an example and what to do."""
     by_code: dict[str, list[Problem]] = defaultdict(list)
     for problem in sort_problems(problems):
+        # Severity and code together: a code may be an error in one place and a warning in another (`make_problem`).
         by_code[f"{problem.severity} {problem.code}"].append(problem)
     groups = list(by_code.values())
     things = sum(group[0].severity != INFO for group in groups)
@@ -137,9 +138,11 @@ def _recall(statistics: BoxStatistics) -> Table:
 def _boxes_per_image(statistics: BoxStatistics) -> Table:
     counts = statistics.boxes_per_image
     rows = []
+    # Each row counts low < boxes <= high; the last one ends at the largest number there is.
     for low, high in zip((-1, *_BOXES_UP_TO), (*_BOXES_UP_TO, max(counts)), strict=True):
         name = str(high) if high == low + 1 else f"{low + 1}–{high}"
         rows.append((name, sum(images for boxes, images in counts.items() if low < boxes <= high)))
+    # Empty rows at the end would only say that no image has so many boxes.
     while not rows[-1][1]:
         rows.pop()
     return histogram_table(["boxes", "images"], rows)

@@ -52,6 +52,7 @@ def evaluation_report(
     """
     per_class, details = metrics.get("per_class", {}), metrics.get("details", {})
     intervals = metrics.get("intervals", [])
+    # What has no section of its own is listed below the metrics, so that nothing of eval.json is lost on the page.
     summary = {name: metrics[name] for name in _COCO_METRICS if name in metrics}
     others = {name: value for name, value in metrics.items() if name not in summary and name not in _OWN_SECTIONS}
     return render(
@@ -71,12 +72,19 @@ def evaluation_report(
 
 
 def format_interval(interval: Sequence[float]) -> str:
-    """Formats a confidence interval for people."""
+    """Formats a confidence interval for people.
+
+    Example:
+      >>> format_interval((0.412, 0.598))
+      '0.41 to 0.60'
+    """
     low, high = interval
     return f"{low:.2f} to {high:.2f}"
 
 
 def _tiles(metrics: _Values) -> list[tuple[str, Cell]]:
+    # The last interval is over groups of images where there are enough of them: it does not count frames that resemble
+    # each other as independent.
     interval = metrics["intervals"][-1] if metrics.get("intervals") else {}
     values = {**metrics, **metrics.get("at_thresholds", {})}
     names = ("AP50", "AP", "precision", "recall", "f1", "images")
@@ -177,6 +185,7 @@ def _error_types(errors: _Values) -> Table:
 def _confusion(classes: Sequence[str], counts: Sequence[Sequence[int]]) -> Table:
     """The confusion matrix: rows of true classes, columns of predicted ones; last, nothing."""
     rows: list[list[Cell]] = []
+    # Shades are relative to the row: each shows what becomes of the objects of one class.
     for row, predicted in enumerate(counts):
         total = sum(predicted) or 1
         name: Cell = Titled("nothing", "false detections") if row == len(classes) else classes[row]

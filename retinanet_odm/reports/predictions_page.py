@@ -47,6 +47,7 @@ def predictions_report(
       run: where they come from.
       read_images: called once, with the names of the images that the page shows.
     """
+    # All numbers first: which images the page shows is known only after the last row.
     summary = PredictionSummary(run)
     for row in rows:
         summary.add(row)
@@ -55,6 +56,7 @@ def predictions_report(
 
 def _render(summary: PredictionSummary, read_images: ImageReader) -> str:
     examples, uncertain = _choose_examples(summary), summary.least_certain
+    # In one call: the reader goes through the images of the run once, and an image of both galleries is read once.
     pictures = _draw_images(examples, uncertain, read_images)
     shown = [label_id for label_id, found in _most_frequent(summary) if found.detections]
     return render(
@@ -133,6 +135,7 @@ def _means(timeline: Timeline, label_id: int) -> list[tuple[float, float | None]
     """Detections of a class per image, for steps that have images; None between steps that are unusually far apart."""
     at = sorted(timeline.steps)
     distances = [later - earlier for earlier, later in itertools.pairwise(at)]
+    # The median, because one long gap between deployments would raise a mean.
     usual = statistics.median(distances) if distances else 1
     points: list[tuple[float, float | None]] = []
     for step, distance in zip(at, [0, *distances], strict=True):
@@ -238,6 +241,7 @@ def _origin(run: ScoringRun) -> Table:
 def _choose_examples(summary: PredictionSummary) -> list[PredictionRow]:
     """Chooses one image of each class, then a second one of each, and so on; none is chosen twice."""
     by_class = [found.examples for found in summary.classes.values()]
+    # In turns, so that a frequent class does not fill the gallery before a rare one gets its place.
     turns = (row for turn in itertools.zip_longest(*by_class) for row in turn if row is not None)
     return list({row.image: row for row in turns}.values())[:_MAX_EXAMPLES]
 
@@ -257,6 +261,7 @@ def _draw(encoded: bytes, row: PredictionRow, most_uncertain: Detection | None) 
 
 
 def _captioned(rows: Iterable[PredictionRow], pictures: Mapping[str, bytes]) -> list[tuple[str, bytes]]:
+    # An image that cannot be read any more has no entry, and is left out.
     return [(_caption(row), pictures[row.image]) for row in rows if row.image in pictures]
 
 

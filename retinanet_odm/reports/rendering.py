@@ -28,14 +28,17 @@ def render(template: str, **values: object) -> str:
 @functools.cache
 def _environment() -> Environment:
     environment = Environment(
+        # The templates are package data, so they lie beside this module also in an installed wheel.
         loader=FileSystemLoader(_TEMPLATES),
         autoescape=True,
+        # A misspelt variable would otherwise be an empty section that nobody misses.
         undefined=StrictUndefined,
         finalize=_finalize,
         trim_blocks=True,
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
+    # Names that the templates use after a bar, such as {{ value | number }}.
     environment.filters |= {
         "number": format_number,
         "advice": mark_flags,
@@ -49,6 +52,7 @@ def _environment() -> Environment:
 
 def _finalize(value: object) -> object:
     """Shows the bytes of file names that are not UTF-8 as backslash codes; such text could not be written."""
+    # Markup is made by this program; only texts may contain names of files.
     if isinstance(value, str) and not isinstance(value, Markup):
         return value.encode("utf-8", "backslashreplace").decode()
     return value
@@ -66,5 +70,10 @@ def mark_flags(text: str) -> Markup:
 
 
 def jpeg_uri(data: bytes) -> str:
-    """Encodes a JPEG image as an address that needs no file."""
+    """Encodes a JPEG image as an address that needs no file.
+
+    Example:
+      >>> jpeg_uri(b"abc")
+      'data:image/jpeg;base64,YWJj'
+    """
     return f"data:image/jpeg;base64,{base64.b64encode(data).decode()}"

@@ -29,6 +29,7 @@ _JPEG_QUALITY = 88
 _FRAMES_PER_DEPLOYMENT = 48
 _FIRST_DEPLOYMENT = 6701
 _FIRST_FRAME = datetime(2016, 11, 10, 14, 24, 12, tzinfo=UTC)
+# Not a round number, so that deployments begin at different hours and minutes, as real ones do.
 _BETWEEN_DEPLOYMENTS = timedelta(days=117, hours=3, minutes=41, seconds=29)
 _ZIP_TIME = (2020, 1, 1, 0, 0, 0)  # a fixed time keeps the bytes equal
 
@@ -86,6 +87,7 @@ def sample_files(*, images: int = 240, archive_images: int = 24, seed: int = 0) 
             "sample: expected images of 1 or more, archive_images and seed of 0 or more;"
             f" found {images}, {archive_images} and {seed}"
         )
+    # The marker comes first: scripts/make_sample.py checks the folder by it before it writes anything.
     options = {"sample": "retinanet-odm", "images": images, "archive_images": archive_images, "seed": seed}
     yield SAMPLE_MARKER, json.dumps(options, indent=2).encode() + b"\n"
     yield from _labelled(images, seed)
@@ -100,6 +102,7 @@ def _labelled(count: int, seed: int) -> Iterator[tuple[str, bytes]]:
         sample = make_sample_image(index, seed=seed)
         annotations.append(sample.annotation)
         yield f"images/{sample.name}", sample.data
+        # The same boxes in two formats, so that tests and guides can compare their readers.
         yield f"annotations/{sample.stem}.xml", format_voc(sample.annotation)
     yield "cvat/annotations.xml", format_cvat(annotations, labels=SAMPLE_LABELS, task="StaM sample")
 

@@ -58,6 +58,7 @@ def make_scene(
     """Makes one image of 640x360 pixels and the boxes of its animals; equal seeds give equal pixels."""
     rng = np.random.default_rng(seed)
     camera = camera or make_camera(rng)
+    # From here on each step draws from one generator: their order is part of the sample's bytes.
     ground = _sediment(rng, camera)
     objects = _animals(rng, ground)
     # Light and water after the animals: they are lit like the ground.
@@ -67,6 +68,7 @@ def make_scene(
 
 def _octaves(rng: np.random.Generator) -> FloatPixels:
     """Makes fractal relief [HEIGHT, WIDTH] of about unit spread: the sum of noise on increasingly finer grids."""
+    # Each pass enlarges the relief to the next grid and adds finer noise of less weight.
     relief = Image.fromarray(np.zeros((6, 10), np.float32))
     for columns, weight in ((10, 1.2), (20, 1.0), (40, 0.8), (80, 0.6), (160, 0.42), (320, 0.26), (640, 0.13)):
         rows = math.ceil(columns * SCENE_HEIGHT / SCENE_WIDTH)
@@ -86,6 +88,7 @@ def _sediment(rng: np.random.Generator, camera: Camera) -> FloatPixels:
     for _ in range(rng.integers(6, 26)):  # pebbles
         radius = rng.uniform(1.5, 9)
         _bump(rng, relief, tone, radius=radius, rise=radius * rng.uniform(1, 2), albedo=rng.uniform(0.6, 1.2))
+    # A lamp from the left lights what rises to the right; rises along y count half.
     slope = np.diff(relief, axis=1, prepend=relief[:, :1]) + 0.5 * np.diff(relief, axis=0, prepend=relief[:1])
     tone *= 1 + 0.05 * _bounded(relief * 0.5) + 0.2 * _bounded(slope)
     return tone[..., None] * np.asarray(camera.sediment, np.float32)
@@ -108,6 +111,7 @@ def _bump(
     rows, columns = np.ogrid[window]
     distance = np.hypot((columns - x) / radius, (rows - y) / (radius * flat))
     relief[window] += rise * np.exp(-(distance**2)).astype(np.float32)
+    # A logistic step at the radius: the colour changes over a narrow rim, not at a hard border.
     edge = 1 / (1 + np.exp((distance - 1) * 5))
     tone[window] *= (1 + (albedo - 1) * edge).astype(np.float32)
 
@@ -119,6 +123,7 @@ def _animals(rng: np.random.Generator, ground: FloatPixels) -> tuple[ObjectAnnot
         label = str(rng.choice(list(SPECIES)))
         species = SPECIES[label]
         sprite = draw_animal(rng, label, rng.uniform(species.min_length, species.max_length))
+        # An animal for which there is no free place is left out: the image then has fewer animals than drawn.
         corner = _free_corner(rng, sprite, [item.box for item in objects])
         if corner is not None:
             _paste(rng, ground, sprite, corner)
@@ -131,6 +136,7 @@ def _free_corner(rng: np.random.Generator, sprite: Sprite, taken: list[BoxCorner
     """Returns a top left corner (y, x) at which the sprite is visible and covers little of the other boxes."""
     side = sprite.alpha.shape[0]
     for _ in range(_MAX_ATTEMPTS):
+        # Up to a third of the sprite may lie outside, so that some animals are truncated.
         y, x = (int(rng.integers(-side // 3, limit - 2 * side // 3)) for limit in (SCENE_HEIGHT, SCENE_WIDTH))
         visible = sprite.alpha[max(-y, 0) : SCENE_HEIGHT - y, max(-x, 0) : SCENE_WIDTH - x].sum() / sprite.alpha.sum()
         box = _visible_box(sprite, (y, x))
@@ -161,6 +167,7 @@ def _paste(rng: np.random.Generator, ground: FloatPixels, sprite: Sprite, corner
     shift = max(2, sprite.alpha.shape[0] // 16)
     shape = Image.fromarray((sprite.alpha * 255).astype(np.uint8))
     shadow = np.asarray(shape.filter(ImageFilter.GaussianBlur(shift)), np.float32) / 255
+    # The shadow first: the animal is drawn over its own shadow.
     inside, part = _windows(sprite.alpha.shape, (corner[0] + shift, corner[1] + shift))
     ground[inside] *= 1 - 0.5 * shadow[part][..., None]
     inside, part = _windows(sprite.alpha.shape, corner)

@@ -55,6 +55,7 @@ class _Canvas:
 
     def to_canvas(self, points: Points) -> list[tuple[float, float]]:
         """Converts points from the unit frame to pixels of the canvas."""
+        # Rotation before foreshortening: the camera looks down at an angle, whatever way the animal lies.
         placed = (np.asarray(points) @ self._rotation.T) * self._squash * self.scale + self.side / 2
         return [(float(x), float(y)) for x, y in placed]
 
@@ -119,6 +120,7 @@ def _cucumber(canvas: _Canvas, rng: np.random.Generator) -> None:
         canvas.stroke([spine[1], tip], (0.08, 0.04), [skin], 205)
     upper = [(x, y - h) for (x, y), h in zip(spine, half, strict=True)]
     lower = [(x, y + h) for (x, y), h in zip(spine, half, strict=True)]
+    # The outline: along the upper side to the tail, and back along the lower one.
     canvas.polygon(upper + lower[::-1], skin, 225)
     red, green, blue = skin
     canvas.stroke(spine[3:17], (0.05, 0.03), [(red * 0.62, green * 0.5, blue * 0.55)], 240)
@@ -204,6 +206,7 @@ def draw_animal(rng: np.random.Generator, label: str, length: float) -> Sprite:
     """
     canvas = _Canvas(length, angle=rng.uniform(0, 2 * math.pi), squash=rng.uniform(0.78, 1.0))
     SPECIES[label].paint(canvas, rng)
+    # Measured before the sprite is made smaller: the box is exact to half a pixel of the image.
     box = _extent(np.asarray(canvas.alpha))
     small = (canvas.side // _SUPERSAMPLING,) * 2
     # Averaging blocks of pixels smooths the edges.
