@@ -11,6 +11,7 @@ import tensorflow as tf
 from retinanet_odm import exported_model
 from retinanet_odm.dataset import examples as schema
 from tests.trainer.conftest import make_example, make_noise
+from trainer import evaluate
 from trainer.data import records
 from trainer.export import saved_model
 from trainer.network import build
@@ -83,6 +84,37 @@ def test_the_signatures_agree(model: Any, why: str, size: tuple[int, int]) -> No
         )
         for exact in (exported_model.CLASSES, exported_model.COUNT, exported_model.IMAGE_SIZE, exported_model.STATUS):
             np.testing.assert_array_equal(found[exact], expected[exact], err_msg=f"{name} {exact}")
+
+
+def test_the_evaluation_finds_what_the_export_finds(model: Any, dataset: Path, tmp_path: Path) -> None:
+    images = [
+        dataclasses.replace(make_example(number), encoded=make_noise(number, size), height=size[0], width=size[1])
+        for number, (_, size) in enumerate(SIZES, start=1)
+    ]
+    path = str(tmp_path / "val.tfrecord")
+    with tf.io.TFRecordWriter(path) as writer:
+        for image in images:
+            writer.write(schema.encode_example(image))
+    config = make_config("tiny", {**SMALL, "max_detections": 20, "dataset": str(dataset), "eval_batch_size": 3})
+    manifest = records.read_dataset_manifest(str(dataset))
+    evaluator = evaluate.Evaluator(
+        config=config,
+        manifest=manifest,
+        network=build.build_network(config, manifest),  # the seed makes it the network that was exported
+        strategy=tf.distribute.get_strategy(),
+        split=records.RecordSplit(paths=(path,), examples=len(images)),
+    )
+    results = evaluator.detect()
+    found = ask(model, exported_model.SERVING, tf.constant([image.encoded for image in images]))
+    for row, image in enumerate(images):
+        count = found[exported_model.COUNT][row]
+        mine = [result for result in results if result["image_id"] == image.source_id]
+        assert len(mine) == count > 0
+        corners = [(y, x, y + height, x + width) for x, y, width, height in (result["bbox"] for result in mine)]
+        np.testing.assert_allclose(found[exported_model.BOXES][row, :count], corners, atol=0.5)
+        np.testing.assert_allclose(
+            found[exported_model.SCORES][row, :count], [result["score"] for result in mine], atol=1e-3
+        )
 
 
 BROKEN = [
