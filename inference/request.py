@@ -1,11 +1,13 @@
-"""One run of `score`: what is asked, and what of it is still to do.
+"""One run of `score`: what is asked, what of it is still to do, and its last step.
 
 `ScoreRequest` holds the options and what the launcher has found out about model and sources. `find_pending_work`
 compares the images of the sources with the rows in the output folder: images without a row are scored, the rows of all
 others are kept. Rows are matched by their keys (inference.rows.rows), so every file of rows in the output folder can be
-used as it is, whether its run was finished or killed. Rows with other keys are dropped.
+used as it is, whether its run was finished or killed. Rows with other keys are dropped. `Commit` writes the exports and
+then summary.json: if summary.json exists, the run is complete.
 """
 
+import json
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -17,11 +19,13 @@ from inference.image_sources.listing import ImageSource, SourceFiles
 from inference.model.loading import CheckedModel
 from inference.model.options import ScoreThresholds, describe_thresholds
 from inference.options import ScoreOptions
-from inference.rows.commit import Commit
-from inference.rows.finished_run import SUMMARY_SCHEMA_VERSION
-from inference.rows.part_files import find_earlier_keys
-from inference.rows.rows import make_run_key, row_keys
+from inference.rows import finished_run, output_folder
+from inference.rows.export_options import ExportOptions
+from inference.rows.exports import exports_exist, write_exports
+from inference.rows.part_files import WrittenShard, find_earlier_keys
+from inference.rows.rows import RowCounts, make_run_key, row_keys
 from retinanet_odm.imaging.images import VERIFY_FULL, VERIFY_HEADER, ImageRule
+from retinanet_odm.storage import files
 
 # To be increased when the same model and settings give other rows; rows of earlier versions are then scored again.
 _ROWS_VERSION = 2
@@ -48,7 +52,7 @@ class ScoreRequest:
     @property
     def run_key(self) -> str:
         """Identifies runs whose rows are interchangeable."""
-        return make_run_key([SUMMARY_SCHEMA_VERSION, _ROWS_VERSION, self._row_settings()])
+        return make_run_key([finished_run.SUMMARY_SCHEMA_VERSION, _ROWS_VERSION, self._row_settings()])
 
     @property
     def image_rule(self) -> ImageRule:
@@ -57,7 +61,7 @@ class ScoreRequest:
         return ImageRule(verify=VERIFY_HEADER if self.model.signature_map is None else VERIFY_FULL)
 
     @property
-    def commit(self) -> Commit:
+    def commit(self) -> "Commit":
         """The last step of the run."""
         header = {**self._row_settings(), "options": self.options.to_json()}
         return Commit(output=self.options.output, header=header, exports=self.options.exports)
@@ -145,3 +149,71 @@ def find_pending_work(
         unused=len(earlier) - len(kept),
         skipped_archives=tuple(listing.skipped_archives(listed)),
     )
+
+
+# --- The last step ---
+
+
+@dataclass(frozen=True, kw_only=True)
+class Commit:
+    """The last step of a run.
+
+    Attributes:
+      output: the output folder.
+      header: entries of summary.json besides counts and files: model, thresholds, options, version.
+      exports: which exports to write.
+    """
+
+    output: str
+    header: dict[str, Any]
+    exports: ExportOptions
+
+    def finish(self, shards: Sequence[WrittenShard], *, listed: int) -> None:
+        """Deletes files of earlier runs, and writes the exports and then summary.json.
+
+        One worker streams the exports from the prediction files: a million rows are some 200 MB to read, while a
+        shuffle into one ordered file would hold them all in memory.
+
+        Args:
+          shards: the prediction files of this run.
+          listed: number of images that were listed, which was counted independently of the rows.
+
+        Raises:
+          RuntimeError: the number of rows differs from the number of images.
+        """
+        # The last check that no image was lost on the way through the job.
+        total = RowCounts.total([shard.counts for shard in shards])
+        if total.images != listed:
+            raise RuntimeError(
+                f"{listed} images were listed, but {total.images} rows written: {output_folder.SUMMARY_FILE} is not"
+                " written"
+            )
+        entries = [
+            {"name": shard.name, "images": shard.counts.images, "sha256": shard.sha256}
+            for shard in sorted(shards, key=lambda shard: shard.name)
+        ]
+        version = finished_run.SUMMARY_SCHEMA_VERSION
+        self._write({"schema_version": version, **self.header, **total.to_json(), "shards": entries})
+
+    def renew(self, earlier: Mapping[str, Any]) -> bool:
+        """Updates the output of a finished run whose rows are those of this one: other exports, other options.
+
+        Args:
+          earlier: its summary, whose prediction files are undamaged.
+
+        Returns:
+          Whether anything had to be done.
+        """
+        renewed = {**earlier, **json.loads(json.dumps(self.header))}  # tuples become lists, as in the file
+        if renewed == earlier and exports_exist(self.output, earlier, self.exports):
+            return False
+        files.delete([files.join(self.output, output_folder.SUMMARY_FILE)])
+        del renewed["exports"]
+        self._write(renewed)
+        return True
+
+    def _write(self, summary: dict[str, Any]) -> None:
+        # The order matters, because summary.json marks everything else as complete.
+        output_folder.delete_stale_files(self.output, keep=[shard["name"] for shard in summary["shards"]])
+        entries = write_exports(self.output, summary, self.exports)
+        finished_run.write_summary(self.output, finished_run.add_exports(summary, entries))

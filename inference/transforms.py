@@ -29,9 +29,8 @@ from inference.model.handler import DetectorHandler
 from inference.model.loading import CheckedModel
 from inference.model.options import ScoreThresholds
 from inference.model.outcome import Failure, ModelOutput
-from inference.request import PendingWork, find_pending_work
+from inference.request import Commit, PendingWork, find_pending_work
 from inference.rows import part_files
-from inference.rows.commit import Commit
 from inference.rows.part_files import RowSpans, SaveInterval, SpansOfShard, WrittenShard
 from inference.rows.rows import SerializedRow, failed_row, make_row, row_keys, with_key
 from retinanet_odm.cli.progress import ProgressReporter

@@ -1,9 +1,8 @@
-"""Prediction rows and the output folder of `score`: rows are made, saved, merged, committed, exported and reused.
+"""Prediction rows and the output folder of `score`: rows are made, saved, merged, exported and reused.
 
 Begin with `rows`: how a model's output becomes a row with a key. While a job runs, `part_files` saves rows; at its end
-it merges them into prediction files, and `commit` writes summary.json last. `output_folder` knows
-the files of the folder, `finished_run` reads them back, `exports` writes them in the formats that `export_options`
-lists, and `repeat_marks` adds the flags of `repeats`.
+it merges them into prediction files. `output_folder` knows the files of the folder, `finished_run` reads them back,
+`exports` writes them in the formats that `export_options` lists, and `repeat_marks` adds the flags of `repeats`.
 """
 
 from typing import TYPE_CHECKING
@@ -11,14 +10,12 @@ from typing import TYPE_CHECKING
 from retinanet_odm.lazy_exports import lazy_exports
 
 if TYPE_CHECKING:
-    from inference.rows.commit import Commit
     from inference.rows.export_options import ExportOptions
     from inference.rows.exports import write_exports
     from inference.rows.finished_run import finished_summary, read_rows
     from inference.rows.rows import make_row
 
 __all__ = [
-    "Commit",
     "ExportOptions",
     "finished_summary",
     "make_row",
@@ -28,7 +25,6 @@ __all__ = [
 
 # Imported when they are first used: the parser of the command line reads `export_options` alone and must start fast.
 _MODULES = {
-    "Commit": "commit",
     "ExportOptions": "export_options",
     "finished_summary": "finished_run",
     "make_row": "rows",

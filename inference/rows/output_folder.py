@@ -4,7 +4,7 @@
 |---|---|
 | part-*.jsonl | rows of a run that goes on, or was killed (inference.rows.part_files) |
 | predictions-*-of-*.jsonl | the rows of a finished run, merged from the part files |
-| summary.json | written last: if it exists, the run is complete (inference.rows.commit) |
+| summary.json | written last: if it exists, the run is complete (inference.request) |
 | files of --formats, evaluation.*, repeats.* | derived from the rows; deleted when the rows change |
 """
 

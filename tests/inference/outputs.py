@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from inference.rows.commit import Commit
+from inference.request import Commit
 from inference.rows.export_options import ExportOptions
 from inference.rows.part_files import WrittenShard, save_part_file, write_predictions_shard
 from inference.rows.rows import SerializedRow

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from inference.request import Commit
 from inference.rows import finished_run
-from inference.rows.commit import Commit
 from inference.rows.export_options import ExportOptions
 from inference.rows.part_files import WrittenShard
 from inference.rows.rows import RowCounts
