@@ -1,9 +1,9 @@
 """Reports: the self-contained HTML pages that a user looks at.
 
 Begin with `dataset_page` and its template `templates/dataset.html.j2`: a page module computes tables and charts from
-plain values, its template holds the words and the order of the sections. `cells` has what can stand in a table,
-`charts` the SVG charts, `rendering` the Jinja2 environment (autoescape is on: every text is escaped). The markup of
-tables and charts is in `templates/components.html.j2`, the one stylesheet in `templates/style.css`.
+plain values, its template holds the words and the order of the sections. `charts` has the SVG charts, `rendering` what
+can stand in a table and the Jinja2 environment (autoescape is on: every text is escaped). The markup of tables and
+charts is in `templates/components.html.j2`, the one stylesheet in `templates/style.css`.
 
 A page has no script and refers to no other file.
 """

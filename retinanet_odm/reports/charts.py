@@ -11,7 +11,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from retinanet_odm.imaging.drawing import PALETTE
-from retinanet_odm.reports.cells import format_number
 
 # The darkest first: a page is light where an image of the deep sea is dark. Yellow would not be seen.
 COLOURS = tuple(reversed(PALETTE))[:-1]
@@ -182,7 +181,7 @@ def histogram(counts: Sequence[int], *, x: str, y: str, title: str) -> Chart:
             top=to_y(count / limit),
             width=f"{step * _plot_width() - 1:.1f}",
             height=f"{count / limit * _plot_height():.1f}",
-            title=f"{format_number(count)}: {x} {row * step:.2f} to {(row + 1) * step:.2f}",
+            title=f"{count:,}: {x} {row * step:.2f} to {(row + 1) * step:.2f}",
         )
         for row, count in enumerate(counts)
     ]
@@ -203,7 +202,7 @@ def bubble_chart(points: Iterable[tuple[int, int, int]], *, title: str, x: str, 
             up=value / limit,
             # The root, because the area of a circle grows with the square of its radius.
             radius=f"{_MAX_RADIUS * max(math.sqrt(count / most), _MIN_RADIUS):.1f}",
-            title=f"{format_number(count)}: {x} {at}, {y} {value}",
+            title=f"{count:,}: {x} {at}, {y} {value}",
         )
         for at, value, count in drawn
     ]

@@ -10,8 +10,7 @@ from retinanet_odm.dataset.problems import Problem
 from retinanet_odm.dataset.statistics import BoxStatistics
 from retinanet_odm.labels.checks import ERROR, WARNING
 from retinanet_odm.reports import dataset_sections as sections
-from retinanet_odm.reports.cells import Bar, Cell, Percent, Table, facts_table
-from retinanet_odm.reports.rendering import render
+from retinanet_odm.reports.rendering import Bar, Cell, Percent, Table, facts_table, render
 
 _MAX_REJECTS = 200  # rows on the page; rejected.jsonl holds them all
 

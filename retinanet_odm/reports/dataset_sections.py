@@ -14,7 +14,7 @@ from retinanet_odm.dataset.problems import (
     sort_problems,
 )
 from retinanet_odm.dataset.statistics import CANVASES, MAX_ASPECT_OCTAVE, MAX_BOXES_PER_IMAGE, BoxStatistics
-from retinanet_odm.reports.cells import Advice, Badge, Bar, Cell, Percent, Table, Titled, histogram_table
+from retinanet_odm.reports.rendering import Advice, Badge, Bar, Cell, Percent, Table, Titled, histogram_table
 
 MAX_PROBLEMS = 300  # rows on the page; problems.jsonl holds them all
 _MAX_SIZES = 12  # distinct sizes of images

@@ -3,9 +3,8 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from retinanet_odm.reports.cells import Bar, Cell, Gain, Shade, Table, Titled, facts_table
 from retinanet_odm.reports.charts import COLOURS, Chart, ChartLine, ChartPoint, bubble_chart, line_chart
-from retinanet_odm.reports.rendering import render
+from retinanet_odm.reports.rendering import Bar, Cell, Gain, Shade, Table, Titled, facts_table, render
 
 _Values = Mapping[str, Any]
 _MAX_CHARTS = 12  # classes whose counts are drawn

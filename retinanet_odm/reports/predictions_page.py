@@ -10,9 +10,8 @@ from retinanet_odm.predictions.drawing import drawn_detection
 from retinanet_odm.predictions.rows import MIN_SHOWN_SCORE, Detection, PredictionRow, ScoringRun, utf8
 from retinanet_odm.predictions.summary import ClassSummary, PredictionSummary, Timeline
 from retinanet_odm.predictions.uncertainty import UncertainImage
-from retinanet_odm.reports.cells import Bar, Cell, Table, Titled, facts_table
 from retinanet_odm.reports.charts import COLOURS, Chart, ChartLine, histogram, time_chart
-from retinanet_odm.reports.rendering import render
+from retinanet_odm.reports.rendering import Bar, Cell, Table, Titled, facts_table, render
 
 _MAX_CHARTS = 12  # classes whose scores, and deployments whose counts, are drawn
 _MAX_DEPLOYMENTS = 60  # rows of the table

@@ -1,8 +1,7 @@
 """Renders single components of the reports, for tests."""
 
-from retinanet_odm.reports.cells import Cell, Table
 from retinanet_odm.reports.charts import Chart
-from retinanet_odm.reports.rendering import _environment
+from retinanet_odm.reports.rendering import Cell, Table, _environment
 
 
 def _render(macro: str, value: object) -> str:

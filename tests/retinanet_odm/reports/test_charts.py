@@ -6,8 +6,8 @@ import re
 import pytest
 from lxml import etree
 
-from retinanet_odm.reports.cells import Shade
 from retinanet_odm.reports.charts import Chart, ChartLine, bubble_chart, histogram, line_chart, time_chart
+from retinanet_odm.reports.rendering import Shade
 from tests.retinanet_odm.reports.components import render_cell, render_chart
 
 _EVIL = '<script>alert("x")</script>&amp;'

@@ -3,7 +3,7 @@
 import pytest
 from lxml import html
 
-from retinanet_odm.reports.cells import Badge, Bar, Percent, Table, format_number
+from retinanet_odm.reports.rendering import Badge, Bar, Percent, Table, format_number
 from tests.retinanet_odm.reports.components import render_cell, render_table
 from tests.retinanet_odm.reports.pages import EVIL
 
