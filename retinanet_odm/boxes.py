@@ -16,13 +16,23 @@ def as_boxes(rows: npt.ArrayLike) -> Boxes:
 
 
 def area(boxes: Boxes) -> npt.NDArray[np.float32]:
-    """Returns areas [N]; zero for an empty or inverted box."""
+    """Returns areas [N]; zero for an empty or inverted box.
+
+    Example:
+      >>> area(as_boxes([(0, 0, 2, 3), (5, 5, 4, 9)])).tolist()
+      [6.0, 0.0]
+    """
     sides = np.maximum(boxes[:, 2:] - boxes[:, :2], 0)
     return np.asarray(sides[:, 0] * sides[:, 1], np.float32)
 
 
 def clip(boxes: Boxes, height: float, width: float) -> Boxes:
-    """Returns boxes clipped to an image of this size, which has the unit of the boxes."""
+    """Returns boxes clipped to an image of this size, which has the unit of the boxes.
+
+    Example:
+      >>> clip(as_boxes([(-1, 2, 9, 9)]), height=6, width=8).tolist()
+      [[0.0, 2.0, 6.0, 8.0]]
+    """
     return np.clip(boxes, 0, np.asarray([height, width, height, width], np.float32)).astype(np.float32)
 
 
@@ -35,6 +45,7 @@ def iou(a: Boxes, b: Boxes) -> npt.NDArray[np.float32]:
     """
     top_left = np.maximum(a[:, None, :2], b[None, :, :2])  # [N, M, 2]
     bottom_right = np.minimum(a[:, None, 2:], b[None, :, 2:])
+    # Boxes that do not meet have negative sides here, whose product could be positive.
     sides = np.maximum(bottom_right - top_left, 0)
     overlap = sides[..., 0] * sides[..., 1]  # [N, M]
     union = area(a)[:, None] + area(b)[None, :] - overlap
@@ -42,7 +53,12 @@ def iou(a: Boxes, b: Boxes) -> npt.NDArray[np.float32]:
 
 
 def to_relative(boxes: Boxes, height: float, width: float) -> Boxes:
-    """Converts pixels to fractions of the image."""
+    """Converts pixels to fractions of the image.
+
+    Example:
+      >>> to_relative(as_boxes([(3, 2, 6, 8)]), height=6, width=8).tolist()
+      [[0.5, 0.25, 1.0, 1.0]]
+    """
     return (boxes / np.asarray([height, width, height, width], np.float32)).astype(np.float32)
 
 

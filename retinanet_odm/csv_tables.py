@@ -38,6 +38,7 @@ def parse_table(text: str, columns: Sequence[str], *, source: str, comments: boo
     # A comment becomes an empty line, so that line numbers stay right.
     kept = ("\n" if line.startswith("#") else line for line in lines) if comments else lines
     rows = _rows(kept, source)
+    # An empty file is reported like a wrong header.
     header = next(rows, Row(line=1, cells=()))
     names = [cell.strip() for cell in header.cells]
     if not set(columns) <= set(names):
@@ -45,6 +46,7 @@ def parse_table(text: str, columns: Sequence[str], *, source: str, comments: boo
         raise ContractError(f"{source}: line {header.line}: expected the header {expected}; found {','.join(names)!r}")
     positions = [names.index(column) for column in columns]
     for row in rows:
+        # A name with a comma but without quotes makes an extra cell: guessing would shift all values after it.
         if len(row.cells) != len(names):
             expected = f"{len(names)} cells ({','.join(names)})"
             raise ContractError(f"{source}: line {row.line}: expected {expected}, found {len(row.cells)}")

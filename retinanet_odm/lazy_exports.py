@@ -21,6 +21,7 @@ def lazy_exports(room: str, modules: Mapping[str, str]) -> Callable[[str], Any]:
     def import_name(name: str) -> Any:
         if name not in modules:
             raise AttributeError(f"module {room!r} has no attribute {name!r}")
+        # Python finds the module in sys.modules from the second call on.
         return getattr(importlib.import_module(f"{room}.{modules[name]}"), name)
 
     return import_name

@@ -19,6 +19,7 @@ def pickle_by_position(row: type[_Row]) -> type[_Row]:
       class Row: ...
     """
     kind: Any = row
+    # A tuple of values in place of the dict of names and values that pickle would store.
     kind.__getstate__ = _values_of
     kind.__setstate__ = _restore
     return row

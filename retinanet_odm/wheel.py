@@ -55,6 +55,7 @@ def build_wheel(folder: Path, *, root: Path = CHECKOUT) -> Path:
 
 
 def _copy_sources(root: Path, copied: Path) -> None:
+    # Only what belongs into the wheel: a checkout may hold data sets and environments.
     packages = tomllib.loads((root / "pyproject.toml").read_text())["tool"]["setuptools"]["packages"]
     for name in _BUILD_FILES:
         shutil.copy(root / name, copied / name)
@@ -77,5 +78,6 @@ def _pip(command: str, options: list[str], folder: Path) -> Path:
     if result.returncode:
         lines = result.stderr.strip().splitlines() or [f"exit status {result.returncode}"]
         raise UsageError(f"cannot build the wheels: pip {command} {options[-1]}: {lines[-1]}")
+    # pip tells the name of the wheel only in its log; the folder must hold exactly one.
     (wheel,) = folder.glob("*.whl")
     return wheel

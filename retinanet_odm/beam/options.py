@@ -32,6 +32,7 @@ BEAM_HELP = (
 # same on every machine.
 LOCAL_DEFAULTS = {"runner": "FnApiRunner", "direct_running_mode": "in_memory"}
 
+# Beam's options whose value is a file, or an address to download it from.
 _PROGRAM_OPTIONS = ("prism_location", "flink_job_server_jar", "spark_job_server_jar")
 _EMBEDDED = "embed"  # a job service within this process
 _CONNECT_TIMEOUT = 5.0  # seconds
@@ -80,6 +81,7 @@ def beam_options(argv: Sequence[str], own: Sequence[str]) -> "PipelineOptions":
     from apache_beam.options.pipeline_options import PipelineOptions
 
     _check_words(argv)
+    # The order matters: words first, because Beam accepts a word that belongs to no flag.
     given = _parse(argv)
     _check_known(given, PipelineOptions([]).get_all_options(), argv, own)
     # The graph consists of importable modules, so the main session need not be pickled.
@@ -136,6 +138,7 @@ def _as_written(name: str, argv: Sequence[str]) -> str:
 
 
 def _local_defaults(argv: Sequence[str], given: Mapping[str, Any]) -> list[str]:
+    # The default mode belongs to the default runner, so another runner gets neither of them.
     if given.get("runner", LOCAL_DEFAULTS["runner"]) != LOCAL_DEFAULTS["runner"]:
         return []
     named = {word.partition("=")[0].removeprefix("--") for word in argv if word.startswith("--")}
@@ -170,6 +173,7 @@ def _check_runner(chosen: Mapping[str, Any]) -> None:
 
 
 def _check_listens(endpoint: str) -> None:
+    # From the right: an IPv6 address in brackets contains colons.
     host, _, port = endpoint.rpartition(":")
     try:
         socket.create_connection((host.strip("[]"), int(port)), timeout=_CONNECT_TIMEOUT).close()

@@ -33,6 +33,7 @@ class WorkSpeed:
           >>> speed.vcpu_hours(FileTotals(count=18_000, size=1_800_000_000))
           1.0
         """
+        # Bytes cost reading, images cost decoding and a fixed part each: the two add up.
         return (images.size / self.bytes_per_second + images.count / self.images_per_second) / 3600
 
 

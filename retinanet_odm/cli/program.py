@@ -76,6 +76,7 @@ def run_main(
     try:
         return body(sys.argv[1:] if argv is None else argv) or 0
     except (Exception, KeyboardInterrupt) as error:
+        # An expected exception ends with one line; SystemExit, such as that of --help, is not caught.
         ending = explain(error)
         if ending is None:
             raise  # a bug: its stack trace is what a developer needs
@@ -85,9 +86,11 @@ def run_main(
 
 def set_up_logging(log_filter: Callable[[logging.LogRecord], bool] | None = None) -> None:
     """Logs to standard error: progress of the programs, and only warnings of all libraries."""
+    # Standard error, because standard output is for results such as those of --estimate.
     handler = logging.StreamHandler(sys.stderr)
     if log_filter:
         handler.addFilter(log_filter)
+    # Libraries keep the level of the root logger; only our own loggers are lowered to INFO.
     logging.basicConfig(format="%(message)s", level=logging.WARNING, handlers=[handler])
     for name in _LOGGERS:
         logging.getLogger(name).setLevel(logging.INFO)
@@ -106,6 +109,7 @@ class Parser(argparse.ArgumentParser):
     """An argument parser that rejects abbreviated flags, and whose errors are UsageErrors."""
 
     def __init__(self, **kwargs: Any) -> None:
+        # Descriptions hold example commands, whose line breaks must stay.
         kwargs.setdefault("formatter_class", argparse.RawDescriptionHelpFormatter)
         super().__init__(allow_abbrev=False, **kwargs)
 

@@ -28,6 +28,7 @@ class ProgressReporter:
           processes: number of processes that share the job. This one is assumed to get an equal part.
           failures: what the line calls images that failed.
         """
+        # Images are counted by several threads, and read by the one that shows the line.
         self._lock = threading.Lock()
         self._processes, self._failures = processes, failures
         self._reset(-(-planned // processes))  # rounded up
@@ -82,6 +83,7 @@ class ProgressReporter:
         """Shows the line from time to time while the body runs."""
         self._reset(0)  # counts of an earlier run in the same process
         stop = threading.Event()
+        # A daemon, so that it never keeps a process alive that ends by an error.
         thread = threading.Thread(target=self._show, args=(stop,), daemon=True)
         thread.start()
         try:
@@ -96,6 +98,7 @@ class ProgressReporter:
         while not stop.wait(_SECONDS_ON_SCREEN if on_screen else _SECONDS_IN_LOG):
             line = self.line()
             if on_screen and line:
+                # Padded to the width of the line before, so that no characters of it stay behind.
                 sys.stderr.write(f"\r{line:{width}}")
                 sys.stderr.flush()
                 width = len(line)

@@ -52,12 +52,15 @@ def best_overlap(
       >>> best_overlap([(0, 0, 32, 32), (0, 0, 16, 16)], (320, 320)).round(2).tolist()
       [0.63, 0.25]
     """
+    # In float64: the error of float32 could move boxes across the limit of 0.5.
     corners = np.asarray(boxes, np.float64).reshape(-1, 4)
     strides = 2.0 ** np.asarray(levels)
     distance = _distance_to_centre((corners[:, :2] + corners[:, 2:]) / 2, np.asarray(canvas), strides)[..., None]
     # Axes from here on: box, (y, x), level, shape.
     box_sides = (corners[:, 2:] - corners[:, :2])[..., None, None]
     anchor_sides = strides[:, None] * _shapes(anchor_scale, num_scales, aspect_ratios)[:, None, :]
+    # Two intervals share the shorter one, or half the sum of both less the distance of their centres if they only
+    # overlap.
     shared = np.minimum(np.minimum(box_sides, anchor_sides), (box_sides + anchor_sides) / 2 - distance)
     overlap = np.maximum(shared, 0).prod(axis=1)
     union = box_sides.prod(axis=1) + anchor_sides.prod(axis=0) - overlap
@@ -74,5 +77,6 @@ def _distance_to_centre(points: np.ndarray, canvas: np.ndarray, strides: np.ndar
 def _shapes(anchor_scale: float, num_scales: int, aspect_ratios: Sequence[float]) -> np.ndarray:
     """Returns heights and widths of a level's anchors in strides, [2, shapes]."""
     sizes = anchor_scale * 2.0 ** (np.arange(num_scales) / num_scales)
+    # Height times and width over the root of the ratio: the area stays the same.
     stretch = np.sqrt(np.asarray(aspect_ratios, np.float64))
     return np.stack([np.outer(sizes, stretch).ravel(), np.outer(sizes, 1 / stretch).ravel()])

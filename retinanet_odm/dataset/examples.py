@@ -22,6 +22,7 @@ from retinanet_odm.errors import RecordError
 
 SCHEMA_VERSION = 1
 
+# The keys of the features. Renaming one changes the format: see CONTRIBUTING.md, "The record schema".
 ENCODED = "image/encoded"
 FORMAT = "image/format"
 HEIGHT = "image/height"
@@ -112,7 +113,9 @@ def encode_example(example: DetectionExample) -> bytes:
     message = Example()
     for kind, keys in _KINDS.items():
         for key in keys:
+            # Without values, a key still gets an empty list of its kind: readers find every key in every record.
             getattr(message.features.feature[key], kind).value.extend(values[key])
+    # A map of protobuf has no order of its own; deterministic serialization sorts its keys.
     return message.SerializeToString(deterministic=True)
 
 
@@ -124,6 +127,7 @@ def _image_values(example: DetectionExample) -> dict[str, list[Any]]:
         WIDTH: [example.width],
         # File names are bytes on Linux and need not be UTF-8.
         FILENAME: [example.filename.encode("utf-8", "surrogateescape")],
+        # Text of digits, because TPU RetinaNet converts it by string_to_number.
         SOURCE_ID: [str(example.source_id).encode()],
         SHA256: [example.sha256.encode()],
     }
@@ -209,6 +213,7 @@ def _object_at(columns: dict[str, list[Any]], row: int) -> ExampleObject:
 def _values(feature: dict[str, Feature], key: str) -> list[Any]:
     if key not in feature:
         raise RecordError("record_key_missing", f"record: key {key!r} is missing")
+    # None for a feature without a list, as other writers store an empty one.
     kind = feature[key].WhichOneof("kind")
     if kind and key not in _KINDS[kind]:
         raise RecordError("record_value_type", f"record: key {key!r} must not hold a {kind}")

@@ -120,6 +120,7 @@ def find_leakage(
       max_comparisons: the maximum number of comparisons; if more were needed, only equal hashes count as near.
     """
     table = _Table(hashes)
+    # Without a training split everything is held out, and nothing can leak into it.
     is_held_out = table.splits != table.split_names.get(train, -1)
     in_training = np.isin(table.files, table.files[~is_held_out])
     is_comparable = table.hashes != 0
@@ -166,10 +167,12 @@ class _Table:
         self.split_names = {split: number for number, split in enumerate(sorted(set(splits)))}
         self.splits = np.array([self.split_names[splits[row]] for row in by_name], np.int64)
         self.hashes = np.array(hashes, np.uint64)[by_name]
+        # 32 bytes of SHA-256 are four uint64, which numpy compares faster than bytes.
         self.files = _number_equal(np.frombuffer(bytes(digests), np.uint64).reshape(-1, 4))[by_name]
 
     def splits_of_files(self) -> _Numbers:
         """Returns the number of splits of each file, [files]."""
+        # File and split in one number, so that one call of unique finds all pairs.
         count = max(len(self.split_names), 1)
         return np.bincount(np.unique(self.files * count + self.splits) // count)
 
@@ -189,6 +192,7 @@ def _number_equal(digests: _Hashes) -> _Numbers:
     ordered = digests[order]
     differs = (ordered[1:] != ordered[:-1]).any(axis=1)
     numbers = np.zeros(len(digests), np.int64)
+    # In sorted order the number grows by one wherever a row differs from the one before.
     numbers[order[1:]] = np.cumsum(differs)
     return numbers
 
@@ -199,6 +203,7 @@ def _find_near_duplicates(
     """Returns the near duplicates of rows queries [Q] among rows candidates [C], and the reach (see Leakage)."""
     # Frames of one camera often have equal hashes. Each hash is compared once, and its first row represents all.
     firsts = candidates[np.sort(np.unique(hashes[candidates], return_index=True)[1])]
+    # `back` maps each query to its distinct hash, which is searched once.
     values, back = np.unique(hashes[queries], return_inverse=True)
     is_full_search = len(values) * len(firsts) <= max_comparisons
     reach = MAX_NEAR_DISTANCE if is_full_search else 0

@@ -114,6 +114,7 @@ class DatasetManifest:
         value = dataclasses.asdict(self)
         value["labels"] = self.labels.to_json()
         value["num_classes"] = self.num_classes
+        # Sorted keys, so that a diff of two manifests shows only what differs.
         return json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
 
     @classmethod

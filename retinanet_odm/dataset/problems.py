@@ -285,5 +285,10 @@ def parse_problems(text: str) -> list[Problem]:
 
 
 def worst_severity(problems: Iterable[Problem]) -> str | None:
-    """Returns the severity of the most severe problem; None if there is none."""
+    """Returns the severity of the most severe problem; None if there is none.
+
+    Example:
+      >>> worst_severity([make_problem("no_objects", "a.jpg"), make_problem("image_empty", "b.jpg")])
+      'error'
+    """
     return min((problem.severity for problem in problems), key=SEVERITIES.index, default=None)

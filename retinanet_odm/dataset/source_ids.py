@@ -36,7 +36,12 @@ def name_hash(name: str) -> str:
 
 
 def bucket_of(name: str) -> int:
-    """Returns the hash bucket 0..NUM_BUCKETS-1 of an image; buckets have the order of the hashes."""
+    """Returns the hash bucket 0..NUM_BUCKETS-1 of an image; buckets have the order of the hashes.
+
+    Example:
+      >>> bucket_of("a.jpg"), name_hash("a.jpg")[:3]
+      (1289, '509')
+    """
     return int(name_hash(name)[:3], 16)
 
 
@@ -98,6 +103,7 @@ class IdMap:
     rows: tuple[IdRow, ...] = ()
 
     def __post_init__(self) -> None:
+        # Sorted, so that equal maps are equal and `last_id` is that of the last row.
         object.__setattr__(self, "rows", tuple(sorted(self.rows, key=lambda row: (row.source_id, row.image))))
         image_of: dict[int, str] = {}
         id_of: dict[str, int] = {}
@@ -137,6 +143,7 @@ def parse_id_map(text: str, *, source: str) -> IdMap:
     Raises:
       ContractError: the text is no such table, or it is inconsistent; the message names file and line.
     """
+    # The frozen class checks the rows together; only the name of the file is missing in its message.
     rows = tuple(_parse_row(row, source) for row in parse_table(text, _COLUMNS, source=source))
     try:
         return IdMap(rows)
@@ -146,6 +153,7 @@ def parse_id_map(text: str, *, source: str) -> IdMap:
 
 def _parse_row(row: Row, source: str) -> IdRow:
     number, image, split, status = row.cells
+    # int() would also accept signs, blanks, underscores and digits of other scripts.
     if not re.fullmatch(r"[0-9]{1,9}", number):
         raise ContractError(f"{source}: line {row.line}: source_id of {image!r} is not an integer: {number!r}")
     try:
@@ -170,6 +178,7 @@ def merge_id_maps(previous: IdMap, built: Iterable[IdRow]) -> IdMap:
       ContractError: an image has another id than before, or a new image has the id of another; the message names both.
     """
     rows = tuple(built)
+    # An image whose id changed counts as absent too: both of its rows then meet in IdMap, which names the conflict.
     present = {row.image for row in rows if previous.id_of.get(row.image, row.source_id) == row.source_id}
     absent = (row for row in previous.rows if row.image not in present)
     gone = (IdRow(source_id=row.source_id, image=row.image, split="", status=ID_ABSENT) for row in absent)
@@ -204,6 +213,7 @@ def assign_bucket(images: Iterable[str], previous: Mapping[str, int], first_id: 
     assigned: dict[str, int] = {}
     for image in sorted(set(images), key=name_hash):
         assigned[image] = previous.get(image, first_id)
+        # Only new images use an id up; known ones keep theirs, wherever it lies.
         first_id += image not in previous
     return assigned
 

@@ -64,6 +64,7 @@ class Splits:
           >>> [splits.split_of(name) for name in ("a.jpg", "b.jpg", "c.jpg")]
           ['train', 'train', 'val']
         """
+        # Intervals of [0, 1) in the order of the splits. More images never move an edge, only other fractions do.
         digest = hashlib.sha256((_SALT + group).encode("utf-8", "surrogateescape")).digest()
         position = int.from_bytes(digest[:8], "big") / 2**64  # uniform in [0, 1)
         edge = 0.0  # the upper end of the interval of the current split
@@ -127,6 +128,7 @@ class GroupRule:
         match = self._pattern.search(image)
         if match is None:
             return None
+        # A group that took no part in the match counts as empty, so that all names of a rule have as many parts.
         parts = match.groups(default="") or (match[0],)
         return "+".join(parts) if any(parts) else None
 

@@ -134,6 +134,7 @@ class BoxStatistics:
         labels = [label for image in images for label in image.labels]
         if not labels:
             return
+        # All boxes of the batch as one array: each numpy call costs the same for one box and for a thousand.
         boxes = np.concatenate([np.asarray(image.boxes, np.float64).reshape(-1, 4) for image in images])
         sizes = np.asarray([(image.height, image.width) for image in images for _ in image.labels])
         sides = (boxes[:, 2:] - boxes[:, :2]) * sizes  # [N, (height, width)] in pixels
@@ -189,6 +190,7 @@ class BoxStatistics:
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Self:
         """Parses the value that to_json returns."""
+        # JSON keys are text: (640, 360) was written as "640x360".
         sizes = ((size.split("x"), count) for size, count in value["image_sizes"].items())
         return cls(
             image_sizes=Counter({(int(width), int(height)): count for (width, height), count in sizes}),
@@ -215,6 +217,7 @@ def _reached(boxes: np.ndarray, sizes: np.ndarray) -> np.ndarray:
       boxes: [N, 4], relative.
       sizes: [N, (height, width)] of their images in pixels.
     """
+    # The arithmetic of trainer.data.preprocess.letterbox, for all canvases at once.
     longest = np.asarray(CANVASES)[:, None]
     relative = (sizes / sizes.max(axis=1, keepdims=True))[:, None, :]  # [N, 1, (y, x)]
     placed = np.maximum(np.rint(relative * longest), 1)  # [N, canvases, (y, x)]

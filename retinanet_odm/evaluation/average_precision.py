@@ -75,6 +75,7 @@ def _rank_in_image(detections: DetectionArrays) -> Ints:
     is_first[1:] = (image[1:] != image[:-1]) | (label[1:] != label[:-1])
     position = np.arange(len(order))
     rank = np.empty_like(position)
+    # The position in the sorted array less that of the first detection of the same image and class.
     rank[order] = position - np.maximum.accumulate(np.where(is_first, position, 0))
     return rank
 
@@ -91,6 +92,7 @@ def precision_at_recalls(ranking: Ranking, weights: Floats) -> Floats:
     precision = np.zeros((len(ranking.hits), len(RECALLS)))
     if not positives:
         return np.full_like(precision, np.nan)
+    # Cumulated weights in order of falling score: the number of detections down to each one.
     detections = np.cumsum(weights[ranking.image])
     for row, hits, ignored in zip(precision, ranking.hits, ranking.ignored, strict=True):
         hit_count = np.cumsum(weights[ranking.image[hits]])
@@ -98,6 +100,7 @@ def precision_at_recalls(ranking: Ranking, weights: Floats) -> Floats:
         # Precision has its peaks at true positives, so these alone make the curve. The maximum avoids 0 / 0 before the
         # first image that counts.
         best_after = np.maximum.accumulate((hit_count / np.maximum(counted, 1))[::-1])[::-1]
+        # For each recall, the first true positive that reaches it; beyond the last one precision stays 0, as in COCO.
         reached = np.searchsorted(hit_count / positives, RECALLS)
         reached = reached[reached < len(hits)]
         row[: len(reached)] = best_after[reached]
@@ -118,7 +121,12 @@ def average_precisions(rankings: Sequence[Ranking], weights: Floats) -> Floats:
 
 
 def mean_without_nan(values: Floats) -> float | None:
-    """Returns the mean of the values that are not nan, or None if all are."""
+    """Returns the mean of the values that are not nan, or None if all are.
+
+    Example:
+      >>> mean_without_nan(np.array([0.5, np.nan, 1.0]))
+      0.75
+    """
     known = values[~np.isnan(values)]
     return float(known.mean()) if known.size else None
 
@@ -150,6 +158,7 @@ def bootstrap_intervals(
     # Each resample only changes the weights of the images. The rankings are computed once, which makes 1,000 resamples
     # affordable.
     for values in drawn:
+        # How often each unit was drawn. Its images get that weight, so that a group is in or out as a whole.
         draws = np.bincount(random.integers(count, size=count), minlength=count)
         values[:] = average_precisions(rankings, draws[units].astype(float))
     return Intervals(

@@ -72,6 +72,7 @@ def size_buckets(split: ScoredSplit, matches: DetectionMatches, kept: Bools) -> 
 
 def _octaves(boxes: Floats) -> Ints:
     """Returns int [N]: k for a side of 2^k to 2^(k+1) pixels, 0 for all below 2; as in dataset.statistics."""
+    # The root of the area is half of its logarithm; the maximum puts all sides below 2 into octave 0.
     area = np.maximum(boxes[:, 2:].prod(axis=1), 1)
     octaves: Ints = np.floor(np.log2(area) / 2).astype(int)
     return octaves
@@ -81,6 +82,7 @@ def count_table(split: ScoredSplit, matches: DetectionMatches, kept: Bools) -> t
     """Returns the numbers of objects, and of kept detections that are not ignored: int [I, K] each."""
     objects, counted = ~split.truth.is_crowd, kept & ~matches.is_ignored
     true, found = (np.zeros((len(split.images), len(split.classes)), int) for _ in range(2))
+    # Not true[...] += 1, which counts repeated indices once.
     np.add.at(true, (split.truth.image[objects], split.truth.label[objects]), 1)
     np.add.at(found, (split.detections.image[counted], split.detections.label[counted]), 1)
     return true, found
@@ -188,6 +190,7 @@ class Slice:
 
 def name_groups(images: tuple[str, ...], rule: str = DEPLOYMENT_DAY) -> tuple[str, ...]:
     """Returns the group of each image by a rule of dataset.splits.GroupRule; "" for names that have no group."""
+    # The same rule as for splits: what belongs together there is resampled together here.
     compiled = GroupRule(rule)
 
     def group(name: str) -> str:

@@ -30,6 +30,7 @@ def coco_metrics(truth: dict[str, Any], results: Sequence[dict[str, Any]]) -> di
         name: float(value) if value > -1 else None  # -1: COCO has no value
         for name, value in zip(SUMMARY_METRICS, evaluation.stats, strict=True)
     }
+    # Classes without a box are listed too, with 0.
     counts = {category["id"]: 0 for category in truth["categories"]}
     for annotation in truth["annotations"]:
         counts[annotation["category_id"]] += 1
@@ -48,6 +49,7 @@ def coco_metrics(truth: dict[str, Any], results: Sequence[dict[str, Any]]) -> di
 
 def all_metrics(truth: dict[str, Any], results: Sequence[dict[str, Any]], analysis: Analysis) -> dict[str, Any]:
     """Returns eval.json's metrics: coco_metrics and the analysis of the same truth and results; ``details`` last."""
+    # The order of the keys is that of eval.json: the numbers that people read come first.
     metrics = coco_metrics(truth, results)
     analysed = analysis.per_class()
     per_class = {name: {**values, **analysed[name]} for name, values in metrics["per_class"].items()}

@@ -54,6 +54,7 @@ class ErrorTypes:
         """Returns bool [N]: the objects to which a kept detection refers, but with a wrong box or a wrong class."""
         refers = np.isin(self.kind, (ErrorKind.LOCALISATION, ErrorKind.CLASSIFICATION)) & kept
         objects = np.zeros(len(truth.label), bool)
+        # These kinds always have a nearest object, so no -1 is used as an index here.
         objects[self.nearest[refers]] = True
         return objects
 

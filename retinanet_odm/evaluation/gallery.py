@@ -54,6 +54,7 @@ def image_caption(analysis: Analysis, row: int) -> str:
 def result_boxes(analysis: Analysis, row: int) -> Iterator[DrawnBox]:
     """Yields the missed objects and the kept detections of an image, as boxes to draw."""
     split, detections = analysis.split, analysis.split.detections
+    # Missed objects first: detections are drawn over them.
     for item in np.flatnonzero(analysis.is_missed & (split.truth.image == row)):
         yield _drawn(split.truth.box[item], "missed", _name(analysis, split.truth.label[item]), _Colour.MISSED)
     for item in np.flatnonzero(analysis.kept & (detections.image == row)):

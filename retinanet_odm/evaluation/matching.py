@@ -132,8 +132,10 @@ class CandidatePairs(NamedTuple):
 def overlapping_pairs(split: ScoredSplit, *, min_iou: float) -> CandidatePairs:
     """Returns all pairs with at least this IoU; a crowd is paired only with detections of its class."""
     detections, truth = split.detections, split.truth
+    # Both arrays are sorted by image, so binary search finds where each image begins and ends.
     rows = np.arange(len(split.images) + 1)
     detection_edges, truth_edges = np.searchsorted(detections.image, rows), np.searchsorted(truth.image, rows)
+    # An empty part, so that a split without images can be concatenated too.
     parts = [(np.zeros(0, int), np.zeros(0, int), np.zeros(0))]
     # Image by image, because an IoU matrix of all detections and objects would not fit into memory.
     for image in rows[:-1]:
@@ -205,6 +207,7 @@ def match_detections(split: ScoredSplit, pairs: CandidatePairs, *, iou: float) -
       pairs: the pairs to consider, in the order of overlapping_pairs. Only they separate the classes.
       iou: the minimum IoU.
     """
+    # The pairs keep their order, so the loop tries objects before crowds, and the best overlap first.
     near = pairs.where(pairs.iou >= iou)
     # Plain lists: this loop is sequential, and indexing arrays element by element is slow.
     is_crowd = split.truth.is_crowd.tolist()
@@ -214,5 +217,6 @@ def match_detections(split: ScoredSplit, pairs: CandidatePairs, *, iou: float) -
         if object_row[detection] < 0 and is_free[item]:
             object_row[detection] = item
             is_free[item] = is_crowd[item]  # any number of detections may lie on a crowd
+    # The appended False is selected by -1, the row of a detection without a match.
     rows = np.array(object_row, int)
     return DetectionMatches(object_row=rows, is_ignored=(rows >= 0) & np.array([*is_crowd, False], bool)[rows])

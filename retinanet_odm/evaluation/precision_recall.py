@@ -47,6 +47,7 @@ class PrecisionRecall:
 
     def best_threshold(self) -> float | None:
         """Returns the threshold of the best F1, the middle one of equally good ones; None if no detection is right."""
+        # The middle of the plateau is the farthest from the scores at which the result changes.
         best = np.flatnonzero(self.f1 == self.f1.max())
         return float(THRESHOLDS[best[len(best) // 2]]) if self.hits.any() else None
 
@@ -62,6 +63,7 @@ def make_precision_recall(score: Floats, is_hit: Bools, objects: int) -> Precisi
 
 
 def _count_kept(score: Floats) -> Ints:
+    # searchsorted counts the scores below each threshold; all others are kept.
     return len(score) - np.searchsorted(np.sort(score), THRESHOLDS)
 
 

@@ -83,6 +83,7 @@ def _cluster(detections: Iterable[tuple[int, int, RelativeBox]], iou: float) -> 
     for frame, label, box in detections:
         if not _has_area(box):
             continue
+        # Step 1 is greedy: a box joins or begins a location at once, so frames must come in order.
         location = index.nearest(label, box)
         if location is None:
             locations.append(_Location(label=label, box=box, last_frame=frame))
@@ -104,6 +105,7 @@ class _LocationIndex:
 
     def __init__(self, iou: float) -> None:
         self._iou = iou
+        # The logarithm of 1 / t²: size classes are equally wide on the scale of logarithms.
         self._class_width = -2 * math.log(iou)
         self._cells: dict[_CellKey, list[_Location]] = defaultdict(list)
 

@@ -27,6 +27,7 @@ MODEL_REASONS = (MODEL_REFUSED, MODEL_FAILED, MODEL_MEMORY_SHORT)
 MIN_SHOWN_SCORE = 0.3
 
 _HASH_DIGITS = 12  # of 64: enough to distinguish the models of one user
+# Digits in a row. Each digit costs a byte or more for every detection of a run.
 _SCORE_DIGITS, _BOX_DIGITS = 4, 2
 
 
@@ -101,6 +102,7 @@ class PredictionRow:
     @property
     def frame(self) -> FrameName | None:
         """Deployment and time from the image's name, else its folder and the EXIF time; None if there is no time."""
+        # `time` is set only where the name has none, so the two never disagree.
         if self.time is None:
             return parse_frame_name(self.image)
         return FrameName(deployment=self._folder, time=self.time)
@@ -178,6 +180,7 @@ def _detection_to_json(item: Detection) -> dict[str, Any]:
 
 
 def _detection_from_json(value: dict[str, Any]) -> Detection:
+    # Unpacked, so that a box with more or fewer edges is an error of this row.
     xmin, ymin, xmax, ymax = value.pop("box")
     return Detection(**value, box=(xmin, ymin, xmax, ymax))
 

@@ -77,6 +77,8 @@ class Timeline:
 
     def add(self, when: datetime, counts: Mapping[int, int]) -> None:
         """Adds one image and its detections by label id."""
+        # The order matters: the range grows first, then the steps, so that the new image already has a step of the
+        # final length.
         self.first, self.last = min(self.first, when), max(self.last, when)
         while self._is_too_long() and self.step_length != TIME_STEPS[-1]:
             self._lengthen_steps()
@@ -226,6 +228,7 @@ class PredictionSummary:
         self._add_to_timelines(row, Counter({label_id: len(of_class) for label_id, of_class in scores.items()}))
 
     def _add_failure(self, row: PredictionRow) -> None:
+        # One example for each reason is enough; the rows hold all of them.
         failure = self.failures.setdefault(str(row.reason), FailureSummary(detail=str(row.detail)))
         failure.images += 1
 

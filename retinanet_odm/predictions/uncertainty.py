@@ -28,7 +28,12 @@ _Stratum = tuple[str, str]  # deployment and day
 
 
 def detection_uncertainty(item: Detection) -> float:
-    """Returns 1 for a score of 0.5, falling to 0 for a score of 0 or 1."""
+    """Returns 1 for a score of 0.5, falling to 0 for a score of 0 or 1.
+
+    Example:
+      >>> detection_uncertainty(Detection(label="crab", label_id=1, score=0.75, box=(0, 0, 9, 9)))
+      0.5
+    """
     return 1 - abs(2 * item.score - 1)
 
 
@@ -96,6 +101,7 @@ class UncertaintySampler:
         leader = self._leaders.get(stratum)
         if leader is None or leader < candidate:
             self._leaders[stratum] = candidate
+        # Trimmed only when twice as many have come, so that an image costs little on average.
         if len(self._leaders) > 2 * self._size:
             # Dropped leaders would not be selected anyway: ``size`` others rank before them, and those only get better.
             self._leaders = self._top_leaders()

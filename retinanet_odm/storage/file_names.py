@@ -23,6 +23,7 @@ _NOT_IN_NAMES = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff\ufffe\uffff]")  # contr
 
 _Member = TypeVar("_Member")
 
+# The formats that retinanet_odm.imaging.images decodes.
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff")
 
 
@@ -49,6 +50,7 @@ def _translate(token: re.Match[str]) -> str:
         return ".*"
     if token["any"]:
         return "[^/]*"
+    # Any character, as in Beam, so also a slash.
     if token["one"]:
         return "."
     if token["char"]:
@@ -70,12 +72,22 @@ def escape_glob(path: str) -> str:
 
 
 def complete_pattern(pattern: str) -> str:
-    """Returns the pattern of the files in a folder for one that ends with a slash; others are returned unchanged."""
+    """Returns the pattern of the files in a folder for one that ends with a slash; others are returned unchanged.
+
+    Example:
+      >>> complete_pattern("gs://b/images/"), complete_pattern("gs://b/images/*.jpg")
+      ('gs://b/images/*', 'gs://b/images/*.jpg')
+    """
     return f"{pattern}*" if pattern.endswith("/") else pattern
 
 
 def literal_prefix(pattern: str) -> str:
-    """Returns the part of a pattern before its first wildcard; the whole pattern if there is none."""
+    """Returns the part of a pattern before its first wildcard; the whole pattern if there is none.
+
+    Example:
+      >>> literal_prefix("gs://b/2016*/x.jpg")
+      'gs://b/2016'
+    """
     return _WILDCARD.split(pattern, maxsplit=1)[0]
 
 
@@ -109,6 +121,7 @@ def without_extensions(path: str) -> str:
       >>> without_extensions("dive/a.jpg.xml")
       'dive/a'
     """
+    # The loop ends where nothing more looks like an extension.
     while (shorter := without_extension(path)) != path:
         path = shorter
     return path
@@ -121,6 +134,8 @@ def safe_path(path: str) -> str:
       >>> safe_path("/../dive\\1/./a\n.jpg")
       'dive/1/a_.jpg'
     """
+    # Windows archivers write backslashes. Without empty parts the path is relative; without ".." it cannot leave the
+    # folder.
     parts = (part for part in path.replace("\\", "/").split("/") if part not in ("", ".", ".."))
     return _NOT_IN_NAMES.sub("_", "/".join(parts))
 
@@ -144,7 +159,12 @@ def has_image_suffix(name: str) -> bool:
 
 
 def is_hidden(name: str) -> bool:
-    """Returns whether a path is a hidden file, in a hidden folder, or in the ``__MACOSX/`` folder of macOS."""
+    """Returns whether a path is a hidden file, in a hidden folder, or in the ``__MACOSX/`` folder of macOS.
+
+    Example:
+      >>> is_hidden("a/.thumbs/b.jpg"), is_hidden("__MACOSX/a.jpg"), is_hidden("../a.jpg")
+      (True, True, False)
+    """
     parts = PurePosixPath(name).parts
     return any(part == "__MACOSX" or (part.startswith(".") and part != "..") for part in parts)
 

@@ -43,6 +43,7 @@ class GcsFiles:
         # A complete name is the first of all names that begin with it; millions may follow.
         limit = 1 if prefix == pattern else None
         with os_errors("read it"):
+            # The server filters by the literal beginning only; the rest of the pattern is matched here.
             blobs = shared_client().list_blobs(
                 bucket, prefix=start, max_results=limit, fields=_FIELDS, retry=gcs_client.RETRY_METADATA
             )
@@ -79,8 +80,10 @@ class GcsFiles:
         Raises:
           GenerationChangedError: Another program has written other content under that name meanwhile.
         """
+        # Generation 0 stands for "no such object": the upload then fails if another program has created it meanwhile.
         old = _find(path)
         with tempfile.SpooledTemporaryFile(_IN_MEMORY) as file:
+            # If the body raises, nothing is sent: the object appears whole or not at all.
             yield cast(BinaryIO, file)
             _upload(_blob(path, chunk_size=_PIECE), cast(BinaryIO, file), generation=old.generation if old else 0)
 
@@ -124,6 +127,7 @@ def _pinned(generation: int | None) -> Iterator[None]:
 def _download(blob: storage.Blob, generation: int | None, start: int | None = None, end: int | None = None) -> bytes:
     """Returns the stored bytes from start to end inclusive; all by default."""
     with os_errors("read it"), _pinned(generation):
+        # Raw bytes: the client would otherwise unpack objects that are stored with gzip as their encoding.
         data: bytes = blob.download_as_bytes(
             start=start, end=end, if_generation_match=generation, raw_download=True, retry=gcs_client.RETRY_DATA
         )
@@ -152,6 +156,7 @@ class _Reader(io.RawIOBase):
         return self._position
 
     def readinto(self, buffer: "bytearray | memoryview") -> int:  # type: ignore[override]
+        # One request for one call: io.BufferedReader asks for a whole buffer at a time.
         data = self._take(len(buffer))
         buffer[: len(data)] = data
         return len(data)
@@ -170,6 +175,7 @@ class _Reader(io.RawIOBase):
 
 
 def _upload(blob: storage.Blob, file: BinaryIO, *, generation: int) -> None:
+    # Known beforehand, so that a small file is sent by a single request.
     size = file.seek(0, io.SEEK_END)
     with os_errors("write it"):
         try:
@@ -191,6 +197,7 @@ def _upload(blob: storage.Blob, file: BinaryIO, *, generation: int) -> None:
 def _has_content(blob: storage.Blob, file: BinaryIO, size: int) -> bool:
     """Returns whether an object has the content of a file."""
     found = blob.bucket.get_blob(blob.name, retry=gcs_client.RETRY_METADATA)
+    # Size first: only then is the checksum of the whole file worth computing.
     if found is None or found.size != size:
         return False
     file.seek(0)

@@ -35,6 +35,7 @@ from google.resumable_media import DataCorruption  # google-cloud-storage export
 from retinanet_odm.storage.file_system import GenerationChangedError, StorageUnavailableError
 
 _logger = logging.getLogger(__name__)
+# The query of a URL in an error message: long, and of no use to a user.
 _QUERY = re.compile(r"\?\w+=[^\s):]*")
 _PATH = re.compile(r"gs://([a-z0-9][-_.a-z0-9]+)/(.*)", re.DOTALL)
 
@@ -53,6 +54,7 @@ class _RetryLogger:
 
     def log(self, error: Exception) -> None:
         """Logs an error at once, and others at most every few seconds."""
+        # Not the time of day, which may be set back.
         now = time.monotonic()
         if now - self._logged >= _SECONDS_QUIET:
             self._logged = now

@@ -18,6 +18,7 @@ from retinanet_odm.storage.file_names import complete_pattern, literal_prefix, t
 from retinanet_odm.storage.file_system import ListedFile
 
 LOCK_FILE = ".retinanet-odm-lock"
+# Between the final name and a random suffix; `final_name` reads it back, so that leftovers are recognised.
 _TEMPORARY = ".tmp-"
 
 
@@ -29,6 +30,7 @@ class LocalFiles:
         pattern = complete_pattern(pattern)
         prefix = literal_prefix(pattern)
         if prefix == pattern:
+            # A broken link exists too: it must become a row, not vanish.
             found = [pattern] if os.path.lexists(pattern) and not Path(pattern).is_dir() else []
         else:
             found = sorted(_find_matches(posixpath.dirname(prefix), pattern))
@@ -64,6 +66,7 @@ class LocalFiles:
             with temporary.open("wb") as file:
                 yield file
             temporary.rename(path)
+        # Also for KeyboardInterrupt: nothing under a temporary name stays behind unless the process is killed.
         except BaseException:
             temporary.unlink(missing_ok=True)
             raise
@@ -104,6 +107,7 @@ def _walk(folder: str, levels: int | None, above: tuple[tuple[int, int], ...]) -
     with os.scandir(folder) as entries:
         for entry in entries:
             path = posixpath.join(folder, entry.name)
+            # True for links to folders as well; `above` keeps the walk from going round in circles.
             if entry.is_dir():
                 yield from _walk(path, levels and levels - 1, (*above, here))
             else:
@@ -127,7 +131,12 @@ def temporary_name(path: str) -> str:
 
 
 def final_name(name: str) -> str:
-    """Returns the name that a temporary file would have got at the end; other names are returned unchanged."""
+    """Returns the name that a temporary file would have got at the end; other names are returned unchanged.
+
+    Example:
+      >>> final_name("val.json.tmp-0a1b2c3d"), final_name("val.json")
+      ('val.json', 'val.json')
+    """
     return name.partition(_TEMPORARY)[0]
 
 
@@ -148,6 +157,7 @@ def lock_folder(output: str) -> Iterator[None]:
         yield
         return
     path = Path(output, LOCK_FILE)
+    # From the inner folder to the outer one: they are deleted in this order if they stay empty.
     created = [folder for folder in path.parents if not folder.exists()]
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -169,6 +179,7 @@ def _acquire(path: Path, output: str) -> int:
     while True:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
         try:
+            # Not waiting: two runs into one folder are a mistake that the user should hear of at once.
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             os.close(descriptor)

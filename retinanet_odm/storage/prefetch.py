@@ -45,11 +45,13 @@ def start_ahead(items: Iterator[_Item], pool: Executor) -> Iterator[_Item]:
 
     An exception of the iterator is raised when its block of items is requested.
     """
+    # The first block is submitted here, not at the first request: `_blocks` is a generator, which runs only when asked.
     return _blocks(items, pool, pool.submit(_take_block, items))
 
 
 def _blocks(items: Iterator[_Item], pool: Executor, pending: Future[list[_Item]]) -> Iterator[_Item]:
     while len(block := pending.result()) == ITEMS:
+        # Only one block is taken at a time, so no two threads ever advance the iterator together.
         pending = pool.submit(_take_block, items)
         yield from block
     yield from block  # a short one is the last, and needs no thread to find that out

@@ -23,7 +23,9 @@ from retinanet_odm.storage.files import FileError
 
 _GZIP_MAGIC = b"\x1f\x8b"
 _MAGIC, _MAGIC_AT = b"ustar", 257  # POSIX and GNU; older archives have none, and are recognised by their names
+# Enough compressed bytes to yield the first block of 512, which holds the magic.
 _HEAD = 1 << 16
+# zlib's convention (inflateInit2): 16 more than the window's bits reads the header of gzip.
 _WITH_GZIP_HEADER = 16 + zlib.MAX_WBITS
 # A stream may promise more than fits into memory; no image is that large.
 _MAX_SIZE = 1 << 30
@@ -195,8 +197,10 @@ def _name(info: tarfile.TarInfo) -> str:
 
 
 def _find_fault(info: tarfile.TarInfo) -> str:
+    # A link has no bytes of its own; what it points to may lie outside the archive.
     if info.issym() or info.islnk():
         return f"is a link to {info.linkname}, which is not followed"
+    # Devices and pipes have no content, and the bytes of a sparse file are not contiguous.
     if not info.isreg() or info.issparse():
         return "is no plain file"
     if info.size > _MAX_SIZE:

@@ -30,7 +30,13 @@ def frame_record(data: bytes) -> bytes:
 
 
 def begins_frame(head: bytes) -> bool:
-    """Returns whether a file with these first bytes is a TFRecord file that is not empty."""
+    """Returns whether a file with these first bytes is a TFRecord file that is not empty.
+
+    Example:
+      >>> begins_frame(frame_record(b"abc")), begins_frame(b"no frame, but text")
+      (True, False)
+    """
+    # The format has no magic number, but the first 8 bytes and their checksum agree by chance once in 2^32.
     return len(head) >= _HEAD.size and head[8 : _HEAD.size] == _masked_crc(head[:8])
 
 
@@ -60,6 +66,7 @@ def read_frame(file: BinaryIO, offset: int) -> bytes:
 def _read_data(file: BinaryIO, head: bytes, offset: int) -> bytes:
     if not begins_frame(head):
         raise FrameError(f"no record begins at byte {offset}")
+    # The checksum of the length was verified above: a damaged length would make read() allocate any amount.
     length, _ = _HEAD.unpack(head)
     data = file.read(length)
     if len(data) != length or file.read(_CRC_BYTES) != _masked_crc(data):

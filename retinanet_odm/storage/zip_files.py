@@ -49,6 +49,7 @@ class ZipMember:
 
 def is_zip_file(path: str) -> bool:
     """Returns whether a file is a zip archive, by its name or its first bytes."""
+    # By its name also if it is damaged: `list_zip_members` then reports it instead of a row for a strange image.
     if path.lower().endswith(".zip"):
         return True
     try:
@@ -90,6 +91,7 @@ def read_zip_members(path: str, members: Sequence[ZipMember]) -> list[bytes | Da
             length = file.seek(0, io.SEEK_END)  # once: a file of a bucket discards its buffer on every seek
             return [_attempt(file, member, path, length) for member in members]
     except FileError as error:
+        # Every member gets a result, so that the caller can pair them with its rows.
         return [error] * len(members)
 
 
@@ -127,6 +129,7 @@ def open_zip_member(path: str, member: ZipMember) -> Iterator[BinaryIO]:
     """
     with files.open_binary(path) as file:
         with _naming(path, member):
+            # The stream reads from the current position of the file, so this must be the first byte of the content.
             _seek_content(file, member, file.seek(0, io.SEEK_END))
             # The first pass verifies the checksum; the second, by the caller, only inflates again.
             stream = _Stream(file, "r", _zip_info(member))
@@ -147,6 +150,7 @@ class _Stream(zipfile.ZipExtFile):
 
 
 def _zip_info(member: ZipMember) -> zipfile.ZipInfo:
+    # Only what ZipExtFile needs; the archive's directory was read by `list_zip_members`, on another machine perhaps.
     info = zipfile.ZipInfo(member.name)
     info.compress_type = member.method
     info.compress_size = member.stored_size
@@ -170,6 +174,7 @@ def _member(info: zipfile.ZipInfo, name: str) -> ZipMember:
 def _name(info: zipfile.ZipInfo) -> str:
     """Returns the member's name: that of the Unicode Path field, or as UTF-8 even if the archiver has not said so."""
     is_utf8 = bool(info.flag_bits & _UTF8)
+    # zipfile has decoded the name as UTF-8 or as CP437. Encoded again, it is the name in the header, byte by byte.
     raw = info.orig_filename.encode("utf-8" if is_utf8 else "cp437", "surrogateescape")
     if (found := _unicode_path(info.extra, raw)) is not None:
         return found
@@ -188,6 +193,7 @@ def _unicode_path(extra: bytes, raw: bytes) -> str | None:
     may leave the field as it was, so that it is valid only with the checksum of the name in the header.
     """
     for kind, content in _extra_fields(extra):
+        # Version 1, then the CRC-32 of the name in the header.
         if kind == _UNICODE_PATH and content[:5] == struct.pack("<BI", 1, zlib.crc32(raw)):
             try:
                 return content[5:].decode().partition("\0")[0] or None
@@ -198,6 +204,7 @@ def _unicode_path(extra: bytes, raw: bytes) -> str | None:
 
 def _extra_fields(extra: bytes) -> Iterator[tuple[int, bytes]]:
     """Yields the id and the content of each extra field of a member (APPNOTE 4.5)."""
+    # Two bytes of id and two of size before each content; fewer at the end are no field.
     while len(extra) >= 4:
         kind, size = struct.unpack_from("<HH", extra)
         yield kind, extra[4 : 4 + size]
@@ -235,6 +242,7 @@ def _seek_content(file: BinaryIO, member: ZipMember, length: int) -> None:
     header = file.read(_LOCAL_HEADER.size)
     if len(header) < _LOCAL_HEADER.size or header[:4] != _LOCAL_SIGNATURE:
         raise _UnreadableError(f"the archive's directory is wrong: no member begins at byte {member.offset}")
+    # Its lengths may differ from those in the central directory, so the content is found only by the local header.
     _, name_length, extra_length = _LOCAL_HEADER.unpack(header)
     file.seek(member.offset + _LOCAL_HEADER.size + name_length + extra_length)
 

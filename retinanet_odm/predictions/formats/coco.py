@@ -59,6 +59,7 @@ def to_coco_images(rows: Iterable[PredictionRow], run: ScoringRun) -> Iterator[b
     head = {"info": run.describe(), "categories": categories, "annotations": []}
     entries = (
         {"id": image_id, "file_name": row.image, "width": row.width, "height": row.height}
+        # Failed images are counted too, so that both files number the images alike.
         for image_id, row in enumerate(rows, start=_FIRST_ID)
         if row.status == OK
     )

@@ -28,6 +28,7 @@ def to_cvat(rows: Iterable[PredictionRow], run: ScoringRun) -> Iterator[bytes]:
 
 def _image(number: int, row: PredictionRow) -> etree._Element:
     element = image_element(number, row_to_annotation(row))
+    # The element has one child for each detection, in their order: see `image_element`.
     for box, item in zip(element, row.detections, strict=True):
         box.set("source", "auto")
         # CVAT shows the score if the task's labels have an attribute of this name, and else skips it

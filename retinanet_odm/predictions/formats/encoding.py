@@ -36,12 +36,23 @@ def xml_text(text: str) -> str:
 
 
 def csv_line(cells: Iterable[CsvCell]) -> bytes:
-    """Returns one line of CSV in UTF-8; None becomes an empty cell."""
+    r"""Returns one line of CSV in UTF-8; None becomes an empty cell.
+
+    Example:
+      >>> csv_line(["a.jpg", None, 0.5])
+      b'a.jpg,,0.5\n'
+    """
     return utf8(format_row(["" if cell is None else str(cell) for cell in cells]) + "\n")
 
 
 def json_list(entries: Iterable[Mapping[str, Any]]) -> Iterator[bytes]:
-    """Yields a JSON array with one entry per line."""
+    r"""Yields a JSON array with one entry per line.
+
+    Example:
+      >>> b"".join(json_list([{"id": 1}, {"id": 2}]))
+      b'[\n{"id": 1},\n{"id": 2}\n]'
+    """
+    # JSON allows no comma after the last entry, and which one is the last is not known yet.
     before = b"["
     for entry in entries:
         yield before + b"\n" + _json(entry)

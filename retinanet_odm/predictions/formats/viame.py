@@ -30,6 +30,7 @@ def to_viame(rows: Iterable[PredictionRow], run: ScoringRun) -> Iterator[bytes]:
 
 
 def _line(track: int, frame: int, image: str, item: Detection) -> bytes:
+    # The score twice: once as confidence of the detection, once of its species.
     return csv_line((track, image, frame, *item.box, item.score, _NO_LENGTH, item.label, item.score))
 
 
