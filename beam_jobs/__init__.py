@@ -2,7 +2,7 @@
 
 Commands (`main`): `prepare` writes a data set, `check` only reports what is wrong, `labels` writes a label map.
 
-Begin reading at `pipeline`, whose docstring draws the graph, then follow one image: `plan` (join, labels, split) →
-`numbering` (id and shard) → `shards` and `records` (pixels, boxes, record) → `commit` (the files beside the shards,
-dataset.json last). `prepare` is the launcher; `rows` holds what flows between the steps.
+Begin reading at `pipeline`, whose docstring draws the graph, then follow one image: `join` (image and annotation) →
+`plan` (labels, split, id, shard) → `shards` and `records` (pixels, boxes, record) → `commit` (the files beside the
+shards, dataset.json last). `prepare` is the launcher; `rows` holds what flows between the steps.
 """

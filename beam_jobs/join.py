@@ -84,13 +84,13 @@ def _sort_key(file: AnnotationFile) -> tuple[str, ...]:
 
 
 def _duplicate(image: ImageFile, images: Iterable[ImageFile]) -> Reject:
-    same = list_names(other.uri for other in images if other.name == image.name)
+    same = enumerate_names(other.uri for other in images if other.name == image.name)
     return reject_image(image, "duplicate_image_name", f"{image.name}: more than one image has this name: {same}")
 
 
 def _ambiguous(image: ImageFile, conflict: PairingConflict) -> Reject:
     claimants = itertools.chain((other.uri for other in conflict.images), map(_title, conflict.annotations))
-    detail = f"{image.name}: expected one image and one annotation of this name, found {list_names(claimants)}"
+    detail = f"{image.name}: expected one image and one annotation of this name, found {enumerate_names(claimants)}"
     return reject_image(image, "ambiguous_match", detail)
 
 
@@ -115,11 +115,11 @@ def _unused(file: AnnotationFile) -> Reject:
     return reject_annotation(file, NO_MATCHING_IMAGE, detail, file.annotation.line)
 
 
-def list_names(names: Iterable[str]) -> str:
+def enumerate_names(names: Iterable[str]) -> str:
     """Returns the first of some names, and how many more there are.
 
     Example:
-      >>> list_names(["a.jpg", "b.jpg"])
+      >>> enumerate_names(["a.jpg", "b.jpg"])
       'a.jpg, b.jpg'
     """
     found = list(names)

@@ -53,7 +53,7 @@ def build_prepare(pipeline: beam.Pipeline, options: PrepareOptions) -> None:
     assigned = joined | "Assign labels and splits" >> with_rejects(
         plan.assign_labels_and_splits, options=options, labels=AsSingleton(labels), unreadable=AsSingleton(unreadable)
     )
-    # Ids and shards need the number of images in each hash bucket: see beam_jobs.numbering.
+    # Ids and shards need the number of images in each hash bucket: see beam_jobs.plan.
     numbered = assigned[MAIN] | "Number images" >> NumberImages(options)
 
     # Write or check: one element per shard. From here on a worker reads pixels, and keeps them to itself.

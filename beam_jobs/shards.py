@@ -19,9 +19,9 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
-from beam_jobs.numbering import ShardKey
 from beam_jobs.options import PrepareOptions, RecordOptions
 from beam_jobs.output_folder import receipt_name
+from beam_jobs.plan import ShardKey
 from beam_jobs.records import ExampleRecord, ShardResult, make_record
 from beam_jobs.rows import PlannedImage
 from retinanet_odm import __version__

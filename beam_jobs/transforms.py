@@ -1,4 +1,4 @@
-"""The Beam steps of the job: thin shells over the verbs of `plan`, `numbering` and `shards`."""
+"""The Beam steps of the job: thin shells over the verbs of `join`, `plan` and `shards`."""
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ import apache_beam as beam
 from apache_beam.metrics import Metrics
 from apache_beam.pvalue import AsSingleton, TaggedOutput
 
-from beam_jobs import join, numbering, plan
+from beam_jobs import join, plan
 from beam_jobs.options import PrepareOptions, load_id_map
 from beam_jobs.records import ShardResult
 from beam_jobs.rows import PlannedImage, Reject
@@ -150,19 +150,18 @@ class NumberImages(beam.PTransform):
         # The layout is small (a few numbers per hash bucket), so it fits into a side input of every worker.
         layout = (
             images
-            | "Count images by bucket" >> SumByKey(numbering.bucket_counts)
+            | "Count images by bucket" >> SumByKey(plan.bucket_counts)
             | "Lay out buckets" >> beam.Map(_lay_out, options=self.options)
         )
         return (
             images
-            | "Group by bucket" >> beam.GroupBy(numbering.image_bucket)
-            | "Number buckets"
-            >> with_rejects(numbering.number_bucket, layout=AsSingleton(layout), options=self.options)
+            | "Group by bucket" >> beam.GroupBy(plan.image_bucket)
+            | "Number buckets" >> with_rejects(plan.number_bucket, layout=AsSingleton(layout), options=self.options)
         )
 
 
-def _lay_out(counts: dict[numbering.BucketKey, int], options: PrepareOptions) -> numbering.BucketLayout:
-    layout = numbering.lay_out(counts, load_id_map(options).last_id)
+def _lay_out(counts: dict[plan.BucketKey, int], options: PrepareOptions) -> plan.BucketLayout:
+    layout = plan.lay_out(counts, load_id_map(options).last_id)
     # From now on images are read: the progress line starts here.
     PROGRESS.plan(sum(layout.images_of.values()))
     return layout
@@ -184,7 +183,7 @@ class MakeShards(beam.PTransform):
         )
 
 
-def _make_and_count(group: tuple[numbering.ShardKey, Iterable[PlannedImage]], options: PrepareOptions) -> ShardResult:
+def _make_and_count(group: tuple[plan.ShardKey, Iterable[PlannedImage]], options: PrepareOptions) -> ShardResult:
     result = make_shard(*group, options)
     Metrics.counter(COUNTERS, "examples").inc(result.examples)
     Metrics.counter(COUNTERS, "boxes").inc(result.boxes_per_class.total())

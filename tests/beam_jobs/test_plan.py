@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from beam_jobs import numbering, plan
+from beam_jobs import plan
 from beam_jobs.options import PrepareOptions
 from beam_jobs.rows import (
     IMAGE_REJECT,
@@ -121,14 +121,14 @@ def _numbered(count: int, seed: int, previous: IdMap = NOTHING) -> dict[str, tup
         )
         for row in rows
     ]
-    counts = Counter(key for row in assigned for key, _ in numbering.bucket_counts(row))
-    layout = numbering.lay_out(counts, previous.last_id)
+    counts = Counter(key for row in assigned for key, _ in plan.bucket_counts(row))
+    layout = plan.lay_out(counts, previous.last_id)
     buckets: dict[int, list[AssignedImage]] = {}
     for row in assigned:
-        buckets.setdefault(numbering.image_bucket(row), []).append(row)
+        buckets.setdefault(plan.image_bucket(row), []).append(row)
     found = {}
     for item in buckets.items():
-        for (split, shard), planned in numbering.number_bucket(item, layout, OPTIONS):
+        for (split, shard), planned in plan.number_bucket(item, layout, OPTIONS):
             found[planned.name] = (split, shard, planned.source_id)
     return found
 
@@ -166,9 +166,9 @@ def test_a_shard_is_a_run_of_its_split():
 def test_more_images_than_ids_rejects_them_all():
     row = LabelledImage(image=_image("a.jpg"), annotation=_content(), label_ids=())
     assigned = AssignedImage(split="train", known_id=None, content=row)
-    bucket = numbering.image_bucket(assigned)
-    layout = numbering.lay_out({(bucket, "train", True): MAX_SOURCE_ID + 1}, last_id=0)
-    (reject,) = numbering.number_bucket((bucket, [assigned]), layout, OPTIONS)
+    bucket = plan.image_bucket(assigned)
+    layout = plan.lay_out({(bucket, "train", True): MAX_SOURCE_ID + 1}, last_id=0)
+    (reject,) = plan.number_bucket((bucket, [assigned]), layout, OPTIONS)
     assert isinstance(reject, Reject)
     assert reject.reason == "too_many_images"
 
