@@ -25,6 +25,7 @@ from trainer.config import TrainConfig
 from trainer.tf_errors import first_line
 
 DISTRIBUTION = "retinanet-odm"
+# Three packages that install the same folder: with two of them, files of both are mixed.
 _TENSORFLOWS = ("tensorflow", "tensorflow-cpu", "tensorflow-tpu")
 _CHECKED = (*_TENSORFLOWS, "libtpu", "keras", "numpy", "protobuf", "pycocotools", "tensorboard")
 _EXTRAS = ("", "trainer", "cpu", "gpu", "tpu")
@@ -92,6 +93,7 @@ def attempt(name: str, probe: Callable[[], str], fix: str) -> Check:
 
 
 def _package_checks() -> Iterator[Check]:
+    # Names of packages are compared in lower case and with hyphens.
     installed = {dist.name.lower().replace("_", "-"): dist.version for dist in metadata.distributions()}
     try:
         own = metadata.metadata(DISTRIBUTION)
@@ -131,6 +133,7 @@ def check_versions(requires: Sequence[str], installed: Mapping[str, str]) -> lis
     checks = []
     for requirement in map(Requirement, requires):
         name, marker = requirement.name, requirement.marker
+        # A requirement of an extra has a marker such as extra == "cpu".
         applies = marker is None or any(marker.evaluate({"extra": extra}) for extra in _EXTRAS)
         if not applies or name not in _CHECKED or name in skipped:
             continue
@@ -176,6 +179,7 @@ def check_dataset(folder: str) -> str:
         if split.examples
         for path in records.find_split(folder, manifest, name).paths
     ]
+    # The first record of each shard is enough to find another label map, a missing file or a truncated beginning.
     for path in paths:
         with records.reading_shards([path]):
             first = next(tf.data.TFRecordDataset(path).as_numpy_iterator(), None)

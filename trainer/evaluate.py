@@ -66,6 +66,7 @@ class Evaluator:
         """
         with records.reading_shards(self.split.paths):
             results = self.detect()
+            # The same images at every evaluation, so that a sheet shows the progress.
             shown = itertools.islice(_examples(self.split), contact_sheets.MAX_SHEET_IMAGES)
             sheet = contact_sheets.detection_sheet(shown, results, self.manifest.labels)
             return coco_metrics.coco_metrics(self.ground_truth, results), sheet
@@ -89,6 +90,7 @@ class Evaluator:
             self.split, canvas=self.network.canvas, batch_size=self.config.evaluation.eval_batch_size
         )
         results = []
+        # Network and selection run on the devices; suppression runs on the host, in `_coco_results`.
         for batch in self.strategy.experimental_distribute_dataset(batches):
             values = self.strategy.run(self._predict, args=(batch,))
             # Replicas hold parts of the batch: [B / replicas, ...] each.
@@ -118,6 +120,7 @@ class Evaluator:
         for example in _examples(self.split):
             images.append(image_entry(example))
             annotations.extend(annotation_entries(example))
+        # Fewer records would make a split of easy images, and metrics that cannot be compared.
         if len(images) != self.split.examples:
             raise ContractError(
                 f"--dataset: the manifest promises {self.split.examples} images of split"
@@ -147,6 +150,7 @@ def _examples(split: records.RecordSplit) -> Iterator[DetectionExample]:
 def _gallery(analysis: Analysis, split: records.RecordSplit) -> dict[str, list[tuple[str, bytes]]]:
     """Draws the images of the page; reads the records again, because the choice depends on the results."""
     chosen = gallery.choose_images(analysis)
+    # By id: rows of the analysis are sorted by id, records are not.
     row_by_id = {analysis.split.image_ids[row]: row for rows in chosen.values() for row in rows}
     images = {}
     for example in _examples(split):
@@ -159,6 +163,7 @@ def _gallery(analysis: Analysis, split: records.RecordSplit) -> dict[str, list[t
 
 def stored_metrics(path: str, step: int) -> dict[str, Any]:
     """Reads the metrics of an eval.json if they are of this step; otherwise returns none."""
+    # Metrics of other weights must not go into the model.json of these.
     metrics = files.read_json(path) if files.is_file(path) else {}
     return metrics if metrics.get("step") == step else {}
 

@@ -47,6 +47,7 @@ def parse_request(argv: Sequence[str], *, read_text: Callable[[str], str]) -> Tr
     """
     values = _parse(argv)
     given = _given(values, [spec.name for spec in setting_fields()])
+    # A name of a TPU without --use_tpu would otherwise train on the CPU.
     if "tpu" in given:
         given.setdefault("use_tpu", True)
     old = _given(values, legacy_flags.FLAGS)
@@ -77,6 +78,7 @@ def define_flags(values: flags.FlagValues) -> None:
 
 
 def _parse(argv: Sequence[str]) -> flags.FlagValues:
+    # Flags of our own, not absl's global ones: a process may parse several command lines, as trainer.submit does.
     values = flags.FlagValues()
     define_flags(values)
     try:

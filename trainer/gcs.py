@@ -78,6 +78,7 @@ def _list_objects(folder: str, *, max_results: int | None = None) -> Iterator[st
     Raises:
       OSError: It cannot be listed.
     """
+    # With the slash, or "data" would list the objects of "data2" as well.
     bucket, prefix = gcs_client.split_uri(f"{folder.rstrip('/')}/")
     with gcs_client.os_errors("list it"):
         yield from gcs_client.shared_client().list_blobs(
@@ -129,6 +130,7 @@ def _copy(dataset: str, folder: Path) -> tuple[list[storage.Blob], list[storage.
     mark = folder / DatasetManifest.FILE
     if mark.is_file() and mark.read_text() != text:
         mark.unlink()
+    # Compared by size first, then by checksum: an interrupted copy goes on where it stopped.
     missing = [blob for blob in shards if not _is_complete(blob, folder / _name(blob))]
     _check_free_bytes(missing, folder)
     if missing:
@@ -200,6 +202,7 @@ def _fetch(missing: Sequence[storage.Blob], folder: Path) -> None:
         worker_type=transfer_manager.THREAD,
         max_workers=_MAX_TRANSFERS,
     )
+    # All complete shards get their names first, so that the next run does not fetch them again.
     failed = {}
     for blob, path, error in zip(missing, paths, outcomes, strict=True):
         if error is None:

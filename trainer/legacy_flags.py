@@ -112,6 +112,7 @@ def translate_legacy_flags(
     """
     _check_features(old, given)
     patterns = _patterns(old)
+    # The order matters: later entries override earlier ones, so that flags of this trainer override hparams.
     settings = {
         **legacy_hparams.hparam_settings(hparams),
         **_schedule(old, hparams, recipe=recipe, config=make_config(preset, dict(given), recipe=recipe)),
@@ -161,6 +162,7 @@ def _patterns(old: Mapping[str, Any]) -> dict[str, tuple[str, str]]:
     found = {}
     for flag in _PATTERNS:
         if glob := posixpath.basename(old.get(flag, "")):
+            # The split is the name before the first hyphen or wildcard.
             split = "train" if flag == "training_file_pattern" else re.split(r"[-*?\[]", glob)[0] or "val"
             found[flag] = (split, glob)
     return found
@@ -189,6 +191,7 @@ def _schedule(
     As update_learning_rate_schedule_parameters in retinanet_model.py.
     """
     batch_size, epochs = config.schedule.train_batch_size, config.schedule.num_epochs
+    # With another recipe, only what the command line states replaces the recipe's schedule.
     values = {**_SCHEDULE, **hparams} if recipe == RECIPE else hparams
     settings: dict[str, float | int | str] = {}
     if "learning_rate" in values:

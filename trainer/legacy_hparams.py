@@ -47,6 +47,7 @@ def _parts(text: str) -> Iterator[str]:
 
 def _value(text: str) -> Any:
     try:
+        # Literals only: nothing is executed.
         return ast.literal_eval(text)
     except (ValueError, SyntaxError, TypeError):
         return {"true": True, "false": False}.get(text.lower(), text)
@@ -60,7 +61,12 @@ def parse_float(name: str, value: Any) -> float:
 
 
 def parse_int(name: str, value: Any) -> int:
-    """Returns the value of an hparam as an integer; raises UsageError if it is not one."""
+    """Returns the value of an hparam as an integer; raises UsageError if it is not one.
+
+    Example:
+      >>> parse_int("num_scales", 3.0)
+      3
+    """
     if not parse_float(name, value).is_integer():
         raise UsageError(f"hparams: {name}: expected an integer, found {value!r}")
     return int(value)

@@ -39,6 +39,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run_command(argv: Sequence[str]) -> int:
+    # Before parsing: absl's own help would list its modules' flags.
     if {"-h", "--help"} & set(argv):
         print(f"{__doc__}\nflags (default; preset):\n{help_text()}")  # noqa: T201 - help goes to standard output
         return 0

@@ -110,6 +110,7 @@ def make_config(preset: str, given: dict[str, Any], *, recipe: str = "") -> Trai
         _check("recipe", recipe, RECIPES)
     chosen = RECIPES.get(recipe, {})
     settings = {**PRESETS[preset], **chosen, **given}
+    # Only a recipe's rate is scaled: a rate that the user gives is meant for the batch that is used.
     if "learning_rate" in chosen and "learning_rate" not in given:
         batch_size = settings.get("train_batch_size", ScheduleConfig.train_batch_size)
         settings["learning_rate"] = chosen["learning_rate"] * batch_size / RATE_BATCH

@@ -66,6 +66,7 @@ def run(config: TrainConfig, expectations: DatasetExpectations | None) -> None:
     """
     resolved = resolve(config, expectations)
     config, devices = resolved.config, resolved.devices
+    # The evaluator shares the network: evaluations on the way see the weights of the moment.
     model = _build(resolved, devices)
     _log_start(resolved, model.network)
     if config.run.trains:
@@ -155,10 +156,12 @@ def _finish(resolved: ResolvedRun, model: _Model) -> None:
     step = restore_weights(config, model.network, model.devices)
     if not step:
         raise UsageError(f"--model_dir: no checkpoint in {config.run.model_dir}: train first")
+    # An export alone does not evaluate; it takes the metrics if eval.json is of the same weights.
     metrics = evaluate.stored_metrics(f"{folder}/eval.json", step) if config.run.mode == "export" else {}
     if model.evaluator:
         evaluation = model.evaluator.full()
         metrics = {"step": step, **evaluation.metrics}
+        # The order matters: eval.json is read by later exports, so it is written when the page is there.
         files.write_text(f"{folder}/eval.html", evaluation_report(metrics, evaluation.gallery))
         files.write_text(f"{folder}/eval.json", json.dumps(metrics, indent=2, ensure_ascii=False) + "\n")
         _log_metrics(config, metrics)
@@ -183,6 +186,7 @@ def restore_weights(config: TrainConfig, network: Network, devices: tf.distribut
     if not config.schedule.ema_decay:
         return Checkpoints(folder, network).restore()
     with devices.scope():
+        # The averages are variables of the optimizer, so it must be restored with the model.
         optimizer, rate_factor = schedule.build_optimizer(config.schedule, network.model, total_steps=1)
         step = Checkpoints(folder, network, optimizer, rate_factor=rate_factor).restore()
         optimizer.finalize_variable_values(network.model.trainable_variables)

@@ -58,6 +58,7 @@ def _multi_worker_strategy(hosts: Sequence[str], task_index: int) -> tf.distribu
 def _tpu_strategy(tpu: str) -> tf.distribute.Strategy:
     try:
         resolver = tf.distribute.cluster_resolver.TPUClusterResolver(tpu=tpu)
+        # A TPU of another machine is reached over the network; that of this machine is not a cluster.
         if tpu not in ("", "local"):
             tf.config.experimental_connect_to_cluster(resolver)
         tf.tpu.experimental.initialize_tpu_system(resolver)

@@ -57,6 +57,7 @@ def _explain(error: BaseException) -> Ending | None:
 
 def _run_command(argv: Sequence[str]) -> int:
     command, target = parse_submit_flags(argv, __doc__ or "")
+    # The value of the TPU's label: a run touches only what carries its own id.
     run_id = secrets.token_hex(4)
     cloud, clock = _make_cloud(command, target, run_id)
     if isinstance(target, RunRequest):
@@ -86,6 +87,7 @@ def _write_log(text: str) -> None:
 
 
 def _train(request: RunRequest, cloud: Cloud, clock: Clock, run_id: str) -> RunResult:
+    # The cheapest request that tells whether gcloud works at all.
     _check_dataset(request, cloud)
     with tempfile.TemporaryDirectory(prefix="retinanet-tpu-") as folder:
         files = _files_to_copy(request, Path(folder))
@@ -113,6 +115,7 @@ def _files_to_copy(request: RunRequest, folder: Path) -> list[str]:
 
 def _inspect_or_stop(command: str, target: TpuTarget, cloud: Cloud, clock: Clock) -> RunResult:
     controller = RunController(target, cloud, clock, run_id=None, notify=_notify)
+    # Observed first: nothing is deleted that this program did not create.
     now = controller.observe()
     if now.state is ResourceState.UNKNOWN:
         raise UsageError(now.detail)

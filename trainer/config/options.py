@@ -33,6 +33,7 @@ class ConfigSection:
 
     def __post_init__(self) -> None:
         for spec in dataclasses.fields(self):  # type: ignore[arg-type]  # every section is a dataclass
+            # The metadata is what `option` has declared with the field.
             value, choices = getattr(self, spec.name), spec.metadata["choices"]
             expected, accepts = spec.metadata["limits"]
             if choices and value not in choices:
@@ -108,6 +109,7 @@ def parse_image_size(text: str) -> tuple[int, int] | int:
       >>> parse_image_size("320x640"), parse_image_size("320")
       ((320, 640), 320)
     """
+    # An empty match is reported like a wrong multiple: the message says what is expected.
     match = re.fullmatch(r"(\d+)(?:x(\d+))?", text)
     sides = tuple(int(side) for side in match.groups() if side) if match else ()
     if not sides or any(side < CANVAS_MULTIPLE or side % CANVAS_MULTIPLE for side in sides):
@@ -136,6 +138,7 @@ def canvas_size(image_size: str, aspect_min: float, aspect_max: float) -> tuple[
     def shorter(fraction: float) -> int:
         return min(size, CANVAS_MULTIPLE * max(1, -(-round(size * fraction) // CANVAS_MULTIPLE)))
 
+    # An upright image fills the height, a wide one the width; if there are both, both sides have full length.
     height = size if aspect_min < 1 else shorter(1 / aspect_min)
     width = size if aspect_max > 1 else shorter(aspect_max)
     return height, width

@@ -84,9 +84,11 @@ class TrainConfig:
           >>> TrainConfig.from_settings({"num_epochs": 3}).schedule.num_epochs
           3
         """
+        # Dropped silently, a misspelt name in a preset or in model.json would leave the default in force.
         unknown = settings.keys() - {spec.name for spec in setting_fields()}
         if unknown:
             raise TypeError(f"unknown settings: {', '.join(sorted(unknown))}")
+        # Each section gets its own part of the flat names, and checks it.
         sections: dict[str, Any] = {}
         for name, kind in _SECTIONS.items():
             names = [spec.name for spec in dataclasses.fields(kind)]

@@ -75,6 +75,7 @@ def random_view(
     if settings.photometric:
         pixels = _recolour_visible(pixels, placement, settings.photometric, fold_seed(seed, _COLOUR))
     boxes = boxes * tf.tile(placement.size, [2]) - tf.tile(placement.origin, [2])  # in canvas pixels from here on
+    # The order matters: boxes are cut at the canvas before flips, which mirror at its borders.
     boxes, labels = _drop_invisible(boxes, labels, canvas, settings.min_visible)
     if settings.horizontal_flip:
         pixels, boxes = _flip(pixels, boxes, canvas, axis=1, when=draw[3] < 0.5)
@@ -94,12 +95,14 @@ def _rotate(
     """Decodes an image and rotates it, and its relative boxes [n, 4], by random quarter turns anticlockwise."""
     quarters = tf.random.stateless_uniform([], seed, 0, 4, tf.int32)
     swaps_sides = quarters % 2 == 1
+    # The reduction is chosen for the canvas that the image will meet after the turn.
     upright = preprocess.decode_image_bytes(encoded, tf.where(swaps_sides, canvas[::-1], canvas), zoom)
     image = upright._replace(
         pixels=tf.image.rot90(upright.pixels, quarters),
         size=tf.where(swaps_sides, upright.size[::-1], upright.size),
     )
     ymin, xmin, ymax, xmax = tf.unstack(boxes, num=4, axis=1)
+    # Relative boxes after 0, 1, 2 and 3 quarter turns anticlockwise; the draw selects one.
     by_quarters = (
         [ymin, xmin, ymax, xmax],
         [1 - xmax, ymin, 1 - xmin, ymax],
@@ -147,6 +150,7 @@ def _flip(pixels: Tensor, boxes: Tensor, canvas: tuple[int, int], *, axis: int, 
     """Mirrors pixels and boxes along an axis (0 rows, 1 columns) if the bool scalar ``when`` is true."""
 
     def mirrored() -> tuple[Tensor, Tensor]:
+        # The upper edge becomes the lower one: min stays below max.
         low, high = canvas[axis] - boxes[:, axis + 2], canvas[axis] - boxes[:, axis]
         columns = tf.unstack(boxes, num=4, axis=1)
         columns[axis], columns[axis + 2] = low, high
@@ -202,6 +206,7 @@ def _neighbours(values: Tensor) -> list[Tensor]:
 def _join_images(images: Tensor) -> Tensor:
     """Joins uint8 [B, H, W, 3] to mosaics of the same shape; H and W are even."""
     height, width = images.shape[1:3]
+    # By areas: with a factor of exactly two, each pixel is the mean of four.
     halves = tf.cast(tf.round(tf.image.resize(images, (height // 2, width // 2), method="area")), tf.uint8)
     one, two, three, four = _neighbours(halves)
     return tf.concat([tf.concat([one, two], axis=2), tf.concat([three, four], axis=2)], axis=1)
@@ -220,6 +225,7 @@ def _join_boxes(boxes: Tensor, labels: Tensor, middle: tuple[int, int]) -> tuple
 
 def _first_valid(boxes: Tensor, labels: Tensor, count: int) -> tuple[Tensor, Tensor]:
     """Returns the first count boxes [B, count, 4] that are not padding, and their labels; the rest is padding of 0."""
+    # A stable sort by "is padding" moves all boxes to the front, in their order, with static shapes.
     order = tf.argsort(tf.cast(labels == 0, tf.int32), axis=1, stable=True)[:, :count]
     labels = tf.gather(labels, order, batch_dims=1)
     boxes = tf.gather(boxes, order, batch_dims=1)

@@ -57,6 +57,7 @@ def detection_sheet(
 def _detected_box(entry: Mapping[str, Any], labels: LabelMap) -> DrawnBox:
     x, y, width, height = entry["bbox"]
     label_id = entry["category_id"]
+    # The head has an output for every id up to the largest, also for ids without a name.
     name = labels.name_by_id.get(label_id, "")
     return DrawnBox(box=(y, x, y + height, x + width), label=name, label_id=label_id, score=entry["score"])
 

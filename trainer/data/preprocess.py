@@ -77,6 +77,7 @@ def from_pixels(pixels: Tensor) -> DecodedImage:
 
 
 def _decode_jpeg(encoded: Tensor, canvas: tuple[int, int] | Tensor, zoom: Tensor | float) -> DecodedImage:
+    # From the header: the size must be known before a reduction can be chosen.
     size = tf.image.extract_jpeg_shape(encoded)[:2]
     scale = _fit_scale(size, canvas) * zoom
     power = tf.reduce_sum(tf.cast(scale * _REDUCTIONS[1:] <= 1.0, tf.int32))  # of the largest reduction that is allowed
@@ -113,6 +114,7 @@ def letterbox(
     size = tf.maximum(tf.round(full_size * _fit_scale(image.size, canvas) * zoom), 1.0)
     origin = tf.floor(tf.maximum(size - canvas_size, 0.0) * offset)
     visible_size = tf.cast(tf.minimum(size - origin, canvas_size), tf.int32)
+    # From the pixels that were decoded, which are fewer if the JPEG was reduced.
     scale = size / full_size * image.reduction
     # Rows, then columns, as rows of the transposed image; see _resize_rows.
     rows = _resize_rows(image.pixels, scale[0], origin[0], visible_size[0])  # [visible h, w', 3]
@@ -146,6 +148,7 @@ def pad(image: Tensor, canvas: tuple[int, int]) -> Tensor:
     right = tf.broadcast_to(colour, [height, canvas[1] - width, 3])
     below = tf.broadcast_to(colour, [canvas[0] - height, canvas[1], 3])
     padded = tf.concat([tf.concat([image, right], axis=1), below], axis=0)
+    # TPUs, and batches, need the static shape that the dynamic sides above have lost.
     padded.set_shape([*canvas, 3])
     return padded
 
@@ -213,6 +216,7 @@ def load_batch(items: Tensor, canvas: tuple[int, int], read: DecodeFunction) -> 
     fallback = tf.data.Dataset.from_tensors(failed)
 
     def load_or_fail(item: Tensor) -> tf.data.Dataset:
+        # One element, or none if reading fails; the fallback then takes its place.
         loaded = tf.data.Dataset.from_tensors(item).map(load).ignore_errors()
         return loaded.concatenate(fallback).take(1)
 

@@ -110,6 +110,7 @@ def parse_record(record: Tensor) -> dict[str, Tensor]:
     Returns:
       encoded: string scalar. source_id: int64 scalar. boxes: float32 [n, 4], relative. labels: int32 [n].
     """
+    # Only the keys that training needs; a record holds more.
     edges = (schema.YMIN, schema.XMIN, schema.YMAX, schema.XMAX)
     features: dict[str, Any] = {
         schema.ENCODED: tf.io.FixedLenFeature([], tf.string),
@@ -151,6 +152,7 @@ def training_batches(
       image: uint8 [B, H, W, 3]. boxes: float32 [B, M, 4] in canvas pixels. labels: int32 [B, M], 0 for padding.
       boxes_truncated: int32 [B], number of boxes beyond M.
     """
+    # Counted in records from the start of the run: with the seed, it is all that a draw depends on.
     position = first_step * batch_size
 
     @tf.autograph.experimental.do_not_convert  # there is no control flow to convert, and the search takes seconds
@@ -206,7 +208,9 @@ def evaluation_batches(split: RecordSplit, *, canvas: tuple[int, int], batch_siz
     def as_filler(values: dict[str, Tensor]) -> dict[str, Tensor]:
         return {**values, "source_id": tf.zeros_like(values["source_id"])}
 
+    # Shard after shard, without shuffling: every run evaluates the same batches.
     images = tf.data.TFRecordDataset(split.paths).map(load, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+    # Batches of one static shape: the last is filled up.
     missing = -split.examples % batch_size
     filler = images.take(1).map(as_filler).repeat(missing)
     batches = images.concatenate(filler).batch(batch_size, drop_remainder=True)
@@ -231,6 +235,7 @@ def _ordered_records(split: RecordSplit, seed: int, position: int) -> tf.data.Da
 
 def _epoch_records(split: RecordSplit, seed: int, epoch: Tensor) -> tf.data.Dataset:
     """Yields the records of one epoch, shards interleaved and shuffled by (seed, epoch)."""
+    # Two seeds, one for the order of the shards and one for the records.
     order = tf.random.stateless_uniform([2], [tf.constant(seed, tf.int64), epoch], 0, tf.int64.max, tf.int64)
     shards = tf.data.Dataset.from_tensor_slices(list(split.paths)).shuffle(len(split.paths), seed=order[0])
     records = shards.interleave(tf.data.TFRecordDataset, cycle_length=min(16, len(split.paths)))

@@ -70,6 +70,7 @@ def check_folder(model_dir: str) -> str:
     """
     folder = f"{model_dir.rstrip('/')}/export"
     names = tf.io.gfile.listdir(folder) if tf.io.gfile.exists(folder) else []
+    # rmtree above deletes everything below the folder, so what it holds must be ours.
     foreign = sorted(name for name in names if final_name(name.rstrip("/")) not in _EXPORTED)
     if foreign:
         raise UsageError(f"--model_dir: {folder} holds {foreign[0]}, which this program did not write: move it away")
@@ -98,6 +99,7 @@ def _describe(
         **config.evaluation.suppression(),
         thresholds=metrics.get("thresholds", {}),
         dataset_fingerprint=manifest.fingerprint,
+        # The details are tables and curves, which only eval.json holds.
         metrics={name: value for name, value in metrics.items() if name != "details"},
         config={**config.to_json(), "steps": step},
         files=digests,
@@ -116,6 +118,7 @@ def _digests(folder: str) -> dict[str, str]:
 
 def _write_saved_model(config: TrainConfig, network: Network, folder: str) -> None:
     archive = keras.export.ExportArchive()
+    # Keras' own export has one signature of tensors; the archive takes functions of any input.
     archive.track(network.model)
     # All signatures call one function; otherwise a SavedModel would hold the network once for each, and load slowly.
     detect = tf.function(functools.partial(_detect, config, network), autograph=False)
@@ -142,6 +145,7 @@ def _detect(config: TrainConfig, network: Network, batch: preprocess.DecodedBatc
         num_classes=network.num_classes,
         **config.evaluation.suppression(),
     )
+    # A blank canvas, in the place of an image that was not decoded, may still have detections.
     count = tf.where(batch.decoded, found.count, 0)  # [N]
     real = tf.sequence_mask(count, config.evaluation.max_detections)  # bool [N, M]
     return {

@@ -56,6 +56,7 @@ def _detector(config: TrainConfig, network: Network) -> tuple[Any, tf.Module]:
     # A copy, because the variables of a network under a strategy may be distributed ones.
     model = keras.models.clone_model(network.model)
     model.set_weights(network.model.get_weights())
+    # Static shapes, because `suppress_xla` needs them.
     specification = tf.TensorSpec([1, *network.canvas, 3], tf.uint8, name=exported_model.CANVAS)
 
     @tf.function(input_signature=[specification])

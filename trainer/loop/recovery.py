@@ -55,6 +55,7 @@ class DivergenceMonitor:
                 f"training {event}; given up after {self._max_rollbacks} returns to a checkpoint (--max_rollbacks):"
                 " look at these images, lower --learning_rate or --clip_norm"
             )
+        # The usual loss belongs to the weights that were given up; it is learned again.
         self._usual = None
         _LOGGER.warning(
             "warning: training %s; resuming from the newest checkpoint with %g of the learning rate (return %d of %d)",

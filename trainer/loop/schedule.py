@@ -17,6 +17,7 @@ def build_optimizer(
     settings: ScheduleConfig, model: keras.Model, *, total_steps: int
 ) -> tuple[keras.optimizers.Optimizer, tf.Variable]:
     """Builds the optimizer of a run, and the factor of its learning rate; under a strategy's scope if one is active."""
+    # The factor is what a roll back halves: see trainer.loop.train.TrainingRun._roll_back.
     rates = ScaledSchedule(_make_schedule(settings, total_steps))
     optimizer = make_optimizer(
         settings.optimizer,
@@ -25,6 +26,7 @@ def build_optimizer(
         ema_decay=settings.ema_decay,
         backbone_rate=settings.backbone_rate,
     )
+    # Built here, under the strategy's scope: its variables exist before a checkpoint is restored.
     optimizer.build(model.trainable_variables)
     return optimizer, rates.factor
 
@@ -45,6 +47,7 @@ def cosine_schedule(*, peak: float, warmup_steps: int, total_steps: int) -> kera
 
     The cosine: Loshchilov and Hutter 2016 (arXiv 1608.03983), equation 5, without restarts.
     """
+    # A short run would otherwise end within its warm-up.
     warmup_steps = min(warmup_steps, total_steps // 2)
     return keras.optimizers.schedules.CosineDecay(
         initial_learning_rate=peak / 10,

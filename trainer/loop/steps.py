@@ -43,6 +43,7 @@ def make_loop(
 
     @tf.function
     def run_steps(iterator: Any, count: Tensor) -> dict[str, Tensor]:
+        # All steps of a loop stay on the devices; the host sees their sums once.
         sums = {name: tf.constant(0.0) for name in (*_MEANS, "boxes_truncated")}
         finite_steps = tf.constant(0.0)
         for _ in tf.range(count):
@@ -84,6 +85,8 @@ def train_step(
     positives = ops.maximum(replicas.all_reduce("SUM", ops.sum(targets.positive)), 1.0)
     images = preprocess.normalise(batch["image"])  # [B, H, W, 3]
     variables = network.model.trainable_variables
+    # The forward pass: each replica divides by the positives of all, so that the sum over replicas is the loss of the
+    # batch.
     with tf.GradientTape() as tape:
         outputs = network.model(images, training=True)  # class_logits [B, A, K], box_shifts [B, A, 4]
         class_loss = ops.sum(_class_losses(outputs["class_logits"], targets, config.loss)) / positives
@@ -92,6 +95,7 @@ def train_step(
         if config.schedule.optimizer == "sgd":  # AdamW decays by itself
             decay = sum(ops.sum(ops.square(variable)) for variable in schedule.decayed_variables(network.model))
             loss = loss + config.schedule.weight_decay / 2 * decay / replicas.num_replicas_in_sync
+    # Summed before clipping, which must see the gradient of the whole batch.
     gradients = replicas.all_reduce("SUM", tape.gradient(loss, variables))
     norm = tf.linalg.global_norm(gradients)
     if config.schedule.clip_norm:

@@ -41,6 +41,7 @@ class TrainingProgress:
         """Reports the values of `steps.make_loop` for a loop that ended with a step."""
         now = time.monotonic()
         speed = (step - self._last_step) * self._batch_size / (now - self._last_time)
+        # From the mean speed since the clock started: single loops vary.
         seconds_left = (now - self._start) / (step - self._first_step) * (self._total_steps - step)
         if not self._has_reported:  # the first loop also built the graph, so its speed predicts nothing
             self._has_reported = True
@@ -73,6 +74,7 @@ class TrainingProgress:
         """Reports the metrics and the contact sheet of an evaluation (`trainer.evaluate.Evaluator.brief`)."""
         values = {name: metrics[name] for name in _EVALUATION_METRICS}
         values |= {f"AP50 {name}": of_class["AP50"] for name, of_class in metrics["per_class"].items()}
+        # Metrics without a value, such as the AP of a class without objects, get no point.
         scalars = {f"evaluation/{name}": value for name, value in values.items() if value is not None}
         self._write_scalars(step, scalars)
         self._write_image(step, "detections", sheet)

@@ -48,6 +48,7 @@ class TrainingRun:
         self._config, self._manifest, self._network = config, manifest, network
         self._strategy, self._evaluator = strategy, evaluator
         self._split = records.find_split(config.data.dataset, manifest, "train")
+        # At least one step, also if the split is smaller than a batch.
         self.total_steps = max(config.schedule.num_epochs * self._split.examples // config.schedule.train_batch_size, 1)
         self._evaluation_steps = evaluation_steps(config, self._split, self.total_steps) if evaluator else frozenset()
         with strategy.scope():
@@ -121,10 +122,12 @@ class TrainingRun:
 
     def _run_loop(self, preemption: PreemptionHandler) -> None:
         """Runs some steps on the devices, then looks at their loss."""
+        # A loop never runs over an evaluation or over the last step.
         next_pause = min(pause for pause in {*self._evaluation_steps, self.total_steps} if pause > self.step)
         count = min(self._config.run.steps_per_loop, next_pause - self.step)
         with records.reading_shards(self._split.paths):
             results = self._run_steps(self._iterator, tf.constant(count))
+            # Converting waits for the devices, so an error in a shard is raised inside of the block.
             values = {name: float(value) for name, value in results.items()}
         finite_steps = int(values.pop("finite_steps"))
         if self._monitor.has_diverged(values["loss"]):
@@ -135,6 +138,7 @@ class TrainingRun:
         self._save_if_due(is_preempted=any_host(self._strategy, preemption.requested))
 
     def _save_if_due(self, *, is_preempted: bool) -> None:
+        # Every host asks at the same step: `any_host` is a sum over all of them.
         is_last = self.step == self.total_steps
         if is_preempted or is_last or any_host(self._strategy, self._checkpoints.is_due):
             self._checkpoints.save(self.step)
@@ -144,6 +148,7 @@ class TrainingRun:
     def _roll_back(self, count: int, *, bad_step: int, loss: float) -> None:
         """Restores the newest checkpoint, with half of the present learning rate."""
         rate = float(self._rate_factor.numpy()) / 2
+        # The images of the step that went wrong, for the user to look at.
         source_ids = records.batch_source_ids(
             self._split,
             batch_size=self._config.schedule.train_batch_size,
@@ -155,6 +160,7 @@ class TrainingRun:
         )
         self.step = self._checkpoints.restore()
         self._rate_factor.assign(rate)  # after the checkpoint, which holds the old one
+        # The batches go back too, to the step of the checkpoint.
         self._iterator = self._distribute(self._batches())
         self._progress.start_clock(self.step)
 
@@ -163,6 +169,7 @@ class TrainingRun:
     def _evaluate(self, evaluator: Evaluator) -> None:
         """Evaluates the network, or its moving averages, and keeps the weights if they are the best."""
         variables = self._network.model.trainable_variables
+        # A copy: with --ema_decay, finalize_variable_values below overwrites the weights by their averages.
         trained = [variable.numpy() for variable in variables]
         with self._strategy.scope():
             self._optimizer.finalize_variable_values(variables)
@@ -222,6 +229,7 @@ def batches_from(
 ) -> tf.data.Dataset:
     """Makes the batches that a run of this configuration sees from a step on; see `records.training_batches`."""
     data, batch_size = config.data, config.schedule.train_batch_size
+    # The last epochs see whole images, as the evaluation does.
     mosaic_epochs = config.schedule.num_epochs - data.mosaic_close_epochs
     return records.training_batches(
         split,

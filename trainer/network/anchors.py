@@ -51,6 +51,7 @@ def make_anchors(
     levels = []
     for level, (rows, columns) in zip(PYRAMID_LEVELS, level_shapes(image_size), strict=True):
         stride = 2**level
+        # [rows, columns, (y, x)]: the centres of the cells, in strides.
         grid = np.stack(np.meshgrid(np.arange(rows) + 0.5, np.arange(columns) + 0.5, indexing="ij"), axis=-1)
         centres = grid[:, :, None, :]  # [rows, columns, 1, (y, x)] in strides
         levels.append(np.concatenate([centres - half, centres + half], axis=-1).reshape(-1, 4) * stride)

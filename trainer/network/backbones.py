@@ -63,6 +63,7 @@ def _tiny(x: Tensor) -> tuple[Tensor, ...]:
 def _basic_block(x: Tensor, filters: int, stride: int, name: str) -> Tensor:
     """Applies two 3x3 convolutions with a shortcut (He et al. 2015, figure 5 left)."""
     shortcut = x
+    # A shortcut of another shape needs a projection (He et al. 2015, section 3.3, option B).
     if stride != 1 or x.shape[-1] != filters:
         shortcut = _conv_norm(x, filters, 1, stride, _TINY_NORM, f"{name}_shortcut")
     x = layers.ReLU()(_conv_norm(x, filters, 3, stride, _TINY_NORM, f"{name}_1"))
@@ -80,6 +81,7 @@ def _resnet(x: Tensor, depths: tuple[int, ...]) -> tuple[Tensor, ...]:
             stride = 2 if block == 1 and level > 2 else 1
             x = _bottleneck(x, filters, stride, f"c{level}_{block}")
         outputs.append(x)
+    # Without C2: the pyramid begins at stride 8.
     return tuple(outputs[1:])
 
 
@@ -143,6 +145,7 @@ def extract_keras_features(images: Tensor, backbone: str) -> tuple[Tensor, ...]:
     name = backbone.removeprefix(KERAS_PREFIX)
     family = next(family for start, family in FAMILIES.items() if name.startswith(start))
     application = getattr(keras.applications, name)
+    # Random weights here; trainer.weights.initialise reads the given ones by `read_keras_weights`.
     model = application(include_top=False, weights=None, input_tensor=family.adapt(images))
     ends = [layer.output for layer in model.layers if re.fullmatch(family.stage, layer.name)]
     height = images.shape[1]

@@ -58,6 +58,7 @@ def build_network(config: TrainConfig, manifest: DatasetManifest) -> Network:
     """Builds a network with fresh weights, drawn from the seed; under a strategy's scope if one is active."""
     settings = config.network
     random.seed(config.run.seed)  # Keras draws its initializers' seeds here; all other draws of a run are stateless
+    # The order matters: Keras' layers take the policy when they are made.
     keras.config.set_dtype_policy(settings.precision)
     canvas = canvas_size(settings.image_size, manifest.aspect_ratio_min, manifest.aspect_ratio_max)
     ratios = settings.aspect_ratio_values()
@@ -70,6 +71,7 @@ def build_network(config: TrainConfig, manifest: DatasetManifest) -> Network:
         head_depth=settings.head_depth,
         head_norm=settings.head_norm,
     )
+    # Before the optimizer is built: it makes variables for trainable weights only.
     freezes_norms = freezes_batch_norm(config, tf.distribute.get_strategy().num_replicas_in_sync)
     backbone = [layer for layer in model.layers if part_of(layer.name) == "backbone"]
     freeze_layers(backbone, part=config.weights.freeze, batch_norms=freezes_norms)
@@ -139,6 +141,7 @@ def freeze_layers(backbone: Sequence[keras.Layer], *, part: str, batch_norms: bo
 
 def _stem(backbone: Sequence[keras.Layer]) -> list[keras.Layer]:
     """Returns the first convolution with its BatchNorm; tensorflow/tpu's RetinaNet freezes the same."""
+    # Only layers with weights count: the input, padding and rescaling have none.
     first, second = [layer for layer in backbone if layer.weights][:2]
     return [first, second] if _is_batch_norm(second) else [first]
 

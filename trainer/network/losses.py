@@ -54,6 +54,7 @@ def giou_loss(boxes: Tensor, targets: Tensor) -> Tensor:
     hull = (ops.maximum(ymax, t_ymax) - ops.minimum(ymin, t_ymin)) * (  # area of the smallest enclosing box
         ops.maximum(xmax, t_xmax) - ops.minimum(xmin, t_xmin)
     )
+    # Boxes without area would divide by zero.
     union = ops.maximum(union, 1e-6)
     hull = ops.maximum(hull, 1e-6)
     return 1 - overlap / union + (hull - union) / hull

@@ -51,6 +51,7 @@ def build_model(
     """
     images = keras.Input((*image_size, 3), name="images")
     levels = _pyramid(extract_features(images, backbone), pyramid_channels, head_norm)
+    # The bias whose sigmoid is the prior probability.
     prior = -math.log((1 - PRIOR_PROBABILITY) / PRIOR_PROBABILITY)
     towers: dict[str, Any] = {"channels": pyramid_channels, "depth": head_depth, "norm": head_norm}
     classes = _head(levels, "class", anchors_per_cell * num_classes, width=num_classes, bias=prior, **towers)
@@ -67,6 +68,7 @@ def _pyramid(features: tuple[Tensor, ...], channels: int, norm: str) -> list[Ten
     c3, c4, c5 = (
         layers.Conv2D(channels, 1, name=f"lateral{level}")(c) for level, c in zip((3, 4, 5), features, strict=True)
     )
+    # The names c3 to c5 hold lateral maps from here on: all have the pyramid's channels.
     p4 = layers.Add()([c4, layers.UpSampling2D(interpolation="nearest")(c5)])
     p3 = layers.Add()([c3, layers.UpSampling2D(interpolation="nearest")(p4)])
     p3, p4, p5 = (
@@ -121,6 +123,7 @@ def _head(
       bias: Initial bias of the prediction.
       norm: As head_norm of `build_model`.
     """
+    # RetinaNet, section 4.1, "Initialization".
     initializer = keras.initializers.RandomNormal(stddev=0.01)
     convolutions = [
         layers.Conv2D(channels, 3, padding="same", use_bias=norm == "none", name=f"{name}_{step}")

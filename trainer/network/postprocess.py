@@ -73,6 +73,7 @@ def top_candidates(outputs: dict[str, Tensor], anchors: Tensor, placed: Tensor, 
     boxes, is_candidate = clip_to_image(decode_boxes(shifts, anchors), anchors, placed, sizes)
     # Before the selection, so that what lies in the padding takes no place. The comparison also rejects NaN.
     logits = ops.where(is_candidate[..., None] & (logits > _NO_CANDIDATE), logits, _NO_CANDIDATE)
+    # Pairs of anchor and class compete: one box may be a candidate of several classes.
     flat = ops.reshape(logits, (-1, anchor_count * num_classes))
     best, index = ops.top_k(flat, k=min(MAX_CANDIDATES, anchor_count * num_classes))  # [B, N]
     anchor = index // num_classes  # [B, N], index into A
@@ -149,6 +150,7 @@ def suppress_xla(
         sorted_input=True,
         canonicalized_coordinates=True,
     )
+    # Rows beyond the count repeat a candidate; the contract of DetectionBatch is zero.
     real = tf.sequence_mask(count, max_detections)
     boxes, scores, classes = (tf.gather(column, index, batch_dims=1) for column in candidates)
     boxes, scores = tf.where(real[..., None], boxes, 0.0), tf.where(real, scores, 0.0)

@@ -65,6 +65,7 @@ def assign_targets(
     # The best anchors of each object. The small minimum keeps padding, and boxes off the canvas, from matching all.
     is_best = (overlap >= ops.max(overlap, axis=1, keepdims=True)) & (overlap > 1e-4)  # [B, A, M]
     forced = ops.any(is_best, axis=-1)  # [B, A]
+    # An anchor that is the best of some object goes to that object, even if it overlaps another one more.
     index = ops.where(forced, ops.argmax(ops.where(is_best, overlap, -1.0), axis=-1), ops.argmax(overlap, axis=-1))
     positive = forced | (best >= positive_iou)
     counted = positive | (best < negative_iou)

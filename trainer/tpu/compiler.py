@@ -81,6 +81,7 @@ class TracedReplica(tf.distribute.ReplicaContext):
 
     def all_reduce(self, reduce_op: Any, value: Any, options: Any = None) -> Any:  # noqa: ARG002 - the signature of the base class
         """Sums each tensor of a structure over the replicas, or averages it for ``MEAN``."""
+        # Callers pass the enum or its name, such as "SUM".
         mean = tf.distribute.ReduceOp(reduce_op) == tf.distribute.ReduceOp.MEAN
         group = tf.range(self._replicas)[None]
 
@@ -113,6 +114,7 @@ def lower_step(config: TrainConfig, network: Network, *, batch_size: int, max_in
     """
     # The number of steps is only a constant of the program, so any number will do.
     total_steps = 2 * config.schedule.warmup_steps + 1
+    # The real schedule and optimizer: their variables take memory on the chip, too.
     optimizer, _ = schedule.build_optimizer(config.schedule, network.model, total_steps=total_steps)
 
     @tf.function(jit_compile=True)
@@ -138,6 +140,7 @@ def compile_for(devices: Sequence[Any], stablehlo: str) -> CompiledProgram:
       ChipMemoryError: it needs more memory than a chip has.
       CompilationError: the compiler rejects it.
     """
+    # Imported here: the packages are an extra, and libtpu reads its environment when it is loaded (`find_devices`).
     import numpy as np
     from jax.errors import JaxRuntimeError
     from jax.interpreters import mlir
@@ -146,6 +149,7 @@ def compile_for(devices: Sequence[Any], stablehlo: str) -> CompiledProgram:
 
     options = xla_client.CompileOptions()
     options.num_replicas = len(devices)
+    # One row for each replica, one column: a replica has a single device.
     options.device_assignment = xla_client.DeviceAssignment.create(np.arange(len(devices))[:, None])
     try:
         with mlir.make_ir_context():
@@ -175,6 +179,7 @@ def find_devices(topology: str, **settings: str) -> Sequence[Any]:
     Raises:
       UsageError: there is no such topology.
     """
+    # The order matters: the variables must be set before the imports below load libtpu.
     os.environ.update(_ENVIRONMENT)
     from jax.errors import JaxRuntimeError
     from jax.experimental import topologies
@@ -203,6 +208,7 @@ def explain_compiler_error(message: str) -> CompilationError:
     line = _one_line(message)
     if "RESOURCE_EXHAUSTED" not in line:
         return CompilationError(line)
+    # The need is the number before a closing bracket, or before " of" and the capacity.
     amount = re.search(r"(\d+(?:\.\d+)?)([KMGT]?)\b(?=\)| of)", line)
     return ChipMemoryError(line, float(amount[1]) * _UNITS[amount[2]] if amount else float("inf"))
 

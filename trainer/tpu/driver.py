@@ -56,6 +56,7 @@ class RunController:
         self._notify = notify
         self._actions = PhaseActions(target, cloud, run_id=run_id, files=files, notify=notify, write_log=write_log)
         self._run = RunState()
+        # Set by `train`; a removal has none.
         self._deadline = float("inf")
         self._interrupts = 0
 
@@ -67,6 +68,7 @@ class RunController:
     def remove(self) -> RunResult:
         """Removes the TPU."""
         removed = RunResult(status=0, message=f"{self._target.name} is removed")
+        # As if a request had been sent: only then does the state machine pass through REMOVE.
         run = conclude(record_request(RunState()), removed)
         # No request of this process is pending, so one observation that finds nothing is enough.
         self._run = advance(run, Event(result=PhaseResult.WAIT))
@@ -85,6 +87,7 @@ class RunController:
             self._run_until_end()
         finally:  # a programming error must not leave a TPU that costs money
             try:
+                # Reached by an error in this program: the run is concluded, so that REMOVE follows.
                 if self._run.phase is not Phase.END:
                     self._run = conclude(self._run, _INTERNAL_ERROR)
                     self._run_until_end()
@@ -113,6 +116,7 @@ class RunController:
         self._run = conclude(self._run, _INTERRUPTED)
 
     def _step(self) -> None:
+        # Ctrl-C during the wait or the action ends up in `_run_until_end`.
         self._clock.sleep(delay_before(self._run))
         if self._run.result is None and self._clock.now() >= self._deadline:
             self._run = conclude(self._run, RunResult(status=1, message="--max_hours has elapsed"))

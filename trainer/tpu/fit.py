@@ -149,6 +149,7 @@ def make_replica_step(config: TrainConfig, manifest: DatasetManifest) -> Replica
     Raises:
       UsageError: the request is invalid, or the compiler is not installed.
     """
+    # Cheap checks first: building the network takes seconds.
     chip = find_chip(config.run.tpu_topology)
     compiler.check_packages()
     return ReplicaStep(
@@ -264,6 +265,7 @@ def find_largest_batch(
             break
         guess = _interpolate(sizes, capacity)
         batch = (fits + high) // 2 if guess is None else guess
+        # At least a step above what fits, so that every trial brings the two bounds closer.
         batch = min(max(batch, fits + step), high)
         sizes[batch] = hbm_of(batch)
     return _bracket(sizes, capacity)

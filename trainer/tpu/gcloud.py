@@ -141,6 +141,7 @@ class DryRunClient:
     def run(self, command: Sequence[str], *, timeout: float) -> CommandResult:  # noqa: ARG002 - the interface of Cloud
         """Prints a command; returns a response with which the run continues."""
         self._print_line(shlex.join(command))
+        # The only commands that change what exists; all others leave the imaginary cloud as it is.
         if {"create", "delete"} & set(command):
             self._exists = "create" in command
         if "describe" in command:

@@ -100,6 +100,7 @@ def copy(target: TpuTarget, files: Sequence[str]) -> list[str]:
 
 def remote(target: TpuTarget, script: str, *, worker: str = "0") -> list[str]:
     """Runs a bash script in the home directory of a worker, or of all. It prints its exit status after EXIT_MARK."""
+    # Quoted once for the shell of the TPU VM; subprocess passes the words to gcloud without a shell.
     command = f"bash -c {shlex.quote(script)}; echo {EXIT_MARK}$?"
     return [*_TPUS, "tpu-vm", "ssh", target.name, *_ssh_flags(target, worker), f"--command={command}"]
 
@@ -151,6 +152,8 @@ def start_script(request: RunRequest, *, hosts: int, resource: str, hours: float
     if request.tensorboard_port:
         words.append(f"--tensorboard={request.config.run.folder}/tensorboard")
     line = f"{_SUPERVISOR} run {shlex.join(words)} -- {shlex.join(trainer_flags(request, hosts))}"
+    # A session of its own, and no open input or output, so that ssh returns at once and its end does not stop the
+    # training.
     return f"{_environment(hosts)}setsid nohup {line} > {_FOLDER}/supervisor.log 2>&1 < /dev/null &"
 
 

@@ -43,6 +43,7 @@ def classify_error(done: CommandResult) -> GcloudErrorKind:
       >>> classify_error(CommandResult(status=1, err="ERROR: NOT_FOUND: Resource was not found"))
       <GcloudErrorKind.NOT_FOUND: 2>
     """
+    # The exit status of gcloud does not tell these errors apart; its text does.
     matching = (kind for kind, pattern in _ERROR_PATTERNS if re.search(pattern, done.err, re.IGNORECASE))
     return next(matching, GcloudErrorKind.TRANSIENT)
 
@@ -59,6 +60,7 @@ def remote_status(done: CommandResult) -> int | None:
 
     None if no worker was reached.
     """
+    # Each worker prints a mark of its own.
     codes = [int(code) for code in re.findall(rf"^{EXIT_MARK}(\d+)", done.out, re.MULTILINE)]
     return next((code for code in codes if code), 0) if codes else None
 
@@ -141,6 +143,7 @@ def parse_queued(done: CommandResult, run_id: str | None) -> Observation:
 def _state(name: str, *, ready: str, pending: set[str]) -> ResourceState:
     if name == ready:
         return ResourceState.READY
+    # An unknown state counts as lost: the TPU is then removed and created again, instead of waited for without end.
     return ResourceState.PENDING if name in pending else ResourceState.PREEMPTED
 
 
@@ -183,6 +186,7 @@ class SupervisorStatus:
 def parse_status(text: str) -> SupervisorStatus | None:
     """Parses the output of the supervisor's ``show``, which may follow lines of SSH; None if there is none."""
     lines = text.splitlines(keepends=True)
+    # ssh may print lines of its own first.
     for number, line in enumerate(lines):
         try:
             return SupervisorStatus(log="".join(lines[number + 1 :]), **json.loads(line))

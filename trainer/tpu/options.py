@@ -78,6 +78,7 @@ class RunRequest(TpuTarget):
     @property
     def config(self) -> TrainConfig:
         """Returns the settings of the trainer."""
+        # By the trainer's own parser, so that its flags are refused here as they would be there.
         return parse_request(self.training, read_text=_reject_config_file).config
 
     @property

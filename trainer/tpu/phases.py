@@ -118,6 +118,7 @@ class PhaseActions:
     def _await(self) -> Event:
         previous, self._observation = self._observation, self.observe()
         now = self._observation
+        # One line for each change of state, not for each poll.
         if now.detail != previous.detail:
             self._notify(f"{self._target.name}: {now.detail or 'absent'}")
         match now.state:
@@ -162,6 +163,7 @@ class PhaseActions:
         if gcloud_output.remote_status(done) != 0 or status is None:
             return self._unreachable(done)
         self._write_log(status.log)
+        # The next response begins where this one has ended: a line is logged once.
         self._log_offset = status.offset
         match status.state:
             case "finished":
@@ -225,6 +227,7 @@ class PhaseActions:
             return
         if not self._tunnel:
             self._notify(f"TensorBoard: http://localhost:{request.tensorboard_port}")
+        # A tunnel ends with its connection, and is opened again at the next poll.
         self._tunnel = self._cloud.open(gcloud_commands.tunnel(request))
 
     def close_tunnel(self) -> None:

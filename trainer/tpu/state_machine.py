@@ -141,6 +141,7 @@ def advance(run: RunState, event: Event) -> RunState:
         case PhaseResult.DONE:
             return _enter(run, _NEXT[run.phase])
         case PhaseResult.WAIT:
+            # A trainer that runs has proved the TPU: later losses begin with short delays again.
             preemptions = 0 if run.phase is Phase.WATCH else run.preemptions
             return dataclasses.replace(run, failures=0, preemptions=preemptions)
         case PhaseResult.TRANSIENT:

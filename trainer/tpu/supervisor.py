@@ -130,6 +130,7 @@ class Supervisor:
                 return SupervisorState(state="overtime", code=code, restarts=restarts)
             if code == 0:
                 return SupervisorState(state="finished", restarts=restarts)
+            # Only failures in quick succession are counted: a run of days may fail now and then.
             failures = failures + 1 if time.monotonic() - start < self._job.quick_failure else 1
             if code == _BAD_REQUEST or failures >= self._job.max_failures:
                 return SupervisorState(state="failed", code=code, restarts=restarts)
@@ -152,6 +153,7 @@ class Supervisor:
         path = self._job.folder / _STATE_FILE
         part = path.with_suffix(".part")
         part.write_text(json.dumps(dataclasses.asdict(state)))
+        # Renamed, so that `show` never reads half a state.
         part.replace(path)
 
 
@@ -177,6 +179,8 @@ def read_training(folder: Path, offset: int) -> tuple[dict[str, object], bytes]:
     path = folder / _STATE_FILE
     if not path.exists():
         return {**dataclasses.asdict(SupervisorState(state="none")), "offset": offset}, b""
+    # A supervisor holds the lock as long as it lives. If the lock is free, "running" is what a dead one has left
+    # behind.
     with lock_run_folder(folder) as is_free:
         state = json.loads(path.read_text())
     if is_free and state["state"] == "running":
@@ -185,6 +189,7 @@ def read_training(folder: Path, offset: int) -> tuple[dict[str, object], bytes]:
         log.seek(offset)
         part = log.read(_MAX_LOG_BYTES)
     if state["state"] == "running":
+        # Whole lines while more may follow; a single line longer than a response is cut, or it would never be shown.
         part = part[: part.rfind(b"\n") + 1] or part[: _MAX_LOG_BYTES if len(part) == _MAX_LOG_BYTES else 0]
     return {**state, "offset": offset + len(part)}, part
 

@@ -54,6 +54,7 @@ class Checkpoints:
         self._trains = optimizer is not None
         self._step = tf.Variable(0, dtype=tf.int64, trainable=False)
         kept = {"model": network.model, "step": self._step, "optimizer": optimizer, "rate_factor": rate_factor}
+        # The names are those in the files: renaming one makes older checkpoints unreadable.
         tracked = {name: value for name, value in kept.items() if value is not None}
         self._discarded = None if is_chief else tempfile.TemporaryDirectory()
         self._manager = tf.train.CheckpointManager(
@@ -73,6 +74,7 @@ class Checkpoints:
         path = tf.train.latest_checkpoint(self._folder)
         if path is None:
             return 0
+        # The order matters: weights of another canvas have the same shapes, and would load without an error.
         self._check_identity(files.read_json(self._identity_path))
         _restore(self._manager.checkpoint, path)
         return int(self._step.numpy())
@@ -146,6 +148,7 @@ class Best:
         """Returns whether no stored weights are better; weights of another split or data set do not count."""
         stored = self._stored()
         comparable = all(stored.get(name) == value for name, value in self._origin().items())
+        # An evaluation without a value counts as 0; of equal ones the later is kept.
         return not comparable or (stored["AP"] or 0.0) <= (metrics["AP"] or 0.0)
 
     def save(self, step: int, metrics: dict[str, Any]) -> None:

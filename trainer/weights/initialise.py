@@ -89,6 +89,7 @@ def transfer_from_run(model: keras.Model, labels: LabelMap, path: str) -> None:
       ContractError: They cannot be read.
     """
     source = find_source(path)
+    # The fresh values are needed too: classes that the other run does not know keep them.
     fresh = {variable.path: variable.numpy() for variable in model.weights}
     plan = transfer_weights(fresh, read_variables(source.prefix, fresh), old=source.labels, new=labels)
     if not plan.values:
@@ -110,6 +111,7 @@ def find_source(path: str) -> WeightsSource:
         text = files.read_text(manifest_path, flag="--init_from")
         manifest = ModelManifest.from_json(text, source=manifest_path)
         return WeightsSource(prefix=f"{path}/variables/variables", labels=manifest.labels)
+    # A prefix, not a file: TensorFlow adds .index and .data-… to it.
     if files.is_file(f"{path}.index"):
         return WeightsSource(prefix=path, labels=_labels_of(path.rpartition("/")[0]))
     for folder in (path, f"{path}/checkpoints"):
@@ -190,6 +192,7 @@ def class_rows(fresh: Array, stored: Array, *, old: LabelMap, new: LabelMap) -> 
     Returns:
       An array like fresh; None if anchors or width differ, or if no class is in both label maps.
     """
+    # The last axis is laid out as anchors of a cell, and of each anchor its classes: see trainer.network.model._head.
     anchors = fresh.shape[-1] // new.num_classes
     shared = [(label_id, name) for label_id, name in new.items if name in old.name_by_id.values()]
     if not shared or stored.shape != (*fresh.shape[:-1], anchors * old.num_classes):
