@@ -19,6 +19,7 @@ def convert(options: ConvertOptions) -> None:
     """
     with lock_folder(options.output):
         summary = finished_run.finished_summary(options.output, command="convert")
+        # The order matters: summary.json lists a file only when it is complete.
         entries = write_exports(options.output, summary, options.exports)
         finished_run.write_summary(options.output, finished_run.add_exports(summary, entries))
     for entry in entries:

@@ -43,6 +43,7 @@ def detect(options: DetectOptions) -> list[PredictionRow]:
     Raises:
       UsageError: an image does not exist, the export is incomplete, or the folder for the copies contains an input.
     """
+    # Everything is checked before the model is loaded, which takes seconds.
     names = list(dict.fromkeys(options.images))
     for name in names:
         if not files.is_file(name):
@@ -79,6 +80,7 @@ def _score_images(options: DetectOptions, names: Sequence[str]) -> Iterator[Scor
     scorer = load_scorer(model)
     labels = model.manifest.labels.name_by_id
     for batch in listing.groups(names, model.options.max_images):
+        # A batch at a time: only so many images are in memory.
         loaded = {name: _load(name) for name in batch}
         images = {name: item for name, item in loaded.items() if isinstance(item, EncodedImage)}
         results, _ = scorer.score(list(images.values()))
@@ -125,6 +127,7 @@ def _draw_all(folder: str, scored: Sequence[ScoredImage]) -> None:
 def _draw(path: str, row: PredictionRow, image: EncodedImage) -> None:
     boxes = list(map(drawn_detection, row.detections))
     buffer = io.BytesIO()
+    # The upright bytes, not the file: boxes are in pixels of the upright image.
     with Image.open(io.BytesIO(image.data)) as opened:
         draw_boxes(opened, boxes).save(buffer, image.format, quality=_JPEG_QUALITY)
     files.make_folder(posixpath.dirname(path))

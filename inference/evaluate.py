@@ -49,6 +49,7 @@ def evaluate(options: EvaluateOptions) -> dict[str, Any]:
         summary = finished_run.finished_summary(options.output, command="evaluate")
         labels = LabelMap.from_json(summary["labels"])
         aliases = _read_aliases(options.label_aliases, labels) if options.label_aliases else {}
+        # A stream: `compare` keeps only rows that may have an annotation.
         rows = finished_run.read_rows(options.output, summary)
         comparison = compare(rows, _read_annotations(options.annotations), labels, aliases=aliases)
         # Before any check: if nothing is left to compare, these lines explain why.
@@ -70,6 +71,7 @@ def compute_metrics(comparison: Comparison, summary: Mapping[str, Any], *, min_s
       summary: of the run.
       min_score: minimum score of detections that are counted; None for the score of the best F1 of each class.
     """
+    # pycocotools computes COCO's numbers, the analysis all others, both from the same lists.
     analysis = analyse(comparison.truth, comparison.results, threshold=min_score)
     return {
         "images": comparison.images,

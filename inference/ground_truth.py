@@ -96,6 +96,7 @@ def compare(
     told = _Told()
     excluded = told.excluded
     ids = {name: label_id for label_id, name in labels.items}
+    # In memory from here on: only images that were scored and annotated are left.
     pairs = [
         _Pair(row=row, annotation=apply_aliases(annotation, aliases))
         for row, annotation in _pairs(rows, annotations, told)
@@ -150,6 +151,7 @@ class _Pair:
 
     def image_entry(self, number: int) -> dict[str, Any]:
         """Returns the COCO entry of the image."""
+        # A failed row has no size; that of the annotation stands in for it.
         width, height = self.row.width or self.annotation.width, self.row.height or self.annotation.height
         return {"id": number, "file_name": self.row.image, "width": width, "height": height}
 
@@ -234,6 +236,7 @@ def _pairs(
             named_inside.update(filter(None, [inside_key(found)]))
     candidates: defaultdict[Key, list[PredictionRow]] = defaultdict(list)
     for row in rows:  # there may be a million; only those with a candidate annotation stay in memory
+        # The same keys as the grouping step of prepare, here in two dicts instead of a shuffle.
         key = match_key(row.image)
         if key in files or key in named_inside:
             candidates[key].append(row)

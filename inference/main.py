@@ -33,6 +33,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(argv: Sequence[str]) -> None:
+    # Only score runs on Beam, so only score may leave flags over for it.
     flags, rest = make_score_parser().parse_known_args(argv)
     if flags.command == "score":
         _score(flags, rest)

@@ -64,6 +64,7 @@ def build_score(pipeline: beam.Pipeline, request: ScoreRequest, pending: Pending
       pending: what of it has not been done before.
       processes: number of local processes, for the progress line.
     """
+    # In the order of the graph above.
     output, num_shards = request.options.output, request.num_shards(pending.images)
     listed = pipeline | "List images" >> ListImages(request.sources, output, request.run_key, num_shards, pending)
     read = listed[CHUNKS] | "Read images" >> ReadImages(request.run_key, request.image_rule)

@@ -99,6 +99,7 @@ def mark_repeats(options: RepeatOptions) -> None:
 def _mark_repeats(options: RepeatOptions) -> None:
     output = options.output
     summary = finished_run.finished_summary(output, command="repeats")
+    # With a format, because ExportOptions refuses classes without one; no CSV is written.
     run = run_of(summary, ExportOptions(formats=("csv",), classes=options.classes))
 
     def rows() -> Iterator[PredictionRow]:
@@ -114,6 +115,7 @@ def _mark_repeats(options: RepeatOptions) -> None:
         REPEAT_TABLE: _table(locations, run, names),
     }
     settings = {"classes": list(run.classes.values()), "iou": options.iou, "min_frames": options.min_frames}
+    # The order matters: the files first, then the summary that lists them with their digests.
     entries = [
         {"name": name, "format": "repeats", "sha256": files.write_pieces(files.join(output, name), pieces), **settings}
         for name, pieces in contents.items()
@@ -162,6 +164,7 @@ def find_repeat_locations(detections: DeploymentDetections, *, iou: float, min_f
     ends = np.flatnonzero(np.diff(detections.segments[order])) + 1
     count = 0
     for of_segment in np.split(order, ends):
+        # Each segment is searched alone: locations of two deployments have nothing in common.
         boxes = detections.values[of_segment, :4]
         found = find_repeats(
             detections.rows[of_segment], detections.labels[of_segment], boxes, iou=iou, min_frames=min_frames

@@ -136,6 +136,7 @@ def find_pending_work(
     pending: list[Chunk] = []
     kept: set[str] = set()
     for chunk in listing.list_chunks(listed):
+        # A key holds everything that can change the row, so an equal key means that the row can be kept.
         keys = row_keys(run_key, chunk)
         images += len(keys)
         kept.update(key for key in keys if key in earlier)
@@ -208,6 +209,7 @@ class Commit:
         if renewed == earlier and exports_exist(self.output, earlier, self.exports):
             return False
         files.delete([files.join(self.output, output_folder.SUMMARY_FILE)])
+        # The exports are deleted as stale files and written again below.
         del renewed["exports"]
         self._write(renewed)
         return True

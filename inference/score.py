@@ -36,10 +36,12 @@ def score(options: ScoreOptions, make_beam_options: Callable[[], "PipelineOption
     # The lock covers the first look at earlier rows: another run would replace them meanwhile.
     with lock_folder(options.output):
         earlier = finished_run.find_summary(options.output)
+        # Only a summary has digests to compare with; a killed run has none.
         damaged = output_folder.damaged_shards(options.output, earlier) if earlier else []
         listed = listing.list_source_files(request.sources)
         pending = find_pending_work(listed, options.output, request.run_key, without=damaged)
         _log_pending(pending, request.model.manifest.model_hash)
+        # Nothing to score: at most exports or options have changed, and no job is started.
         if earlier and not damaged and _is_done_by(earlier, request, pending):
             request.commit.renew(earlier)
         elif not _run(request, pending, damaged, make_beam_options()):
@@ -59,6 +61,7 @@ def check_request(options: ScoreOptions) -> ScoreRequest:
     output_folder.check_predictions_folder(options.output)
     finished_run.find_summary(options.output)  # a file of this name must be ours
     model = find_model(options.model, options.model_options)
+    # Only for its error: a misspelt class would otherwise surface after the job, in its last step.
     choose_classes(model.manifest.labels.name_by_id, options.exports.classes)
     return ScoreRequest(
         options=dataclasses.replace(options, model_options=model.options),

@@ -83,6 +83,7 @@ def resolve_sources(values: Sequence[str]) -> tuple[ImageSource, ...]:
       UsageError: a value names nothing that exists.
     """
     located = [_locate(value) for value in values]
+    # One base for all values: names relative to each root could be equal.
     base = common_folder([source.root for source in located])
     return tuple(dataclasses.replace(source, base=base) for source in located)
 
@@ -95,11 +96,13 @@ def common_folder(roots: Sequence[str]) -> str:
       'gs://bucket/dives'
     """
     shared = []
+    # By whole names of folders: "dives/1" and "dives/10" share only "dives".
     for parts in zip(*(root.split("/") for root in roots), strict=False):
         if len(set(parts)) > 1:
             break
         shared.append(parts[0])
     folder = "/".join(shared)
+    # "gs:/" is not a folder.
     return "" if _SCHEME.fullmatch(folder) else folder
 
 
@@ -236,6 +239,7 @@ def _archive_chunks(archive: ListedFile, name: str) -> Iterator[Chunk]:
     path = archive.path
     kind = tar_files.find_tar_kind(path)
     if kind is None:
+        # Both sizes count: stored bytes are read, inflated ones are held in memory.
         zipped = zip_files.list_zip_members(path, looks_like_image, flag="--images")
         for members in _adjacent(zipped, lambda member: max(member.size, member.stored_size)):
             # Not the version of the archive: a copy of it, or one with more members, has the same images.

@@ -42,6 +42,7 @@ def shards_of(folder: str) -> frozenset[str]:
     """
     path = files.join(folder, DatasetManifest.FILE)
     manifest = DatasetManifest.from_json(files.read_text(path, flag="--images"), source=path)
+    # By the manifest, never by a glob: a shard that it does not list is not part of the data set.
     names = {shard.name for split in manifest.splits.values() for shard in split.shards}
     for name in sorted(names.difference(files.list_names(folder))):
         raise UsageError(f"--images: {path} lists {name}, which is missing: copy the data set again")

@@ -91,6 +91,7 @@ def third_party_manifest(folder: str, signature_map: SignatureMap) -> ModelManif
     if not files.exists(files.join(folder, SAVED_MODEL)):
         raise ContractError(f"--model: {folder} has no {SAVED_MODEL}: it is not the folder of a SavedModel")
     paths = files.iter_matches(files.join(escape_glob(folder), "**"))
+    # No manifest lists these files, so all that lie in the folder identify the model.
     digests = {files.name_below(folder, path): hashlib.sha256(files.read_bytes(path)).hexdigest() for path in paths}
     # Only what the signature map states is known of such a model. The empty values mean: not known, or no limit.
     return ModelManifest(
@@ -123,6 +124,7 @@ def _check_file(path: str, digest: str) -> None:
 
 
 def _why_missing(folder: str) -> str:
+    # The trainer's model_dir was given in place of its export.
     if files.exists(files.join(folder, "export", ModelManifest.FILE)):
         return f"{folder} has no {ModelManifest.FILE}; did you mean {files.join(folder, 'export')}?"
     if files.exists(files.join(folder, SAVED_MODEL)):

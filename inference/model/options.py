@@ -46,6 +46,7 @@ class ModelOptions:
 
     def fitted(self, image_size: tuple[int, int]) -> "ModelOptions":
         """Fills in a missing batch size, for a model with a canvas of (height, width) pixels."""
+        # A third-party model has no known canvas: (0, 0) keeps the default number of images.
         height, width = image_size
         if self.batch_size is not None or not height * width:
             return self
@@ -167,6 +168,7 @@ def resolve_threshold_flag(value: float | str | None, manifest: ModelManifest) -
     Raises:
       UsageError: value is BEST, but model.json has no thresholds.
     """
+    # The graph itself drops what lies below; a lower threshold cannot bring it back.
     own = manifest.score_threshold
     if isinstance(value, str):
         if not manifest.thresholds:
@@ -197,7 +199,12 @@ def describe_thresholds(thresholds: ScoreThresholds, manifest: ModelManifest) ->
 
 
 def threshold_value(text: str) -> float | str:
-    """Parses a value of --threshold: BEST or a number."""
+    """Parses a value of --threshold: BEST or a number.
+
+    Example:
+      >>> threshold_value("best"), threshold_value("0.3")
+      ('best', 0.3)
+    """
     if text == BEST:
         return text
     try:

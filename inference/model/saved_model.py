@@ -98,6 +98,7 @@ class Detector:
         import tensorflow as tf
 
         with call_errors():
+            # Encoded: the graph decodes, as in the trainer's evaluation, so that pixels cannot differ.
             encoded = tf.constant([image.data for image in images], tf.string)
             return _outputs(self._serve(**{exported_model.IMAGE_BYTES: encoded}))
 

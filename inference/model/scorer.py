@@ -26,6 +26,7 @@ _T = TypeVar("_T")
 _R = TypeVar("_R")
 
 _GREY_SIDE, _GREY = 64, 128
+# RGB in uint8, as images are decoded.
 _BYTES_PER_PIXEL = 3
 
 
@@ -103,6 +104,7 @@ class Scorer:
         self._name = name
         self._options = options
         self._nms_iou = nms_iou
+        # Two splitters, because an image and a tile take different amounts of memory.
         self._images = BatchSplitter(options.max_images)
         self._tiles = BatchSplitter(max_tiles(options))
 
@@ -174,6 +176,7 @@ def _explain(image: EncodedImage, result: ModelOutput | CallError) -> ModelOutpu
     """
     if isinstance(result, ModelOutput) and result.status == exported_model.STATUS_OK:
         return result
+    # The order matters: first what no image is to blame for, then the image, and only then the model.
     if isinstance(result, MemoryShortError):
         return Failure(reason=MODEL_MEMORY_SHORT, why=f"memory runs short even with this image alone: {result}")
     damage = find_decode_error(image.data)

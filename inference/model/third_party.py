@@ -178,6 +178,7 @@ class ThirdPartyDetector:
         self._loaded = loaded
         self._map = signature_map
         self._serve = _serve(loaded, signature_map, folder)
+        # A first dimension of None takes any number of images; a fixed one is served image by image.
         shape = self._serve.structured_input_signature[1][signature_map.input_name].shape
         self._takes_batches = shape.rank is None or shape[0] is None
 
@@ -188,6 +189,7 @@ class ThirdPartyDetector:
         else:
             pixels = map(self.decode, images)
             # Pixels can only be stacked if all images of a call have one size.
+            # Adjacent ones only, so that the results stay in the order of the images.
             same_size = (list(group) for _, group in itertools.groupby(pixels, key=np.shape))
             results = (result for group in same_size for result in self._call(group))
         return [self._output(result, image.height, image.width) for result, image in zip(results, images, strict=True)]

@@ -83,6 +83,7 @@ def plan_tiles(height: int, width: int, tiling: Tiling) -> list[Window]:
 
 
 def _spans(length: int, tiling: Tiling) -> list[tuple[int, int]]:
+    # An image that is shorter than a tile in one direction is not padded: its tiles are as short.
     side = min(tiling.side, length)
     step = max(1, int(tiling.side * (1 - tiling.overlap)))
     # As few spans as the minimum overlap allows; rounding then distributes the rest evenly.
@@ -180,6 +181,7 @@ def _group_objects(candidates: _Candidates, label_id: int, iou: float) -> list[_
     rest = indices[np.lexsort((-candidates.scores[indices], is_cut))]  # last key first: uncut before cut
     groups = []
     while len(rest):
+        # The first is the best that is left. It takes all boxes of its object, and none is in two groups.
         leader, rest = rest[:1], rest[1:]
         same = _same_object(candidates, leader[0], rest, iou)
         members, rest = np.concatenate([leader, rest[same]]), rest[~same]
@@ -230,6 +232,7 @@ def _best_box(candidates: _Candidates, members: _Indices) -> Boxes:
 
 def _mean_box(candidates: _Candidates, members: _Indices) -> Boxes:
     boxes, uncut = candidates.boxes[members].astype(np.float64), ~candidates.cut[members]
+    # [members, 4]: each edge has weights of its own, because a box may be cut at one side only.
     weights = uncut * candidates.scores[members, None]
     total = weights.sum(axis=0)
     mean = (weights * boxes).sum(axis=0) / np.where(total > 0, total, 1)

@@ -108,5 +108,6 @@ def export_options(flags: argparse.Namespace, **more: Any) -> ExportOptions:
       UsageError: as ExportOptions.
     """
     names = (name.strip() for name in flags.formats.split(","))
+    # In the order of the flag; a format that is named twice is written once.
     formats = tuple(dict.fromkeys(name for name in names if name))
     return ExportOptions(formats=formats, classes=tuple(flags.classes), min_score=flags.min_score, **more)

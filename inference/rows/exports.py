@@ -57,6 +57,7 @@ def exports_exist(output: str, summary: Mapping[str, Any], options: ExportOption
       UsageError: a class is not one of the model's.
     """
     run = run_of(summary, options)
+    # The digest of the file is part of its entry: a file that was changed by hand does not equal what is listed.
     listed = {entry["name"]: entry for entry in summary["exports"]}
     return all(
         listed.get(name) == _entry(name, format_name, files.find_digest(files.join(output, name)), run, options)
@@ -98,6 +99,7 @@ def run_of(summary: Mapping[str, Any], options: ExportOptions) -> ScoringRun:
     """
     thresholds = summary["thresholds"]  # summaries of earlier versions have no thresholds per class
     return ScoringRun(
+        # Rows hold no detection below the threshold of the run, so a lower --min_score has no effect.
         classes=choose_classes(finished_run.detected_classes(summary), options.classes),
         model_hash=summary["model_hash"],
         threshold=max(thresholds["score"], options.min_score),
@@ -140,6 +142,7 @@ def _rows(output: str, summary: Mapping[str, Any], options: ExportOptions) -> It
 
 def _flagged_rows(output: str, summary: Mapping[str, Any]) -> Iterator[PredictionRow]:
     """Yields all rows, with the flags of `repeats` if it was run."""
+    # The flags are a file beside the rows: rows, and with them their keys, never change after a run.
     rows, path = finished_run.read_rows(output, summary), files.join(output, REPEAT_FLAGS)
     for sha256 in _repeat_digests(summary):
         lines = finished_run.read_checked_lines(path, sha256, command="repeats")
@@ -166,6 +169,7 @@ def _page_images(summary: Mapping[str, Any], options: ExportOptions) -> ImageRea
     """Returns a function that finds images for the report, in the options' sources or else in those of the run."""
     if options.images:
         return partial(find_images, options.images, below=options.below)
+    # A summary may be older than these entries; the report then shows no images.
     sources = summary.get("options", {}).get("images", ())
     return partial(_find_available_images, sources, below=options.below) if sources else no_images
 

@@ -53,6 +53,7 @@ def read_summary(output: str) -> dict[str, Any]:
         value = json.loads(files.read_bytes(path))
     except ValueError as error:
         raise ContractError(f"{path}: not a summary of this program: {error}") from error
+    # Other programs write files of this name, too.
     if not isinstance(value, dict) or "model_hash" not in value or "shards" not in value:
         raise ContractError(f"{path}: not a summary of this program: choose another folder")
     return value
@@ -78,6 +79,7 @@ def detected_classes(summary: Mapping[str, Any]) -> dict[int, str]:
 
 
 def _unnamed_classes(labels: LabelMap, detected: Container[str]) -> dict[int, str]:
+    # The largest id always has a name, so only ids below it can lack one.
     names = {label_id: placeholder_label(label_id) for label_id in range(1, labels.num_classes)}
     return {label_id: name for label_id, name in names.items() if name in detected}
 

@@ -29,7 +29,12 @@ _PART_DIGITS = 20
 
 
 def predictions_shard_name(shard: int, num_shards: int) -> str:
-    """Returns the name of a prediction file."""
+    """Returns the name of a prediction file.
+
+    Example:
+      >>> predictions_shard_name(0, 4)
+      'predictions-00000-of-00004.jsonl'
+    """
     return f"predictions-{shard:05d}-of-{num_shards:05d}.jsonl"
 
 
@@ -39,7 +44,12 @@ def part_file_name(sha256: str) -> str:
 
 
 def is_part_file(name: str) -> bool:
-    """Returns whether a name is that of a part file."""
+    """Returns whether a name is that of a part file.
+
+    Example:
+      >>> is_part_file("part-0a1b2c.jsonl"), is_part_file("summary.json")
+      (True, False)
+    """
     return bool(_PART_FILE.fullmatch(name))
 
 
@@ -60,6 +70,7 @@ def check_predictions_folder(output: str) -> None:
     """
     if files.is_file(output):
         raise UsageError(f"--output: {output} is a file; expected a folder, new or of an earlier run")
+    # Below the folder as well: `score` makes no subfolder, so whatever lies in one is not ours.
     for path in files.iter_matches(files.join(escape_glob(output), "**")):
         name = files.name_below(output, path)
         # Stale files are deleted later, so a file that is not ours must stop the run here.
@@ -83,6 +94,7 @@ def damaged_shards(output: str, summary: Mapping[str, Any]) -> list[str]:
 
 def delete_stale_files(output: str, *, keep: Collection[str]) -> None:
     """Deletes files of earlier runs, part files, and incomplete files of a run that was killed, except ``keep``."""
+    # The summary is deleted by the callers, first of all; here it is either gone or that of this run.
     kept = {*keep, SUMMARY_FILE, LOCK_FILE}
     stale = [name for name in files.list_names(output) if _is_ours(name) and name not in kept]
     files.delete([files.join(output, name) for name in stale])

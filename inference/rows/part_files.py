@@ -88,6 +88,7 @@ def predictions_shard_of(image: str, num_shards: int) -> int:
 def save_part_file(output: str, rows: Iterable[SerializedRow], num_shards: int) -> Iterator[SpansOfShard]:
     """Writes a part file, unless there are no rows, and yields which spans of it belong to which shard."""
     by_shard: dict[int, list[SerializedRow]] = defaultdict(list)
+    # Sorted once: each section of the file is then sorted, and can be merged without being sorted again.
     for row in sorted(rows, key=attrgetter("image")):
         by_shard[predictions_shard_of(row.image, num_shards)].append(row)
     if not by_shard:
@@ -135,6 +136,7 @@ def _take_wanted(path: str, wanted: set[str]) -> Iterator[tuple[int, SerializedR
     offset = 0
     for line in _lines(path):
         if (key := key_of_line(line)) in wanted:
+            # Removed, so that a second row of the same key is dropped.
             wanted.remove(key)
             yield offset, SerializedRow.read(PredictionRow.from_json(line, source=path), line)
         offset += len(line)

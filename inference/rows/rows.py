@@ -31,6 +31,7 @@ def make_row(
     """Returns the row of an image that was scored; labels are names by label id."""
     if isinstance(result, Failure):
         return failed_row(name, DataError(result.reason, f"{name}: {result.why}"))
+    # Plain numbers: JSON cannot write those of numpy.
     values = zip(result.boxes.tolist(), result.scores.tolist(), result.classes.tolist(), strict=True)
     detections = tuple(
         Detection(
@@ -69,6 +70,7 @@ def row_keys(run_key: str, chunk: Chunk) -> list[str]:
 
 
 def _digest(value: Sequence[Any]) -> str:
+    # Sorted, because the order of keys in a dict is no part of a request.
     return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:_KEY_DIGITS]
 
 
