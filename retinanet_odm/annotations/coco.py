@@ -60,6 +60,7 @@ def parse_coco(data: bytes, *, source: str) -> Iterator[ImageAnnotation]:
     images = _by_id(document, "images", source)
     categories = _by_id(document, "categories", source)
     entries = _entries(document, "annotations", source)
+    # Objects that stand elsewhere would be lost, and their images learned as background.
     if elsewhere := annotations - sum(map(_is_annotation, entries)):
         detail = f"{source}: expected objects only in 'annotations'; elsewhere, the file has {elsewhere} with a bbox"
         raise AnnotationError("element_misplaced", detail)
@@ -155,6 +156,7 @@ def _object(entry: JsonObject, categories: Mapping[int | str, JsonObject], sourc
 
 def _box(entry: JsonObject, what: str, source: str) -> BoxCorners:
     bbox, polygons = entry.get("bbox"), entry.get("segmentation")
+    # Missing, null and [] alike.
     if not bbox:
         return _polygon_box(polygons, what, source)
     if not _is_bbox(bbox):

@@ -50,6 +50,7 @@ class ObjectCollector:
 
     def add(self, item: ObjectAnnotation) -> None:
         """Adds an object; swapped corners are put in order."""
+        # Drawn from another corner: the four edges are right, only their order is not.
         ymin, xmin, ymax, xmax = item.box
         if ymin > ymax or xmin > xmax:
             item = dataclasses.replace(item, box=enclosing_box(((xmin, ymin), (xmax, ymax))))
@@ -103,6 +104,7 @@ class ObjectCollector:
         without_box = [
             f"{count} {kind}" for kind, count in sorted(self._ignored.items()) if kind in OBJECTS_WITHOUT_BOX
         ]
+        # Without this, an image with points alone would become a true negative.
         if without_box and not self._objects:
             detail = f"{source}: {filename!r} has no box, but {', '.join(without_box)}"
             yield UnreadableObject(reason="object_without_box", detail=detail, line=line)
@@ -131,6 +133,7 @@ def are_relative(boxes: Iterable[BoxCorners], size: tuple[int | None, int | None
     found = list(boxes)
     if max(side or _MIN_SIDE + 1 for side in size) <= _MIN_SIDE:
         return False
+    # Boxes without extent, such as [0, 0, 0, 0], lie within 0 to 1 in any unit.
     has_extent = any(ymin < ymax and xmin < xmax for ymin, xmin, ymax, xmax in found)
     return has_extent and all(_RELATIVE[0] <= edge <= _RELATIVE[1] for box in found for edge in box)
 

@@ -74,6 +74,7 @@ def _read_image(image: etree._Element, tasks: list[CvatTask], source: str) -> Im
         detail = f"{source}: {element_position(image)}: expected a name on <image>, found none"
         raise AnnotationError("image_without_name", detail, line_of(image))
     collector = ObjectCollector()
+    # Every child is a shape: one of an unknown kind makes the image unreadable, and is not passed over.
     for shape in image.iterchildren("*"):
         add_shape(collector, shape, shape.get("label"), source)
     width, height = (_side(image, side, collector, source) for side in ("width", "height"))
@@ -107,6 +108,7 @@ def format_cvat(images: Iterable[ImageAnnotation], *, labels: Iterable[str], tas
       task: its name.
     """
     head, tail = task_envelope(labels=labels, task=task)
+    # One image at a time: only the bytes of all images are in memory, not their trees.
     elements = (image_element(number, image) for number, image in enumerate(images))
     body = (etree.tostring(element, pretty_print=True, encoding="utf-8") for element in elements)
     return b"".join((head, *body, tail))

@@ -50,6 +50,7 @@ def read_shape(shape: etree._Element, label: str | None, source: str) -> ObjectA
     Raises:
       AnnotationError: the label is missing, a number cannot be read, or the kind of shape is not known.
     """
+    # The order matters: what stands in the wrong place is reported before the shape itself is looked at.
     check_inside(shape, source)
     if shape.tag == "tag" and not _COORDINATES.isdisjoint(shape.attrib):
         raise misplaced(shape, "a shape, because it has coordinates", source)

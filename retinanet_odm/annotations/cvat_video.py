@@ -90,6 +90,7 @@ def read_tasks(meta: etree._Element, source: str) -> list[CvatTask]:
     Raises:
       AnnotationError: a number of frames or pixels cannot be read, or there are more than a million frames.
     """
+    # Where <meta> has them in the export of a task, of a job and of a project.
     elements = [*meta.iterfind("task"), *meta.iterfind("job"), *meta.iterfind("project/tasks/task")]
     tasks = [_task(element, source) for element in elements]
     frames = sum(len(task.frames) for task in tasks)

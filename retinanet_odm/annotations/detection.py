@@ -83,6 +83,7 @@ def detect_format(head: bytes) -> AnnotationFormat:
       >>> detect_format(b"<annotation><filename>a.jpg</filename>")
       <AnnotationFormat.VOC: 'Pascal VOC XML'>
     """
+    # The order matters: JSON may be UTF-16 or UTF-32, so it is tried before the marks of UTF-16 are taken for XML.
     if not head.strip():
         raise AnnotationError("annotation_empty", "expected an annotation file, found no content")
     if is_json(head):
@@ -95,6 +96,7 @@ def detect_format(head: bytes) -> AnnotationFormat:
 
 def _detect_json(head: str) -> AnnotationFormat:
     paths = outline_json(head)
+    # A text names a format that is known but cannot be read; None is a file of no known format.
     found = next((found for is_like, found in _JSON_RULES if is_like(paths)), None)
     if isinstance(found, AnnotationFormat):
         return found

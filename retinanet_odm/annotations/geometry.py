@@ -61,6 +61,7 @@ def ellipse_box(centre: tuple[float, float], radii: tuple[float, float], degrees
     """Returns the tight box around a rotated ellipse; centre and radii are (x, y)."""
     (centre_x, centre_y), (radius_x, radius_y) = centre, radii
     cosine, sine = math.cos(math.radians(degrees)), math.sin(math.radians(degrees))
+    # The extent of an ellipse along an axis is the length of both radii projected onto it.
     half_width = math.hypot(radius_x * cosine, radius_y * sine)
     half_height = math.hypot(radius_x * sine, radius_y * cosine)
     return centre_y - half_height, centre_x - half_width, centre_y + half_height, centre_x + half_width
@@ -74,6 +75,7 @@ def mask_box(runs: Sequence[int], *, width: int) -> BoxCorners | None:
       width: pixels in a row, 1 or more.
     """
     ends = list(itertools.accumulate(runs))
+    # The first and last pixel of each run of foreground, counted along the rows.
     spans = [(ends[index - 1], ends[index] - 1) for index in range(1, len(ends), 2) if runs[index]]
     if not spans:
         return None
@@ -132,6 +134,7 @@ def find_placement(
     # Orientations 2 to 4 keep the size, and so does any orientation of a square image: nothing shows whether the
     # annotation tool had applied it, so these count as equal or scaled.
     upright = annotated[::-1] if orientation >= 5 else annotated
+    # The order matters: the first that holds is taken, and an exact size says more than an equal shape.
     fits = {
         SIZE_TURNED: upright == image_size,
         SIZE_SCALED: _same_shape(annotated, image_size),
@@ -147,6 +150,7 @@ def _same_shape(one: Size, other: Size) -> bool:
     """Returns whether one size is the other scaled, with one side rounded up or down to a full pixel."""
     if min(*one, *other) < _MIN_SCALED_SIDE:
         return False
+    # Cross-multiplied ratios: rounding one side by a pixel changes the difference by less than the longest side.
     return abs(one[0] * other[1] - one[1] * other[0]) < max(*one, *other)
 
 

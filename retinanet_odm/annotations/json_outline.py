@@ -27,6 +27,7 @@ def outline_json(head: str) -> Mapping[str, str]:
     key = ""
     pieces = [match[0] for match in _PIECE.finditer(head)]
     for piece, following in zip(pieces, [*pieces[1:], ""], strict=True):
+        # A piece that closes what was never opened deletes nothing: the head is not validated here.
         if piece in "}]":
             del path[-1:], openings[-1:]
         elif piece.startswith('"') and following == ":":
@@ -34,6 +35,7 @@ def outline_json(head: str) -> Mapping[str, str]:
         elif piece not in ":,":
             name = _join(path[-1] if path else "", openings[-1] if openings else "", key)
             if len(openings) <= _MAX_DEPTH:
+                # The first value of a path counts: the elements of a list share one path.
                 found.setdefault(name, piece[0])
             if piece in "{[":
                 path.append(name)

@@ -62,6 +62,7 @@ def parse_labelme(data: bytes, *, source: str) -> ImageAnnotation:
     check_all_read(counted, sum(map(_is_shape, shapes)), "'shapes'", source)
     name = image_name_of(document.get("imagePath"), "imagePath", source)
     collector = ObjectCollector()
+    # By what the shapes of one object share; a shape without group_id is an object of its own.
     objects: dict[object, ObjectAnnotation] = {}
     for index, shape in enumerate(shapes):
         try:
@@ -122,6 +123,7 @@ def _object(shape: JsonObject, what: str, source: str) -> ObjectAnnotation | Non
         raise AnnotationError("shape_not_known", detail)
     box = reader(shape.get("points"), f"{what}, {kind} of {label!r}", source)
     flags = shape.get("flags")
+    # The keys of the shape last: they override flags of the same name.
     known = {**(flags if isinstance(flags, dict) else {}), **shape}
     return ObjectAnnotation(label=label, box=box, **{name: is_true(known.get(name)) for name in _FLAGS})
 

@@ -39,6 +39,7 @@ def open_annotations(
     Raises:
       AnnotationError: the format is not supported. Other faults are raised by the iterator.
     """
+    # The head is read once for the format, and given to the reader again: a stream cannot be rewound.
     rewound = _RewoundFile(file)
     try:
         found = detect_format(rewound.head)
@@ -60,6 +61,8 @@ class _RewoundFile:
         if size is None or size < 0:
             data, self._rest_of_head = self._rest_of_head, b""
             return data + self._file.read()
+        # At most the rest of the head, even if more is asked for: callers take fewer bytes as a part, and b"" as the
+        # end.
         if not self._rest_of_head:
             return self._file.read(size)
         data, self._rest_of_head = self._rest_of_head[:size], self._rest_of_head[size:]

@@ -76,6 +76,7 @@ def iterate_xml(
     )
     top = None
     try:
+        # "start" events find a misplaced element before its content is read; "end" events have the complete child.
         for event, element in events:
             if top is None:
                 # Check before the first child is yielded: entities are declared above the root.

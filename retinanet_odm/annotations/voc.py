@@ -74,6 +74,7 @@ def parse_voc(data: bytes, *, source: str, origin: int = 0) -> ImageAnnotation:
         raise AnnotationError("not_pascal_voc", detail, line_of(root))
     _check_places(root, source)
     collector = ObjectCollector()
+    # Unlike in formats of many images, the first object that cannot be read ends the file.
     for element in root.iterfind("object"):
         collector.add(_object(element, source, origin))
     # Parts (heads, hands) have boxes of their own inside their object's box; they are counted, but not read.
@@ -107,6 +108,7 @@ def format_voc(annotation: ImageAnnotation, *, database: str | None = None) -> b
         _append(element, "name", item.label)
         for flag in ("truncated", "occluded", "difficult"):
             _append(element, flag, int(getattr(item, flag)))
+        # In the order of the VOC development kit: xmin, ymin, xmax, ymax.
         bndbox = etree.SubElement(element, "bndbox")
         edges = dict(zip(_BOX_EDGES, item.box, strict=True))
         for name in ("xmin", "ymin", "xmax", "ymax"):
@@ -204,6 +206,7 @@ def _vertices(polygon: etree._Element, where: str, source: str) -> Iterator[tupl
         vertex = _VERTEX.fullmatch(str(child.tag))
         if vertex is None:
             raise misplaced(child, "<x1>, <y1>, <x2>, … in a <polygon>", source)
+        # By number: x1 and y1 are one point, wherever they stand.
         numbers[vertex[1]] = line_of(child)
     for number, line in numbers.items():
         names = f"x{number}", f"y{number}"

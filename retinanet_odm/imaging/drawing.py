@@ -61,6 +61,7 @@ def draw_boxes(image: Image.Image, items: Iterable[DrawnBox]) -> Image.Image:
     """Returns an RGB copy of the image with captioned boxes; the highest score is drawn last, on top."""
     drawn = image.convert("RGB") if image.mode != "RGB" else image.copy()
     pen = ImageDraw.Draw(drawn)
+    # Captions and lines grow with the image, so that they can be read after it is scaled down.
     size = max(_MIN_FONT_SIZE, max(drawn.size) / 2 * _FONT_SHARE)
     font = ImageFont.load_default(size)
     boxes = sorted(items, key=lambda item: -1.0 if item.score is None else item.score)
@@ -112,6 +113,7 @@ def _draw_caption(
 ) -> None:
     """Writes the caption above the box, or inside its top if there is no room, and never outside the image."""
     left, _, right, _ = pen.textbbox((0, 0), item.caption, font=font)
+    # Of letters with and without a descender: all captions are equally high.
     _, top, _, bottom = pen.textbbox((0, 0), "Ag", font=font)
     pad = (bottom - top) // 4 + 1
     width, height = right - left + 2 * pad, bottom - top + 2 * pad

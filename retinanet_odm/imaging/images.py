@@ -158,6 +158,7 @@ def _not_readable(error: Exception) -> str:
 def _normalise(image: Image.Image, data: bytes, rule: ImageRule) -> EncodedImage:
     kind = _FORMATS[str(image.format)]
     full_size, size = image.size, _reduced_size(image.size, rule.max_side)
+    # Whether the bytes may pass unchanged, as far as the header tells.
     fits = kind in _IS_COMPLETE and size == full_size and image.mode in (("L",) if rule.grayscale else ("L", "RGB"))
     if fits and rule.verify == VERIFY_HEADER and _IS_COMPLETE[kind](image, data):
         # A PNG that passes contains no EXIF, and Pillow would decode all of it to find out.
@@ -168,6 +169,7 @@ def _normalise(image: Image.Image, data: bytes, rule: ImageRule) -> EncodedImage
     orientation, time = _orientation(image), _capture_time(image)
     if orientation >= 5 and kind != "tiff":  # Pillow already reports the upright size of a TIFF
         full_size = full_size[::-1]
+    # Decoded only to find damage: the bytes of the file go into the record as they are.
     if fits and orientation == 1:
         _decode_reduced(image)
     else:
@@ -225,6 +227,7 @@ def _is_complete_png(_: Image.Image, data: bytes) -> bool:
     Chunks that may hold an orientation count as one: Pillow would decode the image to read them, because they may
     follow the pixels.
     """
+    # After the signature of 8 bytes. A chunk: length, name, data, CRC-32 of name and data (PNG specification, 5.3).
     position, names = 8, set()
     while position + 12 <= len(data) and b"IEND" not in names:
         length, name = struct.unpack_from(">I4s", data, position)

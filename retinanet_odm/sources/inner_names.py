@@ -20,6 +20,7 @@ def inside_key(file: AnnotationFile) -> Key | None:
 
 def has_unique_name(images: Sequence[ImageFile]) -> list[bool]:
     """Returns for each image of a group whether no other one of its export has its file name."""
+    # Together with the export, because files of two exports never belong together.
     names = [(image.export_uri, _file_name(image.name)) for image in images]
     times = Counter(names)
     return [times[name] == 1 for name in names]
@@ -37,6 +38,7 @@ def pair_by_filename(images: Sequence[ImageFile], annotations: Sequence[Annotati
     named: defaultdict[tuple[str, str], list[int]] = defaultdict(list)
     for row, file in enumerate(annotations):
         named[file.export_uri, _file_name(name_inside(file))].append(row)
+    # Two files that name one image leave it unpaired: nothing tells which of them is right.
     candidates = (named[image.export_uri, _file_name(image.name)] for image in images)
     return {row: found[0] for row, found in enumerate(candidates) if len(found) == 1}
 

@@ -110,6 +110,7 @@ def match_annotations(source: InputPattern) -> Iterator[tuple[bytes, AnnotationF
 
 def _match(source: InputPattern, keep: Callable[[str], bool]) -> Iterator[ImageFile]:
     """Yields a row for every loose file, whatever its name, and for the members of zip files whose names pass."""
+    # Names are relative to it, so that they do not depend on where a data set lies.
     root = root_of(source.pattern)
     for file in files.list_files(source.pattern):
         uri, name = file.path, files.name_below(root, file.path)
@@ -127,6 +128,7 @@ def _match(source: InputPattern, keep: Callable[[str], bool]) -> Iterator[ImageF
 
 def _is_zip(path: str) -> bool:
     """Looks into the file, except if its name already tells that it is an image or an annotation."""
+    # By name first: every image would otherwise be opened once more, only to be listed.
     by_name = has_image_suffix(path) or path.lower().endswith(_ANNOTATION_SUFFIXES)
     return not by_name and is_zip_file(path)
 
@@ -228,6 +230,7 @@ def read_annotation(file: AnnotationFile) -> Iterator[AnnotationFile | DataError
                 yield dataclasses.replace(file, image_name=image_name, annotation=annotation)
                 count += 1
     except DataError as error:
+        # Most messages name the file already.
         detail = error.detail if uri in error.detail else f"{uri}: {error.detail}"
         if count:
             yield DataError(error.reason, f"{detail} ({count} images before that were read)", error.line)

@@ -186,6 +186,7 @@ class _Group:
 
     def _is_across(self, image: int) -> bool:
         """Returns whether the folders of an image and of its annotation contradict each other."""
+        # In the folded form: other spellings of a folder are the same folder.
         images, annotations = self._forms[-1]
         folder = _folder(images[image].full[0])
         names = annotations[self.pairs[image]]
@@ -221,6 +222,7 @@ class _Group:
         )
 
     def _pair_or_conflict(self, claims: list[_Claim]) -> None:
+        # Two passes: first all links of this level are gathered, then each is judged against all others, in any order.
         live = [claim for claim in claims if self._concerns_open(claim)]
         partners: defaultdict[int, set[int]] = defaultdict(set)
         claimants: defaultdict[int, set[int]] = defaultdict(set)
@@ -239,6 +241,7 @@ class _Group:
                 self.open_annotations.discard(annotation)
             else:
                 conflicts.append(_Claim(images=sorted(claimants[annotation]), annotations=sorted(partners[image])))
+        # After all pairs of the level: a row in conflict is closed, and no looser rule may guess.
         for claim in conflicts:
             self._set_conflict(claim)
 

@@ -46,6 +46,7 @@ def match_key(path: str) -> Key:
       >>> match_key("dive 1/a.JPG") == match_key("Annotations/a.xml") == match_key("a.jpg.xml") == b"a"
       True
     """
+    # Only the last part: folders may differ, and the rules of `matching` decide about them within the group.
     return without_extensions(_base(fold(path))).encode()
 
 
@@ -139,6 +140,7 @@ def _agreeing(own: tuple[str, ...], inside: str, form: Form) -> tuple[str, ...]:
 
 def _agree(own: str, inside: str) -> bool:
     """Returns whether a.xml or a.jpg.xml may be the file of a.jpg; own is without the extension of the file."""
+    # With and without the number that an exporter has added.
     names = {fold(own), fold(_NUMBER.sub("", own))}
     # With its extension only as an image: x.v2.xml of a tool that writes no extensions is not of an image x.v2.
     return fold(without_extension(inside)) in names or (has_image_suffix(inside) and fold(inside) in names)
