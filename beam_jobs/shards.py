@@ -144,6 +144,7 @@ def _planned_values(planned: PlannedImage) -> list[Any]:
 def _image_values(image: ImageFile) -> list[Any]:
     # The matching is over: which annotations the image may have (export_uri) no longer matters.
     member = image.member
+    # The place in an archive, with the checksum: a member has no version of its own.
     place = member and [
         member.name,
         member.offset,

@@ -67,6 +67,7 @@ def format_detections(rows: Sequence[PredictionRow]) -> str:
         for item in row.detections:
             box = " ".join(f"{edge:7.1f}" for edge in item.box)
             lines.append((row.image, item.label, f"{item.score:.3f}", box))
+    # Of all rows, the header included, so that the columns line up.
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     padded = ("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)) for line in lines)
     return "\n".join(line.rstrip() for line in padded)
@@ -112,6 +113,7 @@ def _check_draw_folder(folder: str, names: Sequence[str]) -> None:
 
 def _draw_all(folder: str, scored: Sequence[ScoredImage]) -> None:
     """Writes a copy of every image that could be read, under its name below the deepest folder of all images."""
+    # Absolute, because two images may be given relative to different folders.
     paths = [listing.absolute(item.row.image) for item in scored]
     base = listing.common_folder([posixpath.dirname(path) for path in paths])
     for item, path in zip(scored, paths, strict=True):

@@ -110,6 +110,7 @@ def format_metrics(metrics: Mapping[str, Any]) -> str:
             lines.append(
                 f"AP50 in 95 % of draws of {interval['units']} {interval['over']}: {format_interval(interval['AP50'])}"
             )
+    # One line for each class; the other tables are on the page.
     counts = metrics["details"]["counts"]
     header = ("class", "true", "found", "count error", "count bias", "AP50", "AP", "threshold", "precision", "recall")
     keys = ("count_error", "count_bias", "AP50", "AP", "threshold", "precision", "recall")

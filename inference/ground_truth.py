@@ -103,6 +103,7 @@ def compare(
     ]
     # Numbered after sorting, so that ids do not depend on the order of annotation files.
     numbered = list(enumerate(_with_usable_boxes(_same_size(pairs, excluded), ids, excluded), start=1))
+    # Truth and results are made from one list, so they have the same images under the same ids.
     objects = [item.to_entry(number, ids) for number, (_, placed) in numbered for item in placed]
     annotated = (item.label for _, (pair, _) in numbered for item in pair.annotation.objects)
     return Comparison(
@@ -157,6 +158,7 @@ class _Pair:
 
     def place_objects(self, ids: Collection[str]) -> Iterator[_PlacedObject]:
         """Yields the objects of the model's classes, clipped to the image if its size is known."""
+        # Only classes of the model: it cannot find others, and they are counted as unknown.
         placement = self.placement
         for item in self.annotation.objects:
             if item.label in ids:
@@ -204,6 +206,7 @@ class _OpenRows:
 
     def match(self, told: _Told) -> Iterator[tuple[PredictionRow, ImageAnnotation]]:
         """Yields the pairs by <filename>, and excludes the others."""
+        # Files of one image whose own name belongs to no image; the others have had their only chance.
         named = [file for file in self.files if inside_key(file)]
         images = [ImageFile(uri=row.image, name=row.image) for row in self.rows]
         found = pair_by_filename(images, named)
@@ -251,6 +254,7 @@ def _pairs(
 def _match_group(
     rows: list[PredictionRow], files: list[AnnotationFile], told: _Told, left: _OpenRows
 ) -> Iterator[tuple[PredictionRow, ImageAnnotation]]:
+    # Rows have no path: the name of the image stands for it.
     images = [ImageFile(uri=row.image, name=row.image) for row in rows]
     found = pair_files(images, files)
     for position, (row, is_unique) in enumerate(zip(rows, has_unique_name(images), strict=True)):

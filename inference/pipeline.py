@@ -102,6 +102,7 @@ def _cores_shared(processes: int) -> Iterator[None]:
         yield
         return
     share = str(max(1, (os.cpu_count() or 1) // processes))
+    # Only what the user has not set: an own number of threads is left alone.
     added = {name: share for name in _THREADS if name not in os.environ}
     os.environ.update(added)
     try:

@@ -110,6 +110,7 @@ def _mark_repeats(options: RepeatOptions) -> None:
     at = find_repeat_locations(detections, iou=options.iou, min_frames=options.min_frames)
     locations = describe_locations(detections, at)
     names = _image_names(rows(), {number for item in locations for number in (item.first, item.last)})
+    # Generators: each file is written as its rows are read.
     contents = {
         REPEAT_FLAGS: (flags.to_line() for flags in flag_images(rows(), detections, at)),
         REPEAT_TABLE: _table(locations, run, names),
@@ -158,6 +159,7 @@ def gather_detections(rows: Iterable[PredictionRow], run: ScoringRun) -> Deploym
 
 def find_repeat_locations(detections: DeploymentDetections, *, iou: float, min_frames: int) -> Int32Array:
     """Returns the location of each detection [n], or NOT_REPEATED; locations are numbered over all deployments."""
+    # Locations of a segment are numbered from 0; `count` shifts them, so that each number is one location of the run.
     at = np.full(len(detections.rows), NOT_REPEATED, np.int32)
     # Stable, so that the detections of a segment stay in the order of their frames.
     order = np.argsort(detections.segments, kind="stable")
@@ -185,6 +187,7 @@ def describe_locations(detections: DeploymentDetections, at: Int32Array) -> list
 
 
 def _describe_location(detections: DeploymentDetections, members: npt.NDArray[np.intp]) -> RepeatLocation:
+    # All members have one segment and one class: `find_repeats` never joins others.
     segment, rows = int(detections.segments[members[0]]), detections.rows[members]
     *box, score = detections.values[members].mean(axis=0, dtype=np.float64).tolist()
     return RepeatLocation(

@@ -95,6 +95,7 @@ def _log_pending(pending: PendingWork, model_hash: str) -> None:
             len(pending.skipped_archives),
             pending.skipped_archives[0],
         )
+    # Told before they are deleted: Ctrl-C still keeps them.
     if pending.unused:
         _logger.info(
             "%d earlier rows are not used and will be deleted: their images have changed or are gone, or they are"
@@ -104,6 +105,7 @@ def _log_pending(pending: PendingWork, model_hash: str) -> None:
 
 
 def _log_results(summary: dict[str, Any], output: str) -> None:
+    # From the file, not from the job, which may have run on other machines.
     failed = summary["failed"]
     reasons = ", ".join(f"{count} {reason}" for reason, count in failed.items())
     labels = ", ".join(f"{label} {count}" for label, count in summary["detections"].items())

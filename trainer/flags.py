@@ -46,6 +46,7 @@ def parse_request(argv: Sequence[str], *, read_text: Callable[[str], str]) -> Tr
       UsageError: A flag is unknown, its value cannot be parsed, or the settings contradict each other.
     """
     values = _parse(argv)
+    # Only what the command line names: defaults are those of the preset and the recipe, not of the flags.
     given = _given(values, [spec.name for spec in setting_fields()])
     # A name of a TPU without --use_tpu would otherwise train on the CPU.
     if "tpu" in given:
@@ -68,6 +69,7 @@ def parse_request(argv: Sequence[str], *, read_text: Callable[[str], str]) -> Tr
 
 def define_flags(values: flags.FlagValues) -> None:
     """Defines one flag for each setting. The default None means "not given", unlike a given default value."""
+    # By the type of the field; one without an entry here fails at once, with a KeyError.
     define = {bool: flags.DEFINE_bool, int: flags.DEFINE_integer, float: flags.DEFINE_float, str: flags.DEFINE_string}
     flags.DEFINE_string("preset", None, _PRESET_HELP, flag_values=values)
     flags.DEFINE_string("recipe", None, _RECIPE_HELP, flag_values=values)
@@ -82,6 +84,7 @@ def _parse(argv: Sequence[str]) -> flags.FlagValues:
     values = flags.FlagValues()
     define_flags(values)
     try:
+        # absl takes the first word for the name of the program.
         rest = values(["trainer", *argv])[1:]
     except flags.Error as error:
         raise UsageError(" ".join(str(error).split())) from error
@@ -111,6 +114,7 @@ def _read_hparams(old: Mapping[str, Any], read_text: Callable[[str], str]) -> di
 
 def help_text() -> str:
     """Formats all flags with their help, choices, defaults and values in presets."""
+    # From the fields, so that the help cannot differ from what is parsed.
     lines = [f"  --preset ({_DEFAULT_PRESET})\n      {_PRESET_HELP}", f"  --recipe (none)\n      {_RECIPE_HELP}"]
     named = {**PRESETS, **RECIPES}
     for spec in setting_fields():

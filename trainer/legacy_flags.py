@@ -140,6 +140,7 @@ def check_expectations(expectations: DatasetExpectations, manifest: DatasetManif
             f"--num_examples_per_epoch={expectations.num_examples}, but the data set's split train has"
             f" {manifest.split('train').examples} examples: leave the flag out"
         )
+    # Over all splits: a pattern such as *.tfrecord would also take the files of another split.
     names = {shard.name for split in manifest.splits.values() for shard in split.shards}
     for flag, (split, pattern) in expectations.patterns.items():
         shards = {shard.name for shard in manifest.split(split).shards}
@@ -172,6 +173,7 @@ def _data_settings(
     old: Mapping[str, Any], given: Mapping[str, Any], patterns: Mapping[str, tuple[str, str]]
 ) -> dict[str, str]:
     """Returns the data set's folder, which must be the same in all flags, and the split to evaluate."""
+    # A pattern names files in one folder; the data set is that folder.
     folders = {flag: posixpath.dirname(old[flag]) or "." for flag in patterns}
     named = {**folders, **({"dataset": given["dataset"]} if "dataset" in given else {})}
     if len({posixpath.normpath(folder) for folder in named.values()}) > 1:
@@ -190,6 +192,7 @@ def _schedule(
 
     As update_learning_rate_schedule_parameters in retinanet_model.py.
     """
+    # Of the settings as they will be used: the preset, the recipe and the user's flags.
     batch_size, epochs = config.schedule.train_batch_size, config.schedule.num_epochs
     # With another recipe, only what the command line states replaces the recipe's schedule.
     values = {**_SCHEDULE, **hparams} if recipe == RECIPE else hparams

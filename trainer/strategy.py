@@ -45,6 +45,7 @@ def one_device() -> tf.distribute.Strategy:
 def _multi_worker_strategy(hosts: Sequence[str], task_index: int) -> tf.distribute.Strategy:
     others = [host for index, host in enumerate(hosts) if index != task_index]
     _LOGGER.info("waiting for the other hosts: %s", ", ".join(others) or "none")
+    # All hosts are workers; the first one is the chief.
     resolver = tf.distribute.cluster_resolver.SimpleClusterResolver(
         tf.train.ClusterSpec({"worker": list(hosts)}), task_type="worker", task_id=task_index, rpc_layer="grpc"
     )
@@ -71,6 +72,7 @@ def _tpu_strategy(tpu: str) -> tf.distribute.Strategy:
 
 def check_batch(name: str, batch_size: int, strategy: tf.distribute.Strategy) -> None:
     """Raises UsageError if a batch cannot be divided evenly among the replicas; name is the flag of its size."""
+    # Static shapes: every replica gets a batch of the same size.
     replicas = strategy.num_replicas_in_sync
     if batch_size % replicas:
         raise UsageError(f"--{name}: must be a multiple of the {replicas} replicas, found {batch_size}")

@@ -119,6 +119,7 @@ def _normalise(data: bytes | DataError, name: str, rule: ImageRule) -> EncodedIm
 
 def _contents(chunk: Chunk) -> Iterable[bytes | DataError]:
     # Lazily: the caller decides how many images are in memory.
+    # Each function yields one result for each name: bytes, or the error of that image alone.
     match chunk:
         case FileChunk():
             return map(_read_file, chunk.paths, chunk.versions)

@@ -69,6 +69,7 @@ def list_records(path: str, *, flag: str) -> Iterator[RecordLocation]:
     try:
         with files.open_binary(path) as file:
             for offset, data in read_frames(file):
+                # The digest is the version of the image in the key of its row; the bytes are dropped again.
                 name, image = extract_image(data)
                 sha256 = hashlib.sha256(image).hexdigest()
                 yield RecordLocation(name=name, offset=offset, size=len(image), sha256=sha256)
@@ -85,6 +86,7 @@ def read_records(path: str, records: Sequence[RecordLocation]) -> Iterator[bytes
     done = 0
     try:
         with files.open_binary(path) as file:
+            # The file is opened once for all of them; a damaged record does not end the others.
             for record in records:
                 try:
                     yield extract_image(read_frame(file, record.offset))[1]

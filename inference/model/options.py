@@ -123,6 +123,7 @@ def model_options(flags: argparse.Namespace) -> ModelOptions:
     Raises:
       UsageError: as ModelOptions and Tiling; or a flag for tiles is given without --tile.
     """
+    # None means not given: Tiling has the defaults, and a value without --tile is an error.
     chosen = {"overlap": flags.tile_overlap, "merge": flags.tile_merge}
     tile_flags = {name: value for name, value in chosen.items() if value is not None}
     if flags.tile is None and tile_flags:

@@ -217,6 +217,7 @@ class ThirdPartyDetector:
                 yield {name: value[index] for name, value in values.items()}
 
     def _output(self, values: Mapping[str, npt.NDArray[Any]], height: int, width: int) -> ModelOutput:
+        # float32, as ModelOutput has them, whatever the model returns.
         scores = values[self._map.scores].astype(np.float32)
         count = int(values[self._map.count]) if self._map.count else int((scores > 0).sum())
         best = np.argsort(-scores, kind="stable")[:count]  # our rows are sorted by score, other models' may not be
@@ -237,6 +238,7 @@ def _serve(loaded: Any, signature_map: SignatureMap, folder: str) -> Any:
     serve = loaded.signatures.get(signature_map.signature)
     if serve is None:
         raise ContractError(_mismatch(folder, "signature", signature_map.signature, loaded.signatures))
+    # The second part holds arguments by name, as signatures are called.
     inputs = serve.structured_input_signature[1]
     if set(inputs) != {signature_map.input_name}:
         raise ContractError(_mismatch(folder, "one input", signature_map.input_name, inputs))

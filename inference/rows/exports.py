@@ -85,6 +85,7 @@ def _entry(name: str, format_name: str, sha256: str | None, run: ScoringRun, opt
 
 def _exporter(name: str, summary: Mapping[str, Any], options: ExportOptions) -> Exporter:
     """Returns the function that makes a file. Those of the report are not rows in another format but a page."""
+    # A dict is made for each file, because the page needs the summary and the options of this run.
     by_name = {name: exporter for exporters in EXPORTERS.values() for name, exporter in exporters.items()}
     page, to_label = EXPORT_FILES[REPORT_FORMAT]
     images = partial(_page_images, summary, options)
@@ -156,6 +157,7 @@ def _repeat_digests(summary: Mapping[str, Any]) -> list[str]:
 
 def _rows_below(rows: Iterator[PredictionRow], folder: str) -> Iterator[PredictionRow]:
     """Yields the rows of images in a folder, without the folder in their names; their order stays."""
+    # With the slash, so that "a" does not select "ab/c.jpg".
     prefix, is_empty = f"{folder}/", True
     for row in rows:
         if row.image.startswith(prefix):

@@ -112,6 +112,7 @@ def _task(element: etree._Element, source: str) -> CvatTask:
 
 def _frames(element: etree._Element, source: str) -> range:
     start, stop, size = (_meta_number(element, name, source) for name in ("start_frame", "stop_frame", "size"))
+    # stop_frame is the last frame, so the end of the range is one more.
     frames = range(start, stop + 1, _step(element, source))
     # If <meta> is incomplete or inconsistent, only frames with shapes are known: see the module docstring.
     return frames if text_of(element, "stop_frame", source) and len(frames) == size else range(0)
@@ -132,6 +133,7 @@ class TrackCollector:
     def __init__(self, tasks: Iterable[CvatTask], source: str) -> None:
         self._tasks = {task.task_id: task for task in tasks}
         self._source = source
+        # One entry for each task from the start: a task without shapes still has frames.
         self._shapes: dict[str | None, dict[int, ObjectCollector]] = {key: {} for key in self._tasks}
         self._gaps: dict[str | None, list[_Gap]] = defaultdict(list)
         self._check_tasks_are_videos()
@@ -163,6 +165,7 @@ class TrackCollector:
         for shape in shapes:
             if times[shape.frame] > 1:
                 detail = f"{self._source}: {element_position(shape.element)}: a track has {times[shape.frame]} shapes"
+                # Two shapes of one track on a frame contradict each other: only that frame is unreadable.
                 error = AnnotationError("element_repeated", f"{detail} on frame {shape.frame}, expected one")
                 self._collector(key, shape.frame).add_unreadable(error, line_of(shape.element))
             elif not shape.is_outside:
@@ -191,6 +194,7 @@ class TrackCollector:
         for before, shape in itertools.pairwise(shapes):
             if not before.is_outside and shape.frame > before.frame + frames.step:
                 self._add_gap(key, before.frame + 1, shape.frame - 1, shape.element, is_end=False)
+        # The end of the track, judged by the last frame of its task.
         last = shapes[-1] if shapes else None
         if last is None or last.is_outside or not frames or last.frame >= frames[-1]:
             return

@@ -84,6 +84,7 @@ def object_of(value: object, what: str, source: str) -> JsonObject:
 
 def kind_of(value: object) -> str:
     """Returns what a value is in the words of JSON."""
+    # By exact type: isinstance would take true and false for numbers.
     names = {dict: "an object", list: "a list", str: "a string", bool: "true or false", type(None): "nothing"}
     return names.get(type(value), f"a {type(value).__name__}")
 
@@ -112,6 +113,7 @@ def is_coordinate(value: Any) -> bool:
 
 def side_of(value: Any) -> int | None:
     """Returns a side in pixels; None for anything but a positive number, which tools write if they do not know it."""
+    # A fraction below 1 becomes 0, which means unknown as well.
     return int(value) or None if is_coordinate(value) and value > 0 else None
 
 

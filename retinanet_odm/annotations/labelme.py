@@ -100,6 +100,7 @@ def _merge(one: ObjectAnnotation, other: ObjectAnnotation) -> ObjectAnnotation:
     corners = (
         (xmin, ymin) for item in (one, other) for ymin, xmin, ymax, xmax in (item.box, item.box[2:] + item.box[:2])
     )
+    # A flag of a part is a flag of the object.
     flags = {name: getattr(one, name) or getattr(other, name) for name in _FLAGS}
     return ObjectAnnotation(label=one.label, box=enclosing_box(corners), **flags)
 
@@ -110,6 +111,7 @@ def _object(shape: JsonObject, what: str, source: str) -> ObjectAnnotation | Non
     Raises:
       AnnotationError: it has no label, an unknown kind, or points that do not belong to its kind.
     """
+    # Only if the key is missing: an explicit null is a kind that nobody knows.
     kind = shape.get("shape_type", "polygon")
     if isinstance(kind, str) and kind in _WITHOUT_BOX:
         points_of(shape.get("points"), what, source, at_least=1)

@@ -164,6 +164,7 @@ def only_child(element: etree._Element, path: str, source: str) -> etree._Elemen
     Raises:
       AnnotationError: there are several, so that one of them would be lost.
     """
+    # findall instead of find, which would silently take the first.
     found = element.findall(path)
     if len(found) > 1:
         detail = f"{source}: {element_position(found[1])}: expected one <{path}> in <{element.tag}>, found {len(found)}"

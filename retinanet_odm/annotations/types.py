@@ -21,6 +21,7 @@ class ObjectAnnotation:
     Comparison ignores it: equal boxes are equal wherever they stand.
     """
 
+    # The readers have stripped the blanks around it; spelling is left to label aliases.
     label: str
     box: BoxCorners
     difficult: bool = False
@@ -89,5 +90,6 @@ class ImageAnnotation:
 
 def apply_aliases(annotation: ImageAnnotation, aliases: Mapping[str, str]) -> ImageAnnotation:
     """Replaces every label that is an alias by the name it stands for."""
+    # A copy: annotations are frozen, and rows of a job may be shared between steps.
     objects = (dataclasses.replace(item, label=aliases.get(item.label, item.label)) for item in annotation.objects)
     return dataclasses.replace(annotation, objects=tuple(objects))

@@ -184,6 +184,7 @@ def _object(element: etree._Element, source: str, origin: int) -> ObjectAnnotati
 def _box(element: etree._Element, where: str, source: str) -> BoxCorners:
     """Reads <bndbox>; where there is none, or an empty one, the box around <polygon>, as Roboflow writes it."""
     bndbox = only_child(element, "bndbox", source)
+    # An empty <bndbox> beside an outline is none.
     if bndbox is None or not len(bndbox):
         points = [point for polygon in element.iterfind("polygon") for point in _vertices(polygon, where, source)]
         if points:
@@ -218,6 +219,7 @@ def _rotation(element: etree._Element, where: str, source: str) -> float:
     """Reads CVAT's rotation in degrees, which Datumaro exports as an attribute of the object; 0 if there is none."""
     attributes = element.findall("attributes/attribute")
     names = [text_of(attribute, "name", source) for attribute in attributes]
+    # An attribute without a name might be the rotation.
     if not all(names):
         raise misplaced(attributes[names.index("")], "a <name> in each <attribute>", source)
     angles = [

@@ -110,6 +110,7 @@ def _parse(argv: Sequence[str]) -> dict[str, Any]:
     """Returns the options that argv sets. For a bad value, Beam's argparse would print its whole usage and exit."""
     from apache_beam.options.pipeline_options import PipelineOptions
 
+    # argparse prints its reason before it exits; only the reason is kept.
     printed = io.StringIO()
     try:
         with contextlib.redirect_stderr(printed):

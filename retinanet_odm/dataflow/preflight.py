@@ -130,6 +130,7 @@ def _network(target: JobTarget, google: GoogleApi) -> Iterator[str]:
     # Workers with public addresses reach Google's services over the internet, from any subnetwork.
     if not target.private:
         return
+    # The flag takes a name, a path or a URL; all end with the name.
     name = target.subnetwork.rpartition("/")[2] or "default"
     response = google.request(
         f"{COMPUTE}/projects/{_network_project(target)}/regions/{target.region}/subnetworks/{name}"
@@ -172,6 +173,7 @@ def _permission(name: str) -> str:
 def _account(target: JobTarget, google: GoogleApi) -> Iterator[str]:
     if not target.service_account:
         return
+    # The user must be allowed to act as the workers' account, or Dataflow refuses the job.
     name = f"serviceAccounts/{target.service_account}"
     wanted = ("iam.serviceAccounts.actAs",)
     response = google.request(f"{IAM}/projects/-/{name}:testIamPermissions", {"permissions": list(wanted)})

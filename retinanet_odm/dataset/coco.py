@@ -26,6 +26,7 @@ def image_entry(example: DetectionExample) -> dict[str, Any]:
 
 def annotation_entries(example: DetectionExample) -> list[dict[str, Any]]:
     """Returns the entries of "annotations", without ids: these number all annotations of the file."""
+    # COCO's boxes are in pixels of the image that the record holds, which --max_side may have reduced.
     pixels = box_ops.to_pixels(example.boxes, example.height, example.width)
     return [
         {

@@ -236,6 +236,7 @@ def _check(example: DetectionExample) -> None:
         )
     if example.format not in ("jpeg", "png"):
         raise RecordError("format_not_allowed", f"{example.filename}: format must be jpeg or png: {example.format!r}")
+    # Equal edges are refused as well: a box without extent has no anchor and no overlap.
     boxes = example.boxes
     if not (np.all(boxes >= 0) and np.all(boxes <= 1) and np.all(boxes[:, :2] < boxes[:, 2:])):
         raise RecordError("box_out_of_range", f"{example.filename}: boxes must have 0 <= min < max <= 1")

@@ -259,6 +259,7 @@ def _group(table: _Table, rows: _Numbers, examples: int) -> DuplicateGroup:
 def _split_leakage(
     table: _Table, split: str, in_training: _Mask, found: _NearDuplicates, examples: int
 ) -> SplitLeakage:
+    # Rows are in the order of the names, so the first ones are the first by name.
     in_split = table.splits == table.split_names[split]
     (near,) = np.nonzero(in_split[found.rows])
     listed = zip(*(column[near[:examples]] for column in (found.rows, found.train_rows, found.distances)), strict=True)

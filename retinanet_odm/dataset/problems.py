@@ -77,6 +77,7 @@ _ERRORS = {
     "xml_root_unexpected": "export as Pascal VOC, CVAT 1.1 or COCO",
     "zip_member_not_readable": "the archive is corrupt or has an unsupported form: create it again, or unpack it",
 }
+# Nothing is rejected, but the data may not be what the user thinks.
 _WARNINGS = {
     **SUGGESTIONS,
     "annotation_without_image": "check for a misspelt or missing image, or a pattern of --images that is too narrow",
@@ -98,6 +99,7 @@ _WARNINGS = {
     "track_end_assumed": "check whether the object is on the last frame",
     "zero_size_box": "draw the box again, or delete it; tools that round to pixels make thin boxes vanish",
 }
+# For information: what was asked for, or what is usual.
 _NOTES = {
     "boxes_clipped": "nothing: the parts outside the image were removed",
     "images_without_objects": "nothing, if these images show none; otherwise annotate them: they are learned as empty",
@@ -165,6 +167,7 @@ def make_problem(
       >>> make_problem("zero_size_box", "a.jpg: 'crab' has no width", image="a.jpg").severity
       'warning'
     """
+    # A KeyError here is a bug: every reason must be in the catalogue (tests/retinanet_odm/dataset/test_problems.py).
     severity, suggestion = CATALOGUE[code]
     if kind == OBJECT_PROBLEM and severity == ERROR:
         severity = WARNING
@@ -203,6 +206,7 @@ def from_statistics(statistics: BoxStatistics) -> Iterator[Problem]:
     for name, counts in sorted(statistics.classes.items()):
         recall = counts.recall(CANVASES[0])
         if counts.boxes >= RARE_BELOW and recall < MIN_ANCHOR_RECALL:  # of fewer boxes, a fraction means nothing
+            # The smallest canvas on which enough boxes have an anchor, as the remedy.
             enough = next((canvas for canvas in CANVASES if counts.recall(canvas) >= MIN_ANCHOR_RECALL), None)
             remedy = f"enough from --image_size={enough} on" if enough else f"too few even at {CANVASES[-1]}"
             detail = (
@@ -223,6 +227,7 @@ def from_splits(boxes_per_class: Mapping[str, Mapping[str, int]]) -> Iterator[Pr
     if _TRAIN not in filled:
         return
     for name in sorted({name for classes in filled.values() for name, count in classes.items() if count}):
+        # A class that is not in training is told once, for training, and not again for each split that lacks it.
         trained = bool(filled[_TRAIN].get(name))
         for split, classes in filled.items():
             if not classes.get(name) and (trained or split == _TRAIN):
@@ -268,6 +273,7 @@ def sort_problems(problems: Iterable[Problem]) -> list[Problem]:
 
 
 def _order(problem: Problem) -> tuple[int | str, ...]:
+    # All fields take part, so that the order is complete and the file is the same in every run.
     position = problem.image, problem.file, problem.line or 0, problem.object, problem.value
     return SEVERITIES.index(problem.severity), problem.code, *position, problem.detail, problem.suggestion
 

@@ -105,6 +105,7 @@ class IdMap:
     def __post_init__(self) -> None:
         # Sorted, so that equal maps are equal and `last_id` is that of the last row.
         object.__setattr__(self, "rows", tuple(sorted(self.rows, key=lambda row: (row.source_id, row.image))))
+        # Checked here as well as in the reader: a merged map must be consistent, too.
         image_of: dict[int, str] = {}
         id_of: dict[str, int] = {}
         for row in self.rows:

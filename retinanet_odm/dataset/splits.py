@@ -177,6 +177,7 @@ def parse_split_list(text: str, splits: Splits, *, source: str) -> dict[str, str
       {'a.jpg': 'val'}
     """
     listed: dict[str, str] = {}
+    # Errors name the line: a list of a million images cannot be searched by eye.
     for row in parse_table(text, ("image", "split"), source=source):
         image, split = row.cells
         if image in listed:

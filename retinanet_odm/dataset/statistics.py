@@ -114,6 +114,7 @@ class BoxStatistics:
         pending: list[ImageBoxes] = []
         pending_boxes = 0
         for image in images:
+            # Images are counted at once; their boxes wait for a batch.
             statistics._add_image(image)
             pending.append(image)
             pending_boxes += len(image.labels)

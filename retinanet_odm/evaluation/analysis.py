@@ -72,6 +72,7 @@ class Analysis:
 
     @cached_property
     def _rankings(self) -> tuple[average_precision.Ranking, ...]:
+        # All ten IoUs share one ranking by score; only the true positives differ.
         sizes = {"images": len(self.split.images), "classes": len(self.split.classes)}
         return average_precision.rank_classes(self.split.truth, self.split.detections, self._matches_at, **sizes)
 
@@ -87,6 +88,7 @@ class Analysis:
     def thresholds(self) -> precision_recall.BestThresholds:
         """The minimum scores of the detections to keep."""
         if self.threshold is not None:
+            # The user's threshold holds for every class, whatever its best one is.
             every_class = np.full(len(self.split.classes), self.threshold)
             return precision_recall.BestThresholds(overall=self.threshold, per_class=every_class)
         return precision_recall.best_f1_thresholds(self._overall, self._curves)
@@ -104,6 +106,7 @@ class Analysis:
     @cached_property
     def is_missed(self) -> Bools:
         """Bool [N]: objects without a true positive among the kept detections."""
+        # A crowd need not be found, so it is never missed.
         return ~self.split.truth.is_crowd & ~self.matches.found_objects(self.split.truth, self.kept)
 
     @cached_property
@@ -116,6 +119,7 @@ class Analysis:
         return tuple(self._calibrate(self.split.detections.label == row) for row in range(len(self.split.classes)))
 
     def _calibrate(self, chosen: Bools) -> breakdown.Calibration:
+        # Ignored detections are neither right nor wrong: they say nothing about scores.
         rows = chosen & ~self.matches.is_ignored
         return breakdown.calibrate(self.split.detections.score[rows], self.matches.is_hit[rows])
 
@@ -125,6 +129,7 @@ class Analysis:
 
     def summary(self) -> dict[str, Any]:
         """Returns the values that eval.json and model.json have in common."""
+        # By name, as model.json holds them.
         thresholds = dict(zip(self.split.classes, self.thresholds.per_class, strict=True))
         return _json_object(
             {
@@ -137,6 +142,7 @@ class Analysis:
 
     def per_class(self) -> dict[str, dict[str, Any]]:
         """Returns the values of each class, by name."""
+        # All in the order of split.classes.
         columns = zip(self._curves, self.thresholds.per_class, self._counts, self._calibration, strict=True)
         rows = (
             {
@@ -152,6 +158,7 @@ class Analysis:
 
     def details(self) -> dict[str, Any]:
         """Returns the tables and curves, which only eval.json has."""
+        # Each entry is a section of the evaluation page: see retinanet_odm.reports.evaluation_page.
         buckets = breakdown.size_buckets(self.split, self.matches, self.kept)
         counts = zip(self.split.classes, self._counts, strict=True)
         return _json_object(
@@ -173,15 +180,18 @@ class Analysis:
         """Returns precision, recall and F1 of the chosen detections, bool [D], that are kept."""
         hits = int((chosen & self.kept & self.matches.is_hit).sum())
         kept = hits + int((chosen & self.is_false).sum())
+        # A curve of one point, so that the formulas are those of the curves.
         curve = precision_recall.PrecisionRecall(kept=np.array([kept]), hits=np.array([hits]), objects=objects)
         return {name: float(values[0]) for name, values in _curve_json(curve).items()}
 
     def _intervals(self) -> list[dict[str, Any]]:
         rule = self.split_group
+        # The groups that the splits kept together; without a rule, deployments and days.
         groups = breakdown.name_groups(self.split.images, rule) if rule else self._deployment_days
         units = {
             "images": np.arange(len(self.split.images)),
             f"split groups ({rule})" if rule else "deployments and days": (
+                # Without any name that has a date there are no groups, and so no second interval.
                 np.unique(groups, return_inverse=True)[1] if any(groups) else np.zeros(0, int)
             ),
         }
@@ -195,7 +205,9 @@ class Analysis:
 
     def _curve_values(self) -> dict[str, Any]:
         weights = np.ones(len(self.split.images))
+        # Row 0 is IoU 0.5; weights of 1 count every image once.
         at_50 = [average_precision.precision_at_recalls(ranking, weights)[0] for ranking in self._rankings]
+        # Classes without objects have no curve, and take no part in the mean.
         known = [values for values in at_50 if not np.isnan(values).any()]
         mean = np.mean(known, axis=0) if known else np.full(len(average_precision.RECALLS), np.nan)
         per_class = {
@@ -207,6 +219,7 @@ class Analysis:
 
     def _errors(self) -> dict[str, Any]:
         """Returns the errors at the thresholds by kind, and the AP50 gains over all detections, as TIDE has them."""
+        # Types of all detections, also of those below the thresholds: the counts select from them.
         found = error_types.find_error_types(self.split, self._pairs, self.matches)
         plain = error_types.average_precision_50(self.split, self.matches)
         rows = {

@@ -39,6 +39,7 @@ class LabelMap:
     items: tuple[tuple[int, str], ...]
 
     def __post_init__(self) -> None:
+        # Both ways: an id with two names and a name with two ids are different mistakes.
         ids = Counter(label_id for label_id, _ in self.items)
         names = Counter(name for _, name in self.items)
         if not self.items:

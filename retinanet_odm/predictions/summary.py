@@ -213,6 +213,7 @@ class PredictionSummary:
             self._add_failure(row)
             return
         self.ok += 1
+        # By class, because each class counts an image once, however many detections it has there.
         scores: dict[int, list[float]] = defaultdict(list)
         for item in row.detections:
             scores[item.label_id].append(item.score)

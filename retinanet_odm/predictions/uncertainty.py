@@ -124,6 +124,7 @@ def _stratum(row: PredictionRow) -> _Stratum:
 def to_label_csv(rows: Iterable[PredictionRow], run: ScoringRun) -> Iterator[bytes]:
     """Yields to_label.csv: a line for each selected image, the image to label first at the top."""
     sampler = UncertaintySampler(MAX_TO_LABEL)
+    # The best images are known only after the last row; the sampler keeps as many as are listed.
     for row in rows:
         sampler.add(row)
     yield csv_line(LABELING_COLUMNS)

@@ -34,6 +34,7 @@ def dataset_report(
       leakage: what the splits have in common.
       problems: everything that needs attention.
     """
+    # Values only: the words, and which sections are shown, are in the template.
     examples = sum(split.examples for split in manifest.splits.values())
     return render(
         "dataset.html.j2",
@@ -98,6 +99,7 @@ def _content(statistics: BoxStatistics | None, leakage: Leakage | None) -> dict[
 def _check_tiles(
     images_in: int, would_be_examples: int, problems: Sequence[Problem], statistics: BoxStatistics | None
 ) -> list[tuple[str, Cell]]:
+    # One count for each severity that is shown; information is no reason to act.
     counts = Counter(problem.severity for problem in problems)
     values: list[tuple[str, Cell]] = [("images in", images_in), ("would be examples", would_be_examples)]
     if statistics:
@@ -127,6 +129,7 @@ def _dataset_tiles(
 
 
 def _splits(manifest: DatasetManifest) -> Table:
+    # Bars compare the splits with the largest of them.
     largest = max((split.examples for split in manifest.splits.values()), default=0)
     return Table(
         ["split", "examples", "boxes", "shards"],

@@ -97,6 +97,7 @@ def tabulate_statistics(statistics: BoxStatistics) -> StatisticsTables:
     image_sizes = _image_sizes(statistics)
     if not statistics.classes:
         return StatisticsTables(image_sizes=image_sizes)
+    # From the smallest to the largest octave that occurs, with empty ones in between.
     sides, aspects = statistics.total.sides, statistics.total.aspects
     recall = _recall(statistics)
     return StatisticsTables(
@@ -126,6 +127,7 @@ def _shape(octave: int) -> str:
 
 def _recall(statistics: BoxStatistics) -> Table:
     """Makes the table of the share of boxes with an anchor of IoU 0.5, class by canvas."""
+    # All classes first: the row that most readers need.
     named = [("all classes", statistics.total), *sorted(statistics.classes.items())]
     shares = [(name, counts.boxes, [counts.recall(canvas) for canvas in CANVASES]) for name, counts in named]
     rows: list[list[Cell]] = [
@@ -159,6 +161,7 @@ def _crowded(statistics: BoxStatistics) -> str:
 def _image_sizes(statistics: BoxStatistics) -> Table | None:
     sizes = sorted(statistics.image_sizes.items(), key=lambda item: (-item[1], item[0]))
     rows = [(f"{width} × {height}", count) for (width, height), count in sizes[:_MAX_SIZES]]
+    # Rare sizes share a row, so that the shares still add up.
     if others := sizes[_MAX_SIZES:]:
         rows.append((f"{len(others):,} other sizes", sum(count for _, count in others)))
     return histogram_table(["width × height", "images"], rows) if rows else None
@@ -199,6 +202,7 @@ def tabulate_leakage(leakage: Leakage) -> LeakageTables:
         [split.split, split.images, split.exact, split.near, _seen_share(split.exact + split.near, split.images)]
         for split in leakage.held_out
     ]
+    # Of all held-out splits in one table, each image with its nearest one in training.
     pairs = [(twin.name, split.split, twin.train_name) for split in leakage.held_out for twin in split.examples]
     return LeakageTables(
         splits=Table(["split", "images", "same file in train", "nearly the same", "together"], rows),

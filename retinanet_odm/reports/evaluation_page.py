@@ -85,6 +85,7 @@ def _tiles(metrics: _Values) -> list[tuple[str, Cell]]:
     # The last interval is over groups of images where there are enough of them: it does not count frames that resemble
     # each other as independent.
     interval = metrics["intervals"][-1] if metrics.get("intervals") else {}
+    # Precision, recall and F1 depend on the thresholds, and so lie in a part of their own.
     values = {**metrics, **metrics.get("at_thresholds", {})}
     names = ("AP50", "AP", "precision", "recall", "f1", "images")
     return [(_tile_name(name, interval.get(name)), values[name]) for name in names if name in values]
@@ -116,6 +117,7 @@ def _with_interval(cell: Bar, interval: Sequence[float] | None) -> Cell:
 
 def _tabulate_details(details: _Values, per_class: Mapping[str, _Values]) -> dict[str, Any]:
     """Returns the tables and charts of ``details`` of eval.json, by the names that the template uses."""
+    # What docs/training.md describes as "details"; the template has a section for each name below.
     curves, counts, calibration = details["curves"], details["counts"], details["calibration"]
     return {
         "curves": _curves(curves, per_class),
@@ -138,6 +140,7 @@ def _tabulate_details(details: _Values, per_class: Mapping[str, _Values]) -> dic
 
 def _curves(curves: _Values, per_class: Mapping[str, _Values]) -> list[Chart]:
     """Precision against recall, and F1 against the threshold, of the classes with the most true boxes."""
+    # The key None is the curve of all classes, which no class can have as its name.
     values = {name: curves["per_class"][name] for name, _ in _coloured(per_class)} | {None: curves["all"]}
     precision = {name: _reached(curves["recalls"], curve["precision_at_recalls"]) for name, curve in values.items()}
     f1 = {name: _points(curves["thresholds"], curve["f1"]) for name, curve in values.items()}
@@ -168,6 +171,7 @@ def _points(across: Sequence[float], up: Sequence[float | None]) -> list[ChartPo
 
 def _reached(recalls: Sequence[float], precision: Sequence[float | None]) -> list[ChartPoint]:
     """The curve up to the recall that the detections reach; COCO has 0 beyond."""
+    # None breaks the line: see ChartLine.points.
     return _points(recalls, [value or None for value in precision])
 
 

@@ -54,6 +54,7 @@ def predictions_report(
 
 
 def _render(summary: PredictionSummary, read_images: ImageReader) -> str:
+    # What is shown is chosen here, the template only places it.
     examples, uncertain = _choose_examples(summary), summary.least_certain
     # In one call: the reader goes through the images of the run once, and an image of both galleries is read once.
     pictures = _draw_images(examples, uncertain, read_images)
@@ -93,6 +94,7 @@ def _tiles(summary: PredictionSummary) -> list[tuple[str, int]]:
 
 def _class_table(summary: PredictionSummary) -> Table:
     """Number of detections of each class, the most frequent first."""
+    # All classes, also those without a detection: their absence is a result, too.
     most = max((found.detections for found in summary.classes.values()), default=0)
     rows: list[list[Cell]] = [
         [
@@ -116,6 +118,7 @@ def _time_charts(summary: PredictionSummary, shown: Sequence[int]) -> list[Chart
     if not summary.timeline.images:
         return []
     lines = [(name or "–", line) for name, line in sorted(summary.deployments.items())[:_MAX_CHARTS]]
+    # With a single deployment, its chart is that of all.
     if len(summary.deployments) > 1:
         lines.insert(0, ("all deployments", summary.timeline))
     return [_time_chart(title, line, summary.run, shown) for title, line in lines]
@@ -148,6 +151,7 @@ def _means(timeline: Timeline, label_id: int) -> list[tuple[float, float | None]
 
 def _times(timeline: Timeline) -> dict[str, float]:
     first, last = min(timeline.steps), max(timeline.steps)
+    # Rounded up, so that there are never more names than fit.
     every = -(-(last - first + 1) // _MAX_TICKS)
     return {
         _moment(timeline.start(at), timeline.step_length): (at - first) / _span(timeline)
@@ -164,6 +168,7 @@ def _moment(when: datetime, step: timedelta) -> str:
 
 
 def _duration(length: timedelta) -> str:
+    # The largest unit that fits; steps are whole multiples of one of them.
     unit, name = next((unit, name) for unit, name in _UNITS if length >= unit)
     count = length // unit
     return name if count == 1 else f"{count} {name}s"
@@ -187,6 +192,7 @@ def _score_charts(summary: PredictionSummary, shown: Sequence[int]) -> list[Char
 
 def _location_table(summary: PredictionSummary) -> Table:
     """Locations of repeated detections: what does not move is seldom an animal."""
+    # The most repeated first: these are the likeliest to be rocks.
     locations = sorted(summary.repeats.items(), key=lambda item: (-item[1].detections, item[0]))[:_MAX_LOCATIONS]
     most = max((location.detections for _, location in locations), default=0)
     rows: list[list[Cell]] = [
@@ -242,6 +248,7 @@ def _choose_examples(summary: PredictionSummary) -> list[PredictionRow]:
     by_class = [found.examples for found in summary.classes.values()]
     # In turns, so that a frequent class does not fill the gallery before a rare one gets its place.
     turns = (row for turn in itertools.zip_longest(*by_class) for row in turn if row is not None)
+    # A dict keeps the first place of each image, and drops repetitions.
     return list({row.image: row for row in turns}.values())[:_MAX_EXAMPLES]
 
 

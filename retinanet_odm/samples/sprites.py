@@ -42,6 +42,7 @@ class _Canvas:
     """Draws in the unit frame: x to the right and y down, before rotation and foreshortening."""
 
     def __init__(self, length: float, angle: float, squash: float) -> None:
+        # Pixels of the canvas for one unit, before it is reduced at the end.
         self.scale = length * _SUPERSAMPLING
         self.side = math.ceil(length * _MARGIN) * _SUPERSAMPLING
         self._rotation = np.array([[math.cos(angle), -math.sin(angle)], [math.sin(angle), math.cos(angle)]])
@@ -109,6 +110,7 @@ def _cucumber(canvas: _Canvas, rng: np.random.Generator) -> None:
     along = np.linspace(-0.42, 0.42, 20)
     spine = [(float(x), float(bend * (1 - (x / 0.42) ** 2))) for x in along]
     half = [fat * math.sqrt(max(1 - (x / 0.45) ** 2, 0.05)) * (1.1 - 0.3 * x) for x in along]
+    # Legs first: the body is drawn over their inner ends.
     for number in range(1, 19, 3):
         x, y = spine[number]
         for side in (-1, 1):
@@ -148,6 +150,7 @@ def _anemone(canvas: _Canvas, rng: np.random.Generator) -> None:
     """Draws an anemone: a round crown of thick tentacles around a pale disc with a dark mouth."""
     flesh = _varied(rng, (0.93, 0.40, 0.26))
     pale = (flesh[0] * 1.05, flesh[1] * 1.5, flesh[2] * 1.6)
+    # The outer ring first, so that the inner one lies on it.
     for ring, reach, colour in ((26, 0.5, flesh), (17, 0.36, (flesh[0] * 1.1, flesh[1] * 1.3, flesh[2] * 1.3))):
         for start in _angles(ring):
             turn = start + rng.uniform(-0.1, 0.1)
@@ -163,6 +166,7 @@ def _urchin(canvas: _Canvas, rng: np.random.Generator) -> None:
     """Draws an urchin: a dark round shell with thin spines and five paler rows of plates."""
     shell = _varied(rng, (0.26, 0.13, 0.22), spread=0.03)
     spine = (shell[0] * 1.25, shell[1] * 1.25, shell[2] * 1.25)
+    # Spines first: the shell hides where they meet.
     for start in _angles(44):
         turn, far = start + rng.uniform(-0.06, 0.06), rng.uniform(0.42, 0.5)
         canvas.stroke([(0, 0), (far * math.cos(turn), far * math.sin(turn))], (0.03, 0.012), [spine], 235)

@@ -165,6 +165,7 @@ class _Group:
 
     def __init__(self, images: Sequence[ImageFile], annotations: Sequence[AnnotationFile]) -> None:
         self._images, self._annotations = images, annotations
+        # Each form is computed once for the group; rules look names up in it.
         exact, folded = (
             ([image_names(row, form) for row in images], [annotation_names(row, form) for row in annotations])
             for form in (exact_path, fold)

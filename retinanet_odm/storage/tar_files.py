@@ -130,6 +130,7 @@ def stream_tar_members(
     done = 0
     reason = "holds fewer members than when it was listed"
     try:
+        # Listed again on the way: the stream has no offsets, so members are found by their order.
         with _open(path, TarKind.PACKED, version) as file:
             for member in itertools.islice(_find_members(file, keep), count):
                 yield _read(file, member, path)

@@ -69,6 +69,7 @@ def check_folder(model_dir: str) -> str:
       UsageError: It holds a file that no export of ours has written.
     """
     folder = f"{model_dir.rstrip('/')}/export"
+    # By TensorFlow, like the export itself; the name of a folder may end with a slash.
     names = tf.io.gfile.listdir(folder) if tf.io.gfile.exists(folder) else []
     # rmtree above deletes everything below the folder, so what it holds must be ours.
     foreign = sorted(name for name in names if final_name(name.rstrip("/")) not in _EXPORTED)

@@ -35,6 +35,7 @@ def _make_schedule(settings: ScheduleConfig, total_steps: int) -> keras.optimize
     peak, warmup_steps = settings.learning_rate, settings.warmup_steps
     if settings.lr_schedule == "cosine":
         return cosine_schedule(peak=peak, warmup_steps=warmup_steps, total_steps=total_steps)
+    # Fractions of the run: a longer run drops later.
     drops = [round(share * total_steps) for share in settings.lr_drop_values()]
     return StepSchedule(peak=peak, warmup_steps=warmup_steps, drops=drops)
 

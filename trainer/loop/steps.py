@@ -97,6 +97,7 @@ def train_step(
             loss = loss + config.schedule.weight_decay / 2 * decay / replicas.num_replicas_in_sync
     # Summed before clipping, which must see the gradient of the whole batch.
     gradients = replicas.all_reduce("SUM", tape.gradient(loss, variables))
+    # Before clipping, for the curve in TensorBoard: it shows how often clipping acts.
     norm = tf.linalg.global_norm(gradients)
     if config.schedule.clip_norm:
         gradients, _ = tf.clip_by_global_norm(gradients, config.schedule.clip_norm, use_norm=norm)

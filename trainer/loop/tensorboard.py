@@ -40,6 +40,7 @@ class TrainingProgress:
     def report(self, step: int, values: dict[str, float], optimizer: keras.optimizers.Optimizer) -> None:
         """Reports the values of `steps.make_loop` for a loop that ended with a step."""
         now = time.monotonic()
+        # Of this loop alone, so that a change of speed shows.
         speed = (step - self._last_step) * self._batch_size / (now - self._last_time)
         # From the mean speed since the clock started: single loops vary.
         seconds_left = (now - self._start) / (step - self._first_step) * (self._total_steps - step)
@@ -73,6 +74,7 @@ class TrainingProgress:
     ) -> None:
         """Reports the metrics and the contact sheet of an evaluation (`trainer.evaluate.Evaluator.brief`)."""
         values = {name: metrics[name] for name in _EVALUATION_METRICS}
+        # One curve for each class, beside the means.
         values |= {f"AP50 {name}": of_class["AP50"] for name, of_class in metrics["per_class"].items()}
         # Metrics without a value, such as the AP of a class without objects, get no point.
         scalars = {f"evaluation/{name}": value for name, value in values.items() if value is not None}

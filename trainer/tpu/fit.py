@@ -118,6 +118,7 @@ def report_fit(config: TrainConfig, manifest: DatasetManifest) -> int:
     Raises:
       UsageError: the request is invalid, or the compiler is not installed.
     """
+    # One program for all chips: the step of a replica, on its share of the batch.
     step = make_replica_step(config, manifest)
     chips = len(step.devices)
     if config.schedule.train_batch_size % chips:
@@ -169,6 +170,7 @@ def synthetic_manifest(num_classes: int) -> DatasetManifest:
     """
     if not num_classes:
         raise UsageError("--mode=tpu_fit: needs --dataset, or --num_classes in its place; found neither")
+    # Only the classes, the shape of images and the number of boxes decide the graph; all else is empty.
     return DatasetManifest(
         labels=LabelMap.from_names([f"class {number}" for number in range(1, num_classes + 1)]),
         splits={},
@@ -212,6 +214,7 @@ def fit_lines(
     program: compiler.CompiledProgram | compiler.ChipMemoryError, chip: Chip, *, batch_size: int, chips: int
 ) -> list[str]:
     """Returns the result for one batch as lines for the user."""
+    # A program that is too large has no other numbers: the compiler gave up.
     fits = "fits" if program.hbm <= chip.hbm else "does not fit"
     memory = f"memory: {_amount(program.hbm)} of a chip's {_amount(chip.hbm)}: {fits}"
     if isinstance(program, compiler.ChipMemoryError):

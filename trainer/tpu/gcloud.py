@@ -72,6 +72,7 @@ class GcloudClient:
         try:
             done = subprocess.run(  # noqa: S603 - gcloud, without a shell
                 command,
+                # gcloud must fail instead of waiting for an answer to a question.
                 stdin=subprocess.DEVNULL,
                 capture_output=True,
                 text=True,
@@ -155,6 +156,7 @@ class DryRunClient:
 
     def _describe(self, *, queued: bool) -> CommandResult:
         """Returns the description as trainer.tpu.gcloud_output reads it."""
+        # What gcloud answers for an unknown name: `classify_error` must recognise it.
         if not self._exists:
             return CommandResult(status=1, err="NOT_FOUND")
         folder = f"projects/{self._target.project or 'PROJECT'}/locations/{self._target.zone}"

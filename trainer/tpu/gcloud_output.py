@@ -120,6 +120,7 @@ def parse_node(done: CommandResult, run_id: str | None) -> Observation:
     return Observation(
         state=_state(name, ready="READY", pending=_NODE_PENDING) if is_ours else ResourceState.FOREIGN,
         detail=name,
+        # One endpoint for each machine.
         hosts=max(len(described.get("networkEndpoints", [])), 1),
         resource=str(described.get("name", "")),
     )
@@ -130,6 +131,7 @@ def parse_queued(done: CommandResult, run_id: str | None) -> Observation:
     described = _parse_description(done)
     if isinstance(described, Observation):
         return described
+    # Nested here, flat in a TPU VM: so the API has it.
     name = str(described.get("state", {}).get("state", "STATE_UNSPECIFIED"))
     nodes = [spec.get("node", {}) for spec in described.get("tpu", {}).get("nodeSpec", [])]
     is_ours = any(_is_ours(node.get("labels", {}), run_id) for node in nodes)
@@ -154,6 +156,7 @@ def _is_ours(labels: dict[str, str], run_id: str | None) -> bool:
 def _parse_description(done: CommandResult) -> dict[str, Any] | Observation:
     """Parses the JSON of ``describe``; returns an observation if there is none."""
     if done.status:
+        # Only this answer proves that there is no TPU. Any other failure leaves the state unknown.
         if classify_error(done) is GcloudErrorKind.NOT_FOUND:
             return Observation(state=ResourceState.ABSENT)
         return Observation(state=ResourceState.UNKNOWN, detail=error_reason(done))

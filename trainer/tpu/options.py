@@ -101,6 +101,7 @@ def _check_training(config: TrainConfig) -> None:
     for name in ("dataset", "model_dir"):
         if not settings[name]:
             raise UsageError(f"--{name}: required, after --")
+    # The settings whose files a TPU VM must reach.
     paths = ["dataset", "model_dir", "init_from", "resnet_checkpoint"]
     if config.weights.backbone_weights != "imagenet":
         paths.append("backbone_weights")
@@ -132,6 +133,7 @@ def make_submit_parser(description: str) -> argparse.ArgumentParser:
 
 def _add_flags(parser: argparse.ArgumentParser, kind: type[TpuTarget]) -> None:
     for spec in dataclasses.fields(kind):
+        # `training` has no flag: it is what follows after --.
         if not spec.metadata:
             continue
         options: dict[str, Any] = {"help": spec.metadata["help"]}

@@ -47,6 +47,7 @@ class PhaseActions:
         Args:
           seconds_left: until --max_hours has elapsed.
         """
+        # END is never performed: trainer.tpu.driver stops before.
         match phase:
             case Phase.CREATE:
                 return self._create(self.request, seconds_left)
@@ -74,6 +75,7 @@ class PhaseActions:
         queued = gcloud_output.parse_queued(described, self._run_id)
         if queued.state is ResourceState.ABSENT:  # the TPU VM may still exist, or was created without --queued
             return node
+        # The queue decides until it is active; afterwards the state is that of the TPU VM.
         if queued.state is not ResourceState.READY or node.state is ResourceState.FOREIGN:
             return queued
         # An active queued resource creates its TPU VM a little later.

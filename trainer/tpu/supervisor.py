@@ -224,6 +224,7 @@ def _access_token() -> str:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs ``run --folder --max_hours -- FLAGS`` or ``show --folder --offset``; returns the exit status."""
+    # What follows "--" is the trainer's command line, which argparse must not touch.
     words = list(sys.argv[1:] if argv is None else argv)
     separator = words.index("--") if "--" in words else len(words)
     flags = _make_parser().parse_args(words[:separator])

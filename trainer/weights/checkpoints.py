@@ -181,6 +181,7 @@ class Best:
 
 def _restore(checkpoint: tf.train.Checkpoint, path: str) -> None:
     try:
+        # TensorFlow raises several classes for a file that is damaged in different places.
         status = checkpoint.restore(path)
     except (tf.errors.OpError, ValueError, IndexError) as error:  # IndexError: a truncated data file
         raise ContractError(f"--model_dir: the checkpoint {path} is damaged: {first_line(error)}") from error

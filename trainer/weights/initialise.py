@@ -150,6 +150,7 @@ def transfer_weights(
     """Selects what fits by name and shape; of the class head, the rows of the classes that both label maps name."""
     values: dict[str, Array] = {}
     misfits = {}
+    # Over the variables of this network: what else the other run holds is of no use.
     for name, value in fresh.items():
         fitting = _fitting(name, value, stored.get(name), old=old, new=new)
         if fitting is None:

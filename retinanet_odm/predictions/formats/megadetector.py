@@ -28,6 +28,7 @@ def to_megadetector(rows: Iterable[PredictionRow], run: ScoringRun) -> Iterator[
             **run.describe(),
         },
     }
+    # Ids are text in this format, also in the detections below.
     categories = {str(label_id): label for label_id, label in run.classes.items()}
     head = {"info": info, "detection_categories": categories}
     yield from json_object(head, "images", map(_entry, rows))

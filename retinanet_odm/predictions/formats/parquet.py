@@ -44,6 +44,7 @@ def to_parquet(rows: Iterable[PredictionRow], run: ScoringRun) -> Iterator[bytes
         [(column, _TYPES[column]) for column in DETECTION_COLUMNS],
         metadata={PROGRAM: json.dumps(run.describe())},
     )
+    # The lines of detections.csv, so that both tables have the same rows.
     lines = (cells for row in rows for cells in detection_lines(row, run))
     # pyarrow writes to a file object; the spool passes on each row group as soon as it is complete.
     spool = Spool()

@@ -26,6 +26,7 @@ def to_voc(rows: Iterable[PredictionRow], run: ScoringRun) -> Iterator[bytes]:
     with zipfile.ZipFile(spool, "w") as archive:
         for row in rows:
             if row.status == OK:
+                # Two images may differ only in what a file name cannot hold, or in their extension.
                 name = _free_name(row.image, archive)
                 _add(archive, name, format_voc(row_to_annotation(row), database=run.title))
                 yield spool.take()
