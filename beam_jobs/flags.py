@@ -71,6 +71,7 @@ def make_prepare_parser() -> Parser:
         epilog=BEAM_HELP,
     )
     _add_job_flags(check)
+    # Without Beam's epilog: `labels` is no Beam job.
     labels = commands.add_parser(
         LABELS, help="write a label map of all labels in annotation files", description=LABELS_DESCRIPTION
     )
@@ -255,6 +256,7 @@ def prepare_options(flags: argparse.Namespace, inputs: Inputs) -> PrepareOptions
         ),
         max_rejected=flags.max_rejected,
         writes=flags.command == PREPARE,
+        # `check` writes no shard, so it has no flag to resume.
         resume=flags.command == PREPARE and flags.resume,
     )
 

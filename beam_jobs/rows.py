@@ -160,6 +160,7 @@ def reject_image(
 
 def reject_annotation(file: AnnotationFile, reason: str, detail: str, line: int | None) -> Reject:
     """Rejects an annotation that matches no image, or an annotation file that cannot be read completely."""
+    # An annotation in a file of many is known by the name of its image.
     name = file.image_name or file.uri
     return Reject(kind=ANNOTATION_REJECT, name=name, reason=reason, detail=detail, source=file.uri, line=line)
 
@@ -180,6 +181,7 @@ def reject_object(planned: PlannedImage, item: ObjectAnnotation, reason: str, de
 
 def remark_on(planned: PlannedImage, reason: str, detail: str, value: str) -> Reject:
     """Makes a remark on an image that is kept with all its objects."""
+    # The file to look at is the annotation: the image itself is in order.
     annotation = planned.content.annotation
     return Reject(
         kind=REMARK,

@@ -75,6 +75,7 @@ class RepeatOptions:
     def __post_init__(self) -> None:
         if not 0 < self.iou < 1:  # also refuses nan
             raise UsageError(f"--iou: expected a number above 0 and below 1, found {self.iou:g}")
+        # On a single frame nothing is repeated.
         if self.min_frames < 2:
             raise UsageError(f"--min_frames: expected 2 or more, found {self.min_frames}")
 

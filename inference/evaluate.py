@@ -96,6 +96,7 @@ def describe_comparison(comparison: Comparison, labels: LabelMap) -> Iterator[st
     for reason, entry in comparison.excluded.to_json().items():
         yield f"not compared: {entry['count']} {reason} ({entry['first']})"
     for label, count in comparison.unknown.most_common():
+        # If the label is another spelling of a class, an alias settles it.
         nearest = " or ".join(map(repr, nearest_labels(label, labels.name_by_id.values())))
         hint = f"; did you mean {nearest}? (--label_aliases)" if nearest else ""
         yield f"not compared: {count} boxes of {label!r}, which is no class of the model{hint}"

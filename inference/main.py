@@ -47,6 +47,7 @@ def _run(argv: Sequence[str]) -> None:
 
 
 def _score(flags: argparse.Namespace, rest: Sequence[str]) -> None:
+    # The order matters: a bad flag must be told before Beam or TensorFlow is imported.
     options = score_options(flags)
     check_estimate(flags)
     make_beam_options = cache(partial(beam_options, rest, program_flags(flags)))
@@ -89,6 +90,7 @@ def _detect(flags: argparse.Namespace) -> None:
 
     rows = detect(options)
     print(format_detections(rows))  # noqa: T201 - the table is the result of the command
+    # After the table: the images that could be scored are shown first.
     failed = [str(row.detail) for row in rows if row.status != OK]
     if failed:
         raise UsageError(f"detect: {'; '.join(failed)}")

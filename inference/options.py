@@ -156,6 +156,7 @@ def _check_threshold(value: float | str | None) -> None:
 def make_score_parser() -> Parser:
     """Returns the parser of `python -m inference`; parse_known_args leaves the Beam flags of score over."""
     parser = Parser(prog="python -m inference", description="Score images with an exported detector.")
+    # In the order in which a user needs them: score first, then what can be done with its rows.
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     summary = "run a detector on images and write one result row per image"
     _add_score_flags(commands.add_parser("score", help=summary, description=SCORE_DESCRIPTION, epilog=BEAM_HELP))
@@ -171,6 +172,7 @@ def make_score_parser() -> Parser:
 
 
 def _add_score_flags(parser: argparse.ArgumentParser) -> None:
+    # Defaults are those of the dataclass, so that --help and the program agree.
     default = ScoreOptions
     parser.add_argument("--images", nargs="+", required=True, metavar="PATH", help=_IMAGES_HELP)
     parser.add_argument("--model", required=True, metavar="DIR", help=_MODEL_HELP)

@@ -274,6 +274,7 @@ class WriteRows(beam.PTransform):
 
 def _write_shard(grouped: tuple[int, Iterable[RowSpans | None]], output: str, num_shards: int) -> WrittenShard:
     shard, spans = grouped
+    # None stands for the shard itself, so that one without rows is written too.
     present = [item for item in spans if item is not None]
     return part_files.write_predictions_shard(output, shard, num_shards, present)
 

@@ -63,5 +63,10 @@ def to_relative(boxes: Boxes, height: float, width: float) -> Boxes:
 
 
 def to_pixels(boxes: Boxes, height: float, width: float) -> Boxes:
-    """Converts fractions of the image to pixels; the inverse of `to_relative`."""
+    """Converts fractions of the image to pixels; the inverse of `to_relative`.
+
+    Example:
+      >>> to_pixels(as_boxes([(0.5, 0.25, 1, 1)]), height=6, width=8).tolist()
+      [[3.0, 2.0, 6.0, 8.0]]
+    """
     return (boxes * np.asarray([height, width, height, width], np.float32)).astype(np.float32)

@@ -149,6 +149,7 @@ def _devices(config: TrainConfig) -> str:
 
     from trainer.strategy import make_strategy
 
+    # The same function as in a run, so that the doctor finds the same devices.
     where = make_strategy(use_tpu=config.run.use_tpu, tpu=config.run.tpu)
     seen = Counter(device.device_type for device in tf.config.list_logical_devices())
     check_gpu_seen(seen["GPU"], has_card=_NVIDIA.exists())
@@ -197,6 +198,7 @@ def check_record(record: bytes, labels: LabelMap, *, source: str) -> None:
         example = decode_example(record)
     except DataError as error:
         raise ContractError(f"{source}: the first record is not readable: {error}") from error
+    # Ids and names must agree: shards of two data sets in one folder would not.
     for item in example.objects:
         if labels.name_by_id.get(item.label_id) != item.label:
             raise ContractError(f"{source}: the label map has no {item.label!r} with id {item.label_id}")
@@ -239,13 +241,23 @@ def try_folder(folder: str) -> float:
 
 
 def check_clock(file_time: float, now: float) -> Check:
-    """Compares this machine's clock with the storage's, in seconds since 1970."""
+    """Compares this machine's clock with the storage's, in seconds since 1970.
+
+    Example:
+      >>> check_clock(file_time=1000.0, now=1000.5).line()
+      "pass  clock: +0.5 s from the storage's"
+    """
     off = now - file_time
     fix = "" if abs(off) <= MAX_CLOCK_ERROR else "set the clock of this machine: timedatectl set-ntp true"
     return Check(name="clock", found=f"{off:+.1f} s from the storage's", fix=fix)
 
 
 def check_disk(free: int) -> Check:
-    """Checks that there is room for the checkpoints; free is in bytes."""
+    """Checks that there is room for the checkpoints; free is in bytes.
+
+    Example:
+      >>> check_disk(5 << 30).line()
+      'pass  disk: 5.4 GB free'
+    """
     fix = "" if free >= MIN_FREE_BYTES else f"free disk space: a ResNet-50 needs {MIN_FREE_BYTES / 1e9:.1f} GB"
     return Check(name="disk", found=f"{free / 1e9:.1f} GB free", fix=fix)

@@ -122,6 +122,7 @@ def copy_dataset(dataset: str, folder: str) -> str:
 
 def _copy(dataset: str, folder: Path) -> tuple[list[storage.Blob], list[storage.Blob]]:
     """Copies a data set; returns all shards, and those that were fetched."""
+    # One listing tells all names, sizes and checksums: no request for each shard.
     blobs = {_name(blob): blob for blob in _list_objects(dataset)}
     text = _read_manifest(blobs, dataset)
     shards = _find_shards(text, blobs, dataset)

@@ -35,6 +35,7 @@ def parse_hparams(text: str) -> dict[str, Any]:
 
 def _parts(text: str) -> Iterator[str]:
     """Yields the text between commas outside brackets."""
+    # Commas within brackets belong to a value: aspect_ratios=[(1,1),(1.4,0.7)].
     depth, start = 0, 0
     for position, sign in enumerate(text):
         depth += (sign in "[(") - (sign in "])")
@@ -54,7 +55,12 @@ def _value(text: str) -> Any:
 
 
 def parse_float(name: str, value: Any) -> float:
-    """Returns the value of an hparam as a number; raises UsageError if it is not one."""
+    """Returns the value of an hparam as a number; raises UsageError if it is not one.
+
+    Example:
+      >>> parse_float("gamma", 2)
+      2.0
+    """
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise UsageError(f"hparams: {name}: expected a number, found {value!r}")
     return float(value)
@@ -132,6 +138,7 @@ def hparam_settings(hparams: Mapping[str, Any]) -> dict[str, Any]:
       >>> hparam_settings({"gamma": 1.5, "resnet_depth": 50})
       {'focal_gamma': 1.5, 'backbone': 'resnet50'}
     """
+    # Names first: a misspelt one would otherwise be ignored.
     _check_names(hparams)
     for name, value in _FIXED_VALUES.items():
         if hparams.get(name, value) != value:

@@ -98,6 +98,7 @@ def resolve(config: TrainConfig, expectations: DatasetExpectations | None) -> Re
     devices = strategy.make_strategy(
         use_tpu=config.run.use_tpu, tpu=config.run.tpu, hosts=config.run.hosts(), task_index=config.run.task_index
     )
+    # Hosts may share the folder: one of them writes, the others are silent.
     if strategy.is_chief(devices):
         files.make_folder(config.run.model_dir, flag="--model_dir")
     else:
@@ -145,6 +146,7 @@ def _build(resolved: ResolvedRun, devices: tf.distribute.Strategy) -> _Model:
     """Builds the network, with fresh weights, and its evaluator on some devices."""
     config, manifest = resolved.config, resolved.manifest
     with devices.scope():
+        # Under the scope of the strategy, which decides where variables are placed.
         network = build_network(config, manifest)
     evaluator = evaluate.make_evaluator(config, manifest, network, devices) if config.run.evaluates else None
     return _Model(network=network, devices=devices, evaluator=evaluator)

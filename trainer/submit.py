@@ -137,6 +137,7 @@ def _show_training(target: TpuTarget, cloud: Cloud, *, with_log: bool) -> RunRes
     while True:  # one response has a limited part of the log; the state needs only the first response
         done = cloud.run(gcloud_commands.remote(target, gcloud_commands.show_script(offset)), timeout=300)
         status = gcloud_output.parse_status(gcloud_output.remote_text(done))
+        # The supervisor prints its state first: without it, there was no answer.
         if status is None:
             reason = gcloud_output.error_reason(done)
             return RunResult(status=1, message=f"{target.name}: no response from the trainer: {reason}")

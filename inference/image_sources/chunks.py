@@ -77,6 +77,7 @@ Chunk: TypeAlias = FileChunk | ZipChunk | TarChunk | StreamChunk | RecordChunk
 
 def select_images(chunk: Chunk, positions: Sequence[int]) -> Chunk:
     """Returns a chunk of the images at these positions, in their order."""
+    # All but the path are parallel tuples: see Chunk above.
     columns = [field.name for field in dataclasses.fields(chunk) if field.name != "path"]
     selected: dict[str, Any] = {
         column: tuple(getattr(chunk, column)[position] for position in positions) for column in columns

@@ -147,7 +147,12 @@ def list_chunks(listed: Iterable[SourceFiles]) -> Iterator[Chunk]:
 
 
 def absolute(path: str) -> str:
-    """Returns a local path from the root of the disk; a URI unchanged."""
+    """Returns a local path from the root of the disk; a URI unchanged.
+
+    Example:
+      >>> absolute("gs://bucket/a.jpg"), absolute("/data/../a.jpg")
+      ('gs://bucket/a.jpg', '/a.jpg')
+    """
     return path if "://" in path else posixpath.abspath(path)
 
 

@@ -43,6 +43,7 @@ def find_model(folder: str, options: ModelOptions) -> CheckedModel:
       ContractError: as check_model, read_signature_map and third_party_manifest; or a signature map is given for an
         export of the trainer.
     """
+    # The flag decides, not the folder: a SavedModel with neither model.json nor a map is refused.
     signature_map = None if options.signature_map is None else read_signature_map(options.signature_map)
     if signature_map is None:
         manifest = check_model(folder)
@@ -157,4 +158,5 @@ def load_model(model: CheckedModel) -> Detector | ThirdPartyDetector:
     loaded = load_saved_model(folder)
     if signature_map is not None:
         return ThirdPartyDetector(loaded, signature_map, folder=folder)
+    # Only tiles need the signature of decoded pixels, which an older export may lack.
     return Detector(loaded, folder=folder, with_pixels=model.options.tiling is not None)

@@ -171,6 +171,7 @@ def resolve_threshold_flag(value: float | str | None, manifest: ModelManifest) -
     """
     # The graph itself drops what lies below; a lower threshold cannot bring it back.
     own = manifest.score_threshold
+    # Only BEST is a text: see `threshold_value`.
     if isinstance(value, str):
         if not manifest.thresholds:
             raise UsageError(

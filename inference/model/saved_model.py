@@ -144,6 +144,7 @@ def _signature(loaded: Any, folder: str, name: str, argument: str) -> Callable[.
 
 
 def _outputs(result: Mapping[str, Any]) -> list[ModelOutput]:
+    # Once for the batch: each conversion copies from the device.
     values = {name: result[name].numpy() for name in _OUTPUTS}
     count = len(values[exported_model.STATUS])
     return [_output({name: value[index] for name, value in values.items()}) for index in range(count)]

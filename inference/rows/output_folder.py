@@ -39,7 +39,12 @@ def predictions_shard_name(shard: int, num_shards: int) -> str:
 
 
 def part_file_name(sha256: str) -> str:
-    """Returns the name of a part file with this content; a worker's second attempt replaces the first."""
+    """Returns the name of a part file with this content; a worker's second attempt replaces the first.
+
+    Example:
+      >>> part_file_name("0123456789abcdef" * 4)
+      'part-0123456789abcdef0123.jsonl'
+    """
     return f"part-{sha256[:_PART_DIGITS]}.jsonl"
 
 

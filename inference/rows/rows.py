@@ -29,6 +29,7 @@ def make_row(
     name: str, result: ModelOutput | Failure, *, labels: Mapping[int, str], thresholds: ScoreThresholds
 ) -> PredictionRow:
     """Returns the row of an image that was scored; labels are names by label id."""
+    # A row in any case: every image that was listed has exactly one.
     if isinstance(result, Failure):
         return failed_row(name, DataError(result.reason, f"{name}: {result.why}"))
     # Plain numbers: JSON cannot write those of numpy.
@@ -76,6 +77,7 @@ def _digest(value: Sequence[Any]) -> str:
 
 def with_key(row: PredictionRow, key: str) -> PredictionRow:
     """Returns the row with its key, or without one if its failure may be temporary: then the image is scored again."""
+    # A row without a key is written all the same; only a later run does not reuse it.
     is_final = row.reason is None or _PERMANENT.fullmatch(row.reason)
     return dataclasses.replace(row, key=key) if is_final else row
 

@@ -70,6 +70,7 @@ def read_cvat(file: BinaryIO, *, source: str) -> Iterator[ImageAnnotation]:
 
 def _read_image(image: etree._Element, tasks: list[CvatTask], source: str) -> ImageAnnotation:
     name = image.get("name")
+    # Without a name, no image can be paired with it, and nothing could be rejected in its place.
     if not name:
         detail = f"{source}: {element_position(image)}: expected a name on <image>, found none"
         raise AnnotationError("image_without_name", detail, line_of(image))

@@ -53,12 +53,22 @@ def rotated_corners(box: BoxCorners, degrees: float) -> list[tuple[float, float]
 
 
 def rotated_box(box: BoxCorners, degrees: float) -> BoxCorners:
-    """Returns the box around a rotated box; for an angle of 0 the box itself, even if its corners are swapped."""
+    """Returns the box around a rotated box; for an angle of 0 the box itself, even if its corners are swapped.
+
+    Example:
+      >>> tuple(round(edge, 1) for edge in rotated_box((0, 0, 2, 4), 90))
+      (-1.0, 1.0, 3.0, 3.0)
+    """
     return enclosing_box(rotated_corners(box, degrees)) if degrees % 360 else box
 
 
 def ellipse_box(centre: tuple[float, float], radii: tuple[float, float], degrees: float) -> BoxCorners:
-    """Returns the tight box around a rotated ellipse; centre and radii are (x, y)."""
+    """Returns the tight box around a rotated ellipse; centre and radii are (x, y).
+
+    Example:
+      >>> ellipse_box((10, 20), (3, 2), 0)
+      (18.0, 7.0, 22.0, 13.0)
+    """
     (centre_x, centre_y), (radius_x, radius_y) = centre, radii
     cosine, sine = math.cos(math.radians(degrees)), math.sin(math.radians(degrees))
     # The extent of an ellipse along an axis is the length of both radii projected onto it.
@@ -73,6 +83,10 @@ def mask_box(runs: Sequence[int], *, width: int) -> BoxCorners | None:
     Args:
       runs: lengths of alternating runs along the rows; the first is background and may be 0.
       width: pixels in a row, 1 or more.
+
+    Example:
+      >>> mask_box([5, 2, 4, 1], width=6)
+      (0.0, 0.0, 2.0, 6.0)
     """
     ends = list(itertools.accumulate(runs))
     # The first and last pixel of each run of foreground, counted along the rows.

@@ -51,7 +51,12 @@ def _join(parent: str, opening: str, key: str) -> str:
 
 
 def is_json(head: bytes) -> bool:
-    """Returns whether the first bytes of a file are those of a JSON object or list, in any encoding of Unicode."""
+    r"""Returns whether the first bytes of a file are those of a JSON object or list, in any encoding of Unicode.
+
+    Example:
+      >>> is_json(b'\xef\xbb\xbf {"images": ['), is_json(b"<annotations>")
+      (True, False)
+    """
     return decode_json(head).lstrip().startswith(("{", "["))
 
 

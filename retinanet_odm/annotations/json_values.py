@@ -83,7 +83,12 @@ def object_of(value: object, what: str, source: str) -> JsonObject:
 
 
 def kind_of(value: object) -> str:
-    """Returns what a value is in the words of JSON."""
+    """Returns what a value is in the words of JSON.
+
+    Example:
+      >>> kind_of({}), kind_of(True), kind_of(1.5)
+      ('an object', 'true or false', 'a float')
+    """
     # By exact type: isinstance would take true and false for numbers.
     names = {dict: "an object", list: "a list", str: "a string", bool: "true or false", type(None): "nothing"}
     return names.get(type(value), f"a {type(value).__name__}")
@@ -98,6 +103,10 @@ def is_name(value: object) -> bool:
     """Returns whether a value is a text that is not blank and can be encoded as UTF-8.
 
     JSON allows half of a surrogate pair, which cannot.
+
+    Example:
+      >>> is_name("crab"), is_name(" "), is_name(7)
+      (True, False, False)
     """
     return (
         isinstance(value, str)
@@ -107,12 +116,22 @@ def is_name(value: object) -> bool:
 
 
 def is_coordinate(value: Any) -> bool:
-    """Returns whether a value is a finite coordinate: json also parses NaN, Infinity and integers of any length."""
+    """Returns whether a value is a finite coordinate: json also parses NaN, Infinity and integers of any length.
+
+    Example:
+      >>> is_coordinate(1.5), is_coordinate(True), is_coordinate(float("nan"))
+      (True, False, False)
+    """
     return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < MAX_NUMBER
 
 
 def side_of(value: Any) -> int | None:
-    """Returns a side in pixels; None for anything but a positive number, which tools write if they do not know it."""
+    """Returns a side in pixels; None for anything but a positive number, which tools write if they do not know it.
+
+    Example:
+      >>> side_of(640.0), side_of(0), side_of("640")
+      (640, None, None)
+    """
     # A fraction below 1 becomes 0, which means unknown as well.
     return int(value) or None if is_coordinate(value) and value > 0 else None
 

@@ -31,6 +31,10 @@ def parse_number(text: str | None, what: str, source: str, line: int | None = No
 
     Raises:
       AnnotationError: the text is no such number.
+
+    Example:
+      >>> parse_number("12.5", "xmin", "a.xml")
+      12.5
     """
     try:
         value = math.nan if "_" in (text or "") else float(text or "")  # only Python reads 1_5 as 15
@@ -48,6 +52,10 @@ def parse_index(text: str | None, what: str, source: str, line: int | None = Non
 
     Raises:
       AnnotationError: the text is no such number.
+
+    Example:
+      >>> parse_index("12.0", "width", "a.xml")
+      12
     """
     value = parse_number(text, what, source, line)
     if value < 0 or value != int(value):
@@ -77,6 +85,10 @@ def parse_flag(value: object, what: str, source: str, line: int | None = None) -
 
     Raises:
       AnnotationError: the value is no flag.
+
+    Example:
+      >>> parse_flag("yes", "outside", "a.xml"), parse_flag(None, "outside", "a.xml")
+      (True, False)
     """
     word = _as_word(value)
     if value is not None and word not in _TRUE | _FALSE:

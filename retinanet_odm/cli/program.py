@@ -99,6 +99,7 @@ def set_up_logging(log_filter: Callable[[logging.LogRecord], bool] | None = None
 def tune_gc() -> None:
     """Makes garbage collections rare, and skips the one at exit, which takes seconds and frees nothing."""
     gc.set_threshold(_GC_THRESHOLD)
+    # Frozen objects are skipped by the last collection.
     atexit.register(gc.freeze)
 
 

@@ -113,6 +113,7 @@ def _format_seconds(seconds: float) -> str:
     hours, minutes = divmod(minutes, 60)
     if hours:
         return f"{hours} h {minutes} min"
+    # Seconds only below an hour: the estimate is not better than that.
     return f"{minutes} min {rest} s" if minutes else f"{rest} s"
 
 

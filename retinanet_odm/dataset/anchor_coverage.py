@@ -64,6 +64,7 @@ def best_overlap(
     shared = np.minimum(np.minimum(box_sides, anchor_sides), (box_sides + anchor_sides) / 2 - distance)
     overlap = np.maximum(shared, 0).prod(axis=1)
     union = box_sides.prod(axis=1) + anchor_sides.prod(axis=0) - overlap
+    # Over levels and shapes: the best anchor of the whole grid.
     return np.asarray((overlap / union).max(axis=(1, 2)), np.float64)
 
 

@@ -230,6 +230,7 @@ def _nearest(values: _Hashes, candidates: _Hashes) -> tuple[_Numbers, _Numbers]:
 
 def _equal(values: _Hashes, candidates: _Hashes) -> tuple[_Numbers, _Numbers]:
     """Finds equal hashes only, as _nearest does; the distance of others is 64."""
+    # Binary search in place of the comparison of all pairs: for data sets with millions of images.
     order = np.argsort(candidates)
     positions = np.searchsorted(candidates, values, sorter=order).clip(max=len(candidates) - 1)
     nearest = order[positions]

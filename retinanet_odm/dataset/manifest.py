@@ -104,6 +104,7 @@ class DatasetManifest:
           ContractError: there is none, or it has no examples.
         """
         info = self.splits.get(name)
+        # An empty split and a missing one are the same to a reader; the message lists what there is.
         if info is None or not info.examples:
             sizes = {key: value.examples for key, value in self.splits.items()}
             raise ContractError(f"{self.FILE}: split {name!r} has no examples; the data set holds {sizes}")

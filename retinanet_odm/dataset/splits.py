@@ -200,6 +200,10 @@ def parse_assignments(text: str, *, flag: str) -> dict[str, str]:
 
     Raises:
       UsageError: a part is not ``name=value``, or a name is repeated.
+
+    Example:
+      >>> parse_assignments("train=0.8,val=0.2", flag="--splits")
+      {'train': '0.8', 'val': '0.2'}
     """
     values: dict[str, str] = {}
     for part in text.split(","):
@@ -217,6 +221,10 @@ def parse_splits(text: str) -> Splits:
 
     Raises:
       UsageError: the text is not of that form, or the splits are invalid.
+
+    Example:
+      >>> parse_splits("train=0.8,val=0.2").names
+      ('train', 'val')
     """
     try:
         parts = tuple((name, float(value)) for name, value in parse_assignments(text, flag="--splits").items())

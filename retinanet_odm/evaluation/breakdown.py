@@ -47,6 +47,7 @@ def size_buckets(split: ScoredSplit, matches: DetectionMatches, kept: Bools) -> 
     AP50 ignores objects of other sizes, their true positives, and false positives of other sizes, as COCO's APs does.
     """
     truth = split.truth
+    # By the true size where there is an object: a detection may be larger or smaller.
     octaves, detection_octaves = _octaves(truth.box), _octaves(split.detections.box)
     is_found = matches.found_objects(truth, kept)
     counted = octaves[~truth.is_crowd]
@@ -170,6 +171,7 @@ def calibrate(score: Floats, is_hit: Bools) -> Calibration:
         for inside in (bin_of == row for row in range(_SCORE_BINS))
         if inside.any()
     )
+    # Weighted by the detections of a bin, so that sparse bins do not decide.
     gaps = sum(entry.detections * abs(entry.mean_score - entry.precision) for entry in bins)
     return Calibration(bins=bins, expected_error=gaps / len(score) if len(score) else None)
 
@@ -196,6 +198,7 @@ def name_groups(images: tuple[str, ...], rule: str = DEPLOYMENT_DAY) -> tuple[st
     def group(name: str) -> str:
         try:
             return compiled.group_of(name)
+        # All names without a group share one, which has no name.
         except DataError:
             return ""
 

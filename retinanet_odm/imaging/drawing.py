@@ -53,7 +53,12 @@ def to_ascii(text: str, *, otherwise: str) -> str:
 
 
 def colour_of(label_id: int) -> str:
-    """Returns the colour of a class as ``#RRGGBB``; colours repeat after seven classes."""
+    """Returns the colour of a class as ``#RRGGBB``; colours repeat after seven classes.
+
+    Example:
+      >>> colour_of(1), colour_of(8) == colour_of(1)
+      ('#F0E442', True)
+    """
     return PALETTE[(label_id - 1) % len(PALETTE)]
 
 

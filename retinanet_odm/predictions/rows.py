@@ -35,6 +35,10 @@ def placeholder_label(label_id: int) -> str:
     """Returns a label for an id that is missing in the label map.
 
     The model's output covers all ids up to the largest one, so it can return an id that has no name.
+
+    Example:
+      >>> placeholder_label(7)
+      'id 7'
     """
     return f"id {label_id}"
 
@@ -44,6 +48,10 @@ def utf8(text: str) -> bytes:
 
     Python holds such a byte as a lone surrogate. JSON readers turn the escape back into it. In other formats the escape
     is at least readable, and the file stays valid.
+
+    Example:
+      >>> utf8("caf\udce9.jpg")
+      b'caf\\udce9.jpg'
     """
     return text.encode("utf-8", "backslashreplace")
 
@@ -157,6 +165,7 @@ class PredictionRow:
         try:
             value = json.loads(line)
             detections = tuple(_detection_from_json(item) for item in value.pop("detections"))
+            # Optional keys that are missing keep the defaults of the class.
             time = datetime.fromisoformat(value.pop("time")) if "time" in value else None
             return cls(**value, detections=detections, time=time)
         except (ValueError, KeyError, TypeError, AttributeError) as error:

@@ -49,12 +49,22 @@ FRAME = Frame()
 
 
 def to_x(share: float) -> str:
-    """Converts a share 0..1 of the lower axis to pixels."""
+    """Converts a share 0..1 of the lower axis to pixels.
+
+    Example:
+      >>> to_x(0.0), to_x(1.0)
+      ('58.0', '426.0')
+    """
     return f"{FRAME.left + share * _plot_width():.1f}"
 
 
 def to_y(share: float) -> str:
-    """Converts a share 0..1 of the left axis to pixels, which count from the top."""
+    """Converts a share 0..1 of the left axis to pixels, which count from the top.
+
+    Example:
+      >>> to_y(0.0), to_y(1.0)
+      ('268.0', '14.0')
+    """
     return f"{FRAME.height - FRAME.bottom - share * _plot_height():.1f}"
 
 

@@ -144,7 +144,12 @@ def is_image_name(name: str) -> bool:
 
 
 def is_annotation_name(name: str) -> bool:
-    """Returns whether a member of a zip file may be an annotation file, judged by its name; its content decides."""
+    """Returns whether a member of a zip file may be an annotation file, judged by its name; its content decides.
+
+    Example:
+      >>> is_annotation_name("Annotations/a.xml"), is_annotation_name(".cache/a.json")
+      (True, False)
+    """
     return name.lower().endswith(_ANNOTATION_SUFFIXES) and not is_hidden(name)
 
 

@@ -51,7 +51,12 @@ def match_key(path: str) -> Key:
 
 
 def exact_path(path: str) -> str:
-    """Returns a path as XML can hold it, with the slashes of other systems than Windows."""
+    r"""Returns a path as XML can hold it, with the slashes of other systems than Windows.
+
+    Example:
+      >>> exact_path("dive 1\\a.jpg")
+      'dive 1/a.jpg'
+    """
     return PurePosixPath(xml_text(path).replace("\\", "/").lstrip("/")).as_posix()
 
 

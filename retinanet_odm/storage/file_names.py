@@ -154,7 +154,12 @@ def looks_like_image(name: str) -> bool:
 
 
 def has_image_suffix(name: str) -> bool:
-    """Returns whether a name ends like that of an image, in any case."""
+    """Returns whether a name ends like that of an image, in any case.
+
+    Example:
+      >>> has_image_suffix("a.JPG"), has_image_suffix("a.xml")
+      (True, False)
+    """
     return name.lower().endswith(IMAGE_SUFFIXES)
 
 

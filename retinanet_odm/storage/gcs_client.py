@@ -123,7 +123,13 @@ def _line(error: Exception) -> str:
 
 
 def crc32c_checksum(file: BinaryIO) -> str:
-    """Returns the CRC32C of the rest of a file, encoded as Google does."""
+    """Returns the CRC32C of the rest of a file, encoded as Google does.
+
+    Example:
+      >>> import io
+      >>> crc32c_checksum(io.BytesIO(b"123456789"))
+      '4waSgw=='
+    """
     checksum = 0
     while piece := file.read(_PIECE):
         checksum = google_crc32c.extend(checksum, piece)

@@ -74,6 +74,7 @@ def list_zip_members(path: str, keep: Callable[[str], bool], *, flag: str) -> li
     """
     try:
         with files.open_binary(path) as file, zipfile.ZipFile(file) as archive:
+            # The directory is at the end of the archive: a truncated file has none, and is refused here.
             infos = [info for info in archive.infolist() if not info.is_dir() and keep(_name(info))]
     except _BROKEN as error:
         raise UsageError(f"{flag}: {path} is not a readable zip archive: {error}") from error

@@ -43,6 +43,7 @@ class TrainConfig:
     def __post_init__(self) -> None:
         self._check_mosaic()
         self._check_weights()
+        # TFLite and ONNX files hold the network in the type that it computes in.
         formats = self.evaluation.portable_formats()
         if formats and self.network.precision != "float32":
             raise UsageError(

@@ -124,6 +124,7 @@ def recolour(image: Tensor, strength: float, seed: Tensor) -> Tensor:
     At strength 1, brightness changes by up to a quarter of its range, contrast and saturation by a factor between one
     half and two, and hue by up to a tenth of the circle. Lower strengths scale these limits; 0 changes nothing.
     """
+    # One draw for all four, each in -1..1 times the strength.
     light, contrast, saturation, hue = tf.unstack(strength * tf.random.stateless_uniform([4], seed, -1.0, 1.0))
     values = tf.cast(image, tf.float32) / 255.0 + 0.25 * light
     values = tf.clip_by_value(tf.image.adjust_contrast(values, 2.0**contrast), 0.0, 1.0)

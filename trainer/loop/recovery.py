@@ -26,9 +26,11 @@ class DivergenceMonitor:
 
     def has_diverged(self, loss: float) -> bool:
         """Returns whether a loss is not finite or far above the usual one, of which it otherwise becomes a part."""
+        # The first loss of a run is compared with nothing; it becomes the usual one.
         usual = self._usual
         if not math.isfinite(loss):
             return True
+        # A diverging loss must not raise the usual one, or the next would pass.
         if usual is not None and loss > _DIVERGENCE_FACTOR * max(usual, _MIN_USUAL_LOSS):
             return True
         self._usual = loss if usual is None else _MEMORY * usual + (1 - _MEMORY) * loss
@@ -47,6 +49,7 @@ class DivergenceMonitor:
         Raises:
           UsageError: The run has returned as often as it may.
         """
+        # Source ids: id_map.csv of the data set names their images.
         ids = ", ".join(map(str, sorted(source_ids)))
         event = f"diverged: loss {loss:g} in steps {first} to {last}; source ids of the batch: {ids}"
         self._rollbacks += 1

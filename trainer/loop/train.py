@@ -90,6 +90,7 @@ class TrainingRun:
             with PreemptionHandler() as preemption:
                 self._run_to_end(preemption)
         with self._strategy.scope():
+            # With --ema_decay, the averages replace the weights; without, nothing changes.
             self._optimizer.finalize_variable_values(self._network.model.trainable_variables)
 
     def _restore_or_initialise(self) -> int:

@@ -42,6 +42,7 @@ def make_anchors(
       >>> make_anchors((32, 32), anchor_scale=4.0, num_scales=1, aspect_ratios=[1.0])[0].tolist()
       [-12.0, -12.0, 20.0, 20.0]
     """
+    # Height and width for a side of 1: scales first, then ratios, as in the docstring's order.
     shapes = [
         (2 ** (octave / num_scales) * aspect**0.5, 2 ** (octave / num_scales) / aspect**0.5)
         for octave in range(num_scales)

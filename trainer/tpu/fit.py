@@ -60,6 +60,10 @@ def find_chip(topology: str) -> Chip:
 
     Raises:
       UsageError: the name has another form, or the chip is unknown.
+
+    Example:
+      >>> find_chip("v5e:2x2").peak
+      197000000000000.0
     """
     kind, _, shape = topology.partition(":")
     sides = shape.split("x")

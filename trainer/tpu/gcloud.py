@@ -147,6 +147,7 @@ class DryRunClient:
             self._exists = "create" in command
         if "describe" in command:
             return self._describe(queued="queued-resources" in command)
+        # The script is the last word of the command: see gcloud_commands.remote.
         return CommandResult(out=_remote_output(command[-1]) if "ssh" in command else "")
 
     def open(self, command: Sequence[str]) -> Tunnel:

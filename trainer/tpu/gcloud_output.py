@@ -49,16 +49,25 @@ def classify_error(done: CommandResult) -> GcloudErrorKind:
 
 
 def error_reason(done: CommandResult) -> str:
-    """Returns the error message of a failed command as one line."""
+    r"""Returns the error message of a failed command as one line.
+
+    Example:
+      >>> error_reason(CommandResult(status=1, err="WARNING: old\nERROR: no permission\n"))
+      'no permission'
+    """
     lines = [line.strip() for line in done.err.splitlines() if line.strip()]
     reason = next((line for line in lines if "ERROR" in line), lines[-1] if lines else f"exit status {done.status}")
     return reason.removeprefix("ERROR: ")[:_MAX_REASON]
 
 
 def remote_status(done: CommandResult) -> int | None:
-    """Returns the exit status of a script on the TPU VM: of several workers the first that is not 0.
+    r"""Returns the exit status of a script on the TPU VM: of several workers the first that is not 0.
 
     None if no worker was reached.
+
+    Example:
+      >>> remote_status(CommandResult(out="retinanet-exit=0\nretinanet-exit=3\n"))
+      3
     """
     # Each worker prints a mark of its own.
     codes = [int(code) for code in re.findall(rf"^{EXIT_MARK}(\d+)", done.out, re.MULTILINE)]
@@ -66,7 +75,12 @@ def remote_status(done: CommandResult) -> int | None:
 
 
 def remote_text(done: CommandResult) -> str:
-    """Returns the output of a script on the TPU VM."""
+    r"""Returns the output of a script on the TPU VM.
+
+    Example:
+      >>> remote_text(CommandResult(out="checked\nretinanet-exit=0\n"))
+      'checked\n'
+    """
     return re.sub(rf"^{EXIT_MARK}\d+\n?", "", done.out, flags=re.MULTILINE)
 
 

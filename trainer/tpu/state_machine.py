@@ -199,7 +199,12 @@ def give_up(run: RunState, reason: str) -> RunState:
 
 
 def delay_before(run: RunState) -> float:
-    """Returns the seconds to wait before the action of this state."""
+    """Returns the seconds to wait before the action of this state.
+
+    Example:
+      >>> delay_before(RunState(phase=Phase.WATCH)), delay_before(RunState(preemptions=2))
+      (15.0, 120.0)
+    """
     match run.phase:
         case Phase.CREATE if run.preemptions:
             return _backoff(30.0, run.preemptions, longest=600.0)

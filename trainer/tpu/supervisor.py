@@ -134,6 +134,7 @@ class Supervisor:
             failures = failures + 1 if time.monotonic() - start < self._job.quick_failure else 1
             if code == _BAD_REQUEST or failures >= self._job.max_failures:
                 return SupervisorState(state="failed", code=code, restarts=restarts)
+            # Waiting for the event, not sleeping: SIGTERM ends the pause at once.
             self._stopped.wait(self._job.retry_pause)
             restarts += 1
 

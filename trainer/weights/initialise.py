@@ -157,6 +157,7 @@ def transfer_weights(
             misfits[name] = _misfit_reason(value, stored.get(name))
         else:
             values[name] = fitting
+    # Only if the rows of the class head fit at all; else no class is taken over.
     shared = set(old.name_by_id.values()) if f"{_CLASS_ROWS}kernel" in values else set()
     names = [name for _, name in sorted(new.items)]
     return TransferPlan(
@@ -196,6 +197,7 @@ def class_rows(fresh: Array, stored: Array, *, old: LabelMap, new: LabelMap) -> 
     # The last axis is laid out as anchors of a cell, and of each anchor its classes: see trainer.network.model._head.
     anchors = fresh.shape[-1] // new.num_classes
     shared = [(label_id, name) for label_id, name in new.items if name in old.name_by_id.values()]
+    # Other anchors mean another layout of the rows.
     if not shared or stored.shape != (*fresh.shape[:-1], anchors * old.num_classes):
         return None
     rows = fresh.copy().reshape(*fresh.shape[:-1], anchors, new.num_classes)

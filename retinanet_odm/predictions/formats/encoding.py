@@ -90,6 +90,7 @@ class Spool(io.RawIOBase):
 
     def write(self, data: Any) -> int:
         """Appends all of a bytes-like object."""
+        # A copy: a writer may reuse its buffer after the call.
         part = bytes(data)
         self._parts.append(part)
         self._written += len(part)
