@@ -19,7 +19,8 @@ from trainer.typing import Tensor
 # Candidates of an image that enter suppression, over all levels and classes (RetinaNet, section 4.1, "Inference": 1000
 # of each level).
 MAX_CANDIDATES = 1000
-# A box is a candidate only if clipping it to its image leaves this share of its area.
+# A box is a candidate only if clipping it to its image leaves this share of its area: one of twice the height and width
+# of what it shows is no detection of that. AP on BCCD and on crops of it is the same with any share from 0 to 0.75.
 MIN_KEPT_AREA = 0.25
 # … and so many pixels of the image in height and in width.
 _MIN_SIDE = 1.0

@@ -102,6 +102,22 @@ def test_values_that_are_no_numbers_affect_no_other_box(why: str, where: str, va
         np.testing.assert_array_equal(after.boxes, before.boxes, err_msg=why)
 
 
+@pytest.mark.parametrize("value", [0.0, np.nan, np.inf, -np.inf])
+def test_a_program_of_xla_selects_the_same_candidates(value: float) -> None:
+    """As on a TPU, where the trainer's evaluation selects them."""
+    logits, shifts = random_outputs(2, 1.0)
+    shifts[::3] = value
+    outputs = {"class_logits": tf.constant(logits[None]), "box_shifts": tf.constant(shifts[None])}
+    given = (outputs, ANCHORS, tf.constant([[20.0, 64.0]]), tf.constant([[100, 320]]))
+    compiled = tf.function(postprocess.top_candidates, jit_compile=True)(*given)
+    expected = postprocess.top_candidates(*given)
+    valid = expected.scores[0].numpy() > 0  # the others are in no order
+    assert valid.any() and not valid.all()
+    for name, found, wanted in zip(expected._fields, compiled, expected, strict=True):
+        np.testing.assert_allclose(found[0][valid], wanted[0][valid], rtol=1e-5, atol=1e-4, err_msg=name)
+    assert not compiled.scores[0].numpy()[~valid].any() and np.isfinite(compiled.boxes).all()
+
+
 # Boxes of one anchor at (0, 0, 40, 40), on an image of 100 × 60 pixels that covers 50 × 30 of the canvas.
 EXTENTS = [
     ("inside", [0, 0, 20, 20], True),
