@@ -50,6 +50,7 @@ def commit(
     label_counts: Mapping[str, int],
     ignored: Mapping[str, int],
     pairings: Mapping[str, tuple[int, str]],
+    passed_over: Mapping[str, int],
 ) -> None:
     """Ends a build or a check.
 
@@ -62,10 +63,16 @@ def commit(
       label_counts: boxes by label, as the annotations write it.
       ignored: shapes that have no box by design, by kind.
       pairings: number and first example of images by the way they were paired, if a person should look at them.
+      passed_over: number of files by suffix that no flag reads.
     """
     # Sorted, so that no file depends on the order in which workers finish.
     plan = DatasetPlan(
-        images_in=images_in, labels=labels, label_counts=label_counts, ignored=ignored, pairings=pairings
+        images_in=images_in,
+        labels=labels,
+        label_counts=label_counts,
+        ignored=ignored,
+        pairings=pairings,
+        passed_over=passed_over,
     )
     ordered = sorted(shards, key=lambda shard: shard.name)
     # Two sources: rejects of the plan come as rows, those of images in the results of their shards.

@@ -15,9 +15,9 @@ from retinanet_odm.errors import DataError, UsageError
 from retinanet_odm.labels.aliases import parse_aliases
 from retinanet_odm.labels.checks import check_labels, normalise_label
 from retinanet_odm.labels.label_map import LabelMap, extend_labels, format_label_map
+from retinanet_odm.sources.inputs import check_input
 from retinanet_odm.sources.listing import (
     AnnotationFile,
-    check_input,
     input_patterns,
     match_annotations,
     read_annotation,

@@ -10,6 +10,8 @@ Commit also takes the rejects of every step, the number of images, the label map
 doubtful pairings. It writes dataset.json last.
 """
 
+from collections.abc import Mapping
+
 import apache_beam as beam
 from apache_beam.pvalue import AsList, AsSingleton
 
@@ -31,8 +33,8 @@ from beam_jobs.transforms import (
 )
 
 
-def build_prepare(pipeline: beam.Pipeline, options: PrepareOptions) -> None:
-    """Adds the complete job to a pipeline."""
+def build_prepare(pipeline: beam.Pipeline, options: PrepareOptions, passed_over: Mapping[str, int]) -> None:
+    """Adds the complete job to a pipeline; passed_over is the number of files by suffix that it does not read."""
     # Read and join: image and annotation rows meet under the stem of their file names.
     images = pipeline | "Match images" >> MatchImages(options.images, options.exports)
     read = pipeline | "Read annotations" >> ReadAnnotations(options.annotations, options.exports)
@@ -80,5 +82,6 @@ def build_prepare(pipeline: beam.Pipeline, options: PrepareOptions) -> None:
             label_counts=AsSingleton(label_counts),
             ignored=AsSingleton(ignored),
             pairings=AsSingleton(pairings),
+            passed_over=passed_over,
         )
     )

@@ -7,8 +7,8 @@ that the job wrote.
 import contextlib
 import logging
 import shlex
-from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping, Sequence
 
 import apache_beam as beam
 from apache_beam.options.pipeline_options import PipelineOptions, StandardOptions
@@ -31,7 +31,8 @@ from retinanet_odm.dataset.manifest import DatasetManifest, SplitInfo
 from retinanet_odm.dataset.problems import SEVERITIES, Problem, parse_problems
 from retinanet_odm.errors import TooManyRejectsError, UsageError
 from retinanet_odm.labels.checks import ERROR
-from retinanet_odm.sources.listing import ANNOTATION_CONTENT, IMAGE_CONTENT, check_input, check_zip_files
+from retinanet_odm.sources.inputs import check_input, count_passed_over, find_files
+from retinanet_odm.sources.listing import ANNOTATION_CONTENT, IMAGE_CONTENT
 from retinanet_odm.storage import files
 from retinanet_odm.storage.local import lock_folder
 
@@ -50,7 +51,7 @@ def prepare(options: PrepareOptions, beam_options: PipelineOptions) -> int:
       TooManyRejectsError: there are more rejects than the request allows.
     """
     output = options.output
-    with _lock_output(options):
+    with _lock_output(options) as passed_over:
         pipeline = make_pipeline(beam_options)
         # Whatever may refuse the request comes before the deletion below: a refused run leaves the earlier data set
         # complete.
@@ -58,7 +59,7 @@ def prepare(options: PrepareOptions, beam_options: PipelineOptions) -> int:
         # The order matters: the commit mark is deleted first, so that a killed build never looks complete.
         manifest = files.join(output, DatasetManifest.FILE)
         files.delete([manifest])
-        if not _run(pipeline, options):
+        if not _run(pipeline, options, passed_over):
             _logger.info("submitted; %s is written when the data set is complete", manifest)
             return 0
         for line in _read_summary(options):
@@ -73,11 +74,11 @@ def check(options: PrepareOptions, beam_options: PipelineOptions) -> int:
       UsageError: no file matches, the output folder is in use by something else, or Beam refuses its options.
     """
     output = options.output
-    with _lock_output(options):
+    with _lock_output(options) as passed_over:
         pipeline = make_pipeline(beam_options)
         # As above: a killed check must not leave the page of an earlier one.
         files.delete([files.join(output, name) for name in (output_folder.CHECK_PAGE, output_folder.PROBLEMS)])
-        if not _run(pipeline, options):
+        if not _run(pipeline, options, passed_over):
             _logger.info("submitted; %s is written at the end", files.join(output, output_folder.CHECK_PAGE))
             return 0
         problems = parse_problems(files.read_written_text(files.join(output, output_folder.PROBLEMS)))
@@ -87,9 +88,9 @@ def check(options: PrepareOptions, beam_options: PipelineOptions) -> int:
 
 
 @contextlib.contextmanager
-def _lock_output(options: PrepareOptions) -> Iterator[None]:
-    """Checks input and output, then makes the output folder and locks it for this run."""
-    check_patterns(options)
+def _lock_output(options: PrepareOptions) -> Iterator[Counter[str]]:
+    """Checks input and output, then makes the output folder and locks it; yields what the job passes over."""
+    passed_over = check_patterns(options)
     # The id map is not among them: the new one holds all rows of the old one, so it may be replaced.
     input_files = (options.aliases_file, options.split_from)
     named = [options.labels_file, *(file.path for file in input_files if file)]
@@ -97,33 +98,30 @@ def _lock_output(options: PrepareOptions) -> Iterator[None]:
     output_folder.check_dataset_folder(options.output, patterns, given=[path for path in named if path])
     with lock_folder(options.output):
         files.make_folder(options.output)
-        yield
+        yield passed_over
 
 
-def check_patterns(options: PrepareOptions) -> None:
+def check_patterns(options: PrepareOptions) -> Counter[str]:
     """Checks the files that --images, --annotations and --exports match, before the job starts.
 
+    Returns:
+      The number of files that the job passes over, by suffix.
+
     Raises:
-      UsageError: a pattern matches nothing; a zip file is broken, lacks what its flag promises, or is matched by
-        --exports and by another flag; or a file of --exports is not a zip file.
+      UsageError: a pattern matches nothing that can be read; a zip file is broken, lacks what its flag promises, or is
+        matched by --exports and by another flag; or a file of --exports is not a zip file.
     """
     check_input(options.images, flag="--images")
     check_input(options.annotations, flag="--annotations")
     check_input(options.exports, flag="--exports")
-    # A zip file must hold what its flag promises: images, annotations, or both for an export.
-    loose = check_zip_files(_list_matches(options.images), "--images", IMAGE_CONTENT)
-    loose |= check_zip_files(_list_matches(options.annotations), "--annotations", ANNOTATION_CONTENT)
-    given = _list_matches(options.exports)
-    exports = check_zip_files(given, "--exports", IMAGE_CONTENT, ANNOTATION_CONTENT)
-    if other := min(given - exports, default=None):
+    images = find_files(options.images, "--images", IMAGE_CONTENT)
+    annotations = find_files(options.annotations, "--annotations", ANNOTATION_CONTENT)
+    exports = find_files(options.exports, "--exports", IMAGE_CONTENT, ANNOTATION_CONTENT)
+    if other := min(exports.names.keys() - exports.zips, default=None):
         raise UsageError(f"--exports: {other} is no zip file; give loose files by --images and --annotations")
-    # An archive of --exports matches only within itself, other files match everywhere: one file cannot be both.
-    if twice := min(loose & exports, default=None):
+    if twice := min({*images.zips, *annotations.zips} & {*exports.zips}, default=None):
         raise UsageError(f"--exports: {twice} is matched by --images or --annotations too: give it once")
-
-
-def _list_matches(patterns: Iterable[str]) -> set[str]:
-    return {uri for pattern in patterns for uri in files.iter_matches(pattern)}
+    return count_passed_over((images, annotations, exports), options.output)
 
 
 def make_pipeline(beam_options: PipelineOptions) -> beam.Pipeline:
@@ -138,11 +136,11 @@ def make_pipeline(beam_options: PipelineOptions) -> beam.Pipeline:
         raise UsageError(f"Beam refuses its options: {' '.join(str(error).split())}") from error
 
 
-def _run(pipeline: beam.Pipeline, options: PrepareOptions) -> bool:
+def _run(pipeline: beam.Pipeline, options: PrepareOptions, passed_over: Mapping[str, int]) -> bool:
     """Runs the job; returns False if it was only submitted."""
     # Leaving the block runs the graph and waits for its end, unless the user gave --no_wait_until_finish.
     with PROGRESS.shown(), pipeline:
-        build_prepare(pipeline, options)
+        build_prepare(pipeline, options, passed_over)
     return not pipeline.options.view_as(StandardOptions).no_wait_until_finish
 
 

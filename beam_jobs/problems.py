@@ -2,7 +2,7 @@
 
 import dataclasses
 import functools
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from beam_jobs.options import REFUSE, PrepareOptions
@@ -15,6 +15,7 @@ from retinanet_odm.dataset.problems import Problem, make_problem
 from retinanet_odm.dataset.statistics import BoxStatistics
 from retinanet_odm.labels.checks import ERROR, check_labels
 from retinanet_odm.sources.row_names import PAIRED_ACROSS_FOLDERS, PAIRED_BY_FILENAME
+from retinanet_odm.storage.file_kinds import describe_suffixes, may_hold_images
 
 _PAIRINGS = {
     PAIRED_ACROSS_FOLDERS: "with an annotation for another folder",
@@ -99,6 +100,7 @@ def _notes(plan: DatasetPlan, shards: Sequence[ShardResult]) -> Iterator[Problem
     for pairing, (count, example) in sorted(plan.pairings.items()):
         detail = f"{_images(count)} paired {_PAIRINGS[pairing]}, such as {example}"
         yield make_problem(pairing, detail, value=str(count))
+    yield from _passed_over(plan.passed_over)
     for kind, count in sorted(plan.ignored.items()):
         # Points and skeletons are objects, which are lost; tags and parts are not.
         code = "shapes_ignored" if kind in OBJECTS_WITHOUT_BOX else "tags_ignored"
@@ -107,3 +109,12 @@ def _notes(plan: DatasetPlan, shards: Sequence[ShardResult]) -> Iterator[Problem
 
 def _images(count: int) -> str:
     return "1 image was" if count == 1 else f"{count} images were"
+
+
+def _passed_over(counts: Mapping[str, int]) -> Iterator[Problem]:
+    """Names the files that no flag reads: one problem for those that may hold images, one for all others."""
+    for code, is_image in (("images_passed_over", True), ("files_passed_over", False)):
+        found = {suffix: count for suffix, count in counts.items() if may_hold_images(suffix) is is_image}
+        if found:
+            detail = f"passed over: {describe_suffixes(found)}"
+            yield make_problem(code, detail, value=str(sum(found.values())))

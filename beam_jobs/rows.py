@@ -103,6 +103,7 @@ class DatasetPlan:
       label_counts: boxes by label, as the annotations write it.
       ignored: shapes that have no box by design, by kind.
       pairings: number and first example of images by the way they were paired, if a person should look at them.
+      passed_over: number of files by suffix that no flag reads.
     """
 
     images_in: int
@@ -110,6 +111,7 @@ class DatasetPlan:
     label_counts: Mapping[str, int]
     ignored: Mapping[str, int]
     pairings: Mapping[str, tuple[int, str]] = field(default_factory=dict)
+    passed_over: Mapping[str, int] = field(default_factory=dict)
 
 
 @pickle_by_position

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from PIL import Image
 
-from inference.image_sources import listing
+from inference.image_sources import chunks
 from inference.model.loading import find_model, load_scorer
 from inference.model.options import resolve_threshold_flag
 from inference.options import DetectOptions
@@ -19,6 +19,7 @@ from retinanet_odm.imaging.images import EncodedImage, normalise_image
 from retinanet_odm.predictions.drawing import drawn_detection
 from retinanet_odm.predictions.rows import MIN_SHOWN_SCORE, OK, PredictionRow
 from retinanet_odm.storage import files
+from retinanet_odm.storage.file_names import absolute, common_folder, real_path
 
 _logger = logging.getLogger(__name__)
 
@@ -80,7 +81,7 @@ def _score_images(options: DetectOptions, names: Sequence[str]) -> Iterator[Scor
     thresholds = resolve_threshold_flag(default if options.threshold is None else options.threshold, model.manifest)
     scorer = load_scorer(model)
     labels = model.manifest.labels.name_by_id
-    for batch in listing.groups(names, model.options.max_images):
+    for batch in chunks.groups(names, model.options.max_images):
         # A batch at a time: only so many images are in memory.
         loaded = {name: _load(name) for name in batch}
         images = {name: item for name, item in loaded.items() if isinstance(item, EncodedImage)}
@@ -103,9 +104,9 @@ def _load(name: str) -> EncodedImage | DataError:
 
 def _check_draw_folder(folder: str, names: Sequence[str]) -> None:
     """Refuses a folder that contains an input: copies must neither replace originals nor be mixed with them."""
-    real = listing.real_path(folder)
+    real = real_path(folder)
     for name in names:
-        if listing.real_path(name).startswith(real + "/"):
+        if real_path(name).startswith(real + "/"):
             raise UsageError(f"--draw: {folder} contains the image {name}: choose another folder for the copies")
     if files.is_file(folder):
         raise UsageError(f"--draw: {folder} is a file; expected a folder")
@@ -114,8 +115,8 @@ def _check_draw_folder(folder: str, names: Sequence[str]) -> None:
 def _draw_all(folder: str, scored: Sequence[ScoredImage]) -> None:
     """Writes a copy of every image that could be read, under its name below the deepest folder of all images."""
     # Absolute, because two images may be given relative to different folders.
-    paths = [listing.absolute(item.row.image) for item in scored]
-    base = listing.common_folder([posixpath.dirname(path) for path in paths])
+    paths = [absolute(item.row.image) for item in scored]
+    base = common_folder([posixpath.dirname(path) for path in paths])
     for item, path in zip(scored, paths, strict=True):
         if item.image is not None:
             name = files.name_below(base, path)

@@ -66,7 +66,7 @@ def estimate_score(request: ScoreRequest) -> ScoreEstimate:
     Raises:
       UsageError: they cannot be listed.
     """
-    listed = listing.list_source_files(request.sources)
+    listed = listing.list_source_files(request.sources, request.options.output)
     # The same function as in `score`, so that the estimate counts what the job would do.
     pending = find_pending_work(listed, request.options.output, request.run_key)
     sizes = [file.size for item in listed for file in item.files]

@@ -21,6 +21,7 @@ from retinanet_odm.labels.label_map import LabelMap
 from retinanet_odm.predictions.rows import utf8
 from retinanet_odm.reports.evaluation_page import evaluation_report, format_interval
 from retinanet_odm.sources import listing
+from retinanet_odm.sources.inputs import check_input, find_files
 from retinanet_odm.sources.listing import AnnotationFile
 from retinanet_odm.storage import files
 from retinanet_odm.storage.local import lock_folder
@@ -137,10 +138,8 @@ def _format_value(value: float | None) -> str:
 
 def _read_annotations(patterns: Sequence[str]) -> Iterator[AnnotationFile | DataError]:
     """Yields every image of every annotation file; a file that two patterns match is read once."""
-    listing.check_input(patterns, flag=_FLAG)
-    listing.check_zip_files(
-        {uri for pattern in patterns for uri in files.iter_matches(pattern)}, _FLAG, listing.ANNOTATION_CONTENT
-    )
+    check_input(patterns, flag=_FLAG)
+    find_files(patterns, _FLAG, listing.ANNOTATION_CONTENT)
     listed = (listing.match_annotations(source) for source in listing.input_patterns(patterns, (), flag=_FLAG))
     distinct = {uri: file for found in listed for uri, file in found}
     for file in distinct.values():

@@ -80,7 +80,7 @@ def build_score(pipeline: beam.Pipeline, request: ScoreRequest, pending: Pending
         )
         | "Join spans" >> beam.Flatten()
         | "Write rows" >> WriteRows(output, num_shards)
-        | "Commit the run" >> CommitRun(request.commit, listed[NUM_IMAGES])
+        | "Commit the run" >> CommitRun(request.make_commit(pending.passed_over), listed[NUM_IMAGES])
     )
 
 

@@ -8,8 +8,9 @@ then summary.json: if summary.json exists, the run is complete.
 """
 
 import json
+from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import retinanet_odm
@@ -60,10 +61,10 @@ class ScoreRequest:
         # An export of the trainer reports images that it cannot decode. A third-party model may accept half an image.
         return ImageRule(verify=VERIFY_HEADER if self.model.signature_map is None else VERIFY_FULL)
 
-    @property
-    def commit(self) -> "Commit":
-        """The last step of the run."""
-        header = {**self._row_settings(), "options": self.options.to_json()}
+    def make_commit(self, passed_over: Mapping[str, int]) -> "Commit":
+        """Returns the last step of the run; passed_over is the number of files by suffix that are not scored."""
+        counts = dict(sorted(passed_over.items()))
+        header = {**self._row_settings(), "options": self.options.to_json(), "passed_over": counts}
         return Commit(output=self.options.output, header=header, exports=self.options.exports)
 
     def num_shards(self, images: int) -> int:
@@ -98,6 +99,7 @@ class PendingWork:
       unused: number of earlier rows that are dropped: of another model, threshold or program version, or of images that
         have changed or are gone.
       skipped_archives: archives in folders, which are not opened.
+      passed_over: number of files and members of archives by suffix that are no images or cannot be read.
     """
 
     images: int
@@ -105,6 +107,7 @@ class PendingWork:
     kept_keys: frozenset[str]
     unused: int
     skipped_archives: tuple[str, ...]
+    passed_over: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def missing(self) -> int:
@@ -135,7 +138,8 @@ def find_pending_work(
     images = 0
     pending: list[Chunk] = []
     kept: set[str] = set()
-    for chunk in listing.list_chunks(listed):
+    passed_over = Counter[str]()
+    for chunk in listing.list_chunks(listed, passed_over):
         # A key holds everything that can change the row, so an equal key means that the row can be kept.
         keys = row_keys(run_key, chunk)
         images += len(keys)
@@ -149,6 +153,7 @@ def find_pending_work(
         kept_keys=frozenset(kept),
         unused=len(earlier) - len(kept),
         skipped_archives=tuple(listing.skipped_archives(listed)),
+        passed_over=passed_over,
     )
 
 

@@ -13,6 +13,7 @@ from inference.request import PendingWork, ScoreRequest, find_pending_work
 from inference.rows import finished_run, output_folder
 from inference.rows.exports import choose_classes
 from retinanet_odm.storage import files
+from retinanet_odm.storage.file_kinds import describe_suffixes
 from retinanet_odm.storage.local import lock_folder
 
 if TYPE_CHECKING:
@@ -38,12 +39,12 @@ def score(options: ScoreOptions, make_beam_options: Callable[[], "PipelineOption
         earlier = finished_run.find_summary(options.output)
         # Only a summary has digests to compare with; a killed run has none.
         damaged = output_folder.damaged_shards(options.output, earlier) if earlier else []
-        listed = listing.list_source_files(request.sources)
+        listed = listing.list_source_files(request.sources, options.output)
         pending = find_pending_work(listed, options.output, request.run_key, without=damaged)
         _log_pending(pending, request.model.manifest.model_hash)
         # Nothing to score: at most exports or options have changed, and no job is started.
         if earlier and not damaged and _is_done_by(earlier, request, pending):
-            request.commit.renew(earlier)
+            request.make_commit(pending.passed_over).renew(earlier)
         elif not _run(request, pending, damaged, make_beam_options()):
             _logger.info(
                 "submitted; %s/%s appears when every image has its row", options.output, output_folder.SUMMARY_FILE
@@ -111,6 +112,8 @@ def _log_results(summary: dict[str, Any], output: str) -> None:
     labels = ", ".join(f"{label} {count}" for label, count in summary["detections"].items())
     _logger.info("images: %d", summary["images"])
     _logger.info("failed: %d%s", sum(failed.values()), f" ({reasons})" if reasons else "")
+    if passed_over := summary.get("passed_over"):
+        _logger.info("passed over, because they are no images or cannot be read: %s", describe_suffixes(passed_over))
     _logger.info("detections: %s", labels or "none")
     if "without_extent" in summary:
         _logger.info(

@@ -83,7 +83,7 @@ def _list_chunks(
     sources: tuple[ImageSource, ...], shared: Shared, output: str, run_key: str, num_shards: int
 ) -> Iterator[Chunk | TaggedOutput[Literal["num_images"], int] | TaggedOutput[Literal["kept_rows"], SpansOfShard]]:
     pending: PendingWork = shared.acquire(
-        lambda: find_pending_work(listing.list_source_files(sources), output, run_key)
+        lambda: find_pending_work(listing.list_source_files(sources, output), output, run_key)
     )
     yield TaggedOutput(NUM_IMAGES, pending.images)
     yield from pending.chunks

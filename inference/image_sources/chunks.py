@@ -1,9 +1,10 @@
 """Chunks, the unit of work: images that lie side by side and are read together by one worker."""
 
 import dataclasses
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from itertools import islice
+from typing import Any, TypeAlias, TypeVar
 
 from inference.image_sources import tfrecords
 from inference.image_sources.tfrecords import RecordLocation
@@ -15,6 +16,13 @@ from retinanet_odm.storage.files import FileError
 from retinanet_odm.storage.tar_files import TarMember
 from retinanet_odm.storage.zip_files import ZipMember
 
+_T = TypeVar("_T")
+
+# A chunk is the unit of work of the job: large enough that opening an archive costs little per image, small enough that
+# a short list still occupies every core.
+FILES_PER_CHUNK = 16
+MEMBERS_PER_CHUNK = 32
+BYTES_PER_CHUNK = 8 * 2**20
 # Number of archive members that one thread reads; see split_chunk.
 _MEMBERS_PER_THREAD = 8
 
@@ -146,3 +154,27 @@ def _read_file(path: str, version: str) -> bytes | DataError:
         return files.read_bytes(path, version=version)
     except FileError as error:
         return error
+
+
+# --- Groups ---
+
+
+def adjacent(members: Iterable[_T], size_of: Callable[[_T], int]) -> Iterator[list[_T]]:
+    """Yields adjacent members in groups; each has a bounded number of members and of bytes."""
+    group: list[_T] = []
+    size = 0
+    for member in members:
+        if group and (len(group) == MEMBERS_PER_CHUNK or size + size_of(member) > BYTES_PER_CHUNK):
+            yield group
+            group, size = [], 0
+        group.append(member)
+        size += size_of(member)
+    if group:
+        yield group
+
+
+def groups(items: Iterable[_T], size: int) -> Iterator[list[_T]]:
+    """Yields the items in lists of this size; the last one may be shorter."""
+    iterator = iter(items)
+    while group := list(islice(iterator, size)):
+        yield group

@@ -6,32 +6,40 @@ names and offsets only; images are read on the worker where the model runs (infe
 
 import dataclasses
 import posixpath
-import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import islice
-from pathlib import Path
-from typing import TypeVar
 
 from inference.image_sources import tfrecords
-from inference.image_sources.chunks import Chunk, FileChunk, RecordChunk, StreamChunk, TarChunk, ZipChunk
+from inference.image_sources.chunks import (
+    FILES_PER_CHUNK,
+    Chunk,
+    FileChunk,
+    RecordChunk,
+    StreamChunk,
+    TarChunk,
+    ZipChunk,
+    adjacent,
+    groups,
+)
 from retinanet_odm.dataset.manifest import DatasetManifest
 from retinanet_odm.errors import UsageError
+from retinanet_odm.sources.inputs import check_closed_archive
 from retinanet_odm.storage import files, tar_files, zip_files
-from retinanet_odm.storage.file_names import escape_glob, has_image_suffix, looks_like_image, root_of
+from retinanet_odm.storage.file_kinds import count_suffixes, describe_suffixes, is_never_image
+from retinanet_odm.storage.file_names import (
+    absolute,
+    common_folder,
+    escape_glob,
+    has_image_suffix,
+    looks_like_image,
+    root_of,
+)
 from retinanet_odm.storage.file_system import ListedFile
 from retinanet_odm.storage.tar_files import TarKind, TarMember
 from retinanet_odm.storage.zip_files import ZipMember
 
-_T = TypeVar("_T")
-
-# A chunk is the unit of work of the job: large enough that opening an archive costs little per image, small enough that
-# a short list still occupies every core.
-FILES_PER_CHUNK = 16
-MEMBERS_PER_CHUNK = 32
-BYTES_PER_CHUNK = 8 * 2**20
 _ARCHIVE_SUFFIXES = (".zip", ".tar", ".tar.gz", ".tgz")
-_SCHEME = re.compile(r"\w+:/?")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,12 +73,14 @@ class SourceFiles:
       files: images, and archives that are opened; without files of the sources before it.
       is_repeated: the sources before it have files of it.
       archives: paths of archives that are not opened, because they lie in a folder.
+      passed_over: paths of files that, by their names, are no images or cannot be read.
     """
 
     source: ImageSource
     files: tuple[ListedFile, ...]
     is_repeated: bool
     archives: tuple[str, ...]
+    passed_over: tuple[str, ...] = ()
 
 
 def resolve_sources(values: Sequence[str]) -> tuple[ImageSource, ...]:
@@ -88,37 +98,50 @@ def resolve_sources(values: Sequence[str]) -> tuple[ImageSource, ...]:
     return tuple(dataclasses.replace(source, base=base) for source in located)
 
 
-def common_folder(roots: Sequence[str]) -> str:
-    """Returns the deepest folder that contains all roots; "" if there is none, as for a bucket and a local disk.
+def list_source_files(sources: Iterable[ImageSource], output: str = "") -> list[SourceFiles]:
+    """Lists the files of all sources, without opening any; a file of two sources is listed once.
 
-    Example:
-      >>> common_folder(["gs://bucket/dives/1", "gs://bucket/dives/2/a"])
-      'gs://bucket/dives'
+    Args:
+      sources: from `resolve_sources`.
+      output: a folder of this program, whose files are ignored; "" for none.
     """
-    shared = []
-    # By whole names of folders: "dives/1" and "dives/10" share only "dives".
-    for parts in zip(*(root.split("/") for root in roots), strict=False):
-        if len(set(parts)) > 1:
-            break
-        shared.append(parts[0])
-    folder = "/".join(shared)
-    # "gs:/" is not a folder.
-    return "" if _SCHEME.fullmatch(folder) else folder
-
-
-def list_source_files(sources: Iterable[ImageSource]) -> list[SourceFiles]:
-    """Lists the files of all sources, without opening any; a file of two sources is listed once."""
     # Eagerly, though there may be a million: duplicates between sources must be known before chunks are formed.
     listed: list[SourceFiles] = []
     seen: set[str] = set()
+    below = files.join(absolute(output), "") if output else ""
     for source in sources:
-        matching = list(files.list_files(source.pattern))
+        matching = [file for file in files.list_files(source.pattern) if not (below and file.path.startswith(below))]
         own = [file for file in matching if _belongs(source, file.path)]
         new = tuple(file for file in own if file.path not in seen)
         seen.update(file.path for file in new)
         closed = [file.path for file in matching if source.is_folder and _has_archive_suffix(file.path)]
-        listed.append(SourceFiles(source=source, files=new, is_repeated=len(new) < len(own), archives=tuple(closed)))
+        listed.append(
+            SourceFiles(
+                source=source,
+                files=new,
+                is_repeated=len(new) < len(own),
+                archives=tuple(closed),
+                passed_over=_passed_over(source, matching, own),
+            )
+        )
     return listed
+
+
+def _passed_over(source: ImageSource, matching: Sequence[ListedFile], own: Sequence[ListedFile]) -> tuple[str, ...]:
+    kept = {file.path for file in own}
+    return () if source.shards else tuple(file.path for file in matching if file.path not in kept)
+
+
+def _count_passed_over(listed: Sequence[SourceFiles]) -> Counter[str]:
+    """Counts the files that no source reads by suffix, each once."""
+    read = {file.path for item in listed for file in item.files}
+    names = {
+        path: files.name_below(item.source.root, path)
+        for item in listed
+        for path in item.passed_over
+        if path not in read
+    }
+    return count_suffixes(names.values())
 
 
 def skipped_archives(listed: Sequence[SourceFiles]) -> list[str]:
@@ -127,44 +150,39 @@ def skipped_archives(listed: Sequence[SourceFiles]) -> list[str]:
     return sorted({path for item in listed for path in item.archives} - opened)
 
 
-def list_chunks(listed: Iterable[SourceFiles]) -> Iterator[Chunk]:
+def list_chunks(listed: Sequence[SourceFiles], passed_over: Counter[str] | None = None) -> Iterator[Chunk]:
     """Yields every image of the sources in chunks; opens archives to list their members.
+
+    Args:
+      listed: the files of the sources.
+      passed_over: gets the number of files and members that are passed over, by suffix.
 
     Raises:
       UsageError: an archive is broken, a source has no image, or two records have the same name.
     """
     record_names: set[str] = set()  # unlike paths, they may repeat
+    counts = Counter[str]() if passed_over is None else passed_over
+    counts.update(_count_passed_over(listed))
     for item in listed:
         is_empty = not item.is_repeated
-        for chunk in _chunks(item):
+        for chunk in _chunks(item, counts):
             is_empty = False
             if isinstance(chunk, RecordChunk):
                 _check_unique(chunk, record_names)
             yield chunk
         if is_empty:
-            hint = f", but archives: name them, for example {item.archives[0]}" if item.archives else ""
-            raise UsageError(f"--images: expected at least one image, found none in {item.source.value}{hint}")
-
-
-def absolute(path: str) -> str:
-    """Returns a local path from the root of the disk; a URI unchanged.
-
-    Example:
-      >>> absolute("gs://bucket/a.jpg"), absolute("/data/../a.jpg")
-      ('gs://bucket/a.jpg', '/a.jpg')
-    """
-    return path if "://" in path else posixpath.abspath(path)
-
-
-def real_path(path: str) -> str:
-    """Returns an absolute path with symbolic links resolved; a URI unchanged."""
-    return path if "://" in path else str(Path(path).resolve())
+            kinds = describe_suffixes(_count_passed_over([item]))
+            hint = f", but archives: name them, for example {item.archives[0]}" if item.archives else f", but {kinds}"
+            raise UsageError(
+                f"--images: expected at least one image, found none in {item.source.value}{hint if kinds else ''}"
+            )
 
 
 def _locate(value: str) -> ImageSource:
     """Returns the source of a value; its base is its root."""
     # A value that exists is taken literally, even if its name contains wildcards, such as `dive [1]`. Otherwise it is a
     # glob.
+    check_closed_archive(value, flag="--images")
     path = absolute(value).rstrip("/")
     pattern, root, is_folder, shards = path, root_of(path), False, frozenset[str]()
     if files.is_file(path):
@@ -183,14 +201,17 @@ def _belongs(source: ImageSource, path: str) -> bool:
     """Returns whether a file that matches the pattern of a source belongs to it."""
     if source.shards:
         return path in source.shards
-    return not source.is_folder or looks_like_image(files.name_below(source.root, path))
+    name = files.name_below(source.root, path)
+    if source.is_folder:
+        return looks_like_image(name)
+    return _has_archive_suffix(path) or tfrecords.has_suffix(path) or not is_never_image(name)
 
 
 def _has_archive_suffix(path: str) -> bool:
     return path.lower().endswith(_ARCHIVE_SUFFIXES)
 
 
-def _chunks(item: SourceFiles) -> Iterator[Chunk]:
+def _chunks(item: SourceFiles, passed_over: Counter[str]) -> Iterator[Chunk]:
     source = item.source
     # In a folder nothing is opened to look at its content: a folder of a million images must be listed in seconds.
     opened = set() if source.is_folder else {file.path for file in item.files if _is_container(file.path)}
@@ -206,7 +227,7 @@ def _chunks(item: SourceFiles) -> Iterator[Chunk]:
         if tfrecords.is_tfrecord(file.path):
             yield from _record_chunks(file.path, files.name_below(source.base, source.root))
         else:
-            yield from _archive_chunks(file, files.name_below(source.base, file.path))
+            yield from _archive_chunks(file, files.name_below(source.base, file.path), passed_over)
 
 
 def _is_container(path: str) -> bool:
@@ -217,7 +238,7 @@ def _is_container(path: str) -> bool:
 
 
 def _record_chunks(path: str, folder: str) -> Iterator[Chunk]:
-    for group in _adjacent(tfrecords.list_records(path, flag="--images"), lambda record: record.size):
+    for group in adjacent(tfrecords.list_records(path, flag="--images"), lambda record: record.size):
         yield RecordChunk(
             names=tuple(posixpath.join(folder, record.name) for record in group),
             versions=tuple(record.sha256 for record in group),
@@ -240,48 +261,34 @@ def _check_unique(chunk: RecordChunk, names: set[str]) -> None:
         names.add(name)
 
 
-def _archive_chunks(archive: ListedFile, name: str) -> Iterator[Chunk]:
+def _archive_chunks(archive: ListedFile, name: str, passed_over: Counter[str]) -> Iterator[Chunk]:
     path = archive.path
+
+    def keep(member: str) -> bool:
+        is_image = looks_like_image(member)
+        if not is_image:
+            passed_over.update(count_suffixes([member]))
+        return is_image
+
     kind = tar_files.find_tar_kind(path)
     if kind is None:
         # Both sizes count: stored bytes are read, inflated ones are held in memory.
-        zipped = zip_files.list_zip_members(path, looks_like_image, flag="--images")
-        for members in _adjacent(zipped, lambda member: max(member.size, member.stored_size)):
+        zipped = zip_files.list_zip_members(path, keep, flag="--images")
+        for members in adjacent(zipped, lambda member: max(member.size, member.stored_size)):
             # Not the version of the archive: a copy of it, or one with more members, has the same images.
             versions = tuple(f"{member.crc:08x}-{member.size}" for member in members)
             yield ZipChunk(names=_names(name, members), versions=versions, path=path, members=tuple(members))
         return
-    listed = tar_files.list_tar_members(path, kind, looks_like_image, flag="--images")
+    listed = tar_files.list_tar_members(path, kind, keep, flag="--images")
     if kind is TarKind.PACKED:  # one chunk, because each chunk of it would be read from the beginning
         if names := _names(name, listed):
             versions = (archive.version,) * len(names)
             yield StreamChunk(names=names, versions=versions, path=path, positions=tuple(range(len(names))))
         return
-    for group in _adjacent(listed, lambda member: member.size):
+    for group in adjacent(listed, lambda member: member.size):
         versions = (archive.version,) * len(group)
         yield TarChunk(names=_names(name, group), versions=versions, path=path, members=tuple(group))
 
 
 def _names(archive: str, members: Iterable[ZipMember | TarMember]) -> tuple[str, ...]:
     return tuple(f"{archive}/{member.name}" for member in members)
-
-
-def _adjacent(members: Iterable[_T], size_of: Callable[[_T], int]) -> Iterator[list[_T]]:
-    """Yields adjacent members in groups; each has a bounded number of members and of bytes."""
-    group: list[_T] = []
-    size = 0
-    for member in members:
-        if group and (len(group) == MEMBERS_PER_CHUNK or size + size_of(member) > BYTES_PER_CHUNK):
-            yield group
-            group, size = [], 0
-        group.append(member)
-        size += size_of(member)
-    if group:
-        yield group
-
-
-def groups(items: Iterable[_T], size: int) -> Iterator[list[_T]]:
-    """Yields the items in lists of this size; the last one may be shorter."""
-    iterator = iter(items)
-    while group := list(islice(iterator, size)):
-        yield group

@@ -49,9 +49,14 @@ def shards_of(folder: str) -> frozenset[str]:
     return frozenset(files.join(folder, name) for name in names)
 
 
+def has_suffix(path: str) -> bool:
+    """Returns whether a path ends like that of a TFRecord file."""
+    return path.endswith(_SUFFIX)
+
+
 def is_tfrecord(path: str) -> bool:
     """Returns whether a file is a TFRecord file, by its suffix or its first bytes."""
-    if path.endswith(_SUFFIX):
+    if has_suffix(path):
         return True
     try:
         with files.open_binary(path) as file:

@@ -28,6 +28,7 @@ _FIX = "export the file again from the annotation tool, or correct it manually"
 
 # What to do, by code. An image that is rejected is an error, and so is a file that cannot be read.
 _ERRORS = {
+    "avif_not_supported": "install Pillow 11.3 or later, or convert the images",
     "ambiguous_match": "give each annotation once, in one format, or rename the images",
     "annotation_empty": "the annotation file has no content: export it again",
     "annotation_kind_unknown": "narrow the pattern of --annotations, or export in a format that docs/dataset.md lists",
@@ -46,7 +47,10 @@ _ERRORS = {
     "file_not_readable": "check permissions and storage, then run again",
     "flag_not_readable": f"a value must be 0 or 1: {_FIX}",
     "frame_missing_in_track": "export the video task with all frames",
+    "git_lfs_pointer": "run git lfs pull where the images were cloned",
+    "heif_not_supported": "pip install 'retinanet-odm[heif]', or convert the images to JPEG",
     "image_empty": "the file has 0 bytes: copy it again",
+    "image_is_raw": "convert the raw image to TIFF or JPEG, at the size that was annotated",
     "image_not_decodable": "copy the file again; if it is not an image, narrow the pattern of --images",
     "image_without_annotation": "add the annotation, or one without objects, or see --without_annotation",
     "image_without_name": f"an image in the file has no name: {_FIX}",
@@ -85,6 +89,7 @@ _WARNINGS = {
     "box_swapped": "nothing if report.html shows the boxes in the right places; else correct them",
     "box_outside_image": "correct or delete the box; it may belong to another image",
     "duplicate_within_split": "keep one of the files: the same image counts twice",
+    "images_passed_over": "to use them, convert images to JPEG, PNG or TIFF, cut videos into frames, unpack archives",
     "low_anchor_recall": "train with a larger --image_size; or, for small boxes, with a smaller --anchor_scale, and for"
     " long ones with more --aspect_ratios",
     "near_duplicate_across_splits": "keep neighbouring frames in one split: prepare with --split_group",
@@ -102,6 +107,7 @@ _WARNINGS = {
 # For information: what was asked for, or what is usual.
 _NOTES = {
     "boxes_clipped": "nothing: the parts outside the image were removed",
+    "files_passed_over": "nothing, if these files are neither images nor annotations",
     "images_without_objects": "nothing, if these images show none; otherwise annotate them: they are learned as empty",
     "no_objects": "nothing: --negatives=drop requests it",
     "tags_ignored": "nothing: tags of images and parts of objects are not detected",

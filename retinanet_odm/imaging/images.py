@@ -16,6 +16,7 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from retinanet_odm.errors import ImageError, UsageError
+from retinanet_odm.imaging.kinds import FORMATS, check_not_raw, find_openers
 
 VERIFY_FULL = "full"
 VERIFY_HEADER = "header"
@@ -26,9 +27,6 @@ _ORIENTATION_TAG = 0x0112
 _EXIF_PART, _CAPTURE_TIME_TAG = 0x8769, 0x9003
 _MIN_YEAR = 1900  # cameras without a clock write earlier years
 
-# Formats by Pillow's name. MPO, a JPEG that is followed by further images, is opened by the JPEG reader.
-_FORMATS = {"JPEG": "jpeg", "MPO": "jpeg", "PNG": "png", "BMP": "bmp", "GIF": "gif", "WEBP": "webp", "TIFF": "tiff"}
-_OPENERS = tuple(name for name in _FORMATS if name != "MPO")
 _JPEG_END = b"\xff\xd9"
 _JPEG_SCAN = b"\xff\xda"
 _MIN_HASHED_SIZE = (64, 64)  # pixels, decoded at reduced size, that are enough for difference_hash
@@ -40,6 +38,7 @@ _PNG_METADATA = (b"eXIf", b"tEXt", b"zTXt", b"iTXt")
 # tag surfaces as a TypeError or KeyError from deep inside.
 _CORRUPT_DATA_ERRORS = (
     OSError,
+    RuntimeError,  # of libavif
     SyntaxError,
     ValueError,
     TypeError,
@@ -121,8 +120,8 @@ def normalise_image(data: bytes, *, name: str, rule: ImageRule = _DEFAULT_RULE) 
       rule: by default every pixel is decoded, and neither size nor colours change.
 
     Raises:
-      ImageError: the data is empty, of no supported format, truncated or corrupt, or larger than Pillow's limit for
-        decompression bombs.
+      ImageError: the data is empty, of no supported format, a raw image, truncated or corrupt, or larger than Pillow's
+        limit for decompression bombs; or its format needs a package that is not installed.
 
     Example:
       >>> png = io.BytesIO()
@@ -131,10 +130,10 @@ def normalise_image(data: bytes, *, name: str, rule: ImageRule = _DEFAULT_RULE) 
       >>> image.format, image.width, image.height, image.full_size
       ('png', 32, 24, (64, 48))
     """
-    if not data:
-        raise ImageError("image_empty", f"{name}: expected an image, found a file of 0 bytes")
+    openers = find_openers(data, name=name)
     try:
-        with Image.open(io.BytesIO(data), formats=_OPENERS) as image:
+        with Image.open(io.BytesIO(data), formats=openers) as image:
+            check_not_raw(image, data, name=name)
             return _normalise(image, data, rule)
     except _CORRUPT_DATA_ERRORS as error:
         raise ImageError(NOT_DECODABLE, f"{name}: {_not_readable(error)}") from error
@@ -143,7 +142,7 @@ def normalise_image(data: bytes, *, name: str, rule: ImageRule = _DEFAULT_RULE) 
 def find_decode_error(data: bytes) -> str | None:
     """Returns why an image that passed VERIFY_HEADER does not decode; None if it does."""
     try:
-        with Image.open(io.BytesIO(data), formats=_OPENERS) as image:
+        with Image.open(io.BytesIO(data), formats=find_openers(data, name="")) as image:
             _decode_reduced(image)
     except _CORRUPT_DATA_ERRORS as error:
         return _not_readable(error)
@@ -156,7 +155,7 @@ def _not_readable(error: Exception) -> str:
 
 
 def _normalise(image: Image.Image, data: bytes, rule: ImageRule) -> EncodedImage:
-    kind = _FORMATS[str(image.format)]
+    kind = FORMATS[str(image.format)]
     full_size, size = image.size, _reduced_size(image.size, rule.max_side)
     # Whether the bytes may pass unchanged, as far as the header tells.
     fits = kind in _IS_COMPLETE and size == full_size and image.mode in (("L",) if rule.grayscale else ("L", "RGB"))

@@ -6,8 +6,9 @@ jobs can pair and shuffle millions of them; `read_image` and `read_annotation` r
 
 import contextlib
 import dataclasses
+import posixpath
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import BinaryIO
@@ -15,9 +16,10 @@ from typing import BinaryIO
 from retinanet_odm.annotations.detection import AnnotationFormat
 from retinanet_odm.annotations.reader import open_annotations
 from retinanet_odm.annotations.types import ImageAnnotation
-from retinanet_odm.errors import DataError, UsageError
+from retinanet_odm.errors import DataError
 from retinanet_odm.pickling import pickle_by_position
 from retinanet_odm.storage import files
+from retinanet_odm.storage.file_kinds import is_never_annotation, is_never_image, suffix_of
 from retinanet_odm.storage.file_names import has_image_suffix, is_hidden, looks_like_image, root_of
 from retinanet_odm.storage.zip_files import (
     ZipMember,
@@ -30,7 +32,6 @@ from retinanet_odm.storage.zip_files import (
 _ANNOTATION_SUFFIXES = (".xml", ".json")
 # Folders of a Pascal VOC export that hold masks.
 _MASK_FOLDERS = frozenset({"SegmentationClass", "SegmentationObject"})
-_MAX_NAMED = 3  # members that a message names
 
 
 @pickle_by_position
@@ -95,7 +96,7 @@ def input_patterns(patterns: Iterable[str], exports: Iterable[str], *, flag: str
 
 def match_images(source: InputPattern) -> Iterator[ImageFile]:
     """Yields the images that match a pattern, named by their path below its root."""
-    return _match(source, is_image_name)
+    return _match(source, IMAGE_CONTENT)
 
 
 def match_annotations(source: InputPattern) -> Iterator[tuple[bytes, AnnotationFile]]:
@@ -103,34 +104,34 @@ def match_annotations(source: InputPattern) -> Iterator[tuple[bytes, AnnotationF
 
     The URI is a key for grouping; as bytes, because a path need not be valid UTF-8.
     """
-    for found in _match(source, is_annotation_name):
+    for found in _match(source, ANNOTATION_CONTENT):
         row = AnnotationFile(uri=found.uri, name=found.name, export_uri=found.export_uri, member=found.member)
         yield row.uri.encode("utf-8", "surrogateescape"), row
 
 
-def _match(source: InputPattern, keep: Callable[[str], bool]) -> Iterator[ImageFile]:
-    """Yields a row for every loose file, whatever its name, and for the members of zip files whose names pass."""
+def _match(source: InputPattern, content: "FileContent") -> Iterator[ImageFile]:
+    """Yields a row for every loose file and every member of a zip file that may have this content."""
     # Names are relative to it, so that they do not depend on where a data set lies.
     root = root_of(source.pattern)
     for file in files.list_files(source.pattern):
         uri, name = file.path, files.name_below(root, file.path)
-        if not _is_zip(uri):
-            # Whatever its name: the user has named it, so if it is no image it must become a reject, not vanish.
-            yield ImageFile(uri=uri, name=name, version=file.version)
+        if not is_zip_input(uri):
+            if not content.is_never(name):
+                yield ImageFile(uri=uri, name=name, version=file.version)
             continue
         folder = re.sub(r"\.zip$", "", name, flags=re.IGNORECASE)
         export_uri = uri if source.is_export else ""
-        for member in list_zip_members(uri, keep, flag=source.flag):
+        for member in list_zip_members(uri, content.is_member, flag=source.flag):
             yield ImageFile(
                 uri=f"{uri}/{member.name}", name=f"{folder}/{member.name}", export_uri=export_uri, member=member
             )
 
 
-def _is_zip(path: str) -> bool:
-    """Looks into the file, except if its name already tells that it is an image or an annotation."""
+def is_zip_input(path: str) -> bool:
+    """Returns whether a file is a zip archive; looks into it, except if its name tells what it is."""
     # By name first: every image would otherwise be opened once more, only to be listed.
-    by_name = has_image_suffix(path) or path.lower().endswith(_ANNOTATION_SUFFIXES)
-    return not by_name and is_zip_file(path)
+    by_name = is_never_image(posixpath.basename(path)) or has_image_suffix(path)
+    return suffix_of(path) == ".zip" or (not by_name and is_zip_file(path))
 
 
 def is_image_name(name: str) -> bool:
@@ -153,56 +154,32 @@ def is_annotation_name(name: str) -> bool:
     return name.lower().endswith(_ANNOTATION_SUFFIXES) and not is_hidden(name)
 
 
-# --- Checks before a job starts ---
-
-
-def check_input(patterns: Sequence[str], *, flag: str) -> None:
-    """Raises UsageError if a pattern matches nothing, or is a folder instead of a pattern of files."""
-    for pattern in patterns:
-        if files.is_folder(pattern):
-            raise UsageError(
-                f"{flag}: {pattern} is a folder; expected a pattern of files, such as '{pattern.rstrip('/')}/*'"
-            )
-    files.check_matches(patterns, flag=flag)
-
-
 @dataclass(frozen=True, kw_only=True)
-class ZipContent:
-    """What a zip file must hold, by the names of its members; the title is for messages."""
+class FileContent:
+    """What the files of a flag hold, judged by their names.
+
+    Attributes:
+      title: For messages.
+      is_member: Whether a member of a zip file may hold it.
+      is_never: Whether a loose file certainly does not. Other loose files are read, whatever their names: the user has
+        named them, so what is wrong with them must be told.
+    """
 
     title: str
-    accepts: Callable[[str], bool]
+    is_member: Callable[[str], bool]
+    is_never: Callable[[str], bool]
 
 
-IMAGE_CONTENT = ZipContent(
+IMAGE_CONTENT = FileContent(
     title="an image (pass an export without images to --annotations, its images to --images)",
-    accepts=is_image_name,
+    is_member=is_image_name,
+    is_never=is_never_image,
 )
-ANNOTATION_CONTENT = ZipContent(
-    title=f"an annotation file ({' or '.join(_ANNOTATION_SUFFIXES)})", accepts=is_annotation_name
+ANNOTATION_CONTENT = FileContent(
+    title=f"an annotation file ({' or '.join(_ANNOTATION_SUFFIXES)})",
+    is_member=is_annotation_name,
+    is_never=is_never_annotation,
 )
-
-
-def check_zip_files(uris: Iterable[str], flag: str, *required: ZipContent) -> set[str]:
-    """Returns the zip files among the files of a flag.
-
-    Args:
-      uris: The files.
-      flag: The flag, for messages.
-      required: What each zip file must hold.
-
-    Raises:
-      UsageError: A zip file is corrupt, or does not hold what is required.
-    """
-    # Checked before the job starts, because a worker would find an empty zip file only after hours.
-    zips = {uri for uri in uris if _is_zip(uri)}
-    for uri in sorted(zips):
-        names = [member.name for member in list_zip_members(uri, bool, flag=flag)]
-        for content in required:
-            if not any(map(content.accepts, names)):
-                found = ", ".join(names[:_MAX_NAMED]) + (", …" if len(names) > _MAX_NAMED else "")
-                raise UsageError(f"{flag}: {uri}: expected {content.title}, found {found or 'an empty zip file'}")
-    return zips
 
 
 # --- Reading what a row points to ---

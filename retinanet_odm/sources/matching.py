@@ -9,6 +9,7 @@ nothing is guessed. Rows of different exports never pair. Pure functions; linear
 What is left of files of one image is paired by the <filename> in them: see retinanet_odm.sources.inner_names.
 """
 
+import functools
 import itertools
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterator, Sequence
@@ -17,7 +18,7 @@ from pathlib import PurePosixPath
 
 from retinanet_odm.annotations.detection import KIND_UNKNOWN
 from retinanet_odm.sources.listing import AnnotationFile, ImageFile
-from retinanet_odm.sources.row_names import RowNames, annotation_names, exact_path, fold, image_names
+from retinanet_odm.sources.row_names import Form, RowNames, annotation_names, exact_path, fold, image_names
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -160,54 +161,70 @@ class _Claim:
         return len(self.images) == len(self.annotations) == 1
 
 
+_Rows = tuple[list[RowNames], list[RowNames]]  # of the images, of the annotations
+
+
 class _Group:
     """The state of a group: which rows are open, paired or in conflict."""
 
     def __init__(self, images: Sequence[ImageFile], annotations: Sequence[AnnotationFile]) -> None:
         self._images, self._annotations = images, annotations
-        # Each form is computed once for the group; rules look names up in it.
-        exact, folded = (
-            ([image_names(row, form) for row in images], [annotation_names(row, form) for row in annotations])
-            for form in (exact_path, fold)
-        )
-        self._forms = [exact] if exact == folded else [exact, folded]
         self.open_images = set(range(len(images)))
         self.open_annotations = set(range(len(annotations)))
         self.pairs: dict[int, int] = {}
         self.across_folders: set[int] = set()
         self.conflicts: dict[int, PairingConflict] = {}
 
+    # Each form is computed at most once for the group; rules look names up in it.
+    @functools.cached_property
+    def _exact(self) -> _Rows:
+        return self._names_in(exact_path)
+
+    @functools.cached_property
+    def _folded(self) -> _Rows:
+        return self._names_in(fold)
+
+    def _names_in(self, form: Form) -> _Rows:
+        images = [image_names(row, form) for row in self._images]
+        return images, [annotation_names(row, form) for row in self._annotations]
+
     def apply_rules(self, annotations: Collection[int]) -> None:
         """Pairs open rows by all rules; only these annotations take part."""
-        for rule, form in itertools.product(_RULES, range(len(self._forms))):
+        for rule in _RULES:
+            if not self._has_open(annotations):
+                return
             before = set(self.pairs) if rule.unique else set()
-            self._apply(rule, form, annotations)
+            self._apply(rule, self._exact, annotations)
+            # Most groups end with the first rule: the folded names are then never made.
+            if self._has_open(annotations) and self._folded != self._exact:
+                self._apply(rule, self._folded, annotations)
             if rule.unique:
                 self.across_folders.update(row for row in self.pairs.keys() - before if self._is_across(row))
+
+    def _has_open(self, annotations: Collection[int]) -> bool:
+        return bool(self.open_images) and not self.open_annotations.isdisjoint(annotations)
 
     def _is_across(self, image: int) -> bool:
         """Returns whether the folders of an image and of its annotation contradict each other."""
         # In the folded form: other spellings of a folder are the same folder.
-        images, annotations = self._forms[-1]
+        images, annotations = self._folded
         folder = _folder(images[image].full[0])
         names = annotations[self.pairs[image]]
         return not any(_is_end(folder, _folder(path)) for path in (*names.bare, *names.in_subset))
 
-    def _apply(self, rule: _Rule, form: int, annotations: Collection[int]) -> None:
+    def _apply(self, rule: _Rule, rows: _Rows, annotations: Collection[int]) -> None:
         """Pairs open rows by a rule; claims by longer paths go first."""
-        if not self.open_images or self.open_annotations.isdisjoint(annotations):
-            return
         levels: defaultdict[int, list[_Claim]] = defaultdict(list)
-        for (_, _, path), claim in self._claims(rule, form, annotations).items():
+        for (_, _, path), claim in self._claims(rule, rows, annotations).items():
             if claim.images and claim.annotations:
                 levels[path.count("/")].append(claim)
         for _, claims in sorted(levels.items(), reverse=True):  # longer ends of paths say more
             self._pair_or_conflict([self._still_open(claim) for claim in claims] if not rule.unique else claims)
 
-    def _claims(self, rule: _Rule, form: int, annotations: Collection[int]) -> dict[tuple[str, str, str], _Claim]:
+    def _claims(self, rule: _Rule, rows: _Rows, annotations: Collection[int]) -> dict[tuple[str, str, str], _Claim]:
         """Returns the claims of the rows by export and key."""
         claims: defaultdict[tuple[str, str, str], _Claim] = defaultdict(_Claim)
-        image_rows, annotation_rows = self._forms[form]
+        image_rows, annotation_rows = rows
         for row, names in enumerate(image_rows):
             for key in set(rule.images(names)):
                 claims[self._images[row].export_uri, *key].images.append(row)

@@ -57,7 +57,18 @@ def exact_path(path: str) -> str:
       >>> exact_path("dive 1\\a.jpg")
       'dive 1/a.jpg'
     """
-    return PurePosixPath(xml_text(path).replace("\\", "/").lstrip("/")).as_posix()
+    return path if _is_plain(path) else PurePosixPath(xml_text(path).replace("\\", "/").lstrip("/")).as_posix()
+
+
+def _is_plain(path: str) -> bool:
+    """Returns whether a path has the same form everywhere, as nearly all have: spares the work for millions of rows."""
+    return (
+        path.isascii()
+        and path.isprintable()
+        and not path.startswith(("/", "."))
+        and not any(part in path for part in ("\\", "//", "/.", "./", "p/", "P/"))  # the last two may end in .zip
+        and path[-1:] not in ("/", ".", "")
+    )
 
 
 def fold(path: str) -> str:
@@ -70,6 +81,8 @@ def fold(path: str) -> str:
       >>> fold("x.zip/../cafe\u0301.jpg") == "x/caf\u00e9.jpg"
       True
     """
+    if _is_plain(path):
+        return path
     return _ZIP_FOLDER.sub("", safe_path(unicodedata.normalize("NFC", path)))
 
 
@@ -82,14 +95,19 @@ class RowNames:
       in_subset: below CVAT's subset or task.
       bare: without extension.
       own: of a file of one image, all paths that it may stand for, without its last extension.
-      loose: without all extensions of images and annotations, for doubled ones. Empty for files that list images.
+      doubled: paths whose extensions may be doubled. Empty for files that list images.
     """
 
     full: tuple[str, ...] = ()
     in_subset: tuple[str, ...] = ()
     bare: tuple[str, ...] = ()
     own: tuple[str, ...] = ()
-    loose: tuple[str, ...] = ()
+    doubled: tuple[str, ...] = ()
+
+    @property
+    def loose(self) -> set[str]:
+        """The paths without all extensions of images and annotations."""
+        return set(map(_loose, self.doubled))
 
 
 Form = Callable[[str], str]  # exact_path or fold: how paths are compared
@@ -98,7 +116,7 @@ Form = Callable[[str], str]  # exact_path or fold: how paths are compared
 def image_names(image: ImageFile, form: Form) -> RowNames:
     """Returns the names of an image in a form."""
     path = form(image.name)
-    return RowNames(full=(path,), bare=(without_extension(path),), loose=(_loose(path),))
+    return RowNames(full=(path,), bare=(without_extension(path),), doubled=(path,))
 
 
 def annotation_names(file: AnnotationFile, form: Form) -> RowNames:
@@ -119,7 +137,7 @@ def _names_of_one(file: AnnotationFile, form: Form) -> RowNames:
     own = tuple(dict.fromkeys(_image_paths(without_extension(form(file.name or file.uri)))))
     full = _agreeing(own, name_inside(file), form)
     bare = tuple(map(without_extension, full)) or own
-    return RowNames(full=full, bare=bare, own=() if full else own, loose=tuple(dict.fromkeys(map(_loose, own))))
+    return RowNames(full=full, bare=bare, own=() if full else own, doubled=own)
 
 
 def name_inside(file: AnnotationFile) -> str:
@@ -129,7 +147,7 @@ def name_inside(file: AnnotationFile) -> str:
 
 def _agreeing(own: tuple[str, ...], inside: str, form: Form) -> tuple[str, ...]:
     """Returns the paths with extension that follow from the <filename>; none if it contradicts the file's own name."""
-    plain = safe_path(_ESCAPE.sub("_", inside))
+    plain = inside if _is_plain(inside) else safe_path(_ESCAPE.sub("_", inside))
     if without_extension(plain) == plain:
         return ()
     if plain != exact_path(
@@ -140,11 +158,13 @@ def _agreeing(own: tuple[str, ...], inside: str, form: Form) -> tuple[str, ...]:
     name = _base(form(inside))
     if without_extension(name) == name or not _agree(_base(own[0]), name):
         return ()
-    return tuple(str(PurePosixPath(other).with_name(name)) for other in own)
+    return tuple(f"{other.removesuffix(_base(other))}{name}" for other in own)
 
 
 def _agree(own: str, inside: str) -> bool:
     """Returns whether a.xml or a.jpg.xml may be the file of a.jpg; own is without the extension of the file."""
+    if own == without_extension(inside):
+        return True
     # With and without the number that an exporter has added.
     names = {fold(own), fold(_NUMBER.sub("", own))}
     # With its extension only as an image: x.v2.xml of a tool that writes no extensions is not of an image x.v2.

@@ -7,8 +7,8 @@ In a pattern, ``*``, ``?`` and ``[...]`` match characters of one name, ``**`` ma
 import itertools
 import posixpath
 import re
-from collections.abc import Callable, Iterable, Iterator
-from pathlib import PurePosixPath
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path, PurePosixPath
 from typing import TypeVar
 
 _WILDCARD = re.compile(r"[*?\[]")
@@ -21,10 +21,15 @@ _TOKEN = re.compile(
 _EXTENSION = re.compile(r"(?<=[^/])\.(?:[A-Za-z]{1,6}[0-9]?[A-Za-z]?|3fr|7z)(?:#[0-9]+)?\Z")
 _NOT_IN_NAMES = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff\ufffe\uffff]")  # control characters, lone surrogates
 
+_SCHEME = re.compile(r"\w+:/?")
+
 _Member = TypeVar("_Member")
 
-# The formats that retinanet_odm.imaging.images decodes.
-IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff")
+# The formats that retinanet_odm.imaging.images decodes; the last three with the extra [heif].
+IMAGE_SUFFIXES = (
+    *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".avif"),
+    *(".heic", ".heif", ".hif"),
+)
 
 
 # --- Patterns ---
@@ -99,6 +104,42 @@ def root_of(pattern: str) -> str:
       'gs://b'
     """
     return posixpath.dirname(literal_prefix(pattern))
+
+
+# --- Folders ---
+
+
+def common_folder(roots: Sequence[str]) -> str:
+    """Returns the deepest folder that contains all roots; "" if there is none, as for a bucket and a local disk.
+
+    Example:
+      >>> common_folder(["gs://bucket/dives/1", "gs://bucket/dives/2/a"])
+      'gs://bucket/dives'
+    """
+    shared = []
+    # By whole names of folders: "dives/1" and "dives/10" share only "dives".
+    for parts in zip(*(root.split("/") for root in roots), strict=False):
+        if len(set(parts)) > 1:
+            break
+        shared.append(parts[0])
+    folder = "/".join(shared)
+    # "gs:/" is not a folder.
+    return "" if _SCHEME.fullmatch(folder) else folder
+
+
+def absolute(path: str) -> str:
+    """Returns a local path from the root of the disk; a URI unchanged.
+
+    Example:
+      >>> absolute("gs://bucket/a.jpg"), absolute("/data/../a.jpg")
+      ('gs://bucket/a.jpg', '/a.jpg')
+    """
+    return path if "://" in path else posixpath.abspath(path)
+
+
+def real_path(path: str) -> str:
+    """Returns an absolute path with symbolic links resolved; a URI unchanged."""
+    return path if "://" in path else str(Path(path).resolve())
 
 
 # --- Extensions, and paths from elsewhere ---

@@ -42,7 +42,7 @@ LOST = ImageOutcome(2, "b.jpg")
 
 
 def _plan(**changes) -> dict:
-    counts = {"label_counts": {"fish": 3, "crab": 0}, "ignored": {}, "pairings": {}}
+    counts = {"label_counts": {"fish": 3, "crab": 0}, "ignored": {}, "pairings": {}, "passed_over": {}}
     return {"images_in": 2, "labels": LABELS, **counts, **changes}
 
 

@@ -277,3 +277,52 @@ def test_bytes_do_not_depend_on_the_runner(source, tmp_path, prepare, read_folde
     processes = ["--direct_running_mode=multi_processing", "--direct_num_workers=2"]
     assert prepare(*flags, *processes, output="processes") == memory
     assert read_folder(tmp_path / "processes") == read_folder(tmp_path / "memory")
+
+
+def test_a_mixed_folder_given_for_both_flags(source, prepare, tmp_path, caplog):
+    """Files of every kind lie side by side; what nothing reads is named, and every doubtful pair is told."""
+    for number, name in enumerate(("a.jpg", "b.jpg", "dive2/c.jpg", "e\u0301.jpg")):
+        source.add_image(name, shade=60 * number)
+    (source.images / "b.jpg").rename(source.images / "b.jfif")
+    files = {
+        "a.jpg.xml": "a.jpg",  # doubled
+        "0001.xml": "b.jfif",  # its own name is of no image
+        "dive1/c.xml": "c.jpg",  # another folder
+        "\u00e9.xml": "\u00e9.jpg",  # the other form of Unicode
+    }
+    for path, inside in files.items():
+        source.add_annotation("x", [("crab", (4.0, 5.0, 14.0, 20.0))])
+        text = (
+            (source.annotations / "x.xml")
+            .read_text()
+            .replace("<filename>x</filename>", f"<filename>{inside}</filename>")
+        )
+        target = source.images / path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_text(text)
+    for name in ("a.dng", "dive2/b.DNG", "a.mp4", "a.7z", "notes.pdf", "Thumbs.db", ".DS_Store", "._a.jpg"):
+        (source.images / name).write_bytes(b"x")
+    with caplog.at_level("INFO"):
+        examples = prepare("--max_rejected=0", annotations="../images/**")
+    assert {name: len(example.objects) for name, example in examples.items()} == {
+        "a.jpg": 1,
+        "b.jfif": 1,
+        "dive2/c.jpg": 1,
+        "e\u0301.jpg": 1,
+    }
+    rows = [json.loads(line) for line in (tmp_path / "out" / "problems.jsonl").read_text().splitlines()]
+    found = {
+        row["code"]: (row["severity"], row["detail"]) for row in rows if "pass" in row["code"] or "pair" in row["code"]
+    }
+    assert {code: severity for code, (severity, _) in found.items()} == {
+        "images_passed_over": "warning",
+        "files_passed_over": "info",
+        "paired_across_folders": "warning",
+        "paired_by_filename": "warning",
+    }
+    assert found["images_passed_over"][1] == "passed over: 2 .dng, 1 .7z, 1 .mp4"
+    assert found["files_passed_over"][1] == "passed over: 1 .pdf"
+    assert found["paired_by_filename"][1].startswith(
+        "1 image was paired by the <filename> in a file of another name, such as b.jfif"
+    )
+    assert "passed over: 2 .dng, 1 .7z, 1 .mp4" in caplog.text

@@ -12,14 +12,21 @@ from tests.retinanet_odm.sources.rows import VOC, write_zip
 
 def _options(root: Path, images: str = "", annotations: str = "", exports: str = "") -> PrepareOptions:
     given = [tuple(f"{root}/{pattern}" for pattern in text.split()) for text in (images, annotations, exports)]
-    return PrepareOptions(images=given[0], annotations=given[1], exports=given[2], output="out")
+    return PrepareOptions(images=given[0], annotations=given[1], exports=given[2], output=f"{root}/mixed/out")
 
 
 GOOD_REQUESTS = [
-    (("full.zip", "full.zip"), "images and annotations of one zip file, matched with all others"),
-    (("loose/*.jpg images.zip", "loose/*.xml bare.zip"), "zip files beside loose files"),
-    (("loose/*.jpg", "loose/*.xml", "full.zip"), "an export beside loose files"),
-    (("", "", "f*.zip full.zip"), "an export that two patterns match"),
+    (("full.zip", "full.zip"), {}, "images and annotations of one zip file, matched with all others"),
+    (("loose/*.jpg images.zip", "loose/*.xml bare.zip"), {".txt": 2}, "zip files beside loose files"),
+    (("loose/*.jpg", "loose/*.xml", "full.zip"), {}, "an export beside loose files"),
+    (("", "", "f*.zip full.zip"), {}, "an export that two patterns match"),
+    (("mixed/**", "mixed/**"), {".dng": 2, ".mp4": 1, ".7z": 1}, "all that is in a folder: a text is read"),
+    (("mixed/*.jpg", "mixed/*"), {".dng": 1, ".mp4": 1, ".7z": 1}, "images are no annotations, but are used"),
+    (
+        ("mixed/*", "loose/*.xml"),
+        {".dng": 1, ".mp4": 1, ".7z": 1, ".txt": 1, ".xml": 1},
+        "an annotation that is not given",
+    ),
 ]
 
 
@@ -37,12 +44,17 @@ def zips(tmp_path) -> Path:
     write_zip(tmp_path / "loose/z.zip", "images/c.jpg", "annotations.xml")
     for name in ("loose/c.jpg", "loose/c.xml"):
         (tmp_path / name).write_bytes(VOC)
+    mixed = ("a.jpg", "a.xml", "a.dng", "b/b.DNG", "a.mp4", "a.7z", "notes.txt", "Thumbs.db", ".DS_Store", "._a.jpg")
+    for name in (*mixed, "out/dataset.json", "out/part.tfrecord", "__MACOSX/a.dng"):
+        path = tmp_path / "mixed" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"x")
     return tmp_path
 
 
-@pytest.mark.parametrize(("flags", "why"), GOOD_REQUESTS, ids=[row[1] for row in GOOD_REQUESTS])
-def test_zip_files_with_matching_content(zips, flags, why):
-    assert check_patterns(_options(zips, *flags)) is None, why
+@pytest.mark.parametrize(("flags", "passed_over", "why"), GOOD_REQUESTS, ids=[row[2] for row in GOOD_REQUESTS])
+def test_files_with_matching_content(zips, flags, passed_over, why):
+    assert check_patterns(_options(zips, *flags)) == passed_over, why
 
 
 BAD_REQUESTS = [
@@ -64,6 +76,17 @@ BAD_REQUESTS = [
     (("", "", "cut.zip"), ["--exports", "cut.zip is not a readable zip"], "a download that broke off"),
     (("page.zip", "bare.zip"), ["--images", "page.zip is not a readable zip"], "a login page in place of the download"),
     (("", "", "loose/*"), ["--exports", "c.jpg is no zip file"], "loose files as an export"),
+    (
+        ("mixed/a.7z", "bare.zip"),
+        ["--images: ", "a.7z: a 7z archive cannot be read: unpack it"],
+        "an archive of a kind",
+    ),
+    (
+        ("full.zip", "mixed/a.[Jj]pg"),
+        ["--annotations: expected an annotation file", "found only 1 .jpg"],
+        "images only",
+    ),
+    (("mixed/*.dng", "bare.zip"), ["--images: expected an image, found only 1 .dng"], "raw images only"),
     (("full.zip", "bare.zip", "full.zip"), ["--exports", "full.zip", "give it once"], "the same images twice"),
 ]
 

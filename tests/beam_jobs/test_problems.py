@@ -43,6 +43,7 @@ def test_every_source_of_problems_is_included():
         label_counts={"crab": 1, "CRAB": 1},
         ignored={"points": 4},
         pairings={"paired_across_folders": (2, "1/a.jpg with 2/a.jpg"), "paired_by_filename": (1, "b.jpg with a.xml")},
+        passed_over={".dng": 2, ".mp4": 1, ".txt": 3},
     )
     analysis = analyse_dataset(plan, shards, [LOST], _options())
     assert {problem.code for problem in analysis.problems} == {
@@ -57,6 +58,13 @@ def test_every_source_of_problems_is_included():
         "shapes_ignored",
         "paired_across_folders",  # pairings
         "paired_by_filename",
+        "images_passed_over",  # files
+        "files_passed_over",
+    }
+    passed = {problem.code: problem.detail for problem in analysis.problems if problem.code.endswith("_passed_over")}
+    assert passed == {
+        "images_passed_over": "passed over: 2 .dng, 1 .mp4",
+        "files_passed_over": "passed over: 3 .txt",
     }
     told = [problem.detail for problem in analysis.problems if problem.code.startswith("paired_")]
     assert told == [

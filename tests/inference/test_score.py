@@ -103,6 +103,8 @@ def test_folder_and_summary(folder: Path, model: Path, tmp_path: Path, caplog: p
     check_rows(rows)
     summary = json.loads((tmp_path / "out/summary.json").read_text())
     assert (summary["images"], summary["ok"]) == (9, 5)
+    assert summary["passed_over"] == {".txt": 1}
+    assert "passed over, because they are no images or cannot be read: 1 .txt" in caplog.text
     assert summary["failed"] == {
         "image_not_decodable": 1,
         "image_empty": 1,

@@ -9,8 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from inference.image_sources import listing
-from inference.image_sources.chunks import read_chunk
+from inference.image_sources.chunks import MEMBERS_PER_CHUNK, read_chunk
 from inference.main import main
 from retinanet_odm.predictions.rows import OK
 from tests.inference.fake_model import make_image, read_rows
@@ -110,7 +109,7 @@ def test_ten_thousand_members(tmp_path: Path) -> None:
     path.write_bytes(_zip(*((name, GOOD) for name in names)))
     chunks = list(chunks_of(path))
     assert [name for chunk in chunks for name in chunk.names] == [f"x.zip/{name}" for name in names]
-    assert max(len(chunk.names) for chunk in chunks) <= listing.MEMBERS_PER_CHUNK
+    assert max(len(chunk.names) for chunk in chunks) <= MEMBERS_PER_CHUNK
     for chunk in (chunks[0], chunks[len(chunks) // 2], chunks[-1]):
         assert [data for _, data in read_chunk(chunk)] == [GOOD] * len(chunk.names)
 

@@ -3,6 +3,7 @@
 import io
 import tarfile
 import zipfile
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -10,22 +11,6 @@ import pytest
 from inference.image_sources import listing
 from retinanet_odm.errors import UsageError
 from tests.inference.image_chunks import chunks_of, read_sources
-
-
-@pytest.mark.parametrize(
-    ("roots", "expected"),
-    [
-        (["/d/a"], "/d/a"),
-        (["/d:"], "/d:"),
-        (["/d/a", "/d/ab"], "/d"),
-        (["/d/a", "/d/a/b"], "/d/a"),
-        (["gs://x/a", "gs://x/b"], "gs://x"),
-        (["gs://x/a", "gs://y/a"], ""),
-        (["gs://x/a", "/d"], ""),
-    ],
-)
-def test_common_folder(roots: list[str], expected: str) -> None:
-    assert listing.common_folder(roots) == expected
 
 
 def _names(*values: Path) -> list[str]:
@@ -41,14 +26,14 @@ def test_names_of_sources(tmp_path: Path) -> None:
     assert _names(root / "x/a.png") == ["a.png"]
     assert _names(root / "x", root / "y") == ["x/a.png", "y/a.png"]
     assert _names(root, root / "x", root / "x/a.png") == ["x/a.png", "y/a.png"], "each file once"
-    assert _names(tmp_path / "dive*/y/*") == ["dive [1]/y/a.png", "dive [1]/y/notes.txt"], "every matching file"
+    assert _names(tmp_path / "dive*/y/*") == ["dive [1]/y/a.png"], "notes.txt is no image"
 
 
 def test_a_zip_is_detected_by_its_content(tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "archive", "w") as target:
         target.writestr("a.png", b"x")
     assert _names(tmp_path / "archive") == ["archive/a.png"]
-    with pytest.raises(UsageError, match=f"found none in {tmp_path}$"):
+    with pytest.raises(UsageError, match=f"found none in {tmp_path}, but 1 without extension$"):
         _names(tmp_path)  # archives in a folder are not opened
     (tmp_path / "archive").rename(tmp_path / "an.ZIP")
     with pytest.raises(
@@ -91,3 +76,52 @@ def test_tar_members_in_chunks(name: str, sizes: list[int], tmp_path: Path) -> N
     assert read_sources(path) == wanted
     assert [len(chunk.names) for chunk in chunks_of(path)] == sizes
     assert read_sources(tmp_path / "t.*") == wanted
+
+
+PASSED_OVER = [
+    (["."], {".dng": 2, ".txt": 1, ".mp4": 1, ".zip": 1}, ["a.jfif", "b.jpe", "c.avif", "d.HEIC"], "a folder"),
+    (["*"], {".dng": 1, ".mp4": 1, ".txt": 2}, ["a.jfif", "b.jpe", "c.avif", "d.HEIC", "raw", "z.zip/e.jpg"], "a glob"),
+    ([".", "z.zip"], {".dng": 2, ".txt": 2, ".mp4": 1}, ["a.jfif", "b.jpe", "c.avif", "d.HEIC", "z.zip/e.jpg"], "both"),
+    (["z.zip"], {".txt": 1}, ["z.zip/e.jpg"], "members of an archive"),
+    (["t.tar"], {".xml": 1}, ["t.tar/e.jpg"], "members of another"),
+]
+
+
+@pytest.mark.parametrize(("values", "counts", "names", "why"), PASSED_OVER)
+def test_files_that_are_passed_over_are_counted(tmp_path: Path, values, counts, names, why) -> None:
+    folder = tmp_path / "in"
+    for name in ("a.jfif", "b.jpe", "c.avif", "d.HEIC", "e.dng", "f/e.DNG", "g.mp4", "notes.txt", "raw"):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(b"x")
+    for name in ("Thumbs.db", ".DS_Store", "__MACOSX/a.dng", "out/summary.json"):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(b"x")
+    with zipfile.ZipFile(folder / "z.zip", "w") as target:
+        for name in ("e.jpg", "notes.txt", ".hidden.txt"):
+            target.writestr(name, b"x")
+    with tarfile.open(tmp_path / "t.tar", "w") as tar:
+        for name in ("e.jpg", "e.xml", "._e.jpg"):
+            tar.addfile(tarfile.TarInfo(name))
+    root = tmp_path if values == ["t.tar"] else folder
+    if values != ["."] and "raw" not in names:
+        (folder / "raw").unlink()
+    if values == ["."]:
+        counts = {**counts, "": 1}
+    listed = listing.list_source_files(
+        listing.resolve_sources([str(root / value) for value in values]), str(folder / "out")
+    )
+    passed_over = Counter[str]()
+    found = [name for chunk in listing.list_chunks(listed, passed_over) for name in chunk.names]
+    assert sorted(found) == sorted(names), why
+    assert passed_over == counts, why
+
+
+def test_what_cannot_be_read_is_named(tmp_path: Path) -> None:
+    (tmp_path / "a.7z").write_bytes(b"x")
+    (tmp_path / "b.dng").write_bytes(b"x")
+    with pytest.raises(UsageError, match=r"a\.7z: a 7z archive cannot be read: unpack it, or make a zip file of it"):
+        _names(tmp_path / "a.7z")
+    with pytest.raises(UsageError, match=r"found none in .*, but 1 \.dng"):
+        _names(tmp_path / "b.dng")
+    with pytest.raises(UsageError, match=r"https://example\.org/x: expected a local path or gs://"):
+        listing.resolve_sources(["https://example.org/x"])
