@@ -16,7 +16,6 @@ import tensorflow as tf
 from retinanet_odm.dataset import examples as schema
 from retinanet_odm.dataset.anchor_coverage import POSITIVE_IOU, best_overlap
 from retinanet_odm.dataset.manifest import DatasetManifest
-from retinanet_odm.storage import files
 from trainer.config import TrainConfig, canvas_size
 from trainer.data import records
 from trainer.weights import checkpoints
@@ -66,8 +65,7 @@ def resolve_anchors(config: TrainConfig, manifest: DatasetManifest) -> TrainConf
 
 def _stored_settings(config: TrainConfig) -> dict[str, Any]:
     """Reads the anchor settings of the checkpoints of the run; empty if there are none."""
-    path = f"{config.run.folder}/checkpoints/{checkpoints.IDENTITY_FILE}"
-    identity = files.read_json(path) if config.run.model_dir and files.is_file(path) else {}
+    identity = checkpoints.stored_identity(f"{config.run.folder}/checkpoints") if config.run.model_dir else {}
     return {name: identity[name] for name in _SETTINGS if name in identity}
 
 

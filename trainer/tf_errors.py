@@ -1,10 +1,37 @@
-"""Errors of TensorFlow as one line. TensorFlow is not imported here."""
+"""Errors of TensorFlow as one line, above all those of disks and buckets. TensorFlow is not imported here.
 
+TensorFlow's error classes do not tell a full disk from a full memory (both are ResourceExhaustedError), and its reader
+of checkpoints loses them. Its messages about files are reliable: the path, a semicolon, and the system's own words.
+"""
+
+import errno
+import os
 import re
 import sys
 
 GCS = "gs://"
 _NODE = re.compile(r"\{\{.*?\}\}")  # of the graph
+# What to do about errors of a disk, which say nothing about the program.
+_REMEDIES = {
+    errno.ENOSPC: "free some space",
+    errno.EDQUOT: "free some space, or raise the quota",
+    errno.EFBIG: "raise the limit on the size of files (ulimit -f)",
+    errno.EROFS: "mount the disk for writing",
+    errno.EACCES: "change the permissions",
+    errno.EPERM: "change the permissions",
+    errno.EIO: "check the disk",
+    errno.ENXIO: "check the disk",
+    errno.ENODEV: "check the disk",
+    errno.ESTALE: "check the connection to the disk",
+    errno.ENOTCONN: "check the connection to the disk",
+    errno.ETIMEDOUT: "check the connection to the disk",
+}
+_NUMBERS = {os.strerror(number): number for number in _REMEDIES}
+_DISK_ERROR = re.compile(rf"(?P<path>[^\n]*); (?P<reason>{'|'.join(map(re.escape, _NUMBERS))})\b")
+# Names of files that TensorFlow renames at the end: what they become says more.
+_PARTIAL = re.compile(r"_temp/part-.*|\.tmp[0-9a-f]{32}$|\.tempstate[0-9]+$")
+# Answers of a bucket that do not concern the object: access, too many requests, outages.
+_BUCKET_ERROR = re.compile(r"HTTP response code (?:40[13]|408|429|5\d\d)|libcurl code")
 
 
 def first_line(error: Exception) -> str:
@@ -26,4 +53,32 @@ def describe_storage_error(error: BaseException) -> str:
     # The errors of storage; a bug in a graph has other classes.
     kinds = (errors.NotFoundError, errors.PermissionDeniedError, errors.UnauthenticatedError, errors.UnavailableError)
     line = " ".join(_NODE.sub("", str(error)).split())
-    return line.partition(" [Op:")[0] if isinstance(error, kinds) and GCS in line else ""
+    is_storage = isinstance(error, kinds) or (isinstance(error, errors.OpError) and _BUCKET_ERROR.search(line))
+    return line.partition(" [Op:")[0] if is_storage and GCS in line else ""
+
+
+def describe_disk_error(error: BaseException) -> str:
+    """Describes an error of a local disk in one line: path, reason and what to do; "" for all others.
+
+    Example:
+      >>> describe_disk_error(OSError(errno.ENOSPC, "No space left on device", "model/eval.json"))
+      'model/eval.json: No space left on device: free some space'
+    """
+    if isinstance(error, OSError) and error.filename is not None and error.errno in _REMEDIES:
+        return f"{os.fsdecode(error.filename)}: {os.strerror(error.errno)}: {_REMEDIES[error.errno]}"
+    found = _find_disk_error(error)
+    if not found:
+        return ""
+    path = _PARTIAL.sub("", found["path"].strip())
+    return f"{path}: {found['reason']}: {_REMEDIES[_NUMBERS[found['reason']]]}"
+
+
+def is_unavailable(error: BaseException) -> bool:
+    """Returns whether the disk or the bucket has failed, which says nothing about the content of a file."""
+    return bool(describe_storage_error(error) or _find_disk_error(error))
+
+
+def _find_disk_error(error: BaseException) -> re.Match[str] | None:
+    if "tensorflow" not in sys.modules or not isinstance(error, sys.modules["tensorflow"].errors.OpError):
+        return None
+    return _DISK_ERROR.search(_NODE.sub("", str(error)))

@@ -293,6 +293,11 @@ def make_folder(path: str, *, flag: str = "") -> None:
 
 
 def delete(paths: Sequence[str]) -> None:
-    """Deletes files in their order; skips those that do not exist."""
+    """Deletes files in their order; skips those that do not exist.
+
+    Raises:
+      UsageError: One cannot be deleted.
+    """
     for path in paths:
-        _file_system(path).delete(path)
+        with _usage_errors(f"cannot delete {path}"):
+            _file_system(path).delete(path)

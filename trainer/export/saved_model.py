@@ -6,6 +6,7 @@ Shapes: N images in a request, M = max_detections.
 """
 
 import functools
+import re
 from typing import Any
 
 import keras
@@ -31,6 +32,7 @@ from trainer.typing import Tensor
 _SAVED_MODEL = {"saved_model.pb", "fingerprint.pb", "variables", "assets"}
 _PORTABLE = {name for name, _ in tflite_onnx.FILES.values()}
 _EXPORTED = _SAVED_MODEL | _PORTABLE | {ModelManifest.FILE}
+_TEMPORARY = re.compile(r"\.tmp[0-9a-f]{32}$")  # of a file that TensorFlow had not finished when it was killed
 
 
 def export_model(
@@ -72,7 +74,7 @@ def check_folder(model_dir: str) -> str:
     # By TensorFlow, like the export itself; the name of a folder may end with a slash.
     names = tf.io.gfile.listdir(folder) if tf.io.gfile.exists(folder) else []
     # rmtree above deletes everything below the folder, so what it holds must be ours.
-    foreign = sorted(name for name in names if final_name(name.rstrip("/")) not in _EXPORTED)
+    foreign = sorted(name for name in names if final_name(_TEMPORARY.sub("", name.rstrip("/"))) not in _EXPORTED)
     if foreign:
         raise UsageError(f"--model_dir: {folder} holds {foreign[0]}, which this program did not write: move it away")
     return folder

@@ -2,12 +2,15 @@
 
 import logging
 import time
+from pathlib import Path
 from typing import Any
 
 import keras
 import tensorflow as tf
 
+from retinanet_odm.errors import UsageError
 from retinanet_odm.labels.label_map import LabelMap
+from retinanet_odm.storage import files
 from trainer.config import TrainConfig
 from trainer.data import contact_sheets
 
@@ -31,6 +34,7 @@ class TrainingProgress:
         self._has_reported = False
         folder = f"{config.run.folder}/tensorboard"
         self._writer = tf.summary.create_file_writer(folder) if is_chief else tf.summary.create_noop_writer()
+        self._growth = EventGrowth(folder) if is_chief else None
 
     def start_clock(self, step: int) -> None:
         """Starts to measure the speed, after a step."""
@@ -91,10 +95,49 @@ class TrainingProgress:
     def _write_image(self, step: int, tag: str, sheet: contact_sheets.Sheet) -> None:
         with self._writer.as_default(step=step):
             tf.summary.image(tag, sheet)
-        self._writer.flush()
+        self._flush()
 
     def _write_scalars(self, step: int, values: dict[str, float]) -> None:
         with self._writer.as_default(step=step):
             for tag, value in values.items():
                 tf.summary.scalar(tag, value)
+        if values:
+            self._flush()
+
+    def _flush(self) -> None:
         self._writer.flush()
+        if self._growth:
+            self._growth.check()
+
+
+class EventGrowth:
+    """Notices that events are lost: TensorFlow does not report it if a disk is full while it writes them.
+
+    Args:
+      folder: Of the events; nothing is checked on gs://, where writing is not by parts of a file.
+    """
+
+    _PROBE_BYTES = 1 << 16  # more than what is left when a write has failed
+
+    def __init__(self, folder: str) -> None:
+        self._folder = folder
+        self._size = self._measure()
+
+    def check(self) -> None:
+        """Checks that the events grew since the last call.
+
+        Raises:
+          UsageError: They did not.
+        """
+        before, self._size = self._size, self._measure()
+        if "://" in self._folder or self._size != before:
+            return
+        probe = f"{self._folder}/{files.PROBE}"
+        with files.write_atomic(probe) as file:  # its error gives the reason
+            file.write(bytes(self._PROBE_BYTES))
+        files.delete([probe])
+        raise UsageError(f"cannot write the curves to {self._folder}: TensorFlow has lost them without an error")
+
+    def _measure(self) -> int:
+        folder = Path(self._folder)
+        return sum(path.stat().st_size for path in folder.iterdir()) if folder.is_dir() else 0

@@ -1,7 +1,8 @@
 """Weights on disk. Begin with `checkpoints.Checkpoints`, which a run saves and restores.
 
-checkpoints  model, optimizer and step of a run; its best weights
-initialise   initial weights from another run, from tensorflow/tpu or from Keras
+checkpoints       model, optimizer and step of a run; its best weights
+checkpoint_files  which checkpoints in a folder are whole; writing and rotation
+initialise        initial weights from another run, from tensorflow/tpu or from Keras
 """
 
 from typing import TYPE_CHECKING

@@ -1,10 +1,12 @@
 """Checkpoints of a run: model, optimizer and step under MODEL_DIR/checkpoints, the best weights under MODEL_DIR/best.
 
-Beside each is a JSON file that records of which network the weights are (`Network.identity` and `Network.origin`).
+Beside each is a JSON file that records of which network the weights are (`Network.identity` and `Network.origin`). The
+checkpoints store the same, and are found without it: see `trainer.weights.checkpoint_files`.
 """
 
 import json
 import logging
+import posixpath
 import tempfile
 import time
 from typing import Any
@@ -16,9 +18,10 @@ from retinanet_odm.errors import ContractError
 from retinanet_odm.storage import files
 from trainer.network.build import Network
 from trainer.tf_errors import first_line
+from trainer.weights.checkpoint_files import CheckpointFolder, find_damage, read_description, read_record
 
 IDENTITY_FILE = "network.json"  # beside the checkpoints
-_MAX_CHECKPOINTS = 3
+_NAME = "ckpt"
 # Parts of `Network.origin` that the optimizer's variables depend on.
 _OPTIMIZER_KEYS = ("freeze", "freeze_batch_norm", "optimizer", "averages")
 # Values of keys that older versions did not write; None if the value is unknown.
@@ -55,13 +58,8 @@ class Checkpoints:
         self._step = tf.Variable(0, dtype=tf.int64, trainable=False)
         kept = {"model": network.model, "step": self._step, "optimizer": optimizer, "rate_factor": rate_factor}
         # The names are those in the files: renaming one makes older checkpoints unreadable.
-        tracked = {name: value for name, value in kept.items() if value is not None}
+        self._tracked = {name: value for name, value in kept.items() if value is not None}
         self._discarded = None if is_chief else tempfile.TemporaryDirectory()
-        self._manager = tf.train.CheckpointManager(
-            tf.train.Checkpoint(**tracked),
-            self._discarded.name if self._discarded else self._folder,
-            max_to_keep=_MAX_CHECKPOINTS,
-        )
         self._seconds = minutes * 60
         self._last_save = time.monotonic()
 
@@ -71,22 +69,24 @@ class Checkpoints:
         Raises:
           ContractError: The checkpoints are of another network, or damaged.
         """
-        path = tf.train.latest_checkpoint(self._folder)
-        if path is None:
+        stored = run_checkpoints(self._folder)
+        step = stored.newest_whole()
+        if step is None:
             return 0
         # The order matters: weights of another canvas have the same shapes, and would load without an error.
-        self._check_identity(files.read_json(self._identity_path))
-        _restore(self._manager.checkpoint, path)
+        self._check_identity(identity_of(stored.prefix(step)))
+        _restore(self._tracked, stored.prefix(step))
         return int(self._step.numpy())
 
     def save(self, step: int) -> None:
         """Saves a checkpoint now."""
+        identity = {**self._identity, **self._origin}
         if self._is_chief:
-            # Before the checkpoint, which cannot be used without it.
-            identity = {**self._identity, **self._origin}
+            # Before the checkpoint: the weights would fit other networks too.
             files.write_text(self._identity_path, json.dumps(identity, indent=2, ensure_ascii=False) + "\n")
         self._step.assign(step)
-        self._manager.save(checkpoint_number=step)
+        folder = self._discarded.name if self._discarded else self._folder
+        run_checkpoints(folder).save(self._tracked, step, description=identity)
         self._last_save = time.monotonic()
 
     @property
@@ -109,6 +109,35 @@ class Checkpoints:
                 fingerprint,
                 now,
             )
+
+
+def run_checkpoints(folder: str, *, flag: str = "--model_dir") -> CheckpointFolder:
+    """Returns the checkpoints of a run in their folder, MODEL_DIR/checkpoints."""
+    return CheckpointFolder(folder=folder, name=_NAME, keep=3, flag=flag)
+
+
+def stored_identity(folder: str) -> dict[str, Any]:
+    """Returns what is recorded of the network whose checkpoints a folder holds; empty if there are none.
+
+    Raises:
+      ContractError: No checkpoint is whole, or the network is not recorded.
+    """
+    if stored := read_record(f"{folder}/{IDENTITY_FILE}"):
+        return stored
+    step = run_checkpoints(folder).newest_whole()
+    return {} if step is None else identity_of(run_checkpoints(folder).prefix(step))
+
+
+def identity_of(prefix: str, *, flag: str = "--model_dir") -> dict[str, Any]:
+    """Returns what network.json beside a checkpoint or, if it is lost, the checkpoint itself records of its network.
+
+    Raises:
+      ContractError: Both record nothing; checkpoints of older versions need network.json.
+    """
+    path = f"{posixpath.dirname(prefix)}/{IDENTITY_FILE}"
+    if stored := read_record(path) or read_description(prefix):
+        return stored
+    raise ContractError(f"{flag}: {path} is missing or damaged, and {prefix} does not hold it either")
 
 
 def check_identity(folder: str, stored: dict[str, Any], expected: dict[str, Any]) -> None:
@@ -135,27 +164,26 @@ class Best:
         self._is_chief = is_chief
         self._folder = f"{model_dir.rstrip('/')}/best"
         self._network, self._split = network, split
+        self._tracked = {"model": network.model}
         self._discarded = None if is_chief else tempfile.TemporaryDirectory()
-        # Two are kept, so that the weights which best.json names exist until it names others.
-        self._manager = tf.train.CheckpointManager(
-            tf.train.Checkpoint(model=network.model),
-            self._discarded.name if self._discarded else self._folder,
-            max_to_keep=2,
-            checkpoint_name="weights",
-        )
 
     def is_beaten_by(self, metrics: dict[str, Any]) -> bool:
         """Returns whether no stored weights are better; weights of another split or data set do not count."""
-        stored = self._stored()
+        try:
+            stored = self._stored()
+        except ContractError as error:
+            _LOGGER.warning("warning: %s; replacing them", error)
+            stored = {}
         comparable = all(stored.get(name) == value for name, value in self._origin().items())
         # An evaluation without a value counts as 0; of equal ones the later is kept.
-        return not comparable or (stored["AP"] or 0.0) <= (metrics["AP"] or 0.0)
+        return not comparable or (stored.get("AP") or 0.0) <= (metrics["AP"] or 0.0)
 
     def save(self, step: int, metrics: dict[str, Any]) -> None:
         """Replaces the stored weights by those of the network."""
-        self._manager.save(checkpoint_number=step)
+        values = {"step": step, "AP": metrics["AP"], "AP50": metrics["AP50"], **self._origin()}
+        folder = self._discarded.name if self._discarded else self._folder
+        _best_weights(folder).save(self._tracked, step, description=values)
         if self._is_chief:
-            values = {"step": step, "AP": metrics["AP"], "AP50": metrics["AP50"], **self._origin()}
             files.write_text(f"{self._folder}/{self.FILE}", json.dumps(values, indent=2, ensure_ascii=False) + "\n")
 
     def restore(self) -> int:
@@ -168,23 +196,40 @@ class Best:
         if not stored:
             return 0
         check_identity(self._folder, stored, self._network.identity)
-        _restore(self._manager.checkpoint, f"{self._folder}/weights-{stored['step']}")
+        _restore(self._tracked, _best_weights(self._folder).prefix(stored["step"]))
         return int(stored["step"])
 
     def _origin(self) -> dict[str, Any]:
         return {"split": self._split, **self._network.identity, **self._network.origin}
 
     def _stored(self) -> dict[str, Any]:
-        path = f"{self._folder}/{self.FILE}"
-        return files.read_json(path) if files.is_file(path) else {}
+        """Returns best.json if the weights that it names are whole, else what the newest whole ones store."""
+        stored, weights = read_record(f"{self._folder}/{self.FILE}"), _best_weights(self._folder)
+        step = stored.get("step")
+        if isinstance(step, int) and not find_damage(weights.prefix(step)):
+            return stored
+        newest = weights.newest_whole(expected=[step] if isinstance(step, int) else [])
+        if newest is None:
+            return {}
+        _LOGGER.warning(
+            "note: %s/%s is missing, damaged or names other weights; using weights-%d", self._folder, self.FILE, newest
+        )
+        found = read_description(weights.prefix(newest)) or stored_identity(
+            f"{posixpath.dirname(self._folder)}/checkpoints"
+        )
+        return {"step": newest, **found}
 
 
-def _restore(checkpoint: tf.train.Checkpoint, path: str) -> None:
+def _best_weights(folder: str) -> CheckpointFolder:
+    # Two are kept, so that the weights which best.json names exist until it names others.
+    return CheckpointFolder(folder=folder, name="weights", keep=2)
+
+
+def _restore(tracked: dict[str, Any], path: str) -> None:
     try:
-        # TensorFlow raises several classes for a file that is damaged in different places.
-        status = checkpoint.restore(path)
-    except (tf.errors.OpError, ValueError, IndexError) as error:  # IndexError: a truncated data file
-        raise ContractError(f"--model_dir: the checkpoint {path} is damaged: {first_line(error)}") from error
+        status = tf.train.Checkpoint(**tracked).read(path)
+    except ValueError as error:
+        raise ContractError(f"--model_dir: the checkpoint {path} does not fit: {first_line(error)}") from error
     try:
         status.assert_existing_objects_matched()
     except AssertionError as error:

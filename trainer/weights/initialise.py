@@ -24,6 +24,7 @@ from trainer.network import backbones
 from trainer.network.build import part_of
 from trainer.tf_errors import first_line
 from trainer.weights import checkpoints
+from trainer.weights.checkpoint_files import find_damage
 
 _LOGGER = logging.getLogger(__name__)
 _GRAPH = "_CHECKPOINTABLE_OBJECT_GRAPH"
@@ -104,6 +105,7 @@ def find_source(path: str) -> WeightsSource:
 
     Raises:
       UsageError: The path is none of these.
+      ContractError: Of its checkpoints, none is whole.
     """
     path = path.rstrip("/")
     manifest_path = f"{path}/{ModelManifest.FILE}"
@@ -113,20 +115,22 @@ def find_source(path: str) -> WeightsSource:
         return WeightsSource(prefix=f"{path}/variables/variables", labels=manifest.labels)
     # A prefix, not a file: TensorFlow adds .index and .data-… to it.
     if files.is_file(f"{path}.index"):
-        return WeightsSource(prefix=path, labels=_labels_of(path.rpartition("/")[0]))
+        if damage := find_damage(path):
+            raise ContractError(f"--init_from: cannot read {path}: {damage}")
+        return WeightsSource(prefix=path, labels=_labels_of(path))
     for folder in (path, f"{path}/checkpoints"):
-        prefix = tf.train.latest_checkpoint(folder)
-        if prefix:
-            return WeightsSource(prefix=prefix, labels=_labels_of(folder))
+        stored = checkpoints.run_checkpoints(folder, flag="--init_from")
+        step = stored.newest_whole()
+        if step is not None:
+            return WeightsSource(prefix=stored.prefix(step), labels=_labels_of(stored.prefix(step)))
     raise UsageError(f"--init_from: {path} holds neither checkpoints nor an export")
 
 
-def _labels_of(folder: str) -> LabelMap:
-    path = f"{folder}/{checkpoints.IDENTITY_FILE}"
+def _labels_of(prefix: str) -> LabelMap:
     try:
-        return LabelMap.from_json(files.read_json(path, flag="--init_from")["labels"])
+        return LabelMap.from_json(checkpoints.identity_of(prefix, flag="--init_from")["labels"])
     except KeyError as error:
-        raise ContractError(f"--init_from: {path} names no labels") from error
+        raise ContractError(f"--init_from: no labels are recorded for {prefix}") from error
 
 
 def read_variables(prefix: str, names: Iterable[str]) -> dict[str, Array]:
