@@ -35,6 +35,7 @@ SETTINGS = (
     *("--preset=tiny", "--image_size=64", "--pyramid_channels=16", "--head_depth=1", "--train_batch_size=4"),
     *(f"--num_epochs={STEPS * 4 // 24}", "--eval_every_epochs=2", "--steps_per_loop=3", "--checkpoint_minutes=1e-9"),
 )
+NEWEST = f"checkpoints/ckpt-{STEPS}"
 PAGE = 4096  # in which a tmpfs counts
 ROOM = "100m"
 
@@ -61,16 +62,18 @@ class Work:
 
 
 def outcome(model: Path) -> dict[str, bytes]:
-    """Returns every variable of the last checkpoint and of the export, and eval.json."""
+    """Returns every variable of the last checkpoint by its name, all of the export, and eval.json."""
+    last, exported = (read_tensors(model / name) for name in (NEWEST, "export/variables/variables"))
+    # The export numbers its variables, in another order each time.
+    return {**last, "export": b"".join(sorted(exported.values())), "eval.json": (model / "eval.json").read_bytes()}
+
+
+def read_tensors(prefix: Path) -> dict[str, bytes]:
     import tensorflow as tf  # imported here, because it takes seconds
 
-    values = {"eval.json": (model / "eval.json").read_bytes()}
-    for prefix in (f"checkpoints/ckpt-{STEPS}", "export/variables/variables"):
-        reader = tf.train.load_checkpoint(str(model / prefix))
-        for name, kind in reader.get_variable_to_dtype_map().items():
-            if kind != tf.string:
-                values[f"{prefix} {name}"] = reader.get_tensor(name).tobytes()
-    return values
+    reader = tf.train.load_checkpoint(str(prefix))
+    kinds = reader.get_variable_to_dtype_map()
+    return {name: reader.get_tensor(name).tobytes() for name, kind in kinds.items() if kind != tf.string}
 
 
 def is_whole_or_unfinished(model: Path) -> bool:
@@ -126,7 +129,6 @@ def cut(path: Path) -> None:
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
 
 
-NEWEST = f"checkpoints/ckpt-{STEPS}"
 DATA = f"{NEWEST}.data-00000-of-00001"
 DAMAGES: list[tuple[str, Callable[[Path], None], str]] = [
     ("checkpoints/checkpoint", Path.unlink, f"using ckpt-{STEPS}"),
@@ -246,14 +248,10 @@ def fill_each(work: Work) -> Iterator[Result]:
             remount(disk, f"size={ROOM}")
             work.finish(model)
             same = work.is_same(model)
-            clean_up(work, model)
+            model.unlink() if model.is_symlink() else shutil.rmtree(model)
+            shutil.rmtree(work.folder / "elsewhere", ignore_errors=True)
         value = wrong or f"one line, {'same' if same else 'different'}"
         yield Result(title=f"disk full: {fault.path} ({fault.pages} pages)", value=value, good=same and not wrong)
-
-
-def clean_up(work: Work, model: Path) -> None:
-    model.unlink() if model.is_symlink() else shutil.rmtree(model)
-    shutil.rmtree(work.folder / "elsewhere", ignore_errors=True)
 
 
 def read_only(work: Work) -> Result:
@@ -280,10 +278,10 @@ def run(folder: Path, kills: int, seed: int) -> bool:
     began = time.monotonic()
     work.finish(folder / "undisturbed")
     length = time.monotonic() - began
-    good = print_results(damage_each(work))
-    good &= print_results(fill_each(work))
+    good = print_results(fill_each(work))
     good &= print_results([read_only(work)])
-    return print_results(kill_often(work, kills, length, random.Random(seed))) and good
+    good &= print_results(kill_often(work, kills, length, random.Random(seed)))
+    return print_results(damage_each(work)) and good
 
 
 def main() -> int:
