@@ -6,7 +6,9 @@ Begin with `types`: every reader returns `ImageAnnotation`. Then `reader`, which
   voc         Pascal VOC XML, read and written
   cvat        CVAT XML 1.1, read and written for images; `cvat_video` reads tracks, `cvat_shapes` the shapes of both
   coco        COCO detection JSON
+  label_studio  Label Studio JSON; `label_studio_shapes` reads its shapes
   labelme     LabelMe JSON
+  via         VGG Image Annotator JSON; `via_csv` reads its CSV
   collector   what the objects of an image say together: the policies that all formats share
   values      numbers and flags, as text
   json_values JSON files, and their numbers, labels and points
@@ -27,9 +29,12 @@ if TYPE_CHECKING:
     from retinanet_odm.annotations.cvat import format_cvat, read_cvat
     from retinanet_odm.annotations.detection import AnnotationFormat, detect_format
     from retinanet_odm.annotations.geometry import ImagePlacement, find_placement
+    from retinanet_odm.annotations.label_studio import parse_label_studio
     from retinanet_odm.annotations.labelme import parse_labelme
     from retinanet_odm.annotations.reader import open_annotations, read_annotations
     from retinanet_odm.annotations.types import ImageAnnotation, ObjectAnnotation, UnreadableObject, apply_aliases
+    from retinanet_odm.annotations.via import parse_via
+    from retinanet_odm.annotations.via_csv import parse_via_csv
     from retinanet_odm.annotations.voc import format_voc, parse_voc
 
 __all__ = [
@@ -45,7 +50,10 @@ __all__ = [
     "format_voc",
     "open_annotations",
     "parse_coco",
+    "parse_label_studio",
     "parse_labelme",
+    "parse_via",
+    "parse_via_csv",
     "parse_voc",
     "read_annotations",
     "read_cvat",
@@ -65,7 +73,10 @@ _MODULES = {
     "format_voc": "voc",
     "open_annotations": "reader",
     "parse_coco": "coco",
+    "parse_label_studio": "label_studio",
     "parse_labelme": "labelme",
+    "parse_via": "via",
+    "parse_via_csv": "via_csv",
     "parse_voc": "voc",
     "read_annotations": "reader",
     "read_cvat": "cvat",

@@ -31,7 +31,8 @@ from retinanet_odm.errors import AnnotationError
 POINTS = "points"
 SKELETON = "skeleton"
 EMPTY_MASK = "empty mask"
-OBJECTS_WITHOUT_BOX = frozenset((POINTS, SKELETON, EMPTY_MASK))
+BRUSH = "brush mask"
+OBJECTS_WITHOUT_BOX = frozenset((POINTS, SKELETON, EMPTY_MASK, BRUSH))
 
 # Coordinates of boxes in fractions of the image lie within 0 to 1, or a little beyond where a box leaves the image.
 _RELATIVE = (-0.5, 1.5)

@@ -30,6 +30,7 @@ _OTHERS = {
     b"%PDF": "a PDF document",
     b"version https://git-lfs.github.com/spec/": "a pointer of Git LFS instead of the file; run git lfs pull",
 }
+_VIA_HEADER = re.compile(rb"#?filename,[^\r\n]*region_shape_attributes")
 _YOLO_LINE = re.compile(rb"\s*[0-9]+(\s+[0-9.eE+-]+){4,}\s*[\r\n]")
 
 
@@ -41,11 +42,25 @@ class AnnotationFormat(Enum):
     CVAT_VIDEO = "CVAT for video 1.1"
     COCO = "COCO JSON"
     LABELME = "LabelMe JSON"
+    VIA = "VIA JSON"
+    VIA_CSV = "VIA CSV"
+    LABEL_STUDIO = "Label Studio JSON"
 
+
+# Of Label Studio's tasks; the data of the task, or the other annotations, may come late. The last is JSON-MIN's.
+_LABEL_STUDIO_KEYS = (
+    *("annotations[].result", "annotations[].completed_by", "completions", "predictions[].result", "data.image"),
+    *("annotation_id", "total_annotations"),
+)
 
 # By which paths of json_outline a JSON file is recognised; the first rule that holds decides. A text names a format
 # that cannot be read, for the message.
 _JSON_RULES: tuple[tuple[Callable[[Mapping[str, str]], bool], AnnotationFormat | str], ...] = (
+    # Before COCO: one task alone has annotations, too.
+    (
+        lambda paths: any(f"{root}{key}" in paths for root in ("[].", "") for key in _LABEL_STUDIO_KEYS),
+        AnnotationFormat.LABEL_STUDIO,
+    ),
     # MegaDetector's results also have images, but predictions are no annotations.
     (lambda paths: "detection_categories" in paths or "images[].detections" in paths, "MegaDetector results"),
     (
@@ -59,10 +74,9 @@ _JSON_RULES: tuple[tuple[Callable[[Mapping[str, str]], bool], AnnotationFormat |
         ),
         AnnotationFormat.LABELME,
     ),
-    (lambda paths: "_via_img_metadata" in paths or any(path.endswith(".regions") for path in paths), "VIA JSON"),
     (
-        lambda paths: "[].data" in paths and ("[].annotations" in paths or "[].completions" in paths),
-        "Label Studio JSON",
+        lambda paths: any(path.startswith("_via_") or path.endswith(".regions") for path in paths),
+        AnnotationFormat.VIA,
     ),
     (lambda paths: "[].image" in paths and "[].annotations" in paths, "CreateML JSON"),
     (lambda paths: "[].image_id" in paths, "COCO results, which are predictions and not annotations"),
@@ -91,6 +105,8 @@ def detect_format(head: bytes) -> AnnotationFormat:
     body = head.removeprefix(_UTF8_MARK).lstrip()
     if body.startswith(b"<") or head.startswith(_UTF16_MARKS):
         return _detect_xml(head)
+    if _VIA_HEADER.match(body):
+        return AnnotationFormat.VIA_CSV
     raise _unknown(_describe(body))
 
 

@@ -9,8 +9,11 @@ from typing import BinaryIO, cast
 from retinanet_odm.annotations.coco import parse_coco
 from retinanet_odm.annotations.cvat import read_cvat
 from retinanet_odm.annotations.detection import HEAD_BYTES, AnnotationFormat, detect_format
+from retinanet_odm.annotations.label_studio import parse_label_studio
 from retinanet_odm.annotations.labelme import parse_labelme
 from retinanet_odm.annotations.types import ImageAnnotation
+from retinanet_odm.annotations.via import parse_via
+from retinanet_odm.annotations.via_csv import parse_via_csv
 from retinanet_odm.annotations.voc import parse_voc
 from retinanet_odm.errors import AnnotationError
 
@@ -93,6 +96,18 @@ def _read_labelme(file: _RewoundFile, source: str, _voc_origin: int) -> Iterator
     yield parse_labelme(file.read(), source=source)
 
 
+def _read_via(file: _RewoundFile, source: str, _voc_origin: int) -> Iterator[ImageAnnotation]:
+    yield from parse_via(file.read(), source=source)
+
+
+def _read_via_csv(file: _RewoundFile, source: str, _voc_origin: int) -> Iterator[ImageAnnotation]:
+    yield from parse_via_csv(file.read(), source=source)
+
+
+def _read_label_studio(file: _RewoundFile, source: str, _voc_origin: int) -> Iterator[ImageAnnotation]:
+    yield from parse_label_studio(file.read(), source=source)
+
+
 # CVAT's two formats have one reader: what comes in the file decides.
 _READERS: Mapping[AnnotationFormat, Callable[[_RewoundFile, str, int], Iterator[ImageAnnotation]]] = {
     AnnotationFormat.VOC: _read_voc,
@@ -100,4 +115,7 @@ _READERS: Mapping[AnnotationFormat, Callable[[_RewoundFile, str, int], Iterator[
     AnnotationFormat.CVAT_VIDEO: _read_cvat,
     AnnotationFormat.COCO: _read_coco,
     AnnotationFormat.LABELME: _read_labelme,
+    AnnotationFormat.LABEL_STUDIO: _read_label_studio,
+    AnnotationFormat.VIA: _read_via,
+    AnnotationFormat.VIA_CSV: _read_via_csv,
 }
