@@ -91,6 +91,7 @@ def _add_label_flags(labels: argparse.ArgumentParser) -> None:
         "--labels", metavar="FILE", help="label map to extend: its text is kept, and new labels are appended"
     )
     labels.add_argument("--label_aliases", metavar="FILE", help=_ALIASES_HELP)
+    _add_min_score(labels)
 
 
 # --- prepare and check: one function for each group of flags, in the order of --help ---
@@ -119,8 +120,9 @@ def _add_inputs(job: argparse.ArgumentParser) -> None:
         nargs="+",
         default=(),
         metavar="PATTERN",
-        help="annotation files, such as 'DIR/annotations/*.xml': Pascal VOC, CVAT 1.1 for images or video, COCO JSON."
-        " The format is detected from the file content. Annotations are matched to images by path, file name or stem",
+        help="annotation files, such as 'DIR/annotations/*.xml': Pascal VOC, CVAT 1.1 for images or video, COCO,"
+        " LabelMe, VIA, Label Studio, YOLO with its data.yaml or classes.txt, VIAME CSV, MegaDetector. The format is"
+        " detected from the file content. Annotations are matched to images by path, file name or stem",
     )
     job.add_argument(
         "--exports",
@@ -130,8 +132,19 @@ def _add_inputs(job: argparse.ArgumentParser) -> None:
         help="CVAT export archives (zip files with images and annotations). Annotations are matched only to images of"
         " the same archive. Can be combined with --images and --annotations",
     )
+    _add_min_score(job)
     job.add_argument(
         "--output", required=True, metavar="DIR", help="folder of the data set: new, empty, or an earlier data set"
+    )
+
+
+def _add_min_score(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--min_score",
+        type=float,
+        metavar="SCORE",
+        help="accept predictions (MegaDetector, VIAME, YOLO with scores) as annotations, from this score on, such as"
+        " 0.8; those below are left out. Default: predictions are rejected",
     )
 
 
@@ -254,6 +267,7 @@ def prepare_options(flags: argparse.Namespace, inputs: Inputs) -> PrepareOptions
             ),
             min_box=parse_min_box(flags.min_box) if flags.min_box is not None else None,
         ),
+        min_score=flags.min_score,
         max_rejected=flags.max_rejected,
         writes=flags.command == PREPARE,
         # `check` writes no shard, so it has no flag to resume.

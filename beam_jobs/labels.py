@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from beam_jobs.options import read_labels
+from beam_jobs.options import check_min_score, read_labels
 from retinanet_odm.errors import DataError, UsageError
 from retinanet_odm.labels.aliases import parse_aliases
 from retinanet_odm.labels.checks import check_labels, normalise_label
@@ -45,7 +45,12 @@ class FileLabels:
 
 
 def make_label_file(
-    *, annotations: Sequence[str], output: str, labels: str | None = None, label_aliases: str | None = None
+    *,
+    annotations: Sequence[str],
+    output: str,
+    labels: str | None = None,
+    label_aliases: str | None = None,
+    min_score: float | None = None,
 ) -> int:
     """Writes a label map and logs its classes; returns the exit status: 0, or 1 if labels may be missing.
 
@@ -54,16 +59,18 @@ def make_label_file(
       output: the label map to write: a new file, or that of `labels`, which is then extended.
       labels: a label map whose ids, names and text are kept.
       label_aliases: CSV file with the columns alias,name.
+      min_score: predictions are accepted from this score on; None accepts none.
 
     Raises:
       UsageError: a file cannot be read or has another form, the output exists, or no object has a label.
     """
+    check_min_score(min_score)
     check_input(annotations, flag=_FLAG)
     check_label_file(output, labels)
     # Everything is checked and counted before the first byte is written.
     known = read_labels(labels) if labels else None
     aliases = _read_aliases(label_aliases) if label_aliases else {}
-    found = count_labels(annotations)
+    found = count_labels(annotations, min_score)
     boxes = rename_labels(found.boxes, aliases)
     added = new_names(boxes, known.name_by_id.values() if known else ())
     if known is None and not added:
@@ -106,12 +113,15 @@ def _read_aliases(path: str) -> dict[str, str]:
     return parse_aliases(files.read_text(path, flag="--label_aliases"), None, source=path)
 
 
-def count_labels(patterns: Sequence[str]) -> FileLabels:
-    """Reads every file that a pattern matches, once, and counts the labels of its boxes."""
+def count_labels(patterns: Sequence[str], min_score: float | None = None) -> FileLabels:
+    """Reads every file that a pattern matches, once, and counts the labels of its boxes.
+
+    Predictions are accepted from min_score on; None accepts none.
+    """
     boxes: Counter[str] = Counter()
     faults: dict[str, str] = {}
     for file in _distinct(patterns):
-        for row in read_annotation(file):
+        for row in read_annotation(file, min_score=min_score):
             boxes.update(_labels(row))
             for fault in _faults(row):
                 # The first fault of a file is enough: the exit status and the message name files.

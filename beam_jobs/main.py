@@ -61,5 +61,9 @@ def _labels(flags: argparse.Namespace) -> int:
     from beam_jobs.labels import make_label_file
 
     return make_label_file(
-        annotations=flags.annotations, output=flags.output, labels=flags.labels, label_aliases=flags.label_aliases
+        annotations=flags.annotations,
+        output=flags.output,
+        labels=flags.labels,
+        label_aliases=flags.label_aliases,
+        min_score=flags.min_score,
     )

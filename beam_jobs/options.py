@@ -39,6 +39,12 @@ _Content = TypeVar("_Content")
 _LOADING = threading.Lock()  # the threads of a process wait for the first one instead of all reading a file
 
 
+def check_min_score(min_score: float | None) -> None:
+    """Raises UsageError if a minimum score is not within 0 to 1."""
+    if min_score is not None and not 0 <= min_score <= 1:
+        raise UsageError(f"--min_score: expected a score from 0 to 1, such as 0.8; found {min_score:g}")
+
+
 @dataclass(frozen=True, kw_only=True)
 class NamedFile:
     """A file named by a flag, as the launcher read it: its path and its hex SHA-256."""
@@ -96,6 +102,7 @@ class PrepareOptions:
       id_map: source ids of earlier builds, which are kept.
       split_group: which images must stay in one split; None makes each image a group of its own.
       split_from: a list that alone decides the splits.
+      min_score: predictions are accepted as annotations from this score on, 0 to 1; None accepts none.
       without_annotation: REJECT or NEGATIVE: how to treat images without an annotation.
       without_image: TELL or REFUSE: whether annotations without an image are reported or refused.
       negatives: KEEP or DROP: how to treat images without objects.
@@ -121,6 +128,7 @@ class PrepareOptions:
     id_map: NamedFile | None = None
     split_group: GroupRule | None = None
     split_from: NamedFile | None = None
+    min_score: float | None = None
     without_annotation: str = REJECT
     without_image: str = TELL
     negatives: str = KEEP
@@ -157,6 +165,7 @@ class PrepareOptions:
             raise UsageError(
                 "--without_annotation=negative conflicts with --negatives=drop: the negatives would be dropped again"
             )
+        check_min_score(self.min_score)
         if not 0 <= self.max_rejected <= 1:
             raise UsageError(f"--max_rejected: expected a share from 0 to 1, such as 0.01; found {self.max_rejected:g}")
 
@@ -171,6 +180,7 @@ class PrepareOptions:
             "annotations": list(self.annotations),
             "exports": list(self.exports),
             "labels": self.labels_file,
+            "min_score": self.min_score,
             "splits": dict(self.splits.fractions),
             "num_shards": {split: self.shards_of(split) for split in self.splits.names},
             # A file is recorded with its digest, because a path does not tell what was in it.

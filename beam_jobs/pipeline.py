@@ -37,7 +37,7 @@ def build_prepare(pipeline: beam.Pipeline, options: PrepareOptions, passed_over:
     """Adds the complete job to a pipeline; passed_over is the number of files by suffix that it does not read."""
     # Read and join: image and annotation rows meet under the stem of their file names.
     images = pipeline | "Match images" >> MatchImages(options.images, options.exports)
-    read = pipeline | "Read annotations" >> ReadAnnotations(options.annotations, options.exports)
+    read = pipeline | "Read annotations" >> ReadAnnotations(options.annotations, options.exports, options.min_score)
     keyed = read[MAIN] | "Key annotations by name" >> beam.Map(join.annotation_key)
     groups = {"images": images, "annotations": keyed} | "Group by name" >> beam.CoGroupByKey()
     by_name = groups | "Join images and annotations" >> with_rejects(join.join_images)

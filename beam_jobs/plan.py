@@ -44,16 +44,18 @@ BucketKey = tuple[int, str, bool]  # hash bucket, split, whether the image is ne
 # --- Reading ---
 
 
-def read_annotation_group(group: tuple[bytes, Iterable[AnnotationFile]]) -> Iterator[AnnotationFile | Reject]:
+def read_annotation_group(
+    group: tuple[bytes, Iterable[AnnotationFile]], min_score: float | None = None
+) -> Iterator[AnnotationFile | Reject]:
     """Yields a row for every image of one annotation file, given the file under each name that patterns gave it.
 
     A fault after the first image is a reject: nobody knows which images are missing. A file without a readable image
-    is one row with the reason.
+    is one row with the reason. Predictions are accepted from min_score on; None accepts none.
     """
     # Two patterns may give one file two names, below different roots. The smallest does not depend on the order of
     # arrival.
     file = min(group[1], key=lambda row: row.name)
-    for row in read_annotation(file):
+    for row in read_annotation(file, min_score=min_score):
         yield reject_annotation(file, row.reason, row.detail, row.line) if isinstance(row, DataError) else row
 
 

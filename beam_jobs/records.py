@@ -103,7 +103,13 @@ def make_record(
 
 def _placement(planned: PlannedImage, image: EncodedImage) -> ImagePlacement:
     annotation, real = planned.content.annotation, image.full_size
-    placement = find_placement(annotation.width, annotation.height, image_size=real, orientation=image.orientation)
+    placement = find_placement(
+        annotation.width,
+        annotation.height,
+        image_size=real,
+        orientation=image.orientation,
+        is_relative=annotation.is_relative,
+    )
     if placement is None:
         raise AnnotationError(
             "size_mismatch",

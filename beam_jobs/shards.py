@@ -134,7 +134,7 @@ def _planned_values(planned: PlannedImage) -> list[Any]:
     return [
         planned.source_id,
         _image_values(planned.content.image),
-        [annotation.width, annotation.height, annotation.source, annotation.line],
+        [annotation.width, annotation.height, annotation.source, annotation.line, annotation.is_relative],
         [_object_values(item) for item in annotation.objects],
         [[remark.reason, remark.detail, remark.line, remark.value] for remark in annotation.remarks],
         planned.content.label_ids,

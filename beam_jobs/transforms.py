@@ -69,6 +69,7 @@ class ReadAnnotations(beam.PTransform):
 
     patterns: tuple[str, ...]
     exports: tuple[str, ...]
+    min_score: float | None = None
 
     # Beam reads the annotation as a type hint, and knows none for two collections.
     def expand(self, pbegin: beam.pvalue.PBegin):  # type: ignore[no-untyped-def]
@@ -79,7 +80,7 @@ class ReadAnnotations(beam.PTransform):
             | "List annotation files" >> beam.FlatMap(match_annotations)
             # A file that two patterns match is read once; and the worker that lists the files does not read them all.
             | "Group by file" >> beam.GroupByKey()
-            | "Read annotation files" >> with_rejects(plan.read_annotation_group)
+            | "Read annotation files" >> with_rejects(plan.read_annotation_group, min_score=self.min_score)
         )
 
 

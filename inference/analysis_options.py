@@ -88,7 +88,7 @@ def add_evaluate_flags(parser: argparse.ArgumentParser) -> None:
         nargs="+",
         required=True,
         metavar="PATTERN",
-        help="annotation files: CVAT XML 1.1, Pascal VOC or COCO JSON, detected by content, or a zip export of them",
+        help="annotation files in any format that prepare reads, detected by content, or a zip export of them",
     )
     parser.add_argument(
         "--label_aliases",

@@ -148,7 +148,13 @@ class _Pair:
         if self.row.width is None or self.row.height is None:
             return None
         annotated, size = self.annotation, (self.row.width, self.row.height)
-        return find_placement(annotated.width, annotated.height, image_size=size, orientation=self.row.orientation)
+        return find_placement(
+            annotated.width,
+            annotated.height,
+            image_size=size,
+            orientation=self.row.orientation,
+            is_relative=annotated.is_relative,
+        )
 
     def image_entry(self, number: int) -> dict[str, Any]:
         """Returns the COCO entry of the image."""

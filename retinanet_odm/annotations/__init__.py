@@ -8,6 +8,8 @@ Begin with `types`: every reader returns `ImageAnnotation`. Then `reader`, which
   coco        COCO detection JSON
   label_studio  Label Studio JSON; `label_studio_shapes` reads its shapes
   labelme     LabelMe JSON
+  yolo        YOLO text; `class_names` reads the names of its classes
+  megadetector, viame  MegaDetector results and VIAME CSV; `predictions` decides whether they are accepted
   via         VGG Image Annotator JSON; `via_csv` reads its CSV
   collector   what the objects of an image say together: the policies that all formats share
   values      numbers and flags, as text
@@ -31,17 +33,21 @@ if TYPE_CHECKING:
     from retinanet_odm.annotations.geometry import ImagePlacement, find_placement
     from retinanet_odm.annotations.label_studio import parse_label_studio
     from retinanet_odm.annotations.labelme import parse_labelme
-    from retinanet_odm.annotations.reader import open_annotations, read_annotations
+    from retinanet_odm.annotations.megadetector import parse_megadetector
+    from retinanet_odm.annotations.reader import ReadingRules, open_annotations, read_annotations
     from retinanet_odm.annotations.types import ImageAnnotation, ObjectAnnotation, UnreadableObject, apply_aliases
     from retinanet_odm.annotations.via import parse_via
     from retinanet_odm.annotations.via_csv import parse_via_csv
+    from retinanet_odm.annotations.viame import parse_viame
     from retinanet_odm.annotations.voc import format_voc, parse_voc
+    from retinanet_odm.annotations.yolo import parse_yolo
 
 __all__ = [
     "AnnotationFormat",
     "ImageAnnotation",
     "ImagePlacement",
     "ObjectAnnotation",
+    "ReadingRules",
     "UnreadableObject",
     "apply_aliases",
     "detect_format",
@@ -52,9 +58,12 @@ __all__ = [
     "parse_coco",
     "parse_label_studio",
     "parse_labelme",
+    "parse_megadetector",
     "parse_via",
     "parse_via_csv",
+    "parse_viame",
     "parse_voc",
+    "parse_yolo",
     "read_annotations",
     "read_cvat",
 ]
@@ -65,6 +74,7 @@ _MODULES = {
     "ImageAnnotation": "types",
     "ImagePlacement": "geometry",
     "ObjectAnnotation": "types",
+    "ReadingRules": "reader",
     "UnreadableObject": "types",
     "apply_aliases": "types",
     "detect_format": "detection",
@@ -75,9 +85,12 @@ _MODULES = {
     "parse_coco": "coco",
     "parse_label_studio": "label_studio",
     "parse_labelme": "labelme",
+    "parse_megadetector": "megadetector",
     "parse_via": "via",
     "parse_via_csv": "via_csv",
+    "parse_viame": "viame",
     "parse_voc": "voc",
+    "parse_yolo": "yolo",
     "read_annotations": "reader",
     "read_cvat": "cvat",
 }

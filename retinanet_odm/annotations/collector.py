@@ -10,6 +10,7 @@ end, so that the same fault has the same consequence in each format:
     - Points, skeletons and empty masks have no box. They are counted beside the image's boxes; an image that has
       nothing else is rejected.
     - If all boxes of an image lie within 0 to 1, they are not pixels but fractions of its size: it is rejected.
+      Likewise, if a format has fractions and a box is not within 0 to 1.
 """
 
 import dataclasses
@@ -32,6 +33,7 @@ POINTS = "points"
 SKELETON = "skeleton"
 EMPTY_MASK = "empty mask"
 BRUSH = "brush mask"
+BELOW_SCORE = "prediction below --min_score"  # no object: the user does not accept it
 OBJECTS_WITHOUT_BOX = frozenset((POINTS, SKELETON, EMPTY_MASK, BRUSH))
 
 # Coordinates of boxes in fractions of the image lie within 0 to 1, or a little beyond where a box leaves the image.
@@ -81,8 +83,12 @@ class ObjectCollector:
         subset: str | None = None,
         task_id: str | None = None,
         line: int | None = None,
+        is_relative: bool = False,
     ) -> ImageAnnotation:
-        """Returns everything collected, as the annotation of an image with this name and (width, height)."""
+        """Returns everything collected, as the annotation of an image with this name and (width, height).
+
+        is_relative: the boxes are fractions of the size.
+        """
         width, height = size
         return ImageAnnotation(
             filename=filename,
@@ -93,13 +99,14 @@ class ObjectCollector:
             subset=subset,
             task_id=task_id,
             ignored=tuple(sorted(self._ignored.items())),
-            unreadable=(*self._unreadable, *self._faults_of_all(filename, size, source, line)),
+            unreadable=(*self._unreadable, *self._faults_of_all(filename, size, source, line, is_relative)),
             remarks=(*self._remarks, *self._remark_on_swapped(source)),
+            is_relative=is_relative,
             line=line,
         )
 
     def _faults_of_all(
-        self, filename: str, size: tuple[int | None, int | None], source: str, line: int | None
+        self, filename: str, size: tuple[int | None, int | None], source: str, line: int | None, is_relative: bool
     ) -> Iterable[UnreadableObject]:
         """Yields what is wrong with the objects taken together, though each of them could be read."""
         without_box = [
@@ -109,7 +116,12 @@ class ObjectCollector:
         if without_box and not self._objects:
             detail = f"{source}: {filename!r} has no box, but {', '.join(without_box)}"
             yield UnreadableObject(reason="object_without_box", detail=detail, line=line)
-        if are_relative([item.box for item in self._objects], size):
+        if is_relative:
+            absolute = [item for item in self._objects if not _are_fractions(item.box)]
+            for item in absolute[:1]:
+                detail = f"{source}: {filename!r}: expected fractions of the image, found {_edges(item.box)}"
+                yield UnreadableObject(reason="coordinates_not_relative", detail=detail, line=item.line)
+        elif are_relative([item.box for item in self._objects], size):
             detail = f"{source}: {filename!r}: {describe_relative(self._objects[0].box)}"
             yield UnreadableObject(reason="coordinates_relative", detail=detail, line=self._objects[0].line)
 
@@ -136,13 +148,20 @@ def are_relative(boxes: Iterable[BoxCorners], size: tuple[int | None, int | None
         return False
     # Boxes without extent, such as [0, 0, 0, 0], lie within 0 to 1 in any unit.
     has_extent = any(ymin < ymax and xmin < xmax for ymin, xmin, ymax, xmax in found)
-    return has_extent and all(_RELATIVE[0] <= edge <= _RELATIVE[1] for box in found for edge in box)
+    return has_extent and all(map(_are_fractions, found))
+
+
+def _are_fractions(box: BoxCorners) -> bool:
+    return all(_RELATIVE[0] <= edge <= _RELATIVE[1] for edge in box)
+
+
+def _edges(box: BoxCorners) -> str:
+    return f"{' '.join(f'{edge:g}' for edge in box)} (ymin xmin ymax xmax)"
 
 
 def describe_relative(box: BoxCorners) -> str:
     """Returns the message about boxes that are relative, with an example."""
-    edges = " ".join(f"{edge:g}" for edge in box)
     return (
         "expected boxes in pixels; all lie within 0 to 1, which looks like fractions of the image's width and height,"
-        f" such as {edges} (ymin xmin ymax xmax)"
+        f" such as {_edges(box)}"
     )

@@ -31,7 +31,9 @@ _OTHERS = {
     b"version https://git-lfs.github.com/spec/": "a pointer of Git LFS instead of the file; run git lfs pull",
 }
 _VIA_HEADER = re.compile(rb"#?filename,[^\r\n]*region_shape_attributes")
-_YOLO_LINE = re.compile(rb"\s*[0-9]+(\s+[0-9.eE+-]+){4,}\s*[\r\n]")
+_YOLO_LINE = re.compile(rb"\s*[0-9]+([ \t]+[0-9.eE+-]+){4,}\s*([\r\n]|$)")
+# A comment with the columns, or a row: id, image, frame, a box and two more numbers.
+_VIAME_LINE = re.compile(rb"# *1: *Detection or Track-id|-?[0-9]+,[^,\r\n]+,[0-9]+(,[0-9.eE+-]+){6}[,\r\n]")
 
 
 class AnnotationFormat(Enum):
@@ -45,6 +47,9 @@ class AnnotationFormat(Enum):
     VIA = "VIA JSON"
     VIA_CSV = "VIA CSV"
     LABEL_STUDIO = "Label Studio JSON"
+    YOLO = "YOLO text"
+    MEGADETECTOR = "MegaDetector results"
+    VIAME = "VIAME CSV"
 
 
 # Of Label Studio's tasks; the data of the task, or the other annotations, may come late. The last is JSON-MIN's.
@@ -52,6 +57,9 @@ _LABEL_STUDIO_KEYS = (
     *("annotations[].result", "annotations[].completed_by", "completions", "predictions[].result", "data.image"),
     *("annotation_id", "total_annotations"),
 )
+
+# Formats whose files stand for the image of their own name: YOLO's name none, and Pascal VOC's often name a wrong one.
+NAMED_BY_FILE = frozenset((AnnotationFormat.VOC, AnnotationFormat.YOLO))
 
 # By which paths of json_outline a JSON file is recognised; the first rule that holds decides. A text names a format
 # that cannot be read, for the message.
@@ -61,8 +69,11 @@ _JSON_RULES: tuple[tuple[Callable[[Mapping[str, str]], bool], AnnotationFormat |
         lambda paths: any(f"{root}{key}" in paths for root in ("[].", "") for key in _LABEL_STUDIO_KEYS),
         AnnotationFormat.LABEL_STUDIO,
     ),
-    # MegaDetector's results also have images, but predictions are no annotations.
-    (lambda paths: "detection_categories" in paths or "images[].detections" in paths, "MegaDetector results"),
+    # Before COCO, because they also have images.
+    (
+        lambda paths: "detection_categories" in paths or "images[].detections" in paths,
+        AnnotationFormat.MEGADETECTOR,
+    ),
     (
         lambda paths: any(paths.get(key) == "[" for key in ("images", "annotations", "categories")),
         AnnotationFormat.COCO,
@@ -107,6 +118,10 @@ def detect_format(head: bytes) -> AnnotationFormat:
         return _detect_xml(head)
     if _VIA_HEADER.match(body):
         return AnnotationFormat.VIA_CSV
+    if _YOLO_LINE.match(body):
+        return AnnotationFormat.YOLO
+    if _VIAME_LINE.match(body):
+        return AnnotationFormat.VIAME
     raise _unknown(_describe(body))
 
 
@@ -170,8 +185,6 @@ def _describe(body: bytes) -> str:
     for magic, name in _OTHERS.items():
         if body.startswith(magic):
             return name
-    if _YOLO_LINE.match(body + b"\n"):
-        return "lines of numbers, as YOLO writes them"
     return f"bytes that begin with {body[:16]!r}"
 
 

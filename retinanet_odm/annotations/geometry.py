@@ -126,7 +126,7 @@ class ImagePlacement:
 
 
 def find_placement(
-    width: int | None, height: int | None, *, image_size: Size, orientation: int = 1
+    width: int | None, height: int | None, *, image_size: Size, orientation: int = 1, is_relative: bool = False
 ) -> ImagePlacement | None:
     """Returns the placement of an annotation of this size; None if the annotated image had another shape.
 
@@ -135,11 +135,14 @@ def find_placement(
       height: likewise.
       image_size: (width, height) of the real image, upright.
       orientation: the EXIF orientation, 1 to 8, of the real image.
+      is_relative: the boxes are fractions of the upright image: width and height do not matter.
 
     Example:
       >>> find_placement(640, 480, image_size=(1280, 960)).to_image((10, 20, 30, 40))
       (20.0, 40.0, 60.0, 80.0)
     """
+    if is_relative:
+        return ImagePlacement(annotated_size=(1, 1), image_size=image_size, orientation=orientation, fit=SIZE_EQUAL)
     if width in (None, image_size[0]) and height in (None, image_size[1]):
         return ImagePlacement(annotated_size=image_size, image_size=image_size, orientation=orientation, fit=SIZE_EQUAL)
     if not width or not height:

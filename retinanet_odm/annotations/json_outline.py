@@ -7,7 +7,7 @@ import json
 import re
 from collections.abc import Mapping
 
-_MAX_DEPTH = 3  # of the paths; deeper keys do not tell formats apart
+_MAX_DEPTH = 4  # of the paths; deeper keys do not tell formats apart
 _PIECE = re.compile(r'"(?:[^"\\]|\\.)*"|[{}\[\]:,]|[^\s{}\[\]:,"]+')
 
 

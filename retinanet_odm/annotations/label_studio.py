@@ -31,7 +31,7 @@ from retinanet_odm.annotations.types import ImageAnnotation
 from retinanet_odm.errors import AnnotationError
 
 _UPLOAD = re.compile(r"/?data/upload/(?:\d+/)?")
-_PREFIX = re.compile(r"[0-9a-f]{8}-")  # of an uploaded file
+_PREFIX = re.compile(r"^[0-9a-f]{8}-")  # of an uploaded file
 _IMAGE_SUFFIX = re.compile(r"\.(jpe?g|png|bmp|gif|webp|tiff?)$", re.IGNORECASE)
 
 

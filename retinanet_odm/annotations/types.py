@@ -17,6 +17,8 @@ BoxCorners = tuple[float, float, float, float]  # (ymin, xmin, ymax, xmax) edges
 class ObjectAnnotation:
     """One labelled box in pixels of the annotated image: (ymin, xmin, ymax, xmax), continuous 0-based edges.
 
+    In fractions of the image, if `ImageAnnotation.is_relative`.
+
     line is the line of the shape in its file, counted from 1; None if the format has no lines or it is not known.
     Comparison ignores it: equal boxes are equal wherever they stand.
     """
@@ -71,6 +73,7 @@ class ImageAnnotation:
       unreadable: objects that could not be read. Reject an image that has any: without its box, an object would be
         learned as background.
       remarks: how the file was understood where it was not clear; the image is kept.
+      is_relative: the boxes are fractions of the width and height of the upright image instead of pixels.
       line: of the element of the image, <image> or Pascal VOC's <annotation>; None if there is no such element (a
         frame of a video) or it is not known.
     """
@@ -85,6 +88,7 @@ class ImageAnnotation:
     ignored: tuple[tuple[str, int], ...] = ()
     unreadable: tuple[UnreadableObject, ...] = ()
     remarks: tuple[Remark, ...] = ()
+    is_relative: bool = False
     line: int | None = field(default=None, compare=False)
 
 

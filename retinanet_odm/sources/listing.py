@@ -13,11 +13,13 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import BinaryIO
 
-from retinanet_odm.annotations.detection import AnnotationFormat
-from retinanet_odm.annotations.reader import open_annotations
+from retinanet_odm.annotations.class_names import is_class_name_file
+from retinanet_odm.annotations.detection import NAMED_BY_FILE
+from retinanet_odm.annotations.reader import ReadingRules, open_annotations
 from retinanet_odm.annotations.types import ImageAnnotation
-from retinanet_odm.errors import DataError
+from retinanet_odm.errors import DataError, UsageError
 from retinanet_odm.pickling import pickle_by_position
+from retinanet_odm.sources.yolo_names import find_class_names
 from retinanet_odm.storage import files
 from retinanet_odm.storage.file_kinds import is_never_annotation, is_never_image, suffix_of
 from retinanet_odm.storage.file_names import has_image_suffix, is_hidden, looks_like_image, root_of
@@ -62,7 +64,8 @@ class AnnotationFile:
     Attributes:
       uri, name, export_uri, member: As those of ImageFile.
       image_name: The name of the image in a file that lists images. "" if the file's own name stands for it: for
-        Pascal VOC, and for a file that could not be read.
+        Pascal VOC and YOLO, and for a file that could not be read.
+      class_names: The file of YOLO's class names that the user named; "" to look for one beside the file.
     """
 
     uri: str
@@ -74,6 +77,7 @@ class AnnotationFile:
     reason: str = ""
     detail: str = ""
     line: int | None = None
+    class_names: str = ""
 
 
 # --- From patterns to rows ---
@@ -81,16 +85,33 @@ class AnnotationFile:
 
 @dataclass(frozen=True, kw_only=True)
 class InputPattern:
-    """One pattern of a flag. is_export: the content of a zip file is paired only within that zip file."""
+    """One pattern of a flag.
+
+    Attributes:
+      is_export: The content of a zip file is paired only within that zip file.
+      class_names: The file of YOLO's class names that the same flag names; "" if it names none.
+    """
 
     pattern: str
     flag: str
     is_export: bool = False
+    class_names: str = ""
 
 
 def input_patterns(patterns: Iterable[str], exports: Iterable[str], *, flag: str) -> list[InputPattern]:
-    """Returns the patterns of a flag and those of --exports."""
-    loose = [InputPattern(pattern=pattern, flag=flag) for pattern in patterns]
+    """Returns the patterns of a flag and those of --exports; a file of class names is no pattern, but goes with them.
+
+    Raises:
+      UsageError: Several files of class names are given.
+    """
+    given = list(patterns)
+    named = [pattern for pattern in given if is_class_name_file(pattern) and not set(pattern) & set("*?[")]
+    if len(named) > 1:
+        raise UsageError(f"{flag}: expected one file of class names, found {', '.join(named)}")
+    class_names = named[0] if named else ""
+    loose = [
+        InputPattern(pattern=pattern, flag=flag, class_names=class_names) for pattern in given if pattern not in named
+    ]
     return loose + [InputPattern(pattern=pattern, flag="--exports", is_export=True) for pattern in exports]
 
 
@@ -105,7 +126,15 @@ def match_annotations(source: InputPattern) -> Iterator[tuple[bytes, AnnotationF
     The URI is a key for grouping; as bytes, because a path need not be valid UTF-8.
     """
     for found in _match(source, ANNOTATION_CONTENT):
-        row = AnnotationFile(uri=found.uri, name=found.name, export_uri=found.export_uri, member=found.member)
+        if is_class_name_file(found.name):
+            continue  # read with the files that it belongs to
+        row = AnnotationFile(
+            uri=found.uri,
+            name=found.name,
+            export_uri=found.export_uri,
+            member=found.member,
+            class_names=source.class_names,
+        )
         yield row.uri.encode("utf-8", "surrogateescape"), row
 
 
@@ -196,19 +225,21 @@ def read_image(image: ImageFile) -> bytes:
     return read_zip_member(_zip_uri(image.uri, image.member), image.member)
 
 
-def read_annotation(file: AnnotationFile) -> Iterator[AnnotationFile | DataError]:
+def read_annotation(file: AnnotationFile, *, min_score: float | None = None) -> Iterator[AnnotationFile | DataError]:
     """Yields a row for every image of a file while it is read.
+
+    Predictions are read from min_score on; None accepts none.
 
     A file that cannot be read becomes one row with the reason. If the error comes after some images, their rows stay
     and the error follows as a DataError, because nobody knows which images are missing.
     """
     uri, count = file.uri, 0
+    rules = ReadingRules(min_score=min_score, class_names=lambda: find_class_names(uri, file.class_names))
     try:
         with _open(file) as stream:
-            detected, annotations = open_annotations(stream, source=uri)
+            detected, annotations = open_annotations(stream, source=uri, rules=rules)
             for annotation in annotations:
-                # Pascal VOC is matched by the name of the file, because many tools write a wrong <filename>.
-                image_name = "" if detected is AnnotationFormat.VOC else annotation.filename
+                image_name = "" if detected in NAMED_BY_FILE else annotation.filename
                 yield dataclasses.replace(file, image_name=image_name, annotation=annotation)
                 count += 1
     except DataError as error:

@@ -27,7 +27,7 @@ PAIRED_BY_FILENAME = "paired_by_filename"
 
 Key = bytes
 # Folders of Pascal VOC files and of their images: in CVAT's exports, in other collections.
-_IMAGE_FOLDERS = {"/Annotations/": "/JPEGImages/", "/annotations/": "/images/"}
+_IMAGE_FOLDERS = {"/Annotations/": "/JPEGImages/", "/annotations/": "/images/", "/labels/": "/images/"}
 # COCO as CVAT exports it (by Datumaro): annotations/instances_SUBSET.json lists the images of images/SUBSET/.
 _COCO_SUBSET = re.compile(r"(?:^|/)instances_([^/]+)\.json$")
 _ESCAPE = re.compile(r"\\(?:x[0-9a-f]{2}|u[0-9a-f]{4})")  # as xml_text writes characters that XML cannot hold

@@ -87,6 +87,35 @@ def test_coco_file(source, prepare):
     assert examples["b.jpg"].objects == ()
 
 
+def test_yolo_files_with_their_class_names(source, prepare, tmp_path):
+    for name in ("train/a.jpg", "train/b.jpg", "train/c.jpg"):
+        source.add_image(name)
+    files = {"a": "0 0.5 0.5 0.25 0.5\n1 0.1 0.1 0.3 0.1 0.2 0.4\n", "b": "", "c": "7 0.5 0.5 0.25 0.5\n"}
+    (source.annotations / "train").mkdir()
+    for stem, text in files.items():
+        (source.annotations / "train" / f"{stem}.txt").write_text(text)
+    (source.annotations / "data.yaml").write_text("names: {0: star, 1: crab}\n")
+    examples = prepare(annotations="**")
+    assert examples.keys() == {"train/a.jpg", "train/b.jpg"}
+    assert [item.label for item in examples["train/a.jpg"].objects] == ["star", "crab"]
+    assert examples["train/a.jpg"].objects[0].box == pytest.approx((0.25, 0.375, 0.75, 0.625))
+    assert examples["train/b.jpg"].objects == (), "an empty file is a statement"
+    assert _rejects(tmp_path / "out") == {"train/c.jpg": "class_without_name"}
+
+
+def test_predictions_are_annotations_on_request(source, prepare, tmp_path):
+    for name in ("a.jpg", "b.jpg"):
+        source.add_image(name)
+    found = {"category": "1", "conf": 0.9, "bbox": [0.25, 0.25, 0.5, 0.5]}
+    images = [{"file": "a.jpg", "detections": [found, {**found, "conf": 0.2}]}, {"file": "b.jpg", "detections": []}]
+    document = {"detection_categories": {"1": "animal"}, "images": images}
+    (source.annotations / "md.json").write_text(json.dumps(document))
+    examples = prepare("--min_score=0.8")
+    boxes = {name: [item.box for item in example.objects] for name, example in examples.items()}
+    assert boxes == {"a.jpg": [(0.25, 0.25, 0.75, 0.75)], "b.jpg": []}
+    assert read_manifest(tmp_path / "out").options["min_score"] == 0.8
+
+
 def _cut(source) -> None:
     """A truncated file that contains only the first of two images."""
     for name in ("a.jpg", "b.jpg"):

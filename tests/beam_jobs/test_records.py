@@ -1,5 +1,6 @@
 """Boxes against the real pixels."""
 
+import dataclasses
 from typing import Any
 
 import numpy as np
@@ -62,6 +63,15 @@ def test_an_image_without_any_usable_box_is_no_negative(name):
         make_record(_planned(BOXES[name][0]), IMAGE, (1, 1))
     assert (caught.value.reason, caught.value.line) == ("no_usable_box", 7)
     assert BOXES[name][2] in caught.value.detail
+
+
+def test_fractions_are_placed_on_the_upright_image():
+    planned = _planned((0.25, 0.25, 0.75, 1.25), size=(None, None))
+    annotation = dataclasses.replace(planned.content.annotation, is_relative=True)
+    planned = dataclasses.replace(planned, content=dataclasses.replace(planned.content, annotation=annotation))
+    record = make_record(planned, _image(orientation=6))
+    assert [item.box for item in record.example.objects] == [(0.25, 0.25, 0.75, 1)]
+    assert ([item.area for item in record.example.objects], record.clipped, record.fit) == ([300], 1, SIZE_EQUAL)
 
 
 def test_a_box_that_is_thin_does_not_look_like_one_without_extent():

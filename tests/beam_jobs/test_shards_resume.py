@@ -169,6 +169,7 @@ DECISIVE: dict[type, dict[str, Any]] = {
         "source": "y.xml",
         "line": None,
         "remarks": (Remark(reason="x", detail="y"),),
+        "is_relative": True,
     },
     ObjectAnnotation: {
         "label": "fish",

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from retinanet_odm.annotations.cvat import format_cvat
 from retinanet_odm.annotations.detection import HEAD_BYTES, AnnotationFormat, detect_format
-from retinanet_odm.annotations.reader import read_annotations
+from retinanet_odm.annotations.reader import ReadingRules, read_annotations
 from retinanet_odm.annotations.types import ImageAnnotation, ObjectAnnotation
 from retinanet_odm.annotations.voc import format_voc
 from retinanet_odm.errors import AnnotationError
@@ -86,7 +86,7 @@ def test_a_video_after_a_long_meta_is_read_as_what_comes() -> None:
 
 
 def test_voc_origin_is_handed_on() -> None:
-    (image,) = read_annotations(io.BytesIO(_VOC), source="x", voc_origin=1)
+    (image,) = read_annotations(io.BytesIO(_VOC), source="x", rules=ReadingRules(voc_origin=1))
     assert image.objects[0].box == (0.0, 1.0, 3.5, 4.0)
 
 

@@ -62,11 +62,83 @@ _COCO = json.dumps(
     },
     ensure_ascii=False,
 )
+_LABELME = json.dumps(
+    {
+        "flags": {},
+        "shapes": [
+            {"label": "étoile", "points": [[10.5, 45.25], [30, 20]], "shape_type": "rectangle", "group_id": 1},
+            {"label": "crab", "points": [[51, 22], [55.5, 99], [53, 94]], "shape_type": "polygon", "flags": {}},
+            {"label": "crab", "points": [[110, 120], [113, 124]], "shape_type": "circle"},
+        ],
+        "imagePath": "..\\dive 1\\é.jpg",
+        "imageHeight": 360,
+        "imageWidth": 640,
+    },
+    ensure_ascii=False,
+)
+_VIA = json.dumps(
+    {
+        "é.jpg9": {
+            "filename": "é.jpg",
+            "regions": {
+                "0": {
+                    "shape_attributes": {"name": "rect", "x": 10.5, "y": 20, "width": 31, "height": 42},
+                    "region_attributes": {"species": "crab"},
+                },
+                "1": {
+                    "shape_attributes": {"name": "polyline", "all_points_x": [51, 55], "all_points_y": [22, 99]},
+                    "region_attributes": {"species": {"étoile": True, "crab": False}},
+                },
+            },
+        }
+    },
+    ensure_ascii=False,
+)
+_VIA_CSV = """filename,file_size,file_attributes,region_count,region_id,region_shape_attributes,region_attributes
+é.jpg,9,"{}",1,0,"{""name"":""circle"",""cx"":110,""cy"":120,""r"":5.5}","{""name"":""étoile, rouge""}"
+b.jpg,9,"{}",0,0,"{}","{}"
+"""
+_LABEL_STUDIO = json.dumps(
+    [
+        {
+            "id": 1,
+            "annotations": [
+                {
+                    "result": [
+                        {
+                            "id": "r",
+                            "type": "rectanglelabels",
+                            "original_width": 640,
+                            "original_height": 360,
+                            "value": {
+                                "x": 10,
+                                "y": 20,
+                                "width": 30,
+                                "height": 40,
+                                "rotation": 9,
+                                "rectanglelabels": ["é"],
+                            },
+                        }
+                    ],
+                    "was_cancelled": False,
+                }
+            ],
+            "data": {"image": "/data/upload/1/0a1b2c3d-é.jpg"},
+        }
+    ],
+    ensure_ascii=False,
+)
+_VIAME = "# 1: Detection or Track-id\n0,dive 1/é.jpg,0,10,20,30.5,40,1.0,-1,étoile,1.0,(kp) head 1 2\n"
 _SEEDS = {
     "Pascal VOC": (_VOC, 2),
     "CVAT for images": (_CVAT, 6),
     "CVAT for video": (_VIDEO, 2),
     "COCO": (_COCO, 3),
+    "LabelMe": (_LABELME, 3),
+    "VIA": (_VIA, 2),
+    "VIA CSV": (_VIA_CSV, 1),
+    "Label Studio": (_LABEL_STUDIO, 1),
+    "VIAME CSV": (_VIAME, 1),
 }
 
 _NUMBERS = re.compile(rb"-?[0-9]+(\.[0-9]+)?")
@@ -182,7 +254,7 @@ def test_the_files_before_damage_are_good(seed: str, boxes: int) -> None:
 
 
 @pytest.mark.parametrize("kind", _SEEDS)
-@settings(max_examples=500, derandomize=True, database=None)
+@settings(max_examples=300, derandomize=True, database=None)
 @given(data=st.data())
 def test_any_damage_gives_sound_values_or_a_data_error(kind: str, data: st.DataObject) -> None:
     check(data.draw(damaged(_SEEDS[kind][0])))

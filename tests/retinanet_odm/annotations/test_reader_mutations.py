@@ -17,7 +17,7 @@ import pytest
 from lxml import etree
 
 from retinanet_odm.annotations.collector import OBJECTS_WITHOUT_BOX
-from retinanet_odm.annotations.reader import read_annotations
+from retinanet_odm.annotations.reader import ReadingRules, read_annotations
 from retinanet_odm.annotations.types import ImageAnnotation
 from retinanet_odm.errors import AnnotationError
 
@@ -171,7 +171,28 @@ _LABEL_STUDIO: list[dict[str, Any]] = [
         "data": {"image": "c.jpg"},
     },
 ]
-_JSON_SEEDS = {"COCO": _COCO, "LabelMe": _LABELME, "VIA": _VIA, "Label Studio": _LABEL_STUDIO}
+_MEGADETECTOR: dict[str, Any] = {
+    "info": {"format_version": "1.6"},
+    "detection_categories": {"1": "animal", "2": "person"},
+    "images": [
+        {
+            "file": "a.jpg",
+            "detections": [
+                {"category": "1", "conf": 0.926, "bbox": [0.1, 0.2, 0.3, 0.25]},
+                {"category": "2", "conf": 0.5, "bbox": [0.4, 0.3, 0.2, 0.15]},
+            ],
+        },
+        {"file": "b.jpg", "detections": []},
+        {"file": "c.jpg", "detections": [{"category": "1", "conf": 0.7, "bbox": [0.6, 0.1, 0.05, 0.35]}]},
+    ],
+}
+_JSON_SEEDS = {
+    "COCO": _COCO,
+    "LabelMe": _LABELME,
+    "VIA": _VIA,
+    "Label Studio": _LABEL_STUDIO,
+    "MegaDetector": _MEGADETECTOR,
+}
 _NUMBER = re.compile(r"-?[0-9]+(\.[0-9]+)?")
 _JUNK = ("", "x", "nan", "inf", "1,5", "1_5", "--1", "1 2", "0x10", "1e400", "٣ x", "1.5.1")
 
@@ -208,7 +229,8 @@ class _Image:
 def _read(data: bytes) -> dict[str, _Image] | None:
     """Returns the images by name; None if the file is rejected."""
     try:
-        return {image.filename: _seen(image) for image in read_annotations(io.BytesIO(data), source="a.xml")}
+        found = read_annotations(io.BytesIO(data), source="a.xml", rules=ReadingRules(min_score=0))
+        return {image.filename: _seen(image) for image in found}
     except AnnotationError:
         return None
 
@@ -434,7 +456,7 @@ def test_no_change_of_json_loses_a_box_in_silence(
     assert [change.what for change in tried if not _is_honest(before, change)] == []
 
 
-@pytest.mark.parametrize("seed", [_COCO, _LABELME, _VIA], ids=["COCO", "LabelMe", "VIA"])
+@pytest.mark.parametrize("seed", [_COCO, _LABELME, _VIA, _MEGADETECTOR], ids=["COCO", "LabelMe", "VIA", "MD"])
 def test_a_key_that_is_repeated_is_no_silent_choice(seed: dict[str, Any]) -> None:
     text = json.dumps(seed)
     for key, value in seed.items():
