@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Self
 
-from beam_jobs.rows import COCO_SPLIT, PlannedImage, Reject, reject_image, reject_object, remark_on
+from beam_jobs.rows import COCO_SPLIT, PlannedImage, Reject, reject_image, reject_object, remark_on, remark_on_image
 from retinanet_odm import boxes as box_ops
 from retinanet_odm.annotations.geometry import (
     SIZE_SCALED,
@@ -27,7 +27,7 @@ from retinanet_odm.dataset.examples import DetectionExample, ExampleObject
 from retinanet_odm.dataset.manifest import ShardInfo
 from retinanet_odm.dataset.statistics import BoxStatistics
 from retinanet_odm.errors import AnnotationError, DataError
-from retinanet_odm.imaging.images import EncodedImage
+from retinanet_odm.imaging.images import EncodedImage, ImageRemark
 
 _BELOW_MINIMUM = "box_below_minimum"
 # How the boxes of an image were adapted, by the fit of its annotation.
@@ -219,8 +219,14 @@ class ShardResult:
     rejects: list[Reject] = field(default_factory=list)
     remarks: list[Reject] = field(default_factory=list)
 
-    def add(self, planned: PlannedImage, record: ExampleRecord, perceptual_hash: int | None) -> None:
-        """Adds an image that became an example."""
+    def add(
+        self,
+        planned: PlannedImage,
+        record: ExampleRecord,
+        perceptual_hash: int | None,
+        remarks: Iterable[ImageRemark] = (),
+    ) -> None:
+        """Adds an image that became an example, with the remarks on its pixels."""
         example = record.example
         self.images.append(ImageOutcome(planned.source_id, planned.name, example.sha256, perceptual_hash))
         self.clipped += record.clipped
@@ -231,6 +237,8 @@ class ShardResult:
         for remark in planned.content.annotation.remarks:
             found = remark_on(planned, remark.reason, f"{planned.name}: {remark.detail}", value=remark.value)
             self.remarks.append(dataclasses.replace(found, line=remark.line))
+        for code, detail in remarks:
+            self.remarks.append(remark_on_image(planned, code, f"{planned.name}: {detail}"))
         # Only this split: the entries of a large training split would fill the memory of the commit.
         if self.split == COCO_SPLIT:
             self.coco_images.append(image_entry(example))

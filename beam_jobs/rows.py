@@ -181,6 +181,11 @@ def reject_object(planned: PlannedImage, item: ObjectAnnotation, reason: str, de
     )
 
 
+def remark_on_image(planned: PlannedImage, reason: str, detail: str) -> Reject:
+    """Makes a remark on the pixels of an image that is kept."""
+    return Reject(kind=REMARK, name=planned.name, reason=reason, detail=detail, source=planned.content.image.uri)
+
+
 def remark_on(planned: PlannedImage, reason: str, detail: str, value: str) -> Reject:
     """Makes a remark on an image that is kept with all its objects."""
     # The file to look at is the annotation: the image itself is in order.

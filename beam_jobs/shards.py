@@ -30,7 +30,7 @@ from retinanet_odm.cli.progress import PROGRESS
 from retinanet_odm.dataset.examples import SCHEMA_VERSION, encode_example
 from retinanet_odm.dataset.statistics import BoxStatistics, ImageBoxes
 from retinanet_odm.errors import DataError
-from retinanet_odm.imaging.images import normalise_image
+from retinanet_odm.imaging.images import ImageRemark, normalise_image
 from retinanet_odm.sources.listing import ImageFile, read_image
 from retinanet_odm.storage import files
 from retinanet_odm.storage.prefetch import map_ahead
@@ -85,7 +85,7 @@ def _records(ordered: Sequence[PlannedImage], result: ShardResult, options: Prep
             # Results come in the order of the plan, so rows of rejects and examples do too.
             result.reject(row, loaded)
             continue
-        result.add(row, loaded.record, loaded.perceptual_hash)
+        result.add(row, loaded.record, loaded.perceptual_hash, loaded.remarks)
         boxes.append(ImageBoxes.from_example(loaded.record.example))
         yield loaded.framed
     result.statistics = BoxStatistics.from_images(boxes)  # all at once: image by image takes much longer
@@ -93,10 +93,11 @@ def _records(ordered: Sequence[PlannedImage], result: ShardResult, options: Prep
 
 @dataclass(frozen=True, kw_only=True)
 class _LoadedImage:
-    """A record, the perceptual hash of its image, and its bytes in the shard (empty if nothing is written)."""
+    """A record, what was found out about its image, and its bytes in the shard (empty if nothing is written)."""
 
     record: ExampleRecord
     perceptual_hash: int | None
+    remarks: tuple[ImageRemark, ...]
     framed: bytes
 
 
@@ -109,7 +110,7 @@ def _load(planned: PlannedImage, options: PrepareOptions) -> _LoadedImage | Data
         return error
     # Encoded in the thread as well, so that the writer only has to write.
     framed = frame_record(encode_example(record.example)) if options.writes else b""
-    return _LoadedImage(record=record, perceptual_hash=image.perceptual_hash, framed=framed)
+    return _LoadedImage(record=record, perceptual_hash=image.perceptual_hash, remarks=image.remarks, framed=framed)
 
 
 # --- Receipts, for --resume ---

@@ -44,6 +44,16 @@ def first_line(error: Exception) -> str:
     return str(error).strip().partition("\n")[0]
 
 
+def plain_message(error: BaseException) -> str:
+    r"""Returns the message of an error as one line, without the names of nodes and operations.
+
+    Example:
+      >>> plain_message(ValueError("{{node a/b}} no such file\n [Op:ReadFile]"))
+      'no such file'
+    """
+    return " ".join(_NODE.sub("", str(error)).split()).partition(" [Op:")[0]
+
+
 def describe_storage_error(error: BaseException) -> str:
     """Describes an error of TensorFlow about a file on gs:// in one line, with the file's name; "" for all others."""
     # What is not imported has not raised the error, and importing it here would take seconds.
@@ -52,9 +62,9 @@ def describe_storage_error(error: BaseException) -> str:
     errors = sys.modules["tensorflow"].errors
     # The errors of storage; a bug in a graph has other classes.
     kinds = (errors.NotFoundError, errors.PermissionDeniedError, errors.UnauthenticatedError, errors.UnavailableError)
-    line = " ".join(_NODE.sub("", str(error)).split())
+    line = plain_message(error)
     is_storage = isinstance(error, kinds) or (isinstance(error, errors.OpError) and _BUCKET_ERROR.search(line))
-    return line.partition(" [Op:")[0] if is_storage and GCS in line else ""
+    return line if is_storage and GCS in line else ""
 
 
 def describe_disk_error(error: BaseException) -> str:

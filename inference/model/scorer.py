@@ -19,7 +19,7 @@ from inference.model.outcome import Failure, ModelOutput, drop_without_extent
 from inference.model.tiling import Piece, RgbPixels, Tiling, Window, cut_tiles, merge_tiles, plan_tiles
 from retinanet_odm import exported_model
 from retinanet_odm.errors import UsageError
-from retinanet_odm.imaging.images import NOT_DECODABLE, EncodedImage, find_decode_error
+from retinanet_odm.imaging.images import EncodedImage
 from retinanet_odm.predictions.rows import MODEL_FAILED, MODEL_MEMORY_SHORT, MODEL_REFUSED
 
 _T = TypeVar("_T")
@@ -124,7 +124,7 @@ class Scorer:
             results = [add_tiles(image, result) for image, result in zip(images, results, strict=True)]
         if images and all(isinstance(result, CallError) for result in results):
             self._check_model()
-        return [_explain(image, result) for image, result in zip(images, results, strict=True)], calls
+        return [_explain(result) for result in results], calls
 
     def _detect(self, images: Sequence[EncodedImage]) -> list[ModelOutput]:
         return [drop_without_extent(output) for output in self._model.score(images)]
@@ -169,19 +169,13 @@ class Scorer:
             ) from error
 
 
-def _explain(image: EncodedImage, result: ModelOutput | CallError) -> ModelOutput | Failure:
-    """Turns an error into a Failure, after checking whether the image is at fault.
-
-    Before, perhaps only its header was checked. The texts become part of the row: changing them changes files of users.
-    """
+def _explain(result: ModelOutput | CallError) -> ModelOutput | Failure:
+    """Turns an error into a Failure. The texts become part of the row: changing them changes files of users."""
     if isinstance(result, ModelOutput) and result.status == exported_model.STATUS_OK:
         return result
     # The order matters: first what no image is to blame for, then the image, and only then the model.
     if isinstance(result, MemoryShortError):
         return Failure(reason=MODEL_MEMORY_SHORT, why=f"memory runs short even with this image alone: {result}")
-    damage = find_decode_error(image.data)
-    if damage is not None:
-        return Failure(reason=NOT_DECODABLE, why=damage)
     if isinstance(result, CallError):
         return Failure(reason=MODEL_FAILED, why=f"the model gives an error with this image alone: {result}")
     return Failure(reason=MODEL_REFUSED, why=f"the model gave status {result.status}")

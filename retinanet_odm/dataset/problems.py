@@ -98,6 +98,7 @@ _WARNINGS = {
     "box_swapped": "nothing if report.html shows the boxes in the right places; else correct them",
     "box_outside_image": "correct or delete the box; it may belong to another image",
     "duplicate_within_split": "keep one of the files: the same image counts twice",
+    "image_without_contrast": "look at the image: the lens was covered, the lamp failed, or the pixels were misread",
     "images_passed_over": "to use them, convert images to JPEG, PNG or TIFF, cut videos into frames, unpack archives",
     "low_anchor_recall": "train with a larger --image_size; or, for small boxes, with a smaller --anchor_scale, and for"
     " long ones with more --aspect_ratios",
@@ -118,6 +119,7 @@ _NOTES = {
     "boxes_clipped": "nothing: the parts outside the image were removed",
     "files_passed_over": "nothing, if these files are neither images nor annotations",
     "images_without_objects": "nothing, if these images show none; otherwise annotate them: they are learned as empty",
+    "pixels_scaled": "nothing, if the image looks right: its pixels were not 8-bit and were converted",
     "no_objects": "nothing: --negatives=drop requests it",
     "tags_ignored": "nothing: tags of images and parts of objects are not detected",
 }

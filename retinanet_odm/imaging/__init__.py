@@ -14,7 +14,6 @@ if TYPE_CHECKING:
         EncodedImage,
         ImageRule,
         difference_hash,
-        find_decode_error,
         normalise_image,
     )
 
@@ -25,7 +24,6 @@ __all__ = [
     "difference_hash",
     "draw_boxes",
     "draw_thumbnail",
-    "find_decode_error",
     "normalise_image",
 ]
 
@@ -37,7 +35,6 @@ _MODULES = {
     "difference_hash": "images",
     "draw_boxes": "drawing",
     "draw_thumbnail": "drawing",
-    "find_decode_error": "images",
     "normalise_image": "images",
 }
 

@@ -7,48 +7,33 @@ checks of the header only.
 """
 
 import io
-import struct
-import zlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
+from typing import NamedTuple
 
 import numpy as np
 from PIL import Image, ImageOps
 
 from retinanet_odm.errors import ImageError, UsageError
+from retinanet_odm.imaging.depth import to_eight_bits
+from retinanet_odm.imaging.errors import CORRUPT_DATA_ERRORS
+from retinanet_odm.imaging.exif import capture_time_of, orientation_of
+from retinanet_odm.imaging.jpeg import JpegFile, read_jpeg
 from retinanet_odm.imaging.kinds import FORMATS, check_not_raw, find_openers
+from retinanet_odm.imaging.png import verify_png
+from retinanet_odm.imaging.verification import may_pass_undecoded
 
 VERIFY_FULL = "full"
 VERIFY_HEADER = "header"
-NOT_DECODABLE = "image_not_decodable"  # the reason of an ImageError
+_NOT_DECODABLE = "image_not_decodable"  # the reason of an ImageError
+# The codes of remarks on an image.
+PIXELS_SCALED, NO_CONTRAST = "pixels_scaled", "image_without_contrast"
 
-_ORIENTATION_TAG = 0x0112
-# DateTimeOriginal in the Exif part (CIPA DC-008 Exif 2.32, 4.6.5); DateTime in the main part is the last edit.
-_EXIF_PART, _CAPTURE_TIME_TAG = 0x8769, 0x9003
-_MIN_YEAR = 1900  # cameras without a clock write earlier years
-
-_JPEG_END = b"\xff\xd9"
-_JPEG_SCAN = b"\xff\xda"
+# The least difference of the brightest and the darkest pixel, of 255. 12-bit values in 16-bit colours, which keep their
+# high byte, are below it.
+_MIN_CONTRAST = 16
 _MIN_HASHED_SIZE = (64, 64)  # pixels, decoded at reduced size, that are enough for difference_hash
-
-# Chunks that may contain an EXIF orientation: eXIf itself, and text that holds EXIF or XMP.
-_PNG_METADATA = (b"eXIf", b"tEXt", b"zTXt", b"iTXt")
-
-# What Pillow raises for corrupt bytes; any other exception is a bug. Its readers validate only in part: a corrupt TIFF
-# tag surfaces as a TypeError or KeyError from deep inside.
-_CORRUPT_DATA_ERRORS = (
-    OSError,
-    RuntimeError,  # of libavif
-    SyntaxError,
-    ValueError,
-    TypeError,
-    LookupError,
-    ArithmeticError,
-    EOFError,
-    struct.error,
-    zlib.error,
-    Image.DecompressionBombError,
-)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,6 +68,13 @@ class ImageRule:
 _DEFAULT_RULE = ImageRule()
 
 
+class ImageRemark(NamedTuple):
+    """Something that deserves a look in an image that was read: a code, and one sentence without the name."""
+
+    code: str
+    detail: str
+
+
 @dataclass(frozen=True, kw_only=True)
 class EncodedImage:
     """Upright image bytes that TensorFlow decodes without further conversion.
@@ -95,6 +87,7 @@ class EncodedImage:
       orientation: the EXIF orientation 1..8 of the input; from 5 on its sides were swapped.
       perceptual_hash: the difference hash of the pixels, if it was requested and they were decoded.
       capture_time: DateTimeOriginal of the camera's clock, without time zone; None if EXIF does not contain it.
+      remarks: what deserves a look.
     """
 
     data: bytes
@@ -105,6 +98,7 @@ class EncodedImage:
     orientation: int = 1
     perceptual_hash: int | None = None
     capture_time: datetime | None = None
+    remarks: tuple[ImageRemark, ...] = ()
 
 
 def normalise_image(data: bytes, *, name: str, rule: ImageRule = _DEFAULT_RULE) -> EncodedImage:
@@ -112,7 +106,7 @@ def normalise_image(data: bytes, *, name: str, rule: ImageRule = _DEFAULT_RULE) 
 
     A valid upright 8-bit RGB or grey JPEG or PNG is returned byte for byte, unless the rule requests a smaller or a
     grey image. Other images are re-encoded: JPEG stays JPEG (quality 95, no chroma subsampling), the rest becomes PNG;
-    16-bit grey keeps its high byte.
+    `depth` has the rules for pixels that are not 8-bit.
 
     Args:
       data: the file's bytes; the format is detected from them, never from the name.
@@ -135,18 +129,8 @@ def normalise_image(data: bytes, *, name: str, rule: ImageRule = _DEFAULT_RULE) 
         with Image.open(io.BytesIO(data), formats=openers) as image:
             check_not_raw(image, data, name=name)
             return _normalise(image, data, rule)
-    except _CORRUPT_DATA_ERRORS as error:
-        raise ImageError(NOT_DECODABLE, f"{name}: {_not_readable(error)}") from error
-
-
-def find_decode_error(data: bytes) -> str | None:
-    """Returns why an image that passed VERIFY_HEADER does not decode; None if it does."""
-    try:
-        with Image.open(io.BytesIO(data), formats=find_openers(data, name="")) as image:
-            _decode_reduced(image)
-    except _CORRUPT_DATA_ERRORS as error:
-        return _not_readable(error)
-    return None
+    except CORRUPT_DATA_ERRORS as error:
+        raise ImageError(_NOT_DECODABLE, f"{name}: {_not_readable(error)}") from error
 
 
 def _not_readable(error: Exception) -> str:
@@ -158,22 +142,28 @@ def _normalise(image: Image.Image, data: bytes, rule: ImageRule) -> EncodedImage
     kind = FORMATS[str(image.format)]
     full_size, size = image.size, _reduced_size(image.size, rule.max_side)
     # Whether the bytes may pass unchanged, as far as the header tells.
-    fits = kind in _IS_COMPLETE and size == full_size and image.mode in (("L",) if rule.grayscale else ("L", "RGB"))
-    if fits and rule.verify == VERIFY_HEADER and _IS_COMPLETE[kind](image, data):
+    fits = kind in ("jpeg", "png") and size == full_size and image.mode in (("L",) if rule.grayscale else ("L", "RGB"))
+    if fits and rule.verify == VERIFY_HEADER and may_pass_undecoded(image, data):
         # A PNG that passes contains no EXIF, and Pillow would decode all of it to find out.
-        time = _capture_time(image) if kind == "jpeg" else None
+        time = capture_time_of(image) if kind == "jpeg" else None
         return EncodedImage(
             data=data, format=kind, width=size[0], height=size[1], full_size=full_size, capture_time=time
         )
-    orientation, time = _orientation(image), _capture_time(image)
+    jpeg = read_jpeg(data) if kind == "jpeg" else None
+    if kind == "png":
+        verify_png(data)
+    orientation, time = orientation_of(image), capture_time_of(image)
     if orientation >= 5 and kind != "tiff":  # Pillow already reports the upright size of a TIFF
         full_size = full_size[::-1]
+    scaled = ""
     # Decoded only to find damage: the bytes of the file go into the record as they are.
-    if fits and orientation == 1:
-        _decode_reduced(image)
+    if fits and orientation == 1 and (jpeg is None or jpeg.is_common):
+        image = _decode_reduced(image, jpeg)
     else:
-        image = _decode_upright(image, size, "L" if rule.grayscale else "RGB")
-        kind = "jpeg" if kind == "jpeg" else "png"
+        if jpeg:
+            jpeg.verify(image.size, (1, 1))
+        image, scaled = _decode_upright(image, size, "L" if rule.grayscale else "RGB")
+        kind = "jpeg" if jpeg else "png"
         data, size = _encode(image, kind), image.size
     return EncodedImage(
         data=data,
@@ -184,7 +174,17 @@ def _normalise(image: Image.Image, data: bytes, rule: ImageRule) -> EncodedImage
         orientation=orientation,
         perceptual_hash=difference_hash(image) if rule.perceptual_hash else None,
         capture_time=time,
+        remarks=tuple(_remarks(image, scaled)),
     )
+
+
+def _remarks(image: Image.Image, scaled: str) -> Iterator[ImageRemark]:
+    if scaled:
+        yield ImageRemark(PIXELS_SCALED, scaled)
+    grey = np.asarray(image.convert("L"))
+    low, high = int(grey.min()), int(grey.max())
+    if high - low < _MIN_CONTRAST:
+        yield ImageRemark(NO_CONTRAST, f"all pixels have nearly the same brightness, {low} to {high} of 255")
 
 
 def _reduced_size(size: tuple[int, int], max_side: int | None) -> tuple[int, int]:
@@ -195,72 +195,31 @@ def _reduced_size(size: tuple[int, int], max_side: int | None) -> tuple[int, int
     return width, height
 
 
-def _orientation(image: Image.Image) -> int:
-    found = image.getexif().get(_ORIENTATION_TAG, 1)
-    return int(found) if found in range(1, 9) else 1
-
-
-def _capture_time(image: Image.Image) -> datetime | None:
-    """Reads the capture time; an invalid one is ignored, because the pixels may be valid all the same."""
-    try:
-        text = str(image.getexif().get_ifd(_EXIF_PART).get(_CAPTURE_TIME_TAG, ""))
-        time = datetime.strptime(text.strip("\0 "), "%Y:%m:%d %H:%M:%S")
-    except _CORRUPT_DATA_ERRORS:
-        return None
-    return time if time.year >= _MIN_YEAR else None
-
-
-def _is_complete_jpeg(image: Image.Image, data: bytes) -> bool:
-    """Returns whether a JPEG is upright and not truncated: no scan begins after the last end marker.
-
-    Zeros from a camera's buffer may follow the marker. An EXIF thumbnail has an end marker too, but the scan of the
-    image itself begins after it.
-    """
-    end = data.rfind(_JPEG_END)
-    return end >= 0 and data.find(_JPEG_SCAN, end) < 0 and _orientation(image) == 1
-
-
-def _is_complete_png(_: Image.Image, data: bytes) -> bool:
-    """Returns whether a PNG is not truncated or changed (all checksums to IEND hold) and has no orientation.
-
-    Chunks that may hold an orientation count as one: Pillow would decode the image to read them, because they may
-    follow the pixels.
-    """
-    # After the signature of 8 bytes. A chunk: length, name, data, CRC-32 of name and data (PNG specification, 5.3).
-    position, names = 8, set()
-    while position + 12 <= len(data) and b"IEND" not in names:
-        length, name = struct.unpack_from(">I4s", data, position)
-        end = position + 8 + length
-        checksum = zlib.crc32(memoryview(data)[position + 4 : end])
-        if name in _PNG_METADATA or data[end : end + 4] != struct.pack(">I", checksum):
-            return False
-        names.add(name)
-        position = end + 4
-    return {b"IDAT", b"IEND"} <= names
-
-
-_IS_COMPLETE = {"jpeg": _is_complete_jpeg, "png": _is_complete_png}
-
-
-def _decode_reduced(image: Image.Image) -> None:
-    """Decodes an image to check it, a JPEG at reduced size.
-
-    libjpeg decodes to a half, a quarter or an eighth at a fraction of the cost. It reads all coefficients at any size,
-    and that is where corrupt data shows.
-    """
+def _decode_reduced(image: Image.Image, jpeg: JpegFile | None) -> Image.Image:
+    """Decodes an image to check it, a JPEG to grey and at reduced size."""
+    pixels = jpeg.verify(image.size, _MIN_HASHED_SIZE) if jpeg else None
+    if pixels is not None:
+        return Image.fromarray(pixels)
     image.draft("L", _MIN_HASHED_SIZE)
     image.load()
+    return image
 
 
-def _decode_upright(image: Image.Image, size: tuple[int, int], mode: str) -> Image.Image:
-    """Decodes an image, resizes it to a size before its EXIF orientation, and applies the orientation last."""
-    # As in _decode_reduced; twice the final size keeps LANCZOS sharp. The extent is where the image lies in it.
+def _decode_upright(image: Image.Image, size: tuple[int, int], mode: str) -> tuple[Image.Image, str]:
+    """Decodes an image, resizes it to a size before its EXIF orientation, and applies the orientation last.
+
+    Returns:
+      The image, and how its values were scaled to 8 bits.
+    """
+    # A JPEG is reduced while it is decoded; twice the final size keeps LANCZOS sharp. The extent is where the image
+    # lies in the result.
     drafted = image.draft(None, (2 * size[0], 2 * size[1])) if size != image.size else None
     image.load()
-    plain = _to_eight_bits(image).convert(mode)
+    eight, scaled = to_eight_bits(image)
+    plain = eight.convert(mode)
     if plain.size != size:
         plain = plain.resize(size, Image.Resampling.LANCZOS, box=drafted[1] if drafted else None)
-    return ImageOps.exif_transpose(plain)
+    return ImageOps.exif_transpose(plain), scaled
 
 
 def _encode(image: Image.Image, kind: str) -> bytes:
@@ -271,15 +230,6 @@ def _encode(image: Image.Image, kind: str) -> bytes:
         # Without a colour profile, like JPEG: the one that Pillow makes for CIE LAB contains the time of day.
         image.save(buffer, "PNG", icc_profile=None)
     return buffer.getvalue()
-
-
-def _to_eight_bits(image: Image.Image) -> Image.Image:
-    """Converts 16-bit grey to its high byte, as TensorFlow does; Pillow's own conversion would clip at 255."""
-    if image.mode not in ("I", "I;16", "I;16B", "I;16L"):
-        return image
-    grey = Image.fromarray((np.asarray(image).astype(np.uint32) >> 8).clip(0, 255).astype(np.uint8), "L")
-    grey.info = dict(image.info)  # contains the orientation
-    return grey
 
 
 def difference_hash(image: Image.Image) -> int:

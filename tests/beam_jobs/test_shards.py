@@ -5,6 +5,7 @@ import hashlib
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from beam_jobs.options import PrepareOptions
 from beam_jobs.rows import LabelledImage, PlannedImage
@@ -59,6 +60,15 @@ def test_shard(tmp_path, source):
     assert (result.statistics.boxes_per_image, result.statistics.image_sizes) == ({2: 1}, {(48, 32): 1})
     assert [entry["id"] for entry in result.coco_images] == [3]
     assert [entry["image_id"] for entry in result.coco_annotations] == [3, 3]
+
+
+def test_remarks_on_pixels_are_those_of_the_shard(tmp_path, source):
+    path = source.images / "dark.png"
+    Image.new("RGB", (48, 32)).save(path)
+    result = make_shard(("val", "val-00000-of-00001.tfrecord"), [_planned(1, str(path), "fish")], _options(tmp_path))
+    (remark,) = result.remarks
+    assert (remark.reason, remark.name, remark.source) == ("image_without_contrast", "dark.png", str(path))
+    assert remark.detail == "dark.png: all pixels have nearly the same brightness, 0 to 0 of 255"
 
 
 def test_shard_of_bad_images_only_is_an_empty_file(tmp_path):

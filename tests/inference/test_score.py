@@ -13,6 +13,7 @@ from PIL import Image
 
 from inference.main import main
 from tests.inference.fake_model import BLUE, FAILING_WIDTH, RED, REFUSED_WIDTH, make_image, read_rows, write_manifest
+from tests.inference.image_sources.test_tfrecords import write_dataset
 
 CRAB = {"label": "crab", "label_id": 1, "score": 0.9}
 SEA_PIG = {"label": "sea pig", "label_id": 2, "score": 0.4}
@@ -200,3 +201,41 @@ def test_two_sources_a_threshold_and_fewer_shards_than_before(
     assert set(rows) == loose | zipped
     labels = {item["label"] for row in rows.values() for item in row["detections"]}
     assert labels == {"crab"}, "the sea pigs' score is 0.4"
+
+
+def _damaged_images() -> dict[str, bytes]:
+    """Images with a red rectangle at their bottom, that decoders read in part or wrongly without an error."""
+    noise = Image.effect_noise((320, 240), 60).convert("RGB")
+    noise.paste(RED, (200, 180, 300, 230))
+    files = {}
+    for kind in ("JPEG", "PNG"):
+        buffer = io.BytesIO()
+        noise.save(buffer, kind)
+        files[kind] = buffer.getvalue()
+    jpeg, png = files["JPEG"], files["PNG"]
+    half = len(jpeg) // 2
+    return {
+        "half.jpg": jpeg[:half] + b"\xff\xd9",
+        "lost.jpg": jpeg[:half] + jpeg[half + 1024 :],
+        "zeroed.jpg": jpeg[:half] + bytes(1024) + jpeg[half + 1024 :],
+        "cut.png": png[:-12],
+        "changed.png": png[:-40] + bytes([png[-40] ^ 1]) + png[-39:],
+        "intact.jpg": jpeg,
+        "intact.png": png,
+    }
+
+
+def test_damaged_images_fail_from_every_source(model: Path, tmp_path: Path) -> None:
+    """Never `ok` with fewer objects."""
+    images = _damaged_images()
+    (tmp_path / "folder").mkdir()
+    with zipfile.ZipFile(tmp_path / "archive.zip", "w") as archive:
+        for name, data in images.items():
+            (tmp_path / "folder" / name).write_bytes(data)
+            archive.writestr(name, data)
+    dataset = write_dataset(tmp_path / "dataset", {"train-0.tfrecord": tuple(images)}, images)
+    rows = score(model, tmp_path / "out", tmp_path / "folder", tmp_path / "archive.zip", dataset)
+    assert len(rows) == 3 * len(images)
+    for name, row in rows.items():
+        expected = ("ok", None) if "intact" in name else ("failed", "image_not_decodable")
+        assert (row["status"], row.get("reason")) == expected, name

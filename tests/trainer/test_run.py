@@ -14,6 +14,7 @@ import pytest
 import tensorflow as tf
 
 from retinanet_odm import exported_model
+from retinanet_odm.dataset.examples import encode_example
 from retinanet_odm.exported_model import ModelManifest
 from tests.trainer.conftest import make_example, write_dataset
 from trainer import evaluate
@@ -304,6 +305,24 @@ def test_bad_input_is_one_line(dataset: Path, tmp_path: Path, capsys: pytest.Cap
         errors = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error: ")]
         assert len(errors) == 1 and message in errors[0], (why, errors)
     assert not (tmp_path / "new" / "export").exists()
+
+
+@pytest.mark.parametrize("mode", ["train", "eval"])
+def test_an_image_that_cannot_be_decoded_is_one_line(
+    tmp_path: Path, model_dir: Path, capsys: pytest.CaptureFixture[str], mode: str
+) -> None:
+    """From another program: `prepare` verifies images."""
+    write_dataset(tmp_path, splits={"train": [1, 2, 4, 5, 8, 7]}, shards=1)
+    (shard,) = tmp_path.glob("train-*")
+    example = dataclasses.replace(make_example(99), encoded=make_example(99).encoded[:-30])
+    with tf.io.TFRecordWriter(str(shard)) as writer:
+        for record in [*map(make_example, [1, 2, 4, 5, 8]), example]:
+            writer.write(encode_example(record))
+    folder = model_dir if mode == "eval" else tmp_path / "model"
+    flags = [f"--dataset={tmp_path}", f"--model_dir={folder}", f"--mode={mode}", "--eval_split=train"]
+    assert main([*SETTINGS, *flags]) == 2
+    errors = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error: ")]
+    assert len(errors) == 1 and "source id 99, record 6 of " in errors[0]
 
 
 OTHER_NETWORKS = [

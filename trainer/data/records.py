@@ -19,6 +19,7 @@ from retinanet_odm.errors import ContractError
 from retinanet_odm.storage import files
 from trainer.data import augmentation as augment
 from trainer.data import preprocess
+from trainer.tf_errors import plain_message
 from trainer.typing import Tensor
 
 # Encoded records in memory from which the next one is drawn. A data set is shuffled globally when it is written, and
@@ -84,16 +85,55 @@ def _shard_size(path: str) -> int:
 
 @contextlib.contextmanager
 def reading_shards(paths: Sequence[str]) -> Iterator[None]:
-    """Wraps a block that reads records of these shards.
+    """Wraps a block that reads records of these shards; a damaged shard or image ends it with a message of one line.
 
     Raises:
-      ContractError: A shard is truncated or corrupt; the message of one line names it.
+      ContractError: The length or checksum of a record is wrong, or TensorFlow cannot decode its image.
     """
     try:
         yield
     except tf.errors.DataLossError as error:
         damaged = ", ".join(path for path in paths if _is_damaged(path))
         raise ContractError(f"--dataset: damaged, copy or prepare it again: {damaged}") from error
+    except tf.errors.InvalidArgumentError as error:
+        unreadable = next(filter(None, map(_find_unreadable, paths)), None)
+        if unreadable is None:  # the error is not one of the data
+            raise
+        raise ContractError(f"--dataset: prepare it again, without this image: {unreadable}") from error
+
+
+def _find_unreadable(path: str) -> str | None:
+    """Returns which record of a shard cannot be decoded, and why; None if all can.
+
+    An error in a pipeline does not name the record, so all are decoded again, in their order and at a small size.
+    """
+    records, read = tf.data.TFRecordDataset(path), 0
+    try:
+        for _ in records.map(_decode_small, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True):
+            read += 1
+    except tf.errors.InvalidArgumentError:
+        (record,) = records.skip(read).take(1)
+        return f"{_source_of(record)}record {read + 1} of {path}: {_why_unreadable(record)}"
+    return None
+
+
+def _decode_small(record: Tensor) -> Tensor:
+    return preprocess.decode_image_bytes(parse_record(record)["encoded"], (64, 64)).size
+
+
+def _source_of(record: Tensor) -> str:
+    try:
+        return f"source id {int(parse_record(record)['source_id'])}, "
+    except tf.errors.InvalidArgumentError:
+        return ""
+
+
+def _why_unreadable(record: Tensor) -> str:
+    try:
+        _decode_small(record)
+    except tf.errors.InvalidArgumentError as error:  # clearer than that of the pipeline
+        return plain_message(error)
+    return "TensorFlow cannot decode it"
 
 
 def _is_damaged(path: str) -> bool:

@@ -80,12 +80,14 @@ class TrainingRun:
 
         Raises:
           PreemptedError: SIGTERM stopped it; a checkpoint was saved.
+          ContractError: A shard is damaged, or TensorFlow cannot decode an image.
           UsageError: It diverges again and again.
         """
         if self.step <= self.total_steps:  # more, if --num_epochs was lowered
             batches = self._batches()
             self._iterator = self._distribute(batches)
-            self._progress.show_batch(self.step, batches)
+            with records.reading_shards(self._split.paths):
+                self._progress.show_batch(self.step, batches)
             self._progress.start_clock(self.step)
             with PreemptionHandler() as preemption:
                 self._run_to_end(preemption)

@@ -4,7 +4,6 @@ import contextlib
 import io
 import warnings
 
-import numpy as np
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
@@ -30,7 +29,7 @@ _RULES = [
 ]
 
 
-@settings(max_examples=400, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=100, suppress_health_check=[HealthCheck.too_slow])
 @given(
     st.sampled_from(range(len(_SEEDS))),
     st.sampled_from(_RULES),
@@ -49,33 +48,3 @@ def test_corrupt_bytes_raise_image_error_and_nothing_else(
         with Image.open(io.BytesIO(found.data)) as image:
             assert (image.format, image.size) == (found.format.upper(), (found.width, found.height))
         assert rule.max_side is None or max(found.width, found.height) <= rule.max_side
-
-
-def _verdict(data: bytes, *, in_full: bool) -> bool:
-    """Whether a JPEG decodes, by this program or by Pillow at full size."""
-    try:
-        if not in_full:
-            normalise_image(data, name="x")
-            return True
-        with Image.open(io.BytesIO(data), formats=["JPEG"]) as image:
-            image.load()
-            return True
-    except (ImageError, OSError, SyntaxError, ValueError):
-        return False
-
-
-_NOISE = np.random.default_rng(0).integers(0, 256, (30, 40, 3), dtype=np.uint8)
-_JPEGS = [
-    encoded("JPEG", Image.fromarray(_NOISE).resize((161, 121)), **options)
-    for options in ({}, {"progressive": True}, {"subsampling": 0}, {"restart_marker_blocks": 4})
-]
-
-
-@settings(max_examples=400)
-@given(st.sampled_from(_JPEGS), st.data())
-def test_decoding_at_a_reduced_size_finds_the_same_damage(jpeg: bytes, data: st.DataObject) -> None:
-    """An image that passes unchanged is decoded at a reduced size: libjpeg reads all coefficients at any size."""
-    corrupt = bytearray(jpeg[: data.draw(st.integers(1, len(jpeg)))])
-    for place in data.draw(st.lists(st.integers(0, len(corrupt) - 1), max_size=5)):
-        corrupt[place] = data.draw(st.integers(0, 255))
-    assert _verdict(bytes(corrupt), in_full=False) == _verdict(bytes(corrupt), in_full=True)

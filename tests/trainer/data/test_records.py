@@ -1,3 +1,4 @@
+import dataclasses
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -6,6 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from retinanet_odm.dataset.examples import encode_example
 from retinanet_odm.errors import ContractError
 from tests.trainer.conftest import make_example
 from trainer.data import records
@@ -141,3 +143,59 @@ def test_a_damaged_shard_ends_in_one_line(dataset: Path, tmp_path: Path, damage:
     named = pytest.raises(ContractError, match=r"damaged, .*again: .*train-00000-of-00002\.tfrecord$")
     with named, records.reading_shards(split.paths):
         take(seen, 6)
+
+
+def _with_image(dataset: Path, folder: Path, damage: Callable[[bytes], bytes]) -> Path:
+    """Copies a data set with an additional record, source id 77, whose image is damaged; returns its shard."""
+    shard = _copy(dataset, folder)
+    example = make_example(77)
+    added = dataclasses.replace(example, encoded=damage(example.encoded))
+    intact = [record.numpy() for record in tf.data.TFRecordDataset(str(shard))]
+    with tf.io.TFRecordWriter(str(shard)) as writer:
+        for record in [*intact[:3], encode_example(added), *intact[4:]]:
+            writer.write(record)
+    return shard
+
+
+DAMAGE = [
+    pytest.param(lambda data: data[: len(data) // 2], id="half a PNG"),
+    pytest.param(lambda data: data[:60] + bytes([data[60] ^ 1]) + data[61:], id="a PNG with a wrong checksum"),
+    pytest.param(lambda _: b"\xff\xd8\xff\xe0 not a JPEG", id="no JPEG"),
+    pytest.param(lambda _: b"II*\0 a TIFF", id="a format that TensorFlow cannot read"),
+    pytest.param(lambda _: b"", id="no bytes"),
+]
+
+
+@pytest.mark.parametrize("damage", DAMAGE)
+@pytest.mark.parametrize("evaluates", [False, True], ids=["training", "evaluation"])
+def test_an_image_that_cannot_be_decoded_is_named(
+    dataset: Path, tmp_path: Path, damage: Callable[[bytes], bytes], evaluates: bool
+) -> None:
+    """Such a record was not written by `prepare`, which verifies images."""
+    shard = _with_image(dataset, tmp_path, damage)
+    split = records.find_split(str(tmp_path), records.read_dataset_manifest(str(tmp_path)), "train")
+    named = pytest.raises(ContractError, match=rf"^--dataset: .*: source id 77, record 4 of {shard}: [^\n]+$")
+    with named, records.reading_shards(split.paths):
+        if evaluates:
+            list(records.evaluation_batches(split, canvas=CANVAS, batch_size=5))
+        else:
+            take(batches(tmp_path), 6)
+
+
+def test_a_record_without_an_image_is_named(dataset: Path, tmp_path: Path) -> None:
+    shard = _copy(dataset, tmp_path)
+    with tf.io.TFRecordWriter(str(shard)) as writer:
+        writer.write(tf.train.Example().SerializeToString())
+    split = records.find_split(str(tmp_path), records.read_dataset_manifest(str(tmp_path)), "train")
+    named = pytest.raises(ContractError, match=rf"^--dataset: .*: record 1 of {shard}: [^\n]+$")
+    with named, records.reading_shards(split.paths):
+        take(batches(tmp_path), 6)
+
+
+def test_an_error_that_is_not_one_of_the_data_is_not_hidden(dataset: Path) -> None:
+    split = records.find_split(str(dataset), records.read_dataset_manifest(str(dataset)), "train")
+    with (
+        pytest.raises(tf.errors.InvalidArgumentError, match="Incompatible shapes"),
+        records.reading_shards(split.paths),
+    ):
+        tf.zeros([2]) + tf.zeros([3])
