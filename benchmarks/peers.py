@@ -45,8 +45,6 @@ KNOWN = {
     ("globox", "VIA", "polygon"): "Globox reads rectangles only",
     ("globox", "VIA", "ellipse"): "Globox reads rectangles only",
     ("globox", "VIA", "line"): "Globox reads rectangles only",
-    ("globox", "YOLO", "polygon"): "Globox reads boxes only",
-    ("datumaro", "YOLO", "polygon"): "Datumaro reads boxes only",
     **{
         ("globox", "CVAT", kind): "Globox reads <box> only" for kind in ("ellipse", "cuboid", "polygon", "line", "mask")
     },
@@ -73,7 +71,8 @@ def by_globox():
     names = {}
     if form == "YOLO":
         names = dict(enumerate(pathlib.Path(folder, "obj.names").read_text().splitlines()))
-        found = globox.AnnotationSet.from_yolo_darknet(file, image_folder=file, image_extension=".png")
+        suffix = ".png" if any(pathlib.Path(file).glob("*.png")) else ".jpg"
+        found = globox.AnnotationSet.from_yolo_darknet(file, image_folder=file, image_extension=suffix)
     elif form == "LabelMe":
         found = globox.AnnotationSet.from_labelme(file, include_poly=True)
     elif form == "VIA":
