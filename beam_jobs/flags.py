@@ -22,6 +22,7 @@ from beam_jobs.options import (
 )
 from retinanet_odm.beam.options import BEAM_HELP, add_estimate_flags
 from retinanet_odm.cli.program import Parser
+from retinanet_odm.dataset.frame_names import DEPLOYMENT_HELP, DeploymentRule
 from retinanet_odm.dataset.splits import DEPLOYMENT_DAY, GroupRule, parse_assignments, parse_splits
 from retinanet_odm.errors import UsageError
 from retinanet_odm.imaging.images import VERIFY_FULL, VERIFY_HEADER, ImageRule
@@ -175,6 +176,7 @@ def _add_splits(job: argparse.ArgumentParser) -> None:
         help=f"keep images of one group in one split. RULE is {DEPLOYMENT_DAY}, or a regular expression that is"
         " searched in the image name: its capturing groups, or the complete match, name the group",
     )
+    job.add_argument("--deployment", metavar="REGEX", help=DEPLOYMENT_HELP)
     job.add_argument(
         "--split_from", metavar="FILE", help="CSV file with the columns image,split, which alone decides the splits"
     )
@@ -243,6 +245,7 @@ def prepare_options(flags: argparse.Namespace, inputs: Inputs) -> PrepareOptions
     Raises:
       UsageError: a flag cannot be read or contradicts another.
     """
+    deployments = DeploymentRule(flags.deployment or "")
     return PrepareOptions(
         images=tuple(flags.images),
         annotations=tuple(flags.annotations),
@@ -255,7 +258,8 @@ def prepare_options(flags: argparse.Namespace, inputs: Inputs) -> PrepareOptions
         aliases=inputs.aliases,
         aliases_file=inputs.aliases_file,
         id_map=inputs.id_map,
-        split_group=GroupRule(flags.split_group) if flags.split_group is not None else None,
+        split_group=None if flags.split_group is None else GroupRule(flags.split_group, deployments),
+        deployments=deployments,
         split_from=inputs.split_from,
         without_annotation=flags.without_annotation,
         without_image=flags.without_image,

@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
+from retinanet_odm.dataset.frame_names import BY_NAME, DeploymentRule
 from retinanet_odm.dataset.source_ids import IdMap, parse_id_map
 from retinanet_odm.dataset.splits import GroupRule, SplitPlan, Splits, parse_split_list, parse_splits
 from retinanet_odm.errors import ContractError, UsageError
@@ -101,6 +102,7 @@ class PrepareOptions:
       aliases: name by alias, applied before a label is looked up. aliases_file: where they were read.
       id_map: source ids of earlier builds, which are kept.
       split_group: which images must stay in one split; None makes each image a group of its own.
+      deployments: how the deployment of an image is found.
       split_from: a list that alone decides the splits.
       min_score: predictions are accepted as annotations from this score on, 0 to 1; None accepts none.
       without_annotation: REJECT or NEGATIVE: how to treat images without an annotation.
@@ -127,6 +129,7 @@ class PrepareOptions:
     aliases_file: NamedFile | None = None
     id_map: NamedFile | None = None
     split_group: GroupRule | None = None
+    deployments: DeploymentRule = BY_NAME
     split_from: NamedFile | None = None
     min_score: float | None = None
     without_annotation: str = REJECT
@@ -187,6 +190,7 @@ class PrepareOptions:
             "label_aliases": self.aliases_file and self.aliases_file.to_json(),
             "id_map": self.id_map and self.id_map.to_json(),
             "split_group": self.split_group and self.split_group.text,
+            "deployment": self.deployments.text,
             "split_from": self.split_from and self.split_from.to_json(),
             "without_annotation": self.without_annotation,
             "without_image": self.without_image,

@@ -81,7 +81,7 @@ def check_dataset_folder(output: str, patterns: tuple[str, ...], *, given: Seque
             raise UsageError(f"--output: {output} holds {path}, which the job reads: choose another folder")
     # Our own shards would be listed as input.
     for pattern in patterns:
-        root = root_of(pattern)
+        root = root_of(files.as_written(pattern))
         below = "**" in pattern and posixpath.normpath(output).startswith(posixpath.normpath(root) + "/")
         if below or posixpath.normpath(root) == posixpath.normpath(output):
             raise UsageError(f"--output: {output} would be read as input by {pattern}: choose another folder")

@@ -27,8 +27,11 @@ from beam_jobs.rows import (
     parse_rejects,
 )
 from retinanet_odm.cli.progress import PROGRESS
+from retinanet_odm.dataset.frame_names import describe_deployments
 from retinanet_odm.dataset.manifest import DatasetManifest, SplitInfo
 from retinanet_odm.dataset.problems import SEVERITIES, Problem, parse_problems
+from retinanet_odm.dataset.source_ids import parse_id_map
+from retinanet_odm.dataset.splits import DEPLOYMENT_DAY
 from retinanet_odm.errors import TooManyRejectsError, UsageError
 from retinanet_odm.labels.checks import ERROR
 from retinanet_odm.sources.inputs import check_input, count_passed_over, find_files
@@ -156,7 +159,17 @@ def _read_summary(options: PrepareOptions) -> list[str]:
         raise _refusal(rejects, options)
     manifest = DatasetManifest.from_json(files.read_written_text(path), source=path)
     problems = parse_problems(files.read_written_text(files.join(options.output, output_folder.PROBLEMS)))
-    return summarise_dataset(manifest, rejects, problems, options.output)
+    return [*_deployment_lines(options), *summarise_dataset(manifest, rejects, problems, options.output)]
+
+
+def _deployment_lines(options: PrepareOptions) -> Iterator[str]:
+    """Yields the deployments of the build, if its splits depend on them."""
+    rule = options.split_group
+    if rule and rule.text == DEPLOYMENT_DAY:
+        path = files.join(options.output, output_folder.ID_MAP)
+        # The map has images of earlier builds too, which have no split any more.
+        rows = parse_id_map(files.read_written_text(path), source=path).rows
+        yield describe_deployments({rule.deployments.deployment_of(row.image) for row in rows if row.split})
 
 
 def _refusal(rejects: Sequence[Reject], options: PrepareOptions) -> UsageError:

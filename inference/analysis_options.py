@@ -3,7 +3,8 @@
 import argparse
 from dataclasses import dataclass
 
-from inference.rows.export_options import check_score
+from inference.rows.export_options import add_deployment_flag, check_score
+from retinanet_odm.dataset.frame_names import DeploymentRule
 from retinanet_odm.errors import UsageError
 
 EVALUATE_DESCRIPTION = """\
@@ -37,6 +38,8 @@ class EvaluateOptions:
       annotations: patterns of annotation files, as for ``prepare``.
       label_aliases: CSV file with the columns alias,name; None for none.
       min_score: minimum score of detections that are counted; None for the score of the best F1 of each class.
+      deployment: a regular expression that finds the deployments; "" for that of score, or else the names.
+      max_detections: how many detections of one class in one image AP counts beside COCO's 100; None for all.
 
     Raises:
       UsageError: a value is out of its range.
@@ -46,8 +49,13 @@ class EvaluateOptions:
     annotations: tuple[str, ...]
     label_aliases: str | None = None
     min_score: float | None = None
+    deployment: str = ""
+    max_detections: int | None = None
 
     def __post_init__(self) -> None:
+        DeploymentRule(self.deployment)
+        if self.max_detections is not None and self.max_detections < 1:
+            raise UsageError(f"--max_detections: expected 1 or more, found {self.max_detections}")
         if "" in self.annotations:
             raise UsageError("--annotations: expected a pattern of files, found an empty name")
         check_score("--min_score", self.min_score)
@@ -62,6 +70,7 @@ class RepeatOptions:
       iou: minimum IoU of two boxes of a class at one location.
       min_frames: minimum number of frames of a deployment on which a detection is repeated.
       classes: names of the classes to search; empty for all classes.
+      deployment: as in EvaluateOptions.
 
     Raises:
       UsageError: a value is out of its range.
@@ -71,8 +80,10 @@ class RepeatOptions:
     iou: float = 0.7
     min_frames: int = 20
     classes: tuple[str, ...] = ()
+    deployment: str = ""
 
     def __post_init__(self) -> None:
+        DeploymentRule(self.deployment)
         if not 0 < self.iou < 1:  # also refuses nan
             raise UsageError(f"--iou: expected a number above 0 and below 1, found {self.iou:g}")
         # On a single frame nothing is repeated.
@@ -102,6 +113,14 @@ def add_evaluate_flags(parser: argparse.ArgumentParser) -> None:
         help="minimum score of detections that are counted; default: for each class the score of its best F1 on these"
         " images",
     )
+    parser.add_argument(
+        "--max_detections",
+        type=int,
+        metavar="N",
+        help="COCO's AP counts the best 100 detections of a class in an image. A second AP counts N; default: all"
+        " detections of the rows, as many as the model returns",
+    )
+    add_deployment_flag(parser)
 
 
 def add_repeat_flags(parser: argparse.ArgumentParser) -> None:
@@ -125,6 +144,7 @@ def add_repeat_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--classes", nargs="+", metavar="NAME", default=default.classes, help="classes to search; default: all"
     )
+    add_deployment_flag(parser)
 
 
 def evaluate_options(flags: argparse.Namespace) -> EvaluateOptions:
@@ -138,6 +158,8 @@ def evaluate_options(flags: argparse.Namespace) -> EvaluateOptions:
         annotations=tuple(flags.annotations),
         label_aliases=flags.label_aliases,
         min_score=flags.min_score,
+        deployment=flags.deployment,
+        max_detections=flags.max_detections,
     )
 
 
@@ -148,5 +170,9 @@ def repeat_options(flags: argparse.Namespace) -> RepeatOptions:
       UsageError: a value is out of its range.
     """
     return RepeatOptions(
-        output=flags.output.rstrip("/"), iou=flags.iou, min_frames=flags.min_frames, classes=tuple(flags.classes)
+        output=flags.output.rstrip("/"),
+        iou=flags.iou,
+        min_frames=flags.min_frames,
+        classes=tuple(flags.classes),
+        deployment=flags.deployment,
     )

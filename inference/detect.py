@@ -17,6 +17,7 @@ from retinanet_odm.errors import DataError, UsageError
 from retinanet_odm.imaging.drawing import draw_boxes
 from retinanet_odm.imaging.images import EncodedImage, normalise_image
 from retinanet_odm.predictions.drawing import drawn_detection
+from retinanet_odm.predictions.formats.encoding import one_line
 from retinanet_odm.predictions.rows import MIN_SHOWN_SCORE, OK, PredictionRow
 from retinanet_odm.storage import files
 from retinanet_odm.storage.file_names import absolute, common_folder, real_path
@@ -59,7 +60,7 @@ def detect(options: DetectOptions) -> list[PredictionRow]:
 
 def format_detections(rows: Sequence[PredictionRow]) -> str:
     """Returns aligned columns: image, label, score, box; an image without detections has a line too."""
-    lines = [("image", "label", "score", "box: xmin ymin xmax ymax (pixels)")]
+    lines: list[tuple[str, ...]] = [("image", "label", "score", "box: xmin ymin xmax ymax (pixels)")]
     for row in rows:
         if row.status != OK:
             lines.append((row.image, "failed", "", str(row.reason)))
@@ -68,6 +69,7 @@ def format_detections(rows: Sequence[PredictionRow]) -> str:
         for item in row.detections:
             box = " ".join(f"{edge:7.1f}" for edge in item.box)
             lines.append((row.image, item.label, f"{item.score:.3f}", box))
+    lines = [tuple(map(one_line, line)) for line in lines]
     # Of all rows, the header included, so that the columns line up.
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     padded = ("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)) for line in lines)

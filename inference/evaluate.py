@@ -12,13 +12,14 @@ from typing import Any
 from inference.analysis_options import EvaluateOptions
 from inference.ground_truth import Comparison, compare
 from inference.rows import finished_run, output_folder
+from retinanet_odm.dataset.frame_names import BY_NAME, DeploymentRule, describe_deployments
 from retinanet_odm.errors import DataError, UsageError
 from retinanet_odm.evaluation.analysis import analyse
-from retinanet_odm.evaluation.coco_metrics import SUMMARY_METRICS, all_metrics
+from retinanet_odm.evaluation.coco_metrics import SUMMARY_METRICS, all_metrics, describe_limit
 from retinanet_odm.labels.aliases import parse_aliases
 from retinanet_odm.labels.checks import nearest_labels
 from retinanet_odm.labels.label_map import LabelMap
-from retinanet_odm.predictions.rows import utf8
+from retinanet_odm.predictions.rows import row_threshold, utf8
 from retinanet_odm.reports.evaluation_page import evaluation_report, format_interval
 from retinanet_odm.sources import listing
 from retinanet_odm.sources.inputs import check_input, find_files
@@ -58,22 +59,45 @@ def evaluate(options: EvaluateOptions) -> dict[str, Any]:
             _logger.info("%s", line)
         if not comparison.images:
             raise UsageError(f"{_FLAG}: expected annotations of scored images, found none")
-        metrics = compute_metrics(comparison, summary, min_score=options.min_score)
+        rule = finished_run.deployment_rule(summary, options.deployment)
+        images = (entry["file_name"] for entry in comparison.truth["images"])
+        _logger.info("%s", describe_deployments(set(map(rule.deployment_of, images))))
+        metrics = compute_metrics(
+            comparison, summary, min_score=options.min_score, rule=rule, max_detections=options.max_detections
+        )
+        for line in describe_limit(metrics):
+            _logger.info("%s", line)
         _write(options.output, metrics)
         _logger.info("evaluation: %s", files.join(options.output, output_folder.EVALUATION_PAGE))
         return metrics
 
 
-def compute_metrics(comparison: Comparison, summary: Mapping[str, Any], *, min_score: float | None) -> dict[str, Any]:
+def compute_metrics(
+    comparison: Comparison,
+    summary: Mapping[str, Any],
+    *,
+    min_score: float | None,
+    rule: DeploymentRule = BY_NAME,
+    max_detections: int | None = None,
+) -> dict[str, Any]:
     """Returns the content of evaluation.json.
 
     Args:
       comparison: the images that were scored and annotated.
       summary: of the run.
       min_score: minimum score of detections that are counted; None for the score of the best F1 of each class.
+      rule: how deployments are found.
+      max_detections: how many detections of one class in one image count for AP beside COCO's 100; None for all.
     """
     # pycocotools computes COCO's numbers, the analysis all others, both from the same lists.
-    analysis = analyse(comparison.truth, comparison.results, threshold=min_score)
+    analysis = analyse(
+        comparison.truth,
+        comparison.results,
+        # Rounded as in counts.csv, whose counts these are.
+        threshold=None if min_score is None else row_threshold(min_score),
+        deployment=rule.text,
+        max_detections=max_detections,
+    )
     return {
         "images": comparison.images,
         "failed": comparison.failed,

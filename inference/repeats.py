@@ -19,6 +19,7 @@ from inference.rows import finished_run
 from inference.rows.export_options import REPEAT_FLAGS, REPEAT_TABLE, ExportOptions
 from inference.rows.exports import run_of
 from inference.rows.repeat_marks import RepeatFlags
+from retinanet_odm.dataset.frame_names import BY_NAME, DeploymentRule, describe_deployments
 from retinanet_odm.predictions.formats.encoding import csv_line
 from retinanet_odm.predictions.repeats import NOT_REPEATED, Int32Array, find_repeats
 from retinanet_odm.predictions.rows import OK, PredictionRow, ScoringRun
@@ -46,6 +47,7 @@ class DeploymentDetections:
       indexes: [n] index of the detection in its row.
       segments: [n] segment of a deployment.
       labels: [n] label ids.
+      sizes: [n, 2] width and height of the image in pixels.
       values: [n, 5] xmin, ymin, xmax, ymax in pixels, and the score.
       deployments: name of the deployment of each segment.
       frames: number of scored images of each segment.
@@ -55,9 +57,14 @@ class DeploymentDetections:
     indexes: Int32Array
     segments: Int32Array
     labels: Int32Array
+    sizes: Int32Array
     values: npt.NDArray[np.float32]
     deployments: list[str]
     frames: list[int]
+
+    def fractions(self, members: npt.NDArray[np.intp]) -> npt.NDArray[np.float64]:
+        """Returns boxes [m, 4] as fractions of their images: frames of several sizes show the same places."""
+        return self.values[members, :4] / np.tile(self.sizes[members], 2)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,7 +78,8 @@ class RepeatLocation:
       of_frames: number of frames that were searched.
       detections: number of detections.
       first, last: numbers of the first and last row.
-      box, score: means over the detections.
+      box: mean over the detections, in pixels of the first image.
+      score: mean over the detections.
     """
 
     deployment: str
@@ -102,11 +110,13 @@ def _mark_repeats(options: RepeatOptions) -> None:
     # With a format, because ExportOptions refuses classes without one; no CSV is written.
     run = run_of(summary, ExportOptions(formats=("csv",), classes=options.classes))
 
+    rule = finished_run.deployment_rule(summary, options.deployment)
+
     def rows() -> Iterator[PredictionRow]:
         return finished_run.read_rows(output, summary)
 
     # The rows are read three times: kept in memory, a million of them would not fit.
-    detections = gather_detections(rows(), run)
+    detections = gather_detections(rows(), run, rule)
     at = find_repeat_locations(detections, iou=options.iou, min_frames=options.min_frames)
     locations = describe_locations(detections, at)
     names = _image_names(rows(), {number for item in locations for number in (item.first, item.last)})
@@ -115,44 +125,56 @@ def _mark_repeats(options: RepeatOptions) -> None:
         REPEAT_FLAGS: (flags.to_line() for flags in flag_images(rows(), detections, at)),
         REPEAT_TABLE: _table(locations, run, names),
     }
-    settings = {"classes": list(run.classes.values()), "iou": options.iou, "min_frames": options.min_frames}
+    settings = {
+        "classes": list(run.classes.values()),
+        "iou": options.iou,
+        "min_frames": options.min_frames,
+        "deployment": rule.text,
+    }
     # The order matters: the files first, then the summary that lists them with their digests.
     entries = [
         {"name": name, "format": "repeats", "sha256": files.write_pieces(files.join(output, name), pieces), **settings}
         for name, pieces in contents.items()
     ]
     finished_run.write_summary(output, finished_run.add_exports(summary, entries))
+    _logger.info("%s", describe_deployments(set(detections.deployments)))
     repeated = int(np.count_nonzero(at != NOT_REPEATED))
     _logger.info("repeated: %d of %d detections, at %d locations", repeated, len(at), len(locations))
     _logger.info("locations: %s", files.join(output, REPEAT_TABLE))
 
 
-def gather_detections(rows: Iterable[PredictionRow], run: ScoringRun) -> DeploymentDetections:
-    """Returns the detections of the run's classes as arrays, by segments of deployments."""
-    segments: dict[tuple[str, int], int] = {}
-    images: Counter[str] = Counter()
+def gather_detections(
+    rows: Iterable[PredictionRow], run: ScoringRun, rule: DeploymentRule = BY_NAME
+) -> DeploymentDetections:
+    """Returns the detections of the run's classes as arrays, by segments of deployments that the rule finds."""
+    segments: dict[tuple[str, bool, int], int] = {}
+    images: Counter[tuple[str, bool]] = Counter()
     frames: Counter[int] = Counter()
     integers, reals = array("i"), array("f")
     for number, row in enumerate(rows):
         if row.status != OK:
             continue
-        deployment = row.deployment
-        segment = segments.setdefault((deployment, images[deployment] // FRAMES_PER_SEGMENT), len(segments))
-        images[deployment] += 1
+        width, height = row.width or 1, row.height or 1
+        # A camera that is turned on its side shows other places.
+        view = (rule.deployment_of(row.image), height > width)
+        segment = segments.setdefault((*view, images[view] // FRAMES_PER_SEGMENT), len(segments))
+        images[view] += 1
         frames[segment] += 1
         for index, item in enumerate(row.detections):
             if item.label_id in run.classes:
-                integers.extend((number, index, segment, item.label_id))
+                integers.extend((number, index, segment, item.label_id, width, height))
                 reals.extend((*item.box, item.score))
-    # Flat arrays grow without an object per detection; they become [n, 4] and [n, 5] only here.
-    row_numbers, indexes, of_segment, labels = np.array(integers, np.int32).reshape(-1, 4).T
+    # Flat arrays grow without an object per detection; they become [n, 6] and [n, 5] only here.
+    table = np.array(integers, np.int32).reshape(-1, 6)
+    row_numbers, indexes, of_segment, labels = table[:, :4].T
     return DeploymentDetections(
         rows=row_numbers,
         indexes=indexes,
         segments=of_segment,
         labels=labels,
+        sizes=table[:, 4:],
         values=np.array(reals, np.float32).reshape(-1, 5),
-        deployments=[deployment for deployment, _ in segments],
+        deployments=[deployment for deployment, _, _ in segments],
         frames=[frames[segment] for segment in range(len(segments))],
     )
 
@@ -167,7 +189,7 @@ def find_repeat_locations(detections: DeploymentDetections, *, iou: float, min_f
     count = 0
     for of_segment in np.split(order, ends):
         # Each segment is searched alone: locations of two deployments have nothing in common.
-        boxes = detections.values[of_segment, :4]
+        boxes = detections.fractions(of_segment)
         found = find_repeats(
             detections.rows[of_segment], detections.labels[of_segment], boxes, iou=iou, min_frames=min_frames
         )
@@ -189,7 +211,7 @@ def describe_locations(detections: DeploymentDetections, at: Int32Array) -> list
 def _describe_location(detections: DeploymentDetections, members: npt.NDArray[np.intp]) -> RepeatLocation:
     # All members have one segment and one class: `find_repeats` never joins others.
     segment, rows = int(detections.segments[members[0]]), detections.rows[members]
-    *box, score = detections.values[members].mean(axis=0, dtype=np.float64).tolist()
+    box = detections.fractions(members).mean(axis=0) * np.tile(detections.sizes[members[0]], 2)
     return RepeatLocation(
         deployment=detections.deployments[segment],
         label_id=int(detections.labels[members[0]]),
@@ -198,8 +220,8 @@ def _describe_location(detections: DeploymentDetections, members: npt.NDArray[np
         detections=len(members),
         first=int(rows[0]),
         last=int(rows[-1]),
-        box=tuple(box),
-        score=score,
+        box=tuple(box.tolist()),
+        score=float(detections.values[members, 4].mean(dtype=np.float64)),
     )
 
 

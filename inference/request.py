@@ -25,6 +25,7 @@ from inference.rows.export_options import ExportOptions
 from inference.rows.exports import exports_exist, write_exports
 from inference.rows.part_files import WrittenShard, find_earlier_keys
 from inference.rows.rows import RowCounts, make_run_key, row_keys
+from retinanet_odm.dataset.frame_names import BY_NAME, DeploymentRule
 from retinanet_odm.imaging.images import ImageRule
 from retinanet_odm.storage import files
 
@@ -100,6 +101,7 @@ class PendingWork:
         have changed or are gone.
       skipped_archives: archives in folders, which are not opened.
       passed_over: number of files and members of archives by suffix that are no images or cannot be read.
+      deployments: of all images.
     """
 
     images: int
@@ -108,6 +110,7 @@ class PendingWork:
     unused: int
     skipped_archives: tuple[str, ...]
     passed_over: Mapping[str, int] = field(default_factory=dict)
+    deployments: frozenset[str] = frozenset()
 
     @property
     def missing(self) -> int:
@@ -120,7 +123,12 @@ class PendingWork:
 
 
 def find_pending_work(
-    listed: Sequence[SourceFiles], output: str, run_key: str, *, without: Collection[str] = ()
+    listed: Sequence[SourceFiles],
+    output: str,
+    run_key: str,
+    *,
+    without: Collection[str] = (),
+    rule: DeploymentRule = BY_NAME,
 ) -> PendingWork:
     """Compares the images of the sources with the rows in the output folder; opens every archive to list it.
 
@@ -129,6 +137,7 @@ def find_pending_work(
       output: the output folder.
       run_key: from make_run_key.
       without: names of damaged files with rows, which are not used.
+      rule: how deployments are found.
 
     Raises:
       UsageError: as list_chunks.
@@ -139,10 +148,12 @@ def find_pending_work(
     pending: list[Chunk] = []
     kept: set[str] = set()
     passed_over = Counter[str]()
+    deployments: set[str] = set()
     for chunk in listing.list_chunks(listed, passed_over):
         # A key holds everything that can change the row, so an equal key means that the row can be kept.
         keys = row_keys(run_key, chunk)
         images += len(keys)
+        deployments.update(map(rule.deployment_of, chunk.names))
         kept.update(key for key in keys if key in earlier)
         missing = [position for position, key in enumerate(keys) if key not in earlier]
         if missing:
@@ -154,6 +165,7 @@ def find_pending_work(
         unused=len(earlier) - len(kept),
         skipped_archives=tuple(listing.skipped_archives(listed)),
         passed_over=passed_over,
+        deployments=frozenset(deployments),
     )
 
 

@@ -12,6 +12,7 @@ from inference.options import ScoreOptions
 from inference.request import PendingWork, ScoreRequest, find_pending_work
 from inference.rows import finished_run, output_folder
 from inference.rows.exports import choose_classes
+from retinanet_odm.dataset.frame_names import DeploymentRule, describe_deployments
 from retinanet_odm.storage import files
 from retinanet_odm.storage.file_kinds import describe_suffixes
 from retinanet_odm.storage.local import lock_folder
@@ -40,7 +41,8 @@ def score(options: ScoreOptions, make_beam_options: Callable[[], "PipelineOption
         # Only a summary has digests to compare with; a killed run has none.
         damaged = output_folder.damaged_shards(options.output, earlier) if earlier else []
         listed = listing.list_source_files(request.sources, options.output)
-        pending = find_pending_work(listed, options.output, request.run_key, without=damaged)
+        rule = DeploymentRule(options.exports.deployment)
+        pending = find_pending_work(listed, options.output, request.run_key, without=damaged, rule=rule)
         _log_pending(pending, request.model.manifest.model_hash)
         # Nothing to score: at most exports or options have changed, and no job is started.
         if earlier and not damaged and _is_done_by(earlier, request, pending):
@@ -90,6 +92,7 @@ def _run(request: ScoreRequest, pending: PendingWork, damaged: Sequence[str], be
 
 def _log_pending(pending: PendingWork, model_hash: str) -> None:
     _logger.info("%d of %d images to score by model %s", pending.missing, pending.images, model_hash[:12])
+    _logger.info("%s", describe_deployments(pending.deployments))
     if pending.skipped_archives:
         _logger.info(
             "Skipped %d archives inside folders (for example %s). To score them, pass them to --images.",

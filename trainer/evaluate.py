@@ -79,7 +79,14 @@ class Evaluator:
         """
         with records.reading_shards(self.split.paths):
             results = self.detect()
-            analysis = analyse(self.ground_truth, results, self.manifest.options.get("split_group"))
+            prepared = self.manifest.options
+            analysis = analyse(
+                self.ground_truth,
+                results,
+                prepared.get("split_group"),
+                deployment=prepared.get("deployment", ""),  # data sets of earlier versions have no rule
+                max_detections=self.config.evaluation.max_detections,
+            )
             metrics = coco_metrics.all_metrics(self.ground_truth, results, analysis)
             header = {"split": self.config.evaluation.eval_split, "images": self.split.examples}
             return Evaluation(metrics={**header, **metrics}, gallery=_gallery(analysis, self.split))

@@ -13,6 +13,7 @@ import tensorflow as tf
 
 from retinanet_odm.dataset.manifest import DatasetManifest
 from retinanet_odm.errors import ContractError, UsageError
+from retinanet_odm.evaluation.coco_metrics import describe_limit
 from retinanet_odm.reports.evaluation_page import evaluation_report
 from retinanet_odm.storage import files
 from trainer import anchor_tuning, evaluate, strategy
@@ -199,6 +200,9 @@ def _log_start(resolved: ResolvedRun, network: Network) -> None:
     config, manifest, devices = resolved.config, resolved.manifest, resolved.devices
     sizes = ", ".join(f"{name} {split.examples}" for name, split in manifest.splits.items())
     _LOGGER.info("data set: %s (images: %s; classes: %d)", config.data.dataset, sizes, manifest.num_classes)
+    training = manifest.splits.get("train")
+    if config.run.trains and training and training.examples and not training.boxes:
+        _LOGGER.warning("warning: split 'train' has no objects, only negative images: the model learns to find nothing")
     _LOGGER.info(
         "model: %s backbone, canvas %dx%d (height x width), %d anchors, %.2f M parameters, %d replica(s) of %s",
         config.network.backbone,
@@ -216,6 +220,8 @@ def _log_metrics(config: TrainConfig, metrics: dict[str, Any]) -> None:
     for name, values in metrics["per_class"].items():
         average, boxes = _digits(values["AP50"]), values["ground_truth"]
         _LOGGER.info("  AP50 %s  AP %s  %5d boxes  %s", average, _digits(values["AP"]), boxes, name)
+    for line in describe_limit(metrics):
+        _LOGGER.info("%s", line)
     _LOGGER.info("evaluation: %s/eval.html", config.run.folder)
 
 

@@ -30,6 +30,7 @@ from retinanet_odm.storage.file_kinds import count_suffixes, describe_suffixes, 
 from retinanet_odm.storage.file_names import (
     absolute,
     common_folder,
+    describe_brackets,
     escape_glob,
     has_image_suffix,
     looks_like_image,
@@ -173,18 +174,18 @@ def list_chunks(listed: Sequence[SourceFiles], passed_over: Counter[str] | None 
         if is_empty:
             kinds = describe_suffixes(_count_passed_over([item]))
             hint = f", but archives: name them, for example {item.archives[0]}" if item.archives else f", but {kinds}"
-            raise UsageError(
-                f"--images: expected at least one image, found none in {item.source.value}{hint if kinds else ''}"
-            )
+            why = hint if kinds else "" if item.source.is_folder else describe_brackets(item.source.pattern)
+            raise UsageError(f"--images: expected at least one image, found none in {item.source.value}{why}")
 
 
 def _locate(value: str) -> ImageSource:
     """Returns the source of a value; its base is its root."""
     # A value that exists is taken literally, even if its name contains wildcards, such as `dive [1]`. Otherwise it is a
-    # glob.
+    # glob, whose folders are taken literally as far as they exist.
     check_closed_archive(value, flag="--images")
     path = absolute(value).rstrip("/")
-    pattern, root, is_folder, shards = path, root_of(path), False, frozenset[str]()
+    pattern = files.as_written(path)
+    root, is_folder, shards = root_of(pattern), False, frozenset[str]()
     if files.is_file(path):
         pattern, root = escape_glob(path), posixpath.dirname(path)
     elif files.exists(path) or files.is_folder(path):

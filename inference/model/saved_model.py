@@ -2,8 +2,10 @@
 
 import itertools
 import os
+import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from inference.model.outcome import ModelOutput
@@ -13,6 +15,7 @@ from retinanet_odm import exported_model
 from retinanet_odm.cli.program import tune_gc
 from retinanet_odm.errors import ContractError
 from retinanet_odm.imaging.images import EncodedImage
+from retinanet_odm.storage.file_names import escape_glob
 
 _OUTPUTS = (
     exported_model.BOXES,
@@ -40,9 +43,22 @@ def load_saved_model(folder: str) -> Any:
     for gpu in tf.config.list_physical_devices("GPU"):
         tf.config.experimental.set_memory_growth(gpu, True)
     try:
-        return tf.saved_model.load(folder)
+        with _without_wildcards(folder) as path:
+            return tf.saved_model.load(path)
     except (OSError, tf.errors.OpError) as error:
         raise ContractError(f"{folder} holds no SavedModel that this TensorFlow can load: {error}") from error
+
+
+@contextmanager
+def _without_wildcards(folder: str) -> Iterator[str]:
+    """Yields a path of a local folder without wildcards: TensorFlow takes the paths of variables for patterns."""
+    if "://" in folder or escape_glob(folder) == folder:
+        yield folder
+        return
+    with tempfile.TemporaryDirectory() as above:
+        link = Path(above, "model")
+        link.symlink_to(Path(folder).resolve())
+        yield str(link)
 
 
 def _import_tensorflow() -> Any:

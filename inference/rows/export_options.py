@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from retinanet_odm.dataset.frame_names import DEPLOYMENT_HELP, DeploymentRule
 from retinanet_odm.errors import UsageError
 from retinanet_odm.predictions.formats import EXPORTERS
 
@@ -33,6 +34,8 @@ class ExportOptions:
       below: folder or archive whose images the files hold, without this prefix in their names; "" for all images.
       images: where the images for the report are; empty for where score had them from.
       without_repeats: the files do not hold detections that `repeats` has flagged.
+      deployment: a regular expression that finds the deployments (dataset.frame_names.DeploymentRule); "" for that of
+        score, or else the names.
 
     Raises:
       UsageError: a format is unknown, a value is out of its range, or a value has no effect without a format.
@@ -44,6 +47,7 @@ class ExportOptions:
     below: str = ""
     images: tuple[str, ...] = ()
     without_repeats: bool = False
+    deployment: str = ""
 
     def __post_init__(self) -> None:
         if not self.formats and (self.classes or self.min_score or self.below):
@@ -54,6 +58,7 @@ class ExportOptions:
             if name not in EXPORT_FILES:
                 raise UsageError(f"--formats: unknown format {name!r}; expected any of {', '.join(EXPORT_FILES)}")
         check_score("--min_score", self.min_score)
+        DeploymentRule(self.deployment)
 
     def to_json(self) -> dict[str, Any]:
         """Returns the options as summary.json holds them."""
@@ -64,6 +69,7 @@ class ExportOptions:
             "below": self.below,
             "images": self.images,
             "without_repeats": self.without_repeats,
+            "deployment": self.deployment,
         }
 
 
@@ -95,6 +101,12 @@ def add_export_flags(parser: argparse.ArgumentParser) -> None:
         default=ExportOptions.min_score,
         help="minimum score of detections in the files of --formats; default: all detections of the rows",
     )
+    add_deployment_flag(parser)
+
+
+def add_deployment_flag(parser: argparse.ArgumentParser) -> None:
+    """Adds the flag that score, convert, repeats and evaluate share; the last three take the value of score."""
+    parser.add_argument("--deployment", metavar="REGEX", default="", help=DEPLOYMENT_HELP)
 
 
 def export_options(flags: argparse.Namespace, **more: Any) -> ExportOptions:
@@ -110,4 +122,10 @@ def export_options(flags: argparse.Namespace, **more: Any) -> ExportOptions:
     names = (name.strip() for name in flags.formats.split(","))
     # In the order of the flag; a format that is named twice is written once.
     formats = tuple(dict.fromkeys(name for name in names if name))
-    return ExportOptions(formats=formats, classes=tuple(flags.classes), min_score=flags.min_score, **more)
+    return ExportOptions(
+        formats=formats,
+        classes=tuple(flags.classes),
+        min_score=flags.min_score,
+        deployment=flags.deployment,
+        **more,
+    )

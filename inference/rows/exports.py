@@ -80,7 +80,8 @@ def _entry(name: str, format_name: str, sha256: str | None, run: ScoringRun, opt
         "threshold": run.threshold,
         "below": options.below,
     }
-    return {**entry, "without_repeats": True} if options.without_repeats else entry
+    more = {"without_repeats": options.without_repeats, "deployment": options.deployment}
+    return entry | {key: value for key, value in more.items() if value}
 
 
 def _exporter(name: str, summary: Mapping[str, Any], options: ExportOptions) -> Exporter:
@@ -130,7 +131,11 @@ def choose_classes(classes: Mapping[int, str], names: Sequence[str]) -> dict[int
 
 def _rows(output: str, summary: Mapping[str, Any], options: ExportOptions) -> Iterator[PredictionRow]:
     """Yields the rows of a run with the flags of `repeats`, without images and repeats that the options exclude."""
-    rows = _flagged_rows(output, summary)
+    rule = finished_run.deployment_rule(summary, options.deployment)
+    # By the complete name: deployments stay those of `repeats` where --below shortens the names.
+    rows: Iterator[PredictionRow] = (
+        dataclasses.replace(row, place=rule.deployment_of(row.image)) for row in _flagged_rows(output, summary)
+    )
     if options.without_repeats:
         if not _repeat_digests(summary):
             raise UsageError(

@@ -12,6 +12,7 @@ from typing import Any
 
 from inference.rows.output_folder import SUMMARY_FILE
 from inference.rows.part_files import READ_BYTES, read_piece, split_lines
+from retinanet_odm.dataset.frame_names import DeploymentRule
 from retinanet_odm.errors import ContractError, UsageError
 from retinanet_odm.labels.label_map import LabelMap
 from retinanet_odm.predictions.rows import PredictionRow, placeholder_label, utf8
@@ -70,6 +71,12 @@ def add_exports(summary: Mapping[str, Any], entries: Sequence[Mapping[str, Any]]
     """Returns a summary that lists these files too; an entry of the same name is replaced."""
     by_name = {entry["name"]: entry for entry in (*summary.get("exports", ()), *entries)}
     return {**summary, "exports": [entry for _, entry in sorted(by_name.items())]}
+
+
+def deployment_rule(summary: Mapping[str, Any], given: str) -> DeploymentRule:
+    """Returns how the deployments of a run are found: by the given rule, or else by that of score."""
+    options = summary.get("options", {})  # summaries of earlier versions have no rule
+    return DeploymentRule(given or options.get("exports", {}).get("deployment", ""))
 
 
 def detected_classes(summary: Mapping[str, Any]) -> dict[int, str]:

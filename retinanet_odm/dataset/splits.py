@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from retinanet_odm.csv_tables import parse_table
-from retinanet_odm.dataset.frame_names import parse_frame_name
+from retinanet_odm.dataset.frame_names import BY_NAME, DeploymentRule, NamePattern, parse_frame_name
 from retinanet_odm.errors import ContractError, DataError, UsageError
 
 # The salt makes the split independent of other uses of the name's hash (ids, order of records). Never change it: every
@@ -82,26 +82,22 @@ class GroupRule:
 
     Attributes:
       text: DEPLOYMENT_DAY, for names such as StaM_6701_NF_tripod_20161110_14_24_12.JPG; otherwise a regular expression
-        that is searched in the image's name (its path below the images' root). The group is the text of its capturing
-        groups, or of the complete match if it has none.
+        that is searched in the image's name (its path below the images' root), see NamePattern.
+      deployments: how the deployments of DEPLOYMENT_DAY are found.
 
     Raises:
       UsageError: the regular expression is invalid, or matches the empty text and so every name.
     """
 
     text: str
+    deployments: DeploymentRule = BY_NAME
 
     def __post_init__(self) -> None:
-        try:
-            matches_empty_text = self._pattern.search("")
-        except (re.error, OverflowError) as error:
-            raise UsageError(f"--split_group: {self.text!r} is not a regular expression: {error}") from error
-        if matches_empty_text:
-            raise UsageError(f"--split_group: {self.text!r} matches the empty text, and so any name")
+        _ = self._pattern
 
     @cached_property
-    def _pattern(self) -> re.Pattern[str]:
-        return re.compile(self.text)
+    def _pattern(self) -> NamePattern:
+        return NamePattern(self.text, "--split_group")
 
     def group_of(self, image: str) -> str:
         r"""Returns the group of an image.
@@ -114,23 +110,15 @@ class GroupRule:
           >>> GroupRule(r"^dive\d+").group_of("dive7/a.jpg")
           'dive7'
         """
-        group = self._deployment_day(image) if self.text == DEPLOYMENT_DAY else self._match(image)
+        group = self._deployment_day(image) if self.text == DEPLOYMENT_DAY else self._pattern.find(image)
         if group is None:
             detail = f"{image}: expected a name in which --split_group={self.text} finds a group, found none"
             raise SplitError("no_split_group", detail)
         return group
 
     def _deployment_day(self, image: str) -> str | None:
-        frame = parse_frame_name(image)
+        frame = parse_frame_name(image, self.deployments)
         return f"{frame.deployment}+{frame.time:%Y%m%d}" if frame else None
-
-    def _match(self, image: str) -> str | None:
-        match = self._pattern.search(image)
-        if match is None:
-            return None
-        # A group that took no part in the match counts as empty, so that all names of a rule have as many parts.
-        parts = match.groups(default="") or (match[0],)
-        return "+".join(parts) if any(parts) else None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,6 +9,7 @@ Begin with `coco_metrics.all_metrics`, which makes eval.json, and `analysis.Anal
   breakdown          by size, count, score, deployment
   gallery            images for the page
   coco_metrics       pycocotools, the reference implementation
+  rounding           numbers as eval.json has them
 
 Everything is numpy over COCO's lists; pycocotools is imported only when its metrics are computed.
 """

@@ -11,6 +11,8 @@ from typing import Any
 
 import numpy as np
 
+from retinanet_odm.dataset.frame_names import DeploymentRule
+from retinanet_odm.dataset.splits import DEPLOYMENT_DAY, GroupRule
 from retinanet_odm.evaluation import average_precision, breakdown, error_types, precision_recall
 from retinanet_odm.evaluation.error_types import NEAR_IOU, ErrorKind
 from retinanet_odm.evaluation.matching import (
@@ -23,8 +25,8 @@ from retinanet_odm.evaluation.matching import (
     match_detections,
     overlapping_pairs,
 )
+from retinanet_odm.evaluation.rounding import rounded_json
 
-_DIGITS = 5
 _SEED = 0  # of the bootstrap: equal detections give an equal eval.json
 _MIN_UNITS = 5  # images or groups; with fewer, resampling cannot estimate an interval
 
@@ -34,9 +36,11 @@ def analyse(
     results: Sequence[Mapping[str, Any]],
     split_group: str | None = None,
     threshold: float | None = None,
+    deployment: str = "",
+    max_detections: int | None = None,
 ) -> "Analysis":
-    """Analyses COCO results against COCO ground truth; split_group and threshold as in Analysis."""
-    return Analysis(ScoredSplit.from_coco(truth, results), split_group, threshold)
+    """Analyses COCO results against COCO ground truth; the other arguments as in Analysis."""
+    return Analysis(ScoredSplit.from_coco(truth, results), split_group, threshold, deployment, max_detections)
 
 
 @dataclass(frozen=True)
@@ -48,11 +52,15 @@ class Analysis:
       split_group: the rule (dataset.splits.GroupRule) that put the images of one group into one split; None for none.
       threshold: the minimum score of the detections to keep, for all classes; None for the one with the best F1 of each
         class.
+      deployment: the rule that finds deployments (dataset.frame_names.DeploymentRule); "" for the names.
+      max_detections: how many detections of one class in one image count for ``at_limit``; None for all there are.
     """
 
     split: ScoredSplit
     split_group: str | None = None
     threshold: float | None = None
+    deployment: str = ""
+    max_detections: int | None = None
 
     @cached_property
     def _pairs(self) -> CandidatePairs:
@@ -73,8 +81,16 @@ class Analysis:
     @cached_property
     def _rankings(self) -> tuple[average_precision.Ranking, ...]:
         # All ten IoUs share one ranking by score; only the true positives differ.
-        sizes = {"images": len(self.split.images), "classes": len(self.split.classes)}
-        return average_precision.rank_classes(self.split.truth, self.split.detections, self._matches_at, **sizes)
+        return self._rank(average_precision.COCO_LIMIT)
+
+    def _rank(self, limit: int | None) -> tuple[average_precision.Ranking, ...]:
+        split, sizes = self.split, {"images": len(self.split.images), "classes": len(self.split.classes)}
+        return average_precision.rank_classes(split.truth, split.detections, self._matches_at, **sizes, limit=limit)
+
+    @cached_property
+    def _at_limit(self) -> Floats:
+        """AP [K, IoUs] at the limit of the request."""
+        return average_precision.average_precisions(self._rank(self.max_detections), np.ones(len(self.split.images)))
 
     @cached_property
     def _curves(self) -> tuple[precision_recall.PrecisionRecall, ...]:
@@ -111,8 +127,11 @@ class Analysis:
 
     @cached_property
     def _counts(self) -> tuple[breakdown.CountErrors, ...]:
-        true, found = breakdown.count_table(self.split, self.matches, self.kept)
-        return tuple(breakdown.compare_counts(true[:, row], found[:, row]) for row in range(len(self.split.classes)))
+        true, found, crowded = breakdown.count_table(self.split, self.matches, self.kept)
+        return tuple(
+            breakdown.compare_counts(true[:, row], found[:, row], int(crowded[:, row].sum()))
+            for row in range(len(self.split.classes))
+        )
 
     @cached_property
     def _calibration(self) -> tuple[breakdown.Calibration, ...]:
@@ -125,16 +144,25 @@ class Analysis:
 
     @cached_property
     def _deployment_days(self) -> tuple[str, ...]:
-        return breakdown.name_groups(self.split.images)
+        return self._groups(DEPLOYMENT_DAY)
+
+    def _groups(self, rule: str) -> tuple[str, ...]:
+        return breakdown.name_groups(self.split.images, GroupRule(rule, DeploymentRule(self.deployment)))
 
     def summary(self) -> dict[str, Any]:
         """Returns the values that eval.json and model.json have in common."""
         # By name, as model.json holds them.
         thresholds = dict(zip(self.split.classes, self.thresholds.per_class, strict=True))
-        return _json_object(
+        return rounded_json(
             {
                 "threshold": self.thresholds.overall,
                 "thresholds": thresholds,
+                "at_limit": {
+                    "max_detections": self.max_detections,
+                    "images_beyond_coco": breakdown.count_crowded(self.split, average_precision.COCO_LIMIT),
+                    "AP": average_precision.mean_without_nan(self._at_limit.mean(axis=1)),
+                    "AP50": average_precision.mean_without_nan(self._at_limit[:, 0]),
+                },
                 "at_thresholds": self._at_thresholds(np.ones(len(self.kept), bool), self._overall.objects),
                 "intervals": self._intervals(),
             }
@@ -143,25 +171,29 @@ class Analysis:
     def per_class(self) -> dict[str, dict[str, Any]]:
         """Returns the values of each class, by name."""
         # All in the order of split.classes.
-        columns = zip(self._curves, self.thresholds.per_class, self._counts, self._calibration, strict=True)
+        columns = zip(
+            self._curves, self.thresholds.per_class, self._counts, self._calibration, self._at_limit, strict=True
+        )
         rows = (
             {
+                "AP_at_limit": at_limit.mean(),
+                "AP50_at_limit": at_limit[0],
                 "threshold": threshold,
                 **self._at_thresholds(self.split.detections.label == label, curve.objects),
                 "count_error": counts.mean_absolute_error,
                 "count_bias": counts.bias,
                 "calibration_error": calibration.expected_error,
             }
-            for label, (curve, threshold, counts, calibration) in enumerate(columns)
+            for label, (curve, threshold, counts, calibration, at_limit) in enumerate(columns)
         )
-        return _json_object(dict(zip(self.split.classes, rows, strict=True)))
+        return rounded_json(dict(zip(self.split.classes, rows, strict=True)))
 
     def details(self) -> dict[str, Any]:
         """Returns the tables and curves, which only eval.json has."""
         # Each entry is a section of the evaluation page: see retinanet_odm.reports.evaluation_page.
         buckets = breakdown.size_buckets(self.split, self.matches, self.kept)
         counts = zip(self.split.classes, self._counts, strict=True)
-        return _json_object(
+        return rounded_json(
             {
                 "curves": self._curve_values(),
                 "confusion": {
@@ -187,7 +219,7 @@ class Analysis:
     def _intervals(self) -> list[dict[str, Any]]:
         rule = self.split_group
         # The groups that the splits kept together; without a rule, deployments and days.
-        groups = breakdown.name_groups(self.split.images, rule) if rule else self._deployment_days
+        groups = self._groups(rule) if rule else self._deployment_days
         units = {
             "images": np.arange(len(self.split.images)),
             f"split groups ({rule})" if rule else "deployments and days": (
@@ -259,20 +291,3 @@ def _curve_json(curve: precision_recall.PrecisionRecall) -> dict[str, Floats]:
 
 def _gain(fixed: float | None, plain: float | None) -> float | None:
     return None if fixed is None or plain is None else fixed - plain
-
-
-def _json_object(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Converts values for JSON: arrays to lists, numbers rounded, nan to None."""
-    return {key: _json_value(value) for key, value in values.items()}
-
-
-def _json_value(value: Any) -> Any:
-    if isinstance(value, dict):
-        return _json_object(value)
-    if isinstance(value, (list, tuple, np.ndarray)):
-        return [_json_value(item) for item in value]
-    if isinstance(value, (int, np.integer)):
-        return int(value)
-    if isinstance(value, float):  # includes numpy's float64
-        return None if np.isnan(value) else round(float(value), _DIGITS)
-    return value

@@ -13,7 +13,7 @@ from retinanet_odm.evaluation.matching import Bools, DetectionArrays, DetectionM
 # As in pycocotools.cocoeval.Params, to the bit.
 IOUS: Floats = np.linspace(0.5, 0.95, 10)
 RECALLS: Floats = np.linspace(0.0, 1.0, 101)
-_MAX_DETECTIONS = 100  # of one class in one image
+COCO_LIMIT = 100  # detections of one class in one image
 
 _RESAMPLES = 1000
 _PERCENTILES = (2.5, 97.5)  # of a 95 % interval
@@ -37,7 +37,13 @@ class Ranking:
 
 
 def rank_classes(
-    truth: GroundTruth, detections: DetectionArrays, matches: Sequence[DetectionMatches], *, images: int, classes: int
+    truth: GroundTruth,
+    detections: DetectionArrays,
+    matches: Sequence[DetectionMatches],
+    *,
+    images: int,
+    classes: int,
+    limit: int | None = COCO_LIMIT,
 ) -> tuple[Ranking, ...]:
     """Returns the ranking of each class; crowds are not counted as objects.
 
@@ -47,9 +53,10 @@ def rank_classes(
       matches: of the detections, for each IoU.
       images: the number of images.
       classes: the number of classes.
+      limit: how many detections of one class in one image count; None for all.
     """
     # COCO looks at the best detections of an image only; it treats the others as if they did not exist.
-    is_surplus = _rank_in_image(detections) >= _MAX_DETECTIONS
+    is_surplus = _rank_in_image(detections) >= (len(detections.score) if limit is None else limit)
     # A stable sort, as in COCO: equal scores stay in the order of the images.
     order = np.argsort(-detections.score, kind="stable")
     rankings = []

@@ -14,9 +14,19 @@ from retinanet_odm.dataset.splits import DEPLOYMENT_DAY, GroupRule
 from retinanet_odm.errors import DataError
 from retinanet_odm.evaluation.average_precision import Ranking, average_precisions, mean_without_nan
 from retinanet_odm.evaluation.error_types import average_precision_50
-from retinanet_odm.evaluation.matching import Bools, DetectionMatches, Floats, Ints, ScoredSplit
+from retinanet_odm.evaluation.matching import (
+    Bools,
+    DetectionArrays,
+    DetectionMatches,
+    Floats,
+    GroundTruth,
+    Ints,
+    ScoredSplit,
+)
 
 _SCORE_BINS = 10  # Guo et al. 2017 (arXiv:1706.04599) use 15; a class with few detections needs wider bins
+
+_BY_DAY = GroupRule(DEPLOYMENT_DAY)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,14 +89,38 @@ def _octaves(boxes: Floats) -> Ints:
     return octaves
 
 
-def count_table(split: ScoredSplit, matches: DetectionMatches, kept: Bools) -> tuple[Ints, Ints]:
-    """Returns the numbers of objects, and of kept detections that are not ignored: int [I, K] each."""
-    objects, counted = ~split.truth.is_crowd, kept & ~matches.is_ignored
-    true, found = (np.zeros((len(split.images), len(split.classes)), int) for _ in range(2))
-    # Not true[...] += 1, which counts repeated indices once.
-    np.add.at(true, (split.truth.image[objects], split.truth.label[objects]), 1)
-    np.add.at(found, (split.detections.image[counted], split.detections.label[counted]), 1)
-    return true, found
+def count_table(split: ScoredSplit, matches: DetectionMatches, kept: Bools) -> tuple[Ints, Ints, Ints]:
+    """Returns the numbers of objects, and of kept detections outside and inside of crowds: int [I, K] each.
+
+    Nobody has counted the objects of a crowd. So a crowd is no object in any number of an evaluation, and detections on
+    it are compared with nothing; with those outside they are the counts of counts.csv at the same threshold.
+    """
+    truth, detections = split.truth, split.detections
+    objects, in_crowd = ~truth.is_crowd, matches.is_ignored
+    shape = (len(split.images), len(split.classes))
+
+    def count(rows: GroundTruth | DetectionArrays, chosen: Bools) -> Ints:
+        numbers = np.zeros(shape, int)
+        # Not numbers[...] += 1, which counts repeated indices once.
+        np.add.at(numbers, (rows.image[chosen], rows.label[chosen]), 1)
+        return numbers
+
+    return count(truth, objects), count(detections, kept & ~in_crowd), count(detections, kept & in_crowd)
+
+
+def count_crowded(split: ScoredSplit, limit: int) -> int:
+    """Returns the number of images with more objects or detections of one class than the limit."""
+    shape, none = (len(split.images), len(split.classes)), np.zeros(0, int)
+    crowded = none
+    everything: tuple[tuple[GroundTruth | DetectionArrays, Bools], ...] = (
+        (split.truth, ~split.truth.is_crowd),
+        (split.detections, np.ones(len(split.detections.score), bool)),
+    )
+    for rows, chosen in everything:
+        cells = np.ravel_multi_index((rows.image[chosen], rows.label[chosen]), shape) if rows.label.size else none
+        cell, count = np.unique(cells, return_counts=True)
+        crowded = np.union1d(crowded, cell[count > limit] // shape[1])
+    return len(crowded)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,7 +128,8 @@ class CountErrors:
     """How well the objects of a class are counted per image.
 
     Attributes:
-      true, found: numbers of objects and of detections in all images.
+      true, found: numbers of objects and of detections in all images, without crowds and detections on them.
+      in_crowds: number of detections on crowds.
       mean_absolute_error: mean over images of |found - true|.
       bias: mean over images of found - true; above 0 if too many are found.
       images: number of images by (true, found).
@@ -105,15 +140,16 @@ class CountErrors:
     mean_absolute_error: float
     bias: float
     images: dict[tuple[int, int], int]
+    in_crowds: int = 0
 
     def to_json(self) -> dict[str, Any]:
         """Returns a value of ``details.counts`` in eval.json."""
         images = [[*pair, images] for pair, images in self.images.items()]
-        return {"true": self.true, "found": self.found, "images": images}
+        return {"true": self.true, "found": self.found, "in_crowds": self.in_crowds, "images": images}
 
 
-def compare_counts(true: Ints, found: Ints) -> CountErrors:
-    """Returns the count errors of one class from its counts per image [I].
+def compare_counts(true: Ints, found: Ints, in_crowds: int = 0) -> CountErrors:
+    """Returns the count errors of one class from its counts per image [I], and its detections on crowds.
 
     Example:
       >>> compare_counts(np.array([2, 0]), np.array([1, 1])).mean_absolute_error
@@ -125,6 +161,7 @@ def compare_counts(true: Ints, found: Ints) -> CountErrors:
         mean_absolute_error=float(np.abs(found - true).mean()),
         bias=float((found - true).mean()),
         images=dict(sorted(Counter(zip(true.tolist(), found.tolist(), strict=True)).items())),
+        in_crowds=in_crowds,
     )
 
 
@@ -190,14 +227,13 @@ class Slice:
         return {"name": self.name, "images": self.images, "objects": self.objects, "ap50": self.ap50}
 
 
-def name_groups(images: tuple[str, ...], rule: str = DEPLOYMENT_DAY) -> tuple[str, ...]:
-    """Returns the group of each image by a rule of dataset.splits.GroupRule; "" for names that have no group."""
+def name_groups(images: tuple[str, ...], rule: GroupRule = _BY_DAY) -> tuple[str, ...]:
+    """Returns the group of each image; "" for names that have no group."""
     # The same rule as for splits: what belongs together there is resampled together here.
-    compiled = GroupRule(rule)
 
     def group(name: str) -> str:
         try:
-            return compiled.group_of(name)
+            return rule.group_of(name)
         # All names without a group share one, which has no name.
         except DataError:
             return ""

@@ -2,15 +2,17 @@
 
 import contextlib
 import io
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from retinanet_odm.evaluation.analysis import Analysis
+from retinanet_odm.evaluation.average_precision import COCO_LIMIT
 from retinanet_odm.evaluation.matching import Floats
 
 # The twelve numbers of COCOeval.stats, in its order.
+_AT_LIMIT = ("AP50", "AP")
 SUMMARY_METRICS = ("AP", "AP50", "AP75", "APs", "APm", "APl", "AR1", "AR10", "AR100", "ARs", "ARm", "ARl")
 
 
@@ -23,7 +25,7 @@ def coco_metrics(truth: dict[str, Any], results: Sequence[dict[str, Any]]) -> di
 
     Returns:
       Numbers by name, 0 to 1, None where COCO has none (no object of that size); ``per_class`` by name:
-      ``AP``, ``AP50``, ``ground_truth`` boxes.
+      ``AP``, ``AP50``, ``ground_truth`` boxes without crowds.
     """
     evaluation = _evaluate(truth, results)
     metrics: dict[str, Any] = {
@@ -33,7 +35,7 @@ def coco_metrics(truth: dict[str, Any], results: Sequence[dict[str, Any]]) -> di
     # Classes without a box are listed too, with 0.
     counts = {category["id"]: 0 for category in truth["categories"]}
     for annotation in truth["annotations"]:
-        counts[annotation["category_id"]] += 1
+        counts[annotation["category_id"]] += not annotation.get("iscrowd")  # breakdown.count_table has the rule
     # precision: [IoU thresholds from 0.50, recalls, classes, areas (0: all), detections (-1: 100)]
     precision = evaluation.eval["precision"][:, :, :, 0, -1]
     metrics["per_class"] = {
@@ -54,6 +56,23 @@ def all_metrics(truth: dict[str, Any], results: Sequence[dict[str, Any]], analys
     analysed = analysis.per_class()
     per_class = {name: {**values, **analysed[name]} for name, values in metrics["per_class"].items()}
     return {**metrics, "per_class": per_class, **analysis.summary(), "details": analysis.details()}
+
+
+def describe_limit(metrics: Mapping[str, Any]) -> Iterator[str]:
+    """Yields a line if images have more objects or detections of one class than COCO's limit of 100.
+
+    Args:
+      metrics: of all_metrics.
+    """
+    found = metrics.get("at_limit")  # evaluations of earlier versions have none
+    if found and found["images_beyond_coco"]:
+        limit = found["max_detections"]
+        scores = "  ".join(f"{name} {'-' if found[name] is None else format(found[name], '.3f')}" for name in _AT_LIMIT)
+        yield (
+            f"{found['images_beyond_coco']} images have more than {COCO_LIMIT} objects or detections of one class;"
+            f" COCO's metrics stop at {COCO_LIMIT}. With {'all' if limit is None else f'up to {limit}'} detections:"
+            f" {scores}"
+        )
 
 
 def _evaluate(truth: dict[str, Any], results: Sequence[dict[str, Any]]) -> Any:

@@ -23,7 +23,7 @@ _CellKey = tuple[int, int, int, int, int]  # label, size class and cell along x,
 
 
 def find_repeats(
-    frames: Int32Array, labels: Int32Array, boxes: npt.NDArray[np.float32], *, iou: float, min_frames: int
+    frames: Int32Array, labels: Int32Array, boxes: npt.NDArray[np.float32 | np.float64], *, iou: float, min_frames: int
 ) -> Int32Array:
     """Returns the number of the location of each detection of a deployment, or NOT_REPEATED.
 

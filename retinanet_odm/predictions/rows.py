@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Any
 
 from retinanet_odm import PROGRAM
-from retinanet_odm.dataset.frame_names import FrameName, parse_frame_name
+from retinanet_odm.dataset.frame_names import BY_NAME, FrameName, parse_frame_name
 from retinanet_odm.errors import ContractError
 
 OK = "ok"
@@ -93,6 +93,7 @@ class PredictionRow:
         wide.
       key: identifies the image, model, threshold and program that produced the row (see inference.rows.rows); None if
         the image has to be scored again.
+      place: the deployment, where another rule than that of the name found it; no part of a row.
     """
 
     image: str
@@ -106,24 +107,20 @@ class PredictionRow:
     orientation: int = 1
     without_extent: int = 0
     key: str | None = None
+    place: str | None = None
 
     @property
     def frame(self) -> FrameName | None:
-        """Deployment and time from the image's name, else its folder and the EXIF time; None if there is no time."""
+        """Deployment, and the time of the name or else of EXIF; None if there is no time."""
         # `time` is set only where the name has none, so the two never disagree.
-        if self.time is None:
-            return parse_frame_name(self.image)
-        return FrameName(deployment=self._folder, time=self.time)
+        named = parse_frame_name(self.image) if self.time is None else None
+        time = named.time if named else self.time
+        return FrameName(deployment=self.deployment, time=time) if time else None
 
     @property
     def deployment(self) -> str:
-        """The frame's deployment, or, without a frame, the image's folder ("" for none)."""
-        frame = self.frame
-        return frame.deployment if frame else self._folder
-
-    @property
-    def _folder(self) -> str:
-        return self.image.rpartition("/")[0]
+        """The deployment of the image, also without a time; "" if its name says nothing."""
+        return BY_NAME.deployment_of(self.image) if self.place is None else self.place
 
     def to_json(self) -> str:
         """Returns the row as a line of predictions-*.jsonl, without the line break."""
@@ -173,10 +170,19 @@ class PredictionRow:
 
     def filtered(self, run: "ScoringRun") -> "PredictionRow":
         """Returns the row with only the detections that have a class and the minimum score of the run."""
-        # Scores of rows are rounded. The threshold must be rounded too, or it would drop some that just reached it.
-        min_score = round(run.threshold, _SCORE_DIGITS)
+        min_score = row_threshold(run.threshold)
         kept = (item for item in self.detections if item.label_id in run.classes and item.score >= min_score)
         return dataclasses.replace(self, detections=tuple(kept))
+
+
+def row_threshold(min_score: float) -> float:
+    """Returns the minimum score for scores of rows, which are rounded: unrounded, it would drop some that reached it.
+
+    Example:
+      >>> row_threshold(0.300001)
+      0.3
+    """
+    return round(min_score, _SCORE_DIGITS)
 
 
 def _detection_to_json(item: Detection) -> dict[str, Any]:

@@ -10,7 +10,7 @@ _Values = Mapping[str, Any]
 _MAX_CHARTS = 12  # classes whose counts are drawn
 _MAX_SLICES = 60  # deployments and days on the page
 # Parts of eval.json that have sections of their own.
-_OWN_SECTIONS = {"per_class", "details", "intervals", "at_thresholds", "thresholds", "images"}
+_OWN_SECTIONS = {"per_class", "details", "intervals", "at_thresholds", "at_limit", "thresholds", "images"}
 _ERROR_TYPES = {
     "localisation": "the right class, but the box is inaccurate (IoU 0.1 to 0.5)",
     "classification": "on an object, but with another class (IoU 0.5 or more)",
@@ -58,7 +58,8 @@ def evaluation_report(
         "evaluation.html.j2",
         tiles=_tiles(metrics),
         excluded=Table(["reason", "count", "for example"], excluded),
-        classes=_class_table(per_class, intervals),
+        classes=_class_table(per_class, intervals, metrics.get("at_limit")),
+        at_limit=metrics.get("at_limit"),
         interval=intervals[-1] if intervals else None,
         details=_tabulate_details(details, per_class) if details else None,
         gallery={heading: images for heading, images in (gallery or {}).items() if images},
@@ -95,8 +96,12 @@ def _tile_name(name: str, interval: Sequence[float] | None) -> str:
     return f"{name}, {format_interval(interval)}" if interval else name.replace("f1", "F1")
 
 
-def _class_table(per_class: Mapping[str, _Values], intervals: Sequence[_Values]) -> Table:
-    """AP of each class with its interval, and precision, recall and F1 at its threshold."""
+def _class_table(per_class: Mapping[str, _Values], intervals: Sequence[_Values], at_limit: _Values | None) -> Table:
+    """AP of each class with its interval, and precision, recall and F1 at its threshold.
+
+    AP beyond COCO's limit has a column if images are that crowded.
+    """
+    is_crowded = bool(at_limit and at_limit["images_beyond_coco"])
     ranges = intervals[-1]["per_class"] if intervals else {}
     rows: list[list[Cell]] = [
         [
@@ -104,11 +109,13 @@ def _class_table(per_class: Mapping[str, _Values], intervals: Sequence[_Values])
             values.get("ground_truth"),
             _with_interval(Bar.of(values.get("AP50"), 1.0), ranges.get(name)),
             Bar.of(values.get("AP"), 1.0),
+            *([Bar.of(values.get("AP50_at_limit"), 1.0)] if is_crowded else []),
             *(values.get(key) for key in ("threshold", "precision", "recall", "f1")),
         ]
         for name, values in sorted(per_class.items())
     ]
-    return Table(["class", "true boxes", "AP50", "AP", "threshold", "precision", "recall", "F1"], rows)
+    beyond = ["AP50 beyond 100"] if is_crowded else []
+    return Table(["class", "true boxes", "AP50", "AP", *beyond, "threshold", "precision", "recall", "F1"], rows)
 
 
 def _with_interval(cell: Bar, interval: Sequence[float] | None) -> Cell:

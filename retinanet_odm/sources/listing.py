@@ -110,9 +110,13 @@ def input_patterns(patterns: Iterable[str], exports: Iterable[str], *, flag: str
         raise UsageError(f"{flag}: expected one file of class names, found {', '.join(named)}")
     class_names = named[0] if named else ""
     loose = [
-        InputPattern(pattern=pattern, flag=flag, class_names=class_names) for pattern in given if pattern not in named
+        InputPattern(pattern=files.as_written(pattern), flag=flag, class_names=class_names)
+        for pattern in given
+        if pattern not in named
     ]
-    return loose + [InputPattern(pattern=pattern, flag="--exports", is_export=True) for pattern in exports]
+    return loose + [
+        InputPattern(pattern=files.as_written(pattern), flag="--exports", is_export=True) for pattern in exports
+    ]
 
 
 def match_images(source: InputPattern) -> Iterator[ImageFile]:

@@ -12,6 +12,7 @@ from pathlib import Path, PurePosixPath
 from typing import TypeVar
 
 _WILDCARD = re.compile(r"[*?\[]")
+_ESCAPED = re.compile(r"\[\\?([\[*?])\]")  # a wildcard that is meant literally, as escape_glob or a person writes it
 # "[" begins a set only where a "]" ends it that is not its first character.
 _TOKEN = re.compile(
     r"(?P<deep>\*\*)|(?P<any>\*)|(?P<one>\?)|\[(?P<not>!?+)(?P<set>\]?+[^\]]*+)\]|(?P<char>.)", re.DOTALL
@@ -76,6 +77,32 @@ def escape_glob(path: str) -> str:
     return _WILDCARD.sub(lambda match: r"[\[]" if match[0] == "[" else f"[{match[0]}]", path)
 
 
+def literal_names(pattern: str, exists: Callable[[str], bool]) -> str:
+    r"""Returns a pattern in which names with brackets are escaped if they exist, with the folders before them.
+
+    Args:
+      pattern: As a person writes it; names that are escaped already stay.
+      exists: Whether there is a file or folder of exactly this path.
+
+    Example:
+      >>> literal_names("trips/[2024]/[ab]*", {"trips/[2024]"}.__contains__)
+      'trips/[\\[]2024]/[ab]*'
+    """
+    escaped = escape_glob("[")
+    names = pattern.split("/")
+    for position, name in enumerate(names):
+        if "[" in name and escaped not in name and exists("/".join(pattern.split("/")[: position + 1])):
+            names[position] = escape_glob(name)
+    return "/".join(names)
+
+
+def describe_brackets(pattern: str) -> str:
+    """Returns a hint for a message about a pattern with brackets that matches nothing; "" if it has none."""
+    if "[" not in pattern:
+        return ""
+    return "; in a pattern, [ ] matches one of the characters in it: write [[] for a bracket in a name"
+
+
 def complete_pattern(pattern: str) -> str:
     """Returns the pattern of the files in a folder for one that ends with a slash; others are returned unchanged.
 
@@ -100,10 +127,15 @@ def root_of(pattern: str) -> str:
     """Returns the folder above the first wildcard, without a trailing slash: file names are relative to it.
 
     Example:
-      >>> root_of("gs://b/2016*/x/*.jpg")
-      'gs://b'
+      >>> root_of("gs://b/2016*/x/*.jpg"), root_of("dive [[]1]/*.jpg")
+      ('gs://b', 'dive [1]')
     """
-    return posixpath.dirname(literal_prefix(pattern))
+    folders = []
+    for folder in posixpath.dirname(pattern).split("/"):
+        if _WILDCARD.search(_ESCAPED.sub("", folder)):
+            break
+        folders.append(_ESCAPED.sub(r"\1", folder))
+    return "/".join(folders) or ("/" if pattern.startswith("/") else "")
 
 
 # --- Folders ---

@@ -17,7 +17,7 @@ from typing import Any, BinaryIO, cast
 
 from retinanet_odm.errors import DataError, UsageError
 from retinanet_odm.json_documents import parse_json_object
-from retinanet_odm.storage.file_names import escape_glob, root_of
+from retinanet_odm.storage.file_names import describe_brackets, escape_glob, literal_names, root_of
 from retinanet_odm.storage.file_system import FileSystem, GenerationChangedError, ListedFile, StorageUnavailableError
 from retinanet_odm.storage.local import LocalFiles
 
@@ -54,7 +54,7 @@ def _gcs_files() -> FileSystem:
 
 
 def list_files(pattern: str, *, limit: int | None = None) -> Iterator[ListedFile]:
-    """Yields the files that match a pattern, sorted by path.
+    """Yields the files that match a pattern `as_written`, sorted by path.
 
     Args:
       pattern: A path where ``*``, ``?`` and ``[...]`` match characters of one name, ``**`` matches across folders.
@@ -64,7 +64,7 @@ def list_files(pattern: str, *, limit: int | None = None) -> Iterator[ListedFile
       UsageError: They cannot be listed.
     """
     with _usage_errors(f"cannot list {pattern}", (OSError, re.error)):
-        yield from itertools.islice(_file_system(pattern).list_files(pattern), limit)
+        yield from itertools.islice(_file_system(pattern).list_files(as_written(pattern)), limit)
 
 
 @contextlib.contextmanager
@@ -87,8 +87,13 @@ def check_matches(patterns: Sequence[str], *, flag: str) -> None:
         if not next(iter_matches(pattern, limit=1), None):
             folder = root_of(pattern)
             present = Path(folder).is_dir() or is_folder(folder)
-            missing = "" if present else f" (there is no folder {folder})"
-            raise UsageError(f"{flag}: expected at least one file, found none that matches {pattern}{missing}")
+            why = describe_brackets(pattern) if present else f" (there is no folder {folder})"
+            raise UsageError(f"{flag}: expected at least one file, found none that matches {pattern}{why}")
+
+
+def as_written(pattern: str) -> str:
+    """Returns a pattern in which the names of files and folders that exist are taken literally (`literal_names`)."""
+    return literal_names(pattern, lambda path: is_file(path) or is_folder(path))
 
 
 def list_names(folder: str) -> list[str]:

@@ -7,8 +7,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from inference.detect import format_detections
 from inference.main import main
 from tests.inference.fake_model import BLUE, RED, make_image
+from tests.retinanet_odm.prediction_rows import CRAB, failed, scored
 
 
 @pytest.fixture
@@ -53,6 +55,11 @@ def test_unreadable_image_is_named_and_the_others_are_shown(
     assert "crab" in printed.out
     assert "c.jpg" in printed.out
     assert printed.err.startswith("error: detect: c.jpg: not a readable image")
+
+
+def test_every_row_of_the_table_is_one_line() -> None:
+    text = format_detections([scored("a\nb.jpg", CRAB), failed("c\r\udce9.jpg")])
+    assert [line.split()[0] for line in text.splitlines()] == ["image", r"a\x0ab.jpg", r"c\x0d\udce9.jpg"]
 
 
 def test_bad_requests(images: Path, model: Path, fail: Callable[..., str]) -> None:

@@ -1,5 +1,6 @@
 """evaluate: metrics against hand-counted ones, our own exports as the truth, messages, refusals."""
 
+import csv
 import json
 from collections.abc import Callable
 from dataclasses import replace
@@ -72,6 +73,44 @@ def test_a_threshold_changes_counts_and_no_average_precision(tmp_path: Path, ann
     )
     assert low["AP"] == high["AP"]
     assert (low["count_bias"], high["count_bias"]) == (0, pytest.approx(-1 / 3, abs=1e-5))
+
+
+def test_counts_are_those_of_counts_csv_with_crowds_too(tmp_path: Path) -> None:
+    crowd = {"id": 1, "image_id": 1, "category_id": 1, "bbox": [0, 0, 40, 30], "iscrowd": 1}
+    value = {
+        "images": [{"id": 1, "file_name": "a.png", "width": 40, "height": 30}],
+        "categories": [{"id": 1, "name": "crab"}, {"id": 2, "name": "sea pig"}],
+        "annotations": [crowd, {**crowd, "id": 2, "category_id": 2, "bbox": [5, 6, 15.25, 10], "iscrowd": 0}],
+    }
+    (tmp_path / "truth.json").write_text(json.dumps(value))
+    weak = replace(CRAB, score=0.3)
+    exports = ExportOptions(formats=("counts",), min_score=0.30001)  # rounded like the scores: 0.3 counts
+    output = write_output(tmp_path / "out", [scored("a.png", PIG, CRAB, weak)], exports=exports)
+    found = _evaluate(output, "--annotations", tmp_path / "truth.json", "--min_score=0.30001")
+    counts = found["details"]["counts"]
+    with (output / "counts.csv").open(newline="") as file:
+        written = {line["label"]: int(line["count"]) for line in csv.DictReader(file)}
+    assert {label: entry["found"] + entry["in_crowds"] for label, entry in counts.items()} == written
+    assert (counts["crab"]["true"], found["per_class"]["crab"]["ground_truth"], written["crab"]) == (0, 0, 2)
+
+
+def test_dense_images_are_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    boxes = [(x, y) for x in range(0, 39, 3) for y in range(0, 29, 3)]
+    crabs = [replace(CRAB, box=(float(x), float(y), x + 2.0, y + 2.0)) for x, y in boxes]
+    shapes = "".join(
+        f'<box label="crab" xtl="{x}" ytl="{y}" xbr="{x + 2}" ybr="{y + 2}" occluded="0"/>' for x, y in boxes
+    )
+    (tmp_path / "a.xml").write_text(
+        f'<annotations><image id="0" name="a.png" width="40" height="30">{shapes}</image></annotations>'
+    )
+    output = write_output(tmp_path / "out", [scored("a.png", *crabs)])
+    found = _evaluate(output, "--annotations", tmp_path / "a.xml")
+    assert found["AP50"] < 0.8 < found["at_limit"]["AP50"] == found["per_class"]["crab"]["AP50_at_limit"] == 1
+    assert "1 images have more than 100 objects or detections of one class" in caplog.text
+    page = html.fromstring((output / "evaluation.html").read_text())
+    assert "AP50 beyond 100" in page.xpath("//th/text()")
+    limited = _evaluate(output, "--annotations", tmp_path / "a.xml", "--max_detections=100")
+    assert limited["at_limit"]["AP50"] == pytest.approx(limited["AP50"], abs=1e-5)
 
 
 def test_boxes_that_were_annotated_before_the_exif_rotation(tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ from inference.repeats import (
     flag_images,
     gather_detections,
 )
+from inference.rows.export_options import ExportOptions
 from inference.rows.repeat_marks import RepeatFlags, with_repeat_flags, without_repeats
 from retinanet_odm.errors import ContractError
 from retinanet_odm.predictions.rows import Detection, PredictionRow
@@ -96,6 +97,53 @@ def test_repeat_flags_of_an_image_below_a_folder(tmp_path: Path) -> None:
     assert {(line["image"], line["label"]) for line in _table(output / "detections.csv")} == {
         (f"{hour}.jpg", "") for hour in range(6)
     }, "the folder is the deployment if the name has none"
+
+
+def _frames(folder: str, count: int) -> list[str]:
+    return [f"{folder}/IMG_20240203_{hour:02}0500.jpg" for hour in range(count)]
+
+
+@pytest.mark.parametrize(
+    ("flags", "places"),
+    [
+        pytest.param([], ["camA", "camB"], id="two cameras that write the same names"),
+        pytest.param([r"--deployment=IMG_\d{8}"], ["IMG_20240203"], id="the rule of the user"),
+    ],
+)
+def test_deployments_of_repeats_and_exports(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, flags: list[str], places: list[str]
+) -> None:
+    rows = [scored(name, ROCK) for name in (*_frames("camA", 6), *_frames("camB", 6))]
+    output = write_output(tmp_path / "out", rows)
+    assert main(["repeats", str(output), "--min_frames=5", *flags]) == 0
+    assert f"deployments: {len(places)} ({', '.join(places)})" in caplog.text
+    assert [line["deployment"] for line in _table(output / "repeats.csv")] == places
+    assert main(["repeats", str(output), "--min_frames=7", *flags]) == 0
+    assert len(_table(output / "repeats.csv")) == (len(places) == 1), "a place has 6 frames of its own"
+    assert main(["convert", str(output), "--formats=counts", "--below=camA", *flags]) == 0
+    found = {line["deployment"] for line in _table(output / "counts.csv")}
+    assert found == {places[0]}, "the deployments of the run, whatever --below strips"
+
+
+def test_the_rule_of_score_counts_for_later_commands(tmp_path: Path) -> None:
+    exports = ExportOptions(formats=("counts",), deployment="^(...)")
+    output = write_output(tmp_path / "out", [scored(name, ROCK) for name in _frames("camA", 6)], exports=exports)
+    assert {line["deployment"] for line in _table(output / "counts.csv")} == {"cam"}
+
+
+def test_frames_of_two_sizes_show_one_place(tmp_path: Path) -> None:
+    small = [dataclasses.replace(scored(name, ROCK), width=640, height=480) for name in _frames("east", 6)]
+    double = dataclasses.replace(ROCK, box=(20.0, 20.0, 60.0, 52.0))
+    large = [
+        dataclasses.replace(scored(f"east/2/{name[5:]}", double), width=1280, height=960) for name in _frames("east", 6)
+    ]
+    turned = [dataclasses.replace(scored(f"east/t{hour}.jpg", ROCK), width=480, height=640) for hour in range(6)]
+    rows = sorted([*small, *large, *turned], key=lambda row: row.image)
+    output = write_output(tmp_path / "out", rows)
+    assert main(["repeats", str(output), "--min_frames=5", "--deployment=^east"]) == 0
+    lines = _table(output / "repeats.csv")
+    assert [(line["frames"], line["of_frames"]) for line in lines] == [("12", "12"), ("6", "6")], "turned: another view"
+    assert [lines[0][edge] for edge in ("xmin", "ymin", "xmax", "ymax")] == ["20.0", "20.0", "60.0", "52.0"]
 
 
 def test_only_the_given_classes_are_flagged(output: Path) -> None:

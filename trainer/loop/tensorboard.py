@@ -85,7 +85,9 @@ class TrainingProgress:
         self._write_scalars(step, scalars)
         self._write_image(step, "detections", sheet)
         shown = [f"{name} {'-' if metrics[name] is None else format(metrics[name], '.3f')}" for name in ("AP50", "AP")]
-        _LOGGER.info("evaluation at step %d: %s%s", step, "  ".join(shown), "  (the best so far)" if is_best else "")
+        # Without objects there is no AP to compare, and every evaluation is as good as the one before.
+        best = "  (the best so far)" if is_best and metrics["AP50"] is not None else ""
+        _LOGGER.info("evaluation at step %d: %s%s", step, "  ".join(shown), best)
 
     def show_batch(self, step: int, batches: tf.data.Dataset) -> None:
         """Writes the first of these batches, from which the network learns next, as a contact sheet."""

@@ -17,12 +17,23 @@ from retinanet_odm.predictions.rows import PredictionRow, utf8
 CsvCell = str | int | float | None
 
 # XML 1.0, section 2.2: characters that no document may contain, not even escaped.
-_NOT_XML = re.compile(r"[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+# Beside them, a backslash that would be read as the beginning of an escape: two texts never become one.
+_NOT_XML = re.compile(
+    r"[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]"
+    r"|\\(?=x[0-9a-f]{2}|u[0-9a-f]{4}|U[0-9a-f]{8})"
+)
+_NOT_IN_LINES = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+_NOT_UTF8 = re.compile(r"[\ud800-\udfff]|\\(?=x5c|ud[89a-f][0-9a-f]{2})")
 
 
 def legible(text: str) -> str:
-    """Returns text that can be encoded as UTF-8, with the escapes of `utf8`."""
-    return utf8(text).decode()
+    r"""Returns text that can be encoded as UTF-8; what cannot becomes an escape, such as ``\udce9`` (see `utf8`).
+
+    Example:
+      >>> print(legible("\udce9.jpg"), legible(r"\udce9.jpg"))
+      \udce9.jpg \x5cudce9.jpg
+    """
+    return _NOT_UTF8.sub(_escape, text)
 
 
 def xml_text(text: str) -> str:
@@ -32,7 +43,22 @@ def xml_text(text: str) -> str:
       >>> print(xml_text("a\x01b"))
       a\x01b
     """
-    return _NOT_XML.sub(lambda match: match[0].encode("unicode_escape").decode(), text)
+    return _NOT_XML.sub(_escape, text)
+
+
+def one_line(text: str) -> str:
+    r"""Returns text for one line of a table on a screen; control characters and line breaks become escapes.
+
+    Example:
+      >>> print(one_line("a\nb"))
+      a\x0ab
+    """
+    return _NOT_IN_LINES.sub(_escape, legible(text))
+
+
+def _escape(match: re.Match[str]) -> str:
+    code = ord(match[0])
+    return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}"
 
 
 def csv_line(cells: Iterable[CsvCell]) -> bytes:
@@ -42,7 +68,7 @@ def csv_line(cells: Iterable[CsvCell]) -> bytes:
       >>> csv_line(["a.jpg", None, 0.5])
       b'a.jpg,,0.5\n'
     """
-    return utf8(format_row(["" if cell is None else str(cell) for cell in cells]) + "\n")
+    return (format_row(["" if cell is None else legible(str(cell)) for cell in cells]) + "\n").encode()
 
 
 def json_list(entries: Iterable[Mapping[str, Any]]) -> Iterator[bytes]:

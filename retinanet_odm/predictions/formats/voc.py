@@ -5,19 +5,21 @@ development kit are 1-based. The members of the zip file:
 
   Annotations/FOLDER/NAME.xml   one for every image that was scored
   ImageSets/Main/default.txt    the names of these files, without .xml
-  labelmap.txt                  the classes, and the origin of the boxes in a comment
+  labelmap.txt                  the classes that it can hold, and the origin of the boxes in a comment
 """
 
 import itertools
+import re
 import zipfile
 from collections.abc import Iterable, Iterator
 
 from retinanet_odm.annotations.voc import format_voc
-from retinanet_odm.predictions.formats.encoding import Spool, row_to_annotation
+from retinanet_odm.predictions.formats.encoding import Spool, row_to_annotation, xml_text
 from retinanet_odm.predictions.rows import OK, PredictionRow, ScoringRun, utf8
 from retinanet_odm.storage.file_names import safe_path, without_extension
 
 _FOLDER, _SUFFIX = "Annotations/", ".xml"
+_BREAKS = re.compile(r"^#|[:\n\r\v\f\x1c-\x1e\x85\u2028\u2029]")  # in labelmap.txt: a comment, a field, a line
 
 
 def to_voc(rows: Iterable[PredictionRow], run: ScoringRun) -> Iterator[bytes]:
@@ -57,6 +59,13 @@ def _names(path: str) -> Iterator[str]:
 
 
 def _label_map(run: ScoringRun) -> bytes:
-    """Returns labelmap.txt, with CVAT's fields label:color:parts:actions."""
-    labels = (" ".join(label.split()) for label in run.classes.values())
-    return utf8("\n".join([f"# {run.title}", "# label:color_rgb:parts:actions", *(f"{label}:::" for label in labels)]))
+    """Returns labelmap.txt, with CVAT's fields label:color:parts:actions.
+
+    CVAT and Datumaro read it with neither quotes nor escapes (datumaro, plugins/data_formats/voc/format.py,
+    parse_label_map), so a label that they would read as another one, or as a comment, stands in a comment.
+    """
+    lines = [f"# {run.title}", "# label:color_rgb:parts:actions"]
+    for label in map(xml_text, run.classes.values()):
+        is_held = label == label.strip() and _BREAKS.search(label) is None
+        lines.append(f"{label}:::" if is_held else f"# not listed, because this file cannot hold it: {label!r}")
+    return utf8("\n".join(lines))

@@ -29,6 +29,15 @@ def test_names_of_sources(tmp_path: Path) -> None:
     assert _names(tmp_path / "dive*/y/*") == ["dive [1]/y/a.png"], "notes.txt is no image"
 
 
+def test_brackets_of_folders_that_exist(tmp_path: Path) -> None:
+    (tmp_path / "[2024]/x").mkdir(parents=True)
+    (tmp_path / "[2024]/x/a.png").write_bytes(b"x")
+    assert _names(tmp_path / "[2024]/x/*") == ["a.png"]
+    assert _names(tmp_path / "[2024]/*/a.png") == ["x/a.png"]
+    with pytest.raises(UsageError, match=r"found none in .*\[2025\]/\*; in a pattern, \[ \] matches one"):
+        _names(tmp_path / "[2025]/*")
+
+
 def test_a_zip_is_detected_by_its_content(tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "archive", "w") as target:
         target.writestr("a.png", b"x")
@@ -48,7 +57,10 @@ def test_a_zip_is_detected_by_its_content(tmp_path: Path) -> None:
 def test_archives_in_folders_are_skipped_unless_they_are_named(tmp_path: Path) -> None:
     for name in ("a.png", "x.zip", "y.TAR.GZ"):
         (tmp_path / name).write_bytes(b"x")
-    for values, skipped in (([tmp_path], ["x.zip", "y.TAR.GZ"]), ([tmp_path, tmp_path / "x.zip"], ["y.TAR.GZ"])):
+    for values, skipped in (
+        ([tmp_path], ["x.zip", "y.TAR.GZ"]),
+        ([tmp_path, tmp_path / "x.zip"], ["y.TAR.GZ"]),
+    ):
         listed = listing.list_source_files(listing.resolve_sources(list(map(str, values))))
         assert listing.skipped_archives(listed) == [str(tmp_path / name) for name in skipped]
 

@@ -24,6 +24,14 @@ def test_another_model_than_the_run_began_with(model: Path) -> None:
         load_model(other)
 
 
+def test_a_folder_with_brackets(tmp_path: Path) -> None:
+    folder = tmp_path / "trips [1]*" / "[2024]"
+    folder.parent.mkdir()
+    write_model(tmp_path / "export")
+    (tmp_path / "export").rename(folder)
+    load_model(find_model(str(folder), ModelOptions()))
+
+
 def test_a_model_without_pixels_has_no_tiles(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("retinanet_odm.exported_model.IMAGE_TENSOR", "other")
     write_model(tmp_path / "export")

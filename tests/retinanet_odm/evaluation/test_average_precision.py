@@ -1,14 +1,19 @@
 """Average precision against pycocotools; resampling against copies of images."""
 
+import contextlib
+import io
 from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pycocotools.coco import COCO
+from pycocotools.cocoeval import COCOeval
 
 from retinanet_odm.evaluation import average_precision
-from retinanet_odm.evaluation.coco_metrics import coco_metrics
+from retinanet_odm.evaluation.analysis import analyse
+from retinanet_odm.evaluation.coco_metrics import all_metrics, coco_metrics, describe_limit
 from retinanet_odm.evaluation.matching import ScoredSplit, match_detections, overlapping_pairs
 from tests.retinanet_odm.evaluation.scenes import Coco, coco_truth, detector, scenes, thing
 
@@ -65,6 +70,59 @@ def test_it_is_what_pycocotools_computes(scene: Coco) -> None:
 @given(scenes())
 def test_it_is_what_pycocotools_computes_of_anything(scene: Coco) -> None:
     _assert_as_pycocotools(*scene)
+
+
+def _with_limit(truth: dict[str, Any], results: list[dict[str, Any]], limit: int) -> float:
+    """AP50 by pycocotools with another limit than 100."""
+    with contextlib.redirect_stdout(io.StringIO()):
+        coco = COCO()
+        coco.dataset = truth
+        coco.createIndex()
+        evaluation = COCOeval(coco, coco.loadRes(results), "bbox")
+        evaluation.params.maxDets = [limit]
+        evaluation.evaluate()
+        evaluation.accumulate()
+    values = evaluation.eval["precision"][0, :, :, 0, -1]
+    return float(values[values > -1].mean())
+
+
+@pytest.mark.parametrize("limit", [1, 90, 100, 110, 300])
+def test_any_limit_is_that_of_pycocotools(limit: int) -> None:
+    truth, results = _crowded()
+    found = analyse(truth, results, max_detections=limit).summary()["at_limit"]
+    assert found["AP50"] == pytest.approx(_with_limit(truth, results, limit), abs=1e-5)
+    assert (found["max_detections"], found["images_beyond_coco"]) == (limit, 1)
+
+
+def test_an_image_of_300_objects_that_are_all_found() -> None:
+    boxes = [[5.0 * column, 5.0 * row, 4.0, 4.0] for column in range(20) for row in range(15)]
+    truth = coco_truth([thing(box) for box in boxes], images=1)
+    results = [thing(box, score=0.9) for box in boxes]
+    metrics = all_metrics(truth, results, analyse(truth, results))
+    assert metrics["AP50"] == pytest.approx(34 / 101), "recall ends at a third"
+    assert (metrics["at_limit"]["AP50"], metrics["per_class"]["crab"]["AP50_at_limit"]) == (1, 1)
+    (line,) = describe_limit(metrics)
+    assert line == (
+        "1 images have more than 100 objects or detections of one class; COCO's metrics stop at 100. With all"
+        " detections: AP50 1.000  AP 1.000"
+    )
+
+
+def test_nothing_is_said_of_sparse_images() -> None:
+    truth, results = detector(30, seed=0)
+    metrics = all_metrics(truth, results, analyse(truth, results))
+    assert list(describe_limit(metrics)) == []
+    assert metrics["at_limit"]["AP"] == pytest.approx(metrics["AP"], abs=1e-5)
+
+
+def test_a_crowd_is_no_object_in_any_number() -> None:
+    box = [0.0, 0.0, 9.0, 9.0]
+    objects = [thing(box, iscrowd=1), thing([20.0, 0.0, 9.0, 9.0])]
+    truth, results = coco_truth(objects, images=1), [thing(box, score=0.9), thing(box, score=0.8)]
+    metrics = all_metrics(truth, results, analyse(truth, results, threshold=0.5))
+    crab, counts = metrics["per_class"]["crab"], metrics["details"]["counts"]["crab"]
+    assert (crab["ground_truth"], counts["true"], counts["found"], counts["in_crowds"]) == (1, 1, 0, 2)
+    assert (crab["precision"], crab["recall"], crab["count_bias"]) == (None, 0, -1)
 
 
 def _repeated(truth: dict[str, Any], results: list[dict[str, Any]], times: list[int]) -> Coco:

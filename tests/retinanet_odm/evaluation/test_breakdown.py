@@ -1,11 +1,14 @@
 """Sizes, counts, calibration and deployments."""
 
 import itertools
+from collections import Counter
+from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given
 
+from retinanet_odm.dataset.splits import GroupRule
 from retinanet_odm.evaluation import average_precision, breakdown
 from retinanet_odm.evaluation.matching import DetectionMatches, ScoredSplit, match_detections, overlapping_pairs
 from tests.retinanet_odm.evaluation.scenes import Coco, coco_truth, detector, scenes, split_of, thing
@@ -67,7 +70,7 @@ def test_the_count_table_is_what_counting_gives(scene: Coco) -> None:
     truth, results = scene
     split = ScoredSplit.from_coco(truth, results)
     matches, kept = _matched(split), split.detections.score >= 0.5
-    true, found = breakdown.count_table(split, matches, kept)
+    true, found, in_crowds = breakdown.count_table(split, matches, kept)
     for image in range(len(split.images)):
         for label in range(len(split.classes)):
             here = [
@@ -77,6 +80,33 @@ def test_the_count_table_is_what_counting_gives(scene: Coco) -> None:
             ]
             assert true[image, label] == sum(not entry["iscrowd"] for entry in here)
     assert found.sum() == (kept & ~matches.is_ignored).sum()
+    scored = Counter((entry["image_id"], entry["category_id"]) for entry in results if entry["score"] >= 0.5)
+    assert {
+        (image + 1, label + 1): count for (image, label), count in np.ndenumerate(found + in_crowds) if count
+    } == scored, "with those in crowds, the counts of counts.csv"
+
+
+@pytest.mark.parametrize(
+    ("objects", "found", "crowded"),
+    [
+        pytest.param([100], [100], 0, id="exactly COCO's limit"),
+        pytest.param([101], [0], 1, id="more objects"),
+        pytest.param([0], [101], 1, id="more detections"),
+        pytest.param([101, 0, 101], [101, 101, 0], 3, id="each image once"),
+        pytest.param([], [], 0, id="no image"),
+    ],
+)
+def test_images_beyond_the_limit(objects: list[int], found: list[int], crowded: int) -> None:
+    def things(counts: list[int], **more: float) -> list[dict[str, Any]]:
+        return [thing([1, 1, 2, 2], image=image, **more) for image, count in enumerate(counts, 1) for _ in range(count)]
+
+    split = split_of(things(objects), things(found, score=0.5), images=len(objects))
+    assert breakdown.count_crowded(split, 100) == crowded
+
+
+def test_100_of_each_class_are_no_crowd() -> None:
+    objects = [thing([1, 1, 2, 2], label=label) for label in (1, 2) for _ in range(100)]
+    assert breakdown.count_crowded(split_of(objects, []), 100) == 0
 
 
 COUNTS = [
@@ -126,8 +156,8 @@ def test_scores_drawn_from_their_own_probabilities_are_calibrated() -> None:
 
 def test_deployments_and_days_by_name() -> None:
     names = ("StaM_1_20161110_14_24_12.JPG", "d/StaM_1_20161110_23_00_00.JPG", "StaM_1_20161111_00_00_00.JPG", "x.jpg")
-    assert breakdown.name_groups(names) == ("StaM_1+20161110", "StaM_1+20161110", "StaM_1+20161111", "")
-    assert breakdown.name_groups(names, "^([^/]+)/") == ("", "d", "", "")
+    assert breakdown.name_groups(names) == ("StaM_1+20161110", "d/StaM_1+20161110", "StaM_1+20161111", "")
+    assert breakdown.name_groups(names, GroupRule("^([^/]+)/")) == ("", "d", "", "")
 
 
 def test_a_slice_is_what_its_images_alone_give() -> None:

@@ -113,7 +113,7 @@ def test_to_label_csv() -> None:
     assert list(first) == list(LABELING_COLUMNS)
     assert list(first.values()) == [
         FRAME,
-        "StaM_6701",
+        "dive 1/StaM_6701",
         "2016-11-10 14:24:12",
         "0.5",
         "least certain of its deployment and day",

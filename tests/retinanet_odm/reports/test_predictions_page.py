@@ -61,7 +61,7 @@ def test_the_numbers() -> None:
         ["model_refused_image", "1"],
     ]
     (deployment,) = _lines(tree, "Over time")
-    assert deployment == ["StaM_6701", "2016-11-10 14:24to 2016-11-10 14:24", "1", "0", "0", "1"]
+    assert deployment == ["dive 1/StaM_6701", "2016-11-10 14:24to 2016-11-10 14:24", "1", "0", "0", "1"]
     assert "5 images have no time" in tree.text_content()
 
 

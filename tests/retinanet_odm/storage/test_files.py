@@ -16,6 +16,11 @@ ROOTS = [
     ("gs://b/2016*/x/*.jpg", "gs://b", "a wildcard in a folder's name"),
     ("a/b.jpg", "a", "no wildcard"),
     ("*.jpg", "", "the working folder"),
+    ("/*.jpg", "/", "the root of the disk"),
+    ("a[12]/*.jpg", "", "a set in a folder's name"),
+    (r"x/a [\[]1]/b/*.jpg", "x/a [1]/b", "a bracket as escape_glob writes it"),
+    ("x/a [[]1]/*/c.jpg", "x/a [1]", "a bracket as a person writes it"),
+    (r"x/[*]/[?]/*.jpg", "x/*/?", "other wildcards that are escaped"),
 ]
 
 
@@ -61,6 +66,31 @@ def test_check_matches(tmp_path):
         files.check_matches([f"{tmp_path}/*.jpg", f"{tmp_path}/*.png"], flag="--images")
     with pytest.raises(UsageError, match="there is no folder"):
         files.check_matches([f"{tmp_path}/none/*.jpg"], flag="--images")
+
+
+BRACKETS = [
+    ("[2024]/*", ["[2024]/a [1].jpg", "[2024]/b.jpg"], "a folder that exists"),
+    ("[2024]/a [1].jpg", ["[2024]/a [1].jpg"], "a file that exists"),
+    ("[2024]/[ab]*", ["[2024]/a [1].jpg", "[2024]/b.jpg"], "a set below a folder that exists"),
+    ("[[]2024]/b*", ["[2024]/b.jpg"], "escaped by hand"),
+    ("[12]/*", ["1/c.jpg"], "no folder of this name: a set"),
+    ("*/b[.]jpg", ["[2024]/b.jpg"], "a set in the name of a file"),
+]
+
+
+@pytest.mark.parametrize(("pattern", "expected", "reason"), BRACKETS)
+def test_brackets_of_what_exists_are_taken_as_written(tmp_path, pattern, expected, reason):
+    for name in ("[2024]/a [1].jpg", "[2024]/b.jpg", "2/x/y.jpg", "1/c.jpg"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    assert list(files.iter_matches(f"{tmp_path}/{pattern}")) == [f"{tmp_path}/{name}" for name in expected], reason
+    written = files.as_written(f"{tmp_path}/{pattern}")
+    assert files.as_written(written) == written, "once is enough"
+
+
+def test_a_pattern_with_brackets_that_matches_nothing_is_explained(tmp_path):
+    with pytest.raises(UsageError, match=r"\[ \] matches one of the characters in it: write \[\[\] for a bracket"):
+        files.check_matches([f"{tmp_path}/[2024]/*"], flag="--images")
 
 
 def test_write_atomic_leaves_nothing_when_it_fails(tmp_path):

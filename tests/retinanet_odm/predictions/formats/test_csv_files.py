@@ -68,16 +68,16 @@ def test_counts_csv() -> None:
         "broken.jpg,,,failed,crab,,0123456789ab,0.25",
         "broken.jpg,,,failed,sea pig,,0123456789ab,0.25",
         'broken.jpg,,,failed,"Étoile ""de"", mer",,0123456789ab,0.25',
-        f"{FRAME},StaM_6701,2016-11-10 14:24:12,ok,crab,0,0123456789ab,0.25",
-        f"{FRAME},StaM_6701,2016-11-10 14:24:12,ok,sea pig,2,0123456789ab,0.25",
-        f'{FRAME},StaM_6701,2016-11-10 14:24:12,ok,"Étoile ""de"", mer",0,0123456789ab,0.25',
+        f"{FRAME},dive 1/StaM_6701,2016-11-10 14:24:12,ok,crab,0,0123456789ab,0.25",
+        f"{FRAME},dive 1/StaM_6701,2016-11-10 14:24:12,ok,sea pig,2,0123456789ab,0.25",
+        f'{FRAME},dive 1/StaM_6701,2016-11-10 14:24:12,ok,"Étoile ""de"", mer",0,0123456789ab,0.25',
     ]
 
 
 def test_the_time_of_exif_if_the_name_has_none() -> None:
     row = dataclasses.replace(scored("site/DCIM/a.jpg", PIG), time=datetime(2016, 11, 10, 14, 24, 12))
     _, line, *_ = b"".join(to_counts_csv([row], RUN)).decode().splitlines()
-    assert line.startswith("site/DCIM/a.jpg,site/DCIM,2016-11-10 14:24:12,ok,crab,0,")
+    assert line.startswith("site/DCIM/a.jpg,site,2016-11-10 14:24:12,ok,crab,0,")
 
 
 @given(random_rows)

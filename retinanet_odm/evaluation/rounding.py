@@ -1,0 +1,30 @@
+"""Numbers of an evaluation as eval.json has them."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+_DIGITS = 5
+
+
+def rounded_json(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Converts values for JSON: arrays to lists, numbers rounded to 5 digits, nan to None.
+
+    Example:
+      >>> rounded_json({"AP": 0.123456, "AR": float("nan")})
+      {'AP': 0.12346, 'AR': None}
+    """
+    return {key: _json_value(value) for key, value in values.items()}
+
+
+def _json_value(value: Any) -> Any:
+    if isinstance(value, dict):
+        return rounded_json(value)
+    if isinstance(value, (list, tuple, np.ndarray)):
+        return [_json_value(item) for item in value]
+    if isinstance(value, (int, np.integer)):
+        return int(value)
+    if isinstance(value, float):  # includes numpy's float64
+        return None if np.isnan(value) else round(float(value), _DIGITS)
+    return value
