@@ -52,7 +52,7 @@ def commit(
     pairings: Mapping[str, tuple[int, str]],
     passed_over: Mapping[str, int],
 ) -> None:
-    """Ends a build or a check.
+    """End a build or a check.
 
     Args:
       options: the request.
@@ -87,7 +87,7 @@ def commit(
 def commit_check(
     plan: DatasetPlan, shards: Sequence[ShardResult], analysis: DatasetAnalysis, options: PrepareOptions
 ) -> None:
-    """Writes what a check has found: check.html and problems.jsonl."""
+    """Write what a check has found: check.html and problems.jsonl."""
     # Splits without an example are shown too, with 0.
     examples = Counter(dict.fromkeys(options.splits.names, 0))
     for shard in shards:
@@ -110,7 +110,7 @@ def commit_dataset(
     analysis: DatasetAnalysis,
     options: PrepareOptions,
 ) -> None:
-    """Writes everything beside the shards, deletes what an earlier build left, and writes the manifest last.
+    """Write everything beside the shards, delete what an earlier build left, and write the manifest last.
 
     Without a single example, or with more rejects than the options allow, only rejects and problems are written: no
     manifest, so nothing that looks like a data set.
@@ -147,13 +147,13 @@ def _write(options: PrepareOptions, artifacts: Mapping[str, str]) -> None:
 
 
 def is_refused(plan: DatasetPlan, rejects: Sequence[Reject], options: PrepareOptions) -> bool:
-    """Returns whether more was rejected than the request allows."""
+    """Return whether more was rejected than the request allows."""
     rejected = sum(reject.kind == IMAGE_REJECT for reject in rejects)
     return rejected > options.max_rejected * plan.images_in or bool(forbidden_rejects(rejects, options))
 
 
 def forbidden_rejects(rejects: Iterable[Reject], options: PrepareOptions) -> list[Reject]:
-    """Returns the annotations without an image, if the request allows none."""
+    """Return the annotations without an image, if the request allows none."""
     return [row for row in rejects if row.reason == NO_MATCHING_IMAGE] if options.without_image == REFUSE else []
 
 
@@ -167,7 +167,7 @@ def make_manifest(
     rejects: Sequence[Reject],
     options: PrepareOptions,
 ) -> DatasetManifest:
-    """Makes the manifest of shards that are sorted by name.
+    """Make the manifest of shards that are sorted by name.
 
     Raises:
       ContractError: an image was lost or counted twice on the way.
@@ -217,7 +217,7 @@ def _label_files(labels: LabelMap, shards: Sequence[ShardResult], options: Prepa
 
 
 def id_rows(shards: Iterable[ShardResult]) -> Iterator[IdRow]:
-    """Yields the rows of id_map.csv. A rejected image keeps its id, without a split."""
+    """Yield the rows of id_map.csv. A rejected image keeps its id, without a split."""
     for shard in shards:
         for image in shard.images:
             split = shard.split if image.is_written else ""
@@ -226,7 +226,7 @@ def id_rows(shards: Iterable[ShardResult]) -> Iterator[IdRow]:
 
 
 def format_ground_truth(shards: Iterable[ShardResult], labels: LabelMap) -> str:
-    """Returns the text of val.json: COCO ground truth whose image ids are source ids."""
+    """Return the text of val.json: COCO ground truth whose image ids are source ids."""
     rows = list(shards)
     images = [entry for shard in rows for entry in shard.coco_images]
     annotations = [entry for shard in rows for entry in shard.coco_annotations]
@@ -254,7 +254,7 @@ def _report(
 
 
 def make_gallery(output: str, shards: Iterable[ShardResult]) -> list[tuple[str, bytes]]:
-    """Returns captions and JPEG bytes of a few examples: the first of some shards, read back as a trainer reads it."""
+    """Return captions and JPEG bytes of a few examples: the first of some shards, read back as a trainer reads it."""
     # Spread over all shards, so that every split is shown.
     filled = [shard for shard in shards if shard.examples]
     step = max(1, len(filled) // _GALLERY_SIZE)
@@ -263,7 +263,7 @@ def make_gallery(output: str, shards: Iterable[ShardResult]) -> list[tuple[str, 
 
 
 def read_examples(path: str) -> Iterator[DetectionExample]:
-    """Yields the examples of a shard, in order.
+    """Yield the examples of a shard, in order.
 
     Raises:
       FrameError: the file is truncated or damaged.
@@ -274,7 +274,7 @@ def read_examples(path: str) -> Iterator[DetectionExample]:
 
 
 def draw_example(split: str, example: DetectionExample) -> tuple[str, bytes]:
-    """Returns the caption and the JPEG bytes of one example with its boxes."""
+    """Return the caption and the JPEG bytes of one example with its boxes."""
     pixels = box_ops.to_pixels(example.boxes, example.height, example.width)
     items = [
         DrawnBox(box=(ymin, xmin, ymax, xmax), label=item.label, label_id=item.label_id)

@@ -24,7 +24,7 @@ class PrepareEstimate:
 
 
 def estimate_prepare(options: PrepareOptions) -> PrepareEstimate:
-    """Lists the files of a request.
+    """List the files of a request.
 
     Raises:
       UsageError: they cannot be listed.
@@ -39,14 +39,14 @@ def estimate_prepare(options: PrepareOptions) -> PrepareEstimate:
 
 
 def count_shards(images: int, options: PrepareOptions) -> int:
-    """Counts the files of the data set if each split gets exactly its fraction of the images."""
+    """Count the files of the data set if each split gets exactly its fraction of the images."""
     # Rounded up, so that a small fraction still counts as one file.
     parts = ((split, math.ceil(images * fraction)) for split, fraction in options.splits.fractions)
     return sum(min(options.shards_of(split), part) for split, part in parts)
 
 
 def describe_prepare_estimate(estimate: PrepareEstimate, vcpu_hour_price: float | None) -> list[str]:
-    """Returns the lines that --estimate prints."""
+    """Return the lines that --estimate prints."""
     return [
         f"images: {estimate.images}",
         f"annotations: {estimate.annotations}",

@@ -50,7 +50,7 @@ _ALIASES_HELP = "CSV file with the columns alias,name: boxes of label alias coun
 
 
 def make_prepare_parser() -> Parser:
-    """Makes the parser of `python -m beam_jobs`. Its parse_known_args leaves Beam's own flags over."""
+    """Make the parser of `python -m beam_jobs`. Its parse_known_args leaves Beam's own flags over."""
     parser = Parser(prog="python -m beam_jobs", description="Data set jobs of RetinaNet-ODM.", epilog=BEAM_HELP)
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     # Flags are checked in three places: argparse knows their form, PrepareOptions what contradicts itself, and
@@ -81,7 +81,7 @@ def make_prepare_parser() -> Parser:
 
 
 def _add_label_flags(labels: argparse.ArgumentParser) -> None:
-    """Adds the flags of `labels`."""
+    """Add the flags of `labels`."""
     labels.add_argument(
         "--annotations", nargs="+", required=True, metavar="PATTERN", help="annotation files, as prepare reads them"
     )
@@ -99,7 +99,7 @@ def _add_label_flags(labels: argparse.ArgumentParser) -> None:
 
 
 def _add_job_flags(job: argparse.ArgumentParser) -> None:
-    """Adds the flags that prepare and check share."""
+    """Add the flags that prepare and check share."""
     _add_inputs(job)
     _add_labels_and_ids(job)
     _add_splits(job)
@@ -240,7 +240,7 @@ def _add_content(job: argparse.ArgumentParser) -> None:
 
 
 def prepare_options(flags: argparse.Namespace, inputs: Inputs) -> PrepareOptions:
-    """Makes the request from parsed flags and the files that they name.
+    """Make the request from parsed flags and the files that they name.
 
     Raises:
       UsageError: a flag cannot be read or contradicts another.
@@ -280,7 +280,7 @@ def prepare_options(flags: argparse.Namespace, inputs: Inputs) -> PrepareOptions
 
 
 def parse_min_box(text: str) -> tuple[float, float]:
-    """Reads width and height in pixels.
+    """Read width and height in pixels.
 
     Example:
       >>> parse_min_box("75x50.5")
@@ -297,7 +297,7 @@ def parse_min_box(text: str) -> tuple[float, float]:
 
 
 def parse_num_shards(text: str) -> dict[str, int]:
-    """Reads numbers of shards by split.
+    """Read numbers of shards by split.
 
     Example:
       >>> parse_num_shards("train=32,val=4")

@@ -32,23 +32,23 @@ _MAX_NAMED = 20  # files named in the detail of a reject
 
 
 def image_key(image: ImageFile) -> tuple[Key, ImageFile]:
-    """Returns (match key, image)."""
+    """Return (match key, image)."""
     # By the URI, which ends with the same file name as the image's name.
     return match_key(image.uri), image
 
 
 def annotation_key(file: AnnotationFile) -> tuple[Key, AnnotationFile]:
-    """Returns (match key, annotation)."""
+    """Return (match key, annotation)."""
     return match_key(file.image_name or file.uri), file
 
 
 def count_images(group: JoinedGroup) -> int:
-    """Counts the distinct image files of a group."""
+    """Count the distinct image files of a group."""
     return len({image.uri for image in group[1]["images"]})
 
 
 def join_images(group: JoinedGroup) -> Iterator[Candidate | OpenRow | Reject]:
-    """Yields one row for every distinct image of a group, and one for every annotation that matches no image."""
+    """Yield one row for every distinct image of a group, and one for every annotation that matches no image."""
     # Sorted on both sides: the result must not depend on the order in which Beam delivers the group.
     images = _distinct(group[1]["images"])
     annotations = sorted(group[1]["annotations"], key=_sort_key)
@@ -72,7 +72,7 @@ def join_images(group: JoinedGroup) -> Iterator[Candidate | OpenRow | Reject]:
 
 
 def _distinct(images: Iterable[ImageFile]) -> list[ImageFile]:
-    """Keeps a file that two patterns match once, under its smallest name, whatever the order of arrival."""
+    """Keep a file that two patterns match once, under its smallest name, whatever the order of arrival."""
     by_uri = {row.uri: row for row in sorted(images, key=lambda row: (row.uri, row.name), reverse=True)}
     return [by_uri[uri] for uri in sorted(by_uri)]
 
@@ -116,7 +116,7 @@ def _unused(file: AnnotationFile) -> Reject:
 
 
 def enumerate_names(names: Iterable[str]) -> str:
-    """Returns the first of some names, and how many more there are.
+    """Return the first of some names, and how many more there are.
 
     Example:
       >>> enumerate_names(["a.jpg", "b.jpg"])
@@ -135,12 +135,12 @@ def _title(file: AnnotationFile) -> str:
 
 
 def is_pair(row: Candidate | OpenRow) -> bool:
-    """Returns whether a row is not open."""
+    """Return whether a row is not open."""
     return isinstance(row, Candidate)
 
 
 def open_row_key(row: Candidate | OpenRow) -> Iterator[tuple[Key, OpenRow]]:
-    """Yields (match key, row) for a row that is open; the key of an annotation is that of its <filename>."""
+    """Yield (match key, row) for a row that is open; the key of an annotation is that of its <filename>."""
     if isinstance(row, UnannotatedImage):
         yield match_key(row.image.uri), row
     elif isinstance(row, AnnotationFile) and (key := inside_key(row)) is not None:
@@ -148,7 +148,7 @@ def open_row_key(row: Candidate | OpenRow) -> Iterator[tuple[Key, OpenRow]]:
 
 
 def join_by_filename(group: tuple[Key, Iterable[OpenRow]]) -> Iterator[Candidate | UnannotatedImage | Reject]:
-    """Yields one row for every image of a group of open rows, and one for every annotation that matches none."""
+    """Yield one row for every image of a group of open rows, and one for every annotation that matches none."""
     rows = list(group[1])
     images = sorted((row for row in rows if isinstance(row, UnannotatedImage)), key=lambda row: row.image.uri)
     files = sorted((row for row in rows if isinstance(row, AnnotationFile)), key=_sort_key)
@@ -162,13 +162,13 @@ def join_by_filename(group: tuple[Key, Iterable[OpenRow]]) -> Iterator[Candidate
 
 
 def describe_pairing(row: Candidate | UnannotatedImage) -> Iterator[tuple[str, tuple[int, str]]]:
-    """Yields (how, (1, example)) for an image whose pairing a person should look at."""
+    """Yield (how, (1, example)) for an image whose pairing a person should look at."""
     if isinstance(row, Candidate) and row.pairing:
         yield row.pairing, (1, f"{row.image.name} with {row.paired_with}")
 
 
 def add_examples(counts: Iterable[tuple[int, str]]) -> tuple[int, str]:
-    """Adds up counts and keeps the first example in alphabetical order.
+    """Add up counts and keep the first example in alphabetical order.
 
     Example:
       >>> add_examples([(2, "b"), (1, "a")])

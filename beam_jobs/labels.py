@@ -52,7 +52,7 @@ def make_label_file(
     label_aliases: str | None = None,
     min_score: float | None = None,
 ) -> int:
-    """Writes a label map and logs its classes; returns the exit status: 0, or 1 if labels may be missing.
+    """Write a label map and log its classes; return the exit status: 0, or 1 if labels may be missing.
 
     Args:
       annotations: patterns of annotation files.
@@ -94,7 +94,7 @@ def make_label_file(
 
 
 def check_label_file(output: str, labels: str | None) -> None:
-    """Raises UsageError if the label map would replace a file other than that of --labels, or cannot be written."""
+    """Raise UsageError if the label map would replace a file other than that of --labels, or cannot be written."""
     if not output:
         raise UsageError("--output: expected a file, found an empty name")
     if files.exists(output) and not is_same_file(output, labels):
@@ -104,7 +104,7 @@ def check_label_file(output: str, labels: str | None) -> None:
 
 
 def is_same_file(output: str, labels: str | None) -> bool:
-    """Returns whether the output is the file of --labels, however the two paths are written."""
+    """Return whether the output is the file of --labels, however the two paths are written."""
     return bool(labels) and Path(output).resolve() == Path(labels or "").resolve()
 
 
@@ -114,7 +114,7 @@ def _read_aliases(path: str) -> dict[str, str]:
 
 
 def count_labels(patterns: Sequence[str], min_score: float | None = None) -> FileLabels:
-    """Reads every file that a pattern matches, once, and counts the labels of its boxes.
+    """Read every file that a pattern matches, once, and counts the labels of its boxes.
 
     Predictions are accepted from min_score on; None accepts none.
     """
@@ -145,7 +145,7 @@ def _labels(row: AnnotationFile | DataError) -> Iterator[str]:
 
 
 def _faults(row: AnnotationFile | DataError) -> Iterator[str]:
-    """Yields why labels may be missing: the file, its end or one of its objects cannot be read."""
+    """Yield why labels may be missing: the file, its end or one of its objects cannot be read."""
     if isinstance(row, DataError) or row.annotation is None:
         yield row.detail
     else:
@@ -153,7 +153,7 @@ def _faults(row: AnnotationFile | DataError) -> Iterator[str]:
 
 
 def rename_labels(boxes: Mapping[str, int], aliases: Mapping[str, str]) -> Counter[str]:
-    """Adds up boxes by the name that each label counts as.
+    """Add up boxes by the name that each label counts as.
 
     Example:
       >>> rename_labels({"crab": 2, "CRAB": 1}, {"CRAB": "crab"})
@@ -166,7 +166,7 @@ def rename_labels(boxes: Mapping[str, int], aliases: Mapping[str, str]) -> Count
 
 
 def new_names(boxes: Mapping[str, int], known: Collection[str]) -> list[str]:
-    """Chooses the names to add: the most frequent of several spellings, and no other spelling of a known name.
+    """Choose the names to add: the most frequent of several spellings, and no other spelling of a known name.
 
     Example:
       >>> new_names({"sea urchin": 3, "Sea_Urchin": 1, "CRAB": 2}, known=["crab"])
@@ -183,7 +183,7 @@ def new_names(boxes: Mapping[str, int], known: Collection[str]) -> list[str]:
 
 
 def append_items(text: str, labels: LabelMap, added: Collection[str]) -> str:
-    """Appends an item for each added name to the text of a label map; `labels` holds their ids."""
+    """Append an item for each added name to the text of a label map; `labels` holds their ids."""
     if not added:
         return text
     # Not the whole map formatted again: the user's comments and order would be lost.
@@ -193,7 +193,7 @@ def append_items(text: str, labels: LabelMap, added: Collection[str]) -> str:
 
 
 def class_lines(labels: LabelMap, boxes: Mapping[str, int], added: Collection[str]) -> list[str]:
-    """Returns a line for each class, in the order of the ids."""
+    """Return a line for each class, in the order of the ids."""
     lines = [f"{len(labels.items)} classes: {len(labels.items) - len(added)} known, {len(added)} new"]
     for label_id, name in sorted(labels.items):
         shown = name if name.isprintable() else repr(name)
@@ -207,7 +207,7 @@ def _first_fault(faults: Mapping[str, str]) -> str:
 
 
 def fault_lines(faults: Mapping[str, str]) -> list[str]:
-    """Returns how many files cannot be read completely, and what is wrong with the first of them.
+    """Return how many files cannot be read completely, and what is wrong with the first of them.
 
     Example:
       >>> fault_lines({"a.xml": "a.xml: no element found"})

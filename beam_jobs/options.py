@@ -41,7 +41,7 @@ _LOADING = threading.Lock()  # the threads of a process wait for the first one i
 
 
 def check_min_score(min_score: float | None) -> None:
-    """Raises UsageError if a minimum score is not within 0 to 1."""
+    """Raise UsageError if a minimum score is not within 0 to 1."""
     if min_score is not None and not 0 <= min_score <= 1:
         raise UsageError(f"--min_score: expected a score from 0 to 1, such as 0.8; found {min_score:g}")
 
@@ -54,7 +54,7 @@ class NamedFile:
     sha256: str
 
     def to_json(self) -> dict[str, str]:
-        """Returns the entry in the options of dataset.json."""
+        """Return the entry in the options of dataset.json."""
         return {"path": self.path, "sha256": self.sha256}
 
 
@@ -173,11 +173,11 @@ class PrepareOptions:
             raise UsageError(f"--max_rejected: expected a share from 0 to 1, such as 0.01; found {self.max_rejected:g}")
 
     def shards_of(self, split: str) -> int:
-        """Returns the maximum number of shards of a split."""
+        """Return the maximum number of shards of a split."""
         return self.num_shards.get(split, DEFAULT_NUM_SHARDS.get(split, DEFAULT_NUM_SHARDS_ELSE))
 
     def to_json(self) -> dict[str, Any]:
-        """Returns the options that decide the content of the data set, for dataset.json."""
+        """Return the options that decide the content of the data set, for dataset.json."""
         return {
             "images": list(self.images),
             "annotations": list(self.annotations),
@@ -206,7 +206,7 @@ class PrepareOptions:
 
 
 def read_inputs(flags: argparse.Namespace) -> Inputs:
-    """Reads the files that flags name.
+    """Read the files that flags name.
 
     Raises:
       UsageError: a file cannot be read, has another form or contradicts itself.
@@ -223,7 +223,7 @@ def read_inputs(flags: argparse.Namespace) -> Inputs:
 
 
 def read_labels(path: str) -> LabelMap:
-    """Reads the label map of --labels.
+    """Read the label map of --labels.
 
     Raises:
       UsageError: it cannot be read, has another form or contradicts itself.
@@ -237,7 +237,7 @@ def read_labels(path: str) -> LabelMap:
 def _read(
     flags: argparse.Namespace, name: str, parse: Callable[[str, str], _Content]
 ) -> tuple[_Content | None, NamedFile | None]:
-    """Reads the file of one flag as parse(text, path), and takes its digest; (None, None) without the flag."""
+    """Read the file of one flag as parse(text, path), and take its digest; (None, None) without the flag."""
     path = getattr(flags, name)
     if not path:
         return None, None
@@ -255,7 +255,7 @@ def _decode(data: bytes) -> str:
 
 
 def load_id_map(options: PrepareOptions) -> IdMap:
-    """Returns the ids of earlier builds, read once per process; an empty map without --id_map.
+    """Return the ids of earlier builds, read once per process; an empty map without --id_map.
 
     The file may belong to the data set that is being replaced. A commit that is retried then finds the new map and
     fails; the next run, with the new map, ends in the same ids.
@@ -265,7 +265,7 @@ def load_id_map(options: PrepareOptions) -> IdMap:
 
 
 def load_split_plan(options: PrepareOptions) -> SplitPlan:
-    """Returns how the request splits images; its list is read once per process."""
+    """Return how the request splits images; its list is read once per process."""
     with _LOADING:
         listed = _load_split_list(options.split_from, options.splits) if options.split_from else None
     return SplitPlan(splits=options.splits, group=options.split_group, listed=listed)

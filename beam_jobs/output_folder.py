@@ -29,7 +29,7 @@ _RECEIPT = re.compile(_SHARD.pattern.replace("tfrecord", "jsonl"))
 
 
 def dataset_shard_name(split: str, index: int, count: int) -> str:
-    """Returns the file name of a shard.
+    """Return the file name of a shard.
 
     Example:
       >>> dataset_shard_name("train", 0, 32)
@@ -39,7 +39,7 @@ def dataset_shard_name(split: str, index: int, count: int) -> str:
 
 
 def receipt_name(shard: str) -> str:
-    """Returns the path of a shard's receipt below the folder of the data set.
+    """Return the path of a shard's receipt below the folder of the data set.
 
     Example:
       >>> receipt_name("val-00000-of-00004.tfrecord")
@@ -49,7 +49,7 @@ def receipt_name(shard: str) -> str:
 
 
 def is_ours(name: str) -> bool:
-    """Returns whether `prepare` or `check` may have written a file of this name, complete or partial.
+    """Return whether `prepare` or `check` may have written a file of this name, complete or partial.
 
     Example:
       >>> is_ours("labels.pbtxt"), is_ours("labels.pbtxt.tmp-0a1b2c3d"), is_ours("notes.txt")
@@ -68,7 +68,7 @@ def _is_receipt(name: str) -> bool:
 
 
 def check_dataset_folder(output: str, patterns: tuple[str, ...], *, given: Sequence[str] = ()) -> None:
-    """Raises UsageError if the output folder is in use by something else; changes nothing.
+    """Raise UsageError if the output folder is in use by something else; changes nothing.
 
     Args:
       output: the folder, which need not exist.
@@ -94,7 +94,7 @@ def check_dataset_folder(output: str, patterns: tuple[str, ...], *, given: Seque
 
 
 def _find_foreign(output: str) -> str | None:
-    """Returns a file in the folder or below it that this job cannot have written."""
+    """Return a file in the folder or below it that this job cannot have written."""
     for name in files.list_names(output):
         if not is_ours(name) or (name == DatasetManifest.FILE and not _is_manifest(files.join(output, name))):
             return name
@@ -107,7 +107,7 @@ def _find_foreign(output: str) -> str | None:
 
 
 def _is_manifest(path: str) -> bool:
-    """Returns whether a dataset.json is ours: other tools write files of this name, too."""
+    """Return whether a dataset.json is ours: other tools write files of this name, too."""
     try:
         value = json.loads(files.read_bytes(path))
     except (files.FileError, ValueError):
@@ -123,7 +123,7 @@ def _lies_in(path: str, folder: str) -> bool:
 
 
 def delete_stale(output: str, written: set[str]) -> None:
-    """Deletes files of earlier builds, and partial files of killed ones, that this build did not write.
+    """Delete files of earlier builds, and partial files of killed ones, that this build did not write.
 
     Args:
       output: the folder.

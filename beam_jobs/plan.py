@@ -47,7 +47,7 @@ BucketKey = tuple[int, str, bool]  # hash bucket, split, whether the image is ne
 def read_annotation_group(
     group: tuple[bytes, Iterable[AnnotationFile]], min_score: float | None = None
 ) -> Iterator[AnnotationFile | Reject]:
-    """Yields a row for every image of one annotation file, given the file under each name that patterns gave it.
+    """Yield a row for every image of one annotation file, given the file under each name that patterns gave it.
 
     A fault after the first image is a reject: nobody knows which images are missing. A file without a readable image
     is one row with the reason. Predictions are accepted from min_score on; None accepts none.
@@ -63,25 +63,25 @@ def read_annotation_group(
 
 
 def unreadable_file(reject: Reject) -> Iterator[bytes]:
-    """Yields the path of an annotation file that cannot be read completely, as bytes; nothing for other rejects."""
+    """Yield the path of an annotation file that cannot be read completely, as bytes; nothing for other rejects."""
     if reject.kind == ANNOTATION_REJECT and reject.reason != NO_MATCHING_IMAGE:
         yield reject.source.encode("utf-8", "surrogateescape")
 
 
 def ignored_shapes(file: AnnotationFile) -> Iterator[tuple[str, int]]:
-    """Yields (kind, count) of the shapes of an image that have no box by design."""
+    """Yield (kind, count) of the shapes of an image that have no box by design."""
     if file.annotation is not None:
         yield from file.annotation.ignored
 
 
 def label_counts(row: Candidate | UnannotatedImage) -> Iterator[tuple[str, int]]:
-    """Yields (label, boxes) of an image, as the annotation writes the label."""
+    """Yield (label, boxes) of an image, as the annotation writes the label."""
     if isinstance(row, Candidate):
         yield from Counter(item.label for item in row.annotation.objects).items()
 
 
 def make_label_map(counts: dict[str, int], options: PrepareOptions) -> LabelMap | None:
-    """Returns the user's label map, or one of all labels that were counted; None if there is neither."""
+    """Return the user's label map, or one of all labels that were counted; None if there is neither."""
     # Aliases are applied here as in `_apply_policies`, or an alias would become a class of its own.
     distinct = {options.aliases.get(name, name) for name in counts}
     return options.labels or (LabelMap.from_names(distinct) if distinct else None)
@@ -93,7 +93,7 @@ def make_label_map(counts: dict[str, int], options: PrepareOptions) -> LabelMap 
 def assign_labels_and_splits(
     row: Candidate | UnannotatedImage, options: PrepareOptions, labels: LabelMap | None, unreadable: Sequence[bytes]
 ) -> AssignedImage | Reject:
-    """Decides everything about an image that needs no pixels: the policies, its label ids, its split, its old id.
+    """Decide everything about an image that needs no pixels: the policies, its label ids, its split, its old id.
 
     The id map and the list of splits are read from their files, once per process.
 
@@ -122,7 +122,7 @@ def assign_labels_and_splits(
 def _apply_policies(
     row: Candidate | UnannotatedImage, options: PrepareOptions, unreadable: Sequence[bytes]
 ) -> Candidate | Reject:
-    """Applies --without_annotation, --negatives and --label_aliases."""
+    """Apply --without_annotation, --negatives and --label_aliases."""
     candidate = row if isinstance(row, Candidate) else _without_annotation(row.image, options, unreadable)
     if isinstance(candidate, Reject):
         return candidate
@@ -144,7 +144,7 @@ def _without_annotation(image: ImageFile, options: PrepareOptions, unreadable: S
 
 
 def label_image(candidate: Candidate, labels: LabelMap | None) -> LabelledImage | Reject:
-    """Looks up the id of every label.
+    """Look up the id of every label.
 
     An unknown label rejects the image: without its box, the object would be learned as background.
     """
@@ -194,17 +194,17 @@ class BucketLayout:
 
 
 def image_bucket(row: AssignedImage) -> int:
-    """Returns the hash bucket of an image."""
+    """Return the hash bucket of an image."""
     return source_ids.bucket_of(row.name)
 
 
 def bucket_counts(row: AssignedImage) -> Iterator[tuple[BucketKey, int]]:
-    """Yields what an image adds to the counts that `lay_out` takes."""
+    """Yield what an image adds to the counts that `lay_out` takes."""
     yield (image_bucket(row), row.split, row.known_id is None), 1
 
 
 def lay_out(counts: Mapping[BucketKey, int], last_id: int) -> BucketLayout:
-    """Lays the buckets end to end, given the images in each and the largest id given so far.
+    """Lay the buckets end to end, given the images in each and the largest id given so far.
 
     Example:
       >>> layout = lay_out({(0, "train", True): 2, (7, "train", True): 1, (7, "val", False): 1}, last_id=5)
@@ -234,7 +234,7 @@ def lay_out(counts: Mapping[BucketKey, int], last_id: int) -> BucketLayout:
 def number_bucket(
     group: tuple[int, Iterable[AssignedImage]], layout: BucketLayout, options: PrepareOptions
 ) -> Iterator[tuple[ShardKey, PlannedImage] | Reject]:
-    """Gives each image of a bucket its id and its shard, in the order of the hashes of their names.
+    """Give each image of a bucket its id and its shard, in the order of the hashes of their names.
 
     An image of --id_map keeps its id; new ids follow without gaps over the whole data set. A shard is a contiguous run
     of its split in hash order, so the sizes of shards differ by one image at most.
@@ -260,7 +260,7 @@ def number_bucket(
 
 
 def shard_of(split: str, rank: int, images: int, limit: int) -> str:
-    """Returns the file name of the shard for the image of this rank; a split has no more shards than images.
+    """Return the file name of the shard for the image of this rank; a split has no more shards than images.
 
     Example:
       >>> shard_of("val", rank=5, images=10, limit=4)

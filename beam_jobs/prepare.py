@@ -46,7 +46,7 @@ _MAX_DETAILS = 5  # rejects or problems of one kind that are logged; the files h
 
 
 def prepare(options: PrepareOptions, beam_options: PipelineOptions) -> int:
-    """Builds the data set and logs a summary; returns the exit status.
+    """Build the data set and log a summary; return the exit status.
 
     Raises:
       UsageError: no file matches, the output folder is in use by something else, Beam refuses its options, or no image
@@ -71,7 +71,7 @@ def prepare(options: PrepareOptions, beam_options: PipelineOptions) -> int:
 
 
 def check(options: PrepareOptions, beam_options: PipelineOptions) -> int:
-    """Reports everything wrong or doubtful; returns the exit status: 1 if anything is wrong.
+    """Report everything wrong or doubtful; return the exit status: 1 if anything is wrong.
 
     Raises:
       UsageError: no file matches, the output folder is in use by something else, or Beam refuses its options.
@@ -92,7 +92,7 @@ def check(options: PrepareOptions, beam_options: PipelineOptions) -> int:
 
 @contextlib.contextmanager
 def _lock_output(options: PrepareOptions) -> Iterator[Counter[str]]:
-    """Checks input and output, then makes the output folder and locks it; yields what the job passes over."""
+    """Check input and output, then make the output folder and lock it; yield what the job passes over."""
     passed_over = check_patterns(options)
     # The id map is not among them: the new one holds all rows of the old one, so it may be replaced.
     input_files = (options.aliases_file, options.split_from)
@@ -105,7 +105,7 @@ def _lock_output(options: PrepareOptions) -> Iterator[Counter[str]]:
 
 
 def check_patterns(options: PrepareOptions) -> Counter[str]:
-    """Checks the files that --images, --annotations and --exports match, before the job starts.
+    """Check the files that --images, --annotations and --exports match, before the job starts.
 
     Returns:
       The number of files that the job passes over, by suffix.
@@ -128,7 +128,7 @@ def check_patterns(options: PrepareOptions) -> Counter[str]:
 
 
 def make_pipeline(beam_options: PipelineOptions) -> beam.Pipeline:
-    """Makes an empty pipeline. Beam checks its options here, on Google Cloud too, before anything is deleted.
+    """Make an empty pipeline. Beam checks its options here, on Google Cloud too, before anything is deleted.
 
     Raises:
       UsageError: an option that the runner needs is missing or wrong.
@@ -140,7 +140,7 @@ def make_pipeline(beam_options: PipelineOptions) -> beam.Pipeline:
 
 
 def _run(pipeline: beam.Pipeline, options: PrepareOptions, passed_over: Mapping[str, int]) -> bool:
-    """Runs the job; returns False if it was only submitted."""
+    """Run the job; return False if it was only submitted."""
     # Leaving the block runs the graph and waits for its end, unless the user gave --no_wait_until_finish.
     with PROGRESS.shown(), pipeline:
         build_prepare(pipeline, options, passed_over)
@@ -148,7 +148,7 @@ def _run(pipeline: beam.Pipeline, options: PrepareOptions, passed_over: Mapping[
 
 
 def _read_summary(options: PrepareOptions) -> list[str]:
-    """Returns the summary of a finished build.
+    """Return the summary of a finished build.
 
     Raises:
       UsageError: it made no data set.
@@ -163,7 +163,7 @@ def _read_summary(options: PrepareOptions) -> list[str]:
 
 
 def _deployment_lines(options: PrepareOptions) -> Iterator[str]:
-    """Yields the deployments of the build, if its splits depend on them."""
+    """Yield the deployments of the build, if its splits depend on them."""
     rule = options.split_group
     if rule and rule.text == DEPLOYMENT_DAY:
         path = files.join(options.output, output_folder.ID_MAP)
@@ -173,7 +173,7 @@ def _deployment_lines(options: PrepareOptions) -> Iterator[str]:
 
 
 def _refusal(rejects: Sequence[Reject], options: PrepareOptions) -> UsageError:
-    """Explains in one line why there is no data set."""
+    """Explain in one line why there is no data set."""
     rejected_file = files.join(options.output, output_folder.REJECTED)
     # The same conditions as in beam_jobs.commit.commit_dataset, which wrote no manifest because of one of them.
     if unused := forbidden_rejects(rejects, options):
@@ -194,7 +194,7 @@ def _refusal(rejects: Sequence[Reject], options: PrepareOptions) -> UsageError:
 def summarise_dataset(
     manifest: DatasetManifest, rejects: Sequence[Reject], problems: Sequence[Problem], output: str
 ) -> list[str]:
-    """Returns the last lines of a build: what was kept, rejected and doubtful, where it lies, and the next command."""
+    """Return the last lines of a build: what was kept, rejected and doubtful, where it lies, and the next command."""
     examples = manifest.images_in - manifest.rejected
     lines = [f"{manifest.images_in} images in = {examples} examples + {manifest.rejected} rejected"]
     lines += [_split_line(name, split, manifest) for name, split in manifest.splits.items()]
@@ -221,7 +221,7 @@ def _split_line(name: str, split: SplitInfo, manifest: DatasetManifest) -> str:
 
 
 def _trainer_mode(manifest: DatasetManifest) -> str:
-    """Chooses the mode for these splits: the trainer refuses to evaluate on an empty one, and val is often empty."""
+    """Choose the mode for these splits: the trainer refuses to evaluate on an empty one, and val is often empty."""
     held_out = [name for name, split in manifest.splits.items() if name != "train" and split.examples]
     if COCO_SPLIT in held_out:
         return "--mode=train_and_eval"
@@ -229,7 +229,7 @@ def _trainer_mode(manifest: DatasetManifest) -> str:
 
 
 def summarise_check(problems: Sequence[Problem], output: str) -> list[str]:
-    """Returns the last lines of a check: how many problems there are, the first of each kind, where to read all."""
+    """Return the last lines of a check: how many problems there are, the first of each kind, where to read all."""
     number = {severity: sum(row.severity == severity for row in problems) for severity in SEVERITIES}
     lines = [", ".join(f"{count} {_plural(severity, count)}" for severity, count in number.items())]
     # Told also if there are none: a lost annotation and an image without objects look alike to a trainer.
@@ -246,7 +246,7 @@ def _plural(word: str, count: int) -> str:
 
 
 def _problem_lines(problems: Sequence[Problem]) -> list[str]:
-    """Groups problems by code, in their order, which has the worst first."""
+    """Group problems by code, in their order, which has the worst first."""
     by_code: dict[tuple[str, str], list[Problem]] = defaultdict(list)
     for problem in problems:
         by_code[problem.severity, problem.code].append(problem)

@@ -41,7 +41,7 @@ class DatasetAnalysis:
 def analyse_dataset(
     plan: DatasetPlan, shards: Sequence[ShardResult], rejects: Iterable[Reject], options: PrepareOptions
 ) -> DatasetAnalysis:
-    """Gathers all problems of a data set whose images have been read.
+    """Gather all problems of a data set whose images have been read.
 
     Args:
       plan: what was known before an image was read.
@@ -76,7 +76,7 @@ def _hashes(shards: Iterable[ShardResult]) -> Iterator[ImageHashes]:
 
 
 def problem_of(reject: Reject, options: PrepareOptions) -> Problem:
-    """Turns a reject or a remark into a problem: an error if the request forbids it."""
+    """Turn a reject or a remark into a problem: an error if the request forbids it."""
     problem = make_problem(
         reject.reason,
         reject.detail,
@@ -112,7 +112,7 @@ def _images(count: int) -> str:
 
 
 def _passed_over(counts: Mapping[str, int]) -> Iterator[Problem]:
-    """Names the files that no flag reads: one problem for those that may hold images, one for all others."""
+    """Name the files that no flag reads: one problem for those that may hold images, one for all others."""
     for code, is_image in (("images_passed_over", True), ("files_passed_over", False)):
         found = {suffix: count for suffix, count in counts.items() if may_hold_images(suffix) is is_image}
         if found:

@@ -61,7 +61,7 @@ class ExampleRecord:
 def make_record(
     planned: PlannedImage, image: EncodedImage, min_box: tuple[float, float] | None = None
 ) -> ExampleRecord:
-    """Makes the example of an image.
+    """Make the example of an image.
 
     Args:
       planned: the image with its annotation, which may also be for the image before its EXIF turn, or for a smaller or
@@ -126,7 +126,7 @@ def _below(pixels: box_ops.Boxes, minimum: tuple[float, float] | None) -> str:
 
 
 def _edge(value: float) -> str:
-    """Returns an edge with all its digits, so that a thin box does not look like one without extent."""
+    """Return an edge with all its digits, so that a thin box does not look like one without extent."""
     return repr(value).removesuffix(".0")
 
 
@@ -139,7 +139,7 @@ def _drop(planned: PlannedImage, item: ObjectAnnotation, reason: str, image: Enc
 
 
 def _object(item: ObjectAnnotation, label_id: int, pixels: box_ops.Boxes, image: EncodedImage) -> ExampleObject:
-    """Makes the object of a clipped box [1, 4], given in pixels of the image at full size."""
+    """Make the object of a clipped box [1, 4], given in pixels of the image at full size."""
     width, height = image.full_size
     ymin, xmin, ymax, xmax = (float(edge) for edge in box_ops.to_relative(pixels, height, width)[0])
     return ExampleObject(
@@ -226,7 +226,7 @@ class ShardResult:
         perceptual_hash: int | None,
         remarks: Iterable[ImageRemark] = (),
     ) -> None:
-        """Adds an image that became an example, with the remarks on its pixels."""
+        """Add an image that became an example, with the remarks on its pixels."""
         example = record.example
         self.images.append(ImageOutcome(planned.source_id, planned.name, example.sha256, perceptual_hash))
         self.clipped += record.clipped
@@ -245,7 +245,7 @@ class ShardResult:
             self.coco_annotations += annotation_entries(example)
 
     def reject(self, planned: PlannedImage, error: DataError) -> None:
-        """Adds an image that cannot be used."""
+        """Add an image that cannot be used."""
         self.images.append(ImageOutcome(planned.source_id, planned.name))
         self.rejects.append(reject_image(planned.content.image, error.reason, error.detail, line=error.line))
 
@@ -265,7 +265,7 @@ class ShardResult:
         return ShardInfo(name=self.name, examples=self.examples, sha256=self.sha256)
 
     def to_json(self) -> dict[str, Any]:
-        """Returns a value for json.dumps. A field of plain JSON values needs no line here nor in `from_json`."""
+        """Return a value for json.dumps. A field of plain JSON values needs no line here nor in `from_json`."""
         return {
             **vars(self),
             "statistics": self.statistics.to_json(),
@@ -275,7 +275,7 @@ class ShardResult:
 
     @classmethod
     def from_json(cls, value: dict[str, Any]) -> Self:
-        """Reads a result from what `to_json` returned."""
+        """Read a result from what `to_json` returned."""
         parsed = {
             # JSON has no named tuples: they were written as lists.
             "images": [ImageOutcome(*row) for row in value["images"]],
@@ -287,7 +287,7 @@ class ShardResult:
 
 
 def sum_boxes(shards: Iterable[ShardResult]) -> Counter[str]:
-    """Adds up the boxes of some shards by class name."""
+    """Add up the boxes of some shards by class name."""
     boxes: Counter[str] = Counter()
     for shard in shards:
         boxes.update(shard.boxes_per_class)

@@ -137,7 +137,7 @@ class Reject:
     value: str = ""
 
     def to_json(self) -> dict[str, Any]:
-        """Returns the line of rejected.jsonl. The keys and their order are the file format."""
+        """Return the line of rejected.jsonl. The keys and their order are the file format."""
         return {
             "kind": self.kind,
             "name": self.name,
@@ -153,7 +153,7 @@ class Reject:
 def reject_image(
     image: ImageFile, reason: str, detail: str, *, source: str | None = None, line: int | None = None, label: str = ""
 ) -> Reject:
-    """Rejects an image. `source` is the file at fault if that is not the image itself."""
+    """Reject an image. `source` is the file at fault if that is not the image itself."""
     source = source or image.uri
     return Reject(
         kind=IMAGE_REJECT, name=image.name, reason=reason, detail=detail, source=source, line=line, label=label
@@ -161,14 +161,14 @@ def reject_image(
 
 
 def reject_annotation(file: AnnotationFile, reason: str, detail: str, line: int | None) -> Reject:
-    """Rejects an annotation that matches no image, or an annotation file that cannot be read completely."""
+    """Reject an annotation that matches no image, or an annotation file that cannot be read completely."""
     # An annotation in a file of many is known by the name of its image.
     name = file.image_name or file.uri
     return Reject(kind=ANNOTATION_REJECT, name=name, reason=reason, detail=detail, source=file.uri, line=line)
 
 
 def reject_object(planned: PlannedImage, item: ObjectAnnotation, reason: str, detail: str, value: str) -> Reject:
-    """Drops one object of an image that is kept."""
+    """Drop one object of an image that is kept."""
     return Reject(
         kind=OBJECT_REJECT,
         name=planned.name,
@@ -182,12 +182,12 @@ def reject_object(planned: PlannedImage, item: ObjectAnnotation, reason: str, de
 
 
 def remark_on_image(planned: PlannedImage, reason: str, detail: str) -> Reject:
-    """Makes a remark on the pixels of an image that is kept."""
+    """Make a remark on the pixels of an image that is kept."""
     return Reject(kind=REMARK, name=planned.name, reason=reason, detail=detail, source=planned.content.image.uri)
 
 
 def remark_on(planned: PlannedImage, reason: str, detail: str, value: str) -> Reject:
-    """Makes a remark on an image that is kept with all its objects."""
+    """Make a remark on an image that is kept with all its objects."""
     # The file to look at is the annotation: the image itself is in order.
     annotation = planned.content.annotation
     return Reject(
@@ -202,22 +202,22 @@ def remark_on(planned: PlannedImage, reason: str, detail: str, value: str) -> Re
 
 
 def count_reasons(rejects: Iterable[Reject], kind: str) -> dict[str, int]:
-    """Counts the rejects of one kind by reason, in alphabetical order."""
+    """Count the rejects of one kind by reason, in alphabetical order."""
     return dict(sorted(Counter(reject.reason for reject in rejects if reject.kind == kind).items()))
 
 
 def sort_rejects(rejects: Iterable[Reject]) -> list[Reject]:
-    """Sorts rejects by name, then by everything else, so that the order of arrival does not matter."""
+    """Sort rejects by name, then by everything else, so that the order of arrival does not matter."""
     # All fields take part, because an image may have several rejects of one reason.
     return sorted(rejects, key=lambda reject: (reject.name, *map(str, reject.to_json().values())))
 
 
 def format_rejects(rejects: Iterable[Reject]) -> str:
-    """Returns the text of rejected.jsonl, one JSON object per line."""
+    """Return the text of rejected.jsonl, one JSON object per line."""
     return "".join(f"{json.dumps(reject.to_json(), ensure_ascii=False)}\n" for reject in rejects)
 
 
 def parse_rejects(text: str) -> list[Reject]:
-    """Reads rejected.jsonl as this program wrote it; the inverse of `format_rejects`."""
+    """Read rejected.jsonl as this program wrote it; the inverse of `format_rejects`."""
     # Not splitlines: a file name may contain other characters that Unicode calls line breaks.
     return [Reject(**json.loads(line)) for line in text.split("\n") if line]

@@ -47,7 +47,7 @@ RECEIPT_VERSION = 2  # raise it when the JSON of a ShardResult changes: older re
 
 
 def make_shard(key: ShardKey, planned: Iterable[PlannedImage], options: PrepareOptions) -> ShardResult:
-    """Writes the images of one shard in the order of their ids, or only checks them (`options.writes`).
+    """Write the images of one shard in the order of their ids, or only checks them (`options.writes`).
 
     An image that cannot be used becomes a reject and takes no record. With `options.resume`, a shard that an earlier
     run made from exactly the same input is kept.
@@ -73,7 +73,7 @@ def make_shard(key: ShardKey, planned: Iterable[PlannedImage], options: PrepareO
 
 
 def _records(ordered: Sequence[PlannedImage], result: ShardResult, options: PrepareOptions) -> Iterator[bytes]:
-    """Yields the framed record of each usable image, and fills in the result on the way."""
+    """Yield the framed record of each usable image, and fill in the result on the way."""
     boxes: list[ImageBoxes] = []
     # The first image stands for all: where local and remote ones are mixed, only the speed suffers.
     is_remote = any("://" in row.content.image.uri for row in ordered[:1])
@@ -102,7 +102,7 @@ class _LoadedImage:
 
 
 def _load(planned: PlannedImage, options: PrepareOptions) -> _LoadedImage | DataError:
-    """Reads an image and makes its record. An error of the image is returned, so that the others go on."""
+    """Read an image and make its record. An error of the image is returned, so that the others go on."""
     try:
         image = normalise_image(read_image(planned.content.image), name=planned.name, rule=options.content.pixels)
         record = make_record(planned, image, options.content.min_box)
@@ -117,7 +117,7 @@ def _load(planned: PlannedImage, options: PrepareOptions) -> _LoadedImage | Data
 
 
 def digest_plan(ordered: Iterable[PlannedImage], content: RecordOptions) -> str:
-    """Returns the hex SHA-256 of everything that decides the bytes of a shard; equal on any machine.
+    """Return the hex SHA-256 of everything that decides the bytes of a shard; equal on any machine.
 
     The values are listed by hand below, so that classes and fields can be renamed freely. Add every new field that
     affects a record or a reject.
@@ -168,13 +168,13 @@ def _encode(values: list[Any]) -> bytes:
 
 
 def save_receipt(output: str, plan_digest: str, result: ShardResult) -> None:
-    """Writes the receipt of a shard. Call it after the shard is written."""
+    """Write the receipt of a shard. Call it after the shard is written."""
     text = json.dumps(result.to_json(), ensure_ascii=False)
     files.write_text(files.join(output, receipt_name(result.name)), f"{_seal(plan_digest, text)}\n{text}\n")
 
 
 def find_receipt(output: str, shard: str, plan_digest: str) -> ShardResult | None:
-    """Returns the result of an earlier run if its shard is complete and was made from the same plan."""
+    """Return the result of an earlier run if its shard is complete and was made from the same plan."""
     path = files.join(output, receipt_name(shard))
     if not files.is_file(path):
         return None

@@ -23,7 +23,7 @@ _MAX_UNREADABLE = 3  # unreadable annotation files named in the detail of an ima
 
 
 def with_rejects(verb: Callable[..., Any], **kwargs: Any) -> beam.ParDo:
-    """Maps verb(row, **kwargs), which returns one row or an iterator of rows, with rejects in an output of their own.
+    """Map verb(row, **kwargs), which returns one row or an iterator of rows, with rejects in an output of their own.
 
     The outputs are MAIN and REJECTS. Rejects are counted by kind and reason.
     """

@@ -21,7 +21,7 @@ ZERO_SIZE = {"BloodImage_00338.jpg", "BloodImage_00343.jpg"}
 
 
 def timed(*command: str) -> float:
-    """Runs one of our commands; returns its wall time in seconds."""
+    """Run one of our commands; return its wall time in seconds."""
     print("$ python -m", *command, flush=True)
     start = time.monotonic()
     subprocess.run([sys.executable, "-m", *command], check=True)

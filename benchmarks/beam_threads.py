@@ -26,12 +26,12 @@ class Row:
 
 
 def make_row(number: int) -> tuple[str, Row]:
-    """Returns a row with its key."""
+    """Return a row with its key."""
     return f"k{number % 20_000}", Row(name=str(number), values=tuple(range(number % 7)))
 
 
 def check(group: tuple[str, Iterable[Row]]) -> list[Row]:
-    """Raises RuntimeError if a row has changed."""
+    """Raise RuntimeError if a row has changed."""
     rows = list(group[1])
     for row in rows:
         if not isinstance(row, Row) or row.values != tuple(range(int(row.name) % 7)):
@@ -40,13 +40,13 @@ def check(group: tuple[str, Iterable[Row]]) -> list[Row]:
 
 
 def check_count(count: int) -> None:
-    """Raises RuntimeError if rows are missing."""
+    """Raise RuntimeError if rows are missing."""
     if count != ROWS:
         raise RuntimeError(f"{ROWS} rows went in, {count} came out")
 
 
 def run(mode: str) -> str:
-    """Runs the pipeline once; returns the last line of its error, or "" for none."""
+    """Run the pipeline once; return the last line of its error, or "" for none."""
     workers = 1 if mode == "in_memory" else 2
     flags = ["--runner=FnApiRunner", f"--direct_running_mode={mode}", f"--direct_num_workers={workers}"]
     pipeline = beam.Pipeline(options=PipelineOptions(flags))

@@ -70,7 +70,7 @@ class Side:
     python: Path
 
     def run(self, words: list[str], status: int = 0) -> str:
-        """Runs a command and returns its standard output; exits if the status is not the expected one."""
+        """Run a command and return its standard output; exits if the status is not the expected one."""
         done = subprocess.run(
             [str(self.python), *words],
             cwd=self.tree,
@@ -84,7 +84,7 @@ class Side:
         return done.stdout
 
     def check(self) -> None:
-        """Exits if Python imports the packages from elsewhere than the checkout."""
+        """Exit if Python imports the packages from elsewhere than the checkout."""
         names = ", ".join(PACKAGES)
         found = self.run(["-c", f"import {names}\nprint(*(m.__file__ for m in ({names})), sep='\\n')"])
         for path in found.splitlines():
@@ -93,7 +93,7 @@ class Side:
 
 
 def make_inputs(sample: Path, images: Path, folder: Path) -> None:
-    """Makes inputs that the sample lacks: damaged files, a CVAT export, a tar.gz archive and two single images."""
+    """Make inputs that the sample lacks: damaged files, a CVAT export, a tar.gz archive and two single images."""
     damage(sample, folder / "damaged")
     with zipfile.ZipFile(folder / "export.zip", "w") as archive:
         archive.write(sample / "cvat" / "annotations.xml", "annotations.xml")
@@ -107,7 +107,7 @@ def make_inputs(sample: Path, images: Path, folder: Path) -> None:
 
 
 def damage(sample: Path, folder: Path) -> None:
-    """Copies the sample and adds one defect of each kind."""
+    """Copy the sample and adds one defect of each kind."""
     for kind in ("images", "annotations"):
         shutil.copytree(sample / kind, folder / kind)
     images, annotations = (sorted((folder / kind).iterdir()) for kind in ("images", "annotations"))
@@ -126,7 +126,7 @@ def damage(sample: Path, folder: Path) -> None:
 
 
 def run_step(name: str, step: Step, side: Side, work: Path, data: Path) -> None:
-    """Runs a step in one checkout and moves its files to the folder of that side."""
+    """Run a step in one checkout and moves its files to the folder of that side."""
     out, kept = work / "run" / name, work / side.name
     if step.copy_of:
         shutil.copytree(work / "old" / step.copy_of, out)
@@ -143,7 +143,7 @@ def matches(name: str, patterns: Iterable[str]) -> bool:
 
 
 def contents(folder: Path) -> Iterator[tuple[str, bytes]]:
-    """Yields name and bytes of everything that is compared; separate keys of JSON files have their own names."""
+    """Yield name and bytes of everything that is compared; separate keys of JSON files have their own names."""
     for path in sorted(folder.rglob("*")):
         name = path.relative_to(folder).as_posix()
         if path.is_dir() or matches(name, VARIES):
@@ -158,7 +158,7 @@ def contents(folder: Path) -> Iterator[tuple[str, bytes]]:
 
 
 def split_json(name: str, data: bytes, parts: dict[str, bool]) -> Iterator[tuple[str, bytes]]:
-    """Yields the keys that are compared separately, then the rest without digests of pages."""
+    """Yield the keys that are compared separately, then the rest without digests of pages."""
     value = json.loads(data)
     for entry in value.get("exports", ()):
         if entry["name"].endswith(".html"):
@@ -171,20 +171,20 @@ def split_json(name: str, data: bytes, parts: dict[str, bool]) -> Iterator[tuple
 
 
 def split_wording(name: str, data: bytes) -> Iterator[tuple[str, bytes]]:
-    """Yields the texts of problems, then the problems without them."""
+    """Yield the texts of problems, then the problems without them."""
     problems = [json.loads(line) for line in data.splitlines()]
     yield f"{name}: wording", json.dumps([[problem.pop(key) for key in WORDING] for problem in problems]).encode()
     yield name, json.dumps(problems).encode()
 
 
 def kind_of(name: str) -> str:
-    """Returns one name for all files of a folder, and for all shards of a split."""
+    """Return one name for all files of a folder, and for all shards of a split."""
     folder, slash, rest = name.partition("/")
     return f"{folder}/*" if slash and not rest.endswith(".json") and ":" not in rest else re.sub(r"\d{5}", "*", name)
 
 
 def compare(name: str, work: Path) -> bool:
-    """Prints a line for each kind of file that a step has written; returns whether nothing is missed."""
+    """Print a line for each kind of file that a step has written; return whether nothing is missed."""
     before, after = (dict(contents(work / side / name)) for side in ("old", "new"))
     copied = dict(contents(work / "old" / STEPS[name].copy_of)) if STEPS[name].copy_of else {}
     kinds = defaultdict(list)
@@ -196,7 +196,7 @@ def compare(name: str, work: Path) -> bool:
 
 
 def compare_kind(name: str, kind: str, files: list[str], before: dict[str, bytes], after: dict[str, bytes]) -> bool:
-    """Prints the line of one kind of file; returns whether nothing is missed."""
+    """Print the line of one kind of file; return whether nothing is missed."""
     other = [file for file in files if before.get(file) != after.get(file)]
     forbidden = [file for file in other if not (matches(file, ALLOWED) and file in before and file in after)]
     mark = "MISS" if forbidden else "note" if other else "ok  "
@@ -206,7 +206,7 @@ def compare_kind(name: str, kind: str, files: list[str], before: dict[str, bytes
 
 
 def run(old: Side, new: Side, data: Path, work: Path, only: str) -> bool:
-    """Runs and compares all steps; returns whether nothing is missed."""
+    """Run and compare all steps; return whether nothing is missed."""
     good = True
     for name in ("run", "new"):
         shutil.rmtree(work / name, ignore_errors=True)

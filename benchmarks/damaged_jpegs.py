@@ -52,7 +52,7 @@ def encode(image: Image.Image, name: str) -> bytes:
 
 
 def encodings_of(data: Path | None) -> Iterator[tuple[str, list[bytes]]]:
-    """Yields each encoding and its intact files."""
+    """Yield each encoding and its intact files."""
     files = [path.read_bytes() for path in sorted((data / "images").iterdir())] if data else []
     if files:
         yield AS_IT_IS, files
@@ -62,7 +62,7 @@ def encodings_of(data: Path | None) -> Iterator[tuple[str, list[bytes]]]:
 
 
 def damage(data: bytes, rng: random.Random) -> bytes:
-    """Deletes or zeroes some bytes of one scan; a longer scan is hit more often."""
+    """Delete or zeroe some bytes of one scan; a longer scan is hit more often."""
     scans = [(scan.start, scan.end) for scan in read_jpeg(data).scans]
     start, end = rng.choices(scans, [end - start for start, end in scans])[0]
     count = min(rng.randint(1, MAX_BYTES), end - start)

@@ -50,7 +50,7 @@ Size = tuple[int, int]
 
 
 def crop_example(example: DetectionExample, shape: Size) -> DetectionExample:
-    """Cuts a part of (width, height) pixels, which the source id determines, from an image, turned if it must be."""
+    """Cut a part of (width, height) pixels, which the source id determines, from an image, turned if it must be."""
     pixels = np.asarray(Image.open(io.BytesIO(example.encoded)).convert("RGB"))
     boxes = box_ops.to_pixels(example.boxes, *pixels.shape[:2])
     width, height = shape
@@ -90,7 +90,7 @@ def read_manifest(dataset: Path) -> DatasetManifest:
 
 
 def write_mixed(dataset: Path, mixed: Path) -> None:
-    """Writes a data set of the same images and splits, in which the images have the trained shapes in turns."""
+    """Write a data set of the same images and splits, in which the images have the trained shapes in turns."""
     mixed.mkdir(parents=True)
     manifest = read_manifest(dataset)
     splits = {}
@@ -132,7 +132,7 @@ class Trained:
     canvas: str
 
     def flags(self, folder: Path, dataset: Path) -> list[str]:
-        """Returns the flags of the trainer, for weights in a folder and a data set to evaluate on."""
+        """Return the flags of the trainer, for weights in a folder and a data set to evaluate on."""
         return [*SETTINGS, f"--image_size={self.canvas}", f"--dataset={dataset}", f"--model_dir={folder}"]
 
 
@@ -153,14 +153,14 @@ class Exported:
         python("-m", "trainer", "--mode=export", *model.flags(folder, model.dataset), tree=tree)
 
     def evaluate(self, dataset: Path) -> str:
-        """Returns AP and AP50 on the validation split, with the interval of AP over images."""
+        """Return AP and AP50 on the validation split, with the interval of AP over images."""
         python("-m", "trainer", "--mode=eval", *self._model.flags(self._folder, dataset), tree=self._tree)
         metrics = json.loads((self._folder / "eval.json").read_text())
         low, high = next(item for item in metrics["intervals"] if item["over"] == "images")["AP"]
         return f"AP {metrics['AP']:.3f} [{low:.3f}, {high:.3f}], AP50 {metrics['AP50']:.3f}"
 
     def score(self, images: list[DetectionExample]) -> "Count":
-        """Counts detections of the exported graph itself, before any other program sees them."""
+        """Count detections of the exported graph itself, before any other program sees them."""
         import tensorflow as tf
 
         serve = tf.saved_model.load(str(self._folder / "export")).signatures[exported_model.SERVING]
@@ -199,7 +199,7 @@ class Count:
 def compare(
     models: list[Trained], evaluated: list[tuple[Trained, str, Path]], trees: dict[str, Path], work: Path
 ) -> bool:
-    """Prints both tables, with a column for each checkout; returns whether the last one is without fault."""
+    """Print both tables, with a column for each checkout; return whether the last one is without fault."""
     exports = {
         (model.title, name): Exported(model, tree, work / f"{name}-{model.canvas}")
         for model in models

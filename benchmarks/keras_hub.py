@@ -36,7 +36,7 @@ SAFETY = 0.97  # share of the time for work that the probe does not measure: che
 
 
 def install(env: Path) -> str:
-    """Returns the Python of an environment with KerasHub and our dependencies; our code is read from the checkout."""
+    """Return the Python of an environment with KerasHub and our dependencies; our code is read from the checkout."""
     interpreter = env / "bin" / "python"
     if not interpreter.exists():
         venv.create(env, with_pip=True)
@@ -50,7 +50,7 @@ def last_line(*command: str, interpreter: str) -> dict[str, Any]:
 
 
 def of_step(interpreter: str, flags: argparse.Namespace) -> Iterator[Result]:
-    """Measures without norms in the heads, as in KerasHub, and with our default."""
+    """Measure without norms in the heads, as in KerasHub, and with our default."""
     look = (f"--backbone={flags.backbone}", f"--size={flags.size}", f"--batch={flags.batch}", f"--count={flags.count}")
 
     def median_step(side: str, norm: str = "none") -> float:
@@ -75,7 +75,7 @@ def of_step(interpreter: str, flags: argparse.Namespace) -> Iterator[Result]:
 
 
 def probe(dataset: Path, model_dir: Path, interpreter: str) -> tuple[float, float]:
-    """Returns the seconds that the startup takes in addition to its steps at full speed, and the steps per second."""
+    """Return the seconds that the startup takes in addition to its steps at full speed, and the steps per second."""
     start, first = time.perf_counter(), 0.0
     for _, line in trainer_lines(dataset, model_dir, "--vertical_flip", interpreter=interpreter):
         if line.startswith(f"step {PROBE_STEPS[0]}/"):
@@ -87,7 +87,7 @@ def probe(dataset: Path, model_dir: Path, interpreter: str) -> tuple[float, floa
 
 
 def train_ours(dataset: Path, work: Path, interpreter: str, minutes: float) -> dict[str, Any]:
-    """Trains from the command line for as many epochs as fit into the time; then evaluates, which is not counted."""
+    """Train from the command line for as many epochs as fit into the time; then evaluate, which is not counted."""
     start_up, speed = probe(dataset, work / "probe", interpreter)
     examples = json.loads((dataset / "dataset.json").read_text())["splits"]["train"]["examples"]
     epochs = max(int((60 * minutes * SAFETY - start_up) * speed * 8 / examples), 1)

@@ -78,7 +78,7 @@ def their_model(
 
 
 def step_batch(size: int, batch: int) -> dict[str, np.ndarray]:
-    """Makes noise with boxes: uint8 images, boxes in pixels, labels from 1."""
+    """Make noise with boxes: uint8 images, boxes in pixels, labels from 1."""
     rng = np.random.default_rng(0)
     sides = rng.uniform(0.05, 0.5, (batch, BOXES, 2)) * size
     corners = rng.uniform(0, size - sides)
@@ -90,7 +90,7 @@ def step_batch(size: int, batch: int) -> dict[str, np.ndarray]:
 
 
 def our_steps(flags: argparse.Namespace) -> list[float]:
-    """Returns the seconds of each step; the first ones build the graph."""
+    """Return the seconds of each step; the first ones build the graph."""
     config = make_config(
         "tiny",
         {
@@ -131,7 +131,7 @@ class Stopwatch(keras.callbacks.Callback):
 
 
 def their_steps(flags: argparse.Namespace) -> list[float]:
-    """Returns the seconds of each step of fit: train_on_batch of 0.32.0 accepts no dict of boxes and labels."""
+    """Return the seconds of each step of fit: train_on_batch of 0.32.0 accepts no dict of boxes and labels."""
     model = their_model(
         (flags.size, flags.size), backbone=flags.backbone, classes=CLASSES, head_depth=4, anchor_size=4.0
     )

@@ -61,7 +61,7 @@ class TimedCosine(keras.callbacks.Callback):
 
 
 def their_training_data(split: Any, max_boxes: int) -> tf.data.Dataset:
-    """Makes batches of images of one size, and their boxes in pixels, mirrored at random both ways."""
+    """Make batches of images of one size, and their boxes in pixels, mirrored at random both ways."""
     flip = keras.layers.RandomFlip("horizontal_and_vertical", bounding_box_format="yxyx")
 
     def load(record: Any) -> tuple[Any, dict[str, Any]]:
@@ -89,7 +89,7 @@ def their_training_data(split: Any, max_boxes: int) -> tf.data.Dataset:
 
 
 def their_results(model: Any, split: Any, canvas: tuple[int, int]) -> list[dict[str, Any]]:
-    """Returns COCO results for every image of a split, boxes in pixels of the image."""
+    """Return COCO results for every image of a split, boxes in pixels of the image."""
     examples = [decode_example(record) for record in tf.data.TFRecordDataset(list(split.paths)).as_numpy_iterator()]
     images = tf.data.Dataset.from_tensor_slices([example.encoded for example in examples]).map(
         lambda data: tf.io.decode_jpeg(data, channels=3)
@@ -109,14 +109,14 @@ def their_results(model: Any, split: Any, canvas: tuple[int, int]) -> list[dict[
 
 
 def to_image_pixels(box: np.ndarray, size: tuple[int, int], canvas: tuple[int, int]) -> np.ndarray:
-    """Returns a box in pixels of the image, clipped: Keras' Resizing puts the image in the middle of the canvas."""
+    """Return a box in pixels of the image, clipped: Keras' Resizing puts the image in the middle of the canvas."""
     unit = max(side / room for side, room in zip(size, canvas, strict=True))
     origin = [(room * unit - side) / 2 for side, room in zip(size, canvas, strict=True)]
     return np.clip(box * unit - np.tile(origin, 2), 0, np.tile(size, 2))
 
 
 def train_and_evaluate(flags: argparse.Namespace) -> dict[str, Any]:
-    """Trains until the given time, then evaluates on the split val."""
+    """Train until the given time, then evaluate on the split val."""
     keras.utils.set_random_seed(0)
     manifest = records.read_dataset_manifest(flags.dataset)
     config = make_config("tiny", {})

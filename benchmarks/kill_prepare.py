@@ -19,18 +19,18 @@ from benchmarks.prepare import write_source
 
 
 def start_prepare(work: Path, output: str, *more: str) -> subprocess.Popen:
-    """Starts prepare on the source of the work folder."""
+    """Start prepare on the source of the work folder."""
     inputs = ["--images", f"{work}/source/images/*", "--annotations", f"{work}/source/annotations/*"]
     return start(work / "log", "-m", "beam_jobs", "prepare", *inputs, "--output", f"{work}/{output}", *more)
 
 
 def content(folder: Path) -> dict[str, bytes]:
-    """Reads every file below a folder, by its path there."""
+    """Read every file below a folder, by its path there."""
     return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
 def run(work: Path, images: int, kills: int, seed: int) -> bool:
-    """Runs the benchmark in a folder; returns whether no file differs."""
+    """Run the benchmark in a folder; return whether no file differs."""
     write_source(work / "source", images, (270, 480), 72)
     began = time.monotonic()
     finish(start_prepare(work, "undisturbed"), work / "log")

@@ -26,7 +26,7 @@ BY_PROCESSES = ("--direct_running_mode=multi_processing", "--direct_num_workers=
 
 
 def write_images(folder: Path, count: int) -> None:
-    """Writes images of 800 x 600 pixels, every second one to x.zip; every tenth is truncated."""
+    """Write images of 800 x 600 pixels, every second one to x.zip; every tenth is truncated."""
     folder.mkdir()
     with zipfile.ZipFile(folder / "x.zip", "w") as archive:
         for number in range(count):
@@ -51,7 +51,7 @@ def timed(work: Path, output: str) -> float:
 
 
 def rows(folder: Path) -> dict[str, bytes]:
-    """Returns every file but the summary, which names the folder."""
+    """Return every file but the summary, which names the folder."""
     return {path.name: path.read_bytes() for path in folder.iterdir() if path.name != "summary.json"}
 
 
@@ -62,7 +62,7 @@ def is_complete(output: Path, expected: dict[str, bytes]) -> bool:
 
 
 def kill_often(work: Path, kills: int, length: float, moments: random.Random) -> tuple[int, int]:
-    """Returns the number of runs that ended before they were killed, and of kills after which there were rows."""
+    """Return the number of runs that ended before they were killed, and of kills after which there were rows."""
     expected = rows(work / "undisturbed")
     output = work / "killed"
     killed = ended = saved = 0

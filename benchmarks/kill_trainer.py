@@ -62,7 +62,7 @@ class Work:
 
 
 def outcome(model: Path) -> dict[str, bytes]:
-    """Returns every variable of the last checkpoint by its name, all of the export, and eval.json."""
+    """Return every variable of the last checkpoint by its name, all of the export, and eval.json."""
     last, exported = (read_tensors(model / name) for name in (NEWEST, "export/variables/variables"))
     # The export numbers its variables, in another order each time.
     return {**last, "export": b"".join(sorted(exported.values())), "eval.json": (model / "eval.json").read_bytes()}
@@ -77,7 +77,7 @@ def read_tensors(prefix: Path) -> dict[str, bytes]:
 
 
 def is_whole_or_unfinished(model: Path) -> bool:
-    """Returns whether there is no model.json, or every file that it lists."""
+    """Return whether there is no model.json, or every file that it lists."""
     path = model / "export" / "model.json"
     digests = json.loads(path.read_text())["files"] if path.exists() else {}
     return all(
@@ -161,7 +161,7 @@ def damage_each(work: Work) -> Iterator[Result]:
 
 @contextlib.contextmanager
 def small_disk(folder: Path, pages: int) -> Iterator[None]:
-    """Mounts a tmpfs of a size for the duration of the block."""
+    """Mount a tmpfs of a size for the duration of the block."""
     folder.mkdir()
     subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={pages * PAGE}", "tmpfs", folder], check=True)
     try:
@@ -176,7 +176,7 @@ def remount(folder: Path, option: str) -> None:
 
 
 def pages_of(*paths: Path) -> int:
-    """Returns the pages that files take on a tmpfs."""
+    """Return the pages that files take on a tmpfs."""
     files = [file for path in paths for file in (path.rglob("*") if path.is_dir() else [path]) if file.is_file()]
     return sum(-(-file.stat().st_size // PAGE) for file in files)
 
@@ -197,7 +197,7 @@ class FullDisk:
 
 
 def full_disks(whole: Path) -> list[FullDisk]:
-    """Returns a disk for each kind of write on which just this one fails, from the sizes of the undisturbed run."""
+    """Return a disk for each kind of write on which just this one fails, from the sizes of the undisturbed run."""
     checkpoint = pages_of(whole / DATA, whole / f"{NEWEST}.index")
     pages = pages_of(whole / "eval.html", whole / "eval.json")
     variables = pages_of(whole / "export" / "variables")
@@ -216,7 +216,7 @@ def full_disks(whole: Path) -> list[FullDisk]:
 
 
 def link_folders(model: Path, disk: Path, fault: FullDisk) -> None:
-    """Makes the folder of a run, in which the part lies on the small disk."""
+    """Make the folder of a run, in which the part lies on the small disk."""
     if fault.part:
         model.mkdir()
         (disk / fault.part).mkdir()
@@ -229,7 +229,7 @@ def link_folders(model: Path, disk: Path, fault: FullDisk) -> None:
 
 
 def fails_in_one_line(work: Work, model: Path, path: str) -> str:
-    """Runs the trainer; returns what is wrong with its end, or ""."""
+    """Run the trainer; return what is wrong with its end, or ""."""
     status = work.start(model).wait()
     errors = [line for line in work.log.splitlines() if line.startswith("error: ")]
     if status != 2 or "Traceback" in work.log or len(errors) != 1:
@@ -255,7 +255,7 @@ def fill_each(work: Work) -> Iterator[Result]:
 
 
 def read_only(work: Work) -> Result:
-    """Starts an interrupted run on a disk that is mounted read-only."""
+    """Start an interrupted run on a disk that is mounted read-only."""
     disk = work.folder / "disk"
     with small_disk(disk, 25_000):
         shutil.copytree(work.folder / "undisturbed", disk / "model")

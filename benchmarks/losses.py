@@ -32,14 +32,14 @@ Losses = list[dict[str, float]]
 
 
 def train(tree: Path, dataset: Path, model_dir: Path) -> Losses:
-    """Runs the trainer of a checkout; returns the losses of each step."""
+    """Run the trainer of a checkout; return the losses of each step."""
     folders = (f"--dataset={dataset}", f"--model_dir={model_dir}")
     python("-m", "trainer", *SETTINGS, *folders, tree=tree, **ORDERED)
     return read_losses(model_dir / "tensorboard")
 
 
 def read_losses(folder: Path) -> Losses:
-    """Returns the losses by step from TensorBoard's file: float32, as the step computed them."""
+    """Return the losses by step from TensorBoard's file: float32, as the step computed them."""
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
     from tensorboard.util.tensor_util import make_ndarray
 
@@ -51,7 +51,7 @@ def read_losses(folder: Path) -> Losses:
 
 @contextmanager
 def worktree(revision: str) -> Iterator[Path]:
-    """Checks out a revision for the duration of the block."""
+    """Check out a revision for the duration of the block."""
     with tempfile.TemporaryDirectory() as folder:
         tree = Path(folder) / "tree"
         git = ("git", "-C", str(HERE), "worktree")

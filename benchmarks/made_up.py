@@ -27,14 +27,14 @@ SMALL, LARGE = "96x128", "540x960"  # at the default quality: 3 KB, 118 KB
 
 
 def make(folder: Path, *, train: int, boxes: int = 5, max_boxes: int = 0, size: str = SMALL, quality: int = 72) -> Path:
-    """Runs this program; returns the folder."""
+    """Run this program; return the folder."""
     flags = [f"--train={train}", f"--boxes={boxes}", f"--max_boxes={max_boxes}", f"--size={size}"]
     python("-m", "benchmarks.made_up", str(folder), *flags, f"--quality={quality}")
     return folder
 
 
 def make_objects(source_id: int, size: tuple[int, int], count: int) -> tuple[ExampleObject, ...]:
-    """Returns boxes with sides of 5 to 40 % of the image's, determined by the number."""
+    """Return boxes with sides of 5 to 40 % of the image's, determined by the number."""
     rng = np.random.default_rng(source_id)
     sides = rng.uniform(0.05, 0.4, (count, 2))
     corners = rng.uniform(0, 1 - sides)

@@ -28,7 +28,7 @@ class Result:
 
 
 def print_results(results: Iterable[Result]) -> bool:
-    """Prints each result when it is available; returns whether all are good."""
+    """Print each result when it is available; return whether all are good."""
     good = True
     for result in results:
         print(f"{'ok  ' if result.good else 'MISS'}  {result.title:78}  {result.value}", flush=True)
@@ -37,7 +37,7 @@ def print_results(results: Iterable[Result]) -> bool:
 
 
 def python(*command: str, interpreter: str = sys.executable, tree: Path = HERE, **environment: str) -> str:
-    """Runs a command in a checkout of this project and returns its output; exits if it fails."""
+    """Run a command in a checkout of this project and return its output; exits if it fails."""
     done = subprocess.run(
         [interpreter, *command],
         cwd=tree,
@@ -52,7 +52,7 @@ def python(*command: str, interpreter: str = sys.executable, tree: Path = HERE, 
 
 
 def in_turns(count: int, *measures: Callable[[], Measured]) -> list[list[Measured]]:
-    """Calls the measures in turns, count times each (A B A B), so that load on the machine affects all of them."""
+    """Call the measures in turns, count times each (A B A B), so that load on the machine affects all of them."""
     rounds = [[measure() for measure in measures] for _ in range(count)]
     return [list(column) for column in zip(*rounds, strict=True)]
 
@@ -64,18 +64,18 @@ def seconds(work: Callable[[], object]) -> float:
 
 
 def median_ratio(a: list[float], b: list[float]) -> float:
-    """Returns the median of a / b over the rounds of in_turns; each ratio compares neighbours in time."""
+    """Return the median of a / b over the rounds of in_turns; each ratio compares neighbours in time."""
     return statistics.median(x / y for x, y in zip(a, b, strict=True))
 
 
 def start(log: Path, *command: str) -> subprocess.Popen:
-    """Starts a Python program of this checkout in a separate process group; its output goes to the log."""
+    """Start a Python program of this checkout in a separate process group; its output goes to the log."""
     with log.open("wb") as file:
         return subprocess.Popen([sys.executable, *command], cwd=HERE, stdout=file, stderr=file, start_new_session=True)
 
 
 def finish(job: subprocess.Popen, log: Path, seconds: float | None = None) -> None:
-    """Waits for a started program; exits if it fails.
+    """Wait for a started program; exits if it fails.
 
     Raises:
       TimeoutExpired: it runs for longer than that.
@@ -85,7 +85,7 @@ def finish(job: subprocess.Popen, log: Path, seconds: float | None = None) -> No
 
 
 def ends_by_itself(job: subprocess.Popen, log: Path, seconds: float) -> bool:
-    """Waits like finish for a time, then kills the program and its children."""
+    """Wait like finish for a time, then kills the program and its children."""
     try:
         finish(job, log, seconds)
     except subprocess.TimeoutExpired:
@@ -96,7 +96,7 @@ def ends_by_itself(job: subprocess.Popen, log: Path, seconds: float) -> bool:
 
 
 def run_kills(about: str, run: Callable[[Path, int, int, int], bool]) -> int:
-    """Calls run(work folder, images, kills, seed) as the command line asks; returns 0 if it returns True, else 1."""
+    """Call run(work folder, images, kills, seed) as the command line asks; return 0 if it returns True, else 1."""
     parser = argparse.ArgumentParser(description=about, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--images", type=int, default=2000)
     parser.add_argument("--kills", type=int, default=20)

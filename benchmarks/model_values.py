@@ -58,12 +58,12 @@ def variables(model_dir: Path) -> Iterator[str]:
 
 
 def unnumbered(name: str) -> str:
-    """Removes the number of a variable of a SavedModel: Keras numbers them differently in every export."""
+    """Remove the number of a variable of a SavedModel: Keras numbers them differently in every export."""
     return re.sub(r"^_all_variables/\d+/", "_all_variables/", name)
 
 
 def inputs(shard: Path) -> dict[str, Any]:
-    """Returns the input of each signature, by the name of its argument."""
+    """Return the input of each signature, by the name of its argument."""
     import tensorflow as tf
 
     records = [record.numpy() for record in tf.data.TFRecordDataset(str(shard)).take(IMAGES)]

@@ -125,7 +125,7 @@ class Fixture:
 
 
 def annotations() -> list[ImageAnnotation]:
-    """Returns what our own writers write: axis-aligned boxes only."""
+    """Return what our own writers write: axis-aligned boxes only."""
     boxes = (
         ObjectAnnotation(label="box", box=(2.5, 1.25, 22.75, 31.75)),
         ObjectAnnotation(label="étoile de mer", box=(0.33, 0.66, 8.75, 16.5), occluded=True),
@@ -138,7 +138,7 @@ def annotations() -> list[ImageAnnotation]:
 
 
 def write_images(folder: Path) -> None:
-    """Writes a black image for each name: Datumaro reads no CVAT file without its images."""
+    """Write a black image for each name: Datumaro reads no CVAT file without its images."""
     for annotation in annotations():
         path = folder / annotation.filename
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -153,7 +153,7 @@ def cvat_fixture(folder: Path, writer: str, data: bytes) -> Fixture:
 
 
 def voc_fixture(folder: Path, writer: str, files: dict[str, bytes]) -> Fixture:
-    """Writes annotations by stem, and the lists that Datumaro requires."""
+    """Write annotations by stem, and the lists that Datumaro requires."""
     write_images(folder / "JPEGImages")
     lists = folder / "ImageSets" / "Main"
     lists.mkdir(parents=True)
@@ -167,7 +167,7 @@ def voc_fixture(folder: Path, writer: str, files: dict[str, bytes]) -> Fixture:
 
 
 def json_fixture(folder: Path, form: str, document: object, *, is_folder: bool) -> Fixture:
-    """Writes a JSON file; is_folder: Globox opens its folder."""
+    """Write a JSON file; is_folder: Globox opens its folder."""
     folder.mkdir()
     path = folder / "a.json"
     path.write_text(json.dumps(document, ensure_ascii=False))
@@ -175,7 +175,7 @@ def json_fixture(folder: Path, form: str, document: object, *, is_folder: bool) 
 
 
 def yolo_fixture(folder: Path, files: dict[str, str]) -> Fixture:
-    """Writes text files by stem, their images, and the lists that Datumaro requires."""
+    """Write text files by stem, their images, and the lists that Datumaro requires."""
     data = folder / "obj_train_data"
     data.mkdir(parents=True)
     for name, text in files.items():
@@ -188,7 +188,7 @@ def yolo_fixture(folder: Path, files: dict[str, str]) -> Fixture:
 
 
 def prepared_fixture(folder: Path, source: Fixture) -> Fixture:
-    """Prepares a data set from a CVAT file and takes its val.json: all of our readers and writers together."""
+    """Prepare a data set from a CVAT file and take its val.json: all of our readers and writers together."""
     flags = ["--images", f"{source.folder}/images/**", "--annotations", str(source.file), "--splits", "val=1"]
     python(sys.executable, "-m", "beam_jobs", "prepare", *flags, "--output", str(folder / "prepared"))
     write_images(folder / "images" / "val")
@@ -235,7 +235,7 @@ def stem(name: str) -> str:
 
 
 def python(interpreter: str, *command: str) -> str:
-    """Runs a Python command and returns its output; if it fails, exits with the end of its error output."""
+    """Run a Python command and return its output; if it fails, exits with the end of its error output."""
     done = subprocess.run([interpreter, *command], capture_output=True, text=True, check=False)
     if done.returncode:
         raise SystemExit(f"failed: {interpreter} {command[0]} …\n{done.stderr[-2000:]}")

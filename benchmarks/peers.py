@@ -104,7 +104,7 @@ def read_ours(fixture: Fixture) -> dict[str, Boxes]:
 
 
 def pixels(box: BoxCorners, image: ImageAnnotation) -> Sequence[float]:
-    """Returns a box in pixels; all images have the same size."""
+    """Return a box in pixels; all images have the same size."""
     scale = (HEIGHT, WIDTH) * 2 if image.is_relative else (1, 1, 1, 1)
     return [edge * side for edge, side in zip(box, scale, strict=True)]
 
@@ -116,12 +116,12 @@ def read_theirs(fixture: Fixture, peer: str, peer_python: str) -> dict[str, Boxe
 
 
 def count(boxes: Iterable[tuple[str | float, ...]]) -> Boxes:
-    """Counts boxes at the precision that the formats keep."""
+    """Count boxes at the precision that the formats keep."""
     return Counter((label, *(round(float(edge), DIGITS) + 0.0 for edge in box)) for label, *box in boxes)
 
 
 def differences(ours: dict[str, Boxes], theirs: dict[str, Boxes]) -> Iterator[str]:
-    """Yields the label of every box that only one of the two has, and NO_FILE for every image that only one has."""
+    """Yield the label of every box that only one of the two has, and NO_FILE for every image that only one has."""
     yield from (NO_FILE for _ in ours.keys() ^ theirs.keys())
     for name in ours.keys() & theirs.keys():
         only = (ours[name] - theirs[name]) + (theirs[name] - ours[name])
@@ -129,7 +129,7 @@ def differences(ours: dict[str, Boxes], theirs: dict[str, Boxes]) -> Iterator[st
 
 
 def compare(fixture: Fixture, peer: str, peer_python: str) -> bool:
-    """Prints a row of the table, and returns whether every difference is known."""
+    """Print a row of the table, and return whether every difference is known."""
     ours, theirs = read_ours(fixture), read_theirs(fixture, peer, peer_python)
     agree = sum((ours[name] & theirs[name]).total() for name in ours.keys() & theirs.keys())
     here, there = (sum(boxes.total() for boxes in images.values()) for images in (ours, theirs))
@@ -140,7 +140,7 @@ def compare(fixture: Fixture, peer: str, peer_python: str) -> bool:
 
 
 def install(env: Path) -> str:
-    """Installs the peers into an environment and returns its Python."""
+    """Install the peers into an environment and return its Python."""
     interpreter = env / "bin" / "python"
     if not interpreter.exists():
         venv.create(env, with_pip=True)

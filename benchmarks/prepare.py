@@ -78,12 +78,12 @@ class Cost:
 
 
 def cost(*command: str) -> Cost:
-    """Runs a command of this Python and measures it."""
+    """Run a command of this Python and measure it."""
     return cost_of(sys.executable, *command)
 
 
 def cost_of(*command: str) -> Cost:
-    """Runs a command and measures it."""
+    """Run a command and measure it."""
     start = time.monotonic()
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
     assert process.stderr is not None
@@ -95,7 +95,7 @@ def cost_of(*command: str) -> Cost:
 
 
 def noisy_images(size: tuple[int, int], quality: int, count: int = 16) -> list[bytes]:
-    """Makes the JPEG bytes of a few noisy images of a size (height, width)."""
+    """Make the JPEG bytes of a few noisy images of a size (height, width)."""
     rng = np.random.default_rng(0)
     images = []
     for _ in range(count):
@@ -107,13 +107,13 @@ def noisy_images(size: tuple[int, int], quality: int, count: int = 16) -> list[b
 
 
 def annotation(number: int, size: tuple[int, int], boxes: int) -> ImageAnnotation:
-    """Makes the annotation of image number NNNNNN.jpg."""
+    """Make the annotation of image number NNNNNN.jpg."""
     items = tuple(ObjectAnnotation(label=f"class {row % 3}", box=(1.0 + row, 2, 20 + row, 30)) for row in range(boxes))
     return ImageAnnotation(filename=f"{number:06d}.jpg", width=size[1], height=size[0], objects=items, source="")
 
 
 def write_source(folder: Path, count: int, size: tuple[int, int], quality: int) -> float:
-    """Writes images/ and annotations/; returns the mean size of an image in KB."""
+    """Write images/ and annotations/; return the mean size of an image in KB."""
     images = noisy_images(size, quality)
     for name in ("images", "annotations"):
         (folder / name).mkdir(parents=True)
@@ -124,13 +124,13 @@ def write_source(folder: Path, count: int, size: tuple[int, int], quality: int) 
 
 
 def prepare(source: Path, *more: str) -> Cost:
-    """Runs prepare on a source."""
+    """Run prepare on a source."""
     flags = ["--images", f"{source}/images/*", "--annotations", f"{source}/annotations/*", "--output", f"{source}/out"]
     return cost("-m", "beam_jobs", "prepare", *flags, *more)
 
 
 def first_line_of_help() -> float:
-    """Returns the seconds until `python -m beam_jobs --help` prints."""
+    """Return the seconds until `python -m beam_jobs --help` prints."""
     start = time.monotonic()
     with subprocess.Popen([sys.executable, "-m", "beam_jobs", "--help"], stdout=subprocess.PIPE) as process:
         assert process.stdout is not None
@@ -139,13 +139,13 @@ def first_line_of_help() -> float:
 
 
 def best_of(*measures: Callable[[], Cost]) -> list[Cost]:
-    """Returns the fastest of three runs of each, in turns, so that a busy machine slows all of them."""
+    """Return the fastest of three runs of each, in turns, so that a busy machine slows all of them."""
     rounds = [[measure() for measure in measures] for _ in range(3)]
     return [min(costs, key=lambda found: found.seconds) for costs in zip(*rounds, strict=True)]
 
 
 def compare_speed(work: Path, images: int) -> Iterator[Result]:
-    """Compares prepare with a serial loop, and without decoding with cp and fsync, on images of about 110 KB."""
+    """Compare prepare with a serial loop, and without decoding with cp and fsync, on images of about 110 KB."""
     kilobytes = write_source(work / "source", images, (540, 960), 72)
     images_folder, copy = work / "source" / "images", work / "copy"
     loop, ours, header, copied = best_of(
@@ -170,7 +170,7 @@ def compare_speed(work: Path, images: int) -> Iterator[Result]:
 
 
 def measure_growth(work: Path, scale: int) -> Iterator[Result]:
-    """Measures memory and time per image for tiny images, from `scale` to a hundred times as many."""
+    """Measure memory and time per image for tiny images, from `scale` to a hundred times as many."""
     costs: dict[int, Cost] = {}
     for times in (1, 2, 10, 20, 100):
         count = times * scale
@@ -196,7 +196,7 @@ def measure_growth(work: Path, scale: int) -> Iterator[Result]:
 
 
 def measure_cvat(work: Path) -> Iterator[Result]:
-    """Reads one CVAT file of 100,000 images."""
+    """Read one CVAT file of 100,000 images."""
     cost("-c", MAKE_CVAT, str(work / "cvat.xml"))  # not here: a child's peak memory begins at its parent's
     cvat = cost("-c", READ_CVAT, str(work / "cvat.xml"))
     yield Result(
@@ -207,7 +207,7 @@ def measure_cvat(work: Path) -> Iterator[Result]:
 
 
 def measure_help() -> Iterator[Result]:
-    """Takes the best of three starts."""
+    """Take the best of three starts."""
     seconds = min(first_line_of_help() for _ in range(3))
     yield Result(
         title=f"first line of python -m beam_jobs --help (<= {HELP_SECONDS} s)",
@@ -217,7 +217,7 @@ def measure_help() -> Iterator[Result]:
 
 
 def main() -> int:
-    """Runs everything; returns the exit status."""
+    """Run everything; return the exit status."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--images", type=int, default=2000, help="number of images of about 110 KB")
     parser.add_argument(

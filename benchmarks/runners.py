@@ -34,7 +34,7 @@ KNOWN: Mapping[str, Runner] = {"processes": lambda _work: contextlib.nullcontext
 
 
 def find_available(names: Sequence[str], work: Path) -> dict[str, Runner]:
-    """Returns the baseline and the available runners; reports the others."""
+    """Return the baseline and the available runners; reports the others."""
     found: dict[str, Runner] = {BASELINE: lambda _work: contextlib.nullcontext(())}
     for name in names:
         try:
@@ -46,7 +46,7 @@ def find_available(names: Sequence[str], work: Path) -> dict[str, Runner]:
 
 
 def measure(*command: str) -> Cost:
-    """Runs a command of this Python to its end; measures the memory of all processes below this one."""
+    """Run a command of this Python to its end; measure the memory of all processes below this one."""
     start = time.monotonic()
     peak = 0.0
     with tempfile.TemporaryFile() as output:
@@ -64,7 +64,7 @@ def measure(*command: str) -> Cost:
 
 
 def megabytes(pid: str) -> float:
-    """Returns the memory of a process, with 1/n of a page that n processes share; 0 when it has ended."""
+    """Return the memory of a process, with 1/n of a page that n processes share; 0 when it has ended."""
     try:
         text = Path(f"/proc/{pid}/smaps_rollup").read_text()
     except (FileNotFoundError, ProcessLookupError):
@@ -73,7 +73,7 @@ def megabytes(pid: str) -> float:
 
 
 def compare(title: str, rounds: int, costs: Mapping[str, Callable[[], Cost]]) -> Iterator[Result]:
-    """Yields the time and memory of each runner, relative to the baseline."""
+    """Yield the time and memory of each runner, relative to the baseline."""
     measured = dict(zip(costs, in_turns(rounds, *costs.values()), strict=True))
     seconds = {name: [cost.seconds for cost in found] for name, found in measured.items()}
     peak = {name: statistics.median(cost.megabytes for cost in found) for name, found in measured.items()}

@@ -99,7 +99,7 @@ class Bench:
     rounds: int
 
     def images(self, count: int | None = None, *, broken: bool = False) -> Path:
-        """Returns a folder of images, made once; no two files are equal."""
+        """Return a folder of images, made once; no two files are equal."""
         folder = self.work / f"images-{count or self.count}{'-broken' if broken else ''}"
         if not folder.exists():
             folder.mkdir()
@@ -111,7 +111,7 @@ class Bench:
         return folder
 
     def score(self, images: Path, *flags: str, keep: bool = False) -> Cost:
-        """Runs the program; into a new output folder, unless the last one is kept."""
+        """Run the program; into a new output folder, unless the last one is kept."""
         output = self.work / f"out-{images.name}"
         if not keep:
             shutil.rmtree(output, ignore_errors=True)
@@ -123,7 +123,7 @@ class Bench:
 
 
 def make_model(work: Path) -> Path:
-    """Exports an untrained network for images of SIZE."""
+    """Export an untrained network for images of SIZE."""
     dataset = made_up.make(work / "dataset", train=made_up.SHARDS, size=f"{SIZE[0]}x{SIZE[1]}")
     python("-c", MAKE_MODEL, str(dataset), str(work / "model"))
     return work / "model" / "export"
@@ -134,7 +134,7 @@ def loop(bench: Bench, *sizes: int, images: Path) -> str:
 
 
 def best_batch(bench: Bench) -> tuple[int, str]:
-    """Returns the batch size with which the loop is fastest, and all measured speeds."""
+    """Return the batch size with which the loop is fastest, and all measured speeds."""
     printed = loop(bench, *BATCHES, images=bench.images(max(bench.count // 4, 2 * BATCHES[-1])))
     speeds = {int(size): float(speed) for size, speed in (line.split() for line in printed.splitlines())}
     return max(speeds, key=speeds.__getitem__), ", ".join(f"{size}: {speed:.1f}" for size, speed in speeds.items())
@@ -150,7 +150,7 @@ def timed(work: Callable[[], object]) -> Callable[[], float]:
 
 
 def of_speed(bench: Bench, title: str, target: float, *flags: str) -> Iterator[Result]:
-    """Compares score, with these flags, with the loop at its best batch size."""
+    """Compare score, with these flags, with the loop at its best batch size."""
     size, speeds = best_batch(bench)
     images = bench.images()
     ours, bare = in_turns(
@@ -174,7 +174,7 @@ def of_workers(bench: Bench) -> Iterator[Result]:
 
 
 def most_models(work: Callable[[], object]) -> int:
-    """Returns the maximum number of child processes with TensorFlow during the work: each has a model."""
+    """Return the maximum number of child processes with TensorFlow during the work: each has a model."""
     thread = threading.Thread(target=work)
     thread.start()
     most = 0

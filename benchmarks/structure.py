@@ -54,7 +54,7 @@ class Module:
 
 
 def read_modules(checkout: Path) -> dict[str, Module]:
-    """Reads all modules of the product, by name."""
+    """Read all modules of the product, by name."""
     roots = sorted(path.parent for path in checkout.glob("*/__init__.py") if path.parent.name not in NOT_PRODUCT)
     paths = (path for root in roots for path in sorted(root.rglob("*.py")) if not path.stem.endswith("_pb2"))
     modules = {}
@@ -67,7 +67,7 @@ def read_modules(checkout: Path) -> dict[str, Module]:
 
 
 def statements(body: Iterable[ast.stmt]) -> Iterator[ast.stmt]:
-    """Yields the statements of a module or class body, including those inside if, try and with."""
+    """Yield the statements of a module or class body, including those inside if, try and with."""
     for statement in body:
         yield statement
         if not isinstance(statement, DEFINITIONS):
@@ -78,7 +78,7 @@ def statements(body: Iterable[ast.stmt]) -> Iterator[ast.stmt]:
 
 
 def defined_names(module: Module) -> set[str]:
-    """Returns the public classes, functions and constants that a module defines, without imported names."""
+    """Return the public classes, functions and constants that a module defines, without imported names."""
     names = set()
     for statement in statements(module.tree.body):
         if isinstance(statement, DEFINITIONS):
@@ -91,7 +91,7 @@ def defined_names(module: Module) -> set[str]:
 
 
 def shared_names(modules: Mapping[str, Module]) -> dict[str, list[str]]:
-    """Returns the public names that more than one module defines, with these modules."""
+    """Return the public names that more than one module defines, with these modules."""
     owners = defaultdict(list)
     for module in modules.values():
         for name in defined_names(module):
@@ -100,14 +100,14 @@ def shared_names(modules: Mapping[str, Module]) -> dict[str, list[str]]:
 
 
 def docstring_lines(tree: ast.Module) -> set[int]:
-    """Returns the numbers of all lines of docstrings."""
+    """Return the numbers of all lines of docstrings."""
     nodes = (node for node in ast.walk(tree) if isinstance(node, (ast.Module, *DEFINITIONS)))
     found = (node.body[0] for node in nodes if ast.get_docstring(node) is not None)
     return {line for node in found for line in range(node.lineno, node.end_lineno + 1)}
 
 
 def count_lines(module: Module) -> Counter[str]:
-    """Counts all lines, lines of code, and comments: whole-line, trailing, and pragmas of tools."""
+    """Count all lines, lines of code, and comments: whole-line, trailing, and pragmas of tools."""
     counts, code = Counter(), set()
     for token in tokenize.generate_tokens(io.StringIO(module.text).readline):
         if token.type == tokenize.COMMENT:
@@ -119,7 +119,7 @@ def count_lines(module: Module) -> Counter[str]:
 
 
 def public_definitions(body: Iterable[ast.stmt], *, methods: bool) -> Iterator[ast.stmt]:
-    """Yields public functions and classes, optionally with the public methods of the classes."""
+    """Yield public functions and classes, optionally with the public methods of the classes."""
     for statement in statements(body):
         if isinstance(statement, DEFINITIONS) and not statement.name.startswith("_"):
             yield statement
@@ -128,14 +128,14 @@ def public_definitions(body: Iterable[ast.stmt], *, methods: bool) -> Iterator[a
 
 
 def documented(modules: Mapping[str, Module], *, methods: bool) -> str:
-    """Formats the share of public definitions that have a docstring."""
+    """Format the share of public definitions that have a docstring."""
     found = [node for module in modules.values() for node in public_definitions(module.tree.body, methods=methods)]
     count = sum(ast.get_docstring(node) is not None for node in found)
     return f"{count / len(found):.1%} of {len(found)}"
 
 
 def function_lengths(modules: Mapping[str, Module]) -> list[tuple[int, str]]:
-    """Returns the length of every function in lines, from def to its end with docstring, longest first."""
+    """Return the length of every function in lines, from def to its end with docstring, longest first."""
     return sorted(
         (
             (node.end_lineno - node.lineno + 1, f"{module.path}:{node.lineno} {node.name}")
@@ -148,14 +148,14 @@ def function_lengths(modules: Mapping[str, Module]) -> list[tuple[int, str]]:
 
 
 def with_parents(name: str) -> Iterator[str]:
-    """Yields a.b.c, a.b and a: Python runs the __init__ of every package on the way."""
+    """Yield a.b.c, a.b and a: Python runs the __init__ of every package on the way."""
     while name:
         yield name
         name = name.rpartition(".")[0]
 
 
 def imported(module: Module) -> Iterator[str]:
-    """Yields names that may be modules: from all imports, lazy ones included, and from strings in an __init__.
+    """Yield names that may be modules: from all imports, lazy ones included, and from strings in an __init__.
 
     A package may import its modules lazily, by a table of strings and __getattr__.
     """
@@ -173,7 +173,7 @@ def imported(module: Module) -> Iterator[str]:
 
 
 def closure(modules: Mapping[str, Module], entry: str) -> set[str]:
-    """Returns all modules of the product that a module imports, directly or indirectly."""
+    """Return all modules of the product that a module imports, directly or indirectly."""
     found, pending = set(), [entry]
     while pending:
         for name in with_parents(pending.pop()):

@@ -20,7 +20,7 @@ HEADINGS = ("topology", "HBM of a chip, GiB", "GFLOP a step and chip", "ms a ste
 
 
 def measure(topology: str, batch_size: int, flags: list[str]) -> str:
-    """Compiles the step for a topology; returns a row of the table."""
+    """Compile the step for a topology; return a row of the table."""
     from trainer.tpu import fit  # imports TensorFlow, which --help need not wait for
 
     start = time.monotonic()
@@ -40,7 +40,7 @@ def measure(topology: str, batch_size: int, flags: list[str]) -> str:
 
 
 def main() -> int:
-    """Prints the table; returns the exit status."""
+    """Print the table; return the exit status."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--batch", type=int, default=8, help="number of images on each chip")
     parser.add_argument("--topology", nargs="+", default=TOPOLOGIES, help="chips to compile for")

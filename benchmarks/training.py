@@ -60,7 +60,7 @@ class Effort:
 
 
 def prepared(work: Path, data: Path | None) -> Path:
-    """Prepares a data set from the images in data, or from the sample."""
+    """Prepare a data set from the images in data, or from the sample."""
     if data is None:
         data = work / "sample"
         python("scripts/make_sample.py", str(data), "--archive_images=0")
@@ -70,7 +70,7 @@ def prepared(work: Path, data: Path | None) -> Path:
 
 
 def timed_batches(make: Callable[[], Any], effort: Effort) -> float:
-    """Returns the seconds for the batches of a round of a new iterator."""
+    """Return the seconds for the batches of a round of a new iterator."""
     batches = iter(make())
     for _ in range(effort.warm_up):
         next(batches)
@@ -78,14 +78,14 @@ def timed_batches(make: Callable[[], Any], effort: Effort) -> float:
 
 
 def of_input(work: Path, data: Path | None, effort: Effort) -> Iterator[Result]:
-    """Compares letterboxed, augmented batches with a minimal decode and resize of the same records."""
+    """Compare letterboxed, augmented batches with a minimal decode and resize of the same records."""
     camera = {"size": CAMERA, "quality": JPEG_QUALITY}
     yield from input_ratio(prepared(work / "input", data), effort)
     yield from input_ratio(made_up.make(work / "camera", train=CAMERA_RECORDS, **camera), shortened(effort))
 
 
 def shortened(effort: Effort) -> Effort:
-    """Returns settings for images that take ten times as long."""
+    """Return settings for images that take ten times as long."""
     return dataclasses.replace(effort, warm_up=max(effort.warm_up // 10, 1), count=max(effort.count // 10, 1))
 
 
@@ -124,7 +124,7 @@ def our_batches(config: Any, manifest: Any, split: Any, canvas: tuple[int, int])
 
 
 def bare_batches(paths: tuple[str, ...], canvas: tuple[int, int], batch_size: int, *, antialias: bool) -> Any:
-    """Reads as in a tutorial: no boxes, aspect not kept, no shuffling."""
+    """Read as in a tutorial: no boxes, aspect not kept, no shuffling."""
     import tensorflow as tf
 
     from retinanet_odm.dataset.examples import ENCODED
@@ -167,7 +167,7 @@ class Steps:
         return cls(config=config, network=net, strategy=where, run_steps=steps.make_loop(config, net, optimizer, where))
 
     def seconds(self, dataset: Path, effort: Effort) -> float:
-        """Returns the seconds for the steps of a round with a new iterator."""
+        """Return the seconds for the steps of a round with a new iterator."""
         import tensorflow as tf
 
         from trainer.data import records
@@ -181,7 +181,7 @@ class Steps:
 
 
 def step_ratio(less: Path, more: Path, effort: Effort) -> tuple[float, str]:
-    """Returns the time of a step on one data set relative to another, and both in milliseconds."""
+    """Return the time of a step on one data set relative to another, and both in milliseconds."""
     steps = Steps.of(less)
     for dataset in (less, more):  # builds the graph, reads the files
         steps.seconds(dataset, effort)
@@ -211,7 +211,7 @@ def of_records(work: Path, effort: Effort) -> Iterator[Result]:
 def trainer_lines(
     dataset: Path, model_dir: Path, *flags: str, interpreter: str = sys.executable
 ) -> Iterator[tuple[subprocess.Popen, str]]:
-    """Yields the lines of `python -m trainer` and its process, which is stopped at the end of the block."""
+    """Yield the lines of `python -m trainer` and its process, which is stopped at the end of the block."""
     folders = (f"--dataset={dataset}", f"--model_dir={model_dir}")
     command = [interpreter, "-m", "trainer", "--mode=train", "--preset=tiny", *folders, *flags]
     environment = {**os.environ, "PYTHONPATH": str(HERE)}
@@ -228,7 +228,7 @@ def trainer_lines(
 
 
 def peak_memory(dataset: Path, model_dir: Path) -> float:
-    """Returns the peak memory in MB when `python -m trainer` reaches MEMORY_STEPS."""
+    """Return the peak memory in MB when `python -m trainer` reaches MEMORY_STEPS."""
     for process, line in trainer_lines(dataset, model_dir, "--num_epochs=100"):
         if line.startswith(f"step {MEMORY_STEPS}/"):
             status = Path(f"/proc/{process.pid}/status").read_text()
@@ -249,7 +249,7 @@ def of_memory(work: Path, effort: Effort) -> Iterator[Result]:
 
 
 def first_step(dataset: Path, model_dir: Path) -> float:
-    """Returns the seconds from the start of `python -m trainer` to its first step."""
+    """Return the seconds from the start of `python -m trainer` to its first step."""
     start = time.perf_counter()
     for _, line in trainer_lines(dataset, model_dir, "--steps_per_loop=1"):
         if line.startswith("step 1/"):

@@ -77,7 +77,7 @@ finally:
 
 
 def run(python: Path, checkout: Path, *words: str) -> None:
-    """Runs a command in a checkout; exits if it fails."""
+    """Run a command in a checkout; exits if it fails."""
     done = subprocess.run(
         [str(python), *words],
         cwd=checkout,
@@ -91,7 +91,7 @@ def run(python: Path, checkout: Path, *words: str) -> None:
 
 
 def walk(python: Path, checkout: Path, product: Set[str]) -> Iterator[tuple[str, list[str]]]:
-    """Runs the walks and yields the name of each and its files, of those of the product."""
+    """Run the walks and yield the name of each and its files, of those of the product."""
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "seen.json"
         for name, command in WALKS:
@@ -104,5 +104,5 @@ def walk(python: Path, checkout: Path, product: Set[str]) -> Iterator[tuple[str,
 
 
 def core(files: Iterable[str]) -> list[str]:
-    """Returns the files that are not of the command line, of reports or of error text."""
+    """Return the files that are not of the command line, of reports or of error text."""
     return [path for path in files if not any(fnmatch(path, pattern) for pattern in NOT_CORE)]

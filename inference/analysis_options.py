@@ -92,7 +92,7 @@ class RepeatOptions:
 
 
 def add_evaluate_flags(parser: argparse.ArgumentParser) -> None:
-    """Adds the flags of evaluate."""
+    """Add the flags of evaluate."""
     parser.add_argument("output", metavar="OUT", help="folder of a finished run, with summary.json")
     parser.add_argument(
         "--annotations",
@@ -124,7 +124,7 @@ def add_evaluate_flags(parser: argparse.ArgumentParser) -> None:
 
 
 def add_repeat_flags(parser: argparse.ArgumentParser) -> None:
-    """Adds the flags of repeats."""
+    """Add the flags of repeats."""
     default = RepeatOptions
     parser.add_argument("output", metavar="OUT", help="folder of a finished run, with summary.json")
     parser.add_argument(
@@ -148,7 +148,7 @@ def add_repeat_flags(parser: argparse.ArgumentParser) -> None:
 
 
 def evaluate_options(flags: argparse.Namespace) -> EvaluateOptions:
-    """Returns the options that the flags of evaluate specify.
+    """Return the options that the flags of evaluate specify.
 
     Raises:
       UsageError: a value is out of its range.
@@ -164,7 +164,7 @@ def evaluate_options(flags: argparse.Namespace) -> EvaluateOptions:
 
 
 def repeat_options(flags: argparse.Namespace) -> RepeatOptions:
-    """Returns the options that the flags of repeats specify.
+    """Return the options that the flags of repeats specify.
 
     Raises:
       UsageError: a value is out of its range.

@@ -12,7 +12,7 @@ _logger = logging.getLogger(__name__)
 
 
 def convert(options: ConvertOptions) -> None:
-    """Writes the files beside the rows, and then lists them in summary.json.
+    """Write the files beside the rows, and then list them in summary.json.
 
     Raises:
       UsageError: the folder has no finished run, its files are not those of its summary, or a class is unknown.

@@ -37,7 +37,7 @@ class ScoredImage:
 
 
 def detect(options: DetectOptions) -> list[PredictionRow]:
-    """Runs the model on each image, and draws copies if requested.
+    """Run the model on each image, and draw copies if requested.
 
     Returns:
       A row for each image, named as it was given; an image that is given twice counts once.
@@ -59,7 +59,7 @@ def detect(options: DetectOptions) -> list[PredictionRow]:
 
 
 def format_detections(rows: Sequence[PredictionRow]) -> str:
-    """Returns aligned columns: image, label, score, box; an image without detections has a line too."""
+    """Return aligned columns: image, label, score, box; an image without detections has a line too."""
     lines: list[tuple[str, ...]] = [("image", "label", "score", "box: xmin ymin xmax ymax (pixels)")]
     for row in rows:
         if row.status != OK:
@@ -105,7 +105,7 @@ def _load(name: str) -> EncodedImage | DataError:
 
 
 def _check_draw_folder(folder: str, names: Sequence[str]) -> None:
-    """Refuses a folder that contains an input: copies must neither replace originals nor be mixed with them."""
+    """Refuse a folder that contains an input: copies must neither replace originals nor be mixed with them."""
     real = real_path(folder)
     for name in names:
         if real_path(name).startswith(real + "/"):
@@ -115,7 +115,7 @@ def _check_draw_folder(folder: str, names: Sequence[str]) -> None:
 
 
 def _draw_all(folder: str, scored: Sequence[ScoredImage]) -> None:
-    """Writes a copy of every image that could be read, under its name below the deepest folder of all images."""
+    """Write a copy of every image that could be read, under its name below the deepest folder of all images."""
     # Absolute, because two images may be given relative to different folders.
     paths = [absolute(item.row.image) for item in scored]
     base = common_folder([posixpath.dirname(path) for path in paths])

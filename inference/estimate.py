@@ -39,7 +39,7 @@ class ScoreEstimate:
 
 
 def print_estimate(request: ScoreRequest, images_a_second: float | None, vcpu_hour_price: float | None) -> None:
-    """Prints the answer to --estimate.
+    """Print the answer to --estimate.
 
     Args:
       request: the run that is estimated.
@@ -61,7 +61,7 @@ def print_estimate(request: ScoreRequest, images_a_second: float | None, vcpu_ho
 
 
 def estimate_score(request: ScoreRequest) -> ScoreEstimate:
-    """Lists the images of a request and the rows that exist.
+    """List the images of a request and the rows that exist.
 
     Raises:
       UsageError: they cannot be listed.

@@ -38,7 +38,7 @@ _EXCLUDED_KEYS = (
 
 
 def evaluate(options: EvaluateOptions) -> dict[str, Any]:
-    """Compares the rows of a finished run with annotations; writes evaluation.html and, last, evaluation.json.
+    """Compare the rows of a finished run with annotations; write evaluation.html and, last, evaluation.json.
 
     Returns:
       The content of evaluation.json.
@@ -80,7 +80,7 @@ def compute_metrics(
     rule: DeploymentRule = BY_NAME,
     max_detections: int | None = None,
 ) -> dict[str, Any]:
-    """Returns the content of evaluation.json.
+    """Return the content of evaluation.json.
 
     Args:
       comparison: the images that were scored and annotated.
@@ -113,7 +113,7 @@ def compute_metrics(
 
 
 def describe_comparison(comparison: Comparison, labels: LabelMap) -> Iterator[str]:
-    """Yields lines about the scope of the metrics: how many images were compared, and what was not."""
+    """Yield lines about the scope of the metrics: how many images were compared, and what was not."""
     failed = f"; {comparison.failed} of them failed: their objects count as missed" if comparison.failed else ""
     yield f"{comparison.images} scored images are annotated{failed}"
     for reason, entry in comparison.pairings.to_json().items():
@@ -128,7 +128,7 @@ def describe_comparison(comparison: Comparison, labels: LabelMap) -> Iterator[st
 
 
 def format_metrics(metrics: Mapping[str, Any]) -> str:
-    """Returns COCO's twelve metrics with 95 % intervals, and a line of metrics and counts for each class."""
+    """Return COCO's twelve metrics with 95 % intervals, and a line of metrics and counts for each class."""
     summary = [f"{name} {_format_value(metrics[name])}" for name in SUMMARY_METRICS]
     lines = ["  ".join(summary[start : start + 6]) for start in range(0, len(summary), 6)]
     for interval in metrics["intervals"]:
@@ -148,7 +148,7 @@ def format_metrics(metrics: Mapping[str, Any]) -> str:
 
 
 def _align_columns(rows: Sequence[tuple[str, ...]]) -> Iterator[str]:
-    """Yields lines; the first column is aligned to the left, numbers to the right."""
+    """Yield lines; the first column is aligned to the left, numbers to the right."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for first, *rest in rows:
         yield "  ".join(
@@ -161,7 +161,7 @@ def _format_value(value: float | None) -> str:
 
 
 def _read_annotations(patterns: Sequence[str]) -> Iterator[AnnotationFile | DataError]:
-    """Yields every image of every annotation file; a file that two patterns match is read once."""
+    """Yield every image of every annotation file; a file that two patterns match is read once."""
     check_input(patterns, flag=_FLAG)
     find_files(patterns, _FLAG, listing.ANNOTATION_CONTENT)
     listed = (listing.match_annotations(source) for source in listing.input_patterns(patterns, (), flag=_FLAG))
@@ -185,7 +185,7 @@ def _write(output: str, metrics: Mapping[str, Any]) -> None:
 
 
 def _excluded(metrics: Mapping[str, Any]) -> list[tuple[str, int, str]]:
-    """Returns everything that the metrics exclude: reason, count, first case."""
+    """Return everything that the metrics exclude: reason, count, first case."""
     rows = [(reason, entry["count"], entry["first"]) for reason, entry in metrics["left_out"].items()]
     unknown = metrics["unknown_labels"].items()
     return [*rows, *((f"class {label!r}, unknown to the model", count, "") for label, count in unknown)]

@@ -38,12 +38,12 @@ class ReasonCounts:
     first: dict[str, str] = field(default_factory=dict)
 
     def add(self, reason: str, detail: str) -> None:
-        """Counts a case."""
+        """Count a case."""
         self.counts[reason] += 1
         self.first.setdefault(reason, detail)
 
     def to_json(self) -> dict[str, dict[str, Any]]:
-        """Returns counts and first cases by reason, the most frequent first, as evaluation.json holds them."""
+        """Return counts and first cases by reason, the most frequent first, as evaluation.json holds them."""
         return {reason: {"count": count, "first": self.first[reason]} for reason, count in self.counts.most_common()}
 
 
@@ -85,7 +85,7 @@ def compare(
     *,
     aliases: Mapping[str, str],
 ) -> Comparison:
-    """Pairs rows with annotations.
+    """Pair rows with annotations.
 
     Args:
       rows: of every image of the run.
@@ -126,11 +126,11 @@ class _PlacedObject:
     fault: str
 
     def to_entry(self, number: int, ids: Mapping[str, int]) -> dict[str, Any]:
-        """Returns the COCO entry of the object in the image of this number."""
+        """Return the COCO entry of the object in the image of this number."""
         return object_entry(number, ids[self.item.label], self.box, is_crowd=self.item.is_crowd)
 
     def describe(self) -> str:
-        """Returns label and box as the annotation has them, for messages."""
+        """Return label and box as the annotation has them, for messages."""
         edges = ", ".join(f"{edge:g}" for edge in self.item.box)
         return f"{self.item.label!r} at {edges} (ymin, xmin, ymax, xmax)"
 
@@ -157,13 +157,13 @@ class _Pair:
         )
 
     def image_entry(self, number: int) -> dict[str, Any]:
-        """Returns the COCO entry of the image."""
+        """Return the COCO entry of the image."""
         # A failed row has no size; that of the annotation stands in for it.
         width, height = self.row.width or self.annotation.width, self.row.height or self.annotation.height
         return {"id": number, "file_name": self.row.image, "width": width, "height": height}
 
     def place_objects(self, ids: Collection[str]) -> Iterator[_PlacedObject]:
-        """Yields the objects of the model's classes, clipped to the image if its size is known."""
+        """Yield the objects of the model's classes, clipped to the image if its size is known."""
         # Only classes of the model: it cannot find others, and they are counted as unknown.
         placement = self.placement
         for item in self.annotation.objects:
@@ -173,7 +173,7 @@ class _Pair:
 
 
 def _same_size(pairs: Iterable[_Pair], excluded: ReasonCounts) -> Iterator[_Pair]:
-    """Yields the pairs in the order of image names, except those whose annotation is for an image of another shape."""
+    """Yield the pairs in the order of image names, except those whose annotation is for an image of another shape."""
     for pair in sorted(pairs, key=lambda pair: pair.row.image):
         row, annotation = pair.row, pair.annotation
         if row.status == OK and pair.placement is None:
@@ -186,7 +186,7 @@ def _same_size(pairs: Iterable[_Pair], excluded: ReasonCounts) -> Iterator[_Pair
 def _with_usable_boxes(
     pairs: Iterable[_Pair], ids: Collection[str], excluded: ReasonCounts
 ) -> Iterator[tuple[_Pair, list[_PlacedObject]]]:
-    """Yields the pairs with their usable objects, except images of which no box can be used.
+    """Yield the pairs with their usable objects, except images of which no box can be used.
 
     As in prepare: such an image would look like one without objects, and its detections like errors of the model.
     """
@@ -211,7 +211,7 @@ class _OpenRows:
     files: list[AnnotationFile] = field(default_factory=list)
 
     def match(self, told: _Told) -> Iterator[tuple[PredictionRow, ImageAnnotation]]:
-        """Yields the pairs by <filename>, and excludes the others."""
+        """Yield the pairs by <filename>, and excludes the others."""
         # Files of one image whose own name belongs to no image; the others have had their only chance.
         named = [file for file in self.files if inside_key(file)]
         images = [ImageFile(uri=row.image, name=row.image) for row in self.rows]
@@ -280,7 +280,7 @@ def _match_group(
 
 
 def _readable(row: PredictionRow, file: AnnotationFile, told: _Told) -> Iterator[tuple[PredictionRow, ImageAnnotation]]:
-    """Yields a pair, or excludes its image: a model must not be blamed for an object that could not be read."""
+    """Yield a pair, or excludes its image: a model must not be blamed for an object that could not be read."""
     if file.annotation is None:
         told.excluded.add(file.reason, file.detail)
     elif file.annotation.unreadable:
@@ -291,7 +291,7 @@ def _readable(row: PredictionRow, file: AnnotationFile, told: _Told) -> Iterator
 
 
 def _clip(box: BoxCorners, placement: ImagePlacement) -> tuple[BoxCorners, str]:
-    """Returns a box in pixels of the image, clipped to it, and what is wrong with it, or ""."""
+    """Return a box in pixels of the image, clipped to it, and what is wrong with it, or ""."""
     width, height = placement.image_size
     placed = placement.to_image(box)
     pixels = box_ops.clip(box_ops.as_boxes([placed]), height, width)

@@ -28,7 +28,7 @@ from retinanet_odm.predictions.rows import OK
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Runs a command line; returns the exit status (see retinanet_odm.cli.program)."""
+    """Run a command line; return the exit status (see retinanet_odm.cli.program)."""
     return run_job_main(_run, argv)
 
 

@@ -95,7 +95,7 @@ class ScoreOptions:
             raise UsageError(f"--num_shards: expected 1 to {MAX_SHARDS}, found {self.num_shards}")
 
     def to_json(self) -> dict[str, Any]:
-        """Returns the options as summary.json holds them. The keys are part of that format, unlike the field names."""
+        """Return the options as summary.json holds them. The keys are part of that format, unlike the field names."""
         return {
             "images": self.images,
             "model": self.model,
@@ -154,7 +154,7 @@ def _check_threshold(value: float | str | None) -> None:
 
 
 def make_score_parser() -> Parser:
-    """Returns the parser of `python -m inference`; parse_known_args leaves the Beam flags of score over."""
+    """Return the parser of `python -m inference`; parse_known_args leaves the Beam flags of score over."""
     parser = Parser(prog="python -m inference", description="Score images with an exported detector.")
     # In the order in which a user needs them: score first, then what can be done with its rows.
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
@@ -205,7 +205,7 @@ def _add_score_flags(parser: argparse.ArgumentParser) -> None:
 
 
 def check_estimate(flags: argparse.Namespace) -> None:
-    """Raises UsageError if a flag of --estimate is given without it, or the speed is out of range."""
+    """Raise UsageError if a flag of --estimate is given without it, or the speed is out of range."""
     check_estimate_flags(flags, "vcpu_hour_price", "images_a_second")
     rate = flags.images_a_second
     if rate is not None and not 0 < rate < float("inf"):  # also refuses nan
@@ -250,7 +250,7 @@ def _add_detect_flags(parser: argparse.ArgumentParser) -> None:
 
 
 def score_options(flags: argparse.Namespace) -> ScoreOptions:
-    """Returns the options that the flags of score specify.
+    """Return the options that the flags of score specify.
 
     Raises:
       UsageError: a value is out of its range.
@@ -267,7 +267,7 @@ def score_options(flags: argparse.Namespace) -> ScoreOptions:
 
 
 def convert_options(flags: argparse.Namespace) -> ConvertOptions:
-    """Returns the options that the flags of convert specify.
+    """Return the options that the flags of convert specify.
 
     Raises:
       UsageError: a format is unknown, or a value is out of its range.
@@ -279,7 +279,7 @@ def convert_options(flags: argparse.Namespace) -> ConvertOptions:
 
 
 def detect_options(flags: argparse.Namespace) -> DetectOptions:
-    """Returns the options that the flags of detect specify.
+    """Return the options that the flags of detect specify.
 
     Raises:
       UsageError: a value is out of its range.

@@ -41,7 +41,7 @@ _THREADS = ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS")
 
 
 def run_job(request: ScoreRequest, pending: PendingWork, beam_options: PipelineOptions) -> bool:
-    """Runs the job; returns whether it has finished, or was only submitted."""
+    """Run the job; return whether it has finished, or was only submitted."""
     logging.getLogger().addFilter(_is_relevant)
     start = time.monotonic()
     processes = _local_processes(beam_options)
@@ -56,7 +56,7 @@ def run_job(request: ScoreRequest, pending: PendingWork, beam_options: PipelineO
 
 
 def build_score(pipeline: beam.Pipeline, request: ScoreRequest, pending: PendingWork, processes: int) -> None:
-    """Adds the job to a pipeline.
+    """Add the job to a pipeline.
 
     Args:
       pipeline: to add it to.
@@ -85,7 +85,7 @@ def build_score(pipeline: beam.Pipeline, request: ScoreRequest, pending: Pending
 
 
 def _local_processes(beam_options: PipelineOptions) -> int:
-    """Returns the number of worker processes on this machine."""
+    """Return the number of worker processes on this machine."""
     options = beam_options.view_as(DirectOptions)
     if options.direct_running_mode != "multi_processing":
         return 1
@@ -94,7 +94,7 @@ def _local_processes(beam_options: PipelineOptions) -> int:
 
 @contextlib.contextmanager
 def _cores_shared(processes: int) -> Iterator[None]:
-    """Gives TensorFlow in local worker processes, which inherit the environment, an equal share of the cores.
+    """Give TensorFlow in local worker processes, which inherit the environment, an equal share of the cores.
 
     By default each would use all cores; together they would be slower by a tenth.
     """
@@ -113,5 +113,5 @@ def _cores_shared(processes: int) -> Iterator[None]:
 
 
 def _is_relevant(record: logging.LogRecord) -> bool:
-    """Drops a note of RunInference at every load: it cannot measure memory without one more optional library."""
+    """Drop a note of RunInference at every load: it cannot measure memory without one more optional library."""
     return "Resource module is not available" not in record.getMessage()

@@ -63,7 +63,7 @@ class DeploymentDetections:
     frames: list[int]
 
     def fractions(self, members: npt.NDArray[np.intp]) -> npt.NDArray[np.float64]:
-        """Returns boxes [m, 4] as fractions of their images: frames of several sizes show the same places."""
+        """Return boxes [m, 4] as fractions of their images: frames of several sizes show the same places."""
         return self.values[members, :4] / np.tile(self.sizes[members], 2)
 
 
@@ -94,7 +94,7 @@ class RepeatLocation:
 
 
 def mark_repeats(options: RepeatOptions) -> None:
-    """Writes repeats.jsonl and repeats.csv beside the rows, and then lists them in summary.json.
+    """Write repeats.jsonl and repeats.csv beside the rows, and then list them in summary.json.
 
     Raises:
       UsageError: the folder has no finished run, or a class is unknown.
@@ -146,7 +146,7 @@ def _mark_repeats(options: RepeatOptions) -> None:
 def gather_detections(
     rows: Iterable[PredictionRow], run: ScoringRun, rule: DeploymentRule = BY_NAME
 ) -> DeploymentDetections:
-    """Returns the detections of the run's classes as arrays, by segments of deployments that the rule finds."""
+    """Return the detections of the run's classes as arrays, by segments of deployments that the rule finds."""
     segments: dict[tuple[str, bool, int], int] = {}
     images: Counter[tuple[str, bool]] = Counter()
     frames: Counter[int] = Counter()
@@ -180,7 +180,7 @@ def gather_detections(
 
 
 def find_repeat_locations(detections: DeploymentDetections, *, iou: float, min_frames: int) -> Int32Array:
-    """Returns the location of each detection [n], or NOT_REPEATED; locations are numbered over all deployments."""
+    """Return the location of each detection [n], or NOT_REPEATED; locations are numbered over all deployments."""
     # Locations of a segment are numbered from 0; `count` shifts them, so that each number is one location of the run.
     at = np.full(len(detections.rows), NOT_REPEATED, np.int32)
     # Stable, so that the detections of a segment stay in the order of their frames.
@@ -199,7 +199,7 @@ def find_repeat_locations(detections: DeploymentDetections, *, iou: float, min_f
 
 
 def describe_locations(detections: DeploymentDetections, at: Int32Array) -> list[RepeatLocation]:
-    """Returns every location, by its number."""
+    """Return every location, by its number."""
     order = np.argsort(at, kind="stable")
     order = order[at[order] != NOT_REPEATED]
     if not len(order):
@@ -228,7 +228,7 @@ def _describe_location(detections: DeploymentDetections, members: npt.NDArray[np
 def flag_images(
     rows: Iterable[PredictionRow], detections: DeploymentDetections, at: Int32Array
 ) -> Iterator[RepeatFlags]:
-    """Yields the flags of every image that has a repeated detection, in the order of the rows."""
+    """Yield the flags of every image that has a repeated detection, in the order of the rows."""
     repeated = np.flatnonzero(at != NOT_REPEATED).tolist()
     # Row numbers rise, so each group is complete when the next begins.
     by_row = itertools.groupby(repeated, key=lambda index: int(detections.rows[index]))

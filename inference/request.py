@@ -63,17 +63,17 @@ class ScoreRequest:
         return ImageRule()
 
     def make_commit(self, passed_over: Mapping[str, int]) -> "Commit":
-        """Returns the last step of the run; passed_over is the number of files by suffix that are not scored."""
+        """Return the last step of the run; passed_over is the number of files by suffix that are not scored."""
         counts = dict(sorted(passed_over.items()))
         header = {**self._row_settings(), "options": self.options.to_json(), "passed_over": counts}
         return Commit(output=self.options.output, header=header, exports=self.options.exports)
 
     def num_shards(self, images: int) -> int:
-        """Returns the number of prediction files for this number of images."""
+        """Return the number of prediction files for this number of images."""
         return min(self.options.num_shards, images)
 
     def _row_settings(self) -> dict[str, Any]:
-        """Returns everything that can change a row, as summary.json holds it: a change here voids all earlier rows."""
+        """Return everything that can change a row, as summary.json holds it: a change here voids all earlier rows."""
         # Batch sizes, formats and shards are not here: they change no row.
         manifest, tiling = self.model.manifest, self.model.options.tiling
         return {
@@ -118,7 +118,7 @@ class PendingWork:
         return self.images - len(self.kept_keys)
 
     def is_done_by(self, summary: Mapping[str, Any]) -> bool:
-        """Returns whether a finished run, with undamaged files, has rows of exactly these images."""
+        """Return whether a finished run, with undamaged files, has rows of exactly these images."""
         return not self.missing and not self.unused and self.images == summary["images"]
 
 
@@ -130,7 +130,7 @@ def find_pending_work(
     without: Collection[str] = (),
     rule: DeploymentRule = BY_NAME,
 ) -> PendingWork:
-    """Compares the images of the sources with the rows in the output folder; opens every archive to list it.
+    """Compare the images of the sources with the rows in the output folder; opens every archive to list it.
 
     Args:
       listed: the files of all sources.
@@ -187,7 +187,7 @@ class Commit:
     exports: ExportOptions
 
     def finish(self, shards: Sequence[WrittenShard], *, listed: int) -> None:
-        """Deletes files of earlier runs, and writes the exports and then summary.json.
+        """Delete files of earlier runs, and write the exports and then summary.json.
 
         One worker streams the exports from the prediction files: a million rows are some 200 MB to read, while a
         shuffle into one ordered file would hold them all in memory.
@@ -214,7 +214,7 @@ class Commit:
         self._write({"schema_version": version, **self.header, **total.to_json(), "shards": entries})
 
     def renew(self, earlier: Mapping[str, Any]) -> bool:
-        """Updates the output of a finished run whose rows are those of this one: other exports, other options.
+        """Update the output of a finished run whose rows are those of this one: other exports, other options.
 
         Args:
           earlier: its summary, whose prediction files are undamaged.

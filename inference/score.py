@@ -24,7 +24,7 @@ _logger = logging.getLogger(__name__)
 
 
 def score(options: ScoreOptions, make_beam_options: Callable[[], "PipelineOptions"]) -> None:
-    """Scores every image that has no row yet, and logs the results.
+    """Score every image that has no row yet, and log the results.
 
     Args:
       options: the request.
@@ -56,7 +56,7 @@ def score(options: ScoreOptions, make_beam_options: Callable[[], "PipelineOption
 
 
 def check_request(options: ScoreOptions) -> ScoreRequest:
-    """Checks a request; changes nothing.
+    """Check a request; changes nothing.
 
     Raises:
       UsageError: as score.

@@ -64,7 +64,7 @@ class ListImages(beam.PTransform):
     pending: PendingWork
 
     def expand(self, pbegin: beam.pvalue.PBegin):  # type: ignore[no-untyped-def] # Beam accepts only a PCollection
-        """Lists the images on one worker."""
+        """List the images on one worker."""
         # The launcher has listed all sources already. A worker in the same process finds its list here. Others list the
         # sources again, because the names of a million images do not fit into the description of a job.
         shared = Shared()
@@ -99,7 +99,7 @@ class ReadImages(beam.PTransform):
     rule: ImageRule
 
     def expand(self, chunks: beam.PCollection[Chunk]):  # type: ignore[no-untyped-def] # Beam accepts only a PCollection
-        """Spreads the chunks over the workers and reads them."""
+        """Spread the chunks over the workers and read them."""
         # Without the reshuffle, the worker that listed the images would read and score all of them.
         return (
             chunks
@@ -121,20 +121,20 @@ class ReadAhead(beam.DoFn):
         self._run_key, self._rule = run_key, rule
 
     def setup(self) -> None:
-        """Creates the pool of threads."""
+        """Create the pool of threads."""
         # The threads stay, because starting one takes as long as reading a file.
         self._pool = ThreadPoolExecutor(_READING_THREADS)
 
     def teardown(self) -> None:
-        """Stops the threads."""
+        """Stop the threads."""
         self._pool.shutdown(wait=False, cancel_futures=True)
 
     def start_bundle(self) -> None:
-        """Begins with no chunk."""
+        """Begin with no chunk."""
         self._started: deque[tuple[int, Iterator[_ReadItem]]] = deque()
 
     def process(self, chunk: Chunk) -> Iterator[_ReadItem]:
-        """Starts to read a chunk, and yields the images of earlier ones."""
+        """Start to read a chunk, and yield the images of earlier ones."""
         parts = [start_ahead(self._read(part), self._pool) for part in chunks.split_chunk(chunk)]
         self._started.append((len(chunk.names), itertools.chain.from_iterable(parts)))
         while self._is_enough():
@@ -146,7 +146,7 @@ class ReadAhead(beam.DoFn):
         return images >= self.IMAGES or len(self._started) > self.CHUNKS
 
     def finish_bundle(self) -> Iterator[WindowedValue | TaggedOutput[Literal["unreadable"], WindowedValue]]:
-        """Yields the images of the last chunks."""
+        """Yield the images of the last chunks."""
         for _, images in self._started:
             yield from map(_in_window, images)
 
@@ -161,14 +161,14 @@ class ReadAhead(beam.DoFn):
 
 
 def _in_window(item: _ReadItem) -> WindowedValue | TaggedOutput[Literal["unreadable"], WindowedValue]:
-    """Wraps an element as Beam requires it at the end of a bundle."""
+    """Wrap an element as Beam requires it at the end of a bundle."""
     if isinstance(item, TaggedOutput):
         return TaggedOutput(UNREADABLE, GlobalWindows.windowed_value(item.value))
     return GlobalWindows.windowed_value(item)
 
 
 def _exif_time(name: str, image: EncodedImage) -> str:
-    """Returns when an image was taken, or "" if it has no date or its name has one."""
+    """Return when an image was taken, or "" if it has no date or its name has one."""
     return "" if image.capture_time is None or parse_frame_name(name) else image.capture_time.isoformat()
 
 
@@ -180,7 +180,7 @@ class DetectObjects(beam.PTransform):
     thresholds: ScoreThresholds
 
     def expand(self, images: beam.PCollection[tuple[ImageKey, EncodedImage]]) -> beam.PCollection[PredictionRow]:
-        """Runs the model and makes rows of its outputs."""
+        """Run the model and make rows of its outputs."""
         return (
             images
             | "Run the model" >> RunInference(KeyedModelHandler(DetectorHandler(self.model)))
@@ -204,13 +204,13 @@ class CountRows(beam.DoFn):
         self._shared = Shared()
 
     def setup(self) -> None:
-        """Creates the progress line, or finds that of this process."""
+        """Create the progress line, or find that of this process."""
         self._progress = self._shared.acquire(
             lambda: ProgressReporter(self._total, processes=self._processes, failures="failed")
         )
 
     def process(self, row: PredictionRow) -> Iterable[PredictionRow]:
-        """Counts a row."""
+        """Count a row."""
         self._progress.add(failed=row.status != OK)
         self._progress.log_when_due()
         Metrics.counter("inference", row.status).inc()
@@ -229,16 +229,16 @@ class SaveRows(beam.DoFn):
         self._output, self._num_shards = output, num_shards
 
     def setup(self) -> None:
-        """Starts the clock."""
+        """Start the clock."""
         self._interval = SaveInterval(time.monotonic())
 
     def start_bundle(self) -> None:
-        """Begins with no row."""
+        """Begin with no row."""
         self._rows: list[SerializedRow] = []
         self._bytes = 0
 
     def process(self, row: PredictionRow) -> Iterable[SpansOfShard]:
-        """Adds a row, and yields the spans of a part file if one was written."""
+        """Add a row, and yield the spans of a part file if one was written."""
         serialized = SerializedRow.of(row)
         self._rows.append(serialized)
         self._bytes += len(serialized.text)
@@ -246,7 +246,7 @@ class SaveRows(beam.DoFn):
             yield from self._save()
 
     def finish_bundle(self) -> Iterator[WindowedValue]:
-        """Saves the last rows."""
+        """Save the last rows."""
         yield from map(GlobalWindows.windowed_value, self._save())
 
     def _save(self) -> Iterator[SpansOfShard]:
@@ -262,7 +262,7 @@ class WriteRows(beam.PTransform):
     num_shards: int
 
     def expand(self, saved: beam.PCollection[SpansOfShard]) -> beam.PCollection[WrittenShard]:
-        """Groups the spans by shard and merges each shard on one worker."""
+        """Group the spans by shard and merge each shard on one worker."""
         shards: list[tuple[int, RowSpans | None]] = [(shard, None) for shard in range(self.num_shards)]
         return (
             (saved, saved.pipeline | "Every shard" >> beam.Create(shards))
@@ -287,7 +287,7 @@ class CommitRun(beam.PTransform):
     num_images: beam.PCollection[int]
 
     def expand(self, shards: beam.PCollection[WrittenShard]) -> beam.PCollection[None]:
-        """Writes summary.json when everything else is done."""
+        """Write summary.json when everything else is done."""
         listed, written = beam.pvalue.AsSingleton(self.num_images), beam.pvalue.AsList(shards)
         return (
             shards.pipeline

@@ -11,12 +11,12 @@ Boxes = npt.NDArray[np.float32]
 
 
 def as_boxes(rows: npt.ArrayLike) -> Boxes:
-    """Returns rows as float32 [N, 4]; an empty sequence becomes [0, 4]."""
+    """Return rows as float32 [N, 4]; an empty sequence becomes [0, 4]."""
     return np.asarray(rows, np.float32).reshape(-1, 4)
 
 
 def area(boxes: Boxes) -> npt.NDArray[np.float32]:
-    """Returns areas [N]; zero for an empty or inverted box.
+    """Return areas [N]; zero for an empty or inverted box.
 
     Example:
       >>> area(as_boxes([(0, 0, 2, 3), (5, 5, 4, 9)])).tolist()
@@ -27,7 +27,7 @@ def area(boxes: Boxes) -> npt.NDArray[np.float32]:
 
 
 def clip(boxes: Boxes, height: float, width: float) -> Boxes:
-    """Returns boxes clipped to an image of this size, which has the unit of the boxes.
+    """Return boxes clipped to an image of this size, which has the unit of the boxes.
 
     Example:
       >>> clip(as_boxes([(-1, 2, 9, 9)]), height=6, width=8).tolist()
@@ -37,7 +37,7 @@ def clip(boxes: Boxes, height: float, width: float) -> Boxes:
 
 
 def iou(a: Boxes, b: Boxes) -> npt.NDArray[np.float32]:
-    """Returns the intersection over union [N, M] of a [N, 4] and b [M, 4]; 0 where the union is empty.
+    """Return the intersection over union [N, M] of a [N, 4] and b [M, 4]; 0 where the union is empty.
 
     Example:
       >>> iou(as_boxes([(0, 0, 2, 2)]), as_boxes([(0, 0, 2, 1), (5, 5, 9, 9)])).tolist()
@@ -53,7 +53,7 @@ def iou(a: Boxes, b: Boxes) -> npt.NDArray[np.float32]:
 
 
 def to_relative(boxes: Boxes, height: float, width: float) -> Boxes:
-    """Converts pixels to fractions of the image.
+    """Convert pixels to fractions of the image.
 
     Example:
       >>> to_relative(as_boxes([(3, 2, 6, 8)]), height=6, width=8).tolist()
@@ -63,7 +63,7 @@ def to_relative(boxes: Boxes, height: float, width: float) -> Boxes:
 
 
 def to_pixels(boxes: Boxes, height: float, width: float) -> Boxes:
-    """Converts fractions of the image to pixels; the inverse of `to_relative`.
+    """Convert fractions of the image to pixels; the inverse of `to_relative`.
 
     Example:
       >>> to_pixels(as_boxes([(0.5, 0.25, 1, 1)]), height=6, width=8).tolist()

@@ -17,7 +17,7 @@ class Row:
 
 
 def parse_table(text: str, columns: Sequence[str], *, source: str, comments: bool = False) -> Iterator[Row]:
-    r"""Yields the rows of a CSV file whose header has these columns, in any order.
+    r"""Yield the rows of a CSV file whose header has these columns, in any order.
 
     Skips further columns and blank lines.
 
@@ -64,12 +64,12 @@ def _rows(lines: Iterable[str], source: str) -> Iterator[Row]:
 
 
 def format_table(columns: Sequence[str], rows: Iterable[Sequence[str | int]]) -> str:
-    """Returns a table as CSV, with line feeds; the inverse of `parse_table` for any content of the cells."""
+    """Return a table as CSV, with line feeds; the inverse of `parse_table` for any content of the cells."""
     return "".join(f"{format_row(row)}\n" for row in (columns, *rows))
 
 
 def format_row(cells: Sequence[str | int]) -> str:
-    """Returns one line of a table, without the line break.
+    """Return one line of a table, without the line break.
 
     Example:
       >>> format_row([1, "crab, red"])

@@ -97,14 +97,14 @@ class ModelManifest:
         return hashlib.sha256(json.dumps(self.files, sort_keys=True).encode()).hexdigest()
 
     def to_json(self) -> str:
-        """Returns the text of model.json."""
+        """Return the text of model.json."""
         value = dataclasses.asdict(self)
         value["labels"] = self.labels.to_json()
         return json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
 
     @classmethod
     def from_json(cls, text: str, *, source: str) -> Self:
-        """Parses the text of model.json.
+        """Parse the text of model.json.
 
         Args:
           text: the text.

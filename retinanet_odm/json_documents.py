@@ -7,7 +7,7 @@ from retinanet_odm.errors import ContractError
 
 
 def parse_json_object(text: str, *, source: str) -> dict[str, Any]:
-    """Parses a text that must hold one JSON object.
+    """Parse a text that must hold one JSON object.
 
     Args:
       text: The document.
@@ -30,6 +30,6 @@ def parse_json_object(text: str, *, source: str) -> dict[str, Any]:
 
 
 def check_schema_version(found: object, expected: int, *, source: str, remedy: str) -> None:
-    """Raises ContractError if a document has another schema version; the message ends with the remedy."""
+    """Raise ContractError if a document has another schema version; the message ends with the remedy."""
     if found != expected:
         raise ContractError(f"{source}: schema version {expected} expected, found {found}; {remedy}")

@@ -6,7 +6,7 @@ from typing import Any
 
 
 def lazy_exports(room: str, modules: Mapping[str, str]) -> Callable[[str], Any]:
-    """Makes the ``__getattr__`` of a room, which Python calls for a name that the room does not define.
+    """Make the ``__getattr__`` of a room, which Python calls for a name that the room does not define.
 
     Args:
       room: the name of the package.

@@ -23,7 +23,7 @@ _BUILD_FILES = ("pyproject.toml", "setup.py", "README.md", "LICENSE")
 
 
 def build_worker_wheels(folder: Path, *, root: Path = CHECKOUT) -> list[Path]:
-    """Builds the wheels for workers on Beam's stock image, and returns them in the order of their installation.
+    """Build the wheels for workers on Beam's stock image, and return them in the order of their installation.
 
     Args:
       folder: Folder for the wheels; its previous content is deleted.
@@ -38,7 +38,7 @@ def build_worker_wheels(folder: Path, *, root: Path = CHECKOUT) -> list[Path]:
 
 
 def build_wheel(folder: Path, *, root: Path = CHECKOUT) -> Path:
-    """Builds this repository's wheel into a folder and returns its path.
+    """Build this repository's wheel into a folder and return its path.
 
     Builds from a copy, because setuptools writes its own files beside the sources and reuses outdated ones there.
 
@@ -64,7 +64,7 @@ def _copy_sources(root: Path, copied: Path) -> None:
 
 
 def _download(name: str, folder: Path) -> Path:
-    """Downloads the version that is installed here, for the platform of the workers."""
+    """Download the version that is installed here, for the platform of the workers."""
     version = f"{sys.version_info.major}.{sys.version_info.minor}"
     platforms = [f"--platform={platform}" for platform in _PLATFORMS]
     options = ["--no-deps", "--only-binary=:all:", f"--python-version={version}", *platforms, f"--dest={folder}"]
@@ -72,7 +72,7 @@ def _download(name: str, folder: Path) -> Path:
 
 
 def _pip(command: str, options: list[str], folder: Path) -> Path:
-    """Runs pip and returns the one wheel that it put into a folder."""
+    """Run pip and return the one wheel that it put into a folder."""
     pip = [sys.executable, "-m", "pip", command, "--quiet", "--disable-pip-version-check"]
     result = subprocess.run([*pip, *options], capture_output=True, text=True, check=False)  # noqa: S603 - pip, without a shell
     if result.returncode:

@@ -18,7 +18,7 @@ _FILES_PER_LINE = 100  # of progress
 
 
 def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
-    """Parses the command line."""
+    """Parse the command line."""
     parser = argparse.ArgumentParser(
         prog="make_sample.py", description="Writes a small synthetic data set of seafloor images with known boxes."
     )
@@ -37,7 +37,7 @@ def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
 
 
 def check_folder(out: Path, marker: bytes) -> None:
-    """Checks that the folder is new, empty, or contains this sample, complete or in part.
+    """Check that the folder is new, empty, or contains this sample, complete or in part.
 
     Args:
       out: the folder.
@@ -70,7 +70,7 @@ def _one_line(marker: bytes) -> str:
 
 
 def write_sample(out: Path, *, images: int, archive_images: int, seed: int) -> int:
-    """Writes the files that are missing or differ, and returns the number of files of the sample."""
+    """Write the files that are missing or differ, and return the number of files of the sample."""
     count = 0
     for count, (name, data) in enumerate(
         sample_files(images=images, archive_images=archive_images, seed=seed), start=1
@@ -87,7 +87,7 @@ def write_sample(out: Path, *, images: int, archive_images: int, seed: int) -> i
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Runs the program and returns its exit status."""
+    """Run the program and return its exit status."""
     arguments = parse_arguments(argv)
     try:
         count = write_sample(

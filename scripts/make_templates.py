@@ -21,7 +21,7 @@ OMITTED_FLAGS = ("estimate", "vcpu_hour_price", "images_a_second")
 
 
 def make_templates() -> dict[str, dict[str, Any]]:
-    """Returns the metadata of each template by the name of its file in containers/."""
+    """Return the metadata of each template by the name of its file in containers/."""
     prepare = command_parser(beam_jobs.flags.make_prepare_parser(), "prepare")
     score = command_parser(inference.options.make_score_parser(), "score")
     return {
@@ -31,7 +31,7 @@ def make_templates() -> dict[str, dict[str, Any]]:
 
 
 def main() -> None:
-    """Writes the files."""
+    """Write the files."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--folder", type=Path, default=ROOT / "containers", help="default: %(default)s")
     folder = parser.parse_args().folder

@@ -42,7 +42,7 @@ _Ints = npt.NDArray[np.int_]
 
 
 def resolve_anchors(config: TrainConfig, manifest: DatasetManifest) -> TrainConfig:
-    """Returns the configuration with the anchors of the network; before training, logs their recall.
+    """Return the configuration with the anchors of the network; before training, log their recall.
 
     With --anchors=auto they are those of the checkpoints in --model_dir, or else fitted to the training split.
 
@@ -64,7 +64,7 @@ def resolve_anchors(config: TrainConfig, manifest: DatasetManifest) -> TrainConf
 
 
 def _stored_settings(config: TrainConfig) -> dict[str, Any]:
-    """Reads the anchor settings of the checkpoints of the run; empty if there are none."""
+    """Read the anchor settings of the checkpoints of the run; empty if there are none."""
     identity = checkpoints.stored_identity(f"{config.run.folder}/checkpoints") if config.run.model_dir else {}
     return {name: identity[name] for name in _SETTINGS if name in identity}
 
@@ -92,7 +92,7 @@ class BoxesOnCanvas:
 
 
 def read_boxes(config: TrainConfig, manifest: DatasetManifest) -> BoxesOnCanvas:
-    """Reads the boxes of the training split, or of its first records if there are very many; decodes no image.
+    """Read the boxes of the training split, or of its first records if there are very many; decodes no image.
 
     Raises:
       ContractError: The split is empty, or a shard is missing or damaged.
@@ -114,7 +114,7 @@ def read_boxes(config: TrainConfig, manifest: DatasetManifest) -> BoxesOnCanvas:
 
 
 def _box_batches(split: records.RecordSplit) -> Iterator[tuple[_Floats, _Ints, _Ints]]:
-    """Yields for some images each: relative boxes [N, 4], labels [N], and (height, width) of their images [N, 2]."""
+    """Yield for some images each: relative boxes [N, 4], labels [N], and (height, width) of their images [N, 2]."""
     edges = (schema.YMIN, schema.XMIN, schema.YMAX, schema.XMAX)
     features: dict[str, Any] = {
         **{side: tf.io.FixedLenFeature([], tf.int64) for side in (schema.HEIGHT, schema.WIDTH)},
@@ -130,7 +130,7 @@ def _box_batches(split: records.RecordSplit) -> Iterator[tuple[_Floats, _Ints, _
 
 
 def _to_canvas(boxes: _Floats, sizes: _Ints, canvas: tuple[int, int]) -> _Floats:
-    """Converts relative boxes [N, 4] of images of sizes [N, 2] to canvas pixels, as preprocess.letterbox does."""
+    """Convert relative boxes [N, 4] of images of sizes [N, 2] to canvas pixels, as preprocess.letterbox does."""
     scale = (np.asarray(canvas) / sizes).min(axis=1, keepdims=True)  # [N, 1]
     return np.asarray(boxes * np.tile(np.maximum(np.rint(sizes * scale), 1), 2))
 
@@ -158,7 +158,7 @@ class ClassRecall:
         return self.reached / self.boxes if self.boxes else 1.0
 
     def line(self) -> str:
-        """Formats it like ``93.8 % of 16 boxes  eel  (8-16 px: 50.0 % of 2, 16-32 px: 100.0 % of 14)``."""
+        """Format it like ``93.8 % of 16 boxes  eel  (8-16 px: 50.0 % of 2, 16-32 px: 100.0 % of 14)``."""
         parts = (
             f"{2**octave if octave else 0}-{2 ** (octave + 1)} px: {100 * reached / boxes:.1f} % of {boxes}"
             for octave, boxes, reached in self.octaves
@@ -167,7 +167,7 @@ class ClassRecall:
 
 
 def log_anchor_recall(config: TrainConfig, manifest: DatasetManifest, boxes: BoxesOnCanvas) -> None:
-    """Logs the best possible recall of the anchors, and warns of classes that they miss."""
+    """Log the best possible recall of the anchors, and warns of classes that they miss."""
     rows = measure_recall(boxes, manifest.labels.name_by_id, anchor_shapes(config))
     part = "" if boxes.is_complete else f" (of its first {boxes.images} images)"
     _LOGGER.info("anchors: best possible recall on the training split%s, by size on the canvas:", part)
@@ -186,7 +186,7 @@ def _warning(row: ClassRecall, config: TrainConfig) -> str:
 
 
 def anchor_shapes(config: TrainConfig) -> dict[str, Any]:
-    """Returns the anchor settings by the names of the arguments of `make_anchors` and `best_overlap`."""
+    """Return the anchor settings by the names of the arguments of `make_anchors` and `best_overlap`."""
     return {
         "anchor_scale": config.network.anchor_scale,
         "num_scales": config.network.num_scales,
@@ -195,7 +195,7 @@ def anchor_shapes(config: TrainConfig) -> dict[str, Any]:
 
 
 def best_overlaps(boxes: _Floats, canvas: tuple[int, int], shapes: Mapping[str, Any]) -> _Floats:
-    """Computes the highest IoU of each box [N, 4], in canvas pixels, with any anchor: [N]."""
+    """Compute the highest IoU of each box [N, 4], in canvas pixels, with any anchor: [N]."""
     chunks = [best_overlap(boxes[at : at + _CHUNK], canvas, **shapes) for at in range(0, len(boxes), _CHUNK)]
     return np.concatenate([np.zeros(0), *chunks])
 
@@ -203,7 +203,7 @@ def best_overlaps(boxes: _Floats, canvas: tuple[int, int], shapes: Mapping[str, 
 def measure_recall(
     boxes: BoxesOnCanvas, names: Mapping[int, str], shapes: Mapping[str, Any]
 ) -> tuple[ClassRecall, ...]:
-    """Measures the recall of all classes together, then of each class of names (by id) that has boxes."""
+    """Measure the recall of all classes together, then of each class of names (by id) that has boxes."""
     sides = np.sqrt((boxes.boxes[:, 2:] - boxes.boxes[:, :2]).prod(axis=1))  # [N]
     octaves = np.floor(np.log2(np.maximum(sides, 1))).astype(int)
     rows = {"all classes": np.ones(len(sides), bool), **{name: boxes.labels == key for key, name in names.items()}}
@@ -238,7 +238,7 @@ class AnchorCandidate(NamedTuple):
 
 
 def fit_anchors(config: TrainConfig, boxes: BoxesOnCanvas) -> TrainConfig:
-    """Returns the configuration with the anchors of the best recall, then of the highest mean IoU.
+    """Return the configuration with the anchors of the best recall, then of the highest mean IoU.
 
     There are as many anchors per cell as given, and up to 12 only if the recall is below 95 % and more raise it.
     """
@@ -257,12 +257,12 @@ def fit_anchors(config: TrainConfig, boxes: BoxesOnCanvas) -> TrainConfig:
 
 
 def _score(overlap: _Floats) -> AnchorScore:
-    """Scores best IoUs [N]; rounded, so that a single box of thousands does not outweigh all others."""
+    """Score best IoUs [N]; rounded, so that a single box of thousands does not outweigh all others."""
     return AnchorScore(round(float((overlap >= POSITIVE_IOU).mean()), 3), round(float(overlap.mean()), 4))
 
 
 def _overlap_table(boxes: _Floats, canvas: tuple[int, int]) -> npt.NDArray[np.float32]:
-    """Returns the best IoU of each box with anchors of each size of the grid and each ratio, [N, sizes, ratios]."""
+    """Return the best IoU of each box with anchors of each size of the grid and each ratio, [N, sizes, ratios]."""
     columns = [
         best_overlaps(boxes, canvas, {"anchor_scale": scale, "num_scales": 1, "aspect_ratios": (ratio,)})
         for scale in 2.0 ** (np.arange(_SCALES[0], _SCALES[-1] + _FINE) / _FINE)
@@ -272,7 +272,7 @@ def _overlap_table(boxes: _Floats, canvas: tuple[int, int]) -> npt.NDArray[np.fl
 
 
 def _candidates(table: npt.NDArray[np.float32], max_count: int) -> Iterator[AnchorCandidate]:
-    """Yields for each smallest size and number of sizes the best ratios, with at most max_count anchors per cell."""
+    """Yield for each smallest size and number of sizes the best ratios, with at most max_count anchors per cell."""
     for first in _SCALES:
         for num_scales in _NUM_SCALES:
             if num_scales <= max_count:
@@ -284,7 +284,7 @@ def _candidates(table: npt.NDArray[np.float32], max_count: int) -> Iterator[Anch
 
 
 def _best_ratios(overlap: npt.NDArray[np.float32], max_count: int) -> tuple[Sequence[int], AnchorScore]:
-    """Selects at most max_count columns of overlap [N, ratios] greedily: each time the one that helps most."""
+    """Select at most max_count columns of overlap [N, ratios] greedily: each time the one that helps most."""
     chosen: list[int] = []
     best, reached = AnchorScore(-1.0, -1.0), np.zeros(len(overlap), overlap.dtype)
     while len(chosen) < max_count:

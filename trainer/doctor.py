@@ -51,12 +51,12 @@ class Check:
         return not self.fix
 
     def line(self) -> str:
-        """Formats it like ``FAIL  keras: 3.14.0: pip install 'keras<3.16,>=3.15'``."""
+        """Format it like ``FAIL  keras: 3.14.0: pip install 'keras<3.16,>=3.15'``."""
         return f"pass  {self.name}: {self.found}" if self.passed else f"FAIL  {self.name}: {self.found}: {self.fix}"
 
 
 def doctor_report(config: TrainConfig) -> int:
-    """Prints a line for each check; returns 0, or 1 if one failed."""
+    """Print a line for each check; return 0, or 1 if one failed."""
     failed = 0
     for check in run_checks(config):
         print(check.line(), flush=True)  # noqa: T201 - the report is the output
@@ -65,7 +65,7 @@ def doctor_report(config: TrainConfig) -> int:
 
 
 def run_checks(config: TrainConfig) -> Iterator[Check]:
-    """Runs the checks that the settings need: --dataset and --model_dir are checked if given."""
+    """Run the checks that the settings need: --dataset and --model_dir are checked if given."""
     yield from _package_checks()
     try:
         import tensorflow  # noqa: F401
@@ -85,7 +85,7 @@ def run_checks(config: TrainConfig) -> Iterator[Check]:
 
 
 def attempt(name: str, probe: Callable[[], str], fix: str) -> Check:
-    """Makes a check of a probe, which returns the observed value or raises a UsageError."""
+    """Make a check of a probe, which returns the observed value or raises a UsageError."""
     try:
         return Check(name=name, found=probe())
     except UsageError as error:
@@ -106,19 +106,19 @@ def _package_checks() -> Iterator[Check]:
 
 
 def check_python(version: str, wanted: str) -> Check:
-    """Checks the interpreter's version against Requires-Python."""
+    """Check the interpreter's version against Requires-Python."""
     fits = version in SpecifierSet(wanted)
     return Check(name="Python", found=version, fix="" if fits else f"use a Python {wanted}")
 
 
 def check_single_tensorflow(installed: Iterable[str]) -> Check:
-    """Checks that exactly one of the packages that own the folder tensorflow/ is installed."""
+    """Check that exactly one of the packages that own the folder tensorflow/ is installed."""
     found = [name for name in _TENSORFLOWS if name in set(installed)]
     return Check(name="one TensorFlow", found=", ".join(found) or "none", fix="" if len(found) == 1 else _INSTALL)
 
 
 def check_versions(requires: Sequence[str], installed: Mapping[str, str]) -> list[Check]:
-    """Checks installed packages against the requirements of this distribution and its extras for the trainer.
+    """Check installed packages against the requirements of this distribution and its extras for the trainer.
 
     Of the TensorFlow packages, only the installed one is checked; libtpu only beside tensorflow-tpu, where a wrong
     version makes the import of TensorFlow abort the process.
@@ -158,13 +158,13 @@ def _devices(config: TrainConfig) -> str:
 
 
 def check_gpu_seen(seen: int, *, has_card: bool) -> None:
-    """Raises UsageError if there is a GPU that TensorFlow does not detect: it would train on the CPU."""
+    """Raise UsageError if there is a GPU that TensorFlow does not detect: it would train on the CPU."""
     if has_card and not seen:
         raise UsageError("this machine has an NVIDIA card, but TensorFlow sees no GPU")
 
 
 def check_dataset(folder: str) -> str:
-    """Checks that every shard exists and that its first record agrees with the manifest; returns the size of the data.
+    """Check that every shard exists and that its first record agrees with the manifest; return the size of the data.
 
     Raises:
       UsageError: A shard is missing, damaged or contradicts the manifest.
@@ -193,7 +193,7 @@ def check_dataset(folder: str) -> str:
 
 
 def check_record(record: bytes, labels: LabelMap, *, source: str) -> None:
-    """Raises ContractError if a record is not ours or its labels are not those of the data set."""
+    """Raise ContractError if a record is not ours or its labels are not those of the data set."""
     try:
         example = decode_example(record)
     except DataError as error:
@@ -217,7 +217,7 @@ def _folder_checks(folder: str) -> Iterator[Check]:
 
 
 def try_folder(folder: str) -> float:
-    """Writes, reads and deletes a small file; returns its modification time in seconds since 1970.
+    """Write, read and delete a small file; return its modification time in seconds since 1970.
 
     Raises:
       UsageError: The folder cannot be used.
@@ -241,7 +241,7 @@ def try_folder(folder: str) -> float:
 
 
 def check_clock(file_time: float, now: float) -> Check:
-    """Compares this machine's clock with the storage's, in seconds since 1970.
+    """Compare this machine's clock with the storage's, in seconds since 1970.
 
     Example:
       >>> check_clock(file_time=1000.0, now=1000.5).line()
@@ -253,7 +253,7 @@ def check_clock(file_time: float, now: float) -> Check:
 
 
 def check_disk(free: int) -> Check:
-    """Checks that there is room for the checkpoints; free is in bytes.
+    """Check that there is room for the checkpoints; free is in bytes.
 
     Example:
       >>> check_disk(5 << 30).line()

@@ -59,7 +59,7 @@ class Evaluator:
     split: records.RecordSplit
 
     def brief(self) -> tuple[dict[str, Any], contact_sheets.Sheet]:
-        """Returns COCO's metrics, and a contact sheet of images with detections.
+        """Return COCO's metrics, and a contact sheet of images with detections.
 
         Raises:
           ContractError: A shard is missing, damaged or lacks records.
@@ -72,7 +72,7 @@ class Evaluator:
             return coco_metrics.coco_metrics(self.ground_truth, results), sheet
 
     def full(self) -> Evaluation:
-        """Returns everything that eval.json and eval.html hold.
+        """Return everything that eval.json and eval.html hold.
 
         Raises:
           ContractError: As `brief`.
@@ -92,7 +92,7 @@ class Evaluator:
             return Evaluation(metrics={**header, **metrics}, gallery=_gallery(analysis, self.split))
 
     def detect(self) -> list[dict[str, Any]]:
-        """Returns COCO results of every image of the split."""
+        """Return COCO results of every image of the split."""
         batches = records.evaluation_batches(
             self.split, canvas=self.network.canvas, batch_size=self.config.evaluation.eval_batch_size
         )
@@ -139,7 +139,7 @@ class Evaluator:
 def make_evaluator(
     config: TrainConfig, manifest: DatasetManifest, network: Network, strategy: tf.distribute.Strategy
 ) -> Evaluator:
-    """Makes an evaluator of the split that the configuration names.
+    """Make an evaluator of the split that the configuration names.
 
     Raises:
       UsageError: The batch cannot be divided evenly among the replicas.
@@ -155,7 +155,7 @@ def _examples(split: records.RecordSplit) -> Iterator[DetectionExample]:
 
 
 def _gallery(analysis: Analysis, split: records.RecordSplit) -> dict[str, list[tuple[str, bytes]]]:
-    """Draws the images of the page; reads the records again, because the choice depends on the results."""
+    """Draw the images of the page; read the records again, because the choice depends on the results."""
     chosen = gallery.choose_images(analysis)
     # By id: rows of the analysis are sorted by id, records are not.
     row_by_id = {analysis.split.image_ids[row]: row for rows in chosen.values() for row in rows}
@@ -169,7 +169,7 @@ def _gallery(analysis: Analysis, split: records.RecordSplit) -> dict[str, list[t
 
 
 def stored_metrics(path: str, step: int) -> dict[str, Any]:
-    """Reads the metrics of an eval.json if they are of this step; otherwise returns none."""
+    """Read the metrics of an eval.json if they are of this step; otherwise returns none."""
     # Metrics of other weights must not go into the model.json of these.
     metrics = files.read_json(path) if files.is_file(path) else {}
     return metrics if metrics.get("step") == step else {}

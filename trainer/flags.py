@@ -36,7 +36,7 @@ class TrainRequest:
 
 
 def parse_request(argv: Sequence[str], *, read_text: Callable[[str], str]) -> TrainRequest:
-    """Parses a command line of this trainer, or of tensorflow/tpu's retinanet_main.py.
+    """Parse a command line of this trainer, or of tensorflow/tpu's retinanet_main.py.
 
     Args:
       argv: Without the program's name.
@@ -68,7 +68,7 @@ def parse_request(argv: Sequence[str], *, read_text: Callable[[str], str]) -> Tr
 
 
 def define_flags(values: flags.FlagValues) -> None:
-    """Defines one flag for each setting. The default None means "not given", unlike a given default value."""
+    """Define one flag for each setting. The default None means "not given", unlike a given default value."""
     # By the type of the field; one without an entry here fails at once, with a KeyError.
     define = {bool: flags.DEFINE_bool, int: flags.DEFINE_integer, float: flags.DEFINE_float, str: flags.DEFINE_string}
     flags.DEFINE_string("preset", None, _PRESET_HELP, flag_values=values)
@@ -98,7 +98,7 @@ def _given(values: flags.FlagValues, names: Iterable[str]) -> dict[str, Any]:
 
 
 def _starting_point(values: flags.FlagValues, *, is_old: bool) -> tuple[str, str]:
-    """Returns preset and recipe; without any, an old command line has those of the old tool. A recipe may be ""."""
+    """Return preset and recipe; without any, an old command line has those of the old tool. A recipe may be ""."""
     preset, recipe = values["preset"].value, values["recipe"].value
     if is_old and not preset:
         return legacy_flags.PRESET, recipe or legacy_flags.RECIPE
@@ -106,14 +106,14 @@ def _starting_point(values: flags.FlagValues, *, is_old: bool) -> tuple[str, str
 
 
 def _read_hparams(old: Mapping[str, Any], read_text: Callable[[str], str]) -> dict[str, Any]:
-    """Reads --config_file, overridden by --hparams, as the old tool does (its help states the reverse)."""
+    """Read --config_file, overridden by --hparams, as the old tool does (its help states the reverse)."""
     path = old.get("config_file")
     in_file = parse_json_object(read_text(path), source=f"--config_file: {path}") if path else {}
     return {**in_file, **legacy_hparams.parse_hparams(old.get("hparams", ""))}
 
 
 def help_text() -> str:
-    """Formats all flags with their help, choices, defaults and values in presets."""
+    """Format all flags with their help, choices, defaults and values in presets."""
     # From the fields, so that the help cannot differ from what is parsed.
     lines = [f"  --preset ({_DEFAULT_PRESET})\n      {_PRESET_HELP}", f"  --recipe (none)\n      {_RECIPE_HELP}"]
     named = {**PRESETS, **RECIPES}

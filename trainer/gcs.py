@@ -32,7 +32,7 @@ _MIN_FREE_BYTES = 64 * 2**20  # of the disk, after the copy
 
 
 def resolve_dataset_location(config: TrainConfig) -> TrainConfig:
-    """Checks access to every bucket of a run, and copies the data set if --local_copy is given.
+    """Check access to every bucket of a run, and copy the data set if --local_copy is given.
 
     Returns:
       The configuration with the data set from which the run reads.
@@ -51,7 +51,7 @@ def resolve_dataset_location(config: TrainConfig) -> TrainConfig:
 
 
 def check_access(config: TrainConfig) -> str:
-    """Checks that every path of a run on gs:// can be listed; returns these paths, comma-separated.
+    """Check that every path of a run on gs:// can be listed; return these paths, comma-separated.
 
     Raises:
       UsageError: One cannot be listed.
@@ -67,13 +67,13 @@ def check_access(config: TrainConfig) -> str:
 
 
 def gcs_settings(config: TrainConfig, names: Sequence[str] = _ON_ANY_STORAGE) -> dict[str, str]:
-    """Returns those of the named settings whose paths are on gs://."""
+    """Return those of the named settings whose paths are on gs://."""
     settings = config.to_json()
     return {name: settings[name] for name in names if settings[name].startswith(GCS)}
 
 
 def _list_objects(folder: str, *, max_results: int | None = None) -> Iterator[storage.Blob]:
-    """Yields the objects below a folder; those of its subfolders too if max_results is given.
+    """Yield the objects below a folder; those of its subfolders too if max_results is given.
 
     Raises:
       OSError: It cannot be listed.
@@ -94,7 +94,7 @@ def _list_objects(folder: str, *, max_results: int | None = None) -> Iterator[st
 
 
 def copy_dataset(dataset: str, folder: str) -> str:
-    """Copies a data set; does not read local files again that have the right size and checksum.
+    """Copy a data set; does not read local files again that have the right size and checksum.
 
     A shard gets its name only when it is complete, and the manifest is written last.
 
@@ -121,7 +121,7 @@ def copy_dataset(dataset: str, folder: str) -> str:
 
 
 def _copy(dataset: str, folder: Path) -> tuple[list[storage.Blob], list[storage.Blob]]:
-    """Copies a data set; returns all shards, and those that were fetched."""
+    """Copy a data set; return all shards, and those that were fetched."""
     # One listing tells all names, sizes and checksums: no request for each shard.
     blobs = {_name(blob): blob for blob in _list_objects(dataset)}
     text = _read_manifest(blobs, dataset)
@@ -164,7 +164,7 @@ def _find_shards(text: str, blobs: dict[str, storage.Blob], dataset: str) -> lis
 
 
 def _is_complete(blob: storage.Blob, path: Path) -> bool:
-    """Returns whether a file equals the object; a complete part that an earlier run left gets its name."""
+    """Return whether a file equals the object; a complete part that an earlier run left gets its name."""
     part = _part_of(path)
     if _is_same(blob, part):
         part.replace(path)
@@ -183,7 +183,7 @@ def _is_same(blob: storage.Blob, path: Path) -> bool:
 
 
 def _check_free_bytes(missing: Sequence[storage.Blob], folder: Path) -> None:
-    """Raises UsageError if the disk has no room for the missing files; those that they replace go only at the end."""
+    """Raise UsageError if the disk has no room for the missing files; those that they replace go only at the end."""
     needed = sum(blob.size for blob in missing) + (_MIN_FREE_BYTES if missing else 0)
     free = shutil.disk_usage(folder).free
     if free < needed:
@@ -191,7 +191,7 @@ def _check_free_bytes(missing: Sequence[storage.Blob], folder: Path) -> None:
 
 
 def _fetch(missing: Sequence[storage.Blob], folder: Path) -> None:
-    """Downloads shards in parallel; each gets its name when its bytes agree with the checksum.
+    """Download shards in parallel; each gets its name when its bytes agree with the checksum.
 
     Raises:
       OSError: One cannot be read or written; the others are complete.
@@ -217,7 +217,7 @@ def _fetch(missing: Sequence[storage.Blob], folder: Path) -> None:
 
 @contextlib.contextmanager
 def _naming(blob: storage.Blob) -> Iterator[None]:
-    """Puts the name of a shard before the message of an error."""
+    """Put the name of a shard before the message of an error."""
     try:
         with gcs_client.os_errors("read it"):
             yield
@@ -226,7 +226,7 @@ def _naming(blob: storage.Blob) -> Iterator[None]:
 
 
 def _write_durably(path: Path, text: str) -> None:
-    """Writes the commit mark: complete and on the disk, or not there."""
+    """Write the commit mark: complete and on the disk, or not there."""
     part = _part_of(path)
     with part.open("w") as file:
         file.write(text)

@@ -97,7 +97,7 @@ class LegacyTranslation:
 def translate_legacy_flags(
     old: Mapping[str, Any], hparams: Mapping[str, Any], given: Mapping[str, Any], *, preset: str, recipe: str
 ) -> LegacyTranslation:
-    """Translates old flags to settings of this trainer.
+    """Translate old flags to settings of this trainer.
 
     Args:
       old: The given ones of FLAGS, by name.
@@ -130,7 +130,7 @@ def translate_legacy_flags(
 
 
 def check_expectations(expectations: DatasetExpectations, manifest: DatasetManifest) -> None:
-    """Compares what a command line states about the data with the data set.
+    """Compare what a command line states about the data with the data set.
 
     Raises:
       UsageError: They contradict each other.
@@ -159,7 +159,7 @@ def _check_features(old: Mapping[str, Any], given: Mapping[str, Any]) -> None:
 
 
 def _patterns(old: Mapping[str, Any]) -> dict[str, tuple[str, str]]:
-    """Returns (split, glob) by flag. Shards are named after their split: ``val-00000-of-00001.tfrecord``."""
+    """Return (split, glob) by flag. Shards are named after their split: ``val-00000-of-00001.tfrecord``."""
     found = {}
     for flag in _PATTERNS:
         if glob := posixpath.basename(old.get(flag, "")):
@@ -172,7 +172,7 @@ def _patterns(old: Mapping[str, Any]) -> dict[str, tuple[str, str]]:
 def _data_settings(
     old: Mapping[str, Any], given: Mapping[str, Any], patterns: Mapping[str, tuple[str, str]]
 ) -> dict[str, str]:
-    """Returns the data set's folder, which must be the same in all flags, and the split to evaluate."""
+    """Return the data set's folder, which must be the same in all flags, and the split to evaluate."""
     # A pattern names files in one folder; the data set is that folder.
     folders = {flag: posixpath.dirname(old[flag]) or "." for flag in patterns}
     named = {**folders, **({"dataset": given["dataset"]} if "dataset" in given else {})}
@@ -188,7 +188,7 @@ def _data_settings(
 def _schedule(
     old: Mapping[str, Any], hparams: Mapping[str, Any], *, recipe: str, config: TrainConfig
 ) -> dict[str, float | int | str]:
-    """Converts the schedule: the rate is scaled with the batch; warm-up and drops are given in epochs.
+    """Convert the schedule: the rate is scaled with the batch; warm-up and drops are given in epochs.
 
     As update_learning_rate_schedule_parameters in retinanet_model.py.
     """

@@ -13,7 +13,7 @@ from retinanet_odm.errors import UsageError
 
 
 def parse_hparams(text: str) -> dict[str, Any]:
-    """Parses a value of --hparams: numbers, true and false, text, and lists of them.
+    """Parse a value of --hparams: numbers, true and false, text, and lists of them.
 
     Raises:
       UsageError: A part is not ``name=value``, or a name is given twice.
@@ -34,7 +34,7 @@ def parse_hparams(text: str) -> dict[str, Any]:
 
 
 def _parts(text: str) -> Iterator[str]:
-    """Yields the text between commas outside brackets."""
+    """Yield the text between commas outside brackets."""
     # Commas within brackets belong to a value: aspect_ratios=[(1,1),(1.4,0.7)].
     depth, start = 0, 0
     for position, sign in enumerate(text):
@@ -55,7 +55,7 @@ def _value(text: str) -> Any:
 
 
 def parse_float(name: str, value: Any) -> float:
-    """Returns the value of an hparam as a number; raises UsageError if it is not one.
+    """Return the value of an hparam as a number; raise UsageError if it is not one.
 
     Example:
       >>> parse_float("gamma", 2)
@@ -67,7 +67,7 @@ def parse_float(name: str, value: Any) -> float:
 
 
 def parse_int(name: str, value: Any) -> int:
-    """Returns the value of an hparam as an integer; raises UsageError if it is not one.
+    """Return the value of an hparam as an integer; raise UsageError if it is not one.
 
     Example:
       >>> parse_int("num_scales", 3.0)
@@ -85,7 +85,7 @@ def _parse_bool(name: str, value: Any) -> bool:
 
 
 def _parse_ratios(name: str, value: Any) -> str:
-    """Converts pairs (width, height), as in the old tool, or numbers (height / width) to --aspect_ratios."""
+    """Convert pairs (width, height), as in the old tool, or numbers (height / width) to --aspect_ratios."""
     try:
         ratios = [item[1] / item[0] if isinstance(item, list | tuple) else parse_float(name, item) for item in value]
     except (TypeError, IndexError, ZeroDivisionError) as error:
@@ -129,7 +129,7 @@ _KNOWN = {*_DIRECT, *_FIXED_VALUES, *_IGNORED, *_SCHEDULE}
 
 
 def hparam_settings(hparams: Mapping[str, Any]) -> dict[str, Any]:
-    """Translates hparams to settings of TrainConfig, by its names.
+    """Translate hparams to settings of TrainConfig, by its names.
 
     Raises:
       UsageError: A name is unknown, a value cannot be parsed or is not implemented.
@@ -147,7 +147,7 @@ def hparam_settings(hparams: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def hparam_notices(hparams: Mapping[str, Any]) -> list[str]:
-    """Returns a line for each hparam whose effect differs from the old tool's."""
+    """Return a line for each hparam whose effect differs from the old tool's."""
     lines = [f"hparams: {name} has no effect: {_IGNORED[name]}" for name in hparams if name in _IGNORED]
     if "image_size" in hparams:
         size = hparams["image_size"]

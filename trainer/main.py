@@ -34,7 +34,7 @@ _RESUME_HINT = "start again with the same --model_dir to resume"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Runs the trainer; returns the exit status (see retinanet_odm.cli.program)."""
+    """Run the trainer; return the exit status (see retinanet_odm.cli.program)."""
     return run_main(_run_command, argv, explain=_explain)
 
 
@@ -49,7 +49,7 @@ def _run_command(argv: Sequence[str]) -> int:
 
 
 def _dispatch(request: TrainRequest) -> int:
-    """Carries out a request by its mode."""
+    """Carry out a request by its mode."""
     for notice in request.notices:
         _LOGGER.info("note: %s", notice)
     config = request.config
@@ -72,7 +72,7 @@ def _dispatch(request: TrainRequest) -> int:
 
 
 def _explain(error: BaseException) -> Ending | None:
-    """Explains also what can end a run that resumes from its last checkpoint when it is started again."""
+    """Explain also what can end a run that resumes from its last checkpoint when it is started again."""
     if line := describe_storage_error(error):
         return Ending(status=1, line=f"error: {line}: {_RESUME_HINT}")
     if line := describe_disk_error(error):

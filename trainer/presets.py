@@ -91,7 +91,7 @@ RECIPES: dict[str, dict[str, Any]] = {
 
 
 def make_config(preset: str, given: dict[str, Any], *, recipe: str = "") -> TrainConfig:
-    """Makes a configuration: given settings override those of the recipe, and these those of the preset.
+    """Make a configuration: given settings override those of the recipe, and these those of the preset.
 
     Args:
       preset: Name of a preset.

@@ -55,7 +55,7 @@ class _Model:
 
 
 def run(config: TrainConfig, expectations: DatasetExpectations | None) -> None:
-    """Trains, evaluates and exports, depending on the mode.
+    """Train, evaluate and export, depending on the mode.
 
     Args:
       config: From the command line.
@@ -80,7 +80,7 @@ def run(config: TrainConfig, expectations: DatasetExpectations | None) -> None:
 
 
 def resolve(config: TrainConfig, expectations: DatasetExpectations | None) -> ResolvedRun:
-    """Settles what a run uses, and finds faults that would otherwise surface after hours of training.
+    """Settle what a run uses, and find faults that would otherwise surface after hours of training.
 
     Raises:
       UsageError: The request cannot be carried out.
@@ -110,7 +110,7 @@ def resolve(config: TrainConfig, expectations: DatasetExpectations | None) -> Re
 
 
 def read_manifest(config: TrainConfig, expectations: DatasetExpectations | None) -> DatasetManifest:
-    """Reads the manifest of the data set, and compares it with the command line.
+    """Read the manifest of the data set, and compare it with the command line.
 
     Raises:
       UsageError: There is none, or it contradicts the command line.
@@ -144,7 +144,7 @@ def _check_outputs(config: TrainConfig, manifest: DatasetManifest) -> None:
 
 
 def _build(resolved: ResolvedRun, devices: tf.distribute.Strategy) -> _Model:
-    """Builds the network, with fresh weights, and its evaluator on some devices."""
+    """Build the network, with fresh weights, and its evaluator on some devices."""
     config, manifest = resolved.config, resolved.manifest
     with devices.scope():
         # Under the scope of the strategy, which decides where variables are placed.
@@ -154,7 +154,7 @@ def _build(resolved: ResolvedRun, devices: tf.distribute.Strategy) -> _Model:
 
 
 def _finish(resolved: ResolvedRun, model: _Model) -> None:
-    """Evaluates and exports the trained weights, depending on the mode."""
+    """Evaluate and export the trained weights, depending on the mode."""
     config, folder = resolved.config, resolved.config.run.folder
     step = restore_weights(config, model.network, model.devices)
     if not step:
@@ -175,7 +175,7 @@ def _finish(resolved: ResolvedRun, model: _Model) -> None:
 
 
 def restore_weights(config: TrainConfig, network: Network, devices: tf.distribute.Strategy) -> int:
-    """Restores the weights to evaluate and export; returns their step, or 0 if there are none.
+    """Restore the weights to evaluate and export; return their step, or 0 if there are none.
 
     These are the best weights of all evaluations in training. With --weights=last, or if there was no evaluation, they
     are the last ones; with --ema_decay their moving averages.

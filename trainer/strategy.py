@@ -13,7 +13,7 @@ _LOGGER = logging.getLogger(__name__)
 
 
 def make_strategy(*, use_tpu: bool, tpu: str, hosts: Sequence[str] = (), task_index: int = 0) -> tf.distribute.Strategy:
-    """Makes a strategy for a TPU if requested, otherwise for all GPUs, otherwise for the CPU; over all hosts if given.
+    """Make a strategy for a TPU if requested, otherwise for all GPUs, otherwise for the CPU; over all hosts if given.
 
     Args:
       use_tpu: Whether to use a TPU.
@@ -38,7 +38,7 @@ def make_strategy(*, use_tpu: bool, tpu: str, hosts: Sequence[str] = (), task_in
 
 
 def one_device() -> tf.distribute.Strategy:
-    """Makes a strategy for the first GPU, or the CPU."""
+    """Make a strategy for the first GPU, or the CPU."""
     return tf.distribute.OneDeviceStrategy("/GPU:0" if tf.config.list_physical_devices("GPU") else "/CPU:0")
 
 
@@ -71,7 +71,7 @@ def _tpu_strategy(tpu: str) -> tf.distribute.Strategy:
 
 
 def check_batch(name: str, batch_size: int, strategy: tf.distribute.Strategy) -> None:
-    """Raises UsageError if a batch cannot be divided evenly among the replicas; name is the flag of its size."""
+    """Raise UsageError if a batch cannot be divided evenly among the replicas; name is the flag of its size."""
     # Static shapes: every replica gets a batch of the same size.
     replicas = strategy.num_replicas_in_sync
     if batch_size % replicas:
@@ -82,17 +82,17 @@ def check_batch(name: str, batch_size: int, strategy: tf.distribute.Strategy) ->
 
 
 def has_hosts(strategy: tf.distribute.Strategy) -> bool:
-    """Returns whether several hosts train together."""
+    """Return whether several hosts train together."""
     return isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy)
 
 
 def is_chief(strategy: tf.distribute.Strategy) -> bool:
-    """Returns whether this process writes the files: the only one, or that of the first host."""
+    """Return whether this process writes the files: the only one, or that of the first host."""
     return bool(strategy.extended.should_checkpoint)
 
 
 def any_host(strategy: tf.distribute.Strategy, flag: bool) -> bool:
-    """Returns whether the flag is set on any host. All hosts must call it, and wait for each other."""
+    """Return whether the flag is set on any host. All hosts must call it, and wait for each other."""
     if not has_hosts(strategy):
         return flag
     return float(_make_sum(strategy)(tf.constant(float(flag)))) > 0
@@ -100,7 +100,7 @@ def any_host(strategy: tf.distribute.Strategy, flag: bool) -> bool:
 
 @functools.cache
 def _make_sum(strategy: tf.distribute.Strategy) -> Callable[[tf.Tensor], tf.Tensor]:
-    """Makes a function that sums a scalar over all replicas."""
+    """Make a function that sums a scalar over all replicas."""
 
     @tf.function
     def total(value: tf.Tensor) -> tf.Tensor:

@@ -35,7 +35,7 @@ from trainer.tpu.state_machine import RunResult
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Runs a command and returns the exit status (see retinanet_odm.cli.program).
+    """Run a command and return the exit status (see retinanet_odm.cli.program).
 
     The status is 1 also if something that costs money may remain.
     """
@@ -99,7 +99,7 @@ def _train(request: RunRequest, cloud: Cloud, clock: Clock, run_id: str) -> RunR
 
 
 def _check_dataset(request: RunRequest, cloud: Cloud) -> None:
-    """Raises UsageError if gcloud does not work or the data set does not exist, before anything costs money."""
+    """Raise UsageError if gcloud does not work or the data set does not exist, before anything costs money."""
     path = f"{request.config.data.dataset.rstrip('/')}/dataset.json"
     done = cloud.run(gcloud_commands.list_file(path), timeout=120)
     if done.status:

@@ -35,7 +35,7 @@ _BUCKET_ERROR = re.compile(r"HTTP response code (?:40[13]|408|429|5\d\d)|libcurl
 
 
 def first_line(error: Exception) -> str:
-    r"""Returns the message of an error without the graph and the stack that may follow it.
+    r"""Return the message of an error without the graph and the stack that may follow it.
 
     Example:
       >>> first_line(ValueError("no such file\n  at node A"))
@@ -45,7 +45,7 @@ def first_line(error: Exception) -> str:
 
 
 def plain_message(error: BaseException) -> str:
-    r"""Returns the message of an error as one line, without the names of nodes and operations.
+    r"""Return the message of an error as one line, without the names of nodes and operations.
 
     Example:
       >>> plain_message(ValueError("{{node a/b}} no such file\n [Op:ReadFile]"))
@@ -55,7 +55,7 @@ def plain_message(error: BaseException) -> str:
 
 
 def describe_storage_error(error: BaseException) -> str:
-    """Describes an error of TensorFlow about a file on gs:// in one line, with the file's name; "" for all others."""
+    """Describe an error of TensorFlow about a file on gs:// in one line, with the file's name; "" for all others."""
     # What is not imported has not raised the error, and importing it here would take seconds.
     if "tensorflow" not in sys.modules:
         return ""
@@ -68,7 +68,7 @@ def describe_storage_error(error: BaseException) -> str:
 
 
 def describe_disk_error(error: BaseException) -> str:
-    """Describes an error of a local disk in one line: path, reason and what to do; "" for all others.
+    """Describe an error of a local disk in one line: path, reason and what to do; "" for all others.
 
     Example:
       >>> describe_disk_error(OSError(errno.ENOSPC, "No space left on device", "model/eval.json"))
@@ -84,7 +84,7 @@ def describe_disk_error(error: BaseException) -> str:
 
 
 def is_unavailable(error: BaseException) -> bool:
-    """Returns whether the disk or the bucket has failed, which says nothing about the content of a file."""
+    """Return whether the disk or the bucket has failed, which says nothing about the content of a file."""
     return bool(describe_storage_error(error) or _find_disk_error(error))
 
 

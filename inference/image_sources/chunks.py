@@ -84,7 +84,7 @@ Chunk: TypeAlias = FileChunk | ZipChunk | TarChunk | StreamChunk | RecordChunk
 
 
 def select_images(chunk: Chunk, positions: Sequence[int]) -> Chunk:
-    """Returns a chunk of the images at these positions, in their order."""
+    """Return a chunk of the images at these positions, in their order."""
     # All but the path are parallel tuples: see Chunk above.
     columns = [field.name for field in dataclasses.fields(chunk) if field.name != "path"]
     selected: dict[str, Any] = {
@@ -94,7 +94,7 @@ def select_images(chunk: Chunk, positions: Sequence[int]) -> Chunk:
 
 
 def split_chunk(chunk: Chunk) -> list[Chunk]:
-    """Splits a chunk, in order, into parts that threads can read at the same time.
+    """Split a chunk, in order, into parts that threads can read at the same time.
 
     A file is a part of its own: on gs:// it takes one request of some 50 ms, of which a thread only waits. Parts of an
     archive are larger, so that a request brings several members. A tar.gz archive cannot be split.
@@ -108,12 +108,12 @@ def split_chunk(chunk: Chunk) -> list[Chunk]:
 
 
 def read_chunk(chunk: Chunk) -> Iterator[tuple[str, bytes | DataError]]:
-    """Yields name and bytes of each image, or the error raised while reading it."""
+    """Yield name and bytes of each image, or the error raised while reading it."""
     return zip(chunk.names, _contents(chunk), strict=True)
 
 
 def read_images(chunk: Chunk, rule: ImageRule) -> Iterator[tuple[str, EncodedImage | DataError]]:
-    """Yields name and image of each image of a chunk, checked by the rule and turned upright, or the error."""
+    """Yield name and image of each image of a chunk, checked by the rule and turned upright, or the error."""
     return ((name, _normalise(data, name, rule)) for name, data in read_chunk(chunk))
 
 
@@ -160,7 +160,7 @@ def _read_file(path: str, version: str) -> bytes | DataError:
 
 
 def adjacent(members: Iterable[_T], size_of: Callable[[_T], int]) -> Iterator[list[_T]]:
-    """Yields adjacent members in groups; each has a bounded number of members and of bytes."""
+    """Yield adjacent members in groups; each has a bounded number of members and of bytes."""
     group: list[_T] = []
     size = 0
     for member in members:
@@ -174,7 +174,7 @@ def adjacent(members: Iterable[_T], size_of: Callable[[_T], int]) -> Iterator[li
 
 
 def groups(items: Iterable[_T], size: int) -> Iterator[list[_T]]:
-    """Yields the items in lists of this size; the last one may be shorter."""
+    """Yield the items in lists of this size; the last one may be shorter."""
     iterator = iter(items)
     while group := list(islice(iterator, size)):
         yield group

@@ -85,7 +85,7 @@ class SourceFiles:
 
 
 def resolve_sources(values: Sequence[str]) -> tuple[ImageSource, ...]:
-    """Interprets each value of --images as a folder, a file or a glob.
+    """Interpret each value of --images as a folder, a file or a glob.
 
     Image names are relative to the folder above the first wildcard (or to the folder itself, or to the folder of a
     file); with several values, to the deepest folder that contains all of these. So no two images have the same name.
@@ -100,7 +100,7 @@ def resolve_sources(values: Sequence[str]) -> tuple[ImageSource, ...]:
 
 
 def list_source_files(sources: Iterable[ImageSource], output: str = "") -> list[SourceFiles]:
-    """Lists the files of all sources, without opening any; a file of two sources is listed once.
+    """List the files of all sources, without opening any; a file of two sources is listed once.
 
     Args:
       sources: from `resolve_sources`.
@@ -134,7 +134,7 @@ def _passed_over(source: ImageSource, matching: Sequence[ListedFile], own: Seque
 
 
 def _count_passed_over(listed: Sequence[SourceFiles]) -> Counter[str]:
-    """Counts the files that no source reads by suffix, each once."""
+    """Count the files that no source reads by suffix, each once."""
     read = {file.path for item in listed for file in item.files}
     names = {
         path: files.name_below(item.source.root, path)
@@ -146,13 +146,13 @@ def _count_passed_over(listed: Sequence[SourceFiles]) -> Counter[str]:
 
 
 def skipped_archives(listed: Sequence[SourceFiles]) -> list[str]:
-    """Returns the archives in folders that no other source names."""
+    """Return the archives in folders that no other source names."""
     opened = {file.path for item in listed for file in item.files}
     return sorted({path for item in listed for path in item.archives} - opened)
 
 
 def list_chunks(listed: Sequence[SourceFiles], passed_over: Counter[str] | None = None) -> Iterator[Chunk]:
-    """Yields every image of the sources in chunks; opens archives to list their members.
+    """Yield every image of the sources in chunks; opens archives to list their members.
 
     Args:
       listed: the files of the sources.
@@ -179,7 +179,7 @@ def list_chunks(listed: Sequence[SourceFiles], passed_over: Counter[str] | None 
 
 
 def _locate(value: str) -> ImageSource:
-    """Returns the source of a value; its base is its root."""
+    """Return the source of a value; its base is its root."""
     # A value that exists is taken literally, even if its name contains wildcards, such as `dive [1]`. Otherwise it is a
     # glob, whose folders are taken literally as far as they exist.
     check_closed_archive(value, flag="--images")
@@ -199,7 +199,7 @@ def _locate(value: str) -> ImageSource:
 
 
 def _belongs(source: ImageSource, path: str) -> bool:
-    """Returns whether a file that matches the pattern of a source belongs to it."""
+    """Return whether a file that matches the pattern of a source belongs to it."""
     if source.shards:
         return path in source.shards
     name = files.name_below(source.root, path)
@@ -232,7 +232,7 @@ def _chunks(item: SourceFiles, passed_over: Counter[str]) -> Iterator[Chunk]:
 
 
 def _is_container(path: str) -> bool:
-    """Returns whether a file is an archive or a TFRecord file; files with the suffix of an image are not opened."""
+    """Return whether a file is an archive or a TFRecord file; files with the suffix of an image are not opened."""
     if has_image_suffix(path):
         return False
     return tfrecords.is_tfrecord(path) or zip_files.is_zip_file(path) or tar_files.find_tar_kind(path) is not None
@@ -249,7 +249,7 @@ def _record_chunks(path: str, folder: str) -> Iterator[Chunk]:
 
 
 def _check_unique(chunk: RecordChunk, names: set[str]) -> None:
-    """Adds the names of a chunk to those seen before.
+    """Add the names of a chunk to those seen before.
 
     Raises:
       UsageError: a name is among them.

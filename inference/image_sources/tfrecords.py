@@ -34,7 +34,7 @@ class RecordLocation:
 
 
 def shards_of(folder: str) -> frozenset[str]:
-    """Returns the paths of a data set's shards, of all splits, as its manifest lists them.
+    """Return the paths of a data set's shards, of all splits, as its manifest lists them.
 
     Raises:
       ContractError: dataset.json is not of this program.
@@ -50,12 +50,12 @@ def shards_of(folder: str) -> frozenset[str]:
 
 
 def has_suffix(path: str) -> bool:
-    """Returns whether a path ends like that of a TFRecord file."""
+    """Return whether a path ends like that of a TFRecord file."""
     return path.endswith(_SUFFIX)
 
 
 def is_tfrecord(path: str) -> bool:
-    """Returns whether a file is a TFRecord file, by its suffix or its first bytes."""
+    """Return whether a file is a TFRecord file, by its suffix or its first bytes."""
     if has_suffix(path):
         return True
     try:
@@ -66,7 +66,7 @@ def is_tfrecord(path: str) -> bool:
 
 
 def list_records(path: str, *, flag: str) -> Iterator[RecordLocation]:
-    """Yields the location of every record of a file, in order.
+    """Yield the location of every record of a file, in order.
 
     Raises:
       UsageError: the file cannot be read or is incomplete, or a record has no image of our schema.
@@ -87,7 +87,7 @@ def list_records(path: str, *, flag: str) -> Iterator[RecordLocation]:
 
 
 def read_records(path: str, records: Sequence[RecordLocation]) -> Iterator[bytes | DataError]:
-    """Yields the image of each record, or the error raised while reading it. Opens the file once."""
+    """Yield the image of each record, or the error raised while reading it. Opens the file once."""
     done = 0
     try:
         with files.open_binary(path) as file:

@@ -36,7 +36,7 @@ class DetectorHandler(ModelHandler[EncodedImage, ModelOutput | Failure, Scorer])
     # Begin here: RunInference calls load_model once in a process, and run_inference for every batch.
 
     def load_model(self) -> Scorer:
-        """Loads the model, once per process."""
+        """Load the model, once per process."""
         return load_scorer(self._model)
 
     def run_inference(
@@ -45,27 +45,27 @@ class DetectorHandler(ModelHandler[EncodedImage, ModelOutput | Failure, Scorer])
         model: Scorer,
         inference_args: dict[str, Any] | None = None,  # noqa: ARG002 - Beam's interface
     ) -> Iterable[ModelOutput | Failure]:
-        """Scores a batch; see Scorer."""
+        """Score a batch; see Scorer."""
         results, calls = model.score(batch)
         _count(calls)
         return results
 
     def get_num_bytes(self, batch: Sequence[EncodedImage]) -> int:
-        """Returns the size of a batch for Beam's metrics. Beam's own implementation would pickle every batch."""
+        """Return the size of a batch for Beam's metrics. Beam's own implementation would pickle every batch."""
         return sum(len(image.data) for image in batch)
 
     def get_metrics_namespace(self) -> str:
-        """Returns the namespace of the counters."""
+        """Return the namespace of the counters."""
         return _NAMESPACE
 
 
 def _keyed_weight(element: tuple[bytes, EncodedImage], options: ModelOptions) -> int:
-    """Returns the weight of an element; KeyedModelHandler passes it on with its key."""
+    """Return the weight of an element; KeyedModelHandler passes it on with its key."""
     return weight(element[1], options)
 
 
 def _count(calls: CallStatistics) -> None:
-    """Counts calls of the model. Beam counts its batches, but a batch that is split or tiled is many calls."""
+    """Count calls of the model. Beam counts its batches, but a batch that is split or tiled is many calls."""
     for size, milliseconds in zip(calls.sizes, calls.milliseconds, strict=True):
         Metrics.distribution(_NAMESPACE, "model_call_images").update(size)
         Metrics.distribution(_NAMESPACE, "model_call_milliseconds").update(milliseconds)

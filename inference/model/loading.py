@@ -37,7 +37,7 @@ class CheckedModel:
 
 
 def find_model(folder: str, options: ModelOptions) -> CheckedModel:
-    """Checks the folder of a model.
+    """Check the folder of a model.
 
     Raises:
       ContractError: as check_model, read_signature_map and third_party_manifest; or a signature map is given for an
@@ -57,7 +57,7 @@ def find_model(folder: str, options: ModelOptions) -> CheckedModel:
 
 
 def check_model(folder: str) -> ModelManifest:
-    """Reads model.json and compares each file that it lists with its digest, to detect incomplete copies.
+    """Read model.json and compare each file that it lists with its digest, to detect incomplete copies.
 
     Raises:
       ContractError: as read_model_manifest; or a file is missing or differs, or the list has no SavedModel.
@@ -72,7 +72,7 @@ def check_model(folder: str) -> ModelManifest:
 
 
 def read_model_manifest(folder: str) -> ModelManifest:
-    """Reads model.json.
+    """Read model.json.
 
     Raises:
       ContractError: the folder or model.json is missing, or model.json is not of this version.
@@ -84,7 +84,7 @@ def read_model_manifest(folder: str) -> ModelManifest:
 
 
 def third_party_manifest(folder: str, signature_map: SignatureMap) -> ModelManifest:
-    """Makes the manifest of a third-party model. The signature map is part of the model's identity.
+    """Make the manifest of a third-party model. The signature map is part of the model's identity.
 
     Raises:
       ContractError: there is no such folder, or no SavedModel in it.
@@ -139,12 +139,12 @@ def _why_missing(folder: str) -> str:
 
 
 def load_scorer(model: CheckedModel) -> Scorer:
-    """Loads a model; see load_model."""
+    """Load a model; see load_model."""
     return Scorer(load_model(model), name=model.folder, options=model.options, nms_iou=model.manifest.nms_iou)
 
 
 def load_model(model: CheckedModel) -> Detector | ThirdPartyDetector:
-    """Loads the SavedModel of a folder, with TensorFlow.
+    """Load the SavedModel of a folder, with TensorFlow.
 
     Raises:
       ContractError: the folder has changed since it was checked, or the SavedModel lacks a signature that is needed.

@@ -45,7 +45,7 @@ class ModelOptions:
                 raise UsageError(f"{flag}: expected 1 or more, found {value}")
 
     def fitted(self, image_size: tuple[int, int]) -> "ModelOptions":
-        """Fills in a missing batch size, for a model with a canvas of (height, width) pixels."""
+        """Fill in a missing batch size, for a model with a canvas of (height, width) pixels."""
         # A third-party model has no known canvas: (0, 0) keeps the default number of images.
         height, width = image_size
         if self.batch_size is not None or not height * width:
@@ -64,7 +64,7 @@ class ModelOptions:
         return self.batch_megabytes * 2**20
 
     def to_json(self) -> dict[str, Any]:
-        """Returns the options as summary.json holds them."""
+        """Return the options as summary.json holds them."""
         return {
             "batch_size": self.batch_size,
             "batch_megabytes": self.batch_megabytes,
@@ -74,7 +74,7 @@ class ModelOptions:
 
 
 def add_model_flags(parser: argparse.ArgumentParser) -> None:
-    """Adds the flags of ModelOptions."""
+    """Add the flags of ModelOptions."""
     default = ModelOptions
     parser.add_argument(
         "--batch_size",
@@ -118,7 +118,7 @@ def add_model_flags(parser: argparse.ArgumentParser) -> None:
 
 
 def model_options(flags: argparse.Namespace) -> ModelOptions:
-    """Returns the options that the flags of add_model_flags specify.
+    """Return the options that the flags of add_model_flags specify.
 
     Raises:
       UsageError: as ModelOptions and Tiling; or a flag for tiles is given without --tile.
@@ -153,12 +153,12 @@ class ScoreThresholds:
     by_id: Mapping[int, float] = field(default_factory=dict)
 
     def keeps(self, label_id: int, score: float) -> bool:
-        """Returns whether a detection is kept."""
+        """Return whether a detection is kept."""
         return score >= self.by_id.get(label_id, self.score)
 
 
 def resolve_threshold_flag(value: float | str | None, manifest: ModelManifest) -> ScoreThresholds:
-    """Returns the thresholds that a value of --threshold means for a model.
+    """Return the thresholds that a value of --threshold means for a model.
 
     The model itself returns no detection below its own threshold.
 
@@ -190,7 +190,7 @@ def resolve_threshold_flag(value: float | str | None, manifest: ModelManifest) -
 
 
 def describe_thresholds(thresholds: ScoreThresholds, manifest: ModelManifest) -> dict[str, Any]:
-    """Returns the thresholds as summary.json holds them. They are part of the key of every row."""
+    """Return the thresholds as summary.json holds them. They are part of the key of every row."""
     names = manifest.labels.name_by_id
     return {
         "score": thresholds.score,
@@ -201,7 +201,7 @@ def describe_thresholds(thresholds: ScoreThresholds, manifest: ModelManifest) ->
 
 
 def threshold_value(text: str) -> float | str:
-    """Parses a value of --threshold: BEST or a number.
+    """Parse a value of --threshold: BEST or a number.
 
     Example:
       >>> threshold_value("best"), threshold_value("0.3")

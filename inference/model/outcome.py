@@ -35,7 +35,7 @@ class ModelOutput:
 
 
 def drop_without_extent(output: ModelOutput) -> ModelOutput:
-    """Drops boxes that are less than one pixel high or wide, or whose edges are no numbers.
+    """Drop boxes that are less than one pixel high or wide, or whose edges are no numbers.
 
     The trainer's exports return no such boxes. Those of its earlier versions, and models of other programs, clip a box
     that lies beside the image to a line at its border.

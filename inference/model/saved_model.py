@@ -30,7 +30,7 @@ _KERAS_2 = "TF_USE_LEGACY_KERAS"
 
 
 def load_saved_model(folder: str) -> Any:
-    """Loads a SavedModel; TensorFlow takes no more memory of a GPU than it needs.
+    """Load a SavedModel; TensorFlow takes no more memory of a GPU than it needs.
 
     Raises:
       ContractError: TensorFlow cannot load it.
@@ -51,7 +51,7 @@ def load_saved_model(folder: str) -> Any:
 
 @contextmanager
 def _without_wildcards(folder: str) -> Iterator[str]:
-    """Yields a path of a local folder without wildcards: TensorFlow takes the paths of variables for patterns."""
+    """Yield a path of a local folder without wildcards: TensorFlow takes the paths of variables for patterns."""
     if "://" in folder or escape_glob(folder) == folder:
         yield folder
         return
@@ -62,7 +62,7 @@ def _without_wildcards(folder: str) -> Iterator[str]:
 
 
 def _import_tensorflow() -> Any:
-    """Imports TensorFlow without Keras, which no SavedModel needs; that saves half a second in every process.
+    """Import TensorFlow without Keras, which no SavedModel needs; that saves half a second in every process.
 
     TensorFlow imports Keras at its own end if it is installed, or Keras 2 instead if this variable is set. Later uses
     of tf.keras must find the installed one, so the variable is restored.
@@ -80,7 +80,7 @@ def _import_tensorflow() -> Any:
 
 
 def decode_pixels(image: EncodedImage) -> RgbPixels:
-    """Decodes an image to RGB uint8 [height, width, 3], as the graph of an export does (trainer.data.preprocess)."""
+    """Decode an image to RGB uint8 [height, width, 3], as the graph of an export does (trainer.data.preprocess)."""
     import tensorflow as tf
 
     with call_errors():
@@ -94,7 +94,7 @@ class Detector:
     decode = staticmethod(decode_pixels)
 
     def __init__(self, loaded: Any, *, folder: str, with_pixels: bool) -> None:
-        """Checks the signatures.
+        """Check the signatures.
 
         Args:
           loaded: SavedModel; it owns the variables that its signatures read, so it is kept.
@@ -110,7 +110,7 @@ class Detector:
             self._serve_pixels = _signature(loaded, folder, exported_model.IMAGE_TENSOR, exported_model.IMAGES)
 
     def score(self, images: Sequence[EncodedImage]) -> list[ModelOutput]:
-        """Returns the output for each of one or more images, in order; they may differ in size."""
+        """Return the output for each of one or more images, in order; they may differ in size."""
         import tensorflow as tf
 
         with call_errors():
@@ -119,7 +119,7 @@ class Detector:
             return _outputs(self._serve(**{exported_model.IMAGE_BYTES: encoded}))
 
     def score_pixels(self, pixels: RgbPixels) -> list[ModelOutput]:
-        """Returns the output for each image of RGB [N, height, width, 3], in order; boxes are in pixels of each."""
+        """Return the output for each image of RGB [N, height, width, 3], in order; boxes are in pixels of each."""
         import tensorflow as tf
 
         with call_errors():
@@ -128,7 +128,7 @@ class Detector:
 
 @contextmanager
 def call_errors() -> Iterator[None]:
-    """Turns errors of TensorFlow into CallError, so that callers need not import it."""
+    """Turn errors of TensorFlow into CallError, so that callers need not import it."""
     import tensorflow as tf
 
     try:
@@ -140,7 +140,7 @@ def call_errors() -> Iterator[None]:
 
 
 def _describe_error(error: Any) -> str:
-    """Returns the kind of error and the line of its message that matters, between headings and nodes of the graph."""
+    """Return the kind of error and the line of its message that matters, between headings and nodes of the graph."""
     lines = (line.strip() for line in str(error.message).splitlines() if line.strip())
     before_nodes = list(itertools.takewhile(lambda line: not line.startswith("[["), lines))
     return f"{type(error).__name__}: {before_nodes[-1] if before_nodes else 'no message'}"[:_MESSAGE_LENGTH]

@@ -42,15 +42,15 @@ class LoadedModel(Protocol):
     """A model in memory, such as inference.model.saved_model.Detector; its methods raise CallError."""
 
     def score(self, images: Sequence[EncodedImage]) -> list[ModelOutput]:
-        """Returns the output for each of one or more images, in order."""
+        """Return the output for each of one or more images, in order."""
         ...
 
     def decode(self, image: EncodedImage) -> RgbPixels:
-        """Returns RGB [height, width, 3]."""
+        """Return RGB [height, width, 3]."""
         ...
 
     def score_pixels(self, pixels: RgbPixels) -> list[ModelOutput]:
-        """Returns the output for each image of RGB [N, height, width, 3], in order; boxes are in pixels of each."""
+        """Return the output for each image of RGB [N, height, width, 3], in order; boxes are in pixels of each."""
         ...
 
 
@@ -71,7 +71,7 @@ class CallStatistics:
     split: int = 0
 
     def measure(self, call: Callable[[Sequence[_T]], Sequence[_R]]) -> Callable[[Sequence[_T]], Sequence[_R]]:
-        """Wraps a function that calls the model, and measures each call."""
+        """Wrap a function that calls the model, and measure each call."""
 
         def measured(items: Sequence[_T]) -> Sequence[_R]:
             start = time.monotonic()
@@ -92,7 +92,7 @@ class Scorer:
     """Calls a model on images and their tiles. It remembers the batch sizes that fit into memory."""
 
     def __init__(self, model: LoadedModel, *, name: str, options: ModelOptions, nms_iou: float) -> None:
-        """Prepares the calls.
+        """Prepare the calls.
 
         Args:
           model: to be called.
@@ -109,7 +109,7 @@ class Scorer:
         self._tiles = BatchSplitter(max_tiles(options))
 
     def score(self, images: Sequence[EncodedImage]) -> tuple[list[ModelOutput | Failure], CallStatistics]:
-        """Returns the result for each image, in order, and measurements of the calls.
+        """Return the result for each image, in order, and measurements of the calls.
 
         Raises:
           UsageError: the model fails on all images, and on a plain grey image too. Then the model is at fault, and the
@@ -132,7 +132,7 @@ class Scorer:
     def _add_tiles(
         self, image: EncodedImage, untiled: ModelOutput | CallError, tiling: Tiling, calls: CallStatistics
     ) -> ModelOutput | CallError:
-        """Merges the result of an image with those of its tiles; large objects are complete in the image alone."""
+        """Merge the result of an image with those of its tiles; large objects are complete in the image alone."""
         windows = plan_tiles(image.height, image.width, tiling)
         # Most images need no more: small ones have no tiles, and a failed one stays failed.
         if isinstance(untiled, CallError) or untiled.status != exported_model.STATUS_OK or not windows:
@@ -170,7 +170,7 @@ class Scorer:
 
 
 def _explain(result: ModelOutput | CallError) -> ModelOutput | Failure:
-    """Turns an error into a Failure. The texts become part of the row: changing them changes files of users."""
+    """Turn an error into a Failure. The texts become part of the row: changing them changes files of users."""
     if isinstance(result, ModelOutput) and result.status == exported_model.STATUS_OK:
         return result
     # The order matters: first what no image is to blame for, then the image, and only then the model.
@@ -203,7 +203,7 @@ class BatchSplitter:
         self.max_items = max_items
 
     def run(self, call: Callable[[Sequence[_T]], Sequence[_R]], items: Sequence[_T]) -> list[_R | CallError]:
-        """Returns the result for each item, in order, or the error of a call with that item alone.
+        """Return the result for each item, in order, or the error of a call with that item alone.
 
         Args:
           call: returns a result for each item, in order, or raises CallError for all of them.
@@ -230,12 +230,12 @@ class BatchSplitter:
 
 
 def capacity(options: ModelOptions) -> int:
-    """Returns the maximum weight of a batch: batch_megabytes, rounded up to a multiple of max_images."""
+    """Return the maximum weight of a batch: batch_megabytes, rounded up to a multiple of max_images."""
     return options.max_images * _min_weight(options)
 
 
 def weight(image: EncodedImage, options: ModelOptions) -> int:
-    """Returns the weight of an image: the bytes of its decoded pixels, within two bounds.
+    """Return the weight of an image: the bytes of its decoded pixels, within two bounds.
 
     It is at least the share of one image in a batch, so that a batch never holds more than max_images; and at most the
     whole batch, because Beam emits an empty batch before an element that fits into none.
@@ -248,7 +248,7 @@ def _min_weight(options: ModelOptions) -> int:
 
 
 def make_batches(images: Iterable[EncodedImage], options: ModelOptions) -> Iterator[list[EncodedImage]]:
-    """Yields the images, in order, in batches as Beam forms them: each is filled before the next one begins."""
+    """Yield the images, in order, in batches as Beam forms them: each is filled before the next one begins."""
     # Greedy, like beam.BatchElements with element_size_fn: detect and the job form the same batches.
     batch: list[EncodedImage] = []
     room = capacity(options)
@@ -263,7 +263,7 @@ def make_batches(images: Iterable[EncodedImage], options: ModelOptions) -> Itera
 
 
 def max_tiles(options: ModelOptions) -> int:
-    """Returns the maximum number of tiles in one call of the model."""
+    """Return the maximum number of tiles in one call of the model."""
     if options.tiling is None:
         return options.max_images
     return min(options.max_images, max(1, options.batch_bytes // (_BYTES_PER_PIXEL * options.tiling.side**2)))

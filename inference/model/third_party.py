@@ -85,7 +85,7 @@ class SignatureMap:
 
 
 def read_signature_map(path: str) -> SignatureMap:
-    """Reads a signature map, and the label map that it may name.
+    """Read a signature map, and the label map that it may name.
 
     Raises:
       ContractError: it is not of this form; the message names what was expected.
@@ -146,7 +146,7 @@ def _choice(value: dict[str, Any], key: str, allowed: tuple[Any, ...]) -> Any:
 
 
 def _labels(value: Any, first_class: int, folder: str) -> LabelMap:
-    """Reads the labels: names in the order of the classes, names by class number, or a labels.pbtxt beside the file."""
+    """Read the labels: names in the order of the classes, names by class number, or a labels.pbtxt beside the file."""
     if isinstance(value, str):
         return parse_label_map(files.read_text(files.join(folder, value) if folder else value, flag=_FLAG))
     if isinstance(value, list):
@@ -165,7 +165,7 @@ class ThirdPartyDetector:
     decode = staticmethod(decode_pixels)
 
     def __init__(self, loaded: Any, signature_map: SignatureMap, *, folder: str) -> None:
-        """Checks the signature.
+        """Check the signature.
 
         Args:
           loaded: SavedModel; it owns the variables that its signatures read, so it is kept.
@@ -183,7 +183,7 @@ class ThirdPartyDetector:
         self._takes_batches = shape.rank is None or shape[0] is None
 
     def score(self, images: Sequence[EncodedImage]) -> list[ModelOutput]:
-        """Returns the output for each image, in order. Adjacent images of one size share a call."""
+        """Return the output for each image, in order. Adjacent images of one size share a call."""
         if self._map.input_kind == ENCODED_INPUT:
             results = self._call([image.data for image in images])
         else:
@@ -195,7 +195,7 @@ class ThirdPartyDetector:
         return [self._output(result, image.height, image.width) for result, image in zip(results, images, strict=True)]
 
     def score_pixels(self, pixels: RgbPixels) -> list[ModelOutput]:
-        """Returns the output for each image of RGB [N, height, width, 3], in order; boxes are in pixels of each."""
+        """Return the output for each image of RGB [N, height, width, 3], in order; boxes are in pixels of each."""
         import tensorflow as tf
 
         encoded = self._map.input_kind == ENCODED_INPUT
@@ -204,7 +204,7 @@ class ThirdPartyDetector:
         return [self._output(result, height, width) for result in results]
 
     def _call(self, items: Sequence[Any]) -> Iterator[dict[str, npt.NDArray[Any]]]:
-        """Yields the outputs for each item; in one call, unless the model takes one item at a time."""
+        """Yield the outputs for each item; in one call, unless the model takes one item at a time."""
         import tensorflow as tf
 
         dtype = tf.string if self._map.input_kind == ENCODED_INPUT else tf.uint8

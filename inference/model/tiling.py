@@ -62,12 +62,12 @@ class Tiling:
             raise UsageError(f"--tile_merge: expected {' or '.join(MERGES)}, found {self.merge!r}")
 
     def to_json(self) -> dict[str, Any]:
-        """Returns the values as summary.json holds them. They are part of the key of every row."""
+        """Return the values as summary.json holds them. They are part of the key of every row."""
         return {"side": self.side, "overlap": self.overlap, "merge": self.merge}
 
 
 def plan_tiles(height: int, width: int, tiling: Tiling) -> list[Window]:
-    """Returns the tiles of an image, row by row, all of one size; none for an image no larger than a tile.
+    """Return the tiles of an image, row by row, all of one size; none for an image no larger than a tile.
 
     Tiles are as high and wide as ``side``, or as the image where that is less. They cover the image and are spread
     evenly, so that adjacent tiles overlap by at least the minimum.
@@ -93,7 +93,7 @@ def _spans(length: int, tiling: Tiling) -> list[tuple[int, int]]:
 
 
 def cut_tiles(pixels: RgbPixels, windows: Sequence[Window]) -> RgbPixels:
-    """Returns the tiles [N, height, width, 3] of an image [H, W, 3]."""
+    """Return the tiles [N, height, width, 3] of an image [H, W, 3]."""
     return np.stack([pixels[top:bottom, left:right] for top, left, bottom, right in windows])
 
 
@@ -123,7 +123,7 @@ class _Candidates:
 
 
 def merge_tiles(pieces: Sequence[Piece], height: int, width: int, *, iou: float, how: str) -> ModelOutput:
-    """Merges the outputs for pieces of an image into one.
+    """Merge the outputs for pieces of an image into one.
 
     Args:
       pieces: one or more, with status 0.
@@ -175,7 +175,7 @@ def _gather(pieces: Sequence[Piece], height: int, width: int) -> _Candidates:
 
 
 def _group_objects(candidates: _Candidates, label_id: int, iou: float) -> list[_Indices]:
-    """Returns the indices of the boxes of each object of a class; boxes that are not cut come first, by score."""
+    """Return the indices of the boxes of each object of a class; boxes that are not cut come first, by score."""
     indices = np.flatnonzero(candidates.classes == label_id)
     is_cut = candidates.cut[indices].any(axis=1)
     rest = indices[np.lexsort((-candidates.scores[indices], is_cut))]  # last key first: uncut before cut
@@ -201,7 +201,7 @@ def _follow_parts(candidates: _Candidates, members: _Indices, rest: _Indices, io
 
 
 def _same_object(candidates: _Candidates, leader: int, others: _Indices, iou: float) -> _Bools:
-    """Returns which of the other boxes, all of one class, belong to the leader's object.
+    """Return which of the other boxes, all of one class, belong to the leader's object.
 
     Only the area that both pieces show is compared: outside it, one of the two could not see the object.
     """
@@ -221,7 +221,7 @@ def _same_object(candidates: _Candidates, leader: int, others: _Indices, iou: fl
 
 
 def _intersection(a: Boxes, b: Boxes) -> Boxes:
-    """Returns the intersections of boxes; empty ones have no extent."""
+    """Return the intersections of boxes; empty ones have no extent."""
     return np.concatenate([np.maximum(a[..., :2], b[..., :2]), np.minimum(a[..., 2:], b[..., 2:])], axis=-1)
 
 

@@ -61,7 +61,7 @@ class ExportOptions:
         DeploymentRule(self.deployment)
 
     def to_json(self) -> dict[str, Any]:
-        """Returns the options as summary.json holds them."""
+        """Return the options as summary.json holds them."""
         return {
             "formats": self.formats,
             "classes": self.classes,
@@ -74,13 +74,13 @@ class ExportOptions:
 
 
 def check_score(flag: str, value: float | None) -> None:
-    """Raises UsageError if the value of a flag is not a score."""
+    """Raise UsageError if the value of a flag is not a score."""
     if value is not None and not 0 <= value <= 1:  # also refuses nan
         raise UsageError(f"{flag}: expected a score from 0 to 1, found {value:g}")
 
 
 def add_export_flags(parser: argparse.ArgumentParser) -> None:
-    """Adds the flags that score and convert share."""
+    """Add the flags that score and convert share."""
     parser.add_argument(
         "--formats",
         metavar="NAME,NAME",
@@ -105,12 +105,12 @@ def add_export_flags(parser: argparse.ArgumentParser) -> None:
 
 
 def add_deployment_flag(parser: argparse.ArgumentParser) -> None:
-    """Adds the flag that score, convert, repeats and evaluate share; the last three take the value of score."""
+    """Add the flag that score, convert, repeats and evaluate share; the last three take the value of score."""
     parser.add_argument("--deployment", metavar="REGEX", default="", help=DEPLOYMENT_HELP)
 
 
 def export_options(flags: argparse.Namespace, **more: Any) -> ExportOptions:
-    """Returns the options that the flags of add_export_flags specify.
+    """Return the options that the flags of add_export_flags specify.
 
     Args:
       flags: as parsed.

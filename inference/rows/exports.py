@@ -26,7 +26,7 @@ _logger = logging.getLogger(__name__)
 
 
 def write_exports(output: str, summary: Mapping[str, Any], options: ExportOptions) -> list[dict[str, Any]]:
-    """Writes the files of every format to the output folder. Each is streamed from the rows and written atomically.
+    """Write the files of every format to the output folder. Each is streamed from the rows and written atomically.
 
     Args:
       output: the output folder, with its prediction files.
@@ -51,7 +51,7 @@ def write_exports(output: str, summary: Mapping[str, Any], options: ExportOption
 
 
 def exports_exist(output: str, summary: Mapping[str, Any], options: ExportOptions) -> bool:
-    """Returns whether write_exports would only repeat what summary.json lists and the output folder holds.
+    """Return whether write_exports would only repeat what summary.json lists and the output folder holds.
 
     Raises:
       UsageError: a class is not one of the model's.
@@ -66,12 +66,12 @@ def exports_exist(output: str, summary: Mapping[str, Any], options: ExportOption
 
 
 def _files(options: ExportOptions) -> Iterator[tuple[str, str]]:
-    """Yields the name and format of each file."""
+    """Yield the name and format of each file."""
     return ((name, format_name) for format_name in options.formats for name in EXPORT_FILES[format_name])
 
 
 def _entry(name: str, format_name: str, sha256: str | None, run: ScoringRun, options: ExportOptions) -> dict[str, Any]:
-    """Returns the entry of a file in summary.json."""
+    """Return the entry of a file in summary.json."""
     entry = {
         "name": name,
         "format": format_name,
@@ -85,7 +85,7 @@ def _entry(name: str, format_name: str, sha256: str | None, run: ScoringRun, opt
 
 
 def _exporter(name: str, summary: Mapping[str, Any], options: ExportOptions) -> Exporter:
-    """Returns the function that makes a file. Those of the report are not rows in another format but a page."""
+    """Return the function that makes a file. Those of the report are not rows in another format but a page."""
     # A dict is made for each file, because the page needs the summary and the options of this run.
     by_name = {name: exporter for exporters in EXPORTERS.values() for name, exporter in exporters.items()}
     page, to_label = EXPORT_FILES[REPORT_FORMAT]
@@ -94,7 +94,7 @@ def _exporter(name: str, summary: Mapping[str, Any], options: ExportOptions) -> 
 
 
 def run_of(summary: Mapping[str, Any], options: ExportOptions) -> ScoringRun:
-    """Returns what exporters need to know about a run.
+    """Return what exporters need to know about a run.
 
     Raises:
       UsageError: as choose_classes.
@@ -112,7 +112,7 @@ def run_of(summary: Mapping[str, Any], options: ExportOptions) -> ScoringRun:
 
 
 def choose_classes(classes: Mapping[int, str], names: Sequence[str]) -> dict[int, str]:
-    """Returns the classes with these names, by label id; all classes if there are no names.
+    """Return the classes with these names, by label id; all classes if there are no names.
 
     Raises:
       UsageError: there is no class of this name.
@@ -130,7 +130,7 @@ def choose_classes(classes: Mapping[int, str], names: Sequence[str]) -> dict[int
 
 
 def _rows(output: str, summary: Mapping[str, Any], options: ExportOptions) -> Iterator[PredictionRow]:
-    """Yields the rows of a run with the flags of `repeats`, without images and repeats that the options exclude."""
+    """Yield the rows of a run with the flags of `repeats`, without images and repeats that the options exclude."""
     rule = finished_run.deployment_rule(summary, options.deployment)
     # By the complete name: deployments stay those of `repeats` where --below shortens the names.
     rows: Iterator[PredictionRow] = (
@@ -147,7 +147,7 @@ def _rows(output: str, summary: Mapping[str, Any], options: ExportOptions) -> It
 
 
 def _flagged_rows(output: str, summary: Mapping[str, Any]) -> Iterator[PredictionRow]:
-    """Yields all rows, with the flags of `repeats` if it was run."""
+    """Yield all rows, with the flags of `repeats` if it was run."""
     # The flags are a file beside the rows: rows, and with them their keys, never change after a run.
     rows, path = finished_run.read_rows(output, summary), files.join(output, REPEAT_FLAGS)
     for sha256 in _repeat_digests(summary):
@@ -161,7 +161,7 @@ def _repeat_digests(summary: Mapping[str, Any]) -> list[str]:
 
 
 def _rows_below(rows: Iterator[PredictionRow], folder: str) -> Iterator[PredictionRow]:
-    """Yields the rows of images in a folder, without the folder in their names; their order stays."""
+    """Yield the rows of images in a folder, without the folder in their names; their order stays."""
     # With the slash, so that "a" does not select "ab/c.jpg".
     prefix, is_empty = f"{folder}/", True
     for row in rows:
@@ -173,7 +173,7 @@ def _rows_below(rows: Iterator[PredictionRow], folder: str) -> Iterator[Predicti
 
 
 def _page_images(summary: Mapping[str, Any], options: ExportOptions) -> ImageReader:
-    """Returns a function that finds images for the report, in the options' sources or else in those of the run."""
+    """Return a function that finds images for the report, in the options' sources or else in those of the run."""
     if options.images:
         return partial(find_images, options.images, below=options.below)
     # A summary may be older than these entries; the report then shows no images.
@@ -182,7 +182,7 @@ def _page_images(summary: Mapping[str, Any], options: ExportOptions) -> ImageRea
 
 
 def find_images(images: Sequence[str], names: Collection[str], *, below: str = "") -> Iterator[tuple[str, bytes]]:
-    """Yields name and encoded bytes of upright images, in the order in which they lie in their sources.
+    """Yield name and encoded bytes of upright images, in the order in which they lie in their sources.
 
     Args:
       images: values of --images.
@@ -211,7 +211,7 @@ def find_images(images: Sequence[str], names: Collection[str], *, below: str = "
 
 
 def _find_available_images(images: Sequence[str], names: Collection[str], *, below: str) -> Iterator[tuple[str, bytes]]:
-    """Finds images as find_images does, but missing sources are no reason to fail: the page is complete without."""
+    """Find images as find_images does, but missing sources are no reason to fail: the page is complete without."""
     try:
         yield from find_images(images, names, below=below)
     except UsageError as error:

@@ -23,7 +23,7 @@ _MIN_PIECE = 2**12  # bytes in memory of each of up to 99,999 prediction files
 
 
 def find_summary(output: str) -> dict[str, Any] | None:
-    """Returns the content of summary.json, or None if there is none.
+    """Return the content of summary.json, or None if there is none.
 
     Raises:
       ContractError: it is not a summary of this program.
@@ -32,7 +32,7 @@ def find_summary(output: str) -> dict[str, Any] | None:
 
 
 def finished_summary(output: str, *, command: str) -> dict[str, Any]:
-    """Returns the content of summary.json, for a command that needs a finished run.
+    """Return the content of summary.json, for a command that needs a finished run.
 
     Raises:
       UsageError: there is none, or it is not a summary of this program.
@@ -44,7 +44,7 @@ def finished_summary(output: str, *, command: str) -> dict[str, Any]:
 
 
 def read_summary(output: str) -> dict[str, Any]:
-    """Returns the content of summary.json.
+    """Return the content of summary.json.
 
     Raises:
       ContractError: it is not a summary of this program.
@@ -61,26 +61,26 @@ def read_summary(output: str) -> dict[str, Any]:
 
 
 def write_summary(output: str, value: Mapping[str, Any]) -> None:
-    """Writes summary.json, the commit mark."""
+    """Write summary.json, the commit mark."""
     text = json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
     with files.write_atomic(files.join(output, SUMMARY_FILE)) as file:
         file.write(utf8(text))
 
 
 def add_exports(summary: Mapping[str, Any], entries: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Returns a summary that lists these files too; an entry of the same name is replaced."""
+    """Return a summary that lists these files too; an entry of the same name is replaced."""
     by_name = {entry["name"]: entry for entry in (*summary.get("exports", ()), *entries)}
     return {**summary, "exports": [entry for _, entry in sorted(by_name.items())]}
 
 
 def deployment_rule(summary: Mapping[str, Any], given: str) -> DeploymentRule:
-    """Returns how the deployments of a run are found: by the given rule, or else by that of score."""
+    """Return how the deployments of a run are found: by the given rule, or else by that of score."""
     options = summary.get("options", {})  # summaries of earlier versions have no rule
     return DeploymentRule(given or options.get("exports", {}).get("deployment", ""))
 
 
 def detected_classes(summary: Mapping[str, Any]) -> dict[int, str]:
-    """Returns the classes of a run by label id: its label map, and ids without a name that the model returned."""
+    """Return the classes of a run by label id: its label map, and ids without a name that the model returned."""
     labels, detected = LabelMap.from_json(summary["labels"]), summary["detections"]
     return _unnamed_classes(labels, detected) | labels.name_by_id
 
@@ -92,7 +92,7 @@ def _unnamed_classes(labels: LabelMap, detected: Container[str]) -> dict[int, st
 
 
 def read_rows(output: str, summary: Mapping[str, Any]) -> Iterator[PredictionRow]:
-    """Yields all rows of a run in the order of image names, in bounded memory.
+    """Yield all rows of a run in the order of image names, in bounded memory.
 
     Raises:
       ContractError: a prediction file is missing, or is not the one that the summary lists.
@@ -110,7 +110,7 @@ def _shard_rows(output: str, shard: Mapping[str, Any], piece: int) -> Iterator[P
 
 
 def read_checked_lines(path: str, sha256: str, *, piece: int = READ_BYTES, command: str = "score") -> Iterator[bytes]:
-    """Yields the lines of a file. It is closed between pieces of this size, because there may be 99,999 files.
+    """Yield the lines of a file. It is closed between pieces of this size, because there may be 99,999 files.
 
     Raises:
       ContractError: the file cannot be read, or is not the one that the command wrote.

@@ -29,7 +29,7 @@ _PART_DIGITS = 20
 
 
 def predictions_shard_name(shard: int, num_shards: int) -> str:
-    """Returns the name of a prediction file.
+    """Return the name of a prediction file.
 
     Example:
       >>> predictions_shard_name(0, 4)
@@ -39,7 +39,7 @@ def predictions_shard_name(shard: int, num_shards: int) -> str:
 
 
 def part_file_name(sha256: str) -> str:
-    """Returns the name of a part file with this content; a worker's second attempt replaces the first.
+    """Return the name of a part file with this content; a worker's second attempt replaces the first.
 
     Example:
       >>> part_file_name("0123456789abcdef" * 4)
@@ -49,7 +49,7 @@ def part_file_name(sha256: str) -> str:
 
 
 def is_part_file(name: str) -> bool:
-    """Returns whether a name is that of a part file.
+    """Return whether a name is that of a part file.
 
     Example:
       >>> is_part_file("part-0a1b2c.jsonl"), is_part_file("summary.json")
@@ -59,7 +59,7 @@ def is_part_file(name: str) -> bool:
 
 
 def list_row_files(output: str, *, without: Collection[str] = ()) -> list[str]:
-    """Returns the names of all files with rows, of a finished run or of one that was killed."""
+    """Return the names of all files with rows, of a finished run or of one that was killed."""
     return [name for name in files.list_names(output) if _holds_rows(name) and name not in without]
 
 
@@ -68,7 +68,7 @@ def _holds_rows(name: str) -> bool:
 
 
 def check_predictions_folder(output: str) -> None:
-    """Refuses a folder that holds anything but the output of `score`; changes nothing.
+    """Refuse a folder that holds anything but the output of `score`; changes nothing.
 
     Raises:
       UsageError: another file lies there, or the folder is a file.
@@ -86,7 +86,7 @@ def check_predictions_folder(output: str) -> None:
 
 
 def damaged_shards(output: str, summary: Mapping[str, Any]) -> list[str]:
-    """Returns the names of prediction files that differ from summary.json, are missing, or are not listed there."""
+    """Return the names of prediction files that differ from summary.json, are missing, or are not listed there."""
     listed = {shard["name"]: shard["sha256"] for shard in summary["shards"]}
     names = {*listed, *files.list_names(output)}
     return sorted(
@@ -98,7 +98,7 @@ def damaged_shards(output: str, summary: Mapping[str, Any]) -> list[str]:
 
 
 def delete_stale_files(output: str, *, keep: Collection[str]) -> None:
-    """Deletes files of earlier runs, part files, and incomplete files of a run that was killed, except ``keep``."""
+    """Delete files of earlier runs, part files, and incomplete files of a run that was killed, except ``keep``."""
     # The summary is deleted by the callers, first of all; here it is either gone or that of this run.
     kept = {*keep, SUMMARY_FILE, LOCK_FILE}
     stale = [name for name in files.list_names(output) if _is_ours(name) and name not in kept]
@@ -106,6 +106,6 @@ def delete_stale_files(output: str, *, keep: Collection[str]) -> None:
 
 
 def _is_ours(name: str) -> bool:
-    """Returns whether a name in the folder is that of an output file, or of the temporary file of one."""
+    """Return whether a name in the folder is that of an output file, or of the temporary file of one."""
     final = final_name(name)
     return final in _FIXED_NAMES or _holds_rows(final)

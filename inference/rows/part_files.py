@@ -43,7 +43,7 @@ class SaveInterval:
         self._start = self._last = now
 
     def is_due(self, now: float) -> bool:
-        """Returns whether it is time to save; if so, the next interval begins."""
+        """Return whether it is time to save; if so, the next interval begins."""
         interval = min(max((now - self._start) * _INTERVAL_SHARE, _MIN_INTERVAL), _MAX_INTERVAL)
         if now - self._last < interval:
             return False
@@ -81,12 +81,12 @@ class WrittenShard:
 
 
 def predictions_shard_of(image: str, num_shards: int) -> int:
-    """Returns the shard 0..num_shards-1 of an image, which depends on its name alone."""
+    """Return the shard 0..num_shards-1 of an image, which depends on its name alone."""
     return int(source_ids.name_hash(image)[:15], 16) % num_shards
 
 
 def save_part_file(output: str, rows: Iterable[SerializedRow], num_shards: int) -> Iterator[SpansOfShard]:
-    """Writes a part file, unless there are no rows, and yields which spans of it belong to which shard."""
+    """Write a part file, unless there are no rows, and yield which spans of it belong to which shard."""
     by_shard: dict[int, list[SerializedRow]] = defaultdict(list)
     # Sorted once: each section of the file is then sorted, and can be merged without being sorted again.
     for row in sorted(rows, key=attrgetter("image")):
@@ -108,13 +108,13 @@ def save_part_file(output: str, rows: Iterable[SerializedRow], num_shards: int) 
 
 
 def find_earlier_keys(output: str, *, without: Collection[str] = ()) -> set[str]:
-    """Returns the keys of all rows in the output folder, except in files of these names."""
+    """Return the keys of all rows in the output folder, except in files of these names."""
     names = output_folder.list_row_files(output, without=without)
     return {key for name in names for line in _lines(files.join(output, name)) if (key := key_of_line(line))}
 
 
 def keep_earlier_rows(output: str, keys: Collection[str], num_shards: int) -> Iterator[SpansOfShard]:
-    """Yields, for each of these keys, where a row with it lies; killed runs may have left a row twice.
+    """Yield, for each of these keys, where a row with it lies; killed runs may have left a row twice.
 
     Prediction files are about to be replaced, so their rows are copied into part files, unless they are in one already.
     That is why part files come first.
@@ -132,7 +132,7 @@ def keep_earlier_rows(output: str, keys: Collection[str], num_shards: int) -> It
 
 
 def _take_wanted(path: str, wanted: set[str]) -> Iterator[tuple[int, SerializedRow]]:
-    """Yields the offset and row of each line with a wanted key, and removes the key from the set."""
+    """Yield the offset and row of each line with a wanted key, and remove the key from the set."""
     offset = 0
     for line in _lines(path):
         if (key := key_of_line(line)) in wanted:
@@ -154,7 +154,7 @@ def _part_sized(rows: Iterable[SerializedRow]) -> Iterator[list[SerializedRow]]:
 
 
 def find_part_rows(path: str, rows: Iterable[tuple[int, SerializedRow]], num_shards: int) -> Iterator[SpansOfShard]:
-    """Yields which spans of a part file belong to which shard, even if it was written for another number of shards.
+    """Yield which spans of a part file belong to which shard, even if it was written for another number of shards.
 
     Args:
       path: the file.
@@ -199,7 +199,7 @@ class _SpanBuilder:
 
 
 def write_predictions_shard(output: str, shard: int, num_shards: int, spans: Sequence[RowSpans]) -> WrittenShard:
-    """Writes a prediction file with its rows in the order of image names, so that equal rows make equal bytes.
+    """Write a prediction file with its rows in the order of image names, so that equal rows make equal bytes.
 
     Raises:
       ContractError, RuntimeError: as merge_part_files.
@@ -210,7 +210,7 @@ def write_predictions_shard(output: str, shard: int, num_shards: int, spans: Seq
 
 
 def merge_part_files(spans: Sequence[RowSpans]) -> Iterator[bytes]:
-    """Yields the lines of all spans in the order of image names.
+    """Yield the lines of all spans in the order of image names.
 
     Raises:
       ContractError: a file cannot be read.
@@ -233,7 +233,7 @@ def merge_part_files(spans: Sequence[RowSpans]) -> Iterator[bytes]:
 
 
 def _named_lines(spans: RowSpans, piece: int) -> Iterator[tuple[str, bytes]]:
-    """Yields image name and line of every row."""
+    """Yield image name and line of every row."""
     for line in split_lines(_read_spans(spans, piece)):
         # Only the name is parsed: the lines are copied as they are, which is fast and keeps them bit-identical.
         found = _IMAGE.match(line)
@@ -243,7 +243,7 @@ def _named_lines(spans: RowSpans, piece: int) -> Iterator[tuple[str, bytes]]:
 
 
 def _read_spans(spans: RowSpans, piece: int) -> Iterator[bytes]:
-    """Yields the bytes of the spans, near ones from one request. The file is closed between requests."""
+    """Yield the bytes of the spans, near ones from one request. The file is closed between requests."""
     for window in _windows(spans.spans, piece):
         first, end = window[0][0], sum(window[-1])
         data = memoryview(read_piece(spans.path, first, end - first))
@@ -251,7 +251,7 @@ def _read_spans(spans: RowSpans, piece: int) -> Iterator[bytes]:
 
 
 def _windows(spans: Iterable[tuple[int, int]], size: int) -> Iterator[list[tuple[int, int]]]:
-    """Yields the spans, long ones cut, in groups that begin and end within this number of bytes."""
+    """Yield the spans, long ones cut, in groups that begin and end within this number of bytes."""
     window: list[tuple[int, int]] = []
     for offset, length in spans:
         for start in range(offset, offset + length, size):
@@ -265,7 +265,7 @@ def _windows(spans: Iterable[tuple[int, int]], size: int) -> Iterator[list[tuple
 
 
 def split_lines(pieces: Iterable[bytes]) -> Iterator[bytes]:
-    """Yields the complete lines of a file that comes in pieces, without their line breaks."""
+    """Yield the complete lines of a file that comes in pieces, without their line breaks."""
     rest = b""
     for piece in pieces:
         *lines, rest = (rest + piece).split(b"\n")
@@ -273,7 +273,7 @@ def split_lines(pieces: Iterable[bytes]) -> Iterator[bytes]:
 
 
 def read_piece(path: str, offset: int, size: int) -> bytes:
-    """Reads up to this number of bytes of a file in the output folder.
+    """Read up to this number of bytes of a file in the output folder.
 
     Raises:
       ContractError: it cannot be read.

@@ -22,12 +22,12 @@ class RepeatFlags:
     locations: tuple[int | None, ...]
 
     def to_line(self) -> bytes:
-        """Returns a line of repeats.jsonl."""
+        """Return a line of repeats.jsonl."""
         return utf8(json.dumps({"image": self.image, "places": self.locations}, ensure_ascii=False) + "\n")
 
     @classmethod
     def from_line(cls, line: bytes, *, source: str) -> "RepeatFlags":
-        """Parses a line; source names the file in messages.
+        """Parse a line; source names the file in messages.
 
         Raises:
           ContractError: the line has another form.
@@ -40,7 +40,7 @@ class RepeatFlags:
 
 
 def with_repeat_flags(rows: Iterable[PredictionRow], lines: Iterable[bytes], *, source: str) -> Iterator[PredictionRow]:
-    """Yields the rows, with the locations from repeats.jsonl in their detections.
+    """Yield the rows, with the locations from repeats.jsonl in their detections.
 
     Args:
       rows: all rows of the run, in the order of their names.
@@ -75,5 +75,5 @@ def _other_rows(image: str, source: str) -> ContractError:
 
 
 def without_repeats(row: PredictionRow) -> PredictionRow:
-    """Returns the row without its flagged detections."""
+    """Return the row without its flagged detections."""
     return dataclasses.replace(row, detections=tuple(item for item in row.detections if item.repeat is None))

@@ -28,7 +28,7 @@ _PERMANENT = re.compile(rf"image_.*|{MODEL_REFUSED}")
 def make_row(
     name: str, result: ModelOutput | Failure, *, labels: Mapping[int, str], thresholds: ScoreThresholds
 ) -> PredictionRow:
-    """Returns the row of an image that was scored; labels are names by label id."""
+    """Return the row of an image that was scored; labels are names by label id."""
     # A row in any case: every image that was listed has exactly one.
     if isinstance(result, Failure):
         return failed_row(name, DataError(result.reason, f"{name}: {result.why}"))
@@ -51,7 +51,7 @@ def make_row(
 
 
 def failed_row(name: str, error: DataError) -> PredictionRow:
-    """Returns the row of an image that could not be scored."""
+    """Return the row of an image that could not be scored."""
     return PredictionRow(image=name, status=FAILED, reason=error.reason, detail=error.detail)
 
 
@@ -61,12 +61,12 @@ def _as_xyxy(box: list[float]) -> tuple[float, float, float, float]:
 
 
 def make_run_key(run: Sequence[Any]) -> str:
-    """Returns a digest of everything that can change a row: model, labels, thresholds, version of the program."""
+    """Return a digest of everything that can change a row: model, labels, thresholds, version of the program."""
     return _digest(run)
 
 
 def row_keys(run_key: str, chunk: Chunk) -> list[str]:
-    """Returns the keys of the rows of a chunk, in the order of its images."""
+    """Return the keys of the rows of a chunk, in the order of its images."""
     return [_digest([run_key, name, version]) for name, version in zip(chunk.names, chunk.versions, strict=True)]
 
 
@@ -76,14 +76,14 @@ def _digest(value: Sequence[Any]) -> str:
 
 
 def with_key(row: PredictionRow, key: str) -> PredictionRow:
-    """Returns the row with its key, or without one if its failure may be temporary: then the image is scored again."""
+    """Return the row with its key, or without one if its failure may be temporary: then the image is scored again."""
     # A row without a key is written all the same; only a later run does not reuse it.
     is_final = row.reason is None or _PERMANENT.fullmatch(row.reason)
     return dataclasses.replace(row, key=key) if is_final else row
 
 
 def key_of_line(line: bytes) -> str:
-    """Returns the key at the end of a row's line, or "". The line is not parsed, which matters for a million lines."""
+    """Return the key at the end of a row's line, or "". The line is not parsed, which matters for a million lines."""
     # `to_json` writes the key last, so only the end of the line is searched; a name cannot imitate it there.
     match = _KEY.search(line, max(0, len(line) - _KEY_DIGITS - 16))
     return match[1].decode() if match else ""
@@ -101,12 +101,12 @@ class SerializedRow:
 
     @classmethod
     def of(cls, row: PredictionRow) -> "SerializedRow":
-        """Serializes a row."""
+        """Serialize a row."""
         return cls.read(row, utf8(row.to_json() + "\n"))
 
     @classmethod
     def read(cls, row: PredictionRow, text: bytes) -> "SerializedRow":
-        """Returns the line that a row was read from."""
+        """Return the line that a row was read from."""
         reason = None if row.status == OK else str(row.reason)
         labels = tuple(item.label for item in row.detections)
         return cls(image=row.image, text=text, reason=reason, labels=labels, without_extent=row.without_extent)
@@ -128,7 +128,7 @@ class RowCounts:
 
     @classmethod
     def of(cls, lines: Iterable[SerializedRow]) -> "RowCounts":
-        """Counts rows."""
+        """Count rows."""
         ok, failed, detections, without_extent = 0, Counter[str](), Counter[str](), 0
         for line in lines:
             if line.reason is None:
@@ -141,7 +141,7 @@ class RowCounts:
 
     @classmethod
     def total(cls, counts: Sequence["RowCounts"]) -> "RowCounts":
-        """Adds counts."""
+        """Add counts."""
         return cls(
             ok=sum(item.ok for item in counts),
             failed=sum((item.failed for item in counts), Counter()),
@@ -150,7 +150,7 @@ class RowCounts:
         )
 
     def to_json(self) -> dict[str, object]:
-        """Returns the counts as summary.json holds them; most runs have no boxes without extent."""
+        """Return the counts as summary.json holds them; most runs have no boxes without extent."""
         optional = {"without_extent": self.without_extent} if self.without_extent else {}
         return {
             "images": self.images,

@@ -22,7 +22,7 @@ class ClassNames:
 
 
 def is_class_name_file(path: str) -> bool:
-    """Returns whether a file holds the names of classes, judged by its name.
+    """Return whether a file holds the names of classes, judged by its name.
 
     Example:
       >>> is_class_name_file("DIR/data.yaml"), is_class_name_file("DIR/labels/a.txt")
@@ -33,7 +33,7 @@ def is_class_name_file(path: str) -> bool:
 
 
 def parse_class_names(data: bytes, *, source: str) -> ClassNames:
-    """Parses a file that holds the names of classes; the suffix of its name tells which kind it is.
+    """Parse a file that holds the names of classes; the suffix of its name tells which kind it is.
 
     Raises:
       AnnotationError: the file is not YAML or not text, or has no names.

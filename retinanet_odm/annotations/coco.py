@@ -32,7 +32,7 @@ _MIN_OVERHANG = 0.1
 
 
 def parse_coco(data: bytes, *, source: str) -> Iterator[ImageAnnotation]:
-    """Yields every image of a COCO file, in the order of its images, also images without annotations.
+    """Yield every image of a COCO file, in the order of its images, also images without annotations.
 
     The box is the bbox, or if that is missing or has no extent the box around the polygons of segmentation. iscrowd
     becomes is_crowd. The complete file is held in memory, because the order of a JSON file does not allow streaming.
@@ -82,7 +82,7 @@ def _is_annotation(entry: JsonObject) -> bool:
 
 
 def _parse(data: bytes, source: str) -> tuple[JsonObject, int]:
-    """Returns the file's object, and how many objects anywhere in it look like an annotation."""
+    """Return the file's object, and how many objects anywhere in it look like an annotation."""
     document, annotations = parse_json(data, source, _is_annotation)
     if not isinstance(document, dict):
         detail = f"{source}: expected an object with images, annotations and categories, found {kind_of(document)}"
@@ -176,7 +176,7 @@ def _is_bbox(bbox: object) -> bool:
 def _check_boxes(
     images: Mapping[int | str, JsonObject], entries_of: Mapping[int | str, list[JsonObject]], source: str
 ) -> None:
-    """Checks the boxes of all images together.
+    """Check the boxes of all images together.
 
     Raises:
       AnnotationError: the boxes look like fractions of their images, or like corners [xmin, ymin, xmax, ymax].
@@ -203,7 +203,7 @@ def _check_boxes(
 
 
 def _overhangs(bbox: Sequence[float], size: Sequence[Any]) -> bool:
-    """Returns whether a considerable part of a box [x, y, width, height] is right of its image or below it."""
+    """Return whether a considerable part of a box [x, y, width, height] is right of its image or below it."""
     ends = (
         start + length - side - _MIN_OVERHANG * length
         for start, length, side in zip(bbox[:2], bbox[2:], size, strict=True)
@@ -212,12 +212,12 @@ def _overhangs(bbox: Sequence[float], size: Sequence[Any]) -> bool:
 
 
 def _are_corners(bbox: Sequence[float], size: Sequence[Any]) -> bool:
-    """Returns whether a box is inside of its image if it is read as corners."""
+    """Return whether a box is inside of its image if it is read as corners."""
     return all(0 <= start < end <= side + 1 for start, end, side in zip(bbox[:2], bbox[2:], size, strict=True))
 
 
 def _polygon_box(polygons: object, what: str, source: str) -> BoxCorners:
-    """Returns the box around segmentation [[x, y, x, y, …], …]; a run-length mask (an object or text) is not read."""
+    """Return the box around segmentation [[x, y, x, y, …], …]; a run-length mask (an object or text) is not read."""
     rings = polygons if isinstance(polygons, list) else []
     if not rings or not all(isinstance(ring, list) and ring and len(ring) % 2 == 0 for ring in rings):
         detail = f"{source}: {what}: expected a bbox, or polygons in segmentation; found {shown(polygons)}"

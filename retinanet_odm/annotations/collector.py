@@ -52,7 +52,7 @@ class ObjectCollector:
         self._remarks: list[Remark] = []
 
     def add(self, item: ObjectAnnotation) -> None:
-        """Adds an object; swapped corners are put in order."""
+        """Add an object; swapped corners are put in order."""
         # Drawn from another corner: the four edges are right, only their order is not.
         ymin, xmin, ymax, xmax = item.box
         if ymin > ymax or xmin > xmax:
@@ -61,17 +61,17 @@ class ObjectCollector:
         self._objects.append(item)
 
     def ignore(self, kind: str, count: int = 1) -> None:
-        """Counts shapes that have no box by design; kind is one of OBJECTS_WITHOUT_BOX if they are objects."""
+        """Count shapes that have no box by design; kind is one of OBJECTS_WITHOUT_BOX if they are objects."""
         if count:
             self._ignored[kind] += count
 
     def add_unreadable(self, error: AnnotationError, line: int | None = None) -> None:
-        """Adds a part of the annotation that could not be read, with its line in the file if the error has none."""
+        """Add a part of the annotation that could not be read, with its line in the file if the error has none."""
         line = line if error.line is None else error.line
         self._unreadable.append(UnreadableObject(reason=error.reason, detail=error.detail, line=line))
 
     def add_remark(self, remark: Remark) -> None:
-        """Adds what a person should know about an image that is kept."""
+        """Add what a person should know about an image that is kept."""
         self._remarks.append(remark)
 
     def annotation(
@@ -85,7 +85,7 @@ class ObjectCollector:
         line: int | None = None,
         is_relative: bool = False,
     ) -> ImageAnnotation:
-        """Returns everything collected, as the annotation of an image with this name and (width, height).
+        """Return everything collected, as the annotation of an image with this name and (width, height).
 
         is_relative: the boxes are fractions of the size.
         """
@@ -108,7 +108,7 @@ class ObjectCollector:
     def _faults_of_all(
         self, filename: str, size: tuple[int | None, int | None], source: str, line: int | None, is_relative: bool
     ) -> Iterable[UnreadableObject]:
-        """Yields what is wrong with the objects taken together, though each of them could be read."""
+        """Yield what is wrong with the objects taken together, though each of them could be read."""
         without_box = [
             f"{count} {kind}" for kind, count in sorted(self._ignored.items()) if kind in OBJECTS_WITHOUT_BOX
         ]
@@ -133,7 +133,7 @@ class ObjectCollector:
 
 
 def are_relative(boxes: Iterable[BoxCorners], size: tuple[int | None, int | None]) -> bool:
-    """Returns whether the boxes of an image look like fractions of its width and height instead of pixels.
+    """Return whether the boxes of an image look like fractions of its width and height instead of pixels.
 
     Args:
       boxes: as the file has them, possibly none.
@@ -160,7 +160,7 @@ def _edges(box: BoxCorners) -> str:
 
 
 def describe_relative(box: BoxCorners) -> str:
-    """Returns the message about boxes that are relative, with an example."""
+    """Return the message about boxes that are relative, with an example."""
     return (
         "expected boxes in pixels; all lie within 0 to 1, which looks like fractions of the image's width and height,"
         f" such as {_edges(box)}"

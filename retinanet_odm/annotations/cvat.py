@@ -19,7 +19,7 @@ from retinanet_odm.errors import AnnotationError
 
 
 def read_cvat(file: BinaryIO, *, source: str) -> Iterator[ImageAnnotation]:
-    """Yields every image of a task, job or project export, in file order, also images without shapes.
+    """Yield every image of a task, job or project export, in file order, also images without shapes.
 
     An export for images is streamed: memory does not grow with the number of images. An export for video yields its
     frames after the complete file was read, see cvat_video.
@@ -92,7 +92,7 @@ def _read_image(image: etree._Element, tasks: list[CvatTask], source: str) -> Im
 
 
 def _side(image: etree._Element, side: str, collector: ObjectCollector, source: str) -> int | None:
-    """Reads the width or height in pixels; missing, empty or 0 means that CVAT did not know it."""
+    """Read the width or height in pixels; missing, empty or 0 means that CVAT did not know it."""
     try:
         return parse_index(image.get(side) or "0", f"{side} of <image>, {element_position(image)}", source) or None
     except AnnotationError as error:
@@ -101,7 +101,7 @@ def _side(image: etree._Element, side: str, collector: ObjectCollector, source: 
 
 
 def format_cvat(images: Iterable[ImageAnnotation], *, labels: Iterable[str], task: str) -> bytes:
-    """Formats boxes as a task export of CVAT for images 1.1: one file with one <image> for each image.
+    """Format boxes as a task export of CVAT for images 1.1: one file with one <image> for each image.
 
     Args:
       images: with boxes in their own pixels.
@@ -116,7 +116,7 @@ def format_cvat(images: Iterable[ImageAnnotation], *, labels: Iterable[str], tas
 
 
 def task_envelope(*, labels: Iterable[str], task: str) -> tuple[bytes, bytes]:
-    """Returns the bytes before and after the <image> elements of a task export, for writing these one by one."""
+    """Return the bytes before and after the <image> elements of a task export, for writing these one by one."""
     root = etree.Element("annotations")
     etree.SubElement(root, "version").text = "1.1"
     task_element = etree.SubElement(etree.SubElement(root, "meta"), "task")
@@ -130,7 +130,7 @@ def task_envelope(*, labels: Iterable[str], task: str) -> tuple[bytes, bytes]:
 
 
 def image_element(number: int, image: ImageAnnotation) -> etree._Element:
-    """Returns the <image> element of an export, with a <box> for each object in order."""
+    """Return the <image> element of an export, with a <box> for each object in order."""
     sides = {"width": image.width, "height": image.height}
     size = {side: str(pixels) for side, pixels in sides.items() if pixels is not None}
     element = etree.Element("image", {"id": str(number), "name": image.filename, **size})

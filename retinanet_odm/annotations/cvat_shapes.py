@@ -30,7 +30,7 @@ _CORNERS = tuple(corner + face for face in "12" for corner in ("tl", "bl", "tr",
 
 
 def add_shape(collector: ObjectCollector, shape: etree._Element, label: str | None, source: str) -> None:
-    """Adds one shape element of an image; one that cannot be read is kept as an UnreadableObject with its line."""
+    """Add one shape element of an image; one that cannot be read is kept as an UnreadableObject with its line."""
     try:
         item = read_shape(shape, label, source)
     except AnnotationError as error:
@@ -43,7 +43,7 @@ def add_shape(collector: ObjectCollector, shape: etree._Element, label: str | No
 
 
 def read_shape(shape: etree._Element, label: str | None, source: str) -> ObjectAnnotation | None:
-    """Reads a box, polygon, polyline, ellipse, mask or cuboid as the box around it.
+    """Read a box, polygon, polyline, ellipse, mask or cuboid as the box around it.
 
     Returns None for a shape without a box by design, and for a mask without pixels.
 
@@ -73,7 +73,7 @@ def read_shape(shape: etree._Element, label: str | None, source: str) -> ObjectA
 
 
 def check_inside(shape: etree._Element, source: str) -> None:
-    """Raises AnnotationError if a shape holds elements other than its own: a shape that is moved there would be lost.
+    """Raise AnnotationError if a shape holds elements other than its own: a shape that is moved there would be lost.
 
     Shapes hold attributes, and skeletons also points.
     """
@@ -85,7 +85,7 @@ def check_inside(shape: etree._Element, source: str) -> None:
 
 
 def _true_flags(shape: etree._Element) -> set[str]:
-    """Returns the flags that are set: occluded is CVAT's own; each, occluded too, may be a checkbox of the label."""
+    """Return the flags that are set: occluded is CVAT's own; each, occluded too, may be a checkbox of the label."""
     checked = {
         (attribute.get("name") or "").strip().lower()
         for attribute in shape.iterchildren("attribute")
@@ -100,7 +100,7 @@ def _numbers(shape: etree._Element, names: tuple[str, ...], where: str, source: 
 
 
 def _rotation(shape: etree._Element, where: str, source: str) -> float:
-    """Reads the rotation in degrees; CVAT writes the attribute only if it is not 0."""
+    """Read the rotation in degrees; CVAT writes the attribute only if it is not 0."""
     return parse_number(shape.get("rotation", "0"), f"rotation of {where}", source)
 
 
@@ -110,7 +110,7 @@ def _box(shape: etree._Element, where: str, source: str) -> BoxCorners:
 
 
 def _points(shape: etree._Element, where: str, source: str) -> BoxCorners:
-    """Reads points="x,y;x,y;…" of a polygon or polyline."""
+    """Read points="x,y;x,y;…" of a polygon or polyline."""
     pairs = [pair.split(",") for pair in (shape.get("points") or "").split(";")]
     if any(len(pair) != 2 for pair in pairs):
         detail = f"{source}: points of {where}: expected x,y;x,y;…, found {quoted(shape.get('points'))}"
@@ -131,7 +131,7 @@ def _cuboid(shape: etree._Element, where: str, source: str) -> BoxCorners:
 
 
 def _mask(shape: etree._Element, where: str, source: str) -> BoxCorners | None:
-    """Returns the box around the mask's pixels; around its frame if there is no rle, which is not an empty rle."""
+    """Return the box around the mask's pixels; around its frame if there is no rle, which is not an empty rle."""
     left, top = _numbers(shape, ("left", "top"), where, source)
     width, height = (parse_index(shape.get(name), f"{name} of {where}", source) for name in ("width", "height"))
     rle = shape.get("rle")
@@ -143,7 +143,7 @@ def _mask(shape: etree._Element, where: str, source: str) -> BoxCorners | None:
 
 
 def _runs(rle: str, pixels: int, where: str, source: str) -> list[int]:
-    """Reads run lengths along the rows of the mask's frame, background first (cvat-ai/cvat#6487).
+    """Read run lengths along the rows of the mask's frame, background first (cvat-ai/cvat#6487).
 
     The last run may be missing.
     """

@@ -85,7 +85,7 @@ class _Gap:
 
 
 def read_tasks(meta: etree._Element, source: str) -> list[CvatTask]:
-    """Reads the tasks of a task, job or project export.
+    """Read the tasks of a task, job or project export.
 
     Raises:
       AnnotationError: a number of frames or pixels cannot be read, or there are more than a million frames.
@@ -148,7 +148,7 @@ class TrackCollector:
                 raise AnnotationError("video_of_images", detail)
 
     def add(self, track: etree._Element) -> None:
-        """Adds one <track>.
+        """Add one <track>.
 
         Raises:
           AnnotationError: a frame number cannot be read, so that the shape belongs to no image.
@@ -187,7 +187,7 @@ class TrackCollector:
             yield _Shape(frame=frame, element=element, is_outside=is_outside)
 
     def _add_gaps(self, key: str | None, shapes: Sequence[_Shape]) -> None:
-        """Finds the frames on which the object of a track may be, without a shape; shapes are sorted by frame."""
+        """Find the frames on which the object of a track may be, without a shape; shapes are sorted by frame."""
         task = self._tasks.get(key)
         frames = task.frames if task else range(0)
         # A track that was outside before has no gap: its object was not there.
@@ -213,7 +213,7 @@ class TrackCollector:
         self._gaps[key].append(_Gap(first=first, last=last, is_end=is_end, line=line, position=position))
 
     def images(self) -> Iterator[ImageAnnotation]:
-        """Yields the annotation of each frame that is listed in <meta> or has a shape, by task and frame number."""
+        """Yield the annotation of each frame that is listed in <meta> or has a shape, by task and frame number."""
         for key in sorted(self._shapes, key=lambda key: key or ""):
             yield from self._images_of(key)
 
@@ -249,7 +249,7 @@ def _frame(shape: etree._Element, source: str) -> int:
 
 
 def _skeleton_frames(track: etree._Element, source: str) -> set[int]:
-    """Returns the frames on which a track of skeletons has one.
+    """Return the frames on which a track of skeletons has one.
 
     Raises:
       AnnotationError: a frame cannot be read, or the track holds other shapes, which would be lost.

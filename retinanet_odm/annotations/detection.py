@@ -95,7 +95,7 @@ _JSON_RULES: tuple[tuple[Callable[[Mapping[str, str]], bool], AnnotationFormat |
 
 
 def detect_format(head: bytes) -> AnnotationFormat:
-    """Detects the format of an annotation file from its first bytes.
+    """Detect the format of an annotation file from its first bytes.
 
     Args:
       head: HEAD_BYTES of the file, or all of it if it is shorter. If the <meta> of a CVAT file is longer than that, the
@@ -157,7 +157,7 @@ def _detect_xml(head: bytes) -> AnnotationFormat:
 
 
 def _xml_events(head: bytes) -> Iterator[tuple[str, etree._Element]]:
-    """Yields the start and end of each element, as far as the head is well-formed.
+    """Yield the start and end of each element, as far as the head is well-formed.
 
     Raises:
       AnnotationError: the head is not well-formed before its first element, for example in an unknown encoding.

@@ -31,7 +31,7 @@ _MIN_SCALED_SIDE = 16
 
 
 def enclosing_box(points: Iterable[tuple[float, float]]) -> BoxCorners:
-    """Returns the box around one or more (x, y) points.
+    """Return the box around one or more (x, y) points.
 
     Example:
       >>> enclosing_box([(30, 10), (50, 40), (20, 25)])
@@ -42,7 +42,7 @@ def enclosing_box(points: Iterable[tuple[float, float]]) -> BoxCorners:
 
 
 def rotated_corners(box: BoxCorners, degrees: float) -> list[tuple[float, float]]:
-    """Returns the four (x, y) corners of a box rotated about its centre, as CVAT's formats/transformations.py does."""
+    """Return the four (x, y) corners of a box rotated about its centre, as CVAT's formats/transformations.py does."""
     ymin, xmin, ymax, xmax = box
     centre_x, centre_y = (xmin + xmax) / 2, (ymin + ymax) / 2
     cosine, sine = math.cos(math.radians(degrees)), math.sin(math.radians(degrees))
@@ -53,7 +53,7 @@ def rotated_corners(box: BoxCorners, degrees: float) -> list[tuple[float, float]
 
 
 def rotated_box(box: BoxCorners, degrees: float) -> BoxCorners:
-    """Returns the box around a rotated box; for an angle of 0 the box itself, even if its corners are swapped.
+    """Return the box around a rotated box; for an angle of 0 the box itself, even if its corners are swapped.
 
     Example:
       >>> tuple(round(edge, 1) for edge in rotated_box((0, 0, 2, 4), 90))
@@ -63,7 +63,7 @@ def rotated_box(box: BoxCorners, degrees: float) -> BoxCorners:
 
 
 def ellipse_box(centre: tuple[float, float], radii: tuple[float, float], degrees: float) -> BoxCorners:
-    """Returns the tight box around a rotated ellipse; centre and radii are (x, y).
+    """Return the tight box around a rotated ellipse; centre and radii are (x, y).
 
     Example:
       >>> ellipse_box((10, 20), (3, 2), 0)
@@ -78,7 +78,7 @@ def ellipse_box(centre: tuple[float, float], radii: tuple[float, float], degrees
 
 
 def mask_box(runs: Sequence[int], *, width: int) -> BoxCorners | None:
-    """Returns the box around the foreground of a run-length mask, relative to the mask's corner; None if it is empty.
+    """Return the box around the foreground of a run-length mask, relative to the mask's corner; None if it is empty.
 
     Args:
       runs: lengths of alternating runs along the rows; the first is background and may be 0.
@@ -116,7 +116,7 @@ class ImagePlacement:
     fit: str
 
     def to_image(self, box: BoxCorners) -> BoxCorners:
-        """Returns a box of the annotation in pixels of the real, upright image."""
+        """Return a box of the annotation in pixels of the real, upright image."""
         size = self.annotated_size
         if self.fit in (SIZE_TURNED, SIZE_TURNED_AND_SCALED):
             box, size = _apply_orientation(box, size, self.orientation), size[::-1]
@@ -128,7 +128,7 @@ class ImagePlacement:
 def find_placement(
     width: int | None, height: int | None, *, image_size: Size, orientation: int = 1, is_relative: bool = False
 ) -> ImagePlacement | None:
-    """Returns the placement of an annotation of this size; None if the annotated image had another shape.
+    """Return the placement of an annotation of this size; None if the annotated image had another shape.
 
     Args:
       width: of the annotated image in pixels, as the annotation gives it; None if it does not.
@@ -164,7 +164,7 @@ def find_placement(
 
 
 def _same_shape(one: Size, other: Size) -> bool:
-    """Returns whether one size is the other scaled, with one side rounded up or down to a full pixel."""
+    """Return whether one size is the other scaled, with one side rounded up or down to a full pixel."""
     if min(*one, *other) < _MIN_SCALED_SIDE:
         return False
     # Cross-multiplied ratios: rounding one side by a pixel changes the difference by less than the longest side.
@@ -172,7 +172,7 @@ def _same_shape(one: Size, other: Size) -> bool:
 
 
 def _apply_orientation(box: BoxCorners, size: Size, orientation: int) -> BoxCorners:
-    """Returns the box after an EXIF orientation of 5 to 8, all of which swap the axes, was applied (CIPA DC-008)."""
+    """Return the box after an EXIF orientation of 5 to 8, all of which swap the axes, was applied (CIPA DC-008)."""
     width, height = size
     ymin, xmin, ymax, xmax = box
     left, right = (width - xmax, width - xmin) if orientation in (7, 8) else (xmin, xmax)
@@ -181,7 +181,7 @@ def _apply_orientation(box: BoxCorners, size: Size, orientation: int) -> BoxCorn
 
 
 def box_fault(box: BoxCorners, clipped: box_ops.Boxes, size: Size) -> str:
-    """Returns the reason why a box cannot be used; "" for a good one.
+    """Return the reason why a box cannot be used; "" for a good one.
 
     Args:
       box: in pixels of the real image.

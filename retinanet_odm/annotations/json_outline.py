@@ -12,7 +12,7 @@ _PIECE = re.compile(r'"(?:[^"\\]|\\.)*"|[{}\[\]:,]|[^\s{}\[\]:,"]+')
 
 
 def outline_json(head: str) -> Mapping[str, str]:
-    """Returns the first character of each value by its path, in file order; a path occurs once.
+    """Return the first character of each value by its path, in file order; a path occurs once.
 
     Args:
       head: the text of a file, which may end anywhere.
@@ -44,14 +44,14 @@ def outline_json(head: str) -> Mapping[str, str]:
 
 
 def _join(parent: str, opening: str, key: str) -> str:
-    """Returns the path of a value in an object or list that was opened by { or [; "" for the value of the file."""
+    """Return the path of a value in an object or list that was opened by { or [; "" for the value of the file."""
     if opening == "[":
         return f"{parent}[]"
     return (f"{parent}.{key}" if parent else key) if opening else ""
 
 
 def is_json(head: bytes) -> bool:
-    r"""Returns whether the first bytes of a file are those of a JSON object or list, in any encoding of Unicode.
+    r"""Return whether the first bytes of a file are those of a JSON object or list, in any encoding of Unicode.
 
     Example:
       >>> is_json(b'\xef\xbb\xbf {"images": ['), is_json(b"<annotations>")
@@ -61,5 +61,5 @@ def is_json(head: bytes) -> bool:
 
 
 def decode_json(head: bytes) -> str:
-    """Decodes the first bytes of a JSON file: UTF-8, UTF-16 or UTF-32, with or without a byte order mark."""
+    """Decode the first bytes of a JSON file: UTF-8, UTF-16 or UTF-32, with or without a byte order mark."""
     return head.decode(json.detect_encoding(head), "replace").removeprefix("\ufeff")

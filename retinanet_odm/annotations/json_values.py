@@ -33,7 +33,7 @@ class _ObjectCounter:
 
 
 def parse_json(data: bytes, source: str, is_counted: Callable[[JsonObject], bool]) -> tuple[Any, int]:
-    """Parses a JSON file, and counts the objects anywhere in it that look like an annotated object.
+    """Parse a JSON file, and counts the objects anywhere in it that look like an annotated object.
 
     Args:
       data: the file's bytes, in any encoding of Unicode.
@@ -52,14 +52,14 @@ def parse_json(data: bytes, source: str, is_counted: Callable[[JsonObject], bool
 
 
 def check_all_read(counted: int, read: int, place: str, source: str) -> None:
-    """Raises AnnotationError if a file has more objects than were read, because some are where nobody reads them."""
+    """Raise AnnotationError if a file has more objects than were read, because some are where nobody reads them."""
     if elsewhere := counted - read:
         detail = f"{source}: expected objects only in {place}; elsewhere, the file has {elsewhere}"
         raise AnnotationError("element_misplaced", detail)
 
 
 def entries_of(value: object, what: str, source: str) -> list[JsonObject]:
-    """Returns a list of objects.
+    """Return a list of objects.
 
     Raises:
       AnnotationError: the value is something else.
@@ -71,7 +71,7 @@ def entries_of(value: object, what: str, source: str) -> list[JsonObject]:
 
 
 def object_of(value: object, what: str, source: str) -> JsonObject:
-    """Returns an object.
+    """Return an object.
 
     Raises:
       AnnotationError: the value is something else.
@@ -83,7 +83,7 @@ def object_of(value: object, what: str, source: str) -> JsonObject:
 
 
 def kind_of(value: object) -> str:
-    """Returns what a value is in the words of JSON.
+    """Return what a value is in the words of JSON.
 
     Example:
       >>> kind_of({}), kind_of(True), kind_of(1.5)
@@ -95,12 +95,12 @@ def kind_of(value: object) -> str:
 
 
 def shown(value: object) -> str:
-    """Returns a value for messages; shortened, since it may be 10 MB long."""
+    """Return a value for messages; shortened, since it may be 10 MB long."""
     return ascii(value)[:60]
 
 
 def is_name(value: object) -> bool:
-    """Returns whether a value is a text that is not blank and can be encoded as UTF-8.
+    """Return whether a value is a text that is not blank and can be encoded as UTF-8.
 
     JSON allows half of a surrogate pair, which cannot.
 
@@ -116,7 +116,7 @@ def is_name(value: object) -> bool:
 
 
 def is_coordinate(value: Any) -> bool:
-    """Returns whether a value is a finite coordinate: json also parses NaN, Infinity and integers of any length.
+    """Return whether a value is a finite coordinate: json also parses NaN, Infinity and integers of any length.
 
     Example:
       >>> is_coordinate(1.5), is_coordinate(True), is_coordinate(float("nan"))
@@ -126,7 +126,7 @@ def is_coordinate(value: Any) -> bool:
 
 
 def side_of(value: Any) -> int | None:
-    """Returns a side in pixels; None for anything but a positive number, which tools write if they do not know it.
+    """Return a side in pixels; None for anything but a positive number, which tools write if they do not know it.
 
     Example:
       >>> side_of(640.0), side_of(0), side_of("640")
@@ -137,7 +137,7 @@ def side_of(value: Any) -> int | None:
 
 
 def numbers_of(entry: JsonObject, keys: tuple[str, ...], what: str, source: str) -> list[float]:
-    """Returns coordinates by their keys.
+    """Return coordinates by their keys.
 
     Raises:
       AnnotationError: one of them is missing or not a number.
@@ -150,7 +150,7 @@ def numbers_of(entry: JsonObject, keys: tuple[str, ...], what: str, source: str)
 
 
 def points_of(value: object, what: str, source: str, *, at_least: int) -> list[tuple[float, float]]:
-    """Returns the points of an outline [[x, y], …].
+    """Return the points of an outline [[x, y], …].
 
     Raises:
       AnnotationError: the value is no such list, or has fewer points.
@@ -167,7 +167,7 @@ def _is_point(value: object) -> bool:
 
 
 def label_of(value: object, what: str, source: str) -> str:
-    """Returns a label without the blanks around it.
+    """Return a label without the blanks around it.
 
     Raises:
       AnnotationError: the value is no text, or blank.
@@ -178,7 +178,7 @@ def label_of(value: object, what: str, source: str) -> str:
 
 
 def image_name_of(value: object, what: str, source: str) -> str:
-    r"""Returns the name of an image with the folders that are below a common one: without ./ and ../ at its beginning.
+    r"""Return the name of an image with the folders that are below a common one: without ./ and ../ at its beginning.
 
     Raises:
       AnnotationError: the value is no name.

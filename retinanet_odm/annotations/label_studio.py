@@ -36,7 +36,7 @@ _IMAGE_SUFFIX = re.compile(r"\.(jpe?g|png|bmp|gif|webp|tiff?)$", re.IGNORECASE)
 
 
 def parse_label_studio(data: bytes, *, source: str) -> Iterator[ImageAnnotation]:
-    """Yields the image of every task of Label Studio's JSON or JSON-MIN.
+    """Yield the image of every task of Label Studio's JSON or JSON-MIN.
 
     Args:
       data: the file's bytes.
@@ -61,7 +61,7 @@ def parse_label_studio(data: bytes, *, source: str) -> Iterator[ImageAnnotation]
 
 
 def _task(entry: JsonObject, what: str, source: str) -> JsonObject:
-    """Returns a task of the current form, made from that of an older or a shorter one.
+    """Return a task of the current form, made from that of an older or a shorter one.
 
     Raises:
       AnnotationError: it is no task.
@@ -102,7 +102,7 @@ def _from_min_shape(value: object) -> object:
 
 
 def _shapes(task: JsonObject) -> int:
-    """Counts the shapes of a task, also those that are not used."""
+    """Count the shapes of a task, also those that are not used."""
     if task.get("is_min"):
         results = [each.get("value") for each in task["annotations"][0]["result"] if isinstance(each, dict)]
     else:
@@ -155,7 +155,7 @@ def _annotation(name: str, entry: JsonObject, what: str, source: str) -> ImageAn
 
 
 def _name(task: JsonObject, what: str, source: str) -> str:
-    """Returns the path of the image of a task.
+    """Return the path of the image of a task.
 
     Raises:
       AnnotationError: there is none, or several texts may be it.
@@ -181,7 +181,7 @@ def _is_image_path(text: str) -> bool:
 
 
 def _plain_path(text: str) -> str:
-    """Returns the path in an address: below the folder of uploads or of local files, or in a bucket or on a server."""
+    """Return the path in an address: below the folder of uploads or of local files, or in a bucket or on a server."""
     try:
         parts = urlsplit(text.strip())
     except ValueError:

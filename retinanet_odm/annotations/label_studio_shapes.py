@@ -35,12 +35,12 @@ _SIZE = ("original_width", "original_height")
 
 
 def is_shape(entry: JsonObject) -> bool:
-    """Returns whether an object of a file looks like a shape: it has the size of its image, or a kind and a value."""
+    """Return whether an object of a file looks like a shape: it has the size of its image, or a kind and a value."""
     return _SIZE[0] in entry or _SIZE[1] in entry or ("type" in entry and "value" in entry)
 
 
 def size_of(results: Sequence[object], what: str, source: str) -> tuple[int | None, int | None]:
-    """Returns the (width, height) of the image in pixels that the results give; (None, None) if there are none.
+    """Return the (width, height) of the image in pixels that the results give; (None, None) if there are none.
 
     Raises:
       AnnotationError: they give several.
@@ -54,7 +54,7 @@ def size_of(results: Sequence[object], what: str, source: str) -> tuple[int | No
 
 
 def add_results(collector: ObjectCollector, results: Sequence[object], what: str, source: str) -> None:
-    """Adds the regions of one annotation to those of its image."""
+    """Add the regions of one annotation to those of its image."""
     regions: dict[object, list[JsonObject]] = {}
     for index, result in enumerate(results):
         place = f"{what}, result {index}"
@@ -97,7 +97,7 @@ def _add_region(collector: ObjectCollector, parts: Sequence[JsonObject], what: s
 
 
 def _kind(part: JsonObject) -> str:
-    """Returns the kind of a result, without "labels" at its end; by its value if it has no type, as in JSON-MIN."""
+    """Return the kind of a result, without "labels" at its end; by its value if it has no type, as in JSON-MIN."""
     kind, value = part.get("type"), part.get("value")
     if not kind and isinstance(value, dict):
         named = (str(key) for key in value if str(key).endswith("labels") and str(key) != "labels")
@@ -108,7 +108,7 @@ def _kind(part: JsonObject) -> str:
 
 
 def _label(parts: Iterable[JsonObject], what: str, source: str) -> str:
-    """Returns the only label of a region; a region may be given several, of which none is chosen."""
+    """Return the only label of a region; a region may be given several, of which none is chosen."""
     values = [
         part.get("value") for part in parts if not _kind(part) or _kind(part) == "labels" or _kind(part) in _READERS
     ]
@@ -127,7 +127,7 @@ def _label(parts: Iterable[JsonObject], what: str, source: str) -> str:
 
 
 def _scale(shape: JsonObject, what: str, source: str) -> tuple[float, float]:
-    """Returns the pixels of one percent, in x and in y.
+    """Return the pixels of one percent, in x and in y.
 
     Raises:
       AnnotationError: the size of the image is not known, or the annotator had turned the image.

@@ -40,7 +40,7 @@ _WITHOUT_BOX = frozenset(("point", "points"))
 
 
 def parse_labelme(data: bytes, *, source: str) -> ImageAnnotation:
-    """Reads one LabelMe file.
+    """Read one LabelMe file.
 
     Args:
       data: the file's bytes.
@@ -86,7 +86,7 @@ def _is_shape(entry: JsonObject) -> bool:
 
 
 def _group(shape: JsonObject, index: int, source: str) -> object:
-    """Returns what the shapes of one object have in common."""
+    """Return what the shapes of one object have in common."""
     group = shape.get("group_id")
     if group is None:
         return index
@@ -106,7 +106,7 @@ def _merge(one: ObjectAnnotation, other: ObjectAnnotation) -> ObjectAnnotation:
 
 
 def _object(shape: JsonObject, what: str, source: str) -> ObjectAnnotation | None:
-    """Reads a shape; None for one without a box by design.
+    """Read a shape; None for one without a box by design.
 
     Raises:
       AnnotationError: it has no label, an unknown kind, or points that do not belong to its kind.

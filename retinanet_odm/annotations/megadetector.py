@@ -24,7 +24,7 @@ from retinanet_odm.errors import AnnotationError
 
 
 def parse_megadetector(data: bytes, *, source: str, min_score: float | None = None) -> Iterator[ImageAnnotation]:
-    """Yields every image of MegaDetector results; detections below the minimum score are left out, and counted.
+    """Yield every image of MegaDetector results; detections below the minimum score are left out, and counted.
 
     Args:
       data: the file's bytes.

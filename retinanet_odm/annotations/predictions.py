@@ -4,7 +4,7 @@ from retinanet_odm.errors import AnnotationError
 
 
 def check_accepted(min_score: float | None, seen: str, source: str) -> None:
-    """Raises AnnotationError if predictions are not accepted.
+    """Raise AnnotationError if predictions are not accepted.
 
     Args:
       min_score: the minimum score of predictions; None if they are not accepted.

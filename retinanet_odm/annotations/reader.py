@@ -39,7 +39,7 @@ class ReadingRules:
 
 
 def read_annotations(file: BinaryIO, *, source: str, rules: ReadingRules = ReadingRules()) -> Iterator[ImageAnnotation]:
-    """Yields the annotation of every image in a file of any supported format; CVAT for images is streamed.
+    """Yield the annotation of every image in a file of any supported format; CVAT for images is streamed.
 
     Args:
       file: opened for reading bytes; need not be seekable, so a zip member or a download works too.
@@ -57,7 +57,7 @@ def read_annotations(file: BinaryIO, *, source: str, rules: ReadingRules = Readi
 def open_annotations(
     file: BinaryIO, *, source: str, rules: ReadingRules = ReadingRules()
 ) -> tuple[AnnotationFormat, Iterator[ImageAnnotation]]:
-    """Returns the format of a file, and its annotations as an iterator; arguments as in read_annotations.
+    """Return the format of a file, and its annotations as an iterator; arguments as in read_annotations.
 
     Raises:
       AnnotationError: the format is not supported. Other faults are raised by the iterator.
@@ -82,7 +82,7 @@ class _RewoundFile:
         self._rest_of_head = self.head
 
     def read(self, size: int = -1) -> bytes:
-        """Returns up to size bytes, b"" only at the end; all of them by default."""
+        """Return up to size bytes, b"" only at the end; all of them by default."""
         if size is None or size < 0:
             data, self._rest_of_head = self._rest_of_head, b""
             return data + self._file.read()
@@ -95,7 +95,7 @@ class _RewoundFile:
 
 
 def _read_head(file: BinaryIO) -> bytes:
-    """Reads HEAD_BYTES of a file, which may return fewer at a time."""
+    """Read HEAD_BYTES of a file, which may return fewer at a time."""
     head = b""
     while len(head) < HEAD_BYTES and (chunk := file.read(HEAD_BYTES - len(head))):
         head += chunk

@@ -29,7 +29,7 @@ _MAX_LINE = 65_534
 
 
 def parse_xml(data: bytes, *, source: str) -> etree._Element:
-    """Returns the root element of a small XML file.
+    """Return the root element of a small XML file.
 
     Raises:
       AnnotationError: the file is not well-formed, or declares entities.
@@ -52,7 +52,7 @@ def iterate_xml(
     nesting: str = "",
     forbidden: frozenset[str] = frozenset(),
 ) -> Iterator[etree._Element]:
-    """Yields the root's children with these tags; each is valid only until the next one is requested.
+    """Yield the root's children with these tags; each is valid only until the next one is requested.
 
     Memory does not grow with the file: a child is emptied and unlinked after its use.
 
@@ -99,21 +99,21 @@ def iterate_xml(
 def _check_others(
     children: Iterable[etree._Element], tags: tuple[str, ...], forbidden: frozenset[str], source: str
 ) -> None:
-    """Checks those children of the root that are not yielded."""
+    """Check those children of the root that are not yielded."""
     for child in children:
         if child.tag not in tags:
             check_names(child, forbidden, source)
 
 
 def check_names(element: etree._Element, forbidden: frozenset[str], source: str) -> None:
-    """Raises AnnotationError if an element, or one in it, has a forbidden name; names are compared in lower case."""
+    """Raise AnnotationError if an element, or one in it, has a forbidden name; names are compared in lower case."""
     for inner in element.iter("*"):
         if local_name(inner) in forbidden:
             raise misplaced(inner, "elements where the format has them", source)
 
 
 def not_well_formed(error: Exception, source: str = "") -> AnnotationError:
-    """Makes the error about XML that cannot be parsed, with the parser's own reason; the caller may add the source."""
+    """Make the error about XML that cannot be parsed, with the parser's own reason; the caller may add the source."""
     line = getattr(error, "lineno", None) or None  # 0 for an empty file
     detail = f"not well-formed XML: {error}"
     return AnnotationError("xml_not_well_formed", f"{source}: {detail}" if source else detail, line)
@@ -134,7 +134,7 @@ def _check_entities(root: etree._Element, source: str) -> None:
 
 
 def _release(element: etree._Element) -> None:
-    """Frees an element and the siblings before it."""
+    """Free an element and the siblings before it."""
     element.clear()
     parent = element.getparent()
     while parent is not None and element.getprevious() is not None:
@@ -142,24 +142,24 @@ def _release(element: etree._Element) -> None:
 
 
 def line_of(element: etree._Element) -> int | None:
-    """Returns the line, from 1, on which the start tag ends; None beyond line 65,534 or if it was not parsed."""
+    """Return the line, from 1, on which the start tag ends; None beyond line 65,534 or if it was not parsed."""
     line: Any = element.sourceline  # lxml-stubs lack its type
     return line if line is not None and line <= _MAX_LINE else None
 
 
 def element_position(element: etree._Element) -> str:
-    """Returns the position of an element in its file, for messages."""
+    """Return the position of an element in its file, for messages."""
     line = line_of(element)
     return f"after line {_MAX_LINE}" if line is None else f"line {line}"
 
 
 def local_name(element: etree._Element) -> str:
-    """Returns the tag without its namespace, in lower case."""
+    """Return the tag without its namespace, in lower case."""
     return str(element.tag).rpartition("}")[2].lower()
 
 
 def only_child(element: etree._Element, path: str, source: str) -> etree._Element | None:
-    """Returns the element at a path; None if there is none.
+    """Return the element at a path; None if there is none.
 
     Raises:
       AnnotationError: there are several, so that one of them would be lost.
@@ -173,7 +173,7 @@ def only_child(element: etree._Element, path: str, source: str) -> etree._Elemen
 
 
 def text_of(element: etree._Element, path: str, source: str) -> str:
-    """Returns the stripped text at a path; "" if the element is missing or empty.
+    """Return the stripped text at a path; "" if the element is missing or empty.
 
     Raises:
       AnnotationError: there are several such elements, or the text is interrupted by other elements.
@@ -189,7 +189,7 @@ def text_of(element: etree._Element, path: str, source: str) -> str:
 
 
 def misplaced(element: etree._Element, expected: str, source: str) -> AnnotationError:
-    """Makes the error about an element that belongs elsewhere or has another name, so that nobody would read it."""
+    """Make the error about an element that belongs elsewhere or has another name, so that nobody would read it."""
     parent = element.getparent()
     where = "" if parent is None else f" in <{parent.tag}>"
     detail = f"{source}: {element_position(element)}: expected {expected}, found <{element.tag}>{where}"

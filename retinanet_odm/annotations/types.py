@@ -93,7 +93,7 @@ class ImageAnnotation:
 
 
 def apply_aliases(annotation: ImageAnnotation, aliases: Mapping[str, str]) -> ImageAnnotation:
-    """Replaces every label that is an alias by the name it stands for."""
+    """Replace every label that is an alias by the name it stands for."""
     # A copy: annotations are frozen, and rows of a job may be shared between steps.
     objects = (dataclasses.replace(item, label=aliases.get(item.label, item.label)) for item in annotation.objects)
     return dataclasses.replace(annotation, objects=tuple(objects))

@@ -16,12 +16,12 @@ _FALSE = frozenset(("0", "0.0", "false", "no", "n", "f", "off"))
 
 
 def quoted(text: str | None) -> str:
-    """Returns a text of the file in quotes, for messages; shortened, since it may be 10 MB long."""
+    """Return a text of the file in quotes, for messages; shortened, since it may be 10 MB long."""
     return repr((text or "")[:60])
 
 
 def parse_number(text: str | None, what: str, source: str, line: int | None = None) -> float:
-    """Parses a finite number whose absolute value is below 1e9.
+    """Parse a finite number whose absolute value is below 1e9.
 
     Args:
       text: as the file has it; None if it is missing.
@@ -48,7 +48,7 @@ def parse_number(text: str | None, what: str, source: str, line: int | None = No
 
 
 def parse_index(text: str | None, what: str, source: str, line: int | None = None) -> int:
-    """Parses an integer of 0 or more, such as an index or a count; "12.0" is accepted. See parse_number.
+    """Parse an integer of 0 or more, such as an index or a count; "12.0" is accepted. See parse_number.
 
     Raises:
       AnnotationError: the text is no such number.
@@ -65,7 +65,7 @@ def parse_index(text: str | None, what: str, source: str, line: int | None = Non
 
 
 def is_true(value: object) -> bool:
-    """Returns whether a flag is set; a word that is no flag, such as Pascal VOC's Unspecified, is false.
+    """Return whether a flag is set; a word that is no flag, such as Pascal VOC's Unspecified, is false.
 
     Example:
       >>> is_true("YES"), is_true(1), is_true(" false "), is_true(None)
@@ -75,7 +75,7 @@ def is_true(value: object) -> bool:
 
 
 def parse_flag(value: object, what: str, source: str, line: int | None = None) -> bool:
-    """Parses a flag on which it depends whether a box is there: 0 or 1, true or false, yes or no.
+    """Parse a flag on which it depends whether a box is there: 0 or 1, true or false, yes or no.
 
     Args:
       value: as the file has it; None is false: the file does not have the flag.
@@ -97,5 +97,5 @@ def parse_flag(value: object, what: str, source: str, line: int | None = None) -
 
 
 def _as_word(value: object) -> str:
-    """Returns a text, number or truth value of a file as a word in lower case; "" for None."""
+    """Return a text, number or truth value of a file as a word in lower case; "" for None."""
     return "" if value is None else str(value).strip().lower()

@@ -54,7 +54,7 @@ class ViaImage:
 
 
 def parse_via(data: bytes, *, source: str) -> Iterator[ImageAnnotation]:
-    """Yields every image of annotations or a project of VIA, saved as JSON.
+    """Yield every image of annotations or a project of VIA, saved as JSON.
 
     Args:
       data: the file's bytes.
@@ -110,7 +110,7 @@ def _image(entry: JsonObject, key: str, source: str) -> ViaImage:
 
 
 def annotations_of(images: Iterable[ViaImage], source: str) -> Iterator[ImageAnnotation]:
-    """Yields the annotation of every image of a file.
+    """Yield the annotation of every image of a file.
 
     Raises:
       AnnotationError: no attribute of the regions is certain to be their label.
@@ -135,7 +135,7 @@ def annotations_of(images: Iterable[ViaImage], source: str) -> Iterator[ImageAnn
 
 
 def _label_attribute(regions: Iterable[ViaRegion], source: str) -> str:
-    """Returns the name of the attribute that is the label; "" if no region has an attribute.
+    """Return the name of the attribute that is the label; "" if no region has an attribute.
 
     Raises:
       AnnotationError: several may be it.
@@ -152,7 +152,7 @@ def _label_attribute(regions: Iterable[ViaRegion], source: str) -> str:
 
 
 def _object(region: ViaRegion, key: str, source: str) -> ObjectAnnotation | None:
-    """Reads a region; None for a point, which has no box."""
+    """Read a region; None for a point, which has no box."""
     kind = region.shape.get("name")
     reader = _READERS.get(kind) if isinstance(kind, str) else None
     if reader is None:
@@ -165,7 +165,7 @@ def _object(region: ViaRegion, key: str, source: str) -> ObjectAnnotation | None
 
 
 def _label(region: ViaRegion, key: str, source: str) -> str:
-    """Reads the label: a text, the id of an option, or the one option of a checkbox that is checked."""
+    """Read the label: a text, the id of an option, or the one option of a checkbox that is checked."""
     value = region.attributes.get(key)
     if isinstance(value, dict):
         checked = [name for name, is_checked in value.items() if is_checked is True]

@@ -12,7 +12,7 @@ _COLUMNS = ("filename", "file_size", "region_count", "region_id", "region_shape_
 
 
 def parse_via_csv(data: bytes, *, source: str) -> Iterator[ImageAnnotation]:
-    """Yields every image of VIA's CSV, which has a row for each region, and one for an image without regions.
+    """Yield every image of VIA's CSV, which has a row for each region, and one for an image without regions.
 
     Args:
       data: the file's bytes, UTF-8.
@@ -57,7 +57,7 @@ def _add_row(image: ViaImage, count: str, cells: tuple[str, str], line: int, sou
 
 
 def _check_count(image: ViaImage, rows: list[tuple[str, str]], source: str) -> None:
-    """Adds a fault if rows of an image are missing or repeated: each of them says how many there are."""
+    """Add a fault if rows of an image are missing or repeated: each of them says how many there are."""
     expected = str(len(image.regions) + len(image.faults))
     if len(set(rows)) < len(rows) or {count for count, _ in rows} != {expected}:
         found = ", ".join(sorted({repr(count) for count, _ in rows}))

@@ -24,7 +24,7 @@ _Row = tuple[int, list[str]]  # line, cells
 
 
 def parse_viame(data: bytes, *, source: str, min_score: float | None = None) -> Iterator[ImageAnnotation]:
-    """Yields every image of a VIAME CSV file that has a row, in the order of their first rows.
+    """Yield every image of a VIAME CSV file that has a row, in the order of their first rows.
 
     Args:
       data: the file's bytes, UTF-8.
@@ -78,7 +78,7 @@ def _is_predicted(cells: Sequence[str]) -> bool:
 
 
 def _pairs(cells: Sequence[str]) -> list[tuple[str, str]]:
-    """Returns the pairs of species and score; attributes such as (kp) or (poly) come after them."""
+    """Return the pairs of species and score; attributes such as (kp) or (poly) come after them."""
     found = []
     for start in range(_FIXED, len(cells), 2):
         if not cells[start] or cells[start].startswith(("(", "+")):

@@ -43,7 +43,7 @@ _BOX_NAMES = frozenset(
 
 
 def parse_voc(data: bytes, *, source: str, origin: int = 0) -> ImageAnnotation:
-    """Reads one Pascal VOC file.
+    """Read one Pascal VOC file.
 
     A box rotated in CVAT (an <attribute> named rotation, in degrees) becomes the box around it; an object with a
     <polygon> of x1, y1, x2, … and no <bndbox> (Roboflow) becomes the box around that. Each <part> is ignored and
@@ -89,7 +89,7 @@ def parse_voc(data: bytes, *, source: str, origin: int = 0) -> ImageAnnotation:
 
 
 def format_voc(annotation: ImageAnnotation, *, database: str | None = None) -> bytes:
-    """Formats the objects of one image as Pascal VOC XML with float coordinates, as CVAT does.
+    """Format the objects of one image as Pascal VOC XML with float coordinates, as CVAT does.
 
     Args:
       annotation: the image and its objects.
@@ -121,7 +121,7 @@ def _append(parent: etree._Element, tag: str, value: object) -> None:
 
 
 def _check_places(root: etree._Element, source: str) -> None:
-    """Raises AnnotationError for what looks like an object or a part of one, and is where nobody reads it."""
+    """Raise AnnotationError for what looks like an object or a part of one, and is where nobody reads it."""
     for element in root.iterdescendants("*"):
         name = local_name(element)
         if name in _OBJECT_NAMES and (element.tag != "object" or element.getparent() is not root):
@@ -140,7 +140,7 @@ def _check_places(root: etree._Element, source: str) -> None:
 
 
 def _is_box_place(name: str, path: str) -> bool:
-    """Returns whether an element is where it is read; beside the box of an object, other outlines do not matter."""
+    """Return whether an element is where it is read; beside the box of an object, other outlines do not matter."""
     is_outline = name != "bndbox" and name not in _BOX_EDGES
     return path in _BOX_PLACES or (is_outline and path.startswith("object/"))
 
@@ -150,13 +150,13 @@ def _is_rotation(element: etree._Element) -> bool:
 
 
 def _path(element: etree._Element, root: etree._Element) -> str:
-    """Returns the tags from below the root to an element, joined by slashes."""
+    """Return the tags from below the root to an element, joined by slashes."""
     tags = [element.tag, *(ancestor.tag for ancestor in element.iterancestors() if ancestor is not root)]
     return "/".join(reversed(tags))
 
 
 def _side(root: etree._Element, side: str, source: str) -> int | None:
-    """Reads a side of <size> in pixels; empty or 0 means that the tool did not know it."""
+    """Read a side of <size> in pixels; empty or 0 means that the tool did not know it."""
     element = only_child(root, f"size/{side}", source)
     line = None if element is None else line_of(element)
     return parse_index(text_of(root, f"size/{side}", source) or "0", f"<{side}>", source, line) or None
@@ -182,7 +182,7 @@ def _object(element: etree._Element, source: str, origin: int) -> ObjectAnnotati
 
 
 def _box(element: etree._Element, where: str, source: str) -> BoxCorners:
-    """Reads <bndbox>; where there is none, or an empty one, the box around <polygon>, as Roboflow writes it."""
+    """Read <bndbox>; where there is none, or an empty one, the box around <polygon>, as Roboflow writes it."""
     bndbox = only_child(element, "bndbox", source)
     # An empty <bndbox> beside an outline is none.
     if bndbox is None or not len(bndbox):
@@ -201,7 +201,7 @@ def _box(element: etree._Element, where: str, source: str) -> BoxCorners:
 
 
 def _vertices(polygon: etree._Element, where: str, source: str) -> Iterator[tuple[float, float]]:
-    """Yields the (x, y) of <x1>, <y1>, <x2>, …, whatever the order of the elements."""
+    """Yield the (x, y) of <x1>, <y1>, <x2>, …, whatever the order of the elements."""
     numbers = {}
     for child in polygon.iterchildren("*"):
         vertex = _VERTEX.fullmatch(str(child.tag))
@@ -216,7 +216,7 @@ def _vertices(polygon: etree._Element, where: str, source: str) -> Iterator[tupl
 
 
 def _rotation(element: etree._Element, where: str, source: str) -> float:
-    """Reads CVAT's rotation in degrees, which Datumaro exports as an attribute of the object; 0 if there is none."""
+    """Read CVAT's rotation in degrees, which Datumaro exports as an attribute of the object; 0 if there is none."""
     attributes = element.findall("attributes/attribute")
     names = [text_of(attribute, "name", source) for attribute in attributes]
     # An attribute without a name might be the rotation.

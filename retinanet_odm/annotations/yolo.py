@@ -22,7 +22,7 @@ _BOX, _SCORED, _FIRST_OUTLINE = 5, 6, 7  # numbers in a row
 
 
 def parse_yolo(data: bytes, *, source: str, names: ClassNames, min_score: float | None = None) -> ImageAnnotation:
-    """Reads one file of YOLO.
+    """Read one file of YOLO.
 
     Args:
       data: the file's bytes, UTF-8.
@@ -73,7 +73,7 @@ def _object(row: Sequence[str], what: str, line: int, names: ClassNames, source:
 
 
 def _has_visibility(numbers: Sequence[float]) -> bool:
-    """Returns whether a box is followed by keypoints with x, y and visibility; an outline has no such numbers."""
+    """Return whether a box is followed by keypoints with x, y and visibility; an outline has no such numbers."""
     points = numbers[4:]
     return len(points) >= 3 and len(points) % 3 == 0 and set(points[2::3]) <= _VISIBILITY
 

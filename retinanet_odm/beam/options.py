@@ -42,7 +42,7 @@ _CONNECT_TIMEOUT = 5.0  # seconds
 
 
 def add_estimate_flags(parser: argparse.ArgumentParser) -> None:
-    """Adds the flags that both Beam programs have."""
+    """Add the flags that both Beam programs have."""
     parser.add_argument(
         "--estimate",
         action="store_true",
@@ -57,7 +57,7 @@ def add_estimate_flags(parser: argparse.ArgumentParser) -> None:
 
 
 def check_estimate_flags(flags: argparse.Namespace, *names: str) -> None:
-    """Raises UsageError for a flag that is only used with --estimate."""
+    """Raise UsageError for a flag that is only used with --estimate."""
     for name in names:
         if getattr(flags, name) is not None and not flags.estimate:
             raise UsageError(f"--{name}: expected --estimate too")
@@ -67,7 +67,7 @@ def check_estimate_flags(flags: argparse.Namespace, *names: str) -> None:
 
 
 def beam_options(argv: Sequence[str], own: Sequence[str]) -> "PipelineOptions":
-    """Reads the flags that are not the program's own as Beam options; LOCAL_DEFAULTS apply unless argv sets them.
+    """Read the flags that are not the program's own as Beam options; LOCAL_DEFAULTS apply unless argv sets them.
 
     Args:
       argv: The words that the program's parser does not know.
@@ -107,7 +107,7 @@ def _check_words(argv: Sequence[str]) -> None:
 
 
 def _parse(argv: Sequence[str]) -> dict[str, Any]:
-    """Returns the options that argv sets. For a bad value, Beam's argparse would print its whole usage and exit."""
+    """Return the options that argv sets. For a bad value, Beam's argparse would print its whole usage and exit."""
     from apache_beam.options.pipeline_options import PipelineOptions
 
     # argparse prints its reason before it exits; only the reason is kept.
@@ -133,7 +133,7 @@ def _check_known(given: Mapping[str, Any], known: Mapping[str, Any], argv: Seque
 
 
 def _as_written(name: str, argv: Sequence[str]) -> str:
-    """Returns the flag in argv for an option of Beam, which reads --max-side as max_side."""
+    """Return the flag in argv for an option of Beam, which reads --max-side as max_side."""
     flags = [word.partition("=")[0] for word in argv]
     return next((flag for flag in flags if flag.replace("-", "_") == f"__{name}"), f"--{name}")
 
@@ -147,7 +147,7 @@ def _local_defaults(argv: Sequence[str], given: Mapping[str, Any]) -> list[str]:
 
 
 def _check_runner_name(name: str) -> None:
-    """Raises UsageError for an unknown runner; Beam itself would only check it when the graph is built."""
+    """Raise UsageError for an unknown runner; Beam itself would only check it when the graph is built."""
     from apache_beam.runners.runner import create_runner
 
     try:
@@ -157,7 +157,7 @@ def _check_runner_name(name: str) -> None:
 
 
 def _check_runner(chosen: Mapping[str, Any]) -> None:
-    """Raises UsageError if the runner that Beam's options choose is not available; Beam would wait for minutes.
+    """Raise UsageError if the runner that Beam's options choose is not available; Beam would wait for minutes.
 
     Args:
       chosen: Beam's options by name.
@@ -193,7 +193,7 @@ def _check_running_mode(mode: str) -> None:
 
 @functools.cache
 def _patch_worker_shutdown() -> None:
-    """Makes local worker processes end even if they connect after the job has failed.
+    """Make local worker processes end even if they connect after the job has failed.
 
     Beam 2.77 sends the shutdown message only to connected workers (ControlConnection.close in
     apache_beam/runners/portability/fn_api_runner/worker_handlers.py). A worker that connects later would wait forever,

@@ -26,7 +26,7 @@ class WorkSpeed:
     vcpus: int
 
     def vcpu_hours(self, images: FileTotals) -> float:
-        """Returns the work in hours of one virtual CPU.
+        """Return the work in hours of one virtual CPU.
 
         Example:
           >>> speed = WorkSpeed(bytes_per_second=1e6, images_per_second=10, vcpus=4)
@@ -38,7 +38,7 @@ class WorkSpeed:
 
 
 def measure_files(patterns: Sequence[str]) -> FileTotals:
-    """Counts the files that match the patterns; a file that matches two patterns counts once.
+    """Count the files that match the patterns; a file that matches two patterns counts once.
 
     Raises:
       UsageError: They cannot be listed.
@@ -49,7 +49,7 @@ def measure_files(patterns: Sequence[str]) -> FileTotals:
 
 
 def describe_work(images: FileTotals, speed: WorkSpeed, vcpu_hour_price: float | None) -> list[str]:
-    """Returns the lines about time and money that --estimate prints.
+    """Return the lines about time and money that --estimate prints.
 
     Args:
       images: The images to process.

@@ -43,7 +43,7 @@ Explain = Callable[[BaseException], Ending | None]
 
 
 def explain_request(error: BaseException) -> Ending | None:
-    """Explains the exceptions of every program, a bad request and Ctrl-C; returns None for all others.
+    """Explain the exceptions of every program, a bad request and Ctrl-C; return None for all others.
 
     Example:
       >>> explain_request(UsageError("--splits: expected a sum of 1"))
@@ -63,7 +63,7 @@ def run_main(
     explain: Explain = explain_request,
     log_filter: Callable[[logging.LogRecord], bool] | None = None,
 ) -> int:
-    """Runs a program and returns its exit status.
+    """Run a program and return its exit status.
 
     Args:
       body: The program. It gets the command line and returns the exit status; None stands for 0.
@@ -85,7 +85,7 @@ def run_main(
 
 
 def set_up_logging(log_filter: Callable[[logging.LogRecord], bool] | None = None) -> None:
-    """Logs to standard error: progress of the programs, and only warnings of all libraries."""
+    """Log to standard error: progress of the programs, and only warnings of all libraries."""
     # Standard error, because standard output is for results such as those of --estimate.
     handler = logging.StreamHandler(sys.stderr)
     if log_filter:
@@ -97,7 +97,7 @@ def set_up_logging(log_filter: Callable[[logging.LogRecord], bool] | None = None
 
 
 def tune_gc() -> None:
-    """Makes garbage collections rare, and skips the one at exit, which takes seconds and frees nothing."""
+    """Make garbage collections rare, and skip the one at exit, which takes seconds and frees nothing."""
     gc.set_threshold(_GC_THRESHOLD)
     # Frozen objects are skipped by the last collection.
     atexit.register(gc.freeze)
@@ -115,17 +115,17 @@ class Parser(argparse.ArgumentParser):
         super().__init__(allow_abbrev=False, **kwargs)
 
     def error(self, message: str) -> NoReturn:
-        """Raises UsageError, where argparse would print the usage and exit."""
+        """Raise UsageError, where argparse would print the usage and exit."""
         raise UsageError(f"{self.prog}: {message}")
 
 
 def program_flags(flags: argparse.Namespace) -> list[str]:
-    """Returns the names of all flags of the parsed command, with their dashes."""
+    """Return the names of all flags of the parsed command, with their dashes."""
     return [f"--{name}" for name in vars(flags) if name != "command"]
 
 
 def check_not_empty(flags: argparse.Namespace) -> None:
-    """Raises UsageError for a flag with an empty value, which often comes from an unset shell variable."""
+    """Raise UsageError for a flag with an empty value, which often comes from an unset shell variable."""
     for name, value in vars(flags).items():
         if value == "" or (isinstance(value, list) and "" in value):
             raise UsageError(f"--{name}: expected a value, found an empty one")

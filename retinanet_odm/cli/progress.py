@@ -21,7 +21,7 @@ class ProgressReporter:
     """
 
     def __init__(self, planned: int = 0, *, processes: int = 1, failures: str = "rejected") -> None:
-        """Starts the clock.
+        """Start the clock.
 
         Args:
           planned: number of images of the job; `plan` sets it later where it is not known yet.
@@ -38,24 +38,24 @@ class ProgressReporter:
         self._started = self._logged = time.monotonic()
 
     def plan(self, images: int) -> None:
-        """Sets the number of images to read, and restarts the clock: planning is not part of the speed."""
+        """Set the number of images to read, and restart the clock: planning is not part of the speed."""
         with self._lock:
             self._planned = images
             self._started = time.monotonic()
 
     def skip(self, images: int) -> None:
-        """Removes images from the plan that need not be read."""
+        """Remove images from the plan that need not be read."""
         with self._lock:
             self._planned -= images
 
     def add(self, *, failed: bool) -> None:
-        """Counts one finished image."""
+        """Count one finished image."""
         with self._lock:
             self._done += 1
             self._failed += failed
 
     def line(self) -> str:
-        """Returns a line such as "1,200 of 2,000 images, 310.5 images/s, 3 rejected, 3 s left".
+        """Return a line such as "1,200 of 2,000 images, 310.5 images/s, 3 rejected, 3 s left".
 
         It is empty until the first image is done.
         """
@@ -70,7 +70,7 @@ class ProgressReporter:
         return f"{done:,} of {planned:,} images{part}, {done / seconds:.1f} images/s, {failures}, {left} left"
 
     def log_when_due(self) -> None:
-        """Logs the line, unless one was logged within the last seconds."""
+        """Log the line, unless one was logged within the last seconds."""
         with self._lock:
             now = time.monotonic()
             if now - self._logged < _SECONDS_IN_LOG:
@@ -80,7 +80,7 @@ class ProgressReporter:
 
     @contextlib.contextmanager
     def shown(self) -> Iterator[None]:
-        """Shows the line from time to time while the body runs."""
+        """Show the line from time to time while the body runs."""
         self._reset(0)  # counts of an earlier run in the same process
         stop = threading.Event()
         # A daemon, so that it never keeps a process alive that ends by an error.

@@ -30,7 +30,7 @@ _IMAGE = {
 
 
 def command_parser(parser: Parser, command: str) -> argparse.ArgumentParser:
-    """Returns the parser of one command of a program."""
+    """Return the parser of one command of a program."""
     # argparse has no public way to list the flags of a parser or to find the parser of a command.
     for action in parser._actions:
         if isinstance(action, argparse._SubParsersAction):
@@ -40,7 +40,7 @@ def command_parser(parser: Parser, command: str) -> argparse.ArgumentParser:
 
 
 def template_metadata(parser: argparse.ArgumentParser, *, name: str, omit: Sequence[str] = ()) -> dict[str, Any]:
-    """Returns the metadata.json of a command's template (google.cloud.dataflow_v1beta3.types.TemplateMetadata).
+    """Return the metadata.json of a command's template (google.cloud.dataflow_v1beta3.types.TemplateMetadata).
 
     Args:
       parser: The parser of the command.
@@ -89,7 +89,7 @@ def _kind(action: argparse.Action) -> str:
 
 
 def template_flags(parser: argparse.ArgumentParser, argv: Sequence[str]) -> list[str]:
-    """Converts the parameters of a template to flags of the command; Beam's flags stay unchanged.
+    """Convert the parameters of a template to flags of the command; Beam's flags stay unchanged.
 
     Args:
       parser: The parser of the command.

@@ -43,7 +43,7 @@ _NO_DOWNLOAD = "Unable to fetch remote"  # of Prism, or the job server of Flink 
 
 
 def run_job_main(body: Callable[[Sequence[str]], int | None], argv: Sequence[str] | None) -> int:
-    """Runs a program that may start a Beam job; returns its exit status (see retinanet_odm.cli.program)."""
+    """Run a program that may start a Beam job; return its exit status (see retinanet_odm.cli.program)."""
     # Beam warns whenever it starts or stops the process of a runner.
     logging.getLogger("apache_beam.utils.subprocess_server").setLevel(logging.ERROR)
     show_job_progress()
@@ -51,7 +51,7 @@ def run_job_main(body: Callable[[Sequence[str]], int | None], argv: Sequence[str
 
 
 def explain_job(error: BaseException) -> Ending | None:
-    """Explains the exception that a Beam job ended with; returns None for a bug."""
+    """Explain the exception that a Beam job ended with; return None for a bug."""
     # Google's own exceptions first. What is left may be a bad request that a step of the job has raised.
     if isinstance(error, google_error_classes()):
         return Ending(status=exit_status(error), line=f"error: {describe_google_error(error)}")
@@ -65,7 +65,7 @@ def explain_job(error: BaseException) -> Ending | None:
 
 
 def find_cause(error: BaseException) -> BaseException:
-    """Returns the error that a step raised. Beam raises others in its place, or a RuntimeError that quotes it."""
+    """Return the error that a step raised. Beam raises others in its place, or a RuntimeError that quotes it."""
     # A step in this process: Beam raises another error, which names the step and has this attribute.
     while getattr(error, "_tagged_with_step", False) and error.__context__:
         error = error.__context__
@@ -73,7 +73,7 @@ def find_cause(error: BaseException) -> BaseException:
 
 
 def find_request_error(error: BaseException) -> UsageError | None:
-    """Returns the bad request that a RuntimeError of Beam quotes, or None if it quotes something else.
+    """Return the bad request that a RuntimeError of Beam quotes, or None if it quotes something else.
 
     A worker has raised it, or the runner cannot be downloaded.
 
@@ -93,7 +93,7 @@ def find_request_error(error: BaseException) -> UsageError | None:
 
 
 def mentions_request_error(text: str) -> bool:
-    """Returns whether a text, such as a line of a worker's log, contains the stack trace of a bad request."""
+    """Return whether a text, such as a line of a worker's log, contains the stack trace of a bad request."""
     return any(_class_of(name) for name in re.findall(rf"{re.escape(errors.__name__)}\.(\w+): ", text))
 
 
@@ -106,12 +106,12 @@ def _class_of(name: str) -> type[UsageError] | None:
 
 
 def google_error_classes() -> tuple[type[Exception], ...]:
-    """Returns the exception classes of Google's responses; modules that are not loaded have not raised any."""
+    """Return the exception classes of Google's responses; modules that are not loaded have not raised any."""
     return tuple(getattr(sys.modules[module], name) for module, name in _ERROR_CLASSES if module in sys.modules)
 
 
 def describe_google_error(error: Exception) -> str:
-    """Returns one line for an exception of one of `google_error_classes`."""
+    """Return one line for an exception of one of `google_error_classes`."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     if type(error).__name__ == _JOB_FAILED:
         # The first line has the state of the job, the last line of a worker's stack trace has the error.
@@ -124,7 +124,7 @@ def describe_google_error(error: Exception) -> str:
 
 
 def exit_status(error: Exception) -> int:
-    """Returns 1 if a job failed, 2 if there is no job."""
+    """Return 1 if a job failed, 2 if there is no job."""
     return 1 if type(error).__name__ == _JOB_FAILED else 2
 
 
@@ -150,7 +150,7 @@ _PROGRESS_FILTER = _ProgressFilter()
 
 
 def show_job_progress() -> None:
-    """Makes Beam log the progress of a Dataflow job: its page in the console, its states, its messages."""
+    """Make Beam log the progress of a Dataflow job: its page in the console, its states, its messages."""
     _PROGRESS_FILTER.job = ()
     for name in _PROGRESS_LOGGERS:
         logger = logging.getLogger(name)
@@ -159,7 +159,7 @@ def show_job_progress() -> None:
 
 
 def describe_running_job() -> str:
-    """Returns a line on the job that continues, and costs, after Ctrl-C; "" if no job was submitted."""
+    """Return a line on the job that continues, and costs, after Ctrl-C; "" if no job was submitted."""
     if not _PROGRESS_FILTER.job:
         return ""
     region, job, project = _PROGRESS_FILTER.job
@@ -168,7 +168,7 @@ def describe_running_job() -> str:
 
 
 def is_for_user(record: logging.LogRecord) -> bool:
-    """Returns False for Prism's own log, and for stack traces of errors that `explain_job` reports in one line."""
+    """Return False for Prism's own log, and for stack traces of errors that `explain_job` reports in one line."""
     if record.name == "PrismRunner" and record.levelno < logging.WARNING:
         return False  # Beam logs all of it, whatever the level
     # Beam logs the stack trace of a failed step before it raises; the one line comes from `explain_job`.

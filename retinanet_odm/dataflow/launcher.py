@@ -103,7 +103,7 @@ class Launch:
 
 
 def beam_flags(launch: Launch, given: Sequence[str], now: datetime.datetime) -> list[str]:
-    """Returns the flags that make Beam run the job on Dataflow, except those that the user has set.
+    """Return the flags that make Beam run the job on Dataflow, except those that the user has set.
 
     Args:
       launch: The request.
@@ -141,13 +141,13 @@ def _gpu_flags(gpu: str) -> list[str]:
 
 
 def flag_names(flags: Sequence[str]) -> set[str]:
-    """Returns the names of flags without dashes; worker_machine_type is Beam's second name for machine_type."""
+    """Return the names of flags without dashes; worker_machine_type is Beam's second name for machine_type."""
     names = {flag.partition("=")[0].removeprefix("--") for flag in flags if flag.startswith("--")}
     return {name.removeprefix("worker_") if name == "worker_machine_type" else name for name in names}
 
 
 def flag_value(name: str, flags: Sequence[str]) -> str | None:
-    """Returns the last value of a flag, or None.
+    """Return the last value of a flag, or None.
 
     Example:
       >>> flag_value("project", ["--project=a", "--project", "b"])
@@ -163,7 +163,7 @@ def flag_value(name: str, flags: Sequence[str]) -> str | None:
 
 
 def make_launch_parser() -> Parser:
-    """Returns the parser of the launcher. parse_known_args returns the flags of the program and of Beam as unknown."""
+    """Return the parser of the launcher. parse_known_args returns the flags of the program and of Beam as unknown."""
     parser = Parser(prog="scripts/dataflow.sh", description=_DESCRIPTION, epilog=_EPILOG)
     parser.add_argument("command", choices=PROGRAMS, metavar="COMMAND", help="prepare, check or score")
     parser.add_argument(
@@ -193,7 +193,7 @@ def make_launch_parser() -> Parser:
 
 
 def make_launch(flags: argparse.Namespace, project: str) -> Launch:
-    """Returns the request of parsed flags.
+    """Return the request of parsed flags.
 
     Raises:
       UsageError: See Launch.
@@ -211,13 +211,13 @@ def make_launch(flags: argparse.Namespace, project: str) -> Launch:
 
 
 def command_line(launch: Launch, rest: Sequence[str], wheels: Sequence[str], now: datetime.datetime) -> list[str]:
-    """Returns the command line that starts the program, without the interpreter."""
+    """Return the command line that starts the program, without the interpreter."""
     staged = [f"--extra_package={wheel}" for wheel in wheels]
     return ["-m", PROGRAMS[launch.command], launch.command, *rest, *beam_flags(launch, rest, now), *staged]
 
 
 def check_not_local(launch: Launch, rest: Sequence[str]) -> None:
-    """Raises UsageError for what workers cannot reach: a missing image, paths on this machine."""
+    """Raise UsageError for what workers cannot reach: a missing image, paths on this machine."""
     if launch.command == "score" and "sdk_container_image" not in flag_names(rest):
         raise UsageError(
             "score: expected --sdk_container_image, an image with TensorFlow and this package: make one by"
@@ -233,7 +233,7 @@ def check_not_local(launch: Launch, rest: Sequence[str]) -> None:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Starts the program. Returns only if it does not get that far: the exit status (retinanet_odm.cli.program)."""
+    """Start the program. Returns only if it does not get that far: the exit status (retinanet_odm.cli.program)."""
     return run_job_main(_run, argv)
 
 
@@ -258,7 +258,7 @@ def _run(argv: Sequence[str]) -> None:
 
 
 def _become(arguments: Sequence[str]) -> NoReturn:
-    """Replaces this process by the program, so that Ctrl-C and the exit status are the program's."""
+    """Replace this process by the program, so that Ctrl-C and the exit status are the program's."""
     os.execv(sys.executable, [sys.executable, *arguments])  # noqa: S606 - our own program, without a shell
 
 
@@ -272,7 +272,7 @@ def _check(launch: Launch, rest: Sequence[str], google: preflight.GoogleApi) -> 
 
 
 def make_target(launch: Launch, rest: Sequence[str]) -> preflight.JobTarget:
-    """Returns what the checks examine."""
+    """Return what the checks examine."""
     buckets = [launch.bucket, *re.findall(r"gs://([^/\s]+)/", " ".join(rest))]
     private = not ({"use_public_ips"} & flag_names(rest) or launch.public_ips)
     return preflight.JobTarget(
@@ -288,7 +288,7 @@ def make_target(launch: Launch, rest: Sequence[str]) -> preflight.JobTarget:
 
 
 def _wheels(launch: Launch, rest: Sequence[str]) -> list[str]:
-    """Returns the wheels that workers install on Beam's image; our image contains everything."""
+    """Return the wheels that workers install on Beam's image; our image contains everything."""
     if "sdk_container_image" in flag_names(rest):
         return []
     if not (CHECKOUT / "pyproject.toml").exists():

@@ -75,7 +75,7 @@ class GoogleApi(Protocol):
     """Google's APIs."""
 
     def request(self, url: str, body: dict[str, Any] | None = None) -> ApiResponse:
-        """Sends a request, GET without a body and POST with one, and returns the response.
+        """Send a request, GET without a body and POST with one, and return the response.
 
         Raises:
           UsageError: There is no response, because credentials or network are missing.
@@ -83,7 +83,7 @@ class GoogleApi(Protocol):
 
 
 def check_project(target: JobTarget, google: GoogleApi) -> Iterator[str]:
-    """Yields a line for each problem that would make the job fail, with the solution."""
+    """Yield a line for each problem that would make the job fail, with the solution."""
     # All checks run, also after a failed one: the user corrects everything at once.
     for check in _CHECKS:
         yield from check(target, google)
@@ -146,7 +146,7 @@ def _network(target: JobTarget, google: GoogleApi) -> Iterator[str]:
 
 
 def _network_project(target: JobTarget) -> str:
-    """Returns the project of the subnetwork, which may belong to another project (Shared VPC)."""
+    """Return the project of the subnetwork, which may belong to another project (Shared VPC)."""
     found = re.search(r"projects/([^/]+)/", target.subnetwork)
     return found[1] if found else target.project
 
@@ -244,7 +244,7 @@ class GoogleSession:
 
 
 def log_in() -> tuple[GoogleSession, str]:
-    """Returns a session with the credentials of this machine, and their project, or "".
+    """Return a session with the credentials of this machine, and their project, or "".
 
     Raises:
       UsageError: There are no credentials.

@@ -34,7 +34,7 @@ def best_overlap(
     aspect_ratios: Sequence[float] = ASPECT_RATIOS,
     levels: Sequence[int] = PYRAMID_LEVELS,
 ) -> npt.NDArray[np.float64]:
-    """Returns the highest IoU of each box with any anchor of the grid.
+    """Return the highest IoU of each box with any anchor of the grid.
 
     Args:
       boxes: [N, 4], (ymin, xmin, ymax, xmax) in pixels of the canvas.
@@ -69,14 +69,14 @@ def best_overlap(
 
 
 def _distance_to_centre(points: np.ndarray, canvas: np.ndarray, strides: np.ndarray) -> np.ndarray:
-    """Returns the distance in y and x of points [N, 2] to the nearest centre of each level, [N, 2, levels]."""
+    """Return the distance in y and x of points [N, 2] to the nearest centre of each level, [N, 2, levels]."""
     last = np.ceil(canvas[..., None] / strides) - 1  # the last cell of a level: sides halve and round up
     cells = np.clip(np.floor(points[..., None] / strides), 0, last)
     return np.asarray(np.abs((cells + 0.5) * strides - points[..., None]))
 
 
 def _shapes(anchor_scale: float, num_scales: int, aspect_ratios: Sequence[float]) -> np.ndarray:
-    """Returns heights and widths of a level's anchors in strides, [2, shapes]."""
+    """Return heights and widths of a level's anchors in strides, [2, shapes]."""
     sizes = anchor_scale * 2.0 ** (np.arange(num_scales) / num_scales)
     # Height times and width over the root of the ratio: the area stays the same.
     stretch = np.sqrt(np.asarray(aspect_ratios, np.float64))

@@ -15,7 +15,7 @@ from retinanet_odm.labels.label_map import LabelMap
 
 
 def image_entry(example: DetectionExample) -> dict[str, Any]:
-    """Returns the entry of "images"; its id is the example's source_id."""
+    """Return the entry of "images"; its id is the example's source_id."""
     return {
         "id": example.source_id,
         "file_name": example.filename,
@@ -25,7 +25,7 @@ def image_entry(example: DetectionExample) -> dict[str, Any]:
 
 
 def annotation_entries(example: DetectionExample) -> list[dict[str, Any]]:
-    """Returns the entries of "annotations", without ids: these number all annotations of the file."""
+    """Return the entries of "annotations", without ids: these number all annotations of the file."""
     # COCO's boxes are in pixels of the image that the record holds, which --max_side may have reduced.
     pixels = box_ops.to_pixels(example.boxes, example.height, example.width)
     return [
@@ -41,7 +41,7 @@ def annotation_entries(example: DetectionExample) -> list[dict[str, Any]]:
 
 
 def object_entry(image_id: int, label_id: int, box: Iterable[float], *, is_crowd: bool) -> dict[str, Any]:
-    """Returns an entry of "annotations" without id for a box (ymin, xmin, ymax, xmax) in pixels.
+    """Return an entry of "annotations" without id for a box (ymin, xmin, ymax, xmax) in pixels.
 
     Example:
       >>> object_entry(7, 1, (10, 20, 40, 60), is_crowd=False)
@@ -60,7 +60,7 @@ def object_entry(image_id: int, label_id: int, box: Iterable[float], *, is_crowd
 def ground_truth(
     images: Iterable[dict[str, Any]], annotations: Iterable[dict[str, Any]], labels: LabelMap
 ) -> dict[str, Any]:
-    """Returns the content of a COCO ground-truth file, in the order of the image ids.
+    """Return the content of a COCO ground-truth file, in the order of the image ids.
 
     Args:
       images: entries from image_entry.

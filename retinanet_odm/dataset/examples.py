@@ -96,7 +96,7 @@ class DetectionExample:
 
 
 def encode_example(example: DetectionExample) -> bytes:
-    """Serializes an example; equal examples give equal bytes.
+    """Serialize an example; equal examples give equal bytes.
 
     Raises:
       RecordError: the example violates the schema (see the module docstring).
@@ -147,7 +147,7 @@ def _object_values(objects: Sequence[ExampleObject]) -> dict[str, list[Any]]:
 
 
 def decode_example(data: bytes) -> DetectionExample:
-    """Parses the bytes that encode_example returns.
+    """Parse the bytes that encode_example returns.
 
     Raises:
       RecordError: the data is no tf.train.Example, a key is missing, or the content violates the schema.
@@ -167,7 +167,7 @@ def decode_example(data: bytes) -> DetectionExample:
 
 
 def extract_image(data: bytes) -> tuple[str, bytes]:
-    """Returns the filename and the encoded image of a record, without parsing the rest.
+    """Return the filename and the encoded image of a record, without parsing the rest.
 
     Raises:
       RecordError: the data is no tf.train.Example, or one of the two is missing.

@@ -71,7 +71,7 @@ class NamePattern:
         return re.compile(self.text)
 
     def find(self, image: str) -> str | None:
-        r"""Returns what the expression finds in a name; None if it finds nothing.
+        r"""Return what the expression finds in a name; None if it finds nothing.
 
         Example:
           >>> NamePattern(r"^dive(\d+)_cam(\d)", "--split_group").find("dive7_cam2_0001.jpg")
@@ -107,7 +107,7 @@ class DeploymentRule:
         return NamePattern(self.text, "--deployment") if self.text else None
 
     def deployment_of(self, image: str) -> str:
-        """Returns the deployment of an image: its folders and its name before the date, joined by /.
+        """Return the deployment of an image: its folders and its name before the date, joined by /.
 
         What cameras write themselves is left out. A file name without a date and time adds nothing, because the rest
         of it numbers the images. "" means that nothing is known.
@@ -136,7 +136,7 @@ class FrameName:
 
 
 def parse_frame_name(name: str, rule: DeploymentRule = BY_NAME) -> FrameName | None:
-    """Parses the path of an image below the images' root; returns None if its file name contains no date and time.
+    """Parse the path of an image below the images' root; return None if its file name contains no date and time.
 
     The first valid date and time count. What follows (an extension, fractions of a second, a time zone,
     "_edited_20200101_120000") is ignored: a later date would split the frames of one deployment.
@@ -152,7 +152,7 @@ def parse_frame_name(name: str, rule: DeploymentRule = BY_NAME) -> FrameName | N
 
 
 def _split_name(image: str) -> tuple[str, datetime | None]:
-    """Returns the deployment by folders and name, and the time in the name."""
+    """Return the deployment by folders and name, and the time in the name."""
     # Some Windows archivers write backslashes into zip files.
     *folders, file_name = image.replace("\\", "/").split("/")
     parts = [folder for folder in folders if not _CAMERA_FOLDER.fullmatch(folder)]
@@ -174,7 +174,7 @@ def _find_time(file_name: str) -> tuple[int, datetime | None]:
 
 
 def describe_deployments(found: Collection[str]) -> str:
-    """Returns the line of a summary: how many deployments there are, and the first few of them.
+    """Return the line of a summary: how many deployments there are, and the first few of them.
 
     Example:
       >>> describe_deployments({"west", "east"})

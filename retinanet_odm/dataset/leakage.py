@@ -109,7 +109,7 @@ class Leakage:
 def find_leakage(
     hashes: Iterable[ImageHashes], *, train: str = "train", examples: int = 20, max_comparisons: int = _MAX_COMPARISONS
 ) -> Leakage:
-    """Finds equal files in all splits, and held-out images with a near duplicate in training.
+    """Find equal files in all splits, and held-out images with a near duplicate in training.
 
     The order of the hashes does not matter. An image takes about 200 bytes of memory beside its name.
 
@@ -171,7 +171,7 @@ class _Table:
         self.files = _number_equal(np.frombuffer(bytes(digests), np.uint64).reshape(-1, 4))[by_name]
 
     def splits_of_files(self) -> _Numbers:
-        """Returns the number of splits of each file, [files]."""
+        """Return the number of splits of each file, [files]."""
         # File and split in one number, so that one call of unique finds all pairs.
         count = max(len(self.split_names), 1)
         return np.bincount(np.unique(self.files * count + self.splits) // count)
@@ -187,7 +187,7 @@ class _NearDuplicates:
 
 
 def _number_equal(digests: _Hashes) -> _Numbers:
-    """Returns numbers from 0 [N] that are equal for equal rows of digests [N, 4]."""
+    """Return numbers from 0 [N] that are equal for equal rows of digests [N, 4]."""
     order = np.lexsort(digests.T)
     ordered = digests[order]
     differs = (ordered[1:] != ordered[:-1]).any(axis=1)
@@ -200,7 +200,7 @@ def _number_equal(digests: _Hashes) -> _Numbers:
 def _find_near_duplicates(
     hashes: _Hashes, queries: _Numbers, candidates: _Numbers, max_comparisons: int
 ) -> tuple[_NearDuplicates, int]:
-    """Returns the near duplicates of rows queries [Q] among rows candidates [C], and the reach (see Leakage)."""
+    """Return the near duplicates of rows queries [Q] among rows candidates [C], and the reach (see Leakage)."""
     # Frames of one camera often have equal hashes. Each hash is compared once, and its first row represents all.
     firsts = candidates[np.sort(np.unique(hashes[candidates], return_index=True)[1])]
     # `back` maps each query to its distinct hash, which is searched once.
@@ -214,7 +214,7 @@ def _find_near_duplicates(
 
 
 def _nearest(values: _Hashes, candidates: _Hashes) -> tuple[_Numbers, _Numbers]:
-    """Returns the first position in candidates [C] of the nearest for each of values [V], and its distance in bits."""
+    """Return the first position in candidates [C] of the nearest for each of values [V], and its distance in bits."""
     nearest, distances = np.zeros(len(values), np.int64), np.full(len(values), 64)
     if not len(candidates):
         return nearest, distances
@@ -229,7 +229,7 @@ def _nearest(values: _Hashes, candidates: _Hashes) -> tuple[_Numbers, _Numbers]:
 
 
 def _equal(values: _Hashes, candidates: _Hashes) -> tuple[_Numbers, _Numbers]:
-    """Finds equal hashes only, as _nearest does; the distance of others is 64."""
+    """Find equal hashes only, as _nearest does; the distance of others is 64."""
     # Binary search in place of the comparison of all pairs: for data sets with millions of images.
     order = np.argsort(candidates)
     positions = np.searchsorted(candidates, values, sorter=order).clip(max=len(candidates) - 1)
@@ -238,7 +238,7 @@ def _equal(values: _Hashes, candidates: _Hashes) -> tuple[_Numbers, _Numbers]:
 
 
 def _duplicates(table: _Table, chosen: _Mask, examples: int) -> Duplicates:
-    """Groups the images of the chosen files [F] that have more than one."""
+    """Group the images of the chosen files [F] that have more than one."""
     several = chosen & (np.bincount(table.files) > 1)
     rows = np.flatnonzero(several[table.files])
     files = table.files[rows]

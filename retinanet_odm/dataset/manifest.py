@@ -98,7 +98,7 @@ class DatasetManifest:
         return self.labels.num_classes
 
     def split(self, name: str) -> SplitInfo:
-        """Returns the split of this name.
+        """Return the split of this name.
 
         Raises:
           ContractError: there is none, or it has no examples.
@@ -111,7 +111,7 @@ class DatasetManifest:
         return info
 
     def to_json(self) -> str:
-        """Formats the manifest as the content of dataset.json; equal manifests give equal text."""
+        """Format the manifest as the content of dataset.json; equal manifests give equal text."""
         value = dataclasses.asdict(self)
         value["labels"] = self.labels.to_json()
         value["num_classes"] = self.num_classes
@@ -120,7 +120,7 @@ class DatasetManifest:
 
     @classmethod
     def from_json(cls, text: str, *, source: str) -> Self:
-        """Parses a manifest.
+        """Parse a manifest.
 
         Args:
           text: the content of dataset.json.

@@ -168,7 +168,7 @@ def make_problem(
     label: str = "",
     value: str = "",
 ) -> Problem:
-    """Makes a problem with the severity and the suggestion of the catalogue.
+    """Make a problem with the severity and the suggestion of the catalogue.
 
     Args:
       code: a key of CATALOGUE.
@@ -202,7 +202,7 @@ def make_problem(
 
 
 def from_label_problem(found: LabelProblem) -> Problem:
-    """Converts a problem of the label checks; its own suggestion names the labels."""
+    """Convert a problem of the label checks; its own suggestion names the labels."""
     return Problem(
         code=found.code,
         severity=found.severity,
@@ -214,7 +214,7 @@ def from_label_problem(found: LabelProblem) -> Problem:
 
 
 def from_statistics(statistics: BoxStatistics) -> Iterator[Problem]:
-    """Finds images without or with too many boxes, and classes whose boxes no anchor fits on the default canvas."""
+    """Find images without or with too many boxes, and classes whose boxes no anchor fits on the default canvas."""
     if empty := statistics.boxes_per_image[0]:
         detail = f"{empty} of {statistics.images} images have no object ({empty / statistics.images:.1%})"
         yield make_problem("images_without_objects", detail, value=f"{empty / statistics.images:.1%}")
@@ -234,7 +234,7 @@ def from_statistics(statistics: BoxStatistics) -> Iterator[Problem]:
 
 
 def from_splits(boxes_per_class: Mapping[str, Mapping[str, int]]) -> Iterator[Problem]:
-    """Finds classes without a box in some split: they are not learned, or not evaluated.
+    """Find classes without a box in some split: they are not learned, or not evaluated.
 
     Args:
       boxes_per_class: boxes by class name, by split. Splits without any box are ignored.
@@ -254,7 +254,7 @@ def from_splits(boxes_per_class: Mapping[str, Mapping[str, int]]) -> Iterator[Pr
 
 
 def from_leakage(leakage: Leakage) -> Iterator[Problem]:
-    """Finds groups of equal files, and held-out splits that have near duplicates in training."""
+    """Find groups of equal files, and held-out splits that have near duplicates in training."""
     for group in leakage.across.examples:
         yield _equal_files("exact_duplicate_across_splits", group)
     for group in leakage.within.examples:
@@ -274,7 +274,7 @@ def _equal_files(code: str, group: DuplicateGroup) -> Problem:
 
 
 def describe_duplicates(group: DuplicateGroup) -> str:
-    """Lists the names of equal files, each with its split."""
+    """List the names of equal files, each with its split."""
     named = ", ".join(f"{name} ({split})" for split, name in group.members)
     more = group.images - len(group.members)
     return f"{named} and {more:,} more" if more > 0 else named
@@ -285,7 +285,7 @@ def _boxes(count: int) -> str:
 
 
 def sort_problems(problems: Iterable[Problem]) -> list[Problem]:
-    """Sorts problems: the most severe first, then by code and position; the order of arrival does not matter."""
+    """Sort problems: the most severe first, then by code and position; the order of arrival does not matter."""
     return sorted(problems, key=_order)
 
 
@@ -296,19 +296,19 @@ def _order(problem: Problem) -> tuple[int | str, ...]:
 
 
 def format_problems(problems: Iterable[Problem]) -> str:
-    """Formats problems.jsonl: one JSON object per line."""
+    """Format problems.jsonl: one JSON object per line."""
     lines = (json.dumps(dataclasses.asdict(problem), ensure_ascii=False) for problem in sort_problems(problems))
     return "".join(f"{line}\n" for line in lines)
 
 
 def parse_problems(text: str) -> list[Problem]:
-    """Parses the content of problems.jsonl that format_problems returned."""
+    """Parse the content of problems.jsonl that format_problems returned."""
     # Not splitlines: a file name may contain one of the many other line breaks of Unicode.
     return [Problem(**json.loads(line)) for line in text.split("\n") if line]
 
 
 def worst_severity(problems: Iterable[Problem]) -> str | None:
-    """Returns the severity of the most severe problem; None if there is none.
+    """Return the severity of the most severe problem; None if there is none.
 
     Example:
       >>> worst_severity([make_problem("no_objects", "a.jpg"), make_problem("image_empty", "b.jpg")])

@@ -31,12 +31,12 @@ _COLUMNS = ("source_id", "image", "split", "status")
 
 
 def name_hash(name: str) -> str:
-    """Returns the hex SHA-256 of an image's name, which determines the order of the data set."""
+    """Return the hex SHA-256 of an image's name, which determines the order of the data set."""
     return hashlib.sha256(name.encode("utf-8", "surrogateescape")).hexdigest()
 
 
 def bucket_of(name: str) -> int:
-    """Returns the hash bucket 0..NUM_BUCKETS-1 of an image; buckets have the order of the hashes.
+    """Return the hash bucket 0..NUM_BUCKETS-1 of an image; buckets have the order of the hashes.
 
     Example:
       >>> bucket_of("a.jpg"), name_hash("a.jpg")[:3]
@@ -46,7 +46,7 @@ def bucket_of(name: str) -> int:
 
 
 def check_image_count(images: int, last_id: int = 0) -> None:
-    """Checks that there are enough ids for so many new images.
+    """Check that there are enough ids for so many new images.
 
     Args:
       images: the number of images without an id.
@@ -135,7 +135,7 @@ class IdMap:
 
 
 def parse_id_map(text: str, *, source: str) -> IdMap:
-    """Parses id_map.csv.
+    """Parse id_map.csv.
 
     Args:
       text: the file's content, decoded with surrogateescape, because file names need not be UTF-8.
@@ -164,12 +164,12 @@ def _parse_row(row: Row, source: str) -> IdRow:
 
 
 def format_id_map(id_map: IdMap) -> str:
-    """Formats an id map as the CSV that parse_id_map reads."""
+    """Format an id map as the CSV that parse_id_map reads."""
     return format_table(_COLUMNS, ((row.source_id, row.image, row.split, row.status) for row in id_map.rows))
 
 
 def merge_id_maps(previous: IdMap, built: Iterable[IdRow]) -> IdMap:
-    """Returns the id map of a build that continued a previous id map; images that it lacks become absent.
+    """Return the id map of a build that continued a previous id map; images that it lacks become absent.
 
     Args:
       previous: the earlier id map.
@@ -187,7 +187,7 @@ def merge_id_maps(previous: IdMap, built: Iterable[IdRow]) -> IdMap:
 
 
 def assign_ids(previous: IdMap, images: Iterable[str]) -> dict[str, int]:
-    """Returns the id of every image: its previous one, or the next free one in the order of the names' hashes.
+    """Return the id of every image: its previous one, or the next free one in the order of the names' hashes.
 
     Raises:
       UsageError: ids would exceed MAX_SOURCE_ID.
@@ -204,7 +204,7 @@ def assign_ids(previous: IdMap, images: Iterable[str]) -> dict[str, int]:
 
 
 def assign_bucket(images: Iterable[str], previous: Mapping[str, int], first_id: int) -> dict[str, int]:
-    """Returns the ids of the images of one hash bucket; all buckets together give the same ids as assign_ids.
+    """Return the ids of the images of one hash bucket; all buckets together give the same ids as assign_ids.
 
     Args:
       images: those of the bucket; a repeated name counts once.
@@ -220,7 +220,7 @@ def assign_bucket(images: Iterable[str], previous: Mapping[str, int], first_id: 
 
 
 def first_new_ids(new_images: Mapping[int, int], last_id: int) -> dict[int, int]:
-    """Returns the id of the first new image of each bucket: the buckets follow each other after the last id.
+    """Return the id of the first new image of each bucket: the buckets follow each other after the last id.
 
     Args:
       new_images: the number of images without an id, by hash bucket.

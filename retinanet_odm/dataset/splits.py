@@ -57,7 +57,7 @@ class Splits:
         return tuple(name for name, _ in self.fractions)
 
     def split_of(self, group: str) -> str:
-        """Returns the split of a group of images; by default each image is its own group, named by the image.
+        """Return the split of a group of images; by default each image is its own group, named by the image.
 
         Example:
           >>> splits = parse_splits("train=0.8,val=0.2")
@@ -100,7 +100,7 @@ class GroupRule:
         return NamePattern(self.text, "--split_group")
 
     def group_of(self, image: str) -> str:
-        r"""Returns the group of an image.
+        r"""Return the group of an image.
 
         Raises:
           SplitError: the rule finds no group in its name. The image does not become its own group, because images taken
@@ -136,7 +136,7 @@ class SplitPlan:
     listed: Mapping[str, str] | None = None
 
     def split_of(self, image: str) -> str:
-        """Returns the split of an image.
+        """Return the split of an image.
 
         Raises:
           SplitError: its name contains no group, or it is not in the list.
@@ -149,7 +149,7 @@ class SplitPlan:
 
 
 def parse_split_list(text: str, splits: Splits, *, source: str) -> dict[str, str]:
-    r"""Parses the CSV of --split_from into a dict of split by image; columns other than image and split are ignored.
+    r"""Parse the CSV of --split_from into a dict of split by image; columns other than image and split are ignored.
 
     Args:
       text: the file's content.
@@ -180,7 +180,7 @@ def parse_split_list(text: str, splits: Splits, *, source: str) -> dict[str, str
 
 
 def parse_assignments(text: str, *, flag: str) -> dict[str, str]:
-    """Parses ``train=0.8,val=0.2`` into a dict of text.
+    """Parse ``train=0.8,val=0.2`` into a dict of text.
 
     Args:
       text: the value of the flag.
@@ -205,7 +205,7 @@ def parse_assignments(text: str, *, flag: str) -> dict[str, str]:
 
 
 def parse_splits(text: str) -> Splits:
-    """Parses ``train=0.8,val=0.1,test=0.1``.
+    """Parse ``train=0.8,val=0.1,test=0.1``.
 
     Raises:
       UsageError: the text is not of that form, or the splits are invalid.

@@ -47,11 +47,11 @@ class ClassStatistics:
         return self.sides.total()
 
     def recall(self, canvas: int) -> float:
-        """Returns the fraction of boxes that have an anchor of IoU 0.5 or more on a canvas of this longest side."""
+        """Return the fraction of boxes that have an anchor of IoU 0.5 or more on a canvas of this longest side."""
         return self.reached[canvas] / self.boxes if self.boxes else 0.0
 
     def merge(self, other: "ClassStatistics") -> "ClassStatistics":
-        """Returns the counts of both."""
+        """Return the counts of both."""
         return ClassStatistics(
             sides=self.sides + other.sides,
             aspects=self.aspects + other.aspects,
@@ -59,12 +59,12 @@ class ClassStatistics:
         )
 
     def to_json(self) -> dict[str, Any]:
-        """Returns a value for json.dumps."""
+        """Return a value for json.dumps."""
         return {"sides": _keyed(self.sides), "aspects": _keyed(self.aspects), "reached": _keyed(self.reached)}
 
     @classmethod
     def from_json(cls, value: Mapping[str, Mapping[str, int]]) -> Self:
-        """Parses the value that to_json returns."""
+        """Parse the value that to_json returns."""
         return cls(**{name: _counted(counts) for name, counts in value.items()})
 
 
@@ -86,7 +86,7 @@ class ImageBoxes(NamedTuple):
 
     @classmethod
     def from_example(cls, example: DetectionExample) -> Self:
-        """Returns the boxes of an example, without the bytes of the image."""
+        """Return the boxes of an example, without the bytes of the image."""
         labels = tuple(item.label for item in example.objects)
         return cls(example.filename, example.width, example.height, example.boxes, labels)
 
@@ -109,7 +109,7 @@ class BoxStatistics:
 
     @classmethod
     def from_images(cls, images: Iterable[ImageBoxes]) -> Self:
-        """Returns the statistics of images; one call with many images costs much less than many calls."""
+        """Return the statistics of images; one call with many images costs much less than many calls."""
         statistics = cls()
         pending: list[ImageBoxes] = []
         pending_boxes = 0
@@ -169,7 +169,7 @@ class BoxStatistics:
         return total
 
     def merge(self, other: "BoxStatistics") -> "BoxStatistics":
-        """Returns the statistics of both; neither is changed."""
+        """Return the statistics of both; neither is changed."""
         empty = ClassStatistics()
         names = sorted({*self.classes, *other.classes})
         return BoxStatistics(
@@ -180,7 +180,7 @@ class BoxStatistics:
         )
 
     def to_json(self) -> dict[str, Any]:
-        """Returns a value for json.dumps; equal statistics give equal values."""
+        """Return a value for json.dumps; equal statistics give equal values."""
         return {
             "image_sizes": {f"{width}x{height}": count for (width, height), count in sorted(self.image_sizes.items())},
             "boxes_per_image": _keyed(self.boxes_per_image),
@@ -190,7 +190,7 @@ class BoxStatistics:
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Self:
-        """Parses the value that to_json returns."""
+        """Parse the value that to_json returns."""
         # JSON keys are text: (640, 360) was written as "640x360".
         sizes = ((size.split("x"), count) for size, count in value["image_sizes"].items())
         return cls(
@@ -209,7 +209,7 @@ def _rows_by_label(labels: Sequence[str]) -> dict[str, list[int]]:
 
 
 def _reached(boxes: np.ndarray, sizes: np.ndarray) -> np.ndarray:
-    """Returns whether boxes have an anchor of IoU 0.5, bool [N, canvases].
+    """Return whether boxes have an anchor of IoU 0.5, bool [N, canvases].
 
     Images are placed as by the trainer: resized to the longest side of the canvas with their aspect ratio, at the top
     left of a canvas whose other side is the next multiple of 32.
@@ -229,12 +229,12 @@ def _reached(boxes: np.ndarray, sizes: np.ndarray) -> np.ndarray:
 
 
 def _most_crowded(rows: Iterable[tuple[int, str]]) -> tuple[tuple[int, str], ...]:
-    """Returns the images with the most boxes; merging parts in any order keeps the same ones."""
+    """Return the images with the most boxes; merging parts in any order keeps the same ones."""
     return tuple(sorted(rows, key=lambda row: (-row[0], row[1]))[:_MAX_CROWDED])
 
 
 def _keyed(counts: Mapping[int, int]) -> dict[str, int]:
-    """Converts keys to text for JSON, and omits counts of 0."""
+    """Convert keys to text for JSON, and omits counts of 0."""
     return {str(key): count for key, count in sorted(counts.items()) if count}
 
 

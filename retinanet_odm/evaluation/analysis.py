@@ -39,7 +39,7 @@ def analyse(
     deployment: str = "",
     max_detections: int | None = None,
 ) -> "Analysis":
-    """Analyses COCO results against COCO ground truth; the other arguments as in Analysis."""
+    """Analyse COCO results against COCO ground truth; the other arguments as in Analysis."""
     return Analysis(ScoredSplit.from_coco(truth, results), split_group, threshold, deployment, max_detections)
 
 
@@ -150,7 +150,7 @@ class Analysis:
         return breakdown.name_groups(self.split.images, GroupRule(rule, DeploymentRule(self.deployment)))
 
     def summary(self) -> dict[str, Any]:
-        """Returns the values that eval.json and model.json have in common."""
+        """Return the values that eval.json and model.json have in common."""
         # By name, as model.json holds them.
         thresholds = dict(zip(self.split.classes, self.thresholds.per_class, strict=True))
         return rounded_json(
@@ -169,7 +169,7 @@ class Analysis:
         )
 
     def per_class(self) -> dict[str, dict[str, Any]]:
-        """Returns the values of each class, by name."""
+        """Return the values of each class, by name."""
         # All in the order of split.classes.
         columns = zip(
             self._curves, self.thresholds.per_class, self._counts, self._calibration, self._at_limit, strict=True
@@ -189,7 +189,7 @@ class Analysis:
         return rounded_json(dict(zip(self.split.classes, rows, strict=True)))
 
     def details(self) -> dict[str, Any]:
-        """Returns the tables and curves, which only eval.json has."""
+        """Return the tables and curves, which only eval.json has."""
         # Each entry is a section of the evaluation page: see retinanet_odm.reports.evaluation_page.
         buckets = breakdown.size_buckets(self.split, self.matches, self.kept)
         counts = zip(self.split.classes, self._counts, strict=True)
@@ -209,7 +209,7 @@ class Analysis:
         )
 
     def _at_thresholds(self, chosen: Bools, objects: int) -> dict[str, float]:
-        """Returns precision, recall and F1 of the chosen detections, bool [D], that are kept."""
+        """Return precision, recall and F1 of the chosen detections, bool [D], that are kept."""
         hits = int((chosen & self.kept & self.matches.is_hit).sum())
         kept = hits + int((chosen & self.is_false).sum())
         # A curve of one point, so that the formulas are those of the curves.
@@ -250,7 +250,7 @@ class Analysis:
         return {**axes, "all": {"precision_at_recalls": mean, **_curve_json(self._overall)}, "per_class": per_class}
 
     def _errors(self) -> dict[str, Any]:
-        """Returns the errors at the thresholds by kind, and the AP50 gains over all detections, as TIDE has them."""
+        """Return the errors at the thresholds by kind, and the AP50 gains over all detections, as TIDE has them."""
         # Types of all detections, also of those below the thresholds: the counts select from them.
         found = error_types.find_error_types(self.split, self._pairs, self.matches)
         plain = error_types.average_precision_50(self.split, self.matches)
@@ -269,7 +269,7 @@ class Analysis:
         return {"kinds": rows, "false": int(self.is_false.sum()), "not_found": int(self.is_missed.sum())}
 
     def _missed(self, errors: error_types.ErrorTypes, kept: Bools) -> Bools:
-        """Returns bool [N]: objects that no kept detection matches, and to which none with one error refers."""
+        """Return bool [N]: objects that no kept detection matches, and to which none with one error refers."""
         truth = self.split.truth
         referred = self.matches.found_objects(truth, kept) | errors.localised_or_classified(kept, truth)
         return ~truth.is_crowd & ~referred

@@ -45,7 +45,7 @@ def rank_classes(
     classes: int,
     limit: int | None = COCO_LIMIT,
 ) -> tuple[Ranking, ...]:
-    """Returns the ranking of each class; crowds are not counted as objects.
+    """Return the ranking of each class; crowds are not counted as objects.
 
     Args:
       truth: the objects.
@@ -75,7 +75,7 @@ def rank_classes(
 
 
 def _rank_in_image(detections: DetectionArrays) -> Ints:
-    """Returns int [D]: the number of detections of the same image and class with a higher score."""
+    """Return int [D]: the number of detections of the same image and class with a higher score."""
     order = np.lexsort((detections.label, detections.image))  # stable: scores stay in falling order
     image, label = detections.image[order], detections.label[order]
     is_first = np.ones(len(order), bool)
@@ -88,7 +88,7 @@ def _rank_in_image(detections: DetectionArrays) -> Ints:
 
 
 def precision_at_recalls(ranking: Ranking, weights: Floats) -> Floats:
-    """Returns the interpolated precision [IoUs, 101] at RECALLS, falling; nan if the class has no objects.
+    """Return the interpolated precision [IoUs, 101] at RECALLS, falling; nan if the class has no objects.
 
     Args:
       ranking: of the class.
@@ -115,7 +115,7 @@ def precision_at_recalls(ranking: Ranking, weights: Floats) -> Floats:
 
 
 def _weight_before(positions: Ints, ignored: Ints, weights: Floats) -> Floats | float:
-    """Returns, for each position, the sum of the weights of the ignored detections before it."""
+    """Return, for each position, the sum of the weights of the ignored detections before it."""
     if not len(ignored):
         return 0.0
     sums: Floats = np.concatenate([[0.0], np.cumsum(weights)])
@@ -123,12 +123,12 @@ def _weight_before(positions: Ints, ignored: Ints, weights: Floats) -> Floats | 
 
 
 def average_precisions(rankings: Sequence[Ranking], weights: Floats) -> Floats:
-    """Returns AP [K, IoUs]; nan for a class without objects."""
+    """Return AP [K, IoUs]; nan for a class without objects."""
     return np.array([precision_at_recalls(ranking, weights).mean(axis=1) for ranking in rankings])
 
 
 def mean_without_nan(values: Floats) -> float | None:
-    """Returns the mean of the values that are not nan, or None if all are.
+    """Return the mean of the values that are not nan, or None if all are.
 
     Example:
       >>> mean_without_nan(np.array([0.5, np.nan, 1.0]))
@@ -150,7 +150,7 @@ class Intervals:
 def bootstrap_intervals(
     rankings: Sequence[Ranking], units: Ints, *, seed: int, resamples: int = _RESAMPLES
 ) -> Intervals:
-    """Returns percentile intervals (Efron 1979) over units drawn with replacement.
+    """Return percentile intervals (Efron 1979) over units drawn with replacement.
 
     Args:
       rankings: of the classes, at IOUS.
@@ -176,7 +176,7 @@ def bootstrap_intervals(
 
 
 def _mean_over_classes(values: Floats) -> Floats:
-    """Reduces [resamples, K] to [resamples]: the mean over the classes of which a resample has objects."""
+    """Reduce [resamples, K] to [resamples]: the mean over the classes of which a resample has objects."""
     known: Bools = ~np.isnan(values)
     counts = known.sum(axis=1)
     sums = np.where(known, values, 0.0).sum(axis=1)

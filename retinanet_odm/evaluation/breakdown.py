@@ -47,12 +47,12 @@ class SizeBucket:
     ap50: float | None
 
     def to_json(self) -> dict[str, Any]:
-        """Returns an entry of ``details.sizes`` in eval.json."""
+        """Return an entry of ``details.sizes`` in eval.json."""
         return {"low": self.low, "high": self.high, "objects": self.objects, "found": self.found, "ap50": self.ap50}
 
 
 def size_buckets(split: ScoredSplit, matches: DetectionMatches, kept: Bools) -> tuple[SizeBucket, ...]:
-    """Returns the metrics by size, from the smallest to the largest object.
+    """Return the metrics by size, from the smallest to the largest object.
 
     AP50 ignores objects of other sizes, their true positives, and false positives of other sizes, as COCO's APs does.
     """
@@ -82,7 +82,7 @@ def size_buckets(split: ScoredSplit, matches: DetectionMatches, kept: Bools) -> 
 
 
 def _octaves(boxes: Floats) -> Ints:
-    """Returns int [N]: k for a side of 2^k to 2^(k+1) pixels, 0 for all below 2; as in dataset.statistics."""
+    """Return int [N]: k for a side of 2^k to 2^(k+1) pixels, 0 for all below 2; as in dataset.statistics."""
     # The root of the area is half of its logarithm; the maximum puts all sides below 2 into octave 0.
     area = np.maximum(boxes[:, 2:].prod(axis=1), 1)
     octaves: Ints = np.floor(np.log2(area) / 2).astype(int)
@@ -90,7 +90,7 @@ def _octaves(boxes: Floats) -> Ints:
 
 
 def count_table(split: ScoredSplit, matches: DetectionMatches, kept: Bools) -> tuple[Ints, Ints, Ints]:
-    """Returns the numbers of objects, and of kept detections outside and inside of crowds: int [I, K] each.
+    """Return the numbers of objects, and of kept detections outside and inside of crowds: int [I, K] each.
 
     Nobody has counted the objects of a crowd. So a crowd is no object in any number of an evaluation, and detections on
     it are compared with nothing; with those outside they are the counts of counts.csv at the same threshold.
@@ -109,7 +109,7 @@ def count_table(split: ScoredSplit, matches: DetectionMatches, kept: Bools) -> t
 
 
 def count_crowded(split: ScoredSplit, limit: int) -> int:
-    """Returns the number of images with more objects or detections of one class than the limit."""
+    """Return the number of images with more objects or detections of one class than the limit."""
     shape, none = (len(split.images), len(split.classes)), np.zeros(0, int)
     crowded = none
     everything: tuple[tuple[GroundTruth | DetectionArrays, Bools], ...] = (
@@ -143,13 +143,13 @@ class CountErrors:
     in_crowds: int = 0
 
     def to_json(self) -> dict[str, Any]:
-        """Returns a value of ``details.counts`` in eval.json."""
+        """Return a value of ``details.counts`` in eval.json."""
         images = [[*pair, images] for pair, images in self.images.items()]
         return {"true": self.true, "found": self.found, "in_crowds": self.in_crowds, "images": images}
 
 
 def compare_counts(true: Ints, found: Ints, in_crowds: int = 0) -> CountErrors:
-    """Returns the count errors of one class from its counts per image [I], and its detections on crowds.
+    """Return the count errors of one class from its counts per image [I], and its detections on crowds.
 
     Example:
       >>> compare_counts(np.array([2, 0]), np.array([1, 1])).mean_absolute_error
@@ -188,7 +188,7 @@ class Calibration:
     expected_error: float | None
 
     def to_json(self) -> dict[str, Any]:
-        """Returns a value of ``details.calibration`` in eval.json."""
+        """Return a value of ``details.calibration`` in eval.json."""
         bins = [
             {"detections": entry.detections, "score": entry.mean_score, "right": entry.precision} for entry in self.bins
         ]
@@ -196,7 +196,7 @@ class Calibration:
 
 
 def calibrate(score: Floats, is_hit: Bools) -> Calibration:
-    """Returns the calibration of detections [D], none of them ignored."""
+    """Return the calibration of detections [D], none of them ignored."""
     # The minimum puts a score of 1 into the last bin.
     bin_of = np.minimum((score * _SCORE_BINS).astype(int), _SCORE_BINS - 1)
     bins = tuple(
@@ -223,12 +223,12 @@ class Slice:
     ap50: float | None
 
     def to_json(self) -> dict[str, Any]:
-        """Returns an entry of ``details.slices`` in eval.json."""
+        """Return an entry of ``details.slices`` in eval.json."""
         return {"name": self.name, "images": self.images, "objects": self.objects, "ap50": self.ap50}
 
 
 def name_groups(images: tuple[str, ...], rule: GroupRule = _BY_DAY) -> tuple[str, ...]:
-    """Returns the group of each image; "" for names that have no group."""
+    """Return the group of each image; "" for names that have no group."""
     # The same rule as for splits: what belongs together there is resampled together here.
 
     def group(name: str) -> str:
@@ -242,7 +242,7 @@ def name_groups(images: tuple[str, ...], rule: GroupRule = _BY_DAY) -> tuple[str
 
 
 def make_slices(groups: tuple[str, ...], rankings: tuple[Ranking, ...]) -> tuple[Slice, ...]:
-    """Returns the metrics of each group, by name; groups [I] are those of the images."""
+    """Return the metrics of each group, by name; groups [I] are those of the images."""
     member = np.array(groups)
     objects = sum(ranking.objects for ranking in rankings)
     # The rankings of the split serve for every slice: images outside of it get the weight 0.

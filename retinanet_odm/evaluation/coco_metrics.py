@@ -17,7 +17,7 @@ SUMMARY_METRICS = ("AP", "AP50", "AP75", "APs", "APm", "APl", "AR1", "AR10", "AR
 
 
 def coco_metrics(truth: dict[str, Any], results: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """Returns the twelve COCO metrics and the AP of each class.
+    """Return the twelve COCO metrics and the AP of each class.
 
     Args:
       truth: COCO ground truth (dataset.coco.ground_truth).
@@ -50,7 +50,7 @@ def coco_metrics(truth: dict[str, Any], results: Sequence[dict[str, Any]]) -> di
 
 
 def all_metrics(truth: dict[str, Any], results: Sequence[dict[str, Any]], analysis: Analysis) -> dict[str, Any]:
-    """Returns eval.json's metrics: coco_metrics and the analysis of the same truth and results; ``details`` last."""
+    """Return eval.json's metrics: coco_metrics and the analysis of the same truth and results; ``details`` last."""
     # The order of the keys is that of eval.json: the numbers that people read come first.
     metrics = coco_metrics(truth, results)
     analysed = analysis.per_class()
@@ -59,7 +59,7 @@ def all_metrics(truth: dict[str, Any], results: Sequence[dict[str, Any]], analys
 
 
 def describe_limit(metrics: Mapping[str, Any]) -> Iterator[str]:
-    """Yields a line if images have more objects or detections of one class than COCO's limit of 100.
+    """Yield a line if images have more objects or detections of one class than COCO's limit of 100.
 
     Args:
       metrics: of all_metrics.
@@ -76,7 +76,7 @@ def describe_limit(metrics: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _evaluate(truth: dict[str, Any], results: Sequence[dict[str, Any]]) -> Any:
-    """Runs COCOeval."""
+    """Run COCOeval."""
     # Imported here: inference and the data set job must start without pycocotools.
     from pycocotools.coco import COCO
     from pycocotools.cocoeval import COCOeval
@@ -101,6 +101,6 @@ def _no_results(empty: Any, truth: dict[str, Any]) -> Any:
 
 
 def _mean(values: Floats) -> float | None:
-    """Returns the mean of the entries that COCO could compute; -1 marks the others."""
+    """Return the mean of the entries that COCO could compute; -1 marks the others."""
     valid = values[values > -1]
     return float(np.mean(valid)) if valid.size else None

@@ -51,7 +51,7 @@ class ErrorTypes:
     nearest: Ints
 
     def localised_or_classified(self, kept: Bools, truth: GroundTruth) -> Bools:
-        """Returns bool [N]: the objects to which a kept detection refers, but with a wrong box or a wrong class."""
+        """Return bool [N]: the objects to which a kept detection refers, but with a wrong box or a wrong class."""
         refers = np.isin(self.kind, (ErrorKind.LOCALISATION, ErrorKind.CLASSIFICATION)) & kept
         objects = np.zeros(len(truth.label), bool)
         # These kinds always have a nearest object, so no -1 is used as an index here.
@@ -60,7 +60,7 @@ class ErrorTypes:
 
 
 def find_error_types(split: ScoredSplit, pairs: CandidatePairs, matches: DetectionMatches) -> ErrorTypes:
-    """Returns the error type of every detection.
+    """Return the error type of every detection.
 
     Args:
       split: the detections and objects.
@@ -81,7 +81,7 @@ def find_error_types(split: ScoredSplit, pairs: CandidatePairs, matches: Detecti
 
 
 def _nearest(split: ScoredSplit, pairs: CandidatePairs) -> tuple[Ints, Floats]:
-    """Returns the object [D] that each detection overlaps most, -1 for none, and the IoU [D]."""
+    """Return the object [D] that each detection overlaps most, -1 for none, and the IoU [D]."""
     objects = pairs.where(~split.truth.is_crowd[pairs.truth])
     detections, first = np.unique(objects.detection, return_index=True)  # its pairs are in order of falling IoU
     nearest, overlap = np.full(len(split.detections.label), -1), np.zeros(len(split.detections.label))
@@ -90,7 +90,7 @@ def _nearest(split: ScoredSplit, pairs: CandidatePairs) -> tuple[Ints, Floats]:
 
 
 def average_precision_50(split: ScoredSplit, matches: DetectionMatches) -> float | None:
-    """Returns AP50, the mean over the classes with objects that are not crowds; None if there are none."""
+    """Return AP50, the mean over the classes with objects that are not crowds; None if there are none."""
     sizes = {"images": len(split.images), "classes": len(split.classes)}
     rankings = rank_classes(split.truth, split.detections, [matches], **sizes)
     return mean_without_nan(average_precisions(rankings, np.ones(len(split.images))))
@@ -99,7 +99,7 @@ def average_precision_50(split: ScoredSplit, matches: DetectionMatches) -> float
 def fixed_average_precision(
     split: ScoredSplit, matches: DetectionMatches, errors: ErrorTypes, kind: ErrorKind
 ) -> float | None:
-    """Returns AP50 with all errors of one kind fixed.
+    """Return AP50 with all errors of one kind fixed.
 
     A wrong box or class is corrected if the object has no true positive yet; other errors are removed.
     """
@@ -116,7 +116,7 @@ def fixed_average_precision(
 
 
 def _first_at_free_objects(matches: DetectionMatches, errors: ErrorTypes, is_error: Bools) -> Ints:
-    """Returns rows of the error with the highest score at each object that has no true positive."""
+    """Return rows of the error with the highest score at each object that has no true positive."""
     is_free = ~np.isin(errors.nearest, matches.object_row[matches.is_hit])
     rows = np.flatnonzero(is_error & is_free)
     _, first = np.unique(errors.nearest[rows], return_index=True)  # an image's detections are in order of falling score
@@ -124,14 +124,14 @@ def _first_at_free_objects(matches: DetectionMatches, errors: ErrorTypes, is_err
 
 
 def average_precision_without_missed(split: ScoredSplit, matches: DetectionMatches, missed: Bools) -> float | None:
-    """Returns AP50 without the missed objects, bool [N]."""
+    """Return AP50 without the missed objects, bool [N]."""
     # Crowds are not counted as objects, so marking the missed objects as crowds removes them.
     without = replace(split.truth, is_crowd=split.truth.is_crowd | missed)
     return average_precision_50(replace(split, truth=without), matches)
 
 
 def confusion_matrix(split: ScoredSplit, pairs: CandidatePairs, kept: Bools) -> Ints:
-    """Returns counts [K + 1, K + 1] by true class (row) and detected class (column); index K means no object.
+    """Return counts [K + 1, K + 1] by true class (row) and detected class (column); index K means no object.
 
     Detections match objects of any class. The row of a class sums to its objects; the last row holds the false
     positives, the last column the missed objects.

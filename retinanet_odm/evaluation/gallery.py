@@ -26,7 +26,7 @@ class _Colour(IntEnum):
 
 
 def choose_images(analysis: Analysis) -> dict[str, Ints]:
-    """Returns rows of images by heading: those with the most errors, then of those without errors the fullest ones."""
+    """Return rows of images by heading: those with the most errors, then of those without errors the fullest ones."""
     objects, missed, false = _counts_per_image(analysis)
     errors = missed + false
     # Stable sorts: equal images stay in the order of their ids, so the page does not change between runs.
@@ -38,7 +38,7 @@ def choose_images(analysis: Analysis) -> dict[str, Ints]:
 
 
 def _counts_per_image(analysis: Analysis) -> tuple[Ints, Ints, Ints]:
-    """Returns the numbers of objects, missed objects and false positives, int [I] each."""
+    """Return the numbers of objects, missed objects and false positives, int [I] each."""
     truth, detections = analysis.split.truth, analysis.split.detections
     parts = (truth.image[~truth.is_crowd], truth.image[analysis.is_missed], detections.image[analysis.is_false])
     objects, missed, false = (np.bincount(part, minlength=len(analysis.split.images)) for part in parts)
@@ -46,13 +46,13 @@ def _counts_per_image(analysis: Analysis) -> tuple[Ints, Ints, Ints]:
 
 
 def image_caption(analysis: Analysis, row: int) -> str:
-    """Returns the name of an image and its numbers of errors."""
+    """Return the name of an image and its numbers of errors."""
     objects, missed, false = (counts[row] for counts in _counts_per_image(analysis))
     return f"{analysis.split.images[row]}: {missed} of {objects} missed, {false} false"
 
 
 def result_boxes(analysis: Analysis, row: int) -> Iterator[DrawnBox]:
-    """Yields the missed objects and the kept detections of an image, as boxes to draw."""
+    """Yield the missed objects and the kept detections of an image, as boxes to draw."""
     split, detections = analysis.split, analysis.split.detections
     # Missed objects first: detections are drawn over them.
     for item in np.flatnonzero(analysis.is_missed & (split.truth.image == row)):

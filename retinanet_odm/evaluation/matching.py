@@ -71,7 +71,7 @@ class ScoredSplit:
 
     @classmethod
     def from_coco(cls, truth: Mapping[str, Any], results: Sequence[Mapping[str, Any]]) -> Self:
-        """Reads COCO ground truth and results; detections of classes that are not in the truth are dropped."""
+        """Read COCO ground truth and results; detections of classes that are not in the truth are dropped."""
         images = {entry["id"]: entry for entry in sorted(truth["images"], key=lambda entry: entry["id"])}
         classes = {entry["id"]: entry for entry in sorted(truth["categories"], key=lambda entry: entry["id"])}
         image_rows = {key: row for row, key in enumerate(images)}
@@ -125,12 +125,12 @@ class CandidatePairs(NamedTuple):
     is_same_class: Bools
 
     def where(self, mask: Bools) -> "CandidatePairs":
-        """Returns the pairs for which the mask is true, in the same order."""
+        """Return the pairs for which the mask is true, in the same order."""
         return CandidatePairs(self.detection[mask], self.truth[mask], self.iou[mask], self.is_same_class[mask])
 
 
 def overlapping_pairs(split: ScoredSplit, *, min_iou: float) -> CandidatePairs:
-    """Returns all pairs with at least this IoU; a crowd is paired only with detections of its class."""
+    """Return all pairs with at least this IoU; a crowd is paired only with detections of its class."""
     detections, truth = split.detections, split.truth
     # Both arrays are sorted by image, so binary search finds where each image begins and ends.
     rows = np.arange(len(split.images) + 1)
@@ -152,7 +152,7 @@ def overlapping_pairs(split: ScoredSplit, *, min_iou: float) -> CandidatePairs:
 
 
 def _iou(detections: Floats, truth: Floats, is_crowd: Bools) -> Floats:
-    """Returns IoU [D, N], with pycocotools' order of operations (maskApi.c, bbIou), so that ties are the same."""
+    """Return IoU [D, N], with pycocotools' order of operations (maskApi.c, bbIou), so that ties are the same."""
     right = np.minimum(detections[:, None, :2] + detections[:, None, 2:], truth[None, :, :2] + truth[None, :, 2:])
     sides = np.maximum(right - np.maximum(detections[:, None, :2], truth[None, :, :2]), 0)
     shared = sides[..., 0] * sides[..., 1]
@@ -186,14 +186,14 @@ class DetectionMatches:
         return (self.object_row < 0) & ~self.is_ignored
 
     def found_objects(self, truth: GroundTruth, kept: Bools) -> Bools:
-        """Returns bool [N]: the objects that detections match, counting those for which kept [D] is true."""
+        """Return bool [N]: the objects that detections match, counting those for which kept [D] is true."""
         found = np.zeros(len(truth.label), bool)
         found[self.object_row[self.is_hit & kept]] = True
         return found
 
 
 def match_detections(split: ScoredSplit, pairs: CandidatePairs, *, iou: float) -> DetectionMatches:
-    """Matches detections with objects by COCO's rule.
+    """Match detections with objects by COCO's rule.
 
     Example:
       >>> box = {"image_id": 1, "category_id": 1, "bbox": [0, 0, 9, 9]}

@@ -46,14 +46,14 @@ class PrecisionRecall:
         return values
 
     def best_threshold(self) -> float | None:
-        """Returns the threshold of the best F1, the middle one of equally good ones; None if no detection is right."""
+        """Return the threshold of the best F1, the middle one of equally good ones; None if no detection is right."""
         # The middle of the plateau is the farthest from the scores at which the result changes.
         best = np.flatnonzero(self.f1 == self.f1.max())
         return float(THRESHOLDS[best[len(best) // 2]]) if self.hits.any() else None
 
 
 def make_precision_recall(score: Floats, is_hit: Bools, objects: int) -> PrecisionRecall:
-    """Returns the curve of detections, none of them ignored, for a number of objects.
+    """Return the curve of detections, none of them ignored, for a number of objects.
 
     Example:
       >>> make_precision_recall(np.array([0.9, 0.4]), np.array([True, False]), objects=1).best_threshold()
@@ -68,17 +68,17 @@ def _count_kept(score: Floats) -> Ints:
 
 
 def overall_curve(split: ScoredSplit, matches: DetectionMatches) -> PrecisionRecall:
-    """Returns the curve of all classes together, in which every object has the same weight."""
+    """Return the curve of all classes together, in which every object has the same weight."""
     return _curve_of(split, matches, np.ones(len(split.classes), bool))
 
 
 def class_curves(split: ScoredSplit, matches: DetectionMatches) -> tuple[PrecisionRecall, ...]:
-    """Returns the curve of each class."""
+    """Return the curve of each class."""
     return tuple(_curve_of(split, matches, chosen) for chosen in np.eye(len(split.classes), dtype=bool))
 
 
 def _curve_of(split: ScoredSplit, matches: DetectionMatches, chosen: Bools) -> PrecisionRecall:
-    """Returns the curve of the chosen classes, bool [K]."""
+    """Return the curve of the chosen classes, bool [K]."""
     counted = ~matches.is_ignored & chosen[split.detections.label]
     objects = ~split.truth.is_crowd & chosen[split.truth.label]
     score = split.detections.score[counted]
@@ -93,13 +93,13 @@ class BestThresholds:
     per_class: Floats
 
     def kept(self, split: ScoredSplit) -> Bools:
-        """Returns bool [D]: the detections with at least the score of their class."""
+        """Return bool [D]: the detections with at least the score of their class."""
         is_kept: Bools = split.detections.score >= self.per_class[split.detections.label]
         return is_kept
 
 
 def best_f1_thresholds(overall: PrecisionRecall, curves: tuple[PrecisionRecall, ...]) -> BestThresholds:
-    """Returns the thresholds of the best F1; a class without a true positive gets that of all classes together."""
+    """Return the thresholds of the best F1; a class without a true positive gets that of all classes together."""
     best_overall = overall.best_threshold()
     fallback = _DEFAULT_THRESHOLD if best_overall is None else best_overall
     best = [curve.best_threshold() for curve in curves]

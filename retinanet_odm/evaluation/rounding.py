@@ -9,7 +9,7 @@ _DIGITS = 5
 
 
 def rounded_json(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Converts values for JSON: arrays to lists, numbers rounded to 5 digits, nan to None.
+    """Convert values for JSON: arrays to lists, numbers rounded to 5 digits, nan to None.
 
     Example:
       >>> rounded_json({"AP": 0.123456, "AR": float("nan")})

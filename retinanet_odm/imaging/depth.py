@@ -9,7 +9,7 @@ _MIN_FULL_SCALE = 1 << 12  # the high byte of smaller values would be nearly bla
 
 
 def to_eight_bits(image: Image.Image) -> tuple[Image.Image, str]:
-    """Converts 16-bit, 32-bit and float grey to 8 bits.
+    """Convert 16-bit, 32-bit and float grey to 8 bits.
 
     - Integers within 0..255 are kept.
     - Other integers within 0..65535 lose their lowest bits. 16 bits are assumed, of which the high byte remains, as in

@@ -38,7 +38,7 @@ class DrawnBox:
 
 
 def to_ascii(text: str, *, otherwise: str) -> str:
-    """Converts a text to ASCII, all that Pillow's own font contains: accents are removed, other characters become "?".
+    """Convert a text to ASCII, all that Pillow's own font contains: accents are removed, other characters become "?".
 
     A text without any remaining letter becomes ``otherwise``.
 
@@ -53,7 +53,7 @@ def to_ascii(text: str, *, otherwise: str) -> str:
 
 
 def colour_of(label_id: int) -> str:
-    """Returns the colour of a class as ``#RRGGBB``; colours repeat after seven classes.
+    """Return the colour of a class as ``#RRGGBB``; colours repeat after seven classes.
 
     Example:
       >>> colour_of(1), colour_of(8) == colour_of(1)
@@ -63,7 +63,7 @@ def colour_of(label_id: int) -> str:
 
 
 def draw_boxes(image: Image.Image, items: Iterable[DrawnBox]) -> Image.Image:
-    """Returns an RGB copy of the image with captioned boxes; the highest score is drawn last, on top."""
+    """Return an RGB copy of the image with captioned boxes; the highest score is drawn last, on top."""
     drawn = image.convert("RGB") if image.mode != "RGB" else image.copy()
     pen = ImageDraw.Draw(drawn)
     # Captions and lines grow with the image, so that they can be read after it is scaled down.
@@ -78,7 +78,7 @@ def draw_boxes(image: Image.Image, items: Iterable[DrawnBox]) -> Image.Image:
 
 
 def draw_thumbnail(encoded: bytes, items: Iterable[DrawnBox], *, longest: int = 640) -> bytes:
-    """Returns a small JPEG of an image with its boxes, for an HTML page.
+    """Return a small JPEG of an image with its boxes, for an HTML page.
 
     Args:
       encoded: image bytes that Pillow decodes.
@@ -100,7 +100,7 @@ def _scaled(box: BoxCorners, scale: float) -> BoxCorners:
 
 
 def _draw_outline(pen: ImageDraw.ImageDraw, item: DrawnBox, *, width: int, limits: tuple[int, int]) -> None:
-    """Draws the line just outside the box, so that it hides nothing of a small object, with a dark border."""
+    """Draw the line just outside the box, so that it hides nothing of a small object, with a dark border."""
     ymin, xmin, ymax, xmax = item.box
     left, top = max(xmin - width, 0), max(ymin - width, 0)
     right, bottom = min(xmax + width, limits[0]) - 1, min(ymax + width, limits[1]) - 1
@@ -116,7 +116,7 @@ def _draw_caption(
     *,
     limits: tuple[int, int],
 ) -> None:
-    """Writes the caption above the box, or inside its top if there is no room, and never outside the image."""
+    """Write the caption above the box, or inside its top if there is no room, and never outside the image."""
     left, _, right, _ = pen.textbbox((0, 0), item.caption, font=font)
     # Of letters with and without a descender: all captions are equally high.
     _, top, _, bottom = pen.textbbox((0, 0), "Ag", font=font)
@@ -131,6 +131,6 @@ def _draw_caption(
 
 
 def _ink_on(colour: str) -> str:
-    """Returns black or white, whichever has more contrast with the colour (Rec. 601 luma)."""
+    """Return black or white, whichever has more contrast with the colour (Rec. 601 luma)."""
     red, green, blue = (int(colour[start : start + 2], 16) for start in (1, 3, 5))
     return "black" if 0.299 * red + 0.587 * green + 0.114 * blue > 115 else "white"

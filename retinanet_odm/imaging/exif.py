@@ -13,13 +13,13 @@ _MIN_YEAR = 1900  # cameras without a clock write earlier years
 
 
 def orientation_of(image: Image.Image) -> int:
-    """Returns the orientation 1..8; 1, upright, if there is none or an invalid one."""
+    """Return the orientation 1..8; 1, upright, if there is none or an invalid one."""
     found = image.getexif().get(_ORIENTATION_TAG, 1)
     return int(found) if found in range(1, 9) else 1
 
 
 def capture_time_of(image: Image.Image) -> datetime | None:
-    """Returns the capture time; None if it is missing or invalid, because the pixels may be valid all the same."""
+    """Return the capture time; None if it is missing or invalid, because the pixels may be valid all the same."""
     try:
         text = str(image.getexif().get_ifd(_EXIF_PART).get(_CAPTURE_TIME_TAG, ""))
         time = datetime.strptime(text.strip("\0 "), "%Y:%m:%d %H:%M:%S")

@@ -102,7 +102,7 @@ class EncodedImage:
 
 
 def normalise_image(data: bytes, *, name: str, rule: ImageRule = _DEFAULT_RULE) -> EncodedImage:
-    """Checks an image and returns bytes for a record or a model.
+    """Check an image and return bytes for a record or a model.
 
     A valid upright 8-bit RGB or grey JPEG or PNG is returned byte for byte, unless the rule requests a smaller or a
     grey image. Other images are re-encoded: JPEG stays JPEG (quality 95, no chroma subsampling), the rest becomes PNG;
@@ -134,7 +134,7 @@ def normalise_image(data: bytes, *, name: str, rule: ImageRule = _DEFAULT_RULE) 
 
 
 def _not_readable(error: Exception) -> str:
-    """Returns Pillow's text without the address of its stream object, which would differ from run to run."""
+    """Return Pillow's text without the address of its stream object, which would differ from run to run."""
     return f"not a readable image: {str(error).split('<_io', 1)[0].strip() or type(error).__name__}"
 
 
@@ -196,7 +196,7 @@ def _reduced_size(size: tuple[int, int], max_side: int | None) -> tuple[int, int
 
 
 def _decode_reduced(image: Image.Image, jpeg: JpegFile | None) -> Image.Image:
-    """Decodes an image to check it, a JPEG to grey and at reduced size."""
+    """Decode an image to check it, a JPEG to grey and at reduced size."""
     pixels = jpeg.verify(image.size, _MIN_HASHED_SIZE) if jpeg else None
     if pixels is not None:
         return Image.fromarray(pixels)
@@ -206,7 +206,7 @@ def _decode_reduced(image: Image.Image, jpeg: JpegFile | None) -> Image.Image:
 
 
 def _decode_upright(image: Image.Image, size: tuple[int, int], mode: str) -> tuple[Image.Image, str]:
-    """Decodes an image, resizes it to a size before its EXIF orientation, and applies the orientation last.
+    """Decode an image, resize it to a size before its EXIF orientation, and apply the orientation last.
 
     Returns:
       The image, and how its values were scaled to 8 bits.
@@ -233,7 +233,7 @@ def _encode(image: Image.Image, kind: str) -> bytes:
 
 
 def difference_hash(image: Image.Image) -> int:
-    """Computes the perceptual hash dHash: 64 bits that hardly change when an image is resized or compressed.
+    """Compute the perceptual hash dHash: 64 bits that hardly change when an image is resized or compressed.
 
     The grey image is reduced to 9x8 pixels; each bit, row by row from the highest, tells whether a pixel is darker than
     its right neighbour. See N. Krawetz, "Kind of Like That", hackerfactor.com, 2013.

@@ -84,7 +84,7 @@ class JpegFile:
         return self.frame in _HUFFMAN
 
     def verify(self, size: tuple[int, int], min_size: tuple[int, int]) -> np.ndarray | None:
-        """Decodes the file so that any damage shows.
+        """Decode the file so that any damage shows.
 
         Damage remains unnoticed if it leaves a valid file of as many blocks: a changed coefficient, for example. See
         `benchmarks/damaged_jpegs.py`.
@@ -121,7 +121,7 @@ def _decode(data: bytes, colours: str, size: tuple[int, int]) -> np.ndarray:
 
 
 def _decode_essentials(file: JpegFile, colours: str, size: tuple[int, int]) -> None:
-    """Decodes the tables, headers and scans alone; their colours may differ, so the pixels are of no use.
+    """Decode the tables, headers and scans alone; their colours may differ, so the pixels are of no use.
 
     Zeros after the last scan are left out, too: some webcams align the end of a file with them.
     """
@@ -138,7 +138,7 @@ def _decode_essentials(file: JpegFile, colours: str, size: tuple[int, int]) -> N
 
 
 def read_jpeg(data: bytes) -> JpegFile:
-    """Reads the segments of a JPEG file.
+    """Read the segments of a JPEG file.
 
     Raises:
       JpegError: the file has no scan or no end marker, or the header of a scan is damaged.
@@ -170,7 +170,7 @@ def read_jpeg(data: bytes) -> JpegFile:
 
 
 def _next_marker(data: bytes, position: int) -> int:
-    """Returns where the code of the next marker lies, past fill bytes and bytes of no segment; -1 at the end."""
+    """Return where the code of the next marker lies, past fill bytes and bytes of no segment; -1 at the end."""
     while True:
         position = data.find(b"\xff", position)
         if position < 0:
@@ -198,13 +198,13 @@ class _LaterMarkers:
         return np.asarray(found[is_end])
 
     def after(self, position: int) -> int:
-        """Returns the position of the first one from a position on, or the end of the file."""
+        """Return the position of the first one from a position on, or the end of the file."""
         index = np.searchsorted(self._positions, position)
         return int(self._positions[index]) if index < len(self._positions) else len(self._data)
 
 
 def _first_symbols(body: bytes) -> Iterator[tuple[int, int]]:
-    """Yields class and number of each Huffman table with its first symbol, whose code is all zeros (C.2)."""
+    """Yield class and number of each Huffman table with its first symbol, whose code is all zeros (C.2)."""
     while len(body) > 17:
         yield body[0], body[17]
         body = body[17 + sum(body[1:17]) :]
@@ -229,7 +229,7 @@ def _parse_scan(file: JpegFile, tables: dict[int, int], body: bytes, data: tuple
 
 
 def _check_scans(file: JpegFile) -> None:
-    """Raises JpegError unless the scans hold every bit of every coefficient of every component."""
+    """Raise JpegError unless the scans hold every bit of every coefficient of every component."""
     lowest = np.full((len(file.component_ids), _COEFFICIENTS), _NOT_SENT)
     for scan in file.scans:
         if file.frame in _PROGRESSIVE:
@@ -252,5 +252,5 @@ def _check_zeros(file: JpegFile) -> None:
 
 
 def _zeros_are_plain(scan: _Scan) -> bool:
-    """Returns whether zeros mean "end of block" in every AC table: then they are common in images of one colour."""
+    """Return whether zeros mean "end of block" in every AC table: then they are common in images of one colour."""
     return all(code in (0, None) for code in scan.zero_codes)

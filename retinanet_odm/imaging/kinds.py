@@ -36,7 +36,7 @@ _CR2 = (b"II*\0", b"CR")  # at bytes 0 and 8
 
 
 def find_openers(data: bytes, *, name: str) -> tuple[str, ...]:
-    """Returns the names of Pillow's readers that may open an image.
+    """Return the names of Pillow's readers that may open an image.
 
     Args:
       data: the file's bytes.
@@ -58,7 +58,7 @@ def find_openers(data: bytes, *, name: str) -> tuple[str, ...]:
 
 
 def _brands(data: bytes) -> frozenset[bytes]:
-    """Returns the brands in the first box of a file in the ISO base media format; none for other files."""
+    """Return the brands in the first box of a file in the ISO base media format; none for other files."""
     if data[4:8] != b"ftyp":
         return frozenset()
     (size,) = struct.unpack_from(">I", data)
@@ -82,7 +82,7 @@ def _heif(name: str) -> tuple[str, ...]:
 
 @functools.cache
 def _register_heif() -> bool:
-    """Registers pillow-heif with Pillow; returns whether it is installed."""
+    """Register pillow-heif with Pillow; return whether it is installed."""
     try:
         import pillow_heif
     except ImportError:
@@ -92,7 +92,7 @@ def _register_heif() -> bool:
 
 
 def check_not_raw(image: Image.Image, data: bytes, *, name: str) -> None:
-    """Raises ImageError if what Pillow has opened is only the thumbnail of a raw image."""
+    """Raise ImageError if what Pillow has opened is only the thumbnail of a raw image."""
     tags: Any = getattr(image, "tag_v2", {})
     is_cr2 = data.startswith(_CR2[0]) and data[8:10] == _CR2[1]
     if is_cr2 or _DNG_VERSION in tags or int(tags.get(_SUBFILE_TYPE, 0)) & _REDUCED:

@@ -24,7 +24,7 @@ class PngError(ValueError):
 
 
 def read_chunks(data: bytes) -> Iterator[PngChunk]:
-    """Yields the chunks of a PNG file up to IEND; bytes after it are ignored.
+    """Yield the chunks of a PNG file up to IEND; bytes after it are ignored.
 
     Raises:
       PngError: a checksum is wrong, or IEND is missing.
@@ -46,7 +46,7 @@ def read_chunks(data: bytes) -> Iterator[PngChunk]:
 
 
 def verify_png(data: bytes) -> None:
-    """Checks that all chunks are intact and hold every row of pixels.
+    """Check that all chunks are intact and hold every row of pixels.
 
     Raises:
       PngError: they are not.
@@ -83,7 +83,7 @@ def _pixel_bytes(header: memoryview) -> int:
 
 
 def _inflated_size(contents: Iterable[memoryview], limit: int) -> int:
-    """Returns the size of the inflated data, and at least the limit if there are more."""
+    """Return the size of the inflated data, and at least the limit if there are more."""
     inflate, size = zlib.decompressobj(), 0
     for content in contents:
         rest: bytes | memoryview = content

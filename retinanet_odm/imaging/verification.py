@@ -11,12 +11,12 @@ _PNG_METADATA = (b"eXIf", b"tEXt", b"zTXt", b"iTXt")
 
 
 def may_pass_undecoded(image: Image.Image, data: bytes) -> bool:
-    """Returns whether a JPEG or PNG is upright and, as far as its header and its end show, complete."""
+    """Return whether a JPEG or PNG is upright and, as far as its header and its end show, complete."""
     return _is_complete_png(data) if image.format == "PNG" else _is_complete_jpeg(image, data)
 
 
 def _is_complete_jpeg(image: Image.Image, data: bytes) -> bool:
-    """Returns whether a JPEG is upright and not truncated: no scan begins after the last end marker.
+    """Return whether a JPEG is upright and not truncated: no scan begins after the last end marker.
 
     Zeros from a camera's buffer may follow the marker. An EXIF thumbnail has an end marker too, but the scan of the
     image itself begins after it.
@@ -26,7 +26,7 @@ def _is_complete_jpeg(image: Image.Image, data: bytes) -> bool:
 
 
 def _is_complete_png(data: bytes) -> bool:
-    """Returns whether a PNG is not truncated or changed (all checksums to IEND hold) and has no orientation.
+    """Return whether a PNG is not truncated or changed (all checksums to IEND hold) and has no orientation.
 
     Chunks that may hold an orientation count as one: Pillow would decode the image to read them, because they may
     follow the pixels.

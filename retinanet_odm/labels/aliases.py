@@ -12,7 +12,7 @@ from retinanet_odm.labels.label_map import LabelMap
 
 
 def parse_aliases(text: str, labels: LabelMap | None, *, source: str) -> dict[str, str]:
-    r"""Parses the file of --label_aliases into a dict of name by alias; an alias of an alias is resolved.
+    r"""Parse the file of --label_aliases into a dict of name by alias; an alias of an alias is resolved.
 
     Args:
       text: the file's content. Lines that start with # are comments. Blanks around an alias are part of it.

@@ -59,7 +59,7 @@ class LabelProblem:
 
 
 def normalise_label(name: str) -> str:
-    """Removes case, accents and separators (spaces, underscores, hyphens, full stops), so that spellings compare equal.
+    """Remove case, accents and separators (spaces, underscores, hyphens, full stops), so that spellings compare equal.
 
     Between two digits a separator is kept, as a space: "sp. 1-1" differs from "sp. 11". A name that consists of
     separators only is returned unchanged.
@@ -81,7 +81,7 @@ def _is_separator(character: str) -> bool:
 
 
 def nearest_labels(name: str, names: Iterable[str]) -> tuple[str, ...]:
-    """Returns the names that may have been intended, at most three: equal when normalised first, then similar ones.
+    """Return the names that may have been intended, at most three: equal when normalised first, then similar ones.
 
     Example:
       >>> nearest_labels("PENIAGONE_SP_A", ["Peniagone sp. A", "Peniagone sp. B", "urchin"])
@@ -104,7 +104,7 @@ def check_labels(
     aliases: Mapping[str, str] | None = None,
     rare_below: int = RARE_BELOW,
 ) -> tuple[LabelProblem, ...]:
-    """Finds all problems of the labels: errors first, then by code, the most frequent label first.
+    """Find all problems of the labels: errors first, then by code, the most frequent label first.
 
     Args:
       seen: boxes by label, as the annotation files spell it.

@@ -58,12 +58,12 @@ class LabelMap:
 
     @classmethod
     def from_names(cls, names: Iterable[str]) -> "LabelMap":
-        """Makes a label map with ids 1..K in alphabetical order; the order of the names does not matter."""
+        """Make a label map with ids 1..K in alphabetical order; the order of the names does not matter."""
         return cls(tuple(enumerate(sorted(set(names)), start=1)))
 
     @classmethod
     def from_json(cls, value: Mapping[str, str]) -> "LabelMap":
-        """Parses the value that to_json returns.
+        """Parse the value that to_json returns.
 
         Raises:
           ContractError: the value is no such object.
@@ -74,7 +74,7 @@ class LabelMap:
             raise ContractError(f"labels: expected an object of id to name, found {value!r}") from error
 
     def to_json(self) -> dict[str, str]:
-        """Returns the names by id; ids are decimal text, because JSON keys are text."""
+        """Return the names by id; ids are decimal text, because JSON keys are text."""
         return {str(label_id): name for label_id, name in sorted(self.items)}
 
     @property
@@ -92,7 +92,7 @@ class LabelMap:
         return {name: label_id for label_id, name in self.items}
 
     def id_of(self, name: str) -> int:
-        """Returns the id of a name, which must match exactly.
+        """Return the id of a name, which must match exactly.
 
         Raises:
           LabelError: the name is not in the map.
@@ -105,7 +105,7 @@ class LabelMap:
 
 
 def extend_labels(previous: LabelMap | None, names: Iterable[str]) -> LabelMap:
-    """Adds names to a label map: known names keep their ids, new ones follow in alphabetical order.
+    """Add names to a label map: known names keep their ids, new ones follow in alphabetical order.
 
     New ids continue after the largest one. A gap that a removed class left is never filled: models that know the class
     still use its id.
@@ -152,7 +152,7 @@ def _unescape(match: re.Match[bytes]) -> bytes:
 
 
 def _fields(tokens: list[str]) -> list[dict[str, str]]:
-    """Parses ``item { key: value … } …`` into one dict per item."""
+    """Parse ``item { key: value … } …`` into one dict per item."""
     items: list[dict[str, str]] = []
     position = 0
     while position < len(tokens):
@@ -173,7 +173,7 @@ def _fields(tokens: list[str]) -> list[dict[str, str]]:
 
 
 def parse_label_map(text: str) -> LabelMap:
-    """Parses StringIntLabelMap text: ``item { id: 1 name: 'x' display_name: "…" }``; ignores a byte order mark.
+    """Parse StringIntLabelMap text: ``item { id: 1 name: 'x' display_name: "…" }``; ignores a byte order mark.
 
     Raises:
       ContractError: the text is not of that form, or the map is inconsistent.
@@ -194,7 +194,7 @@ def parse_label_map(text: str) -> LabelMap:
 
 
 def format_label_map(labels: LabelMap) -> str:
-    """Formats a label map as text that parse_label_map reads, in the order of the ids.
+    """Format a label map as text that parse_label_map reads, in the order of the ids.
 
     Example:
       >>> print(format_label_map(LabelMap.from_names(["crab"])), end="")

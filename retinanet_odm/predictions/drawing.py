@@ -5,5 +5,5 @@ from retinanet_odm.predictions.rows import Detection
 
 
 def drawn_detection(item: Detection) -> DrawnBox:
-    """Returns the box to draw for a detection."""
+    """Return the box to draw for a detection."""
     return DrawnBox(box=item.corners, label=item.label, label_id=item.label_id, score=item.score)

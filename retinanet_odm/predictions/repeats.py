@@ -25,7 +25,7 @@ _CellKey = tuple[int, int, int, int, int]  # label, size class and cell along x,
 def find_repeats(
     frames: Int32Array, labels: Int32Array, boxes: npt.NDArray[np.float32 | np.float64], *, iou: float, min_frames: int
 ) -> Int32Array:
-    """Returns the number of the location of each detection of a deployment, or NOT_REPEATED.
+    """Return the number of the location of each detection of a deployment, or NOT_REPEATED.
 
     The search has three steps:
 
@@ -70,14 +70,14 @@ class _Location:
     last_frame: int = 0
 
     def join(self, frame: int) -> None:
-        """Counts one more box; the index moves the mean box."""
+        """Count one more box; the index moves the mean box."""
         self.boxes += 1
         self.frames += frame != self.last_frame
         self.last_frame = frame
 
 
 def _cluster(detections: Iterable[tuple[int, int, RelativeBox]], iou: float) -> list[_Location]:
-    """Returns all locations in the order of their first detections (step 1 of find_repeats)."""
+    """Return all locations in the order of their first detections (step 1 of find_repeats)."""
     locations: list[_Location] = []
     index = _LocationIndex(iou)
     for frame, label, box in detections:
@@ -110,7 +110,7 @@ class _LocationIndex:
         self._cells: dict[_CellKey, list[_Location]] = defaultdict(list)
 
     def nearest(self, label: int, box: RelativeBox) -> _Location | None:
-        """Returns the location of the class that a box with area overlaps most, with the minimum IoU or more."""
+        """Return the location of the class that a box with area overlaps most, with the minimum IoU or more."""
         xmin, ymin, xmax, ymax = box
         along_x = list(self._near((xmin + xmax) / 2, xmax - xmin))
         along_y = list(self._near((ymin + ymax) / 2, ymax - ymin))
@@ -127,7 +127,7 @@ class _LocationIndex:
         self._cells[self._key(location)].append(location)
 
     def move(self, location: _Location, box: RelativeBox) -> None:
-        """Changes the box of a location."""
+        """Change the box of a location."""
         before = self._key(location)
         location.box = box
         # A mean box moves little, so it mostly stays in its cell.
@@ -143,12 +143,12 @@ class _LocationIndex:
         return location.label, wide, column, high, row
 
     def _cell_width(self, size_class: int) -> float:
-        """Returns twice the largest distance along an axis between centres of matching sides, one of this class."""
+        """Return twice the largest distance along an axis between centres of matching sides, one of this class."""
         longest = math.exp((size_class + 1) * self._class_width) / self._iou
         return 2 * (1 - self._iou) * longest
 
     def _near(self, centre: float, side: float) -> Iterator[tuple[int, int]]:
-        """Yields size classes and cells of the locations that may match, along one axis."""
+        """Yield size classes and cells of the locations that may match, along one axis."""
         position = math.log(side) / self._class_width
         for size_class in {math.floor(position - 0.5), math.floor(position + 0.5)}:
             width = self._cell_width(size_class)
@@ -157,7 +157,7 @@ class _LocationIndex:
 
 
 def _updated_mean(mean: RelativeBox, box: RelativeBox, count: int) -> RelativeBox:
-    """Returns the mean of count boxes from the mean of all but the last, and the last."""
+    """Return the mean of count boxes from the mean of all but the last, and the last."""
     xmin, ymin, xmax, ymax = (old + (new - old) / count for old, new in zip(mean, box, strict=True))
     return xmin, ymin, xmax, ymax
 
@@ -172,7 +172,7 @@ def _has_area(box: RelativeBox) -> bool:
 
 
 def _box_iou(a: RelativeBox, b: RelativeBox) -> float:
-    """Returns the IoU of two boxes with area. Plain floats: for single boxes an array would be slower."""
+    """Return the IoU of two boxes with area. Plain floats: for single boxes an array would be slower."""
     wide, high = min(a[2], b[2]) - max(a[0], b[0]), min(a[3], b[3]) - max(a[1], b[1])
     if wide <= 0 or high <= 0:
         return 0.0

@@ -32,7 +32,7 @@ _SCORE_DIGITS, _BOX_DIGITS = 4, 2
 
 
 def placeholder_label(label_id: int) -> str:
-    """Returns a label for an id that is missing in the label map.
+    """Return a label for an id that is missing in the label map.
 
     The model's output covers all ids up to the largest one, so it can return an id that has no name.
 
@@ -44,7 +44,7 @@ def placeholder_label(label_id: int) -> str:
 
 
 def utf8(text: str) -> bytes:
-    r"""Encodes text as UTF-8; a byte of a file name that is not UTF-8 becomes an escape such as ``\udce9``.
+    r"""Encode text as UTF-8; a byte of a file name that is not UTF-8 becomes an escape such as ``\udce9``.
 
     Python holds such a byte as a lone surrogate. JSON readers turn the escape back into it. In other formats the escape
     is at least readable, and the file stays valid.
@@ -123,7 +123,7 @@ class PredictionRow:
         return BY_NAME.deployment_of(self.image) if self.place is None else self.place
 
     def to_json(self) -> str:
-        """Returns the row as a line of predictions-*.jsonl, without the line break."""
+        """Return the row as a line of predictions-*.jsonl, without the line break."""
         value: dict[str, Any] = {
             "image": self.image,
             "width": self.width,
@@ -146,7 +146,7 @@ class PredictionRow:
 
     @classmethod
     def from_json(cls, line: str | bytes, *, source: str) -> "PredictionRow":
-        """Parses a line that to_json wrote; scores and boxes are rounded there.
+        """Parse a line that to_json wrote; scores and boxes are rounded there.
 
         Example:
           >>> PredictionRow.from_json('{"image": "a.jpg", "detections": []}', source="predictions.jsonl").status
@@ -169,14 +169,14 @@ class PredictionRow:
             raise ContractError(f"{source}: expected a row of predictions: {error}") from error
 
     def filtered(self, run: "ScoringRun") -> "PredictionRow":
-        """Returns the row with only the detections that have a class and the minimum score of the run."""
+        """Return the row with only the detections that have a class and the minimum score of the run."""
         min_score = row_threshold(run.threshold)
         kept = (item for item in self.detections if item.label_id in run.classes and item.score >= min_score)
         return dataclasses.replace(self, detections=tuple(kept))
 
 
 def row_threshold(min_score: float) -> float:
-    """Returns the minimum score for scores of rows, which are rounded: unrounded, it would drop some that reached it.
+    """Return the minimum score for scores of rows, which are rounded: unrounded, it would drop some that reached it.
 
     Example:
       >>> row_threshold(0.300001)
@@ -236,7 +236,7 @@ class ScoringRun:
         return f"{self.program}, model {self.model_hash}, scores from {self.threshold:g}"
 
     def describe(self) -> dict[str, Any]:
-        """Returns the run as a JSON object, for formats that have room for metadata."""
+        """Return the run as a JSON object, for formats that have room for metadata."""
         return {
             "program": self.program,
             "model_hash": self.model_hash,

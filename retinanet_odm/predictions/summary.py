@@ -42,7 +42,7 @@ class TimeStep:
     counts: Counter[int] = field(default_factory=Counter)
 
     def add(self, images: int, counts: Mapping[int, int]) -> None:
-        """Adds images and their detections."""
+        """Add images and their detections."""
         self.images += images
         self.counts.update(counts)
 
@@ -72,11 +72,11 @@ class Timeline:
         return sum(step.images for step in self.steps.values())
 
     def totals(self) -> Counter[int]:
-        """Returns the number of detections by label id."""
+        """Return the number of detections by label id."""
         return sum((step.counts for step in self.steps.values()), Counter())
 
     def add(self, when: datetime, counts: Mapping[int, int]) -> None:
-        """Adds one image and its detections by label id."""
+        """Add one image and its detections by label id."""
         # The order matters: the range grows first, then the steps, so that the new image already has a step of the
         # final length.
         self.first, self.last = min(self.first, when), max(self.last, when)
@@ -85,7 +85,7 @@ class Timeline:
         self.steps.setdefault(self._number(when), TimeStep()).add(1, counts)
 
     def start(self, number: int) -> datetime:
-        """Returns the time at which a step begins."""
+        """Return the time at which a step begins."""
         return _ORIGIN + number * self.step_length
 
     def _is_too_long(self) -> bool:
@@ -127,7 +127,7 @@ class ClassSummary:
         return [row for _, _, row in sorted(self._examples, reverse=True)]
 
     def add(self, row: PredictionRow, scores: Sequence[float], sort_key: int) -> None:
-        """Adds an image with detections of this class.
+        """Add an image with detections of this class.
 
         Args:
           row: the image.
@@ -208,7 +208,7 @@ class PredictionSummary:
         return self._sampler.selected()
 
     def add(self, row: PredictionRow) -> None:
-        """Adds an image; its detections must be of the run's classes (PredictionRow.filtered)."""
+        """Add an image; its detections must be of the run's classes (PredictionRow.filtered)."""
         if row.status != OK:
             self._add_failure(row)
             return

@@ -28,7 +28,7 @@ _Stratum = tuple[str, str]  # deployment and day
 
 
 def detection_uncertainty(item: Detection) -> float:
-    """Returns 1 for a score of 0.5, falling to 0 for a score of 0 or 1.
+    """Return 1 for a score of 0.5, falling to 0 for a score of 0 or 1.
 
     Example:
       >>> detection_uncertainty(Detection(label="crab", label_id=1, score=0.75, box=(0, 0, 9, 9)))
@@ -38,7 +38,7 @@ def detection_uncertainty(item: Detection) -> float:
 
 
 def image_uncertainty(row: PredictionRow) -> float:
-    """Returns 0 to 1: the uncertainties of the MAX_COUNTED most uncertain detections, summed, over MAX_COUNTED.
+    """Return 0 to 1: the uncertainties of the MAX_COUNTED most uncertain detections, summed, over MAX_COUNTED.
 
     Example:
       >>> found = Detection(label="crab", label_id=1, score=0.5, box=(0, 0, 9, 9))
@@ -83,14 +83,14 @@ class UncertaintySampler:
         self._overall: list[UncertainImage] = []  # a heap: the least uncertain image is at the front
 
     def add(self, row: PredictionRow) -> None:
-        """Considers an image. Images without an uncertain detection are never selected."""
+        """Consider an image. Images without an uncertain detection are never selected."""
         candidate = UncertainImage(uncertainty=image_uncertainty(row), image=row.image, row=row)
         if candidate.uncertainty:
             self._add_to_stratum(_stratum(row), candidate)
             self._add_overall(candidate)
 
     def selected(self) -> list[UncertainImage]:
-        """Returns at most ``size`` images, the one to label first at the front."""
+        """Return at most ``size`` images, the one to label first at the front."""
         leaders = [dataclasses.replace(leader, is_stratum_leader=True) for leader in self._top_leaders().values()]
         names = {leader.image for leader in leaders}
         # Leaders are in both heaps.
@@ -122,7 +122,7 @@ def _stratum(row: PredictionRow) -> _Stratum:
 
 
 def to_label_csv(rows: Iterable[PredictionRow], run: ScoringRun) -> Iterator[bytes]:
-    """Yields to_label.csv: a line for each selected image, the image to label first at the top."""
+    """Yield to_label.csv: a line for each selected image, the image to label first at the top."""
     sampler = UncertaintySampler(MAX_TO_LABEL)
     # The best images are known only after the last row; the sampler keeps as many as are listed.
     for row in rows:

@@ -49,7 +49,7 @@ FRAME = Frame()
 
 
 def to_x(share: float) -> str:
-    """Converts a share 0..1 of the lower axis to pixels.
+    """Convert a share 0..1 of the lower axis to pixels.
 
     Example:
       >>> to_x(0.0), to_x(1.0)
@@ -59,7 +59,7 @@ def to_x(share: float) -> str:
 
 
 def to_y(share: float) -> str:
-    """Converts a share 0..1 of the left axis to pixels, which count from the top.
+    """Convert a share 0..1 of the left axis to pixels, which count from the top.
 
     Example:
       >>> to_y(0.0), to_y(1.0)
@@ -157,13 +157,13 @@ class Chart:
 
 
 def line_chart(lines: Sequence[ChartLine], *, x: str, y: str, diagonal: bool = False) -> Chart:
-    """Makes a chart of lines over two axes from 0 to 1, with a legend."""
+    """Make a chart of lines over two axes from 0 to 1, with a legend."""
     ticks = _ticks(1.0)
     return Chart(x=x, y=y, across=ticks, up=ticks, lines=lines, diagonal=diagonal)
 
 
 def time_chart(lines: Sequence[ChartLine], *, times: Mapping[str, float], y: str, title: str) -> Chart:
-    """Makes a chart of lines over time, each point marked, so that one between two gaps is seen.
+    """Make a chart of lines over time, each point marked, so that one between two gaps is seen.
 
     Args:
       lines: x is a share 0..1 of the time shown, y a value of 0 or more.
@@ -181,7 +181,7 @@ def time_chart(lines: Sequence[ChartLine], *, times: Mapping[str, float], y: str
 
 
 def histogram(counts: Sequence[int], *, x: str, y: str, title: str) -> Chart:
-    """Makes a chart of bars of equal width over an axis from 0 to 1."""
+    """Make a chart of bars of equal width over an axis from 0 to 1."""
     limit = max(counts, default=0) or 1
     step = 1 / max(len(counts), 1)
     bars = [
@@ -199,7 +199,7 @@ def histogram(counts: Sequence[int], *, x: str, y: str, title: str) -> Chart:
 
 
 def bubble_chart(points: Iterable[tuple[int, int, int]], *, title: str, x: str, y: str) -> Chart:
-    """Makes a chart of bubbles (x, y, count) over two equal axes from 0, with the line where both are equal.
+    """Make a chart of bubbles (x, y, count) over two equal axes from 0, with the line where both are equal.
 
     The area of a bubble is proportional to its count.
     """
@@ -221,7 +221,7 @@ def bubble_chart(points: Iterable[tuple[int, int, int]], *, title: str, x: str, 
 
 
 def _ticks(limit: float, *, minimum: float = 0.0) -> dict[str, float]:
-    """Names round numbers from 0 to the limit, with their shares of it; steps of 1, 2 or 5 times a power of ten.
+    """Name round numbers from 0 to the limit, with their shares of it; steps of 1, 2 or 5 times a power of ten.
 
     Args:
       limit: the largest value.

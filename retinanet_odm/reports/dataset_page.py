@@ -24,7 +24,7 @@ def dataset_report(
     leakage: Leakage | None = None,
     problems: Sequence[Problem] = (),
 ) -> str:
-    """Renders the page of a data set, without the sections of which nothing is known.
+    """Render the page of a data set, without the sections of which nothing is known.
 
     Args:
       manifest: dataset.json.
@@ -62,7 +62,7 @@ def check_report(
     statistics: BoxStatistics | None = None,
     leakage: Leakage | None = None,
 ) -> str:
-    """Renders the page of a check, which writes no data set, without the sections of which nothing is known.
+    """Render the page of a check, which writes no data set, without the sections of which nothing is known.
 
     Args:
       images_in: images found.
@@ -88,7 +88,7 @@ def check_report(
 
 
 def _content(statistics: BoxStatistics | None, leakage: Leakage | None) -> dict[str, object]:
-    """Returns the variables of the templates of statistics and leakage."""
+    """Return the variables of the templates of statistics and leakage."""
     return {
         "statistics": sections.tabulate_statistics(statistics) if statistics else None,
         "leakage": leakage,
@@ -141,7 +141,7 @@ def _splits(manifest: DatasetManifest) -> Table:
 
 
 def _classes(manifest: DatasetManifest) -> Table:
-    """Boxes per class and split; bars are relative to the split's most frequent class, so that splits compare."""
+    """Tabulate boxes per class and split; bars are relative to the most frequent class of the split."""
     counts = {name: split.boxes_per_class for name, split in manifest.splits.items()}
     largest = {name: max(classes.values(), default=0) for name, classes in counts.items()}
     rows: list[list[Cell]] = [

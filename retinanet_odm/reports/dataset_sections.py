@@ -32,7 +32,7 @@ class ProblemsSummary:
 
 
 def summarise_problems(problems: Iterable[Problem]) -> ProblemsSummary:
-    """Makes a row for each code, the worst first, with an example and what to do."""
+    """Make a row for each code, the worst first, with an example and what to do."""
     by_code: dict[str, list[Problem]] = defaultdict(list)
     for problem in sort_problems(problems):
         # Severity and code together: a code may be an error in one place and a warning in another (`make_problem`).
@@ -59,7 +59,7 @@ def _with_fix(detail: str, suggestion: str) -> Titled:
 
 
 def problems_table(problems: Iterable[Problem]) -> Table:
-    """Makes a row for each of the first MAX_PROBLEMS problems with its place, the worst first."""
+    """Make a row for each of the first MAX_PROBLEMS problems with its place, the worst first."""
     return Table(
         ["where", "what", "what is wrong"],
         [
@@ -93,7 +93,7 @@ class StatisticsTables:
 
 
 def tabulate_statistics(statistics: BoxStatistics) -> StatisticsTables:
-    """Makes the tables of sizes and shapes of boxes, anchor recall, boxes per image and sizes of images."""
+    """Make the tables of sizes and shapes of boxes, anchor recall, boxes per image and sizes of images."""
     image_sizes = _image_sizes(statistics)
     if not statistics.classes:
         return StatisticsTables(image_sizes=image_sizes)
@@ -126,7 +126,7 @@ def _shape(octave: int) -> str:
 
 
 def _recall(statistics: BoxStatistics) -> Table:
-    """Makes the table of the share of boxes with an anchor of IoU 0.5, class by canvas."""
+    """Make the table of the share of boxes with an anchor of IoU 0.5, class by canvas."""
     # All classes first: the row that most readers need.
     named = [("all classes", statistics.total), *sorted(statistics.classes.items())]
     shares = [(name, counts.boxes, [counts.recall(canvas) for canvas in CANVASES]) for name, counts in named]
@@ -168,13 +168,13 @@ def _image_sizes(statistics: BoxStatistics) -> Table | None:
 
 
 def class_table(statistics: BoxStatistics) -> Table | None:
-    """Makes the table of boxes of each class, where there is no manifest with splits; None where there is no box."""
+    """Make the table of boxes of each class, where there is no manifest with splits; None where there is no box."""
     counts = {name: classes.boxes for name, classes in sorted(statistics.classes.items())}
     return histogram_table(["class", "boxes"], list(counts.items())) if counts else None
 
 
 def split_table(splits: Mapping[str, int]) -> Table:
-    """Makes the table of images of each split, where there is no manifest."""
+    """Make the table of images of each split, where there is no manifest."""
     largest = max(splits.values(), default=0)
     return Table(["split", "images"], [(name, Bar.of(count, largest)) for name, count in splits.items()])
 
@@ -197,7 +197,7 @@ class LeakageTables:
 
 
 def tabulate_leakage(leakage: Leakage) -> LeakageTables:
-    """Makes the tables of images that are in more than one split."""
+    """Make the tables of images that are in more than one split."""
     rows: list[list[Cell]] = [
         [split.split, split.images, split.exact, split.near, _seen_share(split.exact + split.near, split.images)]
         for split in leakage.held_out

@@ -42,7 +42,7 @@ def evaluation_report(
     *,
     excluded: Sequence[tuple[str, int, str]] = (),
 ) -> str:
-    """Renders the page of an evaluation; parts that are not in the metrics have no section.
+    """Render the page of an evaluation; parts that are not in the metrics have no section.
 
     Args:
       metrics: eval.json, see docs/training.md.
@@ -72,7 +72,7 @@ def evaluation_report(
 
 
 def format_interval(interval: Sequence[float]) -> str:
-    """Formats a confidence interval for people.
+    """Format a confidence interval for people.
 
     Example:
       >>> format_interval((0.412, 0.598))
@@ -123,7 +123,7 @@ def _with_interval(cell: Bar, interval: Sequence[float] | None) -> Cell:
 
 
 def _tabulate_details(details: _Values, per_class: Mapping[str, _Values]) -> dict[str, Any]:
-    """Returns the tables and charts of ``details`` of eval.json, by the names that the template uses."""
+    """Return the tables and charts of ``details`` of eval.json, by the names that the template uses."""
     # What docs/training.md describes as "details"; the template has a section for each name below.
     curves, counts, calibration = details["curves"], details["counts"], details["calibration"]
     return {
@@ -158,13 +158,13 @@ def _curves(curves: _Values, per_class: Mapping[str, _Values]) -> list[Chart]:
 
 
 def _lines(points: Mapping[str | None, Sequence[ChartPoint]], per_class: Mapping[str, _Values]) -> list[ChartLine]:
-    """A line for each class that has a colour, and the line of all classes, whose key is None."""
+    """Draw a line for each class that has a colour, and the line of all classes, whose key is None."""
     lines = [ChartLine(name=name, colour=colour, points=points[name]) for name, colour in _coloured(per_class)]
     return [*lines, ChartLine(name="all classes", points=points[None], width=3)]
 
 
 def _coloured(per_class: Mapping[str, _Values]) -> Iterator[tuple[str, str]]:
-    """Yields names and colours by falling number of true boxes, until the colours end."""
+    """Yield names and colours by falling number of true boxes, until the colours end."""
     return zip(_most_frequent(per_class), COLOURS, strict=False)
 
 
@@ -177,7 +177,7 @@ def _points(across: Sequence[float], up: Sequence[float | None]) -> list[ChartPo
 
 
 def _reached(recalls: Sequence[float], precision: Sequence[float | None]) -> list[ChartPoint]:
-    """The curve up to the recall that the detections reach; COCO has 0 beyond."""
+    """Draw the curve up to the recall that the detections reach; COCO has 0 beyond."""
     # None breaks the line: see ChartLine.points.
     return _points(recalls, [value or None for value in precision])
 
@@ -193,7 +193,7 @@ def _error_types(errors: _Values) -> Table:
 
 
 def _confusion(classes: Sequence[str], counts: Sequence[Sequence[int]]) -> Table:
-    """The confusion matrix: rows of true classes, columns of predicted ones; last, nothing."""
+    """Tabulate the confusion matrix: rows of true classes, columns of predicted ones; last, nothing."""
     rows: list[list[Cell]] = []
     # Shades are relative to the row: each shows what becomes of the objects of one class.
     for row, predicted in enumerate(counts):
@@ -205,7 +205,7 @@ def _confusion(classes: Sequence[str], counts: Sequence[Sequence[int]]) -> Table
 
 
 def _counts(counts: Mapping[str, _Values], per_class: Mapping[str, _Values]) -> Table:
-    """Counts of each class over all images, and the errors of the counts of single images."""
+    """Tabulate the count of each class over all images, and the errors of the counts of single images."""
     rows = [
         (name, values["true"], values["found"], per_class[name]["count_error"], Gain(per_class[name]["count_bias"]))
         for name, values in sorted(counts.items())

@@ -32,14 +32,14 @@ ImageReader = Callable[[Collection[str]], Iterable[tuple[str, bytes]]]
 
 
 def no_images(_: Collection[str]) -> Iterable[tuple[str, bytes]]:
-    """Reads no image, for a report without images."""
+    """Read no image, for a report without images."""
     return ()
 
 
 def predictions_report(
     rows: Iterable[PredictionRow], run: ScoringRun, read_images: ImageReader = no_images
 ) -> Iterator[bytes]:
-    """Renders the page, in one piece: it holds at most some 24 small images, whatever the number of rows.
+    """Render the page, in one piece: it holds at most some 24 small images, whatever the number of rows.
 
     Args:
       rows: of the run; read once.
@@ -93,7 +93,7 @@ def _tiles(summary: PredictionSummary) -> list[tuple[str, int]]:
 
 
 def _class_table(summary: PredictionSummary) -> Table:
-    """Number of detections of each class, the most frequent first."""
+    """Tabulate the number of detections of each class, the most frequent first."""
     # All classes, also those without a detection: their absence is a result, too.
     most = max((found.detections for found in summary.classes.values()), default=0)
     rows: list[list[Cell]] = [
@@ -134,7 +134,7 @@ def _time_chart(title: str, timeline: Timeline, run: ScoringRun, shown: Sequence
 
 
 def _means(timeline: Timeline, label_id: int) -> list[tuple[float, float | None]]:
-    """Detections of a class per image, for steps that have images; None between steps that are unusually far apart."""
+    """Return the detections of a class per image, for steps with images; None between steps unusually far apart."""
     at = sorted(timeline.steps)
     distances = [later - earlier for earlier, later in itertools.pairwise(at)]
     # The median, because one long gap between deployments would raise a mean.
@@ -191,7 +191,7 @@ def _score_charts(summary: PredictionSummary, shown: Sequence[int]) -> list[Char
 
 
 def _location_table(summary: PredictionSummary) -> Table:
-    """Locations of repeated detections: what does not move is seldom an animal."""
+    """Tabulate the locations of repeated detections: what does not move is seldom an animal."""
     # The most repeated first: these are the likeliest to be rocks.
     locations = sorted(summary.repeats.items(), key=lambda item: (-item[1].detections, item[0]))[:_MAX_LOCATIONS]
     most = max((location.detections for _, location in locations), default=0)
@@ -218,7 +218,7 @@ def _failure_table(summary: PredictionSummary) -> Table:
 
 
 def _uncertain_table(chosen: Iterable[UncertainImage]) -> Table:
-    """The least certain images, as to_label.csv lists them."""
+    """Tabulate the least certain images, as to_label.csv lists them."""
     rows: list[list[Cell]] = [
         [
             found.image,
@@ -244,7 +244,7 @@ def _origin(run: ScoringRun) -> Table:
 
 
 def _choose_examples(summary: PredictionSummary) -> list[PredictionRow]:
-    """Chooses one image of each class, then a second one of each, and so on; none is chosen twice."""
+    """Choose one image of each class, then a second one of each, and so on; none is chosen twice."""
     by_class = [found.examples for found in summary.classes.values()]
     # In turns, so that a frequent class does not fill the gallery before a rare one gets its place.
     turns = (row for turn in itertools.zip_longest(*by_class) for row in turn if row is not None)
@@ -255,7 +255,7 @@ def _choose_examples(summary: PredictionSummary) -> list[PredictionRow]:
 def _draw_images(
     examples: Sequence[PredictionRow], uncertain: Sequence[UncertainImage], read_images: ImageReader
 ) -> dict[str, bytes]:
-    """Returns JPEG bytes by name of the image; of an uncertain image, its most uncertain detection is drawn too."""
+    """Return JPEG bytes by name of the image; of an uncertain image, its most uncertain detection is drawn too."""
     wanted = {row.image: row for row in (*examples, *(found.row for found in uncertain))}
     most_uncertain = {found.image: found.most_uncertain for found in uncertain}
     return {name: _draw(data, wanted[name], most_uncertain.get(name)) for name, data in read_images(wanted)}

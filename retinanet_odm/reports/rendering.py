@@ -29,7 +29,7 @@ _MAX_SHADE = 0.75  # so that the number on the shade can still be read
 
 
 def render(template: str, **values: object) -> str:
-    """Renders a template.
+    """Render a template.
 
     Args:
       template: its file name in `templates/`.
@@ -64,7 +64,7 @@ def _environment() -> Environment:
 
 
 def _finalize(value: object) -> object:
-    """Shows the bytes of file names that are not UTF-8 as backslash codes; such text could not be written."""
+    """Show the bytes of file names that are not UTF-8 as backslash codes; such text could not be written."""
     # Markup is made by this program; only texts may contain names of files.
     if isinstance(value, str) and not isinstance(value, Markup):
         return value.encode("utf-8", "backslashreplace").decode()
@@ -72,7 +72,7 @@ def _finalize(value: object) -> object:
 
 
 def mark_flags(text: str) -> Markup:
-    """Escapes text and marks its flags as code that does not break at dashes.
+    """Escape text and marks its flags as code that does not break at dashes.
 
     Example:
       >>> mark_flags("use --image_size=640")
@@ -83,7 +83,7 @@ def mark_flags(text: str) -> Markup:
 
 
 def jpeg_uri(data: bytes) -> str:
-    """Encodes a JPEG image as an address that needs no file.
+    """Encode a JPEG image as an address that needs no file.
 
     Example:
       >>> jpeg_uri(b"abc")
@@ -112,7 +112,7 @@ class Bar:
 
     @classmethod
     def of(cls, value: float | None, maximum: float) -> Self:
-        """Makes a bar as long as the value's share of a maximum."""
+        """Make a bar as long as the value's share of a maximum."""
         known = value is not None and not math.isnan(value) and maximum > 0
         return cls(value, min(max(value / maximum, 0.0), 1.0) if known and value is not None else 0.0)
 
@@ -220,7 +220,7 @@ Cell = Union[str, int, float, None, Bar, Percent, Gain, Shade, Badge, Code, Advi
 
 
 def is_number(cell: Cell) -> bool:
-    """Returns whether a cell is aligned to the right, as numbers are."""
+    """Return whether a cell is aligned to the right, as numbers are."""
     # Cells that are not plain values say it themselves.
     return isinstance(cell, (int, float)) or getattr(cell, "is_number", False)
 
@@ -245,13 +245,13 @@ class Table:
         return ["number" if any(map(is_number, column)) else "text" for column in columns]
 
     def split(self, count: int) -> tuple["Table", "Table"]:
-        """Splits off the first rows, for a table whose rest is folded."""
+        """Split off the first rows, for a table whose rest is folded."""
         first, rest = self.rows[:count], self.rows[count:]
         return dataclasses.replace(self, rows=first), dataclasses.replace(self, rows=rest)
 
 
 def histogram_table(headers: Sequence[str], counts: Sequence[tuple[str, int]]) -> Table:
-    """Makes a table with a row for each count: its name, a bar relative to the largest, and its share of the sum."""
+    """Make a table with a row for each count: its name, a bar relative to the largest, and its share of the sum."""
     largest, total = max(count for _, count in counts), sum(count for _, count in counts)
     return Table(
         [*headers, "share"], [(name, Bar.of(count, largest), Percent(count / total)) for name, count in counts]
@@ -259,12 +259,12 @@ def histogram_table(headers: Sequence[str], counts: Sequence[tuple[str, int]]) -
 
 
 def facts_table(facts: Iterable[tuple[str, object]]) -> Table:
-    """Makes a table without a head: a name and a value in a fixed-width font in each row."""
+    """Make a table without a head: a name and a value in a fixed-width font in each row."""
     return Table(["", ""], [(name, Code(value)) for name, value in facts])
 
 
 def format_number(value: Cell) -> str:
-    """Formats a number for people: 12,345; 0.713; a dash for None and NaN. Other values as they are.
+    """Format a number for people: 12,345; 0.713; a dash for None and NaN. Other values as they are.
 
     Example:
       >>> format_number(12345), format_number(0.7128), format_number(None)

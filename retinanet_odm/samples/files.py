@@ -49,7 +49,7 @@ class SampleImage:
 
 
 def make_sample_image(index: int, *, seed: int = 0, first_deployment: int = 0) -> SampleImage:
-    """Makes one frame of a time-lapse series.
+    """Make one frame of a time-lapse series.
 
     Args:
       index: of the frame; after every 48 frames a new deployment begins.
@@ -69,7 +69,7 @@ def make_sample_image(index: int, *, seed: int = 0, first_deployment: int = 0) -
 
 
 def sample_files(*, images: int = 240, archive_images: int = 24, seed: int = 0) -> Iterator[tuple[str, bytes]]:
-    """Yields the files of a sample data set as (relative path, bytes); SAMPLE_MARKER first.
+    """Yield the files of a sample data set as (relative path, bytes); SAMPLE_MARKER first.
 
     ``images/*.JPG`` with ``annotations/*.xml`` (Pascal VOC) and ``cvat/annotations.xml`` (the same boxes);
     ``archive.zip`` with new images, the last of them truncated, and ``archive_truth/*.xml`` with their boxes.
@@ -119,7 +119,7 @@ def _archive(count: int, seed: int, *, first_deployment: int) -> Iterator[tuple[
 
 
 def make_zip(members: Iterator[tuple[str, bytes]]) -> bytes:
-    """Returns a zip archive of (name, bytes) members, stored without compression, because JPEG does not shrink."""
+    """Return a zip archive of (name, bytes) members, stored without compression, because JPEG does not shrink."""
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as archive:
         for name, data in members:
@@ -128,7 +128,7 @@ def make_zip(members: Iterator[tuple[str, bytes]]) -> bytes:
 
 
 def _name(deployment: int, frame: int) -> str:
-    """Returns a name like those of the cameras at Station M: station, deployment, tripod, time of exposure."""
+    """Return a name like those of the cameras at Station M: station, deployment, tripod, time of exposure."""
     moment = _FIRST_FRAME + deployment * _BETWEEN_DEPLOYMENTS + timedelta(hours=frame)
     return f"StaM_{_FIRST_DEPLOYMENT + deployment}_NF_tripod_{moment:%Y%m%d_%H_%M_%S}.JPG"
 

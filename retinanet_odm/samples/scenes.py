@@ -41,7 +41,7 @@ class Camera:
 
 
 def make_camera(rng: np.random.Generator) -> Camera:
-    """Makes a random deployment."""
+    """Make a random deployment."""
     warmth, grey = rng.uniform(-0.04, 0.04), rng.uniform(0.5, 0.6)
     return Camera(
         sediment=(grey + warmth, grey * 0.96, grey * 0.84 - warmth),
@@ -55,7 +55,7 @@ def make_camera(rng: np.random.Generator) -> Camera:
 def make_scene(
     seed: int | np.random.Generator, *, camera: Camera | None = None
 ) -> tuple[Image.Image, tuple[ObjectAnnotation, ...]]:
-    """Makes one image of 640x360 pixels and the boxes of its animals; equal seeds give equal pixels."""
+    """Make one image of 640x360 pixels and the boxes of its animals; equal seeds give equal pixels."""
     rng = np.random.default_rng(seed)
     camera = camera or make_camera(rng)
     # From here on each step draws from one generator: their order is part of the sample's bytes.
@@ -67,7 +67,7 @@ def make_scene(
 
 
 def _octaves(rng: np.random.Generator) -> FloatPixels:
-    """Makes fractal relief [HEIGHT, WIDTH] of about unit spread: the sum of noise on increasingly finer grids."""
+    """Make fractal relief [HEIGHT, WIDTH] of about unit spread: the sum of noise on increasingly finer grids."""
     # Each pass enlarges the relief to the next grid and adds finer noise of less weight.
     relief = Image.fromarray(np.zeros((6, 10), np.float32))
     for columns, weight in ((10, 1.2), (20, 1.0), (40, 0.8), (80, 0.6), (160, 0.42), (320, 0.26), (640, 0.13)):
@@ -78,7 +78,7 @@ def _octaves(rng: np.random.Generator) -> FloatPixels:
 
 
 def _sediment(rng: np.random.Generator, camera: Camera) -> FloatPixels:
-    """Makes bare ground [HEIGHT, WIDTH, 3]: fractal relief lit from the left, mounds, burrows and pebbles."""
+    """Make bare ground [HEIGHT, WIDTH, 3]: fractal relief lit from the left, mounds, burrows and pebbles."""
     relief = _octaves(rng)
     tone = np.ones((SCENE_HEIGHT, SCENE_WIDTH), np.float32)
     for _ in range(rng.integers(3, 9)):  # mounds
@@ -95,14 +95,14 @@ def _sediment(rng: np.random.Generator, camera: Camera) -> FloatPixels:
 
 
 def _bounded(values: FloatPixels) -> FloatPixels:
-    """Maps values to -1..1, like tanh but faster."""
+    """Map values to -1..1, like tanh but faster."""
     return np.asarray(values / (1 + np.abs(values)))
 
 
 def _bump(
     rng: np.random.Generator, relief: FloatPixels, tone: FloatPixels, *, radius: float, rise: float, albedo: float
 ) -> None:
-    """Adds a mound (rise > 0) or a hole (rise < 0) of a radius in pixels, and multiplies its colour by albedo."""
+    """Add a mound (rise > 0) or a hole (rise < 0) of a radius in pixels, and multiplies its colour by albedo."""
     y, x = rng.uniform(0, SCENE_HEIGHT), rng.uniform(0, SCENE_WIDTH)
     flat, reach = rng.uniform(0.5, 0.95), radius * 2.5
     top, bottom = max(0, int(y - reach)), min(SCENE_HEIGHT, int(y + reach) + 1)
@@ -117,7 +117,7 @@ def _bump(
 
 
 def _animals(rng: np.random.Generator, ground: FloatPixels) -> tuple[ObjectAnnotation, ...]:
-    """Draws animals onto the ground and returns their boxes."""
+    """Draw animals onto the ground and return their boxes."""
     objects: list[ObjectAnnotation] = []
     for _ in range(int(rng.choice(len(_ANIMAL_COUNTS), p=_ANIMAL_COUNTS))):
         label = str(rng.choice(list(SPECIES)))
@@ -133,7 +133,7 @@ def _animals(rng: np.random.Generator, ground: FloatPixels) -> tuple[ObjectAnnot
 
 
 def _free_corner(rng: np.random.Generator, sprite: Sprite, taken: list[BoxCorners]) -> tuple[int, int] | None:
-    """Returns a top left corner (y, x) at which the sprite is visible and covers little of the other boxes."""
+    """Return a top left corner (y, x) at which the sprite is visible and covers little of the other boxes."""
     side = sprite.alpha.shape[0]
     for _ in range(_MAX_ATTEMPTS):
         # Up to a third of the sprite may lie outside, so that some animals are truncated.
@@ -146,7 +146,7 @@ def _free_corner(rng: np.random.Generator, sprite: Sprite, taken: list[BoxCorner
 
 
 def _visible_box(sprite: Sprite, corner: tuple[int, int]) -> BoxCorners:
-    """Returns the sprite's box in the image, clipped at its borders."""
+    """Return the sprite's box in the image, clipped at its borders."""
     (y, x), (ymin, xmin, ymax, xmax) = corner, sprite.box
     return max(ymin + y, 0.0), max(xmin + x, 0.0), min(ymax + y, float(SCENE_HEIGHT)), min(xmax + x, float(SCENE_WIDTH))
 
@@ -157,13 +157,13 @@ def _is_truncated(sprite: Sprite, corner: tuple[int, int]) -> bool:
 
 
 def _overlap(a: BoxCorners, b: BoxCorners) -> float:
-    """Returns the common area over the area of the smaller box."""
+    """Return the common area over the area of the smaller box."""
     shared = max(min(a[2], b[2]) - max(a[0], b[0]), 0) * max(min(a[3], b[3]) - max(a[1], b[1]), 0)
     return shared / min((box[2] - box[0]) * (box[3] - box[1]) for box in (a, b))
 
 
 def _paste(rng: np.random.Generator, ground: FloatPixels, sprite: Sprite, corner: tuple[int, int]) -> None:
-    """Draws the sprite and, away from the lamp, its soft shadow onto the ground."""
+    """Draw the sprite and, away from the lamp, its soft shadow onto the ground."""
     shift = max(2, sprite.alpha.shape[0] // 16)
     shape = Image.fromarray((sprite.alpha * 255).astype(np.uint8))
     shadow = np.asarray(shape.filter(ImageFilter.GaussianBlur(shift)), np.float32) / 255
@@ -176,14 +176,14 @@ def _paste(rng: np.random.Generator, ground: FloatPixels, sprite: Sprite, corner
 
 
 def _windows(shape: tuple[int, ...], corner: tuple[int, int]) -> tuple[tuple[slice, slice], tuple[slice, slice]]:
-    """Returns the part of the image that a patch at this corner covers, and the part of the patch inside the image."""
+    """Return the part of the image that a patch at this corner covers, and the part of the patch inside the image."""
     y, x = corner
     top, left, bottom, right = max(y, 0), max(x, 0), min(y + shape[0], SCENE_HEIGHT), min(x + shape[1], SCENE_WIDTH)
     return np.s_[top:bottom, left:right], np.s_[top - y : bottom - y, left - x : right - x]
 
 
 def _lamp_light(rng: np.random.Generator, camera: Camera) -> FloatPixels:
-    """Returns brightness [HEIGHT, WIDTH]: light that fades to the far edge and the corners, and varies a little."""
+    """Return brightness [HEIGHT, WIDTH]: light that fades to the far edge and the corners, and varies a little."""
     rows = np.linspace(0, 1, SCENE_HEIGHT, dtype=np.float32)[:, None]
     columns = np.linspace(0, 1, SCENE_WIDTH, dtype=np.float32)[None, :]
     pool = np.exp(-(((rows - camera.lamp[0]) / 0.75) ** 2)) * np.exp(-(((columns - camera.lamp[1]) / 0.62) ** 2))
@@ -192,7 +192,7 @@ def _lamp_light(rng: np.random.Generator, camera: Camera) -> FloatPixels:
 
 
 def _snow(rng: np.random.Generator) -> Image.Image:
-    """Draws marine snow: many small specks, a few larger ones near the lens."""
+    """Draw marine snow: many small specks, a few larger ones near the lens."""
     layer = Image.new("L", (SCENE_WIDTH, SCENE_HEIGHT))
     pen = ImageDraw.Draw(layer)
     for _ in range(rng.integers(15, 70)):
@@ -202,7 +202,7 @@ def _snow(rng: np.random.Generator) -> Image.Image:
 
 
 def _exposed(rng: np.random.Generator, lit: FloatPixels, camera: Camera) -> Image.Image:
-    """Returns what the camera stores: veiling light, snow, lens blur, sensor noise, eight bits. Overwrites lit."""
+    """Return what the camera stores: veiling light, snow, lens blur, sensor noise, eight bits. Overwrites lit."""
     # Veiling light: water between camera and ground scatters it, more over the far edge at the top.
     haze = np.linspace(0.05, 0.012, SCENE_HEIGHT, dtype=np.float32)[:, None, None]
     lit += haze * np.asarray([0.55, 0.95, 1.1], np.float32)

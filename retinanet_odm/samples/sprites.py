@@ -55,7 +55,7 @@ class _Canvas:
         return [(self._pens[0], _ink(colour)), (self._pens[1], opacity)]
 
     def to_canvas(self, points: Points) -> list[tuple[float, float]]:
-        """Converts points from the unit frame to pixels of the canvas."""
+        """Convert points from the unit frame to pixels of the canvas."""
         # Rotation before foreshortening: the camera looks down at an angle, whatever way the animal lies.
         placed = (np.asarray(points) @ self._rotation.T) * self._squash * self.scale + self.side / 2
         return [(float(x), float(y)) for x, y in placed]
@@ -66,7 +66,7 @@ class _Canvas:
             pen.polygon(placed, fill=ink)
 
     def stroke(self, points: Points, widths: tuple[float, float], colours: Sequence[Colour], opacity: int) -> None:
-        """Draws a line that tapers from the first width to the second; its segments alternate the colours."""
+        """Draw a line that tapers from the first width to the second; its segments alternate the colours."""
         placed = self.to_canvas(points)
         taper = np.linspace(*widths, num=len(placed)) * self.scale
         for number, (start, end) in enumerate(itertools.pairwise(placed)):
@@ -96,14 +96,14 @@ def _dot(pen: ImageDraw.ImageDraw, centre: tuple[float, float], radius: float, i
 
 
 def _varied(rng: np.random.Generator, colour: Colour, spread: float = 0.06) -> Colour:
-    """Varies a colour at random: brightness and hue differ between animals of one class."""
+    """Vary a colour at random: brightness and hue differ between animals of one class."""
     brightness = rng.uniform(0.85, 1.12)
     red, green, blue = (float(channel * brightness + rng.uniform(-spread, spread) / 2) for channel in colour)
     return red, green, blue
 
 
 def _cucumber(canvas: _Canvas, rng: np.random.Generator) -> None:
-    """Draws a translucent sea cucumber: bent body, veil, papillae and tube feet along both sides, dark gut."""
+    """Draw a translucent sea cucumber: bent body, veil, papillae and tube feet along both sides, dark gut."""
     skin = _varied(rng, (0.90, 0.76, 0.84))
     bend, fat = rng.uniform(-0.22, 0.22), rng.uniform(0.11, 0.15)
     # The body follows a parabola; half is its half width along the spine.
@@ -129,7 +129,7 @@ def _cucumber(canvas: _Canvas, rng: np.random.Generator) -> None:
 
 
 def _brittle_star(canvas: _Canvas, rng: np.random.Generator) -> None:
-    """Draws a brittle star: five thin, curved, banded arms around a small disc."""
+    """Draw a brittle star: five thin, curved, banded arms around a small disc."""
     arm = _varied(rng, (0.86, 0.60, 0.36))
     band = (arm[0] * 0.66, arm[1] * 0.6, arm[2] * 0.6)
     reach = rng.uniform(0.46, 0.52)
@@ -147,7 +147,7 @@ def _brittle_star(canvas: _Canvas, rng: np.random.Generator) -> None:
 
 
 def _anemone(canvas: _Canvas, rng: np.random.Generator) -> None:
-    """Draws an anemone: a round crown of thick tentacles around a pale disc with a dark mouth."""
+    """Draw an anemone: a round crown of thick tentacles around a pale disc with a dark mouth."""
     flesh = _varied(rng, (0.93, 0.40, 0.26))
     pale = (flesh[0] * 1.05, flesh[1] * 1.5, flesh[2] * 1.6)
     # The outer ring first, so that the inner one lies on it.
@@ -163,7 +163,7 @@ def _anemone(canvas: _Canvas, rng: np.random.Generator) -> None:
 
 
 def _urchin(canvas: _Canvas, rng: np.random.Generator) -> None:
-    """Draws an urchin: a dark round shell with thin spines and five paler rows of plates."""
+    """Draw an urchin: a dark round shell with thin spines and five paler rows of plates."""
     shell = _varied(rng, (0.26, 0.13, 0.22), spread=0.03)
     spine = (shell[0] * 1.25, shell[1] * 1.25, shell[2] * 1.25)
     # Spines first: the shell hides where they meet.
@@ -198,7 +198,7 @@ SPECIES: Mapping[str, Species] = MappingProxyType(
 
 
 def draw_animal(rng: np.random.Generator, label: str, length: float) -> Sprite:
-    """Draws one animal of a class at a random orientation.
+    """Draw one animal of a class at a random orientation.
 
     Args:
       rng: the random generator; equal states give equal sprites.
@@ -231,7 +231,7 @@ def _extent(drawn: npt.NDArray[np.uint8]) -> BoxCorners:
 
 
 def _relief(alpha: Image.Image, length: float) -> FloatPixels:
-    """Shades a rounded body that is lit from the upper left, by the slope of its blurred silhouette."""
+    """Shade a rounded body that is lit from the upper left, by the slope of its blurred silhouette."""
     height = np.asarray(alpha.filter(ImageFilter.GaussianBlur(length * 0.035)), np.float32) / 255
     slope_y, slope_x = np.gradient(height)
     return np.asarray(np.clip(1 + (slope_x + slope_y) * length * 0.05, 0.55, 1.5), np.float32)

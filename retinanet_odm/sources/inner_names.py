@@ -12,14 +12,14 @@ from retinanet_odm.sources.row_names import Key, fold, match_key, name_inside
 
 
 def inside_key(file: AnnotationFile) -> Key | None:
-    """Returns the key of the <filename> in a file of one image; None without one, or if it is the key of the file."""
+    """Return the key of the <filename> in a file of one image; None without one, or if it is the key of the file."""
     inside = name_inside(file)
     key = match_key(inside) if inside else b""
     return key if key and key != match_key(file.uri) else None
 
 
 def has_unique_name(images: Sequence[ImageFile]) -> list[bool]:
-    """Returns for each image of a group whether no other one of its export has its file name."""
+    """Return for each image of a group whether no other one of its export has its file name."""
     # Together with the export, because files of two exports never belong together.
     names = [(image.export_uri, _file_name(image.name)) for image in images]
     times = Counter(names)
@@ -27,7 +27,7 @@ def has_unique_name(images: Sequence[ImageFile]) -> list[bool]:
 
 
 def pair_by_filename(images: Sequence[ImageFile], annotations: Sequence[AnnotationFile]) -> dict[int, int]:
-    """Returns the position of the annotation of each paired image, by the image's position.
+    """Return the position of the annotation of each paired image, by the image's position.
 
     An image is paired if exactly one of the files has its name as <filename>.
 

@@ -18,7 +18,7 @@ _MAX_NAMED = 3  # members that a message names
 
 
 def check_input(patterns: Sequence[str], *, flag: str) -> None:
-    """Raises UsageError if a pattern matches nothing, a folder, or archives that cannot be read."""
+    """Raise UsageError if a pattern matches nothing, a folder, or archives that cannot be read."""
     for pattern in patterns:
         check_closed_archive(pattern, flag=flag)
         if files.is_folder(pattern):
@@ -29,7 +29,7 @@ def check_input(patterns: Sequence[str], *, flag: str) -> None:
 
 
 def check_closed_archive(value: str, *, flag: str) -> None:
-    """Raises UsageError if a value of a flag names an archive that no program here can read."""
+    """Raise UsageError if a value of a flag names an archive that no program here can read."""
     if kind := closed_archive(value):
         raise UsageError(f"{flag}: {value}: a {kind} archive cannot be read: unpack it, or make a zip file of it")
 
@@ -54,7 +54,7 @@ class FlagFiles:
         return self.members.keys()
 
     def each_file(self) -> Iterator[tuple[str, str, bool]]:
-        """Yields URI, name and whether the job reads it, for each loose file and each member."""
+        """Yield URI, name and whether the job reads it, for each loose file and each member."""
         for uri, name in self.names.items():
             if uri not in self.members:
                 yield uri, name, not all(content.is_never(name) for content in self.content)
@@ -63,7 +63,7 @@ class FlagFiles:
 
 
 def find_files(patterns: Iterable[str], flag: str, *content: FileContent) -> FlagFiles:
-    """Finds the files of a flag, and looks into the zip files among them.
+    """Find the files of a flag, and look into the zip files among them.
 
     Args:
       patterns: The patterns of the flag.
@@ -94,7 +94,7 @@ def find_files(patterns: Iterable[str], flag: str, *content: FileContent) -> Fla
 
 
 def count_passed_over(found: Iterable[FlagFiles], output: str) -> Counter[str]:
-    """Counts the files that no flag reads by suffix, without those of operating systems and those below the output.
+    """Count the files that no flag reads by suffix, without those of operating systems and those below the output.
 
     Masks of Pascal VOC are no images that somebody misses, so they are not counted.
     """

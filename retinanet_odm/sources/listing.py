@@ -99,7 +99,7 @@ class InputPattern:
 
 
 def input_patterns(patterns: Iterable[str], exports: Iterable[str], *, flag: str) -> list[InputPattern]:
-    """Returns the patterns of a flag and those of --exports; a file of class names is no pattern, but goes with them.
+    """Return the patterns of a flag and those of --exports; a file of class names is no pattern, but goes with them.
 
     Raises:
       UsageError: Several files of class names are given.
@@ -120,12 +120,12 @@ def input_patterns(patterns: Iterable[str], exports: Iterable[str], *, flag: str
 
 
 def match_images(source: InputPattern) -> Iterator[ImageFile]:
-    """Yields the images that match a pattern, named by their path below its root."""
+    """Yield the images that match a pattern, named by their path below its root."""
     return _match(source, IMAGE_CONTENT)
 
 
 def match_annotations(source: InputPattern) -> Iterator[tuple[bytes, AnnotationFile]]:
-    """Yields the annotation files that match a pattern, unread, each with its URI as bytes.
+    """Yield the annotation files that match a pattern, unread, each with its URI as bytes.
 
     The URI is a key for grouping; as bytes, because a path need not be valid UTF-8.
     """
@@ -143,7 +143,7 @@ def match_annotations(source: InputPattern) -> Iterator[tuple[bytes, AnnotationF
 
 
 def _match(source: InputPattern, content: "FileContent") -> Iterator[ImageFile]:
-    """Yields a row for every loose file and every member of a zip file that may have this content."""
+    """Yield a row for every loose file and every member of a zip file that may have this content."""
     # Names are relative to it, so that they do not depend on where a data set lies.
     root = root_of(source.pattern)
     for file in files.list_files(source.pattern):
@@ -161,14 +161,14 @@ def _match(source: InputPattern, content: "FileContent") -> Iterator[ImageFile]:
 
 
 def is_zip_input(path: str) -> bool:
-    """Returns whether a file is a zip archive; looks into it, except if its name tells what it is."""
+    """Return whether a file is a zip archive; look into it, except if its name tells what it is."""
     # By name first: every image would otherwise be opened once more, only to be listed.
     by_name = is_never_image(posixpath.basename(path)) or has_image_suffix(path)
     return suffix_of(path) == ".zip" or (not by_name and is_zip_file(path))
 
 
 def is_image_name(name: str) -> bool:
-    """Returns whether a member of a zip file is an image, judged by its name.
+    """Return whether a member of a zip file is an image, judged by its name.
 
     Example:
       >>> is_image_name("JPEGImages/a.jpg"), is_image_name("SegmentationClass/a.png")
@@ -178,7 +178,7 @@ def is_image_name(name: str) -> bool:
 
 
 def is_annotation_name(name: str) -> bool:
-    """Returns whether a member of a zip file may be an annotation file, judged by its name; its content decides.
+    """Return whether a member of a zip file may be an annotation file, judged by its name; its content decides.
 
     Example:
       >>> is_annotation_name("Annotations/a.xml"), is_annotation_name(".cache/a.json")
@@ -219,7 +219,7 @@ ANNOTATION_CONTENT = FileContent(
 
 
 def read_image(image: ImageFile) -> bytes:
-    """Returns the encoded image.
+    """Return the encoded image.
 
     Raises:
       DataError: It cannot be read.
@@ -230,7 +230,7 @@ def read_image(image: ImageFile) -> bytes:
 
 
 def read_annotation(file: AnnotationFile, *, min_score: float | None = None) -> Iterator[AnnotationFile | DataError]:
-    """Yields a row for every image of a file while it is read.
+    """Yield a row for every image of a file while it is read.
 
     Predictions are read from min_score on; None accepts none.
 

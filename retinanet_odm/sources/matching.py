@@ -47,7 +47,7 @@ class FilePairs:
 
 
 def pair_files(images: Sequence[ImageFile], annotations: Sequence[AnnotationFile]) -> FilePairs:
-    """Pairs the images and annotations of a group; the result does not depend on their order.
+    """Pair the images and annotations of a group; the result does not depend on their order.
 
     Example:
       >>> image = ImageFile(uri="/i/1/a.jpg", name="1/a.jpg")
@@ -76,7 +76,7 @@ _Keys = Callable[[RowNames], Iterator[_Token]]
 
 
 def _own(names: RowNames) -> Iterator[_Token]:
-    """Yields the path with extension; for a file of one image without it, all that its own path may mean."""
+    """Yield the path with extension; for a file of one image without it, all that its own path may mean."""
     yield from (("full", path) for path in names.full)
     yield from ((kind, path) for path in names.own for kind in ("bare", "full"))
 
@@ -94,12 +94,12 @@ def _loose(names: RowNames) -> Iterator[_Token]:
 
 
 def _any(*functions: _Keys) -> _Keys:
-    """Returns a function that yields the keys of all these functions."""
+    """Return a function that yields the keys of all these functions."""
     return lambda names: itertools.chain.from_iterable(keys(names) for keys in functions)
 
 
 def _ends(keys: _Keys) -> _Keys:
-    """Returns a function that yields the keys with all ends of their paths: a/b/c, b/c, c."""
+    """Return a function that yields the keys with all ends of their paths: a/b/c, b/c, c."""
 
     def ends(names: RowNames) -> Iterator[_Token]:
         for kind, path in keys(names):
@@ -110,7 +110,7 @@ def _ends(keys: _Keys) -> _Keys:
 
 
 def _last(keys: _Keys) -> _Keys:
-    """Returns a function that yields the keys with the last part of their paths."""
+    """Return a function that yields the keys with the last part of their paths."""
     return lambda names: ((kind, PurePosixPath(path).name) for kind, path in keys(names))
 
 
@@ -189,7 +189,7 @@ class _Group:
         return images, [annotation_names(row, form) for row in self._annotations]
 
     def apply_rules(self, annotations: Collection[int]) -> None:
-        """Pairs open rows by all rules; only these annotations take part."""
+        """Pair open rows by all rules; only these annotations take part."""
         for rule in _RULES:
             if not self._has_open(annotations):
                 return
@@ -205,7 +205,7 @@ class _Group:
         return bool(self.open_images) and not self.open_annotations.isdisjoint(annotations)
 
     def _is_across(self, image: int) -> bool:
-        """Returns whether the folders of an image and of its annotation contradict each other."""
+        """Return whether the folders of an image and of its annotation contradict each other."""
         # In the folded form: other spellings of a folder are the same folder.
         images, annotations = self._folded
         folder = _folder(images[image].full[0])
@@ -213,7 +213,7 @@ class _Group:
         return not any(_is_end(folder, _folder(path)) for path in (*names.bare, *names.in_subset))
 
     def _apply(self, rule: _Rule, rows: _Rows, annotations: Collection[int]) -> None:
-        """Pairs open rows by a rule; claims by longer paths go first."""
+        """Pair open rows by a rule; claims by longer paths go first."""
         levels: defaultdict[int, list[_Claim]] = defaultdict(list)
         for (_, _, path), claim in self._claims(rule, rows, annotations).items():
             if claim.images and claim.annotations:
@@ -222,7 +222,7 @@ class _Group:
             self._pair_or_conflict([self._still_open(claim) for claim in claims] if not rule.unique else claims)
 
     def _claims(self, rule: _Rule, rows: _Rows, annotations: Collection[int]) -> dict[tuple[str, str, str], _Claim]:
-        """Returns the claims of the rows by export and key."""
+        """Return the claims of the rows by export and key."""
         claims: defaultdict[tuple[str, str, str], _Claim] = defaultdict(_Claim)
         image_rows, annotation_rows = rows
         for row, names in enumerate(image_rows):
@@ -282,6 +282,6 @@ def _folder(path: str) -> str:
 
 
 def _is_end(one: str, other: str) -> bool:
-    """Returns whether one folder is the end of the other."""
+    """Return whether one folder is the end of the other."""
     longer, shorter = (one, other) if len(one) > len(other) else (other, one)
     return not shorter or f"/{longer}".endswith(f"/{shorter}")

@@ -37,7 +37,7 @@ _DOUBLED = (".xml", ".json", ".txt")
 
 
 def match_key(path: str) -> Key:
-    """Returns what an image and its annotation have in common: the file name without extensions, as bytes.
+    """Return what an image and its annotation have in common: the file name without extensions, as bytes.
 
     Rows with different keys are never paired by their names. A key is the same for both forms of Unicode, and for names
     that are not valid UTF-8 or that an exporter has made safe.
@@ -51,7 +51,7 @@ def match_key(path: str) -> Key:
 
 
 def exact_path(path: str) -> str:
-    r"""Returns a path as XML can hold it, with the slashes of other systems than Windows.
+    r"""Return a path as XML can hold it, with the slashes of other systems than Windows.
 
     Example:
       >>> exact_path("dive 1\\a.jpg")
@@ -61,7 +61,7 @@ def exact_path(path: str) -> str:
 
 
 def _is_plain(path: str) -> bool:
-    """Returns whether a path has the same form everywhere, as nearly all have: spares the work for millions of rows."""
+    """Return whether a path has the same form everywhere, as nearly all have: spares the work for millions of rows."""
     return (
         path.isascii()
         and path.isprintable()
@@ -72,7 +72,7 @@ def _is_plain(path: str) -> bool:
 
 
 def fold(path: str) -> str:
-    """Returns a path in the form in which spellings of the same name are equal.
+    """Return a path in the form in which spellings of the same name are equal.
 
     Unicode in its composed form (NFC), which macOS does not write; without ``..``, and with the characters that
     exporters replace; a zip file as a folder of its name without ``.zip``, as `match_images` names it.
@@ -114,13 +114,13 @@ Form = Callable[[str], str]  # exact_path or fold: how paths are compared
 
 
 def image_names(image: ImageFile, form: Form) -> RowNames:
-    """Returns the names of an image in a form."""
+    """Return the names of an image in a form."""
     path = form(image.name)
     return RowNames(full=(path,), bare=(without_extension(path),), doubled=(path,))
 
 
 def annotation_names(file: AnnotationFile, form: Form) -> RowNames:
-    """Returns the names of an annotation in a form."""
+    """Return the names of an annotation in a form."""
     return _listed_names(file, form) if file.image_name else _names_of_one(file, form)
 
 
@@ -141,12 +141,12 @@ def _names_of_one(file: AnnotationFile, form: Form) -> RowNames:
 
 
 def name_inside(file: AnnotationFile) -> str:
-    """Returns the <filename> in a file of one image; "" for other files and unreadable ones."""
+    """Return the <filename> in a file of one image; "" for other files and unreadable ones."""
     return "" if file.image_name or file.annotation is None else file.annotation.filename
 
 
 def _agreeing(own: tuple[str, ...], inside: str, form: Form) -> tuple[str, ...]:
-    """Returns the paths with extension that follow from the <filename>; none if it contradicts the file's own name."""
+    """Return the paths with extension that follow from the <filename>; none if it contradicts the file's own name."""
     plain = inside if _is_plain(inside) else safe_path(_ESCAPE.sub("_", inside))
     if without_extension(plain) == plain:
         return ()
@@ -162,7 +162,7 @@ def _agreeing(own: tuple[str, ...], inside: str, form: Form) -> tuple[str, ...]:
 
 
 def _agree(own: str, inside: str) -> bool:
-    """Returns whether a.xml or a.jpg.xml may be the file of a.jpg; own is without the extension of the file."""
+    """Return whether a.xml or a.jpg.xml may be the file of a.jpg; own is without the extension of the file."""
     if own == without_extension(inside):
         return True
     # With and without the number that an exporter has added.
@@ -172,7 +172,7 @@ def _agree(own: str, inside: str) -> bool:
 
 
 def _image_paths(path: str) -> Iterator[str]:
-    """Yields the path of a Pascal VOC file, and the paths of its image in the folders of an export."""
+    """Yield the path of a Pascal VOC file, and the paths of its image in the folders of an export."""
     yield path
     for annotations, images in _IMAGE_FOLDERS.items():
         parts = f"/{path}".split(annotations)

@@ -10,7 +10,7 @@ _LEVELS = 3  # labels/train/a.txt: the names may be in train, in labels, or besi
 
 
 def find_class_names(uri: str, named: str = "") -> ClassNames:
-    """Returns the names of the classes of a text file; no names if there is no file with them.
+    """Return the names of the classes of a text file; no names if there is no file with them.
 
     Args:
       uri: the text file.

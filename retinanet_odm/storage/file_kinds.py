@@ -31,12 +31,12 @@ _CLOSED = {".7z": "7z", ".rar": "RAR"}
 
 
 def is_of_system(name: str) -> bool:
-    """Returns whether a file is hidden or was written by an operating system: nobody misses it."""
+    """Return whether a file is hidden or was written by an operating system: nobody misses it."""
     return is_hidden(name) or PurePosixPath(name).name.lower() in _OF_SYSTEMS
 
 
 def is_never_image(name: str) -> bool:
-    """Returns whether a file that a pattern matches is certainly no image that can be read.
+    """Return whether a file that a pattern matches is certainly no image that can be read.
 
     Example:
       >>> is_never_image("a.DNG"), is_never_image("a.txt"), is_never_image("a"), is_never_image("a.jpg")
@@ -46,7 +46,7 @@ def is_never_image(name: str) -> bool:
 
 
 def is_never_annotation(name: str) -> bool:
-    """Returns whether a file that a pattern matches is certainly no annotation file.
+    """Return whether a file that a pattern matches is certainly no annotation file.
 
     Example:
       >>> is_never_annotation("a.jpg"), is_never_annotation("a.txt"), is_never_annotation("a")
@@ -57,27 +57,27 @@ def is_never_annotation(name: str) -> bool:
 
 
 def may_hold_images(suffix: str) -> bool:
-    """Returns whether files of a suffix may hold images or videos: somebody may miss them."""
+    """Return whether files of a suffix may hold images or videos: somebody may miss them."""
     return suffix in _MEDIA - _SOUNDS or suffix in IMAGE_SUFFIXES
 
 
 def closed_archive(name: str) -> str:
-    """Returns the kind of an archive that must be unpacked before it can be read; "" for other files."""
+    """Return the kind of an archive that must be unpacked before it can be read; "" for other files."""
     return _CLOSED.get(suffix_of(name), "")
 
 
 def suffix_of(name: str) -> str:
-    """Returns the last suffix of a name in lower case, with its dot; "" if it has none."""
+    """Return the last suffix of a name in lower case, with its dot; "" if it has none."""
     return PurePosixPath(name).suffix.lower()
 
 
 def count_suffixes(names: Iterable[str]) -> Counter[str]:
-    """Counts files by suffix, except those of operating systems."""
+    """Count files by suffix, except those of operating systems."""
     return Counter(suffix_of(name) for name in names if not is_of_system(name))
 
 
 def describe_suffixes(counts: Mapping[str, int]) -> str:
-    """Lists counts by suffix, the most frequent first.
+    """List counts by suffix, the most frequent first.
 
     Example:
       >>> describe_suffixes({".txt": 2, ".heic": 12, "": 1})

@@ -37,7 +37,7 @@ IMAGE_SUFFIXES = (
 
 
 def to_regex(pattern: str) -> re.Pattern[str]:
-    """Returns a regular expression that matches the same full paths as a pattern.
+    """Return a regular expression that matches the same full paths as a pattern.
 
     Patterns have the syntax of Beam, except that a backslash is an ordinary character.
 
@@ -67,7 +67,7 @@ def _translate(token: re.Match[str]) -> str:
 
 
 def escape_glob(path: str) -> str:
-    r"""Returns a pattern that matches only this path, even if the path contains ``[``, ``*`` or ``?``.
+    r"""Return a pattern that matches only this path, even if the path contains ``[``, ``*`` or ``?``.
 
     Example:
       >>> escape_glob("dive [1]/*.jpg")
@@ -78,7 +78,7 @@ def escape_glob(path: str) -> str:
 
 
 def literal_names(pattern: str, exists: Callable[[str], bool]) -> str:
-    r"""Returns a pattern in which names with brackets are escaped if they exist, with the folders before them.
+    r"""Return a pattern in which names with brackets are escaped if they exist, with the folders before them.
 
     Args:
       pattern: As a person writes it; names that are escaped already stay.
@@ -97,14 +97,14 @@ def literal_names(pattern: str, exists: Callable[[str], bool]) -> str:
 
 
 def describe_brackets(pattern: str) -> str:
-    """Returns a hint for a message about a pattern with brackets that matches nothing; "" if it has none."""
+    """Return a hint for a message about a pattern with brackets that matches nothing; "" if it has none."""
     if "[" not in pattern:
         return ""
     return "; in a pattern, [ ] matches one of the characters in it: write [[] for a bracket in a name"
 
 
 def complete_pattern(pattern: str) -> str:
-    """Returns the pattern of the files in a folder for one that ends with a slash; others are returned unchanged.
+    """Return the pattern of the files in a folder for one that ends with a slash; others are returned unchanged.
 
     Example:
       >>> complete_pattern("gs://b/images/"), complete_pattern("gs://b/images/*.jpg")
@@ -114,7 +114,7 @@ def complete_pattern(pattern: str) -> str:
 
 
 def literal_prefix(pattern: str) -> str:
-    """Returns the part of a pattern before its first wildcard; the whole pattern if there is none.
+    """Return the part of a pattern before its first wildcard; the whole pattern if there is none.
 
     Example:
       >>> literal_prefix("gs://b/2016*/x.jpg")
@@ -124,7 +124,7 @@ def literal_prefix(pattern: str) -> str:
 
 
 def root_of(pattern: str) -> str:
-    """Returns the folder above the first wildcard, without a trailing slash: file names are relative to it.
+    """Return the folder above the first wildcard, without a trailing slash: file names are relative to it.
 
     Example:
       >>> root_of("gs://b/2016*/x/*.jpg"), root_of("dive [[]1]/*.jpg")
@@ -142,7 +142,7 @@ def root_of(pattern: str) -> str:
 
 
 def common_folder(roots: Sequence[str]) -> str:
-    """Returns the deepest folder that contains all roots; "" if there is none, as for a bucket and a local disk.
+    """Return the deepest folder that contains all roots; "" if there is none, as for a bucket and a local disk.
 
     Example:
       >>> common_folder(["gs://bucket/dives/1", "gs://bucket/dives/2/a"])
@@ -160,7 +160,7 @@ def common_folder(roots: Sequence[str]) -> str:
 
 
 def absolute(path: str) -> str:
-    """Returns a local path from the root of the disk; a URI unchanged.
+    """Return a local path from the root of the disk; a URI unchanged.
 
     Example:
       >>> absolute("gs://bucket/a.jpg"), absolute("/data/../a.jpg")
@@ -170,7 +170,7 @@ def absolute(path: str) -> str:
 
 
 def real_path(path: str) -> str:
-    """Returns an absolute path with symbolic links resolved; a URI unchanged."""
+    """Return an absolute path with symbolic links resolved; a URI unchanged."""
     return path if "://" in path else str(Path(path).resolve())
 
 
@@ -178,7 +178,7 @@ def real_path(path: str) -> str:
 
 
 def without_extension(path: str) -> str:
-    """Returns a path without its last extension, of letters and few digits: ``x.01`` is the name of a frame.
+    """Return a path without its last extension, of letters and few digits: ``x.01`` is the name of a frame.
 
     Example:
       >>> without_extension("2024.01.07/a.b.JPG"), without_extension("frame.01"), without_extension("a.jpg#2")
@@ -188,7 +188,7 @@ def without_extension(path: str) -> str:
 
 
 def without_extensions(path: str) -> str:
-    """Returns a path without all extensions at its end.
+    """Return a path without all extensions at its end.
 
     Example:
       >>> without_extensions("dive/a.jpg.xml")
@@ -201,7 +201,7 @@ def without_extensions(path: str) -> str:
 
 
 def safe_path(path: str) -> str:
-    r"""Returns a path that stays inside the folder it is unpacked in, in one line of text that is valid Unicode.
+    r"""Return a path that stays inside the folder it is unpacked in, in one line of text that is valid Unicode.
 
     Example:
       >>> safe_path("/../dive\\1/./a\n.jpg")
@@ -217,7 +217,7 @@ def safe_path(path: str) -> str:
 
 
 def looks_like_image(name: str) -> bool:
-    """Returns whether a path below a folder or in an archive is that of an image, judged by its name.
+    """Return whether a path below a folder or in an archive is that of an image, judged by its name.
 
     Example:
       >>> looks_like_image("dive 1/a.JPG"), looks_like_image(".thumbs/a.jpg")
@@ -227,7 +227,7 @@ def looks_like_image(name: str) -> bool:
 
 
 def has_image_suffix(name: str) -> bool:
-    """Returns whether a name ends like that of an image, in any case.
+    """Return whether a name ends like that of an image, in any case.
 
     Example:
       >>> has_image_suffix("a.JPG"), has_image_suffix("a.xml")
@@ -237,7 +237,7 @@ def has_image_suffix(name: str) -> bool:
 
 
 def is_hidden(name: str) -> bool:
-    """Returns whether a path is a hidden file, in a hidden folder, or in the ``__MACOSX/`` folder of macOS.
+    """Return whether a path is a hidden file, in a hidden folder, or in the ``__MACOSX/`` folder of macOS.
 
     Example:
       >>> is_hidden("a/.thumbs/b.jpg"), is_hidden("__MACOSX/a.jpg"), is_hidden("../a.jpg")
@@ -248,7 +248,7 @@ def is_hidden(name: str) -> bool:
 
 
 def with_unique_names(members: Iterable[_Member], name_of: Callable[[_Member], str]) -> Iterator[tuple[str, _Member]]:
-    """Yields the members of an archive with their names; a name that was used before gets a number.
+    """Yield the members of an archive with their names; a name that was used before gets a number.
 
     Example:
       >>> [name for name, _ in with_unique_names(["a.jpg", "b.jpg", "a.jpg"], str)]

@@ -34,29 +34,29 @@ class FileSystem(Protocol):
     """The files of one storage: `LocalFiles` or `GcsFiles`. Every method raises OSError for a failure."""
 
     def list_files(self, pattern: str) -> Iterator[ListedFile]:
-        """Yields the files that match a pattern, sorted by path; raises re.error for an invalid pattern."""
+        """Yield the files that match a pattern, sorted by path; raise re.error for an invalid pattern."""
 
     def exists(self, path: str) -> bool:
-        """Returns whether there is a file or a local folder of exactly this name."""
+        """Return whether there is a file or a local folder of exactly this name."""
 
     def is_file(self, path: str) -> bool:
-        """Returns whether there is a file of exactly this name."""
+        """Return whether there is a file of exactly this name."""
 
     def read_bytes(self, path: str, version: str) -> bytes:
-        """Returns the content of a file; see `open_binary`."""
+        """Return the content of a file; see `open_binary`."""
 
     def open_binary(self, path: str, version: str) -> BinaryIO:
-        """Opens a file for reading and seeking.
+        """Open a file for reading and seeking.
 
         Raises GenerationChangedError when an object of gs:// has another version; "" stands for any. Local files are
         not compared, because that would need another request.
         """
 
     def write(self, path: str) -> AbstractContextManager[BinaryIO]:
-        """Yields a file that appears under its name, replacing an old one, when the body ends without an error."""
+        """Yield a file that appears under its name, replacing an old one, when the body ends without an error."""
 
     def delete(self, path: str) -> None:
-        """Deletes a file, if it exists."""
+        """Delete a file, if it exists."""
 
     def make_folder(self, path: str) -> None:
-        """Creates a folder and its parents, if they do not exist."""
+        """Create a folder and its parents, if they do not exist."""

@@ -30,7 +30,7 @@ class FileError(DataError):
 
 
 def _file_system(path: str) -> FileSystem:
-    """Returns the storage of a path.
+    """Return the storage of a path.
 
     Raises:
       UsageError: The path has a scheme that is not supported.
@@ -54,7 +54,7 @@ def _gcs_files() -> FileSystem:
 
 
 def list_files(pattern: str, *, limit: int | None = None) -> Iterator[ListedFile]:
-    """Yields the files that match a pattern `as_written`, sorted by path.
+    """Yield the files that match a pattern `as_written`, sorted by path.
 
     Args:
       pattern: A path where ``*``, ``?`` and ``[...]`` match characters of one name, ``**`` matches across folders.
@@ -69,7 +69,7 @@ def list_files(pattern: str, *, limit: int | None = None) -> Iterator[ListedFile
 
 @contextlib.contextmanager
 def _usage_errors(message: str, errors: tuple[type[Exception], ...] = (OSError,)) -> Iterator[None]:
-    """Turns errors into a UsageError that begins with a message."""
+    """Turn errors into a UsageError that begins with a message."""
     try:
         yield
     except errors as error:
@@ -77,12 +77,12 @@ def _usage_errors(message: str, errors: tuple[type[Exception], ...] = (OSError,)
 
 
 def iter_matches(pattern: str, limit: int | None = None) -> Iterator[str]:
-    """Yields the paths of the files that match a pattern, sorted; see `list_files`."""
+    """Yield the paths of the files that match a pattern, sorted; see `list_files`."""
     return (file.path for file in list_files(pattern, limit=limit))
 
 
 def check_matches(patterns: Sequence[str], *, flag: str) -> None:
-    """Raises UsageError if a pattern matches no file, so that a mistyped path ends a job before it starts."""
+    """Raise UsageError if a pattern matches no file, so that a mistyped path ends a job before it starts."""
     for pattern in patterns:
         if not next(iter_matches(pattern, limit=1), None):
             folder = root_of(pattern)
@@ -92,12 +92,12 @@ def check_matches(patterns: Sequence[str], *, flag: str) -> None:
 
 
 def as_written(pattern: str) -> str:
-    """Returns a pattern in which the names of files and folders that exist are taken literally (`literal_names`)."""
+    """Return a pattern in which the names of files and folders that exist are taken literally (`literal_names`)."""
     return literal_names(pattern, lambda path: is_file(path) or is_folder(path))
 
 
 def list_names(folder: str) -> list[str]:
-    """Returns the names of the files directly in a folder, sorted; empty if the folder does not exist."""
+    """Return the names of the files directly in a folder, sorted; empty if the folder does not exist."""
     return [posixpath.basename(path) for path in iter_matches(join(escape_glob(folder), "*"))]
 
 
@@ -105,17 +105,17 @@ def list_names(folder: str) -> list[str]:
 
 
 def join(folder: str, *names: str) -> str:
-    """Returns a path below a folder, local or gs://."""
+    """Return a path below a folder, local or gs://."""
     return posixpath.join(folder, *names)
 
 
 def name_below(root: str, path: str) -> str:
-    """Returns the path of a file relative to a folder above it."""
+    """Return the path of a file relative to a folder above it."""
     return path.removeprefix(root).lstrip("/")
 
 
 def is_folder(path: str) -> bool:
-    """Returns whether a path is a folder that holds something (object stores have no empty folders)."""
+    """Return whether a path is a folder that holds something (object stores have no empty folders)."""
     if "://" not in path and not Path(path).is_dir():
         return False  # saves listing the whole tree
     with _usage_errors(f"cannot list {path}"):
@@ -123,7 +123,7 @@ def is_folder(path: str) -> bool:
 
 
 def is_file(path: str) -> bool:
-    """Returns whether there is a file or an object of exactly this name.
+    """Return whether there is a file or an object of exactly this name.
 
     Raises:
       UsageError: The storage does not answer.
@@ -133,7 +133,7 @@ def is_file(path: str) -> bool:
 
 
 def exists(path: str) -> bool:
-    """Returns whether there is a file, an object or a local folder of exactly this name.
+    """Return whether there is a file, an object or a local folder of exactly this name.
 
     Raises:
       UsageError: The storage does not answer.
@@ -147,7 +147,7 @@ def exists(path: str) -> bool:
 
 @contextlib.contextmanager
 def open_binary(path: str, *, version: str = "") -> Iterator[BinaryIO]:
-    """Opens a stored file for reading and seeking; all reads see the same generation of an object of gs://.
+    """Open a stored file for reading and seeking; all reads see the same generation of an object of gs://.
 
     Args:
       path: The file.
@@ -162,7 +162,7 @@ def open_binary(path: str, *, version: str = "") -> Iterator[BinaryIO]:
 
 
 def read_bytes(path: str, *, version: str = "") -> bytes:
-    """Returns the content of a file.
+    """Return the content of a file.
 
     Args:
       path: The file.
@@ -178,7 +178,7 @@ def read_bytes(path: str, *, version: str = "") -> bytes:
 
 @contextlib.contextmanager
 def _reading(path: str) -> Iterator[None]:
-    """Classifies a read error: a FileError rejects one file, an unavailable storage ends the program."""
+    """Classify a read error: a FileError rejects one file, an unavailable storage ends the program."""
     # The distinction matters: otherwise an outage of the storage would reject every image instead of ending the job.
     try:
         yield
@@ -191,7 +191,7 @@ def _reading(path: str) -> Iterator[None]:
 
 
 def read_text(path: str, *, flag: str = "") -> str:
-    """Returns the content of a UTF-8 file that the user has named.
+    """Return the content of a UTF-8 file that the user has named.
 
     Args:
       path: The file.
@@ -213,7 +213,7 @@ def _prefix(flag: str) -> str:
 
 
 def read_json(path: str, *, flag: str = "") -> dict[str, Any]:
-    """Returns the object that a JSON file holds.
+    """Return the object that a JSON file holds.
 
     Args:
       path: The file.
@@ -226,7 +226,7 @@ def read_json(path: str, *, flag: str = "") -> dict[str, Any]:
 
 
 def read_written_text(path: str) -> str:
-    """Returns what `write_text` has written, including file names that are not valid UTF-8.
+    """Return what `write_text` has written, including file names that are not valid UTF-8.
 
     Raises:
       FileError: It cannot be read.
@@ -235,7 +235,7 @@ def read_written_text(path: str) -> str:
 
 
 def find_digest(path: str) -> str | None:
-    """Returns the hex SHA-256 of the content of a file; None if there is no such file.
+    """Return the hex SHA-256 of the content of a file; None if there is no such file.
 
     Raises:
       FileError: It cannot be read.
@@ -251,7 +251,7 @@ def find_digest(path: str) -> str | None:
 
 @contextlib.contextmanager
 def write_atomic(path: str) -> Iterator[BinaryIO]:
-    """Yields a file that appears under its name when the body ends; an error leaves nothing under that name.
+    """Yield a file that appears under its name when the body ends; an error leaves nothing under that name.
 
     Raises:
       UsageError: It cannot be written. For gs:// also: another program has written it at the same time.
@@ -261,7 +261,7 @@ def write_atomic(path: str) -> Iterator[BinaryIO]:
 
 
 def write_pieces(path: str, pieces: Iterable[bytes]) -> str:
-    """Writes a file atomically, piece by piece, and returns the hex SHA-256 of its content."""
+    """Write a file atomically, piece by piece, and return the hex SHA-256 of its content."""
     digest = hashlib.sha256()
     with write_atomic(path) as file:
         for piece in pieces:
@@ -271,13 +271,13 @@ def write_pieces(path: str, pieces: Iterable[bytes]) -> str:
 
 
 def write_text(path: str, text: str) -> None:
-    """Writes a UTF-8 file atomically. The text may hold file names that are not valid UTF-8."""
+    """Write a UTF-8 file atomically. The text may hold file names that are not valid UTF-8."""
     with write_atomic(path) as file:
         file.write(text.encode("utf-8", "surrogateescape"))
 
 
 def make_folder(path: str, *, flag: str = "") -> None:
-    """Creates a folder and its parents, if they do not exist, and checks that it is writable.
+    """Create a folder and its parents, if they do not exist, and check that it is writable.
 
     Args:
       path: The folder.
@@ -298,7 +298,7 @@ def make_folder(path: str, *, flag: str = "") -> None:
 
 
 def delete(paths: Sequence[str]) -> None:
-    """Deletes files in their order; skips those that do not exist.
+    """Delete files in their order; skip those that do not exist.
 
     Raises:
       UsageError: One cannot be deleted.

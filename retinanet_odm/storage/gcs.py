@@ -106,7 +106,7 @@ def _generation(version: str) -> int | None:
 
 
 def _find(path: str, generation: int | None = None) -> storage.Blob | None:
-    """Requests the metadata of an object; None if there is no such object."""
+    """Request the metadata of an object; None if there is no such object."""
     bucket, name = split_uri(path)
     with os_errors("read it"), _pinned(generation):
         return (
@@ -125,7 +125,7 @@ def _pinned(generation: int | None) -> Iterator[None]:
 
 
 def _download(blob: storage.Blob, generation: int | None, start: int | None = None, end: int | None = None) -> bytes:
-    """Returns the stored bytes from start to end inclusive; all by default."""
+    """Return the stored bytes from start to end inclusive; all by default."""
     with os_errors("read it"), _pinned(generation):
         # Raw bytes: the client would otherwise unpack objects that are stored with gzip as their encoding.
         data: bytes = blob.download_as_bytes(
@@ -162,7 +162,7 @@ class _Reader(io.RawIOBase):
         return len(data)
 
     def readall(self) -> bytes:
-        """Reads the rest by one request; the inherited method would send one for every 8 KB."""
+        """Read the rest by one request; the inherited method would send one for every 8 KB."""
         return self._take(self._size)
 
     def _take(self, count: int) -> bytes:
@@ -195,7 +195,7 @@ def _upload(blob: storage.Blob, file: BinaryIO, *, generation: int) -> None:
 
 
 def _has_content(blob: storage.Blob, file: BinaryIO, size: int) -> bool:
-    """Returns whether an object has the content of a file."""
+    """Return whether an object has the content of a file."""
     found = blob.bucket.get_blob(blob.name, retry=gcs_client.RETRY_METADATA)
     # Size first: only then is the checksum of the whole file worth computing.
     if found is None or found.size != size:

@@ -53,7 +53,7 @@ class _RetryLogger:
         self._logged = -_SECONDS_QUIET
 
     def log(self, error: Exception) -> None:
-        """Logs an error at once, and others at most every few seconds."""
+        """Log an error at once, and others at most every few seconds."""
         # Not the time of day, which may be set back.
         now = time.monotonic()
         if now - self._logged >= _SECONDS_QUIET:
@@ -69,7 +69,7 @@ RETRY_DATA, RETRY_METADATA = _retry(timeout=120), _retry(timeout=30)
 
 
 def split_uri(path: str) -> tuple[str, str]:
-    """Returns the bucket and the object name of a URI.
+    """Return the bucket and the object name of a URI.
 
     Example:
       >>> split_uri("gs://bucket/images/a.jpg")
@@ -86,7 +86,7 @@ def split_uri(path: str) -> tuple[str, str]:
 
 @contextlib.contextmanager
 def os_errors(action: str) -> Iterator[None]:
-    """Turns every exception of Google's client into an OSError of one line.
+    """Turn every exception of Google's client into an OSError of one line.
 
     Args:
       action: What a missing permission would forbid, such as "read it".
@@ -113,17 +113,17 @@ def os_errors(action: str) -> Iterator[None]:
 
 
 def _reason(error: GoogleAPICallError) -> str:
-    """Returns the server's message without the request before it and the client's own words after it."""
+    """Return the server's message without the request before it and the client's own words after it."""
     return _line(error).partition(": ")[2].partition(": ('Request failed")[0]
 
 
 def _line(error: Exception) -> str:
-    """Returns the message of an error in one line, without the queries of URLs."""
+    """Return the message of an error in one line, without the queries of URLs."""
     return " ".join(_QUERY.sub("", str(error)).split())
 
 
 def crc32c_checksum(file: BinaryIO) -> str:
-    """Returns the CRC32C of the rest of a file, encoded as Google does.
+    """Return the CRC32C of the rest of a file, encoded as Google does.
 
     Example:
       >>> import io
@@ -137,7 +137,7 @@ def crc32c_checksum(file: BinaryIO) -> str:
 
 
 def shared_client() -> storage.Client:
-    """Returns the one client of this process, which keeps its connections open."""
+    """Return the one client of this process, which keeps its connections open."""
     with _client_lock:  # a cache alone lets two threads make one each
         return _make_client()
 

@@ -94,7 +94,7 @@ def _find_matches(root: str, pattern: str) -> Iterator[str]:
 
 
 def _walk(folder: str, levels: int | None, above: tuple[tuple[int, int], ...]) -> Iterator[str]:
-    """Yields the paths of all files below a folder, at most `levels` levels down.
+    """Yield the paths of all files below a folder, at most `levels` levels down.
 
     Does not follow a link back to one of the folders `above`, which are identified by device and inode.
     """
@@ -126,12 +126,12 @@ def _listed(path: str) -> ListedFile:
 
 
 def temporary_name(path: str) -> str:
-    """Returns a new name for a file that is still being written."""
+    """Return a new name for a file that is still being written."""
     return f"{path}{_TEMPORARY}{uuid.uuid4().hex[:8]}"
 
 
 def final_name(name: str) -> str:
-    """Returns the name that a temporary file would have got at the end; other names are returned unchanged.
+    """Return the name that a temporary file would have got at the end; other names are returned unchanged.
 
     Example:
       >>> final_name("val.json.tmp-0a1b2c3d"), final_name("val.json")
@@ -145,7 +145,7 @@ def final_name(name: str) -> str:
 
 @contextlib.contextmanager
 def lock_folder(output: str) -> Iterator[None]:
-    """Locks a folder while the body runs. Creates it if needed, and deletes it again if it stays empty.
+    """Lock a folder while the body runs. Create it if needed, and delete it again if it stays empty.
 
     The operating system releases the lock with the process, however that ends. The file that a killed process leaves
     behind locks nothing, and the next run deletes it. Object stores have no lock.

@@ -20,7 +20,7 @@ ITEMS = 16
 def map_ahead(
     work: Callable[[_Item], _Result], items: Iterable[_Item], pool: Executor, *, ahead: int = THREADS - 1
 ) -> Iterator[_Result]:
-    """Yields what `map` would, in its order; the pool works on the next items meanwhile.
+    """Yield what `map` would, in its order; the pool works on the next items meanwhile.
 
     Nothing is done before the first result is requested. An exception is raised in place of the result.
 
@@ -41,7 +41,7 @@ def map_ahead(
 
 
 def start_ahead(items: Iterator[_Item], pool: Executor) -> Iterator[_Item]:
-    """Yields the items of an iterator; a thread takes the first ITEMS of them at once, the next while those are used.
+    """Yield the items of an iterator; a thread takes the first ITEMS of them at once, the next while those are used.
 
     An exception of the iterator is raised when its block of items is requested.
     """

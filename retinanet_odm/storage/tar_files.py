@@ -50,7 +50,7 @@ class TarMember:
 
 
 def find_tar_kind(path: str) -> TarKind | None:
-    """Returns the kind of a tar archive, by its first bytes or its name; None for other files."""
+    """Return the kind of a tar archive, by its first bytes or its name; None for other files."""
     try:
         with files.open_binary(path) as file:
             head = file.read(_HEAD)
@@ -76,7 +76,7 @@ def _decompress(head: bytes) -> bytes:
 
 
 def list_tar_members(path: str, kind: TarKind, keep: Callable[[str], bool], *, flag: str) -> Iterator[TarMember]:
-    """Yields the files and links of an archive in their order, each with a unique name.
+    """Yield the files and links of an archive in their order, each with a unique name.
 
     Args:
       path: The archive.
@@ -97,7 +97,7 @@ def list_tar_members(path: str, kind: TarKind, keep: Callable[[str], bool], *, f
 
 
 def read_tar_members(path: str, members: Sequence[TarMember], *, version: str = "") -> Iterator[bytes | DataError]:
-    """Yields the content of each member of a plain archive, or the error raised while reading it.
+    """Yield the content of each member of a plain archive, or the error raised while reading it.
 
     Opens the archive once.
 
@@ -119,7 +119,7 @@ def read_tar_members(path: str, members: Sequence[TarMember], *, version: str = 
 def stream_tar_members(
     path: str, keep: Callable[[str], bool], count: int, *, version: str = ""
 ) -> Iterator[bytes | DataError]:
-    """Yields the content of each member of a compressed archive, or the error raised while reading it.
+    """Yield the content of each member of a compressed archive, or the error raised while reading it.
 
     Args:
       path: The archive.
@@ -177,7 +177,7 @@ class _LastRead(io.RawIOBase):
 
 
 def _headers(file: BinaryIO) -> Iterator[tarfile.TarInfo]:
-    """Yields every header of an archive.
+    """Yield every header of an archive.
 
     Raises:
       tarfile.TarError: It is corrupt. tarfile itself takes a header that it cannot parse for the end of the archive.
@@ -193,7 +193,7 @@ def _headers(file: BinaryIO) -> Iterator[tarfile.TarInfo]:
 
 
 def _name(info: tarfile.TarInfo) -> str:
-    """Returns the member's path without ``./`` and slashes at its beginning."""
+    """Return the member's path without ``./`` and slashes at its beginning."""
     return str(PurePosixPath(info.name.lstrip("/")))
 
 

@@ -19,7 +19,7 @@ class FrameError(Exception):
 
 
 def frame_record(data: bytes) -> bytes:
-    r"""Returns a record with its frame around it.
+    r"""Return a record with its frame around it.
 
     Example:
       >>> frame_record(b"abc")[:8]
@@ -30,7 +30,7 @@ def frame_record(data: bytes) -> bytes:
 
 
 def begins_frame(head: bytes) -> bool:
-    """Returns whether a file with these first bytes is a TFRecord file that is not empty.
+    """Return whether a file with these first bytes is a TFRecord file that is not empty.
 
     Example:
       >>> begins_frame(frame_record(b"abc")), begins_frame(b"no frame, but text")
@@ -41,7 +41,7 @@ def begins_frame(head: bytes) -> bool:
 
 
 def read_frames(file: BinaryIO) -> Iterator[tuple[int, bytes]]:
-    """Yields the records from the current position to the end of the file, with the offsets of their frames.
+    """Yield the records from the current position to the end of the file, with the offsets of their frames.
 
     Raises:
       FrameError: The file is truncated or corrupt.
@@ -54,7 +54,7 @@ def read_frames(file: BinaryIO) -> Iterator[tuple[int, bytes]]:
 
 
 def read_frame(file: BinaryIO, offset: int) -> bytes:
-    """Returns the record whose frame begins at an offset.
+    """Return the record whose frame begins at an offset.
 
     Raises:
       FrameError: No frame begins there, or it is truncated or corrupt.

@@ -48,7 +48,7 @@ class ZipMember:
 
 
 def is_zip_file(path: str) -> bool:
-    """Returns whether a file is a zip archive, by its name or its first bytes."""
+    """Return whether a file is a zip archive, by its name or its first bytes."""
     # By its name also if it is damaged: `list_zip_members` then reports it instead of a row for a strange image.
     if path.lower().endswith(".zip"):
         return True
@@ -60,7 +60,7 @@ def is_zip_file(path: str) -> bool:
 
 
 def list_zip_members(path: str, keep: Callable[[str], bool], *, flag: str) -> list[ZipMember]:
-    """Returns the files of an archive, without its folders, in the order of their offsets.
+    """Return the files of an archive, without its folders, in the order of their offsets.
 
     A second member of the same name gets ``#2`` after it, the third ``#3``.
 
@@ -86,7 +86,7 @@ def list_zip_members(path: str, keep: Callable[[str], bool], *, flag: str) -> li
 
 
 def read_zip_members(path: str, members: Sequence[ZipMember]) -> list[bytes | DataError]:
-    """Returns the content of each member, or the error raised while reading it. Opens the archive once."""
+    """Return the content of each member, or the error raised while reading it. Opens the archive once."""
     try:
         with files.open_binary(path) as file:
             length = file.seek(0, io.SEEK_END)  # once: a file of a bucket discards its buffer on every seek
@@ -104,7 +104,7 @@ def _attempt(file: BinaryIO, member: ZipMember, path: str, length: int) -> bytes
 
 
 def read_zip_member(path: str, member: ZipMember) -> bytes:
-    """Returns the content of one member.
+    """Return the content of one member.
 
     Raises:
       ArchiveError: It is corrupt, or of a kind that is not supported.
@@ -121,7 +121,7 @@ def _read(file: BinaryIO, member: ZipMember, path: str, length: int) -> bytes:
 
 @contextlib.contextmanager
 def open_zip_member(path: str, member: ZipMember) -> Iterator[BinaryIO]:
-    """Opens a member for reading and seeking. It is inflated piece by piece, so it may be larger than the memory.
+    """Open a member for reading and seeking. It is inflated piece by piece, so it may be larger than the memory.
 
     Reads the whole member once before yielding it: the body must not act on the beginning of a corrupt member.
 
@@ -144,7 +144,7 @@ class _Stream(zipfile.ZipExtFile):
     """Inflates only as much as is requested: all at once may be a bomb, whatever size the directory promises."""
 
     def read(self, n: int | None = -1) -> bytes:
-        """Returns up to n bytes; all of them by default."""
+        """Return up to n bytes; all of them by default."""
         if n is None or n < 0:
             return b"".join(iter(lambda: super(_Stream, self).read(_CHUNK), b""))
         return super().read(n)
@@ -173,7 +173,7 @@ def _member(info: zipfile.ZipInfo, name: str) -> ZipMember:
 
 
 def _name(info: zipfile.ZipInfo) -> str:
-    """Returns the member's name: that of the Unicode Path field, or as UTF-8 even if the archiver has not said so."""
+    """Return the member's name: that of the Unicode Path field, or as UTF-8 even if the archiver has not said so."""
     is_utf8 = bool(info.flag_bits & _UTF8)
     # zipfile has decoded the name as UTF-8 or as CP437. Encoded again, it is the name in the header, byte by byte.
     raw = info.orig_filename.encode("utf-8" if is_utf8 else "cp437", "surrogateescape")
@@ -188,7 +188,7 @@ def _name(info: zipfile.ZipInfo) -> str:
 
 
 def _unicode_path(extra: bytes, raw: bytes) -> str | None:
-    """Returns the name in the Info-ZIP Unicode Path field (APPNOTE 4.6.9); None without a valid one.
+    """Return the name in the Info-ZIP Unicode Path field (APPNOTE 4.6.9); None without a valid one.
 
     Archivers write it if the name in the header is in the encoding of their system. A program that renames a member
     may leave the field as it was, so that it is valid only with the checksum of the name in the header.
@@ -204,7 +204,7 @@ def _unicode_path(extra: bytes, raw: bytes) -> str | None:
 
 
 def _extra_fields(extra: bytes) -> Iterator[tuple[int, bytes]]:
-    """Yields the id and the content of each extra field of a member (APPNOTE 4.5)."""
+    """Yield the id and the content of each extra field of a member (APPNOTE 4.5)."""
     # Two bytes of id and two of size before each content; fewer at the end are no field.
     while len(extra) >= 4:
         kind, size = struct.unpack_from("<HH", extra)
@@ -218,7 +218,7 @@ class _UnreadableError(Exception):
 
 @contextlib.contextmanager
 def _naming(path: str, member: ZipMember) -> Iterator[None]:
-    """Turns an error in a member into an ArchiveError that names the member."""
+    """Turn an error in a member into an ArchiveError that names the member."""
     try:
         yield
     except (_UnreadableError, zlib.error, zipfile.BadZipFile, EOFError) as error:
@@ -235,7 +235,7 @@ def _stored_bytes(file: BinaryIO, member: ZipMember, length: int) -> bytes:
 
 
 def _seek_content(file: BinaryIO, member: ZipMember, length: int) -> None:
-    """Moves to the first stored byte of a member, in an archive of this length."""
+    """Move to the first stored byte of a member, in an archive of this length."""
     _check_kind(member)
     if not 0 <= member.offset <= length:  # negative if the archive has lost its beginning
         raise _UnreadableError(f"the archive's directory is wrong: no member begins at byte {member.offset}")

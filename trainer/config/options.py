@@ -20,7 +20,7 @@ PORTABLE_FORMATS = ("tflite", "onnx")  # those of trainer.export.tflite_onnx
 
 
 def option(default: Any, text: str, limits: Limits = _ANY, *, choices: tuple[str, ...] = ()) -> Any:
-    """Declares a field with its default, its help text, and what its value must be."""
+    """Declare a field with its default, its help text, and what its value must be."""
     return dataclasses.field(default=default, metadata={"help": text, "limits": limits, "choices": choices})
 
 
@@ -43,7 +43,7 @@ class ConfigSection:
 
 
 def parse_numbers(name: str, text: str, *, example: str) -> tuple[float, ...]:
-    """Parses comma-separated numbers above 0; the name of the option and an example are for the message.
+    """Parse comma-separated numbers above 0; the name of the option and an example are for the message.
 
     Raises:
       UsageError: the text holds anything else.
@@ -62,7 +62,7 @@ def parse_numbers(name: str, text: str, *, example: str) -> tuple[float, ...]:
 
 
 def parse_hosts(text: str) -> tuple[str, ...]:
-    """Parses the comma-separated host:port of several machines.
+    """Parse the comma-separated host:port of several machines.
 
     Raises:
       UsageError: one has no port, or is given twice.
@@ -81,7 +81,7 @@ def parse_hosts(text: str) -> tuple[str, ...]:
 
 
 def parse_export_formats(text: str) -> tuple[str, ...]:
-    """Parses the formats of an export; returns those beside the SavedModel.
+    """Parse the formats of an export; return those beside the SavedModel.
 
     Raises:
       UsageError: the first is not savedmodel, or another is unknown or given twice.
@@ -100,7 +100,7 @@ def parse_export_formats(text: str) -> tuple[str, ...]:
 
 
 def parse_image_size(text: str) -> tuple[int, int] | int:
-    """Parses ``HEIGHTxWIDTH`` into a pair, or one number for the longest side.
+    """Parse ``HEIGHTxWIDTH`` into a pair, or one number for the longest side.
 
     Raises:
       UsageError: the text is neither, or a side is not a multiple of 32.
@@ -120,7 +120,7 @@ def parse_image_size(text: str) -> tuple[int, int] | int:
 
 
 def canvas_size(image_size: str, aspect_min: float, aspect_max: float) -> tuple[int, int]:
-    """Returns the canvas (height, width) in pixels on which every image fits with the given longest side.
+    """Return the canvas (height, width) in pixels on which every image fits with the given longest side.
 
     Args:
       image_size: the option of that name.

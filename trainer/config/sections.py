@@ -93,7 +93,7 @@ class RunConfig(ConfigSection):
         return self.model_dir.rstrip("/")
 
     def hosts(self) -> tuple[str, ...]:
-        """Returns host:port of each machine to train on; empty if this machine trains alone."""
+        """Return host:port of each machine to train on; empty if this machine trains alone."""
         return parse_hosts(self.worker_hosts)
 
 
@@ -127,7 +127,7 @@ class DataConfig(ConfigSection):
             raise UsageError(f"expected 0 < --scale_min <= --scale_max, found {self.scale_min} and {self.scale_max}")
 
     def boxes_per_image(self, largest: int) -> int:
-        """Returns the box capacity of a training image, padding included.
+        """Return the box capacity of a training image, padding included.
 
         Args:
           largest: the largest number of boxes of one image in the data set.
@@ -171,7 +171,7 @@ class NetworkConfig(ConfigSection):
         self.aspect_ratio_values()
 
     def aspect_ratio_values(self) -> tuple[float, ...]:
-        """Returns height / width of each anchor shape."""
+        """Return height / width of each anchor shape."""
         return parse_numbers("aspect_ratios", self.aspect_ratios, example=NetworkConfig.aspect_ratios)
 
 
@@ -204,7 +204,7 @@ class WeightsConfig(ConfigSection):
             raise UsageError(f"--{given[0]} and --{given[1]}: expected one of them, found both")
 
     def given(self) -> list[str]:
-        """Returns the names of the options that give initial weights; empty for random ones."""
+        """Return the names of the options that give initial weights; empty for random ones."""
         names = ("init_from", "resnet_checkpoint", "backbone_weights")
         return [name for name in names if getattr(self, name)]
 
@@ -240,7 +240,7 @@ class ScheduleConfig(ConfigSection):
         self.lr_drop_values()
 
     def lr_drop_values(self) -> tuple[float, ...]:
-        """Returns the fractions of the run after which a step schedule lowers the rate."""
+        """Return the fractions of the run after which a step schedule lowers the rate."""
         return parse_numbers("lr_drops", self.lr_drops, example=ScheduleConfig.lr_drops)
 
 
@@ -291,10 +291,10 @@ class EvaluationConfig(ConfigSection):
         self.portable_formats()
 
     def suppression(self) -> dict[str, Any]:
-        """Returns the settings of non-maximum suppression, as arguments of `trainer.network.postprocess.suppress`."""
+        """Return the settings of non-maximum suppression, as arguments of `trainer.network.postprocess.suppress`."""
         names = ("score_threshold", "nms_iou", "max_detections")
         return {name: getattr(self, name) for name in names}
 
     def portable_formats(self) -> tuple[str, ...]:
-        """Returns the formats of an export beside the SavedModel."""
+        """Return the formats of an export beside the SavedModel."""
         return parse_export_formats(self.export_formats)

@@ -75,7 +75,7 @@ class TrainConfig:
 
     @classmethod
     def from_settings(cls, settings: Mapping[str, Any]) -> Self:
-        """Builds a configuration from settings by their flat names; the others keep their defaults.
+        """Build a configuration from settings by their flat names; the others keep their defaults.
 
         Raises:
           TypeError: a name is unknown.
@@ -97,11 +97,11 @@ class TrainConfig:
         return cls(**sections)
 
     def replace(self, **settings: Any) -> Self:
-        """Returns a copy with other values of some settings, by their flat names."""
+        """Return a copy with other values of some settings, by their flat names."""
         return self.from_settings({**self.to_json(), **settings})
 
     def to_json(self) -> dict[str, Any]:
-        """Returns all settings by their flat names, as ``config`` in model.json holds them."""
+        """Return all settings by their flat names, as ``config`` in model.json holds them."""
         return {
             spec.name: getattr(getattr(self, name), spec.name)
             for name, kind in _SECTIONS.items()
@@ -122,6 +122,6 @@ _SECTIONS: dict[str, Any] = {
 
 
 def setting_fields(section: str | None = None) -> list["dataclasses.Field[Any]"]:
-    """Returns the settings of a section, or of all: fields with name, type, default, and help in their metadata."""
+    """Return the settings of a section, or of all: fields with name, type, default, and help in their metadata."""
     kinds = [_SECTIONS[section]] if section else _SECTIONS.values()
     return [spec for kind in kinds for spec in dataclasses.fields(kind)]

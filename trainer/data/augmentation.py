@@ -51,7 +51,7 @@ class Augmentation:
 def random_view(
     encoded: Tensor, boxes: Tensor, labels: Tensor, canvas: tuple[int, int], settings: Augmentation, seed: Tensor
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Draws one random view of an image.
+    """Draw one random view of an image.
 
     Args:
       encoded: string scalar, the encoded image.
@@ -85,14 +85,14 @@ def random_view(
 
 
 def fold_seed(seed: Tensor, purpose: int) -> Tensor:
-    """Derives a seed int64 [2] for draws of their own, distinct for each purpose."""
+    """Derive a seed int64 [2] for draws of their own, distinct for each purpose."""
     return tf.random.experimental.stateless_fold_in(seed, tf.constant(purpose, tf.int64))
 
 
 def _rotate(
     encoded: Tensor, boxes: Tensor, canvas: tuple[int, int], zoom: Tensor, seed: Tensor
 ) -> tuple[preprocess.DecodedImage, Tensor]:
-    """Decodes an image and rotates it, and its relative boxes [n, 4], by random quarter turns anticlockwise."""
+    """Decode an image and rotates it, and its relative boxes [n, 4], by random quarter turns anticlockwise."""
     quarters = tf.random.stateless_uniform([], seed, 0, 4, tf.int32)
     swaps_sides = quarters % 2 == 1
     # The reduction is chosen for the canvas that the image will meet after the turn.
@@ -113,13 +113,13 @@ def _rotate(
 
 
 def _recolour_visible(pixels: Tensor, placement: preprocess.Placement, strength: float, seed: Tensor) -> Tensor:
-    """Recolours the part of a canvas that shows the image; the padding keeps the mean colour."""
+    """Recolour the part of a canvas that shows the image; the padding keeps the mean colour."""
     height, width = tf.unstack(tf.cast(placement.size - placement.origin, tf.int32))
     return preprocess.pad(recolour(pixels[:height, :width], strength, seed), tuple(pixels.shape[:2]))
 
 
 def recolour(image: Tensor, strength: float, seed: Tensor) -> Tensor:
-    """Changes brightness, contrast, saturation and hue of a uint8 [h, w, 3] image at random.
+    """Change brightness, contrast, saturation and hue of a uint8 [h, w, 3] image at random.
 
     At strength 1, brightness changes by up to a quarter of its range, contrast and saturation by a factor between one
     half and two, and hue by up to a tenth of the circle. Lower strengths scale these limits; 0 changes nothing.
@@ -135,7 +135,7 @@ def recolour(image: Tensor, strength: float, seed: Tensor) -> Tensor:
 def _drop_invisible(
     boxes: Tensor, labels: Tensor, canvas: tuple[int, int], min_visible: float
 ) -> tuple[Tensor, Tensor]:
-    """Clips boxes [n, 4] to the canvas, and drops those of which too little is left."""
+    """Clip boxes [n, 4] to the canvas, and drop those of which too little is left."""
     limit = tf.constant([*canvas, *canvas], tf.float32)
     clipped = tf.clip_by_value(boxes, 0.0, limit)
     # A box without an area is dropped even if min_visible is 0.
@@ -148,7 +148,7 @@ def _area(boxes: Tensor) -> Tensor:
 
 
 def _flip(pixels: Tensor, boxes: Tensor, canvas: tuple[int, int], *, axis: int, when: Tensor) -> tuple[Tensor, Tensor]:
-    """Mirrors pixels and boxes along an axis (0 rows, 1 columns) if the bool scalar ``when`` is true."""
+    """Mirror pixels and boxes along an axis (0 rows, 1 columns) if the bool scalar ``when`` is true."""
 
     def mirrored() -> tuple[Tensor, Tensor]:
         # The upper edge becomes the lower one: min stays below max.
@@ -166,7 +166,7 @@ MOSAIC_IMAGES = 4
 
 
 def apply_mosaics(batch: Batch, settings: Augmentation, seed: int, step: Tensor) -> Batch:
-    """Replaces random views of a batch by mosaics, depending only on (seed, step).
+    """Replace random views of a batch by mosaics, depending only on (seed, step).
 
     Args:
       batch: See `trainer.data.records.training_batches`.
@@ -185,7 +185,7 @@ def apply_mosaics(batch: Batch, settings: Augmentation, seed: int, step: Tensor)
 
 
 def make_mosaics(batch: Batch) -> Batch:
-    """Makes one mosaic of every view: itself at the top left, then the three that follow it in the batch, row by row.
+    """Make one mosaic of every view: itself at the top left, then the three that follow it in the batch, row by row.
 
     The four are shown completely, so that no box is cut. If they have more than M boxes, the first M stay, and
     boxes_truncated counts the others together with those that the four views had lost before.
@@ -200,12 +200,12 @@ def make_mosaics(batch: Batch) -> Batch:
 
 
 def _neighbours(values: Tensor) -> list[Tensor]:
-    """Returns for each of the four tiles the rows that it takes of a batch, [B, ...] each."""
+    """Return for each of the four tiles the rows that it takes of a batch, [B, ...] each."""
     return [tf.roll(values, -tile, axis=0) for tile in range(MOSAIC_IMAGES)]
 
 
 def _join_images(images: Tensor) -> Tensor:
-    """Joins uint8 [B, H, W, 3] to mosaics of the same shape; H and W are even."""
+    """Join uint8 [B, H, W, 3] to mosaics of the same shape; H and W are even."""
     height, width = images.shape[1:3]
     # By areas: with a factor of exactly two, each pixel is the mean of four.
     halves = tf.cast(tf.round(tf.image.resize(images, (height // 2, width // 2), method="area")), tf.uint8)
@@ -214,7 +214,7 @@ def _join_images(images: Tensor) -> Tensor:
 
 
 def _join_boxes(boxes: Tensor, labels: Tensor, middle: tuple[int, int]) -> tuple[Tensor, Tensor]:
-    """Joins boxes to [B, 4 M, 4] and labels to [B, 4 M]; middle is the pixel (y, x) where the four tiles meet."""
+    """Join boxes to [B, 4 M, 4] and labels to [B, 4 M]; middle is the pixel (y, x) where the four tiles meet."""
     row, column = middle
     origins = [(0, 0), (0, column), (row, 0), (row, column)]
     moved = [
@@ -225,7 +225,7 @@ def _join_boxes(boxes: Tensor, labels: Tensor, middle: tuple[int, int]) -> tuple
 
 
 def _first_valid(boxes: Tensor, labels: Tensor, count: int) -> tuple[Tensor, Tensor]:
-    """Returns the first count boxes [B, count, 4] that are not padding, and their labels; the rest is padding of 0."""
+    """Return the first count boxes [B, count, 4] that are not padding, and their labels; the rest is padding of 0."""
     # A stable sort by "is padding" moves all boxes to the front, in their order, with static shapes.
     order = tf.argsort(tf.cast(labels == 0, tf.int32), axis=1, stable=True)[:, :count]
     labels = tf.gather(labels, order, batch_dims=1)
@@ -234,6 +234,6 @@ def _first_valid(boxes: Tensor, labels: Tensor, count: int) -> tuple[Tensor, Ten
 
 
 def _choose(which: Tensor, chosen: Batch, others: Batch) -> Batch:
-    """Takes each row from one batch where which, bool [B], is true, and from the other elsewhere."""
+    """Take each row from one batch where which, bool [B], is true, and from the other elsewhere."""
     rows = {name: tf.reshape(which, [-1] + [1] * (value.shape.rank - 1)) for name, value in others.items()}
     return {name: tf.where(rows[name], chosen[name], others[name]) for name in others}

@@ -21,7 +21,7 @@ Sheet = npt.NDArray[np.uint8]  # [1, height, width, 3], as tf.summary.image take
 
 
 def training_sheet(batch: Mapping[str, np.ndarray], labels: LabelMap) -> Sheet:
-    """Draws the first images of a batch of `trainer.data.records.training_batches` with their boxes."""
+    """Draw the first images of a batch of `trainer.data.records.training_batches` with their boxes."""
     rows = zip(batch["image"][:MAX_SHEET_IMAGES], batch["boxes"], batch["labels"], strict=False)
     return _sheet([draw_boxes(Image.fromarray(image), _true_boxes(boxes, ids, labels)) for image, boxes, ids in rows])
 
@@ -35,7 +35,7 @@ def _true_boxes(boxes: np.ndarray, ids: np.ndarray, labels: LabelMap) -> Iterato
 def detection_sheet(
     examples: Iterable[DetectionExample], results: Sequence[Mapping[str, Any]], labels: LabelMap
 ) -> Sheet:
-    """Draws images with their detections, from the score on that reports show.
+    """Draw images with their detections, from the score on that reports show.
 
     Args:
       examples: The images.
@@ -63,7 +63,7 @@ def _detected_box(entry: Mapping[str, Any], labels: LabelMap) -> DrawnBox:
 
 
 def _sheet(images: Sequence[Image.Image]) -> Sheet:
-    """Arranges images in rows of three, each at the top left of its cell."""
+    """Arrange images in rows of three, each at the top left of its cell."""
     width = max(image.width for image in images)
     height = max(image.height for image in images)
     rows = -(-len(images) // _COLUMNS)

@@ -54,7 +54,7 @@ class Placement(NamedTuple):
 
 
 def decode_image_bytes(encoded: Tensor, canvas: tuple[int, int] | Tensor, zoom: Tensor | float = 1.0) -> DecodedImage:
-    """Decodes JPEG, PNG, BMP or GIF (first frame) bytes to RGB; ignores EXIF orientation.
+    """Decode JPEG, PNG, BMP or GIF (first frame) bytes to RGB; ignores EXIF orientation.
 
     A JPEG is reduced while it is decoded, as long as it stays no smaller than `letterbox` makes it: libjpeg then
     averages squares of pixels, and computes fewer coefficients. This makes large images much faster.
@@ -72,7 +72,7 @@ def decode_image_bytes(encoded: Tensor, canvas: tuple[int, int] | Tensor, zoom: 
 
 
 def from_pixels(pixels: Tensor) -> DecodedImage:
-    """Wraps an image that is decoded already, uint8 [h, w, 3]."""
+    """Wrap an image that is decoded already, uint8 [h, w, 3]."""
     return DecodedImage(tf.ensure_shape(pixels, [None, None, 3]), tf.shape(pixels)[:2], tf.constant(1.0))
 
 
@@ -87,7 +87,7 @@ def _decode_jpeg(encoded: Tensor, canvas: tuple[int, int] | Tensor, zoom: Tensor
 
 
 def _fit_scale(size: Tensor, canvas: tuple[int, int] | Tensor) -> Tensor:
-    """Returns the scale at which an image of a size, int32 [2], just fits the canvas."""
+    """Return the scale at which an image of a size, int32 [2], just fits the canvas."""
     return tf.reduce_min(tf.cast(canvas, tf.float32) / tf.cast(size, tf.float32))
 
 
@@ -98,7 +98,7 @@ def letterbox(
     zoom: Tensor | float = 1.0,
     offset: Tensor | tuple[float, float] = (0.0, 0.0),
 ) -> tuple[Tensor, Placement]:
-    """Resizes an image with its aspect ratio kept and places it at the top left of a canvas.
+    """Resize an image with its aspect ratio kept and places it at the top left of a canvas.
 
     Args:
       image: Of full size or reduced.
@@ -124,7 +124,7 @@ def letterbox(
 
 
 def _resize_rows(image: Tensor, scale: Tensor, first: Tensor, count: Tensor) -> Tensor:
-    """Resizes [h, w, c] along the rows only, to float32 [count, w, c] from row ``first`` on.
+    """Resize [h, w, c] along the rows only, to float32 [count, w, c] from row ``first`` on.
 
     tf.image.resize does the same inside one operation, bit for bit, but pixel by pixel along the columns. Here a row is
     one long vector, and rows then columns take a third of the time.
@@ -142,7 +142,7 @@ def _resize_rows(image: Tensor, scale: Tensor, first: Tensor, count: Tensor) -> 
 
 
 def pad(image: Tensor, canvas: tuple[int, int]) -> Tensor:
-    """Pads uint8 [h, w, 3] below and to the right to [H, W, 3] with the mean colour, which normalises to about zero."""
+    """Pad uint8 [h, w, 3] below and to the right to [H, W, 3] with the mean colour, which normalises to about zero."""
     height, width = tf.unstack(tf.shape(image)[:2])
     colour = tf.constant(_PAD_RGB, tf.uint8)
     right = tf.broadcast_to(colour, [height, canvas[1] - width, 3])
@@ -154,7 +154,7 @@ def pad(image: Tensor, canvas: tuple[int, int]) -> Tensor:
 
 
 def find_placed(images: Tensor) -> Tensor:
-    """Finds the size of the images on canvases that `pad` has filled: up to the last row and column of another colour.
+    """Find the size of the images on canvases that `pad` has filled: up to the last row and column of another colour.
 
     Args:
       images: uint8 [N, H, W, 3].
@@ -172,7 +172,7 @@ def find_placed(images: Tensor) -> Tensor:
 
 
 def normalise(images: Tensor) -> Tensor:
-    """Normalises uint8 canvases [N, H, W, 3] to float32 of about zero mean and unit variance; runs on the device."""
+    """Normalise uint8 canvases [N, H, W, 3] to float32 of about zero mean and unit variance; runs on the device."""
     return (ops.cast(images, "float32") - ops.convert_to_tensor(MEAN_RGB)) / ops.convert_to_tensor(STDDEV_RGB)
 
 
@@ -193,7 +193,7 @@ class DecodedBatch(NamedTuple):
 
 
 def load_batch(items: Tensor, canvas: tuple[int, int], read: DecodeFunction) -> DecodedBatch:
-    """Reads and letterboxes a batch inside a graph; an item that cannot be read does not affect the others.
+    """Read and letterboxe a batch inside a graph; an item that cannot be read does not affect the others.
 
     Only a tf.data pipeline can catch an error inside a graph, so each item goes through one.
 

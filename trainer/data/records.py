@@ -50,7 +50,7 @@ class RecordSplit:
 
 
 def read_dataset_manifest(folder: str) -> DatasetManifest:
-    """Reads the manifest of a data set.
+    """Read the manifest of a data set.
 
     Raises:
       ContractError: There is none, so the folder holds no complete data set, or it is not ours.
@@ -63,7 +63,7 @@ def read_dataset_manifest(folder: str) -> DatasetManifest:
 
 
 def find_split(folder: str, manifest: DatasetManifest, name: str) -> RecordSplit:
-    """Finds the shards of a split by the manifest.
+    """Find the shards of a split by the manifest.
 
     Raises:
       ContractError: The split is empty, or a shard is missing or has 0 bytes.
@@ -85,7 +85,7 @@ def _shard_size(path: str) -> int:
 
 @contextlib.contextmanager
 def reading_shards(paths: Sequence[str]) -> Iterator[None]:
-    """Wraps a block that reads records of these shards; a damaged shard or image ends it with a message of one line.
+    """Wrap a block that reads records of these shards; a damaged shard or image ends it with a message of one line.
 
     Raises:
       ContractError: The length or checksum of a record is wrong, or TensorFlow cannot decode its image.
@@ -103,7 +103,7 @@ def reading_shards(paths: Sequence[str]) -> Iterator[None]:
 
 
 def _find_unreadable(path: str) -> str | None:
-    """Returns which record of a shard cannot be decoded, and why; None if all can.
+    """Return which record of a shard cannot be decoded, and why; None if all can.
 
     An error in a pipeline does not name the record, so all are decoded again, in their order and at a small size.
     """
@@ -145,7 +145,7 @@ def _is_damaged(path: str) -> bool:
 
 
 def parse_record(record: Tensor) -> dict[str, Tensor]:
-    """Parses one serialized example.
+    """Parse one serialized example.
 
     Returns:
       encoded: string scalar. source_id: int64 scalar. boxes: float32 [n, 4], relative. labels: int32 [n].
@@ -177,7 +177,7 @@ def training_batches(
     seed: int,
     first_step: int,
 ) -> tf.data.Dataset:
-    """Makes endless batches from first_step on; epochs follow each other without a break, each in its own order.
+    """Make endless batches from first_step on; epochs follow each other without a break, each in its own order.
 
     Args:
       split: The records.
@@ -225,13 +225,13 @@ def training_batches(
 
 
 def batch_source_ids(split: RecordSplit, *, batch_size: int, seed: int, step: int) -> list[int]:
-    """Returns the source ids of the batch that `training_batches` yields after so many steps; decodes no image."""
+    """Return the source ids of the batch that `training_batches` yields after so many steps; decodes no image."""
     records = _ordered_records(split, seed, step * batch_size).take(batch_size)
     return [int(source_id) for source_id in records.map(lambda record: parse_record(record)["source_id"])]
 
 
 def evaluation_batches(split: RecordSplit, *, canvas: tuple[int, int], batch_size: int) -> tf.data.Dataset:
-    """Makes batches of every image once; the last is filled up with repeats whose source_id is 0.
+    """Make batches of every image once; the last is filled up with repeats whose source_id is 0.
 
     Yields:
       image: uint8 [B, H, W, 3]. placed: float32 [B, 2], size of the image on the canvas (`preprocess.DecodedBatch`).
@@ -265,7 +265,7 @@ def _with_sharding(batches: tf.data.Dataset, policy: tf.data.experimental.AutoSh
 
 
 def _ordered_records(split: RecordSplit, seed: int, position: int) -> tf.data.Dataset:
-    """Yields serialized records, endless, from a position on in the order that the seed decides."""
+    """Yield serialized records, endless, from a position on in the order that the seed decides."""
     return (
         tf.data.Dataset.range(position // split.examples, tf.int64.max)
         .flat_map(lambda epoch: _epoch_records(split, seed, epoch))
@@ -274,7 +274,7 @@ def _ordered_records(split: RecordSplit, seed: int, position: int) -> tf.data.Da
 
 
 def _epoch_records(split: RecordSplit, seed: int, epoch: Tensor) -> tf.data.Dataset:
-    """Yields the records of one epoch, shards interleaved and shuffled by (seed, epoch)."""
+    """Yield the records of one epoch, shards interleaved and shuffled by (seed, epoch)."""
     # Two seeds, one for the order of the shards and one for the records.
     order = tf.random.stateless_uniform([2], [tf.constant(seed, tf.int64), epoch], 0, tf.int64.max, tf.int64)
     shards = tf.data.Dataset.from_tensor_slices(list(split.paths)).shuffle(len(split.paths), seed=order[0])
@@ -283,7 +283,7 @@ def _epoch_records(split: RecordSplit, seed: int, epoch: Tensor) -> tf.data.Data
 
 
 def _pad_instances(boxes: Tensor, labels: Tensor, count: int) -> tuple[Tensor, Tensor]:
-    """Pads or truncates boxes [n, 4] to [count, 4] and labels [n] to [count]."""
+    """Pad or truncate boxes [n, 4] to [count, 4] and labels [n] to [count]."""
     missing = tf.maximum(count - tf.shape(labels)[0], 0)
     boxes = tf.pad(boxes[:count], [[0, missing], [0, 0]])
     labels = tf.pad(labels[:count], [[0, missing]])

@@ -38,7 +38,7 @@ _TEMPORARY = re.compile(r"\.tmp[0-9a-f]{32}$")  # of a file that TensorFlow had 
 def export_model(
     config: TrainConfig, manifest: DatasetManifest, network: Network, *, metrics: dict[str, Any], step: int
 ) -> str:
-    """Writes MODEL_DIR/export: the SavedModel, the portable formats, and last model.json, the commit mark.
+    """Write MODEL_DIR/export: the SavedModel, the portable formats, and last model.json, the commit mark.
 
     Args:
       config: Of the run.
@@ -65,7 +65,7 @@ def export_model(
 
 
 def check_folder(model_dir: str) -> str:
-    """Returns the export folder of a run, which an export replaces.
+    """Return the export folder of a run, which an export replaces.
 
     Raises:
       UsageError: It holds a file that no export of ours has written.
@@ -111,7 +111,7 @@ def _describe(
 
 
 def _digests(folder: str) -> dict[str, str]:
-    """Returns the hex SHA-256 of every file below a folder, by its path relative to the folder."""
+    """Return the hex SHA-256 of every file below a folder, by its path relative to the folder."""
     paths = files.iter_matches(f"{escape_glob(folder)}/**")
     return {files.name_below(folder, path): files.find_digest(path) or "" for path in paths}
 
@@ -141,7 +141,7 @@ def _serving_function(detect: Any, canvas: tuple[int, int], read: preprocess.Dec
 
 
 def _detect(config: TrainConfig, network: Network, batch: preprocess.DecodedBatch) -> dict[str, Tensor]:
-    """Computes the outputs of every signature."""
+    """Compute the outputs of every signature."""
     outputs = network.model(preprocess.normalise(batch.images), training=False)
     found = postprocess.suppress(
         postprocess.top_candidates(outputs, network.anchors, batch.placed, batch.sizes),
@@ -162,7 +162,7 @@ def _detect(config: TrainConfig, network: Network, batch: preprocess.DecodedBatc
 
 
 def _decode_example(record: Tensor, canvas: tuple[int, int]) -> preprocess.DecodedImage:
-    """Decodes the image of one serialized tf.train.Example; fails if it is none or lacks the key."""
+    """Decode the image of one serialized tf.train.Example; fails if it is none or lacks the key."""
     feature = tf.io.FixedLenFeature([], tf.string)
     return preprocess.decode_image_bytes(
         tf.io.parse_single_example(record, {examples.ENCODED: feature})[examples.ENCODED], canvas

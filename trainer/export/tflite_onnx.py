@@ -27,7 +27,7 @@ _OUTPUTS = (exported_model.BOXES, exported_model.SCORES, exported_model.CLASSES,
 
 
 def check_installed(formats: tuple[str, ...]) -> None:
-    """Checks that the converters of formats are installed.
+    """Check that the converters of formats are installed.
 
     Raises:
       UsageError: One is not.
@@ -37,13 +37,13 @@ def check_installed(formats: tuple[str, ...]) -> None:
 
 
 def to_tflite(config: TrainConfig, network: Network) -> bytes:
-    """Returns the content of a TFLite file, of built-in operations only."""
+    """Return the content of a TFLite file, of built-in operations only."""
     detect, holder = _detector(config, network)
     return tf.lite.TFLiteConverter.from_concrete_functions([detect.get_concrete_function()], holder).convert()
 
 
 def to_onnx(config: TrainConfig, network: Network) -> bytes:
-    """Returns the content of an ONNX file, of ONNX's own operations only."""
+    """Return the content of an ONNX file, of ONNX's own operations only."""
     import tf2onnx  # imported here, because it is an extra
 
     detect, _ = _detector(config, network)
@@ -52,7 +52,7 @@ def to_onnx(config: TrainConfig, network: Network) -> bytes:
 
 
 def _detector(config: TrainConfig, network: Network) -> tuple[Any, tf.Module]:
-    """Returns a tf.function from a canvas to its detections, and an object that holds its variables."""
+    """Return a tf.function from a canvas to its detections, and an object that holds its variables."""
     # A copy, because the variables of a network under a strategy may be distributed ones.
     model = keras.models.clone_model(network.model)
     model.set_weights(network.model.get_weights())

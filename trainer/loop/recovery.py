@@ -25,7 +25,7 @@ class DivergenceMonitor:
         self._usual: float | None = None
 
     def has_diverged(self, loss: float) -> bool:
-        """Returns whether a loss is not finite or far above the usual one, of which it otherwise becomes a part."""
+        """Return whether a loss is not finite or far above the usual one, of which it otherwise becomes a part."""
         # The first loss of a run is compared with nothing; it becomes the usual one.
         usual = self._usual
         if not math.isfinite(loss):
@@ -37,7 +37,7 @@ class DivergenceMonitor:
         return False
 
     def record_rollback(self, *, loss: float, first: int, last: int, source_ids: Sequence[int], rate: float) -> None:
-        """Logs a divergence, and that the run returns to a checkpoint.
+        """Log a divergence, and that the run returns to a checkpoint.
 
         Args:
           loss: Mean over the steps first to last.

@@ -16,7 +16,7 @@ _NO_DECAY = ("bias", "gamma", "beta")  # names of variables
 def build_optimizer(
     settings: ScheduleConfig, model: keras.Model, *, total_steps: int
 ) -> tuple[keras.optimizers.Optimizer, tf.Variable]:
-    """Builds the optimizer of a run, and the factor of its learning rate; under a strategy's scope if one is active."""
+    """Build the optimizer of a run, and the factor of its learning rate; under a strategy's scope if one is active."""
     # The factor is what a roll back halves: see trainer.loop.train.TrainingRun._roll_back.
     rates = ScaledSchedule(_make_schedule(settings, total_steps))
     optimizer = make_optimizer(
@@ -44,7 +44,7 @@ def _make_schedule(settings: ScheduleConfig, total_steps: int) -> keras.optimize
 
 
 def cosine_schedule(*, peak: float, warmup_steps: int, total_steps: int) -> keras.optimizers.schedules.CosineDecay:
-    """Makes a linear warm-up from a tenth of the peak, then half a cosine down to zero at total_steps.
+    """Make a linear warm-up from a tenth of the peak, then half a cosine down to zero at total_steps.
 
     The cosine: Loshchilov and Hutter 2016 (arXiv 1608.03983), equation 5, without restarts.
     """
@@ -68,7 +68,7 @@ class StepSchedule(keras.optimizers.schedules.LearningRateSchedule):
         self._peak, self._warmup_steps, self._drops = peak, warmup_steps, tuple(drops)
 
     def __call__(self, step: Any) -> Any:
-        """Returns the rate at a step."""
+        """Return the rate at a step."""
         step = tf.cast(step, tf.float32)
         warm = tf.minimum(0.1 + 0.9 * step / max(self._warmup_steps, 1), 1.0) if self._warmup_steps else 1.0
         passed = sum(tf.cast(step >= drop, tf.float32) for drop in self._drops)
@@ -87,7 +87,7 @@ class ScaledSchedule(keras.optimizers.schedules.LearningRateSchedule):
         self.factor = tf.Variable(1.0, trainable=False)
 
     def __call__(self, step: Any) -> Any:
-        """Returns the rate at a step."""
+        """Return the rate at a step."""
         return self._schedule(step) * self.factor
 
 
@@ -123,7 +123,7 @@ def make_optimizer(
     ema_decay: float = 0.0,
     backbone_rate: float = 1.0,
 ) -> keras.optimizers.Optimizer:
-    """Makes AdamW with decoupled decay, or SGD with momentum 0.9, whose decay is a term of the loss.
+    """Make AdamW with decoupled decay, or SGD with momentum 0.9, whose decay is a term of the loss.
 
     `trainer.loop.steps.train_step` adds that term. AdamW: Loshchilov and Hutter 2017 (arXiv 1711.05101), algorithm 2.
 
@@ -148,5 +148,5 @@ def make_optimizer(
 
 
 def decayed_variables(model: keras.Model) -> list[keras.Variable]:
-    """Returns the convolution kernels; biases and the parameters of norms are not decayed."""
+    """Return the convolution kernels; biases and the parameters of norms are not decayed."""
     return [variable for variable in model.trainable_variables if variable.name not in _NO_DECAY]

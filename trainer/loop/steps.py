@@ -29,7 +29,7 @@ def make_loop(
     optimizer: keras.optimizers.Optimizer,
     strategy: tf.distribute.Strategy,
 ) -> Any:
-    """Makes a function of (iterator, count) that runs count steps on the devices.
+    """Make a function of (iterator, count) that runs count steps on the devices.
 
     The function returns float32 scalars: the mean of each of loss, class_loss, box_loss and gradient_norm;
     finite_steps, the number of steps before the first whose loss is not finite; and boxes_truncated, the number of
@@ -61,7 +61,7 @@ def make_loop(
 def train_step(
     batch: dict[str, Tensor], config: TrainConfig, network: Network, optimizer: keras.optimizers.Optimizer
 ) -> dict[str, Tensor]:
-    """Runs one step on one replica.
+    """Run one step on one replica.
 
     Args:
       batch: Of `trainer.data.records.training_batches`, this replica's part.
@@ -112,14 +112,14 @@ def train_step(
 
 
 def _class_losses(logits: Tensor, targets: Targets, settings: LossConfig) -> Tensor:
-    """Computes the focal loss [B, A, K], zero where ignored."""
+    """Compute the focal loss [B, A, K], zero where ignored."""
     one_hot = ops.one_hot(targets.labels - 1, logits.shape[-1])  # [B, A, K]; background, -1, becomes all zeros
     focal = losses.focal_loss(logits, one_hot, alpha=settings.focal_alpha, gamma=settings.focal_gamma)
     return focal * targets.counted[..., None]
 
 
 def _box_losses(shifts: Tensor, targets: Targets, anchors: Tensor, settings: LossConfig) -> Tensor:
-    """Computes the box loss [B, A], zero where not positive."""
+    """Compute the box loss [B, A], zero where not positive."""
     if settings.box_loss == "giou":
         values = losses.giou_loss(decode_boxes(shifts, anchors), targets.boxes)
     else:

@@ -37,12 +37,12 @@ class TrainingProgress:
         self._growth = EventGrowth(folder) if is_chief else None
 
     def start_clock(self, step: int) -> None:
-        """Starts to measure the speed, after a step."""
+        """Start to measure the speed, after a step."""
         self._first_step = self._last_step = step
         self._start = self._last_time = time.monotonic()
 
     def report(self, step: int, values: dict[str, float], optimizer: keras.optimizers.Optimizer) -> None:
-        """Reports the values of `steps.make_loop` for a loop that ended with a step."""
+        """Report the values of `steps.make_loop` for a loop that ended with a step."""
         now = time.monotonic()
         # Of this loop alone, so that a change of speed shows.
         speed = (step - self._last_step) * self._batch_size / (now - self._last_time)
@@ -76,7 +76,7 @@ class TrainingProgress:
     def report_evaluation(
         self, step: int, metrics: dict[str, Any], sheet: contact_sheets.Sheet, *, is_best: bool
     ) -> None:
-        """Reports the metrics and the contact sheet of an evaluation (`trainer.evaluate.Evaluator.brief`)."""
+        """Report the metrics and the contact sheet of an evaluation (`trainer.evaluate.Evaluator.brief`)."""
         values = {name: metrics[name] for name in _EVALUATION_METRICS}
         # One curve for each class, beside the means.
         values |= {f"AP50 {name}": of_class["AP50"] for name, of_class in metrics["per_class"].items()}
@@ -90,7 +90,7 @@ class TrainingProgress:
         _LOGGER.info("evaluation at step %d: %s%s", step, "  ".join(shown), best)
 
     def show_batch(self, step: int, batches: tf.data.Dataset) -> None:
-        """Writes the first of these batches, from which the network learns next, as a contact sheet."""
+        """Write the first of these batches, from which the network learns next, as a contact sheet."""
         batch = next(batches.as_numpy_iterator())
         self._write_image(step, "training images", contact_sheets.training_sheet(batch, self._labels))
 
@@ -126,7 +126,7 @@ class EventGrowth:
         self._size = self._measure()
 
     def check(self) -> None:
-        """Checks that the events grew since the last call.
+        """Check that the events grew since the last call.
 
         Raises:
           UsageError: They did not.

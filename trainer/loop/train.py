@@ -76,7 +76,7 @@ class TrainingRun:
         )
 
     def run(self) -> None:
-        """Trains to the last step, which is saved.
+        """Train to the last step, which is saved.
 
         Raises:
           PreemptedError: SIGTERM stopped it; a checkpoint was saved.
@@ -96,7 +96,7 @@ class TrainingRun:
             self._optimizer.finalize_variable_values(self._network.model.trainable_variables)
 
     def _restore_or_initialise(self) -> int:
-        """Restores the newest checkpoint, or sets the initial weights and saves them; returns the step."""
+        """Restore the newest checkpoint, or set the initial weights and save them; return the step."""
         step = self._checkpoints.restore()
         if step:
             _LOGGER.info("resuming from step %d of %d", step, self.total_steps)
@@ -124,7 +124,7 @@ class TrainingRun:
             self._run_loop(preemption)
 
     def _run_loop(self, preemption: PreemptionHandler) -> None:
-        """Runs some steps on the devices, then looks at their loss."""
+        """Run some steps on the devices, then look at their loss."""
         # A loop never runs over an evaluation or over the last step.
         next_pause = min(pause for pause in {*self._evaluation_steps, self.total_steps} if pause > self.step)
         count = min(self._config.run.steps_per_loop, next_pause - self.step)
@@ -149,7 +149,7 @@ class TrainingRun:
             raise PreemptedError(f"stopped by SIGTERM at step {self.step} of {self.total_steps}, which is saved")
 
     def _roll_back(self, count: int, *, bad_step: int, loss: float) -> None:
-        """Restores the newest checkpoint, with half of the present learning rate."""
+        """Restore the newest checkpoint, with half of the present learning rate."""
         rate = float(self._rate_factor.numpy()) / 2
         # The images of the step that went wrong, for the user to look at.
         source_ids = records.batch_source_ids(
@@ -170,7 +170,7 @@ class TrainingRun:
     # --- Evaluation on the way ---
 
     def _evaluate(self, evaluator: Evaluator) -> None:
-        """Evaluates the network, or its moving averages, and keeps the weights if they are the best."""
+        """Evaluate the network, or its moving averages, and keep the weights if they are the best."""
         variables = self._network.model.trainable_variables
         # A copy: with --ema_decay, finalize_variable_values below overwrites the weights by their averages.
         trained = [variable.numpy() for variable in variables]
@@ -187,13 +187,13 @@ class TrainingRun:
         self._progress.start_clock(self.step)
 
     def _share_statistics(self) -> None:
-        """Sets the averages of BatchNorm on every replica to the mean of all, which is what checkpoints hold."""
+        """Set the averages of BatchNorm on every replica to the mean of all, which is what checkpoints hold."""
         if self._strategy.num_replicas_in_sync > 1:
             for variable in self._network.model.non_trainable_variables:
                 variable.assign(variable.numpy())
 
     def _keep_if_best(self, metrics: dict[str, Any]) -> bool:
-        """Saves the weights if they are the best. The chief decides: hosts may differ in digits, and all must save."""
+        """Save the weights if they are the best. The chief decides: hosts may differ in digits, and all must save."""
         chief = is_chief(self._strategy)
         split = self._config.evaluation.eval_split
         best = Best(self._config.run.model_dir, self._network, split=split, is_chief=chief)
@@ -221,7 +221,7 @@ def _log_frozen_norms(config: TrainConfig, network: Network) -> None:
 
 
 def evaluation_steps(config: TrainConfig, split: records.RecordSplit, total_steps: int) -> frozenset[int]:
-    """Returns the last step, and the first one after every --eval_every_epochs."""
+    """Return the last step, and the first one after every --eval_every_epochs."""
     every, batch_size = config.evaluation.eval_every_epochs, config.schedule.train_batch_size
     ends = range(every, config.schedule.num_epochs, every) if every else ()
     return frozenset({total_steps, *(-(-epoch * split.examples // batch_size) for epoch in ends)})
@@ -230,7 +230,7 @@ def evaluation_steps(config: TrainConfig, split: records.RecordSplit, total_step
 def batches_from(
     first_step: int, config: TrainConfig, manifest: DatasetManifest, split: records.RecordSplit, canvas: tuple[int, int]
 ) -> tf.data.Dataset:
-    """Makes the batches that a run of this configuration sees from a step on; see `records.training_batches`."""
+    """Make the batches that a run of this configuration sees from a step on; see `records.training_batches`."""
     data, batch_size = config.data, config.schedule.train_batch_size
     # The last epochs see whole images, as the evaluation does.
     mosaic_epochs = config.schedule.num_epochs - data.mosaic_close_epochs

@@ -14,7 +14,7 @@ from retinanet_odm.dataset.anchor_coverage import PYRAMID_LEVELS
 
 
 def level_shapes(image_size: tuple[int, int]) -> list[tuple[int, int]]:
-    """Returns (rows, columns) of each level: sides halve and round up, as 'same' convolutions of stride 2 do.
+    """Return (rows, columns) of each level: sides halve and round up, as 'same' convolutions of stride 2 do.
 
     Example:
       >>> level_shapes((192, 320))
@@ -27,7 +27,7 @@ def level_shapes(image_size: tuple[int, int]) -> list[tuple[int, int]]:
 def make_anchors(
     image_size: tuple[int, int], *, anchor_scale: float, num_scales: int, aspect_ratios: Sequence[float]
 ) -> npt.NDArray[np.float32]:
-    """Makes all anchors of a canvas.
+    """Make all anchors of a canvas.
 
     Args:
       image_size: (height, width) of the canvas in pixels.

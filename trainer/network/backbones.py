@@ -28,7 +28,7 @@ _RESNET_BLOCKS = {"resnet50": (3, 4, 6, 3), "resnet101": (3, 4, 23, 3)}
 
 
 def extract_features(images: Tensor, backbone: str) -> tuple[Tensor, ...]:
-    """Builds a backbone on normalised images [B, H, W, 3]; returns C3, C4 and C5."""
+    """Build a backbone on normalised images [B, H, W, 3]; return C3, C4 and C5."""
     if backbone == "tiny":
         return _tiny(images)
     if backbone in _RESNET_BLOCKS:
@@ -40,7 +40,7 @@ def extract_features(images: Tensor, backbone: str) -> tuple[Tensor, ...]:
 
 
 def _conv_norm(x: Tensor, filters: int, kernel: int, stride: int, norm: dict[str, float], name: str) -> Tensor:
-    """Applies a convolution without bias, then BatchNorm."""
+    """Apply a convolution without bias, then BatchNorm."""
     x = layers.Conv2D(
         filters, kernel, stride, "same", use_bias=False, kernel_initializer="he_normal", name=f"{name}_conv"
     )(x)
@@ -48,7 +48,7 @@ def _conv_norm(x: Tensor, filters: int, kernel: int, stride: int, norm: dict[str
 
 
 def _tiny(x: Tensor) -> tuple[Tensor, ...]:
-    """Builds a small ResNet of basic blocks."""
+    """Build a small ResNet of basic blocks."""
     x = layers.ReLU()(_conv_norm(x, 16, 3, 2, _TINY_NORM, "stem1"))
     x = layers.ReLU()(_conv_norm(x, 32, 3, 2, _TINY_NORM, "stem2"))
     x = _basic_block(x, 32, 1, "c2_1")
@@ -61,7 +61,7 @@ def _tiny(x: Tensor) -> tuple[Tensor, ...]:
 
 
 def _basic_block(x: Tensor, filters: int, stride: int, name: str) -> Tensor:
-    """Applies two 3x3 convolutions with a shortcut (He et al. 2015, figure 5 left)."""
+    """Apply two 3x3 convolutions with a shortcut (He et al. 2015, figure 5 left)."""
     shortcut = x
     # A shortcut of another shape needs a projection (He et al. 2015, section 3.3, option B).
     if stride != 1 or x.shape[-1] != filters:
@@ -72,7 +72,7 @@ def _basic_block(x: Tensor, filters: int, stride: int, name: str) -> Tensor:
 
 
 def _resnet(x: Tensor, depths: tuple[int, ...]) -> tuple[Tensor, ...]:
-    """Builds a ResNet v1.5: the stride is on the 3x3 convolution, as in tensorflow/tpu's ResNet."""
+    """Build a ResNet v1.5: the stride is on the 3x3 convolution, as in tensorflow/tpu's ResNet."""
     x = layers.ReLU()(_conv_norm(x, 64, 7, 2, _RESNET_NORM, "stem"))
     x = layers.MaxPooling2D(3, 2, "same")(x)
     outputs = []
@@ -86,7 +86,7 @@ def _resnet(x: Tensor, depths: tuple[int, ...]) -> tuple[Tensor, ...]:
 
 
 def _bottleneck(x: Tensor, filters: int, stride: int, name: str) -> Tensor:
-    """Applies 1x1, 3x3 and 1x1 convolutions with a shortcut (He et al. 2015, figure 5 right)."""
+    """Apply 1x1, 3x3 and 1x1 convolutions with a shortcut (He et al. 2015, figure 5 right)."""
     shortcut = x
     if stride != 1 or x.shape[-1] != 4 * filters:
         shortcut = _conv_norm(x, 4 * filters, 1, stride, _RESNET_NORM, f"{name}_shortcut")
@@ -103,7 +103,7 @@ _CAFFE_MEAN_BGR = (103.939, 116.779, 123.68)
 
 
 def _to_rgb(x: Tensor) -> Tensor:
-    """Converts normalised images back to 0..255, in float32, because bfloat16 would round them."""
+    """Convert normalised images back to 0..255, in float32, because bfloat16 would round them."""
     return layers.Rescaling(list(STDDEV_RGB), offset=list(MEAN_RGB), dtype="float32")(x)
 
 
@@ -114,7 +114,7 @@ def _to_caffe(x: Tensor) -> Tensor:
 
 
 def _to_unit_range(x: Tensor) -> Tensor:
-    """Converts normalised images to -1..1."""
+    """Convert normalised images to -1..1."""
     return layers.Rescaling(1 / 127.5, offset=-1.0, dtype="float32")(_to_rgb(x))
 
 
@@ -141,7 +141,7 @@ FAMILIES = {
 
 
 def extract_keras_features(images: Tensor, backbone: str) -> tuple[Tensor, ...]:
-    """Builds a backbone ``keras/NAME`` on normalised images [B, H, W, 3]; returns C3, C4 and C5."""
+    """Build a backbone ``keras/NAME`` on normalised images [B, H, W, 3]; return C3, C4 and C5."""
     name = backbone.removeprefix(KERAS_PREFIX)
     family = next(family for start, family in FAMILIES.items() if name.startswith(start))
     application = getattr(keras.applications, name)
@@ -153,7 +153,7 @@ def extract_keras_features(images: Tensor, backbone: str) -> tuple[Tensor, ...]:
 
 
 def read_keras_weights(backbone: str, weights: str, image_size: tuple[int, int]) -> dict[str, Any]:
-    """Reads the weights of a backbone ``keras/NAME``; returns them by their paths, which are the same in our network.
+    """Read the weights of a backbone ``keras/NAME``; return them by their paths, which are the same in our network.
 
     Args:
       backbone: ``keras/NAME``.

@@ -55,7 +55,7 @@ class Network:
 
 
 def build_network(config: TrainConfig, manifest: DatasetManifest) -> Network:
-    """Builds a network with fresh weights, drawn from the seed; under a strategy's scope if one is active."""
+    """Build a network with fresh weights, drawn from the seed; under a strategy's scope if one is active."""
     settings = config.network
     random.seed(config.run.seed)  # Keras draws its initializers' seeds here; all other draws of a run are stateless
     # The order matters: Keras' layers take the policy when they are made.
@@ -101,7 +101,7 @@ def build_network(config: TrainConfig, manifest: DatasetManifest) -> Network:
 
 
 def part_of(layer: str) -> str:
-    """Returns the part of the network of a layer or variable, by its name.
+    """Return the part of the network of a layer or variable, by its name.
 
     Example:
       >>> part_of("class_0"), part_of("lateral3"), part_of("c2_1_1_conv")
@@ -115,7 +115,7 @@ def part_of(layer: str) -> str:
 
 
 def freezes_batch_norm(config: TrainConfig, replicas: int) -> bool:
-    """Returns whether --freeze_batch_norm freezes layers that would otherwise learn; ``auto`` depends on the batch."""
+    """Return whether --freeze_batch_norm freezes layers that would otherwise learn; ``auto`` depends on the batch."""
     if config.weights.freeze == "backbone":
         return False  # they are frozen with the whole backbone
     if config.weights.freeze_batch_norm != "auto":
@@ -125,7 +125,7 @@ def freezes_batch_norm(config: TrainConfig, replicas: int) -> bool:
 
 
 def freeze_layers(backbone: Sequence[keras.Layer], *, part: str, batch_norms: bool) -> None:
-    """Freezes layers of a backbone.
+    """Freeze layers of a backbone.
 
     A frozen BatchNorm normalises by its averages in training too, and keeps them, its scale and its offset.
 
@@ -140,7 +140,7 @@ def freeze_layers(backbone: Sequence[keras.Layer], *, part: str, batch_norms: bo
 
 
 def _stem(backbone: Sequence[keras.Layer]) -> list[keras.Layer]:
-    """Returns the first convolution with its BatchNorm; tensorflow/tpu's RetinaNet freezes the same."""
+    """Return the first convolution with its BatchNorm; tensorflow/tpu's RetinaNet freezes the same."""
     # Only layers with weights count: the input, padding and rescaling have none.
     first, second = [layer for layer in backbone if layer.weights][:2]
     return [first, second] if _is_batch_norm(second) else [first]

@@ -9,7 +9,7 @@ from trainer.typing import Tensor
 
 
 def focal_loss(logits: Tensor, targets: Tensor, *, alpha: float, gamma: float) -> Tensor:
-    """Computes the sigmoid focal loss ``-alpha_t (1 - p_t)^gamma log(p_t)`` (RetinaNet, equation 5).
+    """Compute the sigmoid focal loss ``-alpha_t (1 - p_t)^gamma log(p_t)`` (RetinaNet, equation 5).
 
     With gamma 0 and alpha 0.5 it is half the cross-entropy.
 
@@ -31,7 +31,7 @@ def focal_loss(logits: Tensor, targets: Tensor, *, alpha: float, gamma: float) -
 
 
 def huber_loss(shifts: Tensor, targets: Tensor, *, delta: float = 0.1) -> Tensor:
-    """Computes the Huber loss of encoded shifts [..., 4], summed over the four: [...].
+    """Compute the Huber loss of encoded shifts [..., 4], summed over the four: [...].
 
     The default of delta is that of tensorflow/tpu's retinanet_model.py.
     """
@@ -41,7 +41,7 @@ def huber_loss(shifts: Tensor, targets: Tensor, *, delta: float = 0.1) -> Tensor
 
 
 def giou_loss(boxes: Tensor, targets: Tensor) -> Tensor:
-    """Computes ``1 - GIoU`` of decoded boxes [..., 4]: [...], in [0, 2].
+    """Compute ``1 - GIoU`` of decoded boxes [..., 4]: [...], in [0, 2].
 
     GIoU: Rezatofighi et al. 2019 (arXiv 1902.09630), algorithm 2.
     """

@@ -34,7 +34,7 @@ def build_model(
     head_depth: int,
     head_norm: str,
 ) -> keras.Model:
-    """Builds the network from normalised images to raw predictions.
+    """Build the network from normalised images to raw predictions.
 
     Args:
       image_size: (H, W).
@@ -60,7 +60,7 @@ def build_model(
 
 
 def _pyramid(features: tuple[Tensor, ...], channels: int, norm: str) -> list[Tensor]:
-    """Builds P3 to P7 from C3 to C5.
+    """Build P3 to P7 from C3 to C5.
 
     Lateral 1x1 convolutions, nearest upsampling from the top, 3x3 convolutions (Lin et al. 2016, arXiv 1612.03144,
     section 3). P6 is computed from P5, where the paper of RetinaNet takes C5.
@@ -92,7 +92,7 @@ def _norm_layer(kind: str, channels: int, name: str) -> keras.Layer:
 
 
 def group_count(channels: int) -> int:
-    """Returns the largest divisor of the channels that is not above 32.
+    """Return the largest divisor of the channels that is not above 32.
 
     Example:
       >>> group_count(64), group_count(48)
@@ -102,7 +102,7 @@ def group_count(channels: int) -> int:
 
 
 def _head_norms(kind: str, channels: int, name: str) -> list[keras.Layer]:
-    """Returns a layer for each level: a BatchNorm each, because levels differ in their statistics; else one for all."""
+    """Return a layer for each level: a BatchNorm each, because levels differ in their statistics; else one for all."""
     if kind == "batch":
         return [_norm_layer(kind, channels, f"{name}_p{level}_norm") for level in PYRAMID_LEVELS]
     return [_norm_layer(kind, channels, f"{name}_norm")] * len(PYRAMID_LEVELS)
@@ -111,7 +111,7 @@ def _head_norms(kind: str, channels: int, name: str) -> list[keras.Layer]:
 def _head(
     levels: list[Tensor], name: str, filters: int, *, width: int, channels: int, depth: int, bias: float, norm: str
 ) -> Tensor:
-    """Builds a head that all levels share, except for its BatchNorms; returns predictions [B, A, width].
+    """Build a head that all levels share, except for its BatchNorms; return predictions [B, A, width].
 
     Args:
       levels: P3 to P7.

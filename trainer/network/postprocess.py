@@ -59,7 +59,7 @@ class DetectionBatch(NamedTuple):
 
 
 def top_candidates(outputs: dict[str, Tensor], anchors: Tensor, placed: Tensor, sizes: Tensor) -> Candidates:
-    """Selects and decodes the MAX_CANDIDATES best (anchor, class) pairs of each image, of those that lie in the image.
+    """Select and decode the MAX_CANDIDATES best (anchor, class) pairs of each image, of those that lie in the image.
 
     Where there are fewer, the rest has score 0.
 
@@ -86,7 +86,7 @@ def top_candidates(outputs: dict[str, Tensor], anchors: Tensor, placed: Tensor, 
 
 
 def clip_to_image(boxes: Tensor, anchors: Tensor, placed: Tensor, sizes: Tensor) -> tuple[Tensor, Tensor]:
-    """Clips decoded boxes to their image, and tells which of them may be detections.
+    """Clip decoded boxes to their image, and tells which of them may be detections.
 
     Not those of anchors whose centre lies in the padding or off the canvas, and not boxes that clipping leaves less
     than MIN_KEPT_AREA of their area, or less than one pixel of the image in height or width.
@@ -116,7 +116,7 @@ def clip_to_image(boxes: Tensor, anchors: Tensor, placed: Tensor, sizes: Tensor)
 def suppress(
     candidates: Candidates, *, num_classes: int, score_threshold: float, nms_iou: float, max_detections: int
 ) -> DetectionBatch:
-    """Applies greedy non-maximum suppression within each class."""
+    """Apply greedy non-maximum suppression within each class."""
     scores = candidates.scores[..., None] * tf.one_hot(candidates.classes - 1, num_classes)  # [B, N, K]
     boxes, kept_scores, classes, count = tf.image.combined_non_max_suppression(
         candidates.boxes[:, :, None, :],
@@ -134,7 +134,7 @@ def suppress(
 def suppress_xla(
     candidates: Candidates, *, num_classes: int, score_threshold: float, nms_iou: float, max_detections: int
 ) -> DetectionBatch:
-    """Does the same as `suppress`, for a graph that XLA compiles, as for a TPU, or that TFLite runs.
+    """Do the same as `suppress`, for a graph that XLA compiles, as for a TPU, or that TFLite runs.
 
     Overlaps are computed on boxes that are separated by class, with some rounding (`_separate_classes`); the returned
     boxes are the candidates' own. Candidates must have static shapes and fall by score. Of equal scores the first
@@ -159,7 +159,7 @@ def suppress_xla(
 
 
 def _separate_classes(boxes: Tensor, classes: Tensor, num_classes: int) -> Tensor:
-    """Moves boxes [B, N, 4] of each class into a cell of their own in a square grid, so that no two classes overlap.
+    """Move boxes [B, N, 4] of each class into a cell of their own in a square grid, so that no two classes overlap.
 
     A cell is as large as the extent of the image's boxes. Coordinates are positive, because the suppression takes a box
     without a positive one as removed. A grid instead of a row keeps float32's digits: with cells of E pixels and K
@@ -173,7 +173,7 @@ def _separate_classes(boxes: Tensor, classes: Tensor, num_classes: int) -> Tenso
 
 
 def to_image_pixels(boxes: Tensor, placed: Tensor, sizes: Tensor) -> Tensor:
-    """Converts boxes [B, M, 4] from canvas pixels to pixels of each image, clipped to it.
+    """Convert boxes [B, M, 4] from canvas pixels to pixels of each image, clipped to it.
 
     Args:
       boxes: float32 [B, M, 4].

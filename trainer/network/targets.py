@@ -32,7 +32,7 @@ class Targets(NamedTuple):
 
 
 def pairwise_iou(a: Tensor, b: Tensor) -> Tensor:
-    """Computes IoU [..., N, M] of boxes a [..., N, 4] and b [..., M, 4]; 0 for boxes without area."""
+    """Compute IoU [..., N, M] of boxes a [..., N, 4] and b [..., M, 4]; 0 for boxes without area."""
     a_ymin, a_xmin, a_ymax, a_xmax = (a[..., :, None, column] for column in range(4))  # [..., N, 1]
     b_ymin, b_xmin, b_ymax, b_xmax = (b[..., None, :, column] for column in range(4))  # [..., 1, M]
     height = ops.maximum(ops.minimum(a_ymax, b_ymax) - ops.maximum(a_ymin, b_ymin), 0.0)
@@ -45,7 +45,7 @@ def pairwise_iou(a: Tensor, b: Tensor) -> Tensor:
 def assign_targets(
     boxes: Tensor, labels: Tensor, anchors: Tensor, *, positive_iou: float, negative_iou: float
 ) -> Targets:
-    """Matches anchors to objects (RetinaNet, section 4, "Anchors").
+    """Match anchors to objects (RetinaNet, section 4, "Anchors").
 
     An anchor is positive for the object with the highest IoU if that is at least positive_iou, negative if it is below
     negative_iou, and ignored between. In addition, the best anchors of each object are positive for it, however small
@@ -79,7 +79,7 @@ def assign_targets(
 
 
 def encode_boxes(boxes: Tensor, anchors: Tensor) -> Tensor:
-    """Encodes boxes [..., 4] as shifts [..., 4], (ty, tx, th, tw), of anchors [..., 4] (Faster R-CNN, equation 2)."""
+    """Encode boxes [..., 4] as shifts [..., 4], (ty, tx, th, tw), of anchors [..., 4] (Faster R-CNN, equation 2)."""
     y, x, height, width = _centre_size(boxes)
     anchor_y, anchor_x, anchor_height, anchor_width = _centre_size(anchors)
     return ops.stack(
@@ -94,7 +94,7 @@ def encode_boxes(boxes: Tensor, anchors: Tensor) -> Tensor:
 
 
 def decode_boxes(shifts: Tensor, anchors: Tensor) -> Tensor:
-    """Decodes shifts [..., 4] to boxes [..., 4]: the inverse of encode_boxes, with sizes limited to 62.5 anchors."""
+    """Decode shifts [..., 4] to boxes [..., 4]: the inverse of encode_boxes, with sizes limited to 62.5 anchors."""
     anchor_y, anchor_x, anchor_height, anchor_width = _centre_size(anchors)
     y = shifts[..., 0] * anchor_height + anchor_y
     x = shifts[..., 1] * anchor_width + anchor_x
@@ -104,6 +104,6 @@ def decode_boxes(shifts: Tensor, anchors: Tensor) -> Tensor:
 
 
 def _centre_size(boxes: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Returns (y, x) of the centre, height and width, [...] each."""
+    """Return (y, x) of the centre, height and width, [...] each."""
     ymin, xmin, ymax, xmax = (boxes[..., column] for column in range(4))
     return (ymin + ymax) / 2, (xmin + xmax) / 2, ymax - ymin, xmax - xmin

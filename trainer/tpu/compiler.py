@@ -80,7 +80,7 @@ class TracedReplica(tf.distribute.ReplicaContext):
         return self._replicas
 
     def all_reduce(self, reduce_op: Any, value: Any, options: Any = None) -> Any:  # noqa: ARG002 - the signature of the base class
-        """Sums each tensor of a structure over the replicas, or averages it for ``MEAN``."""
+        """Sum each tensor of a structure over the replicas, or average it for ``MEAN``."""
         # Callers pass the enum or its name, such as "SUM".
         mean = tf.distribute.ReduceOp(reduce_op) == tf.distribute.ReduceOp.MEAN
         group = tf.range(self._replicas)[None]
@@ -93,7 +93,7 @@ class TracedReplica(tf.distribute.ReplicaContext):
 
 
 def check_packages() -> None:
-    """Raises UsageError if the compiler is not installed."""
+    """Raise UsageError if the compiler is not installed."""
     missing = [name for name in ("jax", "libtpu") if importlib.util.find_spec(name) is None]
     if missing:
         raise UsageError(
@@ -102,7 +102,7 @@ def check_packages() -> None:
 
 
 def lower_step(config: TrainConfig, network: Network, *, batch_size: int, max_instances: int, replicas: int) -> str:
-    """Translates the training step of one replica into the text of a StableHLO module.
+    """Translate the training step of one replica into the text of a StableHLO module.
 
     Args:
       batch_size: number of images of one replica.
@@ -134,7 +134,7 @@ def lower_step(config: TrainConfig, network: Network, *, batch_size: int, max_in
 
 
 def compile_for(devices: Sequence[Any], stablehlo: str) -> CompiledProgram:
-    """Compiles the program of a replica for devices of find_devices, one replica on each.
+    """Compile the program of a replica for devices of find_devices, one replica on each.
 
     Raises:
       ChipMemoryError: it needs more memory than a chip has.
@@ -170,7 +170,7 @@ def compile_for(devices: Sequence[Any], stablehlo: str) -> CompiledProgram:
 
 
 def find_devices(topology: str, **settings: str) -> Sequence[Any]:
-    """Returns the devices of a topology, one for each chip.
+    """Return the devices of a topology, one for each chip.
 
     Args:
       topology: its name in libtpu, such as ``v5e:2x2``.
@@ -191,7 +191,7 @@ def find_devices(topology: str, **settings: str) -> Sequence[Any]:
 
 
 def explain_lowering_error(message: str) -> str:
-    """Shortens TensorFlow's error to one line: the operations without translation, and where they are made."""
+    """Shorten TensorFlow's error to one line: the operations without translation, and where they are made."""
     operations = re.findall(r"(\w+) \(No registered", message)
     if not operations:
         return _one_line(message)
@@ -204,7 +204,7 @@ _UNITS = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
 
 
 def explain_compiler_error(message: str) -> CompilationError:
-    """Returns the compiler's error as an exception with a message of one line."""
+    """Return the compiler's error as an exception with a message of one line."""
     line = _one_line(message)
     if "RESOURCE_EXHAUSTED" not in line:
         return CompilationError(line)
@@ -214,6 +214,6 @@ def explain_compiler_error(message: str) -> CompilationError:
 
 
 def _one_line(message: str) -> str:
-    """Returns the line that names the operation, which XLA may wrap in others; else the first line."""
+    """Return the line that names the operation, which XLA may wrap in others; else the first line."""
     lines = message.strip().splitlines()
     return next((line for line in lines if "error: " in line), lines[0])

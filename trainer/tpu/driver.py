@@ -61,12 +61,12 @@ class RunController:
         self._interrupts = 0
 
     def train(self) -> RunResult:
-        """Creates the TPU, trains and removes it. Ctrl-C removes it at once; a second Ctrl-C leaves it."""
+        """Create the TPU, train and remove it. Ctrl-C removes it at once; a second Ctrl-C leaves it."""
         self._deadline = self._clock.now() + self._actions.request.max_hours * 3600
         return self._finish()
 
     def remove(self) -> RunResult:
-        """Removes the TPU."""
+        """Remove the TPU."""
         removed = RunResult(status=0, message=f"{self._target.name} is removed")
         # As if a request had been sent: only then does the state machine pass through REMOVE.
         run = conclude(record_request(RunState()), removed)
@@ -75,11 +75,11 @@ class RunController:
         return self._finish()
 
     def observe(self) -> Observation:
-        """Returns the state of the TPU."""
+        """Return the state of the TPU."""
         return self._actions.observe()
 
     def delete_line(self) -> str:
-        """Returns the command line with which the user can remove everything."""
+        """Return the command line with which the user can remove everything."""
         return shlex.join(gcloud_commands.delete_command(self._target))
 
     def _finish(self) -> RunResult:

@@ -56,7 +56,7 @@ CHIPS = {
 
 
 def find_chip(topology: str) -> Chip:
-    """Returns the chip of a topology such as ``v5e:2x2``.
+    """Return the chip of a topology such as ``v5e:2x2``.
 
     Raises:
       UsageError: the name has another form, or the chip is unknown.
@@ -91,7 +91,7 @@ class ReplicaStep:
     max_instances: int
 
     def compile(self, batch_size: int) -> compiler.CompiledProgram:
-        """Compiles the step.
+        """Compile the step.
 
         Args:
           batch_size: number of images on each chip.
@@ -111,7 +111,7 @@ class ReplicaStep:
 
 
 def report_fit(config: TrainConfig, manifest: DatasetManifest) -> int:
-    """Logs whether the training step runs on the chips of the topology, and the largest batch that fits.
+    """Log whether the training step runs on the chips of the topology, and the largest batch that fits.
 
     Args:
       manifest: of the data set to train on, or synthetic_manifest.
@@ -149,7 +149,7 @@ def report_fit(config: TrainConfig, manifest: DatasetManifest) -> int:
 
 
 def make_replica_step(config: TrainConfig, manifest: DatasetManifest) -> ReplicaStep:
-    """Makes the step of a configuration for the chips of its topology, with random weights.
+    """Make the step of a configuration for the chips of its topology, with random weights.
 
     Raises:
       UsageError: the request is invalid, or the compiler is not installed.
@@ -167,7 +167,7 @@ def make_replica_step(config: TrainConfig, manifest: DatasetManifest) -> Replica
 
 
 def synthetic_manifest(num_classes: int) -> DatasetManifest:
-    """Returns the manifest of an imaginary data set of square images, in place of a real one.
+    """Return the manifest of an imaginary data set of square images, in place of a real one.
 
     Raises:
       UsageError: the number of classes is not given.
@@ -191,7 +191,7 @@ def synthetic_manifest(num_classes: int) -> DatasetManifest:
 
 
 def _compile(step: ReplicaStep, batch_size: int) -> compiler.CompiledProgram | compiler.ChipMemoryError:
-    """Compiles the step. Returns the error if it is too large: program and error both have the memory that it needs."""
+    """Compile the step. Returns the error if it is too large: program and error both have the memory that it needs."""
     _LOGGER.info("compiling for %d images a chip; this takes minutes for a large network", batch_size)
     start = time.monotonic()
     try:
@@ -210,14 +210,14 @@ def _required_hbm(step: ReplicaStep, batch_size: int) -> float:
 
 
 def min_step_seconds(program: compiler.CompiledProgram, chip: Chip) -> float:
-    """Returns a lower bound of the seconds of a step: its operations at the chip's peak. Measured times are longer."""
+    """Return a lower bound of the seconds of a step: its operations at the chip's peak. Measured times are longer."""
     return program.flops / chip.peak
 
 
 def fit_lines(
     program: compiler.CompiledProgram | compiler.ChipMemoryError, chip: Chip, *, batch_size: int, chips: int
 ) -> list[str]:
-    """Returns the result for one batch as lines for the user."""
+    """Return the result for one batch as lines for the user."""
     # A program that is too large has no other numbers: the compiler gave up.
     fits = "fits" if program.hbm <= chip.hbm else "does not fit"
     memory = f"memory: {_amount(program.hbm)} of a chip's {_amount(chip.hbm)}: {fits}"
@@ -234,7 +234,7 @@ def fit_lines(
 
 
 def largest_batch_line(fits: int, too_large: int | None, *, chips: int) -> str:
-    """Returns the result of find_largest_batch as a line for the user."""
+    """Return the result of find_largest_batch as a line for the user."""
     above = f"{too_large} do not fit" if too_large else "larger ones were not tried"
     if not fits:
         return f"largest batch: none was found to fit; {above}"
@@ -244,7 +244,7 @@ def largest_batch_line(fits: int, too_large: int | None, *, chips: int) -> str:
 def find_largest_batch(
     hbm_of: Callable[[int], float], known: dict[int, float], *, capacity: float, ceiling: int, trials: int = _MAX_TRIALS
 ) -> tuple[int, int | None]:
-    """Searches for the largest batch that fits, with few compilations, because each takes minutes.
+    """Search for the largest batch that fits, with few compilations, because each takes minutes.
 
     Memory grows nearly linearly with the batch. So the next batch to try is where the line through the two sizes
     nearest to the capacity reaches it. The search ends when the two numbers that it returns are within an eighth.
@@ -284,7 +284,7 @@ def _bracket(sizes: dict[int, float], capacity: float) -> tuple[int, int | None]
 
 
 def _interpolate(sizes: dict[int, float], capacity: float) -> int | None:
-    """Returns the batch at which a line through the finite sizes nearest to the capacity reaches it, or None."""
+    """Return the batch at which a line through the finite sizes nearest to the capacity reaches it, or None."""
     nearest = sorted((abs(hbm - capacity), batch, hbm) for batch, hbm in sizes.items() if math.isfinite(hbm))[:2]
     if not nearest:
         return None

@@ -35,30 +35,30 @@ class Tunnel(Protocol):
     """A command that runs in the background."""
 
     def alive(self) -> bool:
-        """Returns whether the command still runs."""
+        """Return whether the command still runs."""
 
     def close(self) -> None:
-        """Ends the command."""
+        """End the command."""
 
 
 class Cloud(Protocol):
     """Runs gcloud commands."""
 
     def run(self, command: Sequence[str], *, timeout: float) -> CommandResult:
-        """Runs a command to its end. After `timeout` seconds it is killed, with the status NO_RESPONSE."""
+        """Run a command to its end. After `timeout` seconds it is killed, with the status NO_RESPONSE."""
 
     def open(self, command: Sequence[str]) -> Tunnel:
-        """Starts a command in the background."""
+        """Start a command in the background."""
 
 
 class Clock(Protocol):
     """Measures time, and waits."""
 
     def now(self) -> float:
-        """Returns the seconds since an arbitrary moment."""
+        """Return the seconds since an arbitrary moment."""
 
     def sleep(self, seconds: float) -> None:
-        """Waits."""
+        """Wait."""
 
 
 class GcloudClient:
@@ -68,7 +68,7 @@ class GcloudClient:
     """
 
     def run(self, command: Sequence[str], *, timeout: float) -> CommandResult:
-        """Runs a command to its end."""
+        """Run a command to its end."""
         try:
             done = subprocess.run(  # noqa: S603 - gcloud, without a shell
                 command,
@@ -89,7 +89,7 @@ class GcloudClient:
         return CommandResult(status=done.returncode, out=done.stdout, err=done.stderr)
 
     def open(self, command: Sequence[str]) -> Tunnel:
-        """Starts a command in the background."""
+        """Start a command in the background."""
         # Its output would disturb the log of the trainer. The controller opens a tunnel again that has failed.
         quiet = subprocess.DEVNULL
         process = subprocess.Popen(  # noqa: S603 - gcloud, without a shell
@@ -115,11 +115,11 @@ class SystemClock:
     """The clock of this computer."""
 
     def now(self) -> float:
-        """Returns the seconds since an arbitrary moment."""
+        """Return the seconds since an arbitrary moment."""
         return time.monotonic()
 
     def sleep(self, seconds: float) -> None:
-        """Waits."""
+        """Wait."""
         time.sleep(seconds)
 
 
@@ -140,7 +140,7 @@ class DryRunClient:
         self._exists = exists
 
     def run(self, command: Sequence[str], *, timeout: float) -> CommandResult:  # noqa: ARG002 - the interface of Cloud
-        """Prints a command; returns a response with which the run continues."""
+        """Print a command; return a response with which the run continues."""
         self._print_line(shlex.join(command))
         # The only commands that change what exists; all others leave the imaginary cloud as it is.
         if {"create", "delete"} & set(command):
@@ -151,12 +151,12 @@ class DryRunClient:
         return CommandResult(out=_remote_output(command[-1]) if "ssh" in command else "")
 
     def open(self, command: Sequence[str]) -> Tunnel:
-        """Prints a command that would run in the background."""
+        """Print a command that would run in the background."""
         self._print_line(f"{shlex.join(command)} &")
         return _FakeTunnel()
 
     def _describe(self, *, queued: bool) -> CommandResult:
-        """Returns the description as trainer.tpu.gcloud_output reads it."""
+        """Return the description as trainer.tpu.gcloud_output reads it."""
         # What gcloud answers for an unknown name: `classify_error` must recognise it.
         if not self._exists:
             return CommandResult(status=1, err="NOT_FOUND")
@@ -171,7 +171,7 @@ class DryRunClient:
 
 
 def _remote_output(script: str) -> str:
-    """Returns what a script on the TPU VM would write; the supervisor reports a finished training."""
+    """Return what a script on the TPU VM would write; the supervisor reports a finished training."""
     status = json.dumps({"state": "finished", "code": 0, "restarts": 0, "offset": 0})
     return f"{status}\n{EXIT_MARK}0\n" if "supervisor show" in script else f"{EXIT_MARK}0\n"
 
@@ -191,9 +191,9 @@ class FakeClock:
         self.seconds = 0.0
 
     def now(self) -> float:
-        """Returns the seconds that were slept."""
+        """Return the seconds that were slept."""
         return self.seconds
 
     def sleep(self, seconds: float) -> None:
-        """Advances the clock at once."""
+        """Advance the clock at once."""
         self.seconds += seconds

@@ -28,12 +28,12 @@ def _location_flags(target: TpuTarget) -> list[str]:
 
 
 def _ssh_flags(target: TpuTarget, worker: str) -> list[str]:
-    """Returns the flags by which a worker, or all, is reached by SSH."""
+    """Return the flags by which a worker, or all, is reached by SSH."""
     return [*_location_flags(target), f"--worker={worker}", *(["--internal-ip"] if target.internal_ips else [])]
 
 
 def create(request: RunRequest, run_id: str, hours: float) -> list[str]:
-    """Creates the TPU.
+    """Create the TPU.
 
     Args:
       hours: how long a request in the queue stays valid.
@@ -64,55 +64,55 @@ def create(request: RunRequest, run_id: str, hours: float) -> list[str]:
 
 
 def describe_node(target: TpuTarget) -> list[str]:
-    """Describes the TPU VM as JSON."""
+    """Describe the TPU VM as JSON."""
     return [*_TPUS, "tpu-vm", "describe", target.name, *_location_flags(target), "--format=json"]
 
 
 def describe_queued(target: TpuTarget) -> list[str]:
-    """Describes the queued resource as JSON."""
+    """Describe the queued resource as JSON."""
     return [*_TPUS, "queued-resources", "describe", target.name, *_location_flags(target), "--format=json"]
 
 
 def delete_node(target: TpuTarget) -> list[str]:
-    """Deletes the TPU VM."""
+    """Delete the TPU VM."""
     return [*_TPUS, "tpu-vm", "delete", target.name, *_location_flags(target)]
 
 
 def delete_queued(target: TpuTarget) -> list[str]:
-    """Deletes the queued resource together with its TPU VM."""
+    """Delete the queued resource together with its TPU VM."""
     return [*_TPUS, "queued-resources", "delete", target.name, *_location_flags(target), "--force"]
 
 
 def delete_command(target: TpuTarget) -> list[str]:
-    """Deletes everything that a run created; this is the command shown to the user."""
+    """Delete everything that a run created; this is the command shown to the user."""
     return delete_queued(target) if target.queued else delete_node(target)
 
 
 def list_file(path: str) -> list[str]:
-    """Lists a file in a bucket; fails if there is none."""
+    """List a file in a bucket; fails if there is none."""
     return ["gcloud", "storage", "ls", path]
 
 
 def copy(target: TpuTarget, files: Sequence[str]) -> list[str]:
-    """Copies files into the home directory of every worker."""
+    """Copy files into the home directory of every worker."""
     return [*_TPUS, "tpu-vm", "scp", *files, f"{target.name}:", *_ssh_flags(target, "all")]
 
 
 def remote(target: TpuTarget, script: str, *, worker: str = "0") -> list[str]:
-    """Runs a bash script in the home directory of a worker, or of all. It prints its exit status after EXIT_MARK."""
+    """Run a bash script in the home directory of a worker, or of all. It prints its exit status after EXIT_MARK."""
     # Quoted once for the shell of the TPU VM; subprocess passes the words to gcloud without a shell.
     command = f"bash -c {shlex.quote(script)}; echo {EXIT_MARK}$?"
     return [*_TPUS, "tpu-vm", "ssh", target.name, *_ssh_flags(target, worker), f"--command={command}"]
 
 
 def tunnel(request: RunRequest) -> list[str]:
-    """Forwards a port of this computer to TensorBoard on the TPU VM."""
+    """Forward a port of this computer to TensorBoard on the TPU VM."""
     forward = ["--", "-N", "-L", f"{request.tensorboard_port}:localhost:{_TENSORBOARD_PORT}"]
     return [*_TPUS, "tpu-vm", "ssh", request.name, *_ssh_flags(request, "0"), *forward]
 
 
 def install_script(wheel: str) -> str:
-    """Installs Python 3.11 and the locked packages; the images have Python 3.10.
+    """Install Python 3.11 and the locked packages; the images have Python 3.10.
 
     --no-deps installs nothing that is not in the lock file, in particular no second TensorFlow.
     """
@@ -127,7 +127,7 @@ def install_script(wheel: str) -> str:
 
 
 def trainer_flags(request: RunRequest, hosts: int) -> list[str]:
-    """Returns the user's flags and the TPU to train on: the one of the machine itself, or a pod by its name."""
+    """Return the user's flags and the TPU to train on: the one of the machine itself, or a pod by its name."""
     return [*request.training, "--use_tpu", f"--tpu={request.name if hosts > 1 else 'local'}"]
 
 
@@ -137,13 +137,13 @@ def _environment(hosts: int) -> str:
 
 
 def doctor_script(request: RunRequest, hosts: int) -> str:
-    """Checks the TPU VM, the data set and the model folder before the training."""
+    """Check the TPU VM, the data set and the model folder before the training."""
     flags = shlex.join([*trainer_flags(request, hosts), "--mode=doctor"])
     return f"{_environment(hosts)}{_PYTHON} -m trainer {flags} 2>&1"
 
 
 def start_script(request: RunRequest, *, hosts: int, resource: str, hours: float) -> str:
-    """Starts the supervisor, which continues when the connection ends.
+    """Start the supervisor, which continues when the connection ends.
 
     Args:
       resource: the full name of the TPU, projects/…. The supervisor deletes it if nobody else does.
@@ -158,5 +158,5 @@ def start_script(request: RunRequest, *, hosts: int, resource: str, hours: float
 
 
 def show_script(offset: int) -> str:
-    """Prints the state as one line of JSON, then the log from an offset on."""
+    """Print the state as one line of JSON, then the log from an offset on."""
     return f"{_SUPERVISOR} show --folder={_FOLDER}/run --offset={offset}"

@@ -37,7 +37,7 @@ _MAX_REASON = 300  # characters
 
 
 def classify_error(done: CommandResult) -> GcloudErrorKind:
-    """Classifies a failed command. An unknown error counts as transient.
+    """Classify a failed command. An unknown error counts as transient.
 
     Example:
       >>> classify_error(CommandResult(status=1, err="ERROR: NOT_FOUND: Resource was not found"))
@@ -49,7 +49,7 @@ def classify_error(done: CommandResult) -> GcloudErrorKind:
 
 
 def error_reason(done: CommandResult) -> str:
-    r"""Returns the error message of a failed command as one line.
+    r"""Return the error message of a failed command as one line.
 
     Example:
       >>> error_reason(CommandResult(status=1, err="WARNING: old\nERROR: no permission\n"))
@@ -61,7 +61,7 @@ def error_reason(done: CommandResult) -> str:
 
 
 def remote_status(done: CommandResult) -> int | None:
-    r"""Returns the exit status of a script on the TPU VM: of several workers the first that is not 0.
+    r"""Return the exit status of a script on the TPU VM: of several workers the first that is not 0.
 
     None if no worker was reached.
 
@@ -75,7 +75,7 @@ def remote_status(done: CommandResult) -> int | None:
 
 
 def remote_text(done: CommandResult) -> str:
-    r"""Returns the output of a script on the TPU VM.
+    r"""Return the output of a script on the TPU VM.
 
     Example:
       >>> remote_text(CommandResult(out="checked\nretinanet-exit=0\n"))
@@ -116,7 +116,7 @@ _QUEUE_PENDING = {"CREATING", "ACCEPTED", "PROVISIONING", "WAITING_FOR_RESOURCES
 
 
 def parse_node(done: CommandResult, run_id: str | None) -> Observation:
-    """Parses the description of a TPU VM.
+    """Parse the description of a TPU VM.
 
     Args:
       run_id: the run that created it; None accepts every run of this program.
@@ -141,7 +141,7 @@ def parse_node(done: CommandResult, run_id: str | None) -> Observation:
 
 
 def parse_queued(done: CommandResult, run_id: str | None) -> Observation:
-    """Parses the description of a queued resource; see parse_node."""
+    """Parse the description of a queued resource; see parse_node."""
     described = _parse_description(done)
     if isinstance(described, Observation):
         return described
@@ -168,7 +168,7 @@ def _is_ours(labels: dict[str, str], run_id: str | None) -> bool:
 
 
 def _parse_description(done: CommandResult) -> dict[str, Any] | Observation:
-    """Parses the JSON of ``describe``; returns an observation if there is none."""
+    """Parse the JSON of ``describe``; return an observation if there is none."""
     if done.status:
         # Only this answer proves that there is no TPU. Any other failure leaves the state unknown.
         if classify_error(done) is GcloudErrorKind.NOT_FOUND:
@@ -201,7 +201,7 @@ class SupervisorStatus:
 
 
 def parse_status(text: str) -> SupervisorStatus | None:
-    """Parses the output of the supervisor's ``show``, which may follow lines of SSH; None if there is none."""
+    """Parse the output of the supervisor's ``show``, which may follow lines of SSH; None if there is none."""
     lines = text.splitlines(keepends=True)
     # ssh may print lines of its own first.
     for number, line in enumerate(lines):

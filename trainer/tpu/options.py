@@ -20,7 +20,7 @@ _NAME = re.compile(r"[a-z]([-a-z0-9]{0,38}[a-z0-9])?")
 
 
 def _flag(default: object, text: str) -> Any:
-    """Returns a field from whose type, default and help a flag is made."""
+    """Return a field from whose type, default and help a flag is made."""
     if default is dataclasses.MISSING:
         return dataclasses.field(metadata={"help": text})
     return dataclasses.field(default=default, metadata={"help": text})
@@ -120,7 +120,7 @@ _COMMANDS = (
 
 
 def make_submit_parser(description: str) -> argparse.ArgumentParser:
-    """Makes the parser of the commands and their flags."""
+    """Make the parser of the commands and their flags."""
     parser = Parser(prog="python -m trainer.submit", description=description)
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for name, kind, text in _COMMANDS:
@@ -147,7 +147,7 @@ def _add_flags(parser: argparse.ArgumentParser, kind: type[TpuTarget]) -> None:
 
 
 def parse_submit_flags(argv: Sequence[str], description: str) -> tuple[str, TpuTarget]:
-    """Parses a command line into the command and its request. The flags after ``--`` belong to the trainer.
+    """Parse a command line into the command and its request. The flags after ``--`` belong to the trainer.
 
     Args:
       description: the text of --help.

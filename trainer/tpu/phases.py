@@ -42,7 +42,7 @@ class PhaseActions:
         self._tunnel: Tunnel | None = None
 
     def perform(self, phase: Phase, *, seconds_left: float) -> Event:
-        """Performs the action of a phase.
+        """Perform the action of a phase.
 
         Args:
           seconds_left: until --max_hours has elapsed.
@@ -67,7 +67,7 @@ class PhaseActions:
                 return self._remove()
 
     def observe(self) -> Observation:
-        """Returns the state of the TPU, and of its queued resource if there is one."""
+        """Return the state of the TPU, and of its queued resource if there is one."""
         node = gcloud_output.parse_node(self._gcloud(gcloud_commands.describe_node(self._target)), self._run_id)
         if not self._target.queued:
             return node
@@ -182,7 +182,7 @@ class PhaseActions:
                 return self._unless_preempted(stopped)
 
     def _remove(self) -> Event:
-        """Deletes the TPU if it exists and belongs to this run; only an observation that it is absent ends REMOVE."""
+        """Delete the TPU if it exists and belongs to this run; only an observation that it is absent ends REMOVE."""
         now = self.observe()
         match now.state:
             case ResourceState.ABSENT:
@@ -203,7 +203,7 @@ class PhaseActions:
     def _script_event(
         self, phase: Phase, done: CommandResult, *, on_failure: PhaseResult = PhaseResult.PERMANENT
     ) -> Event:
-        """Returns the event for a script that ran on the TPU VM."""
+        """Return the event for a script that ran on the TPU VM."""
         status = gcloud_output.remote_status(done)
         if status is None:
             return self._unreachable(done)
@@ -217,14 +217,14 @@ class PhaseActions:
         return self._unless_preempted(Event(result=PhaseResult.TRANSIENT, detail=detail))
 
     def _unless_preempted(self, event: Event) -> Event:
-        """Returns the event, unless the TPU turns out to be preempted or deleted."""
+        """Return the event, unless the TPU turns out to be preempted or deleted."""
         # A failed connection is often the first sign of a preemption.
         now = self.observe()
         lost = now.state in (ResourceState.PREEMPTED, ResourceState.ABSENT, ResourceState.FOREIGN)
         return _preempted(now) if lost else event
 
     def _keep_tunnel(self, request: RunRequest) -> None:
-        """Opens the tunnel to TensorBoard, again if it has ended."""
+        """Open the tunnel to TensorBoard, again if it has ended."""
         if not request.tensorboard_port or (self._tunnel and self._tunnel.alive()):
             return
         if not self._tunnel:
@@ -233,7 +233,7 @@ class PhaseActions:
         self._tunnel = self._cloud.open(gcloud_commands.tunnel(request))
 
     def close_tunnel(self) -> None:
-        """Ends the tunnel to TensorBoard, if there is one."""
+        """End the tunnel to TensorBoard, if there is one."""
         if self._tunnel:
             self._tunnel.close()
             self._tunnel = None

@@ -109,12 +109,12 @@ _MIN_ABSENCES = 4
 
 
 def record_request(run: RunState) -> RunState:
-    """Returns the state in which a request to create is being sent: from here on a TPU may exist."""
+    """Return the state in which a request to create is being sent: from here on a TPU may exist."""
     return dataclasses.replace(run, requested=True, acknowledged=False)
 
 
 def conclude(run: RunState, result: RunResult) -> RunState:
-    """Ends a run for an external reason, such as Ctrl-C: at once if nothing was requested, else by removing the TPU."""
+    """End a run for an external reason, such as Ctrl-C: at once if nothing was requested, else by removing the TPU."""
     if not run.requested:
         return dataclasses.replace(run, phase=Phase.END, result=result)
     if run.phase is Phase.REMOVE:
@@ -123,7 +123,7 @@ def conclude(run: RunState, result: RunResult) -> RunState:
 
 
 def advance(run: RunState, event: Event) -> RunState:
-    """Returns the state that follows the action of the current phase.
+    """Return the state that follows the action of the current phase.
 
     Example:
       >>> advance(RunState(phase=Phase.COPY), Event(result=PhaseResult.DONE)).phase
@@ -193,13 +193,13 @@ def _count_absence(run: RunState) -> RunState:
 
 
 def give_up(run: RunState, reason: str) -> RunState:
-    """Ends a run without an observation that the TPU is gone."""
+    """End a run without an observation that the TPU is gone."""
     message = f"{run.result.message}; {reason}" if run.result else reason
     return dataclasses.replace(run, phase=Phase.END, may_remain=True, result=RunResult(status=1, message=message))
 
 
 def delay_before(run: RunState) -> float:
-    """Returns the seconds to wait before the action of this state.
+    """Return the seconds to wait before the action of this state.
 
     Example:
       >>> delay_before(RunState(phase=Phase.WATCH)), delay_before(RunState(preemptions=2))

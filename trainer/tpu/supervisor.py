@@ -83,7 +83,7 @@ class Supervisor:
         self._end = time.monotonic() + job.max_seconds
 
     def run(self) -> SupervisorState:
-        """Runs the command until it succeeds, is given up or stopped, or its time is over."""
+        """Run the command until it succeeds, is given up or stopped, or its time is over."""
         signal.signal(signal.SIGTERM, self._stop)
         with (self._job.folder / _LOG_FILE).open("ab", buffering=0) as log, self._side_command(log.fileno()):
             state = self._keep_running(log.fileno())
@@ -102,7 +102,7 @@ class Supervisor:
 
     @contextlib.contextmanager
     def _side_command(self, log: int) -> Iterator[None]:
-        """Runs TensorBoard in parallel. A training does not depend on it, so its failure is ignored."""
+        """Run TensorBoard in parallel. A training does not depend on it, so its failure is ignored."""
         if not self._job.side_command:
             yield
             return
@@ -160,7 +160,7 @@ class Supervisor:
 
 @contextlib.contextmanager
 def lock_run_folder(folder: Path) -> Iterator[bool]:
-    """Locks the folder of a run; yields False if another supervisor holds the lock."""
+    """Lock the folder of a run; yield False if another supervisor holds the lock."""
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / _LOCK_FILE).open("w") as lock:
         try:
@@ -172,7 +172,7 @@ def lock_run_folder(folder: Path) -> Iterator[bool]:
 
 
 def read_training(folder: Path, offset: int) -> tuple[dict[str, object], bytes]:
-    """Reads the state of a run and its log from an offset on.
+    """Read the state of a run and its log from an offset on.
 
     Returns:
       The fields of SupervisorState with the next offset, and complete lines of the log.
@@ -196,7 +196,7 @@ def read_training(folder: Path, offset: int) -> tuple[dict[str, object], bytes]:
 
 
 def delete_tpu(resource: str) -> str:
-    """Requests the deletion of a TPU as the service account of the machine; returns one line about the result.
+    """Request the deletion of a TPU as the service account of the machine; return one line about the result.
 
     Args:
       resource: projects/P/locations/Z/nodes/N or …/queuedResources/N.
@@ -215,7 +215,7 @@ def delete_tpu(resource: str) -> str:
 
 
 def _access_token() -> str:
-    """Returns a token of the service account, from the metadata server of the machine."""
+    """Return a token of the service account, from the metadata server of the machine."""
     metadata = os.environ.get("GCE_METADATA_HOST", "metadata.google.internal")
     url = f"http://{metadata}/computeMetadata/v1/instance/service-accounts/default/token"
     request = urllib.request.Request(url, headers={"Metadata-Flavor": "Google"})
@@ -224,7 +224,7 @@ def _access_token() -> str:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Runs ``run --folder --max_hours -- FLAGS`` or ``show --folder --offset``; returns the exit status."""
+    """Run ``run --folder --max_hours -- FLAGS`` or ``show --folder --offset``; return the exit status."""
     # What follows "--" is the trainer's command line, which argparse must not touch.
     words = list(sys.argv[1:] if argv is None else argv)
     separator = words.index("--") if "--" in words else len(words)

@@ -53,11 +53,11 @@ class CheckpointFolder:
             )
 
     def prefix(self, step: int) -> str:
-        """Returns the path of a checkpoint without the suffixes of its files."""
+        """Return the path of a checkpoint without the suffixes of its files."""
         return f"{self.folder}/{self.name}-{step}"
 
     def newest_whole(self, *, expected: Collection[int] = ()) -> int | None:
-        """Returns the step of the newest checkpoint that can be read, None if there is none; logs which ones cannot.
+        """Return the step of the newest checkpoint that can be read, None if there is none; log which ones cannot.
 
         Args:
           expected: Steps of checkpoints that should be there, besides those in the state file.
@@ -81,7 +81,7 @@ class CheckpointFolder:
         return None
 
     def save(self, tracked: Mapping[str, Any], step: int, *, description: dict[str, Any]) -> None:
-        """Writes a checkpoint, then deletes old ones: of those that this method wrote, `keep` remain.
+        """Write a checkpoint, then delete old ones: of those that this method wrote, `keep` remain.
 
         Args:
           tracked: The arguments of tf.train.Checkpoint.
@@ -138,7 +138,7 @@ class CheckpointFolder:
         files.delete([f"{self.folder}/{name}" for name in names])
 
     def _delete_partial(self) -> None:
-        """Deletes the folders into which TensorFlow writes a checkpoint before it renames the files."""
+        """Delete the folders into which TensorFlow writes a checkpoint before it renames the files."""
         names = tf.io.gfile.listdir(self.folder) if tf.io.gfile.isdir(self.folder) else []
         for name in (name.rstrip("/") for name in names):
             if re.fullmatch(rf"{re.escape(self.name)}-[0-9]+_temp", name):
@@ -146,7 +146,7 @@ class CheckpointFolder:
 
 
 def find_damage(prefix: str) -> str:
-    """Reads a checkpoint completely, with its checksums. Returns why it cannot be read, or "" if it can.
+    """Read a checkpoint completely, with its checksums. Returns why it cannot be read, or "" if it can.
 
     Raises:
       tf.errors.OpError: The storage does not respond or denies access, which says nothing about the checkpoint.
@@ -167,7 +167,7 @@ def find_damage(prefix: str) -> str:
 
 
 def steps_in(names: Iterable[str], name: str) -> set[int]:
-    """Returns the steps of the checkpoints of which at least one file is there.
+    """Return the steps of the checkpoints of which at least one file is there.
 
     Example:
       >>> sorted(steps_in(["ckpt-20.index", "ckpt-40.data-00000-of-00001", "ckpt-60_temp", "notes.txt"], "ckpt"))
@@ -178,7 +178,7 @@ def steps_in(names: Iterable[str], name: str) -> set[int]:
 
 
 def rotate(present: set[int], recorded: set[int], step: int, *, keep: int) -> tuple[list[int], list[int]]:
-    """Selects which checkpoints to keep and to delete when one is saved; both lists are in ascending order.
+    """Select which checkpoints to keep and to delete when one is saved; both lists are in ascending order.
 
     Deleted are only those that the state file names, or that are newer: those of a run which was killed before it wrote
     the state file. Without a state file, only the newest are taken for the program's own. Those above the saved step
@@ -202,13 +202,13 @@ def rotate(present: set[int], recorded: set[int], step: int, *, keep: int) -> tu
 
 
 def state_text(name: str, steps: Sequence[int]) -> str:
-    """Returns a state file of TensorFlow (CheckpointState in text format), in which the last step is the newest."""
+    """Return a state file of TensorFlow (CheckpointState in text format), in which the last step is the newest."""
     all_paths = "".join(f'all_model_checkpoint_paths: "{name}-{step}"\n' for step in steps)
     return f'model_checkpoint_path: "{name}-{steps[-1]}"\n{all_paths}'
 
 
 def recorded_steps(state: str, name: str) -> set[int]:
-    """Returns the steps that a state file names; none if it is damaged."""
+    """Return the steps that a state file names; none if it is damaged."""
     pattern = rf'^(?:all_)?model_checkpoint_paths?: "(?:.*/)?{re.escape(name)}-([0-9]+)"$'
     return {int(step) for step in re.findall(pattern, state, re.MULTILINE)}
 
@@ -230,7 +230,7 @@ class _Description(tf.train.experimental.PythonState):
 
 
 def read_record(path: str) -> dict[str, Any]:
-    """Reads a JSON object that the trainer has written beside checkpoints; empty if it is missing or damaged.
+    """Read a JSON object that the trainer has written beside checkpoints; empty if it is missing or damaged.
 
     Raises:
       UsageError: The storage denies it.
@@ -251,7 +251,7 @@ def _read_if_there(path: str) -> str:
 
 
 def read_description(prefix: str) -> dict[str, Any]:
-    """Returns the description that a whole checkpoint stores; empty if it is of an older version."""
+    """Return the description that a whole checkpoint stores; empty if it is of an older version."""
     reader = tf.train.load_checkpoint(prefix)
     if not reader.has_tensor(_DESCRIPTION_KEY):
         return {}

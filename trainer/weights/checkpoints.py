@@ -64,7 +64,7 @@ class Checkpoints:
         self._last_save = time.monotonic()
 
     def restore(self) -> int:
-        """Restores the newest checkpoint, if there is one; returns its step, otherwise 0.
+        """Restore the newest checkpoint, if there is one; return its step, otherwise 0.
 
         Raises:
           ContractError: The checkpoints are of another network, or damaged.
@@ -79,7 +79,7 @@ class Checkpoints:
         return int(self._step.numpy())
 
     def save(self, step: int) -> None:
-        """Saves a checkpoint now."""
+        """Save a checkpoint now."""
         identity = {**self._identity, **self._origin}
         if self._is_chief:
             # Before the checkpoint: the weights would fit other networks too.
@@ -112,12 +112,12 @@ class Checkpoints:
 
 
 def run_checkpoints(folder: str, *, flag: str = "--model_dir") -> CheckpointFolder:
-    """Returns the checkpoints of a run in their folder, MODEL_DIR/checkpoints."""
+    """Return the checkpoints of a run in their folder, MODEL_DIR/checkpoints."""
     return CheckpointFolder(folder=folder, name=_NAME, keep=3, flag=flag)
 
 
 def stored_identity(folder: str) -> dict[str, Any]:
-    """Returns what is recorded of the network whose checkpoints a folder holds; empty if there are none.
+    """Return what is recorded of the network whose checkpoints a folder holds; empty if there are none.
 
     Raises:
       ContractError: No checkpoint is whole, or the network is not recorded.
@@ -129,7 +129,7 @@ def stored_identity(folder: str) -> dict[str, Any]:
 
 
 def identity_of(prefix: str, *, flag: str = "--model_dir") -> dict[str, Any]:
-    """Returns what network.json beside a checkpoint or, if it is lost, the checkpoint itself records of its network.
+    """Return what network.json beside a checkpoint or, if it is lost, the checkpoint itself records of its network.
 
     Raises:
       ContractError: Both record nothing; checkpoints of older versions need network.json.
@@ -141,7 +141,7 @@ def identity_of(prefix: str, *, flag: str = "--model_dir") -> dict[str, Any]:
 
 
 def check_identity(folder: str, stored: dict[str, Any], expected: dict[str, Any]) -> None:
-    """Checks that weights are of the expected network: with another canvas or other anchors they would load silently.
+    """Check that weights are of the expected network: with another canvas or other anchors they would load silently.
 
     Raises:
       ContractError: A recorded value differs.
@@ -168,7 +168,7 @@ class Best:
         self._discarded = None if is_chief else tempfile.TemporaryDirectory()
 
     def is_beaten_by(self, metrics: dict[str, Any]) -> bool:
-        """Returns whether no stored weights are better; weights of another split or data set do not count."""
+        """Return whether no stored weights are better; weights of another split or data set do not count."""
         try:
             stored = self._stored()
         except ContractError as error:
@@ -179,7 +179,7 @@ class Best:
         return not comparable or (stored.get("AP") or 0.0) <= (metrics["AP"] or 0.0)
 
     def save(self, step: int, metrics: dict[str, Any]) -> None:
-        """Replaces the stored weights by those of the network."""
+        """Replace the stored weights by those of the network."""
         values = {"step": step, "AP": metrics["AP"], "AP50": metrics["AP50"], **self._origin()}
         folder = self._discarded.name if self._discarded else self._folder
         _best_weights(folder).save(self._tracked, step, description=values)
@@ -187,7 +187,7 @@ class Best:
             files.write_text(f"{self._folder}/{self.FILE}", json.dumps(values, indent=2, ensure_ascii=False) + "\n")
 
     def restore(self) -> int:
-        """Restores the weights, if there are any; returns their step, otherwise 0.
+        """Restore the weights, if there are any; return their step, otherwise 0.
 
         Raises:
           ContractError: They are of another network, or damaged.
@@ -203,7 +203,7 @@ class Best:
         return {"split": self._split, **self._network.identity, **self._network.origin}
 
     def _stored(self) -> dict[str, Any]:
-        """Returns best.json if the weights that it names are whole, else what the newest whole ones store."""
+        """Return best.json if the weights that it names are whole, else what the newest whole ones store."""
         stored, weights = read_record(f"{self._folder}/{self.FILE}"), _best_weights(self._folder)
         step = stored.get("step")
         if isinstance(step, int) and not find_damage(weights.prefix(step)):

@@ -65,7 +65,7 @@ class TransferPlan:
 
 
 def load_initial_weights(model: keras.Model, labels: LabelMap, settings: WeightsConfig, *, backbone: str) -> None:
-    """Sets the weights of a fresh network that --init_from, --resnet_checkpoint or --backbone_weights names; logs them.
+    """Set the weights of a fresh network that --init_from, --resnet_checkpoint or --backbone_weights names; log them.
 
     Raises:
       UsageError: There are none, or none of them fits.
@@ -83,7 +83,7 @@ def load_initial_weights(model: keras.Model, labels: LabelMap, settings: Weights
 
 
 def transfer_from_run(model: keras.Model, labels: LabelMap, path: str) -> None:
-    """Sets those weights of a network that fit from another run, and logs which.
+    """Set those weights of a network that fit from another run, and log which.
 
     Raises:
       UsageError: There are none, or none of them fits.
@@ -101,7 +101,7 @@ def transfer_from_run(model: keras.Model, labels: LabelMap, path: str) -> None:
 
 
 def find_source(path: str) -> WeightsSource:
-    """Finds the weights of a model_dir, its folder of checkpoints, one of its checkpoints, or an export.
+    """Find the weights of a model_dir, its folder of checkpoints, one of its checkpoints, or an export.
 
     Raises:
       UsageError: The path is none of these.
@@ -134,7 +134,7 @@ def _labels_of(prefix: str) -> LabelMap:
 
 
 def read_variables(prefix: str, names: Iterable[str]) -> dict[str, Array]:
-    """Reads the variables of these names that a checkpoint of TensorFlow 2 holds.
+    """Read the variables of these names that a checkpoint of TensorFlow 2 holds.
 
     Raises:
       ContractError: It cannot be read.
@@ -151,7 +151,7 @@ def read_variables(prefix: str, names: Iterable[str]) -> dict[str, Array]:
 def transfer_weights(
     fresh: Mapping[str, Array], stored: Mapping[str, Array], *, old: LabelMap, new: LabelMap
 ) -> TransferPlan:
-    """Selects what fits by name and shape; of the class head, the rows of the classes that both label maps name."""
+    """Select what fits by name and shape; of the class head, the rows of the classes that both label maps name."""
     values: dict[str, Array] = {}
     misfits = {}
     # Over the variables of this network: what else the other run holds is of no use.
@@ -187,7 +187,7 @@ def _misfit_reason(value: Array, stored: Array | None) -> str:
 
 
 def class_rows(fresh: Array, stored: Array, *, old: LabelMap, new: LabelMap) -> Array | None:
-    """Copies the rows of the classes that both label maps name into the class head's weights.
+    """Copy the rows of the classes that both label maps name into the class head's weights.
 
     Args:
       fresh: [..., anchors of a cell × classes of new].
@@ -212,7 +212,7 @@ def class_rows(fresh: Array, stored: Array, *, old: LabelMap, new: LabelMap) -> 
 
 
 def transfer_table(plan: TransferPlan) -> list[str]:
-    """Formats what is transferred: a line for each part of the network, then the classes."""
+    """Format what is transferred: a line for each part of the network, then the classes."""
     fitting = Counter(part_of(name) for name in plan.values)
     missing: dict[str, list[str]] = defaultdict(list)
     for name, reason in plan.misfits.items():
@@ -237,7 +237,7 @@ def _assign(model: keras.Model, values: Mapping[str, Array]) -> None:
 
 
 def load_backbone(model: keras.Model, backbone: str, weights: str) -> None:
-    """Sets the weights of a backbone of keras.applications.
+    """Set the weights of a backbone of keras.applications.
 
     Raises:
       UsageError: They cannot be read, or are of another network.
@@ -248,7 +248,7 @@ def load_backbone(model: keras.Model, backbone: str, weights: str) -> None:
 
 
 def load_resnet(model: keras.Model, path: str) -> None:
-    """Sets the weights of the ResNet backbone from a TF1 checkpoint of tensorflow/tpu's ResNet.
+    """Set the weights of the ResNet backbone from a TF1 checkpoint of tensorflow/tpu's ResNet.
 
     Raises:
       UsageError: It does not hold this network.
@@ -270,7 +270,7 @@ def load_resnet(model: keras.Model, path: str) -> None:
 
 
 def resnet_names(variables: Iterable[str]) -> dict[str, str]:
-    """Returns the name in tensorflow/tpu's checkpoint of every variable of our ResNet backbone.
+    """Return the name in tensorflow/tpu's checkpoint of every variable of our ResNet backbone.
 
     That program numbers its layers in the order in which it makes them, conv2d, conv2d_1, … and batch_normalization, …:
     the stem, then of every block the shortcut, if it has one, and its three convolutions (its resnet_model.py).
@@ -291,7 +291,7 @@ def resnet_names(variables: Iterable[str]) -> dict[str, str]:
 
 
 def _creation_order(stem: str) -> tuple[int, ...]:
-    """Parses ``stem``, ``c2_1_shortcut``, ``c2_1_1``, … to level, block and convolution, in the order of creation."""
+    """Parse ``stem``, ``c2_1_shortcut``, ``c2_1_1``, … to level, block and convolution, in the order of creation."""
     if stem == "stem":
         return ()
     level, block, step = stem.removeprefix("c").split("_")

@@ -18,7 +18,7 @@ Exporter = Callable[[Iterable[PredictionRow], ScoringRun], Iterator[bytes]]
 
 
 def _lazy(module: str, function: str) -> Exporter:
-    """Returns an exporter that imports its module when called: --help must not wait for pyarrow and lxml."""
+    """Return an exporter that imports its module when called: --help must not wait for pyarrow and lxml."""
 
     def export(rows: Iterable[PredictionRow], run: ScoringRun) -> Iterator[bytes]:
         exporter: Exporter = getattr(importlib.import_module(f"{__name__}.{module}"), function)

@@ -15,7 +15,7 @@ _FIRST_ID = 1
 
 
 def result_entry(image_id: int, label_id: int, score: float, box: Iterable[float]) -> dict[str, Any]:
-    """Returns one entry of a results file.
+    """Return one entry of a results file.
 
     Example:
       >>> result_entry(1, 2, 0.5, (10, 20, 30, 50))["bbox"]
@@ -37,13 +37,13 @@ def result_entry(image_id: int, label_id: int, score: float, box: Iterable[float
 
 
 def result_entries(image_id: int, row: PredictionRow) -> Iterator[dict[str, Any]]:
-    """Yields the entries of a results file for the detections of a row."""
+    """Yield the entries of a results file for the detections of a row."""
     for item in row.detections:
         yield result_entry(image_id, item.label_id, item.score, item.corners)
 
 
 def to_coco_results(rows: Iterable[PredictionRow], _: ScoringRun) -> Iterator[bytes]:
-    """Yields coco_results.json: the flat list that COCO.loadRes takes, with the image ids of to_coco_images."""
+    """Yield coco_results.json: the flat list that COCO.loadRes takes, with the image ids of to_coco_images."""
     yield from json_list(
         entry for image_id, row in enumerate(rows, start=_FIRST_ID) for entry in result_entries(image_id, row)
     )
@@ -51,7 +51,7 @@ def to_coco_results(rows: Iterable[PredictionRow], _: ScoringRun) -> Iterator[by
 
 
 def to_coco_images(rows: Iterable[PredictionRow], run: ScoringRun) -> Iterator[bytes]:
-    """Yields coco_images.json: the images and categories of the results, as ground truth without annotations.
+    """Yield coco_images.json: the images and categories of the results, as ground truth without annotations.
 
     Images that failed are not listed: in an evaluation they would count as images without detections.
     """

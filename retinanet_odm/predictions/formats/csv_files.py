@@ -18,7 +18,7 @@ COUNT_COLUMNS = ("image", "deployment", "time", "status", "label", "count", "mod
 
 
 def to_detections_csv(rows: Iterable[PredictionRow], run: ScoringRun) -> Iterator[bytes]:
-    """Yields detections.csv: a header, then the lines of detection_lines."""
+    """Yield detections.csv: a header, then the lines of detection_lines."""
     yield csv_line(DETECTION_COLUMNS)
     for row in rows:
         for cells in detection_lines(row, run):
@@ -26,7 +26,7 @@ def to_detections_csv(rows: Iterable[PredictionRow], run: ScoringRun) -> Iterato
 
 
 def detection_lines(row: PredictionRow, run: ScoringRun) -> Iterator[tuple[CsvCell, ...]]:
-    """Yields the cells of an image's lines in the order of DETECTION_COLUMNS; None for an empty cell.
+    """Yield the cells of an image's lines in the order of DETECTION_COLUMNS; None for an empty cell.
 
     An image without detections has one line, with empty cells for the detection. So the table lists every image, also
     those that failed.
@@ -39,7 +39,7 @@ def detection_lines(row: PredictionRow, run: ScoringRun) -> Iterator[tuple[CsvCe
 
 
 def to_counts_csv(rows: Iterable[PredictionRow], run: ScoringRun) -> Iterator[bytes]:
-    """Yields counts.csv: a header, then a line for each image and class of the run.
+    """Yield counts.csv: a header, then a line for each image and class of the run.
 
     Deployment and time come from PredictionRow.frame and are empty if there is none. The counts of a failed image are
     empty, not zero.

@@ -14,7 +14,7 @@ from retinanet_odm.predictions.rows import OK, PredictionRow, ScoringRun
 
 
 def to_cvat(rows: Iterable[PredictionRow], run: ScoringRun) -> Iterator[bytes]:
-    """Yields cvat.xml. The ids of its images are the numbers of the rows, from 0.
+    """Yield cvat.xml. The ids of its images are the numbers of the rows, from 0.
 
     Images that failed are not listed: without boxes, they would look like images without objects.
     """

@@ -27,7 +27,7 @@ _NOT_UTF8 = re.compile(r"[\ud800-\udfff]|\\(?=x5c|ud[89a-f][0-9a-f]{2})")
 
 
 def legible(text: str) -> str:
-    r"""Returns text that can be encoded as UTF-8; what cannot becomes an escape, such as ``\udce9`` (see `utf8`).
+    r"""Return text that can be encoded as UTF-8; what cannot becomes an escape, such as ``\udce9`` (see `utf8`).
 
     Example:
       >>> print(legible("\udce9.jpg"), legible(r"\udce9.jpg"))
@@ -37,7 +37,7 @@ def legible(text: str) -> str:
 
 
 def xml_text(text: str) -> str:
-    r"""Returns text that XML can contain; other characters become escapes such as ``\x01``.
+    r"""Return text that XML can contain; other characters become escapes such as ``\x01``.
 
     Example:
       >>> print(xml_text("a\x01b"))
@@ -47,7 +47,7 @@ def xml_text(text: str) -> str:
 
 
 def one_line(text: str) -> str:
-    r"""Returns text for one line of a table on a screen; control characters and line breaks become escapes.
+    r"""Return text for one line of a table on a screen; control characters and line breaks become escapes.
 
     Example:
       >>> print(one_line("a\nb"))
@@ -62,7 +62,7 @@ def _escape(match: re.Match[str]) -> str:
 
 
 def csv_line(cells: Iterable[CsvCell]) -> bytes:
-    r"""Returns one line of CSV in UTF-8; None becomes an empty cell.
+    r"""Return one line of CSV in UTF-8; None becomes an empty cell.
 
     Example:
       >>> csv_line(["a.jpg", None, 0.5])
@@ -72,7 +72,7 @@ def csv_line(cells: Iterable[CsvCell]) -> bytes:
 
 
 def json_list(entries: Iterable[Mapping[str, Any]]) -> Iterator[bytes]:
-    r"""Yields a JSON array with one entry per line.
+    r"""Yield a JSON array with one entry per line.
 
     Example:
       >>> b"".join(json_list([{"id": 1}, {"id": 2}]))
@@ -87,7 +87,7 @@ def json_list(entries: Iterable[Mapping[str, Any]]) -> Iterator[bytes]:
 
 
 def json_object(head: Mapping[str, Any], key: str, entries: Iterable[Mapping[str, Any]]) -> Iterator[bytes]:
-    """Yields a JSON object: the keys of head, at least one, and then a key that holds an array of entries."""
+    """Yield a JSON object: the keys of head, at least one, and then a key that holds an array of entries."""
     # The head without its closing brace, then the key: the entries follow as they come.
     yield _json(head)[:-1] + b", " + _json(key) + b": "
     yield from json_list(entries)
@@ -107,15 +107,15 @@ class Spool(io.RawIOBase):
         self._written = 0
 
     def writable(self) -> bool:
-        """Returns True."""
+        """Return True."""
         return True
 
     def tell(self) -> int:
-        """Returns the number of bytes written so far, including those taken."""
+        """Return the number of bytes written so far, including those taken."""
         return self._written
 
     def write(self, data: Any) -> int:
-        """Appends all of a bytes-like object."""
+        """Append all of a bytes-like object."""
         # A copy: a writer may reuse its buffer after the call.
         part = bytes(data)
         self._parts.append(part)
@@ -123,14 +123,14 @@ class Spool(io.RawIOBase):
         return len(part)
 
     def take(self) -> bytes:
-        """Returns and removes what was written since the last call."""
+        """Return and remove what was written since the last call."""
         taken = b"".join(self._parts)
         self._parts.clear()
         return taken
 
 
 def row_to_annotation(row: PredictionRow) -> ImageAnnotation:
-    """Returns the detections of an image as its annotation, with names that XML can contain."""
+    """Return the detections of an image as its annotation, with names that XML can contain."""
     objects = (ObjectAnnotation(label=xml_text(item.label), box=item.corners) for item in row.detections)
     return ImageAnnotation(
         filename=xml_text(row.image), width=row.width, height=row.height, objects=tuple(objects), source=row.image

@@ -17,7 +17,7 @@ _BOX_DIGITS = 6  # a hundredth of a pixel in an image of 10,000 pixels
 
 
 def to_megadetector(rows: Iterable[PredictionRow], run: ScoringRun) -> Iterator[bytes]:
-    """Yields megadetector.json."""
+    """Yield megadetector.json."""
     info = {
         "format_version": FORMAT_VERSION,
         "detector": f"{run.program} {run.model}",

@@ -39,7 +39,7 @@ _LINES_PER_GROUP = 20_000  # one row group is in memory at a time
 
 
 def to_parquet(rows: Iterable[PredictionRow], run: ScoringRun) -> Iterator[bytes]:
-    """Yields detections.parquet."""
+    """Yield detections.parquet."""
     schema = pa.schema(
         [(column, _TYPES[column]) for column in DETECTION_COLUMNS],
         metadata={PROGRAM: json.dumps(run.describe())},

@@ -19,7 +19,7 @@ _NO_LENGTH = -1
 
 
 def to_viame(rows: Iterable[PredictionRow], run: ScoringRun) -> Iterator[bytes]:
-    """Yields viame.csv. Images without detections have no line."""
+    """Yield viame.csv. Images without detections have no line."""
     yield _HEADER
     labels = (f"{label_id}: {label}" for label_id, label in run.classes.items())
     yield _metadata(f"exported_by: {run.title}", *labels)

@@ -23,7 +23,7 @@ _BREAKS = re.compile(r"^#|[:\n\r\v\f\x1c-\x1e\x85\u2028\u2029]")  # in labelmap.
 
 
 def to_voc(rows: Iterable[PredictionRow], run: ScoringRun) -> Iterator[bytes]:
-    """Yields voc.zip. An image that failed has no XML file: without objects, it would look like an empty image."""
+    """Yield voc.zip. An image that failed has no XML file: without objects, it would look like an empty image."""
     spool = Spool()
     with zipfile.ZipFile(spool, "w") as archive:
         for row in rows:
@@ -45,13 +45,13 @@ def _add(archive: zipfile.ZipFile, name: str, data: bytes) -> None:
 
 
 def _free_name(image: str, archive: zipfile.ZipFile) -> str:
-    """Returns the name of the image's XML file: the first of _names that the archive does not have yet."""
+    """Return the name of the image's XML file: the first of _names that the archive does not have yet."""
     names = (_FOLDER + name + _SUFFIX for name in _names(safe_path(image) or "image"))
     return next(name for name in names if name not in archive.NameToInfo)
 
 
 def _names(path: str) -> Iterator[str]:
-    """Yields the path without its extension; with it, for a.png beside a.jpg; then numbered."""
+    """Yield the path without its extension; with it, for a.png beside a.jpg; then numbered."""
     yield without_extension(path)
     yield path
     for number in itertools.count(2):
@@ -59,7 +59,7 @@ def _names(path: str) -> Iterator[str]:
 
 
 def _label_map(run: ScoringRun) -> bytes:
-    """Returns labelmap.txt, with CVAT's fields label:color:parts:actions.
+    """Return labelmap.txt, with CVAT's fields label:color:parts:actions.
 
     CVAT and Datumaro read it with neither quotes nor escapes (datumaro, plugins/data_formats/voc/format.py,
     parse_label_map), so a label that they would read as another one, or as a comment, stands in a comment.
