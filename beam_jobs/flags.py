@@ -23,7 +23,7 @@ from beam_jobs.options import (
 from retinanet_odm.beam.options import BEAM_HELP, add_estimate_flags
 from retinanet_odm.cli.program import Parser
 from retinanet_odm.dataset.frame_names import DEPLOYMENT_HELP, DeploymentRule
-from retinanet_odm.dataset.splits import DEPLOYMENT_DAY, GroupRule, parse_assignments, parse_splits
+from retinanet_odm.dataset.splits import DEPLOYMENT_DAY, GroupRule, parse_num_shards, parse_splits
 from retinanet_odm.errors import UsageError
 from retinanet_odm.imaging.images import VERIFY_FULL, VERIFY_HEADER, ImageRule
 
@@ -294,19 +294,3 @@ def parse_min_box(text: str) -> tuple[float, float]:
     if match is None:
         raise UsageError(f"--min_box: expected WIDTHxHEIGHT in pixels, such as 75x75; found {text!r}")
     return float(match[1]), float(match[2])
-
-
-def parse_num_shards(text: str) -> dict[str, int]:
-    """Read numbers of shards by split.
-
-    Example:
-      >>> parse_num_shards("train=32,val=4")
-      {'train': 32, 'val': 4}
-
-    Raises:
-      UsageError: the text has another form.
-    """
-    try:
-        return {split: int(count) for split, count in parse_assignments(text, flag="--num_shards").items()}
-    except ValueError as error:
-        raise UsageError(f"--num_shards: expected whole numbers such as train=32,val=4: {error}") from error

@@ -9,7 +9,7 @@ from pathlib import Path
 from retinanet_odm.dataset.manifest import DatasetManifest
 from retinanet_odm.errors import UsageError
 from retinanet_odm.storage import files
-from retinanet_odm.storage.file_names import escape_glob, root_of
+from retinanet_odm.storage.file_names import escape_glob, name_below, root_of
 from retinanet_odm.storage.local import LOCK_FILE, final_name
 
 LABEL_MAP = "labels.pbtxt"
@@ -99,7 +99,7 @@ def _find_foreign(output: str) -> str | None:
         if not is_ours(name) or (name == DatasetManifest.FILE and not _is_manifest(files.join(output, name))):
             return name
     for path in files.iter_matches(posixpath.join(escape_glob(output), "*", "**")):
-        below = files.name_below(output, path)
+        below = name_below(output, path)
         folder, _, name = below.partition("/")
         if folder != RECEIPTS or not _is_receipt(name):
             return below

@@ -29,7 +29,8 @@ from beam_jobs.rows import (
 from retinanet_odm.cli.progress import PROGRESS
 from retinanet_odm.dataset.frame_names import describe_deployments
 from retinanet_odm.dataset.manifest import DatasetManifest, SplitInfo
-from retinanet_odm.dataset.problems import SEVERITIES, Problem, parse_problems
+from retinanet_odm.dataset.problem_codes import SEVERITIES
+from retinanet_odm.dataset.problems import Problem, parse_problems
 from retinanet_odm.dataset.source_ids import parse_id_map
 from retinanet_odm.dataset.splits import DEPLOYMENT_DAY
 from retinanet_odm.errors import TooManyRejectsError, UsageError

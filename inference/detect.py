@@ -20,7 +20,7 @@ from retinanet_odm.predictions.drawing import drawn_detection
 from retinanet_odm.predictions.formats.encoding import one_line
 from retinanet_odm.predictions.rows import MIN_SHOWN_SCORE, OK, PredictionRow
 from retinanet_odm.storage import files
-from retinanet_odm.storage.file_names import absolute, common_folder, real_path
+from retinanet_odm.storage.file_names import absolute, common_folder, name_below, real_path
 
 _logger = logging.getLogger(__name__)
 
@@ -121,7 +121,7 @@ def _draw_all(folder: str, scored: Sequence[ScoredImage]) -> None:
     base = common_folder([posixpath.dirname(path) for path in paths])
     for item, path in zip(scored, paths, strict=True):
         if item.image is not None:
-            name = files.name_below(base, path)
+            name = name_below(base, path)
             # A suffix of another format stays, so that a.jpg and a.tif have two copies.
             suffixes = _SUFFIXES[item.image.format]
             name += "" if name.lower().endswith(suffixes) else suffixes[0]

@@ -34,6 +34,7 @@ from retinanet_odm.storage.file_names import (
     escape_glob,
     has_image_suffix,
     looks_like_image,
+    name_below,
     root_of,
 )
 from retinanet_odm.storage.file_system import ListedFile
@@ -137,10 +138,7 @@ def _count_passed_over(listed: Sequence[SourceFiles]) -> Counter[str]:
     """Count the files that no source reads by suffix, each once."""
     read = {file.path for item in listed for file in item.files}
     names = {
-        path: files.name_below(item.source.root, path)
-        for item in listed
-        for path in item.passed_over
-        if path not in read
+        path: name_below(item.source.root, path) for item in listed for path in item.passed_over if path not in read
     }
     return count_suffixes(names.values())
 
@@ -202,7 +200,7 @@ def _belongs(source: ImageSource, path: str) -> bool:
     """Return whether a file that matches the pattern of a source belongs to it."""
     if source.shards:
         return path in source.shards
-    name = files.name_below(source.root, path)
+    name = name_below(source.root, path)
     if source.is_folder:
         return looks_like_image(name)
     return _has_archive_suffix(path) or tfrecords.has_suffix(path) or not is_never_image(name)
@@ -218,7 +216,7 @@ def _chunks(item: SourceFiles, passed_over: Counter[str]) -> Iterator[Chunk]:
     opened = set() if source.is_folder else {file.path for file in item.files if _is_container(file.path)}
     for group in groups((file for file in item.files if file.path not in opened), FILES_PER_CHUNK):
         yield FileChunk(
-            names=tuple(files.name_below(source.base, file.path) for file in group),
+            names=tuple(name_below(source.base, file.path) for file in group),
             versions=tuple(file.version for file in group),
             paths=tuple(file.path for file in group),
         )
@@ -226,9 +224,9 @@ def _chunks(item: SourceFiles, passed_over: Counter[str]) -> Iterator[Chunk]:
         if file.path not in opened:
             continue
         if tfrecords.is_tfrecord(file.path):
-            yield from _record_chunks(file.path, files.name_below(source.base, source.root))
+            yield from _record_chunks(file.path, name_below(source.base, source.root))
         else:
-            yield from _archive_chunks(file, files.name_below(source.base, file.path), passed_over)
+            yield from _archive_chunks(file, name_below(source.base, file.path), passed_over)
 
 
 def _is_container(path: str) -> bool:

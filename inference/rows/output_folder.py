@@ -15,7 +15,7 @@ from typing import Any
 from inference.rows.export_options import FILE_NAMES, REPEAT_FLAGS, REPEAT_TABLE
 from retinanet_odm.errors import UsageError
 from retinanet_odm.storage import files
-from retinanet_odm.storage.file_names import escape_glob
+from retinanet_odm.storage.file_names import escape_glob, name_below
 from retinanet_odm.storage.local import LOCK_FILE, final_name
 
 SUMMARY_FILE = "summary.json"
@@ -77,7 +77,7 @@ def check_predictions_folder(output: str) -> None:
         raise UsageError(f"--output: {output} is a file; expected a folder, new or of an earlier run")
     # Below the folder as well: `score` makes no subfolder, so whatever lies in one is not ours.
     for path in files.iter_matches(files.join(escape_glob(output), "**")):
-        name = files.name_below(output, path)
+        name = name_below(output, path)
         # Stale files are deleted later, so a file that is not ours must stop the run here.
         if not _is_ours(name):
             raise UsageError(

@@ -19,7 +19,7 @@ Begin with `types`: every reader returns `ImageAnnotation`. Then `reader`, which
   safe_xml    XML from untrusted files
 
 Bytes come in, values go out: nothing here opens a file. A fault is an `AnnotationError` with a reason that
-`dataset.problems.CATALOGUE` lists.
+`dataset.problem_codes.CATALOGUE` lists.
 """
 
 from typing import TYPE_CHECKING

@@ -12,7 +12,8 @@ What is computed from a data set:
   statistics       counts of boxes by class, size and aspect ratio
   anchor_coverage  the anchor defaults, and how well anchors cover boxes
   leakage          equal and nearly equal images in several splits
-  problems         the catalogue of problems, and ``problems.jsonl``
+  problem_codes    the catalogue of problems: severities and suggestions
+  problems         problems of a data set, and ``problems.jsonl``
   coco             the ground truth of a split as COCO JSON
 
 Bytes and text come in, values go out: nothing here opens a file.

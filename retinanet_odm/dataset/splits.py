@@ -219,3 +219,19 @@ def parse_splits(text: str) -> Splits:
     except ValueError as error:
         raise UsageError(f"--splits: a fraction is not a number: {error}") from error
     return Splits(parts)
+
+
+def parse_num_shards(text: str) -> dict[str, int]:
+    """Read numbers of shards by split.
+
+    Example:
+      >>> parse_num_shards("train=32,val=4")
+      {'train': 32, 'val': 4}
+
+    Raises:
+      UsageError: the text has another form.
+    """
+    try:
+        return {split: int(count) for split, count in parse_assignments(text, flag="--num_shards").items()}
+    except ValueError as error:
+        raise UsageError(f"--num_shards: expected whole numbers such as train=32,val=4: {error}") from error

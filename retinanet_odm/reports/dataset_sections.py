@@ -5,9 +5,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from retinanet_odm.dataset.leakage import Duplicates, Leakage
+from retinanet_odm.dataset.problem_codes import CATALOGUE, INFO
 from retinanet_odm.dataset.problems import (
-    CATALOGUE,
-    INFO,
     MIN_ANCHOR_RECALL,
     Problem,
     describe_duplicates,

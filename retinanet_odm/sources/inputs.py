@@ -11,7 +11,7 @@ from retinanet_odm.errors import UsageError
 from retinanet_odm.sources.listing import FileContent, is_image_name, is_zip_input
 from retinanet_odm.storage import files
 from retinanet_odm.storage.file_kinds import closed_archive, count_suffixes, describe_suffixes
-from retinanet_odm.storage.file_names import absolute, looks_like_image, root_of
+from retinanet_odm.storage.file_names import absolute, looks_like_image, name_below, root_of
 from retinanet_odm.storage.zip_files import list_zip_members
 
 _MAX_NAMED = 3  # members that a message names
@@ -74,9 +74,7 @@ def find_files(patterns: Iterable[str], flag: str, *content: FileContent) -> Fla
       UsageError: A zip file is corrupt, or does not hold what is required; or no file may hold the content.
     """
     # Checked before the job starts, because a worker would find an empty zip file only after hours.
-    names = {
-        uri: files.name_below(root_of(pattern), uri) for pattern in patterns for uri in files.iter_matches(pattern)
-    }
+    names = {uri: name_below(root_of(pattern), uri) for pattern in patterns for uri in files.iter_matches(pattern)}
     zips = sorted(uri for uri in names if is_zip_input(uri))
     members = {uri: [member.name for member in list_zip_members(uri, bool, flag=flag)] for uri in zips}
     for uri, inside in members.items():

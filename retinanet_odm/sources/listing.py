@@ -22,7 +22,7 @@ from retinanet_odm.pickling import pickle_by_position
 from retinanet_odm.sources.yolo_names import find_class_names
 from retinanet_odm.storage import files
 from retinanet_odm.storage.file_kinds import is_never_annotation, is_never_image, suffix_of
-from retinanet_odm.storage.file_names import has_image_suffix, is_hidden, looks_like_image, root_of
+from retinanet_odm.storage.file_names import has_image_suffix, is_hidden, looks_like_image, name_below, root_of
 from retinanet_odm.storage.zip_files import (
     ZipMember,
     is_zip_file,
@@ -147,7 +147,7 @@ def _match(source: InputPattern, content: "FileContent") -> Iterator[ImageFile]:
     # Names are relative to it, so that they do not depend on where a data set lies.
     root = root_of(source.pattern)
     for file in files.list_files(source.pattern):
-        uri, name = file.path, files.name_below(root, file.path)
+        uri, name = file.path, name_below(root, file.path)
         if not is_zip_input(uri):
             if not content.is_never(name):
                 yield ImageFile(uri=uri, name=name, version=file.version)

@@ -12,19 +12,29 @@ from pathlib import Path, PurePosixPath
 from typing import TypeVar
 
 _WILDCARD = re.compile(r"[*?\[]")
+
+
 _ESCAPED = re.compile(r"\[\\?([\[*?])\]")  # a wildcard that is meant literally, as escape_glob or a person writes it
+
+
 # "[" begins a set only where a "]" ends it that is not its first character.
 _TOKEN = re.compile(
     r"(?P<deep>\*\*)|(?P<any>\*)|(?P<one>\?)|\[(?P<not>!?+)(?P<set>\]?+[^\]]*+)\]|(?P<char>.)", re.DOTALL
 )
 
+
 # Not at the beginning of a name: ".jpg" is hidden. A second member of the name a.jpg in an archive is named a.jpg#2.
 _EXTENSION = re.compile(r"(?<=[^/])\.(?:[A-Za-z]{1,6}[0-9]?[A-Za-z]?|3fr|7z)(?:#[0-9]+)?\Z")
+
+
 _NOT_IN_NAMES = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff\ufffe\uffff]")  # control characters, lone surrogates
+
 
 _SCHEME = re.compile(r"\w+:/?")
 
+
 _Member = TypeVar("_Member")
+
 
 # The formats that retinanet_odm.imaging.images decodes; the last three with the extra [heif].
 IMAGE_SUFFIXES = (
@@ -263,3 +273,8 @@ def with_unique_names(members: Iterable[_Member], name_of: Callable[[_Member], s
             unique = f"{name}#{next(numbers.setdefault(name, itertools.count(2)))}"
         used.add(unique)
         yield unique, member
+
+
+def name_below(root: str, path: str) -> str:
+    """Return the path of a file relative to a folder above it."""
+    return path.removeprefix(root).lstrip("/")

@@ -101,17 +101,9 @@ def list_names(folder: str) -> list[str]:
     return [posixpath.basename(path) for path in iter_matches(join(escape_glob(folder), "*"))]
 
 
-# --- Paths ---
-
-
 def join(folder: str, *names: str) -> str:
     """Return a path below a folder, local or gs://."""
     return posixpath.join(folder, *names)
-
-
-def name_below(root: str, path: str) -> str:
-    """Return the path of a file relative to a folder above it."""
-    return path.removeprefix(root).lstrip("/")
 
 
 def is_folder(path: str) -> bool:

@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from beam_jobs.flags import make_prepare_parser, parse_min_box, parse_num_shards, prepare_options
+from beam_jobs.flags import make_prepare_parser, parse_min_box, prepare_options
 from beam_jobs.options import Inputs, PrepareOptions, RecordOptions
 from retinanet_odm.cli.program import program_flags
 from retinanet_odm.errors import UsageError
@@ -109,10 +109,6 @@ def test_every_flag_has_its_line_of_help(capsys):
         make_prepare_parser().parse_args(["prepare", "--help"])
     text = capsys.readouterr().out
     assert set(re.findall(r"^  (--[a-z_]+)", text, re.MULTILINE)) - {"--help"} == set(program_flags(flags))
-
-
-def test_parse_num_shards():
-    assert parse_num_shards("train=32, val=4") == {"train": 32, "val": 4}
 
 
 def test_parse_min_box():

@@ -19,7 +19,7 @@ from retinanet_odm.dataset.manifest import DatasetManifest
 from retinanet_odm.errors import UsageError
 from retinanet_odm.exported_model import ModelManifest
 from retinanet_odm.storage import files
-from retinanet_odm.storage.file_names import escape_glob
+from retinanet_odm.storage.file_names import escape_glob, name_below
 from retinanet_odm.storage.local import final_name
 from trainer.config import TrainConfig
 from trainer.data import preprocess
@@ -113,7 +113,7 @@ def _describe(
 def _digests(folder: str) -> dict[str, str]:
     """Return the hex SHA-256 of every file below a folder, by its path relative to the folder."""
     paths = files.iter_matches(f"{escape_glob(folder)}/**")
-    return {files.name_below(folder, path): files.find_digest(path) or "" for path in paths}
+    return {name_below(folder, path): files.find_digest(path) or "" for path in paths}
 
 
 # --- The graph ---

@@ -12,13 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from retinanet_odm.dataset.leakage import DuplicateGroup, Duplicates, Leakage, NearDuplicate, SplitLeakage
+from retinanet_odm.dataset.problem_codes import CATALOGUE, INFO, SEVERITIES
 from retinanet_odm.dataset.problems import (
-    CATALOGUE,
-    ERROR,
-    INFO,
     OBJECT_PROBLEM,
-    SEVERITIES,
-    WARNING,
     Problem,
     format_problems,
     from_label_problem,
@@ -30,7 +26,7 @@ from retinanet_odm.dataset.problems import (
     worst_severity,
 )
 from retinanet_odm.dataset.statistics import BoxStatistics, ClassStatistics
-from retinanet_odm.labels.checks import check_labels
+from retinanet_odm.labels.checks import ERROR, WARNING, check_labels
 from retinanet_odm.labels.label_map import LabelMap
 
 _ROOT = Path(__file__).parents[3]

@@ -15,6 +15,7 @@ from retinanet_odm.dataset.splits import (
     SplitError,
     SplitPlan,
     Splits,
+    parse_num_shards,
     parse_split_list,
     parse_splits,
 )
@@ -179,3 +180,7 @@ def test_only_the_list_decides_and_it_must_name_every_image() -> None:
 def test_lists_refused(text: str, message: str) -> None:
     with pytest.raises(ContractError, match=f"list.csv: .*{message}"):
         parse_split_list(text, _DEFAULT, source="list.csv")
+
+
+def test_parse_num_shards():
+    assert parse_num_shards("train=32, val=4") == {"train": 32, "val": 4}

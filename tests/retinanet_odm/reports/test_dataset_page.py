@@ -4,7 +4,8 @@ import base64
 
 import pytest
 
-from retinanet_odm.dataset.problems import INFO, Problem, make_problem
+from retinanet_odm.dataset.problem_codes import INFO
+from retinanet_odm.dataset.problems import Problem, make_problem
 from retinanet_odm.reports.dataset_page import check_report, dataset_report
 from tests.retinanet_odm.reports.components import render_cell
 from tests.retinanet_odm.reports.pages import EVIL, make_manifest, make_statistics, parse_page, tables_under

@@ -7,7 +7,7 @@ import pytest
 
 from retinanet_odm.errors import UsageError
 from retinanet_odm.storage import files
-from retinanet_odm.storage.file_names import escape_glob, root_of
+from retinanet_odm.storage.file_names import escape_glob, name_below, root_of
 from retinanet_odm.storage.file_system import ListedFile
 from retinanet_odm.storage.local import final_name
 
@@ -37,7 +37,7 @@ NAMES = [
 
 @pytest.mark.parametrize(("root", "path", "name", "reason"), NAMES)
 def test_name_below(root, path, name, reason):
-    assert files.name_below(root, path) == name, reason
+    assert name_below(root, path) == name, reason
 
 
 @pytest.mark.parametrize("odd", ["a [1].txt", "a*b.txt", "a?.txt", "plain.txt"])

@@ -12,7 +12,7 @@ from beam_jobs.main import main
 from inference.main import main as score
 from retinanet_odm.errors import UsageError
 from retinanet_odm.storage import files, gcs_client
-from retinanet_odm.storage.file_names import escape_glob
+from retinanet_odm.storage.file_names import escape_glob, name_below
 from retinanet_odm.storage.file_system import ListedFile
 from tests.beam_jobs.conftest import Source
 from tests.inference.fake_model import BLUE, RED, make_image, write_model
@@ -41,10 +41,8 @@ def test_a_pattern_means_what_it_means_for_local_files(cloud, tmp_path, pattern,
         cloud.put(f"images/{name}", b"x")
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).touch()
-    local = [files.name_below(str(tmp_path), path) for path in files.iter_matches(f"{tmp_path}/{pattern}")]
-    remote = [
-        files.name_below("gs://bucket/images", path) for path in files.iter_matches(f"gs://bucket/images/{pattern}")
-    ]
+    local = [name_below(str(tmp_path), path) for path in files.iter_matches(f"{tmp_path}/{pattern}")]
+    remote = [name_below("gs://bucket/images", path) for path in files.iter_matches(f"gs://bucket/images/{pattern}")]
     assert remote == local, reason
     assert len(cloud.requests) == 1
 
