@@ -112,9 +112,25 @@ def test_when_it_was_taken(kind: str) -> None:
     assert normalise_image(encoded(kind), name="x").capture_time is None
 
 
+TIMES = [
+    ("2016:11:10 14:24:12.123", "a fraction of a second"),
+    ("2016:11:10 14:24:12+02:00", "a time zone; the time stays that of the camera's clock"),
+    ("2016-11-10T14:24:12", "ISO 8601"),
+    ("2016-11-10T14:24:12,5Z", "ISO 8601 with comma and zone"),
+    ("2016:11:10 14:24:12\0", "a zero byte at the end"),
+]
+
+
+@pytest.mark.parametrize(("text", "reason"), TIMES)
+def test_a_time_as_other_programs_write_it(text: str, reason: str) -> None:
+    found = normalise_image(encoded("JPEG", exif=_taken_at(text)), name="x").capture_time
+    assert found == datetime(2016, 11, 10, 14, 24, 12), reason
+
+
 @pytest.mark.parametrize(
     "text",
     [
+        pytest.param("2016:11:10 14:24", id="a time without seconds"),
         pytest.param("0000:00:00 00:00:00", id="a clock that was never set"),
         pytest.param("1601:01:01 00:00:00", id="a computer's beginning of time"),
         pytest.param("    :  :     :  :  ", id="unknown, as the standard has it"),
