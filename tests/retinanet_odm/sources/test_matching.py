@@ -303,6 +303,7 @@ image_paths = st.builds(
 @example({"Annotations/a.jpg", "a.jpg", "x/Annotations/a.jpg"})
 @example({"n\x01.jpg", "n_.jpg"})
 @example({"frame.01", "frame.02", "1/frame.01"})
+@example({"\u00e9/n\x01.jpg", "e\u0301/n\x01.jpg"})
 def test_what_score_writes_as_voc_is_read_back_whatever_the_names(tmp_path, names):
     path = tmp_path / "voc.zip"
     path.write_bytes(b"".join(to_voc([scored(name) for name in sorted(names)], RUN)))
@@ -316,5 +317,8 @@ def test_what_score_writes_as_voc_is_read_back_whatever_the_names(tmp_path, name
     for images, annotations in groups.values():
         found = pair_files(images, annotations)
         for row, image in enumerate(images):
+            # XML cannot hold all characters. If two names differ only in those, neither annotation is taken.
+            if image.name != xml_text(image.name) and row in found.conflict_of:
+                continue
             assert row in found.annotation_of, (image.name, found.conflict_of.get(row))
             assert found.annotation_of[row].annotation.filename == xml_text(image.name)

@@ -44,7 +44,9 @@ def test_a_pattern_means_what_it_means_for_local_files(cloud, tmp_path, pattern,
     local = [name_below(str(tmp_path), path) for path in files.iter_matches(f"{tmp_path}/{pattern}")]
     remote = [name_below("gs://bucket/images", path) for path in files.iter_matches(f"gs://bucket/images/{pattern}")]
     assert remote == local, reason
-    assert len(cloud.requests) == 1
+    # Names with brackets are asked for first: is there a file, or a folder, of exactly this name?
+    as_written = 2 if "[" in pattern and escape_glob("[") not in pattern else 0
+    assert len(cloud.requests) == 1 + as_written
 
 
 def test_all_pages_are_listed_with_generations_and_sizes(cloud):
