@@ -57,7 +57,7 @@ def _render(summary: PredictionSummary, read_images: ImageReader) -> str:
     # What is shown is chosen here, the template only places it.
     examples, uncertain = _choose_examples(summary), summary.least_certain
     # In one call: the reader goes through the images of the run once, and an image of both galleries is read once.
-    pictures = _draw_images(examples, uncertain, read_images)
+    drawings = _draw_images(examples, uncertain, read_images)
     shown = [label_id for label_id, found in _most_frequent(summary) if found.detections]
     return render(
         "predictions.html.j2",
@@ -75,9 +75,9 @@ def _render(summary: PredictionSummary, read_images: ImageReader) -> str:
         failures=_failure_table(summary),
         shown_from=MIN_SHOWN_SCORE,
         examples=examples,
-        example_gallery=_captioned(examples, pictures),
+        example_gallery=_captioned(examples, drawings),
         uncertain=_uncertain_table(uncertain),
-        uncertain_gallery=_captioned([found.row for found in uncertain], pictures),
+        uncertain_gallery=_captioned([found.row for found in uncertain], drawings),
         origin=_origin(run=summary.run),
     )
 
@@ -266,9 +266,9 @@ def _draw(encoded: bytes, row: PredictionRow, most_uncertain: Detection | None) 
     return draw_thumbnail(encoded, list(map(drawn_detection, shown)))
 
 
-def _captioned(rows: Iterable[PredictionRow], pictures: Mapping[str, bytes]) -> list[tuple[str, bytes]]:
+def _captioned(rows: Iterable[PredictionRow], drawings: Mapping[str, bytes]) -> list[tuple[str, bytes]]:
     # An image that cannot be read any more has no entry, and is left out.
-    return [(_caption(row), pictures[row.image]) for row in rows if row.image in pictures]
+    return [(_caption(row), drawings[row.image]) for row in rows if row.image in drawings]
 
 
 def _caption(row: PredictionRow) -> str:
