@@ -104,6 +104,7 @@ _WARNINGS = {
 # For information: what was asked for, or what is usual.
 _NOTES = {
     "boxes_clipped": "nothing: the parts outside the image were removed",
+    "end_marker_added": "nothing: all pixels are there; the source may have lost the last bytes of other files, too",
     "files_passed_over": "nothing, if these files are neither images nor annotations",
     "images_without_objects": "nothing, if these images show none; otherwise annotate them: they are learned as empty",
     "pixels_scaled": "nothing, if the image looks right: its pixels were not 8-bit and were converted",

@@ -19,7 +19,7 @@ from retinanet_odm.errors import ImageError, UsageError
 from retinanet_odm.imaging.depth import to_eight_bits
 from retinanet_odm.imaging.errors import CORRUPT_DATA_ERRORS
 from retinanet_odm.imaging.exif import capture_time_of, orientation_of
-from retinanet_odm.imaging.jpeg import JpegFile, read_jpeg
+from retinanet_odm.imaging.jpeg import JpegFile, complete_jpeg, read_jpeg
 from retinanet_odm.imaging.kinds import FORMATS, check_not_raw, find_openers
 from retinanet_odm.imaging.png import verify_png
 from retinanet_odm.imaging.verification import may_pass_undecoded
@@ -28,7 +28,7 @@ VERIFY_FULL = "full"
 VERIFY_HEADER = "header"
 _NOT_DECODABLE = "image_not_decodable"  # the reason of an ImageError
 # The codes of remarks on an image.
-PIXELS_SCALED, NO_CONTRAST = "pixels_scaled", "image_without_contrast"
+PIXELS_SCALED, NO_CONTRAST, END_ADDED = "pixels_scaled", "image_without_contrast", "end_marker_added"
 
 # The least difference of the brightest and the darkest pixel, of 255. 12-bit values in 16-bit colours, which keep their
 # high byte, are below it.
@@ -105,8 +105,8 @@ def normalise_image(data: bytes, *, name: str, rule: ImageRule = _DEFAULT_RULE) 
     """Check an image and return bytes for a record or a model.
 
     A valid upright 8-bit RGB or grey JPEG or PNG is returned byte for byte, unless the rule requests a smaller or a
-    grey image. Other images are re-encoded: JPEG stays JPEG (quality 95, no chroma subsampling), the rest becomes PNG;
-    `depth` has the rules for pixels that are not 8-bit.
+    grey image, or a JPEG lacks nothing but its end marker: then it is added. Other images are re-encoded: JPEG stays
+    JPEG (quality 95, no chroma subsampling), the rest becomes PNG; `depth` has the rules for pixels that are not 8-bit.
 
     Args:
       data: the file's bytes; the format is detected from them, never from the name.
@@ -126,9 +126,10 @@ def normalise_image(data: bytes, *, name: str, rule: ImageRule = _DEFAULT_RULE) 
     """
     openers = find_openers(data, name=name)
     try:
-        with Image.open(io.BytesIO(data), formats=openers) as image:
-            check_not_raw(image, data, name=name)
-            return _normalise(image, data, rule)
+        complete = complete_jpeg(data) if data.startswith(b"\xff\xd8\xff") else data
+        with Image.open(io.BytesIO(complete), formats=openers) as image:
+            check_not_raw(image, complete, name=name)
+            return _normalise(image, complete, rule, was_complete=complete is data)
     except CORRUPT_DATA_ERRORS as error:
         raise ImageError(_NOT_DECODABLE, f"{name}: {_not_readable(error)}") from error
 
@@ -138,12 +139,12 @@ def _not_readable(error: Exception) -> str:
     return f"not a readable image: {str(error).split('<_io', 1)[0].strip() or type(error).__name__}"
 
 
-def _normalise(image: Image.Image, data: bytes, rule: ImageRule) -> EncodedImage:
+def _normalise(image: Image.Image, data: bytes, rule: ImageRule, was_complete: bool) -> EncodedImage:
     kind = FORMATS[str(image.format)]
     full_size, size = image.size, _reduced_size(image.size, rule.max_side)
     # Whether the bytes may pass unchanged, as far as the header tells.
     fits = kind in ("jpeg", "png") and size == full_size and image.mode in (("L",) if rule.grayscale else ("L", "RGB"))
-    if fits and rule.verify == VERIFY_HEADER and may_pass_undecoded(image, data):
+    if fits and was_complete and rule.verify == VERIFY_HEADER and may_pass_undecoded(image, data):
         # A PNG that passes contains no EXIF, and Pillow would decode all of it to find out.
         time = capture_time_of(image) if kind == "jpeg" else None
         return EncodedImage(
@@ -174,11 +175,13 @@ def _normalise(image: Image.Image, data: bytes, rule: ImageRule) -> EncodedImage
         orientation=orientation,
         perceptual_hash=difference_hash(image) if rule.perceptual_hash else None,
         capture_time=time,
-        remarks=tuple(_remarks(image, scaled)),
+        remarks=tuple(_remarks(image, scaled, was_complete)),
     )
 
 
-def _remarks(image: Image.Image, scaled: str) -> Iterator[ImageRemark]:
+def _remarks(image: Image.Image, scaled: str, was_complete: bool) -> Iterator[ImageRemark]:
+    if not was_complete:
+        yield ImageRemark(END_ADDED, "the JPEG file stops after its pixels, without an end marker, which was added")
     if scaled:
         yield ImageRemark(PIXELS_SCALED, scaled)
     grey = np.asarray(image.convert("L"))

@@ -38,6 +38,10 @@ class JpegError(ValueError):
     """A JPEG file is damaged; the message completes "not a readable image: "."""
 
 
+class MissingEndError(JpegError):
+    """A JPEG file stops without an end marker; whether pixels are missing, too, is not known."""
+
+
 @dataclass
 class _Scan:
     """A scan: its entropy-coded data and what decides how they are read.
@@ -141,7 +145,8 @@ def read_jpeg(data: bytes) -> JpegFile:
     """Read the segments of a JPEG file.
 
     Raises:
-      JpegError: the file has no scan or no end marker, or the header of a scan is damaged.
+      MissingEndError: the file has no end marker.
+      JpegError: the file has no scan, or the header of a scan is damaged.
     """
     file = JpegFile(data)
     tables: dict[int, int] = {}
@@ -165,8 +170,26 @@ def read_jpeg(data: bytes) -> JpegFile:
     if not file.scans:
         raise JpegError("the file ends before its pixels")
     if position < 0 or data[position] != _EOI:
-        raise JpegError("the file ends before its end marker")
+        raise MissingEndError("the file ends before its end marker")
     return file
+
+
+def complete_jpeg(data: bytes) -> bytes:
+    """Append the end marker to a JPEG file that stops without one; other files are returned unchanged.
+
+    Some cameras and copy programs lose the last bytes. Verify the result: the decoder warns at the marker if pixels are
+    missing before it.
+
+    Raises:
+      JpegError: as read_jpeg.
+    """
+    if data.endswith(_END):  # saves reading most files twice
+        return data
+    try:
+        read_jpeg(data)
+    except MissingEndError:
+        return data.removesuffix(b"\xff") + _END
+    return data
 
 
 def _next_marker(data: bytes, position: int) -> int:

@@ -1,5 +1,6 @@
 """JPEG files: damage that decoders repair in silence is found, and what is only unusual passes."""
 
+import contextlib
 import io
 import re
 import struct
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from retinanet_odm.errors import ImageError
-from retinanet_odm.imaging.images import normalise_image
+from retinanet_odm.imaging.images import VERIFY_FULL, VERIFY_HEADER, ImageRule, normalise_image
 from retinanet_odm.imaging.jpeg import JpegError, read_jpeg
 from tests.retinanet_odm.images import encoded
 
@@ -101,8 +102,7 @@ _COUNT = len(re.findall(rb"\xff[\xd0-\xd7]", _RESTARTS))
     [
         pytest.param(_JPEG[: len(_JPEG) // 2] + _END, id="half a file with an end"),
         pytest.param(_JPEG[: len(_JPEG) // 2], id="half a file"),
-        pytest.param(_JPEG[:-2], id="no end"),
-        pytest.param(_JPEG[:-1], id="half an end"),
+        pytest.param(_JPEG[:-30], id="the last row and the end are missing"),
         pytest.param(_JPEG[:-30] + _END, id="the last row is missing"),
         pytest.param(_without(_JPEG, 1000), id="1000 bytes lost"),
         pytest.param(_without(_JPEG, 300), id="300 bytes lost"),
@@ -153,3 +153,22 @@ def test_decoding_at_a_reduced_size_finds_the_same_damage(jpeg: bytes, data: st.
         corrupt[place] = data.draw(st.integers(0, 254))
     large = (100_000, 100_000)
     assert _is_intact(bytes(corrupt), (1, 1)) == _is_intact(bytes(corrupt), large)
+
+
+@pytest.mark.parametrize("data", [_JPEG, _PROGRESSIVE, _RESTARTS, encoded("JPEG", _IMAGE.convert("L"))])
+@pytest.mark.parametrize("verify", [VERIFY_FULL, VERIFY_HEADER])
+def test_an_end_marker_that_is_all_that_is_missing_is_added(data: bytes, verify: str) -> None:
+    for missing in (1, 2):
+        found = normalise_image(data[:-missing], name="x", rule=ImageRule(verify=verify))
+        assert found.data == data
+        assert [remark.code for remark in found.remarks] == ["end_marker_added"]
+
+
+@pytest.mark.parametrize("data", [_JPEG, _PROGRESSIVE, _RESTARTS])
+def test_a_file_that_lost_more_than_its_end_marker_is_damaged_or_has_all_pixels(data: bytes) -> None:
+    pixels = np.asarray(Image.open(io.BytesIO(data)))
+    for missing in range(3, 60):
+        for verify in (VERIFY_FULL, VERIFY_HEADER):
+            with contextlib.suppress(ImageError):
+                found = normalise_image(data[:-missing], name="x", rule=ImageRule(verify=verify))
+                assert np.array_equal(np.asarray(Image.open(io.BytesIO(found.data))), pixels), missing
