@@ -31,7 +31,7 @@ def check_input(patterns: Sequence[str], *, flag: str) -> None:
 def check_closed_archive(value: str, *, flag: str) -> None:
     """Raise UsageError if a value of a flag names an archive that no program here can read."""
     if kind := closed_archive(value):
-        raise UsageError(f"{flag}: {value}: a {kind} archive cannot be read: unpack it, or make a zip file of it")
+        raise UsageError(f"{flag}: {value}: {kind} cannot be read: unpack it, or make a zip file of it")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -20,14 +20,20 @@ _RAW = _suffixes("3fr arw cr2 cr3 crw dcr dng erf gpr iiq kdc mos mrw nef nrw or
 _OTHER_IMAGES = _suffixes("dcm eps exr fits hdr ico j2k jp2 jpx jxl jxr psd svg tga xcf")
 _VIDEOS = _suffixes("3gp avi flv m2ts m4v mkv mov mp4 mpeg mpg mts ogv webm wmv")
 _SOUNDS = _suffixes("m4a mp3 ogg wav")
-_ARCHIVES = _suffixes("7z bz2 gz rar tar tgz xz zip zst")
+_ARCHIVES = _suffixes("7z bz2 gz rar tar tbz tbz2 tgz txz xz zip zst")
 _DOCUMENTS = _suffixes("doc docx html log md pdf py sh xls xlsx")
 _DATA = _suffixes("aux cfg csv ini json jsonl names pbtxt toml tsv txt xml xmp yaml yml")  # may be annotations
 _MEDIA = _RAW | _OTHER_IMAGES | _VIDEOS | _SOUNDS | _ARCHIVES
 # Files that operating systems write, in lower case.
 _OF_SYSTEMS = frozenset(("thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r"))
 # Archives that no program here opens, by suffix.
-_CLOSED = {".7z": "7z", ".rar": "RAR"}
+_CLOSED = {
+    ".7z": "a 7z archive",
+    ".rar": "a RAR archive",
+    **dict.fromkeys((".bz2", ".tbz", ".tbz2"), "a file compressed by bzip2"),
+    **dict.fromkeys((".xz", ".txz"), "a file compressed by xz"),
+    ".zst": "a file compressed by Zstandard",
+}
 
 
 def is_of_system(name: str) -> bool:
@@ -62,7 +68,7 @@ def may_hold_images(suffix: str) -> bool:
 
 
 def closed_archive(name: str) -> str:
-    """Return the kind of an archive that must be unpacked before it can be read; "" for other files."""
+    """Describe an archive that must be unpacked before it can be read; "" for other files."""
     return _CLOSED.get(suffix_of(name), "")
 
 

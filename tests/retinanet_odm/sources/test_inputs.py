@@ -10,6 +10,8 @@ from tests.retinanet_odm.sources.rows import write_zip
 REFUSED = [
     ("x.7z", "--images: {}: a 7z archive cannot be read: unpack it, or make a zip file of it", "a 7z archive"),
     ("*.rar", "--images: {}: a RAR archive cannot be read", "RAR archives"),
+    ("a.tar.BZ2", "--images: {}: a file compressed by bzip2 cannot be read: unpack it", "a tar file of this kind"),
+    ("a.xml.xz", "--images: {}: a file compressed by xz cannot be read", "one file"),
     ("", "--images: {} is a folder; expected a pattern of files", "a folder"),
     ("*.jpg", "--images: expected at least one file, found none that matches {}", "nothing"),
     ("https://example.org/a.jpg", "https://example.org/a.jpg: expected a local path or gs://", "the web"),
