@@ -256,9 +256,9 @@ def fill_each(work: Work) -> Iterator[Result]:
 
 def read_only(work: Work) -> Result:
     """Start an interrupted run on a disk that is mounted read-only."""
-    disk = work.folder / "disk"
-    with small_disk(disk, 25_000):
-        shutil.copytree(work.folder / "undisturbed", disk / "model")
+    disk, whole = work.folder / "disk", work.folder / "undisturbed"
+    with small_disk(disk, 2 * pages_of(whole)):
+        shutil.copytree(whole, disk / "model")
         shutil.rmtree(disk / "model" / "export")
         remount(disk, "ro")
         wrong = fails_in_one_line(work, disk / "model", str(disk / "model"))
