@@ -49,6 +49,8 @@ def test_counts_are_listed_by_number():
     assert describe_suffixes({".txt": 1, ".dng": 3, "": 1, ".avi": 1}) == "3 .dng, 1 without extension, 1 .avi, 1 .txt"
 
 
-@pytest.mark.parametrize(("name", "kind"), [("a.7z", "a 7z archive"), ("a.RAR", "a RAR archive"), ("a.zip", ""), ("a", "")])
+@pytest.mark.parametrize(
+    ("name", "kind"), [("a.7z", "a 7z archive"), ("a.RAR", "a RAR archive"), ("a.zip", ""), ("a", "")]
+)
 def test_closed_archives(name, kind):
     assert closed_archive(name) == kind
