@@ -121,9 +121,9 @@ def check_patterns(options: PrepareOptions) -> Counter[str]:
     images = find_files(options.images, "--images", IMAGE_CONTENT)
     annotations = find_files(options.annotations, "--annotations", ANNOTATION_CONTENT)
     exports = find_files(options.exports, "--exports", IMAGE_CONTENT, ANNOTATION_CONTENT)
-    if other := min(exports.names.keys() - exports.zips, default=None):
+    if other := exports.first_loose:
         raise UsageError(f"--exports: {other} is no zip file; give loose files by --images and --annotations")
-    if twice := min({*images.zips, *annotations.zips} & {*exports.zips}, default=None):
+    if twice := min((images.zips | annotations.zips) & exports.zips, default=None):
         raise UsageError(f"--exports: {twice} is matched by --images or --annotations too: give it once")
     return count_passed_over((images, annotations, exports), options.output)
 

@@ -113,7 +113,10 @@ def list_source_files(sources: Iterable[ImageSource], output: str = "") -> list[
     below = files.join(absolute(output), "") if output else ""
     for source in sources:
         matching = [file for file in files.list_files(source.pattern) if not (below and file.path.startswith(below))]
-        own = [file for file in matching if _belongs(source, file.path)]
+        own: list[ListedFile] = []
+        others: list[ListedFile] = []
+        for file in matching:
+            (own if _belongs(source, file.path) else others).append(file)
         new = tuple(file for file in own if file.path not in seen)
         seen.update(file.path for file in new)
         closed = [file.path for file in matching if source.is_folder and _has_archive_suffix(file.path)]
@@ -123,23 +126,17 @@ def list_source_files(sources: Iterable[ImageSource], output: str = "") -> list[
                 files=new,
                 is_repeated=len(new) < len(own),
                 archives=tuple(closed),
-                passed_over=_passed_over(source, matching, own),
+                passed_over=() if source.shards else tuple(file.path for file in others),
             )
         )
     return listed
 
 
-def _passed_over(source: ImageSource, matching: Sequence[ListedFile], own: Sequence[ListedFile]) -> tuple[str, ...]:
-    kept = {file.path for file in own}
-    return () if source.shards else tuple(file.path for file in matching if file.path not in kept)
-
-
 def _count_passed_over(listed: Sequence[SourceFiles]) -> Counter[str]:
     """Count the files that no source reads by suffix, each once."""
-    read = {file.path for item in listed for file in item.files}
-    names = {
-        path: name_below(item.source.root, path) for item in listed for path in item.passed_over if path not in read
-    }
+    names = {path: name_below(item.source.root, path) for item in listed for path in item.passed_over}
+    for path in (file.path for item in listed for file in item.files):
+        names.pop(path, None)
     return count_suffixes(names.values())
 
 

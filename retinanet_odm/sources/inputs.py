@@ -3,15 +3,18 @@
 Begin with `check_input`, then `find_files` and `count_passed_over`.
 """
 
+import functools
+import re
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
 
 from retinanet_odm.errors import UsageError
 from retinanet_odm.sources.listing import FileContent, is_image_name, is_zip_input
 from retinanet_odm.storage import files
 from retinanet_odm.storage.file_kinds import closed_archive, count_suffixes, describe_suffixes
-from retinanet_odm.storage.file_names import absolute, looks_like_image, name_below, root_of
+from retinanet_odm.storage.file_names import absolute, complete_pattern, looks_like_image, name_below, root_of, to_regex
 from retinanet_odm.storage.zip_files import list_zip_members
 
 _MAX_NAMED = 3  # members that a message names
@@ -34,32 +37,49 @@ def check_closed_archive(value: str, *, flag: str) -> None:
         raise UsageError(f"{flag}: {value}: {kind} cannot be read: unpack it, or make a zip file of it")
 
 
-@dataclass(frozen=True, kw_only=True)
-class FlagFiles:
-    """The files that the patterns of a flag match.
+class UnreadFile(NamedTuple):
+    """A file or a member of a zip file that a flag does not read.
 
     Attributes:
-      content: What they must hold; several for files that hold everything, such as exports.
-      names: By URI, the path below the root of the pattern.
-      members: By URI of a zip file, the names of all its members.
+      name: Below the root of the pattern, or in the zip file.
+      zip_path: The absolute path of the zip file; "" for a loose file.
     """
 
-    content: tuple[FileContent, ...]
-    names: Mapping[str, str]
-    members: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    name: str
+    zip_path: str = ""
 
-    @property
-    def zips(self) -> Collection[str]:
-        """The URIs of the zip files."""
-        return self.members.keys()
 
-    def each_file(self) -> Iterator[tuple[str, str, bool]]:
-        """Yield URI, name and whether the job reads it, for each loose file and each member."""
-        for uri, name in self.names.items():
-            if uri not in self.members:
-                yield uri, name, not all(content.is_never(name) for content in self.content)
-            for member in self.members.get(uri, ()):
-                yield f"{uri}/{member}", member, any(content.is_member(member) for content in self.content)
+@dataclass(frozen=True, kw_only=True)
+class FlagFiles:
+    """What the patterns of a flag match. Of loose files only those are held that are not read: others may be millions.
+
+    Attributes:
+      patterns: As they are listed.
+      zips: The URIs of the zip files.
+      first_loose: The first URI of a loose file, in alphabetical order; "" if there is none.
+      unread: By absolute path, files and members of zip files that the job does not read for this flag.
+    """
+
+    patterns: tuple[str, ...]
+    zips: frozenset[str]
+    first_loose: str
+    unread: Mapping[str, UnreadFile]
+
+    def reads(self, path: str, file: UnreadFile) -> bool:
+        """Return whether the job reads for this flag what another flag has as unread."""
+        is_matched = (
+            file.zip_path in self._zip_paths if file.zip_path else any(regex.match(path) for regex in self._regexes)
+        )
+        return is_matched and path not in self.unread
+
+    @functools.cached_property
+    def _zip_paths(self) -> frozenset[str]:
+        return frozenset(map(absolute, self.zips))
+
+    @functools.cached_property
+    def _regexes(self) -> list[re.Pattern[str]]:
+        # Two flags may write one path in two ways.
+        return [to_regex(absolute(complete_pattern(pattern))) for pattern in self.patterns]
 
 
 def find_files(patterns: Iterable[str], flag: str, *content: FileContent) -> FlagFiles:
@@ -68,43 +88,64 @@ def find_files(patterns: Iterable[str], flag: str, *content: FileContent) -> Fla
     Args:
       patterns: The patterns of the flag.
       flag: The flag, for messages.
-      content: What each zip file must hold.
+      content: What each zip file must hold; several for files that hold everything, such as exports.
 
     Raises:
       UsageError: A zip file is corrupt, or does not hold what is required; or no file may hold the content.
     """
-    # Checked before the job starts, because a worker would find an empty zip file only after hours.
-    names = {uri: name_below(root_of(pattern), uri) for pattern in patterns for uri in files.iter_matches(pattern)}
-    zips = sorted(uri for uri in names if is_zip_input(uri))
-    members = {uri: [member.name for member in list_zip_members(uri, bool, flag=flag)] for uri in zips}
-    for uri, inside in members.items():
-        for required in content:
-            if not any(map(required.is_member, inside)):
-                found = ", ".join(inside[:_MAX_NAMED]) + (", …" if len(inside) > _MAX_NAMED else "")
-                raise UsageError(f"{flag}: {uri}: expected {required.title}, found {found or 'an empty zip file'}")
-    matched = FlagFiles(content=content, names=names, members=members)
-    if names and not any(is_read for _, _, is_read in matched.each_file()):
-        kinds = describe_suffixes(count_suffixes(names.values()))
+    listed = tuple(map(files.as_written, patterns))
+    zips: set[str] = set()
+    unread: dict[str, UnreadFile] = {}
+    first_loose, is_any_read = "", False
+    for uri, root in ((uri, root_of(pattern)) for pattern in listed for uri in files.iter_matches(pattern)):
+        if is_zip_input(uri):
+            zips.add(uri)
+            continue
+        first_loose, name = min(first_loose or uri, uri), name_below(root, uri)
+        if all(kind.is_never(name) for kind in content):
+            unread[absolute(uri)] = UnreadFile(name)
+        else:
+            is_any_read = True
+            if unread:  # another pattern of the flag may have named it differently
+                unread.pop(absolute(uri), None)
+    for uri in sorted(zips):
+        unread |= _look_into_zip(uri, flag, content)
+    if not (is_any_read or zips) and unread:
+        kinds = describe_suffixes(count_suffixes(file.name for file in unread.values()))
         raise UsageError(
             f"{flag}: expected {content[0].title.partition(' (')[0]}, found only {kinds or 'hidden files'}"
         )
-    return matched
+    return FlagFiles(patterns=listed, zips=frozenset(zips), first_loose=first_loose, unread=unread)
 
 
-def count_passed_over(found: Iterable[FlagFiles], output: str) -> Counter[str]:
+def _look_into_zip(uri: str, flag: str, content: Sequence[FileContent]) -> dict[str, UnreadFile]:
+    """Return the members of a zip file that the job does not read, by absolute path.
+
+    Raises:
+      UsageError: It is corrupt, or does not hold what is required.
+    """
+    # Checked before the job starts, because a worker would find an empty zip file only after hours.
+    names = [member.name for member in list_zip_members(uri, bool, flag=flag)]
+    for required in content:
+        if not any(map(required.is_member, names)):
+            found = ", ".join(names[:_MAX_NAMED]) + (", …" if len(names) > _MAX_NAMED else "")
+            raise UsageError(f"{flag}: {uri}: expected {required.title}, found {found or 'an empty zip file'}")
+    path = absolute(uri)
+    unread = (name for name in names if not any(kind.is_member(name) for kind in content))
+    return {absolute(f"{uri}/{name}"): UnreadFile(name, path) for name in unread}
+
+
+def count_passed_over(found: Sequence[FlagFiles], output: str) -> Counter[str]:
     """Count the files that no flag reads by suffix, without those of operating systems and those below the output.
 
     Masks of Pascal VOC are no images that somebody misses, so they are not counted.
     """
-    used: set[str] = set()
-    left: dict[str, str] = {}
     below = files.join(absolute(output), "")
-    for matched in found:
-        for path, name, is_read in matched.each_file():
-            uri = absolute(path)  # two flags may write it in two ways
-            is_mask = looks_like_image(name) and not is_image_name(name)
-            if is_read:
-                used.add(uri)
-            elif not uri.startswith(below) and not is_mask:
-                left[uri] = name
-    return count_suffixes(name for uri, name in left.items() if uri not in used)
+    unread = {path: file for flag_files in found for path, file in flag_files.unread.items()}
+    return count_suffixes(
+        file.name
+        for path, file in unread.items()
+        if not path.startswith(below)
+        and not (looks_like_image(file.name) and not is_image_name(file.name))  # a mask
+        and not any(flag_files.reads(path, file) for flag_files in found)
+    )
