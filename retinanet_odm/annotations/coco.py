@@ -12,6 +12,7 @@ from retinanet_odm.annotations.collector import ObjectCollector, are_relative, d
 from retinanet_odm.annotations.geometry import enclosing_box
 from retinanet_odm.annotations.json_values import (
     JsonObject,
+    is_bbox,
     is_coordinate,
     is_name,
     kind_of,
@@ -159,7 +160,7 @@ def _box(entry: JsonObject, what: str, source: str) -> BoxCorners:
     # Missing, null and [] alike.
     if not bbox:
         return _polygon_box(polygons, what, source)
-    if not _is_bbox(bbox):
+    if not is_bbox(bbox):
         detail = f"{source}: {what}: expected a bbox [x, y, width, height] in pixels, found {shown(bbox)}"
         raise AnnotationError("number_not_readable", detail)
     x, y, width, height = map(float, bbox)
@@ -167,10 +168,6 @@ def _box(entry: JsonObject, what: str, source: str) -> BoxCorners:
     if not (width and height) and polygons and isinstance(polygons, list):
         return _polygon_box(polygons, what, source)
     return y, x, y + height, x + width
-
-
-def _is_bbox(bbox: object) -> bool:
-    return isinstance(bbox, list) and len(bbox) == 4 and all(map(is_coordinate, bbox))
 
 
 def _check_boxes(
@@ -185,7 +182,7 @@ def _check_boxes(
         (_size(images[key]), tuple(map(float, entry["bbox"])))
         for key, entries in entries_of.items()
         for entry in entries
-        if _is_bbox(entry.get("bbox"))
+        if is_bbox(entry.get("bbox"))
     ]
     corners = [(size, (y, x, y + height, x + width)) for size, (x, y, width, height) in placed if width and height]
     if corners and all(are_relative([box], size) for size, box in corners):

@@ -33,7 +33,7 @@ POINTS = "points"
 SKELETON = "skeleton"
 EMPTY_MASK = "empty mask"
 BRUSH = "brush mask"
-BELOW_SCORE = "prediction below --min_score"  # no object: the user does not accept it
+_BELOW_SCORE = "prediction below --min_score"  # no object: the user does not accept it
 OBJECTS_WITHOUT_BOX = frozenset((POINTS, SKELETON, EMPTY_MASK, BRUSH))
 
 # Coordinates of boxes in fractions of the image lie within 0 to 1, or a little beyond where a box leaves the image.
@@ -59,6 +59,13 @@ class ObjectCollector:
             item = dataclasses.replace(item, box=enclosing_box(((xmin, ymin), (xmax, ymax))))
             self._swapped.append(item)
         self._objects.append(item)
+
+    def add_predicted(self, item: ObjectAnnotation, score: float, min_score: float) -> None:
+        """Add an object that a model has found; one with a score below the minimum is only counted."""
+        if score < min_score:
+            self.ignore(_BELOW_SCORE)
+        else:
+            self.add(item)
 
     def ignore(self, kind: str, count: int = 1) -> None:
         """Count shapes that have no box by design; kind is one of OBJECTS_WITHOUT_BOX if they are objects."""

@@ -5,8 +5,8 @@ pair. Whatever could hide an object is an `AnnotationError`.
 """
 
 import json
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, TypeGuard
 
 from retinanet_odm.annotations.values import MAX_NUMBER
 from retinanet_odm.errors import AnnotationError
@@ -33,7 +33,7 @@ class _ObjectCounter:
 
 
 def parse_json(data: bytes, source: str, is_counted: Callable[[JsonObject], bool]) -> tuple[Any, int]:
-    """Parse a JSON file, and counts the objects anywhere in it that look like an annotated object.
+    """Parse a JSON file, and count the objects anywhere in it that look like an annotated object.
 
     Args:
       data: the file's bytes, in any encoding of Unicode.
@@ -51,8 +51,19 @@ def parse_json(data: bytes, source: str, is_counted: Callable[[JsonObject], bool
         raise AnnotationError("json_not_well_formed", f"{source}: not well-formed JSON: {error}", line) from error
 
 
-def check_all_read(counted: int, read: int, place: str, source: str) -> None:
-    """Raise AnnotationError if a file has more objects than were read, because some are where nobody reads them."""
+def check_all_read(
+    counted: int, entries: Iterable[object], is_counted: Callable[[JsonObject], bool], place: str, source: str
+) -> None:
+    """Raise AnnotationError if a file has more annotated objects than are read, because some are elsewhere.
+
+    Args:
+      counted: the number from parse_json.
+      entries: what is read.
+      is_counted: as for parse_json.
+      place: where the entries are in the file, for the message.
+      source: the file's name, for the message.
+    """
+    read = sum(isinstance(entry, dict) and is_counted(entry) for entry in entries)
     if elsewhere := counted - read:
         detail = f"{source}: expected objects only in {place}; elsewhere, the file has {elsewhere}"
         raise AnnotationError("element_misplaced", detail)
@@ -123,6 +134,11 @@ def is_coordinate(value: Any) -> bool:
       (True, False, False)
     """
     return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < MAX_NUMBER
+
+
+def is_bbox(value: object) -> TypeGuard[list[float]]:
+    """Return whether a value is a list of four coordinates."""
+    return isinstance(value, list) and len(value) == 4 and all(map(is_coordinate, value))
 
 
 def side_of(value: Any) -> int | None:

@@ -11,6 +11,7 @@ annotations; JSON-MIN has the shapes of one annotation as values of the task.
   gives it; a local file; or an address, such as gs:// or https://.
 """
 
+import itertools
 import re
 from collections.abc import Iterator, Sequence
 from urllib.parse import parse_qs, unquote, urlsplit
@@ -55,7 +56,8 @@ def parse_label_studio(data: bytes, *, source: str) -> Iterator[ImageAnnotation]
     parsed, counted = parse_json(data, source, is_shape)
     entries = entries_of(parsed if isinstance(parsed, list) else [parsed], "the file", source)
     tasks = [_task(entry, f"task {index}", source) for index, entry in enumerate(entries)]
-    check_all_read(counted, sum(map(_shapes, tasks)), "'result' of an annotation", source)
+    results = itertools.chain.from_iterable(map(_results, tasks))
+    check_all_read(counted, results, is_shape, "'result' of an annotation", source)
     for index, task in enumerate(tasks):
         yield _image(task, f"task {task.get('id', index)}", source)
 
@@ -101,15 +103,13 @@ def _from_min_shape(value: object) -> object:
     return {**{key: value[key] for key in own if key in value}, "value": value, "type": ""}
 
 
-def _shapes(task: JsonObject) -> int:
-    """Count the shapes of a task, also those that are not used."""
+def _results(task: JsonObject) -> list[object]:
+    """Return the results of a task as the file has them, also those that are not used."""
     if task.get("is_min"):
-        results = [each.get("value") for each in task["annotations"][0]["result"] if isinstance(each, dict)]
-    else:
-        # A draft has its shapes in "result" as well.
-        lists = (entry.get("result") for entry in (*task["annotations"], *task["unused"]))
-        results = [each for found in lists if isinstance(found, list) for each in found]
-    return sum(isinstance(each, dict) and is_shape(each) for each in results)
+        return [each.get("value") for each in task["annotations"][0]["result"] if isinstance(each, dict)]
+    # A draft has its shapes in "result" as well.
+    lists = (entry.get("result") for entry in (*task["annotations"], *task["unused"]))
+    return [each for found in lists if isinstance(found, list) for each in found]
 
 
 def _image(task: JsonObject, what: str, source: str) -> ImageAnnotation:

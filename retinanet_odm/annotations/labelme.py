@@ -59,7 +59,7 @@ def parse_labelme(data: bytes, *, source: str) -> ImageAnnotation:
     parsed, counted = parse_json(_IMAGE_DATA.sub(rb"\1null", data), source, _is_shape)
     document = object_of(parsed, "the file", source)
     shapes = entries_of(document.get("shapes"), "shapes", source)
-    check_all_read(counted, sum(map(_is_shape, shapes)), "'shapes'", source)
+    check_all_read(counted, shapes, _is_shape, "'shapes'", source)
     name = image_name_of(document.get("imagePath"), "imagePath", source)
     collector = ObjectCollector()
     # By what the shapes of one object share; a shape without group_id is an object of its own.

@@ -6,12 +6,13 @@ image. An image with an empty list was processed, and nothing was found; one wit
 
 from collections.abc import Iterator, Mapping
 
-from retinanet_odm.annotations.collector import BELOW_SCORE, ObjectCollector
+from retinanet_odm.annotations.collector import ObjectCollector
 from retinanet_odm.annotations.json_values import (
     JsonObject,
     check_all_read,
     entries_of,
     image_name_of,
+    is_bbox,
     is_coordinate,
     label_of,
     object_of,
@@ -48,10 +49,8 @@ def parse_megadetector(data: bytes, *, source: str, min_score: float | None = No
     categories = object_of(document.get("detection_categories"), "detection_categories", source)
     images = entries_of(document.get("images"), "images", source)
     lists = (entry.get("detections") for entry in images)
-    read = [each for found in lists if isinstance(found, list) for each in found]
-    check_all_read(
-        counted, sum(isinstance(each, dict) and _is_detection(each) for each in read), "'detections'", source
-    )
+    read = (each for found in lists if isinstance(found, list) for each in found)
+    check_all_read(counted, read, _is_detection, "'detections'", source)
     for index, entry in enumerate(images):
         yield _image(entry, f"images[{index}]", categories, min_score or 0.0, source)
 
@@ -78,10 +77,7 @@ def _image(
         except AnnotationError as error:
             collector.add_unreadable(error)
             continue
-        if score < min_score:
-            collector.ignore(BELOW_SCORE)
-        else:
-            collector.add(item)
+        collector.add_predicted(item, score, min_score)
     return collector.annotation(name, (None, None), source, is_relative=True)
 
 
@@ -104,7 +100,7 @@ def _object(detection: JsonObject, what: str, categories: Mapping[str, object], 
         detail = f"{source}: {what}: category {shown(category)} is not among detection_categories"
         raise AnnotationError("class_without_name", detail)
     bbox = detection.get("bbox")
-    if not isinstance(bbox, list) or len(bbox) != 4 or not all(map(is_coordinate, bbox)):
+    if not is_bbox(bbox):
         detail = f"{source}: {what}: expected a bbox [x, y, width, height], found {shown(bbox)}"
         raise AnnotationError("number_not_readable", detail)
     x, y, width, height = map(float, bbox)

@@ -76,8 +76,7 @@ def parse_via(data: bytes, *, source: str) -> Iterator[ImageAnnotation]:
     entries = object_of(document.get("_via_img_metadata", document), "_via_img_metadata", source)
     images = [_image(object_of(entry, shown(key), source), shown(key), source) for key, entry in entries.items()]
     regions = (region for entry in entries.values() for region in _regions(entry, "an image", source))
-    read = sum(isinstance(region, dict) and _is_region(region) for region in regions)
-    check_all_read(counted, read, "'regions' of an image", source)
+    check_all_read(counted, regions, _is_region, "'regions' of an image", source)
     yield from annotations_of(images, source)
 
 

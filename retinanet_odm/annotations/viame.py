@@ -12,7 +12,7 @@ import csv
 import io
 from collections.abc import Iterator, Sequence
 
-from retinanet_odm.annotations.collector import BELOW_SCORE, ObjectCollector
+from retinanet_odm.annotations.collector import ObjectCollector
 from retinanet_odm.annotations.json_values import image_name_of
 from retinanet_odm.annotations.predictions import check_accepted
 from retinanet_odm.annotations.types import ImageAnnotation, ObjectAnnotation
@@ -106,7 +106,4 @@ def _add(collector: ObjectCollector, cells: Sequence[str], line: int, min_score:
         collector.add_unreadable(error, line)
         return
     score, label = max(pairs, key=lambda pair: pair[0])
-    if score < min_score:
-        collector.ignore(BELOW_SCORE)
-    else:
-        collector.add(ObjectAnnotation(label=label, box=(top, left, bottom, right), line=line))
+    collector.add_predicted(ObjectAnnotation(label=label, box=(top, left, bottom, right), line=line), score, min_score)

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import PurePosixPath
 
 from retinanet_odm.annotations.class_names import ClassNames
-from retinanet_odm.annotations.collector import BELOW_SCORE, ObjectCollector
+from retinanet_odm.annotations.collector import ObjectCollector
 from retinanet_odm.annotations.geometry import enclosing_box
 from retinanet_odm.annotations.predictions import check_accepted
 from retinanet_odm.annotations.types import BoxCorners, ImageAnnotation, ObjectAnnotation
@@ -54,10 +54,10 @@ def parse_yolo(data: bytes, *, source: str, names: ClassNames, min_score: float 
         except AnnotationError as error:
             collector.add_unreadable(error, number)
             continue
-        if score is not None and min_score is not None and score < min_score:
-            collector.ignore(BELOW_SCORE)
-        else:
+        if score is None:
             collector.add(item)
+        else:
+            collector.add_predicted(item, score, min_score or 0.0)
     return collector.annotation(PurePosixPath(source).stem, (None, None), source, is_relative=True)
 
 
