@@ -114,7 +114,7 @@ def _read_aliases(path: str) -> dict[str, str]:
 
 
 def count_labels(patterns: Sequence[str], min_score: float | None = None) -> FileLabels:
-    """Read every file that a pattern matches, once, and counts the labels of its boxes.
+    """Read every file that a pattern matches, once, and count the labels of its boxes.
 
     Predictions are accepted from min_score on; None accepts none.
     """

@@ -18,8 +18,8 @@ from retinanet_odm.annotations.geometry import (
     SIZE_TURNED,
     SIZE_TURNED_AND_SCALED,
     ImagePlacement,
-    box_fault,
     find_placement,
+    place_box,
 )
 from retinanet_odm.annotations.types import ObjectAnnotation
 from retinanet_odm.dataset.coco import annotation_entries, image_entry
@@ -77,19 +77,16 @@ def make_record(
     # The annotator may have seen the image before its EXIF turn, or a scaled copy: boxes are moved to the upright image
     # first.
     placement = _placement(planned, image)
-    width, height = image.full_size
     objects: list[ExampleObject] = []
     dropped: list[Reject] = []
     clipped = 0
     for item, label_id in zip(planned.content.annotation.objects, planned.content.label_ids, strict=True):
-        # The box is judged together with what is left of it inside the image.
-        placed = placement.to_image(item.box)
-        pixels = box_ops.clip(box_ops.as_boxes([placed]), height, width)
-        if reason := box_fault(placed, pixels, image.full_size) or _below(pixels, min_box):
+        pixels, fault, is_clipped = place_box(item.box, placement)
+        if reason := fault or _below(pixels, min_box):
             # An object that cannot be used is dropped and reported; the others of the image stay.
             dropped.append(_drop(planned, item, reason, image))
             continue
-        clipped += bool((pixels != box_ops.as_boxes([placed])).any())
+        clipped += is_clipped
         objects.append(_object(item, label_id, pixels, image))
     # Boxes below the minimum are dropped by request, also if they are all that an image has.
     faulty = [reject for reject in dropped if reject.reason != _BELOW_MINIMUM]

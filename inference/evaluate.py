@@ -16,6 +16,7 @@ from retinanet_odm.dataset.frame_names import BY_NAME, DeploymentRule, describe_
 from retinanet_odm.errors import DataError, UsageError
 from retinanet_odm.evaluation.analysis import analyse
 from retinanet_odm.evaluation.coco_metrics import SUMMARY_METRICS, all_metrics, describe_limit
+from retinanet_odm.evaluation.rounding import format_metric
 from retinanet_odm.labels.aliases import parse_aliases
 from retinanet_odm.labels.checks import nearest_labels
 from retinanet_odm.labels.label_map import LabelMap
@@ -129,7 +130,7 @@ def describe_comparison(comparison: Comparison, labels: LabelMap) -> Iterator[st
 
 def format_metrics(metrics: Mapping[str, Any]) -> str:
     """Return COCO's twelve metrics with 95 % intervals, and a line of metrics and counts for each class."""
-    summary = [f"{name} {_format_value(metrics[name])}" for name in SUMMARY_METRICS]
+    summary = [f"{name} {format_metric(metrics[name])}" for name in SUMMARY_METRICS]
     lines = ["  ".join(summary[start : start + 6]) for start in range(0, len(summary), 6)]
     for interval in metrics["intervals"]:
         if interval["AP50"]:
@@ -141,7 +142,7 @@ def format_metrics(metrics: Mapping[str, Any]) -> str:
     header = ("class", "true", "found", "count error", "count bias", "AP50", "AP", "threshold", "precision", "recall")
     keys = ("count_error", "count_bias", "AP50", "AP", "threshold", "precision", "recall")
     rows = [
-        (name, str(counts[name]["true"]), str(counts[name]["found"]), *(_format_value(values[key]) for key in keys))
+        (name, str(counts[name]["true"]), str(counts[name]["found"]), *(format_metric(values[key]) for key in keys))
         for name, values in metrics["per_class"].items()
     ]
     return "\n".join([*lines, "", *_align_columns([header, *rows])])
@@ -154,10 +155,6 @@ def _align_columns(rows: Sequence[tuple[str, ...]]) -> Iterator[str]:
         yield "  ".join(
             [first.ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(rest, widths[1:], strict=True))]
         )
-
-
-def _format_value(value: float | None) -> str:
-    return "-" if value is None else f"{value:.3f}"
 
 
 def _read_annotations(patterns: Sequence[str]) -> Iterator[AnnotationFile | DataError]:

@@ -9,8 +9,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from retinanet_odm import boxes as box_ops
-from retinanet_odm.annotations.geometry import ImagePlacement, box_fault, find_placement
+from retinanet_odm.annotations.geometry import ImagePlacement, find_placement, place_box
 from retinanet_odm.annotations.types import BoxCorners, ImageAnnotation, ObjectAnnotation, apply_aliases
 from retinanet_odm.dataset.coco import ground_truth, object_entry
 from retinanet_odm.errors import DataError
@@ -48,8 +47,8 @@ class ReasonCounts:
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Told:
-    """What is told beside the pairs: what is excluded, and how pairs were found that a person should look at."""
+class _Findings:
+    """What is reported beside the pairs: what is excluded, and how pairs were found that a person should look at."""
 
     excluded: ReasonCounts = field(default_factory=ReasonCounts)
     pairings: ReasonCounts = field(default_factory=ReasonCounts)
@@ -93,13 +92,13 @@ def compare(
       labels: of the model.
       aliases: label by alias.
     """
-    told = _Told()
-    excluded = told.excluded
+    findings = _Findings()
+    excluded = findings.excluded
     ids = {name: label_id for label_id, name in labels.items}
     # In memory from here on: only images that were scored and annotated are left.
     pairs = [
         _Pair(row=row, annotation=apply_aliases(annotation, aliases))
-        for row, annotation in _pairs(rows, annotations, told)
+        for row, annotation in _pairs(rows, annotations, findings)
     ]
     # Numbered after sorting, so that ids do not depend on the order of annotation files.
     numbered = list(enumerate(_with_usable_boxes(_same_size(pairs, excluded), ids, excluded), start=1))
@@ -112,7 +111,7 @@ def compare(
         images=len(numbered),
         failed=sum(pair.row.status != OK for _, (pair, _) in numbered),
         excluded=excluded,
-        pairings=told.pairings,
+        pairings=findings.pairings,
         unknown=Counter(label for label in annotated if label not in ids),
     )
 
@@ -168,8 +167,12 @@ class _Pair:
         placement = self.placement
         for item in self.annotation.objects:
             if item.label in ids:
-                box, fault = _clip(item.box, placement) if placement else (item.box, "")
-                yield _PlacedObject(item=item, box=box, fault=fault)
+                if placement is None:
+                    yield _PlacedObject(item=item, box=item.box, fault="")
+                    continue
+                placed = place_box(item.box, placement)
+                ymin, xmin, ymax, xmax = placed.pixels[0].tolist()
+                yield _PlacedObject(item=item, box=(ymin, xmin, ymax, xmax), fault=placed.fault)
 
 
 def _same_size(pairs: Iterable[_Pair], excluded: ReasonCounts) -> Iterator[_Pair]:
@@ -210,8 +213,8 @@ class _OpenRows:
     rows: list[PredictionRow] = field(default_factory=list)
     files: list[AnnotationFile] = field(default_factory=list)
 
-    def match(self, told: _Told) -> Iterator[tuple[PredictionRow, ImageAnnotation]]:
-        """Yield the pairs by <filename>, and excludes the others."""
+    def match(self, findings: _Findings) -> Iterator[tuple[PredictionRow, ImageAnnotation]]:
+        """Yield the pairs by <filename>, and exclude the others."""
         # Files of one image whose own name belongs to no image; the others have had their only chance.
         named = [file for file in self.files if inside_key(file)]
         images = [ImageFile(uri=row.image, name=row.image) for row in self.rows]
@@ -219,27 +222,27 @@ class _OpenRows:
         for position, row in enumerate(self.rows):
             if position in found:
                 file = named[found[position]]
-                told.pairings.add(PAIRED_BY_FILENAME, f"{row.image} with {file.uri}")
-                yield from _readable(row, file, told)
+                findings.pairings.add(PAIRED_BY_FILENAME, f"{row.image} with {file.uri}")
+                yield from _readable(row, file, findings)
             else:
-                told.excluded.add(IMAGE_WITHOUT_ANNOTATION, f"{row.image} has no annotation")
+                findings.excluded.add(IMAGE_WITHOUT_ANNOTATION, f"{row.image} has no annotation")
         used = {id(named[position]) for position in found.values()}
         for file in self.files:
             if file.annotation is None:
-                told.excluded.add(file.reason, file.detail)
+                findings.excluded.add(file.reason, file.detail)
             elif id(file) not in used:
                 detail = f"{file.image_name or file.uri}: no scored image has this name"
-                told.excluded.add(ANNOTATION_WITHOUT_IMAGE, detail)
+                findings.excluded.add(ANNOTATION_WITHOUT_IMAGE, detail)
 
 
 def _pairs(
-    rows: Iterable[PredictionRow], annotations: Iterable[AnnotationFile | DataError], told: _Told
+    rows: Iterable[PredictionRow], annotations: Iterable[AnnotationFile | DataError], findings: _Findings
 ) -> Iterator[tuple[PredictionRow, ImageAnnotation]]:
     files: defaultdict[Key, list[AnnotationFile]] = defaultdict(list)
     named_inside: set[Key] = set()
     for found in annotations:
         if isinstance(found, DataError):
-            told.excluded.add(found.reason, found.detail)
+            findings.excluded.add(found.reason, found.detail)
         else:
             files[match_key(found.image_name or found.uri)].append(found)
             named_inside.update(filter(None, [inside_key(found)]))
@@ -250,15 +253,15 @@ def _pairs(
         if key in files or key in named_inside:
             candidates[key].append(row)
         else:
-            told.excluded.add(IMAGE_WITHOUT_ANNOTATION, f"{row.image} has no annotation")
+            findings.excluded.add(IMAGE_WITHOUT_ANNOTATION, f"{row.image} has no annotation")
     left = _OpenRows()
     for key in (*files, *(candidates.keys() - files.keys())):
-        yield from _match_group(candidates[key], files.get(key, []), told, left)
-    yield from left.match(told)
+        yield from _match_group(candidates[key], files.get(key, []), findings, left)
+    yield from left.match(findings)
 
 
 def _match_group(
-    rows: list[PredictionRow], files: list[AnnotationFile], told: _Told, left: _OpenRows
+    rows: list[PredictionRow], files: list[AnnotationFile], findings: _Findings, left: _OpenRows
 ) -> Iterator[tuple[PredictionRow, ImageAnnotation]]:
     # Rows have no path: the name of the image stands for it.
     images = [ImageFile(uri=row.image, name=row.image) for row in rows]
@@ -267,33 +270,26 @@ def _match_group(
         # Only a pair that is certain is compared: a wrong one would count as errors of the model.
         if position in found.conflict_of:
             claimants = [claimant.image_name or claimant.uri for claimant in found.conflict_of[position].annotations]
-            told.excluded.add(AMBIGUOUS_MATCH, f"{row.image} may be any of {', '.join(claimants[:3])}")
+            findings.excluded.add(AMBIGUOUS_MATCH, f"{row.image} may be any of {', '.join(claimants[:3])}")
         elif file := found.annotation_of.get(position):
             if position in found.across_folders:
-                told.pairings.add(PAIRED_ACROSS_FOLDERS, f"{row.image} with {file.image_name or file.uri}")
-            yield from _readable(row, file, told)
+                findings.pairings.add(PAIRED_ACROSS_FOLDERS, f"{row.image} with {file.image_name or file.uri}")
+            yield from _readable(row, file, findings)
         elif is_unique:
             left.rows.append(row)
         else:
-            told.excluded.add(IMAGE_WITHOUT_ANNOTATION, f"{row.image} has no annotation")
+            findings.excluded.add(IMAGE_WITHOUT_ANNOTATION, f"{row.image} has no annotation")
     left.files += found.unused
 
 
-def _readable(row: PredictionRow, file: AnnotationFile, told: _Told) -> Iterator[tuple[PredictionRow, ImageAnnotation]]:
-    """Yield a pair, or excludes its image: a model must not be blamed for an object that could not be read."""
+def _readable(
+    row: PredictionRow, file: AnnotationFile, findings: _Findings
+) -> Iterator[tuple[PredictionRow, ImageAnnotation]]:
+    """Yield a pair, or exclude its image: a model must not be blamed for an object that could not be read."""
     if file.annotation is None:
-        told.excluded.add(file.reason, file.detail)
+        findings.excluded.add(file.reason, file.detail)
     elif file.annotation.unreadable:
         unreadable = file.annotation.unreadable[0]
-        told.excluded.add(unreadable.reason, f"{row.image}: {unreadable.detail}")
+        findings.excluded.add(unreadable.reason, f"{row.image}: {unreadable.detail}")
     else:
         yield row, file.annotation
-
-
-def _clip(box: BoxCorners, placement: ImagePlacement) -> tuple[BoxCorners, str]:
-    """Return a box in pixels of the image, clipped to it, and what is wrong with it, or ""."""
-    width, height = placement.image_size
-    placed = placement.to_image(box)
-    pixels = box_ops.clip(box_ops.as_boxes([placed]), height, width)
-    ymin, xmin, ymax, xmax = pixels[0].tolist()
-    return (ymin, xmin, ymax, xmax), box_fault(placed, pixels, placement.image_size)

@@ -110,7 +110,7 @@ class Evaluator:
 
     @cached_property
     def _predict(self) -> Any:
-        """Computes the candidates of a batch on a replica: boxes [B, N, 4], scores and classes [B, N]."""
+        """Compute the candidates of a batch on a replica: boxes [B, N, 4], scores and classes [B, N]."""
 
         @tf.function
         def predict(batch: dict[str, Any]) -> dict[str, Any]:
@@ -169,7 +169,7 @@ def _gallery(analysis: Analysis, split: records.RecordSplit) -> dict[str, list[t
 
 
 def stored_metrics(path: str, step: int) -> dict[str, Any]:
-    """Read the metrics of an eval.json if they are of this step; otherwise returns none."""
+    """Read the metrics of an eval.json if they are of this step; otherwise return none."""
     # Metrics of other weights must not go into the model.json of these.
     metrics = files.read_json(path) if files.is_file(path) else {}
     return metrics if metrics.get("step") == step else {}

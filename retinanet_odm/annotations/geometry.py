@@ -2,8 +2,8 @@
 
 Begin with `enclosing_box` and its siblings, which the readers of the formats use: each returns the axis-aligned box
 around one kind of shape. Then `find_placement`: the image that was annotated need not be the one that is stored. It may
-be a smaller or larger copy, or the image before its EXIF orientation was applied; `ImagePlacement.to_image` maps boxes
-onto the real one. `box_fault` checks the result.
+be a smaller or larger copy, or the image before its EXIF orientation was applied; `place_box` maps boxes onto
+the real one, clips them and checks the result.
 
 Boxes are (ymin, xmin, ymax, xmax) edges in pixels, y down; points, radii and sizes are (x, y) or (width, height).
 Angles are degrees about the shape's centre, clockwise as seen on the screen, as CVAT writes them.
@@ -13,6 +13,7 @@ import itertools
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from retinanet_odm import boxes as box_ops
 from retinanet_odm.annotations.types import BoxCorners
@@ -125,6 +126,36 @@ class ImagePlacement:
         return ymin * scale_y, xmin * scale_x, ymax * scale_y, xmax * scale_x
 
 
+class PlacedBox(NamedTuple):
+    """A box on the real image.
+
+    Attributes:
+      pixels: [1, 4] (ymin, xmin, ymax, xmax) in pixels of the real image, clipped to it.
+      fault: why it cannot be used, or "".
+      is_clipped: whether a part of it was outside of the image.
+    """
+
+    pixels: box_ops.Boxes
+    fault: str
+    is_clipped: bool
+
+
+def place_box(box: BoxCorners, placement: ImagePlacement) -> PlacedBox:
+    """Convert a box of the annotation to pixels of the real image, and clip it to the image.
+
+    Example:
+      >>> place_box((-10, 20, 30, 40), find_placement(640, 480, image_size=(640, 480))).pixels.tolist()
+      [[0.0, 20.0, 30.0, 40.0]]
+    """
+    width, height = placement.image_size
+    placed = placement.to_image(box)
+    before = box_ops.as_boxes([placed])
+    pixels = box_ops.clip(before, height, width)
+    # The box is judged together with what is left of it inside the image.
+    fault = _box_fault(placed, pixels, placement.image_size)
+    return PlacedBox(pixels, fault, bool((pixels != before).any()))
+
+
 def find_placement(
     width: int | None, height: int | None, *, image_size: Size, orientation: int = 1, is_relative: bool = False
 ) -> ImagePlacement | None:
@@ -180,7 +211,7 @@ def _apply_orientation(box: BoxCorners, size: Size, orientation: int) -> BoxCorn
     return left, top, right, bottom  # x has become y
 
 
-def box_fault(box: BoxCorners, clipped: box_ops.Boxes, size: Size) -> str:
+def _box_fault(box: BoxCorners, clipped: box_ops.Boxes, size: Size) -> str:
     """Return the reason why a box cannot be used; "" for a good one.
 
     Args:

@@ -10,6 +10,7 @@ import numpy as np
 from retinanet_odm.evaluation.analysis import Analysis
 from retinanet_odm.evaluation.average_precision import COCO_LIMIT
 from retinanet_odm.evaluation.matching import Floats
+from retinanet_odm.evaluation.rounding import format_metric
 
 # The twelve numbers of COCOeval.stats, in its order.
 _AT_LIMIT = ("AP50", "AP")
@@ -67,7 +68,7 @@ def describe_limit(metrics: Mapping[str, Any]) -> Iterator[str]:
     found = metrics.get("at_limit")  # evaluations of earlier versions have none
     if found and found["images_beyond_coco"]:
         limit = found["max_detections"]
-        scores = "  ".join(f"{name} {'-' if found[name] is None else format(found[name], '.3f')}" for name in _AT_LIMIT)
+        scores = "  ".join(f"{name} {format_metric(found[name])}" for name in _AT_LIMIT)
         yield (
             f"{found['images_beyond_coco']} images have more than {COCO_LIMIT} objects or detections of one class;"
             f" COCO's metrics stop at {COCO_LIMIT}. With {'all' if limit is None else f'up to {limit}'} detections:"

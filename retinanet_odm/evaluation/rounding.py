@@ -1,4 +1,4 @@
-"""Numbers of an evaluation as eval.json has them."""
+"""Numbers of an evaluation, as eval.json has them and as text for people."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -16,6 +16,16 @@ def rounded_json(values: Mapping[str, Any]) -> dict[str, Any]:
       {'AP': 0.12346, 'AR': None}
     """
     return {key: _json_value(value) for key, value in values.items()}
+
+
+def format_metric(value: float | None) -> str:
+    """Return a metric with three digits; a dash if it has no value.
+
+    Example:
+      >>> format_metric(0.5), format_metric(None)
+      ('0.500', '-')
+    """
+    return "-" if value is None else f"{value:.3f}"
 
 
 def _json_value(value: Any) -> Any:

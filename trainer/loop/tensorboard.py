@@ -9,6 +9,7 @@ import keras
 import tensorflow as tf
 
 from retinanet_odm.errors import UsageError
+from retinanet_odm.evaluation.rounding import format_metric
 from retinanet_odm.labels.label_map import LabelMap
 from retinanet_odm.storage import files
 from trainer.config import TrainConfig
@@ -84,7 +85,7 @@ class TrainingProgress:
         scalars = {f"evaluation/{name}": value for name, value in values.items() if value is not None}
         self._write_scalars(step, scalars)
         self._write_image(step, "detections", sheet)
-        shown = [f"{name} {'-' if metrics[name] is None else format(metrics[name], '.3f')}" for name in ("AP50", "AP")]
+        shown = [f"{name} {format_metric(metrics[name])}" for name in ("AP50", "AP")]
         # Without objects there is no AP to compare, and every evaluation is as good as the one before.
         best = "  (the best so far)" if is_best and metrics["AP50"] is not None else ""
         _LOGGER.info("evaluation at step %d: %s%s", step, "  ".join(shown), best)
