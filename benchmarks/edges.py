@@ -33,8 +33,8 @@ from retinanet_odm.dataset.examples import DetectionExample, decode_example, enc
 from retinanet_odm.dataset.manifest import DatasetManifest, ShardInfo, SplitInfo
 from retinanet_odm.exported_model import ModelManifest
 
-WHOLE = (640, 480)  # (width, height) of all images of BCCD
-SHAPES = (WHOLE, (480, 640), (640, 240), (240, 480), (640, 120), (100, 480), (640, 80), (60, 480))
+FULL_SIZE = (640, 480)  # (width, height) of all images of BCCD
+SHAPES = (FULL_SIZE, (480, 640), (640, 240), (240, 480), (640, 120), (100, 480), (640, 80), (60, 480))
 TRAINED_SHAPES = SHAPES[:4]  # of the mixed data set
 IMAGES = 40  # of each shape that are scored
 MIN_VISIBLE = 0.3  # the part of an object that must remain in a crop

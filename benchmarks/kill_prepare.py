@@ -14,7 +14,7 @@ import sys
 import time
 from pathlib import Path
 
-from benchmarks.measures import ends_by_itself, finish, run_kills, start
+from benchmarks.measures import finish, kill_at_random, run_kills, start
 from benchmarks.prepare import write_source
 
 
@@ -36,12 +36,15 @@ def run(work: Path, images: int, kills: int, seed: int) -> bool:
     finish(start_prepare(work, "undisturbed"), work / "log")
     length = time.monotonic() - began
     expected = content(work / "undisturbed")
-    moments = random.Random(seed)
-    killed = kept = 0
-    while killed < kills:
-        job = start_prepare(work, "killed", "--resume")
-        if not ends_by_itself(job, work / "log", moments.uniform(0, length)):
-            killed += 1
+    kept = 0
+    for killed, was_killed in kill_at_random(
+        lambda _: start_prepare(work, "killed", "--resume"),
+        work / "log",
+        kills=kills,
+        length=length,
+        moments=random.Random(seed),
+    ):
+        if was_killed:
             if (work / "killed" / "dataset.json").exists() and not expected.items() <= content(work / "killed").items():
                 print(f"MISS  kill {killed}: there is a dataset.json, but the data set is incomplete")
                 return False

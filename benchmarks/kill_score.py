@@ -17,7 +17,7 @@ import time
 import zipfile
 from pathlib import Path
 
-from benchmarks.measures import Result, ends_by_itself, finish, print_results, run_kills, start
+from benchmarks.measures import Result, finish, kill_at_random, print_results, run_kills, start
 from retinanet_odm.storage.local import LOCK_FILE
 from tests.inference.fake_model import BLUE, RED, make_image, write_model
 
@@ -65,11 +65,15 @@ def kill_often(work: Path, kills: int, length: float, moments: random.Random) ->
     """Return the number of runs that ended before they were killed, and of kills after which there were rows."""
     expected = rows(work / "undisturbed")
     output = work / "killed"
-    killed = ended = saved = 0
-    while killed < kills:
-        job = start_score(work, "killed", *(BY_PROCESSES if killed % 2 else ()))
-        if not ends_by_itself(job, work / "log", moments.uniform(0, length)):
-            killed += 1
+    ended = saved = 0
+    for killed, was_killed in kill_at_random(
+        lambda before: start_score(work, "killed", *(BY_PROCESSES if before % 2 else ())),
+        work / "log",
+        kills=kills,
+        length=length,
+        moments=moments,
+    ):
+        if was_killed:
             saved += any(output.glob("p*-*.jsonl"))
             if (output / "summary.json").exists() and not is_complete(output, expected):
                 raise SystemExit(f"MISS  kill {killed}: there is a summary.json, but the output is incomplete")

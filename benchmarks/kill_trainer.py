@@ -28,7 +28,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.losses import ORDERED
-from benchmarks.measures import Result, ends_by_itself, finish, print_results, start
+from benchmarks.measures import Result, finish, kill_at_random, print_results, start
 
 STEPS = 36
 SETTINGS = (
@@ -76,7 +76,7 @@ def read_tensors(prefix: Path) -> dict[str, bytes]:
     return {name: reader.get_tensor(name).tobytes() for name, kind in kinds.items() if kind != tf.string}
 
 
-def is_whole_or_unfinished(model: Path) -> bool:
+def is_complete_or_unfinished(model: Path) -> bool:
     """Return whether there is no model.json, or every file that it lists."""
     path = model / "export" / "model.json"
     digests = json.loads(path.read_text())["files"] if path.exists() else {}
@@ -90,13 +90,14 @@ def is_whole_or_unfinished(model: Path) -> bool:
 
 def kill_often(work: Work, kills: int, length: float, moments: random.Random) -> Iterator[Result]:
     model = work.folder / "killed"
-    killed = ended = 0
-    same = whole = True
+    ended = 0
+    same = complete = True
     kept = set()
-    while killed < kills:
-        if not ends_by_itself(work.start(model), work.folder / "log", moments.uniform(0, length)):
-            killed += 1
-            whole &= is_whole_or_unfinished(model)
+    for _, was_killed in kill_at_random(
+        lambda _: work.start(model), work.folder / "log", kills=kills, length=length, moments=moments
+    ):
+        if was_killed:
+            complete &= is_complete_or_unfinished(model)
             kept |= {file.stem for file in (model / "checkpoints").glob("*.index")}
         else:
             # It ended before it was killed: the next one begins in a new folder.
@@ -107,7 +108,7 @@ def kill_often(work: Work, kills: int, length: float, moments: random.Random) ->
     same &= work.is_same(model)
     title = f"{kills} kills within {length:.0f} s, {ended + 1} runs: weights and evaluation of the undisturbed run"
     yield Result(title=title, value=f"{'same' if same else 'different'}; {len(kept)} checkpoints", good=same)
-    yield Result(title="no model.json beside an incomplete export", value="yes" if whole else "no", good=whole)
+    yield Result(title="no model.json beside an incomplete export", value="yes" if complete else "no", good=complete)
 
 
 # --- Damaged files ---
@@ -243,7 +244,7 @@ def fill_each(work: Work) -> Iterator[Result]:
         with small_disk(disk, fault.pages):
             link_folders(model, disk, fault)
             wrong = fails_in_one_line(work, model, fault.path) or (
-                "" if is_whole_or_unfinished(model) else "model.json beside an incomplete export"
+                "" if is_complete_or_unfinished(model) else "model.json beside an incomplete export"
             )
             remount(disk, f"size={ROOM}")
             work.finish(model)

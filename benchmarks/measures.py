@@ -2,13 +2,14 @@
 
 import argparse
 import os
+import random
 import signal
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -85,7 +86,7 @@ def finish(job: subprocess.Popen, log: Path, seconds: float | None = None) -> No
 
 
 def ends_by_itself(job: subprocess.Popen, log: Path, seconds: float) -> bool:
-    """Wait like finish for a time, then kills the program and its children."""
+    """Wait like finish for a time, then kill the program and its children."""
     try:
         finish(job, log, seconds)
     except subprocess.TimeoutExpired:
@@ -93,6 +94,28 @@ def ends_by_itself(job: subprocess.Popen, log: Path, seconds: float) -> bool:
         job.wait()
         return False
     return True
+
+
+def kill_at_random(
+    start_job: Callable[[int], subprocess.Popen], log: Path, *, kills: int, length: float, moments: random.Random
+) -> Iterator[tuple[int, bool]]:
+    """Start a program again and again until it was killed so many times, each time within its undisturbed length.
+
+    Args:
+      start_job: starts it, given the number of kills before.
+      log: its output.
+      kills: how many.
+      length: of an undisturbed run, in seconds.
+      moments: of the kills.
+
+    Yields:
+      The number of kills so far, and whether this run was killed; otherwise it ended by itself.
+    """
+    killed = 0
+    while killed < kills:
+        was_killed = not ends_by_itself(start_job(killed), log, moments.uniform(0, length))
+        killed += was_killed
+        yield killed, was_killed
 
 
 def run_kills(about: str, run: Callable[[Path, int, int, int], bool]) -> int:

@@ -25,7 +25,7 @@ from inference.rows.export_options import ExportOptions
 from inference.rows.exports import exports_exist, write_exports
 from inference.rows.part_files import WrittenShard, find_earlier_keys
 from inference.rows.rows import RowCounts, make_run_key, row_keys
-from retinanet_odm.dataset.frame_names import BY_NAME, DeploymentRule
+from retinanet_odm.dataset.frame_names import DeploymentRule
 from retinanet_odm.imaging.images import ImageRule
 from retinanet_odm.storage import files
 
@@ -101,7 +101,7 @@ class PendingWork:
         have changed or are gone.
       skipped_archives: archives in folders, which are not opened.
       passed_over: number of files and members of archives by suffix that are no images or cannot be read.
-      deployments: of all images.
+      deployments: of all images, if they were asked for.
     """
 
     images: int
@@ -128,7 +128,7 @@ def find_pending_work(
     run_key: str,
     *,
     without: Collection[str] = (),
-    rule: DeploymentRule = BY_NAME,
+    rule: DeploymentRule | None = None,
 ) -> PendingWork:
     """Compare the images of the sources with the rows in the output folder; opens every archive to list it.
 
@@ -137,7 +137,7 @@ def find_pending_work(
       output: the output folder.
       run_key: from make_run_key.
       without: names of damaged files with rows, which are not used.
-      rule: how deployments are found.
+      rule: how deployments are found; None if they are not needed.
 
     Raises:
       UsageError: as list_chunks.
@@ -153,7 +153,8 @@ def find_pending_work(
         # A key holds everything that can change the row, so an equal key means that the row can be kept.
         keys = row_keys(run_key, chunk)
         images += len(keys)
-        deployments.update(map(rule.deployment_of, chunk.names))
+        if rule:
+            deployments.update(map(rule.deployment_of, chunk.names))
         kept.update(key for key in keys if key in earlier)
         missing = [position for position, key in enumerate(keys) if key not in earlier]
         if missing:

@@ -7,14 +7,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from benchmarks.edges import SHAPES, WHOLE, Count, crop_example
+from benchmarks.edges import FULL_SIZE, SHAPES, Count, crop_example
 from retinanet_odm import boxes as box_ops
 from retinanet_odm.dataset.examples import DetectionExample, ExampleObject
 
 
 def one_object(source_id: int) -> DetectionExample:
     """A grey image with a white rectangle somewhere."""
-    width, height = WHOLE
+    width, height = FULL_SIZE
     top, left = np.random.default_rng(source_id).integers(0, (height - 90, width - 60))
     pixels = np.full((height, width, 3), 110, np.uint8)
     pixels[top : top + 90, left : left + 60] = 255
