@@ -36,7 +36,7 @@ _REASON = re.compile(r"[a-z]+(_[a-z0-9]+)+")
 _MAKERS = re.compile(
     r"(?!RecordError)\w*Error|UnreadableObject|Remark|LabelProblem|Problem|_?reject(_\w+)?|Reject|make_problem"
 )
-_CHOOSERS = re.compile(r"(box)?_fault|_reason")
+_CHOOSERS = re.compile(r"(_box)?_fault|_reason")
 
 
 def _reasons(source: str, constants: dict[str, str]) -> Iterator[str]:
