@@ -90,12 +90,13 @@ def compute_metrics(
       rule: how deployments are found.
       max_detections: how many detections of one class in one image count for AP beside COCO's 100; None for all.
     """
+    names = [category["name"] for category in comparison.truth["categories"]]
     # pycocotools computes COCO's numbers, the analysis all others, both from the same lists.
     analysis = analyse(
         comparison.truth,
         comparison.results,
         # Rounded as in counts.csv, whose counts these are.
-        threshold=None if min_score is None else row_threshold(min_score),
+        thresholds=None if min_score is None else dict.fromkeys(names, row_threshold(min_score)),
         deployment=rule.text,
         max_detections=max_detections,
     )

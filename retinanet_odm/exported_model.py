@@ -49,6 +49,9 @@ STATUS_NOT_DECODABLE = 1
 # N = 1.
 CANVAS = "canvas"
 
+# Minimum score of the detections of a class for which no evaluation has found a better one.
+DEFAULT_THRESHOLD = 0.5
+
 # To be increased when the reader below can no longer read an older model.json. A new field gets a default instead.
 MODEL_SCHEMA_VERSION = 1
 
@@ -95,6 +98,15 @@ class ModelManifest:
     def model_hash(self) -> str:
         """Hex SHA-256 over the digests of the files; it identifies the model in prediction rows."""
         return hashlib.sha256(json.dumps(self.files, sort_keys=True).encode()).hexdigest()
+
+    @property
+    def operating_thresholds(self) -> dict[str, float]:
+        """By class name, the minimum score of the detections that count; DEFAULT_THRESHOLD where there is none."""
+        # The graph itself drops what is below its own threshold.
+        return {
+            name: max(self.score_threshold, self.thresholds.get(name, DEFAULT_THRESHOLD))
+            for name in self.labels.name_by_id.values()
+        }
 
     def to_json(self) -> str:
         """Return the text of model.json."""

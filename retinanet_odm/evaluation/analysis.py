@@ -35,12 +35,12 @@ def analyse(
     truth: Mapping[str, Any],
     results: Sequence[Mapping[str, Any]],
     split_group: str | None = None,
-    threshold: float | None = None,
+    thresholds: Mapping[str, float] | None = None,
     deployment: str = "",
     max_detections: int | None = None,
 ) -> "Analysis":
     """Analyse COCO results against COCO ground truth; the other arguments as in Analysis."""
-    return Analysis(ScoredSplit.from_coco(truth, results), split_group, threshold, deployment, max_detections)
+    return Analysis(ScoredSplit.from_coco(truth, results), split_group, thresholds, deployment, max_detections)
 
 
 @dataclass(frozen=True)
@@ -50,15 +50,15 @@ class Analysis:
     Attributes:
       split: its objects and detections.
       split_group: the rule (dataset.splits.GroupRule) that put the images of one group into one split; None for none.
-      threshold: the minimum score of the detections to keep, for all classes; None for the one with the best F1 of each
-        class.
+      given_thresholds: the minimum score of the detections to keep, by name of the class; None for the one with the
+        best F1 of each class.
       deployment: the rule that finds deployments (dataset.frame_names.DeploymentRule); "" for the names.
       max_detections: how many detections of one class in one image count for ``at_limit``; None for all there are.
     """
 
     split: ScoredSplit
     split_group: str | None = None
-    threshold: float | None = None
+    given_thresholds: Mapping[str, float] | None = None
     deployment: str = ""
     max_detections: int | None = None
 
@@ -101,13 +101,14 @@ class Analysis:
         return precision_recall.overall_curve(self.split, self.matches)
 
     @cached_property
-    def thresholds(self) -> precision_recall.BestThresholds:
+    def thresholds(self) -> precision_recall.ClassThresholds:
         """The minimum scores of the detections to keep."""
-        if self.threshold is not None:
-            # The user's threshold holds for every class, whatever its best one is.
-            every_class = np.full(len(self.split.classes), self.threshold)
-            return precision_recall.BestThresholds(overall=self.threshold, per_class=every_class)
-        return precision_recall.best_f1_thresholds(self._overall, self._curves)
+        if self.given_thresholds is None:
+            return precision_recall.best_f1_thresholds(self._overall, self._curves)
+        given = [self.given_thresholds[name] for name in self.split.classes]
+        # Classes with thresholds of their own have none in common.
+        overall = given[0] if len(set(given)) == 1 else None
+        return precision_recall.ClassThresholds(overall=overall, per_class=np.array(given, float))
 
     @cached_property
     def kept(self) -> Bools:

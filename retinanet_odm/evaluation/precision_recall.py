@@ -8,10 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from retinanet_odm.evaluation.matching import Bools, DetectionMatches, Floats, Ints, ScoredSplit
+from retinanet_odm.exported_model import DEFAULT_THRESHOLD
 
 # Finer steps would fit the threshold to single detections of the split.
 THRESHOLDS: Floats = np.arange(101) / 100
-_DEFAULT_THRESHOLD = 0.5  # if no detection is right, no threshold is better than another
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,10 +86,10 @@ def _curve_of(split: ScoredSplit, matches: DetectionMatches, chosen: Bools) -> P
 
 
 @dataclass(frozen=True, kw_only=True)
-class BestThresholds:
-    """Minimum scores of the detections to keep: of all classes together, and float [K] of each."""
+class ClassThresholds:
+    """Minimum scores of the detections to keep: of all classes together, if there is one, and float [K] of each."""
 
-    overall: float
+    overall: float | None
     per_class: Floats
 
     def kept(self, split: ScoredSplit) -> Bools:
@@ -98,11 +98,12 @@ class BestThresholds:
         return is_kept
 
 
-def best_f1_thresholds(overall: PrecisionRecall, curves: tuple[PrecisionRecall, ...]) -> BestThresholds:
+def best_f1_thresholds(overall: PrecisionRecall, curves: tuple[PrecisionRecall, ...]) -> ClassThresholds:
     """Return the thresholds of the best F1; a class without a true positive gets that of all classes together."""
     best_overall = overall.best_threshold()
-    fallback = _DEFAULT_THRESHOLD if best_overall is None else best_overall
+    # If no detection is right, no threshold is better than another.
+    fallback = DEFAULT_THRESHOLD if best_overall is None else best_overall
     best = [curve.best_threshold() for curve in curves]
-    return BestThresholds(
+    return ClassThresholds(
         overall=fallback, per_class=np.array([fallback if value is None else value for value in best], float)
     )

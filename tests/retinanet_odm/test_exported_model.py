@@ -61,6 +61,19 @@ def test_a_model_without_thresholds_is_read() -> None:
     assert ModelManifest.from_json(_edited(thresholds=...), source="model.json").thresholds == {}
 
 
+@pytest.mark.parametrize(
+    ("thresholds", "expected"),
+    [
+        pytest.param({"Peniagone sp. A": 0.6, "größer": 0.35}, (0.6, 0.35), id="those of the evaluation"),
+        pytest.param({"größer": 0.35}, (0.5, 0.35), id="a class that the evaluation did not have"),
+        pytest.param({}, (0.5, 0.5), id="no evaluation"),
+        pytest.param({"Peniagone sp. A": 0.0, "größer": 1.0}, (0.05, 1.0), id="the graph drops what is below its own"),
+    ],
+)
+def test_operating_thresholds(thresholds: dict[str, float], expected: tuple[float, ...]) -> None:
+    assert tuple(_model(thresholds=thresholds).operating_thresholds.values()) == expected
+
+
 def test_model_hash_follows_the_files() -> None:
     assert _model().model_hash == _model(metrics={}).model_hash
     assert _model().model_hash != dataclasses.replace(_model(), files={"saved_model.pb": "cd"}).model_hash

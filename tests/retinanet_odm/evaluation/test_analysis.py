@@ -1,6 +1,7 @@
 """eval.json beyond COCO's numbers, and the page made of it."""
 
 import json
+from collections import Counter
 from typing import Any
 
 import pytest
@@ -44,6 +45,24 @@ def test_a_perfect_detector_has_no_errors() -> None:
     counts = details["confusion"]["counts"]
     assert all(not count for row, line in enumerate(counts) for column, count in enumerate(line) if row != column)
     assert all(entry["ap50"] in (1.0, None) and entry["found"] == entry["objects"] for entry in details["sizes"])
+
+
+@pytest.mark.parametrize(
+    ("thresholds", "common"),
+    [
+        pytest.param({"crab": 0.3, "urchin": 0.8, "sea pig": 0.5}, None, id="one of each class"),
+        pytest.param({"crab": 0.4, "urchin": 0.4, "sea pig": 0.4}, 0.4, id="one of all classes"),
+    ],
+)
+def test_given_thresholds_are_those_of_every_count(thresholds: dict[str, float], common: float | None) -> None:
+    truth, results = detector(20, seed=3)
+    analysis = analyse(truth, results, thresholds=thresholds)
+    assert (analysis.summary()["threshold"], analysis.summary()["thresholds"]) == (common, thresholds)
+    names = {category["id"]: category["name"] for category in truth["categories"]}
+    kept = Counter(
+        names[item["category_id"]] for item in results if item["score"] >= thresholds[names[item["category_id"]]]
+    )
+    assert {name: counts["found"] for name, counts in analysis.details()["counts"].items()} == dict(kept)
 
 
 def test_a_blind_detector_misses_all() -> None:

@@ -15,7 +15,7 @@ from retinanet_odm.evaluation import average_precision
 from retinanet_odm.evaluation.analysis import analyse
 from retinanet_odm.evaluation.coco_metrics import all_metrics, coco_metrics, describe_limit
 from retinanet_odm.evaluation.matching import ScoredSplit, match_detections, overlapping_pairs
-from tests.retinanet_odm.evaluation.scenes import Coco, coco_truth, detector, scenes, thing
+from tests.retinanet_odm.evaluation.scenes import CLASSES, Coco, coco_truth, detector, scenes, thing
 
 
 def _rankings(truth: dict[str, Any], results: list[dict[str, Any]]) -> tuple[average_precision.Ranking, ...]:
@@ -119,7 +119,7 @@ def test_a_crowd_is_no_object_in_any_number() -> None:
     box = [0.0, 0.0, 9.0, 9.0]
     objects = [thing(box, iscrowd=1), thing([20.0, 0.0, 9.0, 9.0])]
     truth, results = coco_truth(objects, images=1), [thing(box, score=0.9), thing(box, score=0.8)]
-    metrics = all_metrics(truth, results, analyse(truth, results, threshold=0.5))
+    metrics = all_metrics(truth, results, analyse(truth, results, thresholds=dict.fromkeys(CLASSES, 0.5)))
     crab, counts = metrics["per_class"]["crab"], metrics["details"]["counts"]["crab"]
     assert (crab["ground_truth"], counts["true"], counts["found"], counts["in_crowds"]) == (1, 1, 0, 2)
     assert (crab["precision"], crab["recall"], crab["count_bias"]) == (None, 0, -1)

@@ -98,4 +98,7 @@ def test_where_nothing_is_right_the_threshold_is_a_half() -> None:
 
 def test_a_score_at_the_threshold_is_kept() -> None:
     split = split_of([], [thing([1, 1, 9, 9], score=0.5), thing([1, 1, 9, 9], score=0.49)])
-    assert precision_recall.BestThresholds(overall=0.9, per_class=np.full(3, 0.5)).kept(split).tolist() == [True, False]
+    assert precision_recall.ClassThresholds(overall=0.9, per_class=np.full(3, 0.5)).kept(split).tolist() == [
+        True,
+        False,
+    ]
