@@ -38,7 +38,7 @@ from retinanet_odm.labels.checks import ERROR
 from retinanet_odm.sources.inputs import check_input, count_passed_over, find_files
 from retinanet_odm.sources.listing import ANNOTATION_CONTENT, IMAGE_CONTENT
 from retinanet_odm.storage import files
-from retinanet_odm.storage.local import lock_folder
+from retinanet_odm.storage.folder_lock import lock_folder
 
 _logger = logging.getLogger(__name__)
 

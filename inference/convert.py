@@ -6,7 +6,7 @@ from inference.options import ConvertOptions
 from inference.rows import finished_run
 from inference.rows.exports import write_exports
 from retinanet_odm.storage import files
-from retinanet_odm.storage.local import lock_folder
+from retinanet_odm.storage.folder_lock import lock_folder
 
 _logger = logging.getLogger(__name__)
 

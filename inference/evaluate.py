@@ -26,7 +26,7 @@ from retinanet_odm.sources import listing
 from retinanet_odm.sources.inputs import check_input, find_files
 from retinanet_odm.sources.listing import AnnotationFile
 from retinanet_odm.storage import files
-from retinanet_odm.storage.local import lock_folder
+from retinanet_odm.storage.folder_lock import lock_folder
 
 _logger = logging.getLogger(__name__)
 

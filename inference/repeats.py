@@ -24,7 +24,7 @@ from retinanet_odm.predictions.formats.encoding import csv_line
 from retinanet_odm.predictions.repeats import NOT_REPEATED, Int32Array, find_repeats
 from retinanet_odm.predictions.rows import OK, PredictionRow, ScoringRun
 from retinanet_odm.storage import files
-from retinanet_odm.storage.local import lock_folder
+from retinanet_odm.storage.folder_lock import lock_folder
 
 _logger = logging.getLogger(__name__)
 

@@ -15,7 +15,7 @@ from inference.rows.exports import choose_classes
 from retinanet_odm.dataset.frame_names import DeploymentRule, describe_deployments
 from retinanet_odm.storage import files
 from retinanet_odm.storage.file_kinds import describe_suffixes
-from retinanet_odm.storage.local import lock_folder
+from retinanet_odm.storage.folder_lock import lock_folder
 
 if TYPE_CHECKING:
     from apache_beam.options.pipeline_options import PipelineOptions

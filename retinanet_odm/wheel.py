@@ -16,7 +16,7 @@ from retinanet_odm.errors import UsageError
 CHECKOUT = Path(__file__).parents[1]
 # Dependencies in pyproject.toml that apache-beam[gcp] does not bring; tests/retinanet_odm/test_wheel.py compares. The
 # order matters, because pip installs them one after the other: jinja2 needs markupsafe.
-MISSING = ("lxml", "markupsafe", "jinja2", "simplejpeg")
+MISSING = ("lxml", "markupsafe", "jinja2", "simplejpeg", "filelock")
 # Of Dataflow's workers, whose stock image is based on Debian 12 (glibc 2.36). pip ignores them for pure Python wheels.
 _PLATFORMS = ("manylinux_2_28_x86_64", "manylinux_2_26_x86_64", "manylinux_2_17_x86_64", "manylinux2014_x86_64")
 _BUILD_FILES = ("pyproject.toml", "setup.py", "README.md", "LICENSE")
@@ -56,7 +56,7 @@ def build_wheel(folder: Path, *, root: Path = CHECKOUT) -> Path:
 
 def _copy_sources(root: Path, copied: Path) -> None:
     # Only what belongs into the wheel: a checkout may hold data sets and environments.
-    packages = tomllib.loads((root / "pyproject.toml").read_text())["tool"]["setuptools"]["packages"]
+    packages = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["setuptools"]["packages"]
     for name in _BUILD_FILES:
         shutil.copy(root / name, copied / name)
     for name in sorted({package.partition(".")[0] for package in packages}):

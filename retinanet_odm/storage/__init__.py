@@ -3,7 +3,8 @@
 Begin with `files`: all other rooms read and write by its functions, wherever a path points.
 
   files       reading, writing and listing; `local` and `gcs` implement it for each storage (`file_system`)
-  local       files of this machine, and the lock that lets one run at a time write into a folder
+  local       files of this machine
+  folder_lock the lock that lets one run at a time write into a folder
   gcs_client  the connection to Google Cloud Storage, its retries and errors
   file_names  patterns of paths; the names of images and hidden files
   zip_files   members of archives, read in place; `tar_files` likewise
@@ -20,7 +21,7 @@ from retinanet_odm.lazy_exports import lazy_exports
 if TYPE_CHECKING:
     from retinanet_odm.storage.file_names import escape_glob, looks_like_image, to_regex
     from retinanet_odm.storage.files import list_files, open_binary, read_bytes, write_atomic
-    from retinanet_odm.storage.local import lock_folder
+    from retinanet_odm.storage.folder_lock import lock_folder
     from retinanet_odm.storage.prefetch import map_ahead, start_ahead
     from retinanet_odm.storage.tar_files import list_tar_members, read_tar_members, stream_tar_members
     from retinanet_odm.storage.tfrecord import frame_record, read_frames
@@ -54,7 +55,7 @@ _MODULES = {
     "list_files": "files",
     "list_tar_members": "tar_files",
     "list_zip_members": "zip_files",
-    "lock_folder": "local",
+    "lock_folder": "folder_lock",
     "looks_like_image": "file_names",
     "map_ahead": "prefetch",
     "open_binary": "files",

@@ -1,11 +1,10 @@
-"""Files of this machine, and the lock on an output folder. Patterns match as in Beam, but no file is skipped silently.
+"""Files of this machine. Patterns match as in Beam, but no file is skipped silently.
 
 Beam's own listing omits broken links, names with a backslash, files behind links to folders, and folders that cannot be
 read. Here the first three are listed, so that each of them becomes a row or a reject, and the last is an error.
 """
 
 import contextlib
-import fcntl
 import os
 import posixpath
 import uuid
@@ -13,11 +12,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
-from retinanet_odm.errors import UsageError
 from retinanet_odm.storage.file_names import complete_pattern, literal_prefix, to_regex
 from retinanet_odm.storage.file_system import ListedFile
 
-LOCK_FILE = ".retinanet-odm-lock"
+LOCK_FILE = ".retinanet-odm-lock"  # of `folder_lock`
 # Between the final name and a random suffix; `final_name` reads it back, so that leftovers are recognised.
 _TEMPORARY = ".tmp-"
 
@@ -138,53 +136,3 @@ def final_name(name: str) -> str:
       ('val.json', 'val.json')
     """
     return name.partition(_TEMPORARY)[0]
-
-
-# --- The lock on an output folder ---
-
-
-@contextlib.contextmanager
-def lock_folder(output: str) -> Iterator[None]:
-    """Lock a folder while the body runs. Create it if needed, and delete it again if it stays empty.
-
-    The operating system releases the lock with the process, however that ends. The file that a killed process leaves
-    behind locks nothing, and the next run deletes it. Object stores have no lock.
-
-    Raises:
-      UsageError: Another process holds the lock, or the folder cannot be created or written to.
-    """
-    if "://" in output:
-        yield
-        return
-    path = Path(output, LOCK_FILE)
-    # From the inner folder to the outer one: they are deleted in this order if they stay empty.
-    created = [folder for folder in path.parents if not folder.exists()]
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor = _acquire(path, output)
-    except OSError as error:
-        raise UsageError(f"cannot write to the folder {output}: {error}") from error
-    try:
-        yield
-    finally:
-        # The order matters: a file that is deleted after the lock is released may be the next run's.
-        path.unlink(missing_ok=True)
-        os.close(descriptor)
-        with contextlib.suppress(OSError):  # ends at the first folder that is not empty
-            for folder in created:
-                folder.rmdir()
-
-
-def _acquire(path: Path, output: str) -> int:
-    while True:
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
-        try:
-            # Not waiting: two runs into one folder are a mistake that the user should hear of at once.
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            os.close(descriptor)
-            raise UsageError(f"--output: another run is writing into {output}: wait until it has ended") from None
-        # The previous holder may have deleted the file after we opened it: then our lock excludes nobody.
-        if path.exists() and os.path.samestat(os.fstat(descriptor), path.stat()):
-            return descriptor
-        os.close(descriptor)

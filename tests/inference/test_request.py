@@ -19,7 +19,8 @@ from inference.options import ScoreOptions, make_score_parser, score_options
 from inference.request import find_pending_work
 from inference.rows.part_files import keep_earlier_rows
 from inference.score import check_request
-from retinanet_odm.storage.local import LOCK_FILE, lock_folder
+from retinanet_odm.storage.folder_lock import lock_folder
+from retinanet_odm.storage.local import LOCK_FILE
 from tests.inference.fake_model import BLUE, RED, make_image, read_rows
 from tests.inference.outputs import contents
 

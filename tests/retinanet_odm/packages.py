@@ -7,6 +7,7 @@ from pathlib import Path
 
 from retinanet_odm.wheel import MISSING
 
+PURE = {"jinja2", "filelock"}
 _PYTHON = f"cp{sys.version_info.major}{sys.version_info.minor}"
 _TAGS = [
     f"{_PYTHON}-{_PYTHON}-{platform}"
@@ -17,11 +18,11 @@ _TAGS = [
 def write_index(folder: Path) -> None:
     """Writes empty wheels of the MISSING packages, of the versions installed here.
 
-    A package has a wheel for Dataflow's workers and one for another machine; jinja2 is pure Python and has one.
+    A package has a wheel for Dataflow's workers and one for another machine; those in pure Python have one for all.
     """
     folder.mkdir(parents=True, exist_ok=True)
     for name in MISSING:
-        for tag in ["py3-none-any"] if name == "jinja2" else _TAGS:
+        for tag in ["py3-none-any"] if name in PURE else _TAGS:
             _write_wheel(folder, name, importlib.metadata.version(name), tag)
 
 

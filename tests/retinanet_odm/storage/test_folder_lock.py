@@ -1,5 +1,7 @@
 """Two runs into one folder would overwrite each other's shards: the second is rejected."""
 
+import errno
+import fcntl
 import signal
 import subprocess
 import sys
@@ -8,12 +10,12 @@ from pathlib import Path
 import pytest
 
 from retinanet_odm.errors import UsageError
-from retinanet_odm.storage.local import lock_folder
+from retinanet_odm.storage.folder_lock import lock_folder
 
 REPOSITORY = Path(__file__).parents[3]
 HOLDER = """
 import sys
-from retinanet_odm.storage.local import lock_folder
+from retinanet_odm.storage.folder_lock import lock_folder
 with lock_folder(sys.argv[1]):
     print("held", flush=True)
     input()
@@ -56,4 +58,15 @@ def test_a_folder_that_cannot_be_made(tmp_path):
     path = tmp_path / "file"
     path.touch()
     with pytest.raises(UsageError, match=f"cannot write to the folder {path}"), lock_folder(str(path)):
+        pass
+
+
+def test_a_file_system_without_locks(tmp_path, monkeypatch):
+    """A lock by the mere existence of a file would outlive a killed run."""
+
+    def refuse(*_: object) -> None:
+        raise OSError(errno.ENOSYS, "Function not implemented")
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    with pytest.raises(UsageError, match=r"cannot write to the folder .*not implemented"), lock_folder(str(tmp_path)):
         pass
