@@ -67,7 +67,7 @@ def test_the_images_have_the_tensorflow_of_the_extras():
     assert f"ARG TENSORFLOW={on_linux}\n" in text
     assert f"TENSORFLOW='{extras['gpu'][-1]}'" in text
     build = yaml.safe_load((CONTAINERS / "cloudbuild.yaml").read_text())
-    assert build["substitutions"]["_TENSORFLOW"] == extras["cpu"][-1]
+    assert build["substitutions"]["_TENSORFLOW"] == on_linux
 
 
 def test_the_sent_files_are_enough_for_pip():
