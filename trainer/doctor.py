@@ -4,6 +4,7 @@ Begin with `run_checks`. TensorFlow is imported only after the check of the pack
 not even import.
 """
 
+import importlib
 import shutil
 import sys
 import time
@@ -16,6 +17,7 @@ from pathlib import Path
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 
+from retinanet_odm.cli.native_log import import_quietly
 from retinanet_odm.dataset.examples import decode_example
 from retinanet_odm.errors import ContractError, DataError, UsageError
 from retinanet_odm.labels.label_map import LabelMap
@@ -68,7 +70,7 @@ def run_checks(config: TrainConfig) -> Iterator[Check]:
     """Run the checks that the settings need: --dataset and --model_dir are checked if given."""
     yield from _package_checks()
     try:
-        import tensorflow  # noqa: F401
+        import_quietly(lambda: importlib.import_module("tensorflow"))
     except ImportError as error:
         yield Check(name="TensorFlow", found=f"cannot be imported: {error}", fix=_INSTALL)
         return

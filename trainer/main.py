@@ -17,10 +17,11 @@ MODEL receives checkpoints/, tensorboard/, eval.json, eval.html and export/ (Sav
 stopped run from its newest checkpoint, start it again with the same --model_dir.
 """
 
+import importlib
 import logging
-import os
 from collections.abc import Sequence
 
+from retinanet_odm.cli.native_log import import_quietly
 from retinanet_odm.cli.program import Ending, explain_request, run_main
 from retinanet_odm.errors import UsageError
 from retinanet_odm.storage import files
@@ -43,8 +44,6 @@ def _run_command(argv: Sequence[str]) -> int:
     if {"-h", "--help"} & set(argv):
         print(f"{__doc__}\nflags (default; preset):\n{help_text()}")  # noqa: T201 - help goes to standard output
         return 0
-    # Hides TensorFlow's messages about its own internals; it reads the variable when it is imported.
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     return _dispatch(parse_request(argv, read_text=lambda path: files.read_text(path, flag="--config_file")))
 
 
@@ -58,7 +57,7 @@ def _dispatch(request: TrainRequest) -> int:
         from trainer import doctor
 
         return doctor.doctor_report(config)
-    from trainer import run
+    run = import_quietly(lambda: importlib.import_module("trainer.run"))
 
     if config.run.mode == "tpu_fit":
         from trainer.tpu import fit

@@ -1,5 +1,6 @@
 """An export of the trainer in memory. TensorFlow is imported when it is loaded, so that the launcher needs none."""
 
+import importlib
 import itertools
 import os
 import tempfile
@@ -12,6 +13,7 @@ from inference.model.outcome import ModelOutput
 from inference.model.scorer import CallError, MemoryShortError
 from inference.model.tiling import RgbPixels
 from retinanet_odm import exported_model
+from retinanet_odm.cli.native_log import import_quietly
 from retinanet_odm.cli.program import tune_gc
 from retinanet_odm.errors import ContractError
 from retinanet_odm.imaging.images import EncodedImage
@@ -35,8 +37,6 @@ def load_saved_model(folder: str) -> Any:
     Raises:
       ContractError: TensorFlow cannot load it.
     """
-    # TensorFlow's C++ messages about the CPU of this machine are of no use to a user who scores images.
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     tune_gc()  # here too, because Beam's workers are not started by run_main
     tf = _import_tensorflow()
     # Several processes may share a GPU: allocate memory as it is needed, not all of it at once.
@@ -70,13 +70,12 @@ def _import_tensorflow() -> Any:
     before = os.environ.get(_KERAS_2)
     os.environ[_KERAS_2] = "1"
     try:
-        import tensorflow as tf
+        return import_quietly(lambda: importlib.import_module("tensorflow"))
     finally:
         if before is None:
             del os.environ[_KERAS_2]
         else:
             os.environ[_KERAS_2] = before
-    return tf
 
 
 def decode_pixels(image: EncodedImage) -> RgbPixels:
