@@ -7,6 +7,7 @@ retinanet_odm.evaluation.
 import json
 import logging
 from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime
 from typing import Any
 
 from inference.analysis_options import EvaluateOptions
@@ -68,7 +69,7 @@ def evaluate(options: EvaluateOptions) -> dict[str, Any]:
         )
         for line in describe_limit(metrics):
             _logger.info("%s", line)
-        _write(options.output, metrics)
+        _write(options, metrics)
         _logger.info("evaluation: %s", files.join(options.output, output_folder.EVALUATION_PAGE))
         return metrics
 
@@ -172,13 +173,18 @@ def _read_aliases(path: str, labels: LabelMap) -> dict[str, str]:
     return parse_aliases(files.read_text(path, flag="--label_aliases"), labels, source=path)
 
 
-def _write(output: str, metrics: Mapping[str, Any]) -> None:
+def _write(options: EvaluateOptions, metrics: Mapping[str, Any]) -> None:
     shown = {name: value for name, value in metrics.items() if name not in _EXCLUDED_KEYS}
-    page = evaluation_report(shown, excluded=_excluded(metrics))
+    about = (
+        datetime.now(UTC).strftime("%Y-%m-%d"),
+        f"rows of {options.output}, model {metrics['model_hash'][:12]}",
+        f"annotations {', '.join(options.annotations)}",
+    )
+    page = evaluation_report(shown, excluded=_excluded(metrics), about=about)
     text = json.dumps(metrics, indent=2, ensure_ascii=False) + "\n"
     # The JSON file last: it marks a complete evaluation.
     for name, content in ((output_folder.EVALUATION_PAGE, page), (output_folder.EVALUATION, text)):
-        with files.write_atomic(files.join(output, name)) as file:
+        with files.write_atomic(files.join(options.output, name)) as file:
             file.write(utf8(content))
 
 

@@ -7,6 +7,7 @@ import json
 import logging
 import shlex
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 import tensorflow as tf
@@ -165,13 +166,23 @@ def _finish(resolved: ResolvedRun, model: _Model) -> None:
         evaluation = model.evaluator.full()
         metrics = {"step": step, **evaluation.metrics}
         # The order matters: eval.json is read by later exports, so it is written when the page is there.
-        files.write_text(f"{folder}/eval.html", evaluation_report(metrics, evaluation.gallery))
+        page = evaluation_report(metrics, evaluation.gallery, about=_describe_evaluation(config, step))
+        files.write_text(f"{folder}/eval.html", page)
         files.write_text(f"{folder}/eval.json", json.dumps(metrics, indent=2, ensure_ascii=False) + "\n")
         _log_metrics(config, metrics)
     if config.run.exports:
         exported = saved_model.export_model(config, resolved.manifest, model.network, metrics=metrics, step=step)
         _LOGGER.info("model: %s", exported)
         _LOGGER.info("next: python -m inference score --images IMAGES --model %s --output OUT", shlex.quote(exported))
+
+
+def _describe_evaluation(config: TrainConfig, step: int) -> tuple[str, ...]:
+    """Name the date, the model and the data, for the head of the page."""
+    return (
+        datetime.now(UTC).strftime("%Y-%m-%d"),
+        f"model {config.run.model_dir}, step {step:,}",
+        f"data set {config.data.dataset}, split {config.evaluation.eval_split}",
+    )
 
 
 def restore_weights(config: TrainConfig, network: Network, devices: tf.distribute.Strategy) -> int:

@@ -15,6 +15,7 @@ from retinanet_odm.dataset.frame_names import DeploymentRule
 from retinanet_odm.dataset.splits import DEPLOYMENT_DAY, GroupRule
 from retinanet_odm.evaluation import average_precision, breakdown, error_types, precision_recall
 from retinanet_odm.evaluation.error_types import NEAR_IOU, ErrorKind
+from retinanet_odm.evaluation.intervals import ImageCounts, interval_entry
 from retinanet_odm.evaluation.matching import (
     Bools,
     CandidatePairs,
@@ -127,12 +128,22 @@ class Analysis:
         return ~self.split.truth.is_crowd & ~self.matches.found_objects(self.split.truth, self.kept)
 
     @cached_property
+    def _count_table(self) -> tuple[Ints, Ints, Ints]:
+        return breakdown.count_table(self.split, self.matches, self.kept)
+
+    @cached_property
     def _counts(self) -> tuple[breakdown.CountErrors, ...]:
-        true, found, crowded = breakdown.count_table(self.split, self.matches, self.kept)
+        true, found, crowded = self._count_table
         return tuple(
             breakdown.compare_counts(true[:, row], found[:, row], int(crowded[:, row].sum()))
             for row in range(len(self.split.classes))
         )
+
+    @cached_property
+    def _image_counts(self) -> ImageCounts:
+        objects, kept, _ = self._count_table
+        _, hits, _ = breakdown.count_table(self.split, self.matches, self.kept & self.matches.is_hit)
+        return ImageCounts(objects=objects, kept=kept, hits=hits)
 
     @cached_property
     def _calibration(self) -> tuple[breakdown.Calibration, ...]:
@@ -152,12 +163,10 @@ class Analysis:
 
     def summary(self) -> dict[str, Any]:
         """Return the values that eval.json and model.json have in common."""
-        # By name, as model.json holds them.
-        thresholds = dict(zip(self.split.classes, self.thresholds.per_class, strict=True))
         return rounded_json(
             {
                 "threshold": self.thresholds.overall,
-                "thresholds": thresholds,
+                "thresholds": dict(zip(self.split.classes, self.thresholds.per_class, strict=True)),
                 "at_limit": {
                     "max_detections": self.max_detections,
                     "images_beyond_coco": breakdown.count_crowded(self.split, average_precision.COCO_LIMIT),
@@ -228,13 +237,11 @@ class Analysis:
                 np.unique(groups, return_inverse=True)[1] if any(groups) else np.zeros(0, int)
             ),
         }
-        return [self._interval(name, rows) for name, rows in units.items() if len(set(rows)) >= _MIN_UNITS]
-
-    def _interval(self, name: str, units: Ints) -> dict[str, Any]:
-        found = average_precision.bootstrap_intervals(self._rankings, units, seed=_SEED)
-        per_class = dict(zip(self.split.classes, found.ap50_per_class, strict=True))
-        count = int(units.max()) + 1
-        return {"over": name, "units": count, "AP": found.ap, "AP50": found.ap50, "per_class": per_class}
+        return [
+            interval_entry(name, rows, self._rankings, self._image_counts, self.split.classes, seed=_SEED)
+            for name, rows in units.items()
+            if len(set(rows)) >= _MIN_UNITS
+        ]
 
     def _curve_values(self) -> dict[str, Any]:
         weights = np.ones(len(self.split.images))

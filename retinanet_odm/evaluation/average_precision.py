@@ -15,7 +15,7 @@ IOUS: Floats = np.linspace(0.5, 0.95, 10)
 RECALLS: Floats = np.linspace(0.0, 1.0, 101)
 COCO_LIMIT = 100  # detections of one class in one image
 
-_RESAMPLES = 1000
+RESAMPLES = 1000
 _PERCENTILES = (2.5, 97.5)  # of a 95 % interval
 
 
@@ -148,7 +148,7 @@ class Intervals:
 
 
 def bootstrap_intervals(
-    rankings: Sequence[Ranking], units: Ints, *, seed: int, resamples: int = _RESAMPLES
+    rankings: Sequence[Ranking], units: Ints, *, seed: int, resamples: int = RESAMPLES
 ) -> Intervals:
     """Return percentile intervals (Efron 1979) over units drawn with replacement.
 
@@ -169,9 +169,9 @@ def bootstrap_intervals(
         draws = np.bincount(random.integers(count, size=count), minlength=count)
         values[:] = average_precisions(rankings, draws[units].astype(float))
     return Intervals(
-        ap=_interval(_mean_over_classes(drawn.mean(axis=2))),
-        ap50=_interval(_mean_over_classes(drawn[:, :, 0])),
-        ap50_per_class=tuple(_interval(drawn[:, row, 0]) for row in range(len(rankings))),
+        ap=interval_95(_mean_over_classes(drawn.mean(axis=2))),
+        ap50=interval_95(_mean_over_classes(drawn[:, :, 0])),
+        ap50_per_class=tuple(interval_95(drawn[:, row, 0]) for row in range(len(rankings))),
     )
 
 
@@ -184,7 +184,8 @@ def _mean_over_classes(values: Floats) -> Floats:
     return means
 
 
-def _interval(values: Floats) -> tuple[float, float] | None:
+def interval_95(values: Floats) -> tuple[float, float] | None:
+    """Return the middle 95 % of the values [R] of resamples, without nan; None if all are nan."""
     known = values[~np.isnan(values)]
     if not known.size:
         return None

@@ -25,8 +25,8 @@ def coco_metrics(truth: dict[str, Any], results: Sequence[dict[str, Any]]) -> di
       results: COCO results: image_id, category_id, bbox [x, y, width, height], score.
 
     Returns:
-      Numbers by name, 0 to 1, None where COCO has none (no object of that size); ``per_class`` by name:
-      ``AP``, ``AP50``, ``ground_truth`` boxes without crowds.
+      Numbers by name, 0 to 1, None where COCO has none (no object of that size); ``per_class`` by name, in the order of
+      the label ids: ``label_id``, ``AP``, ``AP50``, ``ground_truth`` boxes without crowds.
     """
     evaluation = _evaluate(truth, results)
     metrics: dict[str, Any] = {
@@ -41,6 +41,7 @@ def coco_metrics(truth: dict[str, Any], results: Sequence[dict[str, Any]]) -> di
     precision = evaluation.eval["precision"][:, :, :, 0, -1]
     metrics["per_class"] = {
         category["name"]: {
+            "label_id": category["id"],
             "AP": _mean(precision[:, :, column]),
             "AP50": _mean(precision[0, :, column]),
             "ground_truth": counts[category["id"]],

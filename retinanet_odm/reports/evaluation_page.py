@@ -3,8 +3,10 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from retinanet_odm.reports.charts import COLOURS, Chart, ChartLine, ChartPoint, bubble_chart, line_chart
-from retinanet_odm.reports.rendering import Bar, Cell, Gain, Shade, Table, Titled, facts_table, render
+from retinanet_odm.imaging.drawing import colour_of
+from retinanet_odm.reports.charts import Chart, ChartLine, ChartPoint, bubble_chart, line_chart
+from retinanet_odm.reports.rendering import Bar, Cell, ClassName, Gain, Shade, Table, Titled, facts_table, render
+from retinanet_odm.reports.verdict import evaluation_verdict
 
 _Values = Mapping[str, Any]
 _MAX_CHARTS = 12  # classes whose counts are drawn
@@ -18,6 +20,15 @@ _ERROR_TYPES = {
     "duplicate": "on an object that a detection of a higher score has found (IoU 0.5 or more)",
     "background": "where there is no object (IoU below 0.1)",
     "missed": "an object that was not found, without an error of the first two types at it",
+}
+# The large numbers, with what they mean.
+_TILES = {
+    "recall": "recall: share of the objects that is found",
+    "precision": "precision: share of the boxes that is right",
+    "f1": "F1: harmonic mean of both",
+    "AP50": "AP50: precision at all thresholds, 1 is perfect",
+    "AP": "AP: the same for boxes that fit more and more tightly",
+    "images": "images",
 }
 # Summary numbers of COCO evaluation (pycocotools.cocoeval) and their meaning.
 _COCO_METRICS = {
@@ -41,6 +52,7 @@ def evaluation_report(
     gallery: Mapping[str, Sequence[tuple[str, bytes]]] | None = None,
     *,
     excluded: Sequence[tuple[str, int, str]] = (),
+    about: Sequence[str] = (),
 ) -> str:
     """Render the page of an evaluation; parts that are not in the metrics have no section.
 
@@ -48,6 +60,7 @@ def evaluation_report(
       metrics: eval.json, see docs/training.md.
       gallery: captions and JPEG bytes of images by heading; boxes are drawn as by retinanet_odm.evaluation.gallery.
       excluded: what the numbers do not include: reason, count and the first example of each.
+      about: which model was evaluated on which data, and when.
     """
     per_class, details = metrics.get("per_class", {}), metrics.get("details", {})
     intervals = metrics.get("intervals", [])
@@ -56,6 +69,8 @@ def evaluation_report(
     others = {name: value for name, value in metrics.items() if name not in summary and name not in _OWN_SECTIONS}
     return render(
         "evaluation.html.j2",
+        about=about,
+        verdict=evaluation_verdict(metrics),
         tiles=_tiles(metrics),
         excluded=Table(["reason", "count", "for example"], excluded),
         classes=_class_table(per_class, intervals, metrics.get("at_limit")),
@@ -88,12 +103,11 @@ def _tiles(metrics: _Values) -> list[tuple[str, Cell]]:
     interval = metrics["intervals"][-1] if metrics.get("intervals") else {}
     # Precision, recall and F1 depend on the thresholds, and so lie in a part of their own.
     values = {**metrics, **metrics.get("at_thresholds", {})}
-    names = ("AP50", "AP", "precision", "recall", "f1", "images")
-    return [(_tile_name(name, interval.get(name)), values[name]) for name in names if name in values]
+    return [(_describe_tile(name, interval.get(name)), values[name]) for name in _TILES if name in values]
 
 
-def _tile_name(name: str, interval: Sequence[float] | None) -> str:
-    return f"{name}, {format_interval(interval)}" if interval else name.replace("f1", "F1")
+def _describe_tile(name: str, interval: Sequence[float] | None) -> str:
+    return f"{_TILES[name]}, {format_interval(interval)}" if interval else _TILES[name]
 
 
 def _class_table(per_class: Mapping[str, _Values], intervals: Sequence[_Values], at_limit: _Values | None) -> Table:
@@ -105,14 +119,14 @@ def _class_table(per_class: Mapping[str, _Values], intervals: Sequence[_Values],
     ranges = intervals[-1]["per_class"] if intervals else {}
     rows: list[list[Cell]] = [
         [
-            name,
+            _class_cell(name, per_class),
             values.get("ground_truth"),
             _with_interval(Bar.of(values.get("AP50"), 1.0), ranges.get(name)),
             Bar.of(values.get("AP"), 1.0),
             *([Bar.of(values.get("AP50_at_limit"), 1.0)] if is_crowded else []),
             *(values.get(key) for key in ("threshold", "precision", "recall", "f1")),
         ]
-        for name, values in sorted(per_class.items())
+        for name, values in per_class.items()
     ]
     beyond = ["AP50 beyond 100"] if is_crowded else []
     return Table(["class", "true boxes", "AP50", "AP", *beyond, "threshold", "precision", "recall", "F1"], rows)
@@ -128,18 +142,18 @@ def _tabulate_details(details: _Values, per_class: Mapping[str, _Values]) -> dic
     curves, counts, calibration = details["curves"], details["counts"], details["calibration"]
     return {
         "curves": _curves(curves, per_class),
-        "undrawn": max(len(per_class) - len(COLOURS), 0),
+        "undrawn": len(per_class) - len(list(_coloured(per_class))),
         "error_types": _error_types(details["mistakes"]),
         "errors": details["mistakes"],
-        "confusion": _confusion(**details["confusion"]),
+        "confusion": _confusion(**details["confusion"], per_class=per_class),
         "counts": _counts(counts, per_class),
         "count_charts": [
             bubble_chart(counts[name]["images"], title=name, x="true", y="found")
-            for name in _most_frequent(per_class)[:_MAX_CHARTS]
+            for name in list(per_class)[:_MAX_CHARTS]
         ],
         "sizes": _sizes(details["sizes"]),
         "reliability": _reliability_chart(calibration, per_class),
-        "calibration": _calibration(calibration),
+        "calibration": _calibration(calibration, per_class),
         "slices": _slices(details["slices"][:_MAX_SLICES]),
         "more_slices": max(len(details["slices"]) - _MAX_SLICES, 0),
     }
@@ -164,12 +178,21 @@ def _lines(points: Mapping[str | None, Sequence[ChartPoint]], per_class: Mapping
 
 
 def _coloured(per_class: Mapping[str, _Values]) -> Iterator[tuple[str, str]]:
-    """Yield names and colours by falling number of true boxes, until the colours end."""
-    return zip(_most_frequent(per_class), COLOURS, strict=False)
+    """Yield names and colours of the classes that have lines: of the classes of one colour, the most frequent."""
+    drawn: dict[str, str] = {}
+    for name in sorted(per_class, key=lambda name: (-(per_class[name].get("ground_truth") or 0), name)):
+        drawn.setdefault(_colour(name, per_class), name)
+    # In the order of the classes, which is that of all tables.
+    return ((name, colour) for name in per_class if drawn[colour := _colour(name, per_class)] == name)
 
 
-def _most_frequent(per_class: Mapping[str, _Values]) -> list[str]:
-    return sorted(per_class, key=lambda name: (-(per_class[name].get("ground_truth") or 0), name))
+def _colour(name: str, per_class: Mapping[str, _Values]) -> str:
+    """Return the colour in which the boxes of a class are drawn on images."""
+    return colour_of(per_class[name].get("label_id", 1))
+
+
+def _class_cell(name: str, per_class: Mapping[str, _Values]) -> ClassName:
+    return ClassName(name, _colour(name, per_class))
 
 
 def _points(across: Sequence[float], up: Sequence[float | None]) -> list[ChartPoint]:
@@ -192,13 +215,15 @@ def _error_types(errors: _Values) -> Table:
     return Table(["error type", "count", "AP50 gain"], rows)
 
 
-def _confusion(classes: Sequence[str], counts: Sequence[Sequence[int]]) -> Table:
+def _confusion(classes: Sequence[str], counts: Sequence[Sequence[int]], per_class: Mapping[str, _Values]) -> Table:
     """Tabulate the confusion matrix: rows of true classes, columns of predicted ones; last, nothing."""
     rows: list[list[Cell]] = []
     # Shades are relative to the row: each shows what becomes of the objects of one class.
     for row, predicted in enumerate(counts):
         total = sum(predicted) or 1
-        name: Cell = Titled("nothing", "false detections") if row == len(classes) else classes[row]
+        name: Cell = (
+            Titled("nothing", "false detections") if row == len(classes) else _class_cell(classes[row], per_class)
+        )
         cells = [Shade(count, count / total, is_good=row == column) for column, count in enumerate(predicted)]
         rows.append([name, *cells])
     return Table(["true class", *classes, "nothing: missed"], rows)
@@ -207,8 +232,14 @@ def _confusion(classes: Sequence[str], counts: Sequence[Sequence[int]]) -> Table
 def _counts(counts: Mapping[str, _Values], per_class: Mapping[str, _Values]) -> Table:
     """Tabulate the count of each class over all images, and the errors of the counts of single images."""
     rows = [
-        (name, values["true"], values["found"], per_class[name]["count_error"], Gain(per_class[name]["count_bias"]))
-        for name, values in sorted(counts.items())
+        (
+            _class_cell(name, per_class),
+            values["true"],
+            values["found"],
+            per_class[name]["count_error"],
+            Gain(per_class[name]["count_bias"]),
+        )
+        for name, values in counts.items()
     ]
     return Table(["class", "true", "found", "error", "bias"], rows)
 
@@ -233,9 +264,11 @@ def _reliability_chart(calibration: _Values, per_class: Mapping[str, _Values]) -
     return line_chart(_lines(points, per_class), x="mean score", y="share that is right", diagonal=True)
 
 
-def _calibration(calibration: _Values) -> Table:
-    rows = [(name, values["expected_error"]) for name, values in sorted(calibration["per_class"].items())]
-    return Table(["class", "error"], [*rows, ("all classes", calibration["all"]["expected_error"])])
+def _calibration(calibration: _Values, per_class: Mapping[str, _Values]) -> Table:
+    rows: list[list[Cell]] = [
+        [_class_cell(name, per_class), values["expected_error"]] for name, values in calibration["per_class"].items()
+    ]
+    return Table(["class", "error"], [*rows, ["all classes", calibration["all"]["expected_error"]]])
 
 
 def _slices(slices: Sequence[_Values]) -> Table:

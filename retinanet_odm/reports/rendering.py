@@ -203,6 +203,16 @@ class Advice:
 
 
 @dataclass(frozen=True)
+class ClassName:
+    """The name of a class after a patch of the colour (as in CSS) in which its boxes and lines are drawn."""
+
+    kind: ClassVar[str] = "class"
+    is_number: ClassVar[bool] = False
+    name: str
+    colour: str
+
+
+@dataclass(frozen=True)
 class Titled:
     """A cell with a small note under it."""
 
@@ -216,7 +226,7 @@ class Titled:
         return is_number(self.title)
 
 
-Cell = Union[str, int, float, None, Bar, Percent, Gain, Shade, Badge, Code, Advice, Titled]  # noqa: UP007 - recursive
+Cell = Union[str, int, float, None, Bar, Percent, Gain, Shade, Badge, Code, Advice, ClassName, Titled]  # noqa: UP007 - recursive
 
 
 def is_number(cell: Cell) -> bool:

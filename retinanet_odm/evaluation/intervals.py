@@ -1,0 +1,88 @@
+"""95 % intervals of AP, and of how well objects are found and counted at the thresholds.
+
+Begin with `interval_entry`. Shapes: I images, K classes, U units, R resamples.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from retinanet_odm.evaluation.average_precision import RESAMPLES, Ranking, bootstrap_intervals, interval_95
+from retinanet_odm.evaluation.matching import Floats, Ints
+
+_RATES = ("recall", "precision", "count_ratio")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImageCounts:
+    """Objects, kept detections outside of crowds, and true positives among these: int [I, K] each."""
+
+    objects: Ints
+    kept: Ints
+    hits: Ints
+
+
+def interval_entry(
+    over: str, units: Ints, rankings: Sequence[Ranking], counts: ImageCounts, classes: Sequence[str], *, seed: int
+) -> dict[str, Any]:
+    """Return an entry of ``intervals`` of eval.json.
+
+    Args:
+      over: what the units are.
+      units: int [I], the unit of each image, 0, 1, …: see average_precision.bootstrap_intervals.
+      rankings: of the classes, at COCO's IoUs.
+      counts: of the images.
+      classes: names of the K classes.
+      seed: of the random draws.
+    """
+    found = bootstrap_intervals(rankings, units, seed=seed)
+    rates, rates_by_class = bootstrap_rates(counts, units, seed=seed)
+    return {
+        "over": over,
+        "units": int(units.max()) + 1,
+        "AP": found.ap,
+        "AP50": found.ap50,
+        "per_class": dict(zip(classes, found.ap50_per_class, strict=True)),
+        **rates,
+        "rates_per_class": dict(zip(classes, rates_by_class, strict=True)),
+    }
+
+
+def bootstrap_rates(counts: ImageCounts, units: Ints, *, seed: int) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """Return percentile intervals (Efron 1979) of all classes together, and of each class.
+
+    Args:
+      counts: of the images.
+      units: int [I], the unit of each image, 0, 1, …, as in `interval_entry`.
+      seed: of the random draws.
+
+    Returns:
+      Intervals (low, high), or None, by name: ``recall``, the share of the objects that is found; ``precision``, the
+      share of the kept detections that is right; ``count_ratio``, kept detections by objects: 1 where counts agree.
+    """
+    number = int(units.max()) + 1
+    draws = np.random.default_rng(seed).multinomial(number, np.full(number, 1 / number), size=RESAMPLES)  # [R, U]
+    drawn = [draws @ _by_unit(table, units, number) for table in (counts.objects, counts.kept, counts.hits)]  # [R, K]
+    overall = _intervals(*(table.sum(axis=1) for table in drawn))
+    classes = range(counts.objects.shape[1])
+    return overall, [_intervals(*(table[:, row] for table in drawn)) for row in classes]
+
+
+def _by_unit(table: Ints, units: Ints, number: int) -> Ints:
+    """Add up the rows [I, K] of each unit: [U, K]."""
+    sums = np.zeros((number, table.shape[1]), int)
+    np.add.at(sums, units, table)
+    return sums
+
+
+def _intervals(objects: Ints, kept: Ints, hits: Ints) -> dict[str, Any]:
+    rates = (_ratio(hits, objects), _ratio(hits, kept), _ratio(kept, objects))
+    return dict(zip(_RATES, map(interval_95, rates), strict=True))
+
+
+def _ratio(parts: Ints, wholes: Ints) -> Floats:
+    """Return the quotients; nan where a resample has none of the whole."""
+    ratios: Floats = np.divide(parts, wholes, out=np.full(len(wholes), np.nan), where=wholes > 0)
+    return ratios

@@ -1,0 +1,111 @@
+"""What an evaluation means, in sentences for a reader who knows no machine learning: the first lines of the page.
+
+Begin with `evaluation_verdict`. Every number comes from eval.json (docs/training.md).
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+_Values = Mapping[str, Any]
+_MIN_OBJECTS = 20  # true boxes of a class; with fewer, a share of them is known to no better than about 20 in 100
+_MIN_IMAGES = 30
+_EQUAL = 0.005  # counts that differ by less agree
+# What is said of the most frequent type of error, and what would help; see evaluation.error_types.
+_ADVICE = {
+    "missed": "no box was drawn at them. More labelled images with such objects would help most.",
+    "background": (
+        "boxes were drawn where nothing is labelled. Look at the images below: where the boxes are right, labels are"
+        " missing; otherwise, images without such objects would help most."
+    ),
+    "localisation": "the boxes do not fit the objects. Longer training and more tightly drawn labels would help most.",
+    "classification": "the class is wrong. More labelled images of the confused classes would help most.",
+    "both": "the class is wrong and the box does not fit. More labelled images would help most.",
+    "duplicate": "an object was found twice. Longer training would help most.",
+}
+
+
+def evaluation_verdict(metrics: _Values) -> list[str]:
+    """Return the sentences, the most important first; none for metrics without thresholds.
+
+    Args:
+      metrics: eval.json or evaluation.json.
+    """
+    rates, details = metrics.get("at_thresholds"), metrics.get("details")
+    if not rates or not details:
+        return []
+    interval = metrics["intervals"][-1] if metrics["intervals"] else {}
+    return [
+        *_overall(rates, details["counts"], interval),
+        *_weakest(metrics["per_class"]),
+        *_main_error(details["mistakes"]),
+        *_caution(metrics, interval),
+    ]
+
+
+def _overall(rates: _Values, counts: _Values, interval: _Values) -> Iterator[str]:
+    if rates["recall"] is not None:
+        yield f"Of 100 objects, it finds {_of_100(rates['recall'])}{_range(interval.get('recall'))}."
+    if rates["precision"] is None:
+        yield "It draws no box."
+    else:
+        wrong = 1 - rates["precision"]
+        found = interval.get("precision")
+        yield f"Of 100 boxes, {_of_100(wrong)} are wrong{_range(found and [1 - value for value in reversed(found)])}."
+    true = sum(entry["true"] for entry in counts.values())
+    if true:
+        ratio = sum(entry["found"] for entry in counts.values()) / true
+        found = interval.get("count_ratio")
+        between = f" (95 % interval: {_deviation(found[0])} to {_deviation(found[1])})" if found else ""
+        yield f"Its counts are {_deviation(ratio)}{between}."
+
+
+def _of_100(share: float) -> str:
+    return f"{share * 100:.0f}"
+
+
+def _range(interval: list[float] | None) -> str:
+    return f" (95 % interval: {_of_100(interval[0])} to {_of_100(interval[1])})" if interval else ""
+
+
+def _deviation(ratio: float) -> str:
+    """Name how far a count is from the truth.
+
+    Example:
+      >>> _deviation(0.97), _deviation(1.0), _deviation(1.2)
+      ('3 % too low', 'right', '20 % too high')
+    """
+    if abs(ratio - 1) < _EQUAL:
+        return "right"
+    return f"{abs(ratio - 1) * 100:.0f} % too {'high' if ratio > 1 else 'low'}"
+
+
+def _weakest(per_class: _Values) -> Iterator[str]:
+    """Name the class with the lowest F1 of several, and those too rare to judge."""
+    objects = {name: values["ground_truth"] for name, values in per_class.items()}
+    known = [name for name in per_class if objects[name] >= _MIN_OBJECTS and per_class[name]["f1"] is not None]
+    if len(known) > 1:
+        name = min(known, key=lambda one: per_class[one]["f1"])
+        values = per_class[name]
+        wrong = (
+            "" if values["precision"] is None else f", and {_of_100(1 - values['precision'])} of 100 boxes are wrong"
+        )
+        yield f"The weakest class is {name}: of 100, it finds {_of_100(values['recall'])}{wrong}."
+    if rare := [f"{name} ({objects[name]})" for name in per_class if objects[name] < _MIN_OBJECTS]:
+        yield f"Too few objects to judge: {', '.join(rare)}; at least {_MIN_OBJECTS} labelled ones are needed here."
+
+
+def _main_error(mistakes: _Values) -> Iterator[str]:
+    counts = {kind: values["count"] for kind, values in mistakes["kinds"].items()}
+    total = sum(counts.values())
+    if total:
+        kind = max(counts, key=lambda one: counts[one])
+        yield f"Of {total:,} errors, {counts[kind]:,} are of one type: {_ADVICE[kind]}"
+
+
+def _caution(metrics: _Values, interval: _Values) -> Iterator[str]:
+    images = metrics.get("images", 0)
+    if images < _MIN_IMAGES or not interval:
+        yield f"Only {images:,} images were evaluated: other images may give quite different numbers."
+    # eval.json has no key, because the trainer chooses the thresholds on the images that it evaluates.
+    if "these images" in metrics.get("thresholds_from", "these images"):
+        yield "The thresholds were chosen on these images, so expect somewhat worse numbers on new ones."

@@ -1,0 +1,90 @@
+"""The first lines of the evaluation page: right numbers in plain words, and nothing said that is not known."""
+
+import re
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+
+from retinanet_odm.evaluation.analysis import analyse
+from retinanet_odm.evaluation.coco_metrics import all_metrics
+from retinanet_odm.reports.verdict import evaluation_verdict
+from tests.retinanet_odm.evaluation.scenes import Coco, scenes
+
+_CRAB = {"ground_truth": 200, "recall": 0.8, "precision": 0.9, "f1": 0.85}
+_URCHIN = {"ground_truth": 40, "recall": 0.5, "precision": 0.75, "f1": 0.6}
+_KINDS = {"missed": {"count": 50}, "background": {"count": 20}}
+
+
+def _metrics(**changes: Any) -> dict[str, Any]:
+    plain: dict[str, Any] = {
+        "images": 75,
+        "at_thresholds": {"recall": 0.76, "precision": 0.78, "f1": 0.77},
+        "intervals": [{"recall": [0.71, 0.8], "precision": [0.73, 0.82], "count_ratio": [0.9, 1.04]}],
+        "per_class": {"crab": _CRAB, "urchin": _URCHIN},
+        "details": {"counts": {"crab": {"true": 200, "found": 194}}, "mistakes": {"kinds": _KINDS}},
+    }
+    return {**plain, **changes}
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        pytest.param({}, "Of 100 objects, it finds 76 (95 % interval: 71 to 80).", id="recall"),
+        pytest.param({}, "Of 100 boxes, 22 are wrong (95 % interval: 18 to 27).", id="precision, turned round"),
+        pytest.param(
+            {}, "Its counts are 3 % too low (95 % interval: 10 % too low to 4 % too high).", id="counts, by both signs"
+        ),
+        pytest.param(
+            {"details": {"counts": {"crab": {"true": 200, "found": 200}}, "mistakes": {"kinds": {}}}, "intervals": []},
+            "Its counts are right.",
+            id="equal counts, no interval",
+        ),
+        pytest.param({}, "The weakest class is urchin: of 100, it finds 50, and 25 of 100 boxes are wrong.", id="weak"),
+        pytest.param(
+            {"per_class": {"crab": _CRAB, "urchin": {**_URCHIN, "ground_truth": 4}}},
+            "Too few objects to judge: urchin (4); at least 20 labelled ones are needed here.",
+            id="rare",
+        ),
+        pytest.param(
+            {},
+            "Of 70 errors, 50 are of one type: no box was drawn at them. More labelled images with such objects would"
+            " help most.",
+            id="what would help",
+        ),
+        pytest.param(
+            {"at_thresholds": {"recall": 0.0, "precision": None, "f1": 0.0}}, "It draws no box.", id="nothing found"
+        ),
+        pytest.param(
+            {"images": 5},
+            "Only 5 images were evaluated: other images may give quite different numbers.",
+            id="few images",
+        ),
+        pytest.param(
+            {},
+            "The thresholds were chosen on these images, so expect somewhat worse numbers on new ones.",
+            id="the same images twice",
+        ),
+    ],
+)
+def test_the_sentence(changes: dict[str, Any], sentence: str) -> None:
+    assert sentence in evaluation_verdict(_metrics(**changes))
+
+
+def test_thresholds_of_the_model_need_no_caution() -> None:
+    assert not any("chosen on these" in one for one in evaluation_verdict(_metrics(thresholds_from="the model")))
+
+
+def test_metrics_without_thresholds_have_no_verdict() -> None:
+    assert evaluation_verdict({"AP": 0.5}) == []
+
+
+@settings(max_examples=40)
+@given(scenes())
+def test_whatever_the_scene_the_first_sentence_is_the_recall(scene: Coco) -> None:
+    metrics = all_metrics(*scene, analyse(*scene))
+    sentences = evaluation_verdict(metrics)
+    recall = metrics["at_thresholds"]["recall"]
+    found = re.match(r"Of 100 objects, it finds (\d+)", sentences[0])
+    assert (recall is None) == (found is None)
+    assert found is None or int(found[1]) == pytest.approx(recall * 100, abs=0.51)
