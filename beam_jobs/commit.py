@@ -98,6 +98,7 @@ def commit_check(
         analysis.problems,
         splits=examples,
         statistics=analysis.statistics,
+        training=analysis.training,
         leakage=analysis.leakage,
     )
     _write(options, {output_folder.CHECK_PAGE: page, output_folder.PROBLEMS: format_problems(analysis.problems)})
@@ -248,6 +249,7 @@ def _report(
         [reject.to_json() for reject in rejects],
         make_gallery(options.output, shards),
         statistics=analysis.statistics,
+        training=analysis.training,
         leakage=analysis.leakage,
         problems=analysis.problems,
     )

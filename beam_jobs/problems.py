@@ -12,6 +12,7 @@ from retinanet_odm.annotations.collector import OBJECTS_WITHOUT_BOX
 from retinanet_odm.dataset import problems
 from retinanet_odm.dataset.leakage import ImageHashes, Leakage, find_leakage
 from retinanet_odm.dataset.problems import Problem, make_problem
+from retinanet_odm.dataset.splits import TRAIN_SPLIT
 from retinanet_odm.dataset.statistics import BoxStatistics
 from retinanet_odm.labels.checks import ERROR, check_labels
 from retinanet_odm.sources.row_names import PAIRED_ACROSS_FOLDERS, PAIRED_BY_FILENAME
@@ -30,11 +31,13 @@ class DatasetAnalysis:
     Attributes:
       problems: everything wrong or doubtful, unsorted.
       statistics: of all examples.
+      training: of the examples from which the trainer learns; of all of them if there is no such split.
       leakage: what the splits have in common.
     """
 
     problems: tuple[Problem, ...]
     statistics: BoxStatistics
+    training: BoxStatistics
     leakage: Leakage
 
 
@@ -50,7 +53,9 @@ def analyse_dataset(
       options: the request.
     """
     # Both pages show these: report.html of a build and check.html of a check.
-    statistics = functools.reduce(BoxStatistics.merge, (shard.statistics for shard in shards), BoxStatistics())
+    statistics = _sum_statistics(shards)
+    training = _sum_statistics(shard for shard in shards if shard.split == TRAIN_SPLIT)
+    training = training if training.images else statistics
     leakage = find_leakage(_hashes(shards))
     remarks = (remark for shard in shards for remark in shard.remarks)
     # By split, because a class may be absent from one of them.
@@ -60,11 +65,16 @@ def analyse_dataset(
         *(problem_of(reject, options) for reject in (*rejects, *remarks)),
         *map(problems.from_label_problem, check_labels(plan.label_counts, options.labels, aliases=options.aliases)),
         *problems.from_statistics(statistics),
+        *problems.from_anchor_coverage(training),
         *problems.from_splits(boxes),
         *problems.from_leakage(leakage),
         *_notes(plan, shards),
     ]
-    return DatasetAnalysis(problems=tuple(found), statistics=statistics, leakage=leakage)
+    return DatasetAnalysis(problems=tuple(found), statistics=statistics, training=training, leakage=leakage)
+
+
+def _sum_statistics(shards: Iterable[ShardResult]) -> BoxStatistics:
+    return functools.reduce(BoxStatistics.merge, (shard.statistics for shard in shards), BoxStatistics())
 
 
 def _hashes(shards: Iterable[ShardResult]) -> Iterator[ImageHashes]:

@@ -43,7 +43,7 @@ _READ_AHEAD = 16  # images in memory at once, per shard
 _LOCAL_READERS = ThreadPoolExecutor(os.cpu_count() or 1, thread_name_prefix="read-image")
 _REMOTE_READERS = ThreadPoolExecutor(_READ_AHEAD, thread_name_prefix="read-remote-image")
 
-RECEIPT_VERSION = 2  # raise it when the JSON of a ShardResult changes: older receipts are then ignored
+RECEIPT_VERSION = 3  # raise it when ShardResult's JSON, or what it counts, changes: older receipts are then ignored
 
 
 def make_shard(key: ShardKey, planned: Iterable[PlannedImage], options: PrepareOptions) -> ShardResult:

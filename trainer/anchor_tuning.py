@@ -1,7 +1,7 @@
 """Anchor recall before training, and the choice of anchors (--anchors=auto). Begin with `resolve_anchors`.
 
 An object without an anchor of IoU 0.5 is hardly learned. `retinanet_odm.dataset.anchor_coverage` has the arithmetic;
-here it is applied to the training split on the run's own canvas. Shapes: N boxes, (ymin, xmin, ymax, xmax).
+here it is applied to the training split with the run's own settings. Shapes: N boxes, (ymin, xmin, ymax, xmax).
 """
 
 import logging
@@ -11,20 +11,22 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-import tensorflow as tf
 
-from retinanet_odm.dataset import examples as schema
-from retinanet_odm.dataset.anchor_coverage import POSITIVE_IOU, best_overlap
+from retinanet_odm.dataset.anchor_coverage import (
+    CANVASES,
+    POSITIVE_IOU,
+    AnchorGap,
+    best_overlap,
+    find_anchor_gap,
+    gap_remedy,
+)
 from retinanet_odm.dataset.manifest import DatasetManifest
-from trainer.config import TrainConfig, canvas_size
-from trainer.data import records
+from trainer.config import TrainConfig
+from trainer.config.options import parse_image_size
+from trainer.data.training_boxes import TrainingBoxes, read_boxes
 from trainer.weights import checkpoints
 
-# A data set is shuffled globally when it is written: its first records are a sample, and reading more takes minutes.
-MAX_BOXES, MAX_IMAGES = 200_000, 20_000
-MIN_RECALL, MIN_BOXES = 0.9, 5  # a class of MIN_BOXES or more gets a warning below MIN_RECALL
 _CHUNK = 1000  # boxes whose overlaps are computed at once: they stay in the processor's cache
-_BATCH = 64  # records parsed at once, encoded images included
 
 _SETTINGS = ("anchor_scale", "num_scales", "aspect_ratios")
 _SAMPLE = 4000  # boxes to which anchors are fitted: more do not change the choice, and take longer
@@ -69,72 +71,6 @@ def _stored_settings(config: TrainConfig) -> dict[str, Any]:
     return {name: identity[name] for name in _SETTINGS if name in identity}
 
 
-# --- Boxes of the training split ---
-
-
-@dataclass(frozen=True, kw_only=True)
-class BoxesOnCanvas:
-    """Boxes as they lie on the canvas of a run at scale 1.
-
-    Attributes:
-      boxes: float64 [N, 4], in canvas pixels.
-      labels: int [N], class ids.
-      canvas: (height, width) in pixels.
-      images: Number of images read.
-      is_complete: Whether these are all images of the split.
-    """
-
-    boxes: _Floats
-    labels: _Ints
-    canvas: tuple[int, int]
-    images: int
-    is_complete: bool
-
-
-def read_boxes(config: TrainConfig, manifest: DatasetManifest) -> BoxesOnCanvas:
-    """Read the boxes of the training split, or of its first records if there are very many; decodes no image.
-
-    Raises:
-      ContractError: The split is empty, or a shard is missing or damaged.
-    """
-    split = records.find_split(config.data.dataset, manifest, "train")
-    canvas = canvas_size(config.network.image_size, manifest.aspect_ratio_min, manifest.aspect_ratio_max)
-    boxes, labels, images, count = [np.zeros((0, 4))], [np.zeros(0, int)], 0, 0
-    with records.reading_shards(split.paths):
-        for relative, ids, sizes in _box_batches(split):
-            boxes.append(_to_canvas(relative, sizes, canvas))
-            labels.append(ids)
-            images, count = images + _BATCH, count + len(ids)
-            if count >= MAX_BOXES or images >= MAX_IMAGES:
-                break
-    images = min(images, split.examples)
-    is_complete = images == split.examples
-    arrays = {"boxes": np.concatenate(boxes), "labels": np.concatenate(labels)}
-    return BoxesOnCanvas(**arrays, canvas=canvas, images=images, is_complete=is_complete)
-
-
-def _box_batches(split: records.RecordSplit) -> Iterator[tuple[_Floats, _Ints, _Ints]]:
-    """Yield for some images each: relative boxes [N, 4], labels [N], and (height, width) of their images [N, 2]."""
-    edges = (schema.YMIN, schema.XMIN, schema.YMAX, schema.XMAX)
-    features: dict[str, Any] = {
-        **{side: tf.io.FixedLenFeature([], tf.int64) for side in (schema.HEIGHT, schema.WIDTH)},
-        schema.LABEL: tf.io.RaggedFeature(tf.int64),
-        **{edge: tf.io.RaggedFeature(tf.float32) for edge in edges},
-    }
-    batches = tf.data.TFRecordDataset(list(split.paths)).batch(_BATCH)
-    for values in batches.map(lambda batch: tf.io.parse_example(batch, features)).prefetch(1):
-        sizes = np.stack([values[side].numpy() for side in (schema.HEIGHT, schema.WIDTH)], axis=1)
-        relative = np.stack([values[edge].flat_values.numpy() for edge in edges], axis=1).astype(np.float64)
-        labels = values[schema.LABEL]
-        yield relative, labels.flat_values.numpy(), np.repeat(sizes, labels.row_lengths().numpy(), axis=0)
-
-
-def _to_canvas(boxes: _Floats, sizes: _Ints, canvas: tuple[int, int]) -> _Floats:
-    """Convert relative boxes [N, 4] of images of sizes [N, 2] to canvas pixels, as preprocess.letterbox does."""
-    scale = (np.asarray(canvas) / sizes).min(axis=1, keepdims=True)  # [N, 1]
-    return np.asarray(boxes * np.tile(np.maximum(np.rint(sizes * scale), 1), 2))
-
-
 # --- Recall ---
 
 
@@ -166,23 +102,38 @@ class ClassRecall:
         return f"{100 * self.recall:5.1f} % of {self.boxes} boxes  {self.name}  ({', '.join(parts)})"
 
 
-def log_anchor_recall(config: TrainConfig, manifest: DatasetManifest, boxes: BoxesOnCanvas) -> None:
-    """Log the best possible recall of the anchors, and warns of classes that they miss."""
-    rows = measure_recall(boxes, manifest.labels.name_by_id, anchor_shapes(config))
+def log_anchor_recall(config: TrainConfig, manifest: DatasetManifest, boxes: TrainingBoxes) -> None:
+    """Log the best possible recall of the anchors, and warn of classes that they miss."""
+    rows = measure_recall(config, boxes, manifest.labels.name_by_id)
     part = "" if boxes.is_complete else f" (of its first {boxes.images} images)"
     _LOGGER.info("anchors: best possible recall on the training split%s, by size on the canvas:", part)
     for row in rows:
         _LOGGER.info("  %s", row.line())
-    for row in rows:
-        if row.boxes >= MIN_BOXES and row.recall < MIN_RECALL:
-            _LOGGER.warning("%s", _warning(row, config))
+    gaps = find_gaps(config, boxes, manifest.labels.name_by_id)
+    for gap in gaps:
+        _LOGGER.warning("warning: %s", gap.describe())
+    if gaps:
+        remedy = gap_remedy(gaps, fitted=config.network.anchors == "auto")
+        _LOGGER.warning("objects without an anchor are hardly learned: %s, and a new --model_dir", remedy)
 
 
-def _warning(row: ClassRecall, config: TrainConfig) -> str:
-    choice = "--anchors=auto, " if config.network.anchors == "fixed" else ""
-    share = f"only {row.recall:.0%} of {row.boxes} boxes have an anchor of IoU {POSITIVE_IOU:g}"
-    remedy = f"try {choice}a larger --image_size or a smaller --anchor_scale"
-    return f"warning: {row.name}: {share}; the rest is hardly learned: {remedy}"
+def find_gaps(config: TrainConfig, boxes: TrainingBoxes, names: Mapping[int, str]) -> list[AnchorGap]:
+    """Find the classes of names (by id) of which too few boxes have an anchor, and the canvas that has enough."""
+    size = parse_image_size(config.network.image_size)
+    longest = max(size) if isinstance(size, tuple) else size
+    # The run's own canvas first, which may have any two sides; then the larger ones that may be advised.
+    canvases = {longest: config.network.image_size, **{side: str(side) for side in CANVASES if side > longest}}
+    hits = {side: _has_anchor(config, boxes, image_size) for side, image_size in canvases.items()}
+    rows = {name: boxes.labels == label_id for label_id, name in names.items()}
+    found = (
+        find_anchor_gap(name, int(row.sum()), {side: int(hit[row].sum()) for side, hit in hits.items()})
+        for name, row in rows.items()
+    )
+    return [gap for gap in found if gap]
+
+
+def _has_anchor(config: TrainConfig, boxes: TrainingBoxes, image_size: str) -> npt.NDArray[np.bool_]:
+    return np.asarray(best_overlaps(*boxes.place(image_size), anchor_shapes(config)) >= POSITIVE_IOU)
 
 
 def anchor_shapes(config: TrainConfig) -> dict[str, Any]:
@@ -194,20 +145,20 @@ def anchor_shapes(config: TrainConfig) -> dict[str, Any]:
     }
 
 
-def best_overlaps(boxes: _Floats, canvas: tuple[int, int], shapes: Mapping[str, Any]) -> _Floats:
-    """Compute the highest IoU of each box [N, 4], in canvas pixels, with any anchor: [N]."""
-    chunks = [best_overlap(boxes[at : at + _CHUNK], canvas, **shapes) for at in range(0, len(boxes), _CHUNK)]
+def best_overlaps(boxes: _Floats, canvases: _Floats, shapes: Mapping[str, Any]) -> _Floats:
+    """Compute the highest IoU of each box [N, 4], in pixels of its canvas [N, 2], with any anchor: [N]."""
+    parts = (slice(at, at + _CHUNK) for at in range(0, len(boxes), _CHUNK))
+    chunks = [best_overlap(boxes[part], canvases[part], **shapes) for part in parts]
     return np.concatenate([np.zeros(0), *chunks])
 
 
-def measure_recall(
-    boxes: BoxesOnCanvas, names: Mapping[int, str], shapes: Mapping[str, Any]
-) -> tuple[ClassRecall, ...]:
+def measure_recall(config: TrainConfig, boxes: TrainingBoxes, names: Mapping[int, str]) -> tuple[ClassRecall, ...]:
     """Measure the recall of all classes together, then of each class of names (by id) that has boxes."""
-    sides = np.sqrt((boxes.boxes[:, 2:] - boxes.boxes[:, :2]).prod(axis=1))  # [N]
+    pixels, canvases = boxes.place(config.network.image_size)
+    sides = np.sqrt((pixels[:, 2:] - pixels[:, :2]).prod(axis=1))  # [N]
     octaves = np.floor(np.log2(np.maximum(sides, 1))).astype(int)
     rows = {"all classes": np.ones(len(sides), bool), **{name: boxes.labels == key for key, name in names.items()}}
-    hit = best_overlaps(boxes.boxes, boxes.canvas, shapes) >= POSITIVE_IOU
+    hit = best_overlaps(pixels, canvases, anchor_shapes(config)) >= POSITIVE_IOU
     return tuple(_class_recall(name, octaves[row], hit[row]) for name, row in rows.items() if row.any())
 
 
@@ -237,18 +188,19 @@ class AnchorCandidate(NamedTuple):
     aspect_ratios: str
 
 
-def fit_anchors(config: TrainConfig, boxes: BoxesOnCanvas) -> TrainConfig:
+def fit_anchors(config: TrainConfig, boxes: TrainingBoxes) -> TrainConfig:
     """Return the configuration with the anchors of the best recall, then of the highest mean IoU.
 
     There are as many anchors per cell as given, and up to 12 only if the recall is below 95 % and more raise it.
     """
     if not len(boxes.boxes):
         return config
-    sample = boxes.boxes[np.unique(np.linspace(0, len(boxes.boxes) - 1, _SAMPLE).astype(int))]
+    rows = np.unique(np.linspace(0, len(boxes.boxes) - 1, _SAMPLE).astype(int))
+    sample, canvases = (values[rows] for values in boxes.place(config.network.image_size))
     count = config.network.num_scales * len(config.network.aspect_ratio_values())
-    score = _score(best_overlaps(sample, boxes.canvas, anchor_shapes(config)))
+    score = _score(best_overlaps(sample, canvases, anchor_shapes(config)))
     given = AnchorCandidate(score, -count, *(getattr(config.network, name) for name in _SETTINGS))
-    table = _overlap_table(sample, boxes.canvas)
+    table = _overlap_table(sample, canvases)
     best = max([given, *_candidates(table, count)])
     if best.score.recall < _SUFFICIENT_RECALL and count < _MAX_PER_CELL:
         larger = max(_candidates(table, _MAX_PER_CELL))
@@ -261,10 +213,10 @@ def _score(overlap: _Floats) -> AnchorScore:
     return AnchorScore(round(float((overlap >= POSITIVE_IOU).mean()), 3), round(float(overlap.mean()), 4))
 
 
-def _overlap_table(boxes: _Floats, canvas: tuple[int, int]) -> npt.NDArray[np.float32]:
+def _overlap_table(boxes: _Floats, canvases: _Floats) -> npt.NDArray[np.float32]:
     """Return the best IoU of each box with anchors of each size of the grid and each ratio, [N, sizes, ratios]."""
     columns = [
-        best_overlaps(boxes, canvas, {"anchor_scale": scale, "num_scales": 1, "aspect_ratios": (ratio,)})
+        best_overlaps(boxes, canvases, {"anchor_scale": scale, "num_scales": 1, "aspect_ratios": (ratio,)})
         for scale in 2.0 ** (np.arange(_SCALES[0], _SCALES[-1] + _FINE) / _FINE)
         for ratio in _RATIOS
     ]

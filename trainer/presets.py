@@ -5,6 +5,7 @@ Keys are the names of fields in trainer.config.sections.
 
 from typing import Any
 
+from retinanet_odm.dataset.anchor_coverage import PRESET_ANCHOR_SCALE, PRESET_IMAGE_SIZE
 from retinanet_odm.errors import UsageError
 from trainer.config import TrainConfig
 from trainer.config.sections import ScheduleConfig
@@ -15,7 +16,7 @@ RATE_BATCH = 64
 
 PRESETS: dict[str, dict[str, Any]] = {
     # Trains from random weights on two CPU cores in minutes.
-    "tiny": {"backbone": "tiny", "image_size": "320", "anchor_scale": 3.0},
+    "tiny": {"backbone": "tiny", "image_size": str(PRESET_IMAGE_SIZE), "anchor_scale": PRESET_ANCHOR_SCALE},
     # RetinaNet-50 at 640 px as in tensorflow/tpu, with an ignore band of 0.4-0.5 and cosine decay.
     "retinanet_r50": {
         "backbone": "resnet50",

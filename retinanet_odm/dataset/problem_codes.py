@@ -87,8 +87,7 @@ _WARNINGS = {
     "duplicate_within_split": "keep one of the files: the same image counts twice",
     "image_without_contrast": "look at the image: the lens was covered, the lamp failed, or the pixels were misread",
     "images_passed_over": "to use them, convert images to JPEG, PNG or TIFF, cut videos into frames, unpack archives",
-    "low_anchor_recall": "train with a larger --image_size; or, for small boxes, with a smaller --anchor_scale, and for"
-    " long ones with more --aspect_ratios",
+    "low_anchor_recall": "train with a larger --image_size, or with --anchors=auto",
     "near_duplicate_across_splits": "keep neighbouring frames in one split: prepare with --split_group",
     "paired_across_folders": "check that these annotations are of these images, and give both the same folders",
     "paired_by_filename": "nothing if these annotations are of these images; rename the files like their images",

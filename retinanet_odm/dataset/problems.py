@@ -9,18 +9,15 @@ import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
+from retinanet_odm.dataset.anchor_coverage import find_anchor_gap, gap_remedy
 from retinanet_odm.dataset.leakage import DuplicateGroup, Leakage
 from retinanet_odm.dataset.problem_codes import CATALOGUE, SEVERITIES
-from retinanet_odm.dataset.statistics import CANVASES, BoxStatistics
-from retinanet_odm.labels.checks import ERROR, RARE_BELOW, WARNING, LabelProblem
+from retinanet_odm.dataset.splits import TRAIN_SPLIT
+from retinanet_odm.dataset.statistics import BoxStatistics
+from retinanet_odm.labels.checks import ERROR, WARNING, LabelProblem
 
 # The kind of a problem that concerns one object: the image is kept without that object.
 OBJECT_PROBLEM = "object"
-
-# The minimum fraction of a class's boxes that have an anchor of IoU 0.5. Below it, anchors do not fit the boxes.
-MIN_ANCHOR_RECALL = 0.9
-
-_TRAIN = "train"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,23 +104,27 @@ def from_label_problem(found: LabelProblem) -> Problem:
 
 
 def from_statistics(statistics: BoxStatistics) -> Iterator[Problem]:
-    """Find images without or with too many boxes, and classes whose boxes no anchor fits on the default canvas."""
+    """Find images without boxes or with too many."""
     if empty := statistics.boxes_per_image[0]:
         detail = f"{empty} of {statistics.images} images have no object ({empty / statistics.images:.1%})"
         yield make_problem("images_without_objects", detail, value=f"{empty / statistics.images:.1%}")
     for boxes, name in statistics.crowded:
         yield make_problem("too_many_boxes", f"{name}: {_boxes(boxes)}", image=name, value=str(boxes))
-    for name, counts in sorted(statistics.classes.items()):
-        recall = counts.recall(CANVASES[0])
-        if counts.boxes >= RARE_BELOW and recall < MIN_ANCHOR_RECALL:  # of fewer boxes, a fraction means nothing
-            # The smallest canvas on which enough boxes have an anchor, as the remedy.
-            enough = next((canvas for canvas in CANVASES if counts.recall(canvas) >= MIN_ANCHOR_RECALL), None)
-            remedy = f"enough from --image_size={enough} on" if enough else f"too few even at {CANVASES[-1]}"
-            detail = (
-                f"only {recall:.1%} of the boxes of {name!r} can be matched by an anchor at"
-                f" --image_size={CANVASES[0]}; {remedy}"
-            )
-            yield make_problem("low_anchor_recall", detail, label=name, value=f"{recall:.1%}")
+
+
+def from_anchor_coverage(training: BoxStatistics) -> Iterator[Problem]:
+    """Find classes whose boxes no anchor of the trainer's default preset fits.
+
+    Args:
+      training: statistics of the training split: the trainer judges the same boxes with the same anchors.
+    """
+    found = (find_anchor_gap(name, row.boxes, row.reached_by_canvas) for name, row in sorted(training.classes.items()))
+    gaps = [gap for gap in found if gap]
+    for gap in gaps:
+        value = f"{gap.reached / gap.boxes:.1%}"
+        problem = make_problem("low_anchor_recall", gap.describe(), label=gap.name, value=value)
+        # One flag for all classes: the trainer takes it once.
+        yield dataclasses.replace(problem, suggestion=gap_remedy(gaps))
 
 
 def from_splits(boxes_per_class: Mapping[str, Mapping[str, int]]) -> Iterator[Problem]:
@@ -134,14 +135,14 @@ def from_splits(boxes_per_class: Mapping[str, Mapping[str, int]]) -> Iterator[Pr
     """
     # A split without any box is empty, or holds true negatives only: it says nothing about classes.
     filled = {split: classes for split, classes in boxes_per_class.items() if any(classes.values())}
-    if _TRAIN not in filled:
+    if TRAIN_SPLIT not in filled:
         return
     for name in sorted({name for classes in filled.values() for name, count in classes.items() if count}):
         # A class that is not in training is told once, for training, and not again for each split that lacks it.
-        trained = bool(filled[_TRAIN].get(name))
+        trained = bool(filled[TRAIN_SPLIT].get(name))
         for split, classes in filled.items():
-            if not classes.get(name) and (trained or split == _TRAIN):
-                effect = "cannot be learned" if split == _TRAIN else "is not evaluated there"
+            if not classes.get(name) and (trained or split == TRAIN_SPLIT):
+                effect = "cannot be learned" if split == TRAIN_SPLIT else "is not evaluated there"
                 detail = f"split {split!r} has no box of {name!r}: the class {effect}"
                 yield make_problem("split_without_class", detail, label=name, value=split)
 

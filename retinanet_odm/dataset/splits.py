@@ -21,6 +21,7 @@ _SALT = "retinanet-odm split "
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
 
 DEPLOYMENT_DAY = "deployment+day"
+TRAIN_SPLIT = "train"  # the split from which the trainer learns; all others are held out
 
 
 class SplitError(DataError):

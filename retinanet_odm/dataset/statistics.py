@@ -11,11 +11,15 @@ from typing import Any, NamedTuple, Self
 import numpy as np
 
 from retinanet_odm.boxes import Boxes
-from retinanet_odm.dataset.anchor_coverage import CANVAS_MULTIPLE, POSITIVE_IOU, best_overlap
+from retinanet_odm.dataset.anchor_coverage import (
+    CANVASES,
+    POSITIVE_IOU,
+    PRESET_ANCHOR_SCALE,
+    best_overlap,
+    place_boxes,
+)
 from retinanet_odm.dataset.examples import DetectionExample
 
-# Longest sides of the canvas, in pixels, for which anchor recall is counted; the first is the trainer's default.
-CANVASES = (320, 512, 640, 896, 1024)
 _BATCH_SIZE = 1000  # boxes: enough to amortise the cost of numpy calls, few enough to stay in the processor's cache
 
 # MAX_NUM_INSTANCES of tensorflow/tpu models/official/retinanet/dataloader.py, which fails on an image with more boxes.
@@ -34,7 +38,8 @@ class ClassStatistics:
         2^(k+1), 0 for all sides below 2.
       aspects: boxes by the octave of height / width, rounded: 0 for about square, 1 for twice as high as wide, -1 for
         twice as wide as high, as RetinaNet's anchors are; -3 and 3 include everything beyond.
-      reached: boxes that have an anchor of IoU 0.5 or more, by the longest side of the canvas.
+      reached: boxes that have an anchor of IoU 0.5 or more with the anchors of the preset "tiny", by the longest side
+        of the canvas.
     """
 
     sides: Counter[int] = field(default_factory=Counter)
@@ -45,6 +50,11 @@ class ClassStatistics:
     def boxes(self) -> int:
         """The number of boxes."""
         return self.sides.total()
+
+    @property
+    def reached_by_canvas(self) -> dict[int, int]:
+        """Boxes that have an anchor, by the longest side of the canvas, zeros included, from small to large."""
+        return {canvas: self.reached[canvas] for canvas in CANVASES}
 
     def recall(self, canvas: int) -> float:
         """Return the fraction of boxes that have an anchor of IoU 0.5 or more on a canvas of this longest side."""
@@ -211,21 +221,16 @@ def _rows_by_label(labels: Sequence[str]) -> dict[str, list[int]]:
 def _reached(boxes: np.ndarray, sizes: np.ndarray) -> np.ndarray:
     """Return whether boxes have an anchor of IoU 0.5, bool [N, canvases].
 
-    Images are placed as by the trainer: resized to the longest side of the canvas with their aspect ratio, at the top
-    left of a canvas whose other side is the next multiple of 32.
-
     Args:
       boxes: [N, 4], relative.
       sizes: [N, (height, width)] of their images in pixels.
     """
-    # The arithmetic of trainer.data.preprocess.letterbox, for all canvases at once.
-    longest = np.asarray(CANVASES)[:, None]
-    relative = (sizes / sizes.max(axis=1, keepdims=True))[:, None, :]  # [N, 1, (y, x)]
-    placed = np.maximum(np.rint(relative * longest), 1)  # [N, canvases, (y, x)]
-    canvases = np.ceil(placed / CANVAS_MULTIPLE) * CANVAS_MULTIPLE
-    pixels = boxes[:, None, :] * np.tile(placed, 2)  # [N, canvases, 4]
-    overlap = best_overlap(pixels, canvases.reshape(-1, 2))
-    return overlap.reshape(len(boxes), len(CANVASES)) >= POSITIVE_IOU
+    # All canvases in one call: row by row the boxes of the first, then those of the second, and so on.
+    count = len(CANVASES)
+    limits = np.repeat(CANVASES, len(boxes))[:, None]
+    pixels, canvases = place_boxes(np.tile(boxes, (count, 1)), np.tile(sizes, (count, 1)), limits)
+    overlap = best_overlap(pixels, canvases, anchor_scale=PRESET_ANCHOR_SCALE)
+    return overlap.reshape(count, len(boxes)).T >= POSITIVE_IOU
 
 
 def _most_crowded(rows: Iterable[tuple[int, str]]) -> tuple[tuple[int, str], ...]:

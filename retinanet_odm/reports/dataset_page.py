@@ -21,6 +21,7 @@ def dataset_report(
     gallery: Sequence[tuple[str, bytes]] = (),
     *,
     statistics: BoxStatistics | None = None,
+    training: BoxStatistics | None = None,
     leakage: Leakage | None = None,
     problems: Sequence[Problem] = (),
 ) -> str:
@@ -31,6 +32,7 @@ def dataset_report(
       rejects: the lines of rejected.jsonl; ``name``, ``reason`` and ``detail`` of each are shown.
       gallery: captions and JPEG bytes of examples with their boxes drawn.
       statistics: of all examples.
+      training: of those of the training split, for the anchors; None: as statistics.
       leakage: what the splits have in common.
       problems: everything that needs attention.
     """
@@ -49,7 +51,7 @@ def dataset_report(
         rejects_count=len(rejects),
         gallery=gallery,
         origin=_origin(manifest),
-        **_content(statistics, leakage),
+        **_content(statistics, training, leakage),
     )
 
 
@@ -60,6 +62,7 @@ def check_report(
     *,
     splits: Mapping[str, int] | None = None,
     statistics: BoxStatistics | None = None,
+    training: BoxStatistics | None = None,
     leakage: Leakage | None = None,
 ) -> str:
     """Render the page of a check, which writes no data set, without the sections of which nothing is known.
@@ -70,6 +73,7 @@ def check_report(
       problems: everything that needs attention; the page holds the first ones, problems.jsonl all.
       splits: would-be examples by split.
       statistics: of all would-be examples.
+      training: of those of the training split, for the anchors; None: as statistics.
       leakage: what the splits have in common.
     """
     return render(
@@ -83,14 +87,16 @@ def check_report(
         classes=sections.class_table(statistics) if statistics else None,
         all_problems=sections.problems_table(problems),
         problems_count=len(problems),
-        **_content(statistics, leakage),
+        **_content(statistics, training, leakage),
     )
 
 
-def _content(statistics: BoxStatistics | None, leakage: Leakage | None) -> dict[str, object]:
+def _content(
+    statistics: BoxStatistics | None, training: BoxStatistics | None, leakage: Leakage | None
+) -> dict[str, object]:
     """Return the variables of the templates of statistics and leakage."""
     return {
-        "statistics": sections.tabulate_statistics(statistics) if statistics else None,
+        "statistics": sections.tabulate_statistics(statistics, training or statistics) if statistics else None,
         "leakage": leakage,
         "leaked": sections.tabulate_leakage(leakage) if leakage else None,
     }

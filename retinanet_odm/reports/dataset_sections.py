@@ -4,15 +4,11 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from retinanet_odm.dataset.anchor_coverage import CANVASES, MIN_ANCHOR_RECALL
 from retinanet_odm.dataset.leakage import Duplicates, Leakage
 from retinanet_odm.dataset.problem_codes import CATALOGUE, INFO
-from retinanet_odm.dataset.problems import (
-    MIN_ANCHOR_RECALL,
-    Problem,
-    describe_duplicates,
-    sort_problems,
-)
-from retinanet_odm.dataset.statistics import CANVASES, MAX_ASPECT_OCTAVE, MAX_BOXES_PER_IMAGE, BoxStatistics
+from retinanet_odm.dataset.problems import Problem, describe_duplicates, sort_problems
+from retinanet_odm.dataset.statistics import MAX_ASPECT_OCTAVE, MAX_BOXES_PER_IMAGE, BoxStatistics
 from retinanet_odm.reports.rendering import Advice, Badge, Bar, Cell, Percent, Table, Titled, histogram_table
 
 MAX_PROBLEMS = 300  # rows on the page; problems.jsonl holds them all
@@ -91,14 +87,14 @@ class StatisticsTables:
     crowded: str = ""
 
 
-def tabulate_statistics(statistics: BoxStatistics) -> StatisticsTables:
-    """Make the tables of sizes and shapes of boxes, anchor recall, boxes per image and sizes of images."""
+def tabulate_statistics(statistics: BoxStatistics, training: BoxStatistics) -> StatisticsTables:
+    """Make the tables of sizes and shapes of boxes, anchor recall in training, boxes per image and sizes of images."""
     image_sizes = _image_sizes(statistics)
     if not statistics.classes:
         return StatisticsTables(image_sizes=image_sizes)
     # From the smallest to the largest octave that occurs, with empty ones in between.
     sides, aspects = statistics.total.sides, statistics.total.aspects
-    recall = _recall(statistics)
+    recall = _recall(training)
     return StatisticsTables(
         image_sizes=image_sizes,
         box_sizes=histogram_table(

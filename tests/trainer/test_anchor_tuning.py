@@ -6,24 +6,35 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from retinanet_odm.dataset.anchor_coverage import gap_remedy
+from retinanet_odm.dataset.problems import from_anchor_coverage
+from retinanet_odm.dataset.statistics import BoxStatistics, ImageBoxes
 from retinanet_odm.exported_model import ModelManifest
-from tests.trainer.conftest import SIZE, make_example
 from trainer import anchor_tuning
-from trainer.anchor_tuning import BoxesOnCanvas, ClassRecall
+from trainer.anchor_tuning import ClassRecall
 from trainer.config import TrainConfig
 from trainer.data import records
+from trainer.data.training_boxes import TrainingBoxes
 from trainer.main import main
 from trainer.presets import make_config
 
 CANVAS = (320, 320)
 
 
-def boxes_of(*shapes: tuple[float, float]) -> BoxesOnCanvas:
-    """Boxes of these (height, width) about one centre of the level of stride 8, of class 1."""
+def on_canvas(boxes: np.ndarray) -> TrainingBoxes:
+    """Boxes of class 1, [N, 4] in pixels of images that fill the canvas."""
+    count = len(boxes)
+    relative, sizes = boxes / np.tile(CANVAS, 2), np.tile(CANVAS, (count, 1))
+    return TrainingBoxes(boxes=relative, sizes=sizes, labels=np.ones(count, int), images=1, is_complete=True)
+
+
+def boxes_of(*shapes: tuple[float, float]) -> TrainingBoxes:
+    """Boxes of these (height, width) about one centre of the level of stride 8."""
     halves = np.array(shapes).reshape(-1, 2) / 2
-    boxes = np.concatenate([164 - halves, 164 + halves], axis=1)
-    return BoxesOnCanvas(boxes=boxes, labels=np.ones(len(boxes), int), canvas=CANVAS, images=1, is_complete=True)
+    return on_canvas(np.concatenate([164 - halves, 164 + halves], axis=1))
 
 
 ROWS = [
@@ -39,8 +50,7 @@ ROWS = [
 def test_reach_of_one_box(why: str, shape: tuple[float, float], scale: float, octave: tuple[int, int, int]) -> None:
     found = boxes_of(shape)
     config = make_config("tiny", {"anchor_scale": scale})
-    shapes = anchor_tuning.anchor_shapes(config)
-    whole, eel = anchor_tuning.measure_recall(found, {1: "eel", 2: "crab"}, shapes)
+    whole, eel = anchor_tuning.measure_recall(config, found, {1: "eel", 2: "crab"})
     assert (whole.name, eel.name, whole.octaves, eel.octaves) == ("all classes", "eel", (octave,), (octave,)), why
 
 
@@ -51,31 +61,12 @@ def test_a_line_has_recall_by_size() -> None:
 
 def test_no_box_is_no_row() -> None:
     found = boxes_of()
-    shapes = anchor_tuning.anchor_shapes(make_config("tiny", {}))
-    assert anchor_tuning.measure_recall(found, {1: "eel"}, shapes) == ()
-
-
-def test_boxes_are_read_as_they_lie_on_the_canvas(dataset: Path) -> None:
-    config = make_config("tiny", {"dataset": str(dataset), "image_size": "256"})
-    found = anchor_tuning.read_boxes(config, records.read_dataset_manifest(str(dataset)))
-    examples = [make_example(source_id) for source_id in [*range(1, 25, 2), *range(2, 25, 2)]]
-    boxes = np.concatenate([example.boxes for example in examples]) * np.tile(SIZE, 2) * 2
-    np.testing.assert_allclose(found.boxes, boxes, rtol=1e-6)
-    assert found.labels.tolist() == [item.label_id for example in examples for item in example.objects]
-    assert (found.images, found.is_complete) == (24, True)
-
-
-def test_a_large_split_is_read_in_part(dataset: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(anchor_tuning, "MAX_BOXES", 1)
-    monkeypatch.setattr(anchor_tuning, "_BATCH", 4)
-    config = make_config("tiny", {"dataset": str(dataset)})
-    found = anchor_tuning.read_boxes(config, records.read_dataset_manifest(str(dataset)))
-    assert (found.images, found.is_complete) == (4, False)
+    assert anchor_tuning.measure_recall(make_config("tiny", {}), found, {1: "eel"}) == ()
 
 
 ANNOUNCED = [
     ("boxes of 20 to 40 pixels suit the preset", {"image_size": "128"}, 0),
-    ("anchors of 160 pixels and more suit none: all, bright, dark", {"image_size": "128", "anchor_scale": 20.0}, 3),
+    ("anchors of 160 pixels suit none: one class, and what helps", {"image_size": "128", "anchor_scale": 20.0}, 2),
 ]
 
 
@@ -88,21 +79,48 @@ def test_classes_with_low_recall_are_warned_about(
     manifest = records.read_dataset_manifest(str(dataset))
     anchor_tuning.log_anchor_recall(config, manifest, anchor_tuning.read_boxes(config, manifest))
     lines = [record.getMessage() for record in caplog.records]
-    assert sum(line.startswith("warning: ") for line in lines) == warnings, (why, lines)
+    assert sum(record.levelno == logging.WARNING for record in caplog.records) == warnings, (why, lines)
     assert sum(" boxes  " in line for line in lines) == 3
 
 
-def drawn(height: tuple[float, float], width: tuple[float, float], count: int = 300) -> BoxesOnCanvas:
+@st.composite
+def _images(draw: st.DrawFn) -> list[ImageBoxes]:
+    """Images of several sizes with enough small boxes of one class for a share to count."""
+    rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    images = []
+    for number in range(draw(st.integers(1, 4))):
+        low = rng.uniform(0, 0.9, [10, 2])
+        boxes = np.concatenate([low, low + rng.uniform(0.005, 0.1, [10, 2])], axis=1)
+        images.append(ImageBoxes(f"{number}.jpg", *rng.integers(50, 3000, 2).tolist(), boxes, ["eel"] * 10))
+    return images
+
+
+@settings(max_examples=30, deadline=None)
+@given(_images())
+def test_prepare_and_the_trainer_find_the_same_gaps(images: list[ImageBoxes]) -> None:
+    training = TrainingBoxes(
+        boxes=np.concatenate([np.asarray(image.boxes) for image in images]),
+        sizes=np.repeat([(image.height, image.width) for image in images], 10, axis=0),
+        labels=np.ones(10 * len(images), int),
+        images=len(images),
+        is_complete=True,
+    )
+    gaps = anchor_tuning.find_gaps(make_config("tiny", {}), training, {1: "eel"})
+    problems = list(from_anchor_coverage(BoxStatistics.from_images(images)))
+    assert [gap.describe() for gap in gaps] == [problem.detail for problem in problems]
+    assert all(problem.suggestion == gap_remedy(gaps) for problem in problems)
+
+
+def drawn(height: tuple[float, float], width: tuple[float, float], count: int = 300) -> TrainingBoxes:
     """Boxes anywhere on the canvas, of sides drawn from these ranges in pixels."""
     rng = np.random.default_rng(3)
     halves = np.stack([rng.uniform(*height, count), rng.uniform(*width, count)], axis=1) / 2
     centres = rng.uniform(halves, np.array(CANVAS) - halves)
-    boxes = np.concatenate([centres - halves, centres + halves], axis=1)
-    return BoxesOnCanvas(boxes=boxes, labels=np.ones(count, int), canvas=CANVAS, images=count, is_complete=True)
+    return on_canvas(np.concatenate([centres - halves, centres + halves], axis=1))
 
 
-def recall(config: TrainConfig, found: BoxesOnCanvas) -> float:
-    return float((anchor_tuning.best_overlaps(found.boxes, CANVAS, anchor_tuning.anchor_shapes(config)) >= 0.5).mean())
+def recall(config: TrainConfig, found: TrainingBoxes) -> float:
+    return anchor_tuning.measure_recall(config, found, {})[0].recall
 
 
 # why, ranges of height and width, recall before (at most), recall after (at least)
@@ -139,8 +157,7 @@ def test_more_anchors_only_where_they_are_needed() -> None:
 
 def test_without_boxes_the_given_ones_hold() -> None:
     config = make_config("tiny", {"anchors": "auto"})
-    none = BoxesOnCanvas(boxes=np.zeros((0, 4)), labels=np.zeros(0, int), canvas=CANVAS, images=3, is_complete=True)
-    assert anchor_tuning.fit_anchors(config, none) == config
+    assert anchor_tuning.fit_anchors(config, boxes_of()) == config
 
 
 def test_a_run_keeps_its_anchors(

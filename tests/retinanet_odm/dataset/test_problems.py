@@ -17,6 +17,7 @@ from retinanet_odm.dataset.problems import (
     OBJECT_PROBLEM,
     Problem,
     format_problems,
+    from_anchor_coverage,
     from_label_problem,
     from_leakage,
     from_splits,
@@ -188,26 +189,53 @@ def test_what_the_label_checks_find() -> None:
 
 
 @pytest.mark.parametrize(
-    ("reached", "expected"),
+    ("reached", "detail", "suggestion"),
     [
-        pytest.param({320: 18, 512: 20}, None, id="90 % is enough"),
-        pytest.param({320: 17, 512: 17, 640: 18}, "--image_size=640", id="a larger canvas will do"),
-        pytest.param({320: 1, 1024: 17}, "even at 1024", id="none is large enough"),
+        pytest.param({320: 18, 512: 20}, None, None, id="90 % is enough"),
+        pytest.param(
+            {320: 17, 512: 17, 640: 18},
+            "'crab': only 85.0% of its 20 training boxes have an anchor: objects too small for the network at"
+            " --image_size=320; enough from --image_size=640 on",
+            "train with --image_size=640",
+            id="a larger canvas will do",
+        ),
+        pytest.param(
+            {320: 1, 1024: 17},
+            "'crab': only 5.0% of its 20 training boxes have an anchor: these anchors do not fit them at"
+            " --image_size=320, nor at a size up to 1024",
+            "train with --anchors=auto",
+            id="none is large enough",
+        ),
     ],
 )
-def test_low_anchor_recall(reached: dict[int, int], expected: str | None) -> None:
-    counts = ClassStatistics()
-    counts.sides[5] = 20
-    counts.reached.update(reached)
-    found = list(from_statistics(BoxStatistics(classes={"crab": counts})))
-    assert [problem.code for problem in found] == (["low_anchor_recall"] if expected else [])
-    assert all(str(expected) in problem.detail and problem.object == "crab" for problem in found)
+def test_low_anchor_recall(reached: dict[int, int], detail: str | None, suggestion: str | None) -> None:
+    found = list(from_anchor_coverage(_boxes_with_anchors(crab=reached)))
+    assert [problem.code for problem in found] == (["low_anchor_recall"] if detail else [])
+    assert all((problem.detail, problem.suggestion) == (detail, suggestion) for problem in found)
+
+
+@pytest.mark.parametrize(
+    ("eel", "suggestion"),
+    [
+        pytest.param({320: 2, 896: 20}, "train with --image_size=896", id="the larger of two sizes"),
+        pytest.param({320: 2}, "train with --anchors=auto", id="one that no size helps"),
+    ],
+)
+def test_one_flag_for_all_classes(eel: dict[int, int], suggestion: str) -> None:
+    found = list(from_anchor_coverage(_boxes_with_anchors(crab={320: 2, 512: 20}, eel=eel)))
+    assert [problem.suggestion for problem in found] == [suggestion] * 2
+
+
+def _boxes_with_anchors(**reached: dict[int, int]) -> BoxStatistics:
+    """20 boxes of each class, of which some have an anchor, by the size of the canvas."""
+    counts = {name: ClassStatistics(sides=Counter({5: 20}), reached=Counter(row)) for name, row in reached.items()}
+    return BoxStatistics(classes=counts)
 
 
 def test_a_share_of_few_boxes_is_not_reported() -> None:
     counts = ClassStatistics()
     counts.sides[2] = 9
-    assert list(from_statistics(BoxStatistics(classes={"crab": counts}))) == []
+    assert list(from_anchor_coverage(BoxStatistics(classes={"crab": counts}))) == []
 
 
 def test_the_share_of_images_without_objects() -> None:

@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
+from retinanet_odm.dataset.anchor_coverage import CANVASES
 from retinanet_odm.dataset.leakage import DuplicateGroup, Duplicates, Leakage, NearDuplicate, SplitLeakage
-from retinanet_odm.dataset.statistics import CANVASES, BoxStatistics, ImageBoxes
+from retinanet_odm.dataset.statistics import BoxStatistics, ImageBoxes
 from retinanet_odm.reports.dataset_page import check_report, dataset_report
 from tests.retinanet_odm.reports.pages import EVIL, make_manifest, make_statistics, parse_page, tables_under
 
@@ -28,7 +29,7 @@ def test_low_recall_is_marked_with_a_suggestion() -> None:
     assert rows[1] == [EVIL, "2", *["0%"] * len(CANVASES)]
     assert rows[2] == ["Actiniaria", "103", *["100%"] * len(CANVASES)]
     assert len(tree.xpath("//*[@class='bad']")) == len(CANVASES), "the row of the small boxes"
-    assert "smaller --anchor_scale" in tree.text_content()
+    assert "train with --anchors=auto" in tree.text_content()
 
 
 def test_good_recall_has_no_suggestion() -> None:

@@ -10,13 +10,13 @@ from retinanet_odm.dataset.anchor_coverage import (
     ANCHOR_SCALE,
     ASPECT_RATIOS,
     CANVAS_MULTIPLE,
+    CANVASES,
     NEGATIVE_IOU,
     NUM_SCALES,
     POSITIVE_IOU,
     PYRAMID_LEVELS,
     best_overlap,
 )
-from retinanet_odm.dataset.statistics import CANVASES
 from trainer.config import TrainConfig
 from trainer.network import anchors
 
