@@ -23,7 +23,7 @@ from beam_jobs.options import (
 from retinanet_odm.beam.options import BEAM_HELP, add_estimate_flags
 from retinanet_odm.cli.program import Parser
 from retinanet_odm.dataset.frame_names import DEPLOYMENT_HELP, DeploymentRule
-from retinanet_odm.dataset.splits import DEPLOYMENT_DAY, GroupRule, parse_num_shards, parse_splits
+from retinanet_odm.dataset.splits import DEPLOYMENT, DEPLOYMENT_DAY, GroupRule, parse_num_shards, parse_splits
 from retinanet_odm.errors import UsageError
 from retinanet_odm.imaging.images import VERIFY_FULL, VERIFY_HEADER, ImageRule
 
@@ -173,8 +173,8 @@ def _add_splits(job: argparse.ArgumentParser) -> None:
     job.add_argument(
         "--split_group",
         metavar="RULE",
-        help=f"keep images of one group in one split. RULE is {DEPLOYMENT_DAY}, or a regular expression that is"
-        " searched in the image name: its capturing groups, or the complete match, name the group",
+        help=f"keep images of one group in one split. RULE is {DEPLOYMENT}, {DEPLOYMENT_DAY}, or a regular"
+        " expression that is searched in the image name: its capturing groups, or the complete match, name the group",
     )
     job.add_argument("--deployment", metavar="REGEX", help=DEPLOYMENT_HELP)
     job.add_argument(

@@ -32,7 +32,7 @@ from retinanet_odm.dataset.manifest import DatasetManifest, SplitInfo
 from retinanet_odm.dataset.problem_codes import SEVERITIES
 from retinanet_odm.dataset.problems import Problem, parse_problems
 from retinanet_odm.dataset.source_ids import parse_id_map
-from retinanet_odm.dataset.splits import DEPLOYMENT_DAY
+from retinanet_odm.dataset.splits import DEPLOYMENT, DEPLOYMENT_DAY
 from retinanet_odm.errors import TooManyRejectsError, UsageError
 from retinanet_odm.labels.checks import ERROR
 from retinanet_odm.sources.inputs import check_input, count_passed_over, find_files
@@ -166,7 +166,7 @@ def _read_summary(options: PrepareOptions) -> list[str]:
 def _deployment_lines(options: PrepareOptions) -> Iterator[str]:
     """Yield the deployments of the build, if its splits depend on them."""
     rule = options.split_group
-    if rule and rule.text == DEPLOYMENT_DAY:
+    if rule and rule.text in (DEPLOYMENT, DEPLOYMENT_DAY):
         path = files.join(options.output, output_folder.ID_MAP)
         # The map has images of earlier builds too, which have no split any more.
         rows = parse_id_map(files.read_written_text(path), source=path).rows

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Runs the complete workflow on a small synthetic data set: sample, prepare, train, export, score, detect.
+# Runs the complete workflow on a small synthetic data set: sample, prepare, train, export, score, detect, evaluate.
 # Writes everything to quickstart/ (or the given folder); a second run reuses the folder.
 set -euo pipefail
 out="$(realpath -m "${1:-"$(dirname "$0")/../quickstart"}")"
@@ -13,23 +13,26 @@ scripts/setup.sh
 export PATH="$PWD/.venv/bin:$PATH"
 say() { printf '\n== %s\n' "$*"; }
 
-say "1/5 sample: synthetic seafloor images with known animals"
+say "1/6 sample: synthetic seafloor images with known animals"
 python scripts/make_sample.py "$out/sample"
 
-say "2/5 prepare: images and Pascal VOC XML to a TFRecord data set"
+say "2/6 prepare: images and Pascal VOC XML to a TFRecord data set, each deployment in one split"
 python -m beam_jobs prepare --images "$out/sample/images/*" --annotations "$out/sample/annotations/*.xml" \
-  --output "$out/dataset" --splits train=0.8,val=0.2
+  --output "$out/dataset" --splits train=0.8,val=0.2 --split_group=deployment
 
-say "3/5 train, evaluate and export: RetinaNet from random weights"
+say "3/6 train, evaluate and export: RetinaNet from random weights"
 python -m trainer --mode=train_and_eval --preset=tiny --dataset="$out/dataset" --model_dir="$out/model" \
   --num_epochs="${EPOCHS:-12}"
 
-say "4/5 score: an archive of images that the model has never seen (one of them is corrupt on purpose)"
+say "4/6 score: an archive of deployments that the model has never seen (one image is corrupt on purpose)"
 python -m inference score --images "$out/sample/archive.zip" --model "$out/model/export" --output "$out/scored"
 
-say "5/5 detect: boxes drawn on images of the validation split"
+say "5/6 detect: boxes drawn on images of the validation split"
 mapfile -t held_out < <(awk -F, -v dir="$out/sample/images/" '$3 == "val" { print dir $2 }' "$out/dataset/id_map.csv" | head -6)
 python -m inference detect "${held_out[@]}" --model "$out/model/export" --draw "$out/drawn"
+
+say "6/6 evaluate: what was found in the archive, against what is there"
+python -m inference evaluate "$out/scored" --annotations "$out/sample/archive_truth/*.xml"
 
 say "done"
 python - "$out" <<'PY'
@@ -39,7 +42,10 @@ import sys
 
 out = pathlib.Path(sys.argv[1])
 metrics = json.loads((out / "model" / "eval.json").read_text())
-print(f"AP50 on the validation split: {metrics['AP50']:.3f} ({metrics['images']} images)")
+counts = json.loads((out / "scored" / "evaluation.json").read_text())["details"]["counts"]
+counts = {name: f"{count['found']} / {count['true']}" for name, count in counts.items()}
+print(f"AP50 on the validation deployments: {metrics['AP50']:.3f} ({metrics['images']} images)")
+print("counts in the archive, found / true:", ", ".join(f"{name} {text}" for name, text in counts.items()))
 print(f"data set report:  {out / 'dataset' / 'report.html'}")
 print(f"evaluation:       {out / 'model' / 'eval.html'}")
 print(f"detections:       {out / 'scored'}/predictions-*.jsonl")

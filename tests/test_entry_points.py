@@ -32,6 +32,7 @@ ENTRY_POINTS = [
     ),
     pytest.param([sys.executable, "scripts/make_templates.py"], "--folder", id="Flex Templates"),
     pytest.param([sys.executable, "scripts/make_sample.py"], "--seed", id="the sample data set"),
+    pytest.param([sys.executable, "-m", "retinanet_odm.samples"], "--seed", id="the same, without the checkout"),
     pytest.param([sys.executable, "benchmarks/bccd.py"], "--num_epochs", id="the real-data benchmark"),
     pytest.param([sys.executable, "-m", "benchmarks.prepare"], "--scale", id="the data set benchmark"),
     pytest.param([sys.executable, "-m", "benchmarks.kill_prepare"], "--kills", id="kills of prepare"),

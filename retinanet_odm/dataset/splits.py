@@ -1,8 +1,8 @@
 """Stable splits: the split of an image depends on its name alone, so that adding data never moves an image.
 
-Begin with `SplitPlan.split_of`. The name determines a group (`GroupRule`: deployment and day of a frame, or what a
-regular expression finds; by default each image is its own group), and a hash of the group determines the split
-(`Splits`). A user's list (`parse_split_list`) replaces both.
+Begin with `SplitPlan.split_of`. The name determines a group (`GroupRule`: the deployment of a frame, deployment and
+day, or what a regular expression finds; by default each image is its own group), and a hash of the group determines the
+split (`Splits`). A user's list (`parse_split_list`) replaces both.
 """
 
 import hashlib
@@ -20,6 +20,7 @@ from retinanet_odm.errors import ContractError, DataError, UsageError
 _SALT = "retinanet-odm split "
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
 
+DEPLOYMENT = "deployment"
 DEPLOYMENT_DAY = "deployment+day"
 TRAIN_SPLIT = "train"  # the split from which the trainer learns; all others are held out
 
@@ -82,9 +83,9 @@ class GroupRule:
     """The rule that assigns images to groups; the images of a group stay in one split.
 
     Attributes:
-      text: DEPLOYMENT_DAY, for names such as StaM_6701_NF_tripod_20161110_14_24_12.JPG; otherwise a regular expression
-        that is searched in the image's name (its path below the images' root), see NamePattern.
-      deployments: how the deployments of DEPLOYMENT_DAY are found.
+      text: DEPLOYMENT; DEPLOYMENT_DAY, for names such as StaM_6701_NF_tripod_20161110_14_24_12.JPG; otherwise a regular
+        expression that is searched in the image's name (its path below the images' root), see NamePattern.
+      deployments: how deployments are found.
 
     Raises:
       UsageError: the regular expression is invalid, or matches the empty text and so every name.
@@ -111,13 +112,17 @@ class GroupRule:
           >>> GroupRule(r"^dive\d+").group_of("dive7/a.jpg")
           'dive7'
         """
-        group = self._deployment_day(image) if self.text == DEPLOYMENT_DAY else self._pattern.find(image)
-        if group is None:
+        group = self._find_group(image)
+        if not group:
             detail = f"{image}: expected a name in which --split_group={self.text} finds a group, found none"
             raise SplitError("no_split_group", detail)
         return group
 
-    def _deployment_day(self, image: str) -> str | None:
+    def _find_group(self, image: str) -> str | None:
+        if self.text == DEPLOYMENT:
+            return self.deployments.deployment_of(image)
+        if self.text != DEPLOYMENT_DAY:
+            return self._pattern.find(image)
         frame = parse_frame_name(image, self.deployments)
         return f"{frame.deployment}+{frame.time:%Y%m%d}" if frame else None
 

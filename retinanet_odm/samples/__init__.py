@@ -1,9 +1,11 @@
 """Images with known truth: a made-up data set of seafloor animals, for the quickstart, tests and benchmarks.
 
-Begin with `files.sample_files`, which yields the files of a sample; ``scripts/make_sample.py`` writes them.
+Begin with `files.sample_files`, which yields the files of a sample; ``python -m retinanet_odm.samples`` writes them.
 
+  command     the program that writes a sample
   files       the sample as (path, bytes) pairs: images, annotations and an archive
-  scenes      one scene: seafloor, light and animals
+  scenes      one scene: animals on the seafloor, and the camera
+  seafloor    one deployment: the ground, the light and the water that its scenes share
   sprites     one animal: colour, opacity and box
 
 Equal seeds give equal bytes, and nothing is downloaded.

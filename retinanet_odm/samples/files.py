@@ -1,9 +1,10 @@
 """The sample data set: labelled images and an archive of new ones, as (path, bytes) pairs.
 
-Begin with `sample_files`. Nothing is downloaded or written here: ``scripts/make_sample.py`` writes the pairs, and tests
-use them directly. Equal arguments give equal bytes, and image n does not depend on the number of images.
+Begin with `sample_files`. Nothing is downloaded or written here: `retinanet_odm.samples.command` writes the pairs, and
+tests use them directly. Equal arguments give equal bytes, and image n does not depend on the number of images.
 """
 
+import functools
 import io
 import json
 import zipfile
@@ -19,14 +20,19 @@ from retinanet_odm.annotations.cvat import format_cvat
 from retinanet_odm.annotations.types import ImageAnnotation
 from retinanet_odm.annotations.voc import format_voc
 from retinanet_odm.errors import UsageError
-from retinanet_odm.samples.scenes import make_camera, make_scene
+from retinanet_odm.samples.scenes import make_scene
+from retinanet_odm.samples.seafloor import Site, make_site
 from retinanet_odm.samples.sprites import SPECIES
 
 SAMPLE_LABELS = tuple(SPECIES)
 SAMPLE_MARKER = "sample.json"  # marks a folder as a sample, and contains its options
+SAMPLE_IMAGES, SAMPLE_ARCHIVE_IMAGES = 240, 60  # by default
+# With --split_group=deployment, the hashes of these ten names give 7, 1 and 2 to train, val and test by default.
+LABELLED_DEPLOYMENTS = 10
 
+_ARCHIVE_DEPLOYMENTS = 3
+_ARCHIVE_FOLDER = "new_deployments"
 _JPEG_QUALITY = 88
-_FRAMES_PER_DEPLOYMENT = 48
 _FIRST_DEPLOYMENT = 6701
 _FIRST_FRAME = datetime(2016, 11, 10, 14, 24, 12, tzinfo=UTC)
 # Not a round number, so that deployments begin at different hours and minutes, as real ones do.
@@ -48,19 +54,21 @@ class SampleImage:
         return PurePosixPath(self.name).stem
 
 
-def make_sample_image(index: int, *, seed: int = 0, first_deployment: int = 0) -> SampleImage:
+def make_sample_image(
+    index: int, *, seed: int = 0, first_deployment: int = 0, deployments: int = LABELLED_DEPLOYMENTS
+) -> SampleImage:
     """Make one frame of a time-lapse series.
 
     Args:
-      index: of the frame; after every 48 frames a new deployment begins.
+      index: of the frame; the deployments have the frames in turns, so that a small sample has all of them, too.
       seed: of the sample.
       first_deployment: the deployment of frame 0.
+      deployments: their number.
     """
-    deployment = first_deployment + index // _FRAMES_PER_DEPLOYMENT
-    frame = index % _FRAMES_PER_DEPLOYMENT
-    # Seeds by deployment and frame: a camera is the same for all its frames, and no frame depends on another.
-    camera = make_camera(np.random.default_rng([seed, deployment]))
-    image, objects = make_scene(np.random.default_rng([seed, deployment, frame + 1]), camera=camera)
+    frame, turn = divmod(index, deployments)
+    deployment = first_deployment + turn
+    # Seeds by deployment and frame: a site is the same for all its frames, and no frame depends on another.
+    image, objects = make_scene(np.random.default_rng([seed, deployment, frame + 1]), site=_site(seed, deployment))
     name = _name(deployment, frame)
     annotation = ImageAnnotation(
         filename=name, width=image.width, height=image.height, objects=objects, source=f"{name} (synthetic)"
@@ -68,11 +76,20 @@ def make_sample_image(index: int, *, seed: int = 0, first_deployment: int = 0) -
     return SampleImage(name=name, data=_jpeg(image), annotation=annotation)
 
 
-def sample_files(*, images: int = 240, archive_images: int = 24, seed: int = 0) -> Iterator[tuple[str, bytes]]:
+# A site takes as long as a frame. The frames are made by deployment, so the newest one is enough.
+@functools.lru_cache(maxsize=1)
+def _site(seed: int, deployment: int) -> Site:
+    return make_site(np.random.default_rng([seed, deployment]))
+
+
+def sample_files(
+    *, images: int = SAMPLE_IMAGES, archive_images: int = SAMPLE_ARCHIVE_IMAGES, seed: int = 0
+) -> Iterator[tuple[str, bytes]]:
     """Yield the files of a sample data set as (relative path, bytes); SAMPLE_MARKER first.
 
     ``images/*.JPG`` with ``annotations/*.xml`` (Pascal VOC) and ``cvat/annotations.xml`` (the same boxes);
-    ``archive.zip`` with new images, the last of them truncated, and ``archive_truth/*.xml`` with their boxes.
+    ``archive.zip`` with images of other deployments, the last of them truncated, and ``archive_truth/*.xml`` with the
+    boxes of all but that one.
 
     Args:
       images: the number of labelled images.
@@ -87,18 +104,17 @@ def sample_files(*, images: int = 240, archive_images: int = 24, seed: int = 0) 
             "sample: expected images of 1 or more, archive_images and seed of 0 or more;"
             f" found {images}, {archive_images} and {seed}"
         )
-    # The marker comes first: scripts/make_sample.py checks the folder by it before it writes anything.
+    # The marker comes first: the folder is checked by it before anything is written.
     options = {"sample": "retinanet-odm", "images": images, "archive_images": archive_images, "seed": seed}
     yield SAMPLE_MARKER, json.dumps(options, indent=2).encode() + b"\n"
     yield from _labelled(images, seed)
     if archive_images:
-        # New images come from later deployments than the labelled ones, as in practice.
-        yield from _archive(archive_images, seed, first_deployment=-(-images // _FRAMES_PER_DEPLOYMENT))
+        yield from _archive(archive_images, seed)
 
 
 def _labelled(count: int, seed: int) -> Iterator[tuple[str, bytes]]:
     annotations = []
-    for index in range(count):
+    for index in _by_deployment(count, LABELLED_DEPLOYMENTS):
         sample = make_sample_image(index, seed=seed)
         annotations.append(sample.annotation)
         yield f"images/{sample.name}", sample.data
@@ -107,15 +123,23 @@ def _labelled(count: int, seed: int) -> Iterator[tuple[str, bytes]]:
     yield "cvat/annotations.xml", format_cvat(annotations, labels=SAMPLE_LABELS, task="StaM sample")
 
 
-def _archive(count: int, seed: int, *, first_deployment: int) -> Iterator[tuple[str, bytes]]:
+def _archive(count: int, seed: int) -> Iterator[tuple[str, bytes]]:
+    # Later deployments than the labelled ones, as in practice: the detector has seen neither these sites nor frames.
+    later = {"first_deployment": LABELLED_DEPLOYMENTS, "deployments": _ARCHIVE_DEPLOYMENTS}
     members = []
-    for index in range(count):
-        sample = make_sample_image(index, seed=seed, first_deployment=first_deployment)
-        is_truncated = index == count - 1 and count > 1  # an interrupted transfer, which scoring must handle
+    for made, index in enumerate(_by_deployment(count, _ARCHIVE_DEPLOYMENTS), start=1):
+        sample = make_sample_image(index, seed=seed, **later)
+        is_truncated = made == count and count > 1  # an interrupted transfer, which scoring must handle
         members.append((sample.name, sample.data[: len(sample.data) // 3 if is_truncated else None]))
         if not is_truncated:
             yield f"archive_truth/{sample.stem}.xml", format_voc(sample.annotation)
-    yield "archive.zip", make_zip((f"new_deployment/{name}", data) for name, data in members)
+    yield "archive.zip", make_zip((f"{_ARCHIVE_FOLDER}/{name}", data) for name, data in members)
+
+
+def _by_deployment(count: int, deployments: int) -> Iterator[int]:
+    """Yield the indices of make_sample_image in the order of deployment and time, which is that of the names."""
+    for turn in range(deployments):
+        yield from range(turn, count, deployments)
 
 
 def make_zip(members: Iterator[tuple[str, bytes]]) -> bytes:

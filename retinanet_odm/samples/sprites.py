@@ -104,8 +104,8 @@ def _varied(rng: np.random.Generator, colour: Colour, spread: float = 0.06) -> C
 
 def _cucumber(canvas: _Canvas, rng: np.random.Generator) -> None:
     """Draw a translucent sea cucumber: bent body, veil, papillae and tube feet along both sides, dark gut."""
-    skin = _varied(rng, (0.90, 0.76, 0.84))
-    bend, fat = rng.uniform(-0.22, 0.22), rng.uniform(0.11, 0.15)
+    skin = _varied(rng, (0.92, 0.62, 0.80))
+    bend, fat = rng.uniform(-0.18, 0.18), rng.uniform(0.13, 0.17)
     # The body follows a parabola; half is its half width along the spine.
     along = np.linspace(-0.42, 0.42, 20)
     spine = [(float(x), float(bend * (1 - (x / 0.42) ** 2))) for x in along]
@@ -125,7 +125,7 @@ def _cucumber(canvas: _Canvas, rng: np.random.Generator) -> None:
     # The outline: along the upper side to the tail, and back along the lower one.
     canvas.polygon(upper + lower[::-1], skin, 225)
     red, green, blue = skin
-    canvas.stroke(spine[3:17], (0.05, 0.03), [(red * 0.62, green * 0.5, blue * 0.55)], 240)
+    canvas.stroke(spine[3:17], (0.05, 0.03), [(red * 0.55, green * 0.4, blue * 0.5)], 240)
 
 
 def _brittle_star(canvas: _Canvas, rng: np.random.Generator) -> None:
@@ -140,7 +140,7 @@ def _brittle_star(canvas: _Canvas, rng: np.random.Generator) -> None:
         points = [
             (reach * float(r) * math.cos(t), reach * float(r) * math.sin(t)) for r, t in zip(along, turns, strict=True)
         ]
-        canvas.stroke(points, (0.075, 0.025), [arm, arm, band], _OPAQUE)
+        canvas.stroke(points, (0.09, 0.035), [arm, arm, band], _OPAQUE)
     canvas.disc((0, 0), 0.125, (arm[0] * 0.85, arm[1] * 0.8, arm[2] * 0.8))
     for start in _angles(5):
         canvas.disc((0.06 * math.cos(start), 0.06 * math.sin(start)), 0.025, arm)
@@ -189,10 +189,10 @@ class Species:
 # Names as annotators write them, with blanks and full stops, because no program may assume that they are identifiers.
 SPECIES: Mapping[str, Species] = MappingProxyType(
     {
-        "Actiniaria": Species(_anemone, 30, 84),
-        "Cystechinus loveni": Species(_urchin, 30, 80),
-        "Ophiuroidea": Species(_brittle_star, 42, 110),
-        "Peniagone sp. A": Species(_cucumber, 42, 110),
+        "Actiniaria": Species(_anemone, 56, 104),
+        "Cystechinus loveni": Species(_urchin, 60, 104),
+        "Ophiuroidea": Species(_brittle_star, 68, 124),
+        "Peniagone sp. A": Species(_cucumber, 76, 128),
     }
 )
 

@@ -31,7 +31,7 @@ def write_images(root: Path) -> Path:
 
 
 def _write_export(path: Path) -> None:
-    exported = [make_sample_image(index, first_deployment=9) for index in range(EXPORTED)]
+    exported = [make_sample_image(index, first_deployment=20) for index in range(EXPORTED)]
     document = format_cvat([sample.annotation for sample in exported], labels=SAMPLE_LABELS, task="export")
     members = [(f"images/{sample.name}", sample.data) for sample in exported]
     path.write_bytes(make_zip(iter([("annotations.xml", document), *members])))

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from retinanet_odm.dataset.frame_names import DeploymentRule
 from retinanet_odm.dataset.splits import (
+    DEPLOYMENT,
     DEPLOYMENT_DAY,
     GroupRule,
     SplitError,
@@ -86,6 +87,8 @@ def test_thirds_that_do_not_quite_add_up_leave_no_gap() -> None:
     ("rule", "image", "group"),
     [
         pytest.param(DEPLOYMENT_DAY, "x/StaM_6701_20161110_14_24_12.JPG", "x/StaM_6701+20161110", id="a frame"),
+        pytest.param(DEPLOYMENT, "x/StaM_6701_20161110_14_24_12.JPG", "x/StaM_6701", id="a frame, whatever the day"),
+        pytest.param(DEPLOYMENT, "dive7/img_7.jpg", "dive7", id="a folder, without any date"),
         pytest.param(DEPLOYMENT_DAY, "StaM_6701/20161110_142412.jpg", "StaM_6701+20161110", id="deployment as folder"),
         pytest.param(r"^[^/]+/", "dive 7/a.jpg", "dive 7/", id="no capturing group: the complete match"),
         pytest.param(r"dive(\d+)_cam(\d)", "x/dive12_cam3_0001.jpg", "12+3", id="capturing groups joined"),
@@ -102,6 +105,7 @@ def test_group(rule: str, image: str, group: str) -> None:
 @pytest.mark.parametrize(
     ("rule", "image"),
     [
+        pytest.param(DEPLOYMENT, "img_7.jpg", id="neither folder nor date"),
         pytest.param(DEPLOYMENT_DAY, "img_7.jpg", id="no date"),
         pytest.param(DEPLOYMENT_DAY, "StaM_20161310_142412.jpg", id="month 13"),
         pytest.param(r"dive\d+", "cruise7.jpg", id="no match"),
