@@ -165,14 +165,3 @@ def describe_pairing(row: Candidate | UnannotatedImage) -> Iterator[tuple[str, t
     """Yield (how, (1, example)) for an image whose pairing a person should look at."""
     if isinstance(row, Candidate) and row.pairing:
         yield row.pairing, (1, f"{row.image.name} with {row.paired_with}")
-
-
-def add_examples(counts: Iterable[tuple[int, str]]) -> tuple[int, str]:
-    """Add up counts and keep the first example in alphabetical order.
-
-    Example:
-      >>> add_examples([(2, "b"), (1, "a")])
-      (3, 'a')
-    """
-    found = list(counts)
-    return sum(count for count, _ in found), min(example for _, example in found)

@@ -17,8 +17,6 @@ from beam_jobs.join import enumerate_names
 from beam_jobs.options import DROP, NEGATIVE, PrepareOptions, load_id_map, load_split_plan
 from beam_jobs.output_folder import dataset_shard_name
 from beam_jobs.rows import (
-    ANNOTATION_REJECT,
-    NO_MATCHING_IMAGE,
     AssignedImage,
     Candidate,
     LabelledImage,
@@ -59,35 +57,14 @@ def read_annotation_group(
         yield reject_annotation(file, row.reason, row.detail, row.line) if isinstance(row, DataError) else row
 
 
-# --- Counting ---
+# --- Policies, labels and splits ---
 
 
-def unreadable_file(reject: Reject) -> Iterator[bytes]:
-    """Yield the path of an annotation file that cannot be read completely, as bytes; nothing for other rejects."""
-    if reject.kind == ANNOTATION_REJECT and reject.reason != NO_MATCHING_IMAGE:
-        yield reject.source.encode("utf-8", "surrogateescape")
-
-
-def ignored_shapes(file: AnnotationFile) -> Iterator[tuple[str, int]]:
-    """Yield (kind, count) of the shapes of an image that have no box by design."""
-    if file.annotation is not None:
-        yield from file.annotation.ignored
-
-
-def label_counts(row: Candidate | UnannotatedImage) -> Iterator[tuple[str, int]]:
-    """Yield (label, boxes) of an image, as the annotation writes the label."""
-    if isinstance(row, Candidate):
-        yield from Counter(item.label for item in row.annotation.objects).items()
-
-
-def make_label_map(counts: dict[str, int], options: PrepareOptions) -> LabelMap | None:
+def make_label_map(counts: Mapping[str, int], options: PrepareOptions) -> LabelMap | None:
     """Return the user's label map, or one of all labels that were counted; None if there is neither."""
     # Aliases are applied here as in `_apply_policies`, or an alias would become a class of its own.
     distinct = {options.aliases.get(name, name) for name in counts}
     return options.labels or (LabelMap.from_names(distinct) if distinct else None)
-
-
-# --- Policies, labels and splits ---
 
 
 def assign_labels_and_splits(
@@ -193,14 +170,14 @@ class BucketLayout:
     first_rank: dict[tuple[int, str], int]
 
 
-def image_bucket(row: AssignedImage) -> int:
+def name_bucket(image: ImageFile) -> int:
     """Return the hash bucket of an image."""
-    return source_ids.bucket_of(row.name)
+    return source_ids.bucket_of(image.name)
 
 
 def bucket_counts(row: AssignedImage) -> Iterator[tuple[BucketKey, int]]:
     """Yield what an image adds to the counts that `lay_out` takes."""
-    yield (image_bucket(row), row.split, row.known_id is None), 1
+    yield (name_bucket(row.content.image), row.split, row.known_id is None), 1
 
 
 def lay_out(counts: Mapping[BucketKey, int], last_id: int) -> BucketLayout:

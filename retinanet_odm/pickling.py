@@ -1,7 +1,12 @@
-"""Small pickles: a job pickles a row many times, and half of each pickle would be the names of its fields."""
+"""Small pickles: a job pickles a row several times, and half of each pickle would be the names of its fields.
+
+`pickle_by_position` leaves the names out; `pack_rows` compresses what many rows have in common.
+"""
 
 import dataclasses
 import functools
+import pickle
+import zlib
 from collections.abc import Sequence
 from typing import Any, TypeVar
 
@@ -23,6 +28,22 @@ def pickle_by_position(row: type[_Row]) -> type[_Row]:
     kind.__getstate__ = _values_of
     kind.__setstate__ = _restore
     return row
+
+
+def pack_rows(rows: Sequence[Any]) -> bytes:
+    """Return rows as one compressed pickle, a tenth of their size where they resemble each other.
+
+    Example:
+      >>> unpack_rows(pack_rows(["a.jpg", "b.jpg"]))
+      ['a.jpg', 'b.jpg']
+    """
+    # Level 1: higher ones take several times as long for a few percent.
+    return zlib.compress(pickle.dumps(rows, pickle.HIGHEST_PROTOCOL), 1)
+
+
+def unpack_rows(data: bytes) -> Any:
+    """Return what `pack_rows` was given. Only for data of the same job: a pickle of another can run any code."""
+    return pickle.loads(zlib.decompress(data))  # noqa: S301 - written by this job, as Beam's own pickles are
 
 
 def _values_of(self: Any) -> tuple[Any, ...]:

@@ -36,6 +36,12 @@ _YOLO_LINE = re.compile(rb"\s*[0-9]+([ \t]+[0-9.eE+-]+){4,}\s*([\r\n]|$)")
 _VIAME_LINE = re.compile(rb"# *1: *Detection or Track-id|-?[0-9]+,[^,\r\n]+,[0-9]+(,[0-9.eE+-]+){6}[,\r\n]")
 
 
+# How nearly all files of Pascal VOC begin: they need not be parsed twice to know it.
+_VOC_START = re.compile(
+    rb"""\s*(<\?xml\ version=["']1\.0["'](\ encoding=["'](utf|UTF)-8["'])?\s*\?>\s*)?<annotation[\s>]""", re.VERBOSE
+)
+
+
 class AnnotationFormat(Enum):
     """The formats that can be read; the value is the name for messages."""
 
@@ -114,6 +120,8 @@ def detect_format(head: bytes) -> AnnotationFormat:
     if is_json(head):
         return _detect_json(decode_json(head))
     body = head.removeprefix(_UTF8_MARK).lstrip()
+    if _VOC_START.match(body):
+        return AnnotationFormat.VOC
     if body.startswith(b"<") or head.startswith(_UTF16_MARKS):
         return _detect_xml(head)
     if _VIA_HEADER.match(body):

@@ -94,6 +94,8 @@ class ImageAnnotation:
 
 def apply_aliases(annotation: ImageAnnotation, aliases: Mapping[str, str]) -> ImageAnnotation:
     """Replace every label that is an alias by the name it stands for."""
+    if not aliases:
+        return annotation
     # A copy: annotations are frozen, and rows of a job may be shared between steps.
     objects = (dataclasses.replace(item, label=aliases.get(item.label, item.label)) for item in annotation.objects)
     return dataclasses.replace(annotation, objects=tuple(objects))

@@ -15,6 +15,7 @@ from retinanet_odm.annotations.collector import ObjectCollector
 from retinanet_odm.annotations.geometry import enclosing_box, rotated_box
 from retinanet_odm.annotations.safe_xml import (
     element_position,
+    elements_at,
     line_of,
     local_name,
     misplaced,
@@ -78,7 +79,7 @@ def parse_voc(data: bytes, *, source: str, origin: int = 0) -> ImageAnnotation:
     for element in root.iterfind("object"):
         collector.add(_object(element, source, origin))
     # Parts (heads, hands) have boxes of their own inside their object's box; they are counted, but not read.
-    collector.ignore("part", len(root.findall("object/part")))
+    collector.ignore("part", len(elements_at(root, "object/part")))
     name = text_of(root, "filename", source) or PurePosixPath(source).stem
     size = _side(root, "width", source), _side(root, "height", source)
     annotation = collector.annotation(name, size, source, line=line_of(root))
@@ -146,13 +147,16 @@ def _is_box_place(name: str, path: str) -> bool:
 
 
 def _is_rotation(element: etree._Element) -> bool:
-    return element.text is not None and element.text.strip().lower() == _ROTATION
+    text = element.text
+    return text is not None and len(text) >= len(_ROTATION) and text.strip().lower() == _ROTATION
 
 
 def _path(element: etree._Element, root: etree._Element) -> str:
     """Return the tags from below the root to an element, joined by slashes."""
-    tags = [element.tag, *(ancestor.tag for ancestor in element.iterancestors() if ancestor is not root)]
-    return "/".join(reversed(tags))
+    path, parent = str(element.tag), element.getparent()
+    while parent is not None and parent is not root:
+        path, parent = f"{parent.tag}/{path}", parent.getparent()
+    return path
 
 
 def _side(root: etree._Element, side: str, source: str) -> int | None:
@@ -217,7 +221,7 @@ def _vertices(polygon: etree._Element, where: str, source: str) -> Iterator[tupl
 
 def _rotation(element: etree._Element, where: str, source: str) -> float:
     """Read CVAT's rotation in degrees, which Datumaro exports as an attribute of the object; 0 if there is none."""
-    attributes = element.findall("attributes/attribute")
+    attributes = elements_at(element, "attributes/attribute")
     names = [text_of(attribute, "name", source) for attribute in attributes]
     # An attribute without a name might be the rotation.
     if not all(names):

@@ -21,7 +21,7 @@ from retinanet_odm.csv_tables import Row, format_table, parse_table
 from retinanet_odm.errors import ContractError, UsageError
 
 MAX_SOURCE_ID = 2**24  # the largest integer up to which float32 represents all
-NUM_BUCKETS = 4096  # 16^3, the number of values of three hex digits
+NUM_BUCKETS = 256  # 16^2, the number of values of two hex digits
 
 # The status of an image in the id map.
 ID_WRITTEN = "written"
@@ -39,10 +39,10 @@ def bucket_of(name: str) -> int:
     """Return the hash bucket 0..NUM_BUCKETS-1 of an image; buckets have the order of the hashes.
 
     Example:
-      >>> bucket_of("a.jpg"), name_hash("a.jpg")[:3]
-      (1289, '509')
+      >>> bucket_of("a.jpg"), name_hash("a.jpg")[:2]
+      (80, '50')
     """
-    return int(name_hash(name)[:3], 16)
+    return int(name_hash(name)[:2], 16)
 
 
 def check_image_count(images: int, last_id: int = 0) -> None:

@@ -5,7 +5,6 @@ Begin with `pair_by_filename`. It gets what retinanet_odm.sources.matching has l
 
 from collections import Counter, defaultdict
 from collections.abc import Sequence
-from pathlib import PurePosixPath
 
 from retinanet_odm.sources.listing import AnnotationFile, ImageFile
 from retinanet_odm.sources.row_names import Key, fold, match_key, name_inside
@@ -20,6 +19,8 @@ def inside_key(file: AnnotationFile) -> Key | None:
 
 def has_unique_name(images: Sequence[ImageFile]) -> list[bool]:
     """Return for each image of a group whether no other one of its export has its file name."""
+    if len(images) == 1:
+        return [True]
     # Together with the export, because files of two exports never belong together.
     names = [(image.export_uri, _file_name(image.name)) for image in images]
     times = Counter(names)
@@ -44,4 +45,4 @@ def pair_by_filename(images: Sequence[ImageFile], annotations: Sequence[Annotati
 
 
 def _file_name(path: str) -> str:
-    return PurePosixPath(fold(path)).name
+    return fold(path).rpartition("/")[2]

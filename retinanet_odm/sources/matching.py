@@ -54,6 +54,8 @@ def pair_files(images: Sequence[ImageFile], annotations: Sequence[AnnotationFile
       >>> pair_files([image], [AnnotationFile(uri="/x/a.xml", name="a.xml")]).annotation_of[0].uri
       '/x/a.xml'
     """
+    if len(images) == len(annotations) == 1 and _meet_at_once(images[0], annotations[0]):
+        return FilePairs(annotation_of={0: annotations[0]}, across_folders=frozenset(), conflict_of={}, unused=())
     group = _Group(images, annotations)
     # A file of an unknown kind may be no annotation at all: it gets what is left.
     known = {row for row, file in enumerate(annotations) if file.reason != KIND_UNKNOWN}
@@ -147,6 +149,14 @@ _RULES = (
     _Rule(images=_last(_bare), annotations=_last(_bare), unique=True),
     _Rule(images=_last(_loose), annotations=_last(_loose), unique=True),
 )
+
+
+def _meet_at_once(image: ImageFile, annotation: AnnotationFile) -> bool:
+    """Return whether the only two rows of a group pair by the first rule, as in most groups: spares all others."""
+    rule = _RULES[0]
+    keys = set(rule.images(image_names(image, exact_path)))
+    is_same = not keys.isdisjoint(rule.annotations(annotation_names(annotation, exact_path)))
+    return is_same and image.export_uri == annotation.export_uri
 
 
 @dataclass(kw_only=True)

@@ -32,6 +32,9 @@ _IMAGE_FOLDERS = {"/Annotations/": "/JPEGImages/", "/annotations/": "/images/", 
 _COCO_SUBSET = re.compile(r"(?:^|/)instances_([^/]+)\.json$")
 _ESCAPE = re.compile(r"\\(?:x[0-9a-f]{2}|u[0-9a-f]{4})")  # as xml_text writes characters that XML cannot hold
 _ZIP_FOLDER = re.compile(r"\.zip(?=/)", re.IGNORECASE)
+# No printable ASCII, an empty path, a root, a backslash, a part that is empty or begins or ends with a dot, or a folder
+# that may end in .zip.
+_NOT_PLAIN = re.compile(r"[^\x20-\x7e]|\A\Z|\A[/.]|\\|//|/\.|\./|[pP]/|[/.]\Z")
 _NUMBER = re.compile(r"#[0-9]+\Z")  # that an exporter adds to a name that it has used before
 _DOUBLED = (".xml", ".json", ".txt")
 
@@ -62,13 +65,7 @@ def exact_path(path: str) -> str:
 
 def _is_plain(path: str) -> bool:
     """Return whether a path has the same form everywhere, as nearly all have: spares the work for millions of rows."""
-    return (
-        path.isascii()
-        and path.isprintable()
-        and not path.startswith(("/", "."))
-        and not any(part in path for part in ("\\", "//", "/.", "./", "p/", "P/"))  # the last two may end in .zip
-        and path[-1:] not in ("/", ".", "")
-    )
+    return _NOT_PLAIN.search(path) is None
 
 
 def fold(path: str) -> str:

@@ -8,7 +8,7 @@ import itertools
 import posixpath
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import TypeVar
 
 _WILDCARD = re.compile(r"[*?\[]")
@@ -253,8 +253,7 @@ def is_hidden(name: str) -> bool:
       >>> is_hidden("a/.thumbs/b.jpg"), is_hidden("__MACOSX/a.jpg"), is_hidden("../a.jpg")
       (True, True, False)
     """
-    parts = PurePosixPath(name).parts
-    return any(part == "__MACOSX" or (part.startswith(".") and part != "..") for part in parts)
+    return any(part == "__MACOSX" or (part.startswith(".") and part not in (".", "..")) for part in name.split("/"))
 
 
 def with_unique_names(members: Iterable[_Member], name_of: Callable[[_Member], str]) -> Iterator[tuple[str, _Member]]:

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from beam_jobs import join, plan
+from beam_jobs import join
 from beam_jobs.rows import (
     ANNOTATION_REJECT,
     IMAGE_REJECT,
@@ -15,6 +15,7 @@ from beam_jobs.rows import (
     Reject,
     UnannotatedImage,
 )
+from beam_jobs.tally import Tally, tallied, unreadable_file
 from retinanet_odm.annotations.types import ImageAnnotation, UnreadableObject
 from retinanet_odm.sources.listing import AnnotationFile, ImageFile
 from retinanet_odm.sources.row_names import PAIRED_ACROSS_FOLDERS, PAIRED_BY_FILENAME
@@ -134,7 +135,7 @@ UNUSED = [
 def test_unused_annotation(file, name, reason, why):
     (reject,) = _joined([], [file])
     assert (reject.kind, reject.name, reject.reason) == ("annotation", name, reason), why
-    assert list(plan.unreadable_file(reject)) == ([b"/x/a.xml"] if reason == "xml_not_well_formed" else []), why
+    assert list(unreadable_file(reject)) == ([b"/x/a.xml"] if reason == "xml_not_well_formed" else []), why
 
 
 def test_one_name_twice_is_never_numbered_twice():
@@ -239,8 +240,8 @@ def test_join_by_filename(images, files, expected, told, step):
 
 
 def _told(rows: Iterable[Candidate | UnannotatedImage | Reject]) -> dict[str, tuple[int, str]]:
-    pairs = [pair for row in rows if not isinstance(row, Reject) for pair in join.describe_pairing(row)]
-    return {key: join.add_examples(value for other, value in pairs if other == key) for key, _ in pairs}
+    *_, tally = tallied(rows, Tally())
+    return tally.pairings
 
 
 ACROSS = [

@@ -125,7 +125,7 @@ def _numbered(count: int, seed: int, previous: IdMap = NOTHING) -> dict[str, tup
     layout = plan.lay_out(counts, previous.last_id)
     buckets: dict[int, list[AssignedImage]] = {}
     for row in assigned:
-        buckets.setdefault(plan.image_bucket(row), []).append(row)
+        buckets.setdefault(plan.name_bucket(row.content.image), []).append(row)
     found = {}
     for item in buckets.items():
         for (split, shard), planned in plan.number_bucket(item, layout, OPTIONS):
@@ -166,7 +166,7 @@ def test_a_shard_is_a_run_of_its_split():
 def test_more_images_than_ids_rejects_them_all():
     row = LabelledImage(image=_image("a.jpg"), annotation=_content(), label_ids=())
     assigned = AssignedImage(split="train", known_id=None, content=row)
-    bucket = plan.image_bucket(assigned)
+    bucket = plan.name_bucket(row.image)
     layout = plan.lay_out({(bucket, "train", True): MAX_SOURCE_ID + 1}, last_id=0)
     (reject,) = plan.number_bucket((bucket, [assigned]), layout, OPTIONS)
     assert isinstance(reject, Reject)
