@@ -30,8 +30,8 @@ def pickle_by_position(row: type[_Row]) -> type[_Row]:
     return row
 
 
-def pack_rows(rows: Sequence[Any]) -> bytes:
-    """Return rows as one compressed pickle, a tenth of their size where they resemble each other.
+def pack_rows(rows: Any) -> bytes:
+    """Return rows, or another value, as one compressed pickle, a tenth of their size where they resemble each other.
 
     Example:
       >>> unpack_rows(pack_rows(["a.jpg", "b.jpg"]))
