@@ -16,7 +16,7 @@ MAIN = "main"  # the output of a step that has several
 PARTITIONS = 256
 _MAX_ROWS = 16_384  # that wait for their batch to become larger, per worker; about 20 MB
 
-Batch = bytes
+RowBatch = bytes
 
 
 def partition_of(key: bytes) -> int:
@@ -46,21 +46,21 @@ class RowBatches:
     _rows: defaultdict[tuple[str, Any], list[Any]] = field(default_factory=lambda: defaultdict(list))
     _count: int = 0
 
-    def add(self, keyed: KeyedRow) -> Iterator[tuple[str, Any, Batch]]:
+    def add(self, keyed: KeyedRow) -> Iterator[tuple[str, Any, RowBatch]]:
         """Add a row; yield what `take` does if there are enough."""
         self._rows[keyed.output, keyed.key].append(keyed.row)
         self._count += 1
         if self._count >= self.max_rows:
             yield from self.take()
 
-    def take(self) -> Iterator[tuple[str, Any, Batch]]:
+    def take(self) -> Iterator[tuple[str, Any, RowBatch]]:
         """Yield (output, key, batch) for all rows, and forget them."""
         rows, self._rows, self._count = self._rows, defaultdict(list), 0
         for (output, key), found in rows.items():
             yield output, key, pack_rows(found)
 
 
-def unpack_batches(batches: Iterable[Batch]) -> Iterator[Any]:
+def unpack_batches(batches: Iterable[RowBatch]) -> Iterator[Any]:
     """Yield the rows of some batches."""
     for batch in batches:
         yield from unpack_rows(batch)

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from beam_jobs import join, plan
-from beam_jobs.batches import Batch, KeyedRow, partition_of, unpack_batches
+from beam_jobs.batches import RowBatch, KeyedRow, partition_of, unpack_batches
 from beam_jobs.options import PrepareOptions
 from beam_jobs.rows import AssignedImage, Candidate, Reject, UnannotatedImage
 from beam_jobs.tally import Tally, tallied
@@ -20,7 +20,7 @@ from retinanet_odm.sources.row_names import Key
 
 OPEN = "open"  # the output of rows that are still to be joined
 
-Partition = tuple[Any, Iterable[Batch]]
+Partition = tuple[Any, Iterable[RowBatch]]
 
 
 class BucketCounts(Counter[plan.BucketKey]):
@@ -101,7 +101,7 @@ def join_open_partition(partition: Partition) -> Iterator[KeyedRow | Reject | Ta
 
 def assign_partition(
     bucket: Partition, options: PrepareOptions, labels: LabelMap | None, found: Tally
-) -> Iterator[Reject | BucketCounts | tuple[int, Batch]]:
+) -> Iterator[Reject | BucketCounts | tuple[int, RowBatch]]:
     """Assign labels and splits to the images of a hash bucket; yield their number, and (bucket, all of them)."""
     rows: list[AssignedImage] = []
     for image in unpack_batches(bucket[1]):
@@ -117,7 +117,7 @@ def assign_partition(
 
 
 def number_partition(
-    bucket: tuple[int, Batch], layout: plan.BucketLayout, options: PrepareOptions
+    bucket: tuple[int, RowBatch], layout: plan.BucketLayout, options: PrepareOptions
 ) -> Iterator[KeyedRow | Reject]:
     """Give the images of a hash bucket their ids and shards."""
     for row in plan.number_bucket((bucket[0], unpack_batches(bucket[1:])), layout, options):

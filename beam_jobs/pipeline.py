@@ -16,7 +16,7 @@ import apache_beam as beam
 from apache_beam.pvalue import AsList, AsSingleton
 
 from beam_jobs import partitions, plan
-from beam_jobs.batches import MAIN, Batch, unpack_batches
+from beam_jobs.batches import MAIN, RowBatch, unpack_batches
 from beam_jobs.commit import commit
 from beam_jobs.options import PrepareOptions
 from beam_jobs.partitions import OPEN
@@ -106,8 +106,8 @@ def _make_label_map(found: Tally, options: PrepareOptions) -> LabelMap | None:
 
 def _commit(
     options: PrepareOptions,
-    shards: Iterable[Batch],
-    rejects: Iterable[Batch],
+    shards: Iterable[RowBatch],
+    rejects: Iterable[RowBatch],
     found: Tally,
     labels: LabelMap | None,
     passed_over: Mapping[str, int],

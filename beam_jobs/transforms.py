@@ -10,7 +10,7 @@ from apache_beam.pvalue import AsSingleton, TaggedOutput
 from apache_beam.transforms.window import GlobalWindows
 
 from beam_jobs import partitions, plan
-from beam_jobs.batches import MAIN, Batch, KeyedRow, RowBatches, unpack_batches
+from beam_jobs.batches import MAIN, RowBatch, KeyedRow, RowBatches, unpack_batches
 from beam_jobs.options import PrepareOptions, load_id_map
 from beam_jobs.rows import Reject
 from beam_jobs.shards import make_shard
@@ -27,7 +27,7 @@ COUNTS = "counts"
 class _InBatches(beam.DoFn):
     """Calls a verb for each element and passes on what it yields, by kind.
 
-    A KeyedRow waits for a batch, (key, Batch), of its own output; a Reject for one without key in REJECTS, and is
+    A KeyedRow waits for a batch, (key, RowBatch), of its own output; a Reject for one without key in REJECTS, and is
     counted by kind and reason. A Tally or BucketCounts goes to COUNTS, anything else to MAIN.
     """
 
@@ -57,7 +57,7 @@ class _InBatches(beam.DoFn):
             yield _tag_batch(item, GlobalWindows.windowed_value)
 
 
-def _tag_batch(item: tuple[str, Any, Batch], wrap: Callable[[Any], Any] = lambda value: value) -> Any:
+def _tag_batch(item: tuple[str, Any, RowBatch], wrap: Callable[[Any], Any] = lambda value: value) -> Any:
     output, key, batch = item
     value = wrap(batch if output == REJECTS else (key, batch))
     return value if output == MAIN else TaggedOutput(output, value)
@@ -173,7 +173,7 @@ class MakeShards(beam.PTransform):
         )
 
 
-def _make_and_count(group: tuple[plan.ShardKey, Iterable[Batch]], options: PrepareOptions) -> Batch:
+def _make_and_count(group: tuple[plan.ShardKey, Iterable[RowBatch]], options: PrepareOptions) -> RowBatch:
     result = make_shard(group[0], unpack_batches(group[1]), options)
     Metrics.counter(COUNTERS, "examples").inc(result.examples)
     Metrics.counter(COUNTERS, "boxes").inc(result.boxes_per_class.total())
