@@ -77,7 +77,7 @@ def draw_boxes(image: Image.Image, items: Iterable[DrawnBox]) -> Image.Image:
     return drawn
 
 
-def draw_thumbnail(encoded: bytes, items: Iterable[DrawnBox], *, longest: int = 640) -> bytes:
+def draw_thumbnail(encoded: bytes, items: Iterable[DrawnBox], *, longest: int = 1024) -> bytes:
     """Return a small JPEG of an image with its boxes, for an HTML page.
 
     Args:

@@ -8,9 +8,11 @@ from retinanet_odm.dataset.leakage import Leakage
 from retinanet_odm.dataset.manifest import DatasetManifest
 from retinanet_odm.dataset.problems import Problem
 from retinanet_odm.dataset.statistics import BoxStatistics
+from retinanet_odm.imaging.drawing import colour_of
 from retinanet_odm.labels.checks import ERROR, WARNING
 from retinanet_odm.reports import dataset_sections as sections
-from retinanet_odm.reports.rendering import Bar, Cell, Percent, Table, facts_table, render
+from retinanet_odm.reports.dataset_verdict import dataset_verdict
+from retinanet_odm.reports.rendering import Bar, Cell, ClassName, Percent, Table, facts_table, render
 
 _MAX_REJECTS = 200  # rows on the page; rejected.jsonl holds them all
 
@@ -42,6 +44,7 @@ def dataset_report(
         "dataset.html.j2",
         manifest=manifest,
         examples=examples,
+        verdict=_judge(manifest, statistics, leakage),
         tiles=_dataset_tiles(manifest, examples, statistics),
         problems=sections.summarise_problems(problems) if problems else None,
         splits=_splits(manifest),
@@ -80,6 +83,7 @@ def check_report(
         "check.html.j2",
         images_in=images_in,
         would_be_examples=would_be_examples,
+        verdict=_judge_check(statistics, leakage),
         tiles=_check_tiles(images_in, would_be_examples, problems, statistics),
         problems=sections.summarise_problems(problems),
         splits=sections.split_table(splits) if splits else None,
@@ -89,6 +93,26 @@ def check_report(
         problems_count=len(problems),
         **_content(statistics, training, leakage),
     )
+
+
+def _judge(manifest: DatasetManifest, statistics: BoxStatistics | None, leakage: Leakage | None) -> list[str]:
+    # Every class of the label map, also one without any box.
+    boxes = {
+        name: {label: split.boxes_per_class.get(label, 0) for _, label in manifest.labels.items}
+        for name, split in manifest.splits.items()
+    }
+    training = boxes.pop("train", {})
+    return dataset_verdict(training, boxes, without_objects=_without_objects(statistics), leakage=leakage)
+
+
+def _judge_check(statistics: BoxStatistics | None, leakage: Leakage | None) -> list[str]:
+    """Judge the boxes of all splits together: a check does not count them by split."""
+    boxes = {name: classes.boxes for name, classes in statistics.classes.items()} if statistics else {}
+    return dataset_verdict(boxes, {}, without_objects=_without_objects(statistics), leakage=leakage)
+
+
+def _without_objects(statistics: BoxStatistics | None) -> float:
+    return statistics.boxes_per_image[0] / statistics.images if statistics and statistics.images else 0.0
 
 
 def _content(
@@ -116,7 +140,7 @@ def _check_tiles(
 
 
 def _share_without_objects(statistics: BoxStatistics) -> Percent | None:
-    return Percent(statistics.boxes_per_image[0] / statistics.images) if statistics.images else None
+    return Percent(_without_objects(statistics)) if statistics.images else None
 
 
 def _dataset_tiles(
@@ -147,17 +171,18 @@ def _splits(manifest: DatasetManifest) -> Table:
 
 
 def _classes(manifest: DatasetManifest) -> Table:
-    """Tabulate boxes per class and split; bars are relative to the most frequent class of the split."""
+    """Tabulate boxes per class and split, the rarest class first; bars are relative to the most frequent one."""
     counts = {name: split.boxes_per_class for name, split in manifest.splits.items()}
     largest = {name: max(classes.values(), default=0) for name, classes in counts.items()}
+    boxes = {label: sum(classes.get(label, 0) for classes in counts.values()) for _, label in manifest.labels.items}
     rows: list[list[Cell]] = [
         [
-            label,
+            ClassName(label, colour_of(label_id)),
             label_id,
             *(Bar.of(classes.get(label, 0), largest[name]) for name, classes in counts.items()),
-            sum(classes.get(label, 0) for classes in counts.values()),
+            boxes[label],
         ]
-        for label_id, label in sorted(manifest.labels.items)
+        for label_id, label in sorted(manifest.labels.items, key=lambda item: (boxes[item[1]], item[0]))
     ]
     return Table(["class", "id", *counts, "all"], rows)
 

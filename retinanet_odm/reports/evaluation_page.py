@@ -5,8 +5,8 @@ from typing import Any
 
 from retinanet_odm.imaging.drawing import colour_of
 from retinanet_odm.reports.charts import Chart, ChartLine, ChartPoint, bubble_chart, line_chart
+from retinanet_odm.reports.evaluation_verdict import evaluation_verdict
 from retinanet_odm.reports.rendering import Bar, Cell, ClassName, Gain, Shade, Table, Titled, facts_table, render
-from retinanet_odm.reports.verdict import evaluation_verdict
 
 _Values = Mapping[str, Any]
 _MAX_CHARTS = 12  # classes whose counts are drawn

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 
 from retinanet_odm.evaluation.analysis import analyse
 from retinanet_odm.evaluation.coco_metrics import all_metrics
-from retinanet_odm.reports.verdict import evaluation_verdict
+from retinanet_odm.reports.evaluation_verdict import evaluation_verdict
 from tests.retinanet_odm.evaluation.scenes import Coco, scenes
 
 _CRAB = {"ground_truth": 200, "recall": 0.8, "precision": 0.9, "f1": 0.85}
