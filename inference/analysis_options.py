@@ -2,8 +2,9 @@
 
 import argparse
 from dataclasses import dataclass
+from typing import Any
 
-from inference.rows.export_options import add_deployment_flag, check_score
+from inference.rows.export_options import add_deployment_flag, add_replace_flag, check_score
 from retinanet_odm.dataset.frame_names import DeploymentRule
 from retinanet_odm.errors import UsageError
 
@@ -40,6 +41,7 @@ class EvaluateOptions:
       min_score: minimum score of detections that are counted; None for the score of the best F1 of each class.
       deployment: a regular expression that finds the deployments; "" for that of score, or else the names.
       max_detections: how many detections of one class in one image AP counts beside COCO's 100; None for all.
+      replace: an evaluation with other settings may be overwritten.
 
     Raises:
       UsageError: a value is out of its range.
@@ -51,6 +53,7 @@ class EvaluateOptions:
     min_score: float | None = None
     deployment: str = ""
     max_detections: int | None = None
+    replace: bool = False
 
     def __post_init__(self) -> None:
         DeploymentRule(self.deployment)
@@ -59,6 +62,16 @@ class EvaluateOptions:
         if "" in self.annotations:
             raise UsageError("--annotations: expected a pattern of files, found an empty name")
         check_score("--min_score", self.min_score)
+
+    def settings(self) -> dict[str, Any]:
+        """Return what decides the content of the evaluation, as its entries in summary.json hold it."""
+        return {
+            "annotations": list(self.annotations),
+            "label_aliases": self.label_aliases,
+            "min_score": self.min_score,
+            "deployment": self.deployment,
+            "max_detections": self.max_detections,
+        }
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,6 +84,7 @@ class RepeatOptions:
       min_frames: minimum number of frames of a deployment on which a detection is repeated.
       classes: names of the classes to search; empty for all classes.
       deployment: as in EvaluateOptions.
+      replace: flags with other settings may be overwritten.
 
     Raises:
       UsageError: a value is out of its range.
@@ -81,6 +95,7 @@ class RepeatOptions:
     min_frames: int = 20
     classes: tuple[str, ...] = ()
     deployment: str = ""
+    replace: bool = False
 
     def __post_init__(self) -> None:
         DeploymentRule(self.deployment)
@@ -121,6 +136,7 @@ def add_evaluate_flags(parser: argparse.ArgumentParser) -> None:
         " detections of the rows, as many as the model returns",
     )
     add_deployment_flag(parser)
+    add_replace_flag(parser)
 
 
 def add_repeat_flags(parser: argparse.ArgumentParser) -> None:
@@ -145,6 +161,7 @@ def add_repeat_flags(parser: argparse.ArgumentParser) -> None:
         "--classes", nargs="+", metavar="NAME", default=default.classes, help="classes to search; default: all"
     )
     add_deployment_flag(parser)
+    add_replace_flag(parser)
 
 
 def evaluate_options(flags: argparse.Namespace) -> EvaluateOptions:
@@ -160,6 +177,7 @@ def evaluate_options(flags: argparse.Namespace) -> EvaluateOptions:
         min_score=flags.min_score,
         deployment=flags.deployment,
         max_detections=flags.max_detections,
+        replace=flags.replace,
     )
 
 
@@ -175,4 +193,5 @@ def repeat_options(flags: argparse.Namespace) -> RepeatOptions:
         min_frames=flags.min_frames,
         classes=tuple(flags.classes),
         deployment=flags.deployment,
+        replace=flags.replace,
     )

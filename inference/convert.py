@@ -4,7 +4,9 @@ import logging
 
 from inference.options import ConvertOptions
 from inference.rows import finished_run
-from inference.rows.exports import write_exports
+from inference.rows.exports import export_entries, write_exports
+from inference.rows.journal import find_earlier
+from inference.rows.replacing import check_overwrite
 from retinanet_odm.storage import files
 from retinanet_odm.storage.folder_lock import lock_folder
 
@@ -15,10 +17,13 @@ def convert(options: ConvertOptions) -> None:
     """Write the files beside the rows, and then list them in summary.json.
 
     Raises:
-      UsageError: the folder has no finished run, its files are not those of its summary, or a class is unknown.
+      UsageError: the folder has no finished run, its files are not those of its summary, a class is unknown, or a file
+        may not be overwritten.
     """
     with lock_folder(options.output):
         summary = finished_run.finished_summary(options.output, command="convert")
+        planned = export_entries(summary, options.exports)
+        check_overwrite(options.output, find_earlier(options.output), planned, replace=options.replace)
         # The order matters: summary.json lists a file only when it is complete.
         entries = write_exports(options.output, summary, options.exports)
         finished_run.write_summary(options.output, finished_run.add_exports(summary, entries))

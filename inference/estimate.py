@@ -68,7 +68,7 @@ def estimate_score(request: ScoreRequest) -> ScoreEstimate:
     """
     listed = listing.list_source_files(request.sources, request.options.output)
     # The same function as in `score`, so that the estimate counts what the job would do.
-    pending = find_pending_work(listed, request.options.output, request.run_key)
+    pending = find_pending_work(listed, request.options.output, request.run_key, add=request.options.add)
     sizes = [file.size for item in listed for file in item.files]
     return ScoreEstimate(
         files=FileTotals(count=len(sizes), size=sum(sizes)),

@@ -13,6 +13,8 @@ from typing import Any
 from inference.analysis_options import EvaluateOptions
 from inference.ground_truth import Comparison, compare
 from inference.rows import finished_run, output_folder
+from inference.rows.journal import find_earlier, write_derived
+from inference.rows.replacing import check_overwrite
 from retinanet_odm.dataset.frame_names import BY_NAME, DeploymentRule, describe_deployments
 from retinanet_odm.errors import DataError, UsageError
 from retinanet_odm.evaluation.analysis import analyse
@@ -32,6 +34,7 @@ from retinanet_odm.storage.folder_lock import lock_folder
 _logger = logging.getLogger(__name__)
 
 _FLAG = "--annotations"
+_FILES = (output_folder.EVALUATION_PAGE, output_folder.EVALUATION)  # the JSON file last: it marks a complete evaluation
 _EXCLUDED_KEYS = (
     "left_out",
     "doubtful_pairings",
@@ -40,17 +43,19 @@ _EXCLUDED_KEYS = (
 
 
 def evaluate(options: EvaluateOptions) -> dict[str, Any]:
-    """Compare the rows of a finished run with annotations; write evaluation.html and, last, evaluation.json.
+    """Compare the rows of a finished run with annotations; write evaluation.html and evaluation.json.
 
     Returns:
       The content of evaluation.json.
 
     Raises:
       UsageError: the folder has no finished run, its files are not those of its summary, there are no such annotations,
-        or none of them belongs to a scored image.
+        none of them belongs to a scored image, or an earlier evaluation may not be overwritten.
     """
     with lock_folder(options.output):
         summary = finished_run.finished_summary(options.output, command="evaluate")
+        planned = [{"name": name, "format": "evaluation", **options.settings()} for name in _FILES]
+        check_overwrite(options.output, find_earlier(options.output), planned, replace=options.replace)
         labels = LabelMap.from_json(summary["labels"])
         aliases = _read_aliases(options.label_aliases, labels) if options.label_aliases else {}
         # A stream: `compare` keeps only rows that may have an annotation.
@@ -69,7 +74,8 @@ def evaluate(options: EvaluateOptions) -> dict[str, Any]:
         )
         for line in describe_limit(metrics):
             _logger.info("%s", line)
-        _write(options, metrics)
+        entries = _write(options, metrics, planned)
+        finished_run.write_summary(options.output, finished_run.add_exports(summary, entries))
         _logger.info("evaluation: %s", files.join(options.output, output_folder.EVALUATION_PAGE))
         return metrics
 
@@ -173,7 +179,10 @@ def _read_aliases(path: str, labels: LabelMap) -> dict[str, str]:
     return parse_aliases(files.read_text(path, flag="--label_aliases"), labels, source=path)
 
 
-def _write(options: EvaluateOptions, metrics: Mapping[str, Any]) -> None:
+def _write(
+    options: EvaluateOptions, metrics: Mapping[str, Any], planned: Sequence[Mapping[str, Any]]
+) -> list[dict[str, Any]]:
+    """Write the files, and return their entries in summary.json: those that were planned, with digests."""
     shown = {name: value for name, value in metrics.items() if name not in _EXCLUDED_KEYS}
     about = (
         datetime.now(UTC).strftime("%Y-%m-%d"),
@@ -182,10 +191,12 @@ def _write(options: EvaluateOptions, metrics: Mapping[str, Any]) -> None:
     )
     page = evaluation_report(shown, excluded=_excluded(metrics), about=about)
     text = json.dumps(metrics, indent=2, ensure_ascii=False) + "\n"
-    # The JSON file last: it marks a complete evaluation.
-    for name, content in ((output_folder.EVALUATION_PAGE, page), (output_folder.EVALUATION, text)):
-        with files.write_atomic(files.join(options.output, name)) as file:
-            file.write(utf8(content))
+    contents = dict(zip(_FILES, (page, text), strict=True))
+    entries = []
+    for entry in planned:
+        digest = write_derived(options.output, entry["name"], [utf8(contents[entry["name"]])])
+        entries.append({**entry, "sha256": digest})
+    return entries
 
 
 def _excluded(metrics: Mapping[str, Any]) -> list[tuple[str, int, str]]:

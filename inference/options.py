@@ -10,7 +10,14 @@ from typing import Any
 
 from inference.analysis_options import EVALUATE_DESCRIPTION, REPEATS_DESCRIPTION, add_evaluate_flags, add_repeat_flags
 from inference.model.options import BEST, ModelOptions, add_model_flags, model_options, threshold_value
-from inference.rows.export_options import EXPORT_FILES, ExportOptions, add_export_flags, check_score, export_options
+from inference.rows.export_options import (
+    EXPORT_FILES,
+    ExportOptions,
+    add_export_flags,
+    add_replace_flag,
+    check_score,
+    export_options,
+)
 from retinanet_odm.beam.options import BEAM_HELP, add_estimate_flags, check_estimate_flags
 from retinanet_odm.cli.program import Parser
 from retinanet_odm.errors import UsageError
@@ -30,8 +37,10 @@ OUT/predictions-*.jsonl  one line per image: image, width, height, status (ok or
 OUT/*                    the files of --formats
 OUT/summary.json         written last, when every image has its row: counts, model, thresholds, options
 OUT/part-*.jsonl         rows so far, while the job runs. Run the same command again after a crash, or when images were
-                         added: only missing and changed images are scored. Rows of another model or threshold are not
-                         reused.
+                         added: only missing and changed images are scored.
+
+Rows and files of an earlier run are not deleted without --replace: if images, model or threshold differ, the run is
+refused, and the message names what it would delete. --add keeps the rows of other images.
 
 The name of an image is its path below the folder, below the folder above the first wildcard of a glob, or
 ARCHIVE.zip/MEMBER; with several --images values, its path below the deepest folder that contains them all. A file that
@@ -72,6 +81,8 @@ class ScoreOptions:
       num_shards: maximum number of prediction files; there are never more than images.
       model_options: how the model is called.
       exports: which exports are written.
+      add: earlier rows of other images stay.
+      replace: rows and files of an earlier run may be deleted.
 
     Raises:
       UsageError: a value is out of its range.
@@ -84,6 +95,8 @@ class ScoreOptions:
     num_shards: int = 1
     model_options: ModelOptions = field(default_factory=ModelOptions)
     exports: ExportOptions = field(default_factory=ExportOptions)
+    add: bool = False
+    replace: bool = False
 
     def __post_init__(self) -> None:
         if not self.output:
@@ -96,6 +109,7 @@ class ScoreOptions:
 
     def to_json(self) -> dict[str, Any]:
         """Return the options as summary.json holds them. The keys are part of that format, unlike the field names."""
+        # Not add and replace: they are no settings of the result.
         return {
             "images": self.images,
             "model": self.model,
@@ -135,6 +149,7 @@ class ConvertOptions:
     Attributes:
       output: output folder of a finished run of ``score``.
       exports: which exports are written there.
+      replace: files with other settings may be overwritten.
 
     Raises:
       UsageError: there is no format.
@@ -142,6 +157,7 @@ class ConvertOptions:
 
     output: str
     exports: ExportOptions
+    replace: bool = False
 
     def __post_init__(self) -> None:
         if not self.exports.formats:
@@ -193,6 +209,13 @@ def _add_score_flags(parser: argparse.ArgumentParser) -> None:
         " 100,000 images",
     )
     add_export_flags(parser)
+    parser.add_argument(
+        "--add",
+        action="store_true",
+        help="keep the rows of images that are not in --images, and add those of --images; the files of --formats are"
+        " written over all rows",
+    )
+    add_replace_flag(parser)
     add_estimate_flags(parser)
     parser.add_argument(
         "--images_a_second",
@@ -229,6 +252,7 @@ def _add_convert_flags(parser: argparse.ArgumentParser) -> None:
         help="location of the images for the report, as for score; default: where score read them",
     )
     parser.add_argument("--without_repeats", action="store_true", help="drop detections that `repeats` has flagged")
+    add_replace_flag(parser)
 
 
 def _add_detect_flags(parser: argparse.ArgumentParser) -> None:
@@ -263,6 +287,8 @@ def score_options(flags: argparse.Namespace) -> ScoreOptions:
         model_options=model_options(flags),
         num_shards=flags.num_shards,
         exports=export_options(flags),
+        add=flags.add,
+        replace=flags.replace,
     )
 
 
@@ -275,7 +301,7 @@ def convert_options(flags: argparse.Namespace) -> ConvertOptions:
     exports = export_options(
         flags, below=flags.below.rstrip("/"), images=tuple(flags.images), without_repeats=flags.without_repeats
     )
-    return ConvertOptions(output=flags.output.rstrip("/"), exports=exports)
+    return ConvertOptions(output=flags.output.rstrip("/"), exports=exports, replace=flags.replace)
 
 
 def detect_options(flags: argparse.Namespace) -> DetectOptions:

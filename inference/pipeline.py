@@ -18,7 +18,7 @@ from collections.abc import Iterator
 import apache_beam as beam
 from apache_beam.options.pipeline_options import DirectOptions, PipelineOptions, StandardOptions
 
-from inference.request import PendingWork, ScoreRequest
+from inference.request import Commit, PendingWork, ScoreRequest
 from inference.transforms import (
     CHUNKS,
     KEPT_ROWS,
@@ -40,13 +40,13 @@ _logger = logging.getLogger(__name__)
 _THREADS = ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS")
 
 
-def run_job(request: ScoreRequest, pending: PendingWork, beam_options: PipelineOptions) -> bool:
+def run_job(request: ScoreRequest, pending: PendingWork, commit: Commit, beam_options: PipelineOptions) -> bool:
     """Run the job; return whether it has finished, or was only submitted."""
     logging.getLogger().addFilter(_is_relevant)
     start = time.monotonic()
     processes = _local_processes(beam_options)
     with _cores_shared(processes), beam.Pipeline(options=beam_options) as pipeline:
-        build_score(pipeline, request, pending, processes)
+        build_score(pipeline, request, pending, commit, processes)
     if beam_options.view_as(StandardOptions).no_wait_until_finish:
         return False
     # Leaving the `with` of a pipeline runs it and waits for it.
@@ -55,18 +55,23 @@ def run_job(request: ScoreRequest, pending: PendingWork, beam_options: PipelineO
     return True
 
 
-def build_score(pipeline: beam.Pipeline, request: ScoreRequest, pending: PendingWork, processes: int) -> None:
+def build_score(
+    pipeline: beam.Pipeline, request: ScoreRequest, pending: PendingWork, commit: Commit, processes: int
+) -> None:
     """Add the job to a pipeline.
 
     Args:
       pipeline: to add it to.
       request: what to do.
       pending: what of it has not been done before.
+      commit: the last step.
       processes: number of local processes, for the progress line.
     """
     # In the order of the graph above.
     output, num_shards = request.options.output, request.num_shards(pending.images)
-    listed = pipeline | "List images" >> ListImages(request.sources, output, request.run_key, num_shards, pending)
+    listed = pipeline | "List images" >> ListImages(
+        request.sources, output, request.run_key, num_shards, pending, request.options.add
+    )
     read = listed[CHUNKS] | "Read images" >> ReadImages(request.run_key, request.image_rule)
     scored = read[READ_IMAGES] | "Detect objects" >> DetectObjects(request.model, request.thresholds)
     # The order matters: rows are counted and saved before they are joined, because runners may hold elements back at a
@@ -80,7 +85,7 @@ def build_score(pipeline: beam.Pipeline, request: ScoreRequest, pending: Pending
         )
         | "Join spans" >> beam.Flatten()
         | "Write rows" >> WriteRows(output, num_shards)
-        | "Commit the run" >> CommitRun(request.make_commit(pending.passed_over), listed[NUM_IMAGES])
+        | "Commit the run" >> CommitRun(commit, listed[NUM_IMAGES])
     )
 
 

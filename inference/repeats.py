@@ -10,6 +10,7 @@ from array import array
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Set
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -18,7 +19,9 @@ from inference.analysis_options import RepeatOptions
 from inference.rows import finished_run
 from inference.rows.export_options import REPEAT_FLAGS, REPEAT_TABLE, ExportOptions
 from inference.rows.exports import run_of
+from inference.rows.journal import find_earlier, write_derived
 from inference.rows.repeat_marks import RepeatFlags
+from inference.rows.replacing import check_overwrite
 from retinanet_odm.dataset.frame_names import BY_NAME, DeploymentRule, describe_deployments
 from retinanet_odm.predictions.formats.encoding import csv_line
 from retinanet_odm.predictions.repeats import NOT_REPEATED, Int32Array, find_repeats
@@ -131,11 +134,10 @@ def _mark_repeats(options: RepeatOptions) -> None:
         "min_frames": options.min_frames,
         "deployment": rule.text,
     }
+    listed: list[dict[str, Any]] = [{"name": name, "format": "repeats", **settings} for name in contents]
+    check_overwrite(output, find_earlier(output), listed, replace=options.replace)
     # The order matters: the files first, then the summary that lists them with their digests.
-    entries = [
-        {"name": name, "format": "repeats", "sha256": files.write_pieces(files.join(output, name), pieces), **settings}
-        for name, pieces in contents.items()
-    ]
+    entries = [{**entry, "sha256": write_derived(output, entry["name"], contents[entry["name"]])} for entry in listed]
     finished_run.write_summary(output, finished_run.add_exports(summary, entries))
     _logger.info("%s", describe_deployments(set(detections.deployments)))
     repeated = int(np.count_nonzero(at != NOT_REPEATED))

@@ -3,8 +3,9 @@
 `ScoreRequest` holds the options and what the launcher has found out about model and sources. `find_pending_work`
 compares the images of the sources with the rows in the output folder: images without a row are scored, the rows of all
 others are kept. Rows are matched by their keys (inference.rows.rows), so every file of rows in the output folder can be
-used as it is, whether its run was finished or killed. Rows with other keys are dropped. `Commit` writes the exports and
-then summary.json: if summary.json exists, the run is complete.
+used as it is, whether its run was finished or killed. Rows with other keys are dropped, which inference.score permits
+or refuses before anything is written. `Commit` writes the exports and then summary.json: if summary.json exists, the
+run is complete.
 """
 
 import json
@@ -21,13 +22,21 @@ from inference.model.loading import CheckedModel
 from inference.model.options import ScoreThresholds, describe_thresholds
 from inference.options import ScoreOptions
 from inference.rows import finished_run, output_folder
+from inference.rows.earlier_rows import (
+    RowChoice,
+    digest_name,
+    find_earlier_keys,
+    find_earlier_names,
+    find_lost_rows,
+)
 from inference.rows.export_options import ExportOptions
 from inference.rows.exports import exports_exist, write_exports
-from inference.rows.part_files import WrittenShard, find_earlier_keys
+from inference.rows.journal import find_earlier
+from inference.rows.part_files import WrittenShard
+from inference.rows.replacing import DerivedPlan, RowsChange, refuse_new_losses
 from inference.rows.rows import RowCounts, make_run_key, row_keys
 from retinanet_odm.dataset.frame_names import DeploymentRule
 from retinanet_odm.imaging.images import ImageRule
-from retinanet_odm.storage import files
 
 # To be increased when the same model and settings give other rows; rows of earlier versions are then scored again.
 _ROWS_VERSION = 3
@@ -54,7 +63,7 @@ class ScoreRequest:
     @property
     def run_key(self) -> str:
         """Identifies runs whose rows are interchangeable."""
-        return make_run_key([finished_run.SUMMARY_SCHEMA_VERSION, _ROWS_VERSION, self._row_settings()])
+        return make_run_key([finished_run.SUMMARY_SCHEMA_VERSION, _ROWS_VERSION, self.row_settings()])
 
     @property
     def image_rule(self) -> ImageRule:
@@ -62,17 +71,38 @@ class ScoreRequest:
         # Every pixel: a decoder fills the missing part of a damaged image with grey, where the model finds nothing.
         return ImageRule()
 
-    def make_commit(self, passed_over: Mapping[str, int]) -> "Commit":
-        """Return the last step of the run; passed_over is the number of files by suffix that are not scored."""
-        counts = dict(sorted(passed_over.items()))
-        header = {**self._row_settings(), "options": self.options.to_json(), "passed_over": counts}
-        return Commit(output=self.options.output, header=header, exports=self.options.exports)
+    @property
+    def adding(self) -> tuple[str, ...]:
+        """Identifies what --add adds; empty without the flag."""
+        return (self.run_key, *self.options.images) if self.options.add else ()
+
+    def header(self, passed_over: Mapping[str, int], earlier: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the entries of summary.json besides counts and files.
+
+        Args:
+          passed_over: number of files by suffix that are not scored.
+          earlier: the summary of the earlier run, or empty.
+        """
+        here = {"images": list(self.options.images), "passed_over": dict(sorted(passed_over.items()))}
+        before = earlier.get("sources", ()) if self.options.add else ()
+        # A source that is added twice is the same source.
+        sources = [*(source for source in before if source["images"] != here["images"]), here]
+        counts = sum((Counter(source["passed_over"]) for source in sources), Counter[str]())
+        options = {"options": self.options.to_json(), "sources": sources, "passed_over": dict(sorted(counts.items()))}
+        return {**self.row_settings(), **options}
+
+    def make_commit(self, header: dict[str, Any], derived: DerivedPlan) -> "Commit":
+        """Return the last step of the run."""
+        options = self.options
+        return Commit(
+            output=options.output, header=header, exports=options.exports, derived=derived, replace=options.replace
+        )
 
     def num_shards(self, images: int) -> int:
         """Return the number of prediction files for this number of images."""
         return min(self.options.num_shards, images)
 
-    def _row_settings(self) -> dict[str, Any]:
+    def row_settings(self) -> dict[str, Any]:
         """Return everything that can change a row, as summary.json holds it: a change here voids all earlier rows."""
         # Batch sizes, formats and shards are not here: they change no row.
         manifest, tiling = self.model.manifest, self.model.options.tiling
@@ -94,28 +124,37 @@ class PendingWork:
     """What a run has to do.
 
     Attributes:
-      images: number of images in the sources.
+      images: number of images in the sources, and of those of other sources whose rows stay.
       chunks: the images without a row.
-      kept_keys: keys of the rows that are kept.
+      choice: the earlier rows that are kept.
       unused: number of earlier rows that are dropped: of another model, threshold or program version, or of images that
         have changed or are gone.
       skipped_archives: archives in folders, which are not opened.
       passed_over: number of files and members of archives by suffix that are no images or cannot be read.
-      deployments: of all images, if they were asked for.
+      deployments: of all images of the sources, if they were asked for.
+      others: number of images of other sources, whose rows stay.
     """
 
     images: int
     chunks: tuple[Chunk, ...]
-    kept_keys: frozenset[str]
+    choice: RowChoice
     unused: int
     skipped_archives: tuple[str, ...]
     passed_over: Mapping[str, int] = field(default_factory=dict)
     deployments: frozenset[str] = frozenset()
+    others: int = 0
 
     @property
     def missing(self) -> int:
         """Number of images without a row."""
-        return self.images - len(self.kept_keys)
+        return self.images - self.others - len(self.choice.keys)
+
+    @property
+    def change(self) -> RowsChange:
+        """What happens to the earlier rows."""
+        if self.unused:
+            return RowsChange.OTHER
+        return RowsChange.MORE if self.missing else RowsChange.NONE
 
     def is_done_by(self, summary: Mapping[str, Any]) -> bool:
         """Return whether a finished run, with undamaged files, has rows of exactly these images."""
@@ -129,6 +168,7 @@ def find_pending_work(
     *,
     without: Collection[str] = (),
     rule: DeploymentRule | None = None,
+    add: bool = False,
 ) -> PendingWork:
     """Compare the images of the sources with the rows in the output folder; opens every archive to list it.
 
@@ -138,6 +178,7 @@ def find_pending_work(
       run_key: from make_run_key.
       without: names of damaged files with rows, which are not used.
       rule: how deployments are found; None if they are not needed.
+      add: rows of images that are not in the sources stay.
 
     Raises:
       UsageError: as list_chunks.
@@ -147,26 +188,32 @@ def find_pending_work(
     images = 0
     pending: list[Chunk] = []
     kept: set[str] = set()
+    names: set[str] = set()
     passed_over = Counter[str]()
     deployments: set[str] = set()
     for chunk in listing.list_chunks(listed, passed_over):
         # A key holds everything that can change the row, so an equal key means that the row can be kept.
         keys = row_keys(run_key, chunk)
         images += len(keys)
+        if add:
+            names.update(map(digest_name, chunk.names))
         if rule:
             deployments.update(map(rule.deployment_of, chunk.names))
         kept.update(key for key in keys if key in earlier)
         missing = [position for position, key in enumerate(keys) if key not in earlier]
         if missing:
             pending.append(chunks.select_images(chunk, missing))
+    choice = RowChoice(keys=frozenset(kept), listed=frozenset(names) if add else None)
+    others = len(find_earlier_names(output, without=without) - names) if add else 0
     return PendingWork(
-        images=images,
+        images=images + others,
         chunks=tuple(pending),
-        kept_keys=frozenset(kept),
-        unused=len(earlier) - len(kept),
+        choice=choice,
+        unused=find_lost_rows(output, choice, without=without)[0] if add else len(earlier) - len(kept),
         skipped_archives=tuple(listing.skipped_archives(listed)),
         passed_over=passed_over,
         deployments=frozenset(deployments),
+        others=others,
     )
 
 
@@ -181,11 +228,15 @@ class Commit:
       output: the output folder.
       header: entries of summary.json besides counts and files: model, thresholds, options, version.
       exports: which exports to write.
+      derived: what becomes of those of an earlier run.
+      replace: files that summary.json does not list may be deleted.
     """
 
     output: str
     header: dict[str, Any]
     exports: ExportOptions
+    derived: DerivedPlan = field(default_factory=DerivedPlan)
+    replace: bool = False
 
     def finish(self, shards: Sequence[WrittenShard], *, listed: int) -> None:
         """Delete files of earlier runs, and write the exports and then summary.json.
@@ -226,14 +277,16 @@ class Commit:
         renewed = {**earlier, **json.loads(json.dumps(self.header))}  # tuples become lists, as in the file
         if renewed == earlier and exports_exist(self.output, earlier, self.exports):
             return False
-        files.delete([files.join(self.output, output_folder.SUMMARY_FILE)])
-        # The exports are deleted as stale files and written again below.
-        del renewed["exports"]
         self._write(renewed)
         return True
 
     def _write(self, summary: dict[str, Any]) -> None:
+        # Again: the launcher has looked before the images were scored, which may be hours ago.
+        refuse_new_losses(self.output, find_earlier(self.output), self.derived.kept, replace=self.replace)
         # The order matters, because summary.json marks everything else as complete.
-        output_folder.delete_stale_files(self.output, keep=[shard["name"] for shard in summary["shards"]])
-        entries = write_exports(self.output, summary, self.exports)
-        finished_run.write_summary(self.output, finished_run.add_exports(summary, entries))
+        shards = [shard["name"] for shard in summary["shards"]]
+        output_folder.delete_stale_files(self.output, keep=[*shards, *self.derived.kept])
+        summary = {**summary, "exports": list(self.derived.entries)}
+        for options in (*self.derived.renewed, self.exports):
+            summary = finished_run.add_exports(summary, write_exports(self.output, summary, options))
+        finished_run.write_summary(self.output, summary)

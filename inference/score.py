@@ -2,16 +2,19 @@
 
 import dataclasses
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from inference.image_sources import listing
 from inference.model.loading import find_model
 from inference.model.options import resolve_threshold_flag
 from inference.options import ScoreOptions
-from inference.request import PendingWork, ScoreRequest, find_pending_work
+from inference.planning import plan_commit
+from inference.request import Commit, PendingWork, ScoreRequest, find_pending_work
 from inference.rows import finished_run, output_folder
 from inference.rows.exports import choose_classes
+from inference.rows.journal import EarlierRun, find_earlier, set_summary_aside
+from inference.rows.output_folder import DamagedShards
 from retinanet_odm.dataset.frame_names import DeploymentRule, describe_deployments
 from retinanet_odm.storage import files
 from retinanet_odm.storage.file_kinds import describe_suffixes
@@ -32,22 +35,26 @@ def score(options: ScoreOptions, make_beam_options: Callable[[], "PipelineOption
 
     Raises:
       UsageError: the output folder is used by something else, the export is incomplete, lacks a class that was named or
-        the thresholds that were asked for, or a source has no image. Nothing has been written then.
+        the thresholds that were asked for, a source has no image, or something of an earlier run would be lost. Nothing
+        has been written then.
     """
     request = check_request(options)
     # The lock covers the first look at earlier rows: another run would replace them meanwhile.
     with lock_folder(options.output):
-        earlier = finished_run.find_summary(options.output)
+        earlier = find_earlier(options.output)
         # Only a summary has digests to compare with; a killed run has none.
-        damaged = output_folder.damaged_shards(options.output, earlier) if earlier else []
+        damaged = output_folder.damaged_shards(options.output, earlier.summary if earlier.is_finished else {})
         listed = listing.list_source_files(request.sources, options.output)
         rule = DeploymentRule(options.exports.deployment)
-        pending = find_pending_work(listed, options.output, request.run_key, without=damaged, rule=rule)
+        pending = find_pending_work(
+            listed, options.output, request.run_key, without=damaged.names, rule=rule, add=options.add
+        )
         _log_pending(pending, request.model.manifest.model_hash)
+        commit = plan_commit(request, pending, earlier, damaged)
         # Nothing to score: at most exports or options have changed, and no job is started.
-        if earlier and not damaged and _is_done_by(earlier, request, pending):
-            request.make_commit(pending.passed_over).renew(earlier)
-        elif not _run(request, pending, damaged, make_beam_options()):
+        if earlier.is_finished and not damaged.names and _is_done_by(earlier.summary, request, pending):
+            commit.renew(earlier.summary)
+        elif not _run(request, pending, earlier, damaged, commit, make_beam_options()):
             _logger.info(
                 "submitted; %s/%s appears when every image has its row", options.output, output_folder.SUMMARY_FILE
             )
@@ -74,20 +81,28 @@ def check_request(options: ScoreOptions) -> ScoreRequest:
     )
 
 
-def _is_done_by(earlier: dict[str, Any], request: ScoreRequest, pending: PendingWork) -> bool:
+def _is_done_by(earlier: Mapping[str, Any], request: ScoreRequest, pending: PendingWork) -> bool:
     return pending.is_done_by(earlier) and len(earlier["shards"]) == request.num_shards(pending.images)
 
 
-def _run(request: ScoreRequest, pending: PendingWork, damaged: Sequence[str], beam_options: "PipelineOptions") -> bool:
+def _run(
+    request: ScoreRequest,
+    pending: PendingWork,
+    earlier: EarlierRun,
+    damaged: DamagedShards,
+    commit: Commit,
+    beam_options: "PipelineOptions",
+) -> bool:
     output = request.options.output
     files.make_folder(output)
     # Beam takes seconds to import; a run with nothing new must not wait for it.
     from inference.pipeline import run_job
 
     # The order matters. The commit mark goes before anything else changes, so that a killed run never looks complete.
-    # Damaged shards go before it, because only summary.json has the digests that show the damage.
-    files.delete([files.join(output, name) for name in (*damaged, output_folder.SUMMARY_FILE)])
-    return run_job(request, pending, beam_options)
+    # Unlisted shards go before it, because only summary.json shows that they are not of its run.
+    files.delete([files.join(output, name) for name in damaged.unlisted])
+    set_summary_aside(output, earlier, adding=request.adding)
+    return run_job(request, pending, commit, beam_options)
 
 
 def _log_pending(pending: PendingWork, model_hash: str) -> None:
@@ -98,13 +113,6 @@ def _log_pending(pending: PendingWork, model_hash: str) -> None:
             "Skipped %d archives inside folders (for example %s). To score them, pass them to --images.",
             len(pending.skipped_archives),
             pending.skipped_archives[0],
-        )
-    # Told before they are deleted: Ctrl-C still keeps them.
-    if pending.unused:
-        _logger.info(
-            "%d earlier rows are not used and will be deleted: their images have changed or are gone, or they are"
-            " of another model, threshold or version of this program",
-            pending.unused,
         )
 
 

@@ -31,6 +31,7 @@ from inference.model.options import ScoreThresholds
 from inference.model.outcome import Failure, ModelOutput
 from inference.request import Commit, PendingWork, find_pending_work
 from inference.rows import part_files
+from inference.rows.earlier_rows import keep_earlier_rows
 from inference.rows.part_files import RowSpans, SaveInterval, SpansOfShard, WrittenShard
 from inference.rows.rows import SerializedRow, failed_row, make_row, row_keys, with_key
 from retinanet_odm.cli.progress import ProgressReporter
@@ -62,32 +63,33 @@ class ListImages(beam.PTransform):
     run_key: str
     num_shards: int
     pending: PendingWork
+    add: bool = False
 
     def expand(self, pbegin: beam.pvalue.PBegin):  # type: ignore[no-untyped-def] # Beam accepts only a PCollection
         """List the images on one worker."""
-        # The launcher has listed all sources already. A worker in the same process finds its list here. Others list the
-        # sources again, because the names of a million images do not fit into the description of a job.
+        # The launcher has listed all sources; a worker in the same process finds its list here. Others list them again,
+        # because the names of a million images do not fit into the description of a job.
         shared = Shared()
         shared.acquire(lambda: self.pending)
         return (
             pbegin
             | "Start" >> beam.Create([self.sources])
             | "List chunks"
-            >> beam.FlatMap(_list_chunks, shared, self.output, self.run_key, self.num_shards).with_outputs(
+            >> beam.FlatMap(_list_chunks, shared, self.output, self.run_key, self.num_shards, self.add).with_outputs(
                 NUM_IMAGES, KEPT_ROWS, main=CHUNKS
             )
         )
 
 
 def _list_chunks(
-    sources: tuple[ImageSource, ...], shared: Shared, output: str, run_key: str, num_shards: int
+    sources: tuple[ImageSource, ...], shared: Shared, output: str, run_key: str, num_shards: int, add: bool
 ) -> Iterator[Chunk | TaggedOutput[Literal["num_images"], int] | TaggedOutput[Literal["kept_rows"], SpansOfShard]]:
     pending: PendingWork = shared.acquire(
-        lambda: find_pending_work(listing.list_source_files(sources, output), output, run_key)
+        lambda: find_pending_work(listing.list_source_files(sources, output), output, run_key, add=add)
     )
     yield TaggedOutput(NUM_IMAGES, pending.images)
     yield from pending.chunks
-    for spans in part_files.keep_earlier_rows(output, pending.kept_keys, num_shards):
+    for spans in keep_earlier_rows(output, pending.choice, num_shards):
         yield TaggedOutput(KEPT_ROWS, spans)
 
 

@@ -1,6 +1,7 @@
 """Options of exports, shared by `score` and `convert`: formats, and which rows and detections the files hold."""
 
 import argparse
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -72,6 +73,17 @@ class ExportOptions:
             "deployment": self.deployment,
         }
 
+    @property
+    def file_names(self) -> tuple[str, ...]:
+        """The names of the files of all formats."""
+        return tuple(name for format_name in self.formats for name in EXPORT_FILES[format_name])
+
+    def settings(self, format_name: str) -> dict[str, Any]:
+        """Return what decides the content of the files of a format, as their entries in summary.json hold it."""
+        value = json.loads(json.dumps(self.to_json()))  # tuples become lists, as in the file
+        del value["formats"]
+        return {**value, "images": value["images"] if format_name == REPORT_FORMAT else []}
+
 
 def check_score(flag: str, value: float | None) -> None:
     """Raise UsageError if the value of a flag is not a score."""
@@ -102,6 +114,16 @@ def add_export_flags(parser: argparse.ArgumentParser) -> None:
         help="minimum score of detections in the files of --formats; default: all detections of the rows",
     )
     add_deployment_flag(parser)
+
+
+def add_replace_flag(parser: argparse.ArgumentParser) -> None:
+    """Add the flag by which every command that writes into the output folder may replace what lies there."""
+    parser.add_argument(
+        "--replace",
+        action="store_true",
+        help="permit to delete or overwrite what an earlier run wrote, if the request differs; default: refuse, and"
+        " name it. A file that was changed by hand is never deleted or overwritten",
+    )
 
 
 def add_deployment_flag(parser: argparse.ArgumentParser) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 from inference.image_sources import chunks, listing
 from inference.rows import finished_run
 from inference.rows.export_options import EXPORT_FILES, REPEAT_FLAGS, REPORT_FORMAT, ExportOptions
+from inference.rows.journal import write_derived
 from inference.rows.repeat_marks import with_repeat_flags, without_repeats
 from retinanet_odm.errors import UsageError
 from retinanet_odm.imaging.images import EncodedImage, ImageRule
@@ -45,9 +46,19 @@ def write_exports(output: str, summary: Mapping[str, Any], options: ExportOption
     # Each file is a pass over the rows: they are read again, not kept in memory.
     for name, format_name in _files(options):
         rows = (row.filtered(run) for row in _rows(output, summary, options))
-        digest = files.write_pieces(files.join(output, name), _exporter(name, summary, options)(rows, run))
+        digest = write_derived(output, name, _exporter(name, summary, options)(rows, run))
         entries.append(_entry(name, format_name, digest, run, options))
     return sorted(entries, key=lambda entry: str(entry["name"]))
+
+
+def export_entries(summary: Mapping[str, Any], options: ExportOptions) -> list[dict[str, Any]]:
+    """Return the entry of each file in summary.json as write_exports will, without its digest.
+
+    Raises:
+      UsageError: a class is not one of the model's.
+    """
+    run = run_of(summary, options)
+    return [_entry(name, format_name, None, run, options) for name, format_name in _files(options)]
 
 
 def exports_exist(output: str, summary: Mapping[str, Any], options: ExportOptions) -> bool:
@@ -79,6 +90,7 @@ def _entry(name: str, format_name: str, sha256: str | None, run: ScoringRun, opt
         "classes": list(run.classes.values()),
         "threshold": run.threshold,
         "below": options.below,
+        "options": options.settings(format_name),
     }
     more = {"without_repeats": options.without_repeats, "deployment": options.deployment}
     return entry | {key: value for key, value in more.items() if value}
@@ -177,8 +189,10 @@ def _page_images(summary: Mapping[str, Any], options: ExportOptions) -> ImageRea
     if options.images:
         return partial(find_images, options.images, below=options.below)
     # A summary may be older than these entries; the report then shows no images.
-    sources = summary.get("options", {}).get("images", ())
-    return partial(_find_available_images, sources, below=options.below) if sources else no_images
+    images = summary.get("options", {}).get("images", ())
+    # Names of images depend on all values of one run, so those that --add has added are looked for on their own.
+    sources = [source["images"] for source in summary.get("sources", ())] or [images]
+    return partial(_find_available_images, sources, below=options.below) if any(sources) else no_images
 
 
 def find_images(images: Sequence[str], names: Collection[str], *, below: str = "") -> Iterator[tuple[str, bytes]]:
@@ -210,9 +224,17 @@ def find_images(images: Sequence[str], names: Collection[str], *, below: str = "
         raise UsageError(f"--images: {first} is not in {', '.join(images)}: give the same values as to score")
 
 
-def _find_available_images(images: Sequence[str], names: Collection[str], *, below: str) -> Iterator[tuple[str, bytes]]:
+def _find_available_images(
+    sources: Sequence[Sequence[str]], names: Collection[str], *, below: str
+) -> Iterator[tuple[str, bytes]]:
     """Find images as find_images does, but missing sources are no reason to fail: the page is complete without."""
-    try:
-        yield from find_images(images, names, below=below)
-    except UsageError as error:
-        _logger.warning("The report shows no images: %s", error)
+    missing, why = set(names), []
+    for images in sources:
+        try:
+            for name, data in find_images(images, frozenset(missing), below=below):
+                missing.discard(name)
+                yield name, data
+        except UsageError as error:
+            why.append(error)
+    if why and len(missing) == len(names):
+        _logger.warning("The report shows no images: %s", why[0])

@@ -5,11 +5,13 @@
 | part-*.jsonl | rows of a run that goes on, or was killed (inference.rows.part_files) |
 | predictions-*-of-*.jsonl | the rows of a finished run, merged from the part files |
 | summary.json | written last: if it exists, the run is complete (inference.request) |
-| files of --formats, evaluation.*, repeats.* | derived from the rows; deleted when the rows change |
+| unfinished.json | what summary.json said, while there is none (inference.rows.journal) |
+| files of --formats, evaluation.*, repeats.* | derived from the rows; inference.rows.replacing decides what may go |
 """
 
 import re
 from collections.abc import Collection, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from inference.rows.export_options import FILE_NAMES, REPEAT_FLAGS, REPEAT_TABLE
@@ -19,10 +21,10 @@ from retinanet_odm.storage.file_names import escape_glob, name_below
 from retinanet_odm.storage.local import LOCK_FILE, final_name
 
 SUMMARY_FILE = "summary.json"
+JOURNAL_FILE = "unfinished.json"
 EVALUATION, EVALUATION_PAGE = "evaluation.json", "evaluation.html"
-_FIXED_NAMES = frozenset(
-    (SUMMARY_FILE, EVALUATION, EVALUATION_PAGE, REPEAT_FLAGS, REPEAT_TABLE, files.PROBE, LOCK_FILE, *FILE_NAMES)
-)
+DERIVED_NAMES = frozenset((EVALUATION, EVALUATION_PAGE, REPEAT_FLAGS, REPEAT_TABLE, *FILE_NAMES))
+_FIXED_NAMES = frozenset((SUMMARY_FILE, JOURNAL_FILE, files.PROBE, LOCK_FILE, *DERIVED_NAMES))
 _PREDICTIONS_SHARD = re.compile(r"predictions-\d{5}-of-\d{5}\.jsonl")
 _PART_FILE = re.compile(r"part-[0-9a-f]+\.jsonl")
 _PART_DIGITS = 20
@@ -85,22 +87,41 @@ def check_predictions_folder(output: str) -> None:
             )
 
 
-def damaged_shards(output: str, summary: Mapping[str, Any]) -> list[str]:
-    """Return the names of prediction files that differ from summary.json, are missing, or are not listed there."""
+@dataclass(frozen=True, kw_only=True)
+class DamagedShards:
+    """Names of prediction files that are not those of summary.json: missing, changed, or not listed there."""
+
+    missing: tuple[str, ...] = ()
+    changed: tuple[str, ...] = ()
+    unlisted: tuple[str, ...] = ()
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """All of them."""
+        return (*self.missing, *self.changed, *self.unlisted)
+
+
+def damaged_shards(output: str, summary: Mapping[str, Any]) -> DamagedShards:
+    """Compare the prediction files with a summary; if it is empty, there is nothing to compare with."""
+    if not summary:
+        return DamagedShards()
     listed = {shard["name"]: shard["sha256"] for shard in summary["shards"]}
-    names = {*listed, *files.list_names(output)}
-    return sorted(
-        name
-        for name in names
+    found: dict[str, list[str]] = {"missing": [], "changed": [], "unlisted": []}
+    for name in sorted({*listed, *files.list_names(output)}):
         # The pattern also keeps a summary that was edited from naming files outside of the folder.
-        if _PREDICTIONS_SHARD.fullmatch(name) and files.find_digest(files.join(output, name)) != listed.get(name)
-    )
+        if _PREDICTIONS_SHARD.fullmatch(name):
+            digest = files.find_digest(files.join(output, name))
+            if digest is None:
+                found["missing"].append(name)
+            elif digest != listed.get(name):
+                found["changed" if name in listed else "unlisted"].append(name)
+    return DamagedShards(**{kind: tuple(names) for kind, names in found.items()})
 
 
 def delete_stale_files(output: str, *, keep: Collection[str]) -> None:
     """Delete files of earlier runs, part files, and incomplete files of a run that was killed, except ``keep``."""
-    # The summary is deleted by the callers, first of all; here it is either gone or that of this run.
-    kept = {*keep, SUMMARY_FILE, LOCK_FILE}
+    # The summary is set aside by the callers, first of all; here it is either gone or that of this run.
+    kept = {*keep, SUMMARY_FILE, JOURNAL_FILE, LOCK_FILE}
     stale = [name for name in files.list_names(output) if _is_ours(name) and name not in kept]
     files.delete([files.join(output, name) for name in stale])
 

@@ -3,7 +3,7 @@
 Begin with `save_part_file`. A part file holds rows of all shards: one shard after the other, each in the order of image
 names. So a prediction file is the merge of one section of each part file (`write_predictions_shard`), and through the
 job go only locations of rows (`RowSpans`): a million rows need no more memory than a thousand. Rows of earlier runs
-enter the same way (`keep_earlier_rows`).
+enter the same way (inference.rows.earlier_rows).
 """
 
 import hashlib
@@ -11,18 +11,17 @@ import heapq
 import json
 import re
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from operator import attrgetter, itemgetter
 from typing import TypeAlias
 
 from inference.rows import output_folder
-from inference.rows.rows import RowCounts, SerializedRow, key_of_line
+from inference.rows.rows import RowCounts, SerializedRow
 from retinanet_odm.dataset import source_ids
 from retinanet_odm.errors import ContractError
 from retinanet_odm.pickling import pickle_by_position
-from retinanet_odm.predictions.rows import PredictionRow
 from retinanet_odm.storage import files
 from retinanet_odm.storage.files import FileError
 from retinanet_odm.storage.prefetch import THREADS, start_ahead
@@ -107,52 +106,6 @@ def save_part_file(output: str, rows: Iterable[SerializedRow], num_shards: int) 
         offset += length
 
 
-def find_earlier_keys(output: str, *, without: Collection[str] = ()) -> set[str]:
-    """Return the keys of all rows in the output folder, except in files of these names."""
-    names = output_folder.list_row_files(output, without=without)
-    return {key for name in names for line in _lines(files.join(output, name)) if (key := key_of_line(line))}
-
-
-def keep_earlier_rows(output: str, keys: Collection[str], num_shards: int) -> Iterator[SpansOfShard]:
-    """Yield, for each of these keys, where a row with it lies; killed runs may have left a row twice.
-
-    Prediction files are about to be replaced, so their rows are copied into part files, unless they are in one already.
-    That is why part files come first.
-    """
-    wanted = set(keys)
-    names = sorted(output_folder.list_row_files(output), key=lambda name: not output_folder.is_part_file(name))
-    for name in names:
-        path = files.join(output, name)
-        rows = _take_wanted(path, wanted)
-        if output_folder.is_part_file(name):
-            yield from find_part_rows(path, rows, num_shards)
-        else:
-            for some in _part_sized(row for _, row in rows):
-                yield from save_part_file(output, some, num_shards)
-
-
-def _take_wanted(path: str, wanted: set[str]) -> Iterator[tuple[int, SerializedRow]]:
-    """Yield the offset and row of each line with a wanted key, and remove the key from the set."""
-    offset = 0
-    for line in _lines(path):
-        if (key := key_of_line(line)) in wanted:
-            # Removed, so that a second row of the same key is dropped.
-            wanted.remove(key)
-            yield offset, SerializedRow.read(PredictionRow.from_json(line, source=path), line)
-        offset += len(line)
-
-
-def _part_sized(rows: Iterable[SerializedRow]) -> Iterator[list[SerializedRow]]:
-    group, size = [], 0
-    for row in rows:
-        group.append(row)
-        size += len(row.text)
-        if size >= PART_BYTES:
-            yield group
-            group, size = [], 0
-    yield group
-
-
 def find_part_rows(path: str, rows: Iterable[tuple[int, SerializedRow]], num_shards: int) -> Iterator[SpansOfShard]:
     """Yield which spans of a part file belong to which shard, even if it was written for another number of shards.
 
@@ -235,11 +188,20 @@ def merge_part_files(spans: Sequence[RowSpans]) -> Iterator[bytes]:
 def _named_lines(spans: RowSpans, piece: int) -> Iterator[tuple[str, bytes]]:
     """Yield image name and line of every row."""
     for line in split_lines(_read_spans(spans, piece)):
-        # Only the name is parsed: the lines are copied as they are, which is fast and keeps them bit-identical.
-        found = _IMAGE.match(line)
-        if found is None:
-            raise ContractError(f"{spans.path}: expected a row of predictions, found {line[:50]!r}")
-        yield json.loads(found[1]), line + b"\n"
+        yield name_of_line(line, spans.path), line + b"\n"
+
+
+def name_of_line(line: bytes, source: str) -> str:
+    """Return the name of the image of a row's line.
+
+    Raises:
+      ContractError: the line is no row; source names its file.
+    """
+    # Only the name is parsed: the lines are copied as they are, which is fast and keeps them bit-identical.
+    found = _IMAGE.match(line)
+    if found is None:
+        raise ContractError(f"{source}: expected a row of predictions, found {line[:50]!r}")
+    return str(json.loads(found[1]))
 
 
 def _read_spans(spans: RowSpans, piece: int) -> Iterator[bytes]:
@@ -286,7 +248,12 @@ def read_piece(path: str, offset: int, size: int) -> bytes:
         raise ContractError(str(error)) from error
 
 
-def _lines(path: str) -> Iterator[bytes]:
+def read_row_lines(path: str) -> Iterator[bytes]:
+    """Yield the lines of a file with rows.
+
+    Raises:
+      ContractError: it cannot be read.
+    """
     try:
         with files.open_binary(path) as file:
             yield from file

@@ -43,6 +43,9 @@ PROGRAMS: dict[str, tuple[Main, list[str]]] = {
 }
 
 
+_WRITES_INTO_OUT = ("score", "convert", "repeats", "evaluate")
+
+
 @dataclass
 class Sandbox:
     """The folder, and the output of the commands that ran in it."""
@@ -55,6 +58,9 @@ class Sandbox:
         name, argv = split_program(words)
         main, added = PROGRAMS[name]
         argv = [*(word for word in argv if _flag(word) not in map(_flag, added)), *added]
+        # All guides share one folder OUT; a reader has one of their own.
+        if name == "-m inference" and argv[0] in _WRITES_INTO_OUT and "--replace" not in argv:
+            argv.append("--replace")
         key = (name, *argv)
         if key not in self._done:
             self._done[key] = self._call(main, argv)

@@ -68,7 +68,7 @@ def test_numbers_by_hand(
 def test_a_threshold_changes_counts_and_no_average_precision(tmp_path: Path, annotations: Path) -> None:
     output = write_output(tmp_path / "out", ROWS)
     low, high = (
-        _evaluate(output, "--annotations", annotations, f"--min_score={score}")["per_class"]["sea pig"]
+        _evaluate(output, "--annotations", annotations, f"--min_score={score}", "--replace")["per_class"]["sea pig"]
         for score in (0.25, 0.95)
     )
     assert low["AP"] == high["AP"]
@@ -109,7 +109,7 @@ def test_dense_images_are_told(tmp_path: Path, caplog: pytest.LogCaptureFixture)
     assert "1 images have more than 100 objects or detections of one class" in caplog.text
     page = html.fromstring((output / "evaluation.html").read_text())
     assert "AP50 beyond 100" in page.xpath("//th/text()")
-    limited = _evaluate(output, "--annotations", tmp_path / "a.xml", "--max_detections=100")
+    limited = _evaluate(output, "--annotations", tmp_path / "a.xml", "--max_detections=100", "--replace")
     assert limited["at_limit"]["AP50"] == pytest.approx(limited["AP50"], abs=1e-5)
 
 

@@ -178,7 +178,7 @@ def test_a_run_that_breaks_leaves_no_summary(
 
     monkeypatch.setattr("inference.rows.part_files.write_predictions_shard", disk_full)
     with pytest.raises(RuntimeError, match="disk full"):
-        main([*words, "--threshold=0.5"])
+        main([*words, "--threshold=0.5", "--replace"])
     assert not (out / "summary.json").exists()
 
 

@@ -80,7 +80,7 @@ def test_repeat_flags_lie_beside_the_rows_and_drop_detections(output: Path, capl
     shown = [(line["image"], line["label"]) for line in _table(output / "detections.csv") if line["repeat"] == "0"]
     assert shown == [(_name("east", hour), "crab") for hour in range(8)]
     crabs = sum(int(line["count"] or 0) for line in _table(output / "counts.csv") if line["label"] == "crab")
-    assert main([*convert, "--without_repeats"]) == 0
+    assert main([*convert, "--without_repeats", "--replace"]) == 0
     rest = sum(int(line["count"] or 0) for line in _table(output / "counts.csv") if line["label"] == "crab")
     assert (crabs, rest) == (16, 8)
     assert {line["repeat"] for line in _table(output / "detections.csv")} == {""}
@@ -118,7 +118,7 @@ def test_deployments_of_repeats_and_exports(
     assert main(["repeats", str(output), "--min_frames=5", *flags]) == 0
     assert f"deployments: {len(places)} ({', '.join(places)})" in caplog.text
     assert [line["deployment"] for line in _table(output / "repeats.csv")] == places
-    assert main(["repeats", str(output), "--min_frames=7", *flags]) == 0
+    assert main(["repeats", str(output), "--min_frames=7", "--replace", *flags]) == 0
     assert len(_table(output / "repeats.csv")) == (len(places) == 1), "a place has 6 frames of its own"
     assert main(["convert", str(output), "--formats=counts", "--below=camA", *flags]) == 0
     found = {line["deployment"] for line in _table(output / "counts.csv")}

@@ -17,7 +17,8 @@ from inference.image_sources import listing
 from inference.main import main
 from inference.options import ScoreOptions, make_score_parser, score_options
 from inference.request import find_pending_work
-from inference.rows.part_files import keep_earlier_rows
+from inference.rows.earlier_rows import keep_earlier_rows
+from inference.rows.output_folder import JOURNAL_FILE
 from inference.score import check_request
 from retinanet_odm.storage.folder_lock import lock_folder
 from retinanet_odm.storage.local import LOCK_FILE
@@ -65,6 +66,13 @@ def runs(images: Path, model: Path, caplog: pytest.LogCaptureFixture) -> Runs:
     return Runs(images, model, caplog)
 
 
+def _kill_before_summary(path: Path) -> None:
+    """What a run leaves that was killed when it had written everything else."""
+    written = {entry["name"]: [entry["sha256"]] for entry in json.loads(path.read_text())["exports"]}
+    (path.parent / JOURNAL_FILE).write_text(json.dumps({"written": written}))
+    path.unlink()
+
+
 def test_only_new_and_changed_images_are_scored(runs: Runs) -> None:
     assert runs() == 5
     before = runs.rows()
@@ -73,8 +81,8 @@ def test_only_new_and_changed_images_are_scored(runs: Runs) -> None:
     )  # before all others: chunks begin elsewhere
     (runs.images / "c.png").write_bytes(make_image(20, 10, {RED: (1, 2, 3, 4), BLUE: (5, 5, 7, 7)}))
     (runs.images / "d.png").unlink()
-    assert runs() == 2
-    assert "2 earlier rows are not used" in runs.caplog.text
+    assert runs("--replace") == 2
+    assert "--replace: 2 rows of images that are not in --images or have changed (first: c.png)" in runs.caplog.text
     after = runs.rows()
     assert after.keys() == before.keys() - {"d.png"} | {"A.png"}
     assert {name: after[name] for name in ("a.png", "b.png", "broken.jpg")} == {
@@ -85,15 +93,15 @@ def test_only_new_and_changed_images_are_scored(runs: Runs) -> None:
 
 def test_rows_of_another_threshold_or_model_do_not_stay(runs: Runs, tmp_path: Path) -> None:
     assert runs() == 5
-    assert runs("--threshold=0.5") == 5
-    assert "5 earlier rows are not used" in runs.caplog.text
+    assert runs("--threshold=0.5", "--replace") == 5
+    assert "--replace: 5 rows of another threshold (first: a.png)" in runs.caplog.text
     assert not any(row["detections"] for row in runs.rows().values()), "blue has 0.4"
     assert runs("--threshold=0.5") == 0
     runs.model = shutil.copytree(runs.model, tmp_path / "other")
     manifest = json.loads((runs.model / "model.json").read_text())
     manifest["labels"]["1"] = "spider crab"  # the same SavedModel, but its rows differ
     (runs.model / "model.json").write_text(json.dumps(manifest))
-    assert runs("--threshold=0.5") == 5
+    assert runs("--threshold=0.5", "--replace") == 5
 
 
 def test_a_finished_output_is_left_as_it_is(runs: Runs) -> None:
@@ -106,36 +114,45 @@ def test_a_finished_output_is_left_as_it_is(runs: Runs) -> None:
 @pytest.mark.parametrize(
     ("flags", "names"),
     [
-        pytest.param((), {"predictions-00000-of-00001.jsonl"}, id="fewer files"),
+        pytest.param((), {"predictions-00000-of-00001.jsonl", "detections.csv"}, id="no files"),
         pytest.param(("--formats=csv",), {"predictions-00000-of-00001.jsonl", "detections.csv"}, id="same files"),
-        pytest.param(("--formats=viame",), {"predictions-00000-of-00001.jsonl", "viame.csv"}, id="other files"),
-        pytest.param(("--formats=csv", "--min_score=0.6"), {"predictions-00000-of-00001.jsonl", "detections.csv"}),
-        pytest.param(("--num_shards=2",), {f"predictions-0000{n}-of-00002.jsonl" for n in range(2)}, id="two shards"),
+        pytest.param(
+            ("--formats=viame",), {"predictions-00000-of-00001.jsonl", "detections.csv", "viame.csv"}, id="other files"
+        ),
+        pytest.param(
+            ("--formats=csv", "--min_score=0.6", "--replace"), {"predictions-00000-of-00001.jsonl", "detections.csv"}
+        ),
+        pytest.param(
+            ("--num_shards=2",),
+            {"detections.csv", *(f"predictions-0000{n}-of-00002.jsonl" for n in range(2))},
+            id="two shards",
+        ),
     ],
 )
 def test_other_files_without_scoring(flags: Sequence[str], names: set[str], runs: Runs) -> None:
-    """Other exports may be requested: the output is that of a first run with these flags."""
+    """Other exports may be requested: they are those of a first run with these flags, and the others stay."""
     runs("--formats=csv")
+    before = contents(runs.output)
     assert runs(*flags) == 0
     again = contents(runs.output)
     assert again.keys() == names | {"summary.json"}
+    listed = {entry["name"] for entry in json.loads(again["summary.json"])["exports"]}
+    assert listed == names - {name for name in names if name.startswith("predictions-")}
     shutil.rmtree(runs.output)
     assert runs(*flags) == 5
-    assert contents(runs.output) == again
-
-
-def _alter(path: Path) -> None:
-    path.write_text(path.read_text().replace("sea pig", "sea cow"))
+    first = contents(runs.output)
+    del first["summary.json"]
+    assert {"detections.csv": before["detections.csv"], **first} == {
+        name: data for name, data in again.items() if name != "summary.json"
+    }
 
 
 @pytest.mark.parametrize(
     ("name", "damage", "scored"),
     [
-        pytest.param("predictions-00000-of-00001.jsonl", _alter, 5, id="rows changed by hand"),
         pytest.param("predictions-00000-of-00001.jsonl", Path.unlink, 5, id="rows lost"),
-        pytest.param("detections.csv", _alter, 0, id="an export changed by hand"),
         pytest.param("detections.csv", Path.unlink, 0, id="an export lost"),
-        pytest.param("summary.json", Path.unlink, 0, id="killed before the summary"),
+        pytest.param("summary.json", _kill_before_summary, 0, id="killed before the summary"),
     ],
 )
 def test_a_damaged_output_is_repaired(name: str, damage: Callable[[Path], object], scored: int, runs: Runs) -> None:
@@ -201,7 +218,7 @@ def test_planning_again_copies_nothing(runs: Runs) -> None:
     listed = listing.list_source_files(request.sources)
     works = [find_pending_work(listed, str(runs.output), request.run_key) for _ in range(2)]
     assert works[0] == works[1] and (works[0].images, works[0].chunks) == (5, ())
-    attempts = [list(keep_earlier_rows(str(runs.output), work.kept_keys, 2)) for work in works]
+    attempts = [list(keep_earlier_rows(str(runs.output), work.choice, 2)) for work in works]
     assert attempts[0] == attempts[1]
     assert sum(spans.counts.images for _, spans in attempts[0]) == 5
     assert len(list(runs.output.glob("part-*"))) == 1

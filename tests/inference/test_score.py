@@ -151,7 +151,7 @@ def test_tiles(model: Path, tmp_path: Path) -> None:
         (tmp_path / "images" / name).write_bytes(data)
     plain = score(model, tmp_path / "plain", tmp_path / "images")
     for flags in (("--tile=100",), ("--tile=64", "--tile_overlap=0.5", "--tile_merge=wbf", "--batch_megabytes=1")):
-        assert score(model, tmp_path / "tiled", tmp_path / "images", flags=flags) == plain
+        assert score(model, tmp_path / "tiled", tmp_path / "images", flags=(*flags, "--replace")) == plain
     summary = json.loads((tmp_path / "tiled/summary.json").read_text())
     assert summary["tiling"] == {"side": 64, "overlap": 0.5, "merge": "wbf"}
     assert [len(row["detections"]) for row in plain.values()] == [2, 2]

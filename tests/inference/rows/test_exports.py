@@ -74,16 +74,16 @@ def test_score_writes_what_convert_writes(
     _convert(tmp_path / "rows", f"--formats={ALL}")
     again = contents(tmp_path / "rows")
     assert {name: again[name] for name in FILE_NAMES} == {name: found[name] for name in FILE_NAMES}
-    # A run that asks for none leaves none of an earlier run behind.
+    # A run that asks for none leaves those of an earlier run as they are.
     assert main([*words, str(tmp_path / "all")]) == 0
-    assert not FILE_NAMES & contents(tmp_path / "all").keys()
-    assert _exports(tmp_path / "all") == {}
+    assert {name: contents(tmp_path / "all")[name] for name in FILE_NAMES} == {name: found[name] for name in FILE_NAMES}
+    assert _exports(tmp_path / "all").keys() == FILE_NAMES
 
 
 def test_convert_adds_to_what_is_there(tmp_path: Path) -> None:
     output = write_output(tmp_path / "out", ROWS, exports=ExportOptions(formats=("csv", "viame")))
     before = contents(output)
-    _convert(output, "--formats=counts, csv,counts", "--classes", "crab", "sea pig", "--min_score=0.6")
+    _convert(output, "--formats=counts, csv,counts", "--classes", "crab", "sea pig", "--min_score=0.6", "--replace")
     after = contents(output)
     assert {name for name in after if after[name] != before.get(name)} == {
         "detections.csv",
