@@ -5,7 +5,6 @@ FROM gcr.io/dataflow-templates-base/python311-template-launcher-base AS launcher
 FROM apache/beam_python3.11_sdk:2.77.0
 COPY --from=launcher /opt/google/dataflow/python_template_launcher /opt/google/dataflow/python_template_launcher
 COPY . /src
-# The pinned versions are for Linux x86-64 and Python 3.11, like this image.
 RUN pip install --no-cache-dir --constraint /src/requirements.lock /src && rm -rf /src \
     && retinanet-data --help >/dev/null
 COPY containers/prepare.py /template/prepare.py

@@ -63,7 +63,7 @@ def test_the_launchers_program_ends_with_one_line(name):
 def test_the_images_have_the_tensorflow_of_the_extras():
     text = (CONTAINERS / "score.Dockerfile").read_text()
     extras = PROJECT["optional-dependencies"]
-    (on_linux,) = [line.partition(";")[0] for line in extras["cpu"] if "!= 'darwin'" in line]
+    (on_linux,) = [line.partition(";")[0] for line in extras["cpu"] if "== 'x86_64'" in line]
     assert f"ARG TENSORFLOW={on_linux}\n" in text
     assert f"TENSORFLOW='{extras['gpu'][-1]}'" in text
     build = yaml.safe_load((CONTAINERS / "cloudbuild.yaml").read_text())

@@ -26,6 +26,7 @@ _LOCAL_HEADER = struct.Struct("<4s22xHH")
 _LOCAL_SIGNATURE = b"PK\3\4"
 _ENCRYPTED, _UTF8 = 0x1, 0x800  # general purpose flag bits 0 and 11 (APPNOTE 4.4.4)
 _UNICODE_PATH = 0x7075  # an extra field with the name in UTF-8 (APPNOTE 4.6.9)
+_UNICODE_PATH_START = struct.Struct("<BI")  # version, CRC-32 of the name in the header
 # Deflate compresses at most 1032 bytes to one; the text of annotations reaches 50, images hardly exceed 1.
 _BOMB_SIZE, _BOMB_RATIO = 1 << 26, 250
 _CHUNK = 1 << 20
@@ -192,14 +193,20 @@ def _unicode_path(extra: bytes, raw: bytes) -> str | None:
 
     Archivers write it if the name in the header is in the encoding of their system. A program that renames a member
     may leave the field as it was, so that it is valid only with the checksum of the name in the header.
+
+    Raises:
+      BadZipFile: The field is damaged. zipfile of Python 3.13 refuses such an archive itself.
     """
     for kind, content in _extra_fields(extra):
-        # Version 1, then the CRC-32 of the name in the header.
-        if kind == _UNICODE_PATH and content[:5] == struct.pack("<BI", 1, zlib.crc32(raw)):
+        if kind != _UNICODE_PATH:
+            continue
+        if len(content) < _UNICODE_PATH_START.size:
+            raise zipfile.BadZipFile(f"a Unicode path field has {len(content)} bytes")
+        if _UNICODE_PATH_START.unpack_from(content) == (1, zlib.crc32(raw)):
             try:
-                return content[5:].decode().partition("\0")[0] or None
-            except UnicodeError:
-                return None
+                return content[_UNICODE_PATH_START.size :].decode().partition("\0")[0] or None
+            except UnicodeError as error:
+                raise zipfile.BadZipFile(f"a Unicode path field is not UTF-8: {error}") from error
     return None
 
 

@@ -4,6 +4,7 @@ import datetime
 import io
 import json
 import re
+import sys
 import threading
 import time
 import zipfile
@@ -31,7 +32,7 @@ from tests.retinanet_odm.packages import write_index
 
 MAIN = {"beam_jobs": beam_jobs.main.main, "inference": inference.main.main}
 NOW = datetime.datetime(2026, 1, 2, tzinfo=datetime.UTC)
-STOCK_IMAGE = "gcr.io/cloud-dataflow/v1beta3/beam_python3.11_sdk:2.77.0"
+STOCK_IMAGE = f"gcr.io/cloud-dataflow/v1beta3/beam_python{sys.version_info.major}.{sys.version_info.minor}_sdk:2.77.0"
 MEGABYTE = 1_000_000  # Dataflow refuses a job of ten
 GROUPING = {"beam:transform:group_by_key:v1", "beam:transform:reshuffle:v1"}
 

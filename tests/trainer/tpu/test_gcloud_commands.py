@@ -2,7 +2,6 @@
 
 import dataclasses
 import os
-import re
 import shutil
 import subprocess
 from concurrent.futures import ThreadPoolExecutor
@@ -83,18 +82,5 @@ def test_a_pod_is_addressed_by_its_name() -> None:
     assert "--use_tpu --tpu=retinanet " in pod and pod.startswith("TPU_LOAD_LIBRARY=0 ")
 
 
-def _locked(name: str) -> dict[str, str]:
-    lines = (ROOT / name).read_text().splitlines()
-    pairs = [line.split("==") for line in lines if not line.startswith("#")]
-    return {re.sub("[-_.]+", "-", package).lower(): version for package, version in pairs}
-
-
-def test_the_lock_file_of_the_tpu() -> None:
-    here, there = _locked("requirements.lock"), _locked(gcloud_commands.REQUIREMENTS_FILE)
-    assert {name for name in there if name.startswith("tensorflow")} == {"tensorflow-tpu"}, (
-        "two TensorFlows would share one folder"
-    )
-    assert (there["tensorflow-tpu"], there["libtpu"]) == ("2.20.0", "0.0.21")
-    other = {name for name in there if name in here and here[name] != there[name]}
-    assert other == {"tensorboard"}, "tensorboard follows TensorFlow; the other versions are the tested ones"
+def test_the_lock_file_is_all_that_is_installed() -> None:
     assert "--no-deps" in gcloud_commands.install_script("x.whl")
