@@ -136,11 +136,13 @@ def test_one_name_is_one_thing() -> None:
 
 
 def _is_mirrored(test: Path) -> bool:
-    """Whether tests/ROOM/test_NAME.py has a module or package ROOM/NAME, or one of which NAME adds an aspect."""
+    """Whether tests/ROOM/test_NAME.py has a module, package or script ROOM/NAME, or one of which NAME adds an aspect."""
     parts = test.stem.removeprefix("test_").split("_")
     names = ["_".join(parts[:count]) for count in range(1, len(parts) + 1)]
     room = ROOT / test.parent.relative_to(ROOT / "tests")
-    return any((room / f"{name}.py").exists() or (room / name / "__init__.py").exists() for name in names)
+    return any(
+        (room / place).exists() for name in names for place in (f"{name}.py", f"{name}.sh", f"{name}/__init__.py")
+    )
 
 
 def test_tests_mirror_the_tree() -> None:

@@ -18,6 +18,7 @@ from trainer.tpu.options import make_submit_parser as submit_parser
 FOREIGN = {
     "label": "Beam's, for the labels of a job; its option is named labels",
     "no-deps": "pip's and uv's",
+    **dict.fromkeys(("upgrade", "upgrade-package"), "of uv pip compile"),
     "config": "gcloud's, in a message of ours",
     "enable-private-ip-google-access": "gcloud's, in a message of ours",
     **dict.fromkeys(("deinterlace", "minsize", "resize", "split"), "of the original's create_tfrecord.py"),
