@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
 # Creates .venv with the pinned dependencies and this package, unless it exists for this lock file.
 # Takes the newest supported Python that runs, and keeps the Python of an environment that is there.
-# Set PYTHON to an interpreter to choose that one. Uses uv where it is installed, otherwise venv and pip.
+# PYTHON=3.12 chooses a version, PYTHON=/usr/bin/python3 an interpreter. Uses uv where it is installed, otherwise venv and pip.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-supported="3.13 3.12 3.11"
+supported=(3.13 3.12 3.11)
 modules="ctypes, ssl, sys"
 uv="$(command -v uv || true)"
 [[ -n "$uv" ]] || modules+=", ensurepip"
@@ -15,12 +15,13 @@ uv="$(command -v uv || true)"
 version_of() {
   local version
   version="$("$1" -c "import $modules; print('%d.%d' % sys.version_info[:2])" 2>/dev/null)" || return 1
-  [[ " $supported " == *" $version "* ]] && echo "$version"
+  [[ " ${supported[*]} " == *" $version "* ]] && echo "$version"
 }
 
+# Prints the newest Python that runs, of the versions given.
 find_python() {
   local version found
-  for version in $supported; do
+  for version in "$@"; do
     for found in "python$version" "${PYENV_ROOT:-${HOME:-}/.pyenv}/versions/$version".*[0-9]/bin/python python3 python; do
       if [[ "$(version_of "$found")" == "$version" ]]; then
         echo "$found"
@@ -38,10 +39,13 @@ has_environment() {
 
 python="${PYTHON:-}"
 if [[ -z "$python" ]]; then
-  if has_environment; then python=.venv/bin/python; else python="$(find_python)"; fi
+  if has_environment; then python=.venv/bin/python; else python="$(find_python "${supported[@]}")"; fi
+elif [[ "$python" =~ ^3\.[0-9]+$ ]]; then
+  if has_environment "$python"; then python=.venv/bin/python; else python="$(find_python "$python")"; fi
 fi
 if ! version="$(version_of "$python")"; then
-  echo "error: Python 3.11, 3.12 or 3.13 with its module venv is needed, found: ${PYTHON:-none}; Debian, Ubuntu: apt-get install python3-venv" >&2
+  echo "error: Python 3.11, 3.12 or 3.13 with its module venv is needed${PYTHON:+, not $PYTHON}; on Debian and Ubuntu:" \
+    "apt-get install python3-venv" >&2
   exit 2
 fi
 stamp=".venv/installed-$version-$(cat requirements.lock pyproject.toml | "$python" -c "import hashlib, sys

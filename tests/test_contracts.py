@@ -136,7 +136,7 @@ def test_one_name_is_one_thing() -> None:
 
 
 def _is_mirrored(test: Path) -> bool:
-    """Whether tests/ROOM/test_NAME.py has a module, package or script ROOM/NAME, or one of which NAME adds an aspect."""
+    """Whether tests/ROOM/test_NAME.py has a module, package or script ROOM/NAME, or NAME adds an aspect to one."""
     parts = test.stem.removeprefix("test_").split("_")
     names = ["_".join(parts[:count]) for count in range(1, len(parts) + 1)]
     room = ROOT / test.parent.relative_to(ROOT / "tests")

@@ -72,4 +72,4 @@ def test_the_supported_pythons_are_the_same_everywhere() -> None:
     listed = [text.rpartition(" ")[2] for text in PROJECT["classifiers"] if text.startswith("Programming Language")]
     assert PROJECT["requires-python"] == ">=3.11,<3.14"
     assert tuple(listed) == PYTHONS
-    assert f'supported="{" ".join(reversed(PYTHONS))}"' in (ROOT / "scripts" / "setup.sh").read_text()
+    assert f"supported=({' '.join(reversed(PYTHONS))})" in (ROOT / "scripts" / "setup.sh").read_text()

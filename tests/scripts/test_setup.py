@@ -98,7 +98,7 @@ def test_the_newest_python_that_runs_is_taken(checkout: _Checkout, pythons: dict
     done = checkout.run()
     if taken is None:
         assert (done.returncode, done.stderr.count("\n")) == (2, 1)
-        assert "Python 3.11, 3.12 or 3.13" in done.stderr and "found: none" in done.stderr
+        assert "Python 3.11, 3.12 or 3.13 with its module venv is needed; on Debian" in done.stderr
         assert not (checkout.folder / ".venv").exists()
     else:
         assert (done.returncode, checkout.installs()) == (0, _installed(taken)), done.stderr
@@ -113,6 +113,10 @@ def test_it_installs_again_when_something_changed(checkout: _Checkout) -> None:
     assert checkout.installs() == [], "nothing changed"
     assert checkout.run(PYTHON="python3.11").returncode == 0
     assert checkout.installs() == _installed("3.11"), "another Python is asked for"
+    assert checkout.run(PYTHON="3.12").returncode == 0
+    assert checkout.installs() == _installed("3.12"), "and another, by its version"
+    assert checkout.run(PYTHON="3.11").returncode == 0
+    assert checkout.installs() == _installed("3.11")
     assert checkout.run().returncode == 0
     assert checkout.installs() == [], "an environment that works is kept, also with an older Python"
     (checkout.folder / "requirements.lock").write_text("six==1.16.0\n")
@@ -123,12 +127,13 @@ def test_it_installs_again_when_something_changed(checkout: _Checkout) -> None:
     assert checkout.installs() == _installed("3.12"), "the Python of the environment is gone, as after an upgrade"
 
 
-def test_a_python_that_is_asked_for_must_fit(checkout: _Checkout) -> None:
+@pytest.mark.parametrize("asked", ["python3.9", "3.9", "3.13", "/nowhere/python"])
+def test_a_python_that_is_asked_for_must_fit(checkout: _Checkout, asked: str) -> None:
     checkout.add_python("bin/python3.12", "3.12")
     checkout.add_python("bin/python3.9", "3.9")
-    done = checkout.run(PYTHON="python3.9")
+    done = checkout.run(PYTHON=asked)
     assert (done.returncode, done.stderr.count("\n")) == (2, 1)
-    assert "Python 3.11, 3.12 or 3.13" in done.stderr and "found: python3.9" in done.stderr
+    assert f"Python 3.11, 3.12 or 3.13 with its module venv is needed, not {asked}" in done.stderr
 
 
 def test_an_installation_that_failed_is_not_taken_for_complete(checkout: _Checkout) -> None:
