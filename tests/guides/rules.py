@@ -86,7 +86,7 @@ RULES = (
         reason="would change the environment of the tests; the extras are checked",
     ),
     Rule(
-        begins=r"(PYTHON=3\.\d+ )?(\./)?scripts/(quickstart|test|test_pythons|test_runners|test_wheel|setup)\.sh|\.venv/bin/pre-commit install",
+        begins=r"(\./)?scripts/(quickstart|setup|test(_\w+)?)\.sh|\.venv/bin/pre-commit install",
         trial=trials.check_files,
         kind=LISTED,
         reason="takes minutes, or runs this test",
