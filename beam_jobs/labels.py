@@ -13,8 +13,9 @@ from pathlib import Path
 from beam_jobs.options import check_min_score, read_labels
 from retinanet_odm.errors import DataError, UsageError
 from retinanet_odm.labels.aliases import parse_aliases
-from retinanet_odm.labels.checks import check_labels, normalise_label
+from retinanet_odm.labels.checks import check_labels
 from retinanet_odm.labels.label_map import LabelMap, extend_labels, format_label_map
+from retinanet_odm.labels.spelling import normalise_label
 from retinanet_odm.sources.inputs import check_input
 from retinanet_odm.sources.listing import (
     AnnotationFile,
@@ -72,7 +73,8 @@ def make_label_file(
     aliases = _read_aliases(label_aliases) if label_aliases else {}
     found = count_labels(annotations, min_score)
     boxes = rename_labels(found.boxes, aliases)
-    added = new_names(boxes, known.name_by_id.values() if known else ())
+    listed = set(known.name_by_id.values()) if known else set()
+    added = new_names(boxes, listed)
     if known is None and not added:
         raise UsageError(f"{_FLAG}: expected an object with a label, found none{_first_fault(found.faults)}")
     # Ids of known classes never change: models and data sets that were made with the old map stay valid.
@@ -82,7 +84,7 @@ def make_label_file(
     if added or not is_same_file(output, labels):
         text = files.read_text(labels, flag="--labels") if labels else ""
         files.write_text(output, append_items(text, extended, added))
-    advice = check_labels(found.boxes, extended, aliases=aliases)
+    advice = check_labels(found.boxes, extended, aliases=aliases, settled=listed)
     for line in (
         *class_lines(extended, boxes, added),
         *(f"label {problem.severity}: {problem.detail}; {problem.suggestion}" for problem in advice),

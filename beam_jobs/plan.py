@@ -31,8 +31,8 @@ from retinanet_odm.dataset import source_ids
 from retinanet_odm.dataset.source_ids import assign_bucket, first_new_ids
 from retinanet_odm.dataset.splits import SplitError
 from retinanet_odm.errors import DataError, LabelError, UsageError
-from retinanet_odm.labels.checks import nearest_labels
 from retinanet_odm.labels.label_map import LabelMap
+from retinanet_odm.labels.spelling import nearest_labels
 from retinanet_odm.sources.listing import AnnotationFile, ImageFile, read_annotation
 
 ShardKey = tuple[str, str]  # split, file name

@@ -29,7 +29,7 @@ from beam_jobs.rows import (
 from retinanet_odm.cli.progress import PROGRESS
 from retinanet_odm.dataset.frame_names import describe_deployments
 from retinanet_odm.dataset.manifest import DatasetManifest, SplitInfo
-from retinanet_odm.dataset.problem_codes import SEVERITIES
+from retinanet_odm.dataset.problem_codes import CATALOGUE, SEVERITIES
 from retinanet_odm.dataset.problems import Problem, parse_problems
 from retinanet_odm.dataset.source_ids import parse_id_map
 from retinanet_odm.dataset.splits import DEPLOYMENT, DEPLOYMENT_DAY
@@ -253,8 +253,10 @@ def _problem_lines(problems: Sequence[Problem]) -> list[str]:
         by_code[problem.severity, problem.code].append(problem)
     lines: list[str] = []
     for (severity, code), found in by_code.items():
-        lines.append(f"{severity}: {code} ({len(found)}): {found[0].suggestion}")
-        lines += _first([problem.detail for problem in found])
+        # Suggestions that name labels differ: each then stands beside its problem, to be copied.
+        is_one = len({problem.suggestion for problem in found}) == 1
+        lines.append(f"{severity}: {code} ({len(found)}): {found[0].suggestion if is_one else CATALOGUE[code][1]}")
+        lines += _first([problem.detail if is_one else f"{problem.detail}: {problem.suggestion}" for problem in found])
     return lines
 
 

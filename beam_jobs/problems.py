@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -67,10 +68,23 @@ def analyse_dataset(
         *problems.from_statistics(statistics),
         *problems.from_anchor_coverage(training),
         *problems.from_splits(boxes),
+        *problems.from_split_shares(_examples(shards), _fractions(options)),
         *problems.from_leakage(leakage),
         *_notes(plan, shards),
     ]
     return DatasetAnalysis(problems=tuple(found), statistics=statistics, training=training, leakage=leakage)
+
+
+def _examples(shards: Iterable[ShardResult]) -> Counter[str]:
+    examples: Counter[str] = Counter()
+    for shard in shards:
+        examples[shard.split] += shard.examples
+    return examples
+
+
+def _fractions(options: PrepareOptions) -> Mapping[str, float]:
+    """Return the fractions that the splits were to have; none where a list has chosen for each image."""
+    return {} if options.split_from else dict(options.splits.fractions)
 
 
 def _sum_statistics(shards: Iterable[ShardResult]) -> BoxStatistics:

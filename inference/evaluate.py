@@ -21,8 +21,8 @@ from retinanet_odm.evaluation.analysis import analyse
 from retinanet_odm.evaluation.coco_metrics import SUMMARY_METRICS, all_metrics, describe_limit
 from retinanet_odm.evaluation.rounding import format_metric
 from retinanet_odm.labels.aliases import parse_aliases
-from retinanet_odm.labels.checks import nearest_labels
 from retinanet_odm.labels.label_map import LabelMap
+from retinanet_odm.labels.spelling import nearest_labels
 from retinanet_odm.predictions.rows import row_threshold, utf8
 from retinanet_odm.reports.evaluation_page import evaluation_report, format_interval
 from retinanet_odm.sources import listing

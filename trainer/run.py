@@ -15,6 +15,7 @@ import tensorflow as tf
 from retinanet_odm.dataset.manifest import DatasetManifest
 from retinanet_odm.errors import ContractError, UsageError
 from retinanet_odm.evaluation.coco_metrics import describe_limit
+from retinanet_odm.evaluation.intervals import describe_few_images
 from retinanet_odm.reports.evaluation_page import evaluation_report
 from retinanet_odm.storage import files
 from trainer import anchor_tuning, evaluate, strategy
@@ -231,7 +232,7 @@ def _log_metrics(config: TrainConfig, metrics: dict[str, Any]) -> None:
     for name, values in metrics["per_class"].items():
         average, boxes = _digits(values["AP50"]), values["ground_truth"]
         _LOGGER.info("  AP50 %s  AP %s  %5d boxes  %s", average, _digits(values["AP"]), boxes, name)
-    for line in describe_limit(metrics):
+    for line in (*describe_few_images(metrics), *describe_limit(metrics)):
         _LOGGER.info("%s", line)
     _LOGGER.info("evaluation: %s/eval.html", config.run.folder)
 

@@ -16,6 +16,9 @@ from retinanet_odm.dataset.splits import TRAIN_SPLIT
 from retinanet_odm.dataset.statistics import BoxStatistics
 from retinanet_odm.labels.checks import ERROR, WARNING, LabelProblem
 
+# Of the images that a held-out split was to have: a split is drawn by the names of images, and misses its share by chance.
+_SHARE_TOLERANCE = 0.2
+
 # The kind of a problem that concerns one object: the image is kept without that object.
 OBJECT_PROBLEM = "object"
 
@@ -145,6 +148,22 @@ def from_splits(boxes_per_class: Mapping[str, Mapping[str, int]]) -> Iterator[Pr
                 effect = "cannot be learned" if split == TRAIN_SPLIT else "is not evaluated there"
                 detail = f"split {split!r} has no box of {name!r}: the class {effect}"
                 yield make_problem("split_without_class", detail, label=name, value=split)
+
+
+def from_split_shares(examples: Mapping[str, int], fractions: Mapping[str, float]) -> Iterator[Problem]:
+    """Find held-out splits whose share of the images is not what was asked for.
+
+    Args:
+      examples: images by split.
+      fractions: of the splits, as asked for.
+    """
+    total = sum(examples.values())
+    for split, fraction in fractions.items():
+        found, expected = examples.get(split, 0), round(fraction * total)
+        # Of fewer than one image, nothing was to be expected.
+        if split != TRAIN_SPLIT and abs(found - expected) > _SHARE_TOLERANCE * expected and expected:
+            detail = f"split {split!r} has {found} of {total} images, where {fraction:.0%} are {expected}"
+            yield make_problem("split_share_differs", detail, label=split, value=f"{found / total:.1%}")
 
 
 def from_leakage(leakage: Leakage) -> Iterator[Problem]:

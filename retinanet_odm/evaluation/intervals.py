@@ -3,7 +3,7 @@
 Begin with `interval_entry`. Shapes: I images, K classes, U units, R resamples.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +13,7 @@ from retinanet_odm.evaluation.average_precision import RESAMPLES, Ranking, boots
 from retinanet_odm.evaluation.matching import Floats, Ints
 
 _RATES = ("recall", "precision", "count_ratio")
+FEW_IMAGES = 30  # a rule of thumb: of fewer, the resamples of an interval are not much like other images
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,3 +87,17 @@ def _ratio(parts: Ints, wholes: Ints) -> Floats:
     """Return the quotients; nan where a resample has none of the whole."""
     ratios: Floats = np.divide(parts, wholes, out=np.full(len(wholes), np.nan), where=wholes > 0)
     return ratios
+
+
+def describe_few_images(metrics: Mapping[str, Any]) -> Iterator[str]:
+    """Yield a line if a split has too few images for its AP to say much, with the interval if there is one.
+
+    Args:
+      metrics: of eval.json.
+    """
+    if metrics["images"] >= FEW_IMAGES:
+        return
+    interval = next((entry["AP50"] for entry in metrics.get("intervals", []) if entry["AP50"]), None)
+    span = f": with other images AP50 may be {interval[0]:.2f} to {interval[1]:.2f} (95 %)" if interval else ""
+    count = "1 image" if metrics["images"] == 1 else f"{metrics['images']} images"
+    yield f"split {metrics['split']!r} has {count}, so this AP says little{span}"

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 
 from retinanet_odm.csv_tables import Row, parse_table
 from retinanet_odm.errors import ContractError
-from retinanet_odm.labels.checks import nearest_labels
 from retinanet_odm.labels.label_map import LabelMap
+from retinanet_odm.labels.spelling import nearest_labels
 
 
 def parse_aliases(text: str, labels: LabelMap | None, *, source: str) -> dict[str, str]:

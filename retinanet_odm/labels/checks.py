@@ -1,18 +1,15 @@
 """Label checks: finds misspelt, duplicate, unused and rare labels from the number of boxes of each label.
 
-Begin with `check_labels`. Annotators spell one name in several ways ("PENIAGONE_SP_A", "Peniagone sp. A"), and a
-detector would learn two classes. `normalise_label` maps such spellings to one text.
+Begin with `check_labels`; what is one name and what looks like one is in `spelling`.
 """
 
-import difflib
-import re
-import unicodedata
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 
 from retinanet_odm.csv_tables import format_row
 from retinanet_odm.labels.label_map import LabelMap
+from retinanet_odm.labels.spelling import find_look_alikes, nearest_labels, normalise_label
 
 # The severities of all problems, not of labels only; retinanet_odm.dataset.problems adds the third one.
 ERROR = "error"
@@ -24,15 +21,10 @@ RARE_BELOW = 10
 # What to do about problems whose suggestion depends on nothing but their code.
 SUGGESTIONS: Mapping[str, str] = {
     "alias_never_seen": "check the --label_aliases file for typos",
+    "labels_look_alike": "if they are one class, name one in --label_aliases; if not, list both in --labels",
     "label_never_seen": "check for another spelling; a class without boxes cannot be learned",
     "rare_label": "annotate more of them: a class with so few boxes can be neither learned nor validated",
 }
-
-# Combining Diacritical Marks: the accents of Latin, Greek and Cyrillic. Other scripts use marks to write letters.
-_ACCENTS = re.compile("[\u0300-\u036f]+")
-_SEPARATORS = ("Z", "C", "Pd", "Pc")  # Unicode categories: spaces, controls and format characters, dashes, underscores
-_MIN_SIMILARITY = 0.7  # difflib's ratio: "urchin" finds "sea urchin" (0.80) but not "starfish" (0.29)
-_MAX_CANDIDATES = 3
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,7 +32,7 @@ class LabelProblem:
     """One problem of one label.
 
     Attributes:
-      code: unknown_label, same_label_twice, label_never_seen, alias_never_seen or rare_label.
+      code: unknown_label, same_label_twice, labels_look_alike, label_never_seen, alias_never_seen or rare_label.
       severity: ERROR or WARNING.
       label: as the annotation files spell it.
       count: the number of its boxes.
@@ -58,51 +50,13 @@ class LabelProblem:
     candidates: tuple[str, ...] = ()
 
 
-def normalise_label(name: str) -> str:
-    """Remove case, accents and separators (spaces, underscores, hyphens, full stops), so that spellings compare equal.
-
-    Between two digits a separator is kept, as a space: "sp. 1-1" differs from "sp. 11". A name that consists of
-    separators only is returned unchanged.
-
-    Example:
-      >>> normalise_label("PENIAGONE_SP_A"), normalise_label("Peniagone sp. A"), normalise_label("sp. 1-1")
-      ('peniagonespa', 'peniagonespa', 'sp1 1')
-    """
-    plain = name
-    for _ in range(2):  # twice, because a compatibility character may decompose into capital letters
-        plain = _ACCENTS.sub("", unicodedata.normalize("NFKD", plain)).casefold()
-    # Runs of separators become one space. The space stays only between two digits, where it tells numbers apart.
-    words = "".join(" " if _is_separator(character) else character for character in plain).split()
-    return re.sub(r"(?<!\d) | (?!\d)", "", " ".join(words)) or name
-
-
-def _is_separator(character: str) -> bool:
-    return character == "." or unicodedata.category(character).startswith(_SEPARATORS)
-
-
-def nearest_labels(name: str, names: Iterable[str]) -> tuple[str, ...]:
-    """Return the names that may have been intended, at most three: equal when normalised first, then similar ones.
-
-    Example:
-      >>> nearest_labels("PENIAGONE_SP_A", ["Peniagone sp. A", "Peniagone sp. B", "urchin"])
-      ('Peniagone sp. A', 'Peniagone sp. B')
-    """
-    spellings: dict[str, list[str]] = defaultdict(list)
-    for known in sorted(set(names)):
-        spellings[normalise_label(known)].append(known)
-    normalised = normalise_label(name)
-    similar = difflib.get_close_matches(normalised, sorted(spellings), n=_MAX_CANDIDATES, cutoff=_MIN_SIMILARITY)
-    # difflib sorts by similarity. The sort is stable, so it only moves an equal spelling to the front.
-    equal_first = sorted(similar, key=lambda form: form != normalised)
-    return tuple(known for form in equal_first for known in spellings[form])[:_MAX_CANDIDATES]
-
-
 def check_labels(
     seen: Mapping[str, int],
     labels: LabelMap | None,
     *,
     aliases: Mapping[str, str] | None = None,
     rare_below: int = RARE_BELOW,
+    settled: Collection[str] | None = None,
 ) -> tuple[LabelProblem, ...]:
     """Find all problems of the labels: errors first, then by code, the most frequent label first.
 
@@ -111,6 +65,8 @@ def check_labels(
       labels: the user's label map; None if one will be made of all names.
       aliases: name by alias, from parse_aliases.
       rare_below: a class with fewer boxes is rare.
+      settled: names that the user has listed, so that two of them are two classes however alike they look; None for all
+        of labels.
 
     Example:
       >>> [problem.code for problem in check_labels({"crab": 100, "Crab": 2}, LabelMap.from_names(["crab"]))]
@@ -122,13 +78,22 @@ def check_labels(
     for label, count in seen.items():
         counts[aliases.get(label, label)] += count
     known = set(labels.name_by_id.values()) if labels else set(counts)
+    settled = settled if settled is not None else set(known) if labels else ()
+    seen_names = {name: counts[name] for name in known - aliases.keys() if counts[name]}
+    look_alikes = find_look_alikes(seen_names, settled)
     problems = [
         *_unknown(counts, known),
         # A spelling that has an alias is settled already, so it is not a second class.
         *_written_twice(counts, known - aliases.keys()),
         *(_never_seen(name) for name in known - aliases.keys() if not counts[name]),
         *(_alias_never_seen(alias, name) for alias, name in aliases.items() if not seen.get(alias)),
-        *(_rare(name, counts[name], rare_below) for name in known if 0 < counts[name] < rare_below),
+        *(_look_alike(name, other, counts) for name, other in look_alikes.items()),
+        # More boxes of a misspelt name are not what it needs.
+        *(
+            _rare(name, counts[name], rare_below)
+            for name in known - look_alikes.keys()
+            if 0 < counts[name] < rare_below
+        ),
     ]
     return tuple(
         sorted(problems, key=lambda problem: (problem.severity != ERROR, problem.code, -problem.count, problem.label))
@@ -182,6 +147,18 @@ def _same_twice(name: str, kept: str, count: int) -> LabelProblem:
         detail=f"labels {name!r} and {kept!r} are one name in two spellings, and would become two classes",
         suggestion=f"keep one, and {_alias_line(name, kept)}",
         candidates=(kept,),
+    )
+
+
+def _look_alike(name: str, other: str, counts: Mapping[str, int]) -> LabelProblem:
+    return LabelProblem(
+        code="labels_look_alike",
+        severity=WARNING,
+        label=name,
+        count=counts[name],
+        detail=f"labels {name!r} ({counts[name]} boxes) and {other!r} ({counts[other]} boxes) look alike: alias?",
+        suggestion=f"if they are one class, {_alias_line(name, other)}; if not, list both in --labels",
+        candidates=(other,),
     )
 
 

@@ -15,8 +15,8 @@ from beam_jobs.labels import append_items, make_label_file, new_names
 from retinanet_odm.annotations.types import ImageAnnotation, ObjectAnnotation
 from retinanet_odm.annotations.voc import format_voc
 from retinanet_odm.errors import UsageError
-from retinanet_odm.labels.checks import normalise_label
 from retinanet_odm.labels.label_map import LabelMap, extend_labels, format_label_map, parse_label_map
+from retinanet_odm.labels.spelling import normalise_label
 
 _OLD = """\
 # Checked by Danelle, 12 May\r

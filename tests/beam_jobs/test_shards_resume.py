@@ -261,7 +261,7 @@ def test_the_digest_is_the_same_on_every_machine(monkeypatch):
     assert _digest() == GOLDEN
 
 
-GOLDEN = "ca2630b5dc46f4fb44ef686cdf7f713851888143ac64ca4f6e32da9582b2e711"
+GOLDEN = "0ebd2d4af6224e97b85adf1e650f573f3f05a13b19d10bf2cd7ce4cf76be7a1f"
 
 
 def test_another_form_of_receipt_has_another_version():

@@ -31,8 +31,37 @@ def build_optimizer(
     return optimizer, rates.factor
 
 
+def fit_warmup(warmup_steps: int, total_steps: int) -> int:
+    """Return the steps of warm-up of a run: half of it, if it has fewer steps than asked for.
+
+    Example:
+      >>> fit_warmup(100, total_steps=5000), fit_warmup(100, total_steps=60)
+      (100, 30)
+    """
+    return warmup_steps if total_steps >= warmup_steps else total_steps // 2
+
+
+def describe_short_run(settings: ScheduleConfig, *, total_steps: int, examples: int) -> str:
+    """Return what is wrong with a run that has fewer steps than its warm-up, and the flag to give; "" for others.
+
+    Args:
+      settings: of the run.
+      total_steps: of the run.
+      examples: images of the training split.
+    """
+    warmup_steps = settings.warmup_steps
+    if total_steps >= warmup_steps:
+        return ""
+    # Ten times the warm-up, so that it is a small part of the run.
+    epochs = -(-10 * warmup_steps * settings.train_batch_size // examples)
+    return (
+        f"{total_steps} steps are fewer than the {warmup_steps} of the warm-up, which is shortened to"
+        f" {fit_warmup(warmup_steps, total_steps)}: so few teach little; train with --num_epochs={epochs}"
+    )
+
+
 def _make_schedule(settings: ScheduleConfig, total_steps: int) -> keras.optimizers.schedules.LearningRateSchedule:
-    peak, warmup_steps = settings.learning_rate, settings.warmup_steps
+    peak, warmup_steps = settings.learning_rate, fit_warmup(settings.warmup_steps, total_steps)
     if settings.lr_schedule == "cosine":
         return cosine_schedule(peak=peak, warmup_steps=warmup_steps, total_steps=total_steps)
     # Fractions of the run: a longer run drops later.

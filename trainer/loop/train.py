@@ -56,6 +56,9 @@ class TrainingRun:
                 config.schedule, network.model, total_steps=self.total_steps
             )
         _log_frozen_norms(config, network)
+        steps, examples = self.total_steps, self._split.examples
+        if warning := schedule.describe_short_run(config.schedule, total_steps=steps, examples=examples):
+            _LOGGER.warning("warning: %s", warning)
         self._run_steps = make_loop(config, network, self._optimizer, strategy)
         self._monitor = DivergenceMonitor(max_rollbacks=config.run.max_rollbacks)
         self._checkpoints = Checkpoints(

@@ -20,6 +20,7 @@ from retinanet_odm.dataset.problems import (
     from_anchor_coverage,
     from_label_problem,
     from_leakage,
+    from_split_shares,
     from_splits,
     from_statistics,
     make_problem,
@@ -230,6 +231,28 @@ def _boxes_with_anchors(**reached: dict[int, int]) -> BoxStatistics:
     """20 boxes of each class, of which some have an anchor, by the size of the canvas."""
     counts = {name: ClassStatistics(sides=Counter({5: 20}), reached=Counter(row)) for name, row in reached.items()}
     return BoxStatistics(classes=counts)
+
+
+_SHARES = [
+    ("as asked", {"train": 64, "val": 8, "test": 8}, []),
+    ("a fifth less is chance", {"train": 65, "val": 8, "test": 7}, []),
+    ("5 and 6 of 80", {"train": 69, "val": 5, "test": 6}, ["val", "test"]),
+    ("more than asked", {"train": 60, "val": 12, "test": 8}, ["val"]),
+    ("an empty split", {"train": 20}, ["val", "test"]),
+    ("too few images to expect one", {"train": 4}, []),
+]
+
+
+@pytest.mark.parametrize(("why", "examples", "expected"), _SHARES, ids=[row[0] for row in _SHARES])
+def test_shares_of_splits(why: str, examples: dict[str, int], expected: list[str]) -> None:
+    found = list(from_split_shares(examples, {"train": 0.8, "val": 0.1, "test": 0.1}))
+    assert [problem.object for problem in found] == expected, why
+    assert {problem.code for problem in found} <= {"split_share_differs"}
+
+
+def test_a_share_is_told_in_images() -> None:
+    (problem,) = from_split_shares({"train": 75, "val": 5}, {"train": 0.9, "val": 0.1})
+    assert problem.detail == "split 'val' has 5 of 80 images, where 10% are 8"
 
 
 def test_a_share_of_few_boxes_is_not_reported() -> None:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from retinanet_odm.labels.checks import ERROR, RARE_BELOW, LabelProblem, check_labels, nearest_labels, normalise_label
+from retinanet_odm.labels.checks import ERROR, RARE_BELOW, LabelProblem, check_labels
 from retinanet_odm.labels.label_map import LabelMap
 
 _MAP = LabelMap.from_names(["Peniagone sp. A", "Peniagone sp. B", "urchin"])
@@ -15,77 +15,6 @@ _MANY = RARE_BELOW
 
 def _found(findings: tuple[LabelProblem, ...]) -> list[tuple[str, str, int]]:
     return [(finding.code, finding.label, finding.count) for finding in findings]
-
-
-@pytest.mark.parametrize(
-    ("one", "other"),
-    [
-        pytest.param("PENIAGONE_SP_A", "Peniagone sp. A", id="the original tool's own label map"),
-        pytest.param("sea-urchin", "Sea Urchin", id="hyphen"),
-        pytest.param("sea–urchin", "sea urchin", id="en dash, as word processors make it"),
-        pytest.param(" sea\u00a0urchin\t", "seaurchin", id="no-break space, blanks about it"),
-        pytest.param("sea\u200burchin\ufeff", "seaurchin", id="invisible characters"),
-        pytest.param("Großer Seestern", "GROSSER SEESTERN", id="sharp s"),
-        pytest.param("Étoile de mer", "etoile de mer", id="without accent"),
-        pytest.param("e\u0301toile", "étoile", id="two encodings of one accent: macOS file names"),
-        pytest.param("ﬁsh", "fish", id="a ligature out of a PDF"),
-        pytest.param("\uff23\uff52\uff41\uff42", "crab", id="full-width letters"),
-        pytest.param("㎒ sponge", "MHz sponge", id="a character that normalises to capitals"),
-        pytest.param("sp. 1", "SP_1", id="a digit after a letter"),
-        pytest.param("sp 1.2", "sp_1-2", id="digits stay apart, however"),
-    ],
-)
-def test_fold_equal(one: str, other: str) -> None:
-    assert normalise_label(one) == normalise_label(other)
-
-
-@pytest.mark.parametrize(
-    ("one", "other"),
-    [
-        pytest.param("Peniagone sp. A", "Peniagone sp. B", id="two species"),
-        pytest.param("sp. 1-1", "sp. 11", id="they differ only in the hyphen"),
-        pytest.param("か", "が", id="a mark that makes another letter"),
-        pytest.param(".", "-", id="separators alone: nothing would be left"),
-        pytest.param("male +", "male", id="a character that is no separator"),
-    ],
-)
-def test_fold_apart(one: str, other: str) -> None:
-    assert normalise_label(one) != normalise_label(other)
-
-
-@given(st.text())
-def test_folding_twice_changes_nothing_and_a_name_keeps_something(name: str) -> None:
-    assert normalise_label(normalise_label(name)) == normalise_label(name)
-    assert bool(normalise_label(name)) == bool(name)
-
-
-@given(st.lists(st.sampled_from(["sea", "urchin", "é", "ß", "sp", "A"]), min_size=1), st.sampled_from([" ", "_", ". "]))
-def test_case_and_separators_do_not_matter(words: list[str], separator: str) -> None:
-    assert (
-        normalise_label(separator.join(words))
-        == normalise_label("".join(words).upper())
-        == normalise_label("-".join(words).swapcase())
-    )
-
-
-@pytest.mark.parametrize(
-    ("name", "expected"),
-    [
-        pytest.param("PENIAGONE_SP_A", ("Peniagone sp. A", "Peniagone sp. B"), id="equal first, then alike"),
-        pytest.param("Peniagone sp. C", ("Peniagone sp. B", "Peniagone sp. A"), id="two alike"),
-        pytest.param("urchn", ("urchin",), id="a typo"),
-        pytest.param("sea urchin", ("urchin",), id="a longer name"),
-        pytest.param("starfish", (), id="nothing like it"),
-        pytest.param("", (), id="no name"),
-    ],
-)
-def test_nearest(name: str, expected: tuple[str, ...]) -> None:
-    assert nearest_labels(name, _MAP.name_by_id.values()) == expected
-
-
-def test_nearest_gives_three_at_most_equal_ones_first() -> None:
-    assert nearest_labels("crab", ["CRAB", "Crab", "crabs", "crab a", "krab"])[:2] == ("CRAB", "Crab")
-    assert len(nearest_labels("crab", ["CRAB", "Crab", "crabs", "crab a", "krab"])) == 3
 
 
 def test_every_unknown_label_is_named_at_once_the_most_frequent_first() -> None:
@@ -159,3 +88,36 @@ def test_the_order_of_arrival_does_not_matter(seen: dict[str, int], shuffler: ra
     shuffler.shuffle(items)
     assert check_labels(dict(items), _MAP) == check_labels(seen, _MAP)
     assert check_labels(dict(items), None) == check_labels(seen, None)
+
+
+# why, boxes by label, label map, aliases, what is found
+_ALIKE = [
+    ("a letter in the wrong place", {"Ophiuroidea": 812, "Ophiuriodea": 70}, None, {}, ["Ophiuriodea"]),
+    ("a rare plural is no rare class", {"Platelets": 300, "platelet": 3}, None, {}, ["platelet"]),
+    ("several at once", {"crabs": 20, "crab": 90, "urchins": 10, "urchin": 30}, None, {}, ["urchins", "crabs"]),
+    ("an alias settles it", {"crabs": 20, "crab": 90}, None, {"crabs": "crab"}, []),
+    ("a label map that lists both settles it", {"crabs": 20, "crab": 90}, ["crab", "crabs"], {}, []),
+    ("two species by letters", {"Peniagone sp. A": 90, "Peniagone sp. B": 20}, None, {}, []),
+]
+
+
+@pytest.mark.parametrize(("why", "seen", "labels", "aliases", "expected"), _ALIKE, ids=[row[0] for row in _ALIKE])
+def test_labels_that_look_alike(
+    why: str, seen: dict[str, int], labels: list[str] | None, aliases: dict[str, str], expected: list[str]
+) -> None:
+    found = check_labels(seen, LabelMap.from_names(labels) if labels else None, aliases=aliases)
+    assert [(problem.code, problem.label) for problem in found] == [("labels_look_alike", name) for name in expected], (
+        why
+    )
+
+
+def test_the_line_to_copy_makes_the_rarer_name_the_alias() -> None:
+    (found,) = check_labels({"Ophiuroidea": 812, "Ophiuriodea": 70}, None)
+    assert found.detail == "labels 'Ophiuriodea' (70 boxes) and 'Ophiuroidea' (812 boxes) look alike: alias?"
+    assert "the line Ophiuriodea,Ophiuroidea;" in found.suggestion
+
+
+def test_names_that_were_just_added_to_a_label_map_are_compared_with_those_that_were_there() -> None:
+    labels = LabelMap.from_names(["crab", "crabs", "krab"])
+    found = check_labels({"crab": 900, "crabs": 90, "krab": 11}, labels, settled={"crab", "crabs"})
+    assert [problem.label for problem in found] == ["krab"]

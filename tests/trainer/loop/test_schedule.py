@@ -35,6 +35,30 @@ def test_the_cosine_ends_at_nothing() -> None:
     assert [round(float(rates(step)), 6) for step in (0, 10, 55, 100)] == [0.01, 0.1, 0.05, 0.0]
 
 
+WARM_UPS = [
+    ("as given", 100, 1000, 100),
+    ("as given, to the last step", 100, 100, 100),
+    ("half of a shorter run", 100, 99, 49),
+    ("none of a single step", 100, 1, 0),
+    ("none asked for", 0, 1, 0),
+]
+
+
+@pytest.mark.parametrize(("why", "given", "steps", "expected"), WARM_UPS, ids=[row[0] for row in WARM_UPS])
+def test_the_warm_up_fits_into_the_run(why: str, given: int, steps: int, expected: int) -> None:
+    assert schedule.fit_warmup(given, steps) == expected, why
+    config = make_config("tiny", {"warmup_steps": given, "train_batch_size": 8}).schedule
+    warning = schedule.describe_short_run(config, total_steps=steps, examples=80)
+    assert bool(warning) == (expected != given), why
+    assert not warning or warning.endswith("train with --num_epochs=100"), warning
+
+
+def test_a_short_run_of_steps_reaches_its_peak() -> None:
+    config = make_config("tiny", {"lr_schedule": "step", "warmup_steps": 500, "learning_rate": 0.1}).schedule
+    rates = schedule._make_schedule(config, 20)
+    assert float(rates(tf.constant(10))) == pytest.approx(0.1), "half of the run, before the first drop"
+
+
 def test_a_factor_scales_every_rate() -> None:
     rates = schedule.ScaledSchedule(schedule.StepSchedule(peak=0.1, warmup_steps=0, drops=[]))
     rates.factor.assign(0.25)
