@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from beam_jobs import join, plan
-from beam_jobs.batches import RowBatch, KeyedRow, partition_of, unpack_batches
+from beam_jobs.batches import KeyedRow, RowBatch, partition_of, unpack_batches
 from beam_jobs.options import PrepareOptions
 from beam_jobs.rows import AssignedImage, Candidate, Reject, UnannotatedImage
 from beam_jobs.tally import Tally, tallied

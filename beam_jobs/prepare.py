@@ -5,10 +5,11 @@ that the job wrote.
 """
 
 import contextlib
+import dataclasses
 import logging
 import shlex
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import apache_beam as beam
 from apache_beam.options.pipeline_options import PipelineOptions, StandardOptions
@@ -29,12 +30,12 @@ from beam_jobs.rows import (
 from retinanet_odm.cli.progress import PROGRESS
 from retinanet_odm.dataset.frame_names import describe_deployments
 from retinanet_odm.dataset.manifest import DatasetManifest, SplitInfo
-from retinanet_odm.dataset.problem_codes import CATALOGUE, SEVERITIES
+from retinanet_odm.dataset.problem_codes import CATALOGUE, COUNTED, SEVERITIES
 from retinanet_odm.dataset.problems import Problem, parse_problems
 from retinanet_odm.dataset.source_ids import parse_id_map
 from retinanet_odm.dataset.splits import DEPLOYMENT, DEPLOYMENT_DAY
 from retinanet_odm.errors import TooManyRejectsError, UsageError
-from retinanet_odm.labels.checks import ERROR
+from retinanet_odm.labels.checks import ERROR, WARNING
 from retinanet_odm.sources.inputs import check_input, count_passed_over, find_files
 from retinanet_odm.sources.listing import ANNOTATION_CONTENT, IMAGE_CONTENT
 from retinanet_odm.storage import files
@@ -206,7 +207,9 @@ def summarise_dataset(
         lines.append(f"all of them: {files.join(output, output_folder.REJECTED)}")
     # Every reject is a problem too; its lines are above already.
     reported = {reject.reason for reject in rejects}
-    lines += _problem_lines([problem for problem in problems if problem.code not in reported])
+    # Nothing that is left is an error of this run, whose exit status is 0: the data set was made.
+    doubtful = [problem for problem in problems if problem.code not in reported]
+    lines += _problem_lines(dataclasses.replace(row, severity=_below_error(row.severity)) for row in doubtful)
     return [
         *lines,
         f"data set: {files.join(output, DatasetManifest.FILE)}",
@@ -246,7 +249,11 @@ def _plural(word: str, count: int) -> str:
     return word if count == 1 or word == "info" else f"{word}s"
 
 
-def _problem_lines(problems: Sequence[Problem]) -> list[str]:
+def _below_error(severity: str) -> str:
+    return WARNING if severity == ERROR else severity
+
+
+def _problem_lines(problems: Iterable[Problem]) -> list[str]:
     """Group problems by code, in their order, which has the worst first."""
     by_code: dict[tuple[str, str], list[Problem]] = defaultdict(list)
     for problem in problems:
@@ -255,7 +262,8 @@ def _problem_lines(problems: Sequence[Problem]) -> list[str]:
     for (severity, code), found in by_code.items():
         # Suggestions that name labels differ: each then stands beside its problem, to be copied.
         is_one = len({problem.suggestion for problem in found}) == 1
-        lines.append(f"{severity}: {code} ({len(found)}): {found[0].suggestion if is_one else CATALOGUE[code][1]}")
+        count = sum(int(problem.value) for problem in found) if code in COUNTED else len(found)
+        lines.append(f"{severity}: {code} ({count}): {found[0].suggestion if is_one else CATALOGUE[code][1]}")
         lines += _first([problem.detail if is_one else f"{problem.detail}: {problem.suggestion}" for problem in found])
     return lines
 

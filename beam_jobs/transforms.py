@@ -10,7 +10,7 @@ from apache_beam.pvalue import AsSingleton, TaggedOutput
 from apache_beam.transforms.window import GlobalWindows
 
 from beam_jobs import partitions, plan
-from beam_jobs.batches import MAIN, RowBatch, KeyedRow, RowBatches, unpack_batches
+from beam_jobs.batches import MAIN, KeyedRow, RowBatch, RowBatches, unpack_batches
 from beam_jobs.options import PrepareOptions, load_id_map
 from beam_jobs.rows import Reject
 from beam_jobs.shards import make_shard

@@ -108,11 +108,23 @@ _NOTES = {
     "images_without_objects": "nothing, if these images show none; otherwise annotate them: they are learned as empty",
     "pixels_scaled": "nothing, if the image looks right: its pixels were not 8-bit and were converted",
     "no_objects": "nothing: --negatives=drop requests it",
-    "split_share_differs": "nothing, if it has enough images; a split follows from the names, so that none moves when others are"
-    " added, and few images or groups miss their share by chance: choose it in the column split of id_map.csv, and give"
-    " that file by --split_from",
+    "split_share_differs": "nothing, if it has enough images: names decide, so that no image moves when others are"
+    " added, and few images or groups miss their share by chance; to choose, edit the column split of id_map.csv, and"
+    " give the file by --split_from",
     "tags_ignored": "nothing: tags of images and parts of objects are not detected",
 }
+# Codes whose problem stands for as many files, images, boxes or shapes as its value says.
+COUNTED = frozenset(
+    {
+        "boxes_clipped",
+        "files_passed_over",
+        "images_passed_over",
+        "paired_across_folders",
+        "paired_by_filename",
+        "shapes_ignored",
+        "tags_ignored",
+    }
+)
 CATALOGUE: Mapping[str, tuple[str, str]] = {
     code: (severity, suggestion)
     for severity, entries in ((ERROR, _ERRORS), (WARNING, _WARNINGS), (INFO, _NOTES))

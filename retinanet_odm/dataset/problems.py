@@ -16,7 +16,7 @@ from retinanet_odm.dataset.splits import TRAIN_SPLIT
 from retinanet_odm.dataset.statistics import BoxStatistics
 from retinanet_odm.labels.checks import ERROR, WARNING, LabelProblem
 
-# Of the images that a held-out split was to have: a split is drawn by the names of images, and misses its share by chance.
+# Of the images that a held-out split was to have: it is drawn by the names of images, and misses its share by chance.
 _SHARE_TOLERANCE = 0.2
 
 # The kind of a problem that concerns one object: the image is kept without that object.

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from retinanet_odm.evaluation.intervals import ImageCounts, bootstrap_rates
+from retinanet_odm.evaluation.intervals import ImageCounts, bootstrap_rates, describe_few_images
 
 
 def _counts(objects: list[int], kept: list[int], hits: list[int]) -> ImageCounts:
@@ -48,3 +48,25 @@ def test_the_interval_holds_the_rate(images: list[tuple[int, int]], seed: int) -
         low, high = overall["recall"]
         assert 0 <= low <= high <= 1
         assert low - 0.1 <= sum(hits) / sum(objects) <= high + 0.1
+
+
+_WIDE = [{"AP50": (0.312, 0.877)}]
+# why, images, intervals of eval.json, the line
+_FEW = [
+    ("too few for an interval", 3, [], "split 'val' has 3 images, so this AP says little"),
+    ("one", 1, [], "split 'val' has 1 image, so this AP says little"),
+    ("no object in any resample", 9, [{"AP50": None}], "split 'val' has 9 images, so this AP says little"),
+    (
+        "with its interval",
+        9,
+        _WIDE,
+        "split 'val' has 9 images, so this AP says little: with other images AP50 may be 0.31 to 0.88 (95 %)",
+    ),
+    ("enough", 30, _WIDE, None),
+]
+
+
+@pytest.mark.parametrize(("why", "images", "intervals", "expected"), _FEW, ids=[row[0] for row in _FEW])
+def test_few_images(why: str, images: int, intervals: list[dict[str, object]], expected: str | None) -> None:
+    metrics = {"split": "val", "images": images, "intervals": intervals}
+    assert list(describe_few_images(metrics)) == ([expected] if expected else []), why
