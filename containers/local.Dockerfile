@@ -1,8 +1,12 @@
-# prepare on a local folder, without installing anything.
-# From the root of the repository: docker build -f containers/local.Dockerfile -t retinanet-data .
-#   docker run --rm --user "$(id -u):$(id -g)" -v "$PWD/images:/data:ro" -v "$PWD/dataset:/out" retinanet-data \
-#       prepare --images '/data/images/*' --annotations '/data/annotations/*.xml' --output /out
-FROM python:3.11-slim
+# All programs on one machine, with TensorFlow for the CPU, without installing anything but Docker.
+# From the root of the repository: docker build -f containers/local.Dockerfile -t retinanet-odm .
+#   docker run --rm --user "$(id -u):$(id -g)" -v "$PWD:/data" retinanet-odm \
+#       retinanet-data prepare --images 'images/*' --annotations 'annotations/*.xml' --output dataset
+FROM python:3.13-slim
 COPY . /src
-RUN pip install --no-cache-dir --constraint /src/requirements.lock /src && rm -rf /src
-ENTRYPOINT ["retinanet-data"]
+RUN pip install --no-cache-dir --constraint /src/requirements.lock '/src[cpu]' && rm -rf /src \
+    && retinanet-data --help >/dev/null && retinanet-score --help >/dev/null && python -c "import tensorflow"
+# The folder of the user, who need not be one of this image: --user has no home folder here.
+ENV HOME=/tmp
+WORKDIR /data
+CMD ["retinanet-data", "--help"]

@@ -80,6 +80,12 @@ RULES = (
     ),
     Rule(begins=r"gcloud ", trial=trials.only_list, kind=LISTED, reason="Google's program, in the project of the user"),
     Rule(
+        begins=r"docker (build|run) ",
+        trial=trials.run_in_image,
+        kind=RUN,
+        reason="needs Docker; the program in the image runs here",
+    ),
+    Rule(
         begins=r"pip install ",
         trial=trials.check_extras,
         kind=LISTED,

@@ -78,6 +78,17 @@ def check_build(sandbox: Sandbox, text: str) -> str:  # noqa: ARG001
     return ""
 
 
+def run_in_image(sandbox: Sandbox, text: str) -> str:
+    """Checks that the Dockerfile exists, or runs the program that the container would run, in this process."""
+    words = shlex.split(text)
+    if words[1] == "build":
+        assert (ROOT / words[words.index("-f") + 1]).is_file()
+        return ""
+    program, *arguments = words[words.index("retinanet-odm") + 1 :]
+    main = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["scripts"][program]
+    return sandbox.run(["python", "-m", main.partition(".")[0], *arguments])
+
+
 def check_extras(sandbox: Sandbox, text: str) -> str:  # noqa: ARG001
     """Checks that the package has the extras."""
     known = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
