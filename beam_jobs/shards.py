@@ -27,14 +27,14 @@ from beam_jobs.rows import PlannedImage
 from retinanet_odm import __version__
 from retinanet_odm.annotations.types import ObjectAnnotation
 from retinanet_odm.cli.progress import PROGRESS
-from retinanet_odm.dataset.examples import SCHEMA_VERSION, encode_example
+from retinanet_odm.dataset.examples import SCHEMA_VERSION, encode_in_pieces
 from retinanet_odm.dataset.statistics import BoxStatistics, ImageBoxes
 from retinanet_odm.errors import DataError
 from retinanet_odm.imaging.images import ImageRemark, normalise_image
 from retinanet_odm.sources.listing import ImageFile, read_image
 from retinanet_odm.storage import files
 from retinanet_odm.storage.prefetch import map_ahead
-from retinanet_odm.storage.tfrecord import frame_record
+from retinanet_odm.storage.tfrecord import frame_pieces
 
 _READ_AHEAD = 16  # images in memory at once, per shard
 
@@ -87,18 +87,18 @@ def _records(ordered: Sequence[PlannedImage], result: ShardResult, options: Prep
             continue
         result.add(row, loaded.record, loaded.perceptual_hash, loaded.remarks)
         boxes.append(ImageBoxes.from_example(loaded.record.example))
-        yield loaded.framed
+        yield from loaded.framed
     result.statistics = BoxStatistics.from_images(boxes)  # all at once: image by image takes much longer
 
 
 @dataclass(frozen=True, kw_only=True)
 class _LoadedImage:
-    """A record, what was found out about its image, and its bytes in the shard (empty if nothing is written)."""
+    """A record, what was found out about its image, and its pieces in the shard (none if nothing is written)."""
 
     record: ExampleRecord
     perceptual_hash: int | None
     remarks: tuple[ImageRemark, ...]
-    framed: bytes
+    framed: tuple[bytes, ...]
 
 
 def _load(planned: PlannedImage, options: PrepareOptions) -> _LoadedImage | DataError:
@@ -109,7 +109,7 @@ def _load(planned: PlannedImage, options: PrepareOptions) -> _LoadedImage | Data
     except DataError as error:
         return error
     # Encoded in the thread as well, so that the writer only has to write.
-    framed = frame_record(encode_example(record.example)) if options.writes else b""
+    framed = frame_pieces(encode_in_pieces(record.example)) if options.writes else ()
     return _LoadedImage(record=record, perceptual_hash=image.perceptual_hash, remarks=image.remarks, framed=framed)
 
 

@@ -108,20 +108,45 @@ def encode_example(example: DetectionExample) -> bytes:
       >>> decode_example(encode_example(example)) == example
       True
     """
+    return b"".join(encode_in_pieces(example))
+
+
+def encode_in_pieces(example: DetectionExample) -> tuple[bytes, bytes, bytes]:
+    """Return what encode_example does, cut before and after the bytes of the image, which are not copied.
+
+    Raises:
+      RecordError: the example violates the schema.
+    """
     _check(example)
     values = {**_image_values(example), **_object_values(example.objects)}
     message = Example()
+    feature = message.features.feature
     for kind, keys in _KINDS.items():
         for key in keys:
-            # Without values, a key still gets an empty list of its kind: readers find every key in every record.
-            getattr(message.features.feature[key], kind).value.extend(values[key])
-    # A map of protobuf has no order of its own; deterministic serialization sorts its keys.
-    return message.SerializeToString(deterministic=True)
+            if key != ENCODED:
+                # Without values, a key still gets an empty list of its kind: readers find every key in every record.
+                getattr(feature[key], kind).value.extend(values[key])
+    # A map of protobuf has no order of its own; deterministic serialization sorts its keys, and ENCODED is the first.
+    rest = message.features.SerializeToString(deterministic=True)
+    # Each level is field 1 or 2 of the one around it: Example.features, Features.feature (a map's entry of key and
+    # value), Feature.bytes_list, BytesList.value.
+    head, size = b"", len(example.encoded)
+    for field, before in ((1, b""), (1, b""), (2, _field(1, len(ENCODED)) + ENCODED.encode()), (1, b"")):
+        head = before + _field(field, size + len(head)) + head
+    return _field(1, len(head) + size + len(rest)) + head, example.encoded, rest
+
+
+def _field(number: int, size: int) -> bytes:
+    """Return tag and length of a field of protobuf that has a length (wire type 2); numbers are below 16."""
+    encoded = bytearray([number << 3 | 2])
+    while size > 0x7F:
+        encoded.append(size & 0x7F | 0x80)
+        size >>= 7
+    return bytes([*encoded, size])
 
 
 def _image_values(example: DetectionExample) -> dict[str, list[Any]]:
     return {
-        ENCODED: [example.encoded],
         FORMAT: [example.format.encode()],
         HEIGHT: [example.height],
         WIDTH: [example.width],

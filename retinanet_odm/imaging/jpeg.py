@@ -269,9 +269,17 @@ def _check_zeros(file: JpegFile) -> None:
         is_dc_only = file.frame in _PROGRESSIVE and scan.first == 0
         if is_dc_only or file.frame not in _HUFFMAN or _zeros_are_plain(scan):
             continue
-        position = file.data.find(bytes(limit + 1), scan.start, scan.end)
+        position = _find_zeros(file.data, limit + 1, scan.start, scan.end)
         if position >= 0:
             raise JpegError(f"zeros in place of pixel data, at byte {position}")
+
+
+def _find_zeros(data: bytes, count: int, start: int, end: int) -> int:
+    """Return the first position from start to end of so many zero bytes, 5 or more; -1 if there are none."""
+    # bytes.find is slow where single zeros are frequent. So many of them hold two pairs in a row at even positions.
+    pairs = np.frombuffer(data, np.uint16, len(data) // 2)[start // 2 : -(-end // 2)]
+    is_zero = pairs == 0
+    return data.find(bytes(count), start, end) if (is_zero[1:] & is_zero[:-1]).any() else -1
 
 
 def _zeros_are_plain(scan: _Scan) -> bool:

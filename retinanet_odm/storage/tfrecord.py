@@ -4,8 +4,9 @@ A frame is length, masked CRC-32C of the length, data, masked CRC-32C of the dat
 in tensorflow.org/tutorials/load_data/tfrecord, "TFRecords format details".
 """
 
+import functools
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import BinaryIO
 
 import google_crc32c
@@ -25,8 +26,14 @@ def frame_record(data: bytes) -> bytes:
       >>> frame_record(b"abc")[:8]
       b'\x03\x00\x00\x00\x00\x00\x00\x00'
     """
-    length = struct.pack("<Q", len(data))
-    return b"".join((length, _masked_crc(length), data, _masked_crc(data)))
+    return b"".join(frame_pieces((data,)))
+
+
+def frame_pieces(pieces: Sequence[bytes]) -> tuple[bytes, ...]:
+    """Return the pieces of a record with those of its frame around them, so that a large one is not copied."""
+    length = struct.pack("<Q", sum(map(len, pieces)))
+    crc = functools.reduce(google_crc32c.extend, pieces, 0)
+    return length + _masked(google_crc32c.value(length)), *pieces, _masked(crc)
 
 
 def begins_frame(head: bytes) -> bool:
@@ -75,6 +82,9 @@ def _read_data(file: BinaryIO, head: bytes, offset: int) -> bytes:
 
 
 def _masked_crc(data: bytes) -> bytes:
+    return _masked(google_crc32c.value(data))
+
+
+def _masked(crc: int) -> bytes:
     # The format masks checksums, because the checksum of data that contains its own checksum is a weak one.
-    crc = google_crc32c.value(data)
     return struct.pack("<I", (((crc >> 15) | (crc << 17)) + 0xA282EAD8) & 0xFFFFFFFF)
