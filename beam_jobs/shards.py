@@ -1,6 +1,7 @@
 """Makes one shard on one worker: reads its images, checks them and writes the records, or only checks them.
 
-Begin with `make_shard`. The bytes of images never leave this module but into the shard.
+Begin with `make_shard` and the two halves of it, `start_shard` and `_complete`. The bytes of images never leave this
+module but into the shard.
 
 Beside each shard lies its receipt, for --resume: what the shard was made of and what came out. A shard is kept only if
 its input is exactly the same (names, ids, boxes, labels, flags, program version, and version of every image file) and
@@ -14,7 +15,7 @@ import functools
 import hashlib
 import json
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
@@ -52,34 +53,48 @@ def make_shard(key: ShardKey, planned: Iterable[PlannedImage], options: PrepareO
     An image that cannot be used becomes a reject and takes no record. With `options.resume`, a shard that an earlier
     run made from exactly the same input is kept.
     """
+    return start_shard(key, planned, options)()
+
+
+def start_shard(key: ShardKey, planned: Iterable[PlannedImage], options: PrepareOptions) -> Callable[[], ShardResult]:
+    """Begin to read the images of a shard; return the function that does the rest of `make_shard`.
+
+    So the threads that read are busy while the shard before is completed.
+    """
     split, name = key
     # A group arrives in any order. Sorted, the same plan gives the same bytes, and so the same digest.
     ordered = sorted(planned, key=lambda row: row.source_id)
+    plan_digest = digest_plan(ordered, options.content) if options.writes else ""
+    # Before the first image is read: a kept shard costs only its receipt and the digest of its own file.
+    if options.resume and (kept := find_receipt(options.output, name, plan_digest)):
+        PROGRESS.skip(len(kept.images))
+        return lambda: kept
+    # The first image stands for all: where local and remote ones are mixed, only the speed suffers.
+    is_remote = any("://" in row.content.image.uri for row in ordered[:1])
+    readers = _REMOTE_READERS if is_remote else _LOCAL_READERS
+    load = functools.partial(_load, options=options)
+    loaded = map_ahead(load, ordered, readers, ahead=_READ_AHEAD, at_once=True)
     result = ShardResult(split=split, name=name)
-    records = _records(ordered, result, options)
+    return functools.partial(_complete, result, _records(ordered, loaded, result), plan_digest, options)
+
+
+def _complete(result: ShardResult, records: Iterator[bytes], plan_digest: str, options: PrepareOptions) -> ShardResult:
     if not options.writes:
         # Runs the generator to its end without keeping anything: the result is filled on the way.
         collections.deque(records, maxlen=0)
         return result
-    plan_digest = digest_plan(ordered, options.content)
-    # Before the first image is read: a kept shard costs only its receipt and the digest of its own file.
-    if options.resume and (kept := find_receipt(options.output, name, plan_digest)):
-        PROGRESS.skip(len(kept.images))
-        return kept
-    result.sha256 = files.write_pieces(files.join(options.output, name), records)
+    result.sha256 = files.write_pieces(files.join(options.output, result.name), records)
     # The order matters: a receipt without its shard would be a promise that a killed run has not kept.
     save_receipt(options.output, plan_digest, result)
     return result
 
 
-def _records(ordered: Sequence[PlannedImage], result: ShardResult, options: PrepareOptions) -> Iterator[bytes]:
-    """Yield the framed record of each usable image, and fill in the result on the way."""
+def _records(
+    ordered: Sequence[PlannedImage], images: Iterator["_LoadedImage | DataError"], result: ShardResult
+) -> Iterator[bytes]:
+    """Yield the framed record of each usable image in pieces, and fill in the result on the way."""
     boxes: list[ImageBoxes] = []
-    # The first image stands for all: where local and remote ones are mixed, only the speed suffers.
-    is_remote = any("://" in row.content.image.uri for row in ordered[:1])
-    readers = _REMOTE_READERS if is_remote else _LOCAL_READERS
-    load = functools.partial(_load, options=options)
-    for row, loaded in zip(ordered, map_ahead(load, ordered, readers, ahead=_READ_AHEAD), strict=True):
+    for row, loaded in zip(ordered, images, strict=True):
         PROGRESS.add(failed=isinstance(loaded, DataError))
         if isinstance(loaded, DataError):
             # Results come in the order of the plan, so rows of rejects and examples do too.

@@ -12,8 +12,9 @@ from apache_beam.transforms.window import GlobalWindows
 from beam_jobs import partitions, plan
 from beam_jobs.batches import MAIN, KeyedRow, RowBatch, RowBatches, unpack_batches
 from beam_jobs.options import PrepareOptions, load_id_map
+from beam_jobs.records import ShardResult
 from beam_jobs.rows import Reject
-from beam_jobs.shards import make_shard
+from beam_jobs.shards import start_shard
 from beam_jobs.tally import Tally, add_tallies
 from retinanet_odm.cli.progress import PROGRESS
 from retinanet_odm.pickling import pack_rows
@@ -166,15 +167,32 @@ class MakeShards(beam.PTransform):
     def expand(self, planned: beam.PCollection) -> beam.PCollection:
         verb = "Write" if self.options.writes else "Check"
         # The only shuffle after the plan, and it moves rows, not images.
-        return (
-            planned
-            | "Group by shard" >> beam.GroupByKey()
-            | f"{verb} shard" >> beam.Map(_make_and_count, options=self.options)
-        )
+        return planned | "Group by shard" >> beam.GroupByKey() | f"{verb} shard" >> beam.ParDo(_MakeShard(self.options))
 
 
-def _make_and_count(group: tuple[plan.ShardKey, Iterable[RowBatch]], options: PrepareOptions) -> RowBatch:
-    result = make_shard(group[0], unpack_batches(group[1]), options)
+class _MakeShard(beam.DoFn):
+    """Makes shards; the next one is begun before the one before is completed."""
+
+    def __init__(self, options: PrepareOptions) -> None:
+        self._options = options
+
+    def start_bundle(self) -> None:
+        """Begin without a shard."""
+        self._complete: Callable[[], ShardResult] | None = None
+
+    def process(self, group: tuple[plan.ShardKey, Iterable[RowBatch]]) -> Iterator[RowBatch]:
+        """Begin a shard, and yield the packed result of the one before."""
+        before, self._complete = self._complete, start_shard(group[0], unpack_batches(group[1]), self._options)
+        if before:
+            yield _count(before())
+
+    def finish_bundle(self) -> Iterator[Any]:
+        """Yield the packed result of the last one."""
+        if self._complete:
+            yield GlobalWindows.windowed_value(_count(self._complete()))
+
+
+def _count(result: ShardResult) -> RowBatch:
     Metrics.counter(COUNTERS, "examples").inc(result.examples)
     Metrics.counter(COUNTERS, "boxes").inc(result.boxes_per_class.total())
     # The rejects of earlier steps are counted by _InBatches; these never pass it.

@@ -18,20 +18,39 @@ ITEMS = 16
 
 
 def map_ahead(
-    work: Callable[[_Item], _Result], items: Iterable[_Item], pool: Executor, *, ahead: int = THREADS - 1
+    work: Callable[[_Item], _Result],
+    items: Iterable[_Item],
+    pool: Executor,
+    *,
+    ahead: int = THREADS - 1,
+    at_once: bool = False,
 ) -> Iterator[_Result]:
     """Yield what `map` would, in its order; the pool works on the next items meanwhile.
 
-    Nothing is done before the first result is requested. An exception is raised in place of the result.
+    An exception is raised in place of the result.
 
     Args:
       work: The function; threads call it.
       items: Its arguments, which are taken only as needed.
       pool: Runs the work. Several iterators may share it.
       ahead: The number of items that are worked on before their results are requested; bounds the memory.
+      at_once: Whether the first items are worked on from now on; otherwise, nothing is done before the first result is
+        requested.
     """
+    left = iter(items)
+    # A generator would do nothing before it is asked: what is done at once is done here.
+    first = [pool.submit(work, item) for item in itertools.islice(left, ahead if at_once else 0)]
+    return _results(work, left, pool, deque(first), ahead)
+
+
+def _results(
+    work: Callable[[_Item], _Result],
+    items: Iterator[_Item],
+    pool: Executor,
+    waiting: deque[Future[_Result]],
+    ahead: int,
+) -> Iterator[_Result]:
     # Results wait in the order of their items, so one slow item holds up at most `ahead` others.
-    waiting: deque[Future[_Result]] = deque()
     for item in items:
         waiting.append(pool.submit(work, item))
         if len(waiting) > ahead:
