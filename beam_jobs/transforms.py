@@ -17,7 +17,7 @@ from beam_jobs.rows import Reject
 from beam_jobs.shards import start_shard
 from beam_jobs.tally import Tally, add_tallies
 from retinanet_odm.cli.progress import PROGRESS
-from retinanet_odm.pickling import pack_rows
+from retinanet_odm.pickling import PackedRows, pack_rows
 from retinanet_odm.sources.listing import input_patterns
 
 COUNTERS = "prepare"  # namespace of the job's metrics
@@ -198,4 +198,7 @@ def _count(result: ShardResult) -> RowBatch:
     # The rejects of earlier steps are counted by _InBatches; these never pass it.
     for reject in (*result.rejects, *result.remarks):
         _count_reject(reject)
+    # The commit holds all results at once, and only iterates over these, so it gets them packed.
+    for name in ("images", "coco_images", "coco_annotations"):
+        setattr(result, name, PackedRows(getattr(result, name)))
     return pack_rows(result)

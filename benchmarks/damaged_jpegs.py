@@ -21,7 +21,7 @@ import numpy as np
 from PIL import Image
 
 from benchmarks.measures import Result, in_turns, median_ratio, print_results, seconds
-from benchmarks.prepare import noisy_images
+from benchmarks.prepare_sources import noisy_images
 from retinanet_odm.errors import ImageError
 from retinanet_odm.imaging.images import normalise_image
 from retinanet_odm.imaging.jpeg import read_jpeg

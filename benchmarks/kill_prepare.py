@@ -15,7 +15,7 @@ import time
 from pathlib import Path
 
 from benchmarks.measures import finish, kill_at_random, run_kills, start
-from benchmarks.prepare import write_source
+from benchmarks.prepare_sources import write_source
 
 
 def start_prepare(work: Path, output: str, *more: str) -> subprocess.Popen:

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.measures import python
-from benchmarks.prepare import noisy_images
+from benchmarks.prepare_sources import noisy_images
 from retinanet_odm.dataset.examples import DetectionExample, ExampleObject, encode_example
 from retinanet_odm.dataset.manifest import DatasetManifest, ShardInfo, SplitInfo
 from retinanet_odm.labels.label_map import LabelMap

@@ -22,7 +22,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from benchmarks.measures import HERE, Result, in_turns, median_ratio, print_results
-from benchmarks.prepare import Cost, write_source
+from benchmarks.prepare_sources import Cost, write_source
 from benchmarks.score import QUALITY, SIZE, TWO, make_model, processes_below
 from tests.runners.runners import RUNNERS, Flags, MissingError
 

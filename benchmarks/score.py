@@ -31,7 +31,7 @@ from pathlib import Path
 
 from benchmarks import made_up
 from benchmarks.measures import Result, in_turns, median_ratio, print_results, python
-from benchmarks.prepare import Cost, cost, noisy_images
+from benchmarks.prepare_sources import Cost, cost, noisy_images
 
 LOOP = 0.90  # images per second relative to the loop
 WORKERS = 1.0  # the same with two processes

@@ -1,13 +1,13 @@
 """Small pickles: a job pickles a row several times, and half of each pickle would be the names of its fields.
 
-`pickle_by_position` leaves the names out; `pack_rows` compresses what many rows have in common.
+`pickle_by_position` leaves the names out; `pack_rows` compresses what many rows have in common; `PackedRows` keeps them so.
 """
 
 import dataclasses
 import functools
 import pickle
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, TypeVar
 
 _Row = TypeVar("_Row")
@@ -44,6 +44,27 @@ def pack_rows(rows: Any) -> bytes:
 def unpack_rows(data: bytes) -> Any:
     """Return what `pack_rows` was given. Only for data of the same job: a pickle of another can run any code."""
     return pickle.loads(zlib.decompress(data))  # noqa: S301 - written by this job, as Beam's own pickles are
+
+
+class PackedRows:
+    """Rows that are kept as `pack_rows` makes them, and unpacked each time they are iterated over.
+
+    Example:
+      >>> rows = PackedRows(["a.jpg", "b.jpg"])
+      >>> len(rows), list(rows)
+      (2, ['a.jpg', 'b.jpg'])
+    """
+
+    def __init__(self, rows: Sequence[Any]) -> None:
+        self._count, self._data = len(rows), pack_rows(rows)
+
+    def __len__(self) -> int:
+        """The number of rows."""
+        return self._count
+
+    def __iter__(self) -> Iterator[Any]:
+        """Unpack them."""
+        return iter(unpack_rows(self._data))
 
 
 def _values_of(self: Any) -> tuple[Any, ...]:

@@ -12,6 +12,7 @@ The rule also works without a global sort: images fall into hash buckets by name
 """
 
 import hashlib
+import itertools
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -62,7 +63,7 @@ def check_image_count(images: int, last_id: int = 0) -> None:
         )
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, slots=True)  # slots: there may be millions
 class IdRow:
     """One row of the id map.
 
@@ -106,16 +107,20 @@ class IdMap:
         # Sorted, so that equal maps are equal and `last_id` is that of the last row.
         object.__setattr__(self, "rows", tuple(sorted(self.rows, key=lambda row: (row.source_id, row.image))))
         # Checked here as well as in the reader: a merged map must be consistent, too.
-        image_of: dict[int, str] = {}
+        for one, other in itertools.pairwise(self.rows):
+            if one.source_id == other.source_id:
+                both = f"{one.image!r} and {other.image!r}"
+                raise ContractError(f"id map: source_id {one.source_id} is given to both {both}")
+        # Counted first: an index of millions of images takes more memory than the rows.
+        if len({row.image for row in self.rows}) < len(self.rows):
+            self._refuse_two_ids()
+
+    def _refuse_two_ids(self) -> None:
         id_of: dict[str, int] = {}
         for row in self.rows:
-            if row.source_id in image_of:
-                both = f"{image_of[row.source_id]!r} and {row.image!r}"
-                raise ContractError(f"id map: source_id {row.source_id} is given to both {both}")
             if row.image in id_of:
                 both = f"{id_of[row.image]} and {row.source_id}"
                 raise ContractError(f"id map: image {row.image!r} has two source ids, {both}")
-            image_of[row.source_id] = row.image
             id_of[row.image] = row.source_id
 
     @cached_property
@@ -179,6 +184,8 @@ def merge_id_maps(previous: IdMap, built: Iterable[IdRow]) -> IdMap:
       ContractError: an image has another id than before, or a new image has the id of another; the message names both.
     """
     rows = tuple(built)
+    if not previous.rows:
+        return IdMap(rows)
     # An image whose id changed counts as absent too: both of its rows then meet in IdMap, which names the conflict.
     present = {row.image for row in rows if previous.id_of.get(row.image, row.source_id) == row.source_id}
     absent = (row for row in previous.rows if row.image not in present)
