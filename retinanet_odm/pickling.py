@@ -1,6 +1,7 @@
 """Small pickles: a job pickles a row several times, and half of each pickle would be the names of its fields.
 
-`pickle_by_position` leaves the names out; `pack_rows` compresses what many rows have in common; `PackedRows` keeps them so.
+`pickle_by_position` leaves the names out; `pack_rows` compresses what many rows have in common, and
+`PackedRows` keeps them so.
 """
 
 import dataclasses
@@ -59,7 +60,7 @@ class PackedRows:
         self._count, self._data = len(rows), pack_rows(rows)
 
     def __len__(self) -> int:
-        """The number of rows."""
+        """Return the number of rows."""
         return self._count
 
     def __iter__(self) -> Iterator[Any]:
