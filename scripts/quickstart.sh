@@ -43,9 +43,9 @@ import sys
 out = pathlib.Path(sys.argv[1])
 metrics = json.loads((out / "model" / "eval.json").read_text())
 counts = json.loads((out / "scored" / "evaluation.json").read_text())["details"]["counts"]
-counts = {name: f"{count['found']} / {count['true']}" for name, count in counts.items()}
+counts = ", ".join(f"{name} {count['found']} / {count['true']}" for name, count in counts.items())
 print(f"AP50 on the validation deployments: {metrics['AP50']:.3f} ({metrics['images']} images)")
-print("counts in the archive, found / true:", ", ".join(f"{name} {text}" for name, text in counts.items()))
+print(f"counts in the archive, found / true: {counts}")
 print(f"data set report:  {out / 'dataset' / 'report.html'}")
 print(f"evaluation:       {out / 'model' / 'eval.html'}")
 print(f"detections:       {out / 'scored'}/predictions-*.jsonl")
