@@ -34,6 +34,7 @@ ENTRY_POINTS = [
     pytest.param([sys.executable, "scripts/make_sample.py"], "--seed", id="the sample data set"),
     pytest.param([sys.executable, "-m", "retinanet_odm.samples"], "--seed", id="the same, without the checkout"),
     pytest.param([sys.executable, "benchmarks/bccd.py"], "--num_epochs", id="the real-data benchmark"),
+    pytest.param([sys.executable, "-m", "benchmarks.evening"], "--epochs", id="the guides, walked"),
     pytest.param([sys.executable, "-m", "benchmarks.prepare"], "--scale", id="the data set benchmark"),
     pytest.param([sys.executable, "-m", "benchmarks.kill_prepare"], "--kills", id="kills of prepare"),
     pytest.param([sys.executable, "-m", "benchmarks.score"], "--parts", id="the scoring benchmark"),
