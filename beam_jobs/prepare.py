@@ -34,7 +34,7 @@ from retinanet_odm.dataset.manifest import DatasetManifest, SplitInfo
 from retinanet_odm.dataset.problem_codes import CATALOGUE, COUNTED, SEVERITIES
 from retinanet_odm.dataset.problems import Problem, parse_problems
 from retinanet_odm.dataset.source_ids import parse_id_map
-from retinanet_odm.dataset.splits import DEPLOYMENT, DEPLOYMENT_DAY
+from retinanet_odm.dataset.splits import DEPLOYMENT, DEPLOYMENT_DAY, TEST_SPLIT
 from retinanet_odm.errors import TooManyRejectsError, UsageError
 from retinanet_odm.labels.checks import ERROR, WARNING
 from retinanet_odm.sources.inputs import check_input, count_passed_over, find_files
@@ -228,7 +228,8 @@ def _split_line(name: str, split: SplitInfo, manifest: DatasetManifest) -> str:
 
 def _trainer_mode(manifest: DatasetManifest) -> str:
     """Choose the mode for these splits: the trainer refuses to evaluate on an empty one, and val is often empty."""
-    held_out = [name for name, split in manifest.splits.items() if name != "train" and split.examples]
+    # The trainer chooses weights and thresholds on the split of this mode, which the test split is not for.
+    held_out = [name for name, split in manifest.splits.items() if name not in ("train", TEST_SPLIT) and split.examples]
     if COCO_SPLIT in held_out:
         return "--mode=train_and_eval"
     return f"--mode=train_and_eval --eval_split={held_out[0]}" if held_out else "--mode=train"

@@ -11,6 +11,7 @@ affected.
 import dataclasses
 import hashlib
 import json
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Self
 
@@ -52,6 +53,20 @@ CANVAS = "canvas"
 # Minimum score of the detections of a class for which no evaluation has found a better one.
 DEFAULT_THRESHOLD = 0.5
 
+
+def class_thresholds(
+    classes: Iterable[str], thresholds: Mapping[str, float], score_threshold: float
+) -> dict[str, float]:
+    """Return the minimum score of the detections that count, by class name.
+
+    Args:
+      classes: names of all classes.
+      thresholds: those that an evaluation has found; DEFAULT_THRESHOLD counts where there is none.
+      score_threshold: of the exported graph, which itself drops what is below.
+    """
+    return {name: max(score_threshold, thresholds.get(name, DEFAULT_THRESHOLD)) for name in classes}
+
+
 # To be increased when the reader below can no longer read an older model.json. A new field gets a default instead.
 MODEL_SCHEMA_VERSION = 1
 
@@ -73,6 +88,8 @@ class ModelManifest:
       config: the training configuration.
       files: hex SHA-256 of every file of the SavedModel, by path in the export folder.
       code_version: version of the program that exported the model.
+      identity: hex SHA-256 over the weights and over what else decides the detections; empty in exports of earlier
+        versions. Unlike the files, which hold names that are drawn at random, it is the same for equal models.
     """
 
     FILE: ClassVar[str] = "model.json"
@@ -90,23 +107,20 @@ class ModelManifest:
     config: dict[str, Any]
     files: dict[str, str]
     code_version: str
+    identity: str = ""
 
     def __post_init__(self) -> None:
         check_schema_version(self.schema_version, MODEL_SCHEMA_VERSION, source=self.FILE, remedy="export again")
 
     @property
     def model_hash(self) -> str:
-        """Hex SHA-256 over the digests of the files; it identifies the model in prediction rows."""
-        return hashlib.sha256(json.dumps(self.files, sort_keys=True).encode()).hexdigest()
+        """Hex SHA-256 that identifies the model in prediction rows: the identity, or else over digests of the files."""
+        return self.identity or hashlib.sha256(json.dumps(self.files, sort_keys=True).encode()).hexdigest()
 
     @property
     def operating_thresholds(self) -> dict[str, float]:
         """By class name, the minimum score of the detections that count; DEFAULT_THRESHOLD where there is none."""
-        # The graph itself drops what is below its own threshold.
-        return {
-            name: max(self.score_threshold, self.thresholds.get(name, DEFAULT_THRESHOLD))
-            for name in self.labels.name_by_id.values()
-        }
+        return class_thresholds(self.labels.name_by_id.values(), self.thresholds, self.score_threshold)
 
     def to_json(self) -> str:
         """Return the text of model.json."""

@@ -4,7 +4,7 @@ Shapes: B images in a batch, N candidates of an image.
 """
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -14,6 +14,7 @@ import tensorflow as tf
 from retinanet_odm.dataset.coco import annotation_entries, ground_truth, image_entry
 from retinanet_odm.dataset.examples import DetectionExample, decode_example
 from retinanet_odm.dataset.manifest import DatasetManifest
+from retinanet_odm.dataset.splits import TEST_SPLIT
 from retinanet_odm.errors import ContractError
 from retinanet_odm.evaluation import coco_metrics, gallery
 from retinanet_odm.evaluation.analysis import Analysis, analyse
@@ -71,8 +72,11 @@ class Evaluator:
             sheet = contact_sheets.detection_sheet(shown, results, self.manifest.labels)
             return coco_metrics.coco_metrics(self.ground_truth, results), sheet
 
-    def full(self) -> Evaluation:
+    def full(self, thresholds: Mapping[str, float] | None = None) -> Evaluation:
         """Return everything that eval.json and eval.html hold.
+
+        Args:
+          thresholds: Minimum scores of the detections that count, by class; None to find those of the best F1.
 
         Raises:
           ContractError: As `brief`.
@@ -84,6 +88,7 @@ class Evaluator:
                 self.ground_truth,
                 results,
                 prepared.get("split_group"),
+                thresholds,
                 deployment=prepared.get("deployment", ""),  # data sets of earlier versions have no rule
                 max_detections=self.config.evaluation.max_detections,
             )
@@ -168,11 +173,21 @@ def _gallery(analysis: Analysis, split: records.RecordSplit) -> dict[str, list[t
     return {heading: [images[row] for row in rows] for heading, rows in chosen.items()}
 
 
+def is_test(config: TrainConfig) -> bool:
+    """Return whether the split to evaluate is the one on which nothing is chosen."""
+    return config.evaluation.eval_split == TEST_SPLIT
+
+
+def eval_path(config: TrainConfig) -> str:
+    """Return the path of the files of an evaluation, without their extensions."""
+    return f"{config.run.folder}/eval-{TEST_SPLIT}" if is_test(config) else f"{config.run.folder}/eval"
+
+
 def stored_metrics(path: str, step: int) -> dict[str, Any]:
-    """Read the metrics of an eval.json if they are of this step; otherwise return none."""
-    # Metrics of other weights must not go into the model.json of these.
+    """Read the metrics of an eval.json if they are of this step, and not of the test split; otherwise return none."""
+    # Metrics of other weights must not go into the model.json of these, nor thresholds that were found on test images.
     metrics = files.read_json(path) if files.is_file(path) else {}
-    return metrics if metrics.get("step") == step else {}
+    return metrics if metrics.get("step") == step and metrics.get("split") != TEST_SPLIT else {}
 
 
 def _coco_results(config: TrainConfig, batch: dict[str, Any], num_classes: int) -> list[dict[str, Any]]:

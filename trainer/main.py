@@ -44,10 +44,11 @@ def _run_command(argv: Sequence[str]) -> int:
     if {"-h", "--help"} & set(argv):
         print(f"{__doc__}\nflags (default; preset):\n{help_text()}")  # noqa: T201 - help goes to standard output
         return 0
-    return _dispatch(parse_request(argv, read_text=lambda path: files.read_text(path, flag="--config_file")))
+    request = parse_request(argv, read_text=lambda path: files.read_text(path, flag="--config_file"))
+    return _dispatch(request, argv)
 
 
-def _dispatch(request: TrainRequest) -> int:
+def _dispatch(request: TrainRequest, argv: Sequence[str]) -> int:
     """Carry out a request by its mode."""
     for notice in request.notices:
         _LOGGER.info("note: %s", notice)
@@ -66,7 +67,7 @@ def _dispatch(request: TrainRequest) -> int:
         classes = config.data.num_classes
         manifest = run.read_manifest(config, request.expectations) if has_data else fit.synthetic_manifest(classes)
         return fit.report_fit(config, manifest)
-    run.run(config, request.expectations)
+    run.run(config, request.expectations, argv)
     return 0
 
 

@@ -6,6 +6,7 @@
 import json
 import logging
 import shlex
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -13,9 +14,11 @@ from typing import Any
 import tensorflow as tf
 
 from retinanet_odm.dataset.manifest import DatasetManifest
+from retinanet_odm.dataset.splits import TEST_SPLIT
 from retinanet_odm.errors import ContractError, UsageError
 from retinanet_odm.evaluation.coco_metrics import describe_limit
 from retinanet_odm.evaluation.intervals import describe_few_images
+from retinanet_odm.exported_model import class_thresholds
 from retinanet_odm.reports.evaluation_page import evaluation_report
 from retinanet_odm.storage import files
 from trainer import anchor_tuning, evaluate, strategy
@@ -56,12 +59,13 @@ class _Model:
     evaluator: Evaluator | None
 
 
-def run(config: TrainConfig, expectations: DatasetExpectations | None) -> None:
+def run(config: TrainConfig, expectations: DatasetExpectations | None, argv: Sequence[str] = ()) -> None:
     """Train, evaluate and export, depending on the mode.
 
     Args:
       config: From the command line.
       expectations: What an old command line states about the data set; None for a command line of this trainer.
+      argv: The command line, for the command that is shown at the end.
 
     Raises:
       UsageError: The request cannot be carried out.
@@ -78,6 +82,8 @@ def run(config: TrainConfig, expectations: DatasetExpectations | None) -> None:
         if strategy.has_hosts(devices):  # they train together; the chief evaluates and exports alone
             model = _build(resolved, strategy.one_device())
         _finish(resolved, model)
+        for line in _describe_test_split(resolved, argv):
+            _LOGGER.info("%s", line)
     strategy.any_host(devices, False)  # waits: a host that exits early would end the others
 
 
@@ -138,6 +144,12 @@ def read_manifest(config: TrainConfig, expectations: DatasetExpectations | None)
 
 
 def _check_outputs(config: TrainConfig, manifest: DatasetManifest) -> None:
+    # Weights and thresholds are chosen on the split of these modes: it would no longer tell how good the model is.
+    if evaluate.is_test(config) and config.run.mode != "eval":
+        raise UsageError(
+            f"--eval_split={TEST_SPLIT}: expected --mode=eval; to train or export, evaluate on another split, such as"
+            " val: nothing is chosen on the test split"
+        )
     if config.run.evaluates:
         manifest.split(config.evaluation.eval_split)  # raises if it is empty
     if config.run.exports:
@@ -164,17 +176,47 @@ def _finish(resolved: ResolvedRun, model: _Model) -> None:
     # An export alone does not evaluate; it takes the metrics if eval.json is of the same weights.
     metrics = evaluate.stored_metrics(f"{folder}/eval.json", step) if config.run.mode == "export" else {}
     if model.evaluator:
-        evaluation = model.evaluator.full()
+        evaluation = model.evaluator.full(_given_thresholds(resolved, step))
         metrics = {"step": step, **evaluation.metrics}
         # The order matters: eval.json is read by later exports, so it is written when the page is there.
         page = evaluation_report(metrics, evaluation.gallery, about=_describe_evaluation(config, step))
-        files.write_text(f"{folder}/eval.html", page)
-        files.write_text(f"{folder}/eval.json", json.dumps(metrics, indent=2, ensure_ascii=False) + "\n")
+        path = evaluate.eval_path(config)
+        files.write_text(f"{path}.html", page)
+        files.write_text(f"{path}.json", json.dumps(metrics, indent=2, ensure_ascii=False) + "\n")
         _log_metrics(config, metrics)
     if config.run.exports:
         exported = saved_model.export_model(config, resolved.manifest, model.network, metrics=metrics, step=step)
         _LOGGER.info("model: %s", exported)
         _LOGGER.info("next: python -m inference score --images IMAGES --model %s --output OUT", shlex.quote(exported))
+
+
+def _given_thresholds(resolved: ResolvedRun, step: int) -> dict[str, float] | None:
+    """Return the thresholds of the model for the test split, on which none may be chosen; None for other splits."""
+    config, folder = resolved.config, resolved.config.run.folder
+    if not evaluate.is_test(config):
+        return None
+    found = evaluate.stored_metrics(f"{folder}/eval.json", step).get("thresholds", {})
+    if not found:
+        _LOGGER.warning(
+            "warning: %s/eval.json has no thresholds of step %d: those of a model without an evaluation are used",
+            folder,
+            step,
+        )
+    names = resolved.manifest.labels.name_by_id.values()
+    return class_thresholds(names, found, config.evaluation.score_threshold)
+
+
+def _describe_test_split(resolved: ResolvedRun, argv: Sequence[str]) -> Iterator[str]:
+    """Yield a line on the test split at the end of a training that ends with an export, if there is one."""
+    config, split = resolved.config, resolved.manifest.splits.get(TEST_SPLIT)
+    if not (config.run.trains and config.run.exports and split and split.examples):
+        return
+    kept = [word for word in argv if not word.lstrip("-").startswith(("mode=", "eval_split="))]
+    command = shlex.join(["python", "-m", "trainer", *kept, "--mode=eval", f"--eval_split={TEST_SPLIT}"])
+    yield (
+        f"split {TEST_SPLIT} ({split.examples} images) took no part in this; evaluate on it once, when you have chosen"
+        f" this model: {command}"
+    )
 
 
 def _describe_evaluation(config: TrainConfig, step: int) -> tuple[str, ...]:
@@ -234,7 +276,7 @@ def _log_metrics(config: TrainConfig, metrics: dict[str, Any]) -> None:
         _LOGGER.info("  AP50 %s  AP %s  %5d boxes  %s", average, _digits(values["AP"]), boxes, name)
     for line in (*describe_few_images(metrics), *describe_limit(metrics)):
         _LOGGER.info("%s", line)
-    _LOGGER.info("evaluation: %s/eval.html", config.run.folder)
+    _LOGGER.info("evaluation: %s.html", evaluate.eval_path(config))
 
 
 def _digits(value: float | None) -> str:

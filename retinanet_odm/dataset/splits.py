@@ -23,6 +23,7 @@ _NAME = re.compile(r"[a-z][a-z0-9_]*")
 DEPLOYMENT = "deployment"
 DEPLOYMENT_DAY = "deployment+day"
 TRAIN_SPLIT = "train"  # the split from which the trainer learns; all others are held out
+TEST_SPLIT = "test"  # the split on which nothing is chosen, neither weights nor thresholds: it judges the final model
 
 
 class SplitError(DataError):

@@ -33,7 +33,8 @@ def manifest(**examples: int) -> DatasetManifest:
 
 NEXT = [
     ({"train": 4, "val": 1, "test": 1}, "--mode=train_and_eval --dataset", "the default"),
-    ({"train": 4, "val": 0, "test": 2}, "--mode=train_and_eval --eval_split=test", "few groups: val may be empty"),
+    ({"train": 4, "val": 0, "dev": 2}, "--mode=train_and_eval --eval_split=dev", "few groups: val may be empty"),
+    ({"train": 4, "val": 0, "test": 2}, "--mode=train --dataset", "nothing is chosen on the test split"),
     ({"train": 4}, "--mode=train --dataset", "nothing is held out"),
 ]
 

@@ -178,8 +178,47 @@ def test_a_killed_run_ends_with_the_metrics_of_an_undisturbed_one(
 def test_a_finished_run_is_not_trained_again(model_dir: Path, dataset: Path) -> None:
     before = (model_dir / "eval.json").read_text()
     argv = [*SETTINGS, f"--dataset={dataset}", f"--model_dir={model_dir}", "--num_epochs=48", "--eval_split=train"]
+    export = exported_files(model_dir)
     assert main([*argv, "--mode=train_and_eval"]) == 0
     assert json.loads((model_dir / "eval.json").read_text()) == json.loads(before)
+    assert exported_files(model_dir) == export, "not exported again: rows of an archive are of this export"
+
+
+def exported_files(folder: Path) -> dict[str, tuple[bytes, int]]:
+    """Content and time of every file of an export."""
+    found = [path for path in (folder / "export").rglob("*") if path.is_file()]
+    return {str(path.relative_to(folder)): (path.read_bytes(), path.stat().st_mtime_ns) for path in found}
+
+
+def test_the_test_split_stays_a_test(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]
+) -> None:
+    caplog.set_level("INFO")
+    write_dataset(tmp_path, splits={"train": list(range(1, 13)), "val": [13, 14, 16], "test": [17, 19, 20, 22]})
+    model = tmp_path / "MODEL"
+    argv = [*SETTINGS, f"--dataset={tmp_path}", f"--model_dir={model}", "--num_epochs=2"]
+    assert main([*argv, "--mode=train_and_eval"]) == 0
+    (line,) = [text for text in caplog.messages if text.startswith("split test (4 images) took no part")]
+    command = line.partition("model: python -m trainer ")[2]
+    assert command.split() == [*argv, "--mode=eval", "--eval_split=test"], "complete, with the flags of the training"
+    before = {name: (model / name).read_bytes() for name in ("eval.json", "eval.html")}
+    export = exported_files(model)
+    assert main(command.split()) == 0
+    assert {name: (model / name).read_bytes() for name in before} == before
+    assert exported_files(model) == export
+    found, chosen = (json.loads((model / name).read_text()) for name in ("eval-test.json", "eval.json"))
+    assert (found["split"], found["images"], found["step"]) == ("test", 4, chosen["step"])
+    assert found["thresholds"] == {name: max(0.05, value) for name, value in chosen["thresholds"].items()}
+    assert (model / "eval-test.html").exists()
+    # Nothing is chosen on it, nor exported.
+    for mode in ("train_and_eval", "train", "export"):
+        assert main([*argv, f"--mode={mode}", "--eval_split=test"]) == 2, mode
+        assert "nothing is chosen on the test split" in capsys.readouterr().err
+    (model / "eval.json").write_text(json.dumps(found))
+    assert main([*argv, "--mode=eval", "--eval_split=test"]) == 0
+    assert f"{model}/eval.json has no thresholds of step" in caplog.text
+    assert main([*argv, "--mode=export"]) == 0
+    assert exported_files(model) == export
 
 
 @pytest.mark.parametrize("words", [[], ["synchronised"]], ids=["equal images", "other images, BatchNorm synchronised"])

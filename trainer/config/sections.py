@@ -269,7 +269,7 @@ class LossConfig(ConfigSection):
 class EvaluationConfig(ConfigSection):
     """Evaluation, and what an exported model reports (trainer.evaluate, trainer.export)."""
 
-    eval_split: str = option("val", "split to evaluate")
+    eval_split: str = option("val", "split to evaluate; test needs --mode=eval, and keeps the thresholds of the model")
     eval_every_epochs: int = option(
         10, "--mode=train_and_eval: epochs between evaluations; 0: after the last step only", NOT_NEGATIVE
     )

@@ -5,18 +5,23 @@
 Shapes: N images in a request, M = max_detections.
 """
 
+import dataclasses
 import functools
+import hashlib
+import json
+import logging
 import re
 from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from retinanet_odm import __version__, exported_model
 from retinanet_odm.dataset import examples
 from retinanet_odm.dataset.anchor_coverage import PYRAMID_LEVELS
 from retinanet_odm.dataset.manifest import DatasetManifest
-from retinanet_odm.errors import UsageError
+from retinanet_odm.errors import ContractError, UsageError
 from retinanet_odm.exported_model import ModelManifest
 from retinanet_odm.storage import files
 from retinanet_odm.storage.file_names import escape_glob, name_below
@@ -27,6 +32,11 @@ from trainer.export import tflite_onnx
 from trainer.network import postprocess
 from trainer.network.build import Network
 from trainer.typing import Tensor
+
+_LOGGER = logging.getLogger(__name__)
+
+# To be increased when the same weights and settings give other detections.
+_GRAPH_VERSION = 1
 
 # What Keras' ExportArchive and this module write into the folder.
 _SAVED_MODEL = {"saved_model.pb", "fingerprint.pb", "variables", "assets"}
@@ -51,6 +61,10 @@ def export_model(
       The folder.
     """
     folder = check_folder(config.run.model_dir)
+    identity = identify_model(config, network)
+    if _is_there(config, folder, manifest, metrics=metrics, identity=identity):
+        _LOGGER.info("the export has these weights and settings already, and is left as it is")
+        return folder
     # The order matters: without model.json, which is deleted first and written last, a folder is no export.
     files.delete([f"{folder}/{ModelManifest.FILE}"])
     if tf.io.gfile.exists(folder):
@@ -60,8 +74,50 @@ def export_model(
         with files.write_atomic(f"{folder}/{name}") as file:
             file.write(convert(config, network))
     model = _describe(config, manifest, network, metrics=metrics, step=step, digests=_digests(folder))
+    model = dataclasses.replace(model, identity=identity)
     files.write_text(f"{folder}/{ModelManifest.FILE}", model.to_json())
     return folder
+
+
+def identify_model(config: TrainConfig, network: Network) -> str:
+    """Return the hex SHA-256 over the weights and over what else decides the detections of an export."""
+    settings = {
+        **network.identity,
+        **config.evaluation.suppression(),
+        "precision": config.network.precision,
+        "code_version": __version__,
+        "graph_version": _GRAPH_VERSION,
+    }
+    digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode())
+    # In their order: Keras numbers the names of layers over all networks of a process.
+    for variable in network.model.weights:
+        value = np.ascontiguousarray(variable.numpy())
+        digest.update(f"{value.dtype} {value.shape}".encode())
+        digest.update(value.tobytes())
+    return digest.hexdigest()
+
+
+def _is_there(
+    config: TrainConfig, folder: str, manifest: DatasetManifest, *, metrics: dict[str, Any], identity: str
+) -> bool:
+    """Return whether an export would only repeat the one that is there: it is whole, and of equal weights."""
+    path = f"{folder}/{ModelManifest.FILE}"
+    if not files.is_file(path):
+        return False
+    try:
+        there = ModelManifest.from_json(files.read_text(path), source=path)
+    except ContractError:
+        return False  # of another version
+    # An evaluation of the same weights and images may differ in the last digits, which is no reason to export again.
+    is_evaluated = not metrics or all(there.metrics.get(name) == metrics[name] for name in ("step", "split"))
+    portable = {name for name, _ in (tflite_onnx.FILES[kind] for kind in config.evaluation.portable_formats())}
+    return (
+        there.identity == identity
+        and there.dataset_fingerprint == manifest.fingerprint
+        and is_evaluated
+        and portable <= there.files.keys()
+        and there.files == {name: digest for name, digest in _digests(folder).items() if name != ModelManifest.FILE}
+    )
 
 
 def check_folder(model_dir: str) -> str:

@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from retinanet_odm import exported_model
 from retinanet_odm.dataset import examples as schema
+from retinanet_odm.exported_model import ModelManifest
 from tests.trainer.conftest import make_example, make_noise
 from trainer import evaluate
 from trainer.data import records
@@ -42,6 +43,38 @@ def model(dataset: Path, tmp_path_factory: pytest.TempPathFactory) -> Any:
     manifest = records.read_dataset_manifest(str(dataset))
     net = build.build_network(config, manifest)
     return tf.saved_model.load(saved_model.export_model(config, manifest, net, metrics={}, step=0))
+
+
+def test_an_identity_is_of_weights_and_settings(dataset: Path, tmp_path: Path) -> None:
+    """Unlike the files, which hold random names: equal networks are one model, and its export is left alone."""
+    manifest = records.read_dataset_manifest(str(dataset))
+
+    def export(folder: str, **settings: Any) -> ModelManifest:
+        given = {**SMALL, "dataset": str(dataset), "model_dir": str(tmp_path / folder), **settings}
+        config = make_config("tiny", given)
+        path = Path(
+            saved_model.export_model(config, manifest, build.build_network(config, manifest), metrics={}, step=0)
+        )
+        return ModelManifest.from_json((path / ModelManifest.FILE).read_text(), source="f")
+
+    first, other_folder = export("a"), export("b")
+    assert first.model_hash == other_folder.model_hash == first.identity
+    same = [
+        ({}, True, "the same once more"),
+        ({"eval_batch_size": 3}, True, "a setting that decides no detection"),
+        ({"nms_iou": 0.4}, False, "a setting of the graph"),
+        ({"seed": 7, "nms_iou": 0.4}, False, "other weights"),
+    ]
+    for settings, is_left, reason in same:
+        time = (tmp_path / "a/export/model.json").stat().st_mtime_ns
+        found = export("a", **settings)
+        assert ((tmp_path / "a/export/model.json").stat().st_mtime_ns == time) == is_left, reason
+        assert (found.model_hash == first.model_hash) == is_left, reason
+    damaged = tmp_path / "b/export/saved_model.pb"
+    whole = damaged.stat().st_size
+    damaged.write_bytes(damaged.read_bytes()[:-1])
+    assert export("b").model_hash == first.model_hash
+    assert damaged.stat().st_size >= whole - 100, "a damaged export is written again"
 
 
 def ask(model: Any, signature: str, items: Any) -> dict[str, np.ndarray]:
