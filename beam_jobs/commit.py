@@ -4,6 +4,8 @@ The order matters: dataset.json is written last, after everything that it stands
 is complete whenever the job is killed.
 """
 
+import dataclasses
+import hashlib
 import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -139,7 +141,12 @@ def commit_dataset(
     # The order matters: stale files go before the manifest comes, so that a manifest never lies beside foreign shards.
     names = [shard.name for shard in shards]
     output_folder.delete_stale(options.output, {*artifacts, *names, *map(output_folder.receipt_name, names)})
-    _write(options, {DatasetManifest.FILE: manifest.to_json()})
+    digests = {name: _digest(artifacts[name]) for name in output_folder.BESIDE_SHARDS if name in artifacts}
+    _write(options, {DatasetManifest.FILE: dataclasses.replace(manifest, files=digests).to_json()})
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()  # as files.write_text writes it
 
 
 def _write(options: PrepareOptions, artifacts: Mapping[str, str]) -> None:

@@ -65,6 +65,8 @@ def make_prepare_parser() -> Parser:
         help="reuse shards from a previous run in the same output folder if their images, annotations and flags are"
         " unchanged",
     )
+    replace = "replace a data set whose images are not in this request; never a file that was changed by hand"
+    prepare.add_argument("--replace", action="store_true", help=replace)
     check = commands.add_parser(
         CHECK,
         help="validate the input without writing a data set",
@@ -276,6 +278,7 @@ def prepare_options(flags: argparse.Namespace, inputs: Inputs) -> PrepareOptions
         writes=flags.command == PREPARE,
         # `check` writes no shard, so it has no flag to resume.
         resume=flags.command == PREPARE and flags.resume,
+        replace=flags.command == PREPARE and flags.replace,
     )
 
 

@@ -112,6 +112,7 @@ class PrepareOptions:
       max_rejected: maximum fraction of rejected images, 0 to 1.
       writes: whether a data set is written; False for a check.
       resume: whether shards of an earlier run are kept if their input is the same.
+      replace: whether a data set with other images may be replaced.
 
     Raises:
       UsageError: the request contradicts itself.
@@ -139,6 +140,7 @@ class PrepareOptions:
     max_rejected: float = 1.0
     writes: bool = True
     resume: bool = False
+    replace: bool = False
 
     # Whatever needs no file is checked here, before Beam is imported and before anything is listed.
     def __post_init__(self) -> None:

@@ -22,6 +22,8 @@ CHECK_PAGE = "check.html"
 # A build leaves the files of a check alone, and a check those of a build.
 _CHECK_FILES = frozenset({CHECK_PAGE, LOCK_FILE})
 _BUILD_FILES = frozenset({files.PROBE, DatasetManifest.FILE, LABEL_MAP, ID_MAP, VAL, REJECTED, REPORT_PAGE, PROBLEMS})
+# Files whose digests dataset.json records. A check writes problems.jsonl too, so it is not among them.
+BESIDE_SHARDS = (LABEL_MAP, ID_MAP, VAL, REJECTED, REPORT_PAGE)
 RECEIPTS = "receipts"  # the only sub-folder
 # A name of `dataset_shard_name`; the split has the characters that retinanet_odm.dataset.splits allows.
 _SHARD = re.compile(r"[a-z][a-z0-9_]*-\d{5}-of-\d{5}\.tfrecord")

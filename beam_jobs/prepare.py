@@ -16,6 +16,7 @@ from apache_beam.options.pipeline_options import PipelineOptions, StandardOption
 
 from beam_jobs import output_folder
 from beam_jobs.commit import forbidden_rejects
+from beam_jobs.earlier_dataset import check_earlier_dataset
 from beam_jobs.options import PrepareOptions
 from beam_jobs.pipeline import build_prepare
 from beam_jobs.rows import (
@@ -52,12 +53,13 @@ def prepare(options: PrepareOptions, beam_options: PipelineOptions) -> int:
     """Build the data set and log a summary; return the exit status.
 
     Raises:
-      UsageError: no file matches, the output folder is in use by something else, Beam refuses its options, or no image
-        became an example.
+      UsageError: no file matches, the output folder is in use by something else or has a data set that may not be
+        replaced, Beam refuses its options, or no image became an example.
       TooManyRejectsError: there are more rejects than the request allows.
     """
     output = options.output
     with _lock_output(options) as passed_over:
+        check_earlier_dataset(options)
         pipeline = make_pipeline(beam_options)
         # Whatever may refuse the request comes before the deletion below: a refused run leaves the earlier data set
         # complete.

@@ -52,6 +52,7 @@ class DatasetManifest:
       shapes_ignored: shapes of the annotations that have no box by design, such as points, by kind.
       options: the flags that determine the content.
       code_version: the version of the program.
+      files: hex SHA-256 of the files beside the shards, by name; empty in data sets of earlier versions.
       fingerprint: hex SHA-256 over the label map and the digests of the shards: equal fingerprints mean equal data.
     """
 
@@ -70,6 +71,7 @@ class DatasetManifest:
     shapes_ignored: dict[str, int] = field(default_factory=dict)
     options: dict[str, Any]
     code_version: str
+    files: dict[str, str] = field(default_factory=dict)
     fingerprint: str = field(default="")
 
     def __post_init__(self) -> None:

@@ -43,7 +43,7 @@ PROGRAMS: dict[str, tuple[Main, list[str]]] = {
 }
 
 
-_WRITES_INTO_OUT = ("score", "convert", "repeats", "evaluate")
+_REPLACES = {"-m inference": ("score", "convert", "repeats", "evaluate"), "-m beam_jobs": ("prepare",)}
 
 
 @dataclass
@@ -58,8 +58,8 @@ class Sandbox:
         name, argv = split_program(words)
         main, added = PROGRAMS[name]
         argv = [*(word for word in argv if _flag(word) not in map(_flag, added)), *added]
-        # All guides share one folder OUT; a reader has one of their own.
-        if name == "-m inference" and argv[0] in _WRITES_INTO_OUT and "--replace" not in argv:
+        # All guides share the folders OUT and DATASET; a reader has their own.
+        if argv[0] in _REPLACES.get(name, ()) and "--replace" not in argv:
             argv.append("--replace")
         key = (name, *argv)
         if key not in self._done:
