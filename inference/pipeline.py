@@ -33,6 +33,7 @@ from inference.transforms import (
     SaveRows,
     WriteRows,
 )
+from retinanet_odm.cli.progress import PROGRESS
 
 _logger = logging.getLogger(__name__)
 
@@ -45,8 +46,9 @@ def run_job(request: ScoreRequest, pending: PendingWork, commit: Commit, beam_op
     logging.getLogger().addFilter(_is_relevant)
     start = time.monotonic()
     processes = _local_processes(beam_options)
-    with _cores_shared(processes), beam.Pipeline(options=beam_options) as pipeline:
-        build_score(pipeline, request, pending, commit, processes)
+    with PROGRESS.shown(failures="failed"), _cores_shared(processes), beam.Pipeline(options=beam_options) as pipeline:
+        PROGRESS.plan(pending.missing)
+        build_score(pipeline, request, pending, commit)
     if beam_options.view_as(StandardOptions).no_wait_until_finish:
         return False
     # Leaving the `with` of a pipeline runs it and waits for it.
@@ -55,9 +57,7 @@ def run_job(request: ScoreRequest, pending: PendingWork, commit: Commit, beam_op
     return True
 
 
-def build_score(
-    pipeline: beam.Pipeline, request: ScoreRequest, pending: PendingWork, commit: Commit, processes: int
-) -> None:
+def build_score(pipeline: beam.Pipeline, request: ScoreRequest, pending: PendingWork, commit: Commit) -> None:
     """Add the job to a pipeline.
 
     Args:
@@ -65,7 +65,6 @@ def build_score(
       request: what to do.
       pending: what of it has not been done before.
       commit: the last step.
-      processes: number of local processes, for the progress line.
     """
     # In the order of the graph above.
     output, num_shards = request.options.output, request.num_shards(pending.images)
@@ -75,8 +74,8 @@ def build_score(
     read = listed[CHUNKS] | "Read images" >> ReadImages(request.run_key, request.image_rule)
     scored = read[READ_IMAGES] | "Detect objects" >> DetectObjects(request.model, request.thresholds)
     # The order matters: rows are counted and saved before they are joined, because runners may hold elements back at a
-    # join until all of them are there. One DoFn object counts both, so that each process has one progress line.
-    count, save = CountRows(pending.missing, processes), SaveRows(output, num_shards)
+    # join until all of them are there.
+    count, save = CountRows(), SaveRows(output, num_shards)
     _ = (
         (
             scored | "Count scored" >> beam.ParDo(count) | "Save scored" >> beam.ParDo(save),

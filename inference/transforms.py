@@ -34,7 +34,7 @@ from inference.rows import part_files
 from inference.rows.earlier_rows import keep_earlier_rows
 from inference.rows.part_files import RowSpans, SaveInterval, SpansOfShard, WrittenShard
 from inference.rows.rows import SerializedRow, failed_row, make_row, row_keys, with_key
-from retinanet_odm.cli.progress import ProgressReporter
+from retinanet_odm.cli.progress import PROGRESS
 from retinanet_odm.dataset.frame_names import parse_frame_name
 from retinanet_odm.errors import DataError
 from retinanet_odm.imaging.images import EncodedImage, ImageRule
@@ -199,22 +199,11 @@ def _make_row(
 
 
 class CountRows(beam.DoFn):
-    """Passes rows on, and counts them for Beam's metrics and for the progress line, one per process."""
-
-    def __init__(self, total: int, processes: int) -> None:
-        self._total, self._processes = total, processes
-        self._shared = Shared()
-
-    def setup(self) -> None:
-        """Create the progress line, or find that of this process."""
-        self._progress = self._shared.acquire(
-            lambda: ProgressReporter(self._total, processes=self._processes, failures="failed")
-        )
+    """Passes rows on, and counts them for Beam's metrics and for the progress."""
 
     def process(self, row: PredictionRow) -> Iterable[PredictionRow]:
         """Count a row."""
-        self._progress.add(failed=row.status != OK)
-        self._progress.log_when_due()
+        PROGRESS.add(failed=row.status != OK)
         Metrics.counter("inference", row.status).inc()
         if row.reason:
             Metrics.counter("inference", f"failed_{row.reason}").inc()

@@ -16,7 +16,7 @@ from retinanet_odm.errors import UsageError
 CHECKOUT = Path(__file__).parents[1]
 # Dependencies in pyproject.toml that apache-beam[gcp] does not bring; tests/retinanet_odm/test_wheel.py compares. The
 # order matters, because pip installs them one after the other: jinja2 needs markupsafe.
-MISSING = ("lxml", "markupsafe", "jinja2", "simplejpeg", "filelock")
+MISSING = ("lxml", "markupsafe", "jinja2", "simplejpeg", "filelock", "argcomplete", "tqdm")
 # Of Dataflow's workers, whose stock image is based on Debian 12 (glibc 2.36). pip ignores them for pure Python wheels.
 _PLATFORMS = ("manylinux_2_28_x86_64", "manylinux_2_26_x86_64", "manylinux_2_17_x86_64", "manylinux2014_x86_64")
 _BUILD_FILES = ("pyproject.toml", "setup.py", "README.md", "LICENSE")

@@ -27,6 +27,9 @@ ENTRY_POINTS = [
     pytest.param([str(SCRIPTS / "retinanet-train")], "--train_batch_size", id="console script: train"),
     pytest.param([str(SCRIPTS / "retinanet-tpu"), "stop"], "--zone", id="console script: TPU"),
     pytest.param([str(SCRIPTS / "retinanet-score"), "score"], "--threshold", id="console script: score"),
+    pytest.param([str(SCRIPTS / "retinanet-odm")], "doctor", id="console script: all programs"),
+    pytest.param([str(SCRIPTS / "retinanet-odm"), "data", "check"], "--max_rejected", id="console script: all, data"),
+    pytest.param([str(SCRIPTS / "retinanet-odm"), "train"], "--train_batch_size", id="console script: all, train"),
     pytest.param(
         [sys.executable, "-m", "retinanet_odm.dataflow.launcher"], "--flexrs", id="the launcher of Dataflow jobs"
     ),

@@ -1,22 +1,18 @@
-"""``--mode=doctor``: finds in seconds what would stop a long run. One line per check, with a fix if it failed.
+"""``--mode=doctor``: finds in seconds what would stop a long run.
 
-Begin with `run_checks`. TensorFlow is imported only after the check of the packages, because a broken installation may
-not even import.
+Begin with `run_checks`, which continues the checks of the installation. TensorFlow is imported only after them,
+because a broken installation may not even import.
 """
 
+import dataclasses
 import importlib
 import shutil
-import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from importlib import metadata
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from packaging.requirements import Requirement
-from packaging.specifiers import SpecifierSet
-
+from retinanet_odm.cli.installation import INSTALL_HINT, Check, check_disk, installation_checks
 from retinanet_odm.cli.native_log import import_quietly
 from retinanet_odm.dataset.examples import decode_example
 from retinanet_odm.errors import ContractError, DataError, UsageError
@@ -26,53 +22,18 @@ from trainer import gcs
 from trainer.config import TrainConfig
 from trainer.tf_errors import first_line
 
-DISTRIBUTION = "retinanet-odm"
-# Three packages that install the same folder: with two of them, files of both are mixed.
-_TENSORFLOWS = ("tensorflow", "tensorflow-cpu", "tensorflow-tpu")
-_CHECKED = (*_TENSORFLOWS, "libtpu", "keras", "numpy", "protobuf", "pycocotools", "tensorboard")
-_EXTRAS = ("", "trainer", "cpu", "gpu", "tpu")
-_INSTALL = "from the root of the repository, in a new environment: pip install -e '.[cpu]', or [gpu] or [tpu]"
-# Four checkpoints of a ResNet-50 with AdamW's two averages, 0.45 GB each, and an export.
-MIN_FREE_BYTES = 2 << 30
 # Google's servers reject requests from clocks that are minutes off.
 MAX_CLOCK_ERROR = 60.0  # seconds
 _NVIDIA = Path("/dev/nvidia0")
 
 
-@dataclass(frozen=True, kw_only=True)
-class Check:
-    """Result of one check: the observed value and, if the check failed, a suggested fix."""
-
-    name: str
-    found: str
-    fix: str = ""
-
-    @property
-    def passed(self) -> bool:
-        """Whether nothing needs a fix."""
-        return not self.fix
-
-    def line(self) -> str:
-        """Format it like ``FAIL  keras: 3.14.0: pip install 'keras<3.16,>=3.15'``."""
-        return f"pass  {self.name}: {self.found}" if self.passed else f"FAIL  {self.name}: {self.found}: {self.fix}"
-
-
-def doctor_report(config: TrainConfig) -> int:
-    """Print a line for each check; return 0, or 1 if one failed."""
-    failed = 0
-    for check in run_checks(config):
-        print(check.line(), flush=True)  # noqa: T201 - the report is the output
-        failed += not check.passed
-    return min(failed, 1)
-
-
 def run_checks(config: TrainConfig) -> Iterator[Check]:
     """Run the checks that the settings need: --dataset and --model_dir are checked if given."""
-    yield from _package_checks()
+    yield from installation_checks()
     try:
         import_quietly(lambda: importlib.import_module("tensorflow"))
     except ImportError as error:
-        yield Check(name="TensorFlow", found=f"cannot be imported: {error}", fix=_INSTALL)
+        yield Check(name="TensorFlow", found=f"cannot be imported: {error}", fix=INSTALL_HINT)
         return
     yield attempt("devices", lambda: _devices(config), "see docs/training.md, Installing TensorFlow")
     if gcs.gcs_settings(config):
@@ -92,58 +53,6 @@ def attempt(name: str, probe: Callable[[], str], fix: str) -> Check:
         return Check(name=name, found=probe())
     except UsageError as error:
         return Check(name=name, found=str(error), fix=fix)
-
-
-def _package_checks() -> Iterator[Check]:
-    # Names of packages are compared in lower case and with hyphens.
-    installed = {dist.name.lower().replace("_", "-"): dist.version for dist in metadata.distributions()}
-    try:
-        own = metadata.metadata(DISTRIBUTION)
-    except metadata.PackageNotFoundError:
-        yield Check(name=DISTRIBUTION, found="not installed", fix=_INSTALL)
-        return
-    yield check_python(".".join(map(str, sys.version_info[:3])), own["Requires-Python"])
-    yield check_single_tensorflow(installed)
-    yield from check_versions(metadata.requires(DISTRIBUTION) or [], installed)
-
-
-def check_python(version: str, wanted: str) -> Check:
-    """Check the interpreter's version against Requires-Python."""
-    fits = version in SpecifierSet(wanted)
-    return Check(name="Python", found=version, fix="" if fits else f"use a Python {wanted}")
-
-
-def check_single_tensorflow(installed: Iterable[str]) -> Check:
-    """Check that exactly one of the packages that own the folder tensorflow/ is installed."""
-    found = [name for name in _TENSORFLOWS if name in set(installed)]
-    return Check(name="one TensorFlow", found=", ".join(found) or "none", fix="" if len(found) == 1 else _INSTALL)
-
-
-def check_versions(requires: Sequence[str], installed: Mapping[str, str]) -> list[Check]:
-    """Check installed packages against the requirements of this distribution and its extras for the trainer.
-
-    Of the TensorFlow packages, only the installed one is checked; libtpu only beside tensorflow-tpu, where a wrong
-    version makes the import of TensorFlow abort the process.
-
-    Args:
-      requires: Requirements of the distribution, with markers.
-      installed: Version by name of the package.
-    """
-    skipped = set(_TENSORFLOWS) - set(installed)
-    if "tensorflow-tpu" in skipped:
-        skipped.add("libtpu")
-    checks = []
-    for requirement in map(Requirement, requires):
-        name, marker = requirement.name, requirement.marker
-        # A requirement of an extra has a marker such as extra == "cpu".
-        applies = marker is None or any(marker.evaluate({"extra": extra}) for extra in _EXTRAS)
-        if not applies or name not in _CHECKED or name in skipped:
-            continue
-        version = installed.get(name)
-        fits = version is not None and requirement.specifier.contains(version, prereleases=True)
-        fix = "" if fits else f"pip install '{name}{requirement.specifier}'"
-        checks.append(Check(name=name, found=version or "not installed", fix=fix))
-    return checks
 
 
 def _devices(config: TrainConfig) -> str:
@@ -215,7 +124,7 @@ def _folder_checks(folder: str) -> Iterator[Check]:
     yield Check(name="model_dir", found="can be written and read")
     yield check_clock(file_time, time.time())
     if "://" not in folder:  # a bucket has no end
-        yield check_disk(shutil.disk_usage(folder).free)
+        yield dataclasses.replace(check_disk(shutil.disk_usage(folder).free), name="disk of model_dir")
 
 
 def try_folder(folder: str) -> float:
@@ -252,14 +161,3 @@ def check_clock(file_time: float, now: float) -> Check:
     off = now - file_time
     fix = "" if abs(off) <= MAX_CLOCK_ERROR else "set the clock of this machine: timedatectl set-ntp true"
     return Check(name="clock", found=f"{off:+.1f} s from the storage's", fix=fix)
-
-
-def check_disk(free: int) -> Check:
-    """Check that there is room for the checkpoints; free is in bytes.
-
-    Example:
-      >>> check_disk(5 << 30).line()
-      'pass  disk: 5.4 GB free'
-    """
-    fix = "" if free >= MIN_FREE_BYTES else f"free disk space: a ResNet-50 needs {MIN_FREE_BYTES / 1e9:.1f} GB"
-    return Check(name="disk", found=f"{free / 1e9:.1f} GB free", fix=fix)

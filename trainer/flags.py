@@ -9,6 +9,7 @@ from typing import Any
 
 from absl import flags
 
+from retinanet_odm.cli.program import Parser
 from retinanet_odm.errors import UsageError
 from retinanet_odm.json_documents import parse_json_object
 from trainer import legacy_flags, legacy_hparams
@@ -110,6 +111,23 @@ def _read_hparams(old: Mapping[str, Any], read_text: Callable[[str], str]) -> di
     path = old.get("config_file")
     in_file = parse_json_object(read_text(path), source=f"--config_file: {path}") if path else {}
     return {**in_file, **legacy_hparams.parse_hparams(old.get("hparams", ""))}
+
+
+def make_completion_parser() -> Parser:
+    """Make a parser that knows the names and choices of all flags, for completion in a shell; absl reads the values."""
+    parser = Parser(prog="python -m trainer")
+    parser.add_argument("--preset", choices=PRESETS)
+    parser.add_argument("--recipe", choices=RECIPES)
+    for spec in setting_fields():
+        if spec.type is bool:
+            parser.add_argument(f"--{spec.name}", f"--no{spec.name}", action="store_true", help=spec.metadata["help"])
+        else:
+            parser.add_argument(
+                f"--{spec.name}",
+                choices=spec.metadata["choices"] or None,
+                help=spec.metadata["help"].replace("%", "%%"),
+            )
+    return parser
 
 
 def help_text() -> str:

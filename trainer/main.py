@@ -21,6 +21,7 @@ import importlib
 import logging
 from collections.abc import Sequence
 
+from retinanet_odm.cli.installation import print_checks
 from retinanet_odm.cli.native_log import import_quietly
 from retinanet_odm.cli.program import Ending, explain_request, run_main
 from retinanet_odm.errors import UsageError
@@ -57,7 +58,7 @@ def _dispatch(request: TrainRequest, argv: Sequence[str]) -> int:
     if config.run.mode == "doctor":
         from trainer import doctor
 
-        return doctor.doctor_report(config)
+        return print_checks(doctor.run_checks(config))
     run = import_quietly(lambda: importlib.import_module("trainer.run"))
 
     if config.run.mode == "tpu_fit":

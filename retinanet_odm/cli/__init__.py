@@ -3,8 +3,11 @@
 Begin with `program`: `run_main` wraps the main function of every program and defines the exit statuses; `Parser` reads
 strict command lines.
 
-  estimate  the amount of work and its cost, for --estimate
-  progress  the progress line
+  console       the command retinanet-odm, which calls all programs
+  estimate      the amount of work and its cost, for --estimate
+  installation  checks of the machine and of the packages
+  native_log    start-up messages of C++ libraries
+  progress      the progress bar, or lines
 """
 
 from retinanet_odm.cli.program import Ending, Parser, check_not_empty, explain_request, program_flags, run_main

@@ -9,9 +9,11 @@ import re
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TypeVar
+
+from retinanet_odm.cli.progress import BAR
 
 # TensorFlow reads it when it is imported. Messages of errors that do not crash it are in its Python exceptions too.
 _LEVEL = "TF_CPP_MIN_LOG_LEVEL"
@@ -47,7 +49,8 @@ def import_quietly(load: Callable[[], _Module]) -> _Module:
         return load()
     with tempfile.TemporaryDirectory() as folder:
         held = Path(folder, "stderr")
-        with _watched(held):
+        # What the bar draws meanwhile would be held back too.
+        with _watched(held), BAR.paused():
             try:
                 with _stderr_in(held):
                     module = load()
@@ -88,6 +91,7 @@ def _read_lines(path: Path) -> list[str]:
     return path.read_text(encoding="utf-8", errors="replace").splitlines(keepends=True)
 
 
-def _show(lines: Iterator[str] | list[str]) -> None:
-    sys.stderr.write("".join(lines))
-    sys.stderr.flush()
+def _show(lines: Iterable[str]) -> None:
+    with BAR.above():
+        sys.stderr.write("".join(lines))
+        sys.stderr.flush()

@@ -1,17 +1,6 @@
 """How a program starts and ends: strict flags, logging, one line for a bad request, exit statuses.
 
-Begin with `run_main`.
-
-Exit statuses of all programs:
-
-| status | meaning |
-|---|---|
-| 0 | success; for the trainer also: stopped by SIGTERM, can be continued |
-| 1 | the work failed or found something: a failed Dataflow job, rejected data, a failed check |
-| 2 | a bad request, or one that cannot be carried out: nothing was done |
-| 130 | interrupted (Ctrl-C) |
-
-Any other exception is a bug and keeps its stack trace.
+Begin with `run_main`. An exception that no program expects is a bug and keeps its stack trace.
 """
 
 import argparse
@@ -21,8 +10,9 @@ import logging
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TextIO
 
+from retinanet_odm.cli.progress import BAR
 from retinanet_odm.errors import UsageError
 
 # The loggers of this repository's packages; progress is logged at INFO.
@@ -30,13 +20,29 @@ _LOGGERS = ("beam_jobs", "inference", "trainer", "retinanet_odm")
 # Beam and TensorFlow create about a million permanent objects, which each garbage collection would scan again.
 _GC_THRESHOLD = 50_000
 
+# The exit statuses of all programs; docs/troubleshooting.md has the same table, with what to do.
+EXIT_STATUSES = {
+    0: "success; for the trainer also: stopped by SIGTERM, can be continued",
+    1: "the work failed or found something: a failed job, rejected data, a failed check; with a stack trace: a bug",
+    2: "a bad request, or one that cannot be carried out",
+    130: "interrupted (Ctrl-C)",
+}
+
 
 @dataclass(frozen=True, kw_only=True)
 class Ending:
-    """How an expected exception ends a program: the exit status and the line on standard error."""
+    """How an expected exception ends a program: one of EXIT_STATUSES, and the line on standard error.
+
+    Raises:
+      ValueError: The status is none of them.
+    """
 
     status: int
     line: str
+
+    def __post_init__(self) -> None:
+        if self.status not in EXIT_STATUSES:
+            raise ValueError(f"expected an exit status of {list(EXIT_STATUSES)}, found {self.status}")
 
 
 Explain = Callable[[BaseException], Ending | None]
@@ -63,7 +69,7 @@ def run_main(
     explain: Explain = explain_request,
     log_filter: Callable[[logging.LogRecord], bool] | None = None,
 ) -> int:
-    """Run a program and return its exit status.
+    """Run a program and return its exit status, one of EXIT_STATUSES.
 
     Args:
       body: The program. It gets the command line and returns the exit status; None stands for 0.
@@ -80,6 +86,8 @@ def run_main(
         ending = explain(error)
         if ending is None:
             raise  # a bug: its stack trace is what a developer needs
+    finally:
+        BAR.close()
     print(ending.line, file=sys.stderr)  # noqa: T201 - the one line for the user
     return ending.status
 
@@ -87,13 +95,22 @@ def run_main(
 def set_up_logging(log_filter: Callable[[logging.LogRecord], bool] | None = None) -> None:
     """Log to standard error: progress of the programs, and only warnings of all libraries."""
     # Standard error, because standard output is for results such as those of --estimate.
-    handler = logging.StreamHandler(sys.stderr)
+    handler = _HandlerAboveBar(sys.stderr)
     if log_filter:
         handler.addFilter(log_filter)
     # Libraries keep the level of the root logger; only our own loggers are lowered to INFO.
     logging.basicConfig(format="%(message)s", level=logging.WARNING, handlers=[handler])
     for name in _LOGGERS:
         logging.getLogger(name).setLevel(logging.INFO)
+
+
+class _HandlerAboveBar(logging.StreamHandler[TextIO]):
+    """Writes each record above the progress bar, if there is one."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write a record."""
+        with BAR.above():
+            super().emit(record)
 
 
 def tune_gc() -> None:

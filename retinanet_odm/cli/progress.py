@@ -1,111 +1,237 @@
-"""The progress line of a long run: images done, images per second, failures, time left."""
+"""The progress of a long run: a bar where standard error is a terminal, otherwise lines of the log.
+
+`PROGRESS` counts images over all processes of a job on this machine; `BAR` is the bar of every program.
+"""
 
 import contextlib
 import logging
+import os
+import struct
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
 
 _logger = logging.getLogger(__name__)
 
 _SECONDS_IN_LOG = 5.0  # between two lines of a log file
-_SECONDS_ON_SCREEN = 0.5  # a terminal's line is overwritten
+_SECONDS_ON_SCREEN = 0.5  # between two states of the bar, and between two reports of a worker process
+_DEFAULT_COLUMNS = 100
+# The folder in which worker processes report; they inherit the environment of the process that shows the progress.
+_FOLDER_VARIABLE = "RETINANET_ODM_PROGRESS"
+
+
+class TerminalBar:
+    """The one bar at the bottom of the terminal. Log lines are written above it (`retinanet_odm.cli.program`)."""
+
+    def __init__(self) -> None:
+        # Drawn by one thread, while others log.
+        self._lock = threading.RLock()
+        self._bar: Any = None
+        # While paused: whether standard error was a terminal before.
+        self._paused: bool | None = None
+
+    def draw(self, done: int, total: int, text: str) -> bool:
+        """Draw the bar; return False, and do nothing, where standard error is no terminal.
+
+        Args:
+          done: how much of the total.
+          total: at least 1.
+          text: what follows the bar; its end is cut if it is too long for the line.
+        """
+        with self._lock:
+            if self._paused is not None:
+                return self._paused
+            if not _is_terminal():
+                return False
+            if self._bar is None:
+                self._bar = _make_bar(done, total, text)  # which draws it
+            else:
+                self._bar.n, self._bar.total, self._bar.desc = done, total, text
+                self._bar.ncols = _columns()
+                self._bar.refresh()
+            return True
+
+    def close(self) -> None:
+        """Remove the bar from the screen, if there is one."""
+        with self._lock:
+            if self._bar is not None:
+                self._bar.close()
+            self._bar = None
+
+    @contextlib.contextmanager
+    def above(self) -> Iterator[None]:
+        """Hide the bar while the body writes lines to standard error, and draw it again below them."""
+        with self._lock:
+            if self._bar is not None:
+                self._bar.clear()
+            yield
+            if self._bar is not None:
+                self._bar.refresh()
+
+    @contextlib.contextmanager
+    def paused(self) -> Iterator[None]:
+        """Draw nothing while the body runs. The lock is not held: other threads may log."""
+        with self._lock:
+            self.close()
+            self._paused = _is_terminal()
+        try:
+            yield
+        finally:
+            self._paused = None
+
+
+def _is_terminal() -> bool:
+    return sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
+
+
+def _make_bar(done: int, total: int, text: str) -> Any:
+    from tqdm import tqdm  # only on a terminal: a worker or a log file does not wait for it
+
+    tqdm.monitor_interval = 0  # no thread of its own: the bar is drawn on request only
+    layout = "{percentage:3.0f}% |{bar}| {desc}"
+    size = {"ncols": _columns(), "nrows": 2}  # tqdm draws nothing on a terminal that does not tell its size
+    return tqdm(file=sys.stderr, bar_format=layout, leave=False, total=total, initial=done, desc=text, **size)
+
+
+def _columns() -> int:
+    """Return the width of the terminal, less one: a line as wide as the terminal would wrap on some."""
+    with contextlib.suppress(OSError):
+        if columns := os.get_terminal_size(sys.stderr.fileno()).columns:
+            return columns - 1
+    return _DEFAULT_COLUMNS
+
+
+# One per process, because a terminal has one last line.
+BAR = TerminalBar()
+
+
+class _Counts(NamedTuple):
+    planned: int = 0
+    done: int = 0
+    failed: int = 0
+
+
+_FORMAT = struct.Struct(f"<{len(_Counts._fields)}q")
 
 
 class ProgressReporter:
-    """Counts the images that the threads of one process have planned, finished and failed.
+    """Counts the images that all threads and worker processes have planned, finished and failed.
 
-    A process that runs the whole job wraps it in `shown()`. A worker process, which sees only its own images, calls
-    `log_when_due()` after each of them.
+    The process that starts the job wraps it in `shown()`. Worker processes on this machine, which inherit its
+    environment, report their own counts to it from time to time.
     """
 
-    def __init__(self, planned: int = 0, *, processes: int = 1, failures: str = "rejected") -> None:
-        """Start the clock.
-
-        Args:
-          planned: number of images of the job; `plan` sets it later where it is not known yet.
-          processes: number of processes that share the job. This one is assumed to get an equal part.
-          failures: what the line calls images that failed.
-        """
-        # Images are counted by several threads, and read by the one that shows the line.
+    def __init__(self) -> None:
+        """Report to the process that shows the progress, if this is one of its workers."""
+        # Images are counted by several threads, and read by the one that shows them.
         self._lock = threading.Lock()
-        self._processes, self._failures = processes, failures
-        self._reset(-(-planned // processes))  # rounded up
+        self._folder = os.environ.get(_FOLDER_VARIABLE)
+        self._reset("rejected")
 
-    def _reset(self, planned: int) -> None:
-        self._planned, self._done, self._failed = planned, 0, 0
-        self._started = self._logged = time.monotonic()
+    def _reset(self, failures: str) -> None:
+        self._counts, self._failures = _Counts(), failures
+        self._started = self._reported = time.monotonic()
 
     def plan(self, images: int) -> None:
         """Set the number of images to read, and restart the clock: planning is not part of the speed."""
         with self._lock:
-            self._planned = images
+            self._counts = self._counts._replace(planned=images)
             self._started = time.monotonic()
+            self._report()
 
     def skip(self, images: int) -> None:
         """Remove images from the plan that need not be read."""
         with self._lock:
-            self._planned -= images
+            self._counts = self._counts._replace(planned=self._counts.planned - images)
 
     def add(self, *, failed: bool) -> None:
         """Count one finished image."""
         with self._lock:
-            self._done += 1
-            self._failed += failed
+            planned, done, failures = self._counts
+            self._counts = _Counts(planned, done + 1, failures + failed)
+            if self._folder and time.monotonic() - self._reported >= _SECONDS_ON_SCREEN:
+                self._report()
 
     def line(self) -> str:
         """Return a line such as "1,200 of 2,000 images, 310.5 images/s, 3 rejected, 3 s left".
 
         It is empty until the first image is done.
         """
-        with self._lock:
-            done, planned, failed = self._done, self._planned, self._failed
-            seconds = time.monotonic() - self._started
-        if not done or not seconds:
-            return ""  # no speed yet
-        part = f" of one of {self._processes} processes" if self._processes > 1 else ""
-        left = _format_seconds(max(0, planned - done) * seconds / done)
-        failures = f"{failed:,} {self._failures}"
-        return f"{done:,} of {planned:,} images{part}, {done / seconds:.1f} images/s, {failures}, {left} left"
+        return self._describe(self._total())
 
-    def log_when_due(self) -> None:
-        """Log the line, unless one was logged within the last seconds."""
-        with self._lock:
-            now = time.monotonic()
-            if now - self._logged < _SECONDS_IN_LOG:
-                return
-            self._logged = now
-        _logger.info("%s", self.line())
+    def _describe(self, total: _Counts) -> str:
+        seconds = time.monotonic() - self._started
+        if not total.done or not seconds:
+            return ""  # no speed yet
+        left = _format_seconds(max(0, total.planned - total.done) * seconds / total.done)
+        counted = f"{total.done:,} of {total.planned:,} images, {total.done / seconds:.1f} images/s"
+        return f"{counted}, {total.failed:,} {self._failures}, {left} left"
+
+    # --- In the process that starts the job ---
 
     @contextlib.contextmanager
-    def shown(self) -> Iterator[None]:
-        """Show the line from time to time while the body runs."""
-        self._reset(0)  # counts of an earlier run in the same process
+    def shown(self, *, failures: str = "rejected") -> Iterator[None]:
+        """Show the progress of this process and of its workers while the body runs.
+
+        Args:
+          failures: what the line calls images that failed.
+        """
+        self._reset(failures)  # counts of an earlier run in the same process
         stop = threading.Event()
         # A daemon, so that it never keeps a process alive that ends by an error.
         thread = threading.Thread(target=self._show, args=(stop,), daemon=True)
-        thread.start()
-        try:
-            yield
-        finally:
-            stop.set()
-            thread.join()
+        with tempfile.TemporaryDirectory(prefix="retinanet-progress-", ignore_cleanup_errors=True) as folder:
+            os.environ[_FOLDER_VARIABLE] = folder
+            thread.start()
+            try:
+                yield
+            finally:
+                stop.set()
+                thread.join()
+                del os.environ[_FOLDER_VARIABLE]
+                BAR.close()
 
     def _show(self, stop: threading.Event) -> None:
-        on_screen = sys.stderr.isatty()
-        width = 0
-        while not stop.wait(_SECONDS_ON_SCREEN if on_screen else _SECONDS_IN_LOG):
-            line = self.line()
-            if on_screen and line:
-                # Padded to the width of the line before, so that no characters of it stay behind.
-                sys.stderr.write(f"\r{line:{width}}")
-                sys.stderr.flush()
-                width = len(line)
-            elif line:
+        logged = time.monotonic()
+        while not stop.wait(min(_SECONDS_ON_SCREEN, _SECONDS_IN_LOG)):
+            total = self._total()
+            line = self._describe(total)
+            if not line or BAR.draw(min(total.done, total.planned), max(1, total.planned), line):
+                continue
+            if time.monotonic() - logged >= _SECONDS_IN_LOG:
+                logged = time.monotonic()
                 _logger.info("%s", line)
-        if width:
-            sys.stderr.write("\r" + " " * width + "\r")
+
+    def _total(self) -> _Counts:
+        """Return the counts of this process and of its workers."""
+        with self._lock:
+            counts = self._counts
+        reports = _read_reports(os.environ.get(_FOLDER_VARIABLE))
+        if not counts.planned and not counts.done and not any(report.planned for report in reports):
+            self._started = time.monotonic()  # a worker plans, and has not done so yet
+        return _Counts(*map(sum, zip(counts, *reports, strict=True)))
+
+    # --- In a worker process ---
+
+    def _report(self) -> None:
+        if not self._folder:
+            return
+        with contextlib.suppress(OSError):  # the job has ended, or the disk is full: no reason to fail
+            Path(self._folder, str(os.getpid())).write_bytes(_FORMAT.pack(*self._counts))
+        self._reported = time.monotonic()
+
+
+def _read_reports(folder: str | None) -> list[_Counts]:
+    reports = []
+    for path in Path(folder).iterdir() if folder else ():
+        content = path.read_bytes()
+        if len(content) == _FORMAT.size:
+            reports.append(_Counts(*_FORMAT.unpack(content)))
+    return reports
 
 
 def _format_seconds(seconds: float) -> str:

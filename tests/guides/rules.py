@@ -98,6 +98,12 @@ RULES = (
         reason="takes minutes, or runs this test",
     ),
     Rule(
+        begins=r"eval .*register-python-argcomplete retinanet-odm",
+        trial=trials.only_list,
+        kind=LISTED,
+        reason="changes only the shell; tests/retinanet_odm/cli/test_console.py asks for completions",
+    ),
+    Rule(
         begins=r"source \.venv/bin/activate",
         trial=trials.only_list,
         kind=LISTED,

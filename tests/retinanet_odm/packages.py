@@ -7,7 +7,7 @@ from pathlib import Path
 
 from retinanet_odm.wheel import MISSING
 
-PURE = {"jinja2", "filelock"}
+PURE = {"jinja2", "filelock", "argcomplete", "tqdm"}
 _PYTHON = f"cp{sys.version_info.major}{sys.version_info.minor}"
 _TAGS = [
     f"{_PYTHON}-{_PYTHON}-{platform}"

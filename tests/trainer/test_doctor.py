@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from retinanet_odm.cli.installation import Check
 from retinanet_odm.dataset.examples import encode_example
 from retinanet_odm.errors import ContractError, UsageError
 from retinanet_odm.labels.label_map import LabelMap
@@ -12,77 +13,16 @@ from trainer import doctor
 from trainer.config import TrainConfig
 from trainer.main import main
 
-REQUIRES = [
-    "numpy>=2",
-    "apache-beam[gcp]==2.77.0",
-    'keras<3.16,>=3.15; extra == "trainer"',
-    'tensorflow-cpu==2.21.0; extra == "cpu"',
-    'tensorflow[and-cuda]==2.21.0; extra == "gpu"',
-    'pytest; extra == "dev"',
-]
-INSTALLED = {"numpy": "2.4.6", "keras": "3.15.1", "tensorflow-cpu": "2.21.0"}
-
-VERSIONS = [
-    ("as pinned", {}, []),
-    ("an older Keras", {"keras": "3.14.0"}, ["FAIL  keras: 3.14.0: pip install 'keras<3.16,>=3.15'"]),
-    ("no Keras", {"keras": None}, ["FAIL  keras: not installed: pip install 'keras<3.16,>=3.15'"]),
-    (
-        "the TensorFlow of the TPU's pin in another package",
-        {"tensorflow-cpu": "2.20.0"},
-        ["FAIL  tensorflow-cpu: 2.20.0: pip install 'tensorflow-cpu==2.21.0'"],
-    ),
-    ("a release candidate in the range", {"keras": "3.15.2rc1"}, []),
-]
-
-
-@pytest.mark.parametrize(("why", "changed", "expected"), VERSIONS, ids=[row[0] for row in VERSIONS])
-def test_versions(why: str, changed: dict[str, str | None], expected: list[str]) -> None:
-    installed = {name: version for name, version in {**INSTALLED, **changed}.items() if version}
-    checks = doctor.check_versions(REQUIRES, installed)
-    assert [check.line() for check in checks if not check.passed] == expected, why
-    assert [check.name for check in checks] == ["numpy", "keras", "tensorflow-cpu"], "of its packages, all and no other"
-
-
-TPU = ["tensorflow-tpu==2.20.0", "libtpu==0.0.21"]
-LIBTPUS = [
-    ("the one that is pinned", {"tensorflow-tpu": "2.20.0", "libtpu": "0.0.21"}, []),
-    ("a newer one: importing TensorFlow would abort", {"tensorflow-tpu": "2.20.0", "libtpu": "0.0.52"}, ["libtpu"]),
-    ("without the TPU's TensorFlow it is that of [tpu-check]", {"tensorflow-cpu": "2.21.0", "libtpu": "0.0.52"}, []),
-]
-
-
-@pytest.mark.parametrize(("why", "installed", "failed"), LIBTPUS, ids=[row[0] for row in LIBTPUS])
-def test_libtpu_goes_with_the_tensorflow_of_the_tpu(why: str, installed: dict[str, str], failed: list[str]) -> None:
-    assert [check.name for check in doctor.check_versions(TPU, installed) if not check.passed] == failed, why
-
-
-TENSORFLOWS = [
-    ("one is right", ["keras", "tensorflow-tpu"], True),
-    ("two own one folder", ["tensorflow", "tensorflow-tpu"], False),
-    ("the CPU's package beside another", ["tensorflow", "tensorflow-cpu"], False),
-    ("none trains nothing", ["keras"], False),
-]
-
-
-@pytest.mark.parametrize(("why", "installed", "passed"), TENSORFLOWS, ids=[row[0] for row in TENSORFLOWS])
-def test_one_tensorflow(why: str, installed: list[str], passed: bool) -> None:
-    assert doctor.check_single_tensorflow(installed).passed == passed, why
-
-
 CHECKS = [
-    ("a Python of the range", doctor.check_python("3.11.7", ">=3.11,<3.14"), True),
-    ("a Python too new", doctor.check_python("3.14.0", ">=3.11,<3.14"), False),
     ("a clock that is right", doctor.check_clock(1000.0, 1001.5), True),
     ("a clock an hour late", doctor.check_clock(3600.0, 0.0), False),
     ("a clock an hour early", doctor.check_clock(0.0, 3600.0), False),
-    ("room", doctor.check_disk(doctor.MIN_FREE_BYTES), True),
-    ("a byte too few", doctor.check_disk(doctor.MIN_FREE_BYTES - 1), False),
     ("a probe that answers", doctor.attempt("devices", lambda: "1 CPU", "fix"), True),
 ]
 
 
 @pytest.mark.parametrize(("why", "check", "passed"), CHECKS, ids=[row[0] for row in CHECKS])
-def test_small_checks(why: str, check: doctor.Check, passed: bool) -> None:
+def test_small_checks(why: str, check: Check, passed: bool) -> None:
     assert check.passed == passed, why
     assert check.line().startswith("pass  " if passed else "FAIL  ") and "\n" not in check.line()
 
@@ -157,7 +97,16 @@ def test_a_healthy_machine(dataset: Path, tmp_path: Path, capsys: pytest.Capture
     lines = capsys.readouterr().out.splitlines()
     assert all(line.startswith("pass  ") for line in lines)
     names = [line.split(":")[0].removeprefix("pass  ") for line in lines]
-    assert {"Python", "one TensorFlow", "keras", "devices", "data set", "model_dir", "clock", "disk"} <= set(names)
+    assert {
+        "Python",
+        "one TensorFlow",
+        "keras",
+        "devices",
+        "data set",
+        "model_dir",
+        "clock",
+        "disk of model_dir",
+    } <= set(names)
 
 
 def test_all_failures_are_reported_at_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -169,4 +118,4 @@ def test_all_failures_are_reported_at_once(tmp_path: Path, capsys: pytest.Captur
 
 def test_without_folders_only_the_machine_is_checked() -> None:
     names = {check.name for check in doctor.run_checks(TrainConfig.from_settings({"mode": "doctor"}))}
-    assert "devices" in names and not names & {"data set", "model_dir", "clock", "disk"}
+    assert "devices" in names and not names & {"data set", "model_dir", "clock"}

@@ -1,4 +1,4 @@
-"""Progress of a training: log lines for people, curves and contact sheets for TensorBoard."""
+"""Progress of a training: a bar or log lines for people, curves and contact sheets for TensorBoard."""
 
 import logging
 import time
@@ -8,6 +8,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from retinanet_odm.cli.progress import BAR
 from retinanet_odm.errors import UsageError
 from retinanet_odm.evaluation.rounding import format_metric
 from retinanet_odm.labels.label_map import LabelMap
@@ -22,7 +23,7 @@ _EVALUATION_METRICS = ("AP", "AP50", "AP75", "AR100")
 
 
 class TrainingProgress:
-    """Writes a log line and a TensorBoard point per loop of steps; of several hosts, only the chief writes files."""
+    """Shows the state after each loop of steps and writes it for TensorBoard; of several hosts, only the chief does."""
 
     def __init__(
         self, config: TrainConfig, *, labels: LabelMap, total_steps: int, examples: int, is_chief: bool = True
@@ -59,20 +60,25 @@ class TrainingProgress:
                 values["boxes_truncated"],
                 self._max_instances,
             )
-        _LOGGER.info(
-            "step %d/%d  epoch %.1f  loss %.3f (class %.3f, box %.3f)  %.1f images/s  %d:%02d left",
-            step,
-            self._total_steps,
-            step * self._batch_size / self._examples,
-            values["loss"],
-            values["class_loss"],
-            values["box_loss"],
-            speed,
-            *divmod(round(seconds_left), 60),
-        )
+        self._show(step, values, speed, seconds_left)
         scalars = {_TAGS.get(name, name): value for name, value in values.items()}
         rates = {"learning_rate": float(optimizer.learning_rate), "images_per_second": speed}
         self._write_scalars(step, {**scalars, **rates})
+
+    def _show(self, step: int, values: dict[str, float], speed: float, seconds_left: float) -> None:
+        """Draw the bar on a terminal; write a line elsewhere."""
+        speed_and_time = f"{speed:.1f} images/s  {round(seconds_left) // 60}:{round(seconds_left) % 60:02d} left"
+        steps, loss = f"step {step}/{self._total_steps}", f"loss {values['loss']:.3f}"
+        # Only the chief draws: other hosts may share its terminal, and are silent.
+        if self._growth and BAR.draw(step, self._total_steps, f"{steps}  {loss}  {speed_and_time}"):
+            return
+        epoch = step * self._batch_size / self._examples
+        parts = f"(class {values['class_loss']:.3f}, box {values['box_loss']:.3f})"
+        _LOGGER.info("%s", f"{steps}  epoch {epoch:.1f}  {loss} {parts}  {speed_and_time}")
+
+    def close(self) -> None:
+        """Remove the bar."""
+        BAR.close()
 
     def report_evaluation(
         self, step: int, metrics: dict[str, Any], sheet: contact_sheets.Sheet, *, is_best: bool

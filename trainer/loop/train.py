@@ -94,6 +94,7 @@ class TrainingRun:
             self._progress.start_clock(self.step)
             with PreemptionHandler() as preemption:
                 self._run_to_end(preemption)
+            self._progress.close()
         with self._strategy.scope():
             # With --ema_decay, the averages replace the weights; without, nothing changes.
             self._optimizer.finalize_variable_values(self._network.model.trainable_variables)

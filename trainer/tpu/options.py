@@ -119,7 +119,7 @@ _COMMANDS = (
 )
 
 
-def make_submit_parser(description: str) -> argparse.ArgumentParser:
+def make_submit_parser(description: str = "") -> argparse.ArgumentParser:
     """Make the parser of the commands and their flags."""
     parser = Parser(prog="python -m trainer.submit", description=description)
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")

@@ -1,12 +1,14 @@
 """How a program starts and ends: strict flags, exit status, one line for a bad request, no collection at exit."""
 
 import gc
+import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
-from retinanet_odm.cli.program import Parser, check_not_empty, run_main
+from retinanet_odm.cli.program import EXIT_STATUSES, Ending, Parser, check_not_empty, run_main
 from retinanet_odm.errors import ContractError, UsageError
 
 ENDS = [
@@ -26,6 +28,17 @@ def test_end(capsys, error, status, text, reason):
 
     assert run_main(run, ["a"]) == status, reason
     assert capsys.readouterr().err == text, reason
+
+
+def test_the_guide_has_the_exit_statuses():
+    guide = (Path(__file__).parents[3] / "docs" / "troubleshooting.md").read_text()
+    rows = re.findall(r"^\| (\d+) \| ([^|]+) \| [^|]+ \|$", guide, re.MULTILINE)
+    assert {int(status): meaning for status, meaning in rows} == EXIT_STATUSES
+
+
+def test_no_program_invents_a_status():
+    with pytest.raises(ValueError, match="found 3"):
+        Ending(status=3, line="error: x")
 
 
 def test_a_bug_is_not_hidden():

@@ -1,5 +1,9 @@
 """The progress line."""
 
+import contextlib
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 
 import pytest
@@ -41,24 +45,34 @@ def test_what_is_kept_of_an_earlier_run_takes_no_time(sleep: Callable[[float], N
 
 
 def test_hours(sleep: Callable[[float], None]) -> None:
-    reporter = ProgressReporter(36_001)
+    reporter = ProgressReporter()
+    reporter.plan(36_001)
     sleep(1)
     reporter.add(failed=False)
     assert reporter.line().endswith("10 h 0 min left")
 
 
-@pytest.mark.parametrize(("total", "processes", "whose"), [(9, 1, ""), (18, 2, " of one of 2 processes")])
-def test_the_line_of_a_worker(
-    total: int, processes: int, whose: str, sleep: Callable[[float], None], caplog: pytest.LogCaptureFixture
+def test_workers_report_to_the_process_that_shows_the_progress(
+    sleep: Callable[[float], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Three of nine images, one of them failed, in six seconds; one line in all."""
-    caplog.set_level("INFO", logger="retinanet_odm")
-    reporter = ProgressReporter(total, processes=processes, failures="failed")
-    for failed in (False, True, False):
-        sleep(2)
-        reporter.add(failed=failed)
-        reporter.log_when_due()
-    assert caplog.messages == [f"3 of 9 images{whose}, 0.5 images/s, 1 failed, 12 s left"]
+    """Three images of a worker, one of them failed, and one of the launcher; the worker also plans."""
+    launcher = ProgressReporter()
+    with launcher.shown(failures="failed"):
+        worker = ProgressReporter()  # as in a process that inherits the environment
+        monkeypatch.setattr(progress.os, "getpid", lambda: 1)
+        other = ProgressReporter()
+        assert launcher.line() == "", "nothing is planned"
+        worker.plan(10)
+        for failed in (False, True, False):
+            sleep(1)
+            worker.add(failed=failed)
+        monkeypatch.setattr(progress.os, "getpid", lambda: 2)
+        other.skip(2)
+        other.add(failed=False)
+        sleep(0)
+        launcher.add(failed=False)
+        assert launcher.line() == "5 of 8 images, 1.7 images/s, 1 failed, 2 s left"
+    assert ProgressReporter().line() == "" and progress._FOLDER_VARIABLE not in progress.os.environ
 
 
 def test_shown_in_a_log_file(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
@@ -69,3 +83,61 @@ def test_shown_in_a_log_file(monkeypatch: pytest.MonkeyPatch, caplog: pytest.Log
         reporter.add(failed=False)
         while "1 of 2 images" not in caplog.text:
             pass
+
+
+# Draws, logs and imports a library while the bar is there.
+_RUN = """
+import logging, os, sys
+from retinanet_odm.cli.native_log import import_quietly
+from retinanet_odm.cli.program import run_main
+from retinanet_odm.cli.progress import BAR
+from retinanet_odm.errors import UsageError
+def load():
+    assert BAR.draw(2, 4, "while the import holds standard error")
+    os.write(2, b"I0000 00:00:17 noise\\n")
+    logging.getLogger("trainer").info("logged meanwhile")
+def body(argv):
+    drawn = BAR.draw(1, 4, "first")
+    logging.getLogger("trainer").info("a line of the log")
+    import_quietly(load) if drawn else None
+    BAR.draw(4, 4, "last " + "long " * 99)
+    raise UsageError(str(drawn))
+sys.exit(run_main(body, []))
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no pseudo-terminals")
+def test_lines_stay_whole_beside_the_bar() -> None:
+    """What a terminal shows in the end: the lines of the log, and no remains of the bar."""
+    import pty
+
+    master, slave = pty.openpty()
+    environment = {**os.environ, "TERM": "xterm", "COLUMNS": "80"}
+    environment.pop("TF_CPP_MIN_LOG_LEVEL", None)
+    run = subprocess.Popen([sys.executable, "-c", _RUN], stderr=slave, env=environment, text=True)
+    os.close(slave)
+    written = b""
+    with contextlib.suppress(OSError):  # Linux reports the end of a terminal so
+        while part := os.read(master, 1 << 16):
+            written += part
+    os.close(master)
+    assert run.wait() == 2
+    text = written.decode()
+    assert " 25% |" in text and "100% |" in text and "while the import" not in text
+    assert _screen(text) == ["a line of the log", "logged meanwhile", "error: True"]
+
+
+def _screen(text: str) -> list[str]:
+    """Returns the lines that a terminal shows: what follows a carriage return overwrites the line."""
+    lines = []
+    for line in text.replace("\r\n", "\n").split("\n"):
+        shown = ""
+        for part in line.split("\r"):
+            shown = part + shown[len(part) :]
+        lines.append(shown.rstrip())
+    return [line for line in lines if line]
+
+
+def test_elsewhere_there_is_no_bar() -> None:
+    done = subprocess.run([sys.executable, "-c", _RUN], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (2, "a line of the log\nerror: False\n")

@@ -1,0 +1,139 @@
+"""Checks of the machine and of the installed packages, one line each, with a fix if a check failed.
+
+Begin with `installation_checks`. They need no package beyond those of the base installation; the trainer's doctor adds
+checks of TensorFlow, of a data set and of a folder.
+"""
+
+import os
+import shutil
+import sys
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from importlib import metadata
+
+from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
+
+DISTRIBUTION = "retinanet-odm"
+INSTALL_HINT = "in a new environment, pip install 'retinanet-odm[cpu]', or [gpu] or [tpu]"
+# Three packages that install the same folder: with two of them, files of both are mixed.
+_TENSORFLOWS = ("tensorflow", "tensorflow-cpu", "tensorflow-tpu")
+_EXTRAS = ("", "trainer", "cpu", "gpu", "tpu")
+# Four checkpoints of a ResNet-50 with AdamW's two averages, 0.45 GB each, and an export.
+MIN_FREE_BYTES = 2 << 30
+MIN_MEMORY = 3 << 30  # bytes: the preset tiny with its default batch
+
+
+@dataclass(frozen=True, kw_only=True)
+class Check:
+    """Result of one check: the observed value and, if the check failed, a suggested fix."""
+
+    name: str
+    found: str
+    fix: str = ""
+
+    @property
+    def passed(self) -> bool:
+        """Whether nothing needs a fix."""
+        return not self.fix
+
+    def line(self) -> str:
+        """Format it like ``FAIL  keras: 3.14.0: pip install 'keras<3.16,>=3.15'``."""
+        return f"pass  {self.name}: {self.found}" if self.passed else f"FAIL  {self.name}: {self.found}: {self.fix}"
+
+
+def print_checks(checks: Iterable[Check]) -> int:
+    """Print a line for each check as soon as it is made; return 0, or 1 if one failed."""
+    failed = 0
+    for check in checks:
+        print(check.line(), flush=True)  # noqa: T201 - the report is the output
+        failed += not check.passed
+    return min(failed, 1)
+
+
+def installation_checks() -> Iterator[Check]:
+    """Check cores, memory, disk, the interpreter and the installed packages."""
+    yield Check(name="cores", found=str(os.cpu_count()))
+    yield check_memory(_memory())
+    yield check_disk(shutil.disk_usage(".").free)
+    # Names of packages are compared in lower case and with hyphens.
+    installed = {dist.name.lower().replace("_", "-"): dist.version for dist in metadata.distributions()}
+    try:
+        own = metadata.metadata(DISTRIBUTION)
+    except metadata.PackageNotFoundError:
+        yield Check(name=DISTRIBUTION, found="not installed", fix=INSTALL_HINT)
+        return
+    yield check_python(".".join(map(str, sys.version_info[:3])), own["Requires-Python"])
+    yield Check(name=DISTRIBUTION, found=own["Version"])
+    yield check_single_tensorflow(installed)
+    yield from check_versions(metadata.requires(DISTRIBUTION) or [], installed)
+
+
+def check_python(version: str, wanted: str) -> Check:
+    """Check the interpreter's version against Requires-Python."""
+    fits = version in SpecifierSet(wanted)
+    return Check(name="Python", found=version, fix="" if fits else f"use a Python {wanted}")
+
+
+def check_single_tensorflow(installed: Iterable[str]) -> Check:
+    """Check that exactly one of the packages that own the folder tensorflow/ is installed."""
+    found = [name for name in _TENSORFLOWS if name in set(installed)]
+    return Check(name="one TensorFlow", found=", ".join(found) or "none", fix="" if len(found) == 1 else INSTALL_HINT)
+
+
+def check_versions(requires: Sequence[str], installed: Mapping[str, str]) -> list[Check]:
+    """Check installed packages against the requirements of this distribution and its extras for the trainer.
+
+    Of the TensorFlow packages, only the installed one is checked; libtpu only beside tensorflow-tpu, where a wrong
+    version makes the import of TensorFlow abort the process.
+
+    Args:
+      requires: Requirements of the distribution, with markers.
+      installed: Version by name of the package.
+    """
+    skipped = {DISTRIBUTION, *_TENSORFLOWS} - set(installed) | {DISTRIBUTION}
+    if "tensorflow-tpu" in skipped:
+        skipped.add("libtpu")
+    checks = {}
+    for requirement in map(Requirement, requires):
+        name, marker = requirement.name, requirement.marker
+        # A requirement of an extra has a marker such as extra == "cpu".
+        applies = marker is None or any(marker.evaluate({"extra": extra}) for extra in _EXTRAS)
+        if not applies or name in skipped:
+            continue
+        version = installed.get(name)
+        fits = version is not None and requirement.specifier.contains(version, prereleases=True)
+        fix = "" if fits else f"pip install '{name}{requirement.specifier}'"
+        checks[name] = Check(name=name, found=version or "not installed", fix=fix)
+    return list(checks.values())
+
+
+def check_memory(size: int | None) -> Check:
+    """Check that there is enough main memory for a small training; size is in bytes, None if it is unknown.
+
+    Example:
+      >>> check_memory(8 << 30).line()
+      'pass  memory: 8.6 GB'
+    """
+    if size is None:
+        return Check(name="memory", found="unknown on this system")
+    fix = "" if size >= MIN_MEMORY else f"a training needs {MIN_MEMORY / 1e9:.1f} GB: use a larger machine"
+    return Check(name="memory", found=f"{size / 1e9:.1f} GB", fix=fix)
+
+
+def check_disk(free: int) -> Check:
+    """Check that there is room for the checkpoints; free is in bytes.
+
+    Example:
+      >>> check_disk(5 << 30).line()
+      'pass  disk: 5.4 GB free'
+    """
+    fix = "" if free >= MIN_FREE_BYTES else f"free disk space: a ResNet-50 needs {MIN_FREE_BYTES / 1e9:.1f} GB"
+    return Check(name="disk", found=f"{free / 1e9:.1f} GB free", fix=fix)
+
+
+def _memory() -> int | None:
+    """Return the bytes of main memory, or None where the system has no such call."""
+    if not hasattr(os, "sysconf"):
+        return None
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
