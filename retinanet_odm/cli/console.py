@@ -15,7 +15,6 @@ from functools import partial
 from typing import Any, NoReturn
 
 from retinanet_odm import __version__
-from retinanet_odm.cli import installation
 from retinanet_odm.cli.program import Parser, run_main
 from retinanet_odm.errors import UsageError
 
@@ -70,6 +69,11 @@ PROGRAMS = {
         parser=("trainer.tpu.options", "make_submit_parser"),
         help="train on a TPU VM that is created for the run (python -m trainer.submit)",
     ),
+    "sample": Program(
+        module="retinanet_odm.samples.command",
+        parser=("retinanet_odm.samples.command", "make_sample_parser"),
+        help="synthetic images to try it all (python -m retinanet_odm.samples)",
+    ),
     "doctor": Program(
         module="trainer.main",
         parser=_TRAINER_PARSER,
@@ -93,13 +97,19 @@ def _run_program(command: str, words: Sequence[str]) -> int:
     program = PROGRAMS[command]
     if command == "doctor" and importlib.util.find_spec("absl") is None:
         # Without the packages of the trainer, its own doctor cannot even read its flags.
-        return run_main(lambda _: installation.print_checks(installation.installation_checks()), words)
+        return run_main(_check_installation, words)
     try:
         module = importlib.import_module(program.module)
     except ModuleNotFoundError as error:
         return run_main(partial(_refuse, command, error), words)
     status: int = module.main([*program.flags, *words])
     return status
+
+
+def _check_installation(_words: Sequence[str]) -> int:
+    from retinanet_odm.cli.installation import installation_checks, print_checks
+
+    return print_checks(installation_checks())
 
 
 def _refuse(command: str, error: ModuleNotFoundError, _words: Sequence[str]) -> NoReturn:

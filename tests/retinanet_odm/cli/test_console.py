@@ -27,7 +27,8 @@ def test_words_after_the_subcommand_go_to_its_program(command: str, monkeypatch:
 def test_it_stands_for_all_other_commands() -> None:
     scripts = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["scripts"]
     assert scripts.pop("retinanet-odm") == "retinanet_odm.cli.console:main"
-    assert {f"{program.module}:main" for program in console.PROGRAMS.values()} == set(scripts.values())
+    mains = {f"{program.module}:main" for program in console.PROGRAMS.values()}
+    assert mains == {*scripts.values(), "retinanet_odm.samples.command:main"}
 
 
 HELP = [
@@ -79,6 +80,7 @@ COMPLETIONS = [
     pytest.param("train --learning_r", {"--learning_rate"}, id="a flag of the trainer, which absl reads"),
     pytest.param("train --nous", {"--nouse_tpu"}, id="the other form of a flag that is on or off"),
     pytest.param("doctor --model_d", {"--model_dir"}, id="the doctor has the flags of the trainer"),
+    pytest.param("sample --see", {"--seed"}, id="a flag of the sample"),
     pytest.param("tpu run --max_h", {"--max_hours"}, id="a flag of the TPU program"),
     pytest.param("data check --labels no_fi", {"no_file.txt"}, id="files, where a flag takes any text"),
 ]
