@@ -8,6 +8,8 @@ if [[ "$out" == *[\[*?]* ]]; then
   echo "error: $out: a folder with [, * or ? in its name would be read as a pattern; choose another" >&2
   exit 2
 fi
+# Relative if it is in the repository, so that the lines of the log are short.
+out="$(realpath -m --relative-to=. --relative-base=. "$out")"
 
 scripts/setup.sh
 export PATH="$PWD/.venv/bin:$PATH"

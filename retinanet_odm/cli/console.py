@@ -33,7 +33,7 @@ _COMPLETION = "_ARGCOMPLETE"  # set by the shell's function when it asks for com
 
 
 @dataclass(frozen=True, kw_only=True)
-class Program:
+class Subcommand:
     """A program behind a subcommand.
 
     Attributes:
@@ -50,31 +50,31 @@ class Program:
 
 
 _TRAINER_PARSER = ("trainer.flags", "make_completion_parser")
-PROGRAMS = {
-    "data": Program(
+SUBCOMMANDS = {
+    "data": Subcommand(
         module="beam_jobs.main",
         parser=("beam_jobs.flags", "make_prepare_parser"),
         help="data sets from labelled images (python -m beam_jobs)",
     ),
-    "train": Program(
+    "train": Subcommand(
         module="trainer.main", parser=_TRAINER_PARSER, help="train, evaluate and export a detector (python -m trainer)"
     ),
-    "score": Program(
+    "score": Subcommand(
         module="inference.main",
         parser=("inference.options", "make_score_parser"),
         help="detect objects in images and archives (python -m inference)",
     ),
-    "tpu": Program(
+    "tpu": Subcommand(
         module="trainer.submit",
         parser=("trainer.tpu.options", "make_submit_parser"),
         help="train on a TPU VM that is created for the run (python -m trainer.submit)",
     ),
-    "sample": Program(
+    "sample": Subcommand(
         module="retinanet_odm.samples.command",
         parser=("retinanet_odm.samples.command", "make_sample_parser"),
         help="synthetic images to try it all (python -m retinanet_odm.samples)",
     ),
-    "doctor": Program(
+    "doctor": Subcommand(
         module="trainer.main",
         parser=_TRAINER_PARSER,
         help="check this machine and its packages; with --dataset and --model_dir also these",
@@ -88,13 +88,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     words = sys.argv[1:] if argv is None else list(argv)
     if _COMPLETION in os.environ:
         _complete()
-    if words and words[0] in PROGRAMS:
+    if words and words[0] in SUBCOMMANDS:
         return _run_program(words[0], words[1:])
     return run_main(_show_help, words)
 
 
 def _run_program(command: str, words: Sequence[str]) -> int:
-    program = PROGRAMS[command]
+    program = SUBCOMMANDS[command]
     if command == "doctor" and importlib.util.find_spec("absl") is None:
         # Without the packages of the trainer, its own doctor cannot even read its flags.
         return run_main(_check_installation, words)
@@ -132,7 +132,7 @@ def make_console_parser(with_flags_of: str = "") -> Parser:
         command = prog.rpartition(" ")[2]
         if command != with_flags_of:
             return Parser(prog=prog, **kwargs)
-        module, name = PROGRAMS[command].parser
+        module, name = SUBCOMMANDS[command].parser
         parser: argparse.ArgumentParser = getattr(importlib.import_module(module), name)()
         return parser
 
@@ -141,7 +141,7 @@ def make_console_parser(with_flags_of: str = "") -> Parser:
     # argparse only calls the class, so a function will do.
     made_by: Any = make_parser
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND", parser_class=made_by)
-    for command, program in PROGRAMS.items():
+    for command, program in SUBCOMMANDS.items():
         commands.add_parser(command, help=program.help)
     return parser
 

@@ -16,18 +16,18 @@ ROOT = Path(__file__).parents[3]
 HEAVY = ("numpy", "absl", "argcomplete", "apache_beam", "tensorflow")
 
 
-@pytest.mark.parametrize("command", console.PROGRAMS)
+@pytest.mark.parametrize("command", console.SUBCOMMANDS)
 def test_words_after_the_subcommand_go_to_its_program(command: str, monkeypatch: pytest.MonkeyPatch) -> None:
     calls: list[Sequence[str]] = []
-    monkeypatch.setattr(f"{console.PROGRAMS[command].module}.main", lambda argv: calls.append(argv) or 7)
+    monkeypatch.setattr(f"{console.SUBCOMMANDS[command].module}.main", lambda argv: calls.append(argv) or 7)
     assert console.main([command, "--help", "score", "--", "-x"]) == 7, "the exit status is the program's"
-    assert calls == [[*console.PROGRAMS[command].flags, "--help", "score", "--", "-x"]]
+    assert calls == [[*console.SUBCOMMANDS[command].flags, "--help", "score", "--", "-x"]]
 
 
 def test_it_stands_for_all_other_commands() -> None:
     scripts = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["scripts"]
     assert scripts.pop("retinanet-odm") == "retinanet_odm.cli.console:main"
-    mains = {f"{program.module}:main" for program in console.PROGRAMS.values()}
+    mains = {f"{program.module}:main" for program in console.SUBCOMMANDS.values()}
     assert mains == {*scripts.values(), "retinanet_odm.samples.command:main"}
 
 
