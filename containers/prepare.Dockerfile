@@ -1,8 +1,11 @@
 # prepare on Dataflow: Flex Template launcher and worker in one image, so that both have the same versions.
 # From the root of the repository: docker build -f containers/prepare.Dockerfile -t IMAGE .
+# Of the environment that submits jobs: pickled functions are read by the same version of Python only.
+ARG PYTHON=3.13
+# Only its launcher is used, a binary that does not depend on the version of Python.
 FROM gcr.io/dataflow-templates-base/python311-template-launcher-base AS launcher
 
-FROM apache/beam_python3.11_sdk:2.77.0
+FROM apache/beam_python${PYTHON}_sdk:2.77.0
 COPY --from=launcher /opt/google/dataflow/python_template_launcher /opt/google/dataflow/python_template_launcher
 COPY . /src
 RUN pip install --no-cache-dir --constraint /src/requirements.lock /src && rm -rf /src \

@@ -1,9 +1,12 @@
 # score on Dataflow: worker with TensorFlow, and Flex Template launcher.
 # From the root of the repository: docker build -f containers/score.Dockerfile -t IMAGE .
 # With a GPU: docker build -f containers/score.Dockerfile --build-arg TENSORFLOW='tensorflow[and-cuda]==2.21.0' -t IMAGE .
+# Of the environment that submits jobs: pickled functions are read by the same version of Python only.
+ARG PYTHON=3.13
+# Only its launcher is used, a binary that does not depend on the version of Python.
 FROM gcr.io/dataflow-templates-base/python311-template-launcher-base AS launcher
 
-FROM apache/beam_python3.11_sdk:2.77.0
+FROM apache/beam_python${PYTHON}_sdk:2.77.0
 ARG TENSORFLOW=tensorflow-cpu==2.21.0
 COPY --from=launcher /opt/google/dataflow/python_template_launcher /opt/google/dataflow/python_template_launcher
 COPY . /src

@@ -28,7 +28,10 @@ def test_an_image_uses_the_tested_beam_and_python(name):
     text = (CONTAINERS / name).read_text()
     base = re.findall(r"^FROM (\S+)", text, re.MULTILINE)[-1]
     beam = importlib.metadata.version("apache-beam")
-    assert base in {f"apache/beam_python3.11_sdk:{beam}", "python:3.13-slim"}
+    assert base in {f"apache/beam_python${{PYTHON}}_sdk:{beam}", "python:3.13-slim"}
+    for default in re.findall(r"^ARG PYTHON=(\S+)", text, re.MULTILINE):
+        assert f"Programming Language :: Python :: {default}" in PROJECT["classifiers"]
+        assert default == yaml.safe_load((CONTAINERS / "cloudbuild.yaml").read_text())["substitutions"]["_PYTHON"]
     for launcher in re.findall(r"^FROM gcr.io/dataflow-templates-base/(\S+)", text, re.MULTILINE):
         assert launcher == "python311-template-launcher-base"
 

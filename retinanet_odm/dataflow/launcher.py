@@ -226,10 +226,9 @@ def check_not_local(launch: Launch, rest: Sequence[str]) -> None:
     # A value follows its flag or an equals sign; more values may follow, so the last flag is remembered.
     flag = ""
     for word in rest:
-        name, _, value = word.partition("=") if word.startswith("--") else (flag, "", word)
-        flag = name
-        if name in _WORKER_PATHS and value and "://" not in value:
-            raise UsageError(f"{name}: workers cannot reach {value}; expected a path that begins with gs://")
+        flag, _, value = word.partition("=") if word.startswith("--") else (flag, "", word)
+        if flag in _WORKER_PATHS and value and "://" not in value:
+            raise UsageError(f"{flag}: workers cannot reach {value}; expected a path that begins with gs://")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -290,6 +289,7 @@ def make_target(launch: Launch, rest: Sequence[str]) -> preflight.JobTarget:
 def _wheels(launch: Launch, rest: Sequence[str]) -> list[str]:
     """Return the wheels that workers install on Beam's image; our image contains everything."""
     if "sdk_container_image" in flag_names(rest):
+        _logger.info("the workers' image must have Python %d.%d, as this environment has", *sys.version_info[:2])
         return []
     if not (CHECKOUT / "pyproject.toml").exists():
         raise UsageError(f"{launch.command}: run it from a checkout of the repository, or give --sdk_container_image")
