@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Creates .venv with the pinned dependencies and this package, unless it exists for this lock file.
 # Takes the newest supported Python that runs, and keeps the Python of an environment that is there.
-# PYTHON=3.12 chooses a version, PYTHON=/usr/bin/python3 an interpreter. Uses uv where it is installed, otherwise venv and pip.
+# PYTHON=3.12 chooses a version, PYTHON=/usr/bin/python3 an interpreter.
+# Uses uv where it is installed, otherwise venv and pip.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -20,9 +21,9 @@ version_of() {
 
 # Prints the newest Python that runs, of the versions given.
 find_python() {
-  local version found
+  local version found pyenv="${PYENV_ROOT:-${HOME:-}/.pyenv}/versions"
   for version in "$@"; do
-    for found in "python$version" "${PYENV_ROOT:-${HOME:-}/.pyenv}/versions/$version".*[0-9]/bin/python python3 python; do
+    for found in "python$version" "$pyenv/$version".*[0-9]/bin/python python3 python; do
       if [[ "$(version_of "$found")" == "$version" ]]; then
         echo "$found"
         return
@@ -34,7 +35,8 @@ find_python() {
 # Whether .venv is an environment with pip of any supported Python, or of the given one.
 has_environment() {
   local version
-  version="$(version_of .venv/bin/python)" && [[ "$version" == "${1:-$version}" ]] && .venv/bin/python -c "import pip" 2>/dev/null
+  version="$(version_of .venv/bin/python)" && [[ "$version" == "${1:-$version}" ]] &&
+    .venv/bin/python -c "import pip" 2>/dev/null
 }
 
 python="${PYTHON:-}"

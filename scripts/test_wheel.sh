@@ -22,7 +22,8 @@ mkdir "$folder/empty"
 cd "$folder/empty"
 python "$checkout/scripts/make_sample.py" sample --images=48 --archive_images=4
 retinanet-data check --images 'sample/images/*' --annotations 'sample/annotations/*.xml' --output data
-retinanet-data prepare --images 'sample/images/*' --annotations 'sample/annotations/*.xml' --output data --splits train=0.8,val=0.2
+retinanet-data prepare --images 'sample/images/*' --annotations 'sample/annotations/*.xml' --output data \
+  --splits train=0.8,val=0.2
 retinanet-train --mode=train_and_eval --preset=tiny --dataset=data --model_dir=model --num_epochs=1
 retinanet-score score --images sample/archive.zip --model model/export --output scored --formats=counts,cvat,report
 retinanet-score evaluate scored --annotations 'sample/archive_truth/*.xml'

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 _SCRIPT = Path(__file__).parents[2] / "scripts" / "test_pythons.sh"
-# Python 3.13 is not installed, the tests of 3.12 fail, and the environment of 3.10 cannot be made.
+# Python 3.13 is not installed, the tests of 3.12 fail, and the installations for 3.10 and 3.9 fail.
 _SETUP = """#!/bin/bash
-case "$PYTHON" in 3.13) exit 2 ;; 3.10) exit 1 ;; esac
+case "$PYTHON" in 3.13) exit 2 ;; 3.10) exit 1 ;; 3.9) mkdir .venv; exit 2 ;; esac
 mkdir -p .venv/bin
 printf '#!/bin/bash\\necho "tested in $PWD"; test -e unsaved.txt && test %s != 3.12\\n' "$PYTHON" > .venv/bin/pytest
 chmod +x .venv/bin/pytest
@@ -19,6 +19,7 @@ OUTCOMES = [
     ("one that is not installed beside it", ["3.11", "3.13"], ["3.11: passed", "3.13: not installed"], 0),
     ("one fails, the next is tested all the same", ["3.12", "3.11"], ["3.12: FAILED", "3.11: passed"], 1),
     ("the installation fails", ["3.10", "3.11"], ["3.10: FAILED", "3.11: passed"], 1),
+    ("the installation fails with uv's status", ["3.9", "3.11"], ["3.9: FAILED", "3.11: passed"], 1),
     ("none is installed: nothing was tested", ["3.13"], ["3.13: not installed"], 1),
     ("all by default", [], ["3.11: passed", "3.12: FAILED", "3.13: not installed"], 1),
 ]
