@@ -47,4 +47,4 @@ def test_what_crosses_a_shuffle_does_not_grow_with_the_images(source, tmp_path, 
         sizes[side] = len(everything)
         shuffled.clear()
     assert len(_noise(256, 0)) > 100_000
-    assert abs(sizes[256] - sizes[8]) < 2000, "digits of sizes and counters, and no image"
+    assert abs(sizes[256] - sizes[8]) < 2000, "digits of sizes and counters, and no image: noise cannot be compressed"

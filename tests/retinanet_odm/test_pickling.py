@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from retinanet_odm.annotations.types import ImageAnnotation, ObjectAnnotation
-from retinanet_odm.pickling import pickle_by_position
+from retinanet_odm.pickling import PackedRows, pack_rows, pickle_by_position, unpack_rows
 
 
 @pickle_by_position
@@ -68,3 +68,11 @@ def test_an_annotation_is_half_as_large() -> None:
     assert found == annotation and [item.line for item in found.objects] == [0, 1]
     fields = {name: getattr(annotation, name) for name in ImageAnnotation.__dataclass_fields__}
     assert len(pickle.dumps(annotation)) < len(pickle.dumps({**fields, "objects": [vars(item) for item in items]}))
+
+
+def test_rows_that_resemble_each_other_take_little_room() -> None:
+    rows = [_Row(name=f"images/{number:06d}.jpg") for number in range(1000)]
+    packed = PackedRows(rows)
+    assert [*packed] == [*packed] == rows == unpack_rows(pack_rows(rows))
+    assert len(packed) == len(rows)
+    assert len(pack_rows(rows)) * 5 < len(pickle.dumps(rows))

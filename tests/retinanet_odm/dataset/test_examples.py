@@ -75,6 +75,15 @@ def test_encode_and_decode_are_inverse(example: DetectionExample) -> None:
     assert encode_example(decode_example(data)) == data
 
 
+@pytest.mark.parametrize("size", [0, 1, 106, 127, 128, 16_383, 16_384, 119_000], ids=lambda size: f"{size} bytes")
+def test_the_bytes_are_those_that_protobuf_would_write(size: int) -> None:
+    """The image is not copied into a message: lengths of one to three bytes around it are written by hand."""
+    example = _example(encoded=bytes(size), sha256="0" * 64)
+    data = encode_example(example)
+    assert Example.FromString(data).SerializeToString(deterministic=True) == data
+    assert decode_example(data) == example
+
+
 def test_record_bytes_are_golden() -> None:
     """Any change here is a change of the format: SCHEMA_VERSION must go up with it."""
     assert examples.SCHEMA_VERSION == 1

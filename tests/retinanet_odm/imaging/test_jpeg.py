@@ -13,7 +13,7 @@ from PIL import Image
 
 from retinanet_odm.errors import ImageError
 from retinanet_odm.imaging.images import VERIFY_FULL, VERIFY_HEADER, ImageRule, normalise_image
-from retinanet_odm.imaging.jpeg import JpegError, read_jpeg
+from retinanet_odm.imaging.jpeg import JpegError, _find_zeros, read_jpeg
 from tests.retinanet_odm.images import encoded
 
 _PIXELS = np.random.default_rng(0).integers(0, 256, (30, 40, 3), dtype=np.uint8)
@@ -172,3 +172,13 @@ def test_a_file_that_lost_more_than_its_end_marker_is_damaged_or_has_all_pixels(
             with contextlib.suppress(ImageError):
                 found = normalise_image(data[:-missing], name="x", rule=ImageRule(verify=verify))
                 assert np.array_equal(np.asarray(Image.open(io.BytesIO(found.data))), pixels), missing
+
+
+@settings(max_examples=100)
+@given(st.lists(st.sampled_from([bytes(1), bytes(4), bytes(5), b"\x01", b"\xff\x02"]), max_size=30), st.data())
+def test_zeros_are_found_where_they_are(pieces, data):
+    scan = b"".join(pieces)
+    start = data.draw(st.integers(0, len(scan)))
+    end = data.draw(st.integers(start, len(scan)))
+    for count in (6, 16):
+        assert _find_zeros(scan, count, start, end) == scan.find(bytes(count), start, end)

@@ -17,6 +17,7 @@ from retinanet_odm.storage.prefetch import ITEMS, THREADS, map_ahead, start_ahea
 def test_the_results_of_map(items: list[int]) -> None:
     with ThreadPoolExecutor(THREADS) as pool:
         assert list(map_ahead(str, items, pool)) == list(map(str, items))
+        assert list(map_ahead(str, items, pool, at_once=True)) == list(map(str, items))
 
 
 def test_work_is_done_side_by_side() -> None:
@@ -34,6 +35,15 @@ def test_an_archive_without_end_is_not_read_to_memory() -> None:
             next(results)
         time.sleep(0.05)  # threads that ran further would show
     assert len(taken) <= THREADS + 3
+
+
+@pytest.mark.parametrize(("at_once", "expected"), [(True, 3), (False, 0)], ids=["at once", "when asked"])
+def test_when_the_work_begins(at_once: bool, expected: int) -> None:
+    taken: list[int] = []
+    with ThreadPoolExecutor(1) as pool:
+        results = map_ahead(taken.append, count(), pool, ahead=3, at_once=at_once)
+    assert taken == list(range(expected)), "as far ahead as allowed, or not at all"
+    results.close()  # type: ignore[attr-defined] # a generator
 
 
 def test_order_and_bound() -> None:
