@@ -26,6 +26,7 @@ from retinanet_odm.dataset.frame_names import DEPLOYMENT_HELP, DeploymentRule
 from retinanet_odm.dataset.splits import DEPLOYMENT, DEPLOYMENT_DAY, GroupRule, parse_num_shards, parse_splits
 from retinanet_odm.errors import UsageError
 from retinanet_odm.imaging.images import VERIFY_FULL, VERIFY_HEADER, ImageRule
+from retinanet_odm.systems import with_slashes
 
 DESCRIPTION = """\
 Writes a TFRecord data set from labelled images. Images and annotations are only read. One process decodes on all cores;
@@ -86,15 +87,27 @@ def make_prepare_parser() -> Parser:
 def _add_label_flags(labels: argparse.ArgumentParser) -> None:
     """Add the flags of `labels`."""
     labels.add_argument(
-        "--annotations", nargs="+", required=True, metavar="PATTERN", help="annotation files, as prepare reads them"
+        "--annotations",
+        type=with_slashes,
+        nargs="+",
+        required=True,
+        metavar="PATTERN",
+        help="annotation files, as prepare reads them",
     )
     labels.add_argument(
-        "--output", required=True, metavar="FILE", help="label map to write: a new file, or the file of --labels"
+        "--output",
+        type=with_slashes,
+        required=True,
+        metavar="FILE",
+        help="label map to write: a new file, or the file of --labels",
     )
     labels.add_argument(
-        "--labels", metavar="FILE", help="label map to extend: its text is kept, and new labels are appended"
+        "--labels",
+        type=with_slashes,
+        metavar="FILE",
+        help="label map to extend: its text is kept, and new labels are appended",
     )
-    labels.add_argument("--label_aliases", metavar="FILE", help=_ALIASES_HELP)
+    labels.add_argument("--label_aliases", type=with_slashes, metavar="FILE", help=_ALIASES_HELP)
     _add_min_score(labels)
 
 
@@ -114,6 +127,7 @@ def _add_job_flags(job: argparse.ArgumentParser) -> None:
 def _add_inputs(job: argparse.ArgumentParser) -> None:
     job.add_argument(
         "--images",
+        type=with_slashes,
         nargs="+",
         default=(),
         metavar="PATTERN",
@@ -121,6 +135,7 @@ def _add_inputs(job: argparse.ArgumentParser) -> None:
     )
     job.add_argument(
         "--annotations",
+        type=with_slashes,
         nargs="+",
         default=(),
         metavar="PATTERN",
@@ -130,6 +145,7 @@ def _add_inputs(job: argparse.ArgumentParser) -> None:
     )
     job.add_argument(
         "--exports",
+        type=with_slashes,
         nargs="+",
         default=(),
         metavar="PATTERN",
@@ -138,7 +154,11 @@ def _add_inputs(job: argparse.ArgumentParser) -> None:
     )
     _add_min_score(job)
     job.add_argument(
-        "--output", required=True, metavar="DIR", help="folder of the data set: new, empty, or an earlier data set"
+        "--output",
+        type=with_slashes,
+        required=True,
+        metavar="DIR",
+        help="folder of the data set: new, empty, or an earlier data set",
     )
 
 
@@ -155,12 +175,16 @@ def _add_min_score(command: argparse.ArgumentParser) -> None:
 def _add_labels_and_ids(job: argparse.ArgumentParser) -> None:
     job.add_argument(
         "--labels",
+        type=with_slashes,
         metavar="FILE",
         help="label map (labels.pbtxt); default: all labels found, numbered in alphabetical order",
     )
-    job.add_argument("--label_aliases", metavar="FILE", help=_ALIASES_HELP)
+    job.add_argument("--label_aliases", type=with_slashes, metavar="FILE", help=_ALIASES_HELP)
     job.add_argument(
-        "--id_map", metavar="FILE", help="id_map.csv of an earlier data set: its images keep their source ids"
+        "--id_map",
+        type=with_slashes,
+        metavar="FILE",
+        help="id_map.csv of an earlier data set: its images keep their source ids",
     )
 
 
@@ -181,7 +205,10 @@ def _add_splits(job: argparse.ArgumentParser) -> None:
     )
     job.add_argument("--deployment", metavar="REGEX", help=DEPLOYMENT_HELP)
     job.add_argument(
-        "--split_from", metavar="FILE", help="CSV file with the columns image,split, which alone decides the splits"
+        "--split_from",
+        type=with_slashes,
+        metavar="FILE",
+        help="CSV file with the columns image,split, which alone decides the splits",
     )
 
 

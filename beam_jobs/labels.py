@@ -8,7 +8,6 @@ import posixpath
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from beam_jobs.options import check_min_score, read_labels
 from retinanet_odm.errors import DataError, UsageError
@@ -24,6 +23,7 @@ from retinanet_odm.sources.listing import (
     read_annotation,
 )
 from retinanet_odm.storage import files
+from retinanet_odm.storage.file_names import is_same_path
 
 _logger = logging.getLogger(__name__)
 
@@ -108,7 +108,7 @@ def check_label_file(output: str, labels: str | None) -> None:
 
 def is_same_file(output: str, labels: str | None) -> bool:
     """Return whether the output is the file of --labels, however the two paths are written."""
-    return bool(labels) and Path(output).resolve() == Path(labels or "").resolve()
+    return labels is not None and is_same_path(output, labels)
 
 
 def _read_aliases(path: str) -> dict[str, str]:

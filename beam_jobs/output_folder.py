@@ -9,8 +9,10 @@ from pathlib import Path
 from retinanet_odm.dataset.manifest import DatasetManifest
 from retinanet_odm.errors import UsageError
 from retinanet_odm.storage import files
-from retinanet_odm.storage.file_names import escape_glob, name_below, root_of
+from retinanet_odm.storage.file_kinds import is_left_by_system
+from retinanet_odm.storage.file_names import escape_glob, is_below, is_same_path, name_below, root_of
 from retinanet_odm.storage.local import LOCK_FILE, final_name
+from retinanet_odm.systems import is_same_place
 
 LABEL_MAP = "labels.pbtxt"
 ID_MAP = "id_map.csv"
@@ -84,8 +86,8 @@ def check_dataset_folder(output: str, patterns: tuple[str, ...], *, given: Seque
     # Our own shards would be listed as input.
     for pattern in patterns:
         root = root_of(files.as_written(pattern))
-        below = "**" in pattern and posixpath.normpath(output).startswith(posixpath.normpath(root) + "/")
-        if below or posixpath.normpath(root) == posixpath.normpath(output):
+        # "" stands for the current folder, where it is usual to have both.
+        if is_same_path(output, root) or ("**" in pattern and root and is_below(output, root)):
             raise UsageError(f"--output: {output} would be read as input by {pattern}: choose another folder")
     # A build deletes what an earlier build left. A folder with foreign files may be the user's, chosen by mistake.
     if foreign := _find_foreign(output):
@@ -98,12 +100,14 @@ def check_dataset_folder(output: str, patterns: tuple[str, ...], *, given: Seque
 def _find_foreign(output: str) -> str | None:
     """Return a file in the folder or below it that this job cannot have written."""
     for name in files.list_names(output):
+        if is_left_by_system(name):
+            continue
         if not is_ours(name) or (name == DatasetManifest.FILE and not _is_manifest(files.join(output, name))):
             return name
     for path in files.iter_matches(posixpath.join(escape_glob(output), "*", "**")):
         below = name_below(output, path)
         folder, _, name = below.partition("/")
-        if folder != RECEIPTS or not _is_receipt(name):
+        if not is_left_by_system(below) and (folder != RECEIPTS or not _is_receipt(name)):
             return below
     return None
 
@@ -121,7 +125,7 @@ def _lies_in(path: str, folder: str) -> bool:
     # Links are resolved only where there are links: gs:// has none.
     if "://" in path or "://" in folder:
         return posixpath.dirname(path) == folder
-    return Path(path).resolve().parent == Path(folder).resolve()
+    return is_same_place(str(Path(path).resolve().parent), folder)
 
 
 def delete_stale(output: str, written: set[str]) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 from inference.rows.export_options import add_deployment_flag, add_replace_flag, check_score
 from retinanet_odm.dataset.frame_names import DeploymentRule
 from retinanet_odm.errors import UsageError
+from retinanet_odm.systems import with_slashes
 
 EVALUATE_DESCRIPTION = """\
 Evaluate the predictions of a finished run against ground-truth annotations of all or some of its images.
@@ -108,9 +109,10 @@ class RepeatOptions:
 
 def add_evaluate_flags(parser: argparse.ArgumentParser) -> None:
     """Add the flags of evaluate."""
-    parser.add_argument("output", metavar="OUT", help="folder of a finished run, with summary.json")
+    parser.add_argument("output", type=with_slashes, metavar="OUT", help="folder of a finished run, with summary.json")
     parser.add_argument(
         "--annotations",
+        type=with_slashes,
         nargs="+",
         required=True,
         metavar="PATTERN",
@@ -118,6 +120,7 @@ def add_evaluate_flags(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--label_aliases",
+        type=with_slashes,
         metavar="CSV",
         help="CSV file with the columns alias,name: labels of the annotations that mean a class of the model",
     )
@@ -142,7 +145,7 @@ def add_evaluate_flags(parser: argparse.ArgumentParser) -> None:
 def add_repeat_flags(parser: argparse.ArgumentParser) -> None:
     """Add the flags of repeats."""
     default = RepeatOptions
-    parser.add_argument("output", metavar="OUT", help="folder of a finished run, with summary.json")
+    parser.add_argument("output", type=with_slashes, metavar="OUT", help="folder of a finished run, with summary.json")
     parser.add_argument(
         "--iou",
         type=float,

@@ -1,6 +1,7 @@
 """`detect`: a few images at once, without Beam: a table of detections, and copies with the boxes drawn."""
 
 import io
+import itertools
 import logging
 import posixpath
 from collections.abc import Iterator, Sequence
@@ -20,7 +21,8 @@ from retinanet_odm.predictions.drawing import drawn_detection
 from retinanet_odm.predictions.formats.encoding import one_line
 from retinanet_odm.predictions.rows import MIN_SHOWN_SCORE, OK, PredictionRow
 from retinanet_odm.storage import files
-from retinanet_odm.storage.file_names import absolute, common_folder, name_below, real_path
+from retinanet_odm.storage.file_names import absolute, common_folder, is_below, name_below
+from retinanet_odm.systems import folded_name, writable_name
 
 _logger = logging.getLogger(__name__)
 
@@ -106,9 +108,8 @@ def _load(name: str) -> EncodedImage | DataError:
 
 def _check_draw_folder(folder: str, names: Sequence[str]) -> None:
     """Refuse a folder that contains an input: copies must neither replace originals nor be mixed with them."""
-    real = real_path(folder)
     for name in names:
-        if real_path(name).startswith(real + "/"):
+        if is_below(name, folder):
             raise UsageError(f"--draw: {folder} contains the image {name}: choose another folder for the copies")
     if files.is_file(folder):
         raise UsageError(f"--draw: {folder} is a file; expected a folder")
@@ -119,14 +120,31 @@ def _draw_all(folder: str, scored: Sequence[ScoredImage]) -> None:
     # Absolute, because two images may be given relative to different folders.
     paths = [absolute(item.row.image) for item in scored]
     base = common_folder([posixpath.dirname(path) for path in paths])
+    taken: set[str] = set()
     for item, path in zip(scored, paths, strict=True):
         if item.image is not None:
-            name = name_below(base, path)
-            # A suffix of another format stays, so that a.jpg and a.tif have two copies.
-            suffixes = _SUFFIXES[item.image.format]
-            name += "" if name.lower().endswith(suffixes) else suffixes[0]
+            name = free_copy_name(name_below(base, path), item.image.format, taken)
             _draw(files.join(folder, name), item.row, item.image)
     _logger.info("images with their boxes: %s", folder)
+
+
+def free_copy_name(name: str, image_format: str, taken: set[str]) -> str:
+    """Return the name of an image's copy, and add it to the folded names that are taken.
+
+    Names that differ only in case are one file on Windows and macOS: the second gets a number.
+
+    Example:
+      >>> taken = set()
+      >>> [free_copy_name(name, "jpeg", taken) for name in ("a.jpg", "A.JPG", "a.tif")]
+      ['a.jpg', 'A#2.JPG', 'a.tif.jpg']
+    """
+    name, suffixes = writable_name(name), _SUFFIXES[image_format]
+    # A suffix of another format stays, so that a.jpg and a.tif have two copies.
+    stem, suffix = posixpath.splitext(name) if name.lower().endswith(suffixes) else (name, suffixes[0])
+    names = itertools.chain([stem + suffix], (f"{stem}#{number}{suffix}" for number in itertools.count(2)))
+    free = next(name for name in names if folded_name(name) not in taken)
+    taken.add(folded_name(free))
+    return free
 
 
 def _draw(path: str, row: PredictionRow, image: EncodedImage) -> None:

@@ -22,6 +22,7 @@ from retinanet_odm.beam.options import BEAM_HELP, add_estimate_flags, check_esti
 from retinanet_odm.cli.program import Parser
 from retinanet_odm.errors import UsageError
 from retinanet_odm.predictions.rows import MIN_SHOWN_SCORE
+from retinanet_odm.systems import with_slashes
 
 IMAGES_A_SECOND = 4.0  # of a virtual CPU; see inference.estimate
 MAX_SHARDS = 99_999  # names of prediction files have five digits
@@ -190,10 +191,11 @@ def make_score_parser() -> Parser:
 def _add_score_flags(parser: argparse.ArgumentParser) -> None:
     # Defaults are those of the dataclass, so that --help and the program agree.
     default = ScoreOptions
-    parser.add_argument("--images", nargs="+", required=True, metavar="PATH", help=_IMAGES_HELP)
-    parser.add_argument("--model", required=True, metavar="DIR", help=_MODEL_HELP)
+    parser.add_argument("--images", type=with_slashes, nargs="+", required=True, metavar="PATH", help=_IMAGES_HELP)
+    parser.add_argument("--model", type=with_slashes, required=True, metavar="DIR", help=_MODEL_HELP)
     parser.add_argument(
         "--output",
+        type=with_slashes,
         required=True,
         metavar="DIR",
         help="folder of the rows: a new or empty one, or that of an earlier run, which is continued",
@@ -236,16 +238,18 @@ def check_estimate(flags: argparse.Namespace) -> None:
 
 
 def _add_convert_flags(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("output", metavar="OUT", help="folder of a finished run, with summary.json")
+    parser.add_argument("output", type=with_slashes, metavar="OUT", help="folder of a finished run, with summary.json")
     add_export_flags(parser)
     parser.add_argument(
         "--below",
+        type=with_slashes,
         metavar="NAME",
         default=ExportOptions.below,
         help="only images in this folder or archive, such as ARCHIVE.zip; strip it from image names",
     )
     parser.add_argument(
         "--images",
+        type=with_slashes,
         nargs="+",
         metavar="PATH",
         default=ExportOptions.images,
@@ -256,8 +260,8 @@ def _add_convert_flags(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_detect_flags(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("images", nargs="+", metavar="IMAGE", help="an image file")
-    parser.add_argument("--model", required=True, metavar="DIR", help=_MODEL_HELP)
+    parser.add_argument("images", type=with_slashes, nargs="+", metavar="IMAGE", help="an image file")
+    parser.add_argument("--model", type=with_slashes, required=True, metavar="DIR", help=_MODEL_HELP)
     parser.add_argument(
         "--threshold",
         type=threshold_value,
@@ -267,6 +271,7 @@ def _add_detect_flags(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--draw",
+        type=with_slashes,
         metavar="OUT_DIR",
         help="write copies of the images with boxes drawn to this folder, which must not contain any of the images",
     )

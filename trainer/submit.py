@@ -25,6 +25,7 @@ from typing import NoReturn
 
 from retinanet_odm.cli.program import Ending, explain_request, run_main
 from retinanet_odm.errors import UsageError
+from retinanet_odm.systems import ENDING_SIGNALS
 from retinanet_odm.wheel import CHECKOUT, build_wheel
 from trainer.tpu import gcloud_commands, gcloud_output
 from trainer.tpu.driver import RunController
@@ -39,7 +40,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     The status is 1 also if something that costs money may remain.
     """
-    for number in (signal.SIGTERM, signal.SIGHUP):  # a closed terminal must not cost money
+    for number in ENDING_SIGNALS:  # a closed terminal must not cost money
         signal.signal(number, _interrupt)
     return run_main(_run_command, argv, explain=_explain)
 

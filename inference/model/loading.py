@@ -13,6 +13,7 @@ from inference.model.third_party import SignatureMap, ThirdPartyDetector, read_s
 from retinanet_odm.errors import ContractError
 from retinanet_odm.exported_model import ModelManifest
 from retinanet_odm.storage import files
+from retinanet_odm.storage.file_kinds import is_left_by_system
 from retinanet_odm.storage.file_names import escape_glob, name_below
 from retinanet_odm.storage.files import FileError
 
@@ -93,7 +94,8 @@ def third_party_manifest(folder: str, signature_map: SignatureMap) -> ModelManif
         raise ContractError(f"--model: {folder} has no {SAVED_MODEL}: it is not the folder of a SavedModel")
     paths = files.iter_matches(files.join(escape_glob(folder), "**"))
     # No manifest lists these files, so all that lie in the folder identify the model.
-    digests = {name_below(folder, path): hashlib.sha256(files.read_bytes(path)).hexdigest() for path in paths}
+    names = {name_below(folder, path): path for path in paths if not is_left_by_system(path)}
+    digests = {name: hashlib.sha256(files.read_bytes(path)).hexdigest() for name, path in names.items()}
     # Only what the signature map states is known of such a model. The empty values mean: not known, or no limit.
     return ModelManifest(
         labels=signature_map.labels,

@@ -10,6 +10,7 @@ from typing import Any
 from inference.model.tiling import MERGES, Tiling
 from retinanet_odm.errors import UsageError
 from retinanet_odm.exported_model import ModelManifest
+from retinanet_odm.systems import with_slashes
 
 # Small images are scored faster by the dozen. Of large ones, a few keep every core busy and many would fill the memory.
 _MAX_IMAGES, _MAX_CANVAS_PIXELS = 32, 2**22
@@ -112,6 +113,7 @@ def add_model_flags(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--signature_map",
+        type=with_slashes,
         metavar="FILE",
         help="for a SavedModel of another program: JSON file with its inputs and outputs; see docs/scoring.md",
     )

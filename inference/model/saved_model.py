@@ -18,6 +18,7 @@ from retinanet_odm.cli.program import tune_gc
 from retinanet_odm.errors import ContractError
 from retinanet_odm.imaging.images import EncodedImage
 from retinanet_odm.storage.file_names import escape_glob
+from retinanet_odm.systems import link_folder
 
 _OUTPUTS = (
     exported_model.BOXES,
@@ -55,9 +56,10 @@ def _without_wildcards(folder: str) -> Iterator[str]:
     if "://" in folder or escape_glob(folder) == folder:
         yield folder
         return
-    with tempfile.TemporaryDirectory() as above:
+    # What Windows holds open stays there; it must not hide what the body raises.
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as above:
         link = Path(above, "model")
-        link.symlink_to(Path(folder).resolve())
+        link_folder(link, Path(folder))
         yield str(link)
 
 

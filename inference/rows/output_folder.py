@@ -17,6 +17,7 @@ from typing import Any
 from inference.rows.export_options import FILE_NAMES, REPEAT_FLAGS, REPEAT_TABLE
 from retinanet_odm.errors import UsageError
 from retinanet_odm.storage import files
+from retinanet_odm.storage.file_kinds import is_left_by_system
 from retinanet_odm.storage.file_names import escape_glob, name_below
 from retinanet_odm.storage.local import LOCK_FILE, final_name
 
@@ -81,7 +82,7 @@ def check_predictions_folder(output: str) -> None:
     for path in files.iter_matches(files.join(escape_glob(output), "**")):
         name = name_below(output, path)
         # Stale files are deleted later, so a file that is not ours must stop the run here.
-        if not _is_ours(name):
+        if not _is_ours(name) and not is_left_by_system(name):
             raise UsageError(
                 f"--output: {output} holds {name}, which this program did not write: choose another folder"
             )

@@ -12,11 +12,13 @@ import difflib
 import functools
 import io
 import socket
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from retinanet_odm.errors import UsageError
+from retinanet_odm.systems import shell_word
 
 if TYPE_CHECKING:
     from apache_beam.options.pipeline_options import PipelineOptions
@@ -189,6 +191,7 @@ def _check_running_mode(mode: str) -> None:
         raise UsageError("--direct_running_mode=multi_threading loses data in Beam 2.77; use multi_processing")
     if mode == "multi_processing":
         _patch_worker_shutdown()
+        _patch_worker_command()
 
 
 @functools.cache
@@ -208,3 +211,20 @@ def _patch_worker_shutdown() -> None:
         close(connection)
 
     worker_handlers.ControlConnection.close = close_for_all
+
+
+@functools.cache
+def _patch_worker_command() -> None:
+    """Make local worker processes start if the path of Python contains a space, as under the name of a Windows user.
+
+    Beam 2.77 hands the path to a shell as it is (FnApiRunner.run_pipeline in
+    apache_beam/runners/portability/fn_api_runner/fn_runner.py).
+    """
+    from apache_beam.transforms.environments import SubprocessSDKEnvironment
+
+    from_command = SubprocessSDKEnvironment.from_command_string
+
+    def from_quoted_command(command_string: str, **options: Any) -> Any:
+        return from_command(command_string.replace(sys.executable, shell_word(sys.executable), 1), **options)
+
+    SubprocessSDKEnvironment.from_command_string = from_quoted_command

@@ -6,6 +6,7 @@ Begin with `run_main`. An exception that no program expects is a bug and keeps i
 import argparse
 import atexit
 import gc
+import io
 import logging
 import sys
 from collections.abc import Callable, Sequence
@@ -78,6 +79,7 @@ def run_main(
       log_filter: Returns whether a log record is shown; None shows all.
     """
     tune_gc()
+    _print_every_name()
     set_up_logging(log_filter)
     try:
         return body(sys.argv[1:] if argv is None else argv) or 0
@@ -90,6 +92,12 @@ def run_main(
         BAR.close()
     print(ending.line, file=sys.stderr)  # noqa: T201 - the one line for the user
     return ending.status
+
+
+def _print_every_name() -> None:
+    """Let standard output escape what it cannot encode, as standard error does: Windows pipes are not UTF-8."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
 
 
 def set_up_logging(log_filter: Callable[[logging.LogRecord], bool] | None = None) -> None:

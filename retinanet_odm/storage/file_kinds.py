@@ -26,7 +26,7 @@ _MEDIA = _RAW | _OTHER_IMAGES | _VIDEOS | _SOUNDS | _ARCHIVES
 _NO_IMAGES = _MEDIA | _DOCUMENTS | _DATA
 _NO_ANNOTATIONS = _MEDIA | _DOCUMENTS | set(IMAGE_SUFFIXES)
 # Files that operating systems write, in lower case.
-_OF_SYSTEMS = frozenset(("thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r"))
+_OF_SYSTEMS = frozenset(("thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r", ".ds_store", ".localized"))
 # Archives that no program here opens, by suffix.
 _CLOSED = {
     ".7z": "a 7z archive",
@@ -40,6 +40,18 @@ _CLOSED = {
 def is_of_system(name: str) -> bool:
     """Return whether a file is hidden or was written by an operating system: nobody misses it."""
     return is_hidden(name) or name.rpartition("/")[2].lower() in _OF_SYSTEMS
+
+
+def is_left_by_system(name: str) -> bool:
+    """Return whether an operating system writes a file of this name into any folder that a person opens or copies.
+
+    Example:
+      >>> is_left_by_system("receipts/.DS_Store"), is_left_by_system("._dataset.json"), is_left_by_system(".git")
+      (True, True, False)
+    """
+    base = name.rpartition("/")[2]
+    # macOS keeps the attributes of x in ._x on disks that have none.
+    return base.lower() in _OF_SYSTEMS or base.startswith("._")
 
 
 def is_never_image(name: str) -> bool:

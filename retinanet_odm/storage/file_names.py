@@ -8,8 +8,9 @@ import itertools
 import posixpath
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from pathlib import Path
 from typing import TypeVar
+
+from retinanet_odm.systems import current_folder, is_rooted, is_same_place, is_within
 
 _WILDCARD = re.compile(r"[*?\[]")
 
@@ -30,7 +31,7 @@ _EXTENSION = re.compile(r"(?<=[^/])\.(?:[A-Za-z]{1,6}[0-9]?[A-Za-z]?|3fr|7z)(?:#
 _NOT_IN_NAMES = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff\ufffe\uffff]")  # control characters, lone surrogates
 
 
-_SCHEME = re.compile(r"\w+:/?")
+_SCHEME = re.compile(r"\w\w+:/?")  # two letters or more: "C:" is a drive
 
 
 _Member = TypeVar("_Member")
@@ -176,12 +177,30 @@ def absolute(path: str) -> str:
       >>> absolute("gs://bucket/a.jpg"), absolute("/data/../a.jpg")
       ('gs://bucket/a.jpg', '/a.jpg')
     """
-    return path if "://" in path else posixpath.abspath(path)
+    if "://" in path:
+        return path
+    # Not os.path.abspath: on Windows its backslashes would end the escapes of a pattern.
+    return posixpath.normpath(path if is_rooted(path) else posixpath.join(current_folder(), path))
 
 
-def real_path(path: str) -> str:
-    """Return an absolute path with symbolic links resolved; a URI unchanged."""
-    return path if "://" in path else str(Path(path).resolve())
+def is_same_path(one: str, other: str) -> bool:
+    """Return whether two paths name the same file or folder, however both are written."""
+    # A bucket has no links, and its names differ by case.
+    if "://" in one or "://" in other:
+        return one.rstrip("/") == other.rstrip("/")
+    return is_same_place(one, other)
+
+
+def is_below(path: str, folder: str) -> bool:
+    """Return whether a path is a folder or lies in it, however both are written.
+
+    Example:
+      >>> is_below("gs://bucket/a/b.jpg", "gs://bucket/a"), is_below("gs://bucket/ab.jpg", "gs://bucket/a")
+      (True, False)
+    """
+    if "://" in path or "://" in folder:
+        return f"{path}/".startswith(f"{folder.rstrip('/')}/")
+    return is_within(path, folder)
 
 
 # --- Extensions, and paths from elsewhere ---

@@ -8,6 +8,7 @@ from filelock import FileLock, Timeout
 
 from retinanet_odm.errors import UsageError
 from retinanet_odm.storage.local import LOCK_FILE
+from retinanet_odm.systems import folder_path
 
 
 @contextlib.contextmanager
@@ -23,7 +24,7 @@ def lock_folder(output: str) -> Iterator[None]:
     if "://" in output:
         yield
         return
-    path = Path(output, LOCK_FILE)
+    path = Path(folder_path(output), LOCK_FILE)
     # From the inner folder to the outer one: they are deleted in this order if they stay empty.
     created = [folder for folder in path.parents if not folder.exists()]
     lock = _acquire(path, output)

@@ -15,6 +15,7 @@ from typing import BinaryIO
 
 from retinanet_odm.storage.file_names import complete_pattern, literal_prefix, to_regex
 from retinanet_odm.storage.file_system import ListedFile
+from retinanet_odm.systems import folder_identity, folder_path
 
 LOCK_FILE = ".retinanet-odm-lock"  # of `folder_lock`
 # Between the final name and a random suffix; `final_name` reads it back, so that leftovers are recognised.
@@ -64,7 +65,7 @@ class LocalFiles:
         try:
             with temporary.open("wb") as file:
                 yield file
-            temporary.rename(path)
+            temporary.replace(path)  # rename would refuse an old file on Windows
         # Also for KeyboardInterrupt: nothing under a temporary name stays behind unless the process is killed.
         except BaseException:
             temporary.unlink(missing_ok=True)
@@ -84,7 +85,7 @@ def _find_matches(root: str, pattern: str) -> Iterator[str]:
     accepts = to_regex(pattern).match
     below = pattern.removeprefix(root).lstrip("/")
     levels = None if "**" in pattern else below.count("/") + 1
-    start = root or "."
+    start = folder_path(root)
     if Path(start).is_dir():
         for path in _walk(start, levels, above=()):
             name = path if root else path.removeprefix("./")
@@ -92,15 +93,14 @@ def _find_matches(root: str, pattern: str) -> Iterator[str]:
                 yield name
 
 
-def _walk(folder: str, levels: int | None, above: tuple[tuple[int, int], ...]) -> Iterator[str]:
+def _walk(folder: str, levels: int | None, above: tuple[object, ...]) -> Iterator[str]:
     """Yield the paths of all files below a folder, at most `levels` levels down.
 
-    Does not follow a link back to one of the folders `above`, which are identified by device and inode.
+    Does not follow a link back to one of the folders `above`, which are those of `folder_identity`.
     """
     if levels == 0:
         return
-    status = Path(folder).stat()
-    here = status.st_dev, status.st_ino
+    here = folder_identity(folder)
     if here in above:
         return
     with os.scandir(folder) as entries:

@@ -78,6 +78,28 @@ def test_output_in_use(tmp_path, made, pattern, words, reason):
     assert path.exists()
 
 
+def test_files_of_operating_systems_are_left_alone(tmp_path):
+    """Looking into the folder must not make it a foreign one."""
+    found = [tmp_path / name for name in ("Thumbs.db", ".DS_Store", "receipts/.DS_Store", "._dataset.json")]
+    (tmp_path / "receipts").mkdir()
+    for path in found:
+        path.touch()
+    check_dataset_folder(str(tmp_path), ("/elsewhere/*",))
+    delete_stale(str(tmp_path), set())
+    assert all(path.exists() for path in found)
+
+
+def test_the_images_folder_by_other_names(tmp_path, monkeypatch):
+    """One folder has many names: relative, by a link, and on some systems in another case."""
+    (tmp_path / "images").mkdir()
+    (tmp_path / "link").symlink_to("images")
+    monkeypatch.chdir(tmp_path)
+    for output, pattern in (("images", f"{tmp_path}/images/*"), ("link/new", "images/**"), ("link", "images/*.jpg")):
+        with pytest.raises(UsageError, match="read as input"):
+            check_dataset_folder(output, (pattern,))
+    check_dataset_folder("new", ("**/*.jpg",))
+
+
 def test_delete_stale_keeps_what_was_written_and_what_is_not_ours(tmp_path):
     kept = {
         "a.txt",

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from inference.detect import format_detections
+from inference.detect import format_detections, free_copy_name
 from inference.main import main
 from tests.inference.fake_model import BLUE, RED, make_image
 from tests.retinanet_odm.prediction_rows import CRAB, failed, scored
@@ -72,3 +72,17 @@ def test_bad_requests(images: Path, model: Path, fail: Callable[..., str]) -> No
         assert "choose another folder" in fail("detect", "a.png", "--model", model, "--draw", folder)
     assert "is a file" in fail("detect", "a.png", "--model", model, "--draw", "deep/b.tif")
     assert sorted(path.name for path in images.iterdir()) == ["a.png", "deep"]
+
+
+NAMES = [
+    (["a.jpg", "A.JPG", "a.Jpg"], ["a.jpg", "A#2.JPG", "a#3.Jpg"], "one file where case is ignored"),
+    (["A/b.jpg", "a/B.jpg"], ["A/b.jpg", "a/B#2.jpg"], "folders too"),
+    (["a.tif", "a.jpg", "a.tif.jpg"], ["a.tif.jpg", "a.jpg", "a.tif#2.jpg"], "a copy that is named like an image"),
+    (["cafe\u0301.jpg", "caf\u00e9.jpg"], ["cafe\u0301.jpg", "caf\u00e9#2.jpg"], "one file on macOS"),
+]
+
+
+@pytest.mark.parametrize(("names", "expected", "reason"), NAMES)
+def test_no_copy_replaces_another(names: list[str], expected: list[str], reason: str) -> None:
+    taken: set[str] = set()
+    assert [free_copy_name(name, "jpeg", taken) for name in names] == expected, reason

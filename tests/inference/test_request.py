@@ -266,6 +266,13 @@ def test_the_lock_of_a_run_killed_after_its_summary_goes_with_the_next(runs: Run
     assert contents(runs.output) == whole
 
 
+def test_files_of_operating_systems_do_not_make_the_folder_foreign(runs: Runs) -> None:
+    runs()
+    (runs.output / ".DS_Store").touch()
+    assert runs() == 0
+    assert (runs.output / ".DS_Store").exists()
+
+
 def test_archives_in_a_folder_are_reported_unless_they_are_named(runs: Runs) -> None:
     """Otherwise their images would be missed silently."""
     for name in ("x.zip", "y.zip"):

@@ -24,6 +24,7 @@ from retinanet_odm.dataset.manifest import DatasetManifest
 from retinanet_odm.errors import ContractError, UsageError
 from retinanet_odm.exported_model import ModelManifest
 from retinanet_odm.storage import files
+from retinanet_odm.storage.file_kinds import is_left_by_system
 from retinanet_odm.storage.file_names import escape_glob, name_below
 from retinanet_odm.storage.local import final_name
 from trainer.config import TrainConfig
@@ -130,7 +131,8 @@ def check_folder(model_dir: str) -> str:
     # By TensorFlow, like the export itself; the name of a folder may end with a slash.
     names = tf.io.gfile.listdir(folder) if tf.io.gfile.exists(folder) else []
     # rmtree above deletes everything below the folder, so what it holds must be ours.
-    foreign = sorted(name for name in names if final_name(_TEMPORARY.sub("", name.rstrip("/"))) not in _EXPORTED)
+    own = (name for name in names if not is_left_by_system(name))
+    foreign = sorted(name for name in own if final_name(_TEMPORARY.sub("", name.rstrip("/"))) not in _EXPORTED)
     if foreign:
         raise UsageError(f"--model_dir: {folder} holds {foreign[0]}, which this program did not write: move it away")
     return folder

@@ -1,6 +1,7 @@
 """Models of other programs: used if a signature map describes them, refused with a clear message otherwise."""
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -108,6 +109,15 @@ def test_another_map_is_another_model(tf_od: Path, tmp_path: Path) -> None:
         for value in (TF_OD, {**TF_OD, "signature": "serving_default"}, {**TF_OD, "labels": ["crab", "sea cucumber"]})
     )
     assert first == same != changed
+
+
+def test_looking_into_the_folder_makes_no_other_model(tf_od: Path, tmp_path: Path) -> None:
+    signature_map = read_signature_map(str(written(tmp_path, TF_OD)))
+    looked_into = tmp_path / "model"
+    shutil.copytree(tf_od, looked_into)
+    (looked_into / ".DS_Store").touch()
+    hashes = {third_party_manifest(str(folder), signature_map).model_hash for folder in (tf_od, looked_into)}
+    assert len(hashes) == 1
 
 
 def test_labels_from_a_label_map(tmp_path: Path) -> None:

@@ -1,9 +1,11 @@
 """Flags that are not the program's own belong to Beam, or are rejected."""
 
 import socket
+import sys
 
 import pytest
 from apache_beam.options.pipeline_options import DirectOptions, SetupOptions, StandardOptions
+from apache_beam.transforms.environments import SubprocessSDKEnvironment
 
 from retinanet_odm.beam.options import beam_options
 from retinanet_odm.errors import UsageError
@@ -21,6 +23,14 @@ def test_local_defaults():
 def test_a_given_option_stands():
     options = beam_options(["--direct_running_mode", "multi_processing"], OWN)
     assert options.view_as(DirectOptions).direct_running_mode == "multi_processing"
+
+
+def test_worker_processes_of_a_python_whose_path_has_a_space(monkeypatch):
+    """Beam gives the command to a shell, and leaves the path unquoted."""
+    beam_options(["--direct_running_mode=multi_processing"], OWN)
+    monkeypatch.setattr(sys, "executable", "/home/Ada Lovelace/python")
+    environment = SubprocessSDKEnvironment.from_command_string(command_string=f"{sys.executable} -m a.b")
+    assert environment.command_string == "'/home/Ada Lovelace/python' -m a.b"
 
 
 def test_another_runner_gets_no_local_default():
