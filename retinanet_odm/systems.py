@@ -4,6 +4,7 @@ Inside the programs every path has slashes, as a URI has them; Windows accepts t
 which converts what a person has typed. The lock on an output folder is that of filelock: see storage.folder_lock.
 """
 
+import os
 import re
 import shlex
 import shutil
@@ -115,7 +116,14 @@ def folder_identity(folder: str) -> tuple[int, int] | str:
     return (status.st_dev, status.st_ino) if status.st_ino else str(Path(folder).resolve())
 
 
-# --- Processes ---
+# --- Machine and processes ---
+
+
+def memory_size() -> int | None:
+    """Return the bytes of main memory; None on Windows, which has no such call in Python."""
+    if not hasattr(os, "sysconf"):
+        return None
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
 def shell_word(text: str) -> str:

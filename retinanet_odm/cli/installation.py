@@ -14,6 +14,8 @@ from importlib import metadata
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 
+from retinanet_odm.systems import memory_size
+
 DISTRIBUTION = "retinanet-odm"
 INSTALL_HINT = "in a new environment, pip install 'retinanet-odm[cpu]', or [gpu] or [tpu]"
 # Three packages that install the same folder: with two of them, files of both are mixed.
@@ -54,7 +56,7 @@ def print_checks(checks: Iterable[Check]) -> int:
 def installation_checks() -> Iterator[Check]:
     """Check cores, memory, disk, the interpreter and the installed packages."""
     yield Check(name="cores", found=str(os.cpu_count()))
-    yield check_memory(_memory())
+    yield check_memory(memory_size())
     yield check_disk(shutil.disk_usage(".").free)
     # Names of packages are compared in lower case and with hyphens.
     installed = {dist.name.lower().replace("_", "-"): dist.version for dist in metadata.distributions()}
@@ -130,10 +132,3 @@ def check_disk(free: int) -> Check:
     """
     fix = "" if free >= MIN_FREE_BYTES else f"free disk space: a ResNet-50 needs {MIN_FREE_BYTES / 1e9:.1f} GB"
     return Check(name="disk", found=f"{free / 1e9:.1f} GB free", fix=fix)
-
-
-def _memory() -> int | None:
-    """Return the bytes of main memory, or None where the system has no such call."""
-    if not hasattr(os, "sysconf"):
-        return None
-    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
