@@ -27,13 +27,14 @@ from retinanet_odm.samples.sprites import SPECIES
 SAMPLE_LABELS = tuple(SPECIES)
 SAMPLE_MARKER = "sample.json"  # marks a folder as a sample, and contains its options
 SAMPLE_IMAGES, SAMPLE_ARCHIVE_IMAGES = 240, 60  # by default
-# With --split_group=deployment, the hashes of these ten names give 7, 1 and 2 to train, val and test by default.
 LABELLED_DEPLOYMENTS = 10
 
 _ARCHIVE_DEPLOYMENTS = 3
 _ARCHIVE_FOLDER = "new_deployments"
 _JPEG_QUALITY = 88
-_FIRST_DEPLOYMENT = 6701
+# With --split_group=deployment, the hashes of the names give eight deployments to train, 6704 to val and 6708 to test.
+# The number that is left out would be a second one of test.
+_FIRST_DEPLOYMENT, _LEFT_OUT = 6701, 6710
 _FIRST_FRAME = datetime(2016, 11, 10, 14, 24, 12, tzinfo=UTC)
 # Not a round number, so that deployments begin at different hours and minutes, as real ones do.
 _BETWEEN_DEPLOYMENTS = timedelta(days=117, hours=3, minutes=41, seconds=29)
@@ -154,7 +155,8 @@ def make_zip(members: Iterator[tuple[str, bytes]]) -> bytes:
 def _name(deployment: int, frame: int) -> str:
     """Return a name like those of the cameras at Station M: station, deployment, tripod, time of exposure."""
     moment = _FIRST_FRAME + deployment * _BETWEEN_DEPLOYMENTS + timedelta(hours=frame)
-    return f"StaM_{_FIRST_DEPLOYMENT + deployment}_NF_tripod_{moment:%Y%m%d_%H_%M_%S}.JPG"
+    number = _FIRST_DEPLOYMENT + deployment
+    return f"StaM_{number + (number >= _LEFT_OUT)}_NF_tripod_{moment:%Y%m%d_%H_%M_%S}.JPG"
 
 
 def _jpeg(image: Image.Image) -> bytes:
