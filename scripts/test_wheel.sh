@@ -1,10 +1,9 @@
 #!/usr/bin/env bash
 # Builds the package, installs its wheel with the pinned versions into an empty environment, and runs the steps of the
-# quickstart in small, in an empty folder: nothing is read from the checkout but the script that makes the sample.
+# quickstart in small, in an empty folder: nothing is read from the checkout.
 # An argument is a folder in which the source distribution and the wheel are kept.
 set -euo pipefail
-checkout="$(cd "$(dirname "$0")/.." && pwd)"
-cd "$checkout"
+cd "$(dirname "$0")/.."
 scripts/setup.sh
 
 folder="$(mktemp -d)"
@@ -20,7 +19,7 @@ pip check
 
 mkdir "$folder/empty"
 cd "$folder/empty"
-python "$checkout/scripts/make_sample.py" sample --images=48 --archive_images=4
+python -m retinanet_odm.samples sample --images=48 --archive_images=4
 retinanet-data check --images 'sample/images/*' --annotations 'sample/annotations/*.xml' --output data
 retinanet-data prepare --images 'sample/images/*' --annotations 'sample/annotations/*.xml' --output data \
   --splits train=0.8,val=0.2
