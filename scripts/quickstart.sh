@@ -31,7 +31,7 @@ python -m inference score --images "$out/sample/archive.zip" --model "$out/model
   --replace
 
 say "5/6 detect: boxes drawn on images of the validation split"
-mapfile -t held_out < <(awk -F, -v dir="$out/sample/images/" '$3 == "val" { print dir $2 }' "$out/dataset/id_map.csv" | head -6)
+mapfile -t held_out < <(awk -F, -v dir="$out/sample/images/" '$3 == "val" { print dir $2 }' "$out/dataset/id_map.csv" | head -4)
 python -m inference detect "${held_out[@]}" --model "$out/model/export" --draw "$out/drawn"
 
 say "6/6 evaluate: what was found in the archive, against what is there"
