@@ -26,7 +26,7 @@ import threading
 import time
 import zipfile
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from benchmarks import made_up
@@ -43,8 +43,8 @@ CORRUPT = 0.8  # images per second relative to intact ones
 EVERY = 10  # one image of this number is truncated
 SIZE, QUALITY = (540, 960), 72
 BATCHES = (1, 2, 4, 8, 16, 32)
-# An untrained network returns the maximum number of detections; a trained one few.
-FEW_DETECTIONS = ("--threshold=0.45",)
+# An untrained network returns the maximum number of detections; with this threshold of its own, few, as a trained one.
+ALL_DETECTIONS, FEW_DETECTIONS = "0.05", "0.45"
 TWO = ("--direct_running_mode=multi_processing", "--direct_num_workers=2")
 
 MAKE_MODEL = """
@@ -53,8 +53,9 @@ from trainer.data.records import read_dataset_manifest
 from trainer.export.saved_model import export_model
 from trainer.network.build import build_network
 from trainer.presets import make_config
-dataset, folder = sys.argv[1:]
-config, manifest = make_config("tiny", {"dataset": dataset, "model_dir": folder}), read_dataset_manifest(dataset)
+dataset, folder, own = sys.argv[1:]
+config = make_config("tiny", {"dataset": dataset, "model_dir": folder, "score_threshold": float(own)})
+manifest = read_dataset_manifest(dataset)
 export_model(config, manifest, build_network(config, manifest), metrics={}, step=0)
 """
 # As in a tutorial. For each batch size it prints the images a second, without the first call.
@@ -123,10 +124,11 @@ class Bench:
 
 
 def make_model(work: Path) -> Path:
-    """Export an untrained network for images of SIZE."""
+    """Export an untrained network for images of SIZE, and beside it one that returns few detections."""
     dataset = made_up.make(work / "dataset", train=made_up.SHARDS, size=f"{SIZE[0]}x{SIZE[1]}")
-    python("-c", MAKE_MODEL, str(dataset), str(work / "model"))
-    return work / "model" / "export"
+    for own in (ALL_DETECTIONS, FEW_DETECTIONS):
+        python("-c", MAKE_MODEL, str(dataset), str(work / own), own)
+    return work / ALL_DETECTIONS / "export"
 
 
 def loop(bench: Bench, *sizes: int, images: Path) -> str:
@@ -213,8 +215,9 @@ def of_zip(bench: Bench) -> Iterator[Result]:
 
 
 def of_memory(bench: Bench) -> Iterator[Result]:
-    for flags in ((), FEW_DETECTIONS):
-        few, many = (bench.score(bench.images(count), *flags).megabytes for count in (bench.count, bench.scale))
+    for own in (ALL_DETECTIONS, FEW_DETECTIONS):
+        model = replace(bench, model=bench.work / own / "export")
+        few, many = (model.score(bench.images(count)).megabytes for count in (bench.count, bench.scale))
         ratio = many / few
         found = sum(bench.summary(bench.images(bench.scale))["detections"].values()) / bench.scale
         title = f"peak memory, {bench.scale} images against {bench.count}, {found:.1f} detections each (<= {MEMORY})"

@@ -4,7 +4,8 @@ import argparse
 from dataclasses import dataclass
 from typing import Any
 
-from inference.rows.export_options import add_deployment_flag, add_replace_flag, check_score
+from inference.rows.export_options import add_deployment_flag, add_replace_flag
+from inference.rows.thresholds import add_min_score_flag, check_min_score
 from retinanet_odm.dataset.frame_names import DeploymentRule
 from retinanet_odm.errors import UsageError
 from retinanet_odm.systems import with_slashes
@@ -39,7 +40,9 @@ class EvaluateOptions:
       output: output folder of a finished run of ``score``.
       annotations: patterns of annotation files, as for ``prepare``.
       label_aliases: CSV file with the columns alias,name; None for none.
-      min_score: minimum score of detections that are counted; None for the score of the best F1 of each class.
+      min_score: minimum score of detections that count; BEST for the thresholds in model.json; None for those of the
+        run.
+      refit: whether detections count from the score of the best F1 of each class on these images instead.
       deployment: a regular expression that finds the deployments; "" for that of score, or else the names.
       max_detections: how many detections of one class in one image AP counts beside COCO's 100; None for all.
       replace: an evaluation with other settings may be overwritten.
@@ -51,7 +54,8 @@ class EvaluateOptions:
     output: str
     annotations: tuple[str, ...]
     label_aliases: str | None = None
-    min_score: float | None = None
+    min_score: float | str | None = None
+    refit: bool = False
     deployment: str = ""
     max_detections: int | None = None
     replace: bool = False
@@ -62,7 +66,9 @@ class EvaluateOptions:
             raise UsageError(f"--max_detections: expected 1 or more, found {self.max_detections}")
         if "" in self.annotations:
             raise UsageError("--annotations: expected a pattern of files, found an empty name")
-        check_score("--min_score", self.min_score)
+        check_min_score(self.min_score)
+        if self.refit and self.min_score is not None:
+            raise UsageError("--refit and --min_score exclude each other: --refit finds the minimum scores")
 
     def settings(self) -> dict[str, Any]:
         """Return what decides the content of the evaluation, as its entries in summary.json hold it."""
@@ -70,6 +76,7 @@ class EvaluateOptions:
             "annotations": list(self.annotations),
             "label_aliases": self.label_aliases,
             "min_score": self.min_score,
+            "refit": self.refit,
             "deployment": self.deployment,
             "max_detections": self.max_detections,
         }
@@ -86,6 +93,7 @@ class RepeatOptions:
       classes: names of the classes to search; empty for all classes.
       deployment: as in EvaluateOptions.
       replace: flags with other settings may be overwritten.
+      min_score: as in EvaluateOptions.
 
     Raises:
       UsageError: a value is out of its range.
@@ -97,9 +105,11 @@ class RepeatOptions:
     classes: tuple[str, ...] = ()
     deployment: str = ""
     replace: bool = False
+    min_score: float | str | None = None
 
     def __post_init__(self) -> None:
         DeploymentRule(self.deployment)
+        check_min_score(self.min_score)
         if not 0 < self.iou < 1:  # also refuses nan
             raise UsageError(f"--iou: expected a number above 0 and below 1, found {self.iou:g}")
         # On a single frame nothing is repeated.
@@ -124,12 +134,12 @@ def add_evaluate_flags(parser: argparse.ArgumentParser) -> None:
         metavar="CSV",
         help="CSV file with the columns alias,name: labels of the annotations that mean a class of the model",
     )
+    add_min_score_flag(parser, default="the thresholds of the run, so that what was delivered is evaluated")
     parser.add_argument(
-        "--min_score",
-        type=float,
-        metavar="SCORE",
-        help="minimum score of detections that are counted; default: for each class the score of its best F1 on these"
-        " images",
+        "--refit",
+        action="store_true",
+        help="count from the score of the best F1 of each class on these images: the counts are then better than on"
+        " other images",
     )
     parser.add_argument(
         "--max_detections",
@@ -163,6 +173,7 @@ def add_repeat_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--classes", nargs="+", metavar="NAME", default=default.classes, help="classes to search; default: all"
     )
+    add_min_score_flag(parser, default="the thresholds of the run")
     add_deployment_flag(parser)
     add_replace_flag(parser)
 
@@ -178,6 +189,7 @@ def evaluate_options(flags: argparse.Namespace) -> EvaluateOptions:
         annotations=tuple(flags.annotations),
         label_aliases=flags.label_aliases,
         min_score=flags.min_score,
+        refit=flags.refit,
         deployment=flags.deployment,
         max_detections=flags.max_detections,
         replace=flags.replace,
@@ -197,4 +209,5 @@ def repeat_options(flags: argparse.Namespace) -> RepeatOptions:
         classes=tuple(flags.classes),
         deployment=flags.deployment,
         replace=flags.replace,
+        min_score=flags.min_score,
     )

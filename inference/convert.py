@@ -4,7 +4,7 @@ import logging
 
 from inference.options import ConvertOptions
 from inference.rows import finished_run
-from inference.rows.exports import export_entries, write_exports
+from inference.rows.exports import describe_export, export_entries, write_exports
 from inference.rows.journal import find_earlier
 from inference.rows.replacing import check_overwrite
 from retinanet_odm.storage import files
@@ -28,4 +28,4 @@ def convert(options: ConvertOptions) -> None:
         entries = write_exports(options.output, summary, options.exports)
         finished_run.write_summary(options.output, finished_run.add_exports(summary, entries))
     for entry in entries:
-        _logger.info("%s: %s", entry["format"], files.join(options.output, entry["name"]))
+        _logger.info("%s: %s", describe_export(entry), files.join(options.output, entry["name"]))

@@ -11,15 +11,15 @@ from PIL import Image
 
 from inference.image_sources import chunks
 from inference.model.loading import find_model, load_scorer
-from inference.model.options import resolve_threshold_flag
 from inference.options import DetectOptions
 from inference.rows.rows import failed_row, make_row
+from inference.rows.thresholds import choose_thresholds
 from retinanet_odm.errors import DataError, UsageError
 from retinanet_odm.imaging.drawing import draw_boxes
 from retinanet_odm.imaging.images import EncodedImage, normalise_image
 from retinanet_odm.predictions.drawing import drawn_detection
 from retinanet_odm.predictions.formats.encoding import one_line
-from retinanet_odm.predictions.rows import MIN_SHOWN_SCORE, OK, PredictionRow
+from retinanet_odm.predictions.rows import OK, PredictionRow
 from retinanet_odm.storage import files
 from retinanet_odm.storage.file_names import absolute, common_folder, is_below, name_below
 from retinanet_odm.systems import folded_name, writable_name
@@ -80,11 +80,10 @@ def format_detections(rows: Sequence[PredictionRow]) -> str:
 
 def _score_images(options: DetectOptions, names: Sequence[str]) -> Iterator[ScoredImage]:
     model = find_model(options.model, options.model_options)
-    # The model's own threshold is low, because an evaluation needs weak detections.
-    default = max(MIN_SHOWN_SCORE, model.manifest.score_threshold)
-    thresholds = resolve_threshold_flag(default if options.threshold is None else options.threshold, model.manifest)
+    thresholds = choose_thresholds(options.min_score, model.manifest)
+    _logger.info("shown from a score of %s", thresholds.describe())
     scorer = load_scorer(model)
-    labels = model.manifest.labels.name_by_id
+    labels, own = model.manifest.labels.name_by_id, model.manifest.score_threshold
     for batch in chunks.groups(names, model.options.max_images):
         # A batch at a time: only so many images are in memory.
         loaded = {name: _load(name) for name in batch}
@@ -95,8 +94,8 @@ def _score_images(options: DetectOptions, names: Sequence[str]) -> Iterator[Scor
             if isinstance(item, DataError):
                 yield ScoredImage(row=failed_row(name, item), image=None)
             else:
-                row = make_row(name, result_by_name[name], labels=labels, thresholds=thresholds)
-                yield ScoredImage(row=row, image=item)
+                row = make_row(name, result_by_name[name], labels=labels, min_score=own)
+                yield ScoredImage(row=thresholds.counted(row), image=item)
 
 
 def _load(name: str) -> EncodedImage | DataError:

@@ -15,6 +15,7 @@ from inference.ground_truth import Comparison, compare
 from inference.rows import finished_run, output_folder
 from inference.rows.journal import find_earlier, write_derived
 from inference.rows.replacing import check_overwrite
+from inference.rows.thresholds import OperatingThresholds, describe_min_scores, thresholds_of_run
 from retinanet_odm.dataset.frame_names import BY_NAME, DeploymentRule, describe_deployments
 from retinanet_odm.errors import DataError, UsageError
 from retinanet_odm.evaluation.analysis import analyse
@@ -69,8 +70,11 @@ def evaluate(options: EvaluateOptions) -> dict[str, Any]:
         rule = finished_run.deployment_rule(summary, options.deployment)
         images = (entry["file_name"] for entry in comparison.truth["images"])
         _logger.info("%s", describe_deployments(set(map(rule.deployment_of, images))))
+        thresholds = None if options.refit else thresholds_of_run(options.min_score, summary)
+        for line in _describe_thresholds(thresholds, summary):
+            _logger.info("%s", line)
         metrics = compute_metrics(
-            comparison, summary, min_score=options.min_score, rule=rule, max_detections=options.max_detections
+            comparison, summary, thresholds=thresholds, rule=rule, max_detections=options.max_detections
         )
         for line in describe_limit(metrics):
             _logger.info("%s", line)
@@ -84,7 +88,7 @@ def compute_metrics(
     comparison: Comparison,
     summary: Mapping[str, Any],
     *,
-    min_score: float | None,
+    thresholds: OperatingThresholds | None,
     rule: DeploymentRule = BY_NAME,
     max_detections: int | None = None,
 ) -> dict[str, Any]:
@@ -93,17 +97,20 @@ def compute_metrics(
     Args:
       comparison: the images that were scored and annotated.
       summary: of the run.
-      min_score: minimum score of detections that are counted; None for the score of the best F1 of each class.
+      thresholds: minimum scores of the detections that count; None for the score of the best F1 of each class.
       rule: how deployments are found.
       max_detections: how many detections of one class in one image count for AP beside COCO's 100; None for all.
     """
-    names = [category["name"] for category in comparison.truth["categories"]]
+    names = {category["id"]: category["name"] for category in comparison.truth["categories"]}
+    # Rounded as in counts.csv, whose counts these are.
+    given = None
+    if thresholds is not None:
+        given = {names[label_id]: row_threshold(score) for label_id, score in thresholds.by_id(names).items()}
     # pycocotools computes COCO's numbers, the analysis all others, both from the same lists.
     analysis = analyse(
         comparison.truth,
         comparison.results,
-        # Rounded as in counts.csv, whose counts these are.
-        thresholds=None if min_score is None else dict.fromkeys(names, row_threshold(min_score)),
+        thresholds=given,
         deployment=rule.text,
         max_detections=max_detections,
     )
@@ -111,7 +118,7 @@ def compute_metrics(
         "images": comparison.images,
         "failed": comparison.failed,
         "rows_from_score": summary["thresholds"]["score"],
-        "thresholds_from": "these images, by the best F1" if min_score is None else "--min_score",
+        "thresholds_from": "these images, by the best F1 (--refit)" if thresholds is None else thresholds.origin,
         "model_hash": summary["model_hash"],
         "code_version": summary["code_version"],
         "left_out": comparison.excluded.to_json(),
@@ -119,6 +126,18 @@ def compute_metrics(
         "unknown_labels": dict(comparison.unknown.most_common()),
         **all_metrics(comparison.truth, comparison.results, analysis),
     }
+
+
+def _describe_thresholds(thresholds: OperatingThresholds | None, summary: Mapping[str, Any]) -> Iterator[str]:
+    """Yield a line about the scores from which detections count, and one for a file that counts from others."""
+    if thresholds is None:
+        yield "counted from the score of the best F1 of each class on these images: on others, counts are worse"
+        return
+    yield f"counted from a score of {thresholds.describe()}"
+    for entry in summary.get("exports", ()):
+        scores = entry["min_scores"] if entry["format"] == "counts" and "min_scores" in entry else {}
+        if any(scores[name] != thresholds.by_name.get(name, scores[name]) for name in scores):
+            yield f"check: {entry['name']} counts from other scores: {describe_min_scores(scores)} (--min_score)"
 
 
 def describe_comparison(comparison: Comparison, labels: LabelMap) -> Iterator[str]:

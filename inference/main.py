@@ -33,6 +33,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(argv: Sequence[str]) -> None:
+    if any(word.partition("=")[0] == "--threshold" for word in argv):
+        raise UsageError("--threshold is now --min_score; rows always hold all detections that the model returns")
     # Only score runs on Beam, so only score may leave flags over for it.
     flags, rest = make_score_parser().parse_known_args(argv)
     if flags.command == "score":

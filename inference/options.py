@@ -9,19 +9,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from inference.analysis_options import EVALUATE_DESCRIPTION, REPEATS_DESCRIPTION, add_evaluate_flags, add_repeat_flags
-from inference.model.options import BEST, ModelOptions, add_model_flags, model_options, threshold_value
-from inference.rows.export_options import (
-    EXPORT_FILES,
-    ExportOptions,
-    add_export_flags,
-    add_replace_flag,
-    check_score,
-    export_options,
-)
+from inference.model.options import ModelOptions, add_model_flags, model_options
+from inference.rows.export_options import EXPORT_FILES, ExportOptions, add_export_flags, add_replace_flag, export_options
+from inference.rows.thresholds import BEST, add_min_score_flag, check_min_score
 from retinanet_odm.beam.options import BEAM_HELP, add_estimate_flags, check_estimate_flags
 from retinanet_odm.cli.program import Parser
 from retinanet_odm.errors import UsageError
-from retinanet_odm.predictions.rows import MIN_SHOWN_SCORE
+from retinanet_odm.exported_model import DEFAULT_THRESHOLD
 from retinanet_odm.systems import with_slashes
 
 IMAGES_A_SECOND = 4.0  # of a virtual CPU; see inference.estimate
@@ -35,13 +29,15 @@ Run a detector on images and write one result row per image, failed ones include
 OUT/predictions-*.jsonl  one line per image: image, width, height, status (ok or failed), detections (label, label_id,
                          score, box [xmin, ymin, xmax, ymax] in pixels of the upright image); reason and detail
                          if it failed
-OUT/*                    the files of --formats
+OUT/*                    the files of --formats, with the detections that count (--min_score)
 OUT/summary.json         written last, when every image has its row: counts, model, thresholds, options
 OUT/part-*.jsonl         rows so far, while the job runs. Run the same command again after a crash, or when images were
                          added: only missing and changed images are scored.
 
-Rows and files of an earlier run are not deleted without --replace: if images, model or threshold differ, the run is
-refused, and the message names what it would delete. --add keeps the rows of other images.
+Rows hold all detections that the model returns, so another --min_score needs no new scoring.
+
+Rows and files of an earlier run are not deleted without --replace: if images or model differ, the run is refused, and
+the message names what it would delete. --add keeps the rows of other images.
 
 The name of an image is its path below the folder, below the folder above the first wildcard of a glob, or
 ARCHIVE.zip/MEMBER; with several --images values, its path below the deepest folder that contains them all. A file that
@@ -64,9 +60,7 @@ __MACOSX/); a glob in quotes (every file that matches; ** crosses folders); an i
 (detected by its content, read in place, its members selected as in a folder; also if a glob matches it); the folder of
 a data set that prepare wrote (dataset.json), or TFRecord files of it"""
 _MODEL_HELP = "folder of the exported model, with model.json"
-_THRESHOLD_HELP = f"""\
-minimum score of detections, or {BEST!r}: for each class the score of its best F1 in the evaluation of the model;
-default: the model's own threshold"""
+_THRESHOLD_DEFAULT = f"{BEST!r}, or {DEFAULT_THRESHOLD:g} if model.json has no thresholds"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,11 +71,9 @@ class ScoreOptions:
       images: folders, globs, image files and archives, as given.
       model: export folder with model.json.
       output: folder of the prediction rows.
-      threshold: minimum score of detections; BEST for the thresholds per class in model.json; None for the
-        model's own threshold.
       num_shards: maximum number of prediction files; there are never more than images.
       model_options: how the model is called.
-      exports: which exports are written.
+      exports: which exports are written, and which detections count.
       add: earlier rows of other images stay.
       replace: rows and files of an earlier run may be deleted.
 
@@ -92,7 +84,6 @@ class ScoreOptions:
     images: tuple[str, ...]
     model: str
     output: str
-    threshold: float | str | None = None
     num_shards: int = 1
     model_options: ModelOptions = field(default_factory=ModelOptions)
     exports: ExportOptions = field(default_factory=ExportOptions)
@@ -104,7 +95,6 @@ class ScoreOptions:
             raise UsageError("--output: expected a folder, found an empty name")
         if "" in self.images:  # it would mean the working folder
             raise UsageError("--images: expected a folder, file or glob, found an empty name")
-        _check_threshold(self.threshold)
         if not 1 <= self.num_shards <= MAX_SHARDS:
             raise UsageError(f"--num_shards: expected 1 to {MAX_SHARDS}, found {self.num_shards}")
 
@@ -115,7 +105,6 @@ class ScoreOptions:
             "images": self.images,
             "model": self.model,
             "output": self.output,
-            "threshold": self.threshold,
             "num_shards": self.num_shards,
             "model_options": self.model_options.to_json(),
             "exports": self.exports.to_json(),
@@ -127,20 +116,20 @@ class DetectOptions:
     """Options of ``detect``; see ScoreOptions for fields that are not described here.
 
     Attributes:
-      threshold: minimum score of detections; None for MIN_SHOWN_SCORE, or the model's own threshold if it is higher.
+      min_score: minimum score of detections; BEST and None as in ExportOptions.
       draw: folder for copies of the images with their boxes drawn; None for no copies.
     """
 
     images: tuple[str, ...]
     model: str
-    threshold: float | str | None = None
+    min_score: float | str | None = None
     model_options: ModelOptions = field(default_factory=ModelOptions)
     draw: str | None = None
 
     def __post_init__(self) -> None:
         if self.draw == "":
             raise UsageError("--draw: expected a folder, found an empty name")
-        _check_threshold(self.threshold)
+        check_min_score(self.min_score)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -163,11 +152,6 @@ class ConvertOptions:
     def __post_init__(self) -> None:
         if not self.exports.formats:
             raise UsageError(f"--formats: expected one or more of {', '.join(EXPORT_FILES)}, found none")
-
-
-def _check_threshold(value: float | str | None) -> None:
-    if not isinstance(value, str):
-        check_score("--threshold", value)
 
 
 def make_score_parser() -> Parser:
@@ -200,7 +184,6 @@ def _add_score_flags(parser: argparse.ArgumentParser) -> None:
         metavar="DIR",
         help="folder of the rows: a new or empty one, or that of an earlier run, which is continued",
     )
-    parser.add_argument("--threshold", type=threshold_value, metavar="SCORE", help=_THRESHOLD_HELP)
     add_model_flags(parser)
     parser.add_argument(
         "--num_shards",
@@ -210,7 +193,7 @@ def _add_score_flags(parser: argparse.ArgumentParser) -> None:
         help="maximum number of prediction files, never more than images; default: %(default)s, which suits up to some"
         " 100,000 images",
     )
-    add_export_flags(parser)
+    add_export_flags(parser, min_score_default=_THRESHOLD_DEFAULT)
     parser.add_argument(
         "--add",
         action="store_true",
@@ -239,7 +222,7 @@ def check_estimate(flags: argparse.Namespace) -> None:
 
 def _add_convert_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("output", type=with_slashes, metavar="OUT", help="folder of a finished run, with summary.json")
-    add_export_flags(parser)
+    add_export_flags(parser, min_score_default="the thresholds of the run")
     parser.add_argument(
         "--below",
         type=with_slashes,
@@ -262,13 +245,7 @@ def _add_convert_flags(parser: argparse.ArgumentParser) -> None:
 def _add_detect_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("images", type=with_slashes, nargs="+", metavar="IMAGE", help="an image file")
     parser.add_argument("--model", type=with_slashes, required=True, metavar="DIR", help=_MODEL_HELP)
-    parser.add_argument(
-        "--threshold",
-        type=threshold_value,
-        metavar="SCORE",
-        help=f"minimum score of detections, or {BEST!r} as for score; default: {MIN_SHOWN_SCORE}, or the model's own"
-        " threshold if it is higher",
-    )
+    add_min_score_flag(parser, default=_THRESHOLD_DEFAULT)
     parser.add_argument(
         "--draw",
         type=with_slashes,
@@ -288,7 +265,6 @@ def score_options(flags: argparse.Namespace) -> ScoreOptions:
         images=tuple(flags.images),
         model=flags.model.rstrip("/"),
         output=flags.output.rstrip("/"),
-        threshold=flags.threshold,
         model_options=model_options(flags),
         num_shards=flags.num_shards,
         exports=export_options(flags),
@@ -318,7 +294,7 @@ def detect_options(flags: argparse.Namespace) -> DetectOptions:
     return DetectOptions(
         images=tuple(flags.images),
         model=flags.model.rstrip("/"),
-        threshold=flags.threshold,
+        min_score=flags.min_score,
         model_options=model_options(flags),
         draw=flags.draw,
     )

@@ -72,7 +72,7 @@ def build_score(pipeline: beam.Pipeline, request: ScoreRequest, pending: Pending
         request.sources, output, request.run_key, num_shards, pending, request.options.add
     )
     read = listed[CHUNKS] | "Read images" >> ReadImages(request.run_key, request.image_rule)
-    scored = read[READ_IMAGES] | "Detect objects" >> DetectObjects(request.model, request.thresholds)
+    scored = read[READ_IMAGES] | "Detect objects" >> DetectObjects(request.model)
     # The order matters: rows are counted and saved before they are joined, because runners may hold elements back at a
     # join until all of them are there.
     count, save = CountRows(), SaveRows(output, num_shards)

@@ -73,8 +73,15 @@ def describe_other_settings(earlier: Mapping[str, Any], settings: Mapping[str, A
       earlier: its summary, or empty.
       settings: of this run, as ScoreRequest.row_settings.
     """
-    now = _as_json(settings)
-    return " and ".join(words for name, words in _OTHER_SETTINGS.items() if earlier.get(name, now[name]) != now[name])
+    now, before = _of_rows(_as_json(settings)), _of_rows(earlier)
+    return " and ".join(words for name, words in _OTHER_SETTINGS.items() if before.get(name, now[name]) != now[name])
+
+
+def _of_rows(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return settings without the thresholds of the classes: these change what counts, and no row."""
+    thresholds = settings.get("thresholds")
+    kept = {"thresholds": (thresholds["score"], thresholds["nms_iou"])} if thresholds else {}
+    return {**settings, **kept}
 
 
 def _as_json(value: Mapping[str, Any]) -> dict[str, Any]:

@@ -25,7 +25,7 @@ from inference.rows.replacing import check_overwrite
 from retinanet_odm.dataset.frame_names import BY_NAME, DeploymentRule, describe_deployments
 from retinanet_odm.predictions.formats.encoding import csv_line
 from retinanet_odm.predictions.repeats import NOT_REPEATED, Int32Array, find_repeats
-from retinanet_odm.predictions.rows import OK, PredictionRow, ScoringRun
+from retinanet_odm.predictions.rows import OK, PredictionRow, ScoringRun, reaches
 from retinanet_odm.storage import files
 from retinanet_odm.storage.folder_lock import lock_folder
 
@@ -37,7 +37,7 @@ FRAMES_PER_SEGMENT = 2000
 
 TABLE_COLUMNS = (
     *("place", "deployment", "label", "frames", "of_frames", "detections"),
-    *("first_image", "last_image", "xmin", "ymin", "xmax", "ymax", "score"),
+    *("first_image", "last_image", "xmin", "ymin", "xmax", "ymax", "score", "threshold"),
 )
 
 
@@ -111,7 +111,7 @@ def _mark_repeats(options: RepeatOptions) -> None:
     output = options.output
     summary = finished_run.finished_summary(output, command="repeats")
     # With a format, because ExportOptions refuses classes without one; no CSV is written.
-    run = run_of(summary, ExportOptions(formats=("csv",), classes=options.classes))
+    run = run_of(summary, ExportOptions(formats=("csv",), classes=options.classes, min_score=options.min_score))
 
     rule = finished_run.deployment_rule(summary, options.deployment)
 
@@ -130,6 +130,7 @@ def _mark_repeats(options: RepeatOptions) -> None:
     }
     settings = {
         "classes": list(run.classes.values()),
+        "min_scores": run.min_scores_by_name,
         "iou": options.iou,
         "min_frames": options.min_frames,
         "deployment": rule.text,
@@ -148,7 +149,7 @@ def _mark_repeats(options: RepeatOptions) -> None:
 def gather_detections(
     rows: Iterable[PredictionRow], run: ScoringRun, rule: DeploymentRule = BY_NAME
 ) -> DeploymentDetections:
-    """Return the detections of the run's classes as arrays, by segments of deployments that the rule finds."""
+    """Return the detections that count as arrays, by segments of deployments that the rule finds."""
     segments: dict[tuple[str, bool, int], int] = {}
     images: Counter[tuple[str, bool]] = Counter()
     frames: Counter[int] = Counter()
@@ -163,7 +164,8 @@ def gather_detections(
         images[view] += 1
         frames[segment] += 1
         for index, item in enumerate(row.detections):
-            if item.label_id in run.classes:
+            # Only what counts: weak detections would make locations of the background, where animals pass.
+            if reaches(item, run.thresholds):
                 integers.extend((number, index, segment, item.label_id, width, height))
                 reals.extend((*item.box, item.score))
     # Flat arrays grow without an object per detection; they become [n, 6] and [n, 5] only here.
@@ -254,4 +256,5 @@ def _table(locations: Iterable[RepeatLocation], run: ScoringRun, names: Mapping[
         counts = (item.frames, item.of_frames, item.detections)
         box = (round(edge, 2) for edge in item.box)
         head = (number, item.deployment, run.classes[item.label_id], *counts)
-        yield csv_line((*head, names[item.first], names[item.last], *box, round(item.score, 4)))
+        scores = (round(item.score, 4), run.thresholds[item.label_id])
+        yield csv_line((*head, names[item.first], names[item.last], *box, *scores))

@@ -19,7 +19,6 @@ from inference.image_sources import chunks, listing
 from inference.image_sources.chunks import Chunk
 from inference.image_sources.listing import ImageSource, SourceFiles
 from inference.model.loading import CheckedModel
-from inference.model.options import ScoreThresholds, describe_thresholds
 from inference.options import ScoreOptions
 from inference.rows import finished_run, output_folder
 from inference.rows.earlier_rows import (
@@ -30,11 +29,12 @@ from inference.rows.earlier_rows import (
     find_lost_rows,
 )
 from inference.rows.export_options import ExportOptions
-from inference.rows.exports import exports_exist, write_exports
+from inference.rows.exports import count_detections, exports_exist, write_exports
 from inference.rows.journal import find_earlier
 from inference.rows.part_files import WrittenShard
 from inference.rows.replacing import DerivedPlan, RowsChange, refuse_new_losses
 from inference.rows.rows import RowCounts, make_run_key, row_keys
+from inference.rows.thresholds import OperatingThresholds, describe_thresholds
 from retinanet_odm.dataset.frame_names import DeploymentRule
 from retinanet_odm.imaging.images import ImageRule
 
@@ -51,13 +51,13 @@ class ScoreRequest:
     Attributes:
       options: with a batch size that suits the model.
       model: to score with.
-      thresholds: minimum scores of the detections in the rows.
+      thresholds: minimum scores of the detections that count. They change no row.
       sources: of the images.
     """
 
     options: ScoreOptions
     model: CheckedModel
-    thresholds: ScoreThresholds
+    thresholds: OperatingThresholds
     sources: tuple[ImageSource, ...]
 
     @property
@@ -89,7 +89,8 @@ class ScoreRequest:
         sources = [*(source for source in before if source["images"] != here["images"]), here]
         counts = sum((Counter(source["passed_over"]) for source in sources), Counter[str]())
         options = {"options": self.options.to_json(), "sources": sources, "passed_over": dict(sorted(counts.items()))}
-        return {**self.row_settings(), **options}
+        thresholds = describe_thresholds(self.thresholds, self.model.manifest)
+        return {**self.row_settings(), "thresholds": thresholds, **options}
 
     def make_commit(self, header: dict[str, Any], derived: DerivedPlan) -> "Commit":
         """Return the last step of the run."""
@@ -104,12 +105,14 @@ class ScoreRequest:
 
     def row_settings(self) -> dict[str, Any]:
         """Return everything that can change a row, as summary.json holds it: a change here voids all earlier rows."""
-        # Batch sizes, formats and shards are not here: they change no row.
+        # Batch sizes, formats, shards and the thresholds of counts are not here: they change no row.
         manifest, tiling = self.model.manifest, self.model.options.tiling
+        own = manifest.score_threshold
         return {
             "model_hash": manifest.model_hash,
             "labels": manifest.labels.to_json(),
-            "thresholds": describe_thresholds(self.thresholds, manifest),
+            # In the form of versions that could cut rows at other scores, so that their complete rows stay.
+            "thresholds": {"score": own, "classes": {}, "model_score": own, "nms_iou": manifest.nms_iou},
             "max_detections": manifest.max_detections or None,
             "tiling": tiling and tiling.to_json(),
             "code_version": retinanet_odm.__version__,
@@ -127,8 +130,8 @@ class PendingWork:
       images: number of images in the sources, and of those of other sources whose rows stay.
       chunks: the images without a row.
       choice: the earlier rows that are kept.
-      unused: number of earlier rows that are dropped: of another model, threshold or program version, or of images that
-        have changed or are gone.
+      unused: number of earlier rows that are dropped: of another model or program version, or of images that have
+        changed or are gone.
       skipped_archives: archives in folders, which are not opened.
       passed_over: number of files and members of archives by suffix that are no images or cannot be read.
       deployments: of all images of the sources, if they were asked for.
@@ -286,7 +289,8 @@ class Commit:
         # The order matters, because summary.json marks everything else as complete.
         shards = [shard["name"] for shard in summary["shards"]]
         output_folder.delete_stale_files(self.output, keep=[*shards, *self.derived.kept])
-        summary = {**summary, "exports": list(self.derived.entries)}
+        counted = count_detections(self.output, summary)
+        summary = {**summary, "counted": counted, "exports": list(self.derived.entries)}
         for options in (*self.derived.renewed, self.exports):
             summary = finished_run.add_exports(summary, write_exports(self.output, summary, options))
         finished_run.write_summary(self.output, summary)

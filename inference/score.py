@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 from inference.image_sources import listing
 from inference.model.loading import find_model
-from inference.model.options import resolve_threshold_flag
 from inference.options import ScoreOptions
 from inference.planning import plan_commit
 from inference.request import Commit, PendingWork, ScoreRequest, find_pending_work
 from inference.rows import finished_run, output_folder
-from inference.rows.exports import choose_classes
+from inference.rows.exports import choose_classes, describe_export
 from inference.rows.journal import EarlierRun, find_earlier, set_summary_aside
 from inference.rows.output_folder import DamagedShards
+from inference.rows.thresholds import choose_thresholds, describe_min_scores
 from retinanet_odm.dataset.frame_names import DeploymentRule, describe_deployments
 from retinanet_odm.storage import files
 from retinanet_odm.storage.file_kinds import describe_suffixes
@@ -76,7 +76,7 @@ def check_request(options: ScoreOptions) -> ScoreRequest:
     return ScoreRequest(
         options=dataclasses.replace(options, model_options=model.options),
         model=model,
-        thresholds=resolve_threshold_flag(options.threshold, model.manifest),
+        thresholds=choose_thresholds(options.exports.min_score, model.manifest),
         sources=listing.resolve_sources(options.images),
     )
 
@@ -120,12 +120,14 @@ def _log_results(summary: dict[str, Any], output: str) -> None:
     # From the file, not from the job, which may have run on other machines.
     failed = summary["failed"]
     reasons = ", ".join(f"{count} {reason}" for reason, count in failed.items())
-    labels = ", ".join(f"{label} {count}" for label, count in summary["detections"].items())
+    labels = ", ".join(f"{label} {count}" for label, count in summary["counted"].items())
+    thresholds = summary["thresholds"]
     _logger.info("images: %d", summary["images"])
     _logger.info("failed: %d%s", sum(failed.values()), f" ({reasons})" if reasons else "")
     if passed_over := summary.get("passed_over"):
         _logger.info("passed over, because they are no images or cannot be read: %s", describe_suffixes(passed_over))
     _logger.info("detections: %s", labels or "none")
+    _logger.info("counted from a score of %s (%s)", describe_min_scores(thresholds["classes"]), thresholds["from"])
     if "without_extent" in summary:
         _logger.info(
             "dropped: %d boxes of the model that are less than a pixel high or wide; if the model was exported by an"
@@ -134,4 +136,4 @@ def _log_results(summary: dict[str, Any], output: str) -> None:
         )
     _logger.info("rows: %s/predictions-*.jsonl", output)
     for entry in summary["exports"]:
-        _logger.info("%s: %s", entry["format"], files.join(output, entry["name"]))
+        _logger.info("%s: %s", describe_export(entry), files.join(output, entry["name"]))

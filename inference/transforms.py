@@ -27,7 +27,6 @@ from inference.image_sources.chunks import Chunk
 from inference.image_sources.listing import ImageSource
 from inference.model.handler import DetectorHandler
 from inference.model.loading import CheckedModel
-from inference.model.options import ScoreThresholds
 from inference.model.outcome import Failure, ModelOutput
 from inference.request import Commit, PendingWork, find_pending_work
 from inference.rows import part_files
@@ -179,22 +178,22 @@ class DetectObjects(beam.PTransform):
     """Images (ImageKey, EncodedImage) → rows, in batches on the model."""
 
     model: CheckedModel
-    thresholds: ScoreThresholds
 
     def expand(self, images: beam.PCollection[tuple[ImageKey, EncodedImage]]) -> beam.PCollection[PredictionRow]:
         """Run the model and make rows of its outputs."""
+        labels, min_score = self.model.manifest.labels.name_by_id, self.model.manifest.score_threshold
         return (
             images
             | "Run the model" >> RunInference(KeyedModelHandler(DetectorHandler(self.model)))
-            | "Make rows" >> beam.Map(_make_row, self.model.manifest.labels.name_by_id, self.thresholds)
+            | "Make rows" >> beam.Map(_make_row, labels, min_score)
         )
 
 
 def _make_row(
-    keyed: tuple[ImageKey, ModelOutput | Failure], labels: Mapping[int, str], thresholds: ScoreThresholds
+    keyed: tuple[ImageKey, ModelOutput | Failure], labels: Mapping[int, str], min_score: float
 ) -> PredictionRow:
     (name, key, taken, orientation), result = keyed
-    row = with_key(make_row(os.fsdecode(name), result, labels=labels, thresholds=thresholds), key)
+    row = with_key(make_row(os.fsdecode(name), result, labels=labels, min_score=min_score), key)
     return dataclasses.replace(row, time=datetime.fromisoformat(taken) if taken else None, orientation=orientation)
 
 

@@ -187,7 +187,10 @@ def _finish(resolved: ResolvedRun, model: _Model) -> None:
     if config.run.exports:
         exported = saved_model.export_model(config, resolved.manifest, model.network, metrics=metrics, step=step)
         _LOGGER.info("model: %s", exported)
-        _LOGGER.info("next: python -m inference score --images IMAGES --model %s --output OUT", shlex.quote(exported))
+        _LOGGER.info(
+            "next: python -m inference score --images IMAGES --model %s --output OUT --formats=counts,report",
+            shlex.quote(exported),
+        )
 
 
 def _given_thresholds(resolved: ResolvedRun, step: int) -> dict[str, float] | None:

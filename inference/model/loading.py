@@ -101,7 +101,7 @@ def third_party_manifest(folder: str, signature_map: SignatureMap) -> ModelManif
         labels=signature_map.labels,
         image_size=(0, 0),
         anchors={},
-        score_threshold=0.0,
+        score_threshold=signature_map.score_threshold,
         nms_iou=signature_map.nms_iou,
         max_detections=0,
         dataset_fingerprint="",

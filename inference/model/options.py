@@ -1,24 +1,17 @@
-"""Options of the model, shared by `score` and `detect`: batches, tiles, signature map, score thresholds."""
+"""Options of the model, shared by `score` and `detect`: batches, tiles, signature map."""
 
 import argparse
 import dataclasses
-import logging
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from inference.model.tiling import MERGES, Tiling
 from retinanet_odm.errors import UsageError
-from retinanet_odm.exported_model import ModelManifest
 from retinanet_odm.systems import with_slashes
 
 # Small images are scored faster by the dozen. Of large ones, a few keep every core busy and many would fill the memory.
 _MAX_IMAGES, _MAX_CANVAS_PIXELS = 32, 2**22
 _IMAGES = 8  # per call, where the size of the canvas is not known
-_logger = logging.getLogger(__name__)
-
-# Value of --threshold for the score of the best F1 of each class.
-BEST = "best"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -137,81 +130,3 @@ def model_options(flags: argparse.Namespace) -> ModelOptions:
         tiling=tiling,
         signature_map=flags.signature_map,
     )
-
-
-# --- Score thresholds: one for all classes, or one per class from the evaluation of the model ---
-
-
-@dataclass(frozen=True, kw_only=True)
-class ScoreThresholds:
-    """Minimum scores of the detections that are kept.
-
-    Attributes:
-      score: minimum score of any class.
-      by_id: minimum score by label id, of classes that have their own.
-    """
-
-    score: float
-    by_id: Mapping[int, float] = field(default_factory=dict)
-
-    def keeps(self, label_id: int, score: float) -> bool:
-        """Return whether a detection is kept."""
-        return score >= self.by_id.get(label_id, self.score)
-
-
-def resolve_threshold_flag(value: float | str | None, manifest: ModelManifest) -> ScoreThresholds:
-    """Return the thresholds that a value of --threshold means for a model.
-
-    The model itself returns no detection below its own threshold.
-
-    Args:
-      value: a score for all classes; BEST for the thresholds in model.json; None for the model's own threshold.
-      manifest: of the model.
-
-    Raises:
-      UsageError: value is BEST, but model.json has no thresholds.
-    """
-    # The graph itself drops what lies below; a lower threshold cannot bring it back.
-    own = manifest.score_threshold
-    # Only BEST is a text: see `threshold_value`.
-    if isinstance(value, str):
-        if not manifest.thresholds:
-            raise UsageError(
-                f"--threshold={value}: {manifest.FILE} has no thresholds per class, because the model was exported"
-                " without an evaluation; give a score"
-            )
-        names = manifest.labels.name_by_id.items()
-        # A class that the evaluation did not have keeps the model's own threshold.
-        by_id = {label_id: max(own, manifest.thresholds.get(name, own)) for label_id, name in names}
-        return ScoreThresholds(score=min(by_id.values()), by_id=by_id)
-    if value is not None and value < own:
-        _logger.warning(
-            "--threshold=%g has no effect: the model returns no detection below its own threshold, %g", value, own
-        )
-    return ScoreThresholds(score=own if value is None else max(value, own))
-
-
-def describe_thresholds(thresholds: ScoreThresholds, manifest: ModelManifest) -> dict[str, Any]:
-    """Return the thresholds as summary.json holds them. They are part of the key of every row."""
-    names = manifest.labels.name_by_id
-    return {
-        "score": thresholds.score,
-        "classes": {names[label_id]: score for label_id, score in thresholds.by_id.items()},
-        "model_score": manifest.score_threshold,
-        "nms_iou": manifest.nms_iou,
-    }
-
-
-def threshold_value(text: str) -> float | str:
-    """Parse a value of --threshold: BEST or a number.
-
-    Example:
-      >>> threshold_value("best"), threshold_value("0.3")
-      ('best', 0.3)
-    """
-    if text == BEST:
-        return text
-    try:
-        return float(text)
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"expected a score or {BEST!r}, found {text!r}") from None

@@ -31,7 +31,10 @@ FRACTION_UNITS, PIXEL_UNITS = "fraction", "pixels"
 # Indices of (ymin, xmin, ymax, xmax) in a box of the model.
 BOX_ORDERS = {"ymin xmin ymax xmax": (0, 1, 2, 3), "xmin ymin xmax ymax": (1, 0, 3, 2)}
 _REQUIRED_OUTPUTS = ("boxes", "scores", "classes")
-_KEYS = {"signature", "input", "outputs", "box_order", "box_units", "first_class", "labels", "nms_iou"}
+_KEYS = {
+    *("signature", "input", "outputs", "box_order", "box_units", "first_class", "labels"),
+    *("nms_iou", "score_threshold"),
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,6 +53,7 @@ class SignatureMap:
       first_class: class number of the first class, 0 or 1.
       labels: names by label id. Ids begin at 1: they are the class numbers, plus one if these begin at 0.
       nms_iou: minimum IoU at which boxes from two tiles are the same object.
+      score_threshold: minimum score of the detections in the rows.
     """
 
     signature: str
@@ -64,6 +68,7 @@ class SignatureMap:
     first_class: int
     labels: LabelMap
     nms_iou: float
+    score_threshold: float = 0.0
 
     @property
     def outputs(self) -> tuple[str, ...]:
@@ -79,7 +84,8 @@ class SignatureMap:
             f" input_kind={self.input_kind!r}, boxes={self.boxes!r}, scores={self.scores!r},"
             f" classes={self.classes!r}, count={self.count!r}, order={self.order!r}, box_units={self.box_units!r},"
             f" first_class={self.first_class!r}, labels=LabelMap(items={self.labels.items!r}),"
-            f" nms_iou={self.nms_iou!r})"
+            f" nms_iou={self.nms_iou!r}"
+            + (f", score_threshold={self.score_threshold!r})" if self.score_threshold else ")")
         )
         return hashlib.sha256(text.encode()).hexdigest()
 
@@ -115,6 +121,9 @@ def _parse(value: dict[str, Any], *, folder: str) -> SignatureMap:
     nms_iou = value.get("nms_iou", 0.5)
     if not isinstance(nms_iou, int | float) or not 0 < nms_iou <= 1:
         raise ContractError(f"nms_iou: expected a number above 0, up to 1, found {nms_iou!r}")
+    score_threshold = value.get("score_threshold", 0.0)
+    if not isinstance(score_threshold, int | float) or not 0 <= score_threshold <= 1:
+        raise ContractError(f"score_threshold: expected a score from 0 to 1, found {score_threshold!r}")
     return SignatureMap(
         signature=str(value.get("signature", "serving_default")),
         input_name=str(model_input.get("name", "")),
@@ -128,6 +137,7 @@ def _parse(value: dict[str, Any], *, folder: str) -> SignatureMap:
         first_class=first_class,
         labels=_labels(value.get("labels"), first_class, folder),
         nms_iou=float(nms_iou),
+        score_threshold=float(score_threshold),
     )
 
 

@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from inference.rows.thresholds import add_min_score_flag, check_min_score
 from retinanet_odm.dataset.frame_names import DEPLOYMENT_HELP, DeploymentRule
 from retinanet_odm.errors import UsageError
-from retinanet_odm.predictions.formats import EXPORTERS
+from retinanet_odm.predictions.formats import ALL_SCORES, EXPORTERS
 
 REPORT_FORMAT = "report"
 
@@ -31,7 +32,8 @@ class ExportOptions:
     Attributes:
       formats: names of formats.
       classes: names of the classes in the files; empty for all classes of the model.
-      min_score: minimum score of the detections in the files; the threshold of the rows applies too.
+      min_score: minimum score of the detections that count; BEST for the thresholds in model.json; None for those of
+        the run.
       below: folder or archive whose images the files hold, without this prefix in their names; "" for all images.
       images: where the images for the report are; empty for where score had them from.
       without_repeats: the files do not hold detections that `repeats` has flagged.
@@ -44,21 +46,21 @@ class ExportOptions:
 
     formats: tuple[str, ...] = ()
     classes: tuple[str, ...] = ()
-    min_score: float = 0.0
+    min_score: float | str | None = None
     below: str = ""
     images: tuple[str, ...] = ()
     without_repeats: bool = False
     deployment: str = ""
 
     def __post_init__(self) -> None:
-        if not self.formats and (self.classes or self.min_score or self.below):
-            raise UsageError("--classes, --min_score and --below have no effect without --formats")
+        if not self.formats and (self.classes or self.below):
+            raise UsageError("--classes and --below have no effect without --formats")
         if self.images and REPORT_FORMAT not in self.formats:
             raise UsageError("--images has no effect without --formats=report: only the report shows images")
         for name in self.formats:
             if name not in EXPORT_FILES:
                 raise UsageError(f"--formats: unknown format {name!r}; expected any of {', '.join(EXPORT_FILES)}")
-        check_score("--min_score", self.min_score)
+        check_min_score(self.min_score)
         DeploymentRule(self.deployment)
 
     def to_json(self) -> dict[str, Any]:
@@ -85,14 +87,8 @@ class ExportOptions:
         return {**value, "images": value["images"] if format_name == REPORT_FORMAT else []}
 
 
-def check_score(flag: str, value: float | None) -> None:
-    """Raise UsageError if the value of a flag is not a score."""
-    if value is not None and not 0 <= value <= 1:  # also refuses nan
-        raise UsageError(f"{flag}: expected a score from 0 to 1, found {value:g}")
-
-
-def add_export_flags(parser: argparse.ArgumentParser) -> None:
-    """Add the flags that score and convert share."""
+def add_export_flags(parser: argparse.ArgumentParser, *, min_score_default: str) -> None:
+    """Add the flags that score and convert share; min_score_default says what holds without --min_score."""
     parser.add_argument(
         "--formats",
         metavar="NAME,NAME",
@@ -106,13 +102,8 @@ def add_export_flags(parser: argparse.ArgumentParser) -> None:
         default=(),
         help="classes in the files of --formats; default: all classes of the model",
     )
-    parser.add_argument(
-        "--min_score",
-        type=float,
-        metavar="SCORE",
-        default=ExportOptions.min_score,
-        help="minimum score of detections in the files of --formats; default: all detections of the rows",
-    )
+    note = f"; {', '.join(sorted(ALL_SCORES))} hold all detections of the rows unless the flag is given"
+    add_min_score_flag(parser, default=min_score_default + note)
     add_deployment_flag(parser)
 
 

@@ -6,7 +6,8 @@ Begin with `write_exports`. The report also shows some of the images, which `fin
 import dataclasses
 import difflib
 import logging
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -15,9 +16,10 @@ from inference.rows import finished_run
 from inference.rows.export_options import EXPORT_FILES, REPEAT_FLAGS, REPORT_FORMAT, ExportOptions
 from inference.rows.journal import write_derived
 from inference.rows.repeat_marks import with_repeat_flags, without_repeats
+from inference.rows.thresholds import thresholds_of_run
 from retinanet_odm.errors import UsageError
 from retinanet_odm.imaging.images import EncodedImage, ImageRule
-from retinanet_odm.predictions.formats import EXPORTERS, Exporter
+from retinanet_odm.predictions.formats import ALL_SCORES, EXPORTERS, Exporter
 from retinanet_odm.predictions.rows import PredictionRow, ScoringRun
 from retinanet_odm.predictions.uncertainty import to_label_csv
 from retinanet_odm.reports.predictions_page import ImageReader, no_images, predictions_report
@@ -41,11 +43,12 @@ def write_exports(output: str, summary: Mapping[str, Any], options: ExportOption
       ContractError: the prediction files are not those that the summary lists.
       UsageError: a class is not one of the model's, or the options name a place where nothing is found.
     """
-    run = run_of(summary, options)
     entries = []
     # Each file is a pass over the rows: they are read again, not kept in memory.
     for name, format_name in _files(options):
-        rows = (row.filtered(run) for row in _rows(output, summary, options))
+        run = run_of(summary, options, format_name)
+        _check_repeat_flags(name, run, summary, options)
+        rows = _filtered_rows(_rows(output, summary, options), run, format_name)
         digest = write_derived(output, name, _exporter(name, summary, options)(rows, run))
         entries.append(_entry(name, format_name, digest, run, options))
     return sorted(entries, key=lambda entry: str(entry["name"]))
@@ -57,8 +60,10 @@ def export_entries(summary: Mapping[str, Any], options: ExportOptions) -> list[d
     Raises:
       UsageError: a class is not one of the model's.
     """
-    run = run_of(summary, options)
-    return [_entry(name, format_name, None, run, options) for name, format_name in _files(options)]
+    return [
+        _entry(name, format_name, None, run_of(summary, options, format_name), options)
+        for name, format_name in _files(options)
+    ]
 
 
 def exports_exist(output: str, summary: Mapping[str, Any], options: ExportOptions) -> bool:
@@ -67,13 +72,42 @@ def exports_exist(output: str, summary: Mapping[str, Any], options: ExportOption
     Raises:
       UsageError: a class is not one of the model's.
     """
-    run = run_of(summary, options)
     # The digest of the file is part of its entry: a file that was changed by hand does not equal what is listed.
     listed = {entry["name"]: entry for entry in summary["exports"]}
     return all(
-        listed.get(name) == _entry(name, format_name, files.find_digest(files.join(output, name)), run, options)
+        listed.get(name)
+        == _entry(name, format_name, _digest(output, name), run_of(summary, options, format_name), options)
         for name, format_name in _files(options)
     )
+
+
+def _digest(output: str, name: str) -> str | None:
+    return files.find_digest(files.join(output, name))
+
+
+def _filtered_rows(rows: Iterable[PredictionRow], run: ScoringRun, format_name: str) -> Iterator[PredictionRow]:
+    """Yield rows with the detections that a file of the format may hold."""
+    # The pages count by the thresholds themselves, and also need what lies just below: it is uncertain.
+    min_scores = dict.fromkeys(run.classes, 0.0) if format_name == REPORT_FORMAT else run.min_scores
+    return (row.filtered(min_scores) for row in rows)
+
+
+def count_detections(output: str, summary: Mapping[str, Any]) -> dict[str, int]:
+    """Return the number of detections by class that count at the thresholds of the run.
+
+    Raises:
+      ContractError: the prediction files are not those that the summary lists.
+    """
+    run = run_of(summary, ExportOptions())
+    rows = (row.filtered(run.thresholds) for row in finished_run.read_rows(output, summary))
+    counts = Counter(item.label_id for row in rows for item in row.detections)
+    return {label: counts[label_id] for label_id, label in run.classes.items() if counts[label_id]}
+
+
+def describe_export(entry: Mapping[str, Any]) -> str:
+    """Return what a file of `exports` in summary.json is, for the line that names it."""
+    _, to_label = EXPORT_FILES[REPORT_FORMAT]
+    return "to label next" if entry["name"] == to_label else str(entry["format"])
 
 
 def _files(options: ExportOptions) -> Iterator[tuple[str, str]]:
@@ -88,7 +122,7 @@ def _entry(name: str, format_name: str, sha256: str | None, run: ScoringRun, opt
         "format": format_name,
         "sha256": sha256,
         "classes": list(run.classes.values()),
-        "threshold": run.threshold,
+        "min_scores": run.min_scores_by_name,
         "below": options.below,
         "options": options.settings(format_name),
     }
@@ -105,21 +139,22 @@ def _exporter(name: str, summary: Mapping[str, Any], options: ExportOptions) -> 
     return {**by_name, to_label: to_label_csv, page: lambda rows, run: predictions_report(rows, run, images())}[name]
 
 
-def run_of(summary: Mapping[str, Any], options: ExportOptions) -> ScoringRun:
-    """Return what exporters need to know about a run.
+def run_of(summary: Mapping[str, Any], options: ExportOptions, format_name: str = "") -> ScoringRun:
+    """Return what exporters need to know about a run; format_name is that of the file, if there is one.
 
     Raises:
-      UsageError: as choose_classes.
+      UsageError: as choose_classes and thresholds_of_run.
     """
-    thresholds = summary["thresholds"]  # summaries of earlier versions have no thresholds per class
+    classes = choose_classes(finished_run.detected_classes(summary), options.classes)
+    thresholds = thresholds_of_run(options.min_score, summary).by_id(classes)
+    holds_all = format_name in ALL_SCORES and options.min_score is None
     return ScoringRun(
-        # Rows hold no detection below the threshold of the run, so a lower --min_score has no effect.
-        classes=choose_classes(finished_run.detected_classes(summary), options.classes),
+        classes=classes,
         model_hash=summary["model_hash"],
-        threshold=max(thresholds["score"], options.min_score),
-        nms_iou=thresholds["nms_iou"],
+        thresholds=thresholds,
+        min_scores=dict.fromkeys(classes, summary["thresholds"]["score"]) if holds_all else thresholds,
+        nms_iou=summary["thresholds"]["nms_iou"],
         code_version=summary["code_version"],
-        class_thresholds=thresholds.get("classes", {}),
     )
 
 
@@ -166,6 +201,18 @@ def _flagged_rows(output: str, summary: Mapping[str, Any]) -> Iterator[Predictio
         lines = finished_run.read_checked_lines(path, sha256, command="repeats")
         rows = with_repeat_flags(rows, lines, source=path)
     return rows
+
+
+def _check_repeat_flags(name: str, run: ScoringRun, summary: Mapping[str, Any], options: ExportOptions) -> None:
+    """Warn if flagged detections are dropped from a file, but it holds weaker ones than `repeats` has searched."""
+    entries = {entry["name"]: entry for entry in summary.get("exports", ())}
+    scores = entries.get(REPEAT_FLAGS, {}).get("min_scores", {})
+    if options.without_repeats and any(
+        score < scores.get(label, score) for label, score in run.min_scores_by_name.items()
+    ):
+        _logger.warning(
+            "%s holds detections below the scores that `repeats` has searched: they are not flagged, and stay", name
+        )
 
 
 def _repeat_digests(summary: Mapping[str, Any]) -> list[str]:

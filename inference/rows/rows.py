@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from inference.image_sources.chunks import Chunk
-from inference.model.options import ScoreThresholds
 from inference.model.outcome import Failure, ModelOutput
 from retinanet_odm.errors import DataError
 from retinanet_odm.predictions.rows import FAILED, MODEL_REFUSED, OK, Detection, PredictionRow, placeholder_label, utf8
@@ -25,10 +24,15 @@ _KEY = re.compile(rb'"key": "([0-9a-f]{20})"\}\n?$')
 _PERMANENT = re.compile(rf"image_.*|{MODEL_REFUSED}")
 
 
-def make_row(
-    name: str, result: ModelOutput | Failure, *, labels: Mapping[int, str], thresholds: ScoreThresholds
-) -> PredictionRow:
-    """Return the row of an image that was scored; labels are names by label id."""
+def make_row(name: str, result: ModelOutput | Failure, *, labels: Mapping[int, str], min_score: float) -> PredictionRow:
+    """Return the row of an image that was scored.
+
+    Args:
+      name: of the image.
+      result: what the model returned.
+      labels: names by label id.
+      min_score: of the detections in the row.
+    """
     # A row in any case: every image that was listed has exactly one.
     if isinstance(result, Failure):
         return failed_row(name, DataError(result.reason, f"{name}: {result.why}"))
@@ -39,7 +43,7 @@ def make_row(
             label=labels.get(label_id, placeholder_label(label_id)), label_id=label_id, score=score, box=_as_xyxy(box)
         )
         for box, score, label_id in values
-        if thresholds.keeps(label_id, score)
+        if score >= min_score
     )
     return PredictionRow(
         image=name,
@@ -61,7 +65,7 @@ def _as_xyxy(box: list[float]) -> tuple[float, float, float, float]:
 
 
 def make_run_key(run: Sequence[Any]) -> str:
-    """Return a digest of everything that can change a row: model, labels, thresholds, version of the program."""
+    """Return a digest of everything that can change a row: model, labels, version of the program."""
     return _digest(run)
 
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from retinanet_odm.predictions.repeats import find_repeats
     from retinanet_odm.predictions.rows import Detection, PredictionRow, ScoringRun
     from retinanet_odm.predictions.summary import PredictionSummary
-    from retinanet_odm.predictions.uncertainty import UncertaintySampler, image_uncertainty
+    from retinanet_odm.predictions.uncertainty import UncertaintySampler, class_uncertainty
 
 __all__ = [
     "Detection",
@@ -27,8 +27,8 @@ __all__ = [
     "PredictionSummary",
     "ScoringRun",
     "UncertaintySampler",
+    "class_uncertainty",
     "find_repeats",
-    "image_uncertainty",
 ]
 
 # Imported on first use: a program that reads rows needs no numpy.
@@ -38,8 +38,8 @@ _MODULES = {
     "PredictionSummary": "summary",
     "ScoringRun": "rows",
     "UncertaintySampler": "uncertainty",
+    "class_uncertainty": "uncertainty",
     "find_repeats": "repeats",
-    "image_uncertainty": "uncertainty",
 }
 
 __getattr__ = lazy_exports(__name__, _MODULES)

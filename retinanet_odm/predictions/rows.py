@@ -6,7 +6,7 @@ Begin with `PredictionRow`: `inference` writes it, and everything else in this r
 import dataclasses
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -22,9 +22,6 @@ MODEL_REFUSED = "model_refused_image"
 MODEL_FAILED = "model_failed"
 MODEL_MEMORY_SHORT = "model_memory_short"
 MODEL_REASONS = (MODEL_REFUSED, MODEL_FAILED, MODEL_MEMORY_SHORT)
-
-# Rows hold weaker detections too, because an evaluation needs them; people would mostly see noise there.
-MIN_SHOWN_SCORE = 0.3
 
 _HASH_DIGITS = 12  # of 64: enough to distinguish the models of one user
 # Digits in a row. Each digit costs a byte or more for every detection of a run.
@@ -168,10 +165,9 @@ class PredictionRow:
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise ContractError(f"{source}: expected a row of predictions: {error}") from error
 
-    def filtered(self, run: "ScoringRun") -> "PredictionRow":
-        """Return the row with only the detections that have a class and the minimum score of the run."""
-        min_score = row_threshold(run.threshold)
-        kept = (item for item in self.detections if item.label_id in run.classes and item.score >= min_score)
+    def filtered(self, min_scores: Mapping[int, float]) -> "PredictionRow":
+        """Return the row with only the detections of these classes, by label id, that have their minimum score."""
+        kept = (item for item in self.detections if reaches(item, min_scores))
         return dataclasses.replace(self, detections=tuple(kept))
 
 
@@ -183,6 +179,12 @@ def row_threshold(min_score: float) -> float:
       0.3
     """
     return round(min_score, _SCORE_DIGITS)
+
+
+def reaches(item: Detection, min_scores: Mapping[int, float]) -> bool:
+    """Return whether a detection has one of these classes, by label id, and its minimum score."""
+    # Both rounded, so that a row that was never written keeps what it would keep when it is read.
+    return item.label_id in min_scores and round(item.score, _SCORE_DIGITS) >= row_threshold(min_scores[item.label_id])
 
 
 def _detection_to_json(item: Detection) -> dict[str, Any]:
@@ -207,18 +209,19 @@ class ScoringRun:
     Attributes:
       classes: names by id of the classes whose detections are in the file, in order of the ids.
       model_hash: ModelManifest.model_hash.
-      threshold: the minimum score of the detections in the file.
+      thresholds: by label id, the minimum score of the detections that count.
+      min_scores: by label id, the minimum score of the detections in the file: the thresholds, or less in formats
+        whose readers choose a threshold.
       nms_iou: the IoU threshold of the model's non-maximum suppression.
       code_version: version of the program that scored the images.
-      class_thresholds: by name, the higher thresholds that were applied to single classes.
     """
 
     classes: Mapping[int, str]
     model_hash: str
-    threshold: float
+    thresholds: Mapping[int, float]
+    min_scores: Mapping[int, float]
     nms_iou: float
     code_version: str
-    class_thresholds: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def model(self) -> str:
@@ -233,7 +236,14 @@ class ScoringRun:
     @property
     def title(self) -> str:
         """The run in one line, for formats that have no more room."""
-        return f"{self.program}, model {self.model_hash}, scores from {self.threshold:g}"
+        low, high = min(self.min_scores.values()), max(self.min_scores.values())
+        scores = f"{low:g}" if low == high else f"{low:g} to {high:g}, by class"
+        return f"{self.program}, model {self.model_hash}, scores from {scores}"
+
+    @property
+    def min_scores_by_name(self) -> dict[str, float]:
+        """The minimum score of the detections in the file, by name of the class."""
+        return self._by_name(self.min_scores)
 
     def describe(self) -> dict[str, Any]:
         """Return the run as a JSON object, for formats that have room for metadata."""
@@ -241,5 +251,10 @@ class ScoringRun:
             "program": self.program,
             "model_hash": self.model_hash,
             "labels": {str(label_id): label for label_id, label in self.classes.items()},
-            "thresholds": {"score": self.threshold, "nms_iou": self.nms_iou, "classes": dict(self.class_thresholds)},
+            "min_scores": self.min_scores_by_name,
+            "thresholds": self._by_name(self.thresholds),
+            "nms_iou": self.nms_iou,
         }
+
+    def _by_name(self, scores: Mapping[int, float]) -> dict[str, float]:
+        return {label: scores[label_id] for label_id, label in self.classes.items()}

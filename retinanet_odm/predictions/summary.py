@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from retinanet_odm.dataset.source_ids import name_hash
-from retinanet_odm.predictions.rows import MIN_SHOWN_SCORE, OK, PredictionRow, ScoringRun
+from retinanet_odm.predictions.rows import OK, PredictionRow, ScoringRun
 from retinanet_odm.predictions.uncertainty import UncertainImage, UncertaintySampler
 
 # Lengths of a step. Each is a multiple of the one before, so that whole steps can be joined.
@@ -123,7 +123,7 @@ class ClassSummary:
 
     @property
     def examples(self) -> list[PredictionRow]:
-        """A random sample of the images with a detection of MIN_SHOWN_SCORE or more."""
+        """A random sample of the images with a detection of the class."""
         return [row for _, _, row in sorted(self._examples, reverse=True)]
 
     def add(self, row: PredictionRow, scores: Sequence[float], sort_key: int) -> None:
@@ -141,10 +141,9 @@ class ClassSummary:
         for score in scores:
             self.scores[min(int(score * SCORE_BINS), SCORE_BINS - 1)] += 1
         # A sample by hash instead of a random generator: the page is the same whatever the order of the rows.
-        if max(scores) >= MIN_SHOWN_SCORE:
-            heapq.heappush(self._examples, (sort_key, row.image, row))
-            if len(self._examples) > _MAX_EXAMPLES:
-                heapq.heappop(self._examples)
+        heapq.heappush(self._examples, (sort_key, row.image, row))
+        if len(self._examples) > _MAX_EXAMPLES:
+            heapq.heappop(self._examples)
 
 
 @dataclass(eq=False)
@@ -190,7 +189,7 @@ class PredictionSummary:
         self.deployments: dict[str, Timeline] = {}
         self.images_of_further_deployments = 0
         self.images_without_time = 0
-        self._sampler = UncertaintySampler(_MAX_UNCERTAIN)
+        self._sampler = UncertaintySampler(_MAX_UNCERTAIN, run.thresholds)
 
     @property
     def failed(self) -> int:
@@ -208,11 +207,15 @@ class PredictionSummary:
         return self._sampler.selected()
 
     def add(self, row: PredictionRow) -> None:
-        """Add an image; its detections must be of the run's classes (PredictionRow.filtered)."""
+        """Add an image; its detections must be of the run's classes. Those below the thresholds do not count."""
         if row.status != OK:
             self._add_failure(row)
             return
         self.ok += 1
+        self._sampler.add(row)
+        self._add_counted(row.filtered(self.run.thresholds))
+
+    def _add_counted(self, row: PredictionRow) -> None:
         # By class, because each class counts an image once, however many detections it has there.
         scores: dict[int, list[float]] = defaultdict(list)
         for item in row.detections:
@@ -225,7 +228,6 @@ class PredictionSummary:
             sort_key = int(name_hash(row.image), 16)
             for label_id, of_class in scores.items():
                 self.classes[label_id].add(row, of_class, sort_key)
-            self._sampler.add(row)
         self._add_to_timelines(row, Counter({label_id: len(of_class) for label_id, of_class in scores.items()}))
 
     def _add_failure(self, row: PredictionRow) -> None:

@@ -75,6 +75,7 @@ def evaluation_report(
         excluded=Table(["reason", "count", "for example"], excluded),
         classes=_class_table(per_class, intervals, metrics.get("at_limit")),
         at_limit=metrics.get("at_limit"),
+        thresholds_from=metrics.get("thresholds_from"),
         interval=intervals[-1] if intervals else None,
         details=_tabulate_details(details, per_class) if details else None,
         gallery={heading: images for heading, images in (gallery or {}).items() if images},

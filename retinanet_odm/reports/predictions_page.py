@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 
 from retinanet_odm.imaging.drawing import draw_thumbnail
 from retinanet_odm.predictions.drawing import drawn_detection
-from retinanet_odm.predictions.rows import MIN_SHOWN_SCORE, Detection, PredictionRow, ScoringRun, utf8
+from retinanet_odm.predictions.rows import PredictionRow, ScoringRun, utf8
 from retinanet_odm.predictions.summary import ClassSummary, PredictionSummary, Timeline
 from retinanet_odm.predictions.uncertainty import UncertainImage
 from retinanet_odm.reports.charts import COLOURS, Chart, ChartLine, histogram, time_chart
@@ -42,7 +42,7 @@ def predictions_report(
     """Render the page, in one piece: it holds at most some 24 small images, whatever the number of rows.
 
     Args:
-      rows: of the run; read once.
+      rows: of the run, read once; with weak detections too, which are not counted but may be uncertain.
       run: where they come from.
       read_images: called once, with the names of the images that the page shows.
     """
@@ -57,7 +57,8 @@ def _render(summary: PredictionSummary, read_images: ImageReader) -> str:
     # What is shown is chosen here, the template only places it.
     examples, uncertain = _choose_examples(summary), summary.least_certain
     # In one call: the reader goes through the images of the run once, and an image of both galleries is read once.
-    drawings = _draw_images(examples, uncertain, read_images)
+    shown_rows = [found.shown_row for found in uncertain]
+    example_drawings, uncertain_drawings = _draw_images([examples, shown_rows], read_images)
     shown = [label_id for label_id, found in _most_frequent(summary) if found.detections]
     return render(
         "predictions.html.j2",
@@ -73,11 +74,10 @@ def _render(summary: PredictionSummary, read_images: ImageReader) -> str:
         locations=_location_table(summary),
         repeats=sum(place.detections for place in summary.repeats.values()),
         failures=_failure_table(summary),
-        shown_from=MIN_SHOWN_SCORE,
         examples=examples,
-        example_gallery=_captioned(examples, drawings),
-        uncertain=_uncertain_table(uncertain),
-        uncertain_gallery=_captioned([found.row for found in uncertain], drawings),
+        example_gallery=_captioned(examples, example_drawings),
+        uncertain=_uncertain_table(uncertain, summary.run.thresholds),
+        uncertain_gallery=_captioned(shown_rows, uncertain_drawings),
         origin=_origin(run=summary.run),
     )
 
@@ -99,6 +99,7 @@ def _class_table(summary: PredictionSummary) -> Table:
     rows: list[list[Cell]] = [
         [
             summary.run.classes[label_id],
+            summary.run.thresholds[label_id],
             Bar.of(found.detections, most),
             found.images,
             found.detections / summary.ok if summary.ok else None,
@@ -106,7 +107,7 @@ def _class_table(summary: PredictionSummary) -> Table:
         ]
         for label_id, found in _most_frequent(summary)
     ]
-    return Table(["class", "detections", "images with it", "mean per image", "most in one image"], rows)
+    return Table(["class", "from score", "detections", "images with it", "mean per image", "most in one image"], rows)
 
 
 def _most_frequent(summary: PredictionSummary) -> list[tuple[int, ClassSummary]]:
@@ -185,8 +186,10 @@ def _deployment_table(summary: PredictionSummary, shown: Sequence[int]) -> Table
 
 def _score_charts(summary: PredictionSummary, shown: Sequence[int]) -> list[Chart]:
     return [
-        histogram(summary.classes[label_id].scores, x="score", y="detections", title=summary.run.classes[label_id])
+        # Only what counts is drawn, so the title says where the bars begin.
+        histogram(summary.classes[label_id].scores, x="score", y="detections", title=f"{name}, from {threshold:g}")
         for label_id in shown
+        for name, threshold in [(summary.run.classes[label_id], summary.run.thresholds[label_id])]
     ]
 
 
@@ -217,19 +220,20 @@ def _failure_table(summary: PredictionSummary) -> Table:
     return Table(["reason", "images", "for example"], rows)
 
 
-def _uncertain_table(chosen: Iterable[UncertainImage]) -> Table:
-    """Tabulate the least certain images, as to_label.csv lists them."""
+def _uncertain_table(chosen: Iterable[UncertainImage], thresholds: Mapping[int, float]) -> Table:
+    """Tabulate the least certain images, as to_label.csv lists them; thresholds by label id."""
     rows: list[list[Cell]] = [
         [
             found.image,
             Bar.of(found.uncertainty, 1.0),
             found.most_uncertain.label,
             found.most_uncertain.score,
+            thresholds[found.most_uncertain.label_id],
             len(found.row.detections),
         ]
         for found in chosen
     ]
-    return Table(["image", "uncertainty", "least certain", "its score", "detections"], rows)
+    return Table(["image", "uncertainty", "class", "its least certain score", "threshold", "detections"], rows)
 
 
 def _origin(run: ScoringRun) -> Table:
@@ -237,7 +241,6 @@ def _origin(run: ScoringRun) -> Table:
         {
             "program": run.program,
             "model": run.model_hash,
-            "scores from": f"{run.threshold:g}",
             "classes": ", ".join(run.classes.values()),
         }.items()
     )
@@ -252,18 +255,15 @@ def _choose_examples(summary: PredictionSummary) -> list[PredictionRow]:
     return list({row.image: row for row in turns}.values())[:_MAX_EXAMPLES]
 
 
-def _draw_images(
-    examples: Sequence[PredictionRow], uncertain: Sequence[UncertainImage], read_images: ImageReader
-) -> dict[str, bytes]:
-    """Return JPEG bytes by name of the image; of an uncertain image, its most uncertain detection is drawn too."""
-    wanted = {row.image: row for row in (*examples, *(found.row for found in uncertain))}
-    most_uncertain = {found.image: found.most_uncertain for found in uncertain}
-    return {name: _draw(data, wanted[name], most_uncertain.get(name)) for name, data in read_images(wanted)}
-
-
-def _draw(encoded: bytes, row: PredictionRow, most_uncertain: Detection | None) -> bytes:
-    shown = (item for item in row.detections if item.score >= MIN_SHOWN_SCORE or item is most_uncertain)
-    return draw_thumbnail(encoded, list(map(drawn_detection, shown)))
+def _draw_images(galleries: Sequence[Sequence[PredictionRow]], read_images: ImageReader) -> list[dict[str, bytes]]:
+    """Return for each gallery JPEG bytes by name of the image, with the detections of its row there."""
+    rows = [{row.image: row for row in gallery} for gallery in galleries]
+    drawings: list[dict[str, bytes]] = [{} for _ in galleries]
+    for name, encoded in read_images({name: None for by_name in rows for name in by_name}):
+        for by_name, drawn in zip(rows, drawings, strict=True):
+            if name in by_name:
+                drawn[name] = draw_thumbnail(encoded, list(map(drawn_detection, by_name[name].detections)))
+    return drawings
 
 
 def _captioned(rows: Iterable[PredictionRow], drawings: Mapping[str, bytes]) -> list[tuple[str, bytes]]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from inference.request import Commit
 from inference.rows.export_options import ExportOptions
@@ -9,22 +10,34 @@ from inference.rows.part_files import WrittenShard, save_part_file, write_predic
 from inference.rows.rows import SerializedRow
 from retinanet_odm.predictions.rows import PredictionRow
 
-# The entries of summary.json besides counts; classes and hash are those of tests.retinanet_odm.prediction_rows.
+# The entries of summary.json besides counts; the run is that of tests.retinanet_odm.prediction_rows.
+_THRESHOLDS = {"crab": 0.3, "sea pig": 0.4, 'Étoile "de", mer': 0.25}
 HEADER = {
     "model_hash": "0123456789abcdef" * 4,
     "labels": {"1": "crab", "2": "sea pig", "4": 'Étoile "de", mer'},
-    "thresholds": {"score": 0.25, "model_score": 0.1, "nms_iou": 0.5},
+    "thresholds": {
+        "score": 0.1,
+        "nms_iou": 0.5,
+        "classes": _THRESHOLDS,
+        "from": "model.json",
+        "best": _THRESHOLDS,
+    },
     "code_version": "1.2.3",
 }
 
 
 def write_output(
-    folder: Path, rows: Sequence[PredictionRow], *, num_shards: int = 1, exports: ExportOptions | None = None
+    folder: Path,
+    rows: Sequence[PredictionRow],
+    *,
+    num_shards: int = 1,
+    exports: ExportOptions | None = None,
+    **header: Any,
 ) -> Path:
-    """Writes rows to shards as score does, and summary.json."""
+    """Writes rows to shards as score does, and summary.json, whose entries may be changed."""
     folder.mkdir(exist_ok=True)
     shards = write_shards(folder, rows, num_shards)
-    commit = Commit(output=str(folder), header=HEADER, exports=exports or ExportOptions())
+    commit = Commit(output=str(folder), header=HEADER | header, exports=exports or ExportOptions())
     commit.finish(shards, listed=len(rows))
     return folder
 

@@ -25,7 +25,8 @@ def images(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_table_and_drawn_copies(images: Path, model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     before = {path: path.read_bytes() for path in images.rglob("*.*")}
-    assert main(["detect", "a.png", "deep/b.tif", "a.png", "--model", str(model), "--draw", str(tmp_path / "out")]) == 0
+    words = ["a.png", "deep/b.tif", "a.png", "--model", str(model), "--min_score=0.3"]
+    assert main(["detect", *words, "--draw", str(tmp_path / "out")]) == 0
     assert capsys.readouterr().out.splitlines() == [
         "image       label          score  box: xmin ymin xmax ymax (pixels)",
         "a.png       crab           0.900     50.0    60.0   150.0   120.0",
@@ -41,8 +42,8 @@ def test_table_and_drawn_copies(images: Path, model: Path, tmp_path: Path, capsy
     assert (changed.min(0) > 20).all(), "boxes lie well inside the image, and so does what was drawn"
 
 
-def test_threshold(images: Path, model: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["detect", str(images / "a.png"), "--model", str(model), "--threshold=0.5"]) == 0
+def test_min_score(images: Path, model: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["detect", str(images / "a.png"), "--model", str(model), "--min_score=0.5"]) == 0
     assert "sea pig" not in capsys.readouterr().out
 
 

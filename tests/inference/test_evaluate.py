@@ -75,6 +75,58 @@ def test_a_threshold_changes_counts_and_no_average_precision(tmp_path: Path, ann
     assert (low["count_bias"], high["count_bias"]) == (0, pytest.approx(-1 / 3, abs=1e-5))
 
 
+@pytest.mark.parametrize(
+    ("flags", "thresholds", "origin"),
+    [
+        pytest.param((), {"crab": 0.55, "sea pig": 0.7}, "--min_score", id="as it was delivered"),
+        pytest.param(("--min_score=best",), {"crab": 0.4, "sea pig": 0.95}, "model.json", id="those of the model"),
+        pytest.param(("--min_score=0.2",), {"crab": 0.2, "sea pig": 0.2}, "--min_score", id="a score"),
+        pytest.param(
+            ("--refit",), {"crab": 0.21, "sea pig": 0.21}, "these images, by the best F1 (--refit)", id="refit"
+        ),
+    ],
+)
+def test_what_was_delivered_is_evaluated(
+    flags: tuple[str, ...], thresholds: dict[str, float], origin: str, tmp_path: Path, annotations: Path
+) -> None:
+    """The counts are those of counts.csv of the same thresholds, and the page says where they come from."""
+    known = {
+        "score": 0.1,
+        "nms_iou": 0.5,
+        "from": "--min_score",
+        "classes": {"crab": 0.55, "sea pig": 0.7, "star": 0.5},
+        "best": {"crab": 0.4, "sea pig": 0.95, "star": 0.5},
+    }
+    rows = (scored("a.png", CRAB, replace(PIG, score=0.3)), scored("b.png", PIG))
+    labels = {"1": "crab", "2": "sea pig", "3": "star"}
+    output = write_output(tmp_path / "out", rows, thresholds=known, labels=labels)
+    found = _evaluate(output, "--annotations", annotations, *flags)
+    assert found["thresholds_from"] == origin
+    if "--refit" not in flags:
+        assert {name: found["thresholds"][name] for name in thresholds} == thresholds
+        assert main(["convert", str(output), "--formats=counts", *flags]) == 0
+        with (output / "counts.csv").open(newline="") as file:
+            lines = list(csv.DictReader(file))
+        counted = {name: sum(int(line["count"]) for line in lines if line["label"] == name) for name in labels.values()}
+        assert {name: entry["found"] for name, entry in found["details"]["counts"].items()} == counted
+    page = html.parse(output / "evaluation.html").getroot().text_content()
+    assert f"taken from {origin}" in " ".join(page.split())
+
+
+def test_a_file_that_counts_from_other_scores_is_named(
+    tmp_path: Path, annotations: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    output = write_output(tmp_path / "out", ROWS)
+    assert main(["convert", str(output), "--formats=counts", "--min_score=0.7"]) == 0
+    _evaluate(output, "--annotations", annotations)
+    assert 'counted from a score of crab 0.3, sea pig 0.4, Étoile "de", mer 0.25 (model.json)' in caplog.messages
+    line = "check: counts.csv counts from other scores: 0.7 for every class (--min_score)"
+    assert line in caplog.messages
+    caplog.clear()
+    _evaluate(output, "--annotations", annotations, "--min_score=0.7")
+    assert line not in caplog.messages
+
+
 def test_counts_are_those_of_counts_csv_with_crowds_too(tmp_path: Path) -> None:
     crowd = {"id": 1, "image_id": 1, "category_id": 1, "bbox": [0, 0, 40, 30], "iscrowd": 1}
     value = {

@@ -57,10 +57,11 @@ def test_bad_images(images: str, message: str, fail: Fail, model: Path, tmp_path
 @pytest.mark.parametrize(
     ("flag", "message"),
     [
-        ("--threshold=1.5", "--threshold: expected a score from 0 to 1, found 1.5"),
-        ("--threshold=nan", "--threshold: expected a score from 0 to 1, found nan"),
-        ("--threshold=good", "argument --threshold: expected a score or 'best', found 'good'"),
-        ("--threshold=best", "--threshold=best: model.json has no thresholds per class"),
+        ("--min_score=1.5", "--min_score: expected a score from 0 to 1, found 1.5"),
+        ("--min_score=nan", "--min_score: expected a score from 0 to 1, found nan"),
+        ("--min_score=good", "argument --min_score: expected a score or 'best', found 'good'"),
+        ("--min_score=best", "--min_score=best: model.json has no thresholds per class"),
+        ("--threshold=best", "--threshold is now --min_score; rows always hold all detections"),
         ("--batch_size=0", "--batch_size: expected 1 or more, found 0"),
         ("--batch_size=many", "argument --batch_size: invalid int value: 'many'"),
         ("--batch_megabytes=0", "--batch_megabytes: expected 1 or more, found 0"),
@@ -68,9 +69,9 @@ def test_bad_images(images: str, message: str, fail: Fail, model: Path, tmp_path
         ("--tile_overlap=0.3", "--tile_overlap and --tile_merge have no effect without --tile"),
         ("--num_shards=0", "--num_shards: expected 1 to 99999, found 0"),
         ("--formats=jpg", "--formats: unknown format 'jpg'"),
-        ("--min_score=0.5", "--classes, --min_score and --below have no effect without --formats"),
+        ("--classes=crab", "--classes and --below have no effect without --formats"),
         ("--images=", "--images: expected a folder, file or glob, found an empty name"),
-        ("--thresold=0.5", "unknown flag --thresold; did you mean --threshold?"),
+        ("--min_scor=0.5", "unknown flag --min_scor; did you mean --min_score?"),
         ("--direct_num_worker=2", "unknown flag --direct_num_worker; did you mean --direct_num_workers?"),
         ("stray", "no file or folder stray"),  # a word after --images is one more source
     ],
@@ -178,7 +179,7 @@ def test_a_run_that_breaks_leaves_no_summary(
 
     monkeypatch.setattr("inference.rows.part_files.write_predictions_shard", disk_full)
     with pytest.raises(RuntimeError, match="disk full"):
-        main([*words, "--threshold=0.5", "--replace"])
+        main([*words, "--tile=64", "--replace"])
     assert not (out / "summary.json").exists()
 
 

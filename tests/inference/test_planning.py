@@ -83,8 +83,8 @@ REFUSED = [
     ("b.zip", (), _nothing, "keep its rows with --add, permit it with --replace", "what can be done"),
     ("again/a.zip", (), _nothing, "holds 2 rows of images that are not in --images or have changed", "same names"),
     ("again/a.zip", ("--add",), _nothing, "rows of images that are not in --images or have changed", "same names"),
-    ("a.zip", ("--threshold=0.5",), _nothing, "2 rows of another threshold (first: a.zip/1.png)", "a threshold"),
-    ("b.zip", ("--threshold=0.5", "--add"), _nothing, "--add: the rows in", "two thresholds are never in one folder"),
+    ("a.zip", ("--tile=64",), _nothing, "2 rows of other tiles (first: a.zip/1.png)", "tiles"),
+    ("b.zip", ("--tile=64", "--add"), _nothing, "--add: the rows in", "tiles and none are never in one folder"),
     ("a.zip", ("--formats=cvat", "--min_score=0.5"), _nothing, "holds cvat.xml, which", "other settings of a file"),
     ("a.zip", ("--formats=cvat",), _edit_cvat, "cvat.xml in", "the same file, which was changed by hand"),
     ("b.zip", ("--replace",), _edit_cvat, "changed after this program wrote it", "--replace spares it too"),
@@ -264,7 +264,7 @@ def test_a_file_that_is_changed_while_the_images_are_scored_stays(
     assert "king crab" in (out / "cvat.xml").read_text()
 
 
-SETTINGS = {"model_hash": "m", "labels": {"1": "crab"}, "thresholds": {"score": 0.3}, "tiling": None}
+SETTINGS = {"model_hash": "m", "labels": {"1": "crab"}, "thresholds": {"score": 0.3, "nms_iou": 0.5}, "tiling": None}
 
 
 @pytest.mark.parametrize(
@@ -274,6 +274,8 @@ SETTINGS = {"model_hash": "m", "labels": {"1": "crab"}, "thresholds": {"score": 
         ({"model_hash": "n"}, "another model", "one setting"),
         ({"model_hash": "n", "tiling": {"side": 64}}, "another model and other tiles", "two of them"),
         ({"options": {"num_shards": 2}}, "", "no setting of the rows"),
+        ({"thresholds": {"score": 0.3, "nms_iou": 0.5, "classes": {"crab": 0.6}}}, "", "what counts changes no row"),
+        ({"thresholds": {"score": 0.4, "nms_iou": 0.5, "classes": {}}}, "another threshold", "rows that were cut"),
     ],
 )
 def test_other_settings(change: dict, words: str, reason: str) -> None:

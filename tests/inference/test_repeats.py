@@ -70,7 +70,7 @@ def test_repeat_flags_lie_beside_the_rows_and_drop_detections(output: Path, capl
     assert list(place) == list(TABLE_COLUMNS)
     assert list(place.values()) == [
         *("0", "east", "crab", "8", "9", "8", _name("east", 0), _name("east", 7)),
-        *("10.26", "10.26", "30.26", "26.26", "0.5"),
+        *("10.26", "10.26", "30.26", "26.26", "0.5", "0.3"),
     ]
     lines = [json.loads(line) for line in after["repeats.jsonl"].splitlines()]
     assert lines == [{"image": _name("east", hour), "places": [None, 0]} for hour in range(8)]
@@ -87,6 +87,21 @@ def test_repeat_flags_lie_beside_the_rows_and_drop_detections(output: Path, capl
     exports = {entry["name"]: entry for entry in json.loads((output / "summary.json").read_text())["exports"]}
     assert exports["counts.csv"]["without_repeats"] is True
     assert (exports["repeats.csv"]["iou"], exports["repeats.csv"]["min_frames"]) == (0.7, 5)
+
+
+def test_weak_detections_make_no_location_and_their_files_are_told(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    weak = dataclasses.replace(ROCK, score=0.2)
+    output = write_output(tmp_path / "out", [scored(f"a/{hour}.jpg", weak) for hour in range(6)])
+    repeats = ["repeats", str(output), "--min_frames=5"]
+    assert main(repeats) == 0
+    assert _table(output / "repeats.csv") == []
+    assert main([*repeats, "--min_score=0.2"]) == 0
+    assert [line["threshold"] for line in _table(output / "repeats.csv")] == ["0.2"]
+    assert main(["convert", str(output), "--formats=coco,counts", "--without_repeats"]) == 0
+    told = [message.split()[0] for message in caplog.messages if "are not flagged, and stay" in message]
+    assert told == ["coco_results.json", "coco_images.json"]
 
 
 def test_repeat_flags_of_an_image_below_a_folder(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """No image is scored twice and none is lost, in runs that finish, are killed, or whose images change in between."""
 
+import csv
 import json
 import logging
 import shutil
@@ -8,6 +9,7 @@ import subprocess
 import sys
 import time
 import zipfile
+from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -55,6 +57,15 @@ class Runs:
     def rows(self) -> dict[str, dict]:
         return read_rows(self.output)
 
+    def counted(self) -> dict[str, int]:
+        """The counts of counts.csv by class, without those of 0; summary.json must agree."""
+        with (self.output / "counts.csv").open(newline="") as file:
+            counts: Counter[str] = Counter()
+            for line in csv.DictReader(file):
+                counts[line["label"]] += int(line["count"] or 0)
+        assert json.loads((self.output / "summary.json").read_text())["counted"] == dict(+counts)
+        return dict(+counts)
+
     def red(self) -> set[str]:
         """Images with a red rectangle in their rows."""
         return {name for name, row in self.rows().items() if any(d["label"] == "crab" for d in row["detections"])}
@@ -91,17 +102,25 @@ def test_only_new_and_changed_images_are_scored(runs: Runs) -> None:
     assert runs.red() == {"A.png", "c.png"}
 
 
-def test_rows_of_another_threshold_or_model_do_not_stay(runs: Runs, tmp_path: Path) -> None:
+def test_rows_of_another_model_do_not_stay(runs: Runs, tmp_path: Path) -> None:
     assert runs() == 5
-    assert runs("--threshold=0.5", "--replace") == 5
-    assert "--replace: 5 rows of another threshold (first: a.png)" in runs.caplog.text
-    assert not any(row["detections"] for row in runs.rows().values()), "blue has 0.4"
-    assert runs("--threshold=0.5") == 0
     runs.model = shutil.copytree(runs.model, tmp_path / "other")
     manifest = json.loads((runs.model / "model.json").read_text())
     manifest["labels"]["1"] = "spider crab"  # the same SavedModel, but its rows differ
     (runs.model / "model.json").write_text(json.dumps(manifest))
-    assert runs("--threshold=0.5", "--replace") == 5
+    assert runs("--replace") == 5
+    assert "--replace: 5 rows of other labels (first: a.png)" in runs.caplog.text
+
+
+def test_another_min_score_scores_nothing_anew(runs: Runs) -> None:
+    assert runs("--formats=counts") == 5
+    rows = runs.rows()
+    assert any(row["detections"] for row in rows.values()), "blue has 0.4: rows hold it, whatever counts"
+    assert runs.counted() == {}
+    assert runs("--formats=counts", "--min_score=0.4", "--replace") == 0
+    assert (runs.rows(), runs.counted()) == (rows, {"sea pig": 4})
+    assert runs("--formats=counts", "--replace") == 0
+    assert (runs.rows(), runs.counted()) == (rows, {})
 
 
 def test_a_finished_output_is_left_as_it_is(runs: Runs) -> None:

@@ -1,6 +1,6 @@
 """The last step of a run: no summary unless there are as many rows as images."""
 
-from collections import Counter
+import dataclasses
 from pathlib import Path
 
 import pytest
@@ -8,21 +8,23 @@ import pytest
 from inference.request import Commit
 from inference.rows import finished_run
 from inference.rows.export_options import ExportOptions
-from inference.rows.part_files import WrittenShard
 from inference.rows.rows import RowCounts
-from tests.inference.outputs import HEADER
+from tests.inference.outputs import HEADER, write_shards
+from tests.retinanet_odm.prediction_rows import CRAB, failed, scored
 
 
 def test_counts(tmp_path: Path) -> None:
-    counts = RowCounts(ok=2, failed=Counter(bad=1), detections=Counter(crab=5), without_extent=4)
-    shards = [WrittenShard(name=f"predictions-0000{n}-of-00002.jsonl", sha256="", counts=counts) for n in range(2)]
+    weak = dataclasses.replace(CRAB, score=0.29)
+    padded = dataclasses.replace(scored("a.jpg", CRAB, weak), without_extent=4)
+    shards = write_shards(tmp_path, [padded, scored("b.jpg", CRAB), failed("c.jpg", "bad")], num_shards=2)
     commit = Commit(output=str(tmp_path), header=HEADER, exports=ExportOptions())
-    with pytest.raises(RuntimeError, match="7 images were listed, but 6 rows written"):
-        commit.finish(shards, listed=7)
-    assert not list(tmp_path.iterdir())
-    commit.finish(shards, listed=6)
+    with pytest.raises(RuntimeError, match="4 images were listed, but 3 rows written"):
+        commit.finish(shards, listed=4)
+    assert not (tmp_path / "summary.json").exists()
+    commit.finish(shards, listed=3)
     summary = finished_run.read_summary(str(tmp_path))
-    assert (summary["images"], summary["failed"], summary["detections"]) == (6, {"bad": 2}, {"crab": 10})
-    assert summary["without_extent"] == 8
+    assert (summary["images"], summary["failed"], summary["detections"]) == (3, {"bad": 1}, {"crab": 3})
+    assert summary["counted"] == {"crab": 2}, "from the score of the class on"
+    assert summary["without_extent"] == 4
     assert "without_extent" not in RowCounts.of([]).to_json(), "most runs have none"
     assert summary["exports"] == []

@@ -114,33 +114,62 @@ def test_folder_and_summary(folder: Path, model: Path, tmp_path: Path, caplog: p
     }
     assert summary["detections"] == {"crab": 4, "sea pig": 1}
     assert summary["labels"] == {"1": "crab", "2": "sea pig"}
-    assert summary["thresholds"] == {"score": 0.3, "classes": {}, "model_score": 0.3, "nms_iou": 0.5}
+    assert summary["thresholds"] == {
+        "score": 0.3,
+        "nms_iou": 0.5,
+        "best": {},
+        "classes": {"crab": 0.5, "sea pig": 0.5},
+        "from": "default",
+    }
+    assert summary["counted"] == {"crab": 4}
+    assert "model.json has no thresholds per class: detections count from a score of 0.5" in caplog.text
     assert summary["options"]["model_options"]["batch_size"] == 4
     assert summary["tiling"] is None
     (shard,) = summary["shards"]
     data = (tmp_path / "out" / shard["name"]).read_bytes()
     assert (shard["images"], shard["sha256"]) == (9, hashlib.sha256(data).hexdigest())
-    for message in ("images: 9", "failed: 4", "crab 4, sea pig 1", "images/s", str(tmp_path / "out")):
+    for message in (
+        "images: 9",
+        "failed: 4",
+        "detections: crab 4",
+        "from a score of 0.5 for every class (default)",
+        "images/s",
+        str(tmp_path / "out"),
+    ):
         assert message in caplog.text
 
 
-def test_thresholds_of_classes(model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_thresholds_of_classes(
+    model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
     """The blue one, whose score is 0.4, is below its class's own threshold; the red one is above."""
     own = Path(shutil.copytree(model, tmp_path / "export"))
     write_manifest(own, thresholds={"crab": 0.8, "sea pig": 0.5})
     image = tmp_path / "a.png"
     image.write_bytes(make_image(64, 64, {RED: (5, 6, 20, 16), BLUE: (40, 40, 50, 50)}))
-    (row,) = score(own, tmp_path / "out", image, flags=("--threshold=best", "--formats=coco")).values()
-    assert [item["label"] for item in row["detections"]] == ["crab"]
+    (row,) = score(own, tmp_path / "out", image, flags=("--formats=coco,counts,report",)).values()
+    assert [item["label"] for item in row["detections"]] == ["crab", "sea pig"], "rows keep everything"
     summary = json.loads((tmp_path / "out/summary.json").read_text())
-    assert summary["thresholds"]["classes"] == {"crab": 0.8, "sea pig": 0.5}
-    assert summary["thresholds"]["score"] == 0.5
+    assert summary["thresholds"] == {
+        "score": 0.3,
+        "nms_iou": 0.5,
+        "best": {"crab": 0.8, "sea pig": 0.5},
+        "classes": {"crab": 0.8, "sea pig": 0.5},
+        "from": "model.json",
+    }
+    assert (summary["detections"], summary["counted"]) == ({"crab": 1, "sea pig": 1}, {"crab": 1})
+    for line in ("detections: crab 1", "counted from a score of crab 0.8, sea pig 0.5 (model.json)"):
+        assert line in caplog.messages
+    assert f"report: {tmp_path}/out/report.html" in caplog.messages
+    assert f"to label next: {tmp_path}/out/to_label.csv" in caplog.messages
     images = json.loads((tmp_path / "out/coco_images.json").read_text())
-    assert images["info"]["thresholds"]["classes"] == {"crab": 0.8, "sea pig": 0.5}
-    assert main(["detect", str(image), "--model", str(own), "--threshold=best"]) == 0
+    assert images["info"]["thresholds"] == {"crab": 0.8, "sea pig": 0.5}
+    assert images["info"]["min_scores"] == {"crab": 0.3, "sea pig": 0.3}
+    assert main(["detect", str(image), "--model", str(own)]) == 0
     printed = capsys.readouterr().out
     assert "crab" in printed
     assert "sea pig" not in printed
+    assert "shown from a score of crab 0.8, sea pig 0.5 (model.json)" in caplog.messages
 
 
 def test_tiles(model: Path, tmp_path: Path) -> None:
@@ -181,15 +210,13 @@ def test_tar_plain_and_compressed(model: Path, tmp_path: Path) -> None:
     assert len(rows) == 2 * len(IMAGES)
 
 
-def test_two_sources_a_threshold_and_fewer_shards_than_before(
-    folder: Path, archive: Path, model: Path, tmp_path: Path
-) -> None:
+def test_two_sources_and_fewer_shards_than_before(folder: Path, archive: Path, model: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     out.mkdir()
     # Files of an earlier run and of one that was killed.
     (out / "predictions-00006-of-00007.jsonl").write_text("{}\n")
     (out / "predictions-00000-of-00002.jsonl.tmp-0123abcd").write_text("{")
-    rows = score(model, out, f"{folder}/*.png", archive, folder / "a.png", flags=("--threshold=0.5", "--num_shards=2"))
+    rows = score(model, out, f"{folder}/*.png", archive, folder / "a.png", flags=("--num_shards=2",))
     assert sorted(path.name for path in out.iterdir()) == [
         "predictions-00000-of-00002.jsonl",
         "predictions-00001-of-00002.jsonl",
@@ -200,7 +227,7 @@ def test_two_sources_a_threshold_and_fewer_shards_than_before(
     zipped = {f"{archive.parent.name}/Dive 1.zip/{name}" for name in IMAGES}
     assert set(rows) == loose | zipped
     labels = {item["label"] for row in rows.values() for item in row["detections"]}
-    assert labels == {"crab"}, "the sea pigs' score is 0.4"
+    assert labels == {"crab", "sea pig"}
 
 
 def _damaged_images() -> dict[str, bytes]:

@@ -4,10 +4,12 @@ from hypothesis import strategies as st
 
 from retinanet_odm.predictions.rows import FAILED, MODEL_REFUSED, Detection, PredictionRow, ScoringRun
 
+THRESHOLDS = {1: 0.3, 2: 0.4, 4: 0.25}
 RUN = ScoringRun(
     classes={1: "crab", 2: "sea pig", 4: 'Étoile "de", mer'},
     model_hash="0123456789abcdef" * 4,
-    threshold=0.25,
+    thresholds=THRESHOLDS,
+    min_scores=THRESHOLDS,
     nms_iou=0.5,
     code_version="1.2.3",
 )

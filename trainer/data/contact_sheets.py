@@ -11,10 +11,10 @@ from PIL import Image
 from retinanet_odm.dataset.examples import DetectionExample
 from retinanet_odm.imaging.drawing import DrawnBox, draw_boxes, draw_thumbnail
 from retinanet_odm.labels.label_map import LabelMap
-from retinanet_odm.predictions.rows import MIN_SHOWN_SCORE
 
 MAX_SHEET_IMAGES = 9
 _COLUMNS = 3
+_MIN_SCORE = 0.3  # during a training no class has a threshold of its own yet
 _LONGEST_SIDE = 480  # of an image on a sheet, in pixels
 
 Sheet = npt.NDArray[np.uint8]  # [1, height, width, 3], as tf.summary.image takes it
@@ -35,7 +35,7 @@ def _true_boxes(boxes: np.ndarray, ids: np.ndarray, labels: LabelMap) -> Iterato
 def detection_sheet(
     examples: Iterable[DetectionExample], results: Sequence[Mapping[str, Any]], labels: LabelMap
 ) -> Sheet:
-    """Draw images with their detections, from the score on that reports show.
+    """Draw images with their detections, without very weak ones.
 
     Args:
       examples: The images.
@@ -47,7 +47,7 @@ def detection_sheet(
         found = [
             _detected_box(entry, labels)
             for entry in results
-            if entry["image_id"] == example.source_id and entry["score"] >= MIN_SHOWN_SCORE
+            if entry["image_id"] == example.source_id and entry["score"] >= _MIN_SCORE
         ]
         thumbnail = draw_thumbnail(example.encoded, found, longest=_LONGEST_SIDE)
         images.append(Image.open(io.BytesIO(thumbnail)))

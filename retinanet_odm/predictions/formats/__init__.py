@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from retinanet_odm.predictions.rows import PredictionRow, ScoringRun
 
-__all__ = ["EXPORTERS", "Exporter"]
+__all__ = ["ALL_SCORES", "EXPORTERS", "Exporter"]
 
 Exporter = Callable[[Iterable[PredictionRow], ScoringRun], Iterator[bytes]]
 
@@ -41,3 +41,6 @@ EXPORTERS: Mapping[str, Mapping[str, Exporter]] = {
     "voc": {"voc.zip": _lazy("voc", "to_voc")},
     "viame": {"viame.csv": _lazy("viame", "to_viame")},
 }
+# Formats that hold all detections of the rows, unless a minimum score is asked for: an average precision needs weak
+# detections too, and in Timelapse the user chooses what is shown. They state the thresholds beside the detections.
+ALL_SCORES = frozenset({"coco", "megadetector"})

@@ -1,5 +1,7 @@
 """COCO results (https://cocodataset.org/#format-results) and the list of images that they refer to.
 
+By default with all scores of the rows, as the format's evaluation needs them; `info` of the images has the thresholds.
+
 Boxes are ``[x, y, width, height]`` in pixels, 0-based and continuous. Image ids are the numbers of the rows, from 1:
 pycocotools treats an id of 0 as missing in some places. Category ids are the label ids.
 """

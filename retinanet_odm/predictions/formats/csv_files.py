@@ -1,8 +1,8 @@
 """Plain CSV for spreadsheets, pandas and R: detections.csv (a line per detection) and counts.csv (per image and class).
 
-Boxes are xmin, ymin, xmax, ymax in pixels, 0-based and continuous, as in the rows. The columns `model` and `threshold`
-are the same on every line, so that tables of several models can be concatenated. There are no comment lines: readers
-that allow them would cut off file names at any #.
+Boxes are xmin, ymin, xmax, ymax in pixels, 0-based and continuous, as in the rows. The column `model` is the same on
+every line, so that tables of several models can be concatenated; `threshold` is the minimum score of the line's class.
+There are no comment lines: readers that allow them would cut off file names at any #.
 """
 
 from collections import Counter
@@ -33,9 +33,11 @@ def detection_lines(row: PredictionRow, run: ScoringRun) -> Iterator[tuple[CsvCe
     """
     image = tuple(getattr(row, column) for column in _IMAGE_COLUMNS)
     for item in row.detections:
-        yield *image, item.label, item.label_id, item.score, *item.box, item.repeat, run.model, run.threshold
+        found = (item.label, item.label_id, item.score, *item.box, item.repeat)
+        yield *image, *found, run.model, run.min_scores[item.label_id]
     if not row.detections:
-        yield *image, *(None for _ in _DETECTION_COLUMNS), run.model, run.threshold
+        # Without a class there is no threshold either.
+        yield *image, *(None for _ in _DETECTION_COLUMNS), run.model, None
 
 
 def to_counts_csv(rows: Iterable[PredictionRow], run: ScoringRun) -> Iterator[bytes]:
@@ -57,4 +59,4 @@ def _count_lines(row: PredictionRow, run: ScoringRun) -> Iterator[tuple[CsvCell,
     # A line for every class, also with a count of 0, so that means over images are right.
     for label_id, label in run.classes.items():
         count = counts[label_id] if row.status == OK else None
-        yield row.image, deployment, time, row.status, label, count, run.model, run.threshold
+        yield row.image, deployment, time, row.status, label, count, run.model, run.min_scores[label_id]

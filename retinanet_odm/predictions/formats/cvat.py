@@ -19,11 +19,19 @@ def to_cvat(rows: Iterable[PredictionRow], run: ScoringRun) -> Iterator[bytes]:
     Images that failed are not listed: without boxes, they would look like images without objects.
     """
     head, tail = task_envelope(labels=map(xml_text, run.classes.values()), task=run.title)
-    yield head
+    yield head + _min_scores(run)
     for number, row in enumerate(rows):
         if row.status == OK:
             yield etree.tostring(_image(number, row), pretty_print=True, encoding="utf-8")
     yield tail
+
+
+def _min_scores(run: ScoringRun) -> bytes:
+    """Return a comment with the minimum score of each class: CVAT's format has no element for it."""
+    scores = "; ".join(f"{xml_text(label)}: {score:g}" for label, score in run.min_scores_by_name.items())
+    # XML 1.0, section 2.5: no two hyphens within a comment, and none at its end.
+    text = f" minimum scores: {scores} ".replace("--", "- -").replace("--", "- -")
+    return etree.tostring(etree.Comment(text), encoding="utf-8") + b"\n"
 
 
 def _image(number: int, row: PredictionRow) -> etree._Element:

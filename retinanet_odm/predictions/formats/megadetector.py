@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from retinanet_odm.predictions.formats.encoding import json_object
-from retinanet_odm.predictions.rows import MIN_SHOWN_SCORE, MODEL_REASONS, OK, Detection, PredictionRow, ScoringRun
+from retinanet_odm.predictions.rows import MODEL_REASONS, OK, Detection, PredictionRow, ScoringRun
 
 FORMAT_VERSION = "1.6"
 # The failures that MegaDetector's run_detector.py distinguishes.
@@ -22,9 +22,10 @@ def to_megadetector(rows: Iterable[PredictionRow], run: ScoringRun) -> Iterator[
         "format_version": FORMAT_VERSION,
         "detector": f"{run.program} {run.model}",
         "detector_metadata": {
-            # Timelapse shows detections from the first of these, and lets its user go down to the second.
-            "typical_detection_threshold": max(MIN_SHOWN_SCORE, run.threshold),
-            "conservative_detection_threshold": run.threshold,
+            # Timelapse shows detections from the first of these, and lets its user go down to the second. The format
+            # has one number for all classes: the lowest hides nothing that counts. Those of the classes are below.
+            "typical_detection_threshold": min(run.thresholds.values()),
+            "conservative_detection_threshold": min(run.min_scores.values()),
             **run.describe(),
         },
     }

@@ -22,7 +22,8 @@ def to_viame(rows: Iterable[PredictionRow], run: ScoringRun) -> Iterator[bytes]:
     """Yield viame.csv. Images without detections have no line."""
     yield _HEADER
     labels = (f"{label_id}: {label}" for label_id, label in run.classes.items())
-    yield _metadata(f"exported_by: {run.title}", *labels)
+    min_scores = (f"min_score {label_id}: {score:g}" for label_id, score in run.min_scores.items())
+    yield _metadata(f"exported_by: {run.title}", *labels, *min_scores)
     tracks = itertools.count()
     for frame, row in enumerate(rows):
         for item, track in zip(row.detections, tracks, strict=False):

@@ -5,7 +5,7 @@ development kit are 1-based. The members of the zip file:
 
   Annotations/FOLDER/NAME.xml   one for every image that was scored
   ImageSets/Main/default.txt    the names of these files, without .xml
-  labelmap.txt                  the classes that it can hold, and the origin of the boxes in a comment
+  labelmap.txt                  the classes that it can hold; origin and minimum scores of the boxes in comments
 """
 
 import itertools
@@ -64,7 +64,8 @@ def _label_map(run: ScoringRun) -> bytes:
     CVAT and Datumaro read it with neither quotes nor escapes (datumaro, plugins/data_formats/voc/format.py,
     parse_label_map), so a label that they would read as another one, or as a comment, stands in a comment.
     """
-    lines = [f"# {run.title}", "# label:color_rgb:parts:actions"]
+    min_scores = (f"# scores from {score:g}: {xml_text(label)!r}" for label, score in run.min_scores_by_name.items())
+    lines = [f"# {run.title}", *min_scores, "# label:color_rgb:parts:actions"]
     for label in map(xml_text, run.classes.values()):
         is_held = label == label.strip() and _BREAKS.search(label) is None
         lines.append(f"{label}:::" if is_held else f"# not listed, because this file cannot hold it: {label!r}")

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from inference.model.handler import DetectorHandler
 from inference.model.loading import find_model
-from inference.model.options import ModelOptions, ScoreThresholds
+from inference.model.options import ModelOptions
 from inference.model.scorer import BatchSplitter, CallError, MemoryShortError, capacity, make_batches, max_tiles, weight
 from inference.model.tiling import Tiling
 from inference.transforms import DetectObjects
@@ -69,7 +69,7 @@ def test_beam_counts_the_calls(model: Path) -> None:
         pipeline
         | beam.Create([images])
         | beam.FlatMap(lambda elements: elements)
-        | DetectObjects(find_model(str(model), options), ScoreThresholds(score=0.5))
+        | DetectObjects(find_model(str(model), options))
         | beam.Map(lambda row: (row.image, row.reason))
     )
     assert_that(rows, equal_to([("0", None), ("1", "model_failed"), ("2", None), ("3", None)]))

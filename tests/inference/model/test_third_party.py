@@ -101,6 +101,16 @@ def test_the_rows_are_those_of_our_own_model(
     summary = json.loads((tmp_path / "out/summary.json").read_text())
     assert summary["labels"] == {"1": "crab", "2": "sea pig"}
     assert (summary["thresholds"]["score"], summary["max_detections"]) == (0, None)
+    assert summary["thresholds"]["from"] == "default"
+
+
+def test_the_map_can_state_the_lowest_score_of_the_rows(tf_od: Path, images: Path, tmp_path: Path) -> None:
+    path = written(tmp_path, {**TF_OD, "score_threshold": 0.5})
+    words = ["--images", str(images), "--model", str(tf_od), "--signature_map", str(path)]
+    assert main(["score", *words, "--output", str(tmp_path / "out")]) == 0
+    labels = {item["label"] for row in read_rows(tmp_path / "out").values() for item in row["detections"]}
+    assert labels == {"crab"}, "the sea pigs' score is 0.4"
+    assert json.loads((tmp_path / "out/summary.json").read_text())["thresholds"]["score"] == 0.5
 
 
 def test_another_map_is_another_model(tf_od: Path, tmp_path: Path) -> None:

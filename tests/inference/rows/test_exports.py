@@ -51,7 +51,7 @@ def images(tmp_path: Path) -> Path:
 def test_score_writes_what_convert_writes(
     images: Path, model: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    words = ["score", "--images", str(images), "--model", str(model), "--num_shards=2", "--output"]
+    words = ["score", "--images", str(images), "--model", str(model), "--num_shards=2", "--min_score=0.3", "--output"]
     assert main([*words, str(tmp_path / "all"), f"--formats={ALL}"]) == 0
     assert str(tmp_path / "all/voc.zip") in caplog.text
     found = contents(tmp_path / "all")
@@ -92,8 +92,9 @@ def test_convert_adds_to_what_is_there(tmp_path: Path) -> None:
     }
     entries = _exports(output)
     assert list(entries) == ["counts.csv", "detections.csv", "viame.csv"]
-    assert (entries["counts.csv"]["classes"], entries["counts.csv"]["threshold"]) == (["crab", "sea pig"], 0.6)
-    assert (entries["viame.csv"]["classes"], entries["viame.csv"]["threshold"]) == ([*RUN.classes.values()], 0.25)
+    assert entries["counts.csv"]["min_scores"] == {"crab": 0.6, "sea pig": 0.6}
+    assert entries["viame.csv"]["min_scores"] == {"crab": 0.3, "sea pig": 0.4, 'Étoile "de", mer': 0.25}
+    assert entries["viame.csv"]["classes"] == [*RUN.classes.values()]
     table = _table(output / "detections.csv")
     assert {row["label"] for row in table} == {"sea pig", ""}, "crabs have a score of 0.5; empty images stay"
     assert {row["image"] for row in table} == {row.image for row in ROWS}
@@ -128,7 +129,7 @@ def test_every_format_of_nothing(rows: list[PredictionRow], tmp_path: Path) -> N
         (["out", "--formats=csv", "--classes", "x"], "its classes are crab, sea pig"),
         (["out", "--formats=csv", "--below=emp"], "--below: no image's name begins with emp/"),
         (["nowhere", "--formats=csv"], "nowhere has no summary.json"),
-        (["out", "--formats=csv", "--threshold=0.5"], "convert: unknown flag --threshold"),
+        (["out", "--formats=csv", "--threshold=0.5"], "--threshold is now --min_score"),
     ],
 )
 def test_bad_requests(words: list[str], message: str, fail: Fail, tmp_path: Path) -> None:
@@ -182,12 +183,10 @@ def test_rows_that_are_not_those_of_the_summary(
 def test_the_run_that_a_summary_describes() -> None:
     summary = {**HEADER, "detections": {"crab": 3}}
     assert run_of(summary, ExportOptions()) == RUN
-    assert run_of(summary, ExportOptions(formats=("csv",), min_score=0.1)).threshold == 0.25, (
-        "rows have no weaker detections"
-    )
     odd = {**HEADER, "detections": {"crab": 3, "id 3": 1}}
     assert run_of(odd, ExportOptions()).classes == {**RUN.classes, 3: "id 3"}, "an id that the label map leaves out"
     assert list(run_of(odd, ExportOptions()).classes) == [1, 2, 3, 4]
+    assert run_of(odd, ExportOptions()).thresholds[3] == 0.4, "no evaluation knows it: the highest of all"
 
 
 def test_choose_classes() -> None:

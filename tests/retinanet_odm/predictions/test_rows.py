@@ -9,7 +9,7 @@ from hypothesis import given
 
 from retinanet_odm.errors import ContractError
 from retinanet_odm.predictions.rows import FAILED, Detection, PredictionRow
-from tests.retinanet_odm.prediction_rows import CRAB, PIG, RUN, STAR, random_rows, scored
+from tests.retinanet_odm.prediction_rows import CRAB, PIG, STAR, random_rows, scored
 
 
 def test_a_scored_image() -> None:
@@ -89,15 +89,22 @@ def test_no_row(line: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("classes", "threshold", "expected"),
+    ("min_scores", "expected"),
     [
-        pytest.param({1: "crab", 2: "sea pig", 4: "star"}, 0.25, (PIG, CRAB, STAR), id="all, one just reaching it"),
-        pytest.param({1: "crab"}, 0.25, (CRAB,), id="one class"),
-        pytest.param({1: "crab", 2: "sea pig"}, 0.51, (PIG,), id="a higher threshold"),
-        pytest.param({2: "sea pig"}, 0.90001, (PIG,), id="rounded as the scores in rows are"),
-        pytest.param({3: "urchin"}, 0.0, (), id="none"),
+        pytest.param({1: 0.25, 2: 0.25, 4: 0.25}, (PIG, CRAB, STAR), id="all, one just reaching it"),
+        pytest.param({1: 0.25}, (CRAB,), id="one class"),
+        pytest.param({1: 0.51, 2: 0.51}, (PIG,), id="a higher threshold"),
+        pytest.param({1: 0.5, 2: 0.95, 4: 0.2}, (CRAB, STAR), id="each class has its own"),
+        pytest.param({2: 0.90001}, (PIG,), id="rounded as the scores in rows are"),
+        pytest.param({3: 0.0}, (), id="none"),
     ],
 )
-def test_filtered(classes: dict[int, str], threshold: float, expected: tuple[Detection, ...]) -> None:
-    run = dataclasses.replace(RUN, classes=classes, threshold=threshold)
-    assert scored("a", PIG, CRAB, STAR).filtered(run) == scored("a", *expected)
+def test_filtered(min_scores: dict[int, float], expected: tuple[Detection, ...]) -> None:
+    assert scored("a", PIG, CRAB, STAR).filtered(min_scores) == scored("a", *expected)
+
+
+def test_a_row_keeps_the_same_before_it_is_written_and_after() -> None:
+    weak = dataclasses.replace(CRAB, score=0.29996)
+    row = scored("a", weak)
+    again = PredictionRow.from_json(row.to_json(), source="x")
+    assert len(row.filtered({1: 0.3}).detections) == len(again.filtered({1: 0.3}).detections) == 1

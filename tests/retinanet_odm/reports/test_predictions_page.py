@@ -52,9 +52,9 @@ def test_the_numbers() -> None:
         "classes found": "3",
     }
     assert _lines(tree, "Each class") == [
-        ["crab", "3", "3", "0.500", "1a.png"],
-        ["sea pig", "3", "2", "0.500", "2a.png"],
-        ['Étoile "de", mer', "2", "2", "0.333", "1" + FRAME],
+        ["crab", "0.300", "3", "3", "0.500", "1a.png"],
+        ["sea pig", "0.400", "3", "2", "0.500", "2a.png"],
+        ['Étoile "de", mer', "0.250", "2", "2", "0.333", "1" + FRAME],
     ]
     assert [line[:2] for line in _lines(tree, "Failures")] == [
         ["image_not_decodable", "1"],
@@ -63,6 +63,18 @@ def test_the_numbers() -> None:
     (deployment,) = _lines(tree, "Over time")
     assert deployment == ["dive 1/StaM_6701", "2016-11-10 14:24to 2016-11-10 14:24", "1", "0", "0", "1"]
     assert "5 images have no time" in tree.text_content()
+
+
+def test_what_is_drawn_is_what_is_counted() -> None:
+    weak = dataclasses.replace(CRAB, score=0.29)
+    tree = _page([scored("a.jpg", PIG, weak)], read_images=lambda names: ((name, _image()) for name in names))
+    assert _tiles(tree)["detections"] == "1"
+    assert tree.xpath("//section[h2='Scores']//figcaption/b/text()") == ["sea pig, from 0.4"]
+    assert tree.xpath("//section[h2='Examples']//figcaption/text()") == ["a.jpg: sea pig 0.90"]
+    # The weak one is what the image was chosen for: it is drawn, and counted nowhere.
+    assert tree.xpath("//section[h2='Least certain']//figcaption/text()") == ["a.jpg: sea pig 0.90, crab 0.29"]
+    ((*_, label, score, threshold, detections),) = _lines(tree, "Least certain")
+    assert (label, score, threshold, detections) == ("crab", "0.290", "0.300", "1")
 
 
 def test_locations_of_repeated_detections() -> None:

@@ -18,11 +18,10 @@ def test_detections_csv() -> None:
     rows = [scored("d, 1/a.png", PIG, dataclasses.replace(PIG, repeat=7)), scored("empty.png"), failed("x\udce9.jpg")]
     assert b"".join(to_detections_csv(rows, RUN)).decode().splitlines() == [
         "image,width,height,status,reason,detail,label,label_id,score,xmin,ymin,xmax,ymax,repeat,model,threshold",
-        '"d, 1/a.png",40,30,ok,,,sea pig,2,0.9,5.0,6.0,20.25,16.0,,0123456789ab,0.25',
-        '"d, 1/a.png",40,30,ok,,,sea pig,2,0.9,5.0,6.0,20.25,16.0,7,0123456789ab,0.25',
-        "empty.png,40,30,ok,,,,,,,,,,,0123456789ab,0.25",
-        "x\\udce9.jpg,,,failed,image_not_decodable,"
-        '"x\\udce9.jpg: expected an image, found none",,,,,,,,,0123456789ab,0.25',
+        '"d, 1/a.png",40,30,ok,,,sea pig,2,0.9,5.0,6.0,20.25,16.0,,0123456789ab,0.4',
+        '"d, 1/a.png",40,30,ok,,,sea pig,2,0.9,5.0,6.0,20.25,16.0,7,0123456789ab,0.4',
+        "empty.png,40,30,ok,,,,,,,,,,,0123456789ab,",
+        'x\\udce9.jpg,,,failed,image_not_decodable,"x\\udce9.jpg: expected an image, found none",,,,,,,,,0123456789ab,',
     ]
 
 
@@ -65,11 +64,11 @@ def test_counts_csv() -> None:
     rows = [failed("broken.jpg"), scored(FRAME, PIG, PIG)]
     assert b"".join(to_counts_csv(rows, RUN)).decode().splitlines() == [
         "image,deployment,time,status,label,count,model,threshold",
-        "broken.jpg,,,failed,crab,,0123456789ab,0.25",
-        "broken.jpg,,,failed,sea pig,,0123456789ab,0.25",
+        "broken.jpg,,,failed,crab,,0123456789ab,0.3",
+        "broken.jpg,,,failed,sea pig,,0123456789ab,0.4",
         'broken.jpg,,,failed,"Étoile ""de"", mer",,0123456789ab,0.25',
-        f"{FRAME},dive 1/StaM_6701,2016-11-10 14:24:12,ok,crab,0,0123456789ab,0.25",
-        f"{FRAME},dive 1/StaM_6701,2016-11-10 14:24:12,ok,sea pig,2,0123456789ab,0.25",
+        f"{FRAME},dive 1/StaM_6701,2016-11-10 14:24:12,ok,crab,0,0123456789ab,0.3",
+        f"{FRAME},dive 1/StaM_6701,2016-11-10 14:24:12,ok,sea pig,2,0123456789ab,0.4",
         f'{FRAME},dive 1/StaM_6701,2016-11-10 14:24:12,ok,"Étoile ""de"", mer",0,0123456789ab,0.25',
     ]
 

@@ -1,5 +1,6 @@
 """CVAT pre-annotations: read back by our own reader, and the parts that only CVAT reads."""
 
+import dataclasses
 import io
 
 from hypothesis import given
@@ -14,7 +15,8 @@ from tests.retinanet_odm.prediction_rows import PIG, ROWS, RUN, failed, random_x
 def test_what_cvat_reads() -> None:
     root = etree.fromstring(b"".join(to_cvat([failed("x.jpg"), scored("d/a.jpg", PIG)], RUN)))
     assert root.findtext("version") == "1.1"
-    assert root.findtext("meta/task/name") == f"retinanet-odm 1.2.3, model {RUN.model_hash}, scores from 0.25"
+    title = f"retinanet-odm 1.2.3, model {RUN.model_hash}, scores from 0.25 to 0.4, by class"
+    assert root.findtext("meta/task/name") == title
     assert [name.text for name in root.iterfind("meta/task/labels/label/name")] == list(RUN.classes.values())
     (image,) = root.iterfind("image")
     assert dict(image.attrib) == {"id": "1", "name": "d/a.jpg", "width": "40", "height": "30"}
@@ -51,3 +53,11 @@ def test_the_reader_finds_every_box(rows: list[PredictionRow]) -> None:
         for row in rows
         if row.status == OK
     ]
+
+
+def test_the_minimum_scores_are_in_a_comment_that_readers_skip() -> None:
+    run = dataclasses.replace(RUN, classes={1: "crab --- small-", 2: "sea pig", 4: "star"})
+    data = b"".join(to_cvat([scored("a.jpg", PIG)], run))
+    (comment,) = etree.fromstring(data).xpath("/annotations/comment()")
+    assert comment.text == " minimum scores: crab - - - small-: 0.3; sea pig: 0.4; star: 0.25 "
+    assert [image.filename for image in read_cvat(io.BytesIO(data), source="cvat.xml")] == ["a.jpg"]

@@ -1,4 +1,4 @@
-"""One law for all formats: at one threshold, every file has the same counts, the same boxes, and one name per image."""
+"""One law for all formats: at the same thresholds, every file has the same counts, boxes, and one name per image."""
 
 import csv
 import io
@@ -22,7 +22,16 @@ from retinanet_odm.predictions.summary import PredictionSummary
 
 LABELS = ("crab", "id: 3", "#hash", "=1+2", 'Étoile "de", mer', "a\nb", "<b>&amp;", "c\\x01", "c\x01", "🐟", "-", "1")
 CLASSES = dict(enumerate(LABELS, start=1))
-RUN = ScoringRun(classes=CLASSES, model_hash="0123456789abcdef" * 4, threshold=0.5, nms_iou=0.5, code_version="1.2.3")
+# Every second class counts from a higher score.
+THRESHOLDS = {label_id: (0.5, 0.6)[label_id % 2] for label_id in CLASSES}
+RUN = ScoringRun(
+    classes=CLASSES,
+    model_hash="0123456789abcdef" * 4,
+    thresholds=THRESHOLDS,
+    min_scores=THRESHOLDS,
+    nms_iou=0.5,
+    code_version="1.2.3",
+)
 
 # Names that a format may confuse with a neighbour, beside arbitrary ones.
 ODD_NAMES = (
@@ -69,14 +78,14 @@ def _detection(draw: st.DrawFn, width: int, height: int) -> Detection:
     label_id = draw(st.sampled_from(sorted(CLASSES)))
     xmin, xmax = draw(_span(width))
     ymin, ymax = draw(_span(height))
-    # At, just below and just above the threshold, as rows round scores.
-    score = draw(st.sampled_from([0.3, 0.4999, 0.5, 0.5001, 1.0]))
+    # At, just below and just above the thresholds, as rows round scores.
+    score = draw(st.sampled_from([0.3, 0.4999, 0.5, 0.5001, 0.5999, 0.6, 1.0]))
     return Detection(label=CLASSES[label_id], label_id=label_id, score=score, box=(xmin, ymin, xmax, ymax))
 
 
 def _write(file: str, rows: list[PredictionRow]) -> bytes:
     exporter = {name: made for exporters in EXPORTERS.values() for name, made in exporters.items()}[file]
-    return b"".join(exporter((row.filtered(RUN) for row in rows), RUN))
+    return b"".join(exporter((row.filtered(RUN.min_scores) for row in rows), RUN))
 
 
 def _csv(rows: list[PredictionRow], file: str = "detections.csv") -> list[dict[str, str]]:
@@ -175,7 +184,7 @@ READERS: list[tuple[Callable[[list[PredictionRow]], Found], float, float]] = [
 
 
 def _expected(rows: list[PredictionRow]) -> Iterator[tuple[PredictionRow, Detection]]:
-    return ((row, item) for row in rows for item in row.detections if item.score >= RUN.threshold)
+    return ((row, item) for row in rows for item in row.detections if item.score >= THRESHOLDS[item.label_id])
 
 
 @pytest.mark.parametrize(("read", "pixels", "share"), READERS, ids=[reader[0].__name__[6:] for reader in READERS])
@@ -205,12 +214,13 @@ def test_counts_boxes_and_names(
 def test_the_report_and_the_table_of_counts(rows: list[PredictionRow]) -> None:
     expected = Counter((row.image, item.label) for row, item in _expected(rows))
     written = _csv(rows, "counts.csv")
+    assert all(float(line["threshold"]) == (0.5, 0.6)[(LABELS.index(line["label"]) + 1) % 2] for line in written)
     assert [int(line["count"]) for line in written if line["count"]] == [
         expected[row.image, label] for row in rows if row.status == OK for label in LABELS
     ]
     summary = PredictionSummary(RUN)
     for row in rows:
-        summary.add(row.filtered(RUN))
+        summary.add(row)  # with the weak ones, as the report gets them
     totals = Counter(item.label for _, item in _expected(rows))
     assert {RUN.classes[key]: found.detections for key, found in summary.classes.items()} == {
         label: totals[label] for label in LABELS

@@ -1,5 +1,6 @@
 """MegaDetector results 1.6, checked against the rules of its document."""
 
+import dataclasses
 import json
 import re
 from typing import Any
@@ -59,6 +60,7 @@ def test_the_content() -> None:
     assert value["detection_categories"] == {"1": "crab", "2": "sea pig", "4": 'Étoile "de", mer'}
     metadata = value["info"]["detector_metadata"]
     assert (metadata["model_hash"], metadata["conservative_detection_threshold"]) == (RUN.model_hash, 0.25)
+    assert metadata["thresholds"] == {"crab": 0.3, "sea pig": 0.4, 'Étoile "de", mer': 0.25}
     frame, unread, refused = value["images"]
     assert frame == {
         "file": FRAME,
@@ -69,6 +71,13 @@ def test_the_content() -> None:
     }
     assert unread == {"file": "x.jpg", "detections": None, "failure": "image access failure"}
     assert refused["failure"] == "inference failure"
+
+
+def test_timelapse_begins_at_the_lowest_threshold_and_can_go_down_to_all() -> None:
+    run = dataclasses.replace(RUN, min_scores=dict.fromkeys(RUN.classes, 0.05))
+    metadata = json.loads(b"".join(to_megadetector([], run)))["info"]["detector_metadata"]
+    assert metadata["typical_detection_threshold"] == 0.25
+    assert metadata["conservative_detection_threshold"] == 0.05
 
 
 @pytest.mark.parametrize(

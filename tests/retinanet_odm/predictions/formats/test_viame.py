@@ -15,6 +15,7 @@ def test_the_text() -> None:
     header, metadata, *lines = b"".join(to_viame(rows, RUN)).decode().splitlines()
     assert header.startswith("# 1: Detection or Track-id, 2: Video or Image Identifier, 3: Unique Frame Identifier, 4")
     assert metadata.startswith(f'# metadata,"exported_by: {RUN.title}",1: crab,2: sea pig,')
+    assert metadata.endswith(",min_score 1: 0.3,min_score 2: 0.4,min_score 4: 0.25")
     assert lines == [
         "0,a.jpg,0,5.0,6.0,20.25,16.0,0.9,-1,sea pig,0.9",
         "1,a.jpg,0,0.0,0.0,40.0,30.0,0.5,-1,crab,0.5",

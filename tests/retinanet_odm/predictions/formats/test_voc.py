@@ -26,7 +26,10 @@ def test_the_layout() -> None:
     assert archive.namelist() == ["Annotations/d 1/é.xml", "ImageSets/Main/default.txt", "labelmap.txt"]
     assert archive.read("ImageSets/Main/default.txt").decode() == "d 1/é\n"
     assert archive.read("labelmap.txt").decode().splitlines() == [
-        f"# retinanet-odm 1.2.3, model {RUN.model_hash}, scores from 0.25",
+        f"# retinanet-odm 1.2.3, model {RUN.model_hash}, scores from 0.25 to 0.4, by class",
+        "# scores from 0.3: 'crab'",
+        "# scores from 0.4: 'sea pig'",
+        """# scores from 0.25: 'Étoile "de", mer'""",
         "# label:color_rgb:parts:actions",
         "crab:::",
         "sea pig:::",
