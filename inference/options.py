@@ -10,7 +10,13 @@ from typing import Any
 
 from inference.analysis_options import EVALUATE_DESCRIPTION, REPEATS_DESCRIPTION, add_evaluate_flags, add_repeat_flags
 from inference.model.options import ModelOptions, add_model_flags, model_options
-from inference.rows.export_options import EXPORT_FILES, ExportOptions, add_export_flags, add_replace_flag, export_options
+from inference.rows.export_options import (
+    EXPORT_FILES,
+    ExportOptions,
+    add_export_flags,
+    add_replace_flag,
+    export_options,
+)
 from inference.rows.thresholds import BEST, add_min_score_flag, check_min_score
 from retinanet_odm.beam.options import BEAM_HELP, add_estimate_flags, check_estimate_flags
 from retinanet_odm.cli.program import Parser

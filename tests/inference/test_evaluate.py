@@ -123,7 +123,7 @@ def test_a_file_that_counts_from_other_scores_is_named(
     line = "check: counts.csv counts from other scores: 0.7 for every class (--min_score)"
     assert line in caplog.messages
     caplog.clear()
-    _evaluate(output, "--annotations", annotations, "--min_score=0.7")
+    _evaluate(output, "--annotations", annotations, "--min_score=0.7", "--replace")
     assert line not in caplog.messages
 
 

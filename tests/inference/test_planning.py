@@ -222,7 +222,7 @@ def test_convert_writes_the_same_again_and_something_else_if_it_may(out: Path) -
     before = contents(out)
     assert main(["convert", str(out), "--formats=cvat,counts"]) == 0
     assert contents(out) == before
-    assert main(["convert", str(out), "--formats=cvat", "--min_score=0.5", "--replace"]) == 0
+    assert main(["convert", str(out), "--formats=cvat", "--min_score=0.95", "--replace"]) == 0
     assert contents(out)["cvat.xml"] != before["cvat.xml"]
 
 

@@ -97,7 +97,7 @@ def test_weak_detections_make_no_location_and_their_files_are_told(
     repeats = ["repeats", str(output), "--min_frames=5"]
     assert main(repeats) == 0
     assert _table(output / "repeats.csv") == []
-    assert main([*repeats, "--min_score=0.2"]) == 0
+    assert main([*repeats, "--min_score=0.2", "--replace"]) == 0
     assert [line["threshold"] for line in _table(output / "repeats.csv")] == ["0.2"]
     assert main(["convert", str(output), "--formats=coco,counts", "--without_repeats"]) == 0
     told = [message.split()[0] for message in caplog.messages if "are not flagged, and stay" in message]
