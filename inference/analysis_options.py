@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from inference.rows.export_options import add_deployment_flag, add_replace_flag
-from inference.rows.thresholds import add_min_score_flag, check_min_score
+from inference.rows.thresholds import add_min_score_flag, check_score_flag
 from retinanet_odm.dataset.frame_names import DeploymentRule
 from retinanet_odm.errors import UsageError
 from retinanet_odm.systems import with_slashes
@@ -66,7 +66,7 @@ class EvaluateOptions:
             raise UsageError(f"--max_detections: expected 1 or more, found {self.max_detections}")
         if "" in self.annotations:
             raise UsageError("--annotations: expected a pattern of files, found an empty name")
-        check_min_score(self.min_score)
+        check_score_flag(self.min_score)
         if self.refit and self.min_score is not None:
             raise UsageError("--refit and --min_score exclude each other: --refit finds the minimum scores")
 
@@ -109,7 +109,7 @@ class RepeatOptions:
 
     def __post_init__(self) -> None:
         DeploymentRule(self.deployment)
-        check_min_score(self.min_score)
+        check_score_flag(self.min_score)
         if not 0 < self.iou < 1:  # also refuses nan
             raise UsageError(f"--iou: expected a number above 0 and below 1, found {self.iou:g}")
         # On a single frame nothing is repeated.

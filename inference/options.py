@@ -17,7 +17,7 @@ from inference.rows.export_options import (
     add_replace_flag,
     export_options,
 )
-from inference.rows.thresholds import BEST, add_min_score_flag, check_min_score
+from inference.rows.thresholds import BEST, add_min_score_flag, check_score_flag
 from retinanet_odm.beam.options import BEAM_HELP, add_estimate_flags, check_estimate_flags
 from retinanet_odm.cli.program import Parser
 from retinanet_odm.errors import UsageError
@@ -135,7 +135,7 @@ class DetectOptions:
     def __post_init__(self) -> None:
         if self.draw == "":
             raise UsageError("--draw: expected a folder, found an empty name")
-        check_min_score(self.min_score)
+        check_score_flag(self.min_score)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from inference.rows.thresholds import add_min_score_flag, check_min_score
+from inference.rows.thresholds import add_min_score_flag, check_score_flag
 from retinanet_odm.dataset.frame_names import DEPLOYMENT_HELP, DeploymentRule
 from retinanet_odm.errors import UsageError
 from retinanet_odm.predictions.formats import ALL_SCORES, EXPORTERS
@@ -60,7 +60,7 @@ class ExportOptions:
         for name in self.formats:
             if name not in EXPORT_FILES:
                 raise UsageError(f"--formats: unknown format {name!r}; expected any of {', '.join(EXPORT_FILES)}")
-        check_min_score(self.min_score)
+        check_score_flag(self.min_score)
         DeploymentRule(self.deployment)
 
     def to_json(self) -> dict[str, Any]:

@@ -89,7 +89,7 @@ def min_score_value(text: str) -> float | str:
         raise argparse.ArgumentTypeError(f"expected a score or {BEST!r}, found {text!r}") from None
 
 
-def check_min_score(value: float | str | None) -> None:
+def check_score_flag(value: float | str | None) -> None:
     """Raise UsageError if the value of --min_score is no score."""
     if value is not None and not isinstance(value, str) and not 0 <= value <= 1:  # also refuses nan
         raise UsageError(f"{_FLAG}: expected a score from 0 to 1, found {value:g}")

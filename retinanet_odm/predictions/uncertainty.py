@@ -34,7 +34,7 @@ def score_uncertainty(score: float, threshold: float) -> float:
     """Return 1 for a score at the threshold, falling to 0 for a score of 0 or 1.
 
     Example:
-      >>> score_uncertainty(0.6, 0.6), score_uncertainty(0.3, 0.6), score_uncertainty(0.8, 0.6)
+      >>> score_uncertainty(0.75, 0.75), score_uncertainty(0.375, 0.75), score_uncertainty(0.875, 0.75)
       (1.0, 0.5, 0.5)
     """
     # A share of the way from the threshold to the end of the scale on the side of the score.

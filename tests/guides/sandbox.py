@@ -138,6 +138,5 @@ def make_sandbox(folder: Path) -> Sandbox:
 _FIRST = (
     "python -m beam_jobs prepare --images DIR/images/* --annotations DIR/annotations/*.xml --output DATASET",
     "python -m trainer --mode=train_and_eval --preset=tiny --dataset=DATASET --model_dir=MODEL",
-    "python -m inference score --images ARCHIVE.zip --model MODEL/export --output OUT"
-    " --formats=counts,cvat,report",
+    "python -m inference score --images ARCHIVE.zip --model MODEL/export --output OUT --formats=counts,cvat,report",
 )
