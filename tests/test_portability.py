@@ -72,7 +72,7 @@ def test_the_commands_run_by_the_rules_of_windows(tmp_path: Path) -> None:
         # Once more, over the files that are there, in processes of their own.
         [*prepare, "--resume", "--direct_running_mode=multi_processing", "--direct_num_workers=2"],
         score,
-        [*score, "--threshold=0.5", "--replace", "--formats=counts,report,parquet"],
+        [*score, "--tile=64", "--replace", "--formats=counts,report,parquet"],
         ["inference", "convert", r"out\scored", "--formats=csv,counts,coco,cvat,voc,viame,megadetector,parquet,report"],
         ["inference", "evaluate", r"out\scored", "--annotations", r"annotations\*.xml"],
         ["inference", "evaluate", r"out\scored", "--annotations", r"annotations\*.xml"],
