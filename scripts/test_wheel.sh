@@ -27,6 +27,7 @@ retinanet-train --mode=train_and_eval --preset=tiny --dataset=data --model_dir=m
 retinanet-score score --images sample/archive.zip --model model/export --output scored --formats=counts,cvat,report
 retinanet-score evaluate scored --annotations 'sample/archive_truth/*.xml'
 retinanet-tpu --help >/dev/null
+retinanet-odm --help >/dev/null
 test "$(cat scored/predictions-*.jsonl | wc -l)" -eq 4
 ls data/report.html model/eval.html scored/counts.csv scored/report.html
 echo "the wheel passed: $(basename "$wheel")"
