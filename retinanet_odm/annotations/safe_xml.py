@@ -173,7 +173,7 @@ def only_child(element: etree._Element, path: str, source: str) -> etree._Elemen
       AnnotationError: there are several, so that one of them would be lost.
     """
     # All of them: find would silently take the first.
-    found = elements_at(element, path)
+    found = elements_at(element, path) if "/" in path else [*element.iterchildren(path)]
     if len(found) > 1:
         detail = f"{source}: {element_position(found[1])}: expected one <{path}> in <{element.tag}>, found {len(found)}"
         raise AnnotationError("element_repeated", detail, line_of(found[1]))
