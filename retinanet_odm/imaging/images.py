@@ -184,7 +184,7 @@ def _remarks(image: Image.Image, scaled: str, was_complete: bool) -> Iterator[Im
         yield ImageRemark(END_ADDED, "the JPEG file stops after its pixels, without an end marker, which was added")
     if scaled:
         yield ImageRemark(PIXELS_SCALED, scaled)
-    grey = np.asarray(image.convert("L"))
+    grey = np.asarray(_grey(image))
     low, high = int(grey.min()), int(grey.max())
     if high - low < _MIN_CONTRAST:
         yield ImageRemark(NO_CONTRAST, f"all pixels have nearly the same brightness, {low} to {high} of 255")
@@ -235,6 +235,10 @@ def _encode(image: Image.Image, kind: str) -> bytes:
     return buffer.getvalue()
 
 
+def _grey(image: Image.Image) -> Image.Image:
+    return image if image.mode == "L" else image.convert("L")  # which would copy it
+
+
 def difference_hash(image: Image.Image) -> int:
     """Compute the perceptual hash dHash: 64 bits that hardly change when an image is resized or compressed.
 
@@ -242,6 +246,6 @@ def difference_hash(image: Image.Image) -> int:
     its right neighbour. See N. Krawetz, "Kind of Like That", hackerfactor.com, 2013.
     """
     # reducing_gap lets a cheap box filter do the first part, so that a large image may differ by a bit or two.
-    small = image.convert("L").resize((9, 8), Image.Resampling.LANCZOS, reducing_gap=16)
+    small = _grey(image).resize((9, 8), Image.Resampling.LANCZOS, reducing_gap=16)
     pixels = np.asarray(small)
     return int.from_bytes(np.packbits(pixels[:, :-1] < pixels[:, 1:]).tobytes(), "big")

@@ -163,8 +163,9 @@ def _match(source: InputPattern, content: "FileContent") -> Iterator[ImageFile]:
 def is_zip_input(path: str) -> bool:
     """Return whether a file is a zip archive; look into it, except if its name tells what it is."""
     # By name first: every image would otherwise be opened once more, only to be listed.
-    by_name = is_never_image(posixpath.basename(path)) or has_image_suffix(path)
-    return suffix_of(path) == ".zip" or (not by_name and is_zip_file(path))
+    if has_image_suffix(path):
+        return False
+    return suffix_of(path) == ".zip" or (not is_never_image(posixpath.basename(path)) and is_zip_file(path))
 
 
 def is_image_name(name: str) -> bool:

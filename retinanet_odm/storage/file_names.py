@@ -31,6 +31,10 @@ _EXTENSION = re.compile(r"(?<=[^/])\.(?:[A-Za-z]{1,6}[0-9]?[A-Za-z]?|3fr|7z)(?:#
 _NOT_IN_NAMES = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff\ufffe\uffff]")  # control characters, lone surrogates
 
 
+# A part of a path that begins with a dot and is neither "." nor "..", or the folder of macOS.
+_HIDDEN = re.compile(r"(?:\A|/)(?:\.(?!\.?(?:/|\Z))|__MACOSX(?:/|\Z))")
+
+
 _SCHEME = re.compile(r"\w\w+:/?")  # two letters or more: "C:" is a drive
 
 
@@ -272,7 +276,7 @@ def is_hidden(name: str) -> bool:
       >>> is_hidden("a/.thumbs/b.jpg"), is_hidden("__MACOSX/a.jpg"), is_hidden("../a.jpg")
       (True, True, False)
     """
-    return any(part == "__MACOSX" or (part.startswith(".") and part not in (".", "..")) for part in name.split("/"))
+    return _HIDDEN.search(name) is not None
 
 
 def with_unique_names(members: Iterable[_Member], name_of: Callable[[_Member], str]) -> Iterator[tuple[str, _Member]]:
