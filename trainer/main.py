@@ -29,7 +29,7 @@ from retinanet_odm.storage import files
 from retinanet_odm.storage.file_system import StorageUnavailableError
 from trainer.flags import TrainRequest, help_text, parse_request
 from trainer.loop.recovery import PreemptedError
-from trainer.tf_errors import describe_disk_error, describe_storage_error
+from trainer.tf_errors import describe_disk_error, describe_memory_error, describe_storage_error
 
 _LOGGER = logging.getLogger(__name__)
 _RESUME_HINT = "start again with the same --model_dir to resume"
@@ -78,6 +78,8 @@ def _explain(error: BaseException) -> Ending | None:
         return Ending(status=1, line=f"error: {line}: {_RESUME_HINT}")
     if line := describe_disk_error(error):
         return Ending(status=2, line=f"error: {line}, then run the same command again")
+    if line := describe_memory_error(error):
+        return Ending(status=2, line=f"error: {line}: give a smaller --train_batch_size or --image_size")
     if isinstance(error, PreemptedError):
         return Ending(status=0, line=f"{error}: {_RESUME_HINT}")
     ending = explain_request(error)

@@ -21,7 +21,7 @@ from retinanet_odm.evaluation.intervals import describe_few_images
 from retinanet_odm.exported_model import class_thresholds
 from retinanet_odm.reports.evaluation_page import evaluation_report
 from retinanet_odm.storage import files
-from trainer import anchor_tuning, evaluate, strategy
+from trainer import anchor_tuning, evaluate, memory, strategy
 from trainer.config import TrainConfig
 from trainer.data import records
 from trainer.evaluate import Evaluator
@@ -77,6 +77,7 @@ def run(config: TrainConfig, expectations: DatasetExpectations | None, argv: Seq
     model = _build(resolved, devices)
     _log_start(resolved, model.network)
     if config.run.trains:
+        _LOGGER.info("memory: %s", memory.check_memory(config, model.network, devices))
         TrainingRun(config, resolved.manifest, model.network, devices, model.evaluator).run()
     if config.run.mode != "train" and strategy.is_chief(devices):
         if strategy.has_hosts(devices):  # they train together; the chief evaluates and exports alone

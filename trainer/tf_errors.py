@@ -83,6 +83,16 @@ def describe_disk_error(error: BaseException) -> str:
     return f"{path}: {found['reason']}: {_REMEDIES[_NUMBERS[found['reason']]]}"
 
 
+def describe_memory_error(error: BaseException) -> str:
+    """Describe TensorFlow's error about a device whose memory is full in one line; "" for all others."""
+    if "tensorflow" not in sys.modules or not isinstance(
+        error, sys.modules["tensorflow"].errors.ResourceExhaustedError
+    ):
+        return ""
+    line = plain_message(error)
+    return f"the memory of the device is full ({line.partition(' [')[0]})" if "OOM when allocating" in line else ""
+
+
 def is_unavailable(error: BaseException) -> bool:
     """Return whether the disk or the bucket has failed, which says nothing about the content of a file."""
     return bool(describe_storage_error(error) or _find_disk_error(error))

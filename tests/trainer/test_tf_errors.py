@@ -6,7 +6,7 @@ import pytest
 import tensorflow as tf
 
 from trainer.main import _explain
-from trainer.tf_errors import describe_disk_error, describe_storage_error, is_unavailable
+from trainer.tf_errors import describe_disk_error, describe_memory_error, describe_storage_error, is_unavailable
 
 errors = tf.errors
 NODE = "{{function_node __wrapped__SaveV2_dtypes_5_device_/job:localhost/replica:0/task:0/device:CPU:0}} "
@@ -50,6 +50,28 @@ DISK = [
 ]
 
 
+MEMORY = [
+    (
+        "of a device",
+        errors.ResourceExhaustedError(
+            None,
+            None,
+            f"{NODE}OOM when allocating tensor with shape[64,64] and type float on GPU:0 [[{NODE}]] [Op:Conv2D]",
+        ),
+        "the memory of the device is full (OOM when allocating tensor with shape[64,64] and type float on GPU:0)",
+    ),
+    ("a full disk is none", DISK[0][1], ""),
+    ("nor is another error", ValueError("OOM when allocating"), ""),
+]
+
+
+@pytest.mark.parametrize(("why", "error", "line"), MEMORY, ids=[row[0] for row in MEMORY])
+def test_a_full_memory_is_one_line(why: str, error: Exception, line: str) -> None:
+    assert describe_memory_error(error) == line, why
+    ending = _explain(error)
+    assert not line or (ending and ending.line == f"error: {line}: give a smaller --train_batch_size or --image_size")
+
+
 @pytest.mark.parametrize(("why", "error", "line"), DISK, ids=[row[0] for row in DISK])
 def test_disk_errors_are_one_line(why: str, error: Exception, line: str) -> None:
     found = describe_disk_error(error)
@@ -60,7 +82,6 @@ def test_disk_errors_are_one_line(why: str, error: Exception, line: str) -> None
 
 
 OTHERS = [
-    ("memory", errors.ResourceExhaustedError(None, None, "OOM when allocating tensor with shape[8,256] [Op:Conv2D]")),
     ("a defect", errors.FailedPreconditionError(None, None, "Could not find variable dense/kernel")),
     ("a defect of TensorFlow", errors.InternalError(None, None, "Blas GEMM launch failed")),
     ("damage", errors.OpError(None, None, "not an sstable (bad magic number)", 2)),

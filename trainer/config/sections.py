@@ -180,6 +180,7 @@ class WeightsConfig(ConfigSection):
     """Initial weights, and the weights that do not change in training (trainer.weights)."""
 
     init_from: str = option("", "initial weights: the model_dir, a checkpoint or an export of another run")
+    init_partly: bool = option(False, "accept an --init_from that has less than half of the backbone's variables")
     resnet_checkpoint: str = option("", "initial weights of a ResNet backbone: a TF1 checkpoint of tensorflow/tpu")
     backbone_weights: str = option(
         "",
@@ -205,8 +206,7 @@ class WeightsConfig(ConfigSection):
 
     def given(self) -> list[str]:
         """Return the names of the options that give initial weights; empty for random ones."""
-        names = ("init_from", "resnet_checkpoint", "backbone_weights")
-        return [name for name in names if getattr(self, name)]
+        return [name for name in ("init_from", "resnet_checkpoint", "backbone_weights") if getattr(self, name)]
 
 
 @dataclass(frozen=True, kw_only=True)

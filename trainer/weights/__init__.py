@@ -2,7 +2,8 @@
 
 checkpoints       model, optimizer and step of a run; its best weights
 checkpoint_files  which checkpoints in a folder are whole; writing and rotation
-initialise        initial weights from another run, from tensorflow/tpu or from Keras
+initialise        initial weights: from another run, or of a backbone
+pretrained        weights of a backbone from tensorflow/tpu or from Keras
 """
 
 from typing import TYPE_CHECKING

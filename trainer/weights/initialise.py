@@ -10,8 +10,6 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import keras
-import numpy as np
-import numpy.typing as npt
 import tensorflow as tf
 from tensorflow.core.protobuf import trackable_object_graph_pb2
 
@@ -20,18 +18,16 @@ from retinanet_odm.exported_model import ModelManifest
 from retinanet_odm.labels.label_map import LabelMap
 from retinanet_odm.storage import files
 from trainer.config.sections import WeightsConfig
-from trainer.network import backbones
 from trainer.network.build import part_of
 from trainer.tf_errors import first_line
 from trainer.weights import checkpoints
 from trainer.weights.checkpoint_files import find_damage
+from trainer.weights.pretrained import Array, assign_weights, load_backbone, load_resnet
 
 _LOGGER = logging.getLogger(__name__)
 _GRAPH = "_CHECKPOINTABLE_OBJECT_GRAPH"
 _MAX_NAMED = 3  # variables named in a line
 _CLASS_ROWS = "class_predict/"  # variables whose last axis is anchors of a cell × classes
-
-Array = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,17 +72,20 @@ def load_initial_weights(model: keras.Model, labels: LabelMap, settings: Weights
     if settings.backbone_weights:
         load_backbone(model, backbone, settings.backbone_weights)
     if settings.init_from:
-        transfer_from_run(model, labels, settings.init_from)
+        transfer_from_run(model, labels, settings.init_from, partly=settings.init_partly)
 
 
-# --- From another run ---
-
-
-def transfer_from_run(model: keras.Model, labels: LabelMap, path: str) -> None:
+def transfer_from_run(model: keras.Model, labels: LabelMap, path: str, *, partly: bool) -> None:
     """Set those weights of a network that fit from another run, and log which.
 
+    Args:
+      model: The network.
+      labels: Its label map.
+      path: Of the other run.
+      partly: Whether a small part of the backbone is enough.
+
     Raises:
-      UsageError: There are none, or none of them fits.
+      UsageError: There are none, none of them fits, or too few of the backbone do.
       ContractError: They cannot be read.
     """
     source = find_source(path)
@@ -95,9 +94,29 @@ def transfer_from_run(model: keras.Model, labels: LabelMap, path: str) -> None:
     plan = transfer_weights(fresh, read_variables(source.prefix, fresh), old=source.labels, new=labels)
     if not plan.values:
         raise UsageError(f"--init_from: nothing in {source.prefix} fits this network by name and shape")
-    _assign(model, plan.values)
+    if not partly:
+        check_backbone(plan, source.prefix)
+    assign_weights(model, plan.values)
     for line in transfer_table(plan):
         _LOGGER.info("init_from %s: %s", source.prefix, line)
+
+
+def check_backbone(plan: TransferPlan, prefix: str) -> None:
+    """Raise UsageError if less than half of the backbone's variables fit: the run would in fact start afresh.
+
+    Args:
+      plan: What fits.
+      prefix: Of the other run's checkpoint, for the message.
+    """
+    # The heads may well be fresh, for other classes or anchors; the backbone is what another run has to give.
+    fitting = sum(part_of(name) == "backbone" for name in plan.values)
+    total = fitting + sum(part_of(name) == "backbone" for name in plan.misfits)
+    if 2 * fitting < total:
+        count = len(plan.values) + len(plan.misfits)
+        raise UsageError(
+            f"--init_from: {prefix} has {fitting} of the backbone's {total} variables, and {len(plan.values)} of"
+            f" {count} in all: it is of another network: give the same --preset or --backbone, or --init_partly"
+        )
 
 
 def find_source(path: str) -> WeightsSource:
@@ -225,74 +244,3 @@ def transfer_table(plan: TransferPlan) -> list[str]:
         lines.append(f"{part:10}  {fitting[part]} of {total} variables transferred{fresh}{more}")
     classes = f"classes transferred: {', '.join(plan.kept) or 'none'}"
     return [*lines, f"{classes}; fresh: {', '.join(plan.new)}" if plan.new else classes]
-
-
-def _assign(model: keras.Model, values: Mapping[str, Array]) -> None:
-    for variable in model.weights:
-        if variable.path in values:
-            variable.assign(values[variable.path])
-
-
-# --- Of a backbone ---
-
-
-def load_backbone(model: keras.Model, backbone: str, weights: str) -> None:
-    """Set the weights of a backbone of keras.applications.
-
-    Raises:
-      UsageError: They cannot be read, or are of another network.
-    """
-    values = backbones.read_keras_weights(backbone, weights, tuple(model.input_shape[1:3]))
-    _assign(model, values)
-    _LOGGER.info("backbone_weights %s: the backbone's %d variables", weights, len(values))
-
-
-def load_resnet(model: keras.Model, path: str) -> None:
-    """Set the weights of the ResNet backbone from a TF1 checkpoint of tensorflow/tpu's ResNet.
-
-    Raises:
-      UsageError: It does not hold this network.
-      ContractError: It cannot be read.
-    """
-    wanted = resnet_names(variable.path for variable in model.weights)
-    try:
-        reader = tf.train.load_checkpoint(path)
-        values = {name: reader.get_tensor(key) for name, key in wanted.items() if reader.has_tensor(key)}
-    except (tf.errors.OpError, ValueError, IndexError) as error:  # IndexError: a truncated data file
-        raise ContractError(f"--resnet_checkpoint: cannot read {path}: {first_line(error)}") from error
-    shapes = {variable.path: tuple(variable.shape) for variable in model.weights}
-    for name, key in wanted.items():
-        if name not in values or values[name].shape != shapes[name]:
-            found = values[name].shape if name in values else "none"
-            raise UsageError(f"--resnet_checkpoint: expected {key} of shape {shapes[name]} in {path}, found {found}")
-    _assign(model, values)
-    _LOGGER.info("resnet_checkpoint %s: the backbone's %d variables", path, len(values))
-
-
-def resnet_names(variables: Iterable[str]) -> dict[str, str]:
-    """Return the name in tensorflow/tpu's checkpoint of every variable of our ResNet backbone.
-
-    That program numbers its layers in the order in which it makes them, conv2d, conv2d_1, … and batch_normalization, …:
-    the stem, then of every block the shortcut, if it has one, and its three convolutions (its resnet_model.py).
-
-    Example:
-      >>> resnet_names(["stem_conv/kernel", "c2_1_shortcut_norm/gamma"])
-      {'stem_conv/kernel': 'conv2d/kernel', 'c2_1_shortcut_norm/gamma': 'batch_normalization_1/gamma'}
-    """
-    variables = [name for name in variables if part_of(name) == "backbone"]
-    stems = sorted({name.partition("/")[0].rpartition("_")[0] for name in variables}, key=_creation_order)
-    names = {}
-    for name in variables:
-        layer, _, kind = name.partition("/")
-        stem, _, role = layer.rpartition("_")
-        number = f"_{stems.index(stem)}" if stems.index(stem) else ""
-        names[name] = f"{'conv2d' if role == 'conv' else 'batch_normalization'}{number}/{kind}"
-    return names
-
-
-def _creation_order(stem: str) -> tuple[int, ...]:
-    """Parse ``stem``, ``c2_1_shortcut``, ``c2_1_1``, … to level, block and convolution, in the order of creation."""
-    if stem == "stem":
-        return ()
-    level, block, step = stem.removeprefix("c").split("_")
-    return int(level), int(block), 0 if step == "shortcut" else int(step)

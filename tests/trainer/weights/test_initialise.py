@@ -20,7 +20,7 @@ from trainer.export import saved_model
 from trainer.loop import train
 from trainer.network import build
 from trainer.presets import make_config
-from trainer.weights import checkpoints, initialise
+from trainer.weights import checkpoints, initialise, pretrained
 
 SMALL = {"image_size": "64x64", "pyramid_channels": 16, "head_depth": 1, "train_batch_size": 8, "num_epochs": 1}
 NAMES = st.lists(st.text("abc", min_size=1, max_size=2), min_size=1, max_size=5, unique=True)
@@ -105,6 +105,33 @@ def test_what_is_carried_over(
     assert set(found.kept) | set(found.new) == {"crab", "fish"}
     lines = initialise.transfer_table(found)
     assert all(name in "\n".join(lines) for name in found.new)
+
+
+def plan(backbone: int, of: int, heads: int = 1) -> initialise.TransferPlan:
+    """A plan in which so many of the backbone's variables fit, and so many of the heads'."""
+    one = np.ones(1, np.float32)
+    values = {f"stem_{row}/kernel": one for row in range(backbone)} | {f"box_{row}/kernel": one for row in range(heads)}
+    misfits = {f"stem_{row}/kernel": "not there" for row in range(backbone, of)}
+    return initialise.TransferPlan(values=values, misfits=misfits, kept=(), new=())
+
+
+SHARES = [
+    ("all", plan(4, 4), ""),
+    ("half", plan(2, 4), ""),
+    ("without heads", plan(4, 4, heads=0), ""),
+    ("heads alone", plan(0, 4), "x has 0 of the backbone's 4 variables, and 1 of 5 in all"),
+    ("the stem alone", plan(1, 4, heads=0), "x has 1 of the backbone's 4 variables, and 1 of 4 in all"),
+]
+
+
+@pytest.mark.parametrize(("why", "found", "refusal"), SHARES, ids=[row[0] for row in SHARES])
+def test_too_little_of_a_backbone_is_refused(why: str, found: initialise.TransferPlan, refusal: str) -> None:
+    try:
+        initialise.check_backbone(found, "x")
+    except UsageError as error:
+        assert refusal and refusal in str(error), why
+    else:
+        assert not refusal, why
 
 
 def config(dataset: Path, folder: Path, **given: object) -> TrainConfig:
@@ -292,7 +319,7 @@ def test_an_old_resnet_fills_the_backbone(dataset: Path, tmp_path: Path) -> None
 def test_an_old_resnet_101_is_named_layer_by_layer() -> None:
     """All convolutions of one shape must come out in the order of their creation: block 10 after block 9."""
     layers = [name for name, _ in old_resnet((3, 4, 23, 3))]
-    found = initialise.resnet_names(f"{name}_conv/kernel" for name in sorted(layers))
+    found = pretrained.resnet_names(f"{name}_conv/kernel" for name in sorted(layers))
     assert [found[f"{name}_conv/kernel"] for name in layers] == [
         "conv2d/kernel",
         *(f"conv2d_{number}/kernel" for number in range(1, 104)),

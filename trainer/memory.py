@@ -1,0 +1,205 @@
+"""Estimates the memory of a training before its first step, which the system would otherwise end without a word.
+
+Begin with `check_memory`. The estimate counts the variables, what the optimizer and the gradients add, and the outputs
+of all layers, which are kept for the backward pass. benchmarks.memory compares it with measured peaks.
+"""
+
+import logging
+import math
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from retinanet_odm.errors import UsageError
+from trainer import strategy
+from trainer.config import TrainConfig
+from trainer.data import records
+from trainer.network.build import Network, build_network
+
+_LOGGER = logging.getLogger(__name__)
+
+# Measured on CPUs with benchmarks.memory: the slopes over batches, classes and networks, and what remains.
+_OUTPUT_FACTOR = 0.6  # bytes at the peak by bytes of all layers' outputs: some are freed at once
+_LOSS_COPIES = 16  # arrays like the class logits that the loss and its gradient hold
+_PROGRAM_BYTES = 350 << 20  # TensorFlow's graph and its threads, beyond what it holds when the network is built
+# Refused only where even this share of the estimate is not free: it may be too high, and a refusal has no way round.
+_CERTAIN = 0.75
+
+
+@dataclass(frozen=True, kw_only=True)
+class MemoryNeed:
+    """What a training will allocate, in bytes, beyond the variables, which exist already.
+
+    Attributes:
+      fixed: Whatever the batch: the optimizer's variables, the gradients, the program.
+      image: For each image of a replica's batch.
+    """
+
+    fixed: int
+    image: int
+
+    def of_batch(self, images: int) -> int:
+        """Return the bytes of a batch."""
+        return self.fixed + images * self.image
+
+    def fitting_batch(self, free: int) -> int:
+        """Return the largest batch for which so many bytes are enough; 0 if there is none.
+
+        Example:
+          >>> MemoryNeed(fixed=100, image=10).fitting_batch(155)
+          5
+        """
+        return max(0, (free - self.fixed) // self.image)
+
+
+def check_memory(config: TrainConfig, network: Network, devices: tf.distribute.Strategy) -> str:
+    """Compare the estimate with what is free, and return both in one line.
+
+    What a GPU or a TPU has is not known before it is full: for these the line has the estimate alone.
+
+    Args:
+      config: Of the run.
+      network: Its network.
+      devices: Of the network.
+
+    Raises:
+      UsageError: The machine certainly has too little; the message names a batch that fits.
+    """
+    need, replicas = estimate_need(config, network), devices.num_replicas_in_sync
+    batch = config.schedule.train_batch_size
+    line = f"a step with --train_batch_size={batch} takes about"
+    if config.run.use_tpu or tf.config.list_logical_devices("GPU"):
+        return f"{line} {_gb(need.of_batch(batch // replicas))} on each device"
+    machines = max(len(config.run.hosts()), 1)
+    wanted, free = need.of_batch(batch // machines), free_bytes()
+    line = f"{line} {_gb(wanted)}"
+    if free is None:
+        return line
+    line = f"{line}; {_gb(free)} are free"
+    if _CERTAIN * wanted > free:
+        fitting = need.fitting_batch(free) * machines // replicas * replicas
+        raise UsageError(f"memory: {line}: {_remedy(config, fitting)}")
+    if wanted > free:
+        _LOGGER.warning("warning: memory: %s: the system may end the run", line)
+    return line
+
+
+def probe_memory(config: TrainConfig) -> str:
+    """Build the network of a run, and return what `check_memory` says of it.
+
+    Raises:
+      UsageError: As `check_memory`; or the data set cannot be read.
+    """
+    manifest = records.read_dataset_manifest(config.data.dataset)
+    devices = strategy.make_strategy(use_tpu=config.run.use_tpu, tpu=config.run.tpu)
+    with devices.scope():
+        return check_memory(config, build_network(config, manifest), devices)
+
+
+def _remedy(config: TrainConfig, fitting: int) -> str:
+    if not fitting:
+        return "give a smaller --image_size, or --preset=tiny"
+    # The rate in proportion, as for recipes (trainer.presets.RATE_BATCH).
+    rate = config.schedule.learning_rate * fitting / config.schedule.train_batch_size
+    return f"give --train_batch_size={fitting} --learning_rate={rate:.3g}"
+
+
+def estimate_need(config: TrainConfig, network: Network) -> MemoryNeed:
+    """Estimate the memory of a training step on one machine."""
+    model, settings = network.model, config.schedule
+    trainable = sum(math.prod(variable.shape) for variable in model.trainable_variables) * 4
+    # AdamW keeps two averages of each gradient, SGD one; a moving average of the weights is one more. The gradients
+    # exist twice while they are clipped.
+    copies = (2 if settings.optimizer == "adamw" else 1) + bool(settings.ema_decay) + 2
+    loss = len(network.anchors) * (network.num_classes + 4) * 4 * _LOSS_COPIES
+    # In the input pipeline: batches that wait, as bytes.
+    waiting = math.prod(network.canvas) * 3 * 4
+    image = round(_output_bytes(model) * _OUTPUT_FACTOR) + loss + waiting
+    return MemoryNeed(fixed=_PROGRAM_BYTES + copies * trainable, image=image)
+
+
+def _output_bytes(model: Any) -> int:
+    """Return the bytes of the outputs of all layers for one image."""
+    tensors = [tensor for layer in model.layers for tensor in _flatten(layer.output)]
+    return sum(math.prod(tensor.shape[1:]) * _item_bytes(tensor.dtype) for tensor in tensors)
+
+
+def _flatten(output: Any) -> list[Any]:
+    if isinstance(output, dict):
+        return list(output.values())
+    return list(output) if isinstance(output, list | tuple) else [output]
+
+
+def _item_bytes(dtype: str) -> int:
+    return 2 if dtype == "bfloat16" else np.dtype(dtype).itemsize
+
+
+def _gb(count: float) -> str:
+    return f"{count / 1e9:.1f} GB"
+
+
+# --- What is free ---
+
+
+def free_bytes(root: Path = Path("/")) -> int | None:
+    """Return how much memory this process may still allocate, swap included; None where the system does not tell.
+
+    On Linux, the limits of control groups, which containers have, count too. Elsewhere it is all memory of the machine.
+
+    Args:
+      root: Of the file system; another one in tests.
+    """
+    try:
+        rows = (line.split() for line in (root / "proc/meminfo").read_text(encoding="ascii").splitlines())
+        kilobytes = {row[0].rstrip(":"): int(row[1]) for row in rows if len(row) > 1}
+        found = [(kilobytes["MemAvailable"] + kilobytes.get("SwapFree", 0)) * 1024]
+    except (OSError, KeyError, ValueError):
+        found = _all_memory()
+    return min((*found, *_group_limits(root)), default=None)
+
+
+def _all_memory() -> list[int]:
+    try:
+        return [os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")]
+    except (AttributeError, ValueError, OSError):  # AttributeError: on Windows
+        return []
+
+
+def _group_limits(root: Path) -> Iterator[int]:
+    """Yield what the control groups of this process leave free.
+
+    The files are described in the kernel's documents "Control Group v2" and "Memory Resource Controller" (v1).
+    """
+    try:
+        lines = (root / "proc/self/cgroup").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return
+    for line in lines:
+        _, controllers, path = line.split(":", 2)
+        if not controllers:
+            yield from _limits(root / "sys/fs/cgroup", path, "memory.max", "memory.current", "inactive_file")
+        elif "memory" in controllers.split(","):
+            names = ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file")
+            yield from _limits(root / "sys/fs/cgroup/memory", path, *names)
+
+
+def _limits(mount: Path, path: str, limit: str, usage: str, cache: str) -> Iterator[int]:
+    # A limit of a parent holds for all below it. Inside a container the path may be that of the host: then only the
+    # mount itself is found.
+    group = mount / path.lstrip("/")
+    for folder in (group, *group.parents):
+        if not folder.is_relative_to(mount):
+            return
+        try:
+            most = int((folder / limit).read_text())
+            used = int((folder / usage).read_text())
+            stat = dict(line.split() for line in (folder / "memory.stat").read_text().splitlines())
+        except (OSError, ValueError):  # no such folder, or no limit ("max")
+            continue
+        # Of the page cache, what was not used lately is given back when memory is needed.
+        yield most - used + int(stat.get(cache, 0))
