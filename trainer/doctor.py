@@ -42,7 +42,10 @@ def run_checks(config: TrainConfig) -> Iterator[Check]:
         if not access.passed:  # TensorFlow would retry for minutes
             return
     if config.data.dataset:
-        yield attempt("data set", lambda: check_dataset(config.data.dataset), "copy or prepare the data set again")
+        data = attempt("data set", lambda: check_dataset(config.data.dataset), "copy or prepare the data set again")
+        yield data
+        if data.passed:
+            yield attempt("training", lambda: _memory(config), "the system would end the run without a message")
     if config.run.model_dir:
         yield from _folder_checks(config.run.model_dir)
 
@@ -66,6 +69,12 @@ def _devices(config: TrainConfig) -> str:
     check_gpu_seen(seen["GPU"], has_card=_NVIDIA.exists())
     counts = ", ".join(f"{count} {kind}" for kind, count in sorted(seen.items()))
     return f"{counts}; trains on {where.num_replicas_in_sync} replica(s) of {type(where).__name__}"
+
+
+def _memory(config: TrainConfig) -> str:
+    from trainer.memory import probe_memory  # it imports TensorFlow
+
+    return probe_memory(config)
 
 
 def check_gpu_seen(seen: int, *, has_card: bool) -> None:

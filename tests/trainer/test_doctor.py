@@ -103,6 +103,7 @@ def test_a_healthy_machine(dataset: Path, tmp_path: Path, capsys: pytest.Capture
         "keras",
         "devices",
         "data set",
+        "training",
         "model_dir",
         "clock",
         "disk of model_dir",
