@@ -71,21 +71,20 @@ def check_memory(config: TrainConfig, network: Network, devices: tf.distribute.S
       UsageError: The machine certainly has too little; the message names a batch that fits.
     """
     need, replicas = estimate_need(config, network), devices.num_replicas_in_sync
-    batch = config.schedule.train_batch_size
-    line = f"a step with --train_batch_size={batch} takes about"
+    batch, machines = config.schedule.train_batch_size, max(len(config.run.hosts()), 1)
     if config.run.use_tpu or tf.config.list_logical_devices("GPU"):
-        return f"{line} {_gb(need.of_batch(batch // replicas))} on each device"
-    machines = max(len(config.run.hosts()), 1)
+        return f"a step of {batch} images takes about {_gb(need.of_batch(batch // replicas))} on each device"
     wanted, free = need.of_batch(batch // machines), free_bytes()
-    line = f"{line} {_gb(wanted)}"
     if free is None:
-        return line
-    line = f"{line}; {_gb(free)} are free"
-    if _CERTAIN * wanted > free:
-        fitting = need.fitting_batch(free) * machines // replicas * replicas
-        raise UsageError(f"memory: {line}: {_remedy(config, fitting)}")
+        return f"a step of {batch} images takes about {_gb(wanted)}"
+    line = f"a step of {batch} images takes about {_gb(wanted)} of memory, and {_gb(free)} are free"
     if wanted > free:
-        _LOGGER.warning("warning: memory: %s: the system may end the run", line)
+        fitting = need.fitting_batch(free) * machines // replicas * replicas
+        line = f"{line}: {_remedy(config, fitting)}"
+    if _CERTAIN * wanted > free:
+        raise UsageError(line)
+    if wanted > free:
+        _LOGGER.warning("warning: the system may end the run: %s", line)
     return line
 
 

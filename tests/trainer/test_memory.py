@@ -80,7 +80,7 @@ def test_a_batch_that_does_not_fit_is_refused_with_one_that_does(
         assert refused and free, why
         fitting = need.fitting_batch(free)
         flags = f"give --train_batch_size={fitting} --learning_rate={0.02 * fitting / 20_000:.3g}"
-        assert str(error).startswith("memory: a step with --train_batch_size=20000 takes about"), why
+        assert str(error).startswith("a step of 20000 images takes about"), why
         assert str(error).endswith(flags), why
     else:
         assert not refused and "takes about" in line, why
