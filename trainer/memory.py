@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import tensorflow as tf
 
 from retinanet_odm.errors import UsageError
@@ -70,9 +69,10 @@ def check_memory(config: TrainConfig, network: Network, devices: tf.distribute.S
     Raises:
       UsageError: The machine certainly has too little; the message names a batch that fits.
     """
-    need, replicas = estimate_need(config, network), devices.num_replicas_in_sync
+    on_cpu = not (config.run.use_tpu or tf.config.list_logical_devices("GPU"))
+    need, replicas = estimate_need(config, network, on_cpu=on_cpu), devices.num_replicas_in_sync
     batch, machines = config.schedule.train_batch_size, max(len(config.run.hosts()), 1)
-    if config.run.use_tpu or tf.config.list_logical_devices("GPU"):
+    if not on_cpu:
         return f"a step of {batch} images takes about {_gb(need.of_batch(batch // replicas))} on each device"
     wanted, free = need.of_batch(batch // machines), free_bytes()
     if free is None:
@@ -108,8 +108,8 @@ def _remedy(config: TrainConfig, fitting: int) -> str:
     return f"give --train_batch_size={fitting} --learning_rate={rate:.3g}"
 
 
-def estimate_need(config: TrainConfig, network: Network) -> MemoryNeed:
-    """Estimate the memory of a training step on one machine."""
+def estimate_need(config: TrainConfig, network: Network, *, on_cpu: bool = True) -> MemoryNeed:
+    """Estimate the memory of a training step, on a CPU or on each device."""
     model, settings = network.model, config.schedule
     trainable = sum(math.prod(variable.shape) for variable in model.trainable_variables) * 4
     # AdamW keeps two averages of each gradient, SGD one; a moving average of the weights is one more. The gradients
@@ -118,24 +118,22 @@ def estimate_need(config: TrainConfig, network: Network) -> MemoryNeed:
     loss = len(network.anchors) * (network.num_classes + 4) * 4 * _LOSS_COPIES
     # In the input pipeline: batches that wait, as bytes.
     waiting = math.prod(network.canvas) * 3 * 4
-    image = round(_output_bytes(model) * _OUTPUT_FACTOR) + loss + waiting
+    image = round(_output_bytes(model, on_cpu=on_cpu) * _OUTPUT_FACTOR) + loss + waiting
     return MemoryNeed(fixed=_PROGRAM_BYTES + copies * trainable, image=image)
 
 
-def _output_bytes(model: Any) -> int:
+def _output_bytes(model: Any, *, on_cpu: bool) -> int:
     """Return the bytes of the outputs of all layers for one image."""
+    # CPUs compute bfloat16 by way of float32: measured, it takes no less memory.
     tensors = [tensor for layer in model.layers for tensor in _flatten(layer.output)]
-    return sum(math.prod(tensor.shape[1:]) * _item_bytes(tensor.dtype) for tensor in tensors)
+    halves = {"bfloat16": 4 if on_cpu else 2}
+    return sum(math.prod(tensor.shape[1:]) * halves.get(tensor.dtype, 4) for tensor in tensors)
 
 
 def _flatten(output: Any) -> list[Any]:
     if isinstance(output, dict):
         return list(output.values())
     return list(output) if isinstance(output, list | tuple) else [output]
-
-
-def _item_bytes(dtype: str) -> int:
-    return 2 if dtype == "bfloat16" else np.dtype(dtype).itemsize
 
 
 def _gb(count: float) -> str:
