@@ -6,7 +6,6 @@ of all layers, which are kept for the backward pass. benchmarks.memory compares 
 
 import logging
 import math
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +14,7 @@ from typing import Any
 import tensorflow as tf
 
 from retinanet_odm.errors import UsageError
+from retinanet_odm.systems import memory_size
 from trainer import strategy
 from trainer.config import TrainConfig
 from trainer.data import records
@@ -156,15 +156,8 @@ def free_bytes(root: Path = Path("/")) -> int | None:
         kilobytes = {row[0].rstrip(":"): int(row[1]) for row in rows if len(row) > 1}
         found = [(kilobytes["MemAvailable"] + kilobytes.get("SwapFree", 0)) * 1024]
     except (OSError, KeyError, ValueError):
-        found = _all_memory()
+        found = [size for size in [memory_size()] if size]
     return min((*found, *_group_limits(root)), default=None)
-
-
-def _all_memory() -> list[int]:
-    try:
-        return [os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")]
-    except (AttributeError, ValueError, OSError):  # AttributeError: on Windows
-        return []
 
 
 def _group_limits(root: Path) -> Iterator[int]:

@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 
 _logger = logging.getLogger(__name__)
 
+_SECONDS_OF_SPEED, _SHARE_OF_SPEED = 10.0, 0.05  # one of them must have passed before the time left is told
 _SECONDS_IN_LOG = 5.0  # between two lines of a log file
 _SECONDS_ON_SCREEN = 0.5  # between two states of the bar, and between two reports of a worker process
 _DEFAULT_COLUMNS = 100
@@ -159,7 +160,7 @@ class ProgressReporter:
     def line(self) -> str:
         """Return a line such as "1,200 of 2,000 images, 310.5 images/s, 3 rejected, 3 s left".
 
-        It is empty until the first image is done.
+        It is empty until the first image is done; the time left is there as soon as it means something.
         """
         return self._describe(self._total())
 
@@ -167,9 +168,13 @@ class ProgressReporter:
         seconds = time.monotonic() - self._started
         if not total.done or not seconds:
             return ""  # no speed yet
-        left = _format_seconds(max(0, total.planned - total.done) * seconds / total.done)
+        # The first images also wait for what starts: a speed of few of them, or of a moment, predicts nothing.
+        is_known = seconds >= _SECONDS_OF_SPEED or total.done >= _SHARE_OF_SPEED * total.planned
+        left = (
+            f", {_format_seconds(max(0, total.planned - total.done) * seconds / total.done)} left" if is_known else ""
+        )
         counted = f"{total.done:,} of {total.planned:,} images, {total.done / seconds:.1f} images/s"
-        return f"{counted}, {total.failed:,} {self._failures}, {left} left"
+        return f"{counted}, {total.failed:,} {self._failures}{left}"
 
     # --- In the process that starts the job ---
 

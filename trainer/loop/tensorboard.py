@@ -49,9 +49,9 @@ class TrainingProgress:
         # Of this loop alone, so that a change of speed shows.
         speed = (step - self._last_step) * self._batch_size / (now - self._last_time)
         # From the mean speed since the clock started: single loops vary.
-        seconds_left = (now - self._start) / (step - self._first_step) * (self._total_steps - step)
+        seconds_left: float | None = (now - self._start) / (step - self._first_step) * (self._total_steps - step)
         if not self._has_reported:  # the first loop also built the graph, so its speed predicts nothing
-            self._has_reported = True
+            self._has_reported, seconds_left = True, None
             self._first_step, self._start = step, now
         self._last_step, self._last_time = step, now
         if values["boxes_truncated"]:
@@ -65,9 +65,10 @@ class TrainingProgress:
         rates = {"learning_rate": float(optimizer.learning_rate), "images_per_second": speed}
         self._write_scalars(step, {**scalars, **rates})
 
-    def _show(self, step: int, values: dict[str, float], speed: float, seconds_left: float) -> None:
+    def _show(self, step: int, values: dict[str, float], speed: float, seconds_left: float | None) -> None:
         """Draw the bar on a terminal; write a line elsewhere."""
-        speed_and_time = f"{speed:.1f} images/s  {round(seconds_left) // 60}:{round(seconds_left) % 60:02d} left"
+        left = "" if seconds_left is None else f"  {round(seconds_left) // 60}:{round(seconds_left) % 60:02d} left"
+        speed_and_time = f"{speed:.1f} images/s{left}"
         steps, loss = f"step {step}/{self._total_steps}", f"loss {values['loss']:.3f}"
         # Only the chief draws: other hosts may share its terminal, and are silent.
         if self._growth and BAR.draw(step, self._total_steps, f"{steps}  {loss}  {speed_and_time}"):

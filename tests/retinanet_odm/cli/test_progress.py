@@ -41,15 +41,35 @@ def test_what_is_kept_of_an_earlier_run_takes_no_time(sleep: Callable[[float], N
     reporter.skip(900)
     sleep(1)
     reporter.add(failed=False)
-    assert reporter.line() == "1 of 100 images, 1.0 images/s, 0 rejected, 1 min 39 s left"
+    assert reporter.line() == "1 of 100 images, 1.0 images/s, 0 rejected"
 
 
 def test_hours(sleep: Callable[[float], None]) -> None:
     reporter = ProgressReporter()
-    reporter.plan(36_001)
-    sleep(1)
+    reporter.plan(3_601)
+    sleep(10)
     reporter.add(failed=False)
     assert reporter.line().endswith("10 h 0 min left")
+
+
+# why, seconds, images of 100 that are done, whether the time left is told
+_TOLD = [
+    ("few images in a moment", 1, 4, False),
+    ("a twentieth of the images", 1, 5, True),
+    ("ten seconds", 10, 1, True),
+]
+
+
+@pytest.mark.parametrize(("why", "seconds", "done", "is_told"), _TOLD, ids=[row[0] for row in _TOLD])
+def test_time_left_is_told_when_it_means_something(
+    sleep: Callable[[float], None], why: str, seconds: float, done: int, is_told: bool
+) -> None:
+    reporter = ProgressReporter()
+    reporter.plan(100)
+    sleep(seconds)
+    for _ in range(done):
+        reporter.add(failed=False)
+    assert reporter.line().endswith(" left") == is_told, why
 
 
 def test_workers_report_to_the_process_that_shows_the_progress(
