@@ -1,7 +1,7 @@
 """Estimates the memory of a training before its first step, which the system would otherwise end without a word.
 
-Begin with `check_memory`. The estimate counts the variables, what the optimizer and the gradients add, and the outputs
-of all layers, which are kept for the backward pass. benchmarks.memory compares it with measured peaks.
+Begin with `check_step_memory`. The estimate counts the variables, what the optimizer and the gradients add, and the
+outputs of all layers, which are kept for the backward pass. benchmarks.memory compares it with measured peaks.
 """
 
 import logging
@@ -56,7 +56,7 @@ class MemoryNeed:
         return max(0, (free - self.fixed) // self.image)
 
 
-def check_memory(config: TrainConfig, network: Network, devices: tf.distribute.Strategy) -> str:
+def check_step_memory(config: TrainConfig, network: Network, devices: tf.distribute.Strategy) -> str:
     """Compare the estimate with what is free, and return both in one line.
 
     What a GPU or a TPU has is not known before it is full: for these the line has the estimate alone.
@@ -89,15 +89,15 @@ def check_memory(config: TrainConfig, network: Network, devices: tf.distribute.S
 
 
 def probe_memory(config: TrainConfig) -> str:
-    """Build the network of a run, and return what `check_memory` says of it.
+    """Build the network of a run, and return what `check_step_memory` says of it.
 
     Raises:
-      UsageError: As `check_memory`; or the data set cannot be read.
+      UsageError: As `check_step_memory`; or the data set cannot be read.
     """
     manifest = records.read_dataset_manifest(config.data.dataset)
     devices = strategy.make_strategy(use_tpu=config.run.use_tpu, tpu=config.run.tpu)
     with devices.scope():
-        return check_memory(config, build_network(config, manifest), devices)
+        return check_step_memory(config, build_network(config, manifest), devices)
 
 
 def _remedy(config: TrainConfig, fitting: int) -> str:

@@ -77,7 +77,7 @@ def run(config: TrainConfig, expectations: DatasetExpectations | None, argv: Seq
     model = _build(resolved, devices)
     _log_start(resolved, model.network)
     if config.run.trains:
-        _LOGGER.info("%s", memory.check_memory(config, model.network, devices))
+        _LOGGER.info("%s", memory.check_step_memory(config, model.network, devices))
         TrainingRun(config, resolved.manifest, model.network, devices, model.evaluator).run()
     if config.run.mode != "train" and strategy.is_chief(devices):
         if strategy.has_hosts(devices):  # they train together; the chief evaluates and exports alone

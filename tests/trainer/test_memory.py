@@ -75,7 +75,7 @@ def test_a_batch_that_does_not_fit_is_refused_with_one_that_does(
     monkeypatch.setattr(memory, "free_bytes", lambda: free)
     devices = tf.distribute.OneDeviceStrategy("/CPU:0")
     try:
-        line = memory.check_memory(config, network, devices)
+        line = memory.check_step_memory(config, network, devices)
     except UsageError as error:
         assert refused and free, why
         fitting = need.fitting_batch(free)
@@ -90,7 +90,7 @@ def test_a_batch_that_does_not_fit_is_refused_with_one_that_does(
 def test_where_nothing_fits_another_size_is_advised(network: Network, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(memory, "free_bytes", lambda: 1000)
     with pytest.raises(UsageError, match="give a smaller --image_size, or --preset=tiny"):
-        memory.check_memory(make_config("tiny", SMALL), network, tf.distribute.OneDeviceStrategy("/CPU:0"))
+        memory.check_step_memory(make_config("tiny", SMALL), network, tf.distribute.OneDeviceStrategy("/CPU:0"))
 
 
 MEMINFO = f"MemTotal: {32 * 10**6} kB\nMemAvailable: {16 * 10**6} kB\nSwapFree: {10**6} kB\nHugePages_Total: 0\n"
