@@ -64,7 +64,7 @@ def test_windows_takes_both_forms_for_the_same(path: str) -> None:
         assert PureWindowsPath(slashed) == PureWindowsPath(path) and "\\" not in slashed
         assert with_slashes(slashed) == slashed
         assert file_names.absolute(f"C:/{slashed}") == ntpath.normpath(f"C:\\{path}").replace("\\", "/")
-        assert file_names.absolute(slashed) == posixpath.join(Path.cwd().as_posix(), posixpath.normpath(slashed))
+        assert file_names.absolute(slashed) == posixpath.normpath(f"{Path.cwd().as_posix()}/{slashed}")
 
 
 FOLDERS = [
