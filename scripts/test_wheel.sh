@@ -9,7 +9,7 @@ scripts/setup.sh
 folder="$(mktemp -d)"
 trap 'rm -rf "$folder"' EXIT
 dist="${1:-"$folder/dist"}"
-.venv/bin/python -m build --no-isolation --outdir "$dist" . >"$folder/build.log" || { cat "$folder/build.log" >&2; exit 1; }
+.venv/bin/python -m build --no-isolation --outdir "$dist" . >"$folder/build.log" 2>&1 || { cat "$folder/build.log" >&2; exit 1; }
 wheel="$(ls "$dist"/*.whl)"
 .venv/bin/python -m venv "$folder/env"
 unset PYTHONPATH
