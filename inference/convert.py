@@ -5,7 +5,7 @@ import logging
 from inference.options import ConvertOptions
 from inference.rows import finished_run
 from inference.rows.exports import describe_export, export_entries, write_exports
-from inference.rows.journal import find_earlier
+from inference.rows.journal import commit_summary, find_earlier
 from inference.rows.replacing import check_overwrite
 from retinanet_odm.storage import files
 from retinanet_odm.storage.folder_lock import lock_folder
@@ -26,6 +26,6 @@ def convert(options: ConvertOptions) -> None:
         check_overwrite(options.output, find_earlier(options.output), planned, replace=options.replace)
         # The order matters: summary.json lists a file only when it is complete.
         entries = write_exports(options.output, summary, options.exports)
-        finished_run.write_summary(options.output, finished_run.add_exports(summary, entries))
+        commit_summary(options.output, finished_run.add_exports(summary, entries))
     for entry in entries:
         _logger.info("%s: %s", describe_export(entry), files.join(options.output, entry["name"]))

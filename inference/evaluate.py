@@ -13,7 +13,7 @@ from typing import Any
 from inference.analysis_options import EvaluateOptions
 from inference.ground_truth import Comparison, compare
 from inference.rows import finished_run, output_folder
-from inference.rows.journal import find_earlier, write_derived
+from inference.rows.journal import commit_summary, find_earlier, write_derived
 from inference.rows.replacing import check_overwrite
 from inference.rows.thresholds import OperatingThresholds, describe_min_scores, thresholds_of_run
 from retinanet_odm.dataset.frame_names import BY_NAME, DeploymentRule, describe_deployments
@@ -79,7 +79,7 @@ def evaluate(options: EvaluateOptions) -> dict[str, Any]:
         for line in describe_limit(metrics):
             _logger.info("%s", line)
         entries = _write(options, metrics, planned)
-        finished_run.write_summary(options.output, finished_run.add_exports(summary, entries))
+        commit_summary(options.output, finished_run.add_exports(summary, entries))
         _logger.info("evaluation: %s", files.join(options.output, output_folder.EVALUATION_PAGE))
         return metrics
 

@@ -19,7 +19,7 @@ from inference.analysis_options import RepeatOptions
 from inference.rows import finished_run
 from inference.rows.export_options import REPEAT_FLAGS, REPEAT_TABLE, ExportOptions
 from inference.rows.exports import run_of
-from inference.rows.journal import find_earlier, write_derived
+from inference.rows.journal import commit_summary, find_earlier, write_derived
 from inference.rows.repeat_marks import RepeatFlags
 from inference.rows.replacing import check_overwrite
 from retinanet_odm.dataset.frame_names import BY_NAME, DeploymentRule, describe_deployments
@@ -139,7 +139,7 @@ def _mark_repeats(options: RepeatOptions) -> None:
     check_overwrite(output, find_earlier(output), listed, replace=options.replace)
     # The order matters: the files first, then the summary that lists them with their digests.
     entries = [{**entry, "sha256": write_derived(output, entry["name"], contents[entry["name"]])} for entry in listed]
-    finished_run.write_summary(output, finished_run.add_exports(summary, entries))
+    commit_summary(output, finished_run.add_exports(summary, entries))
     _logger.info("%s", describe_deployments(set(detections.deployments)))
     repeated = int(np.count_nonzero(at != NOT_REPEATED))
     _logger.info("repeated: %d of %d detections, at %d locations", repeated, len(at), len(locations))

@@ -30,7 +30,7 @@ from inference.rows.earlier_rows import (
 )
 from inference.rows.export_options import ExportOptions
 from inference.rows.exports import count_detections, exports_exist, write_exports
-from inference.rows.journal import find_earlier
+from inference.rows.journal import commit_summary, find_earlier
 from inference.rows.part_files import WrittenShard
 from inference.rows.replacing import DerivedPlan, RowsChange, refuse_new_losses
 from inference.rows.rows import RowCounts, make_run_key, row_keys
@@ -293,4 +293,4 @@ class Commit:
         summary = {**summary, "counted": counted, "exports": list(self.derived.entries)}
         for options in (*self.derived.renewed, self.exports):
             summary = finished_run.add_exports(summary, write_exports(self.output, summary, options))
-        finished_run.write_summary(self.output, summary)
+        commit_summary(self.output, summary)

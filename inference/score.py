@@ -12,7 +12,7 @@ from inference.planning import plan_commit
 from inference.request import Commit, PendingWork, ScoreRequest, find_pending_work
 from inference.rows import finished_run, output_folder
 from inference.rows.exports import choose_classes, describe_export
-from inference.rows.journal import EarlierRun, find_earlier, set_summary_aside
+from inference.rows.journal import EarlierRun, drop_journal, find_earlier, set_summary_aside
 from inference.rows.output_folder import DamagedShards
 from inference.rows.thresholds import choose_thresholds, describe_min_scores
 from retinanet_odm.dataset.frame_names import DeploymentRule, describe_deployments
@@ -53,7 +53,8 @@ def score(options: ScoreOptions, make_beam_options: Callable[[], "PipelineOption
         commit = plan_commit(request, pending, earlier, damaged)
         # Nothing to score: at most exports or options have changed, and no job is started.
         if earlier.is_finished and not damaged.names and _is_done_by(earlier.summary, request, pending):
-            commit.renew(earlier.summary)
+            if not commit.renew(earlier.summary):
+                drop_journal(options.output, earlier.summary)
         elif not _run(request, pending, earlier, damaged, commit, make_beam_options()):
             _logger.info(
                 "submitted; %s/%s appears when every image has its row", options.output, output_folder.SUMMARY_FILE

@@ -1,7 +1,8 @@
 """Prediction rows and the output folder of `score`: rows are made, saved, merged, exported and reused.
 
 Begin with `rows`: how a model's output becomes a row with a key. While a job runs, `part_files` saves rows; at its end
-it merges them into prediction files. `output_folder` knows the files of the folder, `finished_run` reads them back,
+it merges them into prediction files; `earlier_rows` chooses rows of earlier runs. `output_folder` knows the files of
+the folder, `finished_run` reads them back, `journal` and `replacing` keep what an earlier run or a person has written,
 `exports` writes them in the formats that `export_options` lists, and `repeat_marks` adds the flags of `repeats`.
 """
 

@@ -10,7 +10,7 @@ from collections.abc import Container, Iterator, Mapping, Sequence
 from operator import attrgetter
 from typing import Any
 
-from inference.rows.output_folder import JOURNAL_FILE, SUMMARY_FILE
+from inference.rows.output_folder import SUMMARY_FILE
 from inference.rows.part_files import READ_BYTES, read_piece, split_lines
 from retinanet_odm.dataset.frame_names import DeploymentRule
 from retinanet_odm.errors import ContractError, UsageError
@@ -61,11 +61,10 @@ def read_summary(output: str) -> dict[str, Any]:
 
 
 def write_summary(output: str, value: Mapping[str, Any]) -> None:
-    """Write summary.json, the commit mark; it says what unfinished.json (inference.rows.journal) said before."""
+    """Write summary.json, the commit mark; called by inference.rows.journal."""
     text = json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
     with files.write_atomic(files.join(output, SUMMARY_FILE)) as file:
         file.write(utf8(text))
-    files.delete([files.join(output, JOURNAL_FILE)])
 
 
 def add_exports(summary: Mapping[str, Any], entries: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

@@ -80,6 +80,20 @@ def set_summary_aside(output: str, earlier: EarlierRun, *, adding: Sequence[str]
     files.delete([files.join(output, output_folder.SUMMARY_FILE)])
 
 
+def commit_summary(output: str, summary: Mapping[str, Any]) -> None:
+    """Write summary.json, and delete unfinished.json if the summary knows all that it says."""
+    finished_run.write_summary(output, summary)
+    drop_journal(output, summary)
+
+
+def drop_journal(output: str, summary: Mapping[str, Any]) -> None:
+    """Delete unfinished.json, unless it has the digest of a file of a killed command that the summary does not know."""
+    listed = {entry["name"]: entry["sha256"] for entry in summary.get("exports", ())}
+    written = _read_journal(output)["written"].items()
+    if all(listed.get(name) in digests or not files.is_file(files.join(output, name)) for name, digests in written):
+        files.delete([files.join(output, output_folder.JOURNAL_FILE)])
+
+
 def write_derived(output: str, name: str, pieces: Iterable[bytes]) -> str:
     """Write a derived file atomically, piece by piece, and return the hex SHA-256 of its content."""
     return files.write_pieces(files.join(output, name), _noted(output, name, pieces))

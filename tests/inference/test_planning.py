@@ -1,5 +1,6 @@
 """Nothing of an earlier run disappears: refusals that name what would go, --replace, --add, files changed by hand."""
 
+import hashlib
 import json
 import shutil
 import zipfile
@@ -194,6 +195,24 @@ def test_an_interrupted_addition_continues_by_the_same_command(scored: Path, mod
     (out / "summary.json").unlink()
     assert main(words) == 0
     assert contents(out) == whole
+
+
+def test_what_a_run_leaves_that_was_killed_after_its_summary_goes(scored: Path, model: Path, out: Path) -> None:
+    words = _words(scored, model, out, "a.zip", "--formats=counts,cvat")
+    assert main(words) == 0
+    before = contents(out)
+    written = {entry["name"]: [entry["sha256"], "0"] for entry in json.loads(before["summary.json"])["exports"]}
+    (out / JOURNAL_FILE).write_text(json.dumps({"written": written}))
+    assert main(words) == 0
+    assert contents(out) == before
+    # As of a killed `convert`: only unfinished.json knows the file, so it stays, and the file is not a person's.
+    (out / "cvat.xml").write_text("<annotations/>")
+    digest = hashlib.sha256(b"<annotations/>").hexdigest()
+    (out / JOURNAL_FILE).write_text(json.dumps({"written": {"cvat.xml": [digest]}}))
+    assert main(_words(scored, model, out, "a.zip", "--formats=counts")) == 0
+    assert (out / JOURNAL_FILE).exists()
+    assert main(words) == 0
+    assert contents(out) == before
 
 
 def _run_key(words: list[str]) -> str:
