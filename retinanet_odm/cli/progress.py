@@ -130,32 +130,34 @@ class ProgressReporter:
         """Report to the process that shows the progress, if this is one of its workers."""
         # Images are counted by several threads, and read by the one that shows them.
         self._lock = threading.Lock()
-        self._folder = os.environ.get(_FOLDER_VARIABLE)
+        folder = os.environ.get(_FOLDER_VARIABLE)
+        self._report_path = Path(folder, str(os.getpid())) if folder else None
+        self._is_reporting = False
         self._reset("rejected")
 
     def _reset(self, failures: str) -> None:
         self._counts, self._failures = _Counts(), failures
-        self._started = self._reported = time.monotonic()
+        self._started = time.monotonic()
 
     def plan(self, images: int) -> None:
         """Set the number of images to read, and restart the clock: planning is not part of the speed."""
         with self._lock:
             self._counts = self._counts._replace(planned=images)
             self._started = time.monotonic()
-            self._report()
+            self._start_reporting()
 
     def skip(self, images: int) -> None:
         """Remove images from the plan that need not be read."""
         with self._lock:
             self._counts = self._counts._replace(planned=self._counts.planned - images)
+            self._start_reporting()
 
     def add(self, *, failed: bool) -> None:
         """Count one finished image."""
         with self._lock:
             planned, done, failures = self._counts
             self._counts = _Counts(planned, done + 1, failures + failed)
-            if self._folder and time.monotonic() - self._reported >= _SECONDS_ON_SCREEN:
-                self._report()
+            self._start_reporting()
 
     def line(self) -> str:
         """Return a line such as "1,200 of 2,000 images, 310.5 images/s, 3 rejected, 3 s left".
@@ -222,12 +224,19 @@ class ProgressReporter:
 
     # --- In a worker process ---
 
-    def _report(self) -> None:
-        if not self._folder:
-            return
+    def _start_reporting(self) -> None:
+        if self._report_path and not self._is_reporting:
+            self._is_reporting = True
+            threading.Thread(target=self._report, args=(self._report_path,), daemon=True).start()
+
+    def _report(self, path: Path) -> None:
+        # By a thread, not when an image is finished: the last images of a worker that then waits count too.
         with contextlib.suppress(OSError):  # the job has ended, or the disk is full: no reason to fail
-            Path(self._folder, str(os.getpid())).write_bytes(_FORMAT.pack(*self._counts))
-        self._reported = time.monotonic()
+            while True:
+                time.sleep(_SECONDS_ON_SCREEN)
+                with self._lock:
+                    counts = self._counts
+                path.write_bytes(_FORMAT.pack(*counts))
 
 
 def _read_reports(folder: str | None) -> list[_Counts]:
