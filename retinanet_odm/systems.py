@@ -52,6 +52,11 @@ def is_rooted(path: str) -> bool:
     return path.startswith("/") or (WINDOWS and bool(_DRIVE.match(path)))
 
 
+def split_drive(path: str) -> tuple[str, str]:
+    """Return the Windows drive of a path, such as ``C:``, and the rest; elsewhere the drive is empty."""
+    return (path[:2], path[2:]) if WINDOWS and _DRIVE.match(path) else ("", path)
+
+
 def current_folder() -> str:
     """Return the path of the current folder, with slashes."""
     return with_slashes(str(Path.cwd()))

@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TypeVar
 
-from retinanet_odm.systems import current_folder, folder_path, is_rooted, is_same_place, is_within
+from retinanet_odm.systems import current_folder, is_rooted, is_same_place, is_within, split_drive
 
 _WILDCARD = re.compile(r"[*?\[]")
 
@@ -184,7 +184,8 @@ def absolute(path: str) -> str:
     if "://" in path:
         return path
     # Not os.path.abspath: on Windows its backslashes would end the escapes of a pattern.
-    return folder_path(posixpath.normpath(path if is_rooted(path) else posixpath.join(current_folder(), path)))
+    drive, rest = split_drive(path if is_rooted(path) else posixpath.join(current_folder(), path))
+    return drive + posixpath.normpath(rest or "/")
 
 
 def is_same_path(one: str, other: str) -> bool:
