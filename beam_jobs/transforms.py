@@ -119,8 +119,8 @@ class AddUpTallies(beam.PTransform):
     """Tallies → their sum, also of none."""
 
     def expand(self, tallies: beam.PCollection) -> beam.PCollection:
-        # Untyped: for a side input beside another, Beam makes a schema of its type, which fails on a Counter. Whether it
-        # gets to the Counter depends on the process's hash seed.
+        # Untyped: for a side input beside another, Beam makes a schema of its type, which fails on a Counter. The hash
+        # seed of the process decides whether it gets to the Counter.
         return tallies | "Add up" >> beam.CombineGlobally(add_tallies).with_output_types(Any)
 
 
