@@ -16,8 +16,9 @@ files. CVAT export archives go to --exports.
 import argparse
 from collections.abc import Sequence
 
-from beam_jobs.flags import make_prepare_parser, prepare_options
+from beam_jobs.flags import make_prepare_parser
 from beam_jobs.options import LABELS, PrepareOptions
+from beam_jobs.request import prepare_options
 from retinanet_odm.beam.options import beam_options, check_estimate_flags
 from retinanet_odm.cli.program import check_not_empty, program_flags
 from retinanet_odm.dataflow.job_main import run_job_main

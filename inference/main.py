@@ -19,8 +19,8 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import cache, partial
 
 from inference.analysis_options import evaluate_options, repeat_options
-from inference.options import check_estimate, convert_options, detect_options, make_score_parser, score_options
-from retinanet_odm.beam.options import beam_options
+from inference.options import convert_options, detect_options, make_score_parser, score_options
+from retinanet_odm.beam.options import beam_options, check_estimate_flags
 from retinanet_odm.cli.program import program_flags
 from retinanet_odm.dataflow.job_main import run_job_main
 from retinanet_odm.errors import UsageError
@@ -51,7 +51,7 @@ def _run(argv: Sequence[str]) -> None:
 def _score(flags: argparse.Namespace, rest: Sequence[str]) -> None:
     # The order matters: a bad flag must be told before Beam or TensorFlow is imported.
     options = score_options(flags)
-    check_estimate(flags)
+    _check_estimate(flags)
     make_beam_options = cache(partial(beam_options, rest, program_flags(flags)))
     if rest:
         # An unknown flag is refused before anything else. Without further flags, Beam is imported only for a job.
@@ -63,6 +63,14 @@ def _score(flags: argparse.Namespace, rest: Sequence[str]) -> None:
         print_estimate(check_request(options), flags.images_a_second, flags.vcpu_hour_price)
     else:
         score(options, make_beam_options)
+
+
+def _check_estimate(flags: argparse.Namespace) -> None:
+    """Raise UsageError if a flag of --estimate is given without it, or the speed is out of range."""
+    check_estimate_flags(flags, "vcpu_hour_price", "images_a_second")
+    rate = flags.images_a_second
+    if rate is not None and not 0 < rate < float("inf"):  # also refuses nan
+        raise UsageError(f"--images_a_second: expected a number above 0, found {rate:g}")
 
 
 def _convert(flags: argparse.Namespace) -> None:

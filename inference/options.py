@@ -18,7 +18,7 @@ from inference.rows.export_options import (
     export_options,
 )
 from inference.rows.thresholds import BEST, add_min_score_flag, check_score_flag
-from retinanet_odm.beam.options import BEAM_HELP, add_estimate_flags, check_estimate_flags
+from retinanet_odm.beam.options import BEAM_HELP, add_estimate_flags
 from retinanet_odm.cli.program import Parser
 from retinanet_odm.errors import UsageError
 from retinanet_odm.exported_model import DEFAULT_THRESHOLD
@@ -216,14 +216,6 @@ def _add_score_flags(parser: argparse.ArgumentParser) -> None:
         f" printed for your model, divided by the number of busy virtual CPUs; default: {IMAGES_A_SECOND:g}, of a small"
         " model",
     )
-
-
-def check_estimate(flags: argparse.Namespace) -> None:
-    """Raise UsageError if a flag of --estimate is given without it, or the speed is out of range."""
-    check_estimate_flags(flags, "vcpu_hour_price", "images_a_second")
-    rate = flags.images_a_second
-    if rate is not None and not 0 < rate < float("inf"):  # also refuses nan
-        raise UsageError(f"--images_a_second: expected a number above 0, found {rate:g}")
 
 
 def _add_convert_flags(parser: argparse.ArgumentParser) -> None:

@@ -232,8 +232,9 @@ def _best_box(candidates: _Candidates, members: _Indices) -> Boxes:
 
 def _mean_box(candidates: _Candidates, members: _Indices) -> Boxes:
     boxes, uncut = candidates.boxes[members].astype(np.float64), ~candidates.cut[members]
-    # [members, 4]: each edge has weights of its own, because a box may be cut at one side only.
-    weights = uncut * candidates.scores[members, None]
+    # [members, 4]: each edge has weights of its own, because a box may be cut at one side only. In float64: with a sum
+    # of float32 the mean of equal edges may be a little more than they are, and so lie outside of the image.
+    weights = uncut * candidates.scores[members, None].astype(np.float64)
     total = weights.sum(axis=0)
     mean = (weights * boxes).sum(axis=0) / np.where(total > 0, total, 1)
     outermost = np.concatenate([boxes[:, :2].min(axis=0), boxes[:, 2:].max(axis=0)])

@@ -202,7 +202,6 @@ class Analysis:
         """Return the tables and curves, which only eval.json has."""
         # Each entry is a section of the evaluation page: see retinanet_odm.reports.evaluation_page.
         buckets = breakdown.size_buckets(self.split, self.matches, self.kept)
-        counts = zip(self.split.classes, self._counts, strict=True)
         return rounded_json(
             {
                 "curves": self._curve_values(),
@@ -211,7 +210,7 @@ class Analysis:
                     "counts": error_types.confusion_matrix(self.split, self._pairs, self.kept),
                 },
                 "mistakes": self._errors(),
-                "counts": {name: errors.to_json() for name, errors in counts},
+                "counts": dict(zip(self.split.classes, (errors.to_json() for errors in self._counts), strict=True)),
                 "sizes": [bucket.to_json() for bucket in buckets],
                 "calibration": self._calibration_values(),
                 "slices": self._slices(),

@@ -13,41 +13,23 @@ from typing import TypeVar
 from retinanet_odm.systems import current_folder, is_rooted, is_same_place, is_within, split_drive
 
 _WILDCARD = re.compile(r"[*?\[]")
-
-
 _ESCAPED = re.compile(r"\[\\?([\[*?])\]")  # a wildcard that is meant literally, as escape_glob or a person writes it
-
-
 # "[" begins a set only where a "]" ends it that is not its first character.
 _TOKEN = re.compile(
     r"(?P<deep>\*\*)|(?P<any>\*)|(?P<one>\?)|\[(?P<not>!?+)(?P<set>\]?+[^\]]*+)\]|(?P<char>.)", re.DOTALL
 )
-
-
 # Not at the beginning of a name: ".jpg" is hidden. A second member of the name a.jpg in an archive is named a.jpg#2.
 _EXTENSION = re.compile(r"(?<=[^/])\.(?:[A-Za-z]{1,6}[0-9]?[A-Za-z]?|3fr|7z)(?:#[0-9]+)?\Z")
-
-
 _NOT_IN_NAMES = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff\ufffe\uffff]")  # control characters, lone surrogates
-
-
 # A part of a path that begins with a dot and is neither "." nor "..", or the folder of macOS.
 _HIDDEN = re.compile(r"(?:\A|/)(?:\.(?!\.?(?:/|\Z))|__MACOSX(?:/|\Z))")
-
-
 _SCHEME = re.compile(r"\w\w+:/?")  # two letters or more: "C:" is a drive
-
-
 _Member = TypeVar("_Member")
-
-
 # The formats that retinanet_odm.imaging.images decodes; the last three with the extra [heif].
 IMAGE_SUFFIXES = (
     *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".avif"),
     *(".heic", ".heif", ".hif"),
 )
-
-
 # --- Patterns ---
 
 

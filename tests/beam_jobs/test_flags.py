@@ -4,8 +4,9 @@ import re
 
 import pytest
 
-from beam_jobs.flags import make_prepare_parser, parse_min_box, prepare_options
+from beam_jobs.flags import make_prepare_parser
 from beam_jobs.options import Inputs, PrepareOptions, RecordOptions
+from beam_jobs.request import parse_min_box, prepare_options
 from retinanet_odm.cli.program import program_flags
 from retinanet_odm.errors import UsageError
 from retinanet_odm.imaging.images import VERIFY_HEADER, ImageRule
