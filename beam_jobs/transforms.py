@@ -35,6 +35,9 @@ class _InBatches(beam.DoFn):
     def __init__(self, verb: Callable[..., Iterator[Any]]) -> None:
         self._verb = verb
 
+    def default_type_hints(self) -> None:
+        """Return no types: of keyword arguments Beam makes a union, which with some hash seeds fails on a Counter."""
+
     def start_bundle(self) -> None:
         """Begin new batches: Beam expects all output of a bundle at its end."""
         self._batches = RowBatches()
@@ -119,9 +122,7 @@ class AddUpTallies(beam.PTransform):
     """Tallies → their sum, also of none."""
 
     def expand(self, tallies: beam.PCollection) -> beam.PCollection:
-        # Untyped: for a side input beside another, Beam makes a schema of its type, which fails on a Counter. The hash
-        # seed of the process decides whether it gets to the Counter.
-        return tallies | "Add up" >> beam.CombineGlobally(add_tallies).with_output_types(Any)
+        return tallies | "Add up" >> beam.CombineGlobally(add_tallies)
 
 
 @dataclass
