@@ -9,7 +9,7 @@ import shlex
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 import tensorflow as tf
 
@@ -177,8 +177,9 @@ def _finish(resolved: ResolvedRun, model: _Model) -> None:
     # An export alone does not evaluate; it takes the metrics if eval.json is of the same weights.
     metrics = evaluate.stored_metrics(f"{folder}/eval.json", step) if config.run.mode == "export" else {}
     if model.evaluator:
-        evaluation = model.evaluator.full(_given_thresholds(resolved, step))
-        metrics = {"step": step, **evaluation.metrics}
+        given = _given_thresholds(resolved, step) if evaluate.is_test(config) else None
+        evaluation = model.evaluator.full(given and given.by_name)
+        metrics = {"step": step, **evaluation.metrics, **({"thresholds_from": given.origin} if given else {})}
         # The order matters: eval.json is read by later exports, so it is written when the page is there.
         page = evaluation_report(metrics, evaluation.gallery, about=_describe_evaluation(config, step))
         path = evaluate.eval_path(config)
@@ -194,11 +195,14 @@ def _finish(resolved: ResolvedRun, model: _Model) -> None:
         )
 
 
-def _given_thresholds(resolved: ResolvedRun, step: int) -> dict[str, float] | None:
-    """Return the thresholds of the model for the test split, on which none may be chosen; None for other splits."""
+class _GivenThresholds(NamedTuple):
+    by_name: dict[str, float]
+    origin: str  # as `thresholds_from` of inference.evaluate
+
+
+def _given_thresholds(resolved: ResolvedRun, step: int) -> _GivenThresholds:
+    """Return the thresholds of the model, for the test split, on which none may be chosen."""
     config, folder = resolved.config, resolved.config.run.folder
-    if not evaluate.is_test(config):
-        return None
     found = evaluate.stored_metrics(f"{folder}/eval.json", step).get("thresholds", {})
     if not found:
         _LOGGER.warning(
@@ -207,7 +211,8 @@ def _given_thresholds(resolved: ResolvedRun, step: int) -> dict[str, float] | No
             step,
         )
     names = resolved.manifest.labels.name_by_id.values()
-    return class_thresholds(names, found, config.evaluation.score_threshold)
+    by_name = class_thresholds(names, found, config.evaluation.score_threshold)
+    return _GivenThresholds(by_name, "eval.json" if found else "default")
 
 
 def _describe_test_split(resolved: ResolvedRun, argv: Sequence[str]) -> Iterator[str]:

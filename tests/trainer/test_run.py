@@ -209,7 +209,9 @@ def test_the_test_split_stays_a_test(
     found, chosen = (json.loads((model / name).read_text()) for name in ("eval-test.json", "eval.json"))
     assert (found["split"], found["images"], found["step"]) == ("test", 4, chosen["step"])
     assert found["thresholds"] == {name: max(0.05, value) for name, value in chosen["thresholds"].items()}
-    assert (model / "eval-test.html").exists()
+    assert found["thresholds_from"] == "eval.json" and "thresholds_from" not in chosen
+    assert "thresholds were chosen on these images" not in (model / "eval-test.html").read_text()
+    assert "thresholds were chosen on these images" in (model / "eval.html").read_text()
     # Nothing is chosen on it, nor exported.
     for mode in ("train_and_eval", "train", "export"):
         assert main([*argv, f"--mode={mode}", "--eval_split=test"]) == 2, mode
