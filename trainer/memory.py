@@ -1,12 +1,12 @@
 """Estimates the memory of a training before its first step, which the system would otherwise end without a word.
 
 Begin with `check_step_memory`. The estimate counts the variables, what the optimizer and the gradients add, and the
-outputs of all layers, which are kept for the backward pass. benchmarks.memory compares it with measured peaks.
+outputs of the layers that are kept for the backward pass. benchmarks.memory compares it with measured peaks.
 """
 
 import logging
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from retinanet_odm.systems import memory_size
 from trainer import strategy
 from trainer.config import TrainConfig
 from trainer.data import records
-from trainer.network.build import Network, build_network
+from trainer.network.build import Network, build_network, part_of
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -118,14 +118,17 @@ def estimate_need(config: TrainConfig, network: Network, *, on_cpu: bool = True)
     loss = len(network.anchors) * (network.num_classes + 4) * 4 * _LOSS_COPIES
     # In the input pipeline: batches that wait, as bytes.
     waiting = math.prod(network.canvas) * 3 * 4
-    image = round(_output_bytes(model, on_cpu=on_cpu) * _OUTPUT_FACTOR) + loss + waiting
+    # Of a frozen backbone no output is kept: no gradient passes through it.
+    is_frozen = config.weights.freeze == "backbone"
+    layers = [layer for layer in model.layers if not (is_frozen and part_of(layer.name) == "backbone")]
+    image = round(_output_bytes(layers, on_cpu=on_cpu) * _OUTPUT_FACTOR) + loss + waiting
     return MemoryNeed(fixed=_PROGRAM_BYTES + copies * trainable, image=image)
 
 
-def _output_bytes(model: Any, *, on_cpu: bool) -> int:
-    """Return the bytes of the outputs of all layers for one image."""
+def _output_bytes(layers: Iterable[Any], *, on_cpu: bool) -> int:
+    """Return the bytes of the outputs of layers for one image."""
     # CPUs compute bfloat16 by way of float32: measured, it takes no less memory.
-    tensors = [tensor for layer in model.layers for tensor in _flatten(layer.output)]
+    tensors = [tensor for layer in layers for tensor in _flatten(layer.output)]
     halves = {"bfloat16": 4 if on_cpu else 2}
     return sum(math.prod(tensor.shape[1:]) * halves.get(tensor.dtype, 4) for tensor in tensors)
 

@@ -50,6 +50,13 @@ def test_the_estimate_grows_with(why: str, given: dict[str, object], part: str) 
     assert parts[0] < parts[1], why
 
 
+def test_no_output_of_a_frozen_backbone_is_kept(network: Network) -> None:
+    config = make_config("tiny", {**SMALL, "freeze": "backbone"})
+    frozen = memory.estimate_need(config, build_network(config, synthetic_manifest(2)))
+    learning = memory.estimate_need(make_config("tiny", SMALL), network)
+    assert frozen.image < learning.image and frozen.fixed < learning.fixed
+
+
 # why, free bytes as a share of the estimate, whether it is refused, whether there is a warning
 FREE = [
     ("enough", 1.5, False, False),
