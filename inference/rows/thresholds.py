@@ -134,13 +134,18 @@ def thresholds_of_run(value: float | str | None, summary: Mapping[str, Any]) -> 
     """Return the thresholds that a value of --min_score means for a finished run; None for those of the run.
 
     Raises:
-      UsageError: value is BEST, but the model had no thresholds.
+      UsageError: value is BEST, but the model had no thresholds, or the run did not record them.
     """
     known = summary["thresholds"]
     # Rows of earlier versions were cut at the thresholds of their run, and hold what was to be counted.
     delivered = known.get("classes") or dict.fromkeys(summary["labels"].values(), known["score"])
     if value is None:
         return OperatingThresholds(by_name=delivered, origin=known.get("from", "rows"))
+    if value == BEST and "best" not in known:
+        raise UsageError(
+            f"{_FLAG}={value}: the run is of an earlier version, which did not record the thresholds of the model;"
+            " give a score"
+        )
     return _given(value, delivered, known.get("best", {}), known["score"])
 
 
@@ -156,5 +161,5 @@ def _given(
             )
         return OperatingThresholds(by_name=best, origin=ModelManifest.FILE)
     if value < rows_from:
-        _logger.warning("%s=%g has no effect: the model returns no detection below %g", _FLAG, value, rows_from)
+        _logger.warning("%s=%g has no effect: there is no detection below %g", _FLAG, value, rows_from)
     return OperatingThresholds(by_name=dict.fromkeys(names, max(value, rows_from)), origin=_FLAG)

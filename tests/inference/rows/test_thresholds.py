@@ -65,6 +65,7 @@ def test_a_flag_and_a_model(
 
 _OLD = {"labels": {"1": "crab", "2": "pig"}, "thresholds": {"score": 0.25, "nms_iou": 0.5}}
 _NEW = {**_OLD, "thresholds": {**_OLD["thresholds"], "classes": {"crab": 0.3, "pig": 0.7}, "from": "--min_score"}}
+_NO_BEST = {**_NEW, "thresholds": {**_NEW["thresholds"], "best": {}}}
 _BEST = {**_NEW, "thresholds": {**_NEW["thresholds"], "best": {"crab": 0.6, "pig": 0.4}}}
 
 
@@ -87,12 +88,17 @@ def test_a_flag_and_a_run(
 
 @pytest.mark.parametrize(
     "choose",
-    [lambda: choose_thresholds("best", _manifest()), lambda: thresholds_of_run("best", _NEW)],
+    [lambda: choose_thresholds("best", _manifest()), lambda: thresholds_of_run("best", _NO_BEST)],
     ids=["a model", "a run"],
 )
 def test_best_needs_an_evaluation(choose: Callable[[], object]) -> None:
     with pytest.raises(UsageError, match=r"--min_score=best: model\.json has no thresholds per class"):
         choose()
+
+
+def test_an_earlier_version_did_not_record_the_best_ones() -> None:
+    with pytest.raises(UsageError, match=r"--min_score=best: the run is of an earlier version"):
+        thresholds_of_run("best", _OLD)
 
 
 # --- One law for every form ---
