@@ -35,6 +35,8 @@ _logger = logging.getLogger(__name__)
 # frames animals repeat a location by chance, and memory must stay bounded.
 FRAMES_PER_SEGMENT = 2000
 
+_FILES = (REPEAT_FLAGS, REPEAT_TABLE)
+
 TABLE_COLUMNS = (
     *("place", "deployment", "label", "frames", "of_frames", "detections"),
     *("first_image", "last_image", "xmin", "ymin", "xmax", "ymax", "score", "threshold"),
@@ -100,7 +102,7 @@ def mark_repeats(options: RepeatOptions) -> None:
     """Write repeats.jsonl and repeats.csv beside the rows, and then list them in summary.json.
 
     Raises:
-      UsageError: the folder has no finished run, or a class is unknown.
+      UsageError: the folder has no finished run, a class is unknown, or a file may not be overwritten.
       ContractError: the prediction files are not those of the summary.
     """
     with lock_folder(options.output):
@@ -112,8 +114,16 @@ def _mark_repeats(options: RepeatOptions) -> None:
     summary = finished_run.finished_summary(output, command="repeats")
     # With a format, because ExportOptions refuses classes without one; no CSV is written.
     run = run_of(summary, ExportOptions(formats=("csv",), classes=options.classes, min_score=options.min_score))
-
     rule = finished_run.deployment_rule(summary, options.deployment)
+    settings = {
+        "classes": list(run.classes.values()),
+        "min_scores": run.min_scores_by_name,
+        "iou": options.iou,
+        "min_frames": options.min_frames,
+        "deployment": rule.text,
+    }
+    planned: list[dict[str, Any]] = [{"name": name, "format": "repeats", **settings} for name in _FILES]
+    check_overwrite(output, find_earlier(output), planned, replace=options.replace)
 
     def rows() -> Iterator[PredictionRow]:
         return finished_run.read_rows(output, summary)
@@ -128,17 +138,8 @@ def _mark_repeats(options: RepeatOptions) -> None:
         REPEAT_FLAGS: (flags.to_line() for flags in flag_images(rows(), detections, at)),
         REPEAT_TABLE: _table(locations, run, names),
     }
-    settings = {
-        "classes": list(run.classes.values()),
-        "min_scores": run.min_scores_by_name,
-        "iou": options.iou,
-        "min_frames": options.min_frames,
-        "deployment": rule.text,
-    }
-    listed: list[dict[str, Any]] = [{"name": name, "format": "repeats", **settings} for name in contents]
-    check_overwrite(output, find_earlier(output), listed, replace=options.replace)
     # The order matters: the files first, then the summary that lists them with their digests.
-    entries = [{**entry, "sha256": write_derived(output, entry["name"], contents[entry["name"]])} for entry in listed]
+    entries = [{**entry, "sha256": write_derived(output, entry["name"], contents[entry["name"]])} for entry in planned]
     commit_summary(output, finished_run.add_exports(summary, entries))
     _logger.info("%s", describe_deployments(set(detections.deployments)))
     repeated = int(np.count_nonzero(at != NOT_REPEATED))

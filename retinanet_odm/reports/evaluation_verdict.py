@@ -6,9 +6,10 @@ Begin with `evaluation_verdict`. Every number comes from eval.json (docs/trainin
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from retinanet_odm.evaluation.intervals import FEW_IMAGES
+
 _Values = Mapping[str, Any]
 _MIN_OBJECTS = 20  # true boxes of a class; with fewer, a share of them is known to no better than about 20 in 100
-_MIN_IMAGES = 30
 _EQUAL = 0.005  # counts that differ by less agree
 # What is said of the most frequent type of error, and what would help; see evaluation.error_types.
 _ADVICE = {
@@ -104,8 +105,9 @@ def _main_error(mistakes: _Values) -> Iterator[str]:
 
 def _caution(metrics: _Values, interval: _Values) -> Iterator[str]:
     images = metrics.get("images", 0)
-    if images < _MIN_IMAGES or not interval:
-        yield f"Only {images:,} images were evaluated: other images may give quite different numbers."
+    if images < FEW_IMAGES or not interval:
+        count = "1 image was" if images == 1 else f"{images:,} images were"
+        yield f"Only {count} evaluated: other images may give quite different numbers."
     # eval.json has no key, because the trainer chooses the thresholds on the images that it evaluates.
     if "these images" in metrics.get("thresholds_from", "these images"):
         yield "The thresholds were chosen on these images, so expect somewhat worse numbers on new ones."
