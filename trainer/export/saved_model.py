@@ -169,9 +169,9 @@ def _describe(
 
 
 def _digests(folder: str) -> dict[str, str]:
-    """Return the hex SHA-256 of every file below a folder, by its path relative to the folder."""
+    """Return the hex SHA-256 of every file of an export, by its path relative to the folder."""
     paths = files.iter_matches(f"{escape_glob(folder)}/**")
-    return {name_below(folder, path): files.find_digest(path) or "" for path in paths}
+    return {name_below(folder, path): files.find_digest(path) or "" for path in paths if not is_left_by_system(path)}
 
 
 # --- The graph ---
