@@ -36,11 +36,8 @@ _logger = logging.getLogger(__name__)
 
 _FLAG = "--annotations"
 _FILES = (output_folder.EVALUATION_PAGE, output_folder.EVALUATION)  # the JSON file last: it marks a complete evaluation
-_EXCLUDED_KEYS = (
-    "left_out",
-    "doubtful_pairings",
-    "unknown_labels",
-)  # of evaluation.json; they have a section of their own on the page
+# Of evaluation.json; they have a section of their own on the page.
+_EXCLUDED_KEYS = ("left_out", "doubtful_pairings", "unknown_labels")
 
 
 def evaluate(options: EvaluateOptions) -> dict[str, Any]:

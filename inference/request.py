@@ -3,8 +3,8 @@
 `ScoreRequest` holds the options and what the launcher has found out about model and sources. `find_pending_work`
 compares the images of the sources with the rows in the output folder: images without a row are scored, the rows of all
 others are kept. Rows are matched by their keys (inference.rows.rows), so every file of rows in the output folder can be
-used as it is, whether its run was finished or killed. Rows with other keys are dropped, which inference.score permits
-or refuses before anything is written. `Commit` writes the exports and then summary.json: if summary.json exists, the
+used as it is, whether its run was finished or killed. Rows with other keys are dropped, which inference.planning
+permits or refuses before anything is written. `Commit` writes the exports and then summary.json: if that exists, the
 run is complete.
 """
 

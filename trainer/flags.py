@@ -119,14 +119,11 @@ def make_completion_parser() -> Parser:
     parser.add_argument("--preset", choices=PRESETS)
     parser.add_argument("--recipe", choices=RECIPES)
     for spec in setting_fields():
+        text = spec.metadata["help"].replace("%", "%%")  # argparse formats it
         if spec.type is bool:
-            parser.add_argument(f"--{spec.name}", f"--no{spec.name}", action="store_true", help=spec.metadata["help"])
+            parser.add_argument(f"--{spec.name}", f"--no{spec.name}", action="store_true", help=text)
         else:
-            parser.add_argument(
-                f"--{spec.name}",
-                choices=spec.metadata["choices"] or None,
-                help=spec.metadata["help"].replace("%", "%%"),
-            )
+            parser.add_argument(f"--{spec.name}", choices=spec.metadata["choices"] or None, help=text)
     return parser
 
 
