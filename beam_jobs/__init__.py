@@ -4,5 +4,6 @@ Commands (`main`): `prepare` writes a data set, `check` only reports what is wro
 
 Begin reading at `pipeline`, whose docstring draws the graph, then follow one image: `join` (image and annotation) →
 `plan` (labels, split, id, shard) → `shards` and `records` (pixels, boxes, record) → `commit` (the files beside the
-shards, dataset.json last). `prepare` is the launcher; `rows` holds what flows between the steps.
+shards, dataset.json last). `prepare` is the launcher; `rows` holds what flows between the steps. `partitions` calls the
+verbs for many rows at once, which cross a shuffle in `batches`; `tally` counts.
 """

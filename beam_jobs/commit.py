@@ -5,7 +5,6 @@ is complete whenever the job is killed.
 """
 
 import dataclasses
-import hashlib
 import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -137,21 +136,17 @@ def commit_dataset(
     # The id map is read before _write replaces it: --id_map may name the file of this folder.
     artifacts |= _label_files(plan.labels, shards, options)
     artifacts[output_folder.REPORT_PAGE] = _report(manifest, shards, rejects, analysis, options)
-    _write(options, artifacts)
+    digests = _write(options, artifacts)
     # The order matters: stale files go before the manifest comes, so that a manifest never lies beside foreign shards.
     names = [shard.name for shard in shards]
     output_folder.delete_stale(options.output, {*artifacts, *names, *map(output_folder.receipt_name, names)})
-    digests = {name: _digest(artifacts[name]) for name in output_folder.BESIDE_SHARDS if name in artifacts}
-    _write(options, {DatasetManifest.FILE: dataclasses.replace(manifest, files=digests).to_json()})
+    recorded = {name: digests[name] for name in output_folder.BESIDE_SHARDS if name in digests}
+    _write(options, {DatasetManifest.FILE: dataclasses.replace(manifest, files=recorded).to_json()})
 
 
-def _digest(text: str) -> str:
-    return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()  # as files.write_text writes it
-
-
-def _write(options: PrepareOptions, artifacts: Mapping[str, str]) -> None:
-    for name, text in artifacts.items():
-        files.write_text(files.join(options.output, name), text)
+def _write(options: PrepareOptions, artifacts: Mapping[str, str]) -> dict[str, str]:
+    """Write files into the output folder; return their digests."""
+    return {name: files.write_text(files.join(options.output, name), text) for name, text in artifacts.items()}
 
 
 def is_refused(plan: DatasetPlan, rejects: Sequence[Reject], options: PrepareOptions) -> bool:

@@ -31,15 +31,15 @@ _MAX_NAMED = 20  # files named in the detail of a reject
 # --- By the names of the files ---
 
 
-def image_key(image: ImageFile) -> tuple[Key, ImageFile]:
-    """Return (match key, image)."""
+def image_key(image: ImageFile) -> Key:
+    """Return the match key of an image."""
     # By the URI, which ends with the same file name as the image's name.
-    return match_key(image.uri), image
+    return match_key(image.uri)
 
 
-def annotation_key(file: AnnotationFile) -> tuple[Key, AnnotationFile]:
-    """Return (match key, annotation)."""
-    return match_key(file.image_name or file.uri), file
+def annotation_key(file: AnnotationFile) -> Key:
+    """Return the match key of an annotation."""
+    return match_key(file.image_name or file.uri)
 
 
 def count_images(group: JoinedGroup) -> int:
@@ -134,15 +134,10 @@ def _title(file: AnnotationFile) -> str:
 # --- By the names inside ---
 
 
-def is_pair(row: Candidate | OpenRow) -> bool:
-    """Return whether a row is not open."""
-    return isinstance(row, Candidate)
-
-
 def open_row_key(row: Candidate | OpenRow) -> Iterator[tuple[Key, OpenRow]]:
     """Yield (match key, row) for a row that is open; the key of an annotation is that of its <filename>."""
     if isinstance(row, UnannotatedImage):
-        yield match_key(row.image.uri), row
+        yield image_key(row.image), row
     elif isinstance(row, AnnotationFile) and (key := inside_key(row)) is not None:
         yield key, row
 

@@ -30,7 +30,7 @@ class BucketCounts(Counter[plan.BucketKey]):
 def list_images(source: InputPattern) -> Iterator[KeyedRow]:
     """Yield the images that match a pattern, by the partition of their match key."""
     for image in match_images(source):
-        yield KeyedRow(partition_of(join.image_key(image)[0]), image)
+        yield KeyedRow(partition_of(join.image_key(image)), image)
 
 
 def list_annotations(source: InputPattern) -> Iterator[KeyedRow]:
@@ -47,13 +47,13 @@ def read_partition(partition: Partition, min_score: float | None) -> Iterator[Ke
     for file in unpack_batches(partition[1]):
         names[file.uri].append(file)
     for same in names.values():
-        for row in plan.read_annotation_group((b"", same), min_score):
+        for row in plan.read_annotation_group(same, min_score):
             if isinstance(row, Reject):
                 tally.add(row)
                 yield row
             else:
                 tally.add_shapes(row)
-                yield KeyedRow(partition_of(join.annotation_key(row)[0]), row)
+                yield KeyedRow(partition_of(join.annotation_key(row)), row)
     yield tally
 
 
@@ -66,11 +66,9 @@ def join_partition(partition: Partition) -> Iterator[KeyedRow | Reject | Tally]:
     groups: defaultdict[Key, dict[str, list[Any]]] = defaultdict(lambda: {"images": [], "annotations": []})
     for row in unpack_batches(partition[1]):
         if isinstance(row, ImageFile):
-            key, _ = join.image_key(row)
-            groups[key]["images"].append(row)
+            groups[join.image_key(row)]["images"].append(row)
         else:
-            key, _ = join.annotation_key(row)
-            groups[key]["annotations"].append(row)
+            groups[join.annotation_key(row)]["annotations"].append(row)
     tally.images_in = sum(map(join.count_images, groups.items()))
     rows = (row for group in groups.items() for row in join.join_images(group))
     yield from tallied(map(_route, rows), tally)
@@ -111,7 +109,7 @@ def assign_partition(
         else:
             rows.append(row)
     if rows:
-        yield BucketCounts(key for row in rows for key, _ in plan.bucket_counts(row))
+        yield BucketCounts(map(plan.bucket_key, rows))
         # As one batch: a bucket must be numbered as a whole.
         yield bucket[0], pack_rows(rows)
 

@@ -53,11 +53,8 @@ def build_prepare(pipeline: beam.Pipeline, options: PrepareOptions, passed_over:
     )
 
     # Plan: label map, labels and splits, then source ids and shards. Every row is small; no image has been opened yet.
-    found = (
-        (read[COUNTS], by_name[COUNTS], by_filename[COUNTS])
-        | "Collect tallies" >> beam.Flatten()
-        | "Add up tallies" >> AddUpTallies()
-    )
+    tallies = (read[COUNTS], by_name[COUNTS], by_filename[COUNTS]) | "Collect tallies" >> beam.Flatten()
+    found = tallies | "Add up tallies" >> AddUpTallies()
     # Classes are numbered only when the labels of all images are known, so assigning waits for these side inputs.
     labels = found | "Make label map" >> beam.Map(_make_label_map, options=options)
     assigned = (

@@ -43,7 +43,7 @@ BucketKey = tuple[int, str, bool]  # hash bucket, split, whether the image is ne
 
 
 def read_annotation_group(
-    group: tuple[bytes, Iterable[AnnotationFile]], min_score: float | None = None
+    group: Iterable[AnnotationFile], min_score: float | None = None
 ) -> Iterator[AnnotationFile | Reject]:
     """Yield a row for every image of one annotation file, given the file under each name that patterns gave it.
 
@@ -52,7 +52,7 @@ def read_annotation_group(
     """
     # Two patterns may give one file two names, below different roots. The smallest does not depend on the order of
     # arrival.
-    file = min(group[1], key=lambda row: row.name)
+    file = min(group, key=lambda row: row.name)
     for row in read_annotation(file, min_score=min_score):
         yield reject_annotation(file, row.reason, row.detail, row.line) if isinstance(row, DataError) else row
 
@@ -175,9 +175,9 @@ def name_bucket(image: ImageFile) -> int:
     return source_ids.bucket_of(image.name)
 
 
-def bucket_counts(row: AssignedImage) -> Iterator[tuple[BucketKey, int]]:
-    """Yield what an image adds to the counts that `lay_out` takes."""
-    yield (name_bucket(row.content.image), row.split, row.known_id is None), 1
+def bucket_key(row: AssignedImage) -> BucketKey:
+    """Return the key under which `lay_out` expects an image to be counted."""
+    return name_bucket(row.content.image), row.split, row.known_id is None
 
 
 def lay_out(counts: Mapping[BucketKey, int], last_id: int) -> BucketLayout:

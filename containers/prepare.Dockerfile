@@ -1,6 +1,6 @@
 # prepare on Dataflow: Flex Template launcher and worker in one image, so that both have the same versions.
 # From the root of the repository: docker build -f containers/prepare.Dockerfile -t IMAGE .
-# Of the environment that submits jobs: pickled functions are read by the same version of Python only.
+# The version of Python in the environment that submits jobs: no other one can read its pickled functions.
 ARG PYTHON=3.13
 # Only its launcher is used, a binary that does not depend on the version of Python.
 FROM gcr.io/dataflow-templates-base/python311-template-launcher-base AS launcher

@@ -1,7 +1,7 @@
 # score on Dataflow: worker with TensorFlow, and Flex Template launcher.
 # From the root of the repository: docker build -f containers/score.Dockerfile -t IMAGE .
 # With a GPU: docker build -f containers/score.Dockerfile --build-arg TENSORFLOW='tensorflow[and-cuda]==2.21.0' -t IMAGE .
-# Of the environment that submits jobs: pickled functions are read by the same version of Python only.
+# The version of Python in the environment that submits jobs: no other one can read its pickled functions.
 ARG PYTHON=3.13
 # Only its launcher is used, a binary that does not depend on the version of Python.
 FROM gcr.io/dataflow-templates-base/python311-template-launcher-base AS launcher

@@ -262,10 +262,9 @@ def write_pieces(path: str, pieces: Iterable[bytes]) -> str:
     return digest.hexdigest()
 
 
-def write_text(path: str, text: str) -> None:
-    """Write a UTF-8 file atomically. The text may hold file names that are not valid UTF-8."""
-    with write_atomic(path) as file:
-        file.write(text.encode("utf-8", "surrogateescape"))
+def write_text(path: str, text: str) -> str:
+    """Write a UTF-8 file atomically, and return its hex SHA-256. File names in it need not be valid UTF-8."""
+    return write_pieces(path, (text.encode("utf-8", "surrogateescape"),))
 
 
 def make_folder(path: str, *, flag: str = "") -> None:

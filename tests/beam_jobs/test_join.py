@@ -152,7 +152,8 @@ def _grouped(pairs: Iterable[tuple[bytes, object]]) -> Iterator[tuple[bytes, lis
 
 def _joined_twice(images: Iterable[ImageFile], annotations: Iterable[AnnotationFile]) -> list:
     """Joins by the files' own names, then by the names inside, as the pipeline does."""
-    keyed = [*map(join.image_key, images), *map(join.annotation_key, annotations)]
+    keyed: list = [(join.image_key(row), row) for row in images]
+    keyed += [(join.annotation_key(row), row) for row in annotations]
     first: list = []
     for key, rows in _grouped(keyed):
         found = [row for row in rows if isinstance(row, ImageFile)]
@@ -160,7 +161,7 @@ def _joined_twice(images: Iterable[ImageFile], annotations: Iterable[AnnotationF
         first += join.join_images((key, {"images": found, "annotations": others}))
     still_open = chain.from_iterable(map(join.open_row_key, (row for row in first if not isinstance(row, Reject))))
     second = [row for group in _grouped(still_open) for row in join.join_by_filename(group)]
-    return [row for row in first if isinstance(row, Reject) or join.is_pair(row)] + second
+    return [row for row in first if isinstance(row, (Candidate, Reject))] + second
 
 
 BY_FILENAME = {

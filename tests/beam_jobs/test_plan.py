@@ -121,7 +121,7 @@ def _numbered(count: int, seed: int, previous: IdMap = NOTHING) -> dict[str, tup
         )
         for row in rows
     ]
-    counts = Counter(key for row in assigned for key, _ in plan.bucket_counts(row))
+    counts = Counter(map(plan.bucket_key, assigned))
     layout = plan.lay_out(counts, previous.last_id)
     buckets: dict[int, list[AssignedImage]] = {}
     for row in assigned:
@@ -176,7 +176,7 @@ def test_more_images_than_ids_rejects_them_all():
 def test_a_truncated_file_is_a_reject_after_its_images(tmp_path):
     path = write_zip(tmp_path / "z.zip", "annotations.xml", data=CVAT[: CVAT.index(b"b.jpg")])
     ((_, file),) = match_annotations(InputPattern(pattern=path, flag="--exports", is_export=True))
-    kept, fault = plan.read_annotation_group((b"", [file]))
+    kept, fault = plan.read_annotation_group([file])
     assert isinstance(kept, AnnotationFile)
     assert isinstance(fault, Reject)
     assert (fault.source, fault.line) == (f"{path}/annotations.xml", 1)

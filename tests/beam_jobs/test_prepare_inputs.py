@@ -148,7 +148,7 @@ FILES = [
 def test_file_that_cannot_be_read_stands_for_its_image(tmp_path, data, reason, why):
     path = tmp_path / "a.xml"
     path.write_bytes(data)
-    (row,) = read_annotation_group((b"", [AnnotationFile(uri=str(path), name="a.xml")]))
+    (row,) = read_annotation_group([AnnotationFile(uri=str(path), name="a.xml")])
     assert isinstance(row, AnnotationFile), why
     assert (row.reason, row.annotation, row.image_name) == (reason, None, ""), why
     assert str(path) in row.detail
@@ -157,7 +157,7 @@ def test_file_that_cannot_be_read_stands_for_its_image(tmp_path, data, reason, w
 def test_a_large_file_is_read_row_by_row(tmp_path):
     path = tmp_path / "all.xml"
     path.write_text(_cvat(*((f"{row}.jpg", _box()) for row in range(3000))).replace("</annotations>", "<"))
-    rows = read_annotation_group((b"", [AnnotationFile(uri=str(path), name="all.xml")]))
+    rows = read_annotation_group([AnnotationFile(uri=str(path), name="all.xml")])
     first = next(rows)
     assert isinstance(first, AnnotationFile)
     assert first.image_name == "0.jpg"
