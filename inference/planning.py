@@ -4,12 +4,12 @@ Rows are never deleted, and files beside them never overwritten with something e
 (inference.rows.replacing has the rules of the files).
 """
 
-import json
 import logging
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from inference.request import Commit, PendingWork, ScoreRequest
+from inference.rows import finished_run
 from inference.rows.earlier_rows import find_lost_rows
 from inference.rows.exports import export_entries
 from inference.rows.journal import EarlierRun
@@ -51,7 +51,7 @@ def plan_commit(request: ScoreRequest, pending: PendingWork, earlier: EarlierRun
     header = request.header(pending.passed_over, earlier.summary)
     # Without a summary nothing is listed that could have other settings.
     asked = (
-        export_entries({**earlier.summary, **_as_json(header)}, options.exports)
+        export_entries({**earlier.summary, **finished_run.as_stored(header)}, options.exports)
         if earlier.summary
         else ([{"name": name} for name in options.exports.file_names])
     )
@@ -73,7 +73,7 @@ def describe_other_settings(earlier: Mapping[str, Any], settings: Mapping[str, A
       earlier: its summary, or empty.
       settings: of this run, as ScoreRequest.row_settings.
     """
-    now, before = _of_rows(_as_json(settings)), _of_rows(earlier)
+    now, before = _of_rows(finished_run.as_stored(settings)), _of_rows(earlier)
     return " and ".join(words for name, words in _OTHER_SETTINGS.items() if before.get(name, now[name]) != now[name])
 
 
@@ -82,10 +82,6 @@ def _of_rows(settings: Mapping[str, Any]) -> dict[str, Any]:
     thresholds = settings.get("thresholds")
     kept = {"thresholds": (thresholds["score"], thresholds["nms_iou"])} if thresholds else {}
     return {**settings, **kept}
-
-
-def _as_json(value: Mapping[str, Any]) -> dict[str, Any]:
-    return dict(json.loads(json.dumps(value)))  # tuples become lists, as in summary.json
 
 
 def _lost_rows(request: ScoreRequest, pending: PendingWork, damaged: DamagedShards, other: str) -> Iterator[str]:

@@ -8,7 +8,6 @@ permits or refuses before anything is written. `Commit` writes the exports and t
 run is complete.
 """
 
-import json
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -277,7 +276,7 @@ class Commit:
         Returns:
           Whether anything had to be done.
         """
-        renewed = {**earlier, **json.loads(json.dumps(self.header))}  # tuples become lists, as in the file
+        renewed = {**earlier, **finished_run.as_stored(self.header)}
         if renewed == earlier and exports_exist(self.output, earlier, self.exports):
             return False
         self._write(renewed)

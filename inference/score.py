@@ -14,7 +14,7 @@ from inference.rows import finished_run, output_folder
 from inference.rows.exports import choose_classes, describe_export
 from inference.rows.journal import EarlierRun, drop_journal, find_earlier, set_summary_aside
 from inference.rows.output_folder import DamagedShards
-from inference.rows.thresholds import choose_thresholds, describe_min_scores
+from inference.rows.thresholds import choose_thresholds, thresholds_of_run
 from retinanet_odm.dataset.frame_names import DeploymentRule, describe_deployments
 from retinanet_odm.storage import files
 from retinanet_odm.storage.file_kinds import describe_suffixes
@@ -122,13 +122,12 @@ def _log_results(summary: dict[str, Any], output: str) -> None:
     failed = summary["failed"]
     reasons = ", ".join(f"{count} {reason}" for reason, count in failed.items())
     labels = ", ".join(f"{label} {count}" for label, count in summary["counted"].items())
-    thresholds = summary["thresholds"]
     _logger.info("images: %d", summary["images"])
     _logger.info("failed: %d%s", sum(failed.values()), f" ({reasons})" if reasons else "")
     if passed_over := summary.get("passed_over"):
         _logger.info("passed over, because they are no images or cannot be read: %s", describe_suffixes(passed_over))
     _logger.info("detections: %s", labels or "none")
-    _logger.info("counted from a score of %s (%s)", describe_min_scores(thresholds["classes"]), thresholds["from"])
+    _logger.info("counted from a score of %s", thresholds_of_run(None, summary).describe())
     if "without_extent" in summary:
         _logger.info(
             "dropped: %d boxes of the model that are less than a pixel high or wide; if the model was exported by an"

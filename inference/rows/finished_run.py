@@ -67,6 +67,11 @@ def write_summary(output: str, value: Mapping[str, Any]) -> None:
         file.write(utf8(text))
 
 
+def as_stored(value: Mapping[str, Any]) -> dict[str, Any]:
+    """Return entries of a summary as summary.json gives them back: tuples become lists."""
+    return dict(json.loads(json.dumps(value)))
+
+
 def add_exports(summary: Mapping[str, Any], entries: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """Return a summary that lists these files too; an entry of the same name is replaced."""
     by_name = {entry["name"]: entry for entry in (*summary.get("exports", ()), *entries)}
