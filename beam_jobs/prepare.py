@@ -7,7 +7,6 @@ that the job wrote.
 import contextlib
 import dataclasses
 import logging
-import shlex
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
@@ -42,6 +41,7 @@ from retinanet_odm.sources.inputs import check_input, count_passed_over, find_fi
 from retinanet_odm.sources.listing import ANNOTATION_CONTENT, IMAGE_CONTENT
 from retinanet_odm.storage import files
 from retinanet_odm.storage.folder_lock import lock_folder
+from retinanet_odm.systems import shell_word
 
 _logger = logging.getLogger(__name__)
 
@@ -218,7 +218,7 @@ def summarise_dataset(
         *lines,
         f"data set: {files.join(output, DatasetManifest.FILE)}",
         f"report: {files.join(output, output_folder.REPORT_PAGE)}",
-        f"next: python -m trainer {_trainer_mode(manifest)} --dataset={shlex.quote(output)} --model_dir=MODEL",
+        f"next: python -m trainer {_trainer_mode(manifest)} --dataset={shell_word(output)} --model_dir=MODEL",
     ]
 
 

@@ -6,7 +6,7 @@ FROM python:3.13-slim
 COPY . /src
 RUN pip install --no-cache-dir --constraint /src/requirements.lock '/src[cpu]' && rm -rf /src \
     && retinanet-data --help >/dev/null && retinanet-score --help >/dev/null && python -c "import tensorflow"
-# The folder of the user, who need not be one of this image: --user has no home folder here.
+# --user may name a user whom the image does not know, and who has no home folder in it.
 ENV HOME=/tmp
 WORKDIR /data
 CMD ["retinanet-data", "--help"]

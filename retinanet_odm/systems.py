@@ -132,5 +132,5 @@ def memory_size() -> int | None:
 
 
 def shell_word(text: str) -> str:
-    """Return a text as one word of a command for the shell that subprocess starts."""
+    """Return a text as one word of a command line for the shell of this system."""
     return subprocess.list2cmdline([text]) if WINDOWS else shlex.quote(text)

@@ -5,7 +5,6 @@
 
 import json
 import logging
-import shlex
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -21,6 +20,7 @@ from retinanet_odm.evaluation.intervals import describe_few_images
 from retinanet_odm.exported_model import class_thresholds
 from retinanet_odm.reports.evaluation_page import evaluation_report
 from retinanet_odm.storage import files
+from retinanet_odm.systems import shell_word
 from trainer import anchor_tuning, evaluate, memory, strategy
 from trainer.config import TrainConfig
 from trainer.data import records
@@ -191,7 +191,7 @@ def _finish(resolved: ResolvedRun, model: _Model) -> None:
         _LOGGER.info("model: %s", exported)
         _LOGGER.info(
             "next: python -m inference score --images IMAGES --model %s --output OUT --formats=counts,report",
-            shlex.quote(exported),
+            shell_word(exported),
         )
 
 
@@ -221,7 +221,7 @@ def _describe_test_split(resolved: ResolvedRun, argv: Sequence[str]) -> Iterator
     if not (config.run.trains and config.run.exports and split and split.examples):
         return
     kept = [word for word in argv if not word.lstrip("-").startswith(("mode=", "eval_split="))]
-    command = shlex.join(["python", "-m", "trainer", *kept, "--mode=eval", f"--eval_split={TEST_SPLIT}"])
+    command = " ".join(map(shell_word, ["python", "-m", "trainer", *kept, "--mode=eval", f"--eval_split={TEST_SPLIT}"]))
     yield (
         f"split {TEST_SPLIT} ({split.examples} images) took no part in this; evaluate on it once, when you have chosen"
         f" this model: {command}"

@@ -109,8 +109,8 @@ _NOTES = {
     "pixels_scaled": "nothing, if the image looks right: its pixels were not 8-bit and were converted",
     "no_objects": "nothing: --negatives=drop requests it",
     "split_share_differs": "nothing, if it has enough images: names decide, so that no image moves when others are"
-    " added, and few images or groups miss their share by chance; to choose, edit the column split of id_map.csv, and"
-    " give the file by --split_from",
+    " added, and few images or groups miss their share by chance; to choose, edit the column split in a copy of"
+    " id_map.csv, and give it by --split_from",
     "tags_ignored": "nothing: tags of images and parts of objects are not detected",
 }
 # Codes whose problem stands for as many files, images, boxes or shapes as its value says.
