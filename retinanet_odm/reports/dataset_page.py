@@ -76,14 +76,14 @@ def check_report(
       problems: everything that needs attention; the page holds the first ones, problems.jsonl all.
       splits: would-be examples by split.
       statistics: of all would-be examples.
-      training: of those of the training split, for the anchors; None: as statistics.
+      training: of those of the training split, for the verdict and the anchors; None: as statistics.
       leakage: what the splits have in common.
     """
     return render(
         "check.html.j2",
         images_in=images_in,
         would_be_examples=would_be_examples,
-        verdict=_judge_check(statistics, leakage),
+        verdict=_judge_check(statistics, training, leakage),
         tiles=_check_tiles(images_in, would_be_examples, problems, statistics),
         problems=sections.summarise_problems(problems),
         splits=sections.split_table(splits) if splits else None,
@@ -105,10 +105,15 @@ def _judge(manifest: DatasetManifest, statistics: BoxStatistics | None, leakage:
     return dataset_verdict(training, boxes, without_objects=_without_objects(statistics), leakage=leakage)
 
 
-def _judge_check(statistics: BoxStatistics | None, leakage: Leakage | None) -> list[str]:
-    """Judge the boxes of all splits together: a check does not count them by split."""
-    boxes = {name: classes.boxes for name, classes in statistics.classes.items()} if statistics else {}
-    return dataset_verdict(boxes, {}, without_objects=_without_objects(statistics), leakage=leakage)
+def _judge_check(
+    statistics: BoxStatistics | None, training: BoxStatistics | None, leakage: Leakage | None
+) -> list[str]:
+    """Judge the boxes of the training split: those of the others are not counted by split."""
+    counted = training or statistics or BoxStatistics()
+    boxes = {name: classes.boxes for name, classes in counted.classes.items()}
+    # Every class that any split has.
+    missing = {name: 0 for name in (statistics.classes if statistics else ()) if name not in boxes}
+    return dataset_verdict({**boxes, **missing}, {}, without_objects=_without_objects(statistics), leakage=leakage)
 
 
 def _without_objects(statistics: BoxStatistics | None) -> float:

@@ -1,11 +1,13 @@
 """The first lines of a data set's page: a verdict, and what is missing by name."""
 
+import numpy as np
 import pytest
 
 from retinanet_odm.dataset.leakage import Duplicates, Leakage, SplitLeakage
+from retinanet_odm.dataset.statistics import BoxStatistics, ImageBoxes
 from retinanet_odm.reports.dataset_page import check_report, dataset_report
 from retinanet_odm.reports.dataset_verdict import dataset_verdict
-from tests.retinanet_odm.reports.pages import make_manifest, make_statistics, parse_page
+from tests.retinanet_odm.reports.pages import EVIL, make_manifest, make_statistics, parse_page
 
 _NONE = Duplicates(groups=0, images=0, examples=())
 
@@ -74,3 +76,12 @@ def test_the_pages_begin_with_it() -> None:
     assert "Too few boxes in val to judge a model by" in page.xpath("string(//div[@class='verdict'])")
     check = parse_page(check_report(3, 3, statistics=make_statistics()))
     assert "Too few boxes to learn from" in check.xpath("string(//div[@class='verdict'])")
+
+
+def test_a_check_judges_the_boxes_of_the_training_split() -> None:
+    """Those of the other splits teach nothing; a class that only they have is named with 0."""
+    boxes = np.tile(np.asarray([[0.2, 0.2, 0.6, 0.6]], np.float32), (60, 1))
+    training = BoxStatistics.from_images([ImageBoxes("a.jpg", 640, 480, boxes, ["Actiniaria"] * 60)])
+    page = parse_page(check_report(3, 3, statistics=make_statistics(), training=training))
+    (verdict,) = page.xpath("//div[@class='verdict']")
+    assert f"Too few boxes to learn from: {EVIL} (0)." in verdict.text_content()
