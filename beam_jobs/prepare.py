@@ -27,7 +27,6 @@ from beam_jobs.rows import (
     count_reasons,
     parse_rejects,
 )
-from retinanet_odm.cli.program import freeze_permanent
 from retinanet_odm.cli.progress import PROGRESS
 from retinanet_odm.dataset.frame_names import describe_deployments
 from retinanet_odm.dataset.manifest import DatasetManifest, SplitInfo
@@ -149,7 +148,6 @@ def _run(pipeline: beam.Pipeline, options: PrepareOptions, passed_over: Mapping[
     # Leaving the block runs the graph and waits for its end, unless the user gave --no_wait_until_finish.
     with PROGRESS.shown(), pipeline:
         build_prepare(pipeline, options, passed_over)
-        freeze_permanent()
     return not pipeline.options.view_as(StandardOptions).no_wait_until_finish
 
 

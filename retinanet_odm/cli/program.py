@@ -128,11 +128,6 @@ def tune_gc() -> None:
     atexit.register(gc.freeze)
 
 
-def freeze_permanent() -> None:
-    """Except all present objects from garbage collection: call it when a program has imported what it needs."""
-    gc.freeze()
-
-
 # --- Command lines ---
 
 

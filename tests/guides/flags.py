@@ -20,6 +20,7 @@ FOREIGN = {
     "no-deps": "pip's and uv's",
     **dict.fromkeys(("upgrade", "upgrade-package"), "of uv pip compile"),
     "config": "gcloud's, in a message of ours",
+    "threshold": "of earlier versions, in the message that names the new one",
     "enable-private-ip-google-access": "gcloud's, in a message of ours",
     **dict.fromkeys(("deinterlace", "minsize", "resize", "split"), "of the original's create_tfrecord.py"),
     "worker": "of gcloud compute tpus tpu-vm ssh",

@@ -226,7 +226,7 @@ def test_score_continues_from_bucket_to_bucket(cloud, tmp_path):
     for name in "bc":
         cloud.put(f"in/{name}.png", make_image(20, 10, {BLUE: (1, 2, 9, 8)}))
     cloud.requests.clear()
-    assert score(words) == 0
+    assert score([*words, "--replace"]) == 0
     assert sorted(name for name in cloud.reads() if name.startswith("in/")) == ["in/b.png", "in/c.png"]
     written = cloud.read_all("out/")
     assert written.keys() == {"predictions-00000-of-00001.jsonl", "summary.json"}

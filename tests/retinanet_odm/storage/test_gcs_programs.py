@@ -99,7 +99,7 @@ def archive(cloud) -> str:
 def test_score_an_archive_then_convert_and_evaluate_it(cloud, archive, tmp_path):
     write_model(tmp_path / "model")
     main = inference.main.main
-    assert main(["score", archive, f"--model={tmp_path}/model", "--output=gs://bucket/out"]) == 0
+    assert main(["score", archive, f"--model={tmp_path}/model", "--output=gs://bucket/out", "--min_score=0"]) == 0
     assert sum(cloud.sent) < 8_000_000, "a few megabytes, not the video"
     assert json.loads(cloud.read_all("out/")["summary.json"])["detections"] == {"sea pig": 40}
     assert main(["convert", "gs://bucket/out", "--formats=csv,counts,coco,cvat,parquet,report"]) == 0
