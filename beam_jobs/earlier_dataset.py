@@ -8,9 +8,11 @@ from collections.abc import Iterator
 
 from beam_jobs import output_folder
 from beam_jobs.options import PrepareOptions
+from retinanet_odm.dataset.examples import SCHEMA_VERSION
 from retinanet_odm.dataset.manifest import DatasetManifest
 from retinanet_odm.dataset.source_ids import parse_id_map
 from retinanet_odm.errors import ContractError, UsageError
+from retinanet_odm.json_documents import parse_json_object
 from retinanet_odm.sources.listing import input_patterns, match_images
 from retinanet_odm.storage import files
 
@@ -19,30 +21,29 @@ def check_earlier_dataset(options: PrepareOptions) -> None:
     """Refuse to lose an earlier data set; changes nothing.
 
     Raises:
-      UsageError: a person has changed a file of it; or images of it are not among those of the request, and --replace
-        was not given.
+      UsageError: a person has changed a file of it; images of it are not among those of the request, and --replace was
+        not given; or its manifest or its id map cannot be read.
     """
-    output = options.output
-    path = files.join(output, DatasetManifest.FILE)
-    if not files.is_file(path):
-        return
-    _check_unchanged(output, path)
-    if options.replace:
-        return
-    lost = _lost_images(options)
+    try:
+        _check_unchanged(options.output)
+        lost = set() if options.replace else _lost_images(options)
+    except (ContractError, files.FileError) as error:
+        raise UsageError(f"--output: {error}: move this file out of the folder, or choose another folder") from error
     if lost:
         raise UsageError(
-            f"--output: {output} holds a data set with {len(lost)} images that are not among those of this request"
-            f" (first: {min(lost)}): permit to replace it with --replace, or choose another folder"
+            f"--output: {options.output} holds a data set with {len(lost)} images that are not among those of this"
+            f" request (first: {min(lost)}): permit to replace it with --replace, or choose another folder"
         )
 
 
-def _check_unchanged(output: str, path: str) -> None:
-    try:
-        manifest = DatasetManifest.from_json(files.read_written_text(path), source=path)
-    except ContractError:
+def _check_unchanged(output: str) -> None:
+    path = files.join(output, DatasetManifest.FILE)
+    if not files.is_file(path):
+        return
+    text = files.read_written_text(path)
+    if parse_json_object(text, source=path).get("schema_version") != SCHEMA_VERSION:
         return  # of another version, which has recorded no digests that this one knows
-    for name, digest in sorted(manifest.files.items()):
+    for name, digest in sorted(DatasetManifest.from_json(text, source=path).files.items()):
         found = files.find_digest(files.join(output, name)) if name in output_folder.BESIDE_SHARDS else None
         if found is not None and found != digest:
             raise UsageError(
@@ -52,7 +53,10 @@ def _check_unchanged(output: str, path: str) -> None:
 
 
 def _lost_images(options: PrepareOptions) -> set[str]:
-    """Return the names of images of the earlier data set that the request does not name."""
+    """Return the names of images of the earlier data set that the request does not name.
+
+    The id map tells them, and is there without a manifest too: a build deletes that first, and may have been killed.
+    """
     path = files.join(options.output, output_folder.ID_MAP)
     if not files.is_file(path):
         return set()

@@ -134,6 +134,8 @@ class DatasetManifest:
         value = parse_json_object(text, source=source)
         # Check the version first, because another version may have other fields.
         check_schema_version(value.get("schema_version"), SCHEMA_VERSION, source=source, remedy="prepare again")
+        if not isinstance(found := value.get("files", {}), dict):
+            raise ContractError(f"{source}: files: expected digests by name, found a {type(found).__name__}")
         value.pop("num_classes", None)  # for other readers; derived from the labels
         try:
             value["labels"] = LabelMap.from_json(value["labels"])

@@ -64,6 +64,7 @@ def _edited(**changes: Any) -> str:
         pytest.param(_edited(splits={"train": {}}), "not a data set manifest", id="a hollow split"),
         pytest.param(_edited(labels={"0": "x"}), "background", id="label id 0"),
         pytest.param(_edited(labels=None), "labels", id="no labels"),
+        pytest.param(_edited(files=["id_map.csv"]), "expected digests by name, found a list", id="files as a list"),
         pytest.param(_edited(images_in=11), "11 != 8 \\+ 2", id="an image has vanished"),
         pytest.param(_edited(rejected=1), "10 != 8 \\+ 1", id="a reject has vanished"),
         pytest.param(_edited(fingerprint="ab"), "fingerprint", id="fingerprint of other data"),
