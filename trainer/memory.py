@@ -6,15 +6,14 @@ outputs of the layers that are kept for the backward pass. benchmarks.memory com
 
 import logging
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import tensorflow as tf
 
+from retinanet_odm.cli.free_memory import free_memory
 from retinanet_odm.errors import UsageError
-from retinanet_odm.systems import memory_size
 from trainer import strategy
 from trainer.config import TrainConfig
 from trainer.data import records
@@ -74,7 +73,7 @@ def check_step_memory(config: TrainConfig, network: Network, devices: tf.distrib
     batch, machines = config.schedule.train_batch_size, max(len(config.run.hosts()), 1)
     if not on_cpu:
         return f"a step of {batch} images takes about {_gb(need.of_batch(batch // replicas))} on each device"
-    wanted, free = need.of_batch(batch // machines), free_bytes()
+    wanted, free = need.of_batch(batch // machines), free_memory()
     if free is None:
         return f"a step of {batch} images takes about {_gb(wanted)}"
     line = f"a step of {batch} images takes about {_gb(wanted)} of memory, and {_gb(free)} are free"
@@ -141,58 +140,3 @@ def _flatten(output: Any) -> list[Any]:
 
 def _gb(count: float) -> str:
     return f"{count / 1e9:.1f} GB"
-
-
-# --- What is free ---
-
-
-def free_bytes(root: Path = Path("/")) -> int | None:
-    """Return how much memory this process may still allocate, swap included; None where the system does not tell.
-
-    On Linux, the limits of control groups, which containers have, count too. Elsewhere it is all memory of the machine.
-
-    Args:
-      root: Of the file system; another one in tests.
-    """
-    try:
-        rows = (line.split() for line in (root / "proc/meminfo").read_text(encoding="ascii").splitlines())
-        kilobytes = {row[0].rstrip(":"): int(row[1]) for row in rows if len(row) > 1}
-        found = [(kilobytes["MemAvailable"] + kilobytes.get("SwapFree", 0)) * 1024]
-    except (OSError, KeyError, ValueError):
-        found = [size for size in [memory_size()] if size]
-    return min((*found, *_group_limits(root)), default=None)
-
-
-def _group_limits(root: Path) -> Iterator[int]:
-    """Yield what the control groups of this process leave free.
-
-    The files are described in the kernel's documents "Control Group v2" and "Memory Resource Controller" (v1).
-    """
-    try:
-        lines = (root / "proc/self/cgroup").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        return
-    for line in lines:
-        _, controllers, path = line.split(":", 2)
-        if not controllers:
-            yield from _limits(root / "sys/fs/cgroup", path, "memory.max", "memory.current", "inactive_file")
-        elif "memory" in controllers.split(","):
-            names = ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file")
-            yield from _limits(root / "sys/fs/cgroup/memory", path, *names)
-
-
-def _limits(mount: Path, path: str, limit: str, usage: str, cache: str) -> Iterator[int]:
-    # A limit of a parent holds for all below it. Inside a container the path may be that of the host: then only the
-    # mount itself is found.
-    group = mount / path.lstrip("/")
-    for folder in (group, *group.parents):
-        if not folder.is_relative_to(mount):
-            return
-        try:
-            most = int((folder / limit).read_text())
-            used = int((folder / usage).read_text())
-            stat = dict(line.split() for line in (folder / "memory.stat").read_text().splitlines())
-        except (OSError, ValueError):  # no such folder, or no limit ("max")
-            continue
-        # Of the page cache, what was not used lately is given back when memory is needed.
-        yield most - used + int(stat.get(cache, 0))

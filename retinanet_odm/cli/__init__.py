@@ -5,6 +5,7 @@ strict command lines.
 
   console       the command retinanet-odm, which calls all programs
   estimate      the amount of work and its cost, for --estimate
+  free_memory   what the machine, or the container, has left
   installation  checks of the machine and of the packages
   native_log    start-up messages of C++ libraries
   progress      the progress bar, or lines

@@ -14,7 +14,7 @@ from importlib import metadata
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 
-from retinanet_odm.systems import memory_size
+from retinanet_odm.cli.free_memory import free_memory
 
 DISTRIBUTION = "retinanet-odm"
 INSTALL_HINT = "in a new environment, pip install 'retinanet-odm[cpu]', or [gpu] or [tpu]"
@@ -56,7 +56,7 @@ def print_checks(checks: Iterable[Check]) -> int:
 def installation_checks() -> Iterator[Check]:
     """Check cores, memory, disk, the interpreter and the installed packages."""
     yield Check(name="cores", found=str(os.cpu_count()))
-    yield check_memory(memory_size())
+    yield check_memory(free_memory())
     yield check_disk(shutil.disk_usage(".").free)
     # Names of packages are compared in lower case and with hyphens.
     installed = {dist.name.lower().replace("_", "-"): dist.version for dist in metadata.distributions()}
@@ -110,17 +110,17 @@ def check_versions(requires: Sequence[str], installed: Mapping[str, str]) -> lis
     return list(checks.values())
 
 
-def check_memory(size: int | None) -> Check:
-    """Check that there is enough main memory for a small training; size is in bytes, None if it is unknown.
+def check_memory(free: int | None) -> Check:
+    """Check that there is enough main memory for a small training; free is in bytes, None if it is unknown.
 
     Example:
       >>> check_memory(8 << 30).line()
-      'pass  memory: 8.6 GB'
+      'pass  memory: 8.6 GB free'
     """
-    if size is None:
+    if free is None:
         return Check(name="memory", found="unknown on this system")
-    fix = "" if size >= MIN_MEMORY else f"a training needs {MIN_MEMORY / 1e9:.1f} GB: use a larger machine"
-    return Check(name="memory", found=f"{size / 1e9:.1f} GB", fix=fix)
+    fix = f"a training needs {MIN_MEMORY / 1e9:.1f} GB: end other programs, or use a larger machine or container"
+    return Check(name="memory", found=f"{free / 1e9:.1f} GB free", fix="" if free >= MIN_MEMORY else fix)
 
 
 def check_disk(free: int) -> Check:

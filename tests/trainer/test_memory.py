@@ -1,7 +1,6 @@
-"""What a training is estimated to take, and what is free on a machine."""
+"""What a training is estimated to take."""
 
 import dataclasses
-from pathlib import Path
 
 import pytest
 import tensorflow as tf
@@ -15,7 +14,6 @@ from trainer.network.build import Network, build_network
 from trainer.presets import make_config
 from trainer.tpu.fit import synthetic_manifest
 
-GB = 10**9
 SMALL = {"image_size": "64x64", "pyramid_channels": 8, "head_depth": 1}
 
 
@@ -79,7 +77,7 @@ def test_a_batch_that_does_not_fit_is_refused_with_one_that_does(
     config = make_config("tiny", {**SMALL, "train_batch_size": 20_000, "learning_rate": 0.02})
     need = memory.estimate_need(config, network)
     free = None if share is None else round(share * need.of_batch(20_000))
-    monkeypatch.setattr(memory, "free_bytes", lambda: free)
+    monkeypatch.setattr(memory, "free_memory", lambda: free)
     devices = tf.distribute.OneDeviceStrategy("/CPU:0")
     try:
         line = memory.check_step_memory(config, network, devices)
@@ -95,68 +93,6 @@ def test_a_batch_that_does_not_fit_is_refused_with_one_that_does(
 
 
 def test_where_nothing_fits_another_size_is_advised(network: Network, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(memory, "free_bytes", lambda: 1000)
+    monkeypatch.setattr(memory, "free_memory", lambda: 1000)
     with pytest.raises(UsageError, match="give a smaller --image_size, or --preset=tiny"):
         memory.check_step_memory(make_config("tiny", SMALL), network, tf.distribute.OneDeviceStrategy("/CPU:0"))
-
-
-MEMINFO = f"MemTotal: {32 * 10**6} kB\nMemAvailable: {16 * 10**6} kB\nSwapFree: {10**6} kB\nHugePages_Total: 0\n"
-FREE_IN_ALL = 17 * 1024 * 10**6
-V1, V2 = "sys/fs/cgroup/memory", "sys/fs/cgroup"
-# why, /proc/self/cgroup, files, free bytes
-GROUPS = [
-    ("no groups", None, {}, FREE_IN_ALL),
-    ("version 2, no limit", "0::/a\n", {f"{V2}/a": ("memory.max", "max", "memory.current", "5", "")}, FREE_IN_ALL),
-    (
-        "version 2, with a cache that is given back",
-        "0::/a/b\n",
-        {f"{V2}/a/b": ("memory.max", str(4 * GB), "memory.current", str(2 * GB), f"inactive_file {GB}\nanon 1\n")},
-        3 * GB,
-    ),
-    (
-        "the limit of a parent",
-        "0::/a/b\n",
-        {f"{V2}/a": ("memory.max", str(2 * GB), "memory.current", str(GB), "")},
-        GB,
-    ),
-    (
-        "a container, which sees its own group at the top",
-        "0::/../host\n",
-        {V2: ("memory.max", str(2 * GB), "memory.current", "0", "")},
-        2 * GB,
-    ),
-    (
-        "version 1",
-        "4:cpu,memory:/a\n0::/\n",
-        {
-            f"{V1}/a": (
-                "memory.limit_in_bytes",
-                str(6 * GB),
-                "memory.usage_in_bytes",
-                str(5 * GB),
-                f"total_inactive_file {GB}\n",
-            )
-        },
-        2 * GB,
-    ),
-]
-
-
-@pytest.mark.parametrize(("why", "groups", "files", "expected"), GROUPS, ids=[row[0] for row in GROUPS])
-def test_what_is_free_on_linux(
-    tmp_path: Path, why: str, groups: str | None, files: dict[str, tuple[str, ...]], expected: int
-) -> None:
-    (tmp_path / "proc" / "self").mkdir(parents=True)
-    (tmp_path / "proc" / "meminfo").write_text(MEMINFO)
-    if groups:
-        (tmp_path / "proc" / "self" / "cgroup").write_text(groups)
-    for folder, (limit, most, usage, used, stat) in files.items():
-        (tmp_path / folder).mkdir(parents=True, exist_ok=True)
-        for name, text in ((limit, most), (usage, used), ("memory.stat", stat)):
-            (tmp_path / folder / name).write_text(text)
-    assert memory.free_bytes(tmp_path) == expected, why
-
-
-def test_elsewhere_it_is_all_memory_or_not_known(tmp_path: Path) -> None:
-    free = memory.free_bytes(tmp_path)
-    assert free is None or free > GB
