@@ -116,6 +116,7 @@ class _Counts(NamedTuple):
     failed: int = 0
 
 
+_PARTIAL = ".tmp"  # suffix of a report that is being written
 _FORMAT = struct.Struct(f"<{len(_Counts._fields)}q")
 
 
@@ -159,12 +160,14 @@ class ProgressReporter:
             self._counts = _Counts(planned, done + 1, failures + failed)
             self._start_reporting()
 
-    def line(self) -> str:
-        """Return a line such as "1,200 of 2,000 images, 310.5 images/s, 3 rejected, 3 s left".
+    def state(self) -> tuple[int, int, str]:
+        """Return what the bar shows: images that are done, images in all, and a line that describes them.
 
-        It is empty until the first image is done; the time left is there as soon as it means something.
+        The line is like "1,200 of 2,000 images, 310.5 images/s, 3 rejected, 3 s left". It is empty until the first
+        image is done; the time left is there as soon as it means something.
         """
-        return self._describe(self._total())
+        total = self._total()
+        return min(total.done, total.planned), max(1, total.planned), self._describe(total)
 
     def _describe(self, total: _Counts) -> str:
         seconds = time.monotonic() - self._started
@@ -205,9 +208,8 @@ class ProgressReporter:
     def _show(self, stop: threading.Event) -> None:
         logged = time.monotonic()
         while not stop.wait(min(_SECONDS_ON_SCREEN, _SECONDS_IN_LOG)):
-            total = self._total()
-            line = self._describe(total)
-            if not line or BAR.draw(min(total.done, total.planned), max(1, total.planned), line):
+            done, total, line = self.state()
+            if not line or BAR.draw(done, total, line):
                 continue
             if time.monotonic() - logged >= _SECONDS_IN_LOG:
                 logged = time.monotonic()
@@ -236,16 +238,16 @@ class ProgressReporter:
                 time.sleep(_SECONDS_ON_SCREEN)
                 with self._lock:
                     counts = self._counts
-                path.write_bytes(_FORMAT.pack(*counts))
+                # Replaced, because the launcher may read at any moment: it must not find the file empty.
+                partial = path.with_suffix(_PARTIAL)
+                partial.write_bytes(_FORMAT.pack(*counts))
+                with contextlib.suppress(PermissionError):  # on Windows while it is read: the next one comes soon
+                    partial.replace(path)
 
 
 def _read_reports(folder: str | None) -> list[_Counts]:
-    reports = []
-    for path in Path(folder).iterdir() if folder else ():
-        content = path.read_bytes()
-        if len(content) == _FORMAT.size:
-            reports.append(_Counts(*_FORMAT.unpack(content)))
-    return reports
+    paths = [path for path in Path(folder).iterdir() if path.suffix != _PARTIAL] if folder else []
+    return [_Counts(*_FORMAT.unpack(path.read_bytes())) for path in paths]
 
 
 def _format_seconds(seconds: float) -> str:

@@ -10,6 +10,8 @@ from retinanet_odm.errors import UsageError
 from retinanet_odm.storage.local import LOCK_FILE
 from retinanet_odm.systems import folder_path
 
+_SECONDS_OF_RELEASE = 0.2
+
 
 @contextlib.contextmanager
 def lock_folder(output: str) -> Iterator[None]:
@@ -42,8 +44,9 @@ def _acquire(path: Path, output: str) -> FileLock:
         path.parent.mkdir(parents=True, exist_ok=True)
         # No soft lock where the file system has none of its own: a killed run would leave it behind, locked.
         lock = FileLock(path, fallback_to_soft=False)
-        # Not waiting: two runs into one folder are a mistake that the user should hear of at once.
-        lock.acquire(blocking=False)
+        # A moment, because a run that ends deletes the file before it releases it: who opened the file before that
+        # gets no lock, though nobody writes. No longer: two runs into one folder are a mistake to hear of at once.
+        lock.acquire(timeout=_SECONDS_OF_RELEASE, poll_interval=_SECONDS_OF_RELEASE / 10)
     except Timeout:
         raise UsageError(f"--output: another run is writing into {output}: wait until it has ended") from None
     except OSError as error:

@@ -24,15 +24,19 @@ def sleep(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
     return move
 
 
+def _line(reporter: ProgressReporter) -> str:
+    return reporter.state()[-1]
+
+
 def test_line(sleep: Callable[[float], None]) -> None:
     reporter = ProgressReporter()
-    assert reporter.line() == "", "nothing is known yet"
+    assert _line(reporter) == "", "nothing is known yet"
     sleep(50)
     reporter.plan(5000)
     sleep(4)
     for number in range(1000):
         reporter.add(failed=number < 3)
-    assert reporter.line() == "1,000 of 5,000 images, 250.0 images/s, 3 rejected, 16 s left"
+    assert _line(reporter) == "1,000 of 5,000 images, 250.0 images/s, 3 rejected, 16 s left"
 
 
 def test_what_is_kept_of_an_earlier_run_takes_no_time(sleep: Callable[[float], None]) -> None:
@@ -41,7 +45,7 @@ def test_what_is_kept_of_an_earlier_run_takes_no_time(sleep: Callable[[float], N
     reporter.skip(900)
     sleep(1)
     reporter.add(failed=False)
-    assert reporter.line() == "1 of 100 images, 1.0 images/s, 0 rejected"
+    assert _line(reporter) == "1 of 100 images, 1.0 images/s, 0 rejected"
 
 
 def test_hours(sleep: Callable[[float], None]) -> None:
@@ -49,7 +53,7 @@ def test_hours(sleep: Callable[[float], None]) -> None:
     reporter.plan(3_601)
     sleep(10)
     reporter.add(failed=False)
-    assert reporter.line().endswith("10 h 0 min left")
+    assert _line(reporter).endswith("10 h 0 min left")
 
 
 # why, seconds, images of 100 that are done, whether the time left is told
@@ -69,7 +73,7 @@ def test_time_left_is_told_when_it_means_something(
     sleep(seconds)
     for _ in range(done):
         reporter.add(failed=False)
-    assert reporter.line().endswith(" left") == is_told, why
+    assert _line(reporter).endswith(" left") == is_told, why
 
 
 def test_workers_report_to_the_process_that_shows_the_progress(
@@ -83,7 +87,7 @@ def test_workers_report_to_the_process_that_shows_the_progress(
         worker = ProgressReporter()  # as in a process that inherits the environment
         monkeypatch.setattr(progress.os, "getpid", lambda: 2)
         other = ProgressReporter()
-        assert launcher.line() == "", "nothing is planned"
+        assert _line(launcher) == "", "nothing is planned"
         worker.plan(10)
         for failed in (False, True, False):
             worker.add(failed=failed)
@@ -91,10 +95,22 @@ def test_workers_report_to_the_process_that_shows_the_progress(
         other.add(failed=False)
         launcher.add(failed=False)
         sleep(3)
-        while not launcher.line().startswith("5 of 8 images"):
+        while not _line(launcher).startswith("5 of 8 images"):
             pass
-        assert "1 failed" in launcher.line()
-    assert ProgressReporter().line() == "" and progress._FOLDER_VARIABLE not in progress.os.environ
+        assert "1 failed" in _line(launcher)
+    assert _line(ProgressReporter()) == "" and progress._FOLDER_VARIABLE not in progress.os.environ
+
+
+def test_a_report_is_never_found_incomplete(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The counts of a worker that reports all the time never go back, as they would with a file that is empty."""
+    monkeypatch.setattr(progress, "_SECONDS_ON_SCREEN", 0.0005)
+    launcher = ProgressReporter()
+    with launcher.shown():
+        worker = ProgressReporter()
+        worker.plan(10)
+        while launcher.state()[1] != 10:
+            pass
+        assert {launcher.state()[1] for _ in range(2000)} == {10}
 
 
 def test_shown_in_a_log_file(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:

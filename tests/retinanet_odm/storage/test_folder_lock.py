@@ -30,6 +30,21 @@ def test_second_run_is_refused_and_the_third_is_not(tmp_path):
         pass
 
 
+def test_the_file_of_a_run_that_has_just_ended_locks_nothing(tmp_path, monkeypatch):
+    """The file is deleted after this run has opened it, and before it asks for the lock."""
+    lock = fcntl.flock
+
+    def end_other_run(descriptor, operation):
+        (tmp_path / ".retinanet-odm-lock").unlink()
+        monkeypatch.setattr(fcntl, "flock", lock)
+        lock(descriptor, operation)
+
+    monkeypatch.setattr(fcntl, "flock", end_other_run)
+    with lock_folder(str(tmp_path)):
+        assert (tmp_path / ".retinanet-odm-lock").exists()
+    assert not list(tmp_path.iterdir())
+
+
 def test_the_lock_goes_with_a_killed_process(tmp_path):
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
     holder = subprocess.Popen([sys.executable, "-c", HOLDER, str(tmp_path)], cwd=REPOSITORY, **pipes)
