@@ -45,7 +45,7 @@ def run_checks(config: TrainConfig) -> Iterator[Check]:
         data = attempt("data set", lambda: check_dataset(config.data.dataset), "copy or prepare the data set again")
         yield data
         if data.passed:
-            yield attempt("training", lambda: _memory(config), "the system would end the run without a message")
+            yield attempt("training", lambda: _memory(config), "see docs/training.md, Choosing --image_size")
     if config.run.model_dir:
         yield from _folder_checks(config.run.model_dir)
 

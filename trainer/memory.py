@@ -25,7 +25,7 @@ _LOGGER = logging.getLogger(__name__)
 _OUTPUT_FACTOR = 0.6  # bytes at the peak by bytes of all layers' outputs: some are freed at once
 _LOSS_COPIES = 16  # arrays like the class logits that the loss and its gradient hold
 _PROGRAM_BYTES = 350 << 20  # TensorFlow's graph and its threads, beyond what it holds when the network is built
-# Refused only where even this share of the estimate is not free: it may be too high, and a refusal has no way round.
+# Refused only where even this share of the estimate is not free: it may be too high.
 _CERTAIN = 0.75
 
 
@@ -66,7 +66,8 @@ def check_step_memory(config: TrainConfig, network: Network, devices: tf.distrib
       devices: Of the network.
 
     Raises:
-      UsageError: The machine certainly has too little; the message names a batch that fits.
+      UsageError: The machine certainly has too little, and --ignore_memory was not given; the message names a batch
+        that fits.
     """
     on_cpu = not (config.run.use_tpu or tf.config.list_logical_devices("GPU"))
     need, replicas = estimate_need(config, network, on_cpu=on_cpu), devices.num_replicas_in_sync
@@ -80,8 +81,8 @@ def check_step_memory(config: TrainConfig, network: Network, devices: tf.distrib
     if wanted > free:
         fitting = need.fitting_batch(free) * machines // replicas * replicas
         line = f"{line}: {_remedy(config, fitting)}"
-    if _CERTAIN * wanted > free:
-        raise UsageError(line)
+    if _CERTAIN * wanted > free and not config.run.ignore_memory:
+        raise UsageError(f"{line}, or --ignore_memory to train nevertheless")
     if wanted > free:
         _LOGGER.warning("warning: the system may end the run: %s", line)
     return line

@@ -28,7 +28,7 @@ from trainer.evaluate import Evaluator
 from trainer.export import saved_model, tflite_onnx
 from trainer.legacy_flags import DatasetExpectations, check_expectations
 from trainer.loop import schedule
-from trainer.loop.train import TrainingRun
+from trainer.loop.train import TrainingRun, has_steps_left
 from trainer.network.build import Network, build_network
 from trainer.weights.checkpoints import Best, Checkpoints
 
@@ -77,7 +77,9 @@ def run(config: TrainConfig, expectations: DatasetExpectations | None, argv: Seq
     model = _build(resolved, devices)
     _log_start(resolved, model.network)
     if config.run.trains:
-        _LOGGER.info("%s", memory.check_step_memory(config, model.network, devices))
+        # A finished run that is started again trains no step: it is only evaluated and exported.
+        if has_steps_left(config, resolved.manifest):
+            _LOGGER.info("%s", memory.check_step_memory(config, model.network, devices))
         TrainingRun(config, resolved.manifest, model.network, devices, model.evaluator).run()
     if config.run.mode != "train" and strategy.is_chief(devices):
         if strategy.has_hosts(devices):  # they train together; the chief evaluates and exports alone

@@ -93,7 +93,7 @@ def check_versions(requires: Sequence[str], installed: Mapping[str, str]) -> lis
       requires: Requirements of the distribution, with markers.
       installed: Version by name of the package.
     """
-    skipped = {DISTRIBUTION, *_TENSORFLOWS} - set(installed) | {DISTRIBUTION}
+    skipped = {DISTRIBUTION, *(set(_TENSORFLOWS) - set(installed))}
     if "tensorflow-tpu" in skipped:
         skipped.add("libtpu")
     checks = {}

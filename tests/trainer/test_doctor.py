@@ -110,6 +110,16 @@ def test_a_healthy_machine(dataset: Path, tmp_path: Path, capsys: pytest.Capture
     } <= set(names)
 
 
+def test_a_batch_that_does_not_fit(
+    dataset: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("trainer.memory.free_bytes", lambda: 1000)
+    assert main(["--mode=doctor", f"--dataset={dataset}", "--image_size=64x64"]) == 1
+    (line,) = [line for line in capsys.readouterr().out.splitlines() if line.startswith("FAIL")]
+    assert line.startswith("FAIL  training: a step of")
+    assert line.endswith(": see docs/training.md, Choosing --image_size")
+
+
 def test_all_failures_are_reported_at_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "file").write_text("")
     assert main(["--mode=doctor", f"--dataset={tmp_path}", f"--model_dir={tmp_path}/file", "--use_tpu"]) == 1

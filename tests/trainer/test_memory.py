@@ -55,26 +55,28 @@ def test_no_output_of_a_frozen_backbone_is_kept(network: Network) -> None:
     assert frozen.image < learning.image and frozen.fixed < learning.fixed
 
 
-# why, free bytes as a share of the estimate, whether it is refused, whether there is a warning
+# why, free bytes as a share of the estimate, --ignore_memory, whether it is refused, whether there is a warning
 FREE = [
-    ("enough", 1.5, False, False),
-    ("perhaps too little", 0.9, False, True),
-    ("too little", 0.5, True, False),
-    ("not known", None, False, False),
+    ("enough", 1.5, False, False, False),
+    ("perhaps too little", 0.9, False, False, True),
+    ("too little", 0.5, False, True, False),
+    ("too little, and permitted", 0.5, True, False, True),
+    ("not known", None, False, False, False),
 ]
 
 
-@pytest.mark.parametrize(("why", "share", "refused", "warned"), FREE, ids=[row[0] for row in FREE])
+@pytest.mark.parametrize(("why", "share", "ignored", "refused", "warned"), FREE, ids=[row[0] for row in FREE])
 def test_a_batch_that_does_not_fit_is_refused_with_one_that_does(
     network: Network,
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
     why: str,
     share: float | None,
+    ignored: bool,
     refused: bool,
     warned: bool,
 ) -> None:
-    config = make_config("tiny", {**SMALL, "train_batch_size": 20_000, "learning_rate": 0.02})
+    config = make_config("tiny", {**SMALL, "train_batch_size": 20_000, "learning_rate": 0.02, "ignore_memory": ignored})
     need = memory.estimate_need(config, network)
     free = None if share is None else round(share * need.of_batch(20_000))
     monkeypatch.setattr(memory, "free_memory", lambda: free)
@@ -86,7 +88,7 @@ def test_a_batch_that_does_not_fit_is_refused_with_one_that_does(
         fitting = need.fitting_batch(free)
         flags = f"give --train_batch_size={fitting} --learning_rate={0.02 * fitting / 20_000:.3g}"
         assert str(error).startswith("a step of 20000 images takes about"), why
-        assert str(error).endswith(flags), why
+        assert str(error).endswith(f"{flags}, or --ignore_memory to train nevertheless"), why
     else:
         assert not refused and "takes about" in line, why
     assert bool(caplog.records) == warned, why

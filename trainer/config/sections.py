@@ -55,9 +55,8 @@ class RunConfig(ConfigSection):
     task_index: int = option(0, "index of this machine in --worker_hosts, counted from 0; 0 writes --model_dir")
     steps_per_loop: int = option(20, "training steps on the device between two log lines", POSITIVE)
     checkpoint_minutes: float = option(5.0, "minutes between checkpoints; the last step is always saved", POSITIVE)
-    max_rollbacks: int = option(
-        3, "how often a diverging run returns to its newest checkpoint, at half the rate, before it fails", NOT_NEGATIVE
-    )
+    max_rollbacks: int = option(3, "how often a diverging run returns to a checkpoint before it fails", NOT_NEGATIVE)
+    ignore_memory: bool = option(False, "train although a step is estimated to take more memory than is free")
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -19,7 +19,7 @@ from trainer.loop.steps import make_loop
 from trainer.loop.tensorboard import TrainingProgress
 from trainer.network.build import MIN_IMAGES_FOR_BATCH_NORM, Network
 from trainer.strategy import any_host, check_batch, is_chief
-from trainer.weights.checkpoints import Best, Checkpoints
+from trainer.weights.checkpoints import Best, Checkpoints, run_checkpoints
 from trainer.weights.initialise import load_initial_weights
 
 _LOGGER = logging.getLogger(__name__)
@@ -48,8 +48,7 @@ class TrainingRun:
         self._config, self._manifest, self._network = config, manifest, network
         self._strategy, self._evaluator = strategy, evaluator
         self._split = records.find_split(config.data.dataset, manifest, "train")
-        # At least one step, also if the split is smaller than a batch.
-        self.total_steps = max(config.schedule.num_epochs * self._split.examples // config.schedule.train_batch_size, 1)
+        self.total_steps = count_steps(config, self._split)
         self._evaluation_steps = evaluation_steps(config, self._split, self.total_steps) if evaluator else frozenset()
         with strategy.scope():
             self._optimizer, self._rate_factor = schedule.build_optimizer(
@@ -222,6 +221,21 @@ def _log_frozen_norms(config: TrainConfig, network: Network) -> None:
             " --freeze_batch_norm=no lets them learn",
             MIN_IMAGES_FOR_BATCH_NORM,
         )
+
+
+def count_steps(config: TrainConfig, split: records.RecordSplit) -> int:
+    """Return the number of steps of a run: at least one, also if the split is smaller than a batch."""
+    return max(config.schedule.num_epochs * split.examples // config.schedule.train_batch_size, 1)
+
+
+def has_steps_left(config: TrainConfig, manifest: DatasetManifest) -> bool:
+    """Return whether a run continues behind its newest checkpoint, or has none.
+
+    Raises:
+      ContractError: Of the checkpoints none is whole; or the data set has no split for training.
+    """
+    done = run_checkpoints(f"{config.run.folder}/checkpoints").newest_whole() or 0
+    return done < count_steps(config, records.find_split(config.data.dataset, manifest, "train"))
 
 
 def evaluation_steps(config: TrainConfig, split: records.RecordSplit, total_steps: int) -> frozenset[int]:

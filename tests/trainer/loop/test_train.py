@@ -53,6 +53,22 @@ def test_the_best_weights_are_evaluated_and_exported(model_dir: Path, dataset: P
     assert json.loads((model_dir / "eval.json").read_text())["step"] == 9
 
 
+LEFT = [
+    ("a finished run is only evaluated and exported", {"num_epochs": 3}, False),
+    ("more epochs", {"num_epochs": 4}, True),
+    ("fewer epochs than were trained", {"num_epochs": 2}, False),
+    ("no checkpoint", {"num_epochs": 3, "model_dir": "empty"}, True),
+]
+
+
+@pytest.mark.parametrize(("why", "given", "expected"), LEFT, ids=[row[0] for row in LEFT])
+def test_whether_steps_are_left(
+    model_dir: Path, dataset: Path, why: str, given: dict[str, Any], expected: bool
+) -> None:
+    config = make_config("tiny", {"dataset": str(dataset), "model_dir": str(model_dir), **given})
+    assert train.has_steps_left(config, records.read_dataset_manifest(str(dataset))) is expected, why
+
+
 def test_tensorboard_shows_curves_and_images(model_dir: Path) -> None:
     events = EventAccumulator(str(model_dir / "tensorboard"), size_guidance={"tensors": 0})
     events.Reload()
