@@ -32,7 +32,7 @@ class DatasetAnalysis:
     Attributes:
       problems: everything wrong or doubtful, unsorted.
       statistics: of all examples.
-      training: of the examples from which the trainer learns; of all of them if there is no such split.
+      training: of the examples from which the trainer learns, which may be none.
       leakage: what the splits have in common.
     """
 
@@ -56,7 +56,6 @@ def analyse_dataset(
     # Both pages show these: report.html of a build and check.html of a check.
     statistics = _sum_statistics(shards)
     training = _sum_statistics(shard for shard in shards if shard.split == TRAIN_SPLIT)
-    training = training if training.images else statistics
     leakage = find_leakage(_hashes(shards))
     remarks = (remark for shard in shards for remark in shard.remarks)
     # By split, because a class may be absent from one of them.

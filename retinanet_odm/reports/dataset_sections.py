@@ -74,6 +74,7 @@ class StatisticsTables:
     """Tables of a BoxStatistics; those of boxes are None where no image has one.
 
     Attributes:
+      recall: of the boxes of the training split; None where there are none.
       crowded: images with more boxes than the legacy TPU loader takes, in words; "" for none.
       recall_is_low: whether the recall table has a value below MIN_ANCHOR_RECALL.
     """
@@ -94,7 +95,7 @@ def tabulate_statistics(statistics: BoxStatistics, training: BoxStatistics) -> S
         return StatisticsTables(image_sizes=image_sizes)
     # From the smallest to the largest octave that occurs, with empty ones in between.
     sides, aspects = statistics.total.sides, statistics.total.aspects
-    recall = _recall(training)
+    recall = _recall(training) if training.classes else None
     return StatisticsTables(
         image_sizes=image_sizes,
         box_sizes=histogram_table(
@@ -105,10 +106,14 @@ def tabulate_statistics(statistics: BoxStatistics, training: BoxStatistics) -> S
             [(_shape(octave), aspects[octave]) for octave in range(min(aspects), max(aspects) + 1)],
         ),
         recall=recall,
-        recall_is_low=any(cell.is_bad for row in recall.rows for cell in row if isinstance(cell, Percent)),
+        recall_is_low=_is_low(recall) if recall else False,
         boxes_per_image=_boxes_per_image(statistics),
         crowded=_crowded(statistics),
     )
+
+
+def _is_low(recall: Table) -> bool:
+    return any(cell.is_bad for row in recall.rows for cell in row if isinstance(cell, Percent))
 
 
 def _octave(octave: int) -> str:

@@ -75,6 +75,22 @@ def test_every_source_of_problems_is_included():
     assert analysis.leakage.across.images == 2, "a rejected image has no hash"
 
 
+@pytest.mark.parametrize(
+    ("split", "told"),
+    [
+        pytest.param("train", ["crab"], id="the trainer learns from these boxes"),
+        pytest.param("val", [], id="no box is for training"),
+    ],
+)
+def test_anchors_are_judged_for_training_boxes_only(split: str, told: list[str]):
+    thin = BoxStatistics.from_images([ImageBoxes("a.jpg", 48, 32, [(0.0, 0.0, 0.02, 0.02)] * 20, ["crab"] * 20)])
+    shard = ShardResult(split=split, name=f"{split}-0", statistics=thin)
+    plan = DatasetPlan(images_in=1, labels=None, label_counts={}, ignored={})
+    analysis = analyse_dataset(plan, [shard], [], _options())
+    assert [problem.object for problem in analysis.problems if problem.code == "low_anchor_recall"] == told
+    assert analysis.training.images == len(told)
+
+
 def test_a_class_that_a_split_lacks():
     shards = [_shard("train", ImageOutcome(1, "a.jpg", "0" * 64), boxes=2)]
     other = ShardResult(

@@ -32,6 +32,11 @@ def test_low_recall_is_marked_with_a_suggestion() -> None:
     assert "train with --anchors=auto" in tree.text_content()
 
 
+def test_without_boxes_for_training_no_recall_is_shown() -> None:
+    tree = parse_page(check_report(3, 3, statistics=make_statistics(), training=BoxStatistics()))
+    assert tables_under(tree, "Boxes per image") and "Anchor recall" not in tree.text_content()
+
+
 def test_good_recall_has_no_suggestion() -> None:
     box = np.asarray([(0.2, 0.2, 0.6, 0.6)], np.float32)
     statistics = BoxStatistics.from_images([ImageBoxes("a.jpg", 400, 400, box, ["crab"])])
