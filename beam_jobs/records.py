@@ -28,6 +28,7 @@ from retinanet_odm.dataset.manifest import ShardInfo
 from retinanet_odm.dataset.statistics import BoxStatistics
 from retinanet_odm.errors import AnnotationError, DataError
 from retinanet_odm.imaging.images import EncodedImage, ImageRemark
+from retinanet_odm.pickling import PackableRows, growing_rows
 
 _BELOW_MINIMUM = "box_below_minimum"
 # How the boxes of an image were adapted, by the fit of its annotation.
@@ -191,7 +192,7 @@ class ImageOutcome(NamedTuple):
 
 @dataclass(kw_only=True)
 class ShardResult:
-    """The outcome of one shard, filled in while its images are read.
+    """The outcome of one shard, filled in while its images are read; then its longest rows may be packed.
 
     Attributes:
       split: the split of the shard.
@@ -208,11 +209,11 @@ class ShardResult:
     split: str
     name: str
     sha256: str = ""
-    images: list[ImageOutcome] = field(default_factory=list)
+    images: PackableRows[ImageOutcome] = field(default_factory=list)
     clipped: int = 0
     statistics: BoxStatistics = field(default_factory=BoxStatistics)
-    coco_images: list[dict[str, Any]] = field(default_factory=list)
-    coco_annotations: list[dict[str, Any]] = field(default_factory=list)
+    coco_images: PackableRows[dict[str, Any]] = field(default_factory=list)
+    coco_annotations: PackableRows[dict[str, Any]] = field(default_factory=list)
     rejects: list[Reject] = field(default_factory=list)
     remarks: list[Reject] = field(default_factory=list)
 
@@ -225,7 +226,7 @@ class ShardResult:
     ) -> None:
         """Add an image that became an example, with the remarks on its pixels."""
         example = record.example
-        self.images.append(ImageOutcome(planned.source_id, planned.name, example.sha256, perceptual_hash))
+        growing_rows(self.images).append(ImageOutcome(planned.source_id, planned.name, example.sha256, perceptual_hash))
         self.clipped += record.clipped
         self.rejects += record.dropped
         # Nothing was rejected, but a person should look: boxes were turned, scaled, or read with an assumption.
@@ -238,12 +239,12 @@ class ShardResult:
             self.remarks.append(remark_on_image(planned, code, f"{planned.name}: {detail}"))
         # Only this split: the entries of a large training split would fill the memory of the commit.
         if self.split == COCO_SPLIT:
-            self.coco_images.append(image_entry(example))
-            self.coco_annotations += annotation_entries(example)
+            growing_rows(self.coco_images).append(image_entry(example))
+            growing_rows(self.coco_annotations).extend(annotation_entries(example))
 
     def reject(self, planned: PlannedImage, error: DataError) -> None:
         """Add an image that cannot be used."""
-        self.images.append(ImageOutcome(planned.source_id, planned.name))
+        growing_rows(self.images).append(ImageOutcome(planned.source_id, planned.name))
         self.rejects.append(reject_image(planned.content.image, error.reason, error.detail, line=error.line))
 
     @property

@@ -17,7 +17,7 @@ from beam_jobs.rows import Reject
 from beam_jobs.shards import start_shard
 from beam_jobs.tally import Tally, add_tallies
 from retinanet_odm.cli.progress import PROGRESS
-from retinanet_odm.pickling import PackedRows, pack_rows
+from retinanet_odm.pickling import PackedRows, growing_rows, pack_rows
 from retinanet_odm.sources.listing import input_patterns
 
 COUNTERS = "prepare"  # namespace of the job's metrics
@@ -202,6 +202,7 @@ def _count(result: ShardResult) -> RowBatch:
     for reject in (*result.rejects, *result.remarks):
         _count_reject(reject)
     # The commit holds all results at once, and only iterates over these, so it gets them packed.
-    for name in ("images", "coco_images", "coco_annotations"):
-        setattr(result, name, PackedRows(getattr(result, name)))
+    result.images = PackedRows(growing_rows(result.images))
+    result.coco_images = PackedRows(growing_rows(result.coco_images))
+    result.coco_annotations = PackedRows(growing_rows(result.coco_annotations))
     return pack_rows(result)

@@ -9,7 +9,7 @@ import functools
 import pickle
 import zlib
 from collections.abc import Iterator, Sequence
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeAlias, TypeVar
 
 _Row = TypeVar("_Row")
 
@@ -47,7 +47,7 @@ def unpack_rows(data: bytes) -> Any:
     return pickle.loads(zlib.decompress(data))  # noqa: S301 - written by this job, as Beam's own pickles are
 
 
-class PackedRows:
+class PackedRows(Generic[_Row]):
     """Rows that are kept as `pack_rows` makes them, and unpacked each time they are iterated over.
 
     Example:
@@ -56,16 +56,30 @@ class PackedRows:
       (2, ['a.jpg', 'b.jpg'])
     """
 
-    def __init__(self, rows: Sequence[Any]) -> None:
+    def __init__(self, rows: Sequence[_Row]) -> None:
         self._count, self._data = len(rows), pack_rows(rows)
 
     def __len__(self) -> int:
         """Return the number of rows."""
         return self._count
 
-    def __iter__(self) -> Iterator[Any]:
+    def __iter__(self) -> Iterator[_Row]:
         """Unpack them."""
         return iter(unpack_rows(self._data))
+
+
+PackableRows: TypeAlias = list[_Row] | PackedRows[_Row]
+
+
+def growing_rows(rows: PackableRows[_Row]) -> list[_Row]:
+    """Return rows to which more may be added.
+
+    Raises:
+      TypeError: They are packed, and so complete.
+    """
+    if isinstance(rows, PackedRows):
+        raise TypeError("packed rows cannot grow")
+    return rows
 
 
 def _values_of(self: Any) -> tuple[Any, ...]:

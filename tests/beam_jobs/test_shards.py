@@ -54,7 +54,7 @@ def test_shard(tmp_path, source):
         (2, "a.jpg", False),
         (3, "b.png", True),
     ]
-    assert result.images[2].sha256 == hashlib.sha256(good.read_bytes()).hexdigest()
+    assert list(result.images)[2].sha256 == hashlib.sha256(good.read_bytes()).hexdigest()
     assert [reject.reason for reject in result.rejects] == ["file_not_readable", "image_not_decodable"]
     assert result.boxes_per_class == {"fish": 1, "crab": 1}
     assert (result.statistics.boxes_per_image, result.statistics.image_sizes) == ({2: 1}, {(48, 32): 1})

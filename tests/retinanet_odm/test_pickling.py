@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from retinanet_odm.annotations.types import ImageAnnotation, ObjectAnnotation
-from retinanet_odm.pickling import PackedRows, pack_rows, pickle_by_position, unpack_rows
+from retinanet_odm.pickling import PackedRows, growing_rows, pack_rows, pickle_by_position, unpack_rows
 
 
 @pickle_by_position
@@ -75,4 +75,7 @@ def test_rows_that_resemble_each_other_take_little_room() -> None:
     packed = PackedRows(rows)
     assert [*packed] == [*packed] == rows == unpack_rows(pack_rows(rows))
     assert len(packed) == len(rows)
+    assert growing_rows(rows) is rows
+    with pytest.raises(TypeError):
+        growing_rows(packed)
     assert len(pack_rows(rows)) * 5 < len(pickle.dumps(rows))
