@@ -15,6 +15,7 @@ from retinanet_odm.errors import ContractError, UsageError
 from retinanet_odm.json_documents import parse_json_object
 from retinanet_odm.sources.listing import input_patterns, match_images
 from retinanet_odm.storage import files
+from retinanet_odm.wording import plural
 
 
 def check_earlier_dataset(options: PrepareOptions) -> None:
@@ -29,10 +30,11 @@ def check_earlier_dataset(options: PrepareOptions) -> None:
         lost = set() if options.replace else _lost_images(options)
     except (ContractError, files.FileError) as error:
         raise UsageError(f"--output: {error}: move this file out of the folder, or choose another folder") from error
-    if lost:
+    if number := len(lost):
         raise UsageError(
-            f"--output: {options.output} holds a data set with {len(lost)} images that are not among those of this"
-            f" request (first: {min(lost)}): permit to replace it with --replace, or choose another folder"
+            f"--output: {options.output} holds a data set with {number} {plural('image', number)} that"
+            f" {plural('is', number)} not among those of this request (first: {min(lost)}): permit to replace it with"
+            " --replace, or choose another folder"
         )
 
 

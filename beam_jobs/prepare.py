@@ -41,6 +41,7 @@ from retinanet_odm.sources.listing import ANNOTATION_CONTENT, IMAGE_CONTENT
 from retinanet_odm.storage import files
 from retinanet_odm.storage.folder_lock import lock_folder
 from retinanet_odm.systems import shell_word
+from retinanet_odm.wording import plural
 
 _logger = logging.getLogger(__name__)
 
@@ -238,7 +239,7 @@ def _trainer_mode(manifest: DatasetManifest) -> str:
 def summarise_check(problems: Sequence[Problem], output: str) -> list[str]:
     """Return the last lines of a check: how many problems there are, the first of each kind, where to read all."""
     number = {severity: sum(row.severity == severity for row in problems) for severity in SEVERITIES}
-    lines = [", ".join(f"{count} {_plural(severity, count)}" for severity, count in number.items())]
+    lines = [", ".join(f"{count} {plural(severity, count)}" for severity, count in number.items())]
     # Told also if there are none: a lost annotation and an image without objects look alike to a trainer.
     if not any(problem.code == "images_without_objects" for problem in problems):
         lines.append("images without objects: none")
@@ -246,10 +247,6 @@ def summarise_check(problems: Sequence[Problem], output: str) -> list[str]:
     if problems:
         lines.append(f"all of them: {files.join(output, output_folder.PROBLEMS)}")
     return [*lines, f"report: {files.join(output, output_folder.CHECK_PAGE)}"]
-
-
-def _plural(word: str, count: int) -> str:
-    return word if count == 1 or word == "info" else f"{word}s"
 
 
 def _below_error(severity: str) -> str:

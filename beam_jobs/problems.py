@@ -18,6 +18,7 @@ from retinanet_odm.dataset.statistics import BoxStatistics
 from retinanet_odm.labels.checks import ERROR, check_labels
 from retinanet_odm.sources.row_names import PAIRED_ACROSS_FOLDERS, PAIRED_BY_FILENAME
 from retinanet_odm.storage.file_kinds import describe_suffixes, may_hold_images
+from retinanet_odm.wording import plural
 
 _PAIRINGS = {
     PAIRED_ACROSS_FOLDERS: "with an annotation for another folder",
@@ -118,10 +119,10 @@ def problem_of(reject: Reject, options: PrepareOptions) -> Problem:
 def _notes(plan: DatasetPlan, shards: Sequence[ShardResult]) -> Iterator[Problem]:
     clipped = sum(shard.clipped for shard in shards)
     if clipped:
-        detail = f"{clipped} boxes were cut at the border of their image"
+        detail = f"{_were('box', clipped)} cut at the border of their image"
         yield make_problem("boxes_clipped", detail, value=str(clipped))
     for pairing, (count, example) in sorted(plan.pairings.items()):
-        detail = f"{_images(count)} paired {_PAIRINGS[pairing]}, such as {example}"
+        detail = f"{_were('image', count)} paired {_PAIRINGS[pairing]}, such as {example}"
         yield make_problem(pairing, detail, value=str(count))
     yield from _passed_over(plan.passed_over)
     for kind, count in sorted(plan.ignored.items()):
@@ -130,8 +131,8 @@ def _notes(plan: DatasetPlan, shards: Sequence[ShardResult]) -> Iterator[Problem
         yield make_problem(code, f"{count} shapes without a box: {kind}", label=kind, value=str(count))
 
 
-def _images(count: int) -> str:
-    return "1 image was" if count == 1 else f"{count} images were"
+def _were(noun: str, count: int) -> str:
+    return f"{count} {plural(noun, count)} {plural('was', count)}"
 
 
 def _passed_over(counts: Mapping[str, int]) -> Iterator[Problem]:

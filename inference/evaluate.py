@@ -31,6 +31,7 @@ from retinanet_odm.sources.inputs import check_input, find_files
 from retinanet_odm.sources.listing import AnnotationFile
 from retinanet_odm.storage import files
 from retinanet_odm.storage.folder_lock import lock_folder
+from retinanet_odm.wording import plural
 
 _logger = logging.getLogger(__name__)
 
@@ -149,7 +150,7 @@ def describe_comparison(comparison: Comparison, labels: LabelMap) -> Iterator[st
         # If the label is another spelling of a class, an alias settles it.
         nearest = " or ".join(map(repr, nearest_labels(label, labels.name_by_id.values())))
         hint = f"; did you mean {nearest}? (--label_aliases)" if nearest else ""
-        yield f"not compared: {count} boxes of {label!r}, which is no class of the model{hint}"
+        yield f"not compared: {count} {plural('box', count)} of {label!r}, which is no class of the model{hint}"
 
 
 def format_metrics(metrics: Mapping[str, Any]) -> str:

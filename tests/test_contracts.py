@@ -60,7 +60,7 @@ _PURE_ROOMS = tuple(
     f"retinanet_odm.{room}"
     for room in (
         *("annotations", "boxes", "csv_tables", "dataset", "errors", "evaluation", "exported_model", "imaging"),
-        *("json_documents", "labels", "lazy_exports", "pickling", "predictions", "reports", "samples"),
+        *("json_documents", "labels", "lazy_exports", "pickling", "predictions", "reports", "samples", "wording"),
     )
 )
 

@@ -15,6 +15,7 @@ from retinanet_odm.dataset.problem_codes import CATALOGUE, SEVERITIES
 from retinanet_odm.dataset.splits import TRAIN_SPLIT
 from retinanet_odm.dataset.statistics import BoxStatistics
 from retinanet_odm.labels.checks import ERROR, WARNING, LabelProblem
+from retinanet_odm.wording import plural
 
 # Of the images that a held-out split was to have: it is drawn by the names of images, and misses its share by chance.
 _SHARE_TOLERANCE = 0.2
@@ -100,7 +101,7 @@ def from_label_problem(found: LabelProblem) -> Problem:
         code=found.code,
         severity=found.severity,
         object=found.label,
-        value=_boxes(found.count),
+        value=f"{found.count} {plural('box', found.count)}",
         detail=found.detail,
         suggestion=found.suggestion,
     )
@@ -112,7 +113,7 @@ def from_statistics(statistics: BoxStatistics) -> Iterator[Problem]:
         detail = f"{empty} of {statistics.images} images have no object ({empty / statistics.images:.1%})"
         yield make_problem("images_without_objects", detail, value=f"{empty / statistics.images:.1%}")
     for boxes, name in statistics.crowded:
-        yield make_problem("too_many_boxes", f"{name}: {_boxes(boxes)}", image=name, value=str(boxes))
+        yield make_problem("too_many_boxes", f"{name}: {boxes} {plural('box', boxes)}", image=name, value=str(boxes))
 
 
 def from_anchor_coverage(training: BoxStatistics) -> Iterator[Problem]:
@@ -191,10 +192,6 @@ def describe_duplicates(group: DuplicateGroup) -> str:
     named = ", ".join(f"{name} ({split})" for split, name in group.members)
     more = group.images - len(group.members)
     return f"{named} and {more:,} more" if more > 0 else named
-
-
-def _boxes(count: int) -> str:
-    return f"{count} box" if count == 1 else f"{count} boxes"
 
 
 def sort_problems(problems: Iterable[Problem]) -> list[Problem]:

@@ -11,6 +11,7 @@ import numpy as np
 
 from retinanet_odm.evaluation.average_precision import RESAMPLES, Ranking, bootstrap_intervals, interval_95
 from retinanet_odm.evaluation.matching import Floats, Ints
+from retinanet_odm.wording import plural
 
 _RATES = ("recall", "precision", "count_ratio")
 FEW_IMAGES = 30  # a rule of thumb: of fewer, the resamples of an interval are not much like other images
@@ -99,5 +100,5 @@ def describe_few_images(metrics: Mapping[str, Any]) -> Iterator[str]:
         return
     interval = next((entry["AP50"] for entry in metrics.get("intervals", []) if entry["AP50"]), None)
     span = f": with other images AP50 may be {interval[0]:.2f} to {interval[1]:.2f} (95 %)" if interval else ""
-    count = "1 image" if metrics["images"] == 1 else f"{metrics['images']} images"
+    count = f"{metrics['images']} {plural('image', metrics['images'])}"
     yield f"split {metrics['split']!r} has {count}, so this AP says little{span}"

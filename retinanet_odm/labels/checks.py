@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from retinanet_odm.csv_tables import format_row
 from retinanet_odm.labels.label_map import LabelMap
 from retinanet_odm.labels.spelling import find_look_alikes, nearest_labels, normalise_label
+from retinanet_odm.wording import plural
 
 # The severities of all problems, not of labels only; retinanet_odm.dataset.problems adds the third one.
 ERROR = "error"
@@ -150,13 +151,17 @@ def _same_twice(name: str, kept: str, count: int) -> LabelProblem:
     )
 
 
+def _counted(name: str, counts: Mapping[str, int]) -> str:
+    return f"{name!r} ({counts[name]} {plural('box', counts[name])})"
+
+
 def _look_alike(name: str, other: str, counts: Mapping[str, int]) -> LabelProblem:
     return LabelProblem(
         code="labels_look_alike",
         severity=WARNING,
         label=name,
         count=counts[name],
-        detail=f"labels {name!r} ({counts[name]} boxes) and {other!r} ({counts[other]} boxes) look alike: alias?",
+        detail=f"labels {_counted(name, counts)} and {_counted(other, counts)} look alike: alias?",
         suggestion=f"if they are one class, {_alias_line(name, other)}; if not, list both in --labels",
         candidates=(other,),
     )

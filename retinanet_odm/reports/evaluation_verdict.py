@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from retinanet_odm.evaluation.intervals import FEW_IMAGES
+from retinanet_odm.wording import plural
 
 _Values = Mapping[str, Any]
 _MIN_OBJECTS = 20  # true boxes of a class; with fewer, a share of them is known to no better than about 20 in 100
@@ -106,7 +107,7 @@ def _main_error(mistakes: _Values) -> Iterator[str]:
 def _caution(metrics: _Values, interval: _Values) -> Iterator[str]:
     images = metrics.get("images", 0)
     if images < FEW_IMAGES or not interval:
-        count = "1 image was" if images == 1 else f"{images:,} images were"
+        count = f"{images:,} {plural('image', images)} {plural('was', images)}"
         yield f"Only {count} evaluated: other images may give quite different numbers."
     # eval.json has no key, because the trainer chooses the thresholds on the images that it evaluates.
     if "these images" in metrics.get("thresholds_from", "these images"):

@@ -12,6 +12,7 @@ from retinanet_odm.predictions.summary import ClassSummary, PredictionSummary, T
 from retinanet_odm.predictions.uncertainty import UncertainImage
 from retinanet_odm.reports.charts import COLOURS, Chart, ChartLine, histogram, time_chart
 from retinanet_odm.reports.rendering import Bar, Cell, Table, Titled, facts_table, render
+from retinanet_odm.wording import plural
 
 _MAX_CHARTS = 12  # classes whose scores, and deployments whose counts, are drawn
 _MAX_DEPLOYMENTS = 60  # rows of the table
@@ -172,7 +173,7 @@ def _duration(length: timedelta) -> str:
     # The largest unit that fits; steps are whole multiples of one of them.
     unit, name = next((unit, name) for unit, name in _UNITS if length >= unit)
     count = length // unit
-    return name if count == 1 else f"{count} {name}s"
+    return name if count == 1 else f"{count} {plural(name, count)}"
 
 
 def _deployment_table(summary: PredictionSummary, shown: Sequence[int]) -> Table:

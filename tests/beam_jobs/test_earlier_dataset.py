@@ -48,7 +48,7 @@ ROWS = [
     (_grow, (), "", "one image more"),
     (_other_images, (), "holds a data set with 6 images that are not among those", "another data set"),
     (_other_images, ("--replace",), "", "another data set, which may replace it"),
-    (_lose_one, (), "1 images that are not among those of this request (first: StaM_6701", "an image is gone"),
+    (_lose_one, (), "1 image that is not among those of this request (first: StaM_6701", "an image is gone"),
 ]
 
 

@@ -58,7 +58,7 @@ def test_numbers_by_hand(
     assert pig["AP50"] == 0, "the only sea pig was found on another image"
     assert (pig["count_error"], pig["count_bias"]) == (pytest.approx(2 / 3, abs=1e-5), 0), "one short, one too many"
     assert "not compared: 1 image_without_annotation (d.png has no annotation)" in caplog.text
-    assert "1 boxes of 'Sea-Pig', which is no class of the model; did you mean 'sea pig'?" in caplog.text
+    assert "1 box of 'Sea-Pig', which is no class of the model; did you mean 'sea pig'?" in caplog.text
     assert "1 of them failed: their objects count as missed" in caplog.text
     assert f"evaluation: {output}/evaluation.html" in caplog.text
     printed = capsys.readouterr().out.splitlines()
