@@ -20,9 +20,10 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from benchmarks.measures import HERE, Result, print_results
 from benchmarks.one_animal import write_project
@@ -113,13 +114,18 @@ def count_errors(page: str, folder: Path) -> Iterator[Result]:
     if done.returncode:
         yield Result(title=f"{page}: counts against truth", value=done.stdout.strip()[-200:], good=False)
         return
-    metrics = json.loads((folder / "OUT" / "evaluation.json").read_text())
+    yield from compare_counts(page, json.loads((folder / "OUT" / "evaluation.json").read_text()))
+
+
+def compare_counts(page: str, metrics: Mapping[str, Any]) -> Iterator[Result]:
+    """Yield the counts of each class; where there is none, none must be found."""
     for name, count in metrics["details"]["counts"].items():
-        error = count["found"] / count["true"] - 1
+        found, true = count["found"], count["true"]
+        error = f"  {found / true - 1:+.1%}" if true else ""
         yield Result(
             title=f"{page}: {name}, found / true (within {COUNT_ERROR:.0%})",
-            value=f"{count['found']} / {count['true']}  {error:+.1%}  AP50 {metrics['AP50']:.3f}",
-            good=abs(error) <= COUNT_ERROR,
+            value=f"{found} / {true}{error}  AP50 {metrics['AP50']:.3f}",
+            good=abs(found - true) <= COUNT_ERROR * true,
         )
 
 

@@ -1,16 +1,21 @@
 #!/usr/bin/env bash
 # Builds the package, installs its wheel with the pinned versions into an empty environment, and runs the steps of the
 # quickstart in small, in an empty folder: nothing is read from the checkout.
-# An argument is a folder in which the source distribution and the wheel are kept.
+# An argument is a folder to which the source distribution and the wheel are copied.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 scripts/setup.sh
 
 folder="$(mktemp -d)"
 trap 'rm -rf "$folder"' EXIT
-dist="${1:-"$folder/dist"}"
+# Apart from the folder given, which may hold other wheels.
+dist="$folder/dist"
 .venv/bin/python -m build --no-isolation --outdir "$dist" . >"$folder/build.log" 2>&1 || { cat "$folder/build.log" >&2; exit 1; }
 wheel="$(ls "$dist"/*.whl)"
+if [ $# -gt 0 ]; then
+  mkdir -p "$1"
+  cp "$dist"/* "$1"
+fi
 .venv/bin/python -m venv "$folder/env"
 unset PYTHONPATH
 export PATH="$folder/env/bin:$PATH"
