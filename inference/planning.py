@@ -35,6 +35,11 @@ _OTHER_SETTINGS = {
     "code_version": "another version of this program",
 }
 
+# Why rows would be deleted though no setting is known to differ, and what else could be done.
+_OTHER_IMAGES = "of images that are not in --images or have changed"
+_UNFINISHED = "of a run that has not finished, with other images or settings"
+_REMEDIES = {_OTHER_IMAGES: "keep its rows with --add", _UNFINISHED: "finish it by its own command"}
+
 
 def plan_commit(request: ScoreRequest, pending: PendingWork, earlier: EarlierRun, damaged: DamagedShards) -> Commit:
     """Return the last step of a run, after it was checked that nothing is lost that must not be; changes nothing.
@@ -57,8 +62,10 @@ def plan_commit(request: ScoreRequest, pending: PendingWork, earlier: EarlierRun
     )
     derived = plan_derived_files(options.output, earlier, asked, pending.change)
     unlisted = (f"{name} (not listed in summary.json)" for name in damaged.unlisted)
-    losses = [*_lost_rows(request, pending, damaged, other), *unlisted, *describe_lost(earlier, derived.lost)]
-    remedy = "" if other or options.add or not pending.unused else "keep its rows with --add"
+    # Without a summary it is not known of what model the rows are.
+    why = f"of {other}" if other else _OTHER_IMAGES if earlier.summary else _UNFINISHED
+    losses = [*_lost_rows(request, pending, damaged, why), *unlisted, *describe_lost(earlier, derived.lost)]
+    remedy = "" if other or options.add or not pending.unused else _REMEDIES[why]
     refuse_losses(options.output, losses, replace=options.replace, remedy=remedy)
     # Told before it happens: Ctrl-C still keeps all of it.
     for loss in losses:
@@ -84,11 +91,10 @@ def _of_rows(settings: Mapping[str, Any]) -> dict[str, Any]:
     return {**settings, **kept}
 
 
-def _lost_rows(request: ScoreRequest, pending: PendingWork, damaged: DamagedShards, other: str) -> Iterator[str]:
+def _lost_rows(request: ScoreRequest, pending: PendingWork, damaged: DamagedShards, why: str) -> Iterator[str]:
     """Yield the rows that would be deleted, in words."""
     if pending.change is RowsChange.OTHER:
         _, first = find_lost_rows(request.options.output, pending.choice, without=damaged.names)
-        why = f"of {other}" if other else "of images that are not in --images or have changed"
         yield f"{pending.unused} rows {why} (first: {first})"
 
 

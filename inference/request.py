@@ -290,6 +290,8 @@ class Commit:
         output_folder.delete_stale_files(self.output, keep=[*shards, *self.derived.kept])
         counted = count_detections(self.output, summary)
         summary = {**summary, "counted": counted, "exports": list(self.derived.entries)}
-        for options in (*self.derived.renewed, self.exports):
-            summary = finished_run.add_exports(summary, write_exports(self.output, summary, options))
+        for renewal in self.derived.renewed:
+            entries = write_exports(self.output, renewal.adapt(summary), renewal.options)
+            summary = finished_run.add_exports(summary, entries)
+        summary = finished_run.add_exports(summary, write_exports(self.output, summary, self.exports))
         commit_summary(self.output, summary)

@@ -117,17 +117,17 @@ def _files(options: ExportOptions) -> Iterator[tuple[str, str]]:
 
 def _entry(name: str, format_name: str, sha256: str | None, run: ScoringRun, options: ExportOptions) -> dict[str, Any]:
     """Return the entry of a file in summary.json."""
-    entry = {
+    # In files with weaker detections than count, what counts is a setting of its own.
+    counted = {} if run.thresholds == run.min_scores else {"thresholds": run.thresholds_by_name}
+    return {
         "name": name,
         "format": format_name,
         "sha256": sha256,
         "classes": list(run.classes.values()),
         "min_scores": run.min_scores_by_name,
-        "below": options.below,
+        **counted,
         "options": options.settings(format_name),
     }
-    more = {"without_repeats": options.without_repeats, "deployment": options.deployment}
-    return entry | {key: value for key, value in more.items() if value}
 
 
 def _exporter(name: str, summary: Mapping[str, Any], options: ExportOptions) -> Exporter:

@@ -27,6 +27,9 @@ from retinanet_odm.storage import files
 # named; a model may detect more of them later.
 _NO_SETTINGS = frozenset({"sha256", "classes"})
 
+# Options that entries of earlier versions have beside `options`, or in its place.
+_ONCE_BESIDE: Mapping[str, Any] = {"below": "", "without_repeats": False, "deployment": ""}
+
 
 class RowsChange(Enum):
     """What happens to the rows: none changes, images are added, or rows are deleted."""
@@ -34,6 +37,23 @@ class RowsChange(Enum):
     NONE = auto()
     MORE = auto()
     OTHER = auto()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Renewal:
+    """How the files of a format are written again that nobody asked for.
+
+    Attributes:
+      options: by which they were written.
+      thresholds: minimum scores by class of what they count; a later run may count from others.
+    """
+
+    options: ExportOptions
+    thresholds: Mapping[str, float]
+
+    def adapt(self, summary: Mapping[str, Any]) -> dict[str, Any]:
+        """Return a summary with the thresholds of these files."""
+        return {**summary, "thresholds": {**summary["thresholds"], "classes": dict(self.thresholds)}}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,7 +69,7 @@ class DerivedPlan:
 
     kept: tuple[str, ...] = ()
     entries: tuple[Mapping[str, Any], ...] = ()
-    renewed: tuple[ExportOptions, ...] = ()
+    renewed: tuple[Renewal, ...] = ()
     lost: tuple[str, ...] = ()
 
 
@@ -70,18 +90,18 @@ def plan_derived_files(
     wanted = {entry["name"]: entry for entry in asked}
     kept: list[str] = []
     lost: list[str] = []
-    renewed: dict[str, ExportOptions] = {}
+    renewed: dict[str, Renewal] = {}
     present = _present(output)
     for name in present:
         listed = earlier.entry(name)
-        options = _recorded_options(listed)
+        renewal = _recorded_renewal(listed)
         if name in wanted:
             if change is RowsChange.OTHER or not earlier.knows(name) or _has_other_settings(listed, wanted[name]):
                 lost.append(name)
         elif change is RowsChange.NONE:
             kept.append(name)
-        elif change is RowsChange.MORE and options:
-            renewed[listed["format"]] = options
+        elif change is RowsChange.MORE and renewal:
+            renewed[listed["format"]] = renewal
         else:
             lost.append(name)
     refuse_changed(output, earlier, [name for name in present if name not in kept])
@@ -90,9 +110,26 @@ def plan_derived_files(
 
 
 def _has_other_settings(listed: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:
+    before = _in_this_form(listed, wanted)
     # Only what both have: an earlier version has recorded less.
-    names = (listed.keys() & wanted.keys()) - _NO_SETTINGS
-    return any(_setting(listed[name]) != _setting(wanted[name]) for name in names)
+    names = (before.keys() & wanted.keys()) - _NO_SETTINGS
+    return any(_setting(before[name]) != _setting(wanted[name]) for name in names)
+
+
+def _in_this_form(listed: Mapping[str, Any], wanted: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return an entry of an earlier version, with one threshold, as this one records it; the unknown is as wanted."""
+    if "threshold" not in listed:
+        return listed
+    beside = {name: listed.get(name, default) for name, default in _ONCE_BESIDE.items()}
+    options = {**wanted.get("options", {}), **beside, **listed.get("options", {})}
+    return {**listed, "min_scores": _recorded_scores(listed), "options": options}
+
+
+def _recorded_scores(listed: Mapping[str, Any]) -> dict[str, float]:
+    """Return the minimum scores by class of what a file counts."""
+    if "threshold" in listed:
+        return dict.fromkeys(listed.get("classes", ()), listed["threshold"])
+    return dict(listed.get("thresholds", listed["min_scores"]))
 
 
 def _setting(value: Any) -> Any:
@@ -100,8 +137,8 @@ def _setting(value: Any) -> Any:
     return {**value, "images": None} if isinstance(value, dict) else value
 
 
-def _recorded_options(listed: Mapping[str, Any]) -> ExportOptions | None:
-    """Return the options by which a file can be written again from more rows; None if it cannot."""
+def _recorded_renewal(listed: Mapping[str, Any]) -> Renewal | None:
+    """Return how a file can be written again from more rows; None if it cannot."""
     options = listed.get("options")
     # The flags of `repeats` are those of the rows so far.
     if listed.get("format") not in EXPORT_FILES or options is None or options["without_repeats"]:
@@ -109,7 +146,8 @@ def _recorded_options(listed: Mapping[str, Any]) -> ExportOptions | None:
     values: dict[str, Any] = {
         name: tuple(value) if isinstance(value, list) else value for name, value in options.items()
     }
-    return ExportOptions(**values, formats=(listed["format"],))
+    options = ExportOptions(**values, formats=(listed["format"],))
+    return Renewal(options=options, thresholds=_recorded_scores(listed))
 
 
 def refuse_changed(output: str, earlier: EarlierRun, names: Collection[str]) -> None:

@@ -245,6 +245,11 @@ class ScoringRun:
         """The minimum score of the detections in the file, by name of the class."""
         return self._by_name(self.min_scores)
 
+    @property
+    def thresholds_by_name(self) -> dict[str, float]:
+        """The minimum score of the detections that count, by name of the class."""
+        return self._by_name(self.thresholds)
+
     def describe(self) -> dict[str, Any]:
         """Return the run as a JSON object, for formats that have room for metadata."""
         return {
@@ -252,7 +257,7 @@ class ScoringRun:
             "model_hash": self.model_hash,
             "labels": {str(label_id): label for label_id, label in self.classes.items()},
             "min_scores": self.min_scores_by_name,
-            "thresholds": self._by_name(self.thresholds),
+            "thresholds": self.thresholds_by_name,
             "nms_iou": self.nms_iou,
         }
 

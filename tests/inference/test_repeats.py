@@ -85,7 +85,7 @@ def test_repeat_flags_lie_beside_the_rows_and_drop_detections(output: Path, capl
     assert (crabs, rest) == (16, 8)
     assert {line["repeat"] for line in _table(output / "detections.csv")} == {""}
     exports = {entry["name"]: entry for entry in json.loads((output / "summary.json").read_text())["exports"]}
-    assert exports["counts.csv"]["without_repeats"] is True
+    assert exports["counts.csv"]["options"]["without_repeats"] is True
     assert (exports["repeats.csv"]["iou"], exports["repeats.csv"]["min_frames"]) == (0.7, 5)
 
 

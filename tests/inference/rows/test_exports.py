@@ -108,7 +108,7 @@ def test_below_a_folder_names_begin_there(tmp_path: Path) -> None:
     output = write_output(tmp_path / "out", rows)
     _convert(output, "--formats=csv", "--below=a.zip/")
     assert [row["image"] for row in _table(output / "detections.csv")] == ["b/c.jpg", "d.jpg"]
-    assert _exports(output)["detections.csv"]["below"] == "a.zip"
+    assert _exports(output)["detections.csv"]["options"]["below"] == "a.zip"
 
 
 @pytest.mark.parametrize("rows", [[], [scored("a.jpg"), scored("b.jpg")]], ids=["no image", "no detection"])
