@@ -1,6 +1,6 @@
 """Makes one shard on one worker: reads its images, checks them and writes the records, or only checks them.
 
-Begin with `make_shard` and the two halves of it, `start_shard` and `_complete`. The bytes of images never leave this
+Begin with `start_shard`, and `_complete`, the second half of it. The bytes of images never leave this
 module but into the shard.
 
 Beside each shard lies its receipt, for --resume: what the shard was made of and what came out. A shard is kept only if
@@ -47,19 +47,12 @@ _REMOTE_READERS = ThreadPoolExecutor(_READ_AHEAD, thread_name_prefix="read-remot
 RECEIPT_VERSION = 3  # raise it when ShardResult's JSON, or what it counts, changes: older receipts are then ignored
 
 
-def make_shard(key: ShardKey, planned: Iterable[PlannedImage], options: PrepareOptions) -> ShardResult:
-    """Write the images of one shard in the order of their ids, or only checks them (`options.writes`).
-
-    An image that cannot be used becomes a reject and takes no record. With `options.resume`, a shard that an earlier
-    run made from exactly the same input is kept.
-    """
-    return start_shard(key, planned, options)()
-
-
 def start_shard(key: ShardKey, planned: Iterable[PlannedImage], options: PrepareOptions) -> Callable[[], ShardResult]:
-    """Begin to read the images of a shard; return the function that does the rest of `make_shard`.
+    """Begin to read the images of a shard; return the function that writes or only checks them (`options.writes`).
 
-    So the threads that read are busy while the shard before is completed.
+    So the threads that read are busy while the shard before is completed. The records have the order of the ids. An
+    image that cannot be used becomes a reject and takes no record. With `options.resume`, a shard that an earlier run
+    made from exactly the same input is kept.
     """
     split, name = key
     # A group arrives in any order. Sorted, the same plan gives the same bytes, and so the same digest.

@@ -128,11 +128,6 @@ class IdMap:
         """The source ids by image."""
         return {row.image: row.source_id for row in self.rows}
 
-    @cached_property
-    def image_of(self) -> dict[int, str]:
-        """The images by source id."""
-        return {row.source_id: row.image for row in self.rows}
-
     @property
     def last_id(self) -> int:
         """The largest id; 0 if there is none."""

@@ -11,7 +11,7 @@ from beam_jobs import commit
 from beam_jobs.options import PrepareOptions
 from beam_jobs.records import ImageOutcome, ShardResult
 from beam_jobs.rows import IMAGE_REJECT, OBJECT_REJECT, LabelledImage, PlannedImage, Reject, parse_rejects
-from beam_jobs.shards import make_shard
+from beam_jobs.shards import start_shard
 from retinanet_odm.annotations.types import ImageAnnotation, ObjectAnnotation
 from retinanet_odm.dataset.examples import DetectionExample, encode_example
 from retinanet_odm.dataset.manifest import DatasetManifest
@@ -155,7 +155,7 @@ def _shards(source, folder, count: int) -> list[ShardResult]:
         image = ImageFile(uri=str(source.add_image(f"{number}.png")), name=f"{number}.png")
         content = LabelledImage(image=image, annotation=annotation, label_ids=(1,))
         rows = [] if number == 2 else [PlannedImage(source_id=number, content=content)]
-        results.append(make_shard(("val", f"val-{number:05d}-of-{count:05d}.tfrecord"), rows, options))
+        results.append(start_shard(("val", f"val-{number:05d}-of-{count:05d}.tfrecord"), rows, options)())
     return results
 
 

@@ -9,7 +9,7 @@ from PIL import Image
 
 from beam_jobs.options import PrepareOptions
 from beam_jobs.rows import LabelledImage, PlannedImage
-from beam_jobs.shards import make_shard
+from beam_jobs.shards import start_shard
 from retinanet_odm.annotations.types import ImageAnnotation, ObjectAnnotation
 from retinanet_odm.dataset.examples import decode_example
 from retinanet_odm.sources.listing import ImageFile
@@ -43,7 +43,7 @@ def test_shard(tmp_path, source):
     bad = source.images / "a.jpg"
     bad.write_bytes(good.read_bytes()[:60])
     rows = [_planned(3, str(good), "fish", "crab"), _planned(1, str(source.images / "gone.jpg")), _planned(2, str(bad))]
-    result = make_shard(("val", "val-00000-of-00001.tfrecord"), rows, _options(tmp_path))
+    result = start_shard(("val", "val-00000-of-00001.tfrecord"), rows, _options(tmp_path))()
     data = (tmp_path / "val-00000-of-00001.tfrecord").read_bytes()
     (example,) = map(decode_example, _records(data))
     assert (example.filename, example.encoded) == ("b.png", good.read_bytes())
@@ -65,14 +65,14 @@ def test_shard(tmp_path, source):
 def test_remarks_on_pixels_are_those_of_the_shard(tmp_path, source):
     path = source.images / "dark.png"
     Image.new("RGB", (48, 32)).save(path)
-    result = make_shard(("val", "val-00000-of-00001.tfrecord"), [_planned(1, str(path), "fish")], _options(tmp_path))
+    result = start_shard(("val", "val-00000-of-00001.tfrecord"), [_planned(1, str(path), "fish")], _options(tmp_path))()
     (remark,) = result.remarks
     assert (remark.reason, remark.name, remark.source) == ("image_without_contrast", "dark.png", str(path))
     assert remark.detail == "dark.png: all pixels have nearly the same brightness, 0 to 0 of 255"
 
 
 def test_shard_of_bad_images_only_is_an_empty_file(tmp_path):
-    result = make_shard(("train", "train-00000-of-00001.tfrecord"), [_planned(1, "/gone.jpg")], _options(tmp_path))
+    result = start_shard(("train", "train-00000-of-00001.tfrecord"), [_planned(1, "/gone.jpg")], _options(tmp_path))()
     assert (tmp_path / "train-00000-of-00001.tfrecord").read_bytes() == b""
     assert (result.examples, result.statistics.image_sizes) == (0, {})
 
@@ -85,7 +85,7 @@ def test_programming_error_fails_the_shard_and_leaves_nothing(tmp_path, monkeypa
     output = tmp_path / "out"
     output.mkdir()
     with pytest.raises(KeyError):
-        make_shard(("train", "x.tfrecord"), [_planned(1, str(source.add_image("a.jpg")))], _options(output))
+        start_shard(("train", "x.tfrecord"), [_planned(1, str(source.add_image("a.jpg")))], _options(output))()
     assert list(output.iterdir()) == [output / "receipts"]
     assert not list(output.rglob("*.jsonl"))
 
@@ -93,7 +93,7 @@ def test_programming_error_fails_the_shard_and_leaves_nothing(tmp_path, monkeypa
 def test_a_check_has_the_same_result_and_writes_nothing(tmp_path, source):
     rows = [_planned(3, str(source.add_image("b.png")), "fish", "crab"), _planned(1, str(source.images / "gone.jpg"))]
     key = ("val", "val-00000-of-00001.tfrecord")
-    written = make_shard(key, rows, _options(tmp_path))
-    looked = make_shard(key, rows, _options(tmp_path / "none", writes=False))
+    written = start_shard(key, rows, _options(tmp_path))()
+    looked = start_shard(key, rows, _options(tmp_path / "none", writes=False))()
     assert not (tmp_path / "none").exists()
     assert looked == dataclasses.replace(written, sha256="")

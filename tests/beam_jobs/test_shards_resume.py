@@ -10,7 +10,7 @@ from beam_jobs import shards
 from beam_jobs.options import PrepareOptions, RecordOptions
 from beam_jobs.records import ShardResult
 from beam_jobs.rows import LabelledImage, PlannedImage
-from beam_jobs.shards import make_shard
+from beam_jobs.shards import start_shard
 from retinanet_odm.annotations.types import ImageAnnotation, ObjectAnnotation, Remark, UnreadableObject
 from retinanet_odm.imaging.images import VERIFY_HEADER, ImageRule
 from retinanet_odm.sources.listing import ImageFile
@@ -39,9 +39,9 @@ def options(tmp_path) -> PrepareOptions:
 
 
 def test_an_unchanged_shard_is_kept(planned, options, monkeypatch):
-    written = make_shard(KEY, planned, options)
+    written = start_shard(KEY, planned, options)()
     monkeypatch.setattr("beam_jobs.shards.make_record", None)  # calling it would fail
-    assert make_shard(KEY, reversed(planned), options) == written
+    assert start_shard(KEY, reversed(planned), options)() == written
 
 
 def _change_image(rows, _folder):
@@ -112,11 +112,11 @@ CHANGES = [
 
 @pytest.mark.parametrize("change", CHANGES)
 def test_a_changed_shard_is_written_again(tmp_path, planned, options, change):
-    make_shard(KEY, planned, options)
+    start_shard(KEY, planned, options)()
     change(planned, tmp_path)
     plan_digest = shards.digest_plan(sorted(planned, key=lambda row: row.source_id), options.content)
     assert shards.find_receipt(options.output, KEY[1], plan_digest) is None
-    make_shard(KEY, planned, options)
+    start_shard(KEY, planned, options)()
     assert shards.find_receipt(options.output, KEY[1], plan_digest) is not None
 
 
@@ -133,9 +133,9 @@ def test_other_flags_make_another_shard(planned, options, content):
 
 
 def test_without_resume_nothing_is_kept(planned, options, monkeypatch):
-    make_shard(KEY, planned, options)
+    start_shard(KEY, planned, options)()
     monkeypatch.setattr("beam_jobs.shards.find_receipt", None)  # calling it would fail
-    make_shard(KEY, planned, dataclasses.replace(options, resume=False))
+    start_shard(KEY, planned, dataclasses.replace(options, resume=False))()
 
 
 MEMBER = ZipMember(name="i/a.jpg", offset=9, stored_size=8, size=7, method=8, encrypted=False, crc=6)
