@@ -66,7 +66,7 @@ __MACOSX/); a glob in quotes (every file that matches; ** crosses folders); an i
 (detected by its content, read in place, its members selected as in a folder; also if a glob matches it); the folder of
 a data set that prepare wrote (dataset.json), or TFRecord files of it"""
 _MODEL_HELP = "folder of the exported model, with model.json"
-_THRESHOLD_DEFAULT = f"{BEST!r}, or {DEFAULT_THRESHOLD:g} if model.json has no thresholds"
+_THRESHOLD_DEFAULT = f"{BEST!r}, or {DEFAULT_THRESHOLD:g} if the model has no thresholds"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,14 +12,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from retinanet_odm.errors import UsageError
-from retinanet_odm.exported_model import DEFAULT_THRESHOLD, ModelManifest
+from retinanet_odm.exported_model import ModelManifest
 from retinanet_odm.predictions.rows import PredictionRow
 
 _logger = logging.getLogger(__name__)
 
 _FLAG = "--min_score"
 BEST = "best"  # the value of the flag for the thresholds in model.json
-_NO_THRESHOLDS = "default"  # origin of DEFAULT_THRESHOLD
+_NO_THRESHOLDS = "default"  # origin where the model has none
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,11 +99,11 @@ def choose_thresholds(value: float | str | None, manifest: ModelManifest) -> Ope
     """Return the thresholds that a value of --min_score means for a model.
 
     Args:
-      value: a score for all classes; BEST for the thresholds in model.json; None for these, or else DEFAULT_THRESHOLD.
+      value: a score for all classes; BEST for the thresholds in model.json; None for these, or else the default.
       manifest: of the model.
 
     Raises:
-      UsageError: value is BEST, but model.json has no thresholds.
+      UsageError: value is BEST, but the model has no thresholds.
     """
     best = manifest.operating_thresholds if manifest.thresholds else {}
     if value is not None:
@@ -112,8 +112,8 @@ def choose_thresholds(value: float | str | None, manifest: ModelManifest) -> Ope
     if missing:
         which = "per class" if not best else "for " + ", ".join(map(repr, missing))
         _logger.warning(
-            "%s has no thresholds %s: detections count from a score of %g; choose another by %s",
-            *(manifest.FILE, which, DEFAULT_THRESHOLD, _FLAG),
+            "the model has no thresholds %s: detections count from a score of %g; choose another by %s",
+            *(which, manifest.operating_thresholds[missing[0]], _FLAG),
         )
     origin = manifest.FILE if best else _NO_THRESHOLDS
     return OperatingThresholds(by_name=manifest.operating_thresholds, origin=origin)
@@ -156,8 +156,8 @@ def _given(
     if isinstance(value, str):
         if not best:
             raise UsageError(
-                f"{_FLAG}={value}: {ModelManifest.FILE} has no thresholds per class, because the model was exported"
-                " without an evaluation; give a score"
+                f"{_FLAG}={value}: the model has no thresholds per class, which only an export after an evaluation"
+                " has; give a score"
             )
         return OperatingThresholds(by_name=best, origin=ModelManifest.FILE)
     if value < rows_from:

@@ -60,7 +60,7 @@ def test_bad_images(images: str, message: str, fail: Fail, model: Path, tmp_path
         ("--min_score=1.5", "--min_score: expected a score from 0 to 1, found 1.5"),
         ("--min_score=nan", "--min_score: expected a score from 0 to 1, found nan"),
         ("--min_score=good", "argument --min_score: expected a score or 'best', found 'good'"),
-        ("--min_score=best", "--min_score=best: model.json has no thresholds per class"),
+        ("--min_score=best", "--min_score=best: the model has no thresholds per class"),
         ("--threshold=best", "--threshold is now --min_score; rows always hold all detections"),
         ("--batch_size=0", "--batch_size: expected 1 or more, found 0"),
         ("--batch_size=many", "argument --batch_size: invalid int value: 'many'"),

@@ -122,7 +122,7 @@ def test_folder_and_summary(folder: Path, model: Path, tmp_path: Path, caplog: p
         "from": "default",
     }
     assert summary["counted"] == {"crab": 4}
-    assert "model.json has no thresholds per class: detections count from a score of 0.5" in caplog.text
+    assert "the model has no thresholds per class: detections count from a score of 0.5" in caplog.text
     assert summary["options"]["model_options"]["batch_size"] == 4
     assert summary["tiling"] is None
     (shard,) = summary["shards"]

@@ -1,6 +1,7 @@
 """Which detections count: what a flag means, and one law for every form: a plain count of the rows' boxes."""
 
 import csv
+import dataclasses
 import io
 import json
 import tempfile
@@ -92,8 +93,14 @@ def test_a_flag_and_a_run(
     ids=["a model", "a run"],
 )
 def test_best_needs_an_evaluation(choose: Callable[[], object]) -> None:
-    with pytest.raises(UsageError, match=r"--min_score=best: model\.json has no thresholds per class"):
+    with pytest.raises(UsageError, match=r"--min_score=best: the model has no thresholds per class"):
         choose()
+
+
+def test_the_warning_names_the_score_that_holds(caplog: pytest.LogCaptureFixture) -> None:
+    manifest = dataclasses.replace(_manifest(), score_threshold=0.7)
+    assert choose_thresholds(None, manifest).by_name == {"crab": 0.7, "pig": 0.7}
+    assert "the model has no thresholds per class: detections count from a score of 0.7;" in caplog.text
 
 
 def test_an_earlier_version_did_not_record_the_best_ones() -> None:
