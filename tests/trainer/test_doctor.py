@@ -113,7 +113,7 @@ def test_a_healthy_machine(dataset: Path, tmp_path: Path, capsys: pytest.Capture
 def test_a_batch_that_does_not_fit(
     dataset: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("trainer.memory.free_bytes", lambda: 1000)
+    monkeypatch.setattr("trainer.memory.free_memory", lambda: 1000)
     assert main(["--mode=doctor", f"--dataset={dataset}", "--image_size=64x64"]) == 1
     (line,) = [line for line in capsys.readouterr().out.splitlines() if line.startswith("FAIL")]
     assert line.startswith("FAIL  training: a step of")
