@@ -69,6 +69,21 @@ def test_whether_steps_are_left(
     assert train.has_steps_left(config, records.read_dataset_manifest(str(dataset))) is expected, why
 
 
+MEMORY = [
+    ("no step is left, so none is refused", ["--num_epochs=3"], 0),
+    ("a step is left", ["--num_epochs=4"], 2),
+]
+
+
+@pytest.mark.parametrize(("why", "flags", "status"), MEMORY, ids=[row[0] for row in MEMORY])
+def test_only_steps_that_are_left_need_memory(
+    model_dir: Path, dataset: Path, monkeypatch: pytest.MonkeyPatch, why: str, flags: list[str], status: int
+) -> None:
+    monkeypatch.setattr("trainer.memory.free_memory", lambda: 1000)
+    argv = [*FLAGS, f"--dataset={dataset}", f"--model_dir={model_dir}", "--ema_decay=0.5", "--mode=train"]
+    assert main([*argv, *flags]) == status, why
+
+
 def test_tensorboard_shows_curves_and_images(model_dir: Path) -> None:
     events = EventAccumulator(str(model_dir / "tensorboard"), size_guidance={"tensors": 0})
     events.Reload()
