@@ -1,6 +1,7 @@
 """Evaluations during training: when they run, the best weights, and TensorBoard."""
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -77,10 +78,18 @@ MEMORY = [
 
 @pytest.mark.parametrize(("why", "flags", "status"), MEMORY, ids=[row[0] for row in MEMORY])
 def test_only_steps_that_are_left_need_memory(
-    model_dir: Path, dataset: Path, monkeypatch: pytest.MonkeyPatch, why: str, flags: list[str], status: int
+    model_dir: Path,
+    tmp_path: Path,
+    dataset: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    why: str,
+    flags: list[str],
+    status: int,
 ) -> None:
+    # A copy: a run that is started again adds to the events of TensorBoard.
+    folder = shutil.copytree(model_dir, tmp_path / "model")
     monkeypatch.setattr("trainer.memory.free_memory", lambda: 1000)
-    argv = [*FLAGS, f"--dataset={dataset}", f"--model_dir={model_dir}", "--ema_decay=0.5", "--mode=train"]
+    argv = [*FLAGS, f"--dataset={dataset}", f"--model_dir={folder}", "--ema_decay=0.5", "--mode=train"]
     assert main([*argv, *flags]) == status, why
 
 
