@@ -51,7 +51,9 @@ def test_a_bug_is_not_hidden():
 
 _TUNED = """
 import atexit, gc, sys
-atexit.register(lambda: print("frozen" if gc.get_freeze_count() else "not frozen"))  # runs after later handlers
+at_start = gc.get_freeze_count()  # Python 3.12 freezes some objects itself
+print(at_start)
+atexit.register(lambda: print("frozen" if gc.get_freeze_count() > at_start else "not frozen"))  # after later handlers
 from retinanet_odm.cli.program import tune_gc
 tune_gc()
 print(gc.isenabled(), gc.get_threshold()[0] > 700)
@@ -60,8 +62,9 @@ print(gc.isenabled(), gc.get_threshold()[0] > 700)
 
 def test_garbage_is_collected_rarely_and_not_at_exit() -> None:
     result = subprocess.run([sys.executable, "-c", _TUNED], capture_output=True, text=True, check=True)
-    assert result.stdout.split("\n") == ["True True", "frozen", ""]
-    assert gc.get_freeze_count() == 0, "nothing of this process is frozen"
+    at_start, *printed = result.stdout.split("\n")
+    assert printed == ["True True", "frozen", ""]
+    assert gc.get_freeze_count() == int(at_start), "nothing of this process is frozen"
 
 
 EMPTY = [["--labels="], ["--labels", ""], ["--images", "a", ""], ["--images="]]
