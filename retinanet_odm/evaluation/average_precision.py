@@ -3,7 +3,7 @@
 Begin with `rank_classes`, then `average_precisions` and `bootstrap_intervals`. Shapes as in `matching`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -159,20 +159,24 @@ def bootstrap_intervals(
       seed: of the random draws.
       resamples: the number of resamples.
     """
-    random = np.random.default_rng(seed)
-    count = int(units.max()) + 1
     drawn = np.empty((resamples, len(rankings), len(IOUS)))
     # Each resample only changes the weights of the images. The rankings are computed once, which makes 1,000 resamples
     # affordable.
-    for values in drawn:
-        # How often each unit was drawn. Its images get that weight, so that a group is in or out as a whole.
-        draws = np.bincount(random.integers(count, size=count), minlength=count)
+    for values, draws in zip(drawn, draw_units(int(units.max()) + 1, seed=seed, resamples=resamples), strict=True):
+        # The images of a unit get its weight, so that a group is in or out as a whole.
         values[:] = average_precisions(rankings, draws[units].astype(float))
     return Intervals(
         ap=interval_95(_mean_over_classes(drawn.mean(axis=2))),
         ap50=interval_95(_mean_over_classes(drawn[:, :, 0])),
         ap50_per_class=tuple(interval_95(drawn[:, row, 0]) for row in range(len(rankings))),
     )
+
+
+def draw_units(count: int, *, seed: int, resamples: int = RESAMPLES) -> Iterator[Ints]:
+    """Yield for each resample how often each of the units was drawn, int [U]: U draws with replacement."""
+    random = np.random.default_rng(seed)
+    for _ in range(resamples):
+        yield np.bincount(random.integers(count, size=count), minlength=count)
 
 
 def _mean_over_classes(values: Floats) -> Floats:

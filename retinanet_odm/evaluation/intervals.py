@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from retinanet_odm.evaluation.average_precision import RESAMPLES, Ranking, bootstrap_intervals, interval_95
+from retinanet_odm.evaluation.average_precision import Ranking, bootstrap_intervals, draw_units, interval_95
 from retinanet_odm.evaluation.matching import Floats, Ints
 from retinanet_odm.wording import plural
 
@@ -65,18 +65,13 @@ def bootstrap_rates(counts: ImageCounts, units: Ints, *, seed: int) -> tuple[dic
       share of the kept detections that is right; ``count_ratio``, kept detections by objects: 1 where counts agree.
     """
     number = int(units.max()) + 1
-    draws = np.random.default_rng(seed).multinomial(number, np.full(number, 1 / number), size=RESAMPLES)  # [R, U]
-    drawn = [draws @ _by_unit(table, units, number) for table in (counts.objects, counts.kept, counts.hits)]  # [R, K]
-    overall = _intervals(*(table.sum(axis=1) for table in drawn))
-    classes = range(counts.objects.shape[1])
-    return overall, [_intervals(*(table[:, row] for table in drawn)) for row in classes]
-
-
-def _by_unit(table: Ints, units: Ints, number: int) -> Ints:
-    """Add up the rows [I, K] of each unit: [U, K]."""
-    sums = np.zeros((number, table.shape[1]), int)
-    np.add.at(sums, units, table)
-    return sums
+    tables = np.stack([counts.objects, counts.kept, counts.hits], axis=1)  # [I, 3, K]
+    by_unit = np.zeros((number, *tables.shape[1:]), int)
+    np.add.at(by_unit, units, tables)
+    # One resample at a time: of many images, all draws together would take gigabytes.
+    drawn = np.array([np.tensordot(draws, by_unit, axes=1) for draws in draw_units(number, seed=seed)])  # [R, 3, K]
+    overall = _intervals(*drawn.sum(axis=2).T)
+    return overall, [_intervals(*drawn[:, :, row].T) for row in range(drawn.shape[2])]
 
 
 def _intervals(objects: Ints, kept: Ints, hits: Ints) -> dict[str, Any]:
@@ -85,7 +80,7 @@ def _intervals(objects: Ints, kept: Ints, hits: Ints) -> dict[str, Any]:
 
 
 def _ratio(parts: Ints, wholes: Ints) -> Floats:
-    """Return the quotients; nan where a resample has none of the whole."""
+    """Return the quotients; nan where the denominator of a resample is 0."""
     ratios: Floats = np.divide(parts, wholes, out=np.full(len(wholes), np.nan), where=wholes > 0)
     return ratios
 
