@@ -110,7 +110,7 @@ def assign_partition(
             rows.append(row)
     if rows:
         yield BucketCounts(map(plan.bucket_key, rows))
-        # As one batch: a bucket must be numbered as a whole.
+        # As one batch, because the images of a bucket are numbered together.
         yield bucket[0], pack_rows(rows)
 
 

@@ -197,22 +197,22 @@ class FullDisk:
     pages: int
 
 
-def full_disks(whole: Path) -> list[FullDisk]:
+def full_disks(undisturbed: Path) -> list[FullDisk]:
     """Return a disk for each kind of write on which just this one fails, from the sizes of the undisturbed run."""
-    checkpoint = pages_of(whole / DATA, whole / f"{NEWEST}.index")
-    pages = pages_of(whole / "eval.html", whole / "eval.json")
-    variables = pages_of(whole / "export" / "variables")
-    rest = pages_of(whole / "export" / "model.json")
+    checkpoint = pages_of(undisturbed / DATA, undisturbed / f"{NEWEST}.index")
+    pages = pages_of(undisturbed / "eval.html", undisturbed / "eval.json")
+    variables = pages_of(undisturbed / "export" / "variables")
+    rest = pages_of(undisturbed / "export" / "model.json")
     return [
         FullDisk(path="tensorboard/", part="tensorboard", pages=6),
         FullDisk(path="checkpoints/ckpt-", part="checkpoints", pages=checkpoint // 2),
         FullDisk(path="checkpoints/ckpt-", part="checkpoints", pages=2 * checkpoint + checkpoint // 2),
-        FullDisk(path="best/weights-", part="best", pages=pages_of(whole / "best") // 4),
+        FullDisk(path="best/weights-", part="best", pages=pages_of(undisturbed / "best") // 4),
         FullDisk(path="eval.html", part="", pages=2),
-        FullDisk(path="eval.json", part="", pages=pages_of(whole / "eval.html")),
+        FullDisk(path="eval.json", part="", pages=pages_of(undisturbed / "eval.html")),
         FullDisk(path="export/variables/variables", part="", pages=pages + variables // 2),
         FullDisk(path="export/saved_model.pb", part="", pages=pages + variables + 6),
-        FullDisk(path="export/model.json", part="", pages=pages + pages_of(whole / "export") - rest),
+        FullDisk(path="export/model.json", part="", pages=pages + pages_of(undisturbed / "export") - rest),
     ]
 
 
@@ -257,9 +257,9 @@ def fill_each(work: Work) -> Iterator[Result]:
 
 def read_only(work: Work) -> Result:
     """Start an interrupted run on a disk that is mounted read-only."""
-    disk, whole = work.folder / "disk", work.folder / "undisturbed"
-    with small_disk(disk, 2 * pages_of(whole)):
-        shutil.copytree(whole, disk / "model")
+    disk, undisturbed = work.folder / "disk", work.folder / "undisturbed"
+    with small_disk(disk, 2 * pages_of(undisturbed)):
+        shutil.copytree(undisturbed, disk / "model")
         shutil.rmtree(disk / "model" / "export")
         remount(disk, "ro")
         wrong = fails_in_one_line(work, disk / "model", str(disk / "model"))

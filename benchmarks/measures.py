@@ -99,7 +99,7 @@ def ends_by_itself(job: subprocess.Popen, log: Path, seconds: float) -> bool:
 def kill_at_random(
     start_job: Callable[[int], subprocess.Popen], log: Path, *, kills: int, length: float, moments: random.Random
 ) -> Iterator[tuple[int, bool]]:
-    """Start a program again and again until it was killed so many times, each time within its undisturbed length.
+    """Start and kill a program until the number of kills is reached, each time within its undisturbed length.
 
     Args:
       start_job: starts it, given the number of kills before.

@@ -11,8 +11,8 @@ Parts, all by default:
   growth      time and memory from few to many tiny images
   rows        memory with very many tiny images, which are hard links to a few files
 
-Prints ratios of one run on this machine, and beside them the bound: what the part of the work takes that nobody can
-leave out. Programs that are compared run in turns, and the fastest run of each counts; CPU seconds are told too,
+Prints ratios of one run on this machine, and beside them the bound: the time of the part of the work that cannot be
+avoided. Programs that are compared run in turns, and the fastest run of each counts; CPU seconds are printed too,
 because they hardly depend on what else runs. Exits with 1 if a target is missed.
 """
 

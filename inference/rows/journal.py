@@ -3,7 +3,8 @@
 A run that changes rows sets summary.json aside first, so that a killed run never looks complete. What the summary said
 must not be lost with it: which files were derived from the rows, by which settings, and the digests that tell whether a
 person has changed one since. The file also gets the digest of each derived file before it appears under its name, so
-that a file of a killed command is never taken for one that a person has changed. It goes when a summary is written.
+that a file of a killed command is never taken for one that a person has changed. It is deleted when a summary is
+written.
 
 Begin with `find_earlier`, which every command calls that writes into the folder.
 """

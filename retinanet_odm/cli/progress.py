@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 
 _logger = logging.getLogger(__name__)
 
-_SECONDS_OF_SPEED, _SHARE_OF_SPEED = 10.0, 0.05  # one of them must have passed before the time left is told
+_SECONDS_OF_SPEED, _SHARE_OF_SPEED = 10.0, 0.05  # one of them must have passed before the time left is shown
 _SECONDS_IN_LOG = 5.0  # between two lines of a log file
 _SECONDS_ON_SCREEN = 0.5  # between two states of the bar, and between two reports of a worker process
 _DEFAULT_COLUMNS = 100

@@ -275,8 +275,8 @@ def _check_zeros(file: JpegFile) -> None:
 
 
 def _find_zeros(data: bytes, count: int, start: int, end: int) -> int:
-    """Return the first position from start to end of so many zero bytes, 5 or more; -1 if there are none."""
-    # bytes.find is slow where single zeros are frequent. So many of them hold two pairs in a row at even positions.
+    """Return the first position from start to end of a run of `count` zero bytes, 5 or more; -1 if there is none."""
+    # bytes.find is slow where single zeros are frequent. A run of 5 holds two pairs in a row at even positions.
     pairs = np.frombuffer(data, np.uint16, len(data) // 2)[start // 2 : -(-end // 2)]
     is_zero = pairs == 0
     return data.find(bytes(count), start, end) if (is_zero[1:] & is_zero[:-1]).any() else -1
