@@ -189,7 +189,7 @@ def _label_cells(found: UncertainImage, run: ScoringRun) -> tuple[CsvCell, ...]:
 
 
 def _selection_reason(found: UncertainImage) -> str:
-    # Values of the column `chosen`; docs/scoring.md lists them.
+    # Values of the column `chosen`; docs/outputs.md lists them.
     if not found.is_stratum_leader:
         return "least certain of its class"
     return (
