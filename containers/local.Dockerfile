@@ -4,7 +4,7 @@
 #       retinanet-data prepare --images 'images/*' --annotations 'annotations/*.xml' --output dataset
 FROM python:3.13-slim
 COPY . /src
-RUN pip install --no-cache-dir --constraint /src/requirements.lock '/src[cpu]' && rm -rf /src \
+RUN pip install --no-cache-dir --constraint /src/requirements.lock '/src[cpu,imagenet]' && rm -rf /src \
     && retinanet-data --help >/dev/null && retinanet-score --help >/dev/null && python -c "import tensorflow"
 # --user may name a user whom the image does not know, and who has no home folder in it.
 ENV HOME=/tmp

@@ -50,7 +50,7 @@ def _asked(extras: tuple[str, ...]) -> Iterator[Requirement]:
 def test_the_lock_file_pins_what_is_asked_for(system: str, python: str) -> None:
     environment = _environment(system, python)
     locked = _locked("requirements.lock", environment)
-    for requirement in _asked(("cpu", "onnx", "dev")):
+    for requirement in _asked(("cpu", "imagenet", "onnx", "dev")):
         if requirement.marker is None or requirement.marker.evaluate(environment):
             assert requirement.specifier.contains(locked[canonicalize_name(requirement.name)]), requirement
     assert len({name for name in locked if name in {"tensorflow", "tensorflow-cpu"}}) == 1, "they share one folder"
@@ -59,7 +59,7 @@ def test_the_lock_file_pins_what_is_asked_for(system: str, python: str) -> None:
 def test_the_lock_file_of_the_tpu_has_the_tested_versions() -> None:
     environment = _environment("Linux", "3.11")
     here, there = _locked("requirements.lock", environment), _locked("requirements-tpu.lock", environment)
-    for requirement in _asked(("tpu",)):
+    for requirement in _asked(("tpu", "imagenet")):
         assert requirement.specifier.contains(there[canonicalize_name(requirement.name)]), requirement
     assert {name for name in there if name.startswith("tensorflow")} == {"tensorflow-tpu"}, (
         "two TensorFlows would share one folder"

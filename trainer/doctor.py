@@ -20,6 +20,7 @@ from retinanet_odm.labels.label_map import LabelMap
 from retinanet_odm.storage import files
 from trainer import gcs
 from trainer.config import TrainConfig
+from trainer.config.backbone_names import IMAGENET, LITE0
 from trainer.tf_errors import first_line
 
 # Google's servers reject requests from clocks that are minutes off.
@@ -46,6 +47,8 @@ def run_checks(config: TrainConfig) -> Iterator[Check]:
         yield data
         if data.passed:
             yield attempt("training", lambda: _memory(config), "see docs/training.md, Choosing --image_size")
+    if config.network.backbone == LITE0 and config.weights.backbone_weights == IMAGENET:
+        yield attempt("initial weights", _imagenet_file, "see docs/training.md, Weights of ImageNet")
     if config.run.model_dir:
         yield from _folder_checks(config.run.model_dir)
 
@@ -69,6 +72,12 @@ def _devices(config: TrainConfig) -> str:
     check_gpu_seen(seen["GPU"], has_card=_NVIDIA.exists())
     counts = ", ".join(f"{count} {kind}" for kind, count in sorted(seen.items()))
     return f"{counts}; trains on {where.num_replicas_in_sync} replica(s) of {type(where).__name__}"
+
+
+def _imagenet_file() -> str:
+    from trainer.weights.pretrained import find_imagenet_file  # it imports TensorFlow
+
+    return find_imagenet_file()
 
 
 def _memory(config: TrainConfig) -> str:

@@ -8,7 +8,8 @@ from typing import Any
 from retinanet_odm.dataset.anchor_coverage import PRESET_ANCHOR_SCALE, PRESET_IMAGE_SIZE
 from retinanet_odm.errors import UsageError
 from trainer.config import TrainConfig
-from trainer.config.sections import ScheduleConfig
+from trainer.config.backbone_names import IMAGENET, LITE0
+from trainer.config.sections import ScheduleConfig, WeightsConfig
 
 # The batch size for which the learning rates of recipes are meant; for another they are scaled in proportion
 # (Goyal et al. 2017, arXiv 1706.02677, section 2.1).
@@ -17,6 +18,13 @@ RATE_BATCH = 64
 PRESETS: dict[str, dict[str, Any]] = {
     # Trains from random weights on two CPU cores in minutes.
     "tiny": {"backbone": "tiny", "image_size": str(PRESET_IMAGE_SIZE), "anchor_scale": PRESET_ANCHOR_SCALE},
+    # Fine-tunes weights of ImageNet on a CPU: for few labelled images.
+    "small": {
+        "backbone": LITE0,
+        "backbone_weights": IMAGENET,
+        "image_size": str(PRESET_IMAGE_SIZE),
+        "anchor_scale": PRESET_ANCHOR_SCALE,
+    },
     # RetinaNet-50 at 640 px as in tensorflow/tpu, with an ignore band of 0.4-0.5 and cosine decay.
     "retinanet_r50": {
         "backbone": "resnet50",
@@ -110,12 +118,20 @@ def make_config(preset: str, given: dict[str, Any], *, recipe: str = "") -> Trai
     if recipe:
         _check("recipe", recipe, RECIPES)
     chosen = RECIPES.get(recipe, {})
-    settings = {**PRESETS[preset], **chosen, **given}
+    settings = {**_starting_weights(PRESETS[preset], given), **chosen, **given}
     # Only a recipe's rate is scaled: a rate that the user gives is meant for the batch that is used.
     if "learning_rate" in chosen and "learning_rate" not in given:
         batch_size = settings.get("train_batch_size", ScheduleConfig.train_batch_size)
         settings["learning_rate"] = chosen["learning_rate"] * batch_size / RATE_BATCH
     return TrainConfig.from_settings(settings)
+
+
+def _starting_weights(preset: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:
+    """Return a preset without its initial weights, if the user gives others, or another backbone than theirs."""
+    other_backbone = given.get("backbone", preset["backbone"]) != preset["backbone"]
+    if other_backbone or any(given.get(name) for name in WeightsConfig.SOURCES):
+        return {name: value for name, value in preset.items() if name not in WeightsConfig.SOURCES}
+    return preset
 
 
 def _check(flag: str, name: str, known: dict[str, dict[str, Any]]) -> None:

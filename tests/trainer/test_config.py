@@ -16,7 +16,7 @@ REFUSED = [
     ("an unknown flag is not ignored", ["--learning_rat=1"], "learning_rat"),
     ("a number must be one", ["--num_epochs=many"], "num_epochs"),
     ("a choice must be one of them", ["--mode=fly"], "--mode: expected one of"),
-    ("an unknown preset names the known ones", ["--preset=huge"], "tiny, retinanet_r50"),
+    ("an unknown preset names the known ones", ["--preset=huge"], "tiny, small, retinanet_r50"),
     ("an unknown recipe names the known ones", ["--recipe=yolo"], "legacy, retinanet, modern"),
     ("a rate drops at a share of the run", ["--lr_drops=late"], "--lr_drops: expected numbers above 0"),
     ("a word without a flag is a mistake", ["train"], "unexpected argument 'train'"),
@@ -40,7 +40,11 @@ REFUSED = [
         ["--resnet_checkpoint=b"],
         "is for --backbone=resnet50 or resnet101, found tiny",
     ),
-    ("weights of Keras fit its backbones alone", ["--backbone_weights=imagenet"], "is for --backbone=keras/NAME"),
+    (
+        "weights of Keras fit its backbones alone",
+        ["--backbone_weights=imagenet"],
+        "is for --backbone=efficientnet_lite0 or",
+    ),
     ("a host has a port", ["--worker_hosts=a:1,b"], "--worker_hosts: expected host:port, found 'b'"),
     ("a host is there once", ["--worker_hosts=a:1,a:1"], "--worker_hosts: expected each host once"),
     ("hosts are counted from 0", ["--worker_hosts=a:1,b:1", "--task_index=2"], "--task_index: expected an index into"),
@@ -129,6 +133,22 @@ def test_room_for_boxes(why: str, given: dict[str, float], largest: int, expecte
 def test_help_names_every_field() -> None:
     text = help_text()
     assert all(spec.name in text for spec in setting_fields())
+
+
+WEIGHTS = [
+    ("the preset's own", {}, ("", "imagenet")),
+    ("its backbone, named", {"backbone": "efficientnet_lite0"}, ("", "imagenet")),
+    ("none, as asked for", {"backbone_weights": ""}, ("", "")),
+    ("a file", {"backbone_weights": "w.pth"}, ("", "w.pth")),
+    ("of another run: the preset's give way", {"init_from": "m"}, ("m", "")),
+    ("of another backbone, which they do not fit", {"backbone": "tiny"}, ("", "")),
+]
+
+
+@pytest.mark.parametrize(("why", "given", "expected"), WEIGHTS, ids=[row[0] for row in WEIGHTS])
+def test_initial_weights_of_a_preset(why: str, given: dict[str, str], expected: tuple[str, str]) -> None:
+    weights = make_config("small", given).weights
+    assert (weights.init_from, weights.backbone_weights) == expected, why
 
 
 KEYS = """

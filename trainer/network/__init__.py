@@ -3,7 +3,7 @@
 Begin with `build.build_network`, which a run uses, or with `model.build_model` for the layers:
 
   build        a network from a configuration: model, anchors, frozen layers
-  model        feature pyramid and heads; `backbones` has the feature extractors
+  model        feature pyramid and heads; `backbones` and `efficientnet_lite` have the feature extractors
   anchors      the grid of reference boxes
   targets      what each anchor should predict
   losses       focal loss, Huber loss, GIoU loss

@@ -1,6 +1,7 @@
 """Backbones: feature maps C3, C4 and C5, at strides 8, 16 and 32. Begin with `extract_features`.
 
-There are three kinds: ``tiny`` and the ResNets of this module, and ``keras/NAME`` of keras.applications.
+There are four kinds: ``tiny`` and the ResNets of this module, ``efficientnet_lite0`` of
+`trainer.network.efficientnet_lite`, and ``keras/NAME`` of keras.applications.
 
 Shapes: features of a level of stride s are float [B, H / s, W / s, channels] of images [B, H, W, 3].
 """
@@ -15,8 +16,9 @@ import keras
 from keras import layers, ops
 
 from retinanet_odm.errors import UsageError
-from trainer.config.sections import KERAS_PREFIX
+from trainer.config.backbone_names import KERAS_PREFIX, LITE0
 from trainer.data.preprocess import MEAN_RGB, STDDEV_RGB
+from trainer.network.efficientnet_lite import extract_lite0_features
 from trainer.typing import Tensor
 
 _STRIDES = (8, 16, 32)
@@ -33,6 +35,8 @@ def extract_features(images: Tensor, backbone: str) -> tuple[Tensor, ...]:
         return _tiny(images)
     if backbone in _RESNET_BLOCKS:
         return _resnet(images, _RESNET_BLOCKS[backbone])
+    if backbone == LITE0:
+        return extract_lite0_features(images)
     return extract_keras_features(images, backbone)
 
 

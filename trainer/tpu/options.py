@@ -10,6 +10,7 @@ from typing import Any
 from retinanet_odm.cli.program import Parser
 from retinanet_odm.errors import UsageError
 from trainer.config import TrainConfig
+from trainer.config.backbone_names import IMAGENET
 from trainer.flags import parse_request
 
 # Images without TensorFlow, made for JAX and PyTorch: none of their packages conflicts with ours.
@@ -103,7 +104,7 @@ def _check_training(config: TrainConfig) -> None:
             raise UsageError(f"--{name}: required, after --")
     # The settings whose files a TPU VM must reach.
     paths = ["dataset", "model_dir", "init_from", "resnet_checkpoint"]
-    if config.weights.backbone_weights != "imagenet":
+    if config.weights.backbone_weights != IMAGENET:
         paths.append("backbone_weights")
     for name in paths:
         value = settings[name]

