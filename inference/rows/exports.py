@@ -155,6 +155,7 @@ def run_of(summary: Mapping[str, Any], options: ExportOptions, format_name: str 
         min_scores=dict.fromkeys(classes, summary["thresholds"]["score"]) if holds_all else thresholds,
         nms_iou=summary["thresholds"]["nms_iou"],
         code_version=summary["code_version"],
+        rows_from=summary["thresholds"]["score"],
     )
 
 

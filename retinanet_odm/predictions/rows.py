@@ -214,6 +214,7 @@ class ScoringRun:
         whose readers choose a threshold.
       nms_iou: the IoU threshold of the model's non-maximum suppression.
       code_version: version of the program that scored the images.
+      rows_from: the lowest score of the rows; 0 where the model has no threshold.
     """
 
     classes: Mapping[int, str]
@@ -222,6 +223,7 @@ class ScoringRun:
     min_scores: Mapping[int, float]
     nms_iou: float
     code_version: str
+    rows_from: float = 0.0
 
     @property
     def model(self) -> str:

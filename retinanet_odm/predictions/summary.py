@@ -5,12 +5,13 @@ Begin with `PredictionSummary`. `Timeline` counts over time; its steps grow long
 
 import heapq
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from retinanet_odm.dataset.source_ids import name_hash
-from retinanet_odm.predictions.rows import OK, PredictionRow, ScoringRun
+from retinanet_odm.predictions.rows import OK, PredictionRow, ScoringRun, reaches
+from retinanet_odm.predictions.sampling import TIME_ORIGIN, CountSpread, SampleSplitter
 from retinanet_odm.predictions.uncertainty import UncertainImage, UncertaintySampler
 
 # Lengths of a step. Each is a multiple of the one before, so that whole steps can be joined.
@@ -29,22 +30,8 @@ MAX_TIME_STEPS = 64
 SCORE_BINS = 20  # of equal width, from 0 to 1
 MAX_DEPLOYMENTS = 200  # with a timeline; names that number the images would otherwise make a million of them
 
-_ORIGIN = datetime(1900, 1, 1)  # a Monday, so that steps of weeks begin on Mondays
 _MAX_EXAMPLES = 4  # images of each class
 _MAX_UNCERTAIN = 12  # images
-
-
-@dataclass(eq=False)
-class TimeStep:
-    """Counts of one step of a timeline: images, and detections by label id."""
-
-    images: int = 0
-    counts: Counter[int] = field(default_factory=Counter)
-
-    def add(self, images: int, counts: Mapping[int, int]) -> None:
-        """Add images and their detections."""
-        self.images += images
-        self.counts.update(counts)
 
 
 @dataclass(eq=False)
@@ -56,7 +43,7 @@ class Timeline:
       first, last: times of the first and the last image.
     """
 
-    steps: dict[int, TimeStep] = field(default_factory=dict)
+    steps: dict[int, CountSpread] = field(default_factory=dict)
     first: datetime = datetime.max
     last: datetime = datetime.min
     _level: int = 0
@@ -75,24 +62,24 @@ class Timeline:
         """Return the number of detections by label id."""
         return sum((step.counts for step in self.steps.values()), Counter())
 
-    def add(self, when: datetime, counts: Mapping[int, int]) -> None:
-        """Add one image and its detections by label id."""
+    def step_at(self, when: datetime) -> CountSpread:
+        """Return the step to which an image of this time is to be added."""
         # The order matters: the range grows first, then the steps, so that the new image already has a step of the
         # final length.
         self.first, self.last = min(self.first, when), max(self.last, when)
         while self._is_too_long() and self.step_length != TIME_STEPS[-1]:
             self._lengthen_steps()
-        self.steps.setdefault(self._number(when), TimeStep()).add(1, counts)
+        return self.steps.setdefault(self._number(when), CountSpread())
 
     def start(self, number: int) -> datetime:
         """Return the time at which a step begins."""
-        return _ORIGIN + number * self.step_length
+        return TIME_ORIGIN + number * self.step_length
 
     def _is_too_long(self) -> bool:
         return self._number(self.last) - self._number(self.first) >= MAX_TIME_STEPS
 
     def _number(self, when: datetime) -> int:
-        return (when - _ORIGIN) // self.step_length
+        return (when - TIME_ORIGIN) // self.step_length
 
     def _lengthen_steps(self) -> None:
         before, length_before = self.steps, self.step_length
@@ -100,8 +87,8 @@ class Timeline:
         self.steps = {}
         for number, step in before.items():
             # Steps begin at multiples of their length since 1900, so a longer step contains whole shorter ones.
-            longer = self.steps.setdefault(number * length_before // self.step_length, TimeStep())
-            longer.add(step.images, step.counts)
+            longer = self.steps.setdefault(number * length_before // self.step_length, CountSpread())
+            longer.update(step)
 
 
 @dataclass(eq=False)
@@ -112,6 +99,7 @@ class ClassSummary:
       detections, images: how many detections there are, and images with any.
       max_per_image, max_image: the largest number of detections on one image, and the image's name.
       scores: detections by score, in SCORE_BINS bins.
+      weaker: number of detections below the threshold, which are in none of the other numbers.
     """
 
     detections: int = 0
@@ -119,6 +107,7 @@ class ClassSummary:
     max_per_image: int = 0
     max_image: str = ""
     scores: list[int] = field(default_factory=lambda: [0] * SCORE_BINS)
+    weaker: int = 0
     _examples: list[tuple[int, str, PredictionRow]] = field(default_factory=list)  # a heap of the largest sort keys
 
     @property
@@ -158,7 +147,7 @@ class FailureSummary:
 class RepeatSummary:
     """A location at which detections of a class are repeated, and the first image that shows it."""
 
-    label: str
+    label_id: int
     deployment: str
     first_image: str
     detections: int = 0
@@ -177,6 +166,7 @@ class PredictionSummary:
       deployments: the images that have a time, by deployment; only the first MAX_DEPLOYMENTS deployments.
       images_of_further_deployments: number of images that have a time, of all other deployments.
       images_without_time: number of images without a time.
+      spread: of the counts of all scored images.
     """
 
     def __init__(self, run: ScoringRun) -> None:
@@ -189,6 +179,8 @@ class PredictionSummary:
         self.deployments: dict[str, Timeline] = {}
         self.images_of_further_deployments = 0
         self.images_without_time = 0
+        self.spread = CountSpread()
+        self._splitter = SampleSplitter()
         self._sampler = UncertaintySampler(_MAX_UNCERTAIN, run.thresholds)
 
     @property
@@ -213,6 +205,8 @@ class PredictionSummary:
             return
         self.ok += 1
         self._sampler.add(row)
+        for item in row.detections:
+            self.classes[item.label_id].weaker += not reaches(item, self.run.thresholds)
         self._add_counted(row.filtered(self.run.thresholds))
 
     def _add_counted(self, row: PredictionRow) -> None:
@@ -221,27 +215,29 @@ class PredictionSummary:
         for item in row.detections:
             scores[item.label_id].append(item.score)
             if item.repeat is not None:
-                location = RepeatSummary(label=item.label, deployment=row.deployment, first_image=row.image)
+                location = RepeatSummary(label_id=item.label_id, deployment=row.deployment, first_image=row.image)
                 self.repeats.setdefault(item.repeat, location).detections += 1
         # Images without detections count in the timelines too: the charts show means per image.
         if scores:
             sort_key = int(name_hash(row.image), 16)
             for label_id, of_class in scores.items():
                 self.classes[label_id].add(row, of_class, sort_key)
-        self._add_to_timelines(row, Counter({label_id: len(of_class) for label_id, of_class in scores.items()}))
+        spreads = [self.spread, *self._steps_of(row)]
+        self._splitter.add(row, {label_id: len(of_class) for label_id, of_class in scores.items()}, spreads)
 
     def _add_failure(self, row: PredictionRow) -> None:
         # One example for each reason is enough; the rows hold all of them.
         failure = self.failures.setdefault(str(row.reason), FailureSummary(detail=str(row.detail)))
         failure.images += 1
 
-    def _add_to_timelines(self, row: PredictionRow, counts: Counter[int]) -> None:
+    def _steps_of(self, row: PredictionRow) -> Iterator[CountSpread]:
+        """Yield the steps of the timelines to which an image is to be added."""
         frame = row.frame
         if frame is None:
             self.images_without_time += 1
             return
-        self.timeline.add(frame.time, counts)
+        yield self.timeline.step_at(frame.time)
         if frame.deployment in self.deployments or len(self.deployments) < MAX_DEPLOYMENTS:
-            self.deployments.setdefault(frame.deployment, Timeline()).add(frame.time, counts)
+            yield self.deployments.setdefault(frame.deployment, Timeline()).step_at(frame.time)
         else:
             self.images_of_further_deployments += 1

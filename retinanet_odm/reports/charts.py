@@ -7,18 +7,16 @@ dark scheme, without script and without a file beside them; the kept libraries t
 
 import dataclasses
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
-from retinanet_odm.imaging.drawing import PALETTE
-
-# The darkest first: a page is light where an image of the deep sea is dark. Yellow would not be seen.
-COLOURS = tuple(reversed(PALETTE))[:-1]
 _MAX_TICKS = 5  # steps on an axis
 _MAX_RADIUS = 12.0  # of a bubble, in pixels
 _MIN_RADIUS = 0.25  # share of the largest radius: a single image among thousands is still seen
 
 ChartPoint = tuple[float, float | None]
+_Class = TypeVar("_Class", bound=Hashable)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,12 +83,14 @@ class ChartLine:
       points: (x, y) from left to right, in shares 0..1 of the axes; the line is broken where y is None.
       colour: as in CSS; the default is that of text.
       width: in pixels.
+      intervals: (x, low, high), drawn as vertical bars.
     """
 
     name: str
     points: Sequence[ChartPoint]
     colour: str = "var(--ink)"
     width: float = 1.75
+    intervals: Sequence[tuple[float, float, float]] = ()
 
     @property
     def path(self) -> str:
@@ -108,6 +108,11 @@ class ChartLine:
     def dots(self) -> str:
         """A path with a dot at each point: lines without length, which are drawn with round ends."""
         return "".join(f"M{to_x(across)} {to_y(up)}h0" for across, up in self.points if up is not None)
+
+    @property
+    def error_bars(self) -> str:
+        """The intervals as an SVG path."""
+        return "".join(f"M{to_x(across)} {to_y(low)}V{to_y(high)}" for across, low, high in self.intervals)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -139,6 +144,9 @@ class Chart:
       x, y: names of the axes; x is "" for time.
       across, up: names of the ticks of the lower and the left axis, with their shares 0..1 of it.
       title: below the chart.
+      colour: of a patch before the title; "" for none.
+      note: below the title.
+      cut: share of the lower axis at which the drawn values begin; None where nothing is cut.
       lines, bars, bubbles: what is drawn.
       marks_points: draw a dot at each point of the lines.
       diagonal: draw the line where both axes are equal.
@@ -149,11 +157,30 @@ class Chart:
     across: Mapping[str, float]
     up: Mapping[str, float]
     title: str = ""
+    colour: str = ""
+    note: str = ""
+    cut: float | None = None
     lines: Sequence[ChartLine] = ()
     bars: Sequence[ChartBar] = ()
     bubbles: Sequence[Bubble] = ()
     marks_points: bool = False
     diagonal: bool = False
+
+
+def most_frequent_by_colour(colours: Mapping[_Class, str], counts: Mapping[_Class, int]) -> dict[_Class, str]:
+    """Return the classes to draw as lines, with their colours: of those with one colour, the most frequent.
+
+    The order is that of the colours, so that legends have the order of the tables.
+
+    Example:
+      >>> most_frequent_by_colour({"crab": "red", "eel": "blue", "star": "red"}, {"crab": 1, "eel": 5, "star": 9})
+      {'eel': 'blue', 'star': 'red'}
+    """
+    drawn: dict[str, _Class] = {}
+    # A sort keeps the order of equal counts.
+    for one in sorted(colours, key=lambda one: -counts[one]):
+        drawn.setdefault(colours[one], one)
+    return {one: colour for one, colour in colours.items() if drawn[colour] == one}
 
 
 def line_chart(lines: Sequence[ChartLine], *, x: str, y: str, diagonal: bool = False) -> Chart:
@@ -166,39 +193,65 @@ def time_chart(lines: Sequence[ChartLine], *, times: Mapping[str, float], y: str
     """Make a chart of lines over time, each point marked, so that one between two gaps is seen.
 
     Args:
-      lines: x is a share 0..1 of the time shown, y a value of 0 or more.
+      lines: x is a share 0..1 of the time shown, y a value of 0 or more, and so are the ends of intervals.
       times: names of moments, with their shares.
       y: what the values are.
       title: below the chart, with the legend.
     """
     # The axis ends at the largest value; 1.0 where no line has a value above 0, because shares are divided by it.
-    limit = max((value for line in lines for _, value in line.points if value), default=1.0)
+    values = (value for line in lines for _, value in line.points if value)
+    limit = max((*values, *(high for line in lines for *_, high in line.intervals)), default=1.0)
     scaled = [
-        dataclasses.replace(line, points=[(at, value if value is None else value / limit) for at, value in line.points])
+        dataclasses.replace(
+            line,
+            points=[(at, value if value is None else value / limit) for at, value in line.points],
+            intervals=[(at, low / limit, high / limit) for at, low, high in line.intervals],
+        )
         for line in lines
     ]
     return Chart(x="", y=y, across=times, up=_ticks(limit), title=title, lines=scaled, marks_points=True)
 
 
-def histogram(counts: Sequence[int], *, x: str, y: str, title: str) -> Chart:
-    """Make a chart of bars of equal width over an axis from 0 to 1."""
+def histogram(
+    counts: Sequence[int], *, x: str, y: str, title: str, start: float = 0.0, colour: str = "", note: str = ""
+) -> Chart:
+    """Make a chart of bars over an axis from 0 to 1.
+
+    Args:
+      counts: of bins of equal width.
+      x, y, title, colour, note: as in Chart.
+      start: what is below is not counted; the bar of its bin begins there, and so does the one that is drawn first.
+    """
     limit = max(counts, default=0) or 1
     step = 1 / max(len(counts), 1)
-    bars = [
-        ChartBar(
-            # Half a pixel on each side keeps neighbouring bars apart.
-            left=f"{float(to_x(row * step)) + 0.5:.1f}",
-            top=to_y(count / limit),
-            width=f"{step * _plot_width() - 1:.1f}",
-            height=f"{count / limit * _plot_height():.1f}",
-            title=f"{count:,}: {x} {row * step:.2f} to {(row + 1) * step:.2f}",
-        )
-        for row, count in enumerate(counts)
-    ]
-    return Chart(x=x, y=y, across=_ticks(1.0), up=_ticks(limit, minimum=1), title=title, bars=bars)
+    bars = []
+    for row, count in enumerate(counts):
+        low, high = max(row * step, start), (row + 1) * step
+        if low < high or row == len(counts) - 1:
+            bars.append(
+                ChartBar(
+                    # Half a pixel on each side keeps neighbouring bars apart.
+                    left=f"{float(to_x(low)) + 0.5:.1f}",
+                    top=to_y(count / limit),
+                    width=f"{max((high - low) * _plot_width() - 1, 1):.1f}",
+                    height=f"{count / limit * _plot_height():.1f}",
+                    title=f"{count:,}: {x} {low:.2f} to {high:.2f}",
+                )
+            )
+    return Chart(
+        x=x,
+        y=y,
+        across=_ticks(1.0),
+        up=_ticks(limit, minimum=1),
+        title=title,
+        colour=colour,
+        note=note,
+        cut=start or None,
+        bars=bars,
+    )
 
 
-def bubble_chart(points: Iterable[tuple[int, int, int]], *, title: str, x: str, y: str) -> Chart:
+def bubble_chart(points: Iterable[tuple[int, int, int]], *, title: str, x: str, y: str, colour: str = "") -> Chart:
     """Make a chart of bubbles (x, y, count) over two equal axes from 0, with the line where both are equal.
 
     The area of a bubble is proportional to its count.
@@ -217,7 +270,7 @@ def bubble_chart(points: Iterable[tuple[int, int, int]], *, title: str, x: str, 
         for at, value, count in drawn
     ]
     ticks = _ticks(limit, minimum=1)
-    return Chart(x=x, y=y, across=ticks, up=ticks, title=title, bubbles=bubbles, diagonal=True)
+    return Chart(x=x, y=y, across=ticks, up=ticks, title=title, colour=colour, bubbles=bubbles, diagonal=True)
 
 
 def _ticks(limit: float, *, minimum: float = 0.0) -> dict[str, float]:

@@ -1,10 +1,10 @@
 """The page of an evaluation: `eval.html` of the trainer and `evaluation.html` of ``inference evaluate``."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from retinanet_odm.imaging.drawing import colour_of
-from retinanet_odm.reports.charts import Chart, ChartLine, ChartPoint, bubble_chart, line_chart
+from retinanet_odm.reports.charts import Chart, ChartLine, ChartPoint, bubble_chart, line_chart, most_frequent_by_colour
 from retinanet_odm.reports.evaluation_verdict import evaluation_verdict
 from retinanet_odm.reports.rendering import Bar, Cell, ClassName, Gain, Shade, Table, Titled, facts_table, render
 
@@ -143,13 +143,13 @@ def _tabulate_details(details: _Values, per_class: Mapping[str, _Values]) -> dic
     curves, counts, calibration = details["curves"], details["counts"], details["calibration"]
     return {
         "curves": _curves(curves, per_class),
-        "undrawn": len(per_class) - len(list(_coloured(per_class))),
+        "undrawn": len(per_class) - len(_coloured(per_class)),
         "error_types": _error_types(details["mistakes"]),
         "errors": details["mistakes"],
         "confusion": _confusion(**details["confusion"], per_class=per_class),
         "counts": _counts(counts, per_class),
         "count_charts": [
-            bubble_chart(counts[name]["images"], title=name, x="true", y="found")
+            bubble_chart(counts[name]["images"], title=name, colour=_colour(name, per_class), x="true", y="found")
             for name in list(per_class)[:_MAX_CHARTS]
         ],
         "sizes": _sizes(details["sizes"]),
@@ -163,7 +163,7 @@ def _tabulate_details(details: _Values, per_class: Mapping[str, _Values]) -> dic
 def _curves(curves: _Values, per_class: Mapping[str, _Values]) -> list[Chart]:
     """Precision against recall, and F1 against the threshold, of the classes with the most true boxes."""
     # The key None is the curve of all classes, which no class can have as its name.
-    values = {name: curves["per_class"][name] for name, _ in _coloured(per_class)} | {None: curves["all"]}
+    values = {name: curves["per_class"][name] for name in _coloured(per_class)} | {None: curves["all"]}
     precision = {name: _reached(curves["recalls"], curve["precision_at_recalls"]) for name, curve in values.items()}
     f1 = {name: _points(curves["thresholds"], curve["f1"]) for name, curve in values.items()}
     return [
@@ -174,17 +174,16 @@ def _curves(curves: _Values, per_class: Mapping[str, _Values]) -> list[Chart]:
 
 def _lines(points: Mapping[str | None, Sequence[ChartPoint]], per_class: Mapping[str, _Values]) -> list[ChartLine]:
     """Draw a line for each class that has a colour, and the line of all classes, whose key is None."""
-    lines = [ChartLine(name=name, colour=colour, points=points[name]) for name, colour in _coloured(per_class)]
+    lines = [ChartLine(name=name, colour=colour, points=points[name]) for name, colour in _coloured(per_class).items()]
     return [*lines, ChartLine(name="all classes", points=points[None], width=3)]
 
 
-def _coloured(per_class: Mapping[str, _Values]) -> Iterator[tuple[str, str]]:
-    """Yield names and colours of the classes that have lines: of the classes of one colour, the most frequent."""
-    drawn: dict[str, str] = {}
-    for name in sorted(per_class, key=lambda name: (-(per_class[name].get("ground_truth") or 0), name)):
-        drawn.setdefault(_colour(name, per_class), name)
+def _coloured(per_class: Mapping[str, _Values]) -> dict[str, str]:
+    """Return the classes that have lines, with their colours."""
     # In the order of the classes, which is that of all tables.
-    return ((name, colour) for name in per_class if drawn[colour := _colour(name, per_class)] == name)
+    colours = {name: _colour(name, per_class) for name in per_class}
+    counts = {name: values.get("ground_truth") or 0 for name, values in per_class.items()}
+    return most_frequent_by_colour(colours, counts)
 
 
 def _colour(name: str, per_class: Mapping[str, _Values]) -> str:
@@ -260,7 +259,7 @@ def _sizes(sizes: Sequence[_Values]) -> Table:
 
 def _reliability_chart(calibration: _Values, per_class: Mapping[str, _Values]) -> Chart:
     """How often detections of a score are right."""
-    values = {name: calibration["per_class"][name] for name, _ in _coloured(per_class)} | {None: calibration["all"]}
+    values = {name: calibration["per_class"][name] for name in _coloured(per_class)} | {None: calibration["all"]}
     points = {name: [(entry["score"], entry["right"]) for entry in one["bins"]] for name, one in values.items()}
     return line_chart(_lines(points, per_class), x="mean score", y="share that is right", diagonal=True)
 

@@ -19,7 +19,7 @@ _MOMENTS = st.datetimes(datetime(1900, 1, 1), datetime(2099, 12, 31)) | st.integ
 def _line(moments: list[datetime]) -> Timeline:
     line = Timeline()
     for number, moment in enumerate(moments):
-        line.add(moment, {1: 1, 2: number})
+        line.step_at(moment).grow(0, {}, {1: 1, 2: number})
     return line
 
 

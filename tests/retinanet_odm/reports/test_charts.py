@@ -6,7 +6,7 @@ import re
 import pytest
 from lxml import etree
 
-from retinanet_odm.reports.charts import Chart, ChartLine, bubble_chart, histogram, line_chart, time_chart
+from retinanet_odm.reports.charts import Chart, ChartLine, bubble_chart, histogram, line_chart, time_chart, to_x
 from retinanet_odm.reports.rendering import Shade
 from tests.retinanet_odm.reports.components import render_cell, render_chart
 
@@ -131,3 +131,18 @@ def test_bars_stand_side_by_side_as_high_as_their_counts() -> None:
     assert bars[0].find("title").text == "2: score 0.00 to 0.25"
     left = [float(bar.get("x")) for bar in bars]
     assert all(b - a == pytest.approx(float(bars[0].get("width")) + 1, abs=0.2) for a, b in itertools.pairwise(left))
+
+
+@pytest.mark.parametrize(
+    ("start", "lefts"),
+    [
+        pytest.param(0.0, [0.0, 0.25, 0.5, 0.75], id="nothing is cut"),
+        pytest.param(0.6, [0.6, 0.75], id="within a bin"),
+        pytest.param(0.5, [0.5, 0.75], id="between bins"),
+        pytest.param(1.0, [1.0], id="only the highest score counts"),
+    ],
+)
+def test_bars_begin_where_values_count(start: float, lefts: list[float]) -> None:
+    chart = histogram([0, 0, 2, 1], x="score", y="detections", title="crab", start=start)
+    assert [float(bar.left) for bar in chart.bars] == [float(to_x(share)) + 0.5 for share in lefts]
+    assert chart.cut == (start or None)

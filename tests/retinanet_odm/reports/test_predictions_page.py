@@ -9,8 +9,11 @@ from hypothesis import given, settings
 from lxml import html
 from PIL import Image
 
-from retinanet_odm.predictions.rows import PredictionRow, ScoringRun
-from retinanet_odm.reports.predictions_page import ImageReader, no_images, predictions_report
+from retinanet_odm.imaging.drawing import DrawnBox, colour_of
+from retinanet_odm.predictions.rows import Detection, PredictionRow, ScoringRun
+from retinanet_odm.reports import predictions_page
+from retinanet_odm.reports.predictions_charts import describe_cut
+from retinanet_odm.reports.predictions_page import ImageReader, image_caption, no_images, predictions_report
 from tests.retinanet_odm.prediction_rows import CRAB, FRAME, PIG, ROWS, RUN, STAR, failed, random_rows, scored
 
 _EVIL = '<script>alert("x")</script>&amp;'
@@ -52,9 +55,9 @@ def test_the_numbers() -> None:
         "classes found": "3",
     }
     assert _lines(tree, "Each class") == [
-        ["crab", "0.300", "3", "3", "0.500", "1a.png"],
-        ["sea pig", "0.400", "3", "2", "0.500", "2a.png"],
-        ['Étoile "de", mer', "0.250", "2", "2", "0.333", "1" + FRAME],
+        ["crab", "0.300", "3", "3", "0.5000.00 to 1.07", "1a.png"],
+        ["sea pig", "0.400", "3", "2", "0.5000.00 to 1.38", "2a.png"],
+        ['Étoile "de", mer', "0.250", "2", "2", "0.3330.00 to 0.87", "1" + FRAME],
     ]
     assert [line[:2] for line in _lines(tree, "Failures")] == [
         ["image_not_decodable", "1"],
@@ -65,16 +68,79 @@ def test_the_numbers() -> None:
     assert "5 images have no time" in tree.text_content()
 
 
-def test_what_is_drawn_is_what_is_counted() -> None:
+def test_what_is_drawn_is_what_is_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn: list[list[str]] = []
+
+    def draw(encoded: bytes, boxes: Iterable[DrawnBox]) -> bytes:
+        drawn.append([box.caption for box in boxes])
+        return encoded
+
+    monkeypatch.setattr(predictions_page, "draw_thumbnail", draw)
     weak = dataclasses.replace(CRAB, score=0.29)
     tree = _page([scored("a.jpg", PIG, weak)], read_images=lambda names: ((name, _image()) for name in names))
     assert _tiles(tree)["detections"] == "1"
-    assert tree.xpath("//section[h2='Scores']//figcaption/b/text()") == ["sea pig, from 0.4"]
-    assert tree.xpath("//section[h2='Examples']//figcaption/text()") == ["a.jpg: sea pig 0.90"]
-    # The weak one is what the image was chosen for: it is drawn, and counted nowhere.
-    assert tree.xpath("//section[h2='Least certain']//figcaption/text()") == ["a.jpg: sea pig 0.90, crab 0.29"]
+    assert tree.xpath("//section[h2='Examples']//figcaption/text()") == ["a.jpg: 1 counted: sea pig 0.90"]
+    # The weak one is what the image was chosen for: it is drawn, counted nowhere, and says so.
+    (caption,) = tree.xpath("//section[h2='Least certain']//figcaption/text()")
+    assert caption == "a.jpg: 1 counted: sea pig 0.90; not counted: crab 0.29"
+    assert drawn == [["sea pig 0.90"], ["sea pig 0.90", "not counted: crab 0.29"]]
     ((*_, label, score, threshold, detections),) = _lines(tree, "Least certain")
     assert (label, score, threshold, detections) == ("crab", "0.290", "0.300", "1")
+
+
+def test_a_histogram_says_where_it_is_cut() -> None:
+    weak = [dataclasses.replace(PIG, score=score) for score in (0.39, 0.1)]
+    tree = _page([scored("a.jpg", PIG, *weak)], RUN)
+    (caption,) = tree.xpath("//section[h2='Scores']//figcaption")
+    text = " ".join(" ".join(caption.itertext()).split())
+    assert text == "sea pig 1 counted, from 0.4; 2 weaker ones, from 0.1, are not drawn"
+    lefts = sorted(float(bar.get("x")) for bar in tree.xpath("//section[h2='Scores']//*[@class='bars']/rect"))
+    (cut,) = tree.xpath("//section[h2='Scores']//rect[@class='uncounted']")
+    assert float(cut.get("x")) + float(cut.get("width")) == pytest.approx(lefts[0], abs=1)
+
+
+@pytest.mark.parametrize(
+    ("counted", "weaker", "rows_from", "text"),
+    [
+        pytest.param(3, 0, 0.05, "3 counted, from 0.5; the rows hold no weaker ones", id="nothing outside"),
+        pytest.param(1, 1, 0.05, "1 counted, from 0.5; 1 weaker one, from 0.05, is not drawn", id="one"),
+        pytest.param(2, 1234, 0.0, "2 counted, from 0.5; 1,234 weaker ones are not drawn", id="a model without limit"),
+    ],
+)
+def test_what_lies_outside_a_histogram(counted: int, weaker: int, rows_from: float, text: str) -> None:
+    assert describe_cut(counted, weaker, threshold=0.5, rows_from=rows_from) == text
+
+
+@pytest.mark.parametrize(
+    ("items", "caption"),
+    [
+        pytest.param([PIG, PIG], "a: 2 counted: sea pig 0.90, sea pig 0.90", id="all count"),
+        pytest.param(
+            [PIG] * 8,
+            "a: 8 counted: " + ", ".join(["sea pig 0.90"] * 6) + ", and 2 more",
+            id="more than a caption names",
+        ),
+        pytest.param(
+            [dataclasses.replace(CRAB, score=0.1)], "a: nothing counted; not counted: crab 0.10", id="none counts"
+        ),
+    ],
+)
+def test_captions(items: list[Detection], caption: str) -> None:
+    assert image_caption(scored("a", *items), RUN.thresholds) == caption
+
+
+def test_classes_have_one_order_and_the_colours_of_their_boxes() -> None:
+    frames = [f"cam_20161110_{hour:02}0000.jpg" for hour in range(3)]
+    tree = _page([scored(frames[0], PIG, PIG), scored(frames[1], STAR), scored(frames[2], CRAB, STAR, STAR)])
+    names, colours = list(RUN.classes.values()), [colour_of(label_id) for label_id in RUN.classes]
+    assert [line[0] for line in _lines(tree, "Each class")] == names
+    legend = tree.xpath("//section[h2='Over time']//*[@class='legend']")
+    assert [item.text_content() for item in legend] == names
+    assert [item.get("style") for item in tree.xpath("//*[@class='legend']/i")] == [f"background:{c}" for c in colours]
+    assert tree.xpath("//section[h2='Over time']//thead//th[position() > 3]/text()") == names
+    assert tree.xpath("//section[h2='Scores']//figcaption/b/text()") == names
+    patches = tree.xpath("//section[h2='Each class']//i[@class='patch']/@style")
+    assert patches == [f"background:{colour}" for colour in colours]
 
 
 def test_locations_of_repeated_detections() -> None:
@@ -127,7 +193,7 @@ def test_few_images_are_read_and_once() -> None:
     (names,) = asked
     assert 12 <= len(names) <= 24
     captions = tree.xpath("//figure[.//img]/figcaption/text()")
-    assert {caption.partition(":")[0] for caption in captions} == set(names) - {min(names)}
+    assert {caption.partition(": ")[0] for caption in captions} == set(names) - {min(names)}
     assert "sea pig 0.90, crab 0.50" in captions[0]
 
 
@@ -182,3 +248,15 @@ def test_lines_are_broken_where_images_are_missing(hours: list[int], lines: int)
     (path,) = tree.xpath("//section[h2='Over time']//path[title]/@d")
     assert path.count("M") == lines
     assert path.count("M") + path.count("L") == len(hours)
+
+
+@pytest.mark.parametrize(
+    ("every", "bars"),
+    [pytest.param(1, 1, id="24 samples a day"), pytest.param(8, 0, id="3 samples a day")],
+)
+def test_means_have_intervals_where_there_are_enough_samples(every: int, bars: int) -> None:
+    hours = range(0, 20 * 24, every)
+    rows = (scored(f"c_201611{hour // 24 + 1:02}_{hour % 24:02}0000.jpg", *[PIG] * (hour % 5)) for hour in hours)
+    tree = _page(rows)
+    assert len(tree.xpath("//section[h2='Over time']//path[@class='interval']")) == bars
+    assert " to " in _lines(tree, "Each class")[1][4], "of all samples"
