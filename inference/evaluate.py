@@ -15,7 +15,7 @@ from inference.ground_truth import Comparison, compare
 from inference.rows import finished_run, output_folder
 from inference.rows.journal import commit_summary, find_earlier, write_derived
 from inference.rows.replacing import check_overwrite
-from inference.rows.thresholds import OperatingThresholds, describe_min_scores, thresholds_of_run
+from inference.rows.thresholds import OperatingThresholds, thresholds_of_run
 from retinanet_odm.dataset.frame_names import BY_NAME, DeploymentRule, describe_deployments
 from retinanet_odm.errors import DataError, UsageError
 from retinanet_odm.evaluation.analysis import analyse
@@ -31,7 +31,7 @@ from retinanet_odm.sources.inputs import check_input, find_files
 from retinanet_odm.sources.listing import AnnotationFile
 from retinanet_odm.storage import files
 from retinanet_odm.storage.folder_lock import lock_folder
-from retinanet_odm.wording import plural
+from retinanet_odm.wording import describe_min_scores, plural
 
 _logger = logging.getLogger(__name__)
 

@@ -89,7 +89,7 @@ class ScoreRequest:
         counts = sum((Counter(source["passed_over"]) for source in sources), Counter[str]())
         options = {"options": self.options.to_json(), "sources": sources, "passed_over": dict(sorted(counts.items()))}
         thresholds = describe_thresholds(self.thresholds, self.model.manifest)
-        return {**self.row_settings(), "thresholds": thresholds, **options}
+        return {**self.row_settings(), "model": self.model.manifest.facts(), "thresholds": thresholds, **options}
 
     def make_commit(self, header: dict[str, Any], derived: DerivedPlan) -> "Commit":
         """Return the last step of the run."""

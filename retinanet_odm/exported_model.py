@@ -67,6 +67,8 @@ def class_thresholds(
     return {name: max(score_threshold, thresholds.get(name, DEFAULT_THRESHOLD)) for name in classes}
 
 
+_BY_CLASS = ("per_class", "rates_per_class")  # parts of an interval, which are large
+
 # To be increased when the reader below can no longer read an older model.json. A new field gets a default instead.
 MODEL_SCHEMA_VERSION = 1
 
@@ -84,6 +86,8 @@ class ModelManifest:
       thresholds: by class name, the minimum score of the detections to keep: that of the best F1 in the evaluation;
         empty if there was no evaluation.
       dataset_fingerprint: identifies the data set of the training.
+      dataset: its name, and `splits`: the numbers of images and boxes of each; empty in exports of earlier versions.
+      versions: of the packages that trained and exported the model; empty in exports of earlier versions.
       metrics: the evaluation on the validation split, without its tables and curves.
       config: the training configuration.
       files: hex SHA-256 of every file of the SavedModel, by path in the export folder.
@@ -103,6 +107,8 @@ class ModelManifest:
     max_detections: int
     thresholds: dict[str, float] = field(default_factory=dict)
     dataset_fingerprint: str
+    dataset: dict[str, Any] = field(default_factory=dict)
+    versions: dict[str, str] = field(default_factory=dict)
     metrics: dict[str, Any]
     config: dict[str, Any]
     files: dict[str, str]
@@ -121,6 +127,34 @@ class ModelManifest:
     def operating_thresholds(self) -> dict[str, float]:
         """By class name, the minimum score of the detections that count; DEFAULT_THRESHOLD where there is none."""
         return class_thresholds(self.labels.name_by_id.values(), self.thresholds, self.score_threshold)
+
+    def facts(self) -> dict[str, Any]:
+        """Return what reports say about the model, as summary.json holds it; what is not known is missing."""
+        interval = (self.metrics.get("intervals") or [{}])[-1]
+        rates, classes = self.metrics.get("at_thresholds", {}), self.metrics.get("per_class", {})
+        facts = {
+            "backbone": self.config.get("backbone"),
+            "image_size": list(self.image_size) if any(self.image_size) else None,
+            "steps": self.config.get("steps"),
+            "code_version": self.code_version,
+            "versions": self.versions,
+            "dataset": {**self.dataset, "fingerprint": self.dataset_fingerprint} if self.dataset_fingerprint else {},
+            "evaluation": self.metrics
+            and {
+                **{name: self.metrics.get(name) for name in ("split", "images", "AP50")},
+                **rates,
+                "interval": {name: value for name, value in interval.items() if name not in _BY_CLASS},
+                "per_class": {
+                    name: {
+                        "threshold": values.get("threshold"),
+                        "count_ratio": values.get("count_ratio"),
+                        "interval": interval.get("rates_per_class", {}).get(name, {}).get("count_ratio"),
+                    }
+                    for name, values in classes.items()
+                },
+            },
+        }
+        return {name: value for name, value in facts.items() if value}
 
     def to_json(self) -> str:
         """Return the text of model.json."""

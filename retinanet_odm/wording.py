@@ -1,4 +1,6 @@
-"""Words of messages that follow a count."""
+"""Words of messages: those that follow a count, and lists of scores by class."""
+
+from collections.abc import Mapping
 
 _PLURALS = {"box": "boxes", "info": "info", "is": "are", "was": "were"}
 
@@ -11,3 +13,15 @@ def plural(word: str, count: int) -> str:
       '1 box, 2 boxes, 0 images'
     """
     return word if count == 1 else _PLURALS.get(word, f"{word}s")
+
+
+def describe_min_scores(by_name: Mapping[str, float]) -> str:
+    """Return minimum scores by class in one line.
+
+    Example:
+      >>> describe_min_scores({"crab": 0.5, "sea pig": 0.5}), describe_min_scores({"crab": 0.5, "sea pig": 0.61})
+      ('0.5 for every class', 'crab 0.5, sea pig 0.61')
+    """
+    if len(set(by_name.values())) == 1:
+        return f"{next(iter(by_name.values())):g} for every class"
+    return ", ".join(f"{name} {score:g}" for name, score in by_name.items())

@@ -146,7 +146,8 @@ def run_of(summary: Mapping[str, Any], options: ExportOptions, format_name: str 
       UsageError: as choose_classes and thresholds_of_run.
     """
     classes = choose_classes(finished_run.detected_classes(summary), options.classes)
-    thresholds = thresholds_of_run(options.min_score, summary).by_id(classes)
+    counted_from = thresholds_of_run(options.min_score, summary)
+    thresholds = counted_from.by_id(classes)
     holds_all = format_name in ALL_SCORES and options.min_score is None
     return ScoringRun(
         classes=classes,
@@ -156,6 +157,12 @@ def run_of(summary: Mapping[str, Any], options: ExportOptions, format_name: str 
         nms_iou=summary["thresholds"]["nms_iou"],
         code_version=summary["code_version"],
         rows_from=summary["thresholds"]["score"],
+        facts={
+            **summary.get("model", {}),
+            "threshold_origin": counted_from.origin,
+            **({"tiles": True} if summary.get("tiling") else {}),
+            **({"without_repeats": True} if options.without_repeats else {}),
+        },
     )
 
 

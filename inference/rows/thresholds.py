@@ -14,6 +14,7 @@ from typing import Any
 from retinanet_odm.errors import UsageError
 from retinanet_odm.exported_model import ModelManifest
 from retinanet_odm.predictions.rows import PredictionRow
+from retinanet_odm.wording import describe_min_scores
 
 _logger = logging.getLogger(__name__)
 
@@ -49,18 +50,6 @@ class OperatingThresholds:
     def describe(self) -> str:
         """Return the minimum scores in one line."""
         return f"{describe_min_scores(self.by_name)} ({self.origin})"
-
-
-def describe_min_scores(by_name: Mapping[str, float]) -> str:
-    """Return minimum scores by class in one line.
-
-    Example:
-      >>> describe_min_scores({"crab": 0.5, "sea pig": 0.5}), describe_min_scores({"crab": 0.5, "sea pig": 0.61})
-      ('0.5 for every class', 'crab 0.5, sea pig 0.61')
-    """
-    if len(set(by_name.values())) == 1:
-        return f"{next(iter(by_name.values())):g} for every class"
-    return ", ".join(f"{name} {score:g}" for name, score in by_name.items())
 
 
 def add_min_score_flag(parser: argparse.ArgumentParser, *, default: str) -> None:

@@ -218,12 +218,13 @@ class Analysis:
         )
 
     def _at_thresholds(self, chosen: Bools, objects: int) -> dict[str, float]:
-        """Return precision, recall and F1 of the chosen detections, bool [D], that are kept."""
+        """Return precision, recall, F1 and count_ratio of the chosen detections, bool [D], that are kept."""
         hits = int((chosen & self.kept & self.matches.is_hit).sum())
         kept = hits + int((chosen & self.is_false).sum())
         # A curve of one point, so that the formulas are those of the curves.
         curve = precision_recall.PrecisionRecall(kept=np.array([kept]), hits=np.array([hits]), objects=objects)
-        return {name: float(values[0]) for name, values in _curve_json(curve).items()}
+        rates = {**_curve_json(curve), "count_ratio": curve.count_ratio}
+        return {name: float(values[0]) for name, values in rates.items()}
 
     def _intervals(self) -> list[dict[str, Any]]:
         rule = self.split_group
@@ -258,7 +259,7 @@ class Analysis:
 
     def _errors(self) -> dict[str, Any]:
         """Return the errors at the thresholds by kind, and the AP50 gains over all detections, as TIDE has them."""
-        # Types of all detections, also of those below the thresholds: the counts select from them.
+        # Types and gains are of all detections, also of those below the thresholds: the counts select from them.
         found = error_types.find_error_types(self.split, self._pairs, self.matches)
         plain = error_types.average_precision_50(self.split, self.matches)
         rows = {
@@ -269,7 +270,6 @@ class Analysis:
             for kind in ErrorKind
             if kind is not ErrorKind.NONE
         }
-        # For the gain, all detections count, not only the kept ones.
         missed = self._missed(found, np.ones(len(self.kept), bool))
         without = error_types.average_precision_without_missed(self.split, self.matches, missed)
         rows["missed"] = {"count": int(self._missed(found, self.kept).sum()), "gain": _gain(without, plain)}

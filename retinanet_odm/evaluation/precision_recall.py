@@ -45,6 +45,11 @@ class PrecisionRecall:
         values: Floats = 2 * self.hits / np.maximum(self.kept + self.objects, 1)
         return values
 
+    @property
+    def count_ratio(self) -> Floats:
+        """Float [101], falling: kept detections by objects, 1 where counts agree; nan if there are no objects."""
+        return self.kept / self.objects if self.objects else np.full(len(self.kept), np.nan)
+
     def best_threshold(self) -> float | None:
         """Return the threshold of the best F1, the middle one of equally good ones; None if no detection is right."""
         # The middle of the plateau is the farthest from the scores at which the result changes.

@@ -6,7 +6,7 @@ Begin with `PredictionRow`: `inference` writes it, and everything else in this r
 import dataclasses
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -215,6 +215,8 @@ class ScoringRun:
       nms_iou: the IoU threshold of the model's non-maximum suppression.
       code_version: version of the program that scored the images.
       rows_from: the lowest score of the rows; 0 where the model has no threshold.
+      facts: what the report says about the model (ModelManifest.facts), and `tiles`, `without_repeats` and
+        `threshold_origin` of the run; what is not known is missing.
     """
 
     classes: Mapping[int, str]
@@ -224,6 +226,7 @@ class ScoringRun:
     nms_iou: float
     code_version: str
     rows_from: float = 0.0
+    facts: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def model(self) -> str:

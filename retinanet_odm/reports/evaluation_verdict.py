@@ -57,8 +57,8 @@ def _overall(rates: _Values, counts: _Values, interval: _Values) -> Iterator[str
     if true:
         ratio = sum(entry["found"] for entry in counts.values()) / true
         found = interval.get("count_ratio")
-        between = f" (95 % interval: {_deviation(found[0])} to {_deviation(found[1])})" if found else ""
-        yield f"Its counts are {_deviation(ratio)}{between}."
+        between = f" (95 % interval: {describe_ratio(found[0])} to {describe_ratio(found[1])})" if found else ""
+        yield f"Its counts are {describe_ratio(ratio)}{between}."
 
 
 def _of_100(share: float) -> str:
@@ -69,11 +69,11 @@ def _range(interval: list[float] | None) -> str:
     return f" (95 % interval: {_of_100(interval[0])} to {_of_100(interval[1])})" if interval else ""
 
 
-def _deviation(ratio: float) -> str:
+def describe_ratio(ratio: float) -> str:
     """Name how far a count is from the truth.
 
     Example:
-      >>> _deviation(0.97), _deviation(1.0), _deviation(1.2)
+      >>> describe_ratio(0.97), describe_ratio(1.0), describe_ratio(1.2)
       ('3 % too low', 'right', '20 % too high')
     """
     if abs(ratio - 1) < _EQUAL:

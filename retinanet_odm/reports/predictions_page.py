@@ -11,7 +11,10 @@ from retinanet_odm.predictions.rows import Detection, PredictionRow, ScoringRun,
 from retinanet_odm.predictions.sampling import MIN_SAMPLES
 from retinanet_odm.predictions.summary import SCORE_BINS, PredictionSummary
 from retinanet_odm.predictions.uncertainty import UncertainImage
+from retinanet_odm.reports.measured_counts import count_error_cell, why_not_measured
+from retinanet_odm.reports.methods_text import methods_text
 from retinanet_odm.reports.predictions_charts import line_colours, score_charts, time_charts
+from retinanet_odm.reports.predictions_verdict import predictions_verdict
 from retinanet_odm.reports.rendering import Bar, Cell, ClassName, Table, Titled, facts_table, render
 
 _MAX_CLASSES = 12  # whose scores and deployments are shown
@@ -60,6 +63,10 @@ def _render(summary: PredictionSummary, read_images: ImageReader) -> str:
         images=summary.ok + summary.failed,
         tiles=_tiles(summary),
         classes=_class_table(summary),
+        verdict=list(predictions_verdict(summary)),
+        evaluation=summary.run.facts.get("evaluation"),
+        error_unknown=why_not_measured(summary.run),
+        methods=methods_text(summary),
         has_intervals=any(summary.spread.interval(label_id) for label_id in summary.classes),
         min_samples=MIN_SAMPLES,
         time_charts=time_charts(summary, lines),
@@ -108,13 +115,16 @@ def _class_table(summary: PredictionSummary) -> Table:
             _class_cell(summary.run, label_id),
             summary.run.thresholds[label_id],
             Bar.of(found.detections, most),
+            *([] if why_not_measured(summary.run) else [count_error_cell(summary.run, label_id)]),
             found.images,
             _mean_cell(summary, label_id),
             Titled(found.max_per_image, found.max_image) if found.max_per_image else None,
         ]
         for label_id, found in summary.classes.items()
     ]
-    return Table(["class", "from score", "detections", "images with it", "mean per image", "most in one image"], rows)
+    measured = [] if why_not_measured(summary.run) else ["count error"]
+    headers = ["class", "from score", "detections", *measured, "images with it", "mean per image", "most in one image"]
+    return Table(headers, rows)
 
 
 def _mean_cell(summary: PredictionSummary, label_id: int) -> Cell:
@@ -218,10 +228,10 @@ def _captioned(
     rows: Iterable[PredictionRow], drawings: Mapping[str, bytes], run: ScoringRun
 ) -> list[tuple[str, bytes]]:
     # An image that cannot be read any more has no entry, and is left out.
-    return [(image_caption(row, run.thresholds), drawings[row.image]) for row in rows if row.image in drawings]
+    return [(detections_caption(row, run.thresholds), drawings[row.image]) for row in rows if row.image in drawings]
 
 
-def image_caption(row: PredictionRow, thresholds: Mapping[int, float]) -> str:
+def detections_caption(row: PredictionRow, thresholds: Mapping[int, float]) -> str:
     """Return the caption of an image: what is counted on it, and what is drawn without being counted.
 
     Args:

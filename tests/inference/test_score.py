@@ -121,6 +121,8 @@ def test_folder_and_summary(folder: Path, model: Path, tmp_path: Path, caplog: p
         "classes": {"crab": 0.5, "sea pig": 0.5},
         "from": "default",
     }
+    known = {"image_size": [64, 64], "code_version": "0.0.0", "dataset": {"fingerprint": "0" * 64}}
+    assert summary["model"] == known, "what model.json holds"
     assert summary["counted"] == {"crab": 4}
     assert "the model has no thresholds per class: detections count from a score of 0.5" in caplog.text
     assert summary["options"]["model_options"]["batch_size"] == 4

@@ -13,6 +13,7 @@ RUN = ScoringRun(
     nms_iou=0.5,
     code_version="1.2.3",
     rows_from=0.1,
+    facts={"threshold_origin": "model.json"},
 )
 PIG = Detection(label="sea pig", label_id=2, score=0.9, box=(5.0, 6.0, 20.25, 16.0))
 CRAB = Detection(label="crab", label_id=1, score=0.5, box=(0.0, 0.0, 40.0, 30.0))

@@ -61,6 +61,48 @@ def test_a_model_without_thresholds_is_read() -> None:
     assert ModelManifest.from_json(_edited(thresholds=...), source="model.json").thresholds == {}
 
 
+def test_a_model_without_facts_is_read() -> None:
+    model = ModelManifest.from_json(_edited(dataset=..., versions=...), source="model.json")
+    assert model.facts()["dataset"] == {"fingerprint": "ff"}
+    assert "versions" not in model.facts()
+
+
+def test_facts_for_reports() -> None:
+    rates = {"recall": [0.7, 0.8], "count_ratio": [0.9, 1.1]}
+    metrics = {
+        "split": "val",
+        "images": 48,
+        "AP50": 0.8,
+        "AP": 0.5,
+        "at_thresholds": {"recall": 0.75, "count_ratio": 1.0},
+        "per_class": {"größer": {"threshold": 0.35, "count_ratio": 0.9, "AP": 0.4}},
+        "intervals": [
+            {"over": "images", "units": 48, "rates_per_class": {}},
+            {"over": "days", "units": 6, **rates, "per_class": {}, "rates_per_class": {"größer": rates}},
+        ],
+    }
+    splits = {"val": {"images": 48, "boxes": 99}}
+    model = _model(metrics=metrics, config={"backbone": "tiny", "steps": 9}, dataset={"name": "reef", "splits": splits})
+    facts = model.facts()
+    assert facts["evaluation"] == {
+        "split": "val",
+        "images": 48,
+        "AP50": 0.8,
+        "recall": 0.75,
+        "count_ratio": 1.0,
+        # The last one: over groups, where there are any.
+        "interval": {"over": "days", "units": 6, **rates},
+        "per_class": {"größer": {"threshold": 0.35, "count_ratio": 0.9, "interval": [0.9, 1.1]}},
+    }
+    assert (facts["backbone"], facts["steps"], facts["image_size"]) == ("tiny", 9, [192, 320])
+    assert facts["dataset"] == {"name": "reef", "splits": splits, "fingerprint": "ff"}
+
+
+def test_a_model_of_another_program_has_no_facts() -> None:
+    other = _model(image_size=(0, 0), config={}, metrics={}, dataset_fingerprint="", code_version="")
+    assert other.facts() == {}
+
+
 @pytest.mark.parametrize(
     ("thresholds", "expected"),
     [

@@ -160,6 +160,13 @@ def _describe(
         **config.evaluation.suppression(),
         thresholds=metrics.get("thresholds", {}),
         dataset_fingerprint=manifest.fingerprint,
+        dataset={
+            "name": config.data.dataset.rstrip("/").rpartition("/")[2],
+            "splits": {
+                name: {"images": split.examples, "boxes": split.boxes} for name, split in manifest.splits.items()
+            },
+        },
+        versions={"tensorflow": tf.__version__, "keras": keras.__version__},
         # The details are tables and curves, which only eval.json holds.
         metrics={name: value for name, value in metrics.items() if name != "details"},
         config={**config.to_json(), "steps": step},

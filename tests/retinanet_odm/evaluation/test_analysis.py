@@ -36,7 +36,7 @@ def test_a_perfect_detector_has_no_errors() -> None:
     scene = _perfect(20)
     analysis = analyse(*scene)
     summary, details = analysis.summary(), analysis.details()
-    assert summary["at_thresholds"] == {"precision": 1.0, "recall": 1.0, "f1": 1.0}
+    assert summary["at_thresholds"] == {"precision": 1.0, "recall": 1.0, "f1": 1.0, "count_ratio": 1.0}
     assert summary["intervals"][0]["AP50"] == summary["intervals"][0]["AP"] == [1.0, 1.0]
     for values in analysis.per_class().values():
         assert (values["count_error"], values["count_bias"], values["calibration_error"]) == (0.0, 0.0, 0.25)
@@ -62,7 +62,10 @@ def test_given_thresholds_are_those_of_every_count(thresholds: dict[str, float],
     kept = Counter(
         names[item["category_id"]] for item in results if item["score"] >= thresholds[names[item["category_id"]]]
     )
-    assert {name: counts["found"] for name, counts in analysis.details()["counts"].items()} == dict(kept)
+    counts = analysis.details()["counts"]
+    assert {name: values["found"] for name, values in counts.items()} == dict(kept)
+    ratios = {name: values["count_ratio"] for name, values in analysis.per_class().items()}
+    assert ratios == {name: round(values["found"] / values["true"], 5) for name, values in counts.items()}
 
 
 def test_a_blind_detector_misses_all() -> None:
@@ -70,7 +73,7 @@ def test_a_blind_detector_misses_all() -> None:
     objects = len(truth["annotations"])
     analysis = analyse(truth, [])
     summary, kinds = analysis.summary(), analysis.details()["mistakes"]["kinds"]
-    assert summary["at_thresholds"] == {"precision": None, "recall": 0.0, "f1": 0.0}
+    assert summary["at_thresholds"] == {"precision": None, "recall": 0.0, "f1": 0.0, "count_ratio": 0.0}
     assert summary["intervals"][0]["AP50"] == [0.0, 0.0]
     assert {name: kind["count"] for name, kind in kinds.items() if kind["count"]} == {"missed": objects}
     assert [row[-1] for row in analysis.details()["confusion"]["counts"][:-1]] == [

@@ -13,7 +13,7 @@ from retinanet_odm.imaging.drawing import DrawnBox, colour_of
 from retinanet_odm.predictions.rows import Detection, PredictionRow, ScoringRun
 from retinanet_odm.reports import predictions_page
 from retinanet_odm.reports.predictions_charts import describe_cut
-from retinanet_odm.reports.predictions_page import ImageReader, image_caption, no_images, predictions_report
+from retinanet_odm.reports.predictions_page import ImageReader, detections_caption, no_images, predictions_report
 from tests.retinanet_odm.prediction_rows import CRAB, FRAME, PIG, ROWS, RUN, STAR, failed, random_rows, scored
 
 _EVIL = '<script>alert("x")</script>&amp;'
@@ -126,7 +126,7 @@ def test_what_lies_outside_a_histogram(counted: int, weaker: int, rows_from: flo
     ],
 )
 def test_captions(items: list[Detection], caption: str) -> None:
-    assert image_caption(scored("a", *items), RUN.thresholds) == caption
+    assert detections_caption(scored("a", *items), RUN.thresholds) == caption
 
 
 def test_classes_have_one_order_and_the_colours_of_their_boxes() -> None:

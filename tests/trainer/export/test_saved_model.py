@@ -4,6 +4,7 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -60,6 +61,9 @@ def test_an_identity_is_of_weights_and_settings(dataset: Path, tmp_path: Path) -
         return ModelManifest.from_json((path / ModelManifest.FILE).read_text(), source="f")
 
     first, other_folder = export("a"), export("b")
+    sizes = {name: {"images": split.examples, "boxes": split.boxes} for name, split in manifest.splits.items()}
+    assert first.dataset == {"name": dataset.name, "splits": sizes}
+    assert first.versions == {"tensorflow": tf.__version__, "keras": keras.__version__}
     assert first.model_hash == other_folder.model_hash == first.identity
     same = [
         ({}, True, "the same once more"),
