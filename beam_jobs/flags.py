@@ -126,7 +126,7 @@ def _add_inputs(job: argparse.ArgumentParser) -> None:
         nargs="+",
         default=(),
         metavar="PATTERN",
-        help="images, such as 'DIR/images/*'; a zip file is read like a folder",
+        help="images, such as 'DIR/images/*', or a folder: all files below it; a zip file is read like a folder",
     )
     job.add_argument(
         "--annotations",

@@ -15,7 +15,7 @@ from retinanet_odm.labels.aliases import parse_aliases
 from retinanet_odm.labels.checks import check_labels
 from retinanet_odm.labels.label_map import LabelMap, extend_labels, format_label_map
 from retinanet_odm.labels.spelling import normalise_label
-from retinanet_odm.sources.inputs import check_input
+from retinanet_odm.sources.inputs import check_input, folders_as_patterns
 from retinanet_odm.sources.listing import (
     AnnotationFile,
     input_patterns,
@@ -66,6 +66,7 @@ def make_label_file(
       UsageError: a file cannot be read or has another form, the output exists, or no object has a label.
     """
     check_min_score(min_score)
+    annotations = folders_as_patterns(annotations)
     check_input(annotations, flag=_FLAG)
     check_label_file(output, labels)
     # Everything is checked and counted before the first byte is written.

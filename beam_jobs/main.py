@@ -20,7 +20,7 @@ from beam_jobs.flags import make_prepare_parser
 from beam_jobs.options import LABELS, PrepareOptions
 from beam_jobs.request import prepare_options
 from retinanet_odm.beam.options import beam_options, check_estimate_flags
-from retinanet_odm.cli.program import check_not_empty, program_flags
+from retinanet_odm.cli.program import check_not_empty
 from retinanet_odm.dataflow.job_main import run_job_main
 
 
@@ -33,18 +33,23 @@ def _run(argv: Sequence[str]) -> int:
     parser = make_prepare_parser()
     flags, rest = parser.parse_known_args(argv)
     check_not_empty(flags)
+    line = parser.command_line(argv, flags)
     # `labels` runs without Beam, so a flag that is left over can only be a mistake.
     if flags.command == LABELS:
         if rest:
-            parser.error(f"unknown flag {rest[0]}")
+            line.refuse(rest[0])
         return _labels(flags)
     # Imported here: Beam takes seconds to import, and --help must not wait for it.
     from beam_jobs.options import read_inputs
     from beam_jobs.prepare import check, prepare
+    from retinanet_odm.sources.inputs import folders_as_patterns
 
     # What needs no file comes first; read_inputs reads the files that flags name; prepare and check list the patterns.
     check_estimate_flags(flags, "vcpu_hour_price")
-    options_of_beam = beam_options(rest, program_flags(flags))
+    options_of_beam = beam_options(rest, line)
+    # Before the options are made: the graph and dataset.json have the patterns.
+    for name in ("images", "annotations", "exports"):
+        setattr(flags, name, folders_as_patterns(getattr(flags, name)))
     options = prepare_options(flags, read_inputs(flags))
     if flags.estimate:
         return _estimate(options, flags.vcpu_hour_price)

@@ -4,6 +4,6 @@ import sys
 
 from beam_jobs.flags import make_prepare_parser
 from beam_jobs.main import main
-from retinanet_odm.dataflow.flex_templates import command_parser, template_flags
+from retinanet_odm.dataflow.flex_templates import template_flags
 
-sys.exit(main(["prepare", *template_flags(command_parser(make_prepare_parser(), "prepare"), sys.argv[1:])]))
+sys.exit(main(["prepare", *template_flags(make_prepare_parser().commands["prepare"], sys.argv[1:])]))

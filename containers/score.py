@@ -4,6 +4,6 @@ import sys
 
 from inference.main import main
 from inference.options import make_score_parser
-from retinanet_odm.dataflow.flex_templates import command_parser, template_flags
+from retinanet_odm.dataflow.flex_templates import template_flags
 
-sys.exit(main(["score", *template_flags(command_parser(make_score_parser(), "score"), sys.argv[1:])]))
+sys.exit(main(["score", *template_flags(make_score_parser().commands["score"], sys.argv[1:])]))

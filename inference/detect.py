@@ -20,8 +20,10 @@ from retinanet_odm.imaging.images import EncodedImage, normalise_image
 from retinanet_odm.predictions.drawing import drawn_detection
 from retinanet_odm.predictions.formats.encoding import one_line
 from retinanet_odm.predictions.rows import OK, PredictionRow
+from retinanet_odm.sources.inputs import folders_as_patterns
 from retinanet_odm.storage import files
-from retinanet_odm.storage.file_names import absolute, common_folder, is_below, name_below
+from retinanet_odm.storage.file_names import absolute, common_folder, is_below, looks_like_image, name_below, root_of
+from retinanet_odm.storage.no_match import explain_no_match
 from retinanet_odm.systems import folded_name, writable_name
 
 _logger = logging.getLogger(__name__)
@@ -42,22 +44,39 @@ def detect(options: DetectOptions) -> list[PredictionRow]:
     """Run the model on each image, and draw copies if requested.
 
     Returns:
-      A row for each image, named as it was given; an image that is given twice counts once.
+      A row for each image, named by its path; an image that is given twice counts once.
 
     Raises:
       UsageError: an image does not exist, the export is incomplete, or the folder for the copies contains an input.
     """
     # Everything is checked before the model is loaded, which takes seconds.
-    names = list(dict.fromkeys(options.images))
-    for name in names:
-        if not files.is_file(name):
-            raise UsageError(f"detect: there is no image file {name}")
+    names = find_images(options.images)
     if options.draw is not None:
         _check_draw_folder(options.draw, names)
     scored = list(_score_images(options, names))
     if options.draw is not None:
         _draw_all(options.draw, scored)
     return [item.row for item in scored]
+
+
+def find_images(values: Sequence[str]) -> list[str]:
+    """Return the paths of the images that files, folders and patterns name, each once.
+
+    Raises:
+      UsageError: a value names none.
+    """
+    names: dict[str, None] = {}
+    for value in values:
+        if files.is_file(value):
+            found = [value]
+        else:
+            (pattern,) = folders_as_patterns([value])
+            root = root_of(pattern)
+            found = [path for path in files.iter_matches(pattern) if looks_like_image(name_below(root, path))]
+        if not found:
+            raise UsageError(f"detect: there is no image {value}{explain_no_match(value, values)}")
+        names.update(dict.fromkeys(found))
+    return list(names)
 
 
 def format_detections(rows: Sequence[PredictionRow]) -> str:

@@ -27,7 +27,7 @@ from retinanet_odm.labels.spelling import nearest_labels
 from retinanet_odm.predictions.rows import row_threshold, utf8
 from retinanet_odm.reports.evaluation_page import evaluation_report, format_interval
 from retinanet_odm.sources import listing
-from retinanet_odm.sources.inputs import check_input, find_files
+from retinanet_odm.sources.inputs import check_input, find_files, folders_as_patterns
 from retinanet_odm.sources.listing import AnnotationFile
 from retinanet_odm.storage import files
 from retinanet_odm.storage.folder_lock import lock_folder
@@ -184,6 +184,7 @@ def _align_columns(rows: Sequence[tuple[str, ...]]) -> Iterator[str]:
 
 def _read_annotations(patterns: Sequence[str]) -> Iterator[AnnotationFile | DataError]:
     """Yield every image of every annotation file; a file that two patterns match is read once."""
+    patterns = folders_as_patterns(patterns)
     check_input(patterns, flag=_FLAG)
     find_files(patterns, _FLAG, listing.ANNOTATION_CONTENT)
     listed = (listing.match_annotations(source) for source in listing.input_patterns(patterns, (), flag=_FLAG))

@@ -21,7 +21,7 @@ from functools import cache, partial
 from inference.analysis_options import evaluate_options, repeat_options
 from inference.options import convert_options, detect_options, make_score_parser, score_options
 from retinanet_odm.beam.options import beam_options, check_estimate_flags
-from retinanet_odm.cli.program import program_flags
+from retinanet_odm.cli.command_line import CommandLine
 from retinanet_odm.dataflow.job_main import run_job_main
 from retinanet_odm.errors import UsageError
 from retinanet_odm.predictions.rows import OK
@@ -36,23 +36,27 @@ def _run(argv: Sequence[str]) -> None:
     if any(word.partition("=")[0] == "--threshold" for word in argv):
         raise UsageError("--threshold is now --min_score; rows always hold all detections that the model returns")
     # Only score runs on Beam, so only score may leave flags over for it.
-    flags, rest = make_score_parser().parse_known_args(argv)
+    parser = make_score_parser()
+    flags, rest = parser.parse_known_args(argv)
+    line = parser.command_line(argv, flags)
     if flags.command == "score":
-        _score(flags, rest)
+        _score(flags, rest, line)
         return
+    if flags.command == "detect" and "--images" in rest:
+        raise UsageError("detect: images are named without a flag: detect IMAGE … --model DIR")
     if rest:
-        raise UsageError(f"{flags.command}: unknown flag {rest[0]}")
+        line.refuse(rest[0])
     _COMMANDS[flags.command](flags)
 
 
 # Each command imports its module when it runs: most of them need neither Beam nor numpy, and --help needs none.
 
 
-def _score(flags: argparse.Namespace, rest: Sequence[str]) -> None:
+def _score(flags: argparse.Namespace, rest: Sequence[str], line: CommandLine) -> None:
     # The order matters: a bad flag must be told before Beam or TensorFlow is imported.
     options = score_options(flags)
     _check_estimate(flags)
-    make_beam_options = cache(partial(beam_options, rest, program_flags(flags)))
+    make_beam_options = cache(partial(beam_options, rest, line))
     if rest:
         # An unknown flag is refused before anything else. Without further flags, Beam is imported only for a job.
         make_beam_options()

@@ -241,7 +241,9 @@ def _add_convert_flags(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_detect_flags(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("images", type=with_slashes, nargs="+", metavar="IMAGE", help="an image file")
+    parser.add_argument(
+        "images", type=with_slashes, nargs="+", metavar="IMAGE", help="image files, folders of images, or patterns"
+    )
     parser.add_argument("--model", type=with_slashes, required=True, metavar="DIR", help=_MODEL_HELP)
     add_min_score_flag(parser, default=_THRESHOLD_DEFAULT)
     parser.add_argument(

@@ -14,7 +14,7 @@ sys.path.insert(0, str(ROOT))
 
 import beam_jobs.flags  # noqa: E402 - the script runs without the package being installed
 import inference.options  # noqa: E402
-from retinanet_odm.dataflow.flex_templates import command_parser, template_metadata  # noqa: E402
+from retinanet_odm.dataflow.flex_templates import template_metadata  # noqa: E402
 
 # Flags whose output nobody would see, because the launcher runs in the cloud.
 OMITTED_FLAGS = ("estimate", "vcpu_hour_price", "images_a_second")
@@ -22,8 +22,8 @@ OMITTED_FLAGS = ("estimate", "vcpu_hour_price", "images_a_second")
 
 def make_templates() -> dict[str, dict[str, Any]]:
     """Return the metadata of each template by the name of its file in containers/."""
-    prepare = command_parser(beam_jobs.flags.make_prepare_parser(), "prepare")
-    score = command_parser(inference.options.make_score_parser(), "score")
+    prepare = beam_jobs.flags.make_prepare_parser().commands["prepare"]
+    score = inference.options.make_score_parser().commands["score"]
     return {
         "prepare-metadata.json": template_metadata(prepare, name="RetinaNet-ODM prepare", omit=OMITTED_FLAGS),
         "score-metadata.json": template_metadata(score, name="RetinaNet-ODM score", omit=OMITTED_FLAGS),

@@ -9,6 +9,7 @@ from typing import Any
 
 from absl import flags
 
+from retinanet_odm.cli.command_line import CommandLine
 from retinanet_odm.cli.program import Parser
 from retinanet_odm.errors import UsageError
 from retinanet_odm.json_documents import parse_json_object
@@ -19,6 +20,19 @@ from trainer.presets import PRESETS, RECIPES, make_config
 _DEFAULT_PRESET = "tiny"
 _PRESET_HELP = f"defaults for a network and a machine: {', '.join(PRESETS)}; all other flags override it"
 _RECIPE_HELP = f"defaults for the training: {', '.join(RECIPES)}; overrides the preset, other flags override it"
+# What other trainers call our flags, where the spelling is too far away for a suggestion.
+_OTHER_NAMES = {
+    "--batch": "--train_batch_size",
+    "--batch_size": "--train_batch_size",
+    "--data": "--dataset",
+    "--imgsz": "--image_size",
+    "--lr": "--learning_rate",
+    "--model": "--model_dir",
+    "--output": "--model_dir",
+    "--output_dir": "--model_dir",
+    "--steps": "--num_epochs",
+}
+_FLAGS_OF_PREPARE = dict.fromkeys(("--images", "--annotations", "--exports"), ("python -m beam_jobs prepare",))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,11 +101,23 @@ def _parse(argv: Sequence[str]) -> flags.FlagValues:
     try:
         # absl takes the first word for the name of the program.
         rest = values(["trainer", *argv])[1:]
+    except flags.UnrecognizedFlagError as error:
+        raise UsageError(_command_line(argv).explain_flag(f"--{error.flagname}")) from error
     except flags.Error as error:
         raise UsageError(" ".join(str(error).split())) from error
     if rest:
-        raise UsageError(f"unexpected argument {rest[0]!r}: it belongs to no flag")
+        modes = next(spec.metadata["choices"] for spec in setting_fields() if spec.name == "mode")
+        hint = f"; did you mean --mode={rest[0]}?" if rest[0] in modes else ""
+        raise UsageError(f"{_command_line(argv).explain_word(rest[0])}{hint}")
     return values
+
+
+def _command_line(argv: Sequence[str]) -> CommandLine:
+    # Without the flags of the old tool: nobody who misspells a flag means one of them.
+    own = [f"--{name}" for name in ("preset", "recipe", *(spec.name for spec in setting_fields()))]
+    return CommandLine(
+        words=argv, command="the trainer", flags=own, elsewhere=_FLAGS_OF_PREPARE, other_names=_OTHER_NAMES
+    )
 
 
 def _given(values: flags.FlagValues, names: Iterable[str]) -> dict[str, Any]:

@@ -5,6 +5,7 @@
 
 import json
 import logging
+import posixpath
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -17,7 +18,7 @@ from retinanet_odm.dataset.splits import TEST_SPLIT
 from retinanet_odm.errors import ContractError, UsageError
 from retinanet_odm.evaluation.coco_metrics import describe_limit
 from retinanet_odm.evaluation.intervals import describe_few_images
-from retinanet_odm.exported_model import class_thresholds
+from retinanet_odm.exported_model import ModelManifest, class_thresholds
 from retinanet_odm.reports.evaluation_page import evaluation_report
 from retinanet_odm.storage import files
 from retinanet_odm.systems import shell_word
@@ -175,7 +176,9 @@ def _finish(resolved: ResolvedRun, model: _Model) -> None:
     config, folder = resolved.config, resolved.config.run.folder
     step = restore_weights(config, model.network, model.devices)
     if not step:
-        raise UsageError(f"--model_dir: no checkpoint in {config.run.model_dir}: train first")
+        is_export = files.is_file(files.join(folder, ModelManifest.FILE))
+        hint = f"did you mean {posixpath.dirname(folder)}, without its export?" if is_export else "train first"
+        raise UsageError(f"--model_dir: no checkpoint in {config.run.model_dir}: {hint}")
     # An export alone does not evaluate; it takes the metrics if eval.json is of the same weights.
     metrics = evaluate.stored_metrics(f"{folder}/eval.json", step) if config.run.mode == "export" else {}
     if model.evaluator:

@@ -30,7 +30,6 @@ from retinanet_odm.storage.file_kinds import count_suffixes, describe_suffixes, 
 from retinanet_odm.storage.file_names import (
     absolute,
     common_folder,
-    describe_brackets,
     escape_glob,
     has_image_suffix,
     looks_like_image,
@@ -38,6 +37,7 @@ from retinanet_odm.storage.file_names import (
     root_of,
 )
 from retinanet_odm.storage.file_system import ListedFile
+from retinanet_odm.storage.no_match import explain_no_match
 from retinanet_odm.storage.tar_files import TarKind, TarMember
 from retinanet_odm.storage.zip_files import ZipMember
 
@@ -94,7 +94,7 @@ def resolve_sources(values: Sequence[str]) -> tuple[ImageSource, ...]:
     Raises:
       UsageError: a value names nothing that exists.
     """
-    located = [_locate(value) for value in values]
+    located = [_locate(value, values) for value in values]
     # One base for all values: names relative to each root could be equal.
     base = common_folder([source.root for source in located])
     return tuple(dataclasses.replace(source, base=base) for source in located)
@@ -169,11 +169,12 @@ def list_chunks(listed: Sequence[SourceFiles], passed_over: Counter[str] | None 
         if is_empty:
             kinds = describe_suffixes(_count_passed_over([item]))
             hint = f", but archives: name them, for example {item.archives[0]}" if item.archives else f", but {kinds}"
-            why = hint if kinds else "" if item.source.is_folder else describe_brackets(item.source.pattern)
+            given = [listed_item.source.value for listed_item in listed]
+            why = hint if kinds else "" if item.source.is_folder else explain_no_match(item.source.value, given)
             raise UsageError(f"--images: expected at least one image, found none in {item.source.value}{why}")
 
 
-def _locate(value: str) -> ImageSource:
+def _locate(value: str, values: Sequence[str]) -> ImageSource:
     """Return the source of a value; its base is its root."""
     # A value that exists is taken literally, even if its name contains wildcards, such as `dive [1]`. Otherwise it is a
     # glob, whose folders are taken literally as far as they exist.
@@ -189,7 +190,8 @@ def _locate(value: str) -> ImageSource:
         shards = tfrecords.shards_of(path) if is_dataset else shards
         is_folder = not shards
     elif escape_glob(path) == path:
-        raise UsageError(f"--images: there is no file or folder {value}")
+        why = explain_no_match(value, values)
+        raise UsageError(f"--images: there is no file or folder {value}{why}")
     return ImageSource(value=value, pattern=pattern, root=root, base=root, is_folder=is_folder, shards=shards)
 
 

@@ -4,6 +4,7 @@ Begin with `find_model`, which every command that needs a model calls first; `lo
 """
 
 import hashlib
+import posixpath
 from dataclasses import dataclass
 
 from inference.model.options import ModelOptions
@@ -127,6 +128,12 @@ def _check_file(path: str, digest: str) -> None:
 
 
 def _why_missing(folder: str) -> str:
+    if files.is_file(folder):
+        parent = posixpath.dirname(folder)
+        is_export = files.is_file(files.join(parent, ModelManifest.FILE))
+        return f"{folder} is a file; " + (
+            f"did you mean {parent}?" if is_export else "expected the folder of an export"
+        )
     # The trainer's model_dir was given in place of its export.
     if files.exists(files.join(folder, "export", ModelManifest.FILE)):
         return f"{folder} has no {ModelManifest.FILE}; did you mean {files.join(folder, 'export')}?"

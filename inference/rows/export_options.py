@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -132,7 +133,7 @@ def export_options(flags: argparse.Namespace, **more: Any) -> ExportOptions:
     Raises:
       UsageError: as ExportOptions.
     """
-    names = (name.strip() for name in flags.formats.split(","))
+    names = re.split(r"[,\s]+", flags.formats)
     # In the order of the flag; a format that is named twice is written once.
     formats = tuple(dict.fromkeys(name for name in names if name))
     return ExportOptions(

@@ -8,7 +8,6 @@ Our flags are no PipelineOptions subclasses, because those are global to a proce
 
 import argparse
 import contextlib
-import difflib
 import functools
 import io
 import socket
@@ -17,6 +16,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from retinanet_odm.cli.command_line import CommandLine
 from retinanet_odm.errors import UsageError
 from retinanet_odm.systems import shell_word
 
@@ -36,6 +36,7 @@ LOCAL_DEFAULTS = {"runner": "FnApiRunner", "direct_running_mode": "in_memory"}
 
 # Beam's options whose value is a file, or an address to download it from.
 _PROGRAM_OPTIONS = ("prism_location", "flink_job_server_jar", "spark_job_server_jar")
+_NO_LINE = CommandLine()
 _EMBEDDED = "embed"  # a job service within this process
 _CONNECT_TIMEOUT = 5.0  # seconds
 
@@ -68,12 +69,12 @@ def check_estimate_flags(flags: argparse.Namespace, *names: str) -> None:
 # --- Flags of Beam ---
 
 
-def beam_options(argv: Sequence[str], own: Sequence[str]) -> "PipelineOptions":
+def beam_options(argv: Sequence[str], line: CommandLine = _NO_LINE) -> "PipelineOptions":
     """Read the flags that are not the program's own as Beam options; LOCAL_DEFAULTS apply unless argv sets them.
 
     Args:
       argv: The words that the program's parser does not know.
-      own: The program's flags with their dashes, for suggestions.
+      line: The complete command line, for messages.
 
     Raises:
       UsageError: Beam does not know a flag (Beam itself only warns), a runner or a value; a word belongs to no flag; or
@@ -82,10 +83,10 @@ def beam_options(argv: Sequence[str], own: Sequence[str]) -> "PipelineOptions":
     # Beam takes seconds to import, and --help must not wait for it.
     from apache_beam.options.pipeline_options import PipelineOptions
 
-    _check_words(argv)
+    _check_words(argv, line)
     # The order matters: words first, because Beam accepts a word that belongs to no flag.
     given = _parse(argv)
-    _check_known(given, PipelineOptions([]).get_all_options(), argv, own)
+    _check_known(given, PipelineOptions([]).get_all_options(), argv, line)
     # The graph consists of importable modules, so the main session need not be pickled.
     options = PipelineOptions([*argv, *_local_defaults(argv, given), "--no_save_main_session"])
     chosen = options.get_all_options()
@@ -95,15 +96,15 @@ def beam_options(argv: Sequence[str], own: Sequence[str]) -> "PipelineOptions":
     return options
 
 
-def _check_words(argv: Sequence[str]) -> None:
+def _check_words(argv: Sequence[str], line: CommandLine) -> None:
     takes_value = False
     for word in argv:
         if word.startswith("-"):
             if not word.startswith("--"):
-                raise UsageError(f"unknown flag {word}: flags start with two dashes")
+                line.refuse(word)
             takes_value = "=" not in word
         elif not takes_value:
-            raise UsageError(f"unexpected argument {word!r}: it belongs to no flag")
+            line.refuse(word)
         else:
             takes_value = False
 
@@ -125,13 +126,10 @@ def _parse(argv: Sequence[str]) -> dict[str, Any]:
         raise UsageError(f"Beam rejects its options: {message}") from error
 
 
-def _check_known(given: Mapping[str, Any], known: Mapping[str, Any], argv: Sequence[str], own: Sequence[str]) -> None:
+def _check_known(given: Mapping[str, Any], known: Mapping[str, Any], argv: Sequence[str], line: CommandLine) -> None:
     for name in given:
         if name not in known:
-            candidates = [*own, *(f"--{option}" for option in known)]
-            close = difflib.get_close_matches(f"--{name}", candidates, n=1)
-            hint = f"; did you mean {close[0]}?" if close else ""
-            raise UsageError(f"unknown flag {_as_written(name, argv)}{hint}")
+            raise UsageError(line.explain_flag(_as_written(name, argv), (f"--{option}" for option in known)))
 
 
 def _as_written(name: str, argv: Sequence[str]) -> str:

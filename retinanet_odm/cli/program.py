@@ -9,10 +9,11 @@ import gc
 import io
 import logging
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NoReturn, TextIO
 
+from retinanet_odm.cli.command_line import CommandLine
 from retinanet_odm.cli.progress import BAR
 from retinanet_odm.errors import UsageError
 
@@ -139,14 +140,35 @@ class Parser(argparse.ArgumentParser):
         kwargs.setdefault("formatter_class", argparse.RawDescriptionHelpFormatter)
         super().__init__(allow_abbrev=False, **kwargs)
 
+    @property
+    def commands(self) -> Mapping[str, argparse.ArgumentParser]:
+        """The parsers of the commands by name."""
+        # argparse has no public way to list the commands of a parser or its flags.
+        actions = self._subparsers._group_actions if self._subparsers else []
+        return {name: parser for action in actions for name, parser in dict(action.choices or {}).items()}
+
+    def command_line(self, words: Sequence[str], flags: argparse.Namespace) -> CommandLine:
+        """Return what explains the words that a parsed command leaves over.
+
+        Args:
+          words: the complete command line.
+          flags: what was parsed of it.
+        """
+        own = _flags_of(self.commands[flags.command])
+        elsewhere: dict[str, list[str]] = {}
+        for name, parser in self.commands.items():
+            for flag in _flags_of(parser):
+                if flag not in own:
+                    elsewhere.setdefault(flag, []).append(name)
+        return CommandLine(words=words, command=flags.command, flags=own, elsewhere=elsewhere)
+
     def error(self, message: str) -> NoReturn:
         """Raise UsageError, where argparse would print the usage and exit."""
         raise UsageError(f"{self.prog}: {message}")
 
 
-def program_flags(flags: argparse.Namespace) -> list[str]:
-    """Return the names of all flags of the parsed command, with their dashes."""
-    return [f"--{name}" for name in vars(flags) if name != "command"]
+def _flags_of(parser: argparse.ArgumentParser) -> list[str]:
+    return [flag for flag in parser._option_string_actions if flag.startswith("--")]
 
 
 def check_not_empty(flags: argparse.Namespace) -> None:

@@ -11,7 +11,6 @@ import shlex
 from collections.abc import Sequence
 from typing import Any
 
-from retinanet_odm.cli.program import Parser
 from retinanet_odm.errors import UsageError
 
 # Beam's --labels are those of the job, and Dataflow's launcher passes them.
@@ -27,16 +26,6 @@ _IMAGE = {
     "isOptional": False,
     "paramType": "TEXT",
 }
-
-
-def command_parser(parser: Parser, command: str) -> argparse.ArgumentParser:
-    """Return the parser of one command of a program."""
-    # argparse has no public way to list the flags of a parser or to find the parser of a command.
-    for action in parser._actions:
-        if isinstance(action, argparse._SubParsersAction):
-            found: argparse.ArgumentParser = action.choices[command]
-            return found
-    raise ValueError(f"{parser.prog} has no commands")
 
 
 def template_metadata(parser: argparse.ArgumentParser, *, name: str, omit: Sequence[str] = ()) -> dict[str, Any]:

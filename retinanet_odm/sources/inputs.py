@@ -1,6 +1,6 @@
 """Checks what the patterns of flags match before a job starts, and counts what it will pass over.
 
-Begin with `check_input`, then `find_files` and `count_passed_over`.
+Begin with `folders_as_patterns` and `check_input`, then `find_files` and `count_passed_over`.
 """
 
 import functools
@@ -8,27 +8,47 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import NamedTuple
 
 from retinanet_odm.errors import UsageError
-from retinanet_odm.sources.listing import FileContent, is_image_name, is_zip_input
+from retinanet_odm.sources.listing import FileContent, is_annotation_name, is_image_name, is_zip_input
 from retinanet_odm.storage import files
 from retinanet_odm.storage.file_kinds import closed_archive, count_suffixes, describe_suffixes
-from retinanet_odm.storage.file_names import absolute, complete_pattern, looks_like_image, name_below, root_of, to_regex
+from retinanet_odm.storage.file_names import (
+    absolute,
+    complete_pattern,
+    escape_glob,
+    looks_like_image,
+    name_below,
+    root_of,
+    to_regex,
+)
+from retinanet_odm.storage.no_match import check_matches
 from retinanet_odm.storage.zip_files import list_zip_members
 
 _MAX_NAMED = 3  # members that a message names
 
 
+def folders_as_patterns(values: Iterable[str]) -> list[str]:
+    """Return the values of a flag as patterns: a folder stands for all files below it.
+
+    Example (where there is a folder ``images``):
+      ``images`` → ``images/**``
+    """
+    return [files.join(escape_glob(value), "**") if _is_folder(value) else value for value in values]
+
+
+def _is_folder(value: str) -> bool:
+    # An empty local folder too: the message about what it lacks then names the folder.
+    return files.is_folder(value) or ("://" not in value and Path(value).is_dir())
+
+
 def check_input(patterns: Sequence[str], *, flag: str) -> None:
-    """Raise UsageError if a pattern matches nothing, a folder, or archives that cannot be read."""
+    """Raise UsageError if a pattern matches nothing, or archives that cannot be read."""
     for pattern in patterns:
         check_closed_archive(pattern, flag=flag)
-        if files.is_folder(pattern):
-            raise UsageError(
-                f"{flag}: {pattern} is a folder; expected a pattern of files, such as '{pattern.rstrip('/')}/*'"
-            )
-    files.check_matches(patterns, flag=flag)
+    check_matches(patterns, flag=flag)
 
 
 def check_closed_archive(value: str, *, flag: str) -> None:
@@ -112,10 +132,19 @@ def find_files(patterns: Iterable[str], flag: str, *content: FileContent) -> Fla
         unread |= _look_into_zip(uri, flag, content)
     if not (is_any_read or zips) and unread:
         kinds = describe_suffixes(count_suffixes(file.name for file in unread.values()))
+        expected = content[0].title.partition(" (")[0]
         raise UsageError(
-            f"{flag}: expected {content[0].title.partition(' (')[0]}, found only {kinds or 'hidden files'}"
+            f"{flag}: expected {expected}, found only {kinds or 'hidden files'}{_swapped(unread.values())}"
         )
     return FlagFiles(patterns=listed, zips=frozenset(zips), first_loose=first_loose, unread=unread)
+
+
+def _swapped(unread: Iterable[UnreadFile]) -> str:
+    """Return a hint if all files are what another flag takes; annotations and images are the two that are confused."""
+    names = [file.name for file in unread]
+    if all(map(is_annotation_name, names)) or all(map(looks_like_image, names)):
+        return "; did you exchange --images and --annotations?"
+    return ""
 
 
 def _look_into_zip(uri: str, flag: str, content: Sequence[FileContent]) -> dict[str, UnreadFile]:

@@ -9,6 +9,7 @@ Begin with `files`: all other rooms read and write by its functions, wherever a 
   file_names  patterns of paths; the names of images and hidden files
   zip_files   members of archives, read in place; `tar_files` likewise
   tfrecord    frames of TFRecord files, without TensorFlow
+  no_match    why a path that was typed matches nothing
   prefetch    reading ahead in threads
 
 Nothing here imports Beam.

@@ -93,13 +93,6 @@ def literal_names(pattern: str, exists: Callable[[str], bool]) -> str:
     return "/".join(names)
 
 
-def describe_brackets(pattern: str) -> str:
-    """Return a hint for a message about a pattern with brackets that matches nothing; "" if it has none."""
-    if "[" not in pattern:
-        return ""
-    return "; in a pattern, [ ] matches one of the characters in it: write [[] for a bracket in a name"
-
-
 def complete_pattern(pattern: str) -> str:
     """Return the pattern of the files in a folder for one that ends with a slash; others are returned unchanged.
 

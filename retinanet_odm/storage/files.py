@@ -17,7 +17,7 @@ from typing import Any, BinaryIO, cast
 
 from retinanet_odm.errors import DataError, UsageError
 from retinanet_odm.json_documents import parse_json_object
-from retinanet_odm.storage.file_names import describe_brackets, escape_glob, literal_names, root_of
+from retinanet_odm.storage.file_names import escape_glob, literal_names
 from retinanet_odm.storage.file_system import FileSystem, GenerationChangedError, ListedFile, StorageUnavailableError
 from retinanet_odm.storage.local import LocalFiles
 
@@ -79,16 +79,6 @@ def _usage_errors(message: str, errors: tuple[type[Exception], ...] = (OSError,)
 def iter_matches(pattern: str, limit: int | None = None) -> Iterator[str]:
     """Yield the paths of the files that match a pattern, sorted; see `list_files`."""
     return (file.path for file in list_files(pattern, limit=limit))
-
-
-def check_matches(patterns: Sequence[str], *, flag: str) -> None:
-    """Raise UsageError if a pattern matches no file, so that a mistyped path ends a job before it starts."""
-    for pattern in patterns:
-        if not next(iter_matches(pattern, limit=1), None):
-            folder = root_of(pattern)
-            present = Path(folder).is_dir() or is_folder(folder)
-            why = describe_brackets(pattern) if present else f" (there is no folder {folder})"
-            raise UsageError(f"{flag}: expected at least one file, found none that matches {pattern}{why}")
 
 
 def as_written(pattern: str) -> str:

@@ -21,11 +21,13 @@ def lock_folder(output: str) -> Iterator[None]:
     behind locks nothing, and the next run deletes it. Object stores have no lock.
 
     Raises:
-      UsageError: Another process holds the lock, or the folder cannot be created or written to.
+      UsageError: Another process holds the lock, a file has that name, or the folder cannot be created or written to.
     """
     if "://" in output:
         yield
         return
+    if Path(output).is_file():
+        raise UsageError(f"{output} is a file; expected a folder")
     path = Path(folder_path(output), LOCK_FILE)
     # From the inner folder to the outer one: they are deleted in this order if they stay empty.
     created = [folder for folder in path.parents if not folder.exists()]

@@ -48,6 +48,9 @@ def test_nothing_is_read_or_written(source, tmp_path, capsys):
     printed = capsys.readouterr()
     assert all(words in printed.out for words in ("images: 5 objects", "annotations: 5 objects", "money: 0.00"))
     assert printed.err == "" and not (tmp_path / "out").exists()
+    folders = [f"--images={source.images}", f"--annotations={source.annotations}"]
+    assert main([*flags, *folders]) == 0
+    assert capsys.readouterr().out == printed.out, "a folder in place of a pattern"
 
 
 def test_a_price_without_an_estimate_is_refused(source, tmp_path, capsys):

@@ -7,7 +7,6 @@ import pytest
 from beam_jobs.flags import make_prepare_parser
 from beam_jobs.options import Inputs, PrepareOptions, RecordOptions
 from beam_jobs.request import parse_min_box, prepare_options
-from retinanet_odm.cli.program import program_flags
 from retinanet_odm.errors import UsageError
 from retinanet_odm.imaging.images import VERIFY_HEADER, ImageRule
 
@@ -106,10 +105,11 @@ def test_bad_command_is_a_usage_error(argv):
 
 def test_every_flag_has_its_line_of_help(capsys):
     flags, _ = make_prepare_parser().parse_known_args(FLAGS)
+    own = {f"--{name}" for name in vars(flags)} - {"--command"}
     with pytest.raises(SystemExit):
         make_prepare_parser().parse_args(["prepare", "--help"])
     text = capsys.readouterr().out
-    assert set(re.findall(r"^  (--[a-z_]+)", text, re.MULTILINE)) - {"--help"} == set(program_flags(flags))
+    assert set(re.findall(r"^  (--[a-z_]+)", text, re.MULTILINE)) - {"--help"} == own
 
 
 def test_parse_min_box():

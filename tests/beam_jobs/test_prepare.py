@@ -132,7 +132,6 @@ BAD_FLAGS = [
     (["--imagse=x"], ["--imagse", "--images"], "misspelt flag"),
     (["--splits=train=0.9"], ["add up to 1"], "bad splits"),
     (["--images=@/none/*.jpg"], ["--images", "/none/*.jpg", "no folder"], "missing folder"),
-    (["--images=@/images"], ["--images", "is a folder"], "a folder in place of a pattern"),
     (["--annotations=@/*.csv"], ["--annotations", "*.csv"], "empty glob"),
     (["--labels=@/none.pbtxt"], ["--labels", "none.pbtxt"], "missing label map"),
     (["--labels=@/images/first.jpg"], ["--labels", "first.jpg"], "no label map"),
@@ -140,6 +139,7 @@ BAD_FLAGS = [
     (["--output=@"], ["--output", "annotations/"], "the output holds something else"),
     (["--output=@/images/first.jpg"], ["first.jpg"], "the output is a file"),
     (["stray"], ["stray"], "a word that belongs to no flag"),
+    (["--formats=cvat"], ["unknown flag --formats"], "a flag of another program"),
 ]
 
 

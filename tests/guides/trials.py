@@ -9,8 +9,7 @@ import tomllib
 from beam_jobs.flags import make_prepare_parser as data_parser
 from inference.options import make_score_parser as score_parser
 from retinanet_odm.beam.options import beam_options
-from retinanet_odm.cli.program import program_flags
-from retinanet_odm.dataflow.flex_templates import command_parser, template_flags
+from retinanet_odm.dataflow.flex_templates import template_flags
 from tests.guides.pages import ROOT
 from tests.guides.sandbox import Sandbox, split_program
 from trainer.flags import parse_request
@@ -47,8 +46,8 @@ def dry_run_tpu(sandbox: Sandbox, text: str) -> str:
 def parse_beam(sandbox: Sandbox, text: str) -> str:  # noqa: ARG001
     """Parses the command line of a Beam program without running it."""
     _, _, program, command, *words = shlex.split(text)
-    flags, rest = command_parser(_PARSERS[program](), command).parse_known_args(words)
-    beam_options(rest, program_flags(flags))
+    _, rest = _PARSERS[program]().commands[command].parse_known_args(words)
+    beam_options(rest)
     return ""
 
 
@@ -65,7 +64,7 @@ def check_template(sandbox: Sandbox, text: str) -> str:
     command = re.search(r"/(prepare|score)-latest\.json$", file)[1]
     program = {"prepare": "beam_jobs", "score": "inference"}[command]
     parameters = [f"--{pair}" for pair in given.removeprefix("^~^").split("~")]
-    flags = template_flags(command_parser(_PARSERS[program](), command), parameters)
+    flags = template_flags(_PARSERS[program]().commands[command], parameters)
     return parse_beam(sandbox, shlex.join(["python", "-m", program, command, *flags]))
 
 

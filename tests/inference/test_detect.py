@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from inference.detect import format_detections, free_copy_name
+from inference.detect import find_images, format_detections, free_copy_name
 from inference.main import main
 from tests.inference.fake_model import BLUE, RED, make_image
 from tests.retinanet_odm.prediction_rows import CRAB, failed, scored
@@ -63,11 +63,25 @@ def test_every_row_of_the_table_is_one_line() -> None:
     assert [line.split()[0] for line in text.splitlines()] == ["image", r"a\x0ab.jpg", r"c\x0d\udce9.jpg"]
 
 
+FOUND = [
+    (["."], ["./a.png", "./deep/b.tif"], "a folder, and those below it"),
+    (["deep/", "a.png"], ["deep/b.tif", "a.png"], "a folder and a file"),
+    (["*.png", "a.png"], ["a.png"], "a pattern, as Windows passes it on; each image once"),
+]
+
+
+@pytest.mark.parametrize(("values", "names", "reason"), FOUND)
+@pytest.mark.usefixtures("images")
+def test_find_images(values: list[str], names: list[str], reason: str) -> None:
+    Path("deep/b.xml").touch()
+    assert find_images(values) == names, reason
+
+
 def test_bad_requests(images: Path, model: Path, fail: Callable[..., str]) -> None:
     link = images.parent / "link"
     link.symlink_to(images)
-    assert "no image file nowhere.jpg" in fail("detect", "nowhere.jpg", "--model", model)
-    assert "no image file deep" in fail("detect", "deep", "--model", model)
+    assert "no image nowhere.jpg" in fail("detect", "nowhere.jpg", "--model", model)
+    assert "named without a flag" in fail("detect", "--images", "a.png", "--model", model)
     assert "unknown flag --runner" in fail("detect", "a.png", "--model", model, "--runner=x")
     for folder in (images, ".", link, images.parent):
         assert "choose another folder" in fail("detect", "a.png", "--model", model, "--draw", folder)

@@ -214,7 +214,7 @@ def test_an_evaluation_goes_with_its_rows(tmp_path: Path, annotations: Path) -> 
 REFUSED = [
     ("{out}", "nothing*.xml", "--annotations: expected at least one file", "no such file"),
     ("{out}", "other.xml", "--annotations: expected annotations of scored images, found none", "of other images"),
-    ("{out}", ".", "is a folder; expected a pattern of files", "a folder"),
+    ("{out}", "empty", "--annotations: expected at least one file, found none that matches {tmp}/empty/**", "a folder"),
     ("{tmp}", "annotations.xml", "evaluate: {tmp} has no summary.json", "no finished run"),
 ]
 
@@ -225,6 +225,7 @@ def test_refusals(
 ) -> None:
     output = write_output(tmp_path / "out", ROWS)
     annotations.with_name("other.xml").write_text(CVAT.replace('.png"', 'z.png"'))
+    (tmp_path / "empty").mkdir()
     places = {"out": output, "tmp": tmp_path}
     line = fail("evaluate", folder.format(**places), "--annotations", tmp_path / pattern)
     assert message.format(**places) in line, why

@@ -71,6 +71,7 @@ def test_bad_images(images: str, message: str, fail: Fail, model: Path, tmp_path
         ("--formats=jpg", "--formats: unknown format 'jpg'"),
         ("--classes=crab", "--classes and --below have no effect without --formats"),
         ("--images=", "--images: expected a folder, file or glob, found an empty name"),
+        ("--below=a.zip", "--below is no flag of score, but of convert"),
         ("--min_scor=0.5", "unknown flag --min_scor; did you mean --min_score?"),
         ("--direct_num_worker=2", "unknown flag --direct_num_worker; did you mean --direct_num_workers?"),
         ("stray", "no file or folder stray"),  # a word after --images is one more source

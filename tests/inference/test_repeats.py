@@ -196,7 +196,7 @@ def test_repeat_flags_that_are_not_those_of_the_summary(
         (["repeats", "out", "--iou=nan"], "--iou: expected a number above 0 and below 1, found nan"),
         (["repeats", "out", "--min_frames=1"], "--min_frames: expected 2 or more, found 1"),
         (["repeats", "out", "--classes", "crap"], "has no class 'crap'; did you mean 'crab'?"),
-        (["repeats", "out", "--min_frame=3"], "repeats: unknown flag --min_frame"),
+        (["repeats", "out", "--min_frame=3"], "unknown flag --min_frame; did you mean --min_frames?"),
         (
             ["convert", "out", "--formats=csv", "--without_repeats"],
             "--without_repeats: out has no flags of repeated detections",

@@ -13,13 +13,21 @@ def parse_config(argv: list[str]) -> TrainConfig:
 
 
 REFUSED = [
-    ("an unknown flag is not ignored", ["--learning_rat=1"], "learning_rat"),
+    ("an unknown flag is not ignored", ["--learning_rat=1"], "--learning_rat; did you mean --learning_rate?"),
+    ("the nearest flag is named", ["--epochs=5"], "unknown flag --epochs; did you mean --num_epochs?"),
+    ("what other trainers call it", ["--batch_size=5"], "did you mean --train_batch_size?"),
+    ("the trainer reads no images", ["--images=x"], "no flag of the trainer, but of python -m beam_jobs prepare"),
+    ("a path with a space", ["--dataset=my", "data"], "a value with spaces needs quotes: --dataset='my data'"),
     ("a number must be one", ["--num_epochs=many"], "num_epochs"),
     ("a choice must be one of them", ["--mode=fly"], "--mode: expected one of"),
     ("an unknown preset names the known ones", ["--preset=huge"], "tiny, small, retinanet_r50"),
     ("an unknown recipe names the known ones", ["--recipe=yolo"], "legacy, retinanet, modern"),
     ("a rate drops at a share of the run", ["--lr_drops=late"], "--lr_drops: expected numbers above 0"),
-    ("a word without a flag is a mistake", ["train"], "unexpected argument 'train'"),
+    (
+        "a word without a flag is a mistake",
+        ["train"],
+        "unexpected argument 'train': it belongs to no flag; did you mean --mode=train?",
+    ),
     ("the ignore band cannot be inside out", ["--negative_iou=0.6", "--positive_iou=0.5"], "negative_iou"),
     ("the scales cannot be inside out", ["--scale_min=2", "--scale_max=1"], "scale_min"),
     ("the pyramid needs multiples of 32", ["--image_size=300"], "multiples of 32"),

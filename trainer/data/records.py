@@ -7,6 +7,7 @@ Shapes: B images in a batch, on canvases of H × W pixels; n boxes of an image, 
 """
 
 import contextlib
+import posixpath
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -58,8 +59,15 @@ def read_dataset_manifest(folder: str) -> DatasetManifest:
     """
     path = f"{folder.rstrip('/')}/{DatasetManifest.FILE}"
     if not files.is_file(path):
-        raise ContractError(f"--dataset: expected a prepared data set, found no {path}")
+        raise ContractError(f"--dataset: expected a prepared data set, found no {path}{_why_missing(folder)}")
     return DatasetManifest.from_json(files.read_text(path, flag="--dataset"), source=path)
+
+
+def _why_missing(folder: str) -> str:
+    parent = posixpath.dirname(folder)
+    if files.is_file(files.join(parent, DatasetManifest.FILE)):  # a file in it was given, or a pattern of its files
+        return f"; did you mean {parent}?"
+    return "; python -m beam_jobs prepare writes it, from images and annotations" if files.is_folder(folder) else ""
 
 
 def find_split(folder: str, manifest: DatasetManifest, name: str) -> RecordSplit:

@@ -8,9 +8,10 @@ from apache_beam.options.pipeline_options import DirectOptions, SetupOptions, St
 from apache_beam.transforms.environments import SubprocessSDKEnvironment
 
 from retinanet_odm.beam.options import beam_options
+from retinanet_odm.cli.command_line import CommandLine
 from retinanet_odm.errors import UsageError
 
-OWN = ["--images", "--labels", "--max_side"]
+OWN = CommandLine(flags=("--images", "--labels", "--max_side"))
 
 
 def test_local_defaults():
@@ -76,17 +77,17 @@ MISSING = [
 @pytest.mark.parametrize(("argv", "words", "reason"), MISSING)
 def test_a_missing_runner_is_reported_at_once(argv, words, reason):
     with pytest.raises(UsageError) as caught:
-        beam_options(argv, [])
+        beam_options(argv)
     assert words in str(caught.value), reason
 
 
 def test_a_job_service_must_listen():
     with socket.create_server(("localhost", 0)) as server:
         argv = ["--runner=PortableRunner", f"--job_endpoint=localhost:{server.getsockname()[1]}"]
-        beam_options(argv, [])
+        beam_options(argv)
     with pytest.raises(UsageError, match="Connection refused"):
-        beam_options(argv, [])
+        beam_options(argv)
 
 
 def test_an_address_of_a_program_is_left_to_beam():
-    beam_options(["--runner=PrismRunner", "--prism_location=https://x/prism.zip"], [])
+    beam_options(["--runner=PrismRunner", "--prism_location=https://x/prism.zip"])

@@ -13,14 +13,13 @@ from google.cloud.dataflow_v1beta3.types import TemplateMetadata
 import beam_jobs.flags
 import inference.options
 from retinanet_odm.beam.options import beam_options
-from retinanet_odm.cli.program import program_flags
-from retinanet_odm.dataflow.flex_templates import command_parser, template_flags
+from retinanet_odm.dataflow.flex_templates import template_flags
 from retinanet_odm.errors import UsageError
 from scripts.make_templates import make_templates
 
 ROOT = Path(__file__).parents[3]
-PREPARE = command_parser(beam_jobs.flags.make_prepare_parser(), "prepare")
-SCORE = command_parser(inference.options.make_score_parser(), "score")
+PREPARE = beam_jobs.flags.make_prepare_parser().commands["prepare"]
+SCORE = inference.options.make_score_parser().commands["score"]
 FILES = ["prepare-metadata.json", "score-metadata.json"]
 
 
@@ -103,7 +102,7 @@ def test_what_dataflows_launcher_passes_is_understood():
     )
     flags, rest = PREPARE.parse_known_args(template_flags(PREPARE, passed))
     assert (flags.images, flags.output) == (["gs://b/i/*"], "gs://b/o")
-    options = beam_options(rest, program_flags(flags)).get_all_options()
+    options = beam_options(rest).get_all_options()
     assert options["labels"] == ["goog-dataflow-provided-template-type=flex"] and options["no_wait_until_finish"]
 
 

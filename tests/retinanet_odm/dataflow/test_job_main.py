@@ -28,7 +28,7 @@ def test_end_within_a_step(capfd, monkeypatch, error, status, text, reason):
         raise error
 
     def run(_argv) -> None:
-        with beam.Pipeline(options=beam_options([], [])) as pipeline:
+        with beam.Pipeline(options=beam_options([])) as pipeline:
             _ = pipeline | beam.Create([1]) | beam.Map(fail)
 
     assert run_job_main(run, []) == status, reason
@@ -51,7 +51,7 @@ def test_a_worker_process_ends_the_job_with_one_line(capfd, monkeypatch):
 
     def run(_argv) -> None:
         flags = ["--direct_running_mode=multi_processing", "--direct_num_workers=2"]
-        with beam.Pipeline(options=beam_options(flags, [])) as pipeline:
+        with beam.Pipeline(options=beam_options(flags)) as pipeline:
             _ = pipeline | beam.Create([1]) | beam.Map(fail)
 
     assert run_job_main(run, []) == 1
@@ -78,7 +78,7 @@ def fail(element):
 
 def run(_):
     flags = ["--direct_running_mode=multi_processing", "--direct_num_workers=2"]
-    with beam.Pipeline(options=beam_options(flags, [])) as pipeline:
+    with beam.Pipeline(options=beam_options(flags)) as pipeline:
         _ = pipeline | beam.Create([1]) | beam.Map(fail)
 
 sys.exit(run_job_main(run, []))

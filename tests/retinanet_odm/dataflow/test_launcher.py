@@ -57,7 +57,7 @@ def test_beam_gets_the_settings(changes, given, flag, reason):
     "changes", [{}, {"command": "score", "gpu": "nvidia-tesla-t4", "waits": False}, {"flexrs": True}]
 )
 def test_beam_knows_every_flag(changes):
-    options = beam_options(beam_flags(launch(**changes), [], NOW), []).get_all_options(drop_default=True)
+    options = beam_options(beam_flags(launch(**changes), [], NOW)).get_all_options(drop_default=True)
     assert options["project"] == "p" and len(options["labels"]) == 2
     assert options["save_main_session"] is False
 

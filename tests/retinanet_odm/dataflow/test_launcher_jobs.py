@@ -22,7 +22,7 @@ import beam_jobs.flags
 import beam_jobs.main
 import inference.main
 from retinanet_odm.dataflow import launcher
-from retinanet_odm.dataflow.flex_templates import command_parser, template_flags
+from retinanet_odm.dataflow.flex_templates import template_flags
 from retinanet_odm.wheel import MISSING, build_worker_wheels
 from tests.beam_jobs.conftest import Source
 from tests.inference.fake_model import make_image, write_manifest
@@ -203,7 +203,7 @@ def test_score_with_a_gpu(cloud, service, score_flags):
 
 def test_a_template_is_launched_by_writing_the_job_and_not_by_submitting_it(cloud, service, tmp_path):
     """Dataflow's launcher asks for the job's description, and submits it itself."""
-    parser = command_parser(beam_jobs.flags.make_prepare_parser(), "prepare")
+    parser = beam_jobs.flags.make_prepare_parser().commands["prepare"]
     words = [
         *put_images(cloud, tmp_path, 2),
         "--resume=false",

@@ -59,15 +59,6 @@ def test_list_files_shows_when_a_file_has_changed(tmp_path):
     assert list(files.list_files(str(tmp_path / "a"))) != listed[:1], "of the same size"
 
 
-def test_check_matches(tmp_path):
-    (tmp_path / "a.jpg").touch()
-    files.check_matches([f"{tmp_path}/*.jpg"], flag="--images")
-    with pytest.raises(UsageError, match=r"--images: .*\*\.png$"):
-        files.check_matches([f"{tmp_path}/*.jpg", f"{tmp_path}/*.png"], flag="--images")
-    with pytest.raises(UsageError, match="there is no folder"):
-        files.check_matches([f"{tmp_path}/none/*.jpg"], flag="--images")
-
-
 BRACKETS = [
     ("[2024]/*", ["[2024]/a [1].jpg", "[2024]/b.jpg"], "a folder that exists"),
     ("[2024]/a [1].jpg", ["[2024]/a [1].jpg"], "a file that exists"),
@@ -86,11 +77,6 @@ def test_brackets_of_what_exists_are_taken_as_written(tmp_path, pattern, expecte
     assert list(files.iter_matches(f"{tmp_path}/{pattern}")) == [f"{tmp_path}/{name}" for name in expected], reason
     written = files.as_written(f"{tmp_path}/{pattern}")
     assert files.as_written(written) == written, "once is enough"
-
-
-def test_a_pattern_with_brackets_that_matches_nothing_is_explained(tmp_path):
-    with pytest.raises(UsageError, match=r"\[ \] matches one of the characters in it: write \[\[\] for a bracket"):
-        files.check_matches([f"{tmp_path}/[2024]/*"], flag="--images")
 
 
 def test_write_atomic_leaves_nothing_when_it_fails(tmp_path):

@@ -14,6 +14,7 @@ from retinanet_odm.errors import UsageError
 from retinanet_odm.storage import files, gcs_client
 from retinanet_odm.storage.file_names import escape_glob, name_below
 from retinanet_odm.storage.file_system import ListedFile
+from retinanet_odm.storage.no_match import check_matches
 from tests.beam_jobs.conftest import Source
 from tests.inference.fake_model import BLUE, RED, make_image, write_model
 
@@ -60,7 +61,7 @@ def test_no_more_is_listed_than_is_needed(cloud):
     for number in range(5):
         cloud.put(f"i/{number}")
     cloud.page_size = 1
-    files.check_matches(["gs://bucket/i/*", "gs://bucket/i/0"], flag="--images")
+    check_matches(["gs://bucket/i/*", "gs://bucket/i/0"], flag="--images")
     assert not list(files.iter_matches("gs://bucket/i"))
     assert len(cloud.requests) == 3, "the first page of each"
 
@@ -91,12 +92,12 @@ def test_what_cannot_be_listed(cloud, pattern, words, reason):
 
 @pytest.mark.parametrize(
     ("pattern", "words"),
-    [("gs://bucket/i/*.png", r"\*\.png$"), ("gs://bucket/j/*", r"there is no folder gs://bucket/j")],
+    [("gs://bucket/i/*.png", r"\*\.png, but 1 \.jpg$"), ("gs://bucket/j/*", r"there is no folder gs://bucket/j")],
 )
 def test_check_matches_knows_folders_of_a_bucket(cloud, pattern, words):
     cloud.put("i/a.jpg")
     with pytest.raises(UsageError, match=words):
-        files.check_matches([pattern], flag="--images")
+        check_matches([pattern], flag="--images")
 
 
 def test_each_object_is_read_by_one_request_over_connections_that_are_kept(cloud):
