@@ -4,10 +4,10 @@
 
 The commands are those of the pages, each page in a folder of its own, in which the names that it uses stand for the
 project (benchmarks/one_animal.py): `DIR` and `sample` its folder, `EXPORTS` its CVAT exports, `ARCHIVE.zip` new images.
-Commands that tests/guides/rules.py does not run (set-up, the cloud) are left out, and so is the one that makes the
-sample. Prints for each command its time, how many lines it printed, how many of them are warnings, and its exit status;
-then, for each page, the counts on the new images against their truth. Exits with 1 if a command failed, or if a count
-is more than a tenth off.
+Commands that tests/guides/rules.py does not run (set-up, the cloud) are left out, and so are the one that makes the
+sample and those that need Docker. Prints for each command its time, how many lines it printed, how many of them are
+warnings, and its exit status; then, for each page, the counts on the new images against their truth. Exits with 1 if a
+command failed, or if a count is more than a tenth off.
 
 As written, most trainings take 60 epochs, an hour in all on two cores; --epochs overrules them.
 """
@@ -33,7 +33,7 @@ from tests.guides.rules import RUN, rule_of
 WALKED = ("README.md", "docs/local.md", "docs/cvat.md")
 COUNT_ERROR = 0.1  # of the true count
 _WARNING = re.compile(r"^\s*(?i:warning|error)\b|^W\d{4}\b|\bWARNING\b")
-_SAMPLE = "scripts/make_sample.py"
+_LEFT_OUT = re.compile(r"docker |.*scripts/make_sample\.py")
 _NAMED = re.compile(r"sample/images/StaM_\w+\.JPG")  # an image of the sample, for which one of the project stands
 
 
@@ -56,7 +56,7 @@ def commands_of(page: str, epochs: int | None) -> Iterator[tuple[str, str]]:
     """Yield the place and the text of each command of a page that a reader runs on one machine."""
     for command in pages.commands():
         rule = rule_of(command.text)
-        if command.page != page or rule is None or rule.kind != RUN or _SAMPLE in command.text:
+        if command.page != page or rule is None or rule.kind != RUN or _LEFT_OUT.match(command.text):
             continue
         is_training = epochs and re.match(r"python -m trainer .*--dataset", command.text)
         yield f"{page}:{command.line}", f"{command.text} --num_epochs={epochs}" if is_training else command.text
@@ -136,12 +136,12 @@ def evening(work: Path, walked: Sequence[str], epochs: int | None) -> Iterator[R
     for page in walked:
         folder = work / Path(page).stem
         steps = []
+        # What was printed remains, to be read through, also after a walk that was stopped.
+        printed = work / f"{Path(page).stem}.txt"
         for step in walk(page, folder, project, epochs):
             steps.append(step)
+            printed.write_text("\n\n".join("\n".join([f"$ {step.text}", *step.printed]) for step in steps))
             yield describe(step)
-        # What was printed remains, to be read through.
-        printed = folder / "printed.txt"
-        printed.write_text("\n\n".join("\n".join([f"$ {step.text}", *step.printed]) for step in steps))
         lines, warnings = sum(len(step.printed) for step in steps), sum(step.warnings for step in steps)
         yield Result(title=f"{page}: {len(steps)} steps", value=f"{lines} lines, {warnings} warnings: {printed}")
         yield from count_errors(page, folder)
