@@ -58,8 +58,10 @@ def commands_of(page: str, epochs: int | None) -> Iterator[tuple[str, str]]:
         rule = rule_of(command.text)
         if command.page != page or rule is None or rule.kind != RUN or _LEFT_OUT.match(command.text):
             continue
-        is_training = epochs and re.match(r"python -m trainer .*--dataset", command.text)
-        yield f"{page}:{command.line}", f"{command.text} --num_epochs={epochs}" if is_training else command.text
+        text = command.text
+        if epochs and re.match(r"python -m trainer .*--dataset", text):
+            text = f"{re.sub(r' --num_epochs=[0-9]+', '', text)} --num_epochs={epochs}"
+        yield f"{page}:{command.line}", text
 
 
 def make_folder(folder: Path, project: Path) -> None:

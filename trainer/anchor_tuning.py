@@ -106,8 +106,9 @@ def log_anchor_recall(config: TrainConfig, manifest: DatasetManifest, boxes: Tra
     """Log the best possible recall of the anchors, and warn of classes that they miss."""
     rows = measure_recall(config, boxes, manifest.labels.name_by_id)
     part = "" if boxes.is_complete else f" (of its first {boxes.images} images)"
-    _LOGGER.info("anchors: best possible recall on the training split%s, by size on the canvas:", part)
-    for row in rows:
+    _LOGGER.info("training boxes%s that an anchor fits (others are hardly learned), by size on the canvas:", part)
+    # The line of the only class would repeat that of all classes.
+    for row in rows[1:] if len(rows) == 2 else rows:
         _LOGGER.info("  %s", row.line())
     gaps = find_gaps(config, boxes, manifest.labels.name_by_id)
     for gap in gaps:
