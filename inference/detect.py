@@ -50,7 +50,7 @@ def detect(options: DetectOptions) -> list[PredictionRow]:
       UsageError: an image does not exist, the export is incomplete, or the folder for the copies contains an input.
     """
     # Everything is checked before the model is loaded, which takes seconds.
-    names = find_images(options.images)
+    names = list_image_paths(options.images)
     if options.draw is not None:
         _check_draw_folder(options.draw, names)
     scored = list(_score_images(options, names))
@@ -59,7 +59,7 @@ def detect(options: DetectOptions) -> list[PredictionRow]:
     return [item.row for item in scored]
 
 
-def find_images(values: Sequence[str]) -> list[str]:
+def list_image_paths(values: Sequence[str]) -> list[str]:
     """Return the paths of the images that files, folders and patterns name, each once.
 
     Raises:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from inference.detect import find_images, format_detections, free_copy_name
+from inference.detect import format_detections, free_copy_name, list_image_paths
 from inference.main import main
 from tests.inference.fake_model import BLUE, RED, make_image
 from tests.retinanet_odm.prediction_rows import CRAB, failed, scored
@@ -74,7 +74,7 @@ FOUND = [
 @pytest.mark.usefixtures("images")
 def test_find_images(values: list[str], names: list[str], reason: str) -> None:
     Path("deep/b.xml").touch()
-    assert find_images(values) == names, reason
+    assert list_image_paths(values) == names, reason
 
 
 def test_bad_requests(images: Path, model: Path, fail: Callable[..., str]) -> None:
