@@ -162,8 +162,8 @@ def _add_min_score(command: argparse.ArgumentParser) -> None:
         "--min_score",
         type=float,
         metavar="SCORE",
-        help="accept predictions (MegaDetector, VIAME, YOLO with scores) as annotations, from this score on, such as"
-        " 0.8; those below are left out. Default: predictions are rejected",
+        help="accept predictions (MegaDetector, VIAME, YOLO with scores, Label Studio) as annotations, from this score"
+        " on, such as 0.8; those below are left out. Default: predictions are rejected",
     )
 
 

@@ -43,6 +43,7 @@ ENTRY_POINTS = [
     pytest.param([sys.executable, "-m", "benchmarks.score"], "--parts", id="the scoring benchmark"),
     pytest.param([sys.executable, "-m", "benchmarks.kill_score"], "--kills", id="kills of scoring"),
     pytest.param([sys.executable, "-m", "benchmarks.peers"], "--env", id="the comparison with other readers"),
+    pytest.param([sys.executable, "-m", "benchmarks.doors"], "--env", id="detections in other programs"),
     pytest.param([sys.executable, "-m", "benchmarks.training"], "--parts", id="the training benchmark"),
     pytest.param([sys.executable, "-m", "benchmarks.first_weights"], "quality", id="the first weights"),
     pytest.param([sys.executable, "-m", "benchmarks.losses"], "--against", id="losses before and after a change"),

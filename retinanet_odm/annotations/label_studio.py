@@ -5,8 +5,8 @@ annotations; JSON-MIN has the shapes of one annotation as values of the task.
 
 - A task is annotated by one person: its only annotation, or else the only one that is marked as ground truth, or else
   several with the same boxes. Of other ones, none is chosen.
-- Skipped and cancelled annotations, drafts and predictions are no annotations. A task without an annotation says
-  nothing about its image, which is rejected.
+- Skipped and cancelled annotations, and drafts, are no annotations. A task without an annotation says nothing about its
+  image, which is rejected; unless predictions are accepted, by a minimum score, and the task has one.
 - The path of an image is in the data of the task: a file that was uploaded, without the random prefix that Label Studio
   gives it; a local file; or an address, such as gs:// or https://.
 """
@@ -36,12 +36,14 @@ _PREFIX = re.compile(r"^[0-9a-f]{8}-")  # of an uploaded file
 _IMAGE_SUFFIX = re.compile(r"\.(jpe?g|png|bmp|gif|webp|tiff?)$", re.IGNORECASE)
 
 
-def parse_label_studio(data: bytes, *, source: str) -> Iterator[ImageAnnotation]:
+def parse_label_studio(data: bytes, *, source: str, min_score: float | None = None) -> Iterator[ImageAnnotation]:
     """Yield the image of every task of Label Studio's JSON or JSON-MIN.
 
     Args:
       data: the file's bytes.
       source: the file's name, for messages.
+      min_score: where a task has no annotation, regions of its prediction with a lower score are left out, and counted;
+        None if predictions are not accepted.
 
     Raises:
       AnnotationError: the file is not JSON or not Label Studio's, a task names no image, or shapes are elsewhere.
@@ -59,7 +61,7 @@ def parse_label_studio(data: bytes, *, source: str) -> Iterator[ImageAnnotation]
     results = itertools.chain.from_iterable(map(_results, tasks))
     check_all_read(counted, results, is_shape, "'result' of an annotation", source)
     for index, task in enumerate(tasks):
-        yield _image(task, f"task {task.get('id', index)}", source)
+        yield _image(task, f"task {index if task['id'] is None else task['id']}", source, min_score)
 
 
 def _task(entry: JsonObject, what: str, source: str) -> JsonObject:
@@ -72,17 +74,18 @@ def _task(entry: JsonObject, what: str, source: str) -> JsonObject:
         return _from_json_min(entry)
     if "annotations" in entry and "completions" in entry:
         raise AnnotationError("element_repeated", f"{source}: {what} has annotations and completions, expected one")
-    if "data" not in entry or not ("annotations" in entry or "completions" in entry):
+    if "data" not in entry or not any(key in entry for key in ("annotations", "completions", "predictions")):
         detail = f"{source}: {what}: expected data and annotations, found the keys {shown(sorted(entry))}"
         raise AnnotationError("structure_unexpected", detail)
-    lists = ("annotations" if "annotations" in entry else "completions", "predictions", "drafts")
+    lists = ("completions" if "completions" in entry else "annotations", "predictions", "drafts")
     annotations, predictions, drafts = (entries_of(entry.get(key) or [], f"{key} of {what}", source) for key in lists)
     return {
         "id": entry.get("id"),
         "data": object_of(entry["data"], f"data of {what}", source),
         "file_upload": entry.get("file_upload"),
         "annotations": annotations,
-        "unused": [*predictions, *drafts],
+        "predictions": predictions,
+        "drafts": drafts,
     }
 
 
@@ -93,7 +96,8 @@ def _from_json_min(entry: JsonObject) -> JsonObject:
         _from_min_shape(each) for found in lists if any(isinstance(each, dict) for each in found) for each in found
     ]
     texts = {key: value for key, value in entry.items() if isinstance(value, str)}
-    return {"id": entry.get("id"), "data": texts, "annotations": [{"result": result}], "unused": [], "is_min": True}
+    unused: JsonObject = {"predictions": [], "drafts": []}
+    return {"id": entry.get("id"), "data": texts, "annotations": [{"result": result}], **unused, "is_min": True}
 
 
 def _from_min_shape(value: object) -> object:
@@ -108,25 +112,40 @@ def _results(task: JsonObject) -> list[object]:
     if task.get("is_min"):
         return [each.get("value") for each in task["annotations"][0]["result"] if isinstance(each, dict)]
     # A draft has its shapes in "result" as well.
-    lists = (entry.get("result") for entry in (*task["annotations"], *task["unused"]))
+    lists = (entry.get("result") for key in ("annotations", "predictions", "drafts") for entry in task[key])
     return [each for found in lists if isinstance(found, list) for each in found]
 
 
-def _image(task: JsonObject, what: str, source: str) -> ImageAnnotation:
+def _image(task: JsonObject, what: str, source: str, min_score: float | None) -> ImageAnnotation:
     name = _name(task, what, source)
+    if min_score is not None and not task["annotations"] and task["predictions"]:
+        return _predicted(name, task["predictions"], what, source, min_score)
     used = [each for each in task["annotations"] if not (each.get("was_cancelled") or each.get("skipped"))]
     if sum(each.get("ground_truth") is True for each in used) == 1:
         used = [each for each in used if each.get("ground_truth") is True]
     read = [_annotation(name, each, f"{what}, annotation {shown(each.get('id'))}", source) for each in used]
     if not read:
-        skipped, unused = len(task["annotations"]), len(task["unused"])
-        detail = f"{source}: {what}: no annotation of {name!r}; skipped: {skipped}, predictions and drafts: {unused}"
+        counts = ", ".join(f"{key}: {len(task[key])}" for key in ("predictions", "drafts"))
+        detail = f"{source}: {what}: no annotation of {name!r}; skipped: {len(task['annotations'])}, {counts}"
+        if task["predictions"] and not task["annotations"]:
+            detail += "; to learn from predictions, give --min_score, such as --min_score=0.8"
         return _rejected(name, AnnotationError("image_not_annotated", detail), source)
     if any(_content(other) != _content(read[0]) for other in read):
         people = ", ".join(shown(each.get("completed_by", each.get("id"))) for each in used)
         detail = f"{source}: {what}: {len(read)} annotations of {name!r} that differ, by {people}; expected one"
         return _rejected(name, AnnotationError("annotators_differ", detail), source)
     return read[0]
+
+
+def _predicted(
+    name: str, predictions: Sequence[JsonObject], what: str, source: str, min_score: float
+) -> ImageAnnotation:
+    """Return the image with the regions of its only prediction."""
+    if len(predictions) > 1:
+        models = ", ".join(shown(each.get("model_version")) for each in predictions)
+        detail = f"{source}: {what}: {len(predictions)} predictions of {name!r}, by {models}; expected one"
+        return _rejected(name, AnnotationError("annotators_differ", detail), source)
+    return _annotation(name, predictions[0], f"{what}, prediction", source, min_score)
 
 
 def _content(image: ImageAnnotation) -> tuple[object, ...]:
@@ -140,13 +159,15 @@ def _rejected(name: str, error: AnnotationError, source: str) -> ImageAnnotation
     return collector.annotation(name, (None, None), source)
 
 
-def _annotation(name: str, entry: JsonObject, what: str, source: str) -> ImageAnnotation:
+def _annotation(
+    name: str, entry: JsonObject, what: str, source: str, min_score: float | None = None
+) -> ImageAnnotation:
     collector = ObjectCollector()
     result = entry.get("result")
     if not isinstance(result, list):
         detail = f"{source}: result of {what}: expected a list, found {kind_of(result)}"
         return _rejected(name, AnnotationError("structure_unexpected", detail), source)
-    add_results(collector, result, what, source)
+    add_results(collector, result, what, source, min_score)
     try:
         size = size_of(result, what, source)
     except AnnotationError as error:

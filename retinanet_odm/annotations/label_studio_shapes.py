@@ -53,8 +53,10 @@ def size_of(results: Sequence[object], what: str, source: str) -> tuple[int | No
     return next(iter(sizes), (None, None))
 
 
-def add_results(collector: ObjectCollector, results: Sequence[object], what: str, source: str) -> None:
-    """Add the regions of one annotation to those of its image."""
+def add_results(
+    collector: ObjectCollector, results: Sequence[object], what: str, source: str, min_score: float | None = None
+) -> None:
+    """Add the regions of one annotation to those of its image; with a minimum score, those of a prediction."""
     regions: dict[object, list[JsonObject]] = {}
     for index, result in enumerate(results):
         place = f"{what}, result {index}"
@@ -66,12 +68,14 @@ def add_results(collector: ObjectCollector, results: Sequence[object], what: str
             collector.add_unreadable(error)
     for key, parts in regions.items():
         try:
-            _add_region(collector, parts, f"{what}, region {shown(key)}", source)
+            _add_region(collector, parts, f"{what}, region {shown(key)}", source, min_score)
         except AnnotationError as error:
             collector.add_unreadable(error)
 
 
-def _add_region(collector: ObjectCollector, parts: Sequence[JsonObject], what: str, source: str) -> None:
+def _add_region(
+    collector: ObjectCollector, parts: Sequence[JsonObject], what: str, source: str, min_score: float | None
+) -> None:
     shapes = [part for part in parts if _kind(part) not in _NO_REGIONS]
     if len(shapes) > 1:
         detail = f"{source}: {what}: expected one shape, found {', '.join(shown(part.get('type')) for part in shapes)}"
@@ -93,7 +97,12 @@ def _add_region(collector: ObjectCollector, parts: Sequence[JsonObject], what: s
         raise AnnotationError("shape_not_known", detail)
     value = object_of(shape.get("value"), f"value of {what}", source)
     label = _label(parts, what, source)
-    collector.add(ObjectAnnotation(label=label, box=reader(value, _scale(shape, what, source), what, source)))
+    item = ObjectAnnotation(label=label, box=reader(value, _scale(shape, what, source), what, source))
+    if min_score is None:
+        collector.add(item)
+    else:
+        (score,) = numbers_of(shape, ("score",), what, source)
+        collector.add_predicted(item, score, min_score)
 
 
 def _kind(part: JsonObject) -> str:

@@ -126,8 +126,8 @@ def _read_via_csv(file: _RewoundFile, source: str, _rules: ReadingRules) -> Iter
     yield from parse_via_csv(file.read(), source=source)
 
 
-def _read_label_studio(file: _RewoundFile, source: str, _rules: ReadingRules) -> Iterator[ImageAnnotation]:
-    yield from parse_label_studio(file.read(), source=source)
+def _read_label_studio(file: _RewoundFile, source: str, rules: ReadingRules) -> Iterator[ImageAnnotation]:
+    yield from parse_label_studio(file.read(), source=source, min_score=rules.min_score)
 
 
 def _read_yolo(file: _RewoundFile, source: str, rules: ReadingRules) -> Iterator[ImageAnnotation]:

@@ -98,6 +98,8 @@ def format_voc(annotation: ImageAnnotation, *, database: str | None = None) -> b
     """
     root = etree.Element("annotation")
     _append(root, "filename", annotation.filename)
+    # As LabelImg writes it: MBARI's aidata reads no other name.
+    _append(root, "path", annotation.filename)
     if database is not None:
         _append(etree.SubElement(root, "source"), "database", database)
     size = etree.SubElement(root, "size")

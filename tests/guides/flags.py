@@ -24,6 +24,7 @@ FOREIGN = {
     "enable-private-ip-google-access": "gcloud's, in a message of ours",
     **dict.fromkeys(("deinterlace", "minsize", "resize", "split"), "of the original's create_tfrecord.py"),
     "worker": "of gcloud compute tpus tpu-vm ssh",
+    **dict.fromkeys(("input", "voc"), "of MBARI's aidata"),
 }
 
 

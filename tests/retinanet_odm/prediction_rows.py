@@ -1,5 +1,7 @@
 """Rows of predictions for the tests of the formats: a table of the awkward ones, and random ones."""
 
+from collections.abc import Mapping
+
 from hypothesis import strategies as st
 
 from retinanet_odm.predictions.rows import FAILED, MODEL_REFUSED, Detection, PredictionRow, ScoringRun
@@ -55,13 +57,45 @@ _DETECTIONS = st.builds(
 )
 
 
-def _rows_named(name: st.SearchStrategy[str]) -> st.SearchStrategy[list[PredictionRow]]:
-    row = st.builds(lambda image, found: scored(image, *found), name, st.lists(_DETECTIONS, max_size=3)) | st.builds(
-        failed, name, st.sampled_from(["image_empty", MODEL_REFUSED])
-    )
-    rows = st.lists(row, max_size=6, unique_by=lambda row: row.image)
-    return rows.map(lambda rows: sorted(rows, key=lambda row: row.image))
+_ROW = st.builds(lambda image, found: scored(image, *found), _TEXT, st.lists(_DETECTIONS, max_size=3)) | st.builds(
+    failed, _TEXT, st.sampled_from(["image_empty", MODEL_REFUSED])
+)
+random_rows = st.lists(_ROW, max_size=6, unique_by=lambda row: row.image).map(
+    lambda rows: sorted(rows, key=lambda row: row.image)
+)
 
 
-random_rows = _rows_named(_TEXT)
-random_xml_rows = _rows_named(_XML_TEXT)
+@st.composite
+def rows_named(draw: st.DrawFn, names: st.SearchStrategy[str], classes: Mapping[int, str]) -> list[PredictionRow]:
+    """Rows of images of all sizes, with boxes as large as readers take for boxes in pixels."""
+    drawn = sorted(draw(st.lists(names, max_size=6, unique=True)))
+    return [draw(_row(name, classes)) for name in drawn]
+
+
+@st.composite
+def _row(draw: st.DrawFn, name: str, classes: Mapping[int, str]) -> PredictionRow:
+    if draw(st.integers(0, 5)) == 0:
+        return PredictionRow(image=name, status=FAILED, reason="image_empty", detail=f"{name}: empty")
+    width, height = draw(st.tuples(st.integers(4, 9_000), st.integers(4, 9_000)))
+    found = draw(st.lists(_detection(width, height, classes), max_size=4))
+    return PredictionRow(image=name, width=width, height=height, detections=tuple(found))
+
+
+@st.composite
+def _span(draw: st.DrawFn, side: int) -> tuple[float, float]:
+    """Two edges in hundredths of a pixel, at least 1.6 pixels apart: readers take smaller ones for fractions."""
+    low = draw(st.integers(0, 100 * side - 160))
+    return low / 100, draw(st.integers(low + 160, 100 * side)) / 100
+
+
+@st.composite
+def _detection(draw: st.DrawFn, width: int, height: int, classes: Mapping[int, str]) -> Detection:
+    label_id = draw(st.sampled_from(sorted(classes)))
+    xmin, xmax = draw(_span(width))
+    ymin, ymax = draw(_span(height))
+    # At, just below and just above usual thresholds, as rows round scores.
+    score = draw(st.sampled_from([0.3, 0.4999, 0.5, 0.5001, 0.5999, 0.6, 1.0]))
+    return Detection(label=classes[label_id], label_id=label_id, score=score, box=(xmin, ymin, xmax, ymax))
+
+
+random_xml_rows = rows_named(_XML_TEXT, RUN.classes)

@@ -39,7 +39,13 @@ EXPORTERS: Mapping[str, Mapping[str, Exporter]] = {
     "megadetector": {"megadetector.json": _lazy("megadetector", "to_megadetector")},
     "cvat": {"cvat.xml": _lazy("cvat", "to_cvat")},
     "voc": {"voc.zip": _lazy("voc", "to_voc")},
+    "yolo": {"yolo.zip": _lazy("yolo", "to_yolo")},
+    "labelstudio": {
+        "labelstudio.json": _lazy("label_studio", "to_label_studio"),
+        "labelstudio.xml": _lazy("label_studio", "to_labeling_interface"),
+    },
     "viame": {"viame.csv": _lazy("viame", "to_viame")},
+    "sdcat": {"sdcat.csv": _lazy("sdcat", "to_sdcat")},
 }
 # Formats that hold all detections of the rows, unless a minimum score is asked for: an average precision needs weak
 # detections too, and in Timelapse the user chooses what is shown. They state the thresholds beside the detections.

@@ -1,7 +1,7 @@
 """How exported files are encoded: as pieces of bytes, so that a million rows are never in memory at once.
 
 The text helpers come first, then lines and documents (CSV, JSON), then `Spool` for writers that need a file object, and
-last `row_to_annotation` for the formats of annotation tools.
+last what several formats state: boxes as fractions, minimum scores in comments, the annotation of a row.
 """
 
 import io
@@ -12,7 +12,7 @@ from typing import Any
 
 from retinanet_odm.annotations.types import ImageAnnotation, ObjectAnnotation
 from retinanet_odm.csv_tables import format_row
-from retinanet_odm.predictions.rows import PredictionRow, utf8
+from retinanet_odm.predictions.rows import Detection, PredictionRow, ScoringRun, utf8
 
 CsvCell = str | int | float | None
 
@@ -127,6 +127,26 @@ class Spool(io.RawIOBase):
         taken = b"".join(self._parts)
         self._parts.clear()
         return taken
+
+
+def box_fractions(item: Detection, row: PredictionRow) -> tuple[float, float, float, float]:
+    """Return (xmin, ymin, xmax, ymax) as fractions of the image's width and height, 0 to 1.
+
+    A model may return boxes that extend beyond the image: they are cut at its borders, as the formats require.
+
+    Example:
+      >>> crab = Detection(label="crab", label_id=1, score=0.5, box=(-4, 0, 20, 15))
+      >>> box_fractions(crab, PredictionRow(image="a.jpg", width=40, height=30))
+      (0.0, 0.0, 0.5, 0.5)
+    """
+    sides = (row.width or 1, row.height or 1) * 2
+    xmin, ymin, xmax, ymax = (min(max(edge / side, 0.0), 1.0) for edge, side in zip(item.box, sides, strict=True))
+    return xmin, ymin, xmax, ymax
+
+
+def min_score_comments(run: ScoringRun) -> list[str]:
+    """Return the minimum score of each class as comments, for formats of lines that begin with # there."""
+    return [f"# scores from {score:g}: {label!r}" for label, score in run.min_scores_by_name.items()]
 
 
 def row_to_annotation(row: PredictionRow) -> ImageAnnotation:

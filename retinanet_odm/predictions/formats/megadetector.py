@@ -7,7 +7,7 @@ tools read the format. Microsoft documents a different format of the same name.
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from retinanet_odm.predictions.formats.encoding import json_object
+from retinanet_odm.predictions.formats.encoding import box_fractions, json_object
 from retinanet_odm.predictions.rows import MODEL_REASONS, OK, Detection, PredictionRow, ScoringRun
 
 FORMAT_VERSION = "1.6"
@@ -51,10 +51,6 @@ def _entry(row: PredictionRow) -> dict[str, Any]:
 
 
 def _detection(item: Detection, row: PredictionRow) -> dict[str, Any]:
-    sides = (row.width, row.height)
-    # The format requires 0 to 1, but a model may return boxes that extend beyond the image.
-    xmin, ymin, xmax, ymax = (
-        min(max(edge / side, 0.0), 1.0) for edge, side in zip(item.box, (*sides, *sides), strict=True) if side
-    )
+    xmin, ymin, xmax, ymax = box_fractions(item, row)
     bbox = [round(value, _BOX_DIGITS) for value in (xmin, ymin, xmax - xmin, ymax - ymin)]
     return {"category": str(item.label_id), "conf": item.score, "bbox": bbox}

@@ -70,6 +70,59 @@ def test_which_annotation_counts(document: Any) -> None:
     assert (image.filename, image.width, image.height, image.unreadable) == ("a.jpg", 200, 100, ())
 
 
+def _prediction(*scores: float, **more: Any) -> dict[str, Any]:
+    """A prediction with a region for each score, 50 percent of the width apart."""
+    shapes = [_shape(x=50 * number, score=score) for number, score in enumerate(scores)]
+    return {"model_version": "m 1", "score": min(scores, default=1.0), "result": shapes, **more}
+
+
+def _predicted(*tasks: Any) -> list[ImageAnnotation]:
+    return list(parse_label_studio(json.dumps(tasks).encode(), source="ls.json", min_score=0.5))
+
+
+@pytest.mark.parametrize(
+    ("task", "lefts"),
+    [
+        pytest.param(_task(predictions=[_prediction(0.9, 0.4)]), [0], id="from the minimum score on"),
+        pytest.param(_task(predictions=[_prediction(0.5)]), [0], id="at the minimum score"),
+        pytest.param(_task(predictions=[_prediction()]), [], id="nothing was found"),
+        pytest.param({"data": {"image": "a.jpg"}, "predictions": [_prediction(0.9)]}, [0], id="a task to import"),
+        pytest.param(
+            _task(_annotation(_shape()), predictions=[_prediction(0.9)]), [10], id="annotated: the annotation"
+        ),
+        pytest.param(_task(_annotation(), predictions=[_prediction(0.9)]), [], id="a person removed it"),
+    ],
+)
+def test_predictions_that_are_accepted(task: Any, lefts: list[float]) -> None:
+    (image,) = _predicted(task)
+    assert (image.filename, image.unreadable) == ("a.jpg", ())
+    assert [item.box[1] for item in image.objects] == lefts
+
+
+@pytest.mark.parametrize(
+    ("task", "reason"),
+    [
+        pytest.param(_task(predictions=[_prediction(0.9)] * 2), "annotators_differ", id="of two models"),
+        pytest.param(_task(predictions=[_annotation(_shape())]), "number_not_readable", id="without a score"),
+        pytest.param(_task(drafts=[_annotation(_shape())]), "image_not_annotated", id="a draft"),
+        pytest.param(
+            _task(_annotation(was_cancelled=True), predictions=[_prediction(0.9)]), "image_not_annotated", id="skipped"
+        ),
+    ],
+)
+def test_predictions_that_are_not(task: Any, reason: str) -> None:
+    (image,) = _predicted(task)
+    assert (_reasons(image), image.objects) == ([reason], ())
+
+
+def test_predictions_need_a_minimum_score() -> None:
+    (image,) = _read({"data": {"image": "a.jpg"}, "predictions": [_prediction(0.9)]})
+    assert [fault.detail for fault in image.unreadable] == [
+        "ls.json: task 0: no annotation of 'a.jpg'; skipped: 0, predictions: 1, drafts: 0; to learn from predictions,"
+        " give --min_score, such as --min_score=0.8"
+    ]
+
+
 @pytest.mark.parametrize(
     ("task", "reason"),
     [

@@ -58,6 +58,16 @@ _HEAD = "<source><database>Unknown</database></source><size><width>640</width><h
             [ObjectAnnotation(label="crab", box=(2, 1, 40, 30))],
             id="Roboflow: xmax before ymin, an outline beside the box",
         ),
+        pytest.param(
+            "<annotation><folder>media</folder><filename>a b.jpg</filename><path>/x/media/a b.jpg</path>"
+            + _HEAD.format("<depth>3</depth>")
+            + "<segmented>0</segmented><object><name>crab</name><id>123</id><truncated>0</truncated>"
+            "<difficult>0</difficult><bndbox><xmin>0</xmin><ymin>2</ymin><xmax>30</xmax><ymax>40</ymax></bndbox></object>"
+            "</annotation>",
+            "a b.jpg",
+            [ObjectAnnotation(label="crab", box=(2, 0, 40, 30))],
+            id="MBARI's aidata, from Tator: whole pixels from 0, the id of the localization",
+        ),
     ],
 )
 def test_a_complete_file_of_each_producer(data: str, filename: str, expected: list[ObjectAnnotation]) -> None:

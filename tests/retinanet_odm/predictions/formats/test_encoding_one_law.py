@@ -14,11 +14,14 @@ from hypothesis import strategies as st
 from lxml import etree
 from pyarrow import parquet
 
+from retinanet_odm.annotations.class_names import parse_class_names
 from retinanet_odm.annotations.cvat import read_cvat
 from retinanet_odm.annotations.voc import parse_voc
 from retinanet_odm.predictions.formats import EXPORTERS
-from retinanet_odm.predictions.rows import FAILED, OK, Detection, PredictionRow, ScoringRun
+from retinanet_odm.predictions.formats.encoding import legible
+from retinanet_odm.predictions.rows import OK, Detection, PredictionRow, ScoringRun
 from retinanet_odm.predictions.summary import PredictionSummary
+from tests.retinanet_odm.prediction_rows import rows_named
 
 LABELS = ("crab", "id: 3", "#hash", "=1+2", 'Étoile "de", mer', "a\nb", "<b>&amp;", "c\\x01", "c\x01", "🐟", "-", "1")
 CLASSES = dict(enumerate(LABELS, start=1))
@@ -41,7 +44,7 @@ ODD_NAMES = (
     *("null", "1.0"),
 )
 _NAMES = st.sampled_from(ODD_NAMES) | st.text(st.characters(exclude_characters="\\"), min_size=1, max_size=9)
-_SIDES = st.tuples(st.integers(4, 9_000), st.integers(4, 9_000))
+_rows = rows_named(_NAMES, CLASSES)
 
 
 class Found(NamedTuple):
@@ -49,38 +52,6 @@ class Found(NamedTuple):
 
     detections: list[tuple[str, str, float | None, tuple[float, ...]]]
     images: list[str]
-
-
-@st.composite
-def _rows(draw: st.DrawFn) -> list[PredictionRow]:
-    names = sorted(draw(st.lists(_NAMES, max_size=6, unique=True)))
-    return [draw(_row(name)) for name in names]
-
-
-@st.composite
-def _row(draw: st.DrawFn, name: str) -> PredictionRow:
-    if draw(st.integers(0, 5)) == 0:
-        return PredictionRow(image=name, status=FAILED, reason="image_empty", detail=f"{name}: empty")
-    width, height = draw(_SIDES)
-    found = draw(st.lists(_detection(width, height), max_size=4))
-    return PredictionRow(image=name, width=width, height=height, detections=tuple(found))
-
-
-@st.composite
-def _span(draw: st.DrawFn, side: int) -> tuple[float, float]:
-    """Two edges in hundredths of a pixel, at least 1.6 pixels apart: readers take smaller ones for fractions."""
-    low = draw(st.integers(0, 100 * side - 160))
-    return low / 100, draw(st.integers(low + 160, 100 * side)) / 100
-
-
-@st.composite
-def _detection(draw: st.DrawFn, width: int, height: int) -> Detection:
-    label_id = draw(st.sampled_from(sorted(CLASSES)))
-    xmin, xmax = draw(_span(width))
-    ymin, ymax = draw(_span(height))
-    # At, just below and just above the thresholds, as rows round scores.
-    score = draw(st.sampled_from([0.3, 0.4999, 0.5, 0.5001, 0.5999, 0.6, 1.0]))
-    return Detection(label=CLASSES[label_id], label_id=label_id, score=score, box=(xmin, ymin, xmax, ymax))
 
 
 def _write(file: str, rows: list[PredictionRow]) -> bytes:
@@ -171,6 +142,49 @@ def _read_viame(rows: list[PredictionRow]) -> Found:
     return Found(found, list(dict.fromkeys(line[1] for line in lines)))
 
 
+def _read_sdcat(rows: list[PredictionRow]) -> Found:
+    sides = {legible(row.image): _sides(row) for row in rows}
+    lines = _csv(rows, "sdcat.csv")
+    found = []
+    for line in lines:
+        fractions = (float(line[column]) for column in ("x", "y", "xx", "xy"))
+        box = tuple(edge * side for edge, side in zip(fractions, sides[line["image_path"]], strict=True))
+        found.append((line["image_path"], line["class"], float(line["score"]), box))
+    return Found(found, list(dict.fromkeys(line["image_path"] for line in lines)))
+
+
+def _read_yolo(rows: list[PredictionRow]) -> Found:
+    archive = zipfile.ZipFile(io.BytesIO(_write("yolo.zip", rows)))
+    names = parse_class_names(archive.read("data.yaml"), source="data.yaml").names
+    members = [member for member in archive.namelist() if member != "data.yaml"]
+    found = []
+    for member, row in zip(members, (row for row in rows if row.status == OK), strict=True):
+        for line in archive.read(member).decode().splitlines():
+            index, *numbers = line.split()
+            x, y, width, height, score = map(float, numbers)
+            fractions = (x - width / 2, y - height / 2, x + width / 2, y + height / 2)
+            box = tuple(edge * side for edge, side in zip(fractions, _sides(row), strict=True))
+            found.append((member, names[int(index)], score, box))
+    return Found(found, members)
+
+
+def _sides(row: PredictionRow) -> tuple[int, ...]:
+    return (row.width or 0, row.height or 0) * 2
+
+
+def _read_labelstudio(rows: list[PredictionRow]) -> Found:
+    tasks = json.loads(_write("labelstudio.json", rows))
+    found = []
+    for task in tasks:
+        for region in task["predictions"][0]["result"]:
+            value = region["value"]
+            percent = (value["x"], value["y"], value["x"] + value["width"], value["y"] + value["height"])
+            sides = (region["original_width"], region["original_height"]) * 2
+            box = tuple(edge * side / 100 for edge, side in zip(percent, sides, strict=True))
+            found.append((task["data"]["image"], value["rectanglelabels"][0], region["score"], box))
+    return Found(found, [task["data"]["image"] for task in tasks])
+
+
 # Name, how it is read, and the largest error of an edge: in pixels, and as a share of the side.
 READERS: list[tuple[Callable[[list[PredictionRow]], Found], float, float]] = [
     (_read_csv, 0, 0),
@@ -180,6 +194,9 @@ READERS: list[tuple[Callable[[list[PredictionRow]], Found], float, float]] = [
     (_read_cvat, 1e-9, 0),
     (_read_voc, 1e-9, 0),
     (_read_viame, 0, 0),
+    (_read_sdcat, 1e-9, 1.1e-8),
+    (_read_yolo, 1e-9, 1.1e-6),
+    (_read_labelstudio, 1e-9, 2.1e-8),
 ]
 
 
@@ -189,7 +206,7 @@ def _expected(rows: list[PredictionRow]) -> Iterator[tuple[PredictionRow, Detect
 
 @pytest.mark.parametrize(("read", "pixels", "share"), READERS, ids=[reader[0].__name__[6:] for reader in READERS])
 @settings(max_examples=40)
-@given(rows=_rows())
+@given(rows=_rows)
 def test_counts_boxes_and_names(
     read: Callable[[list[PredictionRow]], Found], pixels: float, share: float, rows: list[PredictionRow]
 ) -> None:
@@ -205,12 +222,12 @@ def test_counts_boxes_and_names(
             assert abs(edge - wanted) <= pixels + share * (side or 0)
     assert len(set(labels.values())) == len(labels)
     ok = [row.image for row in rows if row.status == OK]
-    listed = [row.image for row, _ in expected] if read is _read_viame else ok
+    listed = [row.image for row, _ in expected] if read in (_read_viame, _read_sdcat) else ok
     assert len(found.images) == len(set(found.images)) == len(set(listed)), "names one to one"
 
 
 @settings(max_examples=40)
-@given(_rows())
+@given(_rows)
 def test_the_report_and_the_table_of_counts(rows: list[PredictionRow]) -> None:
     expected = Counter((row.image, item.label) for row, item in _expected(rows))
     written = _csv(rows, "counts.csv")

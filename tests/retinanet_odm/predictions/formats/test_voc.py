@@ -6,6 +6,7 @@ from pathlib import PurePosixPath
 
 import pytest
 from hypothesis import given
+from lxml import etree
 
 from retinanet_odm.annotations.voc import parse_voc
 from retinanet_odm.predictions.formats.voc import to_voc
@@ -39,6 +40,8 @@ def test_the_layout() -> None:
     assert f"<database>{RUN.title}</database>".encode() in data
     annotation = parse_voc(data, source="é.xml")
     assert (annotation.filename, annotation.width, annotation.height) == ("d 1/é.jpg", 40, 30)
+    # MBARI's aidata takes the name of the image from <path> (mbari_aidata 1.80, plugins/extractors/tap_voc.py).
+    assert etree.fromstring(data).findtext("path") == "d 1/é.jpg"
     assert [(item.label, item.box) for item in annotation.objects] == [("sea pig", (6.0, 5.0, 16.0, 20.25))]
 
 
