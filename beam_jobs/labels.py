@@ -24,6 +24,7 @@ from retinanet_odm.sources.listing import (
 )
 from retinanet_odm.storage import files
 from retinanet_odm.storage.file_names import is_same_path
+from retinanet_odm.wording import plural
 
 _logger = logging.getLogger(__name__)
 
@@ -198,7 +199,8 @@ def append_items(text: str, labels: LabelMap, added: Collection[str]) -> str:
 
 def class_lines(labels: LabelMap, boxes: Mapping[str, int], added: Collection[str]) -> list[str]:
     """Return a line for each class, in the order of the ids."""
-    lines = [f"{len(labels.items)} classes: {len(labels.items) - len(added)} known, {len(added)} new"]
+    count = len(labels.items)
+    lines = [f"{count} {plural('class', count)}: {count - len(added)} known, {len(added)} new"]
     for label_id, name in sorted(labels.items):
         shown = name if name.isprintable() else repr(name)
         lines.append(f"{label_id:>6}  {shown}: {'new' if name in added else 'known'}, boxes: {boxes.get(name, 0)}")
