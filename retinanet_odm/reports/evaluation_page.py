@@ -5,7 +5,7 @@ from typing import Any
 
 from retinanet_odm.imaging.drawing import colour_of
 from retinanet_odm.reports.charts import Chart, ChartLine, ChartPoint, bubble_chart, line_chart, most_frequent_by_colour
-from retinanet_odm.reports.evaluation_verdict import evaluation_verdict
+from retinanet_odm.reports.evaluation_verdict import describe_ratio, evaluation_verdict
 from retinanet_odm.reports.rendering import Bar, Cell, ClassName, Gain, Shade, Table, Titled, facts_table, render
 
 _Values = Mapping[str, Any]
@@ -77,7 +77,7 @@ def evaluation_report(
         at_limit=metrics.get("at_limit"),
         thresholds_from=metrics.get("thresholds_from"),
         interval=intervals[-1] if intervals else None,
-        details=_tabulate_details(details, per_class) if details else None,
+        details=_tabulate_details(details, per_class, intervals) if details else None,
         gallery={heading: images for heading, images in (gallery or {}).items() if images},
         summary=Table(
             ["metric", "meaning", "value"],
@@ -137,8 +137,11 @@ def _with_interval(cell: Bar, interval: Sequence[float] | None) -> Cell:
     return Titled(cell, format_interval(interval)) if interval else cell
 
 
-def _tabulate_details(details: _Values, per_class: Mapping[str, _Values]) -> dict[str, Any]:
+def _tabulate_details(
+    details: _Values, per_class: Mapping[str, _Values], intervals: Sequence[_Values]
+) -> dict[str, Any]:
     """Return the tables and charts of ``details`` of eval.json, by the names that the template uses."""
+    rates = intervals[-1].get("rates_per_class", {}) if intervals else {}
     # What docs/training.md describes as "details"; the template has a section for each name below.
     curves, counts, calibration = details["curves"], details["counts"], details["calibration"]
     return {
@@ -147,7 +150,7 @@ def _tabulate_details(details: _Values, per_class: Mapping[str, _Values]) -> dic
         "error_types": _error_types(details["mistakes"]),
         "errors": details["mistakes"],
         "confusion": _confusion(**details["confusion"], per_class=per_class),
-        "counts": _counts(counts, per_class),
+        "counts": _counts(counts, per_class, rates),
         "count_charts": [
             bubble_chart(counts[name]["images"], title=name, colour=_colour(name, per_class), x="true", y="found")
             for name in list(per_class)[:_MAX_CHARTS]
@@ -226,22 +229,31 @@ def _confusion(classes: Sequence[str], counts: Sequence[Sequence[int]], per_clas
         )
         cells = [Shade(count, count / total, is_good=row == column) for column, count in enumerate(predicted)]
         rows.append([name, *cells])
-    return Table(["true class", *classes, "nothing: missed"], rows)
+    return Table(["true class", *classes, "nothing: missed"], rows, is_matrix=True)
 
 
-def _counts(counts: Mapping[str, _Values], per_class: Mapping[str, _Values]) -> Table:
+def _counts(counts: Mapping[str, _Values], per_class: Mapping[str, _Values], rates: Mapping[str, _Values]) -> Table:
     """Tabulate the count of each class over all images, and the errors of the counts of single images."""
     rows = [
         (
             _class_cell(name, per_class),
             values["true"],
             values["found"],
+            _ratio_cell(values, rates.get(name, {}).get("count_ratio")),
             per_class[name]["count_error"],
             Gain(per_class[name]["count_bias"]),
         )
         for name, values in counts.items()
     ]
-    return Table(["class", "true", "found", "error", "bias"], rows)
+    return Table(["class", "true", "found", "over all images", "error per image", "bias per image"], rows)
+
+
+def _ratio_cell(counts: _Values, interval: Sequence[float] | None) -> Cell:
+    """Return in words how far the count of a class is from the truth, with its interval."""
+    if not counts["true"]:
+        return None
+    ratio = describe_ratio(counts["found"] / counts["true"])
+    return Titled(ratio, " to ".join(map(describe_ratio, interval))) if interval else ratio
 
 
 def _sizes(sizes: Sequence[_Values]) -> Table:

@@ -38,6 +38,7 @@ def evaluation_verdict(metrics: _Values) -> list[str]:
     interval = metrics["intervals"][-1] if metrics["intervals"] else {}
     return [
         *_overall(rates, details["counts"], interval),
+        *_counts_by_class(details["counts"]),
         *_weakest(metrics["per_class"]),
         *_main_error(details["mistakes"]),
         *_caution(metrics, interval),
@@ -46,19 +47,32 @@ def evaluation_verdict(metrics: _Values) -> list[str]:
 
 def _overall(rates: _Values, counts: _Values, interval: _Values) -> Iterator[str]:
     if rates["recall"] is not None:
-        yield f"Of 100 objects, it finds {_of_100(rates['recall'])}{_range(interval.get('recall'))}."
+        yield f"Of 100 objects, the model finds {_of_100(rates['recall'])}{_range(interval.get('recall'))}."
     if rates["precision"] is None:
         yield "It draws no box."
     else:
         wrong = 1 - rates["precision"]
         found = interval.get("precision")
-        yield f"Of 100 boxes, {_of_100(wrong)} are wrong{_range(found and [1 - value for value in reversed(found)])}."
+        between = _range(found and [1 - value for value in reversed(found)])
+        yield f"Of 100 boxes that it draws, {_of_100(wrong)} are wrong{between}."
     true = sum(entry["true"] for entry in counts.values())
     if true:
         ratio = sum(entry["found"] for entry in counts.values()) / true
         found = interval.get("count_ratio")
         between = f" (95 % interval: {describe_ratio(found[0])} to {describe_ratio(found[1])})" if found else ""
-        yield f"Its counts are {describe_ratio(ratio)}{between}."
+        yield f"Over all images, its counts are {describe_ratio(ratio)}{between}."
+
+
+def _counts_by_class(counts: _Values) -> Iterator[str]:
+    """Name the lowest and the highest counts of several classes: in the sum, their errors cancel."""
+    known = {name: entry["found"] / entry["true"] for name, entry in counts.items() if entry["true"] >= _MIN_OBJECTS}
+    if len(known) > 1:
+        low, high = (choose(known, key=lambda name: known[name]) for choose in (min, max))
+        if describe_ratio(known[low]) == describe_ratio(known[high]):
+            yield f"The counts of each class are {describe_ratio(known[low])}."
+        else:
+            extremes = " to ".join(f"{describe_ratio(known[name])} ({name})" for name in (low, high))
+            yield f"By class, its counts are {extremes}."
 
 
 def _of_100(share: float) -> str:
@@ -106,6 +120,8 @@ def _main_error(mistakes: _Values) -> Iterator[str]:
 
 def _caution(metrics: _Values, interval: _Values) -> Iterator[str]:
     images = metrics.get("images", 0)
+    if any(interval.get(name) for name in ("recall", "precision", "count_ratio")):
+        yield "A 95 % interval is where a number may lie for other images of the same kind, in 95 of 100 cases."
     if images < FEW_IMAGES or not interval:
         count = f"{images:,} {plural('image', images)} {plural('was', images)}"
         yield f"Only {count} evaluated: other images may give quite different numbers."

@@ -22,6 +22,7 @@ from retinanet_odm.reports import charts
 
 _TEMPLATES = Path(__file__).parent / "templates"
 _FLAG = re.compile(r"--[a-z_]+(=[a-z0-9_+]+)?")
+_MAX_NARROW = 3  # columns that fit on a narrow screen
 _MAX_SHADE = 0.75  # so that the number on the shade can still be read
 
 
@@ -242,10 +243,17 @@ class Table:
     Attributes:
       headers: of the columns; all empty for a table without a head.
       rows: as many cells as headers in each.
+      is_matrix: the columns are to be compared, so a narrow screen does not list the cells of a row below each other.
     """
 
     headers: Sequence[str]
     rows: Sequence[Sequence[Cell]]
+    is_matrix: bool = False
+
+    @property
+    def is_stacked(self) -> bool:
+        """Whether a narrow screen lists the cells of a row below each other, each with its header."""
+        return len(self.headers) > _MAX_NARROW and not self.is_matrix and any(self.headers)
 
     @property
     def alignments(self) -> list[str]:

@@ -27,18 +27,40 @@ def _metrics(**changes: Any) -> dict[str, Any]:
     return {**plain, **changes}
 
 
+def _counted(**classes: tuple[int, int]) -> dict[str, Any]:
+    counts = {name: {"true": true, "found": found} for name, (true, found) in classes.items()}
+    return {"details": {"counts": counts, "mistakes": {"kinds": {}}}}
+
+
 @pytest.mark.parametrize(
     ("changes", "sentence"),
     [
-        pytest.param({}, "Of 100 objects, it finds 76 (95 % interval: 71 to 80).", id="recall"),
-        pytest.param({}, "Of 100 boxes, 22 are wrong (95 % interval: 18 to 27).", id="precision, turned round"),
+        pytest.param({}, "Of 100 objects, the model finds 76 (95 % interval: 71 to 80).", id="recall"),
         pytest.param(
-            {}, "Its counts are 3 % too low (95 % interval: 10 % too low to 4 % too high).", id="counts, by both signs"
+            {}, "Of 100 boxes that it draws, 22 are wrong (95 % interval: 18 to 27).", id="precision, turned round"
+        ),
+        pytest.param(
+            {},
+            "Over all images, its counts are 3 % too low (95 % interval: 10 % too low to 4 % too high).",
+            id="counts, by both signs",
         ),
         pytest.param(
             {"details": {"counts": {"crab": {"true": 200, "found": 200}}, "mistakes": {"kinds": {}}}, "intervals": []},
-            "Its counts are right.",
+            "Over all images, its counts are right.",
             id="equal counts, no interval",
+        ),
+        pytest.param(
+            _counted(crab=(200, 194), urchin=(40, 50), eel=(19, 90)),
+            "By class, its counts are 3 % too low (crab) to 25 % too high (urchin).",
+            id="counts of classes, of which one is too rare to judge",
+        ),
+        pytest.param(
+            _counted(crab=(200, 200), urchin=(40, 40)), "The counts of each class are right.", id="equal classes"
+        ),
+        pytest.param(
+            {},
+            "A 95 % interval is where a number may lie for other images of the same kind, in 95 of 100 cases.",
+            id="what an interval is",
         ),
         pytest.param({}, "The weakest class is urchin: of 100, it finds 50, and 25 of 100 boxes are wrong.", id="weak"),
         pytest.param(
@@ -75,6 +97,17 @@ def test_thresholds_of_the_model_need_no_caution() -> None:
     assert not any("chosen on these" in one for one in evaluation_verdict(_metrics(thresholds_from="the model")))
 
 
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        pytest.param({}, "By class", id="one class"),
+        pytest.param({"intervals": []}, "95 % interval", id="no interval"),
+    ],
+)
+def test_what_is_not_said(changes: dict[str, Any], words: str) -> None:
+    assert not any(words in one for one in evaluation_verdict(_metrics(**changes)))
+
+
 def test_metrics_without_thresholds_have_no_verdict() -> None:
     assert evaluation_verdict({"AP": 0.5}) == []
 
@@ -85,6 +118,6 @@ def test_whatever_the_scene_the_first_sentence_is_the_recall(scene: Coco) -> Non
     metrics = all_metrics(*scene, analyse(*scene))
     sentences = evaluation_verdict(metrics)
     recall = metrics["at_thresholds"]["recall"]
-    found = re.match(r"Of 100 objects, it finds (\d+)", sentences[0])
+    found = re.match(r"Of 100 objects, the model finds (\d+)", sentences[0])
     assert (recall is None) == (found is None)
     assert found is None or int(found[1]) == pytest.approx(recall * 100, abs=0.51)

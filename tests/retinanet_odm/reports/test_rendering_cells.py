@@ -58,3 +58,19 @@ def test_long_tables_are_folded(rows: int, shown: int) -> None:
 
 def test_an_empty_table_has_its_headers() -> None:
     assert "reason" in render_table(Table(["file", "reason"], []))
+
+
+@pytest.mark.parametrize(
+    ("table", "is_stacked"),
+    [
+        pytest.param(Table(["class", "score", "found", "images"], [("crab", 1, 2, 3)]), True, id="many columns"),
+        pytest.param(Table(["class", "score", "found"], [("crab", 1, 2)]), False, id="fits"),
+        pytest.param(Table([""] * 4, [("crab", 1, 2, 3)]), False, id="no headers to repeat"),
+        pytest.param(Table(list("abcd"), [(1, 2, 3, 4)], is_matrix=True), False, id="columns are compared"),
+    ],
+)
+def test_a_narrow_screen_keeps_every_column(table: Table, is_stacked: bool) -> None:
+    """Each cell of a stacked row has its header beside it."""
+    tree = html.fromstring(render_table(table))
+    assert (tree.xpath("//table/@class") == ["stacked"]) == is_stacked
+    assert tree.xpath("//td/@data-header") == (list(table.headers[1:]) if is_stacked else [])
