@@ -139,7 +139,7 @@ class ModelManifest:
             "code_version": self.code_version,
             "versions": self.versions,
             "dataset": {**self.dataset, "fingerprint": self.dataset_fingerprint} if self.dataset_fingerprint else {},
-            "evaluation": self.metrics
+            "evaluation": self.metrics.get("images")
             and {
                 **{name: self.metrics.get(name) for name in ("split", "images", "AP50")},
                 **rates,

@@ -1,6 +1,6 @@
 """How far the counts of a run may be from the truth: what the evaluation of its model has measured.
 
-Begin with `measured_counts`. An evaluation says something about the counts of a run only if they were made alike: from
+Begin with `why_not_measured`. An evaluation says something about the counts of a run only if they were made alike: from
 the same scores, without tiles, with all detections.
 """
 
@@ -18,6 +18,8 @@ def why_not_measured(run: ScoringRun) -> str:
     """Return why nothing is known about the error of the counts; "" if something is."""
     if not run.facts.get("evaluation"):
         return "the model has no evaluation"
+    if run.facts["evaluation"].get("count_ratio") is None:  # of an earlier version, or without objects
+        return "the evaluation of the model has not measured it"
     if run.facts.get("tiles"):
         return "the images were scored in tiles, and the model was evaluated without"
     if run.facts.get("without_repeats"):

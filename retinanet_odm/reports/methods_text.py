@@ -6,6 +6,7 @@ Every number is of model.json or summary.json. Begin with `methods_text`.
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from retinanet_odm import PROGRAM
 from retinanet_odm.predictions.rows import ScoringRun
 from retinanet_odm.predictions.summary import PredictionSummary
 from retinanet_odm.reports.measured_counts import has_same_threshold, measured_error
@@ -15,7 +16,7 @@ _RETINANET = (
     "Lin, T.-Y., Goyal, P., Girshick, R., He, K. & Dollár, P. (2017). Focal Loss for Dense Object Detection. ICCV 2017,"
     " 2980-2988."
 )
-_PACKAGES = {"tensorflow": "TensorFlow", "keras": "Keras"}
+_PACKAGES = {"tensorflow": "TensorFlow", "keras": "Keras"}  # titles of packages
 _Values = Mapping[str, Any]
 
 
@@ -58,16 +59,13 @@ def _training(facts: _Values) -> Iterator[str]:
         for split, size in dataset.get("splits", {}).items()
     )
     steps = f" for {facts['steps']:,} steps" if facts.get("steps") else ""
-    versions = ", ".join(
-        [f"retinanet-odm {facts['code_version']}"]
-        + [
-            f"{title} {facts['versions'][name]}"
-            for name, title in _PACKAGES.items()
-            if name in facts.get("versions", {})
-        ]
-    )
     sizes = f" ({splits})" if splits else ""
-    yield f"It was trained on {name}{sizes}, fingerprint {dataset['fingerprint'][:12]},{steps} with {versions}."
+    yield f"It was trained on {name}{sizes}, fingerprint {dataset['fingerprint'][:12]},{steps} with {_versions(facts)}."
+
+
+def _versions(facts: _Values) -> str:
+    known = {PROGRAM: facts["code_version"], **facts.get("versions", {})}
+    return ", ".join(f"{_PACKAGES.get(name, name)} {version}" for name, version in known.items())
 
 
 def _counting(run: ScoringRun) -> Iterator[str]:

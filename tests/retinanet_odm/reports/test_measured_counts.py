@@ -33,6 +33,9 @@ def test_the_error_of_each_class() -> None:
     [
         pytest.param(_run(), "", id="measured"),
         pytest.param(_run(evaluation=None), "has no evaluation", id="no evaluation"),
+        pytest.param(
+            _run(evaluation={**FACTS["evaluation"], "count_ratio": None}), "has not measured it", id="an earlier export"
+        ),
         pytest.param(_run(tiles=True), "in tiles", id="tiles"),
         pytest.param(_run(without_repeats=True), "repeated detections are left out", id="without repeats"),
         pytest.param(_run({1: 0.5, 2: 0.5, 4: 0.5}), "count from other scores", id="other scores"),
