@@ -1,7 +1,8 @@
 """What an exported model promises: the signatures of its SavedModel, and model.json.
 
 Begin with the signatures. All three have the same outputs; they differ in their input only. Boxes are in the pixels of
-each image. `ModelManifest` holds what the graph does not: labels, thresholds, and what the model was trained on.
+each image. `ModelManifest` holds what the graph does not: labels, thresholds, and what the model was trained on. The
+file retinanet_odm.novelty.FILE, which may be missing, has features of training images.
 
 Shapes: N images in a batch, which may be 0; M is the model's max_detections. Rows after the num_detections of an image
 are zero. An image that cannot be decoded gets status 1 and no detections; the other images of its batch are not
@@ -43,6 +44,8 @@ IMAGE_SIZE = "image_size"  # int32 [N, 2], (height, width) of each decoded image
 STATUS = "status"  # int32 [N], one of the two below
 STATUS_OK = 0
 STATUS_NOT_DECODABLE = 1
+# Optional: exports of earlier versions lack it. D is a property of the backbone; zero where an image is not decodable.
+FEATURES = "features"  # float32 [N, D], means of the backbone's channels over the image (retinanet_odm.novelty)
 
 # The only input of model.tflite and model.onnx: RGB, uint8 [1, H, W, 3], laid out as by
 # trainer.data.preprocess.letterbox. The image ends at the last row and column that are not all of the padding's colour.

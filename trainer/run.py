@@ -192,7 +192,9 @@ def _finish(resolved: ResolvedRun, model: _Model) -> None:
         files.write_text(f"{path}.json", json.dumps(metrics, indent=2, ensure_ascii=False) + "\n")
         _log_metrics(config, metrics)
     if config.run.exports:
-        exported = saved_model.export_model(config, resolved.manifest, model.network, metrics=metrics, step=step)
+        exported = saved_model.export_model(
+            config, resolved.manifest, model.network, metrics=metrics, step=step, devices=model.devices
+        )
         _LOGGER.info("model: %s", exported)
         _LOGGER.info(
             "next: python -m inference score --images IMAGES --model %s --output OUT --formats=counts,report",

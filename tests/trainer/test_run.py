@@ -26,6 +26,7 @@ from trainer.presets import make_config
 from trainer.weights import checkpoints
 
 SETTINGS = ["--preset=tiny", "--image_size=128", "--pyramid_channels=32", "--head_depth=1", "--train_batch_size=6"]
+SETTINGS += ["--reference_images=0"]  # it takes seconds, and tests/trainer/export has its own tests
 
 
 @pytest.fixture(scope="module")

@@ -275,6 +275,7 @@ class EvaluationConfig(ConfigSection):
     score_threshold: float = option(0.05, "minimum score of a reported detection", FRACTION)
     nms_iou: float = option(0.5, "IoU threshold for non-maximum suppression (per class)", FRACTION)
     max_detections: int = option(100, "maximum number of detections of an image", POSITIVE)
+    reference_images: int = option(500, "training images with which score compares images; 0: none", NOT_NEGATIVE)
     export_formats: str = option(
         "savedmodel", f"formats of the export, comma-separated: savedmodel, and any of {', '.join(PORTABLE_FORMATS)}"
     )

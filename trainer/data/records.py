@@ -241,6 +241,8 @@ def batch_source_ids(split: RecordSplit, *, batch_size: int, seed: int, step: in
 def evaluation_batches(split: RecordSplit, *, canvas: tuple[int, int], batch_size: int) -> tf.data.Dataset:
     """Make batches of every image once; the last is filled up with repeats whose source_id is 0.
 
+    The first `split.examples` records are read, in the order of the shards.
+
     Yields:
       image: uint8 [B, H, W, 3]. placed: float32 [B, 2], size of the image on the canvas (`preprocess.DecodedBatch`).
       size: int32 [B, 2], (height, width) of the image itself. source_id: int64 [B].
@@ -257,7 +259,8 @@ def evaluation_batches(split: RecordSplit, *, canvas: tuple[int, int], batch_siz
         return {**values, "source_id": tf.zeros_like(values["source_id"])}
 
     # Shard after shard, without shuffling: every run evaluates the same batches.
-    images = tf.data.TFRecordDataset(split.paths).map(load, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+    records = tf.data.TFRecordDataset(split.paths).take(split.examples)
+    images = records.map(load, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
     # Batches of one static shape: the last is filled up.
     missing = -split.examples % batch_size
     filler = images.take(1).map(as_filler).repeat(missing)

@@ -17,7 +17,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from retinanet_odm import __version__, exported_model
+from retinanet_odm import __version__, exported_model, novelty
 from retinanet_odm.dataset import examples
 from retinanet_odm.dataset.anchor_coverage import PYRAMID_LEVELS
 from retinanet_odm.dataset.manifest import DatasetManifest
@@ -30,24 +30,31 @@ from retinanet_odm.storage.local import final_name
 from trainer.config import TrainConfig
 from trainer.data import preprocess
 from trainer.export import tflite_onnx
-from trainer.network import postprocess
+from trainer.export.reference import held_out_splits, measure_reference
+from trainer.network import features, postprocess
 from trainer.network.build import Network
 from trainer.typing import Tensor
 
 _LOGGER = logging.getLogger(__name__)
 
-# To be increased when the same weights and settings give other detections.
+# To be increased when the same weights and settings give other detections or features.
 _GRAPH_VERSION = 1
 
 # What Keras' ExportArchive and this module write into the folder.
 _SAVED_MODEL = {"saved_model.pb", "fingerprint.pb", "variables", "assets"}
 _PORTABLE = {name for name, _ in tflite_onnx.FILES.values()}
-_EXPORTED = _SAVED_MODEL | _PORTABLE | {ModelManifest.FILE}
+_EXPORTED = _SAVED_MODEL | _PORTABLE | {novelty.FILE, ModelManifest.FILE}
 _TEMPORARY = re.compile(r"\.tmp[0-9a-f]{32}$")  # of a file that TensorFlow had not finished when it was killed
 
 
 def export_model(
-    config: TrainConfig, manifest: DatasetManifest, network: Network, *, metrics: dict[str, Any], step: int
+    config: TrainConfig,
+    manifest: DatasetManifest,
+    network: Network,
+    *,
+    metrics: dict[str, Any],
+    step: int,
+    devices: tf.distribute.Strategy | None = None,
 ) -> str:
     """Write MODEL_DIR/export: the SavedModel, the portable formats, and last model.json, the commit mark.
 
@@ -57,20 +64,26 @@ def export_model(
       network: With the weights to export.
       metrics: Of an eval.json (`trainer.evaluate`), or empty.
       step: Of the weights.
+      devices: Of the network; None for those of the moment.
 
     Returns:
       The folder.
     """
     folder = check_folder(config.run.model_dir)
-    identity = identify_model(config, network)
+    identity = identify_model(config, manifest, network)
     if _is_there(config, folder, manifest, metrics=metrics, identity=identity):
         _LOGGER.info("the export has these weights and settings already, and is left as it is")
         return folder
+    # Before anything is deleted: it fails if a shard is missing.
+    reference = measure_reference(config, manifest, network, devices or tf.distribute.get_strategy())
     # The order matters: without model.json, which is deleted first and written last, a folder is no export.
     files.delete([f"{folder}/{ModelManifest.FILE}"])
     if tf.io.gfile.exists(folder):
         tf.io.gfile.rmtree(folder)
     _write_saved_model(config, network, folder)
+    if reference:
+        with files.write_atomic(f"{folder}/{novelty.FILE}") as file:
+            file.write(reference.to_bytes())
     for name, convert in (tflite_onnx.FILES[kind] for kind in config.evaluation.portable_formats()):
         with files.write_atomic(f"{folder}/{name}") as file:
             file.write(convert(config, network))
@@ -80,11 +93,15 @@ def export_model(
     return folder
 
 
-def identify_model(config: TrainConfig, network: Network) -> str:
-    """Return the hex SHA-256 over the weights and over what else decides the detections of an export."""
+def identify_model(config: TrainConfig, manifest: DatasetManifest, network: Network) -> str:
+    """Return the hex SHA-256 over the weights and over what else decides the rows of an export."""
+    images = config.evaluation.reference_images
+    # Not its values, which a device may round differently, but what decides them.
+    reference = [images, manifest.fingerprint, *held_out_splits(config, manifest)] if images else []
     settings = {
         **network.identity,
         **config.evaluation.suppression(),
+        "reference": reference,
         "precision": config.network.precision,
         "code_version": __version__,
         "graph_version": _GRAPH_VERSION,
@@ -188,8 +205,9 @@ def _write_saved_model(config: TrainConfig, network: Network, folder: str) -> No
     archive = keras.export.ExportArchive()
     # Keras' own export has one signature of tensors; the archive takes functions of any input.
     archive.track(network.model)
+    model = features.with_maps(network.model)  # of the same variables, which the archive tracks
     # All signatures call one function; otherwise a SavedModel would hold the network once for each, and load slowly.
-    detect = tf.function(functools.partial(_detect, config, network), autograph=False)
+    detect = tf.function(functools.partial(_detect, config, network, model), autograph=False)
     for name, (specification, read) in _INPUTS.items():
         archive.add_endpoint(name, _serving_function(detect, network.canvas, read), input_signature=[specification])
     archive.write_out(folder, verbose=False)
@@ -205,9 +223,11 @@ def _serving_function(detect: Any, canvas: tuple[int, int], read: preprocess.Dec
     return serve
 
 
-def _detect(config: TrainConfig, network: Network, batch: preprocess.DecodedBatch) -> dict[str, Tensor]:
-    """Compute the outputs of every signature."""
-    outputs = network.model(preprocess.normalise(batch.images), training=False)
+def _detect(
+    config: TrainConfig, network: Network, model: keras.Model, batch: preprocess.DecodedBatch
+) -> dict[str, Tensor]:
+    """Compute the outputs of every signature; the model is that of the network, with maps."""
+    outputs = model(preprocess.normalise(batch.images), training=False)
     found = postprocess.suppress(
         postprocess.top_candidates(outputs, network.anchors, batch.placed, batch.sizes),
         num_classes=network.num_classes,
@@ -216,6 +236,7 @@ def _detect(config: TrainConfig, network: Network, batch: preprocess.DecodedBatc
     # A blank canvas, in the place of an image that was not decoded, may still have detections.
     count = tf.where(batch.decoded, found.count, 0)  # [N]
     real = tf.sequence_mask(count, config.evaluation.max_detections)  # bool [N, M]
+    pooled = features.pool_features(outputs[features.MAPS], batch.placed, network.canvas)  # [N, D]
     return {
         exported_model.BOXES: postprocess.to_image_pixels(found.boxes, batch.placed, batch.sizes),
         exported_model.SCORES: tf.where(real, found.scores, 0.0),
@@ -223,6 +244,7 @@ def _detect(config: TrainConfig, network: Network, batch: preprocess.DecodedBatc
         exported_model.COUNT: count,
         exported_model.IMAGE_SIZE: batch.sizes,
         exported_model.STATUS: tf.where(batch.decoded, exported_model.STATUS_OK, exported_model.STATUS_NOT_DECODABLE),
+        exported_model.FEATURES: tf.where(batch.decoded[:, None], pooled, 0.0),
     }
 
 

@@ -100,6 +100,9 @@ def test_evaluation_sees_every_image_once_in_full_batches(dataset: Path) -> None
     ids = [int(value) for batch in seen for value in batch["source_id"]]
     assert [len(batch["image"]) for batch in seen] == [4, 4]
     assert sorted(value for value in ids if value) == list(range(25, 32)) and ids.count(0) == 1
+    first = dataclasses.replace(split, examples=3)
+    (batch,) = records.evaluation_batches(first, canvas=CANVAS, batch_size=4).as_numpy_iterator()
+    assert batch["source_id"].tolist() == [*ids[:3], 0], "the first images alone"
 
 
 def test_records_keep_their_boxes() -> None:

@@ -9,13 +9,17 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from retinanet_odm import exported_model
+from retinanet_odm import exported_model, novelty
 from retinanet_odm.dataset import examples as schema
+from retinanet_odm.dataset.manifest import DatasetManifest
 from retinanet_odm.exported_model import ModelManifest
+from retinanet_odm.labels.label_map import LabelMap
+from retinanet_odm.novelty import Reference
 from tests.trainer.conftest import make_example, make_noise
 from trainer import evaluate
 from trainer.data import records
 from trainer.export import saved_model
+from trainer.export.reference import held_out_splits
 from trainer.network import build
 from trainer.presets import make_config
 
@@ -30,6 +34,7 @@ OUTPUTS = {
     exported_model.COUNT: (tf.int32, ()),
     exported_model.IMAGE_SIZE: (tf.int32, (2,)),
     exported_model.STATUS: (tf.int32, ()),
+    exported_model.FEATURES: (tf.float32, (64 + 128 + 192,)),  # of the tiny backbone
 }
 INPUTS = {
     exported_model.SERVING: exported_model.IMAGE_BYTES,
@@ -45,7 +50,42 @@ def model(dataset: Path, tmp_path_factory: pytest.TempPathFactory) -> Any:
     config = make_config("tiny", {**LITE0, "dataset": str(dataset), "model_dir": str(folder)})
     manifest = records.read_dataset_manifest(str(dataset))
     net = build.build_network(config, manifest)
-    return tf.saved_model.load(saved_model.export_model(config, manifest, net, metrics={}, step=0))
+    exported = saved_model.export_model(config, manifest, net, metrics={}, step=0)
+    loaded = tf.saved_model.load(exported)
+    loaded.reference = Reference.from_bytes((Path(exported) / novelty.FILE).read_bytes(), source="reference")
+    return loaded
+
+
+def test_the_reference_has_the_features_of_the_training_images(model: Any) -> None:
+    """They are measured before the export, and are what the export returns for the same images."""
+    training, held_out = ([make_example(number).encoded for number in ids] for ids in (range(1, 25), range(25, 32)))
+    served = [ask(model, exported_model.SERVING, tf.constant(images)) for images in (training, held_out)]
+    expected = novelty.make_reference(*(found[exported_model.FEATURES] for found in served))
+    assert model.reference.limit == pytest.approx(expected.limit, rel=1e-3)
+    np.testing.assert_allclose(model.reference.mean, expected.mean, rtol=1e-3)
+    np.testing.assert_allclose(
+        sorted(model.reference.features[:, 0]), sorted(expected.features[:, 0]), rtol=0.02, atol=0.02
+    )
+
+
+SPLITS = [
+    ({}, ("val",), "the split that is evaluated"),
+    ({"eval_split": "train"}, (), "images that were trained on are not held out"),
+    ({"eval_split": "test"}, (), "nothing is chosen on the test split"),
+    ({"eval_split": "other"}, (), "a split without images"),
+]
+
+
+@pytest.mark.parametrize(("settings", "expected", "why"), SPLITS, ids=[row[2] for row in SPLITS])
+def test_which_images_are_held_out(
+    dataset: Path, settings: dict[str, Any], expected: tuple[str, ...], why: str
+) -> None:
+    manifest = records.read_dataset_manifest(str(dataset))
+    splits = {**manifest.splits, "test": manifest.splits["val"]}
+    twice = dataclasses.replace(
+        manifest, splits=splits, fingerprint="", images_in=manifest.images_in + splits["test"].examples
+    )
+    assert held_out_splits(make_config("tiny", settings), twice) == expected, why
 
 
 def test_an_identity_is_of_weights_and_settings(dataset: Path, tmp_path: Path) -> None:
@@ -53,7 +93,9 @@ def test_an_identity_is_of_weights_and_settings(dataset: Path, tmp_path: Path) -
     manifest = records.read_dataset_manifest(str(dataset))
 
     def export(folder: str, **settings: Any) -> ModelManifest:
-        given = {**SMALL, "dataset": str(dataset), "model_dir": str(tmp_path / folder), **settings}
+        # Without a reference, which takes seconds.
+        given = {**SMALL, "reference_images": 0, "dataset": str(dataset), "model_dir": str(tmp_path / folder)}
+        given |= settings
         config = make_config("tiny", given)
         path = Path(
             saved_model.export_model(config, manifest, build.build_network(config, manifest), metrics={}, step=0)
@@ -81,6 +123,23 @@ def test_an_identity_is_of_weights_and_settings(dataset: Path, tmp_path: Path) -
     damaged.write_bytes(damaged.read_bytes()[:-1])
     assert export("b").model_hash == first.model_hash
     assert damaged.stat().st_size >= whole - 100, "a damaged export is written again"
+
+
+def test_an_identity_is_of_the_images_that_others_are_compared_with(dataset: Path) -> None:
+    manifest = records.read_dataset_manifest(str(dataset))
+    other = dataclasses.replace(
+        manifest, labels=LabelMap.from_names(["bright", "dark", "third"]), fingerprint=""
+    )  # of another fingerprint
+    net = build.build_network(make_config("tiny", SMALL), manifest)
+
+    def identify(manifest: DatasetManifest, **settings: Any) -> str:
+        return saved_model.identify_model(make_config("tiny", {**SMALL, **settings}), manifest, net)
+
+    five, none = {"reference_images": 5}, {"reference_images": 0}
+    assert identify(manifest, **five) == identify(manifest, **five)
+    ways = [identify(manifest), identify(manifest, **five), identify(manifest, **none), identify(other, **five)]
+    assert len({*ways, identify(manifest, eval_split="train", **five)}) == 5
+    assert identify(other, **none) == identify(manifest, **none), "without a reference, the weights alone decide"
 
 
 def ask(model: Any, signature: str, items: Any) -> dict[str, np.ndarray]:
@@ -120,6 +179,9 @@ def test_the_signatures_agree(model: Any, why: str, size: tuple[int, int]) -> No
         np.testing.assert_allclose(found[exported_model.BOXES], expected[exported_model.BOXES], atol=0.5, err_msg=name)
         np.testing.assert_allclose(
             found[exported_model.SCORES], expected[exported_model.SCORES], atol=1e-3, err_msg=name
+        )
+        np.testing.assert_allclose(
+            found[exported_model.FEATURES], expected[exported_model.FEATURES], atol=1e-3, err_msg=name
         )
         for exact in (exported_model.CLASSES, exported_model.COUNT, exported_model.IMAGE_SIZE, exported_model.STATUS):
             np.testing.assert_array_equal(found[exact], expected[exact], err_msg=f"{name} {exact}")
