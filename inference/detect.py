@@ -20,6 +20,7 @@ from retinanet_odm.imaging.images import EncodedImage, normalise_image
 from retinanet_odm.predictions.drawing import drawn_detection
 from retinanet_odm.predictions.formats.encoding import one_line
 from retinanet_odm.predictions.rows import OK, PredictionRow
+from retinanet_odm.predictions.unlike_training import NoveltySummary
 from retinanet_odm.sources.inputs import folders_as_patterns
 from retinanet_odm.storage import files
 from retinanet_odm.storage.file_names import absolute, common_folder, is_below, looks_like_image, name_below, root_of
@@ -56,6 +57,11 @@ def detect(options: DetectOptions) -> list[PredictionRow]:
     scored = list(_score_images(options, names))
     if options.draw is not None:
         _draw_all(options.draw, scored)
+    novelty = NoveltySummary()
+    for item in scored:
+        novelty.add(item.row)
+    if novelty.is_alarming:
+        _logger.warning("warning: %s", novelty.describe())
     return [item.row for item in scored]
 
 

@@ -28,7 +28,7 @@ from inference.rows.earlier_rows import (
     find_lost_rows,
 )
 from inference.rows.export_options import ExportOptions
-from inference.rows.exports import count_detections, exports_exist, write_exports
+from inference.rows.exports import count_results, exports_exist, write_exports
 from inference.rows.journal import commit_summary, find_earlier
 from inference.rows.part_files import WrittenShard
 from inference.rows.replacing import DerivedPlan, RowsChange, refuse_new_losses
@@ -288,8 +288,7 @@ class Commit:
         # The order matters, because summary.json marks everything else as complete.
         shards = [shard["name"] for shard in summary["shards"]]
         output_folder.delete_stale_files(self.output, keep=[*shards, *self.derived.kept])
-        counted = count_detections(self.output, summary)
-        summary = {**summary, "counted": counted, "exports": list(self.derived.entries)}
+        summary = {**summary, **count_results(self.output, summary), "exports": list(self.derived.entries)}
         for renewal in self.derived.renewed:
             entries = write_exports(self.output, renewal.adapt(summary), renewal.options)
             summary = finished_run.add_exports(summary, entries)

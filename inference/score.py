@@ -16,6 +16,7 @@ from inference.rows.journal import EarlierRun, drop_journal, find_earlier, set_s
 from inference.rows.output_folder import DamagedShards
 from inference.rows.thresholds import choose_thresholds, thresholds_of_run
 from retinanet_odm.dataset.frame_names import DeploymentRule, describe_deployments
+from retinanet_odm.predictions.unlike_training import NoveltySummary
 from retinanet_odm.storage import files
 from retinanet_odm.storage.file_kinds import describe_suffixes
 from retinanet_odm.storage.folder_lock import lock_folder
@@ -137,3 +138,13 @@ def _log_results(summary: dict[str, Any], output: str) -> None:
     _logger.info("rows: %s/predictions-*.jsonl", output)
     for entry in summary["exports"]:
         _logger.info("%s: %s", describe_export(entry), files.join(output, entry["name"]))
+    if "novelty" in summary:  # not of models without a reference
+        _log_novelty(NoveltySummary.from_json(summary["novelty"]))
+
+
+def _log_novelty(novelty: NoveltySummary) -> None:
+    if novelty.is_alarming:
+        # Last, because it decides whether the rest may be used.
+        _logger.warning("warning: %s", novelty.describe())
+    else:
+        _logger.info("%s", novelty.describe())

@@ -11,8 +11,10 @@ from inference.model.options import ModelOptions
 from inference.model.saved_model import Detector, load_saved_model
 from inference.model.scorer import Scorer
 from inference.model.third_party import SignatureMap, ThirdPartyDetector, read_signature_map
+from retinanet_odm import novelty
 from retinanet_odm.errors import ContractError
 from retinanet_odm.exported_model import ModelManifest
+from retinanet_odm.novelty import Reference
 from retinanet_odm.storage import files
 from retinanet_odm.storage.file_kinds import is_left_by_system
 from retinanet_odm.storage.file_names import escape_glob, name_below
@@ -167,5 +169,14 @@ def load_model(model: CheckedModel) -> Detector | ThirdPartyDetector:
     loaded = load_saved_model(folder)
     if signature_map is not None:
         return ThirdPartyDetector(loaded, signature_map, folder=folder)
-    # Only tiles need the signature of decoded pixels, which an older export may lack.
-    return Detector(loaded, folder=folder, with_pixels=model.options.tiling is not None)
+    # Only tiles need the signature of decoded pixels, which an older export may lack, as it may the reference.
+    reference = _read_reference(folder) if novelty.FILE in manifest.files else None
+    return Detector(loaded, folder=folder, with_pixels=model.options.tiling is not None, reference=reference)
+
+
+def _read_reference(folder: str) -> Reference:
+    path = files.join(folder, novelty.FILE)
+    try:
+        return Reference.from_bytes(files.read_bytes(path), source=path)
+    except FileError as error:
+        raise ContractError(f"--model: {error}") from error

@@ -23,6 +23,7 @@ class ModelOutput:
       scores: [n], falling.
       classes: [n] label ids.
       without_extent: number of boxes of the model that `drop_without_extent` has dropped.
+      novelty: how unlike the training images the image is (retinanet_odm.novelty); None if the model has no reference.
     """
 
     status: int
@@ -32,6 +33,7 @@ class ModelOutput:
     scores: npt.NDArray[np.float32]
     classes: npt.NDArray[np.int32]
     without_extent: int = 0
+    novelty: float | None = None
 
 
 def drop_without_extent(output: ModelOutput) -> ModelOutput:

@@ -1,5 +1,6 @@
 """An export of the trainer in memory. TensorFlow is imported when it is loaded, so that the launcher needs none."""
 
+import dataclasses
 import importlib
 import itertools
 import os
@@ -17,6 +18,7 @@ from retinanet_odm.cli.native_log import import_quietly
 from retinanet_odm.cli.program import tune_gc
 from retinanet_odm.errors import ContractError
 from retinanet_odm.imaging.images import EncodedImage
+from retinanet_odm.novelty import Reference
 from retinanet_odm.storage.file_names import escape_glob
 from retinanet_odm.systems import link_folder
 
@@ -94,19 +96,23 @@ class Detector:
 
     decode = staticmethod(decode_pixels)
 
-    def __init__(self, loaded: Any, *, folder: str, with_pixels: bool) -> None:
+    def __init__(self, loaded: Any, *, folder: str, with_pixels: bool, reference: Reference | None = None) -> None:
         """Check the signatures.
 
         Args:
           loaded: SavedModel; it owns the variables that its signatures read, so it is kept.
           folder: its name in messages.
           with_pixels: score_pixels will be called.
+          reference: of the training images; None if the export has none.
 
         Raises:
-          ContractError: the SavedModel lacks a signature that will be called.
+          ContractError: the SavedModel lacks a signature that will be called, or the features that a reference needs.
         """
         self._loaded = loaded  # the signatures alone do not keep its variables alive
-        self._serve = _signature(loaded, folder, exported_model.SERVING, exported_model.IMAGE_BYTES)
+        self._reference = reference
+        # Only a reference needs the features, which an older export lacks.
+        outputs = _OUTPUTS if reference is None else (*_OUTPUTS, exported_model.FEATURES)
+        self._serve = _signature(loaded, folder, exported_model.SERVING, exported_model.IMAGE_BYTES, outputs)
         if with_pixels:
             self._serve_pixels = _signature(loaded, folder, exported_model.IMAGE_TENSOR, exported_model.IMAGES)
 
@@ -117,7 +123,7 @@ class Detector:
         with call_errors():
             # Encoded: the graph decodes, as in the trainer's evaluation, so that pixels cannot differ.
             encoded = tf.constant([image.data for image in images], tf.string)
-            return _outputs(self._serve(**{exported_model.IMAGE_BYTES: encoded}))
+            return _outputs(self._serve(**{exported_model.IMAGE_BYTES: encoded}), self._reference)
 
     def score_pixels(self, pixels: RgbPixels) -> list[ModelOutput]:
         """Return the output for each image of RGB [N, height, width, 3], in order; boxes are in pixels of each."""
@@ -147,24 +153,30 @@ def _describe_error(error: Any) -> str:
     return f"{type(error).__name__}: {before_nodes[-1] if before_nodes else 'no message'}"[:_MESSAGE_LENGTH]
 
 
-def _signature(loaded: Any, folder: str, name: str, argument: str) -> Callable[..., Mapping[str, Any]]:
+def _signature(
+    loaded: Any, folder: str, name: str, argument: str, outputs: Sequence[str] = _OUTPUTS
+) -> Callable[..., Mapping[str, Any]]:
     serve = loaded.signatures.get(name)
     if serve is None:
         why = ", which --tile needs: export it again" if name == exported_model.IMAGE_TENSOR else ""
         raise ContractError(f"{folder}: the SavedModel has no signature {name!r}{why}")
     inputs = set(serve.structured_input_signature[1])
-    missing = ({argument} - inputs) | (set(_OUTPUTS) - set(serve.structured_outputs))
+    missing = ({argument} - inputs) | (set(outputs) - set(serve.structured_outputs))
     if missing:
         raise ContractError(f"{folder}: signature {name!r} lacks {', '.join(sorted(missing))}")
     checked: Callable[..., Mapping[str, Any]] = serve
     return checked
 
 
-def _outputs(result: Mapping[str, Any]) -> list[ModelOutput]:
+def _outputs(result: Mapping[str, Any], reference: Reference | None = None) -> list[ModelOutput]:
     # Once for the batch: each conversion copies from the device.
     values = {name: result[name].numpy() for name in _OUTPUTS}
     count = len(values[exported_model.STATUS])
-    return [_output({name: value[index] for name, value in values.items()}) for index in range(count)]
+    outputs = [_output({name: value[index] for name, value in values.items()}) for index in range(count)]
+    if reference is None:
+        return outputs
+    novelties = reference.novelty_of(result[exported_model.FEATURES].numpy()).tolist()
+    return [dataclasses.replace(output, novelty=novelty) for output, novelty in zip(outputs, novelties, strict=True)]
 
 
 def _output(values: Mapping[str, Any]) -> ModelOutput:

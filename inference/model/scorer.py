@@ -4,6 +4,7 @@ Begin with `Scorer`. `make_batches` forms its calls as Beam forms batches; `Batc
 halves.
 """
 
+import dataclasses
 import functools
 import io
 import time
@@ -142,7 +143,9 @@ class Scorer:
         except CallError as error:  # a row made from some of the tiles would look complete
             return error
         pieces = [Piece(window=(0, 0, image.height, image.width), output=untiled), *tiles]
-        return merge_tiles(pieces, image.height, image.width, iou=self._nms_iou, how=tiling.merge)
+        merged = merge_tiles(pieces, image.height, image.width, iou=self._nms_iou, how=tiling.merge)
+        # Of the complete image: so the training images were seen, too.
+        return dataclasses.replace(merged, novelty=untiled.novelty)
 
     def _score_tiles(self, image: EncodedImage, windows: Sequence[Window], calls: CallStatistics) -> list[Piece]:
         pixels = self._model.decode(image)  # once per image; tiles are cut from these pixels

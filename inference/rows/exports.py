@@ -22,6 +22,7 @@ from retinanet_odm.imaging.images import EncodedImage, ImageRule
 from retinanet_odm.predictions.formats import ALL_SCORES, EXPORTERS, Exporter
 from retinanet_odm.predictions.rows import PredictionRow, ScoringRun
 from retinanet_odm.predictions.uncertainty import to_label_csv
+from retinanet_odm.predictions.unlike_training import NoveltySummary
 from retinanet_odm.reports.predictions_page import ImageReader, no_images, predictions_report
 from retinanet_odm.storage import files
 
@@ -92,16 +93,19 @@ def _filtered_rows(rows: Iterable[PredictionRow], run: ScoringRun, format_name: 
     return (row.filtered(min_scores) for row in rows)
 
 
-def count_detections(output: str, summary: Mapping[str, Any]) -> dict[str, int]:
-    """Return the number of detections by class that count at the thresholds of the run.
+def count_results(output: str, summary: Mapping[str, Any]) -> dict[str, Any]:
+    """Return `counted`, the detections by class at the thresholds of the run, and, if rows have one, `novelty`.
 
     Raises:
       ContractError: the prediction files are not those that the summary lists.
     """
-    run = run_of(summary, ExportOptions())
-    rows = (row.filtered(run.thresholds) for row in finished_run.read_rows(output, summary))
-    counts = Counter(item.label_id for row in rows for item in row.detections)
-    return {label: counts[label_id] for label_id, label in run.classes.items() if counts[label_id]}
+    run, counts, novelty = run_of(summary, ExportOptions()), Counter[int](), NoveltySummary()
+    rule = finished_run.deployment_rule(summary, "")
+    for row in finished_run.read_rows(output, summary):
+        counts.update(item.label_id for item in row.filtered(run.thresholds).detections)
+        novelty.add(dataclasses.replace(row, place=rule.deployment_of(row.image)))
+    counted = {label: counts[label_id] for label_id, label in run.classes.items() if counts[label_id]}
+    return {"counted": counted, **({"novelty": novelty.to_json()} if novelty.all.images else {})}
 
 
 def describe_export(entry: Mapping[str, Any]) -> str:

@@ -51,6 +51,7 @@ def make_row(name: str, result: ModelOutput | Failure, *, labels: Mapping[int, s
         height=result.height,
         detections=detections,
         without_extent=result.without_extent,
+        novelty=result.novelty,
     )
 
 

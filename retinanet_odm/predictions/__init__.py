@@ -2,11 +2,12 @@
 
 Begin with `rows`: `PredictionRow` is one image with its detections. The other modules only read rows:
 
-  summary      statistics of a run, for its report
-  uncertainty  which images to label next
-  repeats      detections that are repeated at one location over many frames
-  formats      the rows in the file formats of other tools
-  drawing      detections as boxes to draw
+  summary          statistics of a run, for its report
+  uncertainty      which images to label next
+  unlike_training  how many images are unlike the training images
+  repeats          detections that are repeated at one location over many frames
+  formats          the rows in the file formats of other tools
+  drawing          detections as boxes to draw
 
 Nothing here reads or writes files: rows come in, values or bytes go out.
 """

@@ -13,6 +13,7 @@ from typing import Any
 from retinanet_odm import PROGRAM
 from retinanet_odm.dataset.frame_names import BY_NAME, FrameName, parse_frame_name
 from retinanet_odm.errors import ContractError
+from retinanet_odm.novelty import LIMIT
 
 OK = "ok"
 FAILED = "failed"
@@ -25,7 +26,7 @@ MODEL_REASONS = (MODEL_REFUSED, MODEL_FAILED, MODEL_MEMORY_SHORT)
 
 _HASH_DIGITS = 12  # of 64: enough to distinguish the models of one user
 # Digits in a row. Each digit costs a byte or more for every detection of a run.
-_SCORE_DIGITS, _BOX_DIGITS = 4, 2
+_SCORE_DIGITS, _BOX_DIGITS, _NOVELTY_DIGITS = 4, 2, 3
 
 
 def placeholder_label(label_id: int) -> str:
@@ -88,6 +89,8 @@ class PredictionRow:
       orientation: the EXIF orientation, if it swaps the sides of the image (5 to 8); else 1.
       without_extent: number of boxes of the model that are no detections, because they are less than a pixel high or
         wide.
+      novelty: how unlike the training images the image is (retinanet_odm.novelty); None if the model has no reference,
+        or if the image failed.
       key: identifies the image, model, threshold and program that produced the row (see inference.rows.rows); None if
         the image has to be scored again.
       place: the deployment, where another rule than that of the name found it; no part of a row.
@@ -103,6 +106,7 @@ class PredictionRow:
     time: datetime | None = None
     orientation: int = 1
     without_extent: int = 0
+    novelty: float | None = None
     key: str | None = None
     place: str | None = None
 
@@ -118,6 +122,12 @@ class PredictionRow:
     def deployment(self) -> str:
         """The deployment of the image, also without a time; "" if its name says nothing."""
         return BY_NAME.deployment_of(self.image) if self.place is None else self.place
+
+    @property
+    def is_unlike_training(self) -> bool:
+        """Whether the image is known to be unlike the training images: its counts are not to be trusted."""
+        # Rounded as in the row, so that a row that was never written says the same.
+        return self.novelty is not None and round(self.novelty, _NOVELTY_DIGITS) > LIMIT
 
     def to_json(self) -> str:
         """Return the row as a line of predictions-*.jsonl, without the line break."""
@@ -135,6 +145,8 @@ class PredictionRow:
             value["orientation"] = self.orientation
         if self.without_extent:
             value["without_extent"] = self.without_extent
+        if self.novelty is not None:
+            value["novelty"] = round(self.novelty, _NOVELTY_DIGITS)
         if self.status != OK:
             value |= {"reason": self.reason, "detail": self.detail}
         if self.key is not None:

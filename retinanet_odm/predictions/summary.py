@@ -13,6 +13,7 @@ from retinanet_odm.dataset.source_ids import name_hash
 from retinanet_odm.predictions.rows import OK, PredictionRow, ScoringRun, reaches
 from retinanet_odm.predictions.sampling import TIME_ORIGIN, CountSpread, SampleSplitter
 from retinanet_odm.predictions.uncertainty import UncertainImage, UncertaintySampler
+from retinanet_odm.predictions.unlike_training import NoveltySummary
 
 # Lengths of a step. Each is a multiple of the one before, so that whole steps can be joined.
 TIME_STEPS = (
@@ -167,6 +168,7 @@ class PredictionSummary:
       images_of_further_deployments: number of images that have a time, of all other deployments.
       images_without_time: number of images without a time.
       spread: of the counts of all scored images.
+      novelty: how many images are unlike the training images.
     """
 
     def __init__(self, run: ScoringRun) -> None:
@@ -181,6 +183,7 @@ class PredictionSummary:
         self.images_without_time = 0
         self.spread = CountSpread()
         self._splitter = SampleSplitter()
+        self.novelty = NoveltySummary()
         self._sampler = UncertaintySampler(_MAX_UNCERTAIN, run.thresholds)
 
     @property
@@ -207,6 +210,7 @@ class PredictionSummary:
         self._sampler.add(row)
         for item in row.detections:
             self.classes[item.label_id].weaker += not reaches(item, self.run.thresholds)
+        self.novelty.add(row)
         self._add_counted(row.filtered(self.run.thresholds))
 
     def _add_counted(self, row: PredictionRow) -> None:

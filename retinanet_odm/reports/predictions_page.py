@@ -13,6 +13,7 @@ from retinanet_odm.predictions.summary import SCORE_BINS, PredictionSummary
 from retinanet_odm.predictions.uncertainty import UncertainImage
 from retinanet_odm.reports.measured_counts import count_error_cell, why_not_measured
 from retinanet_odm.reports.methods_text import methods_text
+from retinanet_odm.reports.novelty_section import novelty_table
 from retinanet_odm.reports.predictions_charts import line_colours, score_charts, time_charts
 from retinanet_odm.reports.predictions_verdict import predictions_verdict
 from retinanet_odm.reports.rendering import Bar, Cell, ClassName, Table, Titled, facts_table, render
@@ -83,6 +84,8 @@ def _render(summary: PredictionSummary, read_images: ImageReader) -> str:
         example_gallery=_captioned(examples, example_drawings, summary.run),
         uncertain=_uncertain_table(uncertain, summary.run),
         uncertain_gallery=_captioned(shown_rows, uncertain_drawings, summary.run),
+        novelty=summary.novelty,
+        novelty_table=novelty_table(summary.novelty),
         origin=_origin(run=summary.run),
     )
 

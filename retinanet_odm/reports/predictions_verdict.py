@@ -13,6 +13,8 @@ _MAX_NAMED = 6  # classes
 def predictions_verdict(summary: PredictionSummary) -> Iterator[str]:
     """Yield the sentences, the most important first."""
     yield _found(summary)
+    if summary.novelty.is_alarming:
+        yield f"{summary.novelty.describe()}."
     yield _error(summary.run)
     if summary.failed:
         count = f"{summary.failed:,} {plural('image', summary.failed)}"

@@ -6,9 +6,11 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 
+import numpy as np
 from PIL import Image
 
 from retinanet_odm import exported_model as sig
+from retinanet_odm import novelty
 from retinanet_odm.exported_model import ModelManifest
 from retinanet_odm.imaging.images import EncodedImage
 from retinanet_odm.labels.label_map import LabelMap
@@ -36,7 +38,10 @@ def encoded(data: bytes, width: int = 1, height: int = 1) -> EncodedImage:
 
 
 def write_model(folder: Path, *, broken: bool = False, **changes: object) -> ModelManifest:
-    """Exports the fake model and its model.json; a broken one raises an error for every image."""
+    """Exports the fake model and its model.json; a broken one raises an error for every image.
+
+    The features of an image are its mean colour. With write_reference, those of the training were grey.
+    """
     import tensorflow as tf
 
     module = tf.Module()
@@ -74,6 +79,13 @@ def write_manifest(folder: Path, **changes: object) -> ModelManifest:
     return manifest
 
 
+def write_reference(folder: Path) -> None:
+    """Adds a reference of grey training images: coloured rectangles make an image unlike them."""
+    grey = np.full((9, 3), 60, np.float16)
+    reference = novelty.Reference(mean=np.zeros(3), scale=np.ones(3), features=grey, limit=5.0)
+    (folder / novelty.FILE).write_bytes(reference.to_bytes())
+
+
 def _serve(image_bytes):
     return _answers(_serve_one, image_bytes)
 
@@ -85,8 +97,8 @@ def _serve_pixels(images):
 def _answers(find, items):
     import tensorflow as tf
 
-    names = (sig.BOXES, sig.SCORES, sig.CLASSES, sig.COUNT, sig.IMAGE_SIZE, sig.STATUS)
-    kinds = (tf.float32, tf.float32, tf.int32, tf.int32, tf.int32, tf.int32)
+    names = (sig.BOXES, sig.SCORES, sig.CLASSES, sig.COUNT, sig.IMAGE_SIZE, sig.STATUS, sig.FEATURES)
+    kinds = (tf.float32, tf.float32, tf.int32, tf.int32, tf.int32, tf.int32, tf.float32)
     values = tf.map_fn(find, items, fn_output_signature=kinds)
     return dict(zip(names, values, strict=True))
 
@@ -130,6 +142,7 @@ def _find(image):
         count,
         size,
         status,
+        tf.reduce_mean(tf.cast(image, tf.float32), axis=[0, 1]),
     )
 
 

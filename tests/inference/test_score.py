@@ -12,7 +12,16 @@ import pytest
 from PIL import Image
 
 from inference.main import main
-from tests.inference.fake_model import BLUE, FAILING_WIDTH, RED, REFUSED_WIDTH, make_image, read_rows, write_manifest
+from tests.inference.fake_model import (
+    BLUE,
+    FAILING_WIDTH,
+    RED,
+    REFUSED_WIDTH,
+    make_image,
+    read_rows,
+    write_manifest,
+    write_reference,
+)
 from tests.inference.image_sources.test_tfrecords import write_dataset
 
 CRAB = {"label": "crab", "label_id": 1, "score": 0.9}
@@ -144,13 +153,18 @@ def test_folder_and_summary(folder: Path, model: Path, tmp_path: Path, caplog: p
 def test_thresholds_of_classes(
     model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
 ) -> None:
-    """The blue one, whose score is 0.4, is below its class's own threshold; the red one is above."""
+    """The blue one, whose score is 0.4, is below its class's own threshold; the red one is above.
+
+    With both, the image is unlike the grey images of the training.
+    """
     own = Path(shutil.copytree(model, tmp_path / "export"))
+    write_reference(own)
     write_manifest(own, thresholds={"crab": 0.8, "sea pig": 0.5})
     image = tmp_path / "a.png"
     image.write_bytes(make_image(64, 64, {RED: (5, 6, 20, 16), BLUE: (40, 40, 50, 50)}))
     (row,) = score(own, tmp_path / "out", image, flags=("--formats=coco,counts,report",)).values()
     assert [item["label"] for item in row["detections"]] == ["crab", "sea pig"], "rows keep everything"
+    assert 1.3 < row["novelty"] < 1.6
     summary = json.loads((tmp_path / "out/summary.json").read_text())
     assert summary["thresholds"] == {
         "score": 0.3,
@@ -164,6 +178,11 @@ def test_thresholds_of_classes(
         assert line in caplog.messages
     assert f"report: {tmp_path}/out/report.html" in caplog.messages
     assert f"to label next: {tmp_path}/out/to_label.csv" in caplog.messages
+    assert summary["novelty"] == {"images": 1, "unlike_training": 1, "mean_novelty": row["novelty"], "deployments": {}}
+    unlike = "warning: 1 of 1 images is unlike the training images: counts there are not trustworthy"
+    assert caplog.messages[-1] == unlike
+    assert (tmp_path / "out/counts.csv").read_text().splitlines()[1].endswith(f",0.8,{row['novelty']},1")
+    assert unlike.removeprefix("warning: ") in (tmp_path / "out/report.html").read_text()
     images = json.loads((tmp_path / "out/coco_images.json").read_text())
     assert images["info"]["thresholds"] == {"crab": 0.8, "sea pig": 0.5}
     assert images["info"]["min_scores"] == {"crab": 0.3, "sea pig": 0.3}
@@ -172,6 +191,7 @@ def test_thresholds_of_classes(
     assert "crab" in printed
     assert "sea pig" not in printed
     assert "shown from a score of crab 0.8, sea pig 0.5 (model.json)" in caplog.messages
+    assert caplog.messages[-1] == unlike
 
 
 def test_tiles(model: Path, tmp_path: Path) -> None:

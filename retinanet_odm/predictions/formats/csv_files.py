@@ -2,6 +2,7 @@
 
 Boxes are xmin, ymin, xmax, ymax in pixels, 0-based and continuous, as in the rows. The column `model` is the same on
 every line, so that tables of several models can be concatenated; `threshold` is the minimum score of the line's class.
+`novelty` and `unlike_training` (0 or 1) are of the image, so means over a deployment's lines are those of its images.
 There are no comment lines: readers that allow them would cut off file names at any #.
 """
 
@@ -14,7 +15,18 @@ from retinanet_odm.predictions.rows import OK, PredictionRow, ScoringRun
 _IMAGE_COLUMNS = ("image", "width", "height", "status", "reason", "detail")
 _DETECTION_COLUMNS = ("label", "label_id", "score", "xmin", "ymin", "xmax", "ymax", "repeat")
 DETECTION_COLUMNS = (*_IMAGE_COLUMNS, *_DETECTION_COLUMNS, "model", "threshold")
-COUNT_COLUMNS = ("image", "deployment", "time", "status", "label", "count", "model", "threshold")
+COUNT_COLUMNS = (
+    "image",
+    "deployment",
+    "time",
+    "status",
+    "label",
+    "count",
+    "model",
+    "threshold",
+    "novelty",
+    "unlike_training",
+)
 
 
 def to_detections_csv(rows: Iterable[PredictionRow], run: ScoringRun) -> Iterator[bytes]:
@@ -44,7 +56,7 @@ def to_counts_csv(rows: Iterable[PredictionRow], run: ScoringRun) -> Iterator[by
     """Yield counts.csv: a header, then a line for each image and class of the run.
 
     Deployment and time come from PredictionRow.frame and are empty if there is none. The counts of a failed image are
-    empty, not zero.
+    empty, not zero, and so is what is not known of its novelty.
     """
     yield csv_line(COUNT_COLUMNS)
     for row in rows:
@@ -56,7 +68,9 @@ def _count_lines(row: PredictionRow, run: ScoringRun) -> Iterator[tuple[CsvCell,
     frame = row.frame
     deployment, time = (frame.deployment, frame.time.isoformat(sep=" ")) if frame else ("", "")
     counts = Counter(item.label_id for item in row.detections)
+    unlike = None if row.novelty is None else int(row.is_unlike_training)
     # A line for every class, also with a count of 0, so that means over images are right.
     for label_id, label in run.classes.items():
         count = counts[label_id] if row.status == OK else None
-        yield row.image, deployment, time, row.status, label, count, run.model, run.min_scores[label_id]
+        counted = (row.status, label, count, run.model, run.min_scores[label_id])
+        yield row.image, deployment, time, *counted, row.novelty, unlike

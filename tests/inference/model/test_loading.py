@@ -11,7 +11,7 @@ from inference.model.loading import find_model, load_model
 from inference.model.options import ModelOptions
 from inference.model.tiling import Tiling
 from retinanet_odm.errors import ContractError
-from tests.inference.fake_model import write_model
+from tests.inference.fake_model import write_manifest, write_model, write_reference
 
 ROOT = Path(__file__).parents[3]
 TILED = ModelOptions(tiling=Tiling(side=64))
@@ -46,6 +46,19 @@ def test_a_model_without_our_signature(tmp_path: Path, monkeypatch: pytest.Monke
     write_model(tmp_path / "export")
     monkeypatch.undo()
     with pytest.raises(ContractError, match="'serving_default' lacks image_bytes"):
+        load_model(find_model(str(tmp_path / "export"), ModelOptions()))
+
+
+def test_a_reference_needs_the_features(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An export of an earlier version has neither, and is loaded."""
+    monkeypatch.setattr("retinanet_odm.exported_model.FEATURES", "other")
+    write_model(tmp_path / "export")
+    monkeypatch.undo()
+    load_model(find_model(str(tmp_path / "export"), ModelOptions()))
+    write_reference(tmp_path / "export")
+    without = write_manifest(tmp_path / "export", files={})
+    assert write_manifest(tmp_path / "export").model_hash != without.model_hash, "it decides rows"
+    with pytest.raises(ContractError, match="'serving_default' lacks features"):
         load_model(find_model(str(tmp_path / "export"), ModelOptions()))
 
 

@@ -104,7 +104,7 @@ class Nearsighted:
         self._fails = fails
 
     def score(self, images: Sequence[EncodedImage]) -> list[ModelOutput]:
-        return [_answer(image.height, image.width, []) for image in images]
+        return [dataclasses.replace(_answer(image.height, image.width, []), novelty=0.5) for image in images]
 
     def decode(self, image: EncodedImage) -> RgbPixels:
         with Image.open(io.BytesIO(image.data)) as opened:
@@ -139,6 +139,7 @@ def test_tiles_find_a_small_object_once_wherever_the_seams_are(left: int) -> Non
     assert isinstance(answer, ModelOutput)
     assert answer.boxes.tolist() == [[40, left, 70, left + 30]]
     assert (answer.height, answer.width) == (180, 300)
+    assert answer.novelty == 0.5, "of the complete image"
     assert calls.sizes == [1, 4, 4], "the image, and eight tiles"
 
 

@@ -39,6 +39,23 @@ def test_a_failed_image_has_a_reason() -> None:
     assert (value["width"], value["reason"], value["detail"]) == (None, "image_empty", "x: 0 bytes")
 
 
+@pytest.mark.parametrize(
+    ("novelty", "written", "unlike"),
+    [
+        pytest.param(None, None, False, id="a model without a reference: not known"),
+        pytest.param(0.0, 0.0, False, id="a training image"),
+        pytest.param(1.0, 1.0, False, id="at the limit"),
+        pytest.param(1.0004, 1.0, False, id="above it by less than a row shows"),
+        pytest.param(1.0006, 1.001, True, id="above it"),
+    ],
+)
+def test_novelty(novelty: float | None, written: float | None, unlike: bool) -> None:
+    row = dataclasses.replace(scored("a.jpg", PIG), novelty=novelty, key="0" * 20)
+    assert json.loads(row.to_json()).get("novelty") == written
+    read = PredictionRow.from_json(row.to_json(), source="x")
+    assert read.novelty == written and row.is_unlike_training == read.is_unlike_training == unlike
+
+
 WHEN = datetime(2016, 11, 10, 14, 24, 12)
 
 

@@ -143,6 +143,22 @@ def test_classes_have_one_order_and_the_colours_of_their_boxes() -> None:
     assert patches == [f"background:{colour}" for colour in colours]
 
 
+def test_images_unlike_the_training_images() -> None:
+    assert "unlike" not in _page(ROWS).text_content(), "a model without a reference"
+    known = [dataclasses.replace(scored(f"d/{number}.jpg"), novelty=0.5) for number in range(40)]
+    assert "0 of 40 images are unlike the training images." in _page(known).text_content()
+    pond = [dataclasses.replace(scored(f"pond/{number}.jpg", CRAB), novelty=1.5) for number in range(3)]
+    tree = _page([*known, *pond])
+    sentence = (
+        "3 of 43 images are unlike the training images: counts there are not trustworthy; most of all in pond (3 of 3)."
+    )
+    assert sentence in tree.text_content().partition("Each class")[0], "before the counts"
+    assert _lines(tree, "Unlike the training images") == [
+        ["pond", "3", "3", "100%", "1.500"],
+        ["d", "40", "0", "0%", "0.500"],
+    ]
+
+
 def test_locations_of_repeated_detections() -> None:
     rows = [
         dataclasses.replace(row, detections=tuple(dataclasses.replace(item, repeat=place) for item in row.detections))

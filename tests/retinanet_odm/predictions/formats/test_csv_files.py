@@ -61,15 +61,15 @@ def test_detections_csv_is_read_back(rows: list[PredictionRow]) -> None:
 
 
 def test_counts_csv() -> None:
-    rows = [failed("broken.jpg"), scored(FRAME, PIG, PIG)]
+    rows = [failed("broken.jpg"), dataclasses.replace(scored(FRAME, PIG, PIG), novelty=1.25)]
     assert b"".join(to_counts_csv(rows, RUN)).decode().splitlines() == [
-        "image,deployment,time,status,label,count,model,threshold",
-        "broken.jpg,,,failed,crab,,0123456789ab,0.3",
-        "broken.jpg,,,failed,sea pig,,0123456789ab,0.4",
-        'broken.jpg,,,failed,"Étoile ""de"", mer",,0123456789ab,0.25',
-        f"{FRAME},dive 1/StaM_6701,2016-11-10 14:24:12,ok,crab,0,0123456789ab,0.3",
-        f"{FRAME},dive 1/StaM_6701,2016-11-10 14:24:12,ok,sea pig,2,0123456789ab,0.4",
-        f'{FRAME},dive 1/StaM_6701,2016-11-10 14:24:12,ok,"Étoile ""de"", mer",0,0123456789ab,0.25',
+        "image,deployment,time,status,label,count,model,threshold,novelty,unlike_training",
+        "broken.jpg,,,failed,crab,,0123456789ab,0.3,,",
+        "broken.jpg,,,failed,sea pig,,0123456789ab,0.4,,",
+        'broken.jpg,,,failed,"Étoile ""de"", mer",,0123456789ab,0.25,,',
+        f"{FRAME},dive 1/StaM_6701,2016-11-10 14:24:12,ok,crab,0,0123456789ab,0.3,1.25,1",
+        f"{FRAME},dive 1/StaM_6701,2016-11-10 14:24:12,ok,sea pig,2,0123456789ab,0.4,1.25,1",
+        f'{FRAME},dive 1/StaM_6701,2016-11-10 14:24:12,ok,"Étoile ""de"", mer",0,0123456789ab,0.25,1.25,1',
     ]
 
 
