@@ -45,6 +45,7 @@ ENTRY_POINTS = [
     pytest.param([sys.executable, "-m", "benchmarks.peers"], "--env", id="the comparison with other readers"),
     pytest.param([sys.executable, "-m", "benchmarks.doors"], "--env", id="detections in other programs"),
     pytest.param([sys.executable, "-m", "benchmarks.training"], "--parts", id="the training benchmark"),
+    pytest.param([sys.executable, "-m", "benchmarks.novelty"], "--photographs", id="images unlike the training's"),
     pytest.param([sys.executable, "-m", "benchmarks.first_weights"], "quality", id="the first weights"),
     pytest.param([sys.executable, "-m", "benchmarks.losses"], "--against", id="losses before and after a change"),
     pytest.param([sys.executable, "-m", "benchmarks.keras_hub"], "quality", id="the comparison with KerasHub"),
