@@ -26,7 +26,7 @@ from beam_jobs.rows import (
 )
 from retinanet_odm import __version__
 from retinanet_odm import boxes as box_ops
-from retinanet_odm.dataset import source_ids
+from retinanet_odm.dataset import source_ids, tfds_metadata
 from retinanet_odm.dataset.coco import ground_truth
 from retinanet_odm.dataset.examples import DetectionExample, decode_example
 from retinanet_odm.dataset.manifest import DatasetManifest, SplitInfo
@@ -135,6 +135,10 @@ def commit_dataset(
     manifest = make_manifest(plan, plan.labels, shards, rejects, options)
     # The id map is read before _write replaces it: --id_map may name the file of this folder.
     artifacts |= _label_files(plan.labels, shards, options)
+    artifacts |= {
+        tfds_metadata.FEATURES: tfds_metadata.format_features(),
+        tfds_metadata.INFO: tfds_metadata.format_info(manifest),
+    }
     artifacts[output_folder.REPORT_PAGE] = _report(manifest, shards, rejects, analysis, options)
     digests = _write(options, artifacts)
     # The order matters: stale files go before the manifest comes, so that a manifest never lies beside foreign shards.

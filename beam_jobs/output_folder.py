@@ -6,6 +6,7 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
+from retinanet_odm.dataset import tfds_metadata
 from retinanet_odm.dataset.manifest import DatasetManifest
 from retinanet_odm.errors import UsageError
 from retinanet_odm.storage import files
@@ -23,9 +24,12 @@ PROBLEMS = "problems.jsonl"
 CHECK_PAGE = "check.html"
 # A build leaves the files of a check alone, and a check those of a build.
 _CHECK_FILES = frozenset({CHECK_PAGE, LOCK_FILE})
-_BUILD_FILES = frozenset({files.PROBE, DatasetManifest.FILE, LABEL_MAP, ID_MAP, VAL, REJECTED, REPORT_PAGE, PROBLEMS})
+_TFDS_FILES = (tfds_metadata.FEATURES, tfds_metadata.INFO)
+_BUILD_FILES = frozenset(
+    {files.PROBE, DatasetManifest.FILE, LABEL_MAP, ID_MAP, VAL, REJECTED, REPORT_PAGE, PROBLEMS, *_TFDS_FILES}
+)
 # Files whose digests dataset.json records. A check writes problems.jsonl too, so it is not among them.
-BESIDE_SHARDS = (LABEL_MAP, ID_MAP, VAL, REJECTED, REPORT_PAGE)
+BESIDE_SHARDS = (LABEL_MAP, ID_MAP, VAL, REJECTED, REPORT_PAGE, *_TFDS_FILES)
 RECEIPTS = "receipts"  # the only sub-folder
 # A name of `dataset_shard_name`; the split has the characters that retinanet_odm.dataset.splits allows.
 _SHARD = re.compile(r"[a-z][a-z0-9_]*-\d{5}-of-\d{5}\.tfrecord")

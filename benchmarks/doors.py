@@ -1,11 +1,11 @@
-"""Reads what `score --formats` writes with the other side's own programs, and compares images, boxes and classes.
+"""Reads what `score --formats` and `prepare` write with the other side's own programs: images, boxes and classes.
 
     python -m benchmarks.doors [--env DIR]
 
-Installs the readers, by pip, in a separate environment (--env keeps it for the next time): MBARI's aidata,
-MegaDetector's utilities, Label Studio's SDK and Globox. The rows have folders, accents, labels with commas, an image
-without detections, one that failed, a box beyond the border, and equal boxes of two classes. KNOWN says what a reader
-leaves out. Exits with 1 if anything else differs.
+Installs the readers, by pip, in two separate environments (--env keeps them for the next time): MBARI's aidata,
+MegaDetector's utilities, Label Studio's SDK and Globox; and TensorFlow Datasets. The rows have folders, accents, labels
+with commas, an image without detections, one that failed, a box beyond the border, and equal boxes of two classes.
+KNOWN says what a reader leaves out. Exits with 1 if anything else differs.
 """
 
 import argparse
@@ -26,9 +26,10 @@ from benchmarks.peer_files import python
 from retinanet_odm.predictions.formats import EXPORTERS
 from retinanet_odm.predictions.rows import FAILED, OK, Detection, PredictionRow, ScoringRun
 
-PINS = ("pandas==2.3.3", "megadetector-utils==10.0.28", "label-studio-sdk==2.1.2", "globox==2.9.0")
+SCORE_PINS = ("pandas==2.3.3", "megadetector-utils==10.0.28", "label-studio-sdk==2.1.2", "globox==2.9.0")
 # Its own pins are of packages that loading boxes does not need, such as torch, and of Python below 3.13.
 WITHOUT_DEPENDENCIES = ("mbari-aidata==1.80.0",)
+DATASET_PINS = ("tensorflow-cpu==2.21.0", "tensorflow-datasets==4.9.10")
 CLASSES = {1: "crab", 2: "Étoile de mer, rouge", 4: "sea pig"}
 SIDES = (640, 480)
 DIGITS = 2  # of a pixel, as in the rows
@@ -84,6 +85,20 @@ def by_yolo():
         for image in found for box in image.boxes
     ]
     return [image.image_id for image in found], boxes, []
+def by_tfds():
+    import tensorflow_datasets as tfds
+    builder = tfds.builder_from_directory(folder / "dataset")
+    images, boxes, faults = [], [], []
+    for split in builder.info.splits:
+        for example in tfds.as_numpy(builder.as_dataset(split=split)):
+            image = example["image"]
+            images.append(image["filename"].decode())
+            if image["encoded"].shape != (height, width, 3):
+                faults.append(f"{images[-1]}: {image['encoded'].shape}")
+            found = image["object"]
+            edges = zip(*(found["bbox"][edge].tolist() for edge in ("xmin", "ymin", "xmax", "ymax")))
+            boxes += [(images[-1], name.decode(), None, *box) for name, box in zip(found["class"]["text"], edges)]
+    return images, boxes, faults
 with contextlib.redirect_stdout(sys.stderr):
     result = globals()[f"by_{door}"]()
 json.dump(result, sys.stdout)
@@ -158,13 +173,14 @@ DOORS = (
     Door(name="megadetector", reader="megadetector validate, load", lists="all"),
     Door(name="labelstudio", reader="label_studio_sdk LabelInterface"),
     Door(name="yolo", reader="globox from_yolo_v5"),
+    Door(name="tfds", reader="tfds builder_from_directory", has_scores=False),
 )
 
 
 def write_files(folder: Path) -> None:
     """Write every format that is read, zip files unpacked, and the images that Globox takes the sizes from."""
     for door in DOORS:
-        for name, exporter in EXPORTERS[door.name].items():
+        for name, exporter in EXPORTERS.get(door.name, {}).items():
             (folder / name).write_bytes(b"".join(exporter(ROWS, RUN)))
             if name.endswith(".zip"):
                 with zipfile.ZipFile(folder / name) as archive:
@@ -173,6 +189,9 @@ def write_files(folder: Path) -> None:
         path = folder / "images" / each.image
         path.parent.mkdir(parents=True, exist_ok=True)
         Image.new("L", SIDES).save(path)
+    (folder / "cvat.xml").write_bytes(b"".join(EXPORTERS["cvat"]["cvat.xml"](ROWS, RUN)))
+    flags = (f"--images={folder}/images/**", f"--annotations={folder}/cvat.xml", f"--output={folder}/dataset")
+    python(sys.executable, "-m", "beam_jobs", "prepare", *flags)
 
 
 def count(boxes: Iterable[Sequence[Any]], scale: Sequence[float] = (1, 1, 1, 1)) -> Counter[tuple[Any, ...]]:
@@ -207,28 +226,32 @@ def compare(door: Door, folder: Path, interpreter: str) -> bool:
     return all(good)
 
 
-def install(env: Path) -> str:
-    """Install the readers into an environment and return its Python."""
+def install(env: Path, pins: Sequence[str], without_dependencies: Sequence[str] = ()) -> str:
+    """Install readers into an environment and return its Python."""
     interpreter = env / "bin" / "python"
     if not interpreter.exists():
         venv.create(env, with_pip=True)
     pip = ("-m", "pip", "install", "--quiet", "--disable-pip-version-check")
-    python(str(interpreter), *pip, *PINS)
-    python(str(interpreter), *pip, "--no-deps", "--ignore-requires-python", *WITHOUT_DEPENDENCIES)
+    python(str(interpreter), *pip, *pins)
+    if without_dependencies:
+        python(str(interpreter), *pip, "--no-deps", "--ignore-requires-python", *without_dependencies)
     return str(interpreter)
 
 
 def run(work: Path, env: Path) -> bool:
-    interpreter = install(env)
+    for_score = install(env / "score", SCORE_PINS, WITHOUT_DEPENDENCIES)
+    for_dataset = install(env / "dataset", DATASET_PINS)
     write_files(work)
     print(f"{'door':13} {'reader':31} images  boxes  classes  why")
-    good = [compare(door, work, interpreter) for door in DOORS]  # every row is printed
+    good = [
+        compare(door, work, for_dataset if door.name == "tfds" else for_score) for door in DOORS
+    ]  # every row is printed
     return all(good)
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--env", type=Path, help="environment to use and keep; default: a temporary one")
+    parser.add_argument("--env", type=Path, help="folder of the environments to use and keep; default: a temporary one")
     flags = parser.parse_args()
     with tempfile.TemporaryDirectory() as work:
         return 0 if run(Path(work), flags.env or Path(work) / "env") else 1

@@ -15,6 +15,7 @@ What is computed from a data set:
   problem_codes    the catalogue of problems: severities and suggestions
   problems         problems of a data set, and ``problems.jsonl``
   coco             the ground truth of a split as COCO JSON
+  tfds_metadata    the files by which TensorFlow Datasets reads a data set
 
 Bytes and text come in, values go out: nothing here opens a file.
 """

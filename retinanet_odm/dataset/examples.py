@@ -44,7 +44,7 @@ OCCLUDED = "image/object/occluded"
 
 _BOX_KEYS = (YMIN, XMIN, YMAX, XMAX)
 # The keys by the kind of their list, a field of example.proto's Feature.
-_KINDS = {
+KINDS = {
     "bytes_list": (ENCODED, FORMAT, FILENAME, SOURCE_ID, SHA256, TEXT),
     "int64_list": (HEIGHT, WIDTH, LABEL, IS_CROWD, DIFFICULT, TRUNCATED, OCCLUDED),
     "float_list": (*_BOX_KEYS, AREA),
@@ -121,7 +121,7 @@ def encode_in_pieces(example: DetectionExample) -> tuple[bytes, bytes, bytes]:
     values = {**_image_values(example), **_object_values(example.objects)}
     message = Example()
     feature = message.features.feature
-    for kind, keys in _KINDS.items():
+    for kind, keys in KINDS.items():
         for key in keys:
             if key != ENCODED:
                 # Without values, a key still gets an empty list of its kind: readers find every key in every record.
@@ -240,7 +240,7 @@ def _values(feature: dict[str, Feature], key: str) -> list[Any]:
         raise RecordError("record_key_missing", f"record: key {key!r} is missing")
     # None for a feature without a list, as other writers store an empty one.
     kind = feature[key].WhichOneof("kind")
-    if kind and key not in _KINDS[kind]:
+    if kind and key not in KINDS[kind]:
         raise RecordError("record_value_type", f"record: key {key!r} must not hold a {kind}")
     return list(getattr(feature[key], kind).value) if kind else []
 

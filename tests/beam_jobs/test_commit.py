@@ -74,6 +74,8 @@ def test_commit(tmp_path, options, read_folder):
         "labels.pbtxt",
         "id_map.csv",
         "val.json",
+        "features.json",
+        "dataset_info.json",
         "rejected.jsonl",
         "problems.jsonl",
         "report.html",
