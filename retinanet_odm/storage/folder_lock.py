@@ -27,7 +27,7 @@ def lock_folder(output: str) -> Iterator[None]:
         yield
         return
     if Path(output).is_file():
-        raise UsageError(f"{output} is a file; expected a folder")
+        raise UsageError(f"cannot write to the folder {output}: a file has that name")
     path = Path(folder_path(output), LOCK_FILE)
     # From the inner folder to the outer one: they are deleted in this order if they stay empty.
     created = [folder for folder in path.parents if not folder.exists()]
