@@ -47,6 +47,17 @@ def with_slashes(path: str) -> str:
     return re.sub(r"\A([A-Za-z]:)/{2,}", r"\1/", path)
 
 
+def path_in_wsl(path: str) -> str:
+    r"""Return the path in WSL, the Linux of Windows, of a path with a drive such as ``C:\dive``; "" for all others.
+
+    Example (not on Windows):
+      ``C:\dive 1\*.jpg`` → ``/mnt/c/dive 1/*.jpg``
+    """
+    if WINDOWS or not re.match(r"[A-Za-z]:[\\/]", path):
+        return ""
+    return f"/mnt/{path[0].lower()}/" + path[3:].replace("\\", "/")
+
+
 def is_rooted(path: str) -> bool:
     """Return whether a path with slashes begins at the root of a disk, and not in the current folder."""
     return path.startswith("/") or (WINDOWS and bool(_DRIVE.match(path)))

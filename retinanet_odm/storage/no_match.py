@@ -1,14 +1,14 @@
 """Says why a path that a person has typed may match nothing. Begin with `check_matches`."""
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from retinanet_odm.errors import UsageError
 from retinanet_odm.storage import files
 from retinanet_odm.storage.file_kinds import count_suffixes, describe_suffixes
 from retinanet_odm.storage.file_names import escape_glob, literal_prefix, root_of
-from retinanet_odm.systems import WINDOWS, shell_word
+from retinanet_odm.systems import path_in_wsl, shell_word
 
 _MAX_PIECES = 6  # of a path that the shell has split at its spaces
 _MAX_LISTED = 10_000  # files of a folder whose suffixes a message counts: a bucket may have millions
@@ -64,26 +64,17 @@ def describe_unusual_path(pattern: str) -> str:
       >>> describe_unusual_path("a.jpg,b.jpg")
       '; several paths are separated by spaces, not by commas'
     """
-    return next((text for test, text in _UNUSUAL if test(pattern)), "") or _as_in_wsl(pattern)
+    if path := path_in_wsl(pattern):
+        return f"; in WSL, the Linux of Windows, this is {path}"
+    return next((text for unusual, text in _UNUSUAL if unusual.search(pattern)), "")
 
 
-def _as_in_wsl(pattern: str) -> str:
-    r"""Return the path in WSL of a Windows path such as ``C:\dive``."""
-    found = re.match(r"([A-Za-z]):[\\/]", pattern)
-    if WINDOWS or not found:
-        return ""
-    rest = pattern[found.end() :].replace("\\", "/")
-    return f"; in WSL, the Linux of Windows, this is /mnt/{found[1].lower()}/{rest}"
-
-
-_UNUSUAL: Sequence[tuple[Callable[[str], object], str]] = (
-    (re.compile(r"gs:/?[^/]").match, "; a path in a bucket begins with gs://"),
-    (re.compile(r"~").match, "; within quotes, ~ is not replaced by your home folder: write its path"),
-    (re.compile(r"\$\w|\$\{").search, "; within single quotes, the shell does not replace $: write the path"),
-    (re.compile(r",").search, "; several paths are separated by spaces, not by commas"),
-    (
-        re.compile(r"\[").search,
-        "; in a pattern, [ ] matches one of the characters in it: write [[] for a bracket in a name",
-    ),
-    (lambda pattern: not WINDOWS and re.match(r"[^:]*\\", pattern), "; folders are separated by /, not by \\"),
+_UNUSUAL = (
+    (re.compile(r"\Ags:/?[^/]"), "; a path in a bucket begins with gs://"),
+    (re.compile(r"\A~"), "; within quotes, ~ is not replaced by your home folder: write its path"),
+    (re.compile(r"\$\w|\$\{"), "; within single quotes, the shell does not replace $: write the path"),
+    (re.compile(r","), "; several paths are separated by spaces, not by commas"),
+    (re.compile(r"\["), "; in a pattern, [ ] matches one of the characters in it: write [[] for a bracket in a name"),
+    # Never on Windows, where `with_slashes` has replaced them.
+    (re.compile(r"\\"), "; folders are separated by /, not by \\"),
 )
