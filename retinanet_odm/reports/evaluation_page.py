@@ -5,7 +5,8 @@ from typing import Any
 
 from retinanet_odm.imaging.drawing import colour_of
 from retinanet_odm.reports.charts import Chart, ChartLine, ChartPoint, bubble_chart, line_chart, most_frequent_by_colour
-from retinanet_odm.reports.evaluation_verdict import describe_ratio, evaluation_verdict
+from retinanet_odm.reports.evaluation_verdict import evaluation_verdict
+from retinanet_odm.reports.measured_counts import ratio_cell
 from retinanet_odm.reports.rendering import Bar, Cell, ClassName, Gain, Shade, Table, Titled, facts_table, render
 
 _Values = Mapping[str, Any]
@@ -239,21 +240,15 @@ def _counts(counts: Mapping[str, _Values], per_class: Mapping[str, _Values], rat
             _class_cell(name, per_class),
             values["true"],
             values["found"],
-            _ratio_cell(values, rates.get(name, {}).get("count_ratio")),
+            ratio_cell(values["found"] / values["true"], rates.get(name, {}).get("count_ratio"))
+            if values["true"]
+            else None,
             per_class[name]["count_error"],
             Gain(per_class[name]["count_bias"]),
         )
         for name, values in counts.items()
     ]
     return Table(["class", "true", "found", "over all images", "error per image", "bias per image"], rows)
-
-
-def _ratio_cell(counts: _Values, interval: Sequence[float] | None) -> Cell:
-    """Return in words how far the count of a class is from the truth, with its interval."""
-    if not counts["true"]:
-        return None
-    ratio = describe_ratio(counts["found"] / counts["true"])
-    return Titled(ratio, " to ".join(map(describe_ratio, interval))) if interval else ratio
 
 
 def _sizes(sizes: Sequence[_Values]) -> Table:

@@ -3,7 +3,7 @@
 Begin with `evaluation_verdict`. Every number comes from eval.json (docs/training.md).
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from retinanet_odm.evaluation.intervals import FEW_IMAGES
@@ -59,7 +59,7 @@ def _overall(rates: _Values, counts: _Values, interval: _Values) -> Iterator[str
     if true:
         ratio = sum(entry["found"] for entry in counts.values()) / true
         found = interval.get("count_ratio")
-        between = f" (95 % interval: {describe_ratio(found[0])} to {describe_ratio(found[1])})" if found else ""
+        between = f" (95 % interval: {describe_ratios(found)})" if found else ""
         yield f"Over all images, its counts are {describe_ratio(ratio)}{between}."
 
 
@@ -93,6 +93,16 @@ def describe_ratio(ratio: float) -> str:
     if abs(ratio - 1) < _EQUAL:
         return "right"
     return f"{abs(ratio - 1) * 100:.0f} % too {'high' if ratio > 1 else 'low'}"
+
+
+def describe_ratios(interval: Sequence[float]) -> str:
+    """Name an interval of counts by its ends.
+
+    Example:
+      >>> describe_ratios((0.9, 1.0)), describe_ratios((1.0, 1.0))
+      ('10 % too low to right', 'right')
+    """
+    return " to ".join(dict.fromkeys(map(describe_ratio, interval)))
 
 
 def _weakest(per_class: _Values) -> Iterator[str]:

@@ -4,11 +4,11 @@ Begin with `why_not_measured`. An evaluation says something about the counts of 
 the same scores, without tiles, with all detections.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from retinanet_odm.predictions.rows import ScoringRun, row_threshold
-from retinanet_odm.reports.evaluation_verdict import describe_ratio
+from retinanet_odm.reports.evaluation_verdict import describe_ratio, describe_ratios
 from retinanet_odm.reports.rendering import Cell, Titled
 
 _FROM_DIFFERENT_SCORES = "detections count from other scores than in the evaluation of the model"
@@ -36,14 +36,18 @@ def has_same_threshold(run: ScoringRun, label_id: int) -> bool:
     )
 
 
+def ratio_cell(ratio: float, interval: Sequence[float] | None) -> Cell:
+    """Return in words how far a count is from the truth, with its interval if there is one."""
+    return Titled(describe_ratio(ratio), describe_ratios(interval)) if interval else describe_ratio(ratio)
+
+
 def count_error_cell(run: ScoringRun, label_id: int) -> Cell:
     """Return how far the counts of a class were from the truth, with the interval; None where it is not known."""
     values = _of_class(run, label_id)
     ratio = values.get("count_ratio")
     if ratio is None or not has_same_threshold(run, label_id):
         return None
-    interval = values.get("interval")
-    return Titled(describe_ratio(ratio), _describe_interval(interval)) if interval else describe_ratio(ratio)
+    return ratio_cell(ratio, values.get("interval"))
 
 
 def measured_error(run: ScoringRun) -> str:
@@ -53,12 +57,7 @@ def measured_error(run: ScoringRun) -> str:
     if ratio is None or why_not_measured(run) or not all(has_same_threshold(run, one) for one in run.classes):
         return ""
     interval = evaluation.get("interval", {}).get("count_ratio")
-    return describe_ratio(ratio) + (f" (95 % interval: {_describe_interval(interval)})" if interval else "")
-
-
-def _describe_interval(interval: tuple[float, float]) -> str:
-    low, high = interval
-    return f"{describe_ratio(low)} to {describe_ratio(high)}"
+    return describe_ratio(ratio) + (f" (95 % interval: {describe_ratios(interval)})" if interval else "")
 
 
 def _of_class(run: ScoringRun, label_id: int) -> Mapping[str, Any]:

@@ -22,7 +22,7 @@ from retinanet_odm.reports import charts
 
 _TEMPLATES = Path(__file__).parent / "templates"
 _FLAG = re.compile(r"--[a-z_]+(=[a-z0-9_+]+)?")
-_MAX_NARROW = 3  # columns that fit on a narrow screen
+_MAX_NARROW = 5  # columns that fit on a narrow screen
 _MAX_SHADE = 0.75  # so that the number on the shade can still be read
 
 

@@ -50,6 +50,11 @@ def _counted(**classes: tuple[int, int]) -> dict[str, Any]:
             id="equal counts, no interval",
         ),
         pytest.param(
+            {"intervals": [{"count_ratio": [0.999, 1.001]}]},
+            "Over all images, its counts are 3 % too low (95 % interval: right).",
+            id="an interval of one word",
+        ),
+        pytest.param(
             _counted(crab=(200, 194), urchin=(40, 50), eel=(19, 90)),
             "By class, its counts are 3 % too low (crab) to 25 % too high (urchin).",
             id="counts of classes, of which one is too rare to judge",
