@@ -24,7 +24,6 @@ FeatureRows = npt.NDArray[Any]  # floats [N, D]
 _Floats = npt.NDArray[np.float64]
 
 FILE = "reference.npz"  # in the folder of an export
-LIMIT = 1.0  # an image with a novelty above it is unlike the training images
 MIN_TRAINING_IMAGES = 2
 
 # The distance to the nearest training image of this rank: a single one may be an exception itself.

@@ -13,7 +13,6 @@ from typing import Any
 from retinanet_odm import PROGRAM
 from retinanet_odm.dataset.frame_names import BY_NAME, FrameName, parse_frame_name
 from retinanet_odm.errors import ContractError
-from retinanet_odm.novelty import LIMIT
 
 OK = "ok"
 FAILED = "failed"
@@ -27,6 +26,8 @@ MODEL_REASONS = (MODEL_REFUSED, MODEL_FAILED, MODEL_MEMORY_SHORT)
 _HASH_DIGITS = 12  # of 64: enough to distinguish the models of one user
 # Digits in a row. Each digit costs a byte or more for every detection of a run.
 _SCORE_DIGITS, _BOX_DIGITS, _NOVELTY_DIGITS = 4, 2, 3
+# An image with a novelty above it is unlike the training images. Not from retinanet_odm.novelty, which needs numpy.
+_NOVELTY_LIMIT = 1.0
 
 
 def placeholder_label(label_id: int) -> str:
@@ -127,7 +128,7 @@ class PredictionRow:
     def is_unlike_training(self) -> bool:
         """Whether the image is known to be unlike the training images: its counts are not to be trusted."""
         # Rounded as in the row, so that a row that was never written says the same.
-        return self.novelty is not None and round(self.novelty, _NOVELTY_DIGITS) > LIMIT
+        return self.novelty is not None and round(self.novelty, _NOVELTY_DIGITS) > _NOVELTY_LIMIT
 
     def to_json(self) -> str:
         """Return the row as a line of predictions-*.jsonl, without the line break."""
