@@ -61,6 +61,13 @@ def _dispatch(request: TrainRequest, argv: Sequence[str]) -> int:
         return print_checks(doctor.run_checks(config))
     run = import_quietly(lambda: importlib.import_module("trainer.run"))
 
+    if config.run.mode == "inspect":
+        from trainer import inspection
+
+        manifest = run.read_manifest(config, request.expectations) if config.data.dataset else None
+        for line in inspection.inspect_weights(config, manifest):
+            print(line)  # noqa: T201 - the report is the output
+        return 0
     if config.run.mode == "tpu_fit":
         from trainer.tpu import fit
 

@@ -30,7 +30,7 @@ class RunConfig(ConfigSection):
     """What to do, where to write, and on which devices (trainer.main, trainer.strategy, trainer.loop)."""
 
     mode: str = option(
-        "train_and_eval", "task", choices=("train", "eval", "train_and_eval", "export", "doctor", "tpu_fit")
+        "train_and_eval", "task", choices=("train", "eval", "train_and_eval", "export", "doctor", "inspect", "tpu_fit")
     )
     model_dir: str = option(
         "", "output folder for checkpoints, TensorBoard events, eval.json and export/; local or gs://"

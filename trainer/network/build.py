@@ -21,7 +21,7 @@ MIN_IMAGES_FOR_BATCH_NORM = 8
 
 _PART = re.compile(r"(?P<pyramid>lateral\d|p\d)|(?P<class_head>class_)|(?P<box_head>box_)")
 # Settings that give the weights their meaning; keys of network.json.
-_IDENTITY = (
+IDENTITY_SETTINGS = (
     "backbone",
     "pyramid_channels",
     "head_depth",
@@ -86,7 +86,7 @@ def build_network(config: TrainConfig, manifest: DatasetManifest) -> Network:
         ),
         num_classes=manifest.num_classes,
         identity={
-            **{name: getattr(settings, name) for name in _IDENTITY},
+            **{name: getattr(settings, name) for name in IDENTITY_SETTINGS},
             "canvas": list(canvas),
             "labels": manifest.labels.to_json(),
         },

@@ -94,7 +94,7 @@ def _reject_config_file(path: str) -> str:
 
 def _check_training(config: TrainConfig) -> None:
     # Here, because the trainer itself would refuse these only on a TPU VM that is already paid for.
-    if config.run.mode in ("doctor", "tpu_fit"):
+    if config.run.mode in ("doctor", "inspect", "tpu_fit"):
         raise UsageError(f"--mode={config.run.mode}: does not need a TPU VM; run python -m trainer on this computer")
     if config.run.worker_hosts:
         raise UsageError("--worker_hosts: only for machines that you start yourself; omit it")

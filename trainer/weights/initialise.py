@@ -8,6 +8,7 @@ import logging
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import keras
 import tensorflow as tf
@@ -26,6 +27,7 @@ from trainer.weights.pretrained import Array, assign_weights, load_backbone, loa
 
 _LOGGER = logging.getLogger(__name__)
 _GRAPH = "_CHECKPOINTABLE_OBJECT_GRAPH"
+_KINDS = {"kernel", "bias", "gamma", "beta", "moving_mean", "moving_variance"}  # of a layer's variables
 _MAX_NAMED = 3  # variables named in a line
 _CLASS_ROWS = "class_predict/"  # variables whose last axis is anchors of a cell × classes
 
@@ -160,11 +162,26 @@ def read_variables(prefix: str, names: Iterable[str]) -> dict[str, Array]:
     """
     try:
         reader = tf.train.load_checkpoint(prefix)
-        graph = trackable_object_graph_pb2.TrackableObjectGraph.FromString(reader.get_tensor(_GRAPH))
-        keys = {item.full_name: item.checkpoint_key for node in graph.nodes for item in node.attributes}
+        keys = _variable_keys(reader)
         return {name: reader.get_tensor(keys[name]) for name in names if name in keys}
     except (tf.errors.OpError, ValueError, IndexError) as error:  # IndexError: a truncated data file
         raise ContractError(f"--init_from: cannot read {prefix}: {first_line(error)}") from error
+
+
+def _variable_keys(reader: Any) -> dict[str, str]:
+    graph = trackable_object_graph_pb2.TrackableObjectGraph.FromString(reader.get_tensor(_GRAPH))
+    return {item.full_name: item.checkpoint_key for node in graph.nodes for item in node.attributes}
+
+
+def list_variables(prefix: str) -> dict[str, tuple[int, ...]] | None:
+    """Return the shapes of a network's variables in a checkpoint of TensorFlow 2 by name; None if it is one of TF1."""
+    reader = tf.train.load_checkpoint(prefix)
+    if not reader.has_tensor(_GRAPH):
+        return None
+    shapes = reader.get_variable_to_shape_map()
+    keys = _variable_keys(reader)
+    # By the last part of the name: the rest are the optimizer's.
+    return {name: tuple(shapes[key]) for name, key in keys.items() if name.rpartition("/")[2] in _KINDS}
 
 
 def transfer_weights(

@@ -39,6 +39,11 @@ def assign_weights(model: keras.Model, values: Mapping[str, Array]) -> None:
             variable.assign(values[variable.path])
 
 
+def backbone_shapes(model: keras.Model) -> dict[str, tuple[int, ...]]:
+    """Return the shapes of the backbone's variables by name."""
+    return {variable.path: tuple(variable.shape) for variable in model.weights if part_of(variable.path) == "backbone"}
+
+
 def load_backbone(model: keras.Model, backbone: str, weights: str) -> None:
     """Set the weights of efficientnet_lite0 or of a backbone of keras.applications.
 
@@ -51,9 +56,8 @@ def load_backbone(model: keras.Model, backbone: str, weights: str) -> None:
       UsageError: They cannot be read, or are of another network.
     """
     if backbone == LITE0:
-        shapes = {variable.path: tuple(variable.shape) for variable in model.weights}
         path = find_imagenet_file() if weights == IMAGENET else weights
-        values = read_lite0_weights(path, {name: shapes[name] for name in shapes if part_of(name) == "backbone"})
+        values = read_lite0_weights(path, backbone_shapes(model))
     else:
         values = backbones.read_keras_weights(backbone, weights, tuple(model.input_shape[1:3]))
     assign_weights(model, values)
@@ -97,13 +101,24 @@ def read_lite0_weights(path: str, shapes: Mapping[str, tuple[int, ...]]) -> dict
         tensors = read_tensors(files.read_bytes(path), source=f"--backbone_weights: {path}")
     except DataError as error:
         raise ContractError(f"--backbone_weights: {error}") from error
+    return select_lite0_weights(tensors, shapes, source=path)
+
+
+def select_lite0_weights(
+    tensors: Mapping[str, Array], shapes: Mapping[str, tuple[int, ...]], *, source: str
+) -> dict[str, Array]:
+    """Return the wanted variables of efficientnet_lite0 from the tensors of a PyTorch file, in the layout of Keras.
+
+    Raises:
+      UsageError: One is missing or of another shape.
+    """
     values = {}
     for name, shape in shapes.items():
         key = lite0_name(name)
         value = to_keras_layout(tensors[key], is_depthwise="depthwise" in name) if key in tensors else None
         if value is None or value.shape != shape:
             found = "none" if value is None else value.shape
-            raise UsageError(f"--backbone_weights: expected {key} of shape {shape} in {path}, found {found}")
+            raise UsageError(f"--backbone_weights: expected {key} of shape {shape} in {source}, found {found}")
         values[name] = value
     return values
 
@@ -150,19 +165,33 @@ def load_resnet(model: keras.Model, path: str) -> None:
       UsageError: It does not hold this network.
       ContractError: It cannot be read.
     """
-    wanted = resnet_names(variable.path for variable in model.weights)
+    values = read_resnet_weights(path, backbone_shapes(model))
+    assign_weights(model, values)
+    _LOGGER.info("resnet_checkpoint %s: the backbone's %d variables", path, len(values))
+
+
+def read_resnet_weights(path: str, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, Array]:
+    """Read the weights of a ResNet from a TF1 checkpoint of tensorflow/tpu's.
+
+    Args:
+      path: Of the checkpoint, without the suffixes of its files.
+      shapes: Of the wanted variables, by name.
+
+    Raises:
+      UsageError: It does not hold this network.
+      ContractError: It cannot be read.
+    """
+    wanted = resnet_names(shapes)
     try:
         reader = tf.train.load_checkpoint(path)
         values = {name: reader.get_tensor(key) for name, key in wanted.items() if reader.has_tensor(key)}
     except (tf.errors.OpError, ValueError, IndexError) as error:  # IndexError: a truncated data file
         raise ContractError(f"--resnet_checkpoint: cannot read {path}: {first_line(error)}") from error
-    shapes = {variable.path: tuple(variable.shape) for variable in model.weights}
     for name, key in wanted.items():
         if name not in values or values[name].shape != shapes[name]:
             found = values[name].shape if name in values else "none"
             raise UsageError(f"--resnet_checkpoint: expected {key} of shape {shapes[name]} in {path}, found {found}")
-    assign_weights(model, values)
-    _LOGGER.info("resnet_checkpoint %s: the backbone's %d variables", path, len(values))
+    return values
 
 
 def resnet_names(variables: Iterable[str]) -> dict[str, str]:
@@ -175,7 +204,7 @@ def resnet_names(variables: Iterable[str]) -> dict[str, str]:
       >>> resnet_names(["stem_conv/kernel", "c2_1_shortcut_norm/gamma"])
       {'stem_conv/kernel': 'conv2d/kernel', 'c2_1_shortcut_norm/gamma': 'batch_normalization_1/gamma'}
     """
-    variables = [name for name in variables if part_of(name) == "backbone"]
+    variables = list(variables)
     stems = sorted({name.partition("/")[0].rpartition("_")[0] for name in variables}, key=_creation_order)
     names = {}
     for name in variables:
