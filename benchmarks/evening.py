@@ -59,7 +59,7 @@ def commands_of(page: str, epochs: int | None) -> Iterator[tuple[str, str]]:
         if command.page != page or rule is None or rule.kind != RUN or _LEFT_OUT.match(command.text):
             continue
         text = command.text
-        if epochs and re.match(r"python -m trainer .*--dataset", text):
+        if epochs and re.match(r"python -m trainer .*--dataset|retinanet-odm run ", text):
             text = f"{re.sub(r' --num_epochs=[0-9]+', '', text)} --num_epochs={epochs}"
         yield f"{page}:{command.line}", text
 

@@ -28,6 +28,7 @@ ENTRY_POINTS = [
     pytest.param([str(SCRIPTS / "retinanet-tpu"), "stop"], "--zone", id="console script: TPU"),
     pytest.param([str(SCRIPTS / "retinanet-score"), "score"], "--min_score", id="console script: score"),
     pytest.param([str(SCRIPTS / "retinanet-odm")], "doctor", id="console script: all programs"),
+    pytest.param([str(SCRIPTS / "retinanet-odm"), "run"], "--accept_errors", id="console script: all, run"),
     pytest.param([str(SCRIPTS / "retinanet-odm"), "data", "check"], "--max_rejected", id="console script: all, data"),
     pytest.param([str(SCRIPTS / "retinanet-odm"), "train"], "--train_batch_size", id="console script: all, train"),
     pytest.param(

@@ -19,7 +19,9 @@ from retinanet_odm.cli.program import Parser, run_main
 from retinanet_odm.errors import UsageError
 
 _DESCRIPTION = """\
-From labelled images to a detector and scored image archives:
+From labelled images to a detector and scored image archives, in one command or step by step:
+
+  retinanet-odm run --images 'DIR/images/*' --annotations 'DIR/annotations/*.xml' --archive ARCHIVE.zip --output PROJECT
 
   retinanet-odm data prepare --images 'DIR/images/*' --annotations 'DIR/annotations/*.xml' --output DATASET
   retinanet-odm train --mode=train_and_eval --dataset=DATASET --model_dir=MODEL
@@ -51,6 +53,11 @@ class Subcommand:
 
 _TRAINER_PARSER = ("trainer.flags", "make_completion_parser")
 SUBCOMMANDS = {
+    "run": Subcommand(
+        module="retinanet_odm.workflow.command",
+        parser=("retinanet_odm.workflow.command", "make_run_parser"),
+        help="all of it: check, data set, detector, test, counts, and one page with the verdict",
+    ),
     "data": Subcommand(
         module="beam_jobs.main",
         parser=("beam_jobs.flags", "make_prepare_parser"),

@@ -175,9 +175,7 @@ class ProgressReporter:
             return ""  # no speed yet
         # The first images also wait for what starts: a speed of few of them, or of a moment, predicts nothing.
         is_known = seconds >= _SECONDS_OF_SPEED or total.done >= _SHARE_OF_SPEED * total.planned
-        left = (
-            f", {_format_seconds(max(0, total.planned - total.done) * seconds / total.done)} left" if is_known else ""
-        )
+        left = f", {format_seconds(max(0, total.planned - total.done) * seconds / total.done)} left" if is_known else ""
         counted = f"{total.done:,} of {total.planned:,} images, {total.done / seconds:.1f} images/s"
         return f"{counted}, {total.failed:,} {self._failures}{left}"
 
@@ -250,7 +248,13 @@ def _read_reports(folder: str | None) -> list[_Counts]:
     return [_Counts(*_FORMAT.unpack(path.read_bytes())) for path in paths]
 
 
-def _format_seconds(seconds: float) -> str:
+def format_seconds(seconds: float) -> str:
+    """Format a duration for people.
+
+    Example:
+      >>> format_seconds(7.4), format_seconds(125), format_seconds(3725)
+      ('7 s', '2 min 5 s', '1 h 2 min')
+    """
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     if hours:

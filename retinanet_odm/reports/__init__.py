@@ -5,11 +5,12 @@ plain values, its template holds the words and the order of the sections. `chart
 can stand in a table and the Jinja2 environment (autoescape is on: every text is escaped). The markup of tables and
 charts is in `templates/components.html.j2`, the one stylesheet in `templates/style.css`.
 
-A page has no script and refers to no other file.
+A page has no script and refers to no other file, but for the links of `run_page` to the other pages of a run.
 """
 
 from retinanet_odm.reports.dataset_page import check_report, dataset_report
 from retinanet_odm.reports.evaluation_page import evaluation_report
 from retinanet_odm.reports.predictions_page import predictions_report
+from retinanet_odm.reports.run_page import run_report
 
-__all__ = ["check_report", "dataset_report", "evaluation_report", "predictions_report"]
+__all__ = ["check_report", "dataset_report", "evaluation_report", "predictions_report", "run_report"]

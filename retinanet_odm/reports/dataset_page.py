@@ -44,7 +44,7 @@ def dataset_report(
         "dataset.html.j2",
         manifest=manifest,
         examples=examples,
-        verdict=_judge(manifest, statistics, leakage),
+        verdict=judge_dataset(manifest, statistics, leakage),
         tiles=_dataset_tiles(manifest, examples, statistics),
         problems=sections.summarise_problems(problems) if problems else None,
         splits=_splits(manifest),
@@ -95,7 +95,10 @@ def check_report(
     )
 
 
-def _judge(manifest: DatasetManifest, statistics: BoxStatistics | None, leakage: Leakage | None) -> list[str]:
+def judge_dataset(
+    manifest: DatasetManifest, statistics: BoxStatistics | None = None, leakage: Leakage | None = None
+) -> list[str]:
+    """Return the sentences of `dataset_verdict`, as far as these are known; arguments as of `dataset_report`."""
     # Every class of the label map, also one without any box.
     boxes = {
         name: {label: split.boxes_per_class.get(label, 0) for _, label in manifest.labels.items}

@@ -16,8 +16,8 @@ _EQUAL = 0.005  # counts that differ by less agree
 _ADVICE = {
     "missed": "no box was drawn at them. More labelled images with such objects would help most.",
     "background": (
-        "boxes were drawn where nothing is labelled. Look at the images below: where the boxes are right, labels are"
-        " missing; otherwise, images without such objects would help most."
+        "boxes were drawn where nothing is labelled. Look at the images of this evaluation: where the boxes are right,"
+        " labels are missing; otherwise, images without such objects would help most."
     ),
     "localisation": "the boxes do not fit the objects. Longer training and more tightly drawn labels would help most.",
     "classification": "the class is wrong. More labelled images of the confused classes would help most.",
@@ -32,17 +32,25 @@ def evaluation_verdict(metrics: _Values) -> list[str]:
     Args:
       metrics: eval.json or evaluation.json.
     """
-    rates, details = metrics.get("at_thresholds"), metrics.get("details")
-    if not rates or not details:
+    if not (overall := describe_rates(metrics)):
         return []
-    interval = metrics["intervals"][-1] if metrics["intervals"] else {}
     return [
-        *_overall(rates, details["counts"], interval),
-        *_counts_by_class(details["counts"]),
+        *overall,
+        *_counts_by_class(metrics["details"]["counts"]),
         *_weakest(metrics["per_class"]),
-        *_main_error(details["mistakes"]),
-        *_caution(metrics, interval),
+        *_main_error(metrics["details"]["mistakes"]),
+        *_caution(metrics, _last_interval(metrics)),
     ]
+
+
+def describe_rates(metrics: _Values) -> list[str]:
+    """Return how much is found, how much of that is wrong, and how far counts are from the truth; see above."""
+    rates, details = metrics.get("at_thresholds"), metrics.get("details")
+    return list(_overall(rates, details["counts"], _last_interval(metrics))) if rates and details else []
+
+
+def _last_interval(metrics: _Values) -> _Values:
+    return metrics["intervals"][-1] if metrics["intervals"] else {}
 
 
 def _overall(rates: _Values, counts: _Values, interval: _Values) -> Iterator[str]:

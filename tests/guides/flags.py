@@ -11,6 +11,7 @@ import beam_jobs.flags
 import inference.options
 import trainer.flags
 from retinanet_odm.dataflow import launcher
+from retinanet_odm.workflow.command import make_run_parser
 from tests.guides.pages import ROOT
 from trainer.tpu.options import make_submit_parser as submit_parser
 
@@ -35,6 +36,7 @@ def known_flags() -> set[str]:
         inference.options.make_score_parser(),
         submit_parser(""),
         launcher.make_launch_parser(),
+        make_run_parser(),
     )
     ours = {name for parser in parsers for name in _names(parser)}
     return ours | _trainer_flags() | set(PipelineOptions([]).get_all_options()) | set(_script_flags())

@@ -39,6 +39,7 @@ RULES = (
         reason="two processes that load TensorFlow take long; tests/inference/test_score.py runs it",
     ),
     Rule(begins=_SCORE, trial=trials.run, kind=RUN, reason="local"),
+    Rule(begins=r"retinanet-odm run ", trial=trials.run, kind=RUN, reason="local"),
     Rule(begins=r"python -m beam_jobs (prepare|check|labels) ", trial=trials.run, kind=RUN, reason="local"),
     Rule(begins=r"python scripts/make_sample\.py ", trial=trials.run, kind=RUN, reason="local"),
     Rule(

@@ -14,8 +14,11 @@ import beam_jobs.main
 import inference.main
 import trainer.main
 import trainer.submit
+from retinanet_odm.cli.program import run_main
 from retinanet_odm.dataflow import launcher
 from retinanet_odm.samples.files import make_zip
+from retinanet_odm.workflow.command import make_run_options, make_run_parser
+from retinanet_odm.workflow.run import run_workflow
 from tests.guides.pages import ROOT
 
 Main = Callable[[Sequence[str]], int]
@@ -33,12 +36,26 @@ def _script(name: str) -> Main:
     return module.main
 
 
+def _run_workflow(argv: Sequence[str]) -> int:
+    """Runs `retinanet-odm run`, each program of it in this process."""
+
+    def start(words: Sequence[str]) -> int:
+        main, added = PROGRAMS[" ".join(words[:2])]
+        return main([*words[2:], *added])
+
+    def body(words: Sequence[str]) -> int:
+        return run_workflow(make_run_options(make_run_parser().parse_args(words[1:])), "retinanet-odm run", start)
+
+    return run_main(body, argv)
+
+
 # By the words that start a program in a command: its main function, and flags that replace those of the command.
 PROGRAMS: dict[str, tuple[Main, list[str]]] = {
     "-m beam_jobs": (beam_jobs.main.main, []),
     "-m inference": (inference.main.main, []),
     "-m trainer": (trainer.main.main, SMALL),
     "-m trainer.submit": (trainer.submit.main, []),
+    "retinanet-odm": (_run_workflow, []),
     "scripts/dataflow.sh": (launcher.main, []),
     "scripts/make_sample.py": (_script("make_sample"), ["--images=60", "--archive_images=4"]),
 }

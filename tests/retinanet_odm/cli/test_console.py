@@ -28,7 +28,7 @@ def test_it_stands_for_all_other_commands() -> None:
     scripts = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["scripts"]
     assert scripts.pop("retinanet-odm") == "retinanet_odm.cli.console:main"
     mains = {f"{program.module}:main" for program in console.SUBCOMMANDS.values()}
-    assert mains == {*scripts.values(), "retinanet_odm.samples.command:main"}
+    assert mains == {*scripts.values(), "retinanet_odm.samples.command:main", "retinanet_odm.workflow.command:main"}
 
 
 HELP = [
@@ -81,6 +81,7 @@ COMPLETIONS = [
     pytest.param("train --nous", {"--nouse_tpu"}, id="the other form of a flag that is on or off"),
     pytest.param("doctor --model_d", {"--model_dir"}, id="the doctor has the flags of the trainer"),
     pytest.param("sample --see", {"--seed"}, id="a flag of the sample"),
+    pytest.param("run --num_e", {"--num_epochs"}, id="a flag of a run"),
     pytest.param("tpu run --max_h", {"--max_hours"}, id="a flag of the TPU program"),
     pytest.param("data check --labels no_fi", {"no_file.txt"}, id="files, where a flag takes any text"),
 ]
