@@ -6,7 +6,7 @@ cd "$(dirname "$0")/.."
 export PATH="$PWD/.venv/bin:$PATH"
 out="${1:-quickstart}"
 
-python -m inference convert "$out/scored" --formats=report --min_score=0.3 --replace
+python -m inference convert "$out/scored" --formats=report --replace
 work="$(mktemp -d)"
 trap 'rm -rf "$work"' EXIT
 chromium --headless --no-sandbox --disable-gpu --hide-scrollbars --no-first-run --disable-background-networking \
