@@ -34,7 +34,7 @@ OUTPUTS = {
     exported_model.COUNT: (tf.int32, ()),
     exported_model.IMAGE_SIZE: (tf.int32, (2,)),
     exported_model.STATUS: (tf.int32, ()),
-    exported_model.FEATURES: (tf.float32, (64 + 128 + 192,)),  # of the tiny backbone
+    exported_model.FEATURES: (tf.float32, (40 + 112 + 320,)),  # C3 to C5 of the backbone
 }
 INPUTS = {
     exported_model.SERVING: exported_model.IMAGE_BYTES,
