@@ -17,10 +17,10 @@ DATASET, MODEL, SCORED = "dataset", "model", "scored"  # the folders of the prog
 _VAL_SPLIT = "val"  # which the trainer evaluates without --eval_split
 _FORMATS = "counts,cvat,report"  # as in docs/local.md
 
-# By program, the functions that parse its command line without running it.
+# By program, the functions that parse its command line without running it, and the one that checks the values.
 _PARSERS = {
-    "beam_jobs": ("beam_jobs.flags", "make_prepare_parser"),
-    "inference": ("inference.options", "make_score_parser"),
+    "beam_jobs": ("beam_jobs.flags", "make_prepare_parser", None),  # runs first, so it reports its values soon enough
+    "inference": ("inference.options", "make_score_parser", "score_options"),
 }
 
 
@@ -256,8 +256,14 @@ def check_commands(options: RunOptions) -> None:
 def _parse(program: str, words: list[str]) -> None:
     # By name, as retinanet_odm.cli.console does: this room is below the programs.
     if program in _PARSERS:
-        module, name = _PARSERS[program]
-        parser: Any = getattr(importlib.import_module(module), name)()
-        parser.parse_known_args(words)  # what it does not know may be a flag of Beam
+        name, make_parser, make_options = _PARSERS[program]
+        module: Any = importlib.import_module(name)
+        parser = getattr(module, make_parser)()
+        flags, rest = parser.parse_known_args(words)
+        if make_options:
+            getattr(module, make_options)(flags)
+        if rest:  # flags of Beam, which takes seconds to import, or mistyped ones
+            beam: Any = importlib.import_module("retinanet_odm.beam.options")
+            beam.beam_options(rest, parser.command_line(words, flags))
     else:
         importlib.import_module("trainer.flags").parse_request(words, read_text=files.read_text)

@@ -100,8 +100,9 @@ def _run_step(step: WorkflowStep, options: RunOptions, record: RunRecord, start:
         return 0
     words = (*step.words, *step.permissions)
     _logger.info("\n== %s: %s\n%s", step.name, step.purpose, shell_command(("python", *words)))
-    # Whatever ends this run, the page of an earlier one must not look like its result.
-    files.delete([files.join(options.output, OVERVIEW_PAGE)])
+    # Whatever ends this run, the pages of an earlier one must not look like its result.
+    old_check = [step.mark] if step.name == "check" else []
+    files.delete([options.folder(OVERVIEW_PAGE), *old_check])
     record.set(step, entry)
     begun = time.monotonic()
     try:

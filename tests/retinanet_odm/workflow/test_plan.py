@@ -100,6 +100,10 @@ REFUSED = [
     pytest.param({"prepare_flags": ("--verify=no",)}, "--verify", id="a choice of prepare"),
     pytest.param({"train_flags": ("--imag_size=64",)}, "imag_size", id="a flag of the trainer, misspelt"),
     pytest.param({"archive": ("a",), "score_flags": ("--num_shards=x",)}, "--num_shards", id="a value of score"),
+    pytest.param({"archive": ("a",), "score_flags": ("--num_shards=0",)}, "--num_shards", id="a range of score"),
+    pytest.param(
+        {"archive": ("a",), "score_flags": ("--til=64",)}, "--til; did you mean --tile?", id="of score, misspelt"
+    ),
     pytest.param({"train_flags": ("--model_dir=m",)}, "--train_flags: run itself sets --model_dir", id="a folder"),
     pytest.param({"train_flags": ("-mode", "eval")}, "--train_flags: run itself sets --mode", id="with one dash"),
     pytest.param({"prepare_flags": ("--output", "o")}, "--prepare_flags: run itself sets --output", id="two words"),

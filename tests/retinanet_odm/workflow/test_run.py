@@ -154,6 +154,19 @@ def test_errors_of_the_check_are_for_the_user_to_decide(options: RunOptions) -> 
     assert _run(accepting, programs) == 0
 
 
+def test_a_check_that_failed_found_no_errors(options: RunOptions) -> None:
+    """The page of an earlier check is not that of one that could not be carried out."""
+    programs = Programs()
+    _run(options, programs)
+    Path("annotations/b.xml").write_bytes(b"x")
+
+    def failing(words: Sequence[str]) -> int:
+        assert "check" in words
+        return 1
+
+    assert run_workflow(options, "retinanet-odm run", failing) == 1
+
+
 SILENT = [
     (-9, "prepare: ended by signal 9, perhaps because memory was full"),
     (3, None),
