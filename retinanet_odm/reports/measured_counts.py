@@ -27,6 +27,14 @@ def why_not_measured(run: ScoringRun) -> str:
     return "" if any(has_same_threshold(run, label_id) for label_id in run.classes) else _FROM_DIFFERENT_SCORES
 
 
+def why_not_measured_together(run: ScoringRun) -> str:
+    """Return why nothing is known about the error of the counts of all classes together; "" if something is."""
+    if not all(has_same_threshold(run, label_id) for label_id in run.classes):
+        return "not every class counts from the score at which the model was evaluated"
+    is_complete = set(run.facts["evaluation"]["per_class"]) <= set(run.classes.values())
+    return "" if is_complete else "the evaluation of the model has counted more classes"
+
+
 def has_same_threshold(run: ScoringRun, label_id: int) -> bool:
     """Return whether a class counts from the score at which the model was evaluated."""
     threshold = _of_class(run, label_id).get("threshold")
@@ -54,7 +62,7 @@ def measured_error(run: ScoringRun) -> str:
     """Return the error of the counts of all classes in words; "" where it is not known for all of them."""
     evaluation: Mapping[str, Any] = run.facts.get("evaluation", {})
     ratio = evaluation.get("count_ratio")
-    if ratio is None or why_not_measured(run) or not all(has_same_threshold(run, one) for one in run.classes):
+    if ratio is None or why_not_measured(run) or why_not_measured_together(run):
         return ""
     interval = evaluation.get("interval", {}).get("count_ratio")
     return describe_ratio(ratio) + (f" (95 % interval: {describe_ratios(interval)})" if interval else "")

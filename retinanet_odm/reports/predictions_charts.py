@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 
 from retinanet_odm.imaging.drawing import colour_of
 from retinanet_odm.predictions.rows import ScoringRun
+from retinanet_odm.predictions.sampling import SAMPLE_TIME
 from retinanet_odm.predictions.summary import PredictionSummary, Timeline
 from retinanet_odm.reports.charts import Chart, ChartLine, histogram, most_frequent_by_colour, time_chart
 from retinanet_odm.wording import plural
@@ -116,6 +117,8 @@ def _means(timeline: Timeline, label_id: int) -> list[tuple[float, float | None]
 
 def _intervals(timeline: Timeline, label_id: int) -> list[tuple[float, float, float]]:
     """Return the 95 % intervals of the means of a class, for steps with enough samples."""
+    if timeline.step_length < SAMPLE_TIME:
+        return []  # steps would share a sample
     places = _places(timeline)
     found = ((step, seen.interval(label_id)) for step, seen in sorted(timeline.steps.items()))
     return [(places[step], *interval) for step, interval in found if interval]

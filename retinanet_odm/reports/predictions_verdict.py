@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from retinanet_odm.predictions.rows import ScoringRun
 from retinanet_odm.predictions.summary import PredictionSummary
-from retinanet_odm.reports.measured_counts import measured_error, why_not_measured
+from retinanet_odm.reports.measured_counts import measured_error, why_not_measured, why_not_measured_together
 from retinanet_odm.wording import plural
 
 _MAX_NAMED = 6  # classes
@@ -45,7 +45,7 @@ def _error(run: ScoringRun) -> str:
             " Here they may be further off, because these images are others: label a few of them and compare"
             " (python -m inference evaluate)."
         )
-    reason = why_not_measured(run) or "not every class counts from the score at which the model was evaluated"
+    reason = why_not_measured(run) or why_not_measured_together(run)
     return (
         f"How far these counts are from the truth is not known: {reason}. Label a few of these images and compare"
         " (python -m inference evaluate)."

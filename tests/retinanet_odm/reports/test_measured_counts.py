@@ -71,6 +71,11 @@ def test_the_scores_of_the_graph_are_those_of_the_evaluation() -> None:
         ),
         pytest.param(_run(evaluation=None), "is not known: the model has no evaluation.", id="no evaluation"),
         pytest.param(_run({1: 0.5, 2: 0.4, 4: 0.25}), "is not known: not every class counts from", id="some classes"),
+        pytest.param(
+            dataclasses.replace(_run(), classes={1: "crab", 2: "sea pig"}),
+            "is not known: the evaluation of the model has counted more classes.",
+            id="fewer classes than in the evaluation",
+        ),
     ],
 )
 def test_the_page_begins_with_sentences(run: ScoringRun, error: str) -> None:

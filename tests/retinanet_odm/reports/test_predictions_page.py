@@ -276,3 +276,11 @@ def test_means_have_intervals_where_there_are_enough_samples(every: int, bars: i
     tree = _page(rows)
     assert len(tree.xpath("//section[h2='Over time']//path[@class='interval']")) == bars
     assert " to " in _lines(tree, "Each class")[1][4], "of all samples"
+
+
+def test_steps_shorter_than_a_sample_have_no_intervals() -> None:
+    minutes = range(0, 90, 10)
+    rows = [scored(f"{camera}_20161101_{at // 60:02}{at % 60:02}00.jpg", PIG) for camera in "abcdef" for at in minutes]
+    tree = _page(rows)
+    assert "by 10 minutes" in tree.xpath("string(//section[h2='Over time']//figcaption/b)")
+    assert not tree.xpath("//section[h2='Over time']//path[@class='interval']")
