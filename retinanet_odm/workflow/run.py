@@ -64,7 +64,7 @@ def run_workflow(options: RunOptions, command: str, start: Start = start_program
         for sentence in describe_empty_splits(manifest):
             _logger.info("\n%s", sentence)
         model = plan_model(options, {name: split.examples for name, split in manifest.splits.items()})
-        _check_same_data(model[0], options, record)
+        _check_training(model[0], options, record)
         if status := _run_steps(model, options, record, start):
             return status
         page = write_overview(options, manifest, [*data, *model], record, command)
@@ -78,10 +78,22 @@ def read_run_manifest(options: RunOptions) -> DatasetManifest:
     return DatasetManifest.from_json(files.read_written_text(path), source=path)
 
 
-def _check_same_data(train: WorkflowStep, options: RunOptions, record: RunRecord) -> None:
-    """Refuse to continue a training with another data set: the new images would hardly be learned."""
+def _check_training(train: WorkflowStep, options: RunOptions, record: RunRecord) -> None:
+    """Refuse to continue a training with another data set, and warn if flags were changed after its end.
+
+    Raises:
+      UsageError: the data set is another one: its new images would hardly be learned.
+    """
     model, before = options.folder(MODEL), record.entry(train)
-    if before and before.inputs != inputs_digest(train, options) and files.exists(model):
+    if before is None or not files.exists(model):
+        return
+    if before.complete and before.command != train.command:
+        _logger.warning(
+            "warning: the training in %s is complete, and is not repeated with other flags: it continues only with more"
+            " epochs. To train again, choose a new folder, or delete %s",
+            *(model, model),
+        )
+    if before.inputs != inputs_digest(train, options):
         raise UsageError(
             f"--output: the data set has changed since the training in {model} began: choose a new folder, or delete"
             f" {model} to train again"

@@ -144,6 +144,16 @@ def test_a_training_does_not_go_on_with_another_data_set(options: RunOptions) ->
         _run(options, programs)
 
 
+def test_flags_that_come_after_the_training_change_no_weights(
+    options: RunOptions, caplog: pytest.LogCaptureFixture
+) -> None:
+    programs = Programs()
+    _run(options, programs)
+    assert "is complete, and is not repeated" not in caplog.text
+    _run(RunOptions(**{**vars(options), "train_flags": ("--learning_rate=0.5",)}), programs)
+    assert "the training in out/model is complete, and is not repeated with other flags" in caplog.text
+
+
 def test_errors_of_the_check_are_for_the_user_to_decide(options: RunOptions) -> None:
     programs = Programs()
     programs.statuses["check"] = 1
