@@ -136,8 +136,8 @@ def commit_dataset(
     # The id map is read before _write replaces it: --id_map may name the file of this folder.
     artifacts |= _label_files(plan.labels, shards, options)
     artifacts |= {
-        tfds_metadata.FEATURES: tfds_metadata.format_features(),
-        tfds_metadata.INFO: tfds_metadata.format_info(manifest),
+        tfds_metadata.FEATURES_FILE: tfds_metadata.format_features(),
+        tfds_metadata.INFO_FILE: tfds_metadata.format_info(manifest),
     }
     artifacts[output_folder.REPORT_PAGE] = _report(manifest, shards, rejects, analysis, options)
     digests = _write(options, artifacts)

@@ -24,7 +24,7 @@ PROBLEMS = "problems.jsonl"
 CHECK_PAGE = "check.html"
 # A build leaves the files of a check alone, and a check those of a build.
 _CHECK_FILES = frozenset({CHECK_PAGE, LOCK_FILE})
-_TFDS_FILES = (tfds_metadata.FEATURES, tfds_metadata.INFO)
+_TFDS_FILES = (tfds_metadata.FEATURES_FILE, tfds_metadata.INFO_FILE)
 _BUILD_FILES = frozenset(
     {files.PROBE, DatasetManifest.FILE, LABEL_MAP, ID_MAP, VAL, REJECTED, REPORT_PAGE, PROBLEMS, *_TFDS_FILES}
 )

@@ -12,7 +12,7 @@ from typing import Any
 from retinanet_odm.dataset import examples
 from retinanet_odm.dataset.manifest import DatasetManifest
 
-FEATURES, INFO = "features.json", "dataset_info.json"
+FEATURES_FILE, INFO_FILE = "features.json", "dataset_info.json"
 _MODULE = "tensorflow_datasets.core.features."
 _OBJECT = ("image", "object")
 _TEXT = {"pythonClassName": f"{_MODULE}text_feature.Text", "text": {}}

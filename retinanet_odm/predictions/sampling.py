@@ -1,4 +1,4 @@
-"""How much a mean count would vary if other moments had been photographed: 95 % intervals, added up row by row.
+"""How much a mean count would vary if other moments had been recorded: 95 % intervals, added up row by row.
 
 Images of one deployment within the same half hour may show the same animals, so they are one sample, not several; half
 an hour is what camera-trap studies mostly take for independent events (O'Brien, Kinnaird & Wibisono 2003). The mean is

@@ -69,8 +69,10 @@ def _versions(facts: _Values) -> str:
 
 
 def _counting(run: ScoringRun) -> Iterator[str]:
-    chosen = {"model.json": ", where F1 was best in the evaluation", "--min_score": ", chosen by hand"}
-    origin = chosen.get(run.facts.get("threshold_origin", ""), "")
+    # A class without a best score, because no detection was right, counts from a default.
+    is_best = all(has_same_threshold(run, label_id) for label_id in run.classes)
+    best = ", where F1 was best in the evaluation" if is_best else ""
+    origin = {"model.json": best, "--min_score": ", chosen by hand"}.get(run.facts.get("threshold_origin", ""), "")
     yield f"Detections were counted from a score of {describe_min_scores(run.thresholds_by_name)}{origin}."
     if run.facts.get("without_repeats"):
         yield "Detections that were repeated at one place were left out."

@@ -70,6 +70,7 @@ def test_rates_are_those_of_the_scores_that_count() -> None:
     text = _text(dataclasses.replace(RUN, thresholds={**RUN.thresholds, 1: 0.5}, facts=FACTS))
     assert "AP50 was 0.81" in text
     assert "recall" not in text and "counts were" not in text
+    assert "sea pig 0.4" in text and "F1 was best" not in text, "not of each class"
 
 
 def test_one_image() -> None:
