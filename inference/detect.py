@@ -4,7 +4,7 @@ import io
 import itertools
 import logging
 import posixpath
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from PIL import Image
@@ -54,15 +54,19 @@ def detect(options: DetectOptions) -> list[PredictionRow]:
     names = list_image_paths(options.images)
     if options.draw is not None:
         _check_draw_folder(options.draw, names)
-    scored = list(_score_images(options, names))
+    scored = _score_images(options, names)
     if options.draw is not None:
-        _draw_all(options.draw, scored)
+        scored = _draw_copies(options.draw, names, scored)
+    # Only the rows are kept: a folder may hold more images than fit into memory.
+    rows = [item.row for item in scored]
+    if options.draw is not None:
+        _logger.info("images with their boxes: %s", options.draw)
     novelty = NoveltySummary()
-    for item in scored:
-        novelty.add(item.row)
+    for row in rows:
+        novelty.add(row)
     if novelty.is_alarming:
         _logger.warning("warning: %s", novelty.describe())
-    return [item.row for item in scored]
+    return rows
 
 
 def list_image_paths(values: Sequence[str]) -> list[str]:
@@ -139,17 +143,23 @@ def _check_draw_folder(folder: str, names: Sequence[str]) -> None:
         raise UsageError(f"--draw: {folder} is a file; expected a folder")
 
 
-def _draw_all(folder: str, scored: Sequence[ScoredImage]) -> None:
-    """Write a copy of every image that could be read, under its name below the deepest folder of all images."""
+def _draw_copies(folder: str, names: Sequence[str], scored: Iterable[ScoredImage]) -> Iterator[ScoredImage]:
+    """Yield the images again, and write a copy of each that could be read.
+
+    Args:
+      folder: of the copies, which have their names below the deepest folder of all images.
+      names: of all images, in their order.
+      scored: the images.
+    """
     # Absolute, because two images may be given relative to different folders.
-    paths = [absolute(item.row.image) for item in scored]
+    paths = [absolute(name) for name in names]
     base = common_folder([posixpath.dirname(path) for path in paths])
     taken: set[str] = set()
     for item, path in zip(scored, paths, strict=True):
         if item.image is not None:
             name = free_copy_name(name_below(base, path), item.image.format, taken)
             _draw(files.join(folder, name), item.row, item.image)
-    _logger.info("images with their boxes: %s", folder)
+        yield item
 
 
 def free_copy_name(name: str, image_format: str, taken: set[str]) -> str:

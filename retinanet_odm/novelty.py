@@ -57,7 +57,9 @@ class Reference:
         """Return the novelty [N] of images, 0 to 999, by their features [N, D]."""
         measured = (features.astype(np.float64) - self.mean) / self.scale
         with np.errstate(all="ignore"):  # a limit of 0, or features that are no numbers
-            novelty = _distances(measured, self._wide_features, rank=_RANK) / self.limit
+            distances = _distances(measured, self._wide_features, rank=_RANK)
+            # What equals training images is like them, also where these are all equal and the limit is 0.
+            novelty = np.where(distances == 0, 0.0, distances / self.limit)
         return np.nan_to_num(np.minimum(novelty, _MAX_NOVELTY), nan=_MAX_NOVELTY)
 
     @cached_property

@@ -69,6 +69,11 @@ def test_novelty_is_always_a_number(why: str, training: FeatureRows, images: Fea
     assert novelty.shape == (len(images),) and ((novelty >= 0) & (novelty <= 999)).all(), why
 
 
+def test_what_equals_all_training_images_is_like_them() -> None:
+    reference = make_reference(np.ones((8, 3), np.float32), np.ones((0, 3), np.float32))
+    assert reference.novelty_of(np.asarray([[1.0, 1, 1], [3, 1, 1]])).tolist() == [0, 999]
+
+
 def test_the_file_is_read_back() -> None:
     reference = make_reference(_features(1, 20), _features(2, 5))
     data = reference.to_bytes()
