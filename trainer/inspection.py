@@ -91,8 +91,7 @@ def _describe_run(path: str, config: TrainConfig, manifest: DatasetManifest | No
 def _advise(plan: initialise.TransferPlan, path: str, *, partly: bool) -> str:
     """Return the flag to use, or why a run would refuse the weights."""
     try:
-        if not partly:
-            initialise.check_backbone(plan, path)
+        initialise.check_transfer(plan, path, partly=partly)
     except UsageError as error:
         return f"refused: {error}"
     return f"use: --init_from={shell_word(path)}"

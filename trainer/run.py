@@ -177,7 +177,7 @@ def _finish(resolved: ResolvedRun, model: _Model) -> None:
     step = restore_weights(config, model.network, model.devices)
     if not step:
         is_export = files.is_file(files.join(folder, ModelManifest.FILE))
-        hint = f"did you mean {posixpath.dirname(folder)}, without its export?" if is_export else "train first"
+        hint = f"did you mean {posixpath.dirname(folder) or '.'}, without its export?" if is_export else "train first"
         raise UsageError(f"--model_dir: no checkpoint in {config.run.model_dir}: {hint}")
     # An export alone does not evaluate; it takes the metrics if eval.json is of the same weights.
     metrics = evaluate.stored_metrics(f"{folder}/eval.json", step) if config.run.mode == "export" else {}

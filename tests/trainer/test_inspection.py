@@ -14,7 +14,7 @@ from trainer import inspection
 from trainer.data import records
 from trainer.network import build
 from trainer.presets import make_config
-from trainer.weights import checkpoints
+from trainer.weights import checkpoints, initialise
 
 SMALL = {"image_size": "64x64", "pyramid_channels": 16, "head_depth": 1}
 
@@ -101,3 +101,5 @@ def test_what_cannot_be_read_is_refused(tmp_path: Path) -> None:
         with pytest.raises(error) as caught:
             inspect(path)
         assert message in str(caught.value), why
+    with pytest.raises(ContractError, match="--init_from: cannot read"):
+        initialise.list_variables(f"{tmp_path}/export/variables/variables")  # of an export that was not copied whole

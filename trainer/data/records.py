@@ -64,7 +64,7 @@ def read_dataset_manifest(folder: str) -> DatasetManifest:
 
 
 def _why_missing(folder: str) -> str:
-    parent = posixpath.dirname(folder)
+    parent = posixpath.dirname(folder) or "."
     if files.is_file(files.join(parent, DatasetManifest.FILE)):  # a file in it was given, or a pattern of its files
         return f"; did you mean {parent}?"
     return "; python -m beam_jobs prepare writes it, from images and annotations" if files.is_folder(folder) else ""

@@ -4,9 +4,10 @@ TensorFlow's checkpoints are graphs of objects by position, which changes with e
 they also hold the name of each variable. The variables of an exported SavedModel are such a checkpoint as well.
 """
 
+import contextlib
 import logging
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -94,22 +95,24 @@ def transfer_from_run(model: keras.Model, labels: LabelMap, path: str, *, partly
     # The fresh values are needed too: classes that the other run does not know keep them.
     fresh = {variable.path: variable.numpy() for variable in model.weights}
     plan = transfer_weights(fresh, read_variables(source.prefix, fresh), old=source.labels, new=labels)
-    if not plan.values:
-        raise UsageError(f"--init_from: nothing in {source.prefix} fits this network by name and shape")
-    if not partly:
-        check_backbone(plan, source.prefix)
+    check_transfer(plan, source.prefix, partly=partly)
     assign_weights(model, plan.values)
     for line in transfer_table(plan):
         _LOGGER.info("init_from %s: %s", source.prefix, line)
 
 
-def check_backbone(plan: TransferPlan, prefix: str) -> None:
+def check_transfer(plan: TransferPlan, prefix: str, *, partly: bool) -> None:
     """Raise UsageError if less than half of the backbone's variables fit: the run would in fact start afresh.
 
     Args:
       plan: What fits.
       prefix: Of the other run's checkpoint, for the message.
+      partly: Whether a small part of the backbone is enough; nothing at all is still refused.
     """
+    if not plan.values:
+        raise UsageError(f"--init_from: nothing in {prefix} fits this network by name and shape")
+    if partly:
+        return
     # The heads may well be fresh, for other classes or anchors; the backbone is what another run has to give.
     fitting = sum(part_of(name) == "backbone" for name in plan.values)
     total = fitting + sum(part_of(name) == "backbone" for name in plan.misfits)
@@ -160,10 +163,16 @@ def read_variables(prefix: str, names: Iterable[str]) -> dict[str, Array]:
     Raises:
       ContractError: It cannot be read.
     """
-    try:
-        reader = tf.train.load_checkpoint(prefix)
+    with _reading(prefix) as reader:
         keys = _variable_keys(reader)
         return {name: reader.get_tensor(keys[name]) for name in names if name in keys}
+
+
+@contextlib.contextmanager
+def _reading(prefix: str) -> Iterator[Any]:
+    """Open a checkpoint, and explain what fails while the body reads it."""
+    try:
+        yield tf.train.load_checkpoint(prefix)
     except (tf.errors.OpError, ValueError, IndexError) as error:  # IndexError: a truncated data file
         raise ContractError(f"--init_from: cannot read {prefix}: {first_line(error)}") from error
 
@@ -174,12 +183,16 @@ def _variable_keys(reader: Any) -> dict[str, str]:
 
 
 def list_variables(prefix: str) -> dict[str, tuple[int, ...]] | None:
-    """Return the shapes of a network's variables in a checkpoint of TensorFlow 2 by name; None if it is one of TF1."""
-    reader = tf.train.load_checkpoint(prefix)
-    if not reader.has_tensor(_GRAPH):
-        return None
-    shapes = reader.get_variable_to_shape_map()
-    keys = _variable_keys(reader)
+    """Return the shapes of a network's variables in a checkpoint of TensorFlow 2 by name; None if it is one of TF1.
+
+    Raises:
+      ContractError: It cannot be read.
+    """
+    with _reading(prefix) as reader:
+        if not reader.has_tensor(_GRAPH):
+            return None
+        shapes = reader.get_variable_to_shape_map()
+        keys = _variable_keys(reader)
     # By the last part of the name: the rest are the optimizer's.
     return {name: tuple(shapes[key]) for name, key in keys.items() if name.rpartition("/")[2] in _KINDS}
 

@@ -116,18 +116,22 @@ def plan(backbone: int, of: int, heads: int = 1) -> initialise.TransferPlan:
 
 
 SHARES = [
-    ("all", plan(4, 4), ""),
-    ("half", plan(2, 4), ""),
-    ("without heads", plan(4, 4, heads=0), ""),
-    ("heads alone", plan(0, 4), "x has 0 of the backbone's 4 variables, and 1 of 5 in all"),
-    ("the stem alone", plan(1, 4, heads=0), "x has 1 of the backbone's 4 variables, and 1 of 4 in all"),
+    ("all", plan(4, 4), False, ""),
+    ("half", plan(2, 4), False, ""),
+    ("without heads", plan(4, 4, heads=0), False, ""),
+    ("heads alone", plan(0, 4), False, "x has 0 of the backbone's 4 variables, and 1 of 5 in all"),
+    ("the stem alone", plan(1, 4, heads=0), False, "x has 1 of the backbone's 4 variables, and 1 of 4 in all"),
+    ("the stem alone, which the user accepts", plan(1, 4, heads=0), True, ""),
+    ("nothing, which no flag makes useful", plan(0, 4, heads=0), True, "nothing in x fits this network"),
 ]
 
 
-@pytest.mark.parametrize(("why", "found", "refusal"), SHARES, ids=[row[0] for row in SHARES])
-def test_too_little_of_a_backbone_is_refused(why: str, found: initialise.TransferPlan, refusal: str) -> None:
+@pytest.mark.parametrize(("why", "found", "partly", "refusal"), SHARES, ids=[row[0] for row in SHARES])
+def test_too_little_of_a_backbone_is_refused(
+    why: str, found: initialise.TransferPlan, partly: bool, refusal: str
+) -> None:
     try:
-        initialise.check_backbone(found, "x")
+        initialise.check_transfer(found, "x", partly=partly)
     except UsageError as error:
         assert refusal and refusal in str(error), why
     else:
