@@ -25,7 +25,7 @@ Main = Callable[[Sequence[str]], int]
 
 # A few steps on small images: the test is about the command, not the detector.
 SMALL = ["--image_size=64", "--num_epochs=1", "--train_batch_size=8", "--eval_batch_size=4", "--pyramid_channels=16"]
-SMALL += ["--head_depth=1", "--eval_every_epochs=0"]
+SMALL += ["--head_depth=1", "--eval_every_epochs=0", "--reference_images=0"]
 SMALL += ["--score_threshold=0.001"]  # of a detector that has learned nothing, so that something is found
 
 

@@ -35,7 +35,7 @@ SIZES = [
 @pytest.fixture(scope="module")
 def folder(dataset: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     made = tmp_path_factory.mktemp("all")
-    given = {"max_detections": 20, "export_formats": "savedmodel,tflite,onnx", "dataset": str(dataset)}
+    given = {"max_detections": 20, "export_formats": "savedmodel,tflite,onnx", "reference_images": 0}
     config = make_config("tiny", {**SMALL, **given, "model_dir": str(made)})
     manifest = records.read_dataset_manifest(str(dataset))
     net = build.build_network(config, manifest)

@@ -13,7 +13,7 @@ from trainer.loop import train
 from trainer.main import main
 from trainer.presets import make_config
 
-FLAGS = ["--image_size=64x64", "--pyramid_channels=16", "--head_depth=1"]
+FLAGS = ["--image_size=64x64", "--pyramid_channels=16", "--head_depth=1", "--reference_images=0"]
 
 
 STEPS = [
