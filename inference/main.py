@@ -53,7 +53,7 @@ def _run(argv: Sequence[str]) -> None:
 
 
 def _score(flags: argparse.Namespace, rest: Sequence[str], line: CommandLine) -> None:
-    # The order matters: a bad flag must be told before Beam or TensorFlow is imported.
+    # The order matters: a bad flag must be reported before Beam or TensorFlow is imported.
     options = score_options(flags)
     _check_estimate(flags)
     make_beam_options = cache(partial(beam_options, rest, line))

@@ -1,6 +1,6 @@
 """Outlines the beginning of a JSON file: which keys it has and where, without parsing it.
 
-The format of a file is detected from its first bytes, which seldom are complete JSON.
+The format of a file is detected from its first bytes, which rarely are complete JSON.
 """
 
 import json

@@ -58,7 +58,7 @@ class CommandLine:
           "unexpected argument 'out': it belongs to no flag; a value with spaces needs quotes: 'my out'"
         """
         words = list(self.words)
-        before = words[words.index(word) - 1] if word in words[1:] else ""
+        before = words[words.index(word, 1) - 1] if word in words[1:] else ""
         flag, sign, value = before.partition("=") if before.startswith("-") else ("", "", before)
         hint = f"; a value with spaces needs quotes: {flag}{sign}'{value} {word}'" if value else ""
         return f"unexpected argument {word!r}: it belongs to no flag{hint}"

@@ -142,7 +142,7 @@ def from_splits(boxes_per_class: Mapping[str, Mapping[str, int]]) -> Iterator[Pr
     if TRAIN_SPLIT not in filled:
         return
     for name in sorted({name for classes in filled.values() for name, count in classes.items() if count}):
-        # A class that is not in training is told once, for training, and not again for each split that lacks it.
+        # A class that is not in training is reported once, for training, and not again for each split that lacks it.
         trained = bool(filled[TRAIN_SPLIT].get(name))
         for split, classes in filled.items():
             if not classes.get(name) and (trained or split == TRAIN_SPLIT):

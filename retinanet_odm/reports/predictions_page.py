@@ -147,8 +147,8 @@ def _deployment_table(summary: PredictionSummary, shown: Sequence[int]) -> Table
 
 
 def _location_table(summary: PredictionSummary) -> Table:
-    """Tabulate the locations of repeated detections: what does not move is seldom an animal."""
-    # The most repeated first: these are the likeliest to be rocks.
+    """Tabulate the locations of repeated detections: what does not move is rarely an animal."""
+    # The most repeated first: these are most probably rocks.
     locations = sorted(summary.repeats.items(), key=lambda item: (-item[1].detections, item[0]))[:_MAX_LOCATIONS]
     most = max((location.detections for _, location in locations), default=0)
     rows: list[list[Cell]] = [

@@ -47,7 +47,7 @@ def _acquire(path: Path, output: str) -> FileLock:
         # No soft lock where the file system has none of its own: a killed run would leave it behind, locked.
         lock = FileLock(path, fallback_to_soft=False)
         # A moment, because a run that ends deletes the file before it releases it: who opened the file before that
-        # gets no lock, though nobody writes. No longer: two runs into one folder are a mistake to hear of at once.
+        # gets no lock, though nobody writes. No longer: two runs into one folder are a mistake.
         lock.acquire(timeout=_SECONDS_OF_RELEASE, poll_interval=_SECONDS_OF_RELEASE / 10)
     except Timeout:
         raise UsageError(f"--output: another run is writing into {output}: wait until it has ended") from None

@@ -1,4 +1,4 @@
-"""What is said about a word of a command line that no flag takes."""
+"""The messages about words of a command line that no flag takes."""
 
 import pytest
 
@@ -17,6 +17,7 @@ REFUSED = [
     ("score --output my out", "out", "to no flag; a value with spaces needs quotes: 'my out'", "a path in two words"),
     ("score --output=my out", "out", "value with spaces needs quotes: --output='my out'", "the same, with ="),
     ("convert my out", "out", "value with spaces needs quotes: 'my out'", "a path without a flag"),
+    ("score --output my score", "score", "value with spaces needs quotes: 'my score'", "a word like the command"),
     ("out", "out", "unexpected argument 'out': it belongs to no flag", "the first word"),
     ("score --add out", "out", "unexpected argument 'out': it belongs to no flag", "after a flag without a value"),
 ]
