@@ -139,7 +139,7 @@ def _main_error(mistakes: _Values) -> Iterator[str]:
 def _caution(metrics: _Values, interval: _Values) -> Iterator[str]:
     images = metrics.get("images", 0)
     if any(interval.get(name) for name in ("recall", "precision", "count_ratio")):
-        yield "A 95 % interval is where a number may lie for other images of the same kind, in 95 of 100 cases."
+        yield "In 95 of 100 such evaluations, a 95 % interval contains the number for all images of the same kind."
     if images < FEW_IMAGES or not interval:
         count = f"{images:,} {plural('image', images)} {plural('was', images)}"
         yield f"Only {count} evaluated: other images may give quite different numbers."

@@ -64,7 +64,7 @@ def _counted(**classes: tuple[int, int]) -> dict[str, Any]:
         ),
         pytest.param(
             {},
-            "A 95 % interval is where a number may lie for other images of the same kind, in 95 of 100 cases.",
+            "In 95 of 100 such evaluations, a 95 % interval contains the number for all images of the same kind.",
             id="what an interval is",
         ),
         pytest.param({}, "The weakest class is urchin: of 100, it finds 50, and 25 of 100 boxes are wrong.", id="weak"),
