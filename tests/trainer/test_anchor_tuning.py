@@ -165,7 +165,7 @@ def test_a_run_keeps_its_anchors(
 ) -> None:
     """Trained, trained further, evaluated and exported on command lines that differ only in the mode."""
     small = ["--image_size=128", "--pyramid_channels=8", "--head_depth=1", "--num_epochs=1", "--train_batch_size=12"]
-    argv = [*small, "--anchors=auto", f"--dataset={dataset}", f"--model_dir={tmp_path}"]
+    argv = [*small, "--anchors=auto", "--reference_images=0", f"--dataset={dataset}", f"--model_dir={tmp_path}"]
     caplog.set_level(logging.INFO)
     assert main([*argv, "--mode=train"]) == 0
     chosen = json.loads((tmp_path / "checkpoints" / "network.json").read_text())

@@ -8,7 +8,7 @@ Begin with `build.build_network`, which a run uses, or with `model.build_model` 
   targets      what each anchor should predict
   losses       focal loss, Huber loss, GIoU loss
   postprocess  raw predictions to detections
-  features     features of whole images, with which scoring compares images
+  features     features of complete images, with which scoring compares images
 """
 
 from typing import TYPE_CHECKING

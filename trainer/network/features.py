@@ -1,4 +1,4 @@
-"""Features of whole images, by which scoring compares images with those of the training (`retinanet_odm.novelty`).
+"""Features of complete images, by which scoring compares images with those of the training (`retinanet_odm.novelty`).
 
 Begin with `with_maps`, then `pool_features`. The layers and weights are those of the network: training is not affected.
 

@@ -23,6 +23,7 @@ from trainer.presets import make_config
 from trainer.weights import checkpoints, initialise, pretrained
 
 SMALL = {"image_size": "64x64", "pyramid_channels": 16, "head_depth": 1, "train_batch_size": 8, "num_epochs": 1}
+SMALL |= {"reference_images": 0}
 NAMES = st.lists(st.text("abc", min_size=1, max_size=2), min_size=1, max_size=5, unique=True)
 
 
