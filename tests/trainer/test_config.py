@@ -164,8 +164,8 @@ anchor_scale anchors aspect_ratios backbone backbone_rate backbone_weights box_l
 clip_norm dataset ema_decay eval_batch_size eval_every_epochs eval_split export_formats focal_alpha focal_gamma freeze
 freeze_batch_norm head_depth head_norm horizontal_flip ignore_memory image_size init_from init_partly learning_rate
 local_copy lr_drops lr_schedule max_detections max_instances max_rollbacks min_visible mode model_dir mosaic
-mosaic_close_epochs negative_iou nms_iou num_classes num_epochs num_scales optimizer photometric positive_iou
-precision pyramid_channels resnet_checkpoint rot90 scale_max scale_min score_threshold seed steps_per_loop
+mosaic_close_epochs negative_iou nms_iou num_classes num_epochs num_scales optimizer photometric positive_iou precision
+pyramid_channels reference_images resnet_checkpoint rot90 scale_max scale_min score_threshold seed steps_per_loop
 sync_batch_norm task_index tpu tpu_topology train_batch_size use_tpu vertical_flip warmup_steps weight_decay weights
 worker_hosts
 """
