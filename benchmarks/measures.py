@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import venv
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -50,6 +51,16 @@ def python(*command: str, interpreter: str = sys.executable, tree: Path = HERE, 
     if done.returncode:
         raise SystemExit(f"failed: {interpreter} {' '.join(command)[:500]}\n{done.stderr[-3000:]}")
     return done.stdout
+
+
+def make_environment(env: Path, *installs: tuple[str, ...]) -> str:
+    """Make an environment unless it is there, run pip install in it with each list of words, and return its Python."""
+    interpreter = env.resolve() / "bin" / "python"  # commands run in the checkout
+    if not interpreter.exists():
+        venv.create(env, with_pip=True)
+    for words in installs:
+        python("-m", "pip", "install", "--quiet", "--disable-pip-version-check", *words, interpreter=str(interpreter))
+    return str(interpreter)
 
 
 def in_turns(count: int, *measures: Callable[[], Measured]) -> list[list[Measured]]:

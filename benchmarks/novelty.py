@@ -1,16 +1,16 @@
 """Does the novelty of rows separate images of other kinds from held-out images of the training's kind?
 
-    python -m benchmarks.novelty BCCD [--photographs FOLDER] [--parts cells sample] [--epochs 2] [--work DIR]
+    python -m benchmarks.novelty BCCD [--others FOLDER] [--parts cells sample] [--epochs 2] [--work DIR]
 
 cells: BCCD is a folder that holds images/ and annotations/ (Pascal VOC). Trains on 60 % of it, takes the limit from
 20 %, and scores the rest, which is neither; the same images changed; generated seafloor scenes; and, if given, a folder
-of photographs, such as skimage/data in the wheel of scikit-image.
+of images of any other kind, such as skimage/data in the wheel of scikit-image.
 
 sample: trains on eight deployments of the sample, takes the limit from a ninth, and scores all of them, the tenth and
 three new ones, which differ in ground, light and water.
 
 Prints the area under the ROC curve (AUROC) of each kind against the held-out images, the share above the limit, and the
-median novelty. Exits with 1 if the AUROC of scenes or photographs is below the target.
+median novelty. Exits with 1 if the AUROC of scenes or of the given images is below the target.
 """
 
 import argparse
@@ -52,10 +52,10 @@ def auroc(held_out: Sequence[float], others: Sequence[float]) -> float:
     return float(below.mean())
 
 
-def of_cells(work: Path, data: Path, photographs: Path | None, epochs: int) -> Iterator[Result]:
+def of_cells(work: Path, data: Path, others: Path | None, epochs: int) -> Iterator[Result]:
     dataset = work / "dataset"
     prepare(data, dataset, "--splits", "train=0.6,val=0.2,test=0.2")
-    write_images(work / "images", cell_images(dataset, photographs))
+    write_images(work / "images", cell_images(dataset, others))
     found = novelties(work, dataset, epochs)
     held_out = found.pop("test")
     yield Result(title=f"cells: {len(held_out)} held-out images", value=describe(held_out))
@@ -113,7 +113,7 @@ def examples(dataset: Path, split: str) -> Iterator:
             yield from (decode_example(data) for _, data in read_frames(file))
 
 
-def cell_images(dataset: Path, photographs: Path | None) -> Iterator[tuple[str, bytes]]:
+def cell_images(dataset: Path, others: Path | None) -> Iterator[tuple[str, bytes]]:
     """Yield names, with the kind as their folder, and contents."""
     for number, example in enumerate(examples(dataset, "test")):
         yield f"test/{example.source_id}.jpg", example.encoded
@@ -123,8 +123,8 @@ def cell_images(dataset: Path, photographs: Path | None) -> Iterator[tuple[str, 
     for number in range(SCENES):
         yield f"{OTHER}scenes/{number}.jpg", jpeg(make_scene(number)[0])
         yield f"{OTHER}scenes with one animal/{number}.jpg", one_animal(PLACES[number % len(PLACES)], number)[1]
-    for path in sorted(photographs.iterdir()) if photographs else ():
-        yield f"{OTHER}photographs/{path.name}", path.read_bytes()
+    for path in sorted(others.iterdir()) if others else ():
+        yield f"{OTHER}given images/{path.name}", path.read_bytes()
 
 
 def cropped(image: Image.Image) -> Image.Image:
@@ -169,7 +169,7 @@ def write_images(folder: Path, images: Iterator[tuple[str, bytes]]) -> None:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", type=Path, metavar="BCCD")
-    parser.add_argument("--photographs", type=Path, help="folder of images of any other kind")
+    parser.add_argument("--others", type=Path, help="folder of images of any other kind")
     parser.add_argument("--parts", nargs="+", choices=("cells", "sample"), default=("cells", "sample"))
     parser.add_argument("--epochs", type=int, default=2)
     parser.add_argument("--work", type=Path, help="folder to keep, where the same command continues")
@@ -180,7 +180,7 @@ def main() -> int:
         for part in flags.parts:
             (work / part).mkdir(parents=True, exist_ok=True)
             if part == "cells":
-                good &= print_results(of_cells(work / part, flags.data, flags.photographs, flags.epochs))
+                good &= print_results(of_cells(work / part, flags.data, flags.others, flags.epochs))
             else:
                 good &= print_results(of_sample(work / part, flags.epochs))
     return 0 if good else 1

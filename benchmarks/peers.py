@@ -14,11 +14,11 @@ import io
 import json
 import sys
 import tempfile
-import venv
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
+from benchmarks.measures import make_environment
 from benchmarks.peer_files import HEIGHT, WIDTH, Fixture, make_fixtures, python, stem
 from retinanet_odm.annotations.reader import ReadingRules, read_annotations
 from retinanet_odm.annotations.types import BoxCorners, ImageAnnotation
@@ -139,17 +139,8 @@ def compare(fixture: Fixture, peer: str, peer_python: str) -> bool:
     return not any(reason.startswith("NOT KNOWN") for reason in why)
 
 
-def install(env: Path) -> str:
-    """Install the peers into an environment and return its Python."""
-    interpreter = env / "bin" / "python"
-    if not interpreter.exists():
-        venv.create(env, with_pip=True)
-    python(str(interpreter), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *PINS)
-    return str(interpreter)
-
-
 def run(work: Path, env: Path) -> bool:
-    peer_python = install(env)
+    peer_python = make_environment(env, PINS)
     fixtures = make_fixtures(work, peer_python)
     print(f"{'form':7} {'writer':9} {'reader':9} images boxes agree differ  why")
     good = [

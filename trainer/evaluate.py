@@ -25,7 +25,7 @@ from trainer.config import TrainConfig
 from trainer.data import contact_sheets, preprocess, records
 from trainer.network import postprocess
 from trainer.network.build import Network
-from trainer.strategy import check_batch
+from trainer.strategy import check_batch, run_batches
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,14 +103,8 @@ class Evaluator:
         )
         results = []
         # Network and selection run on the devices; suppression runs on the host, in `_coco_results`.
-        for batch in self.strategy.experimental_distribute_dataset(batches):
-            values = self.strategy.run(self._predict, args=(batch,))
-            # Replicas hold parts of the batch: [B / replicas, ...] each.
-            local = {
-                name: tf.concat(self.strategy.experimental_local_results(value), axis=0)
-                for name, value in values.items()
-            }
-            results.extend(_coco_results(self.config, local, self.network.num_classes))
+        for values in run_batches(self.strategy, self._predict, batches):
+            results.extend(_coco_results(self.config, values, self.network.num_classes))
         return results
 
     @cached_property

@@ -120,7 +120,7 @@ def _describe_torch_file(path: str) -> Iterator[str]:
     if "_fc.bias" in tensors:
         yield f"classes ({len(tensors['_fc.bias'])}): without names, not taken"
     yield _count_variables({name: tensor.shape for name, tensor in tensors.items()})
-    yield f"backbone    {len(taken)} of {len(taken)} variables would be taken; everything else is fresh"
+    yield _count_taken(taken)
     yield f"use: --backbone={LITE0} --backbone_weights={shell_word(path)}"
 
 
@@ -148,7 +148,7 @@ def _describe_keras_file(path: str, backbone: str) -> Iterator[str]:
         yield f"network: not {backbone} ({error})"
         return
     yield f"network: {backbone}"
-    yield f"backbone    {len(values)} of {len(values)} variables would be taken; everything else is fresh"
+    yield _count_taken(values)
     yield f"use: --backbone={backbone} --backbone_weights={shell_word(path)}"
 
 
@@ -161,13 +161,17 @@ def _describe_old_checkpoint(path: str) -> Iterator[str]:
     yield _count_variables(shapes)
     if backbone:
         taken = pretrained.read_resnet_weights(path, _backbone_shapes(backbone))
-        yield f"backbone    {len(taken)} of {len(taken)} variables would be taken; everything else is fresh"
+        yield _count_taken(taken)
         yield f"use: --backbone={backbone} --resnet_checkpoint={shell_word(path)}"
 
 
 def _backbone_shapes(backbone: str) -> dict[str, tuple[int, ...]]:
     images = keras.Input((_SIDE, _SIDE, 3))
     return pretrained.backbone_shapes(keras.Model(images, backbones.extract_features(images, backbone)))
+
+
+def _count_taken(values: Mapping[str, Any]) -> str:
+    return f"backbone    {len(values)} of {len(values)} variables would be taken; everything else is fresh"
 
 
 def _count_variables(shapes: Shapes) -> str:

@@ -13,6 +13,7 @@ from typing import Any
 
 from retinanet_odm.dataset.manifest import DatasetManifest
 from retinanet_odm.errors import UsageError
+from retinanet_odm.storage.file_names import parent_folder
 from trainer import legacy_hparams
 from trainer.config import TrainConfig
 from trainer.presets import RATE_BATCH, make_config
@@ -174,7 +175,7 @@ def _data_settings(
 ) -> dict[str, str]:
     """Return the data set's folder, which must be the same in all flags, and the split to evaluate."""
     # A pattern names files in one folder; the data set is that folder.
-    folders = {flag: posixpath.dirname(old[flag]) or "." for flag in patterns}
+    folders = {flag: parent_folder(old[flag]) for flag in patterns}
     named = {**folders, **({"dataset": given["dataset"]} if "dataset" in given else {})}
     if len({posixpath.normpath(folder) for folder in named.values()}) > 1:
         found = ", ".join(f"--{flag} in {folder}" for flag, folder in named.items())

@@ -5,7 +5,6 @@
 
 import json
 import logging
-import posixpath
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -21,6 +20,7 @@ from retinanet_odm.evaluation.intervals import describe_few_images
 from retinanet_odm.exported_model import ModelManifest, class_thresholds
 from retinanet_odm.reports.evaluation_page import evaluation_report
 from retinanet_odm.storage import files
+from retinanet_odm.storage.file_names import parent_folder
 from retinanet_odm.systems import shell_word
 from trainer import anchor_tuning, evaluate, memory, strategy
 from trainer.config import TrainConfig
@@ -177,7 +177,7 @@ def _finish(resolved: ResolvedRun, model: _Model) -> None:
     step = restore_weights(config, model.network, model.devices)
     if not step:
         is_export = files.is_file(files.join(folder, ModelManifest.FILE))
-        hint = f"did you mean {posixpath.dirname(folder) or '.'}, without its export?" if is_export else "train first"
+        hint = f"did you mean {parent_folder(folder)}, without its export?" if is_export else "train first"
         raise UsageError(f"--model_dir: no checkpoint in {config.run.model_dir}: {hint}")
     # An export alone does not evaluate; it takes the metrics if eval.json is of the same weights.
     metrics = evaluate.stored_metrics(f"{folder}/eval.json", step) if config.run.mode == "export" else {}

@@ -2,7 +2,8 @@
 
 import functools
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import tensorflow as tf
 
@@ -76,6 +77,21 @@ def check_batch(name: str, batch_size: int, strategy: tf.distribute.Strategy) ->
     replicas = strategy.num_replicas_in_sync
     if batch_size % replicas:
         raise UsageError(f"--{name}: must be a multiple of the {replicas} replicas, found {batch_size}")
+
+
+def run_batches(
+    strategy: tf.distribute.Strategy, compute: Callable[[dict[str, Any]], dict[str, Any]], batches: tf.data.Dataset
+) -> Iterator[dict[str, tf.Tensor]]:
+    """Yield what a function of a part of a batch returns, put together from the replicas of this host: [B, ...] each.
+
+    Args:
+      strategy: Divides the batches among the replicas.
+      compute: Called on each replica with its part, [B / replicas, ...] each.
+      batches: Of B images.
+    """
+    for batch in strategy.experimental_distribute_dataset(batches):
+        values = strategy.run(compute, args=(batch,))
+        yield {name: tf.concat(strategy.experimental_local_results(value), axis=0) for name, value in values.items()}
 
 
 # --- Several hosts, each of which runs this program ---

@@ -4,7 +4,6 @@ Begin with `find_model`, which every command that needs a model calls first; `lo
 """
 
 import hashlib
-import posixpath
 from dataclasses import dataclass
 
 from inference.model.options import ModelOptions
@@ -17,7 +16,7 @@ from retinanet_odm.exported_model import ModelManifest
 from retinanet_odm.novelty import Reference
 from retinanet_odm.storage import files
 from retinanet_odm.storage.file_kinds import is_left_by_system
-from retinanet_odm.storage.file_names import escape_glob, name_below
+from retinanet_odm.storage.file_names import escape_glob, name_below, parent_folder
 from retinanet_odm.storage.files import FileError
 
 SAVED_MODEL = "saved_model.pb"
@@ -131,7 +130,7 @@ def _check_file(path: str, digest: str) -> None:
 
 def _why_missing(folder: str) -> str:
     if files.is_file(folder):
-        parent = posixpath.dirname(folder)
+        parent = parent_folder(folder)
         is_export = files.is_file(files.join(parent, ModelManifest.FILE))
         return f"{folder} is a file; " + (
             f"did you mean {parent}?" if is_export else "expected the folder of an export"

@@ -103,7 +103,8 @@ def count_results(output: str, summary: Mapping[str, Any]) -> dict[str, Any]:
     rule = finished_run.deployment_rule(summary, "")
     for row in finished_run.read_rows(output, summary):
         counts.update(item.label_id for item in row.filtered(run.thresholds).detections)
-        novelty.add(dataclasses.replace(row, place=rule.deployment_of(row.image)))
+        if row.novelty is not None:  # without a reference, deployments would be found for nothing
+            novelty.add(finished_run.with_deployment(row, rule))
     counted = {label: counts[label_id] for label_id, label in run.classes.items() if counts[label_id]}
     return {"counted": counted, **({"novelty": novelty.to_json()} if novelty.all.images else {})}
 
@@ -192,9 +193,8 @@ def _rows(output: str, summary: Mapping[str, Any], options: ExportOptions) -> It
     """Yield the rows of a run with the flags of `repeats`, without images and repeats that the options exclude."""
     rule = finished_run.deployment_rule(summary, options.deployment)
     # By the complete name: deployments stay those of `repeats` where --below shortens the names.
-    rows: Iterator[PredictionRow] = (
-        dataclasses.replace(row, place=rule.deployment_of(row.image)) for row in _flagged_rows(output, summary)
-    )
+    flagged = _flagged_rows(output, summary)
+    rows: Iterator[PredictionRow] = (finished_run.with_deployment(row, rule) for row in flagged)
     if options.without_repeats:
         if not _repeat_digests(summary):
             raise UsageError(

@@ -3,6 +3,7 @@
 Begin with `finished_summary`, which convert, repeats and evaluate call first; `read_rows` takes its result.
 """
 
+import dataclasses
 import hashlib
 import heapq
 import json
@@ -82,6 +83,11 @@ def deployment_rule(summary: Mapping[str, Any], given: str) -> DeploymentRule:
     """Return how the deployments of a run are found: by the given rule, or else by that of score."""
     options = summary.get("options", {})  # summaries of earlier versions have no rule
     return DeploymentRule(given or options.get("exports", {}).get("deployment", ""))
+
+
+def with_deployment(row: PredictionRow, rule: DeploymentRule) -> PredictionRow:
+    """Return a row whose deployment is that of a rule."""
+    return dataclasses.replace(row, place=rule.deployment_of(row.image))
 
 
 def detected_classes(summary: Mapping[str, Any]) -> dict[int, str]:

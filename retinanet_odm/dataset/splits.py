@@ -26,6 +26,16 @@ TRAIN_SPLIT = "train"  # the split from which the trainer learns; all others are
 TEST_SPLIT = "test"  # the split on which nothing is chosen, neither weights nor thresholds: it judges the final model
 
 
+def evaluation_splits(sizes: Mapping[str, int]) -> list[str]:
+    """Return the splits with images on which weights and thresholds may be chosen, given the images by split.
+
+    Example:
+      >>> evaluation_splits({"train": 8, "val": 1, "test": 1}), evaluation_splits({"train": 8, "val": 0})
+      (['val'], [])
+    """
+    return [name for name, images in sizes.items() if images and name not in (TRAIN_SPLIT, TEST_SPLIT)]
+
+
 class SplitError(DataError):
     """An image belongs to no split."""
 

@@ -113,19 +113,20 @@ def _tiles(summary: PredictionSummary) -> list[tuple[str, int]]:
 def _class_table(summary: PredictionSummary) -> Table:
     # All classes, also those without a detection: their absence is a result, too.
     most = max((found.detections for found in summary.classes.values()), default=0)
+    is_measured = not why_not_measured(summary.run)
     rows: list[list[Cell]] = [
         [
             _class_cell(summary.run, label_id),
             summary.run.thresholds[label_id],
             Bar.of(found.detections, most),
-            *([] if why_not_measured(summary.run) else [count_error_cell(summary.run, label_id)]),
+            *([count_error_cell(summary.run, label_id)] if is_measured else []),
             found.images,
             _mean_cell(summary, label_id),
             Titled(found.max_per_image, found.max_image) if found.max_per_image else None,
         ]
         for label_id, found in summary.classes.items()
     ]
-    measured = [] if why_not_measured(summary.run) else ["count error"]
+    measured = ["count error"] if is_measured else []
     headers = ["class", "from score", "detections", *measured, "images with it", "mean per image", "most in one image"]
     return Table(headers, rows)
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from retinanet_odm.dataset.manifest import DatasetManifest
-from retinanet_odm.dataset.splits import TEST_SPLIT, TRAIN_SPLIT
+from retinanet_odm.dataset.splits import TEST_SPLIT, evaluation_splits
 from retinanet_odm.predictions.unlike_training import NoveltySummary
 from retinanet_odm.reports.dataset_page import judge_dataset
 from retinanet_odm.reports.evaluation_verdict import describe_rates
@@ -62,7 +62,7 @@ def _describe_archive(scored: _Values) -> str:
 def describe_empty_splits(manifest: DatasetManifest) -> Iterator[str]:
     """Yield what it means that a split has no images, as is frequent in small data sets."""
     sizes = {name: split.examples for name, split in manifest.splits.items()}
-    if not any(images for name, images in sizes.items() if name not in (TRAIN_SPLIT, TEST_SPLIT)):
+    if not evaluation_splits(sizes):
         yield (
             "No labelled image is in a split for the evaluation, such as val. The detector is trained and exported, but"
             " neither its weights nor its thresholds are chosen by results. Label more images."

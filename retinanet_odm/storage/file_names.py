@@ -149,6 +149,16 @@ def common_folder(roots: Sequence[str]) -> str:
     return "" if _SCHEME.fullmatch(folder) else folder
 
 
+def parent_folder(path: str) -> str:
+    """Return the folder of a path, which for a name alone is the current one.
+
+    Example:
+      >>> parent_folder("gs://bucket/export/model.json"), parent_folder("model.json")
+      ('gs://bucket/export', '.')
+    """
+    return posixpath.dirname(path) or "."
+
+
 def absolute(path: str) -> str:
     """Return a local path from the root of the disk; a URI unchanged.
 

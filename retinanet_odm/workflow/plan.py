@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from retinanet_odm.dataset.splits import TEST_SPLIT, TRAIN_SPLIT
+from retinanet_odm.dataset.splits import TEST_SPLIT, evaluation_splits
 from retinanet_odm.errors import UsageError
 from retinanet_odm.storage import files
 from retinanet_odm.systems import shell_word
@@ -166,7 +166,7 @@ def evaluated_split(sizes: Mapping[str, int]) -> str:
       >>> evaluated_split({"train": 8, "val": 1, "test": 1}), evaluated_split({"train": 8, "val": 0, "test": 1})
       ('val', '')
     """
-    held_out = [name for name, images in sizes.items() if images and name not in (TRAIN_SPLIT, TEST_SPLIT)]
+    held_out = evaluation_splits(sizes)
     return _VAL_SPLIT if _VAL_SPLIT in held_out else held_out[0] if held_out else ""
 
 

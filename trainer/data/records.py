@@ -7,7 +7,6 @@ Shapes: B images in a batch, on canvases of H × W pixels; n boxes of an image, 
 """
 
 import contextlib
-import posixpath
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -18,6 +17,7 @@ from retinanet_odm.dataset import examples as schema
 from retinanet_odm.dataset.manifest import DatasetManifest
 from retinanet_odm.errors import ContractError
 from retinanet_odm.storage import files
+from retinanet_odm.storage.file_names import parent_folder
 from trainer.data import augmentation as augment
 from trainer.data import preprocess
 from trainer.tf_errors import plain_message
@@ -64,7 +64,7 @@ def read_dataset_manifest(folder: str) -> DatasetManifest:
 
 
 def _why_missing(folder: str) -> str:
-    parent = posixpath.dirname(folder) or "."
+    parent = parent_folder(folder)
     if files.is_file(files.join(parent, DatasetManifest.FILE)):  # a file in it was given, or a pattern of its files
         return f"; did you mean {parent}?"
     return "; python -m beam_jobs prepare writes it, from images and annotations" if files.is_folder(folder) else ""

@@ -18,6 +18,7 @@ from trainer.config import TrainConfig
 from trainer.data import preprocess, records
 from trainer.network.build import Network
 from trainer.network.features import MAPS, pool_features, with_maps
+from trainer.strategy import run_batches
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -59,21 +60,22 @@ def held_out_splits(config: TrainConfig, manifest: DatasetManifest) -> tuple[str
     return tuple(name for name in names if name in manifest.splits and manifest.splits[name].examples)
 
 
-def _feature_function(network: Network) -> Callable[[dict[str, Any]], tuple[Any, Any]]:
+def _feature_function(network: Network) -> Callable[[dict[str, Any]], dict[str, Any]]:
     """Make a function from a batch to its features [B, D] and source ids [B], for a replica."""
     model = with_maps(network.model)
 
     @tf.function
-    def compute(batch: dict[str, Any]) -> tuple[Any, Any]:
+    def compute(batch: dict[str, Any]) -> dict[str, Any]:
         maps = model(preprocess.normalise(batch["image"]), training=False)[MAPS]
-        return pool_features(maps, batch["placed"], network.canvas), batch["source_id"]
+        features = pool_features(maps, batch["placed"], network.canvas)
+        return {"features": features, "source_id": batch["source_id"]}
 
     return compute
 
 
 def _measure_split(
     name: str,
-    compute: Callable[[dict[str, Any]], tuple[Any, Any]],
+    compute: Callable[[dict[str, Any]], dict[str, Any]],
     config: TrainConfig,
     manifest: DatasetManifest,
     network: Network,
@@ -88,11 +90,7 @@ def _measure_split(
     batches = records.evaluation_batches(split, canvas=network.canvas, batch_size=batch_size)
     found = []
     with records.reading_shards(split.paths):
-        for batch in devices.experimental_distribute_dataset(batches):
-            values = devices.run(compute, args=(batch,))
-            # Replicas hold parts of the batch: [B / replicas, ...] each.
-            features, source_ids = (
-                np.concatenate([part.numpy() for part in devices.experimental_local_results(value)]) for value in values
-            )
-            found.append(features[source_ids != 0])  # 0 marks the filler of the last batch
+        for values in run_batches(devices, compute, batches):
+            is_image = values["source_id"].numpy() != 0  # 0 marks the filler of the last batch
+            found.append(values["features"].numpy()[is_image])
     return np.concatenate(found)

@@ -24,6 +24,12 @@ def test_another_model_than_the_run_began_with(model: Path) -> None:
         load_model(other)
 
 
+def test_a_file_of_the_export_in_the_current_folder(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(model)
+    with pytest.raises(ContractError, match=r"model\.json is a file; did you mean \.\?$"):
+        find_model("model.json", ModelOptions())
+
+
 def test_a_folder_with_brackets(tmp_path: Path) -> None:
     folder = tmp_path / "trips [1]*" / "[2024]"
     folder.parent.mkdir()
