@@ -118,9 +118,9 @@ def input_ratio(dataset: Path, effort: Effort) -> Iterator[Result]:
 
 
 def our_batches(config: Any, manifest: Any, split: Any, canvas: tuple[int, int]) -> Any:
-    from trainer.loop import train
+    from trainer.loop import plan
 
-    return train.batches_from(0, config, manifest, split, canvas)
+    return plan.batches_from(0, config, manifest, split, canvas)
 
 
 def bare_batches(paths: tuple[str, ...], canvas: tuple[int, int], batch_size: int, *, antialias: bool) -> Any:

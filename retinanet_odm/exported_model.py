@@ -93,6 +93,8 @@ class ModelManifest:
       versions: of the packages that trained and exported the model; empty in exports of earlier versions.
       metrics: the evaluation on the validation split, without its tables and curves.
       config: the training configuration.
+      training: how the training went: `steps`, `planned_steps`, `hours`, `ended_by` (num_epochs, patience or max_hours;
+        "" if it was stopped) and `reason`, in words; empty in exports of earlier versions.
       files: hex SHA-256 of every file of the SavedModel, by path in the export folder.
       code_version: version of the program that exported the model.
       identity: hex SHA-256 over the weights and over what else decides the detections; empty in exports of earlier
@@ -114,6 +116,7 @@ class ModelManifest:
     versions: dict[str, str] = field(default_factory=dict)
     metrics: dict[str, Any]
     config: dict[str, Any]
+    training: dict[str, Any] = field(default_factory=dict)
     files: dict[str, str]
     code_version: str
     identity: str = ""

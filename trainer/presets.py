@@ -1,6 +1,6 @@
 """Named sets of settings: presets for a network and a machine, recipes for a way of training.
 
-Keys are the names of fields in trainer.config.sections.
+Keys are the names of fields in trainer.config.sections and trainer.config.run_sections.
 """
 
 from typing import Any

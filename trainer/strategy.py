@@ -114,6 +114,15 @@ def any_host(strategy: tf.distribute.Strategy, flag: bool) -> bool:
     return float(_make_sum(strategy)(tf.constant(float(flag)))) > 0
 
 
+def of_chief(strategy: tf.distribute.Strategy, value: float) -> float:
+    """Return the chief's value on every host, as float32. All hosts must call it, and wait for each other."""
+    if not has_hosts(strategy):
+        return value
+    # Every replica of a host adds the host's value: the quotient is the value, however many there are.
+    chief, total = float(is_chief(strategy)), _make_sum(strategy)
+    return float(total(tf.constant(chief * value))) / float(total(tf.constant(chief)))
+
+
 @functools.cache
 def _make_sum(strategy: tf.distribute.Strategy) -> Callable[[tf.Tensor], tf.Tensor]:
     """Make a function that sums a scalar over all replicas."""

@@ -75,6 +75,9 @@ REFUSED = [
         ["--export_formats=savedmodel,tflite", "--precision=mixed_bfloat16"],
         "--mode=export --precision=float32",
     ),
+    ("patience counts evaluations", ["--patience=3", "--mode=train"], "--patience: counts evaluations in training"),
+    ("of which there must be some", ["--patience=3", "--eval_every_epochs=0"], "found --mode=train_and_eval and"),
+    ("no time is below none", ["--max_hours=-1"], "--max_hours: expected 0 or more, found -1"),
     ("an overlap is a fraction", ["--nms_iou=nan"], "--nms_iou: expected a number from 0 to 1"),
 ]
 
@@ -163,11 +166,11 @@ KEYS = """
 anchor_scale anchors aspect_ratios backbone backbone_rate backbone_weights box_loss box_loss_weight checkpoint_minutes
 clip_norm dataset ema_decay eval_batch_size eval_every_epochs eval_split export_formats focal_alpha focal_gamma freeze
 freeze_batch_norm head_depth head_norm horizontal_flip ignore_memory image_size init_from init_partly learning_rate
-local_copy lr_drops lr_schedule max_detections max_instances max_rollbacks min_visible mode model_dir mosaic
-mosaic_close_epochs negative_iou nms_iou num_classes num_epochs num_scales optimizer photometric positive_iou precision
-pyramid_channels reference_images resnet_checkpoint rot90 scale_max scale_min score_threshold seed steps_per_loop
-sync_batch_norm task_index tpu tpu_topology train_batch_size use_tpu vertical_flip warmup_steps weight_decay weights
-worker_hosts
+local_copy lr_drops lr_schedule max_detections max_hours max_instances max_rollbacks min_visible mode model_dir mosaic
+mosaic_close_epochs negative_iou nms_iou num_classes num_epochs num_scales optimizer patience photometric positive_iou
+precision pyramid_channels reference_images resnet_checkpoint rot90 scale_max scale_min score_threshold seed
+steps_per_loop sync_batch_norm task_index tpu tpu_topology train_batch_size use_tpu vertical_flip warmup_steps
+weight_decay weights worker_hosts
 """
 
 

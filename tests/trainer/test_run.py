@@ -107,8 +107,8 @@ def weights_after(dataset: Path, folder: Path, epochs: int, *, stop_after: int |
         with strategy.scope():
             net = build.build_network(config, manifest)
 
-        def stop(self: checkpoints.Checkpoints, step: int) -> None:
-            save(self, step)
+        def stop(self: checkpoints.Checkpoints, step: int, run_state: dict[str, Any] | None = None) -> None:
+            save(self, step, run_state)
             if step == stop_after:
                 raise KeyboardInterrupt
 

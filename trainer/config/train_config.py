@@ -11,15 +11,8 @@ from typing import Any, Self
 
 from retinanet_odm.errors import UsageError
 from trainer.config.backbone_names import KERAS_PREFIX, LITE0, RESNETS
-from trainer.config.sections import (
-    DataConfig,
-    EvaluationConfig,
-    LossConfig,
-    NetworkConfig,
-    RunConfig,
-    ScheduleConfig,
-    WeightsConfig,
-)
+from trainer.config.run_sections import EvaluationConfig, RunConfig
+from trainer.config.sections import DataConfig, LossConfig, NetworkConfig, ScheduleConfig, WeightsConfig
 from trainer.tf_errors import GCS
 
 
@@ -42,6 +35,7 @@ class TrainConfig:
     def __post_init__(self) -> None:
         self._check_mosaic()
         self._check_weights()
+        self._check_patience()
         # TFLite and ONNX files hold the network in the type that it computes in.
         formats = self.evaluation.portable_formats()
         if formats and self.network.precision != "float32":
@@ -66,6 +60,14 @@ class TrainConfig:
             raise UsageError(f"--resnet_checkpoint: is for --backbone={' or '.join(RESNETS)}, found {backbone}")
         if self.weights.backbone_weights and not backbone.startswith((KERAS_PREFIX, LITE0)):
             raise UsageError(f"--backbone_weights: is for --backbone={LITE0} or {KERAS_PREFIX}NAME, found {backbone}")
+
+    def _check_patience(self) -> None:
+        # --mode=eval and the like are given the flags of the training, and evaluate without counting.
+        if self.evaluation.patience and (self.run.mode == "train" or not self.evaluation.eval_every_epochs):
+            raise UsageError(
+                "--patience: counts evaluations in training: expected --mode=train_and_eval and --eval_every_epochs of"
+                f" at least 1, found --mode={self.run.mode} and --eval_every_epochs={self.evaluation.eval_every_epochs}"
+            )
 
     @property
     def uses_gcs(self) -> bool:

@@ -55,6 +55,7 @@ def export_model(
     metrics: dict[str, Any],
     step: int,
     devices: tf.distribute.Strategy | None = None,
+    training: dict[str, Any] | None = None,
 ) -> str:
     """Write MODEL_DIR/export: the SavedModel, the portable formats, and last model.json, the commit mark.
 
@@ -65,6 +66,7 @@ def export_model(
       metrics: Of an eval.json (`trainer.evaluate`), or empty.
       step: Of the weights.
       devices: Of the network; None for those of the moment.
+      training: Of model.json (`ModelManifest.training`); None if nothing is known.
 
     Returns:
       The folder.
@@ -88,7 +90,7 @@ def export_model(
         with files.write_atomic(f"{folder}/{name}") as file:
             file.write(convert(config, network))
     model = _describe(config, manifest, network, metrics=metrics, step=step, digests=_digests(folder))
-    model = dataclasses.replace(model, identity=identity)
+    model = dataclasses.replace(model, identity=identity, training=training or {})
     files.write_text(f"{folder}/{ModelManifest.FILE}", model.to_json())
     return folder
 

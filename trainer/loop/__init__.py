@@ -1,6 +1,9 @@
 """The training loop. Begin with `train.TrainingRun`.
 
 train        from the newest checkpoint to the last step, with evaluations on the way
+plan         which steps a run has, when it evaluates, which batches it sees
+course       the last step, which --max_hours and --patience bring forward
+limits       what they need: the state in checkpoints, the clock, the number of steps that fit
 steps        one step on a replica, and loops of steps on the devices
 schedule     learning rate and optimizer
 recovery     divergence and preemption

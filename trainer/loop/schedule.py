@@ -14,11 +14,19 @@ _NO_DECAY = ("bias", "gamma", "beta")  # names of variables
 
 
 def build_optimizer(
-    settings: ScheduleConfig, model: keras.Model, *, total_steps: int
+    settings: ScheduleConfig, model: keras.Model, *, total_steps: int, pace: "Pace | None" = None
 ) -> tuple[keras.optimizers.Optimizer, tf.Variable]:
-    """Build the optimizer of a run, and the factor of its learning rate; under a strategy's scope if one is active."""
+    """Build the optimizer of a run, and the factor of its learning rate; under a strategy's scope if one is active.
+
+    Args:
+      settings: Of the run.
+      model: Whose variables are trained.
+      total_steps: Over which the schedule extends.
+      pace: At which the run goes through the schedule; None for one step at a time.
+    """
+    planned = _make_schedule(settings, total_steps)
     # The factor is what a roll back halves: see trainer.loop.train.TrainingRun._roll_back.
-    rates = ScaledSchedule(_make_schedule(settings, total_steps))
+    rates = ScaledSchedule(PacedSchedule(planned, pace) if pace else planned)
     optimizer = make_optimizer(
         settings.optimizer,
         schedule=rates,
@@ -118,6 +126,71 @@ class ScaledSchedule(keras.optimizers.schedules.LearningRateSchedule):
     def __call__(self, step: Any) -> Any:
         """Return the rate at a step."""
         return self._schedule(step) * self.factor
+
+
+class Pace:
+    """Maps the steps of a run to positions in its schedule: a run with less time goes through the schedule faster.
+
+    A position is a step of the schedule. The map is linear between three knots, which `aim` sets; at first, each step
+    is its own position.
+    """
+
+    def __init__(self) -> None:
+        self._knots = tf.Variable([(0.0, 0.0), (1.0, 1.0), (2.0, 2.0)], trainable=False)  # [3, (step, position)]
+
+    def __call__(self, step: Any) -> Any:
+        """Return the position of a step: float32, 0 or more."""
+        step = tf.cast(step, tf.float32)
+        first, second, third = tf.unstack(tf.convert_to_tensor(self._knots))
+        start, end = tf.unstack(tf.where(step < second[0], (first, second), (second, third)))
+        slope = tf.math.divide_no_nan(end[1] - start[1], end[0] - start[0])
+        return tf.maximum(start[1] + slope * (step - start[0]), 0.0)
+
+    @property
+    def knots(self) -> tuple[tuple[float, float], ...]:
+        """The three (step, position) between which the map is linear."""
+        return tuple((float(step), float(position)) for step, position in self._knots.numpy())
+
+    def set_knots(self, knots: Sequence[tuple[float, float]]) -> None:
+        """Set the map, for example to that of a checkpoint."""
+        self._knots.assign(knots)
+
+
+def plan_pace(
+    *, step: int, position: float, warmup_steps: int, planned_steps: int, total_steps: int
+) -> tuple[tuple[float, float], ...]:
+    """Return knots of a `Pace` that reaches the end of the schedule at another last step, without a jump of the rate.
+
+    The warm-up keeps its length, but takes at most half of the steps that are left.
+
+    Args:
+      step: The present one.
+      position: Of the present step.
+      warmup_steps: Of the schedule.
+      planned_steps: The end of the schedule.
+      total_steps: The last step of the run.
+
+    Example:
+      >>> plan_pace(step=40, position=40, warmup_steps=100, planned_steps=1000, total_steps=400)
+      ((40, 40), (100, 100), (400, 1000))
+      >>> plan_pace(step=200, position=400.0, warmup_steps=100, planned_steps=1000, total_steps=300)
+      ((199, 399.0), (200, 400.0), (300, 1000))
+    """
+    end = (total_steps, planned_steps)
+    if position < warmup_steps:
+        return (step, position), (step + min(warmup_steps - position, (total_steps - step) / 2), warmup_steps), end
+    return (step - 1, position - 1), (step, position), end
+
+
+class PacedSchedule(keras.optimizers.schedules.LearningRateSchedule):
+    """A schedule that a run goes through at a pace of its own."""
+
+    def __init__(self, schedule: keras.optimizers.schedules.LearningRateSchedule, pace: Pace) -> None:
+        self._schedule, self._pace = schedule, pace
+
+    def __call__(self, step: Any) -> Any:
+        """Return the rate at a step of the run."""
+        return self._schedule(self._pace(step))
 
 
 # --- Optimizer ---

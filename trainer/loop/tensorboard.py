@@ -23,7 +23,11 @@ _EVALUATION_METRICS = ("AP", "AP50", "AP75", "AR100")
 
 
 class TrainingProgress:
-    """Shows the state after each loop of steps and writes it for TensorBoard; of several hosts, only the chief does."""
+    """Shows the state after each loop of steps and writes it for TensorBoard; of several hosts, only the chief does.
+
+    Attributes:
+      total_steps: The last step, which a limit of time may change.
+    """
 
     def __init__(
         self, config: TrainConfig, *, labels: LabelMap, total_steps: int, examples: int, is_chief: bool = True
@@ -31,7 +35,7 @@ class TrainingProgress:
         self._labels = labels
         self._batch_size = config.schedule.train_batch_size
         self._examples = examples
-        self._total_steps = total_steps
+        self.total_steps = total_steps
         self._max_instances = config.data.max_instances
         self._has_reported = False
         folder = f"{config.run.folder}/tensorboard"
@@ -49,7 +53,7 @@ class TrainingProgress:
         # Of this loop alone, so that a change of speed shows.
         speed = (step - self._last_step) * self._batch_size / (now - self._last_time)
         # From the mean speed since the clock started: single loops vary.
-        seconds_left: float | None = (now - self._start) / (step - self._first_step) * (self._total_steps - step)
+        seconds_left: float | None = (now - self._start) / (step - self._first_step) * (self.total_steps - step)
         if not self._has_reported:  # the first loop also built the graph, so its speed predicts nothing
             self._has_reported, seconds_left = True, None
             self._first_step, self._start = step, now
@@ -69,9 +73,9 @@ class TrainingProgress:
         """Draw the bar on a terminal; write a line elsewhere."""
         left = "" if seconds_left is None else f"  {round(seconds_left) // 60}:{round(seconds_left) % 60:02d} left"
         speed_and_time = f"{speed:.1f} images/s{left}"
-        steps, loss = f"step {step}/{self._total_steps}", f"loss {values['loss']:.3f}"
+        steps, loss = f"step {step}/{self.total_steps}", f"loss {values['loss']:.3f}"
         # Only the chief draws: other hosts may share its terminal, and are silent.
-        if self._growth and BAR.draw(step, self._total_steps, f"{steps}  {loss}  {speed_and_time}"):
+        if self._growth and BAR.draw(step, self.total_steps, f"{steps}  {loss}  {speed_and_time}"):
             return
         epoch = step * self._batch_size / self._examples
         parts = f"(class {values['class_loss']:.3f}, box {values['box_loss']:.3f})"

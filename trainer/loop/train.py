@@ -11,15 +11,17 @@ import tensorflow as tf
 from retinanet_odm.dataset.manifest import DatasetManifest
 from trainer.config import TrainConfig
 from trainer.data import records
-from trainer.data.augmentation import Augmentation
 from trainer.evaluate import Evaluator
 from trainer.loop import schedule
+from trainer.loop.course import Course
+from trainer.loop.limits import TrainingState
+from trainer.loop.plan import batches_from
 from trainer.loop.recovery import DivergenceMonitor, PreemptedError, PreemptionHandler
 from trainer.loop.steps import make_loop
 from trainer.loop.tensorboard import TrainingProgress
 from trainer.network.build import MIN_IMAGES_FOR_BATCH_NORM, Network
 from trainer.strategy import any_host, check_batch, is_chief
-from trainer.weights.checkpoints import Best, Checkpoints, run_checkpoints
+from trainer.weights.checkpoints import Best, Checkpoints
 from trainer.weights.initialise import load_initial_weights
 
 _LOGGER = logging.getLogger(__name__)
@@ -33,7 +35,6 @@ class TrainingRun:
 
     Attributes:
       step: Number of steps done.
-      total_steps: The last step.
     """
 
     def __init__(
@@ -48,14 +49,14 @@ class TrainingRun:
         self._config, self._manifest, self._network = config, manifest, network
         self._strategy, self._evaluator = strategy, evaluator
         self._split = records.find_split(config.data.dataset, manifest, "train")
-        self.total_steps = count_steps(config, self._split)
-        self._evaluation_steps = evaluation_steps(config, self._split, self.total_steps) if evaluator else frozenset()
         with strategy.scope():
+            self._course = Course(config, self._split, strategy, evaluator.split.examples if evaluator else 0)
+            steps = self._course.planned_steps
             self._optimizer, self._rate_factor = schedule.build_optimizer(
-                config.schedule, network.model, total_steps=self.total_steps
+                config.schedule, network.model, total_steps=steps, pace=self._course.pace
             )
         _log_frozen_norms(config, network)
-        steps, examples = self.total_steps, self._split.examples
+        examples = self._split.examples
         if warning := schedule.describe_short_run(config.schedule, total_steps=steps, examples=examples):
             _LOGGER.warning("warning: %s", warning)
         self._run_steps = make_loop(config, network, self._optimizer, strategy)
@@ -73,9 +74,14 @@ class TrainingRun:
             config,
             labels=manifest.labels,
             total_steps=self.total_steps,
-            examples=self._split.examples,
+            examples=examples,
             is_chief=is_chief(strategy),
         )
+
+    @property
+    def total_steps(self) -> int:
+        """The last step."""
+        return self._course.total_steps
 
     def run(self) -> None:
         """Train to the last step, which is saved.
@@ -90,10 +96,11 @@ class TrainingRun:
             self._iterator = self._distribute(batches)
             with records.reading_shards(self._split.paths):
                 self._progress.show_batch(self.step, batches)
-            self._progress.start_clock(self.step)
+            self._start_clocks()
             with PreemptionHandler() as preemption:
                 self._run_to_end(preemption)
             self._progress.close()
+            self._record_end()
         with self._strategy.scope():
             # With --ema_decay, the averages replace the weights; without, nothing changes.
             self._optimizer.finalize_variable_values(self._network.model.trainable_variables)
@@ -101,6 +108,7 @@ class TrainingRun:
     def _restore_or_initialise(self) -> int:
         """Restore the newest checkpoint, or set the initial weights and save them; return the step."""
         step = self._checkpoints.restore()
+        self._course.resume(step, self._checkpoints.run_state)
         if step:
             _LOGGER.info("resuming from step %d of %d", step, self.total_steps)
             if self._config.weights.given():
@@ -120,7 +128,7 @@ class TrainingRun:
     def _run_to_end(self, preemption: PreemptionHandler) -> None:
         while True:
             # The order matters: a run that ended between a step and its evaluation makes up for it when resumed.
-            if self._evaluator and self.step in self._evaluation_steps:
+            if self._evaluator and self.step in self._course.evaluation_steps:
                 self._evaluate(self._evaluator)
             if self.step == self.total_steps:
                 return
@@ -128,9 +136,7 @@ class TrainingRun:
 
     def _run_loop(self, preemption: PreemptionHandler) -> None:
         """Run some steps on the devices, then look at their loss."""
-        # A loop never runs over an evaluation or over the last step.
-        next_pause = min(pause for pause in {*self._evaluation_steps, self.total_steps} if pause > self.step)
-        count = min(self._config.run.steps_per_loop, next_pause - self.step)
+        count = self._course.count_next(self.step)
         with records.reading_shards(self._split.paths):
             results = self._run_steps(self._iterator, tf.constant(count))
             # Converting waits for the devices, so an error in a shard is raised inside of the block.
@@ -140,6 +146,10 @@ class TrainingRun:
             self._roll_back(count, bad_step=self.step + min(finite_steps, count - 1), loss=values["loss"])
             return
         self.step += count
+        if self._course.record_steps(self.step, count):
+            self._progress.total_steps = self.total_steps
+            if self._config.data.mosaic:  # its last epochs are others now
+                self._iterator = self._distribute(self._batches())
         self._progress.report(self.step, values, self._optimizer)
         self._save_if_due(is_preempted=any_host(self._strategy, preemption.requested))
 
@@ -147,9 +157,23 @@ class TrainingRun:
         # Every host asks at the same step: `any_host` is a sum over all of them.
         is_last = self.step == self.total_steps
         if is_preempted or is_last or any_host(self._strategy, self._checkpoints.is_due):
-            self._checkpoints.save(self.step)
+            self._save()
         if is_preempted:
             raise PreemptedError(f"stopped by SIGTERM at step {self.step} of {self.total_steps}, which is saved")
+
+    def _save(self) -> None:
+        self._checkpoints.save(self.step, self._course.state_at(self.step).to_json())
+
+    def _record_end(self) -> None:
+        """Save and log why the run ends before the last step of --num_epochs, if it does; at most once."""
+        state, restored = self._course.state_at(self.step), TrainingState.from_json(self._checkpoints.run_state)
+        if state.ended_by and (state.ended_by, state.limit) != (restored.ended_by, restored.limit):
+            self._save()
+            _LOGGER.info("ended at step %d of %d: %s", self.step, self._course.planned_steps, state.reason())
+
+    def _start_clocks(self) -> None:
+        self._course.clock.restart()
+        self._progress.start_clock(self.step)
 
     def _roll_back(self, count: int, *, bad_step: int, loss: float) -> None:
         """Restore the newest checkpoint, with half of the present learning rate."""
@@ -168,12 +192,13 @@ class TrainingRun:
         self._rate_factor.assign(rate)  # after the checkpoint, which holds the old one
         # The batches go back too, to the step of the checkpoint.
         self._iterator = self._distribute(self._batches())
-        self._progress.start_clock(self.step)
+        self._start_clocks()
 
     # --- Evaluation on the way ---
 
     def _evaluate(self, evaluator: Evaluator) -> None:
         """Evaluate the network, or its moving averages, and keep the weights if they are the best."""
+        self._course.clock.restart()
         variables = self._network.model.trainable_variables
         # A copy: with --ema_decay, finalize_variable_values below overwrites the weights by their averages.
         trained = [variable.numpy() for variable in variables]
@@ -187,7 +212,8 @@ class TrainingRun:
                 variable.assign(value)
         self._progress.report_evaluation(self.step, metrics, sheet, is_best=is_best)
         self._progress.show_batch(self.step, self._batches())
-        self._progress.start_clock(self.step)
+        self._course.record_evaluation(self.step, metrics)
+        self._start_clocks()
 
     def _share_statistics(self) -> None:
         """Set the averages of BatchNorm on every replica to the mean of all, which is what checkpoints hold."""
@@ -208,7 +234,10 @@ class TrainingRun:
     # --- Batches ---
 
     def _batches(self) -> tf.data.Dataset:
-        return batches_from(self.step, self._config, self._manifest, self._split, self._network.canvas)
+        skipped = self._course.planned_steps - self.total_steps
+        return batches_from(
+            self.step, self._config, self._manifest, self._split, self._network.canvas, skipped_steps=skipped
+        )
 
     def _distribute(self, batches: tf.data.Dataset) -> Any:
         return iter(self._strategy.experimental_distribute_dataset(batches))
@@ -221,53 +250,3 @@ def _log_frozen_norms(config: TrainConfig, network: Network) -> None:
             " --freeze_batch_norm=no lets them learn",
             MIN_IMAGES_FOR_BATCH_NORM,
         )
-
-
-def count_steps(config: TrainConfig, split: records.RecordSplit) -> int:
-    """Return the number of steps of a run: at least one, also if the split is smaller than a batch."""
-    return max(config.schedule.num_epochs * split.examples // config.schedule.train_batch_size, 1)
-
-
-def has_steps_left(config: TrainConfig, manifest: DatasetManifest) -> bool:
-    """Return whether a run continues behind its newest checkpoint, or has none.
-
-    Raises:
-      ContractError: Of the checkpoints none is whole; or the data set has no split for training.
-    """
-    done = run_checkpoints(f"{config.run.folder}/checkpoints").newest_whole() or 0
-    return done < count_steps(config, records.find_split(config.data.dataset, manifest, "train"))
-
-
-def evaluation_steps(config: TrainConfig, split: records.RecordSplit, total_steps: int) -> frozenset[int]:
-    """Return the last step, and the first one after every --eval_every_epochs."""
-    every, batch_size = config.evaluation.eval_every_epochs, config.schedule.train_batch_size
-    ends = range(every, config.schedule.num_epochs, every) if every else ()
-    return frozenset({total_steps, *(-(-epoch * split.examples // batch_size) for epoch in ends)})
-
-
-def batches_from(
-    first_step: int, config: TrainConfig, manifest: DatasetManifest, split: records.RecordSplit, canvas: tuple[int, int]
-) -> tf.data.Dataset:
-    """Make the batches that a run of this configuration sees from a step on; see `records.training_batches`."""
-    data, batch_size = config.data, config.schedule.train_batch_size
-    # The last epochs see whole images, as the evaluation does.
-    mosaic_epochs = config.schedule.num_epochs - data.mosaic_close_epochs
-    return records.training_batches(
-        split,
-        canvas=canvas,
-        batch_size=batch_size,
-        max_instances=data.boxes_per_image(manifest.max_boxes_per_image),
-        augmentation=Augmentation(
-            scale_min=data.scale_min,
-            scale_max=data.scale_max,
-            horizontal_flip=data.horizontal_flip,
-            vertical_flip=data.vertical_flip,
-            rot90=data.rot90,
-            photometric=data.photometric,
-            min_visible=data.min_visible,
-            mosaic=data.mosaic,
-            mosaic_steps=mosaic_epochs * split.examples // batch_size,
-        ),
-        seed=config.run.seed,
-        first_step=first_step,
-    )

@@ -22,6 +22,7 @@ from trainer.weights.checkpoint_files import CheckpointFolder, find_damage, read
 
 IDENTITY_FILE = "network.json"  # beside the checkpoints
 _NAME = "ckpt"
+_RUN_STATE = "run"  # key in the description of a checkpoint
 # Parts of `Network.origin` that the optimizer's variables depend on.
 _OPTIMIZER_KEYS = ("freeze", "freeze_batch_norm", "optimizer", "averages")
 # Values of keys that older versions did not write; None if the value is unknown.
@@ -39,6 +40,9 @@ class Checkpoints:
     """Saves checkpoints from time to time, and restores the newest.
 
     Of several hosts all must save, because TensorFlow sums what each holds; only the chief's files are kept.
+
+    Attributes:
+      run_state: The course of the run, a JSON object that the restored checkpoint holds beside the weights; or empty.
     """
 
     def __init__(
@@ -62,6 +66,7 @@ class Checkpoints:
         self._discarded = None if is_chief else tempfile.TemporaryDirectory()
         self._seconds = minutes * 60
         self._last_save = time.monotonic()
+        self.run_state: dict[str, Any] = {}
 
     def restore(self) -> int:
         """Restore the newest checkpoint, if there is one; return its step, otherwise 0.
@@ -76,17 +81,19 @@ class Checkpoints:
         # The order matters: weights of another canvas have the same shapes, and would load without an error.
         self._check_identity(identity_of(stored.prefix(step)))
         _restore(self._tracked, stored.prefix(step))
+        self.run_state = _run_state(stored.prefix(step))
         return int(self._step.numpy())
 
-    def save(self, step: int) -> None:
-        """Save a checkpoint now."""
+    def save(self, step: int, run_state: dict[str, Any] | None = None) -> None:
+        """Save a checkpoint now, with the course of the run if it is given."""
         identity = {**self._identity, **self._origin}
         if self._is_chief:
             # Before the checkpoint: the weights would fit other networks too.
             files.write_text(self._identity_path, json.dumps(identity, indent=2, ensure_ascii=False) + "\n")
         self._step.assign(step)
         folder = self._discarded.name if self._discarded else self._folder
-        run_checkpoints(folder).save(self._tracked, step, description=identity)
+        described = {**identity, _RUN_STATE: run_state} if run_state else identity
+        run_checkpoints(folder).save(self._tracked, step, description=described)
         self._last_save = time.monotonic()
 
     @property
@@ -126,6 +133,20 @@ def stored_identity(folder: str) -> dict[str, Any]:
         return stored
     step = run_checkpoints(folder).newest_whole()
     return {} if step is None else identity_of(run_checkpoints(folder).prefix(step))
+
+
+def newest_run_state(folder: str) -> dict[str, Any]:
+    """Return the course of the run that the newest checkpoint in a folder holds; empty if there is none.
+
+    Raises:
+      ContractError: No checkpoint is whole.
+    """
+    step = run_checkpoints(folder).newest_whole()
+    return {} if step is None else _run_state(run_checkpoints(folder).prefix(step))
+
+
+def _run_state(prefix: str) -> dict[str, Any]:
+    return dict(read_description(prefix).get(_RUN_STATE, {}))  # earlier versions did not write it
 
 
 def identity_of(prefix: str, *, flag: str = "--model_dir") -> dict[str, Any]:

@@ -9,7 +9,7 @@ import pytest
 import tensorflow as tf
 
 from retinanet_odm.errors import UsageError
-from trainer import run
+from trainer import finish
 from trainer.config import TrainConfig
 from trainer.data import records
 from trainer.data.augmentation import Augmentation
@@ -120,7 +120,7 @@ def test_evaluation_and_export_have_the_averages(dataset: Path, tmp_path: Path) 
     training = train.TrainingRun(config, manifest, trained, strategy)
     training.run()
     assert training.step == 3
-    assert run.restore_weights(config, restored, strategy) == 3
+    assert finish.restore_weights(config, restored, strategy) == 3
     train.Checkpoints(config.run.model_dir, plain).restore()
     for ours, theirs in zip(trained.model.weights, restored.model.weights, strict=True):
         np.testing.assert_array_equal(ours.numpy(), theirs.numpy(), err_msg=ours.path)

@@ -65,6 +65,39 @@ def test_a_factor_scales_every_rate() -> None:
     assert float(rates(3)) == pytest.approx(0.025)
 
 
+def test_a_pace_is_the_identity_until_it_is_set() -> None:
+    pace = schedule.Pace()
+    assert [float(pace(step)) for step in (0, 1, 2, 7, 1000)] == [0, 1, 2, 7, 1000]
+
+
+PACES = [
+    ("after the warm-up, the rest is stretched", 200, 200.0, 300, [(200, 200.0), (250, 600.0), (300, 1000.0)]),
+    ("also more than once", 250, 600.0, 450, [(250, 600.0), (350, 800.0), (450, 1000.0)]),
+    ("the warm-up keeps its length", 40, 40.0, 300, [(40, 40.0), (100, 100.0), (200, 550.0), (300, 1000.0)]),
+    ("but for half of what is left", 40, 40.0, 100, [(55, 70.0), (70, 100.0), (85, 550.0), (100, 1000.0)]),
+    ("no step is left", 500, 500.0, 500, [(500, 500.0)]),
+    ("a step before it, after a return to a checkpoint", 200, 200.0, 300, [(150, 150.0)]),
+]
+
+
+@pytest.mark.parametrize(("why", "step", "position", "total", "expected"), PACES, ids=[row[0] for row in PACES])
+def test_paces(why: str, step: int, position: float, total: int, expected: list[tuple[int, float]]) -> None:
+    pace = schedule.Pace()
+    pace.set_knots(
+        schedule.plan_pace(step=step, position=position, warmup_steps=100, planned_steps=1000, total_steps=total)
+    )
+    assert [(at, pytest.approx(float(pace(at)))) for at, _ in expected] == expected, why
+
+
+def test_a_paced_schedule_ends_where_the_planned_one_does() -> None:
+    pace = schedule.Pace()
+    planned = schedule.cosine_schedule(peak=0.1, warmup_steps=10, total_steps=100)
+    paced = schedule.PacedSchedule(planned, pace)
+    assert [float(paced(step)) for step in (0, 10, 55)] == [float(planned(step)) for step in (0, 10, 55)]
+    pace.set_knots(schedule.plan_pace(step=30, position=30, warmup_steps=10, planned_steps=100, total_steps=37))
+    assert [float(paced(step)) for step in (30, 37)] == pytest.approx([float(planned(30)), 0.0], abs=1e-9)
+
+
 def moved(name: str, rate: float) -> dict[str, np.ndarray]:
     """Returns by how much each variable moves in two steps of gradients 1, without decay."""
     config = make_config("tiny", {"image_size": "64x64", "pyramid_channels": 16, "head_depth": 1})

@@ -9,7 +9,7 @@ import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from trainer.data import records
-from trainer.loop import train
+from trainer.loop import plan
 from trainer.main import main
 from trainer.presets import make_config
 
@@ -32,7 +32,7 @@ STEPS = [
 @pytest.mark.parametrize(("why", "given", "total", "expected"), STEPS, ids=[row[0] for row in STEPS])
 def test_when_it_is_evaluated(why: str, given: dict[str, Any], total: int, expected: set[int]) -> None:
     split = records.RecordSplit(paths=(), examples=24)
-    assert train.evaluation_steps(make_config("tiny", given), split, total) == expected, why
+    assert plan.evaluation_steps(make_config("tiny", given), split, total) == expected, why
 
 
 @pytest.fixture(scope="module")
@@ -67,7 +67,7 @@ def test_whether_steps_are_left(
     model_dir: Path, dataset: Path, why: str, given: dict[str, Any], expected: bool
 ) -> None:
     config = make_config("tiny", {"dataset": str(dataset), "model_dir": str(model_dir), **given})
-    assert train.has_steps_left(config, records.read_dataset_manifest(str(dataset))) is expected, why
+    assert plan.has_steps_left(config, records.read_dataset_manifest(str(dataset))) is expected, why
 
 
 MEMORY = [
@@ -91,6 +91,27 @@ def test_only_steps_that_are_left_need_memory(
     monkeypatch.setattr("trainer.memory.free_memory", lambda: 1000)
     argv = [*FLAGS, f"--dataset={dataset}", f"--model_dir={folder}", "--ema_decay=0.5", "--mode=train"]
     assert main([*argv, *flags]) == status, why
+
+
+def test_a_run_that_brings_nothing_better_ends_and_is_left_alone(
+    tmp_path: Path, dataset: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    argv = [*FLAGS, f"--dataset={dataset}", f"--model_dir={tmp_path}", "--num_epochs=5", "--eval_every_epochs=1"]
+    argv += ["--learning_rate=1e-9", "--patience=1", "--mode=train_and_eval"]
+    assert main(argv) == 0
+    reason = "no better AP than 0.000 in 1 evaluation (--patience=1)"
+    assert f"ended at step 6 of 15: {reason}" in caplog.messages
+    exported = json.loads((tmp_path / "export" / "model.json").read_text())
+    hours = exported["training"].pop("hours")
+    expected = {"steps": 6, "planned_steps": 15, "ended_by": "patience", "reason": reason}
+    assert exported["training"] == expected and 0 < hours < 1
+    assert exported["config"]["steps"] in (3, 6), "those of the best weights"
+    caplog.clear()
+    assert main(argv) == 0
+    assert f"this run has ended at step 6 and is not trained further: {reason}" in caplog.messages
+    assert not [text for text in caplog.messages if text.startswith("step ")]
+    assert json.loads((tmp_path / "export" / "model.json").read_text())["training"] == {**expected, "hours": hours}
 
 
 def test_tensorboard_shows_curves_and_images(model_dir: Path) -> None:
