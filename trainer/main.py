@@ -75,6 +75,11 @@ def _dispatch(request: TrainRequest, argv: Sequence[str]) -> int:
         classes = config.data.num_classes
         manifest = run.read_manifest(config, request.expectations) if has_data else fit.synthetic_manifest(classes)
         return fit.report_fit(config, manifest)
+    if config.run.mode == "learning_curve":
+        from trainer.learning_curve import run_learning_curve
+
+        run_learning_curve(config, request.expectations)
+        return 0
     run.run(config, request.expectations, argv)
     return 0
 

@@ -89,16 +89,9 @@ def resolve(config: TrainConfig, expectations: DatasetExpectations | None) -> Re
     Raises:
       UsageError: The request cannot be carried out.
     """
-    for name in ("dataset", "model_dir"):
-        if not config.to_json()[name]:
-            raise UsageError(f"--{name}: required, see --help")
-    if config.uses_gcs or config.data.local_copy:
-        # Google's client takes part of a second to import: only runs with such a path wait for it.
-        from trainer import gcs
-
-        config = gcs.resolve_dataset_location(config)
+    config = locate_dataset(config)
     manifest = read_manifest(config, expectations)
-    _check_outputs(config, manifest)
+    check_outputs(config, manifest)
     # The order matters: hosts must be connected before the first operation of TensorFlow, and anchors read records.
     devices = strategy.make_strategy(
         use_tpu=config.run.use_tpu, tpu=config.run.tpu, hosts=config.run.hosts(), task_index=config.run.task_index
@@ -111,6 +104,23 @@ def resolve(config: TrainConfig, expectations: DatasetExpectations | None) -> Re
         logging.getLogger("trainer").setLevel(logging.WARNING)
     config = anchor_tuning.resolve_anchors(config, manifest)
     return ResolvedRun(config=config, manifest=manifest, devices=devices)
+
+
+def locate_dataset(config: TrainConfig) -> TrainConfig:
+    """Return the configuration with the folder from which the data set is read, and check that both folders are given.
+
+    Raises:
+      UsageError: One is missing, or is not accessible.
+    """
+    for name in ("dataset", "model_dir"):
+        if not config.to_json()[name]:
+            raise UsageError(f"--{name}: required, see --help")
+    if config.uses_gcs or config.data.local_copy:
+        # Google's client takes part of a second to import: only runs with such a path wait for it.
+        from trainer import gcs
+
+        return gcs.resolve_dataset_location(config)
+    return config
 
 
 def read_manifest(config: TrainConfig, expectations: DatasetExpectations | None) -> DatasetManifest:
@@ -139,7 +149,13 @@ def read_manifest(config: TrainConfig, expectations: DatasetExpectations | None)
     return manifest
 
 
-def _check_outputs(config: TrainConfig, manifest: DatasetManifest) -> None:
+def check_outputs(config: TrainConfig, manifest: DatasetManifest) -> None:
+    """Check that a run can evaluate and write what its mode asks for.
+
+    Raises:
+      UsageError: It would choose on the test split, or replace files of others; or a package is missing.
+      ContractError: The split to evaluate is empty.
+    """
     # Weights and thresholds are chosen on the split of these modes: it would no longer tell how good the model is.
     if evaluate.is_test(config) and config.run.mode != "eval":
         raise UsageError(

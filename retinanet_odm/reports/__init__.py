@@ -10,7 +10,15 @@ A page has no script and refers to no other file, but for the links of `run_page
 
 from retinanet_odm.reports.dataset_page import check_report, dataset_report
 from retinanet_odm.reports.evaluation_page import evaluation_report
+from retinanet_odm.reports.learning_curve_page import learning_curve_report
 from retinanet_odm.reports.predictions_page import predictions_report
 from retinanet_odm.reports.run_page import run_report
 
-__all__ = ["check_report", "dataset_report", "evaluation_report", "predictions_report", "run_report"]
+__all__ = [
+    "check_report",
+    "dataset_report",
+    "evaluation_report",
+    "learning_curve_report",
+    "predictions_report",
+    "run_report",
+]

@@ -54,6 +54,12 @@ RULES = (
         kind=PARSED,
         reason="a network of the old tool's size takes minutes on a CPU; tests/trainer tests its parts",
     ),
+    Rule(
+        begins=r"python -m trainer .*--mode=learning_curve",
+        trial=trials.parse_trainer,
+        kind=PARSED,
+        reason="several trainings take minutes; tests/trainer/test_learning_curve.py has one without a network",
+    ),
     Rule(begins=r"python -m trainer ", trial=trials.run, kind=RUN, reason="local"),
     Rule(
         begins=r"(python -m trainer\.submit|scripts/tpu\.sh) (run|status|logs|stop) ",

@@ -77,6 +77,10 @@ REFUSED = [
     ),
     ("patience counts evaluations", ["--patience=3", "--mode=train"], "--patience: counts evaluations in training"),
     ("of which there must be some", ["--patience=3", "--eval_every_epochs=0"], "found --mode=train_and_eval and"),
+    ("a curve has no best weights", ["--patience=3", "--mode=learning_curve"], "found --mode=learning_curve and"),
+    ("numbers of images", ["--curve_images=10,few"], "--curve_images: expected different whole numbers above 0"),
+    ("no training without images", ["--curve_images=0"], "--curve_images: expected different whole numbers above 0"),
+    ("no point twice", ["--curve_images=10,10"], "found '10,10'"),
     ("no time is below none", ["--max_hours=-1"], "--max_hours: expected 0 or more, found -1"),
     ("an overlap is a fraction", ["--nms_iou=nan"], "--nms_iou: expected a number from 0 to 1"),
 ]
@@ -164,13 +168,13 @@ def test_initial_weights_of_a_preset(why: str, given: dict[str, str], expected: 
 
 KEYS = """
 anchor_scale anchors aspect_ratios backbone backbone_rate backbone_weights box_loss box_loss_weight checkpoint_minutes
-clip_norm dataset ema_decay eval_batch_size eval_every_epochs eval_split export_formats focal_alpha focal_gamma freeze
-freeze_batch_norm head_depth head_norm horizontal_flip ignore_memory image_size init_from init_partly learning_rate
-local_copy lr_drops lr_schedule max_detections max_hours max_instances max_rollbacks min_visible mode model_dir mosaic
-mosaic_close_epochs negative_iou nms_iou num_classes num_epochs num_scales optimizer patience photometric positive_iou
-precision pyramid_channels reference_images resnet_checkpoint rot90 scale_max scale_min score_threshold seed
-steps_per_loop sync_batch_norm task_index tpu tpu_topology train_batch_size use_tpu vertical_flip warmup_steps
-weight_decay weights worker_hosts
+clip_norm curve_images dataset ema_decay eval_batch_size eval_every_epochs eval_split export_formats focal_alpha
+focal_gamma freeze freeze_batch_norm head_depth head_norm horizontal_flip ignore_memory image_size init_from
+init_partly learning_rate local_copy lr_drops lr_schedule max_detections max_hours max_instances max_rollbacks
+min_visible mode model_dir mosaic mosaic_close_epochs negative_iou nms_iou num_classes num_epochs num_scales optimizer
+patience photometric positive_iou precision pyramid_channels reference_images resnet_checkpoint rot90 scale_max
+scale_min score_threshold seed steps_per_loop sync_batch_norm task_index tpu tpu_topology train_batch_size use_tpu
+vertical_flip warmup_steps weight_decay weights worker_hosts
 """
 
 

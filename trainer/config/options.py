@@ -61,6 +61,23 @@ def parse_numbers(name: str, text: str, *, example: str) -> tuple[float, ...]:
     return values
 
 
+def parse_image_numbers(text: str) -> tuple[int, ...]:
+    """Parse the comma-separated numbers of images of a learning curve; return them rising.
+
+    Raises:
+      UsageError: one is no whole number above 0, or is given twice.
+
+    Example:
+      >>> parse_image_numbers("50,10")
+      (10, 50)
+    """
+    parts = [part.strip() for part in text.split(",") if part.strip()]
+    numbers = sorted({int(part) for part in parts if re.fullmatch(r"0*[1-9]\d*", part)})
+    if len(numbers) < len(parts):
+        raise UsageError(f"--curve_images: expected different whole numbers above 0 such as 10,50; found {text!r}")
+    return tuple(numbers)
+
+
 def parse_hosts(text: str) -> tuple[str, ...]:
     """Parse the comma-separated host:port of several machines.
 

@@ -16,6 +16,7 @@ from trainer.config.options import (
     option,
     parse_export_formats,
     parse_hosts,
+    parse_image_numbers,
 )
 
 
@@ -24,10 +25,15 @@ class RunConfig(ConfigSection):
     """What to do, where to write, and on which devices (trainer.main, trainer.strategy, trainer.loop)."""
 
     mode: str = option(
-        "train_and_eval", "task", choices=("train", "eval", "train_and_eval", "export", "doctor", "inspect", "tpu_fit")
+        "train_and_eval",
+        "task",
+        choices=("train", "eval", "train_and_eval", "export", "learning_curve", "doctor", "inspect", "tpu_fit"),
     )
     model_dir: str = option(
         "", "output folder for checkpoints, TensorBoard events, eval.json and export/; local or gs://"
+    )
+    curve_images: str = option(
+        "10,50,150", "--mode=learning_curve: numbers of training images, besides that of all images"
     )
     seed: int = option(0, "seed of the weights, the order of the records and the augmentation")
     use_tpu: bool = option(False, "train on a TPU; otherwise on all GPUs, otherwise on the CPU")
@@ -49,6 +55,7 @@ class RunConfig(ConfigSection):
         if set("[*?") & set(self.model_dir):
             # TensorFlow would save checkpoints there, but takes the name for a pattern when it restores them.
             raise UsageError(f"--model_dir: expected a name without [, * and ?, found {self.model_dir}")
+        self.curve_image_numbers()
         hosts = self.hosts()
         if not 0 <= self.task_index < max(len(hosts), 1):
             raise UsageError(f"--task_index: expected an index into --worker_hosts, found {self.task_index}")
@@ -65,7 +72,7 @@ class RunConfig(ConfigSection):
     @property
     def evaluates(self) -> bool:
         """Whether the mode evaluates the network."""
-        return self.mode in ("eval", "train_and_eval")
+        return self.mode in ("eval", "train_and_eval", "learning_curve")
 
     @property
     def exports(self) -> bool:
@@ -76,6 +83,10 @@ class RunConfig(ConfigSection):
     def folder(self) -> str:
         """The model folder without a slash at its end."""
         return self.model_dir.rstrip("/")
+
+    def curve_image_numbers(self) -> tuple[int, ...]:
+        """Return the numbers of images of a learning curve, rising."""
+        return parse_image_numbers(self.curve_images)
 
     def hosts(self) -> tuple[str, ...]:
         """Return host:port of each machine to train on; empty if this machine trains alone."""

@@ -63,7 +63,8 @@ class TrainConfig:
 
     def _check_patience(self) -> None:
         # --mode=eval and the like are given the flags of the training, and evaluate without counting.
-        if self.evaluation.patience and (self.run.mode == "train" or not self.evaluation.eval_every_epochs):
+        without = ("train", "learning_curve")
+        if self.evaluation.patience and (self.run.mode in without or not self.evaluation.eval_every_epochs):
             raise UsageError(
                 "--patience: counts evaluations in training: expected --mode=train_and_eval and --eval_every_epochs of"
                 f" at least 1, found --mode={self.run.mode} and --eval_every_epochs={self.evaluation.eval_every_epochs}"
