@@ -3,6 +3,7 @@
 import contextlib
 import io
 import shlex
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -207,13 +208,16 @@ def test_records_of_another_tool_get_a_suggestion(tmp_path: Path, capsys: pytest
     assert "where the file patterns point" in line and "python -m beam_jobs prepare" in line
 
 
-def test_old_command_lines_train(tmp_path: Path) -> None:
-    """The README's command without its TPU and its checkpoint, then prepare's line: a step each, on small images."""
+def readme_line(folder: Path) -> list[str]:
+    """Returns the README's command without its checkpoint."""
+    return [*README, f"--training_file_pattern={folder}/train-*", "--resnet_checkpoint=", "--num_examples_per_epoch=4"]
+
+
+@pytest.mark.parametrize("line", [pytest.param(readme_line, marks=pytest.mark.long), prepared_line])
+def test_old_command_lines_train(tmp_path: Path, line: Callable[[Path], list[str]]) -> None:
+    """The README's command, and the line that prepare prints: a step each, without a TPU, on small images."""
     manifest(tmp_path)
     small = ["--preset=tiny", "--use_tpu=False", "--mode=train", "--hparams=image_size=64,num_classes=2"]
-    readme = [*README, f"--training_file_pattern={tmp_path}/train-*", "--resnet_checkpoint="]
-    lines = [[*readme, "--num_examples_per_epoch=4"], prepared_line(tmp_path)]
-    for number, line in enumerate(lines):
-        model = f"--model_dir={tmp_path}/{number}"
-        assert main([*line, *small, model, "--train_batch_size=4", "--num_epochs=1"]) == 0
-        assert tf.train.latest_checkpoint(f"{tmp_path}/{number}/checkpoints").endswith("-1")
+    model = f"--model_dir={tmp_path}/model"
+    assert main([*line(tmp_path), *small, model, "--train_batch_size=4", "--num_epochs=1"]) == 0
+    assert tf.train.latest_checkpoint(f"{tmp_path}/model/checkpoints").endswith("-1")

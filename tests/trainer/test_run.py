@@ -27,6 +27,8 @@ from trainer.weights import checkpoints
 
 SETTINGS = ["--preset=tiny", "--image_size=128", "--pyramid_channels=32", "--head_depth=1", "--train_batch_size=6"]
 SETTINGS += ["--reference_images=0"]  # it takes seconds, and tests/trainer/export has its own tests
+# The graph of AdamW has three times as many operations, and most of a short run builds it.
+QUICK = [*SETTINGS, "--optimizer=sgd", "--learning_rate=0.001"]
 
 
 @pytest.fixture(scope="module")
@@ -42,6 +44,7 @@ def test_it_learns(model_dir: Path) -> None:
     assert json.loads((model_dir / "eval.json").read_text())["AP50"] >= 0.9
 
 
+@pytest.mark.long
 def test_five_images_are_overfitted(tmp_path: Path) -> None:
     """A network that cannot overfit has a defect in labels, targets, losses or decoding."""
     write_dataset(tmp_path, splits={"train": [1, 2, 4, 5, 8]}, shards=1)
@@ -156,6 +159,7 @@ ENDS = [
 ]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("why", "number", "status", "saving"), ENDS, ids=["SIGTERM", "SIGKILL"])
 def test_a_killed_run_ends_with_the_metrics_of_an_undisturbed_one(
     dataset: Path, tmp_path: Path, undisturbed: dict[str, Any], why: str, number: int, status: int, saving: str
@@ -197,7 +201,7 @@ def test_the_test_split_stays_a_test(
     caplog.set_level("INFO")
     write_dataset(tmp_path, splits={"train": list(range(1, 13)), "val": [13, 14, 16], "test": [17, 19, 20, 22]})
     model = tmp_path / "MODEL"
-    argv = [*SETTINGS, f"--dataset={tmp_path}", f"--model_dir={model}", "--num_epochs=2"]
+    argv = [*QUICK, f"--dataset={tmp_path}", f"--model_dir={model}", "--num_epochs=1"]
     assert main([*argv, "--mode=train_and_eval"]) == 0
     (line,) = [text for text in caplog.messages if text.startswith("split test (4 images) took no part")]
     command = line.partition("model: python -m trainer ")[2]
@@ -224,7 +228,13 @@ def test_the_test_split_stays_a_test(
     assert exported_files(model) == export
 
 
-@pytest.mark.parametrize("words", [[], ["synchronised"]], ids=["equal images", "other images, BatchNorm synchronised"])
+@pytest.mark.parametrize(
+    "words",
+    [
+        pytest.param([], id="equal images", marks=pytest.mark.long),
+        pytest.param(["synchronised"], id="other images, BatchNorm synchronised"),
+    ],
+)
 def test_two_replicas_give_what_one_gives(dataset: Path, words: list[str]) -> None:
     """In a process of its own, because logical devices must be set up before TensorFlow starts."""
     script = Path(__file__).with_name("two_replicas.py")
@@ -275,6 +285,7 @@ def test_help_answers_without_tensorflow() -> None:
     assert done.returncode == 0 and "--train_batch_size" in done.stdout
 
 
+@pytest.mark.long
 def test_the_tpu_recipe_runs(dataset: Path, tmp_path: Path) -> None:
     """ResNet-50, bfloat16, SGD: the preset's own code paths, on small images and without a TPU."""
     argv = ["--preset=retinanet_r50", "--mode=train", f"--dataset={dataset}", f"--model_dir={tmp_path}"]
@@ -287,7 +298,7 @@ def test_the_tpu_recipe_runs(dataset: Path, tmp_path: Path) -> None:
 def test_boxes_beyond_max_instances_are_counted_and_reported(
     dataset: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    argv = [*SETTINGS, "--mode=train", f"--dataset={dataset}", f"--model_dir={tmp_path}", "--num_epochs=1"]
+    argv = [*QUICK, "--mode=train", f"--dataset={dataset}", f"--model_dir={tmp_path}", "--num_epochs=1"]
     fixed = ["--scale_min=1", "--scale_max=1", "--steps_per_loop=100"]
     assert main([*argv, *fixed, "--max_instances=1"]) == 0
     warnings = [record.getMessage() for record in caplog.records if "--max_instances=1" in record.getMessage()]
@@ -295,7 +306,9 @@ def test_boxes_beyond_max_instances_are_counted_and_reported(
     assert warnings and warnings[0].startswith(f"warning: dropped {crowded} boxes beyond --max_instances=1")
 
 
-@pytest.mark.parametrize("recipe", ["legacy", "retinanet", "modern"])
+@pytest.mark.parametrize(
+    "recipe", [*(pytest.param(name, marks=pytest.mark.long) for name in ("legacy", "retinanet")), "modern"]
+)
 def test_recipes_run(dataset: Path, tmp_path: Path, recipe: str) -> None:
     argv = [*SETTINGS, f"--recipe={recipe}", "--mode=train", f"--dataset={dataset}", f"--model_dir={tmp_path}"]
     assert main([*argv, "--num_epochs=1", "--train_batch_size=12"]) == 0

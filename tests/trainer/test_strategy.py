@@ -52,6 +52,7 @@ def newest_weights(folder: Path) -> dict[str, np.ndarray]:
     return {name: reader.get_tensor(name) for name in names}
 
 
+@pytest.mark.long
 def test_two_hosts_learn_what_one_learns(dataset: Path, tmp_path: Path) -> None:
     argv = [f"--dataset={dataset}", "--num_epochs=1", "--eval_split=val", "--eval_batch_size=4"]
     (chief, log), (other, other_log) = ends(start_hosts([*argv, f"--model_dir={tmp_path}/two"]))
