@@ -10,9 +10,10 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from beam_jobs import output_folder
-from beam_jobs.options import REFUSE, PrepareOptions, load_id_map
+from beam_jobs.dataset_gallery import make_gallery
+from beam_jobs.named_files import load_id_map
+from beam_jobs.options import REFUSE, PrepareOptions
 from beam_jobs.problems import DatasetAnalysis, analyse_dataset
-from beam_jobs.records import ShardResult, sum_boxes
 from beam_jobs.rows import (
     COCO_SPLIT,
     IMAGE_REJECT,
@@ -24,21 +25,17 @@ from beam_jobs.rows import (
     format_rejects,
     sort_rejects,
 )
+from beam_jobs.shard_results import ShardResult, sum_boxes, sum_statistics
 from retinanet_odm import __version__
-from retinanet_odm import boxes as box_ops
 from retinanet_odm.dataset import source_ids, tfds_metadata
 from retinanet_odm.dataset.coco import ground_truth
-from retinanet_odm.dataset.examples import DetectionExample, decode_example
+from retinanet_odm.dataset.example_keys import PARTIAL_SCHEMA_VERSION, SCHEMA_VERSION
 from retinanet_odm.dataset.manifest import DatasetManifest, SplitInfo
 from retinanet_odm.dataset.problems import format_problems
 from retinanet_odm.dataset.source_ids import IdRow, format_id_map, merge_id_maps
-from retinanet_odm.imaging.drawing import DrawnBox, draw_thumbnail
 from retinanet_odm.labels.label_map import LabelMap, format_label_map
 from retinanet_odm.reports.dataset_page import check_report, dataset_report
 from retinanet_odm.storage import files
-from retinanet_odm.storage.tfrecord import read_frames
-
-_GALLERY_SIZE = 12  # examples shown in report.html
 
 
 def commit(
@@ -136,7 +133,7 @@ def commit_dataset(
     # The id map is read before _write replaces it: --id_map may name the file of this folder.
     artifacts |= _label_files(plan.labels, shards, options)
     artifacts |= {
-        tfds_metadata.FEATURES_FILE: tfds_metadata.format_features(),
+        tfds_metadata.FEATURES_FILE: tfds_metadata.format_features(is_partial=manifest.is_partial),
         tfds_metadata.INFO_FILE: tfds_metadata.format_info(manifest),
     }
     artifacts[output_folder.REPORT_PAGE] = _report(manifest, shards, rejects, analysis, options)
@@ -182,10 +179,14 @@ def make_manifest(
     rejected = count_reasons(rejects, IMAGE_REJECT)
     # Of the distinct sizes: only the extremes are recorded.
     ratios = [width / height for shard in shards for width, height in shard.statistics.image_sizes]
+    splits = {name: _split_info([shard for shard in shards if shard.split == name]) for name in options.splits.names}
+    is_partial = any(split.is_partial for split in splits.values())
+    most_regions = max((regions for shard in shards for regions in shard.statistics.regions_per_image), default=0)
     return DatasetManifest(
+        schema_version=PARTIAL_SCHEMA_VERSION if is_partial else SCHEMA_VERSION,
         labels=labels,
-        splits={name: _split_info([shard for shard in shards if shard.split == name]) for name in options.splits.names},
-        max_boxes_per_image=max(boxes for shard in shards for boxes in shard.statistics.boxes_per_image),
+        splits=splits,
+        max_boxes_per_image=most_regions + max(boxes for shard in shards for boxes in shard.statistics.boxes_per_image),
         aspect_ratio_min=min(ratios),
         aspect_ratio_max=max(ratios),
         images_in=plan.images_in,
@@ -200,11 +201,14 @@ def make_manifest(
 
 def _split_info(shards: Sequence[ShardResult]) -> SplitInfo:
     boxes = sum_boxes(shards)
+    statistics = sum_statistics(shards)
     return SplitInfo(
         examples=sum(shard.examples for shard in shards),
         boxes=boxes.total(),
         boxes_per_class=dict(sorted(boxes.items())),
         shards=tuple(shard.info for shard in shards),
+        not_exhaustive=dict(sorted(statistics.not_exhaustive.items())),
+        ignored_regions=statistics.ignored_regions,
     )
 
 
@@ -259,34 +263,3 @@ def _report(
         leakage=analysis.leakage,
         problems=analysis.problems,
     )
-
-
-def make_gallery(output: str, shards: Iterable[ShardResult]) -> list[tuple[str, bytes]]:
-    """Return captions and JPEG bytes of a few examples: the first of some shards, read back as a trainer reads it."""
-    # Spread over all shards, so that every split is shown.
-    filled = [shard for shard in shards if shard.examples]
-    step = max(1, len(filled) // _GALLERY_SIZE)
-    chosen = filled[::step][:_GALLERY_SIZE]
-    return [draw_example(shard.split, next(read_examples(files.join(output, shard.name)))) for shard in chosen]
-
-
-def read_examples(path: str) -> Iterator[DetectionExample]:
-    """Yield the examples of a shard, in order.
-
-    Raises:
-      FrameError: the file is truncated or damaged.
-    """
-    with files.open_binary(path) as file:
-        for _, data in read_frames(file):
-            yield decode_example(data)
-
-
-def draw_example(split: str, example: DetectionExample) -> tuple[str, bytes]:
-    """Return the caption and the JPEG bytes of one example with its boxes."""
-    pixels = box_ops.to_pixels(example.boxes, example.height, example.width)
-    items = [
-        DrawnBox(box=(ymin, xmin, ymax, xmax), label=item.label, label_id=item.label_id)
-        for item, (ymin, xmin, ymax, xmax) in zip(example.objects, pixels.tolist(), strict=True)
-    ]
-    caption = f"{example.filename} ({split}, source_id {example.source_id}, {len(items)} boxes)"
-    return caption, draw_thumbnail(example.encoded, items)

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 from beam_jobs import output_folder
 from beam_jobs.options import PrepareOptions
-from retinanet_odm.dataset.examples import SCHEMA_VERSION
+from retinanet_odm.dataset.example_keys import SCHEMA_VERSIONS
 from retinanet_odm.dataset.manifest import DatasetManifest
 from retinanet_odm.dataset.source_ids import parse_id_map
 from retinanet_odm.errors import ContractError, UsageError
@@ -43,7 +43,7 @@ def _check_unchanged(output: str) -> None:
     if not files.is_file(path):
         return
     text = files.read_written_text(path)
-    if parse_json_object(text, source=path).get("schema_version") != SCHEMA_VERSION:
+    if parse_json_object(text, source=path).get("schema_version") not in SCHEMA_VERSIONS:
         return  # of another version, which has recorded no digests that this one knows
     for name, digest in sorted(DatasetManifest.from_json(text, source=path).files.items()):
         found = files.find_digest(files.join(output, name)) if name in output_folder.BESIDE_SHARDS else None

@@ -103,6 +103,7 @@ def _add_label_flags(labels: argparse.ArgumentParser) -> None:
         help="label map to extend: its text is kept, and new labels are appended",
     )
     labels.add_argument("--label_aliases", type=with_slashes, metavar="FILE", help=_ALIASES_HELP)
+    _add_ignore_label(labels)
     _add_min_score(labels)
 
 
@@ -114,6 +115,7 @@ def _add_job_flags(job: argparse.ArgumentParser) -> None:
     _add_inputs(job)
     _add_labels_and_ids(job)
     _add_splits(job)
+    _add_partial_labels(job)
     _add_policies(job)
     _add_content(job)
     add_estimate_flags(job)
@@ -204,6 +206,29 @@ def _add_splits(job: argparse.ArgumentParser) -> None:
         type=with_slashes,
         metavar="FILE",
         help="CSV file with the columns image,split, which alone decides the splits",
+    )
+
+
+def _add_partial_labels(job: argparse.ArgumentParser) -> None:
+    job.add_argument(
+        "--exhaustive",
+        type=with_slashes,
+        metavar="FILE",
+        help="CSV file with the columns image,exhaustive_classes or deployment,exhaustive_classes: the classes of which"
+        " every object has a box there, separated by ;, or * for all. Of other classes, a place without a box is"
+        " not learned as background. The row * is for all that is not listed; default: all classes, everywhere",
+    )
+    _add_ignore_label(job)
+
+
+def _add_ignore_label(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--ignore_label",
+        nargs="+",
+        default=(),
+        metavar="LABEL",
+        help="labels of boxes that mark areas in which nobody has looked for objects; so does the checkbox ignore of a"
+        " CVAT label. Nothing is learned there, neither objects nor background",
     )
 
 

@@ -8,7 +8,8 @@ from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from beam_jobs.options import check_min_score, read_labels
+from beam_jobs.named_files import read_labels
+from beam_jobs.options import check_min_score
 from retinanet_odm.errors import DataError, UsageError
 from retinanet_odm.labels.aliases import parse_aliases
 from retinanet_odm.labels.checks import check_labels
@@ -51,6 +52,7 @@ def make_label_file(
     output: str,
     labels: str | None = None,
     label_aliases: str | None = None,
+    ignored: Collection[str] = (),
     min_score: float | None = None,
 ) -> int:
     """Write a label map and log its classes; return the exit status: 0, or 1 if labels may be missing.
@@ -60,6 +62,7 @@ def make_label_file(
       output: the label map to write: a new file, or that of `labels`, which is then extended.
       labels: a label map whose ids, names and text are kept.
       label_aliases: CSV file with the columns alias,name.
+      ignored: labels that mark areas, and so are no classes.
       min_score: predictions are accepted from this score on; None accepts none.
 
     Raises:
@@ -72,7 +75,7 @@ def make_label_file(
     # Everything is checked and counted before the first byte is written.
     known = read_labels(labels) if labels else None
     aliases = _read_aliases(label_aliases) if label_aliases else {}
-    found = count_labels(annotations, min_score)
+    found = count_labels(annotations, min_score, ignored)
     boxes = rename_labels(found.boxes, aliases)
     listed = set(known.name_by_id.values()) if known else set()
     added = new_names(boxes, listed)
@@ -117,15 +120,15 @@ def _read_aliases(path: str) -> dict[str, str]:
     return parse_aliases(files.read_text(path, flag="--label_aliases"), None, source=path)
 
 
-def count_labels(patterns: Sequence[str], min_score: float | None = None) -> FileLabels:
-    """Read every file that a pattern matches, once, and count the labels of its boxes.
+def count_labels(patterns: Sequence[str], min_score: float | None = None, ignored: Collection[str] = ()) -> FileLabels:
+    """Read every file that a pattern matches, once, and count the labels of its boxes without those that are ignored.
 
     Predictions are accepted from min_score on; None accepts none.
     """
     boxes: Counter[str] = Counter()
     faults: dict[str, str] = {}
     for file in _distinct(patterns):
-        for row in read_annotation(file, min_score=min_score):
+        for row in read_annotation(file, min_score=min_score, ignored=ignored):
             boxes.update(_labels(row))
             for fault in _faults(row):
                 # The first fault of a file is enough: the exit status and the message name files.
@@ -145,7 +148,7 @@ def _distinct(patterns: Sequence[str]) -> Iterator[AnnotationFile]:
 
 def _labels(row: AnnotationFile | DataError) -> Iterator[str]:
     if isinstance(row, AnnotationFile) and row.annotation:
-        yield from (item.label for item in row.annotation.objects)
+        yield from (item.label for item in row.annotation.objects if not item.ignore)
 
 
 def _faults(row: AnnotationFile | DataError) -> Iterator[str]:

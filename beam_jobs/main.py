@@ -40,7 +40,7 @@ def _run(argv: Sequence[str]) -> int:
             line.refuse(rest[0])
         return _labels(flags)
     # Imported here: Beam takes seconds to import, and --help must not wait for it.
-    from beam_jobs.options import read_inputs
+    from beam_jobs.named_files import read_inputs
     from beam_jobs.prepare import check, prepare
     from retinanet_odm.sources.inputs import folders_as_patterns
 
@@ -71,5 +71,6 @@ def _labels(flags: argparse.Namespace) -> int:
         output=flags.output,
         labels=flags.labels,
         label_aliases=flags.label_aliases,
+        ignored=flags.ignore_label,
         min_score=flags.min_score,
     )

@@ -1,26 +1,17 @@
-"""The request of `prepare` and `check`, and the files that its flags name.
+"""The request of `prepare` and `check`, validated as far as that needs no file.
 
-A request is validated as far as that needs no file. The launcher reads the named files and checks them; workers read
-the large ones again: an id map or a list of splits may have a million rows, so the graph of the job holds only its path
-and digest.
+`beam_jobs.named_files` reads the files that its flags name.
 """
 
-import argparse
-import functools
-import hashlib
-import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any
 
 from retinanet_odm.dataset.frame_names import BY_NAME, DeploymentRule
-from retinanet_odm.dataset.source_ids import IdMap, parse_id_map
-from retinanet_odm.dataset.splits import GroupRule, SplitPlan, Splits, parse_split_list, parse_splits
-from retinanet_odm.errors import ContractError, UsageError
+from retinanet_odm.dataset.splits import GroupRule, Splits, parse_splits
+from retinanet_odm.errors import UsageError
 from retinanet_odm.imaging.images import ImageRule
-from retinanet_odm.labels.aliases import parse_aliases
-from retinanet_odm.labels.label_map import LabelMap, parse_label_map
-from retinanet_odm.storage import files
+from retinanet_odm.labels.label_map import LabelMap
 
 DEFAULT_SPLITS = "train=0.8,val=0.1,test=0.1"
 # TPU RetinaNet reads 32 files at once (parallel_interleave(cycle_length=32)); evaluation needs less.
@@ -35,9 +26,6 @@ PREPARE, CHECK, LABELS = "prepare", "check", "labels"
 REJECT, NEGATIVE = "reject", "negative"
 TELL, REFUSE = "tell", "refuse"
 KEEP, DROP = "keep", "drop"
-
-_Content = TypeVar("_Content")
-_LOADING = threading.Lock()  # the threads of a process wait for the first one instead of all reading a file
 
 
 def check_min_score(min_score: float | None) -> None:
@@ -56,23 +44,6 @@ class NamedFile:
     def to_json(self) -> dict[str, str]:
         """Return the entry in the options of dataset.json."""
         return {"path": self.path, "sha256": self.sha256}
-
-
-@dataclass(frozen=True, kw_only=True)
-class Inputs:
-    """What the launcher read: small files by content; files that workers read again by path and digest.
-
-    Attributes:
-      labels: of --labels.
-      aliases, aliases_file: of --label_aliases, name by alias.
-      id_map, split_from: of these flags.
-    """
-
-    labels: LabelMap | None = None
-    aliases: Mapping[str, str] = field(default_factory=dict)
-    aliases_file: NamedFile | None = None
-    id_map: NamedFile | None = None
-    split_from: NamedFile | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,6 +75,8 @@ class PrepareOptions:
       split_group: which images must stay in one split; None makes each image a group of its own.
       deployments: how the deployment of an image is found.
       split_from: a list that alone decides the splits.
+      exhaustive: a list of the classes that are annotated exhaustively; without it, all are in all images.
+      ignore_labels: labels of areas in which nobody has looked for objects.
       min_score: predictions are accepted as annotations from this score on, 0 to 1; None accepts none.
       without_annotation: REJECT or NEGATIVE: how to treat images without an annotation.
       without_image: TELL or REFUSE: whether annotations without an image are reported or refused.
@@ -132,6 +105,8 @@ class PrepareOptions:
     split_group: GroupRule | None = None
     deployments: DeploymentRule = BY_NAME
     split_from: NamedFile | None = None
+    exhaustive: NamedFile | None = None
+    ignore_labels: tuple[str, ...] = ()
     min_score: float | None = None
     without_annotation: str = REJECT
     without_image: str = TELL
@@ -171,6 +146,9 @@ class PrepareOptions:
                 "--without_annotation=negative conflicts with --negatives=drop: the negatives would be dropped again"
             )
         check_min_score(self.min_score)
+        names = self.labels.name_by_id.values() if self.labels else ()
+        if classes := sorted(set(self.ignore_labels).intersection(names)):
+            raise UsageError(f"--ignore_label: {classes[0]!r} is a class of --labels: remove it there, or here")
         if not 0 <= self.max_rejected <= 1:
             raise UsageError(f"--max_rejected: expected a share from 0 to 1, such as 0.01; found {self.max_rejected:g}")
 
@@ -180,6 +158,11 @@ class PrepareOptions:
 
     def to_json(self) -> dict[str, Any]:
         """Return the options that decide the content of the data set, for dataset.json."""
+        # Only where they are given: the manifest of a data set without them stays as it was before there were any.
+        partial = {
+            "exhaustive": self.exhaustive and self.exhaustive.to_json(),
+            "ignore_label": list(self.ignore_labels),
+        }
         return {
             "images": list(self.images),
             "annotations": list(self.annotations),
@@ -201,91 +184,5 @@ class PrepareOptions:
             "max_side": self.content.pixels.max_side,
             "grayscale": self.content.pixels.grayscale,
             "min_box": self.content.min_box and "{:g}x{:g}".format(*self.content.min_box),
+            **{name: value for name, value in partial.items() if value},
         }
-
-
-# --- The files that flags name ---
-
-
-def read_inputs(flags: argparse.Namespace) -> Inputs:
-    """Read the files that flags name.
-
-    Raises:
-      UsageError: a file cannot be read, has another form or contradicts itself.
-    """
-    labels = read_labels(flags.labels) if flags.labels else None
-    # With the label map, so that an alias for an unknown class ends the program before the job starts.
-    aliases, aliases_file = _read(flags, "label_aliases", lambda text, path: parse_aliases(text, labels, source=path))
-    # These two are parsed only to check them. Workers read them again: see `load_id_map` and `load_split_plan` below.
-    _, id_map = _read(flags, "id_map", lambda text, path: parse_id_map(text, source=path))
-    _, split_from = _read(
-        flags, "split_from", lambda text, path: parse_split_list(text, parse_splits(flags.splits), source=path)
-    )
-    return Inputs(labels=labels, aliases=aliases or {}, aliases_file=aliases_file, id_map=id_map, split_from=split_from)
-
-
-def read_labels(path: str) -> LabelMap:
-    """Read the label map of --labels.
-
-    Raises:
-      UsageError: it cannot be read, has another form or contradicts itself.
-    """
-    try:
-        return parse_label_map(files.read_text(path, flag="--labels"))
-    except ContractError as error:
-        raise UsageError(f"--labels: {path}: {error}") from error
-
-
-def _read(
-    flags: argparse.Namespace, name: str, parse: Callable[[str, str], _Content]
-) -> tuple[_Content | None, NamedFile | None]:
-    """Read the file of one flag as parse(text, path), and take its digest; (None, None) without the flag."""
-    path = getattr(flags, name)
-    if not path:
-        return None, None
-    try:
-        data = files.read_bytes(path)
-        content = parse(_decode(data), path)
-    except (files.FileError, ContractError) as error:
-        raise UsageError(f"--{name}: {error}") from error
-    return content, NamedFile(path=path, sha256=hashlib.sha256(data).hexdigest())
-
-
-def _decode(data: bytes) -> str:
-    # File names in it need not be valid UTF-8.
-    return data.decode("utf-8", "surrogateescape")
-
-
-def load_id_map(options: PrepareOptions) -> IdMap:
-    """Return the ids of earlier builds, read once per process; an empty map without --id_map.
-
-    The file may belong to the data set that is being replaced. A commit that is retried then finds the new map and
-    fails; the next run, with the new map, ends in the same ids.
-    """
-    with _LOADING:
-        return _load_id_map(options.id_map) if options.id_map else IdMap()
-
-
-def load_split_plan(options: PrepareOptions) -> SplitPlan:
-    """Return how the request splits images; its list is read once per process."""
-    with _LOADING:
-        listed = _load_split_list(options.split_from, options.splits) if options.split_from else None
-    return SplitPlan(splits=options.splits, group=options.split_group, listed=listed)
-
-
-# Cached per process: as a side input, a million rows would be unpickled again for every bundle of work.
-@functools.lru_cache(maxsize=1)
-def _load_id_map(file: NamedFile) -> IdMap:
-    return parse_id_map(_read_again(file), source=file.path)
-
-
-@functools.lru_cache(maxsize=1)
-def _load_split_list(file: NamedFile, splits: Splits) -> dict[str, str]:
-    return parse_split_list(_read_again(file), splits, source=file.path)
-
-
-def _read_again(file: NamedFile) -> str:
-    data = files.read_bytes(file.path)
-    if hashlib.sha256(data).hexdigest() != file.sha256:
-        raise UsageError(f"{file.path}: the file was changed while the job ran: run it again")
-    return _decode(data)

@@ -40,14 +40,14 @@ def list_annotations(source: InputPattern) -> Iterator[KeyedRow]:
         yield KeyedRow(partition_of(uri), file)
 
 
-def read_partition(partition: Partition, min_score: float | None) -> Iterator[KeyedRow | Reject | Tally]:
+def read_partition(partition: Partition, options: PrepareOptions) -> Iterator[KeyedRow | Reject | Tally]:
     """Yield the annotation of every image in the files of a partition, by the partition of its match key."""
     tally = Tally()
     names: defaultdict[str, list[AnnotationFile]] = defaultdict(list)
     for file in unpack_batches(partition[1]):
         names[file.uri].append(file)
     for same in names.values():
-        for row in plan.read_annotation_group(same, min_score):
+        for row in plan.read_annotation_group(same, options.min_score, options.ignore_labels):
             if isinstance(row, Reject):
                 tally.add(row)
                 yield row

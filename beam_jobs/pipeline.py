@@ -39,7 +39,7 @@ def build_prepare(pipeline: beam.Pipeline, options: PrepareOptions, passed_over:
     """Add the complete job to a pipeline; passed_over is the number of files by suffix that it does not read."""
     # Read and join: image and annotation rows meet under the stem of their file names.
     images = pipeline | "Match images" >> MatchImages(options.images, options.exports)
-    read = pipeline | "Read annotations" >> ReadAnnotations(options.annotations, options.exports, options.min_score)
+    read = pipeline | "Read annotations" >> ReadAnnotations(options)
     by_name = (
         (images, read[MAIN])
         | "Collect names" >> beam.Flatten()

@@ -10,11 +10,12 @@ order of arrival does not matter.
 
 import dataclasses
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from beam_jobs.join import enumerate_names
-from beam_jobs.options import DROP, NEGATIVE, PrepareOptions, load_id_map, load_split_plan
+from beam_jobs.named_files import load_exhaustive, load_id_map, load_split_plan
+from beam_jobs.options import DROP, NEGATIVE, PrepareOptions
 from beam_jobs.output_folder import dataset_shard_name
 from beam_jobs.rows import (
     AssignedImage,
@@ -43,17 +44,18 @@ BucketKey = tuple[int, str, bool]  # hash bucket, split, whether the image is ne
 
 
 def read_annotation_group(
-    group: Iterable[AnnotationFile], min_score: float | None = None
+    group: Iterable[AnnotationFile], min_score: float | None = None, ignored: Collection[str] = ()
 ) -> Iterator[AnnotationFile | Reject]:
     """Yield a row for every image of one annotation file, given the file under each name that patterns gave it.
 
     A fault after the first image is a reject: nobody knows which images are missing. A file without a readable image
-    is one row with the reason. Predictions are accepted from min_score on; None accepts none.
+    is one row with the reason. Predictions are accepted from min_score on; None accepts none. Objects with an ignored
+    label become areas in which nobody has looked.
     """
     # Two patterns may give one file two names, below different roots. The smallest does not depend on the order of
     # arrival.
     file = min(group, key=lambda row: row.name)
-    for row in read_annotation(file, min_score=min_score):
+    for row in read_annotation(file, min_score=min_score, ignored=ignored):
         yield reject_annotation(file, row.reason, row.detail, row.line) if isinstance(row, DataError) else row
 
 
@@ -72,7 +74,7 @@ def assign_labels_and_splits(
 ) -> AssignedImage | Reject:
     """Decide everything about an image that needs no pixels: the policies, its label ids, its split, its old id.
 
-    The id map and the list of splits are read from their files, once per process.
+    The id map, the list of splits and that of exhaustive classes are read from their files, once per process.
 
     Args:
       row: an image.
@@ -89,6 +91,9 @@ def assign_labels_and_splits(
     if isinstance(labelled, Reject):
         return labelled
     name = labelled.image.name
+    exhaustive = load_exhaustive(options)
+    if exhaustive and labels:
+        labelled = dataclasses.replace(labelled, not_exhaustive=exhaustive.not_exhaustive_in(name, labels))
     try:
         split = load_split_plan(options).split_of(name)
     except SplitError as error:
@@ -104,7 +109,7 @@ def _apply_policies(
     if isinstance(candidate, Reject):
         return candidate
     image, annotation = candidate.image, candidate.annotation
-    if options.negatives == DROP and not annotation.objects:
+    if options.negatives == DROP and all(item.ignore for item in annotation.objects):
         return reject_image(image, "no_objects", f"{image.name}: --negatives=drop: no object in {annotation.source}")
     return dataclasses.replace(candidate, annotation=apply_aliases(annotation, options.aliases))
 
@@ -121,7 +126,7 @@ def _without_annotation(image: ImageFile, options: PrepareOptions, unreadable: S
 
 
 def label_image(candidate: Candidate, labels: LabelMap | None) -> LabelledImage | Reject:
-    """Look up the id of every label.
+    """Look up the id of every label; 0 for an ignored area, whose label is no class.
 
     An unknown label rejects the image: without its box, the object would be learned as background.
     """
@@ -132,10 +137,11 @@ def label_image(candidate: Candidate, labels: LabelMap | None) -> LabelledImage 
             image, "no_labels", f"{image.name}: no annotation has an object, and no --labels names classes"
         )
     try:
-        label_ids = tuple(labels.id_of(item.label) for item in annotation.objects)
+        label_ids = tuple(0 if item.ignore else labels.id_of(item.label) for item in annotation.objects)
     except LabelError as error:
         # The error names the label; the object is needed for its line.
-        unknown = next(item for item in annotation.objects if item.label not in labels.name_by_id.values())
+        names = labels.name_by_id.values()
+        unknown = next(item for item in annotation.objects if not item.ignore and item.label not in names)
         detail = f"{image.name}: {error.detail}{_suggest(unknown.label, labels)}; in {annotation.source}"
         return reject_image(
             image, error.reason, detail, source=annotation.source, line=unknown.line, label=unknown.label

@@ -100,7 +100,7 @@ def _lock_output(options: PrepareOptions) -> Iterator[Counter[str]]:
     """Check input and output, then make the output folder and lock it; yield what the job passes over."""
     passed_over = check_patterns(options)
     # The id map is not among them: the new one holds all rows of the old one, so it may be replaced.
-    input_files = (options.aliases_file, options.split_from)
+    input_files = (options.aliases_file, options.split_from, options.exhaustive)
     named = [options.labels_file, *(file.path for file in input_files if file)]
     patterns = (*options.images, *options.annotations, *options.exports)
     output_folder.check_dataset_folder(options.output, patterns, given=[path for path in named if path])

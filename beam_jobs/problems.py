@@ -1,14 +1,14 @@
 """Everything wrong or doubtful about a data set, gathered from its rejects, labels, boxes, splits and images."""
 
 import dataclasses
-import functools
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from beam_jobs.named_files import load_exhaustive
 from beam_jobs.options import REFUSE, PrepareOptions
-from beam_jobs.records import ShardResult, sum_boxes
 from beam_jobs.rows import NO_MATCHING_IMAGE, DatasetPlan, Reject
+from beam_jobs.shard_results import ShardResult, sum_boxes, sum_statistics
 from retinanet_odm.annotations.collector import OBJECTS_WITHOUT_BOX
 from retinanet_odm.dataset import problems
 from retinanet_odm.dataset.leakage import ImageHashes, Leakage, find_leakage
@@ -55,8 +55,8 @@ def analyse_dataset(
       options: the request.
     """
     # Both pages show these: report.html of a build and check.html of a check.
-    statistics = _sum_statistics(shards)
-    training = _sum_statistics(shard for shard in shards if shard.split == TRAIN_SPLIT)
+    statistics = sum_statistics(shards)
+    training = sum_statistics(shard for shard in shards if shard.split == TRAIN_SPLIT)
     leakage = find_leakage(_hashes(shards))
     remarks = (remark for shard in shards for remark in shard.remarks)
     # By split, because a class may be absent from one of them.
@@ -70,6 +70,7 @@ def analyse_dataset(
         *problems.from_splits(boxes),
         *problems.from_split_shares(_examples(shards), _fractions(options)),
         *problems.from_leakage(leakage),
+        *_partial_labels(plan, shards, rejects, statistics, options),
         *_notes(plan, shards),
     ]
     return DatasetAnalysis(problems=tuple(found), statistics=statistics, training=training, leakage=leakage)
@@ -85,10 +86,6 @@ def _examples(shards: Iterable[ShardResult]) -> Counter[str]:
 def _fractions(options: PrepareOptions) -> Mapping[str, float]:
     """Return the fractions that the splits were to have; none where a list has chosen for each image."""
     return {} if options.split_from else dict(options.splits.fractions)
-
-
-def _sum_statistics(shards: Iterable[ShardResult]) -> BoxStatistics:
-    return functools.reduce(BoxStatistics.merge, (shard.statistics for shard in shards), BoxStatistics())
 
 
 def _hashes(shards: Iterable[ShardResult]) -> Iterator[ImageHashes]:
@@ -114,6 +111,33 @@ def problem_of(reject: Reject, options: PrepareOptions) -> Problem:
     # An annotation without an image is a warning, unless --without_image=refuse.
     is_forbidden = reject.reason == NO_MATCHING_IMAGE and options.without_image == REFUSE
     return dataclasses.replace(problem, severity=ERROR) if is_forbidden else problem
+
+
+def _partial_labels(
+    plan: DatasetPlan,
+    shards: Iterable[ShardResult],
+    rejects: Iterable[Reject],
+    statistics: BoxStatistics,
+    options: PrepareOptions,
+) -> Iterator[Problem]:
+    """Find classes that are not known everywhere, and what the flags name and the data lack: often a typing error."""
+    for name, count in sorted(statistics.not_exhaustive.items()):
+        known = f"{statistics.images - count} of {statistics.images} {plural('image', statistics.images)}"
+        yield make_problem("class_not_exhaustive", f"{name!r} is exhaustive in {known}", label=name, value=str(count))
+    if options.ignore_labels and not statistics.ignored_regions:
+        named = ", ".join(map(repr, options.ignore_labels))
+        yield make_problem("ignore_label_never_seen", f"no box has a label of --ignore_label: {named}", value=named)
+    exhaustive = load_exhaustive(options)
+    if not exhaustive:
+        return
+    for name in exhaustive.unknown_classes(plan.labels.name_by_id.values() if plan.labels else ()):
+        detail = f"--exhaustive names a class that no box has: {name!r}"
+        yield make_problem("exhaustive_class_never_seen", detail, label=name, value=name)
+    images = {image.name for shard in shards for image in shard.images} | {reject.name for reject in rejects}
+    if unused := exhaustive.unused_rows(images):
+        kind = "deployment" if exhaustive.by_deployment else "image"
+        detail = f"--exhaustive lists {len(unused)} unknown {plural(kind, len(unused))}, such as {unused[0]!r}"
+        yield make_problem("exhaustive_row_unused", detail, value=str(len(unused)))
 
 
 def _notes(plan: DatasetPlan, shards: Sequence[ShardResult]) -> Iterator[Problem]:

@@ -3,7 +3,8 @@
 import argparse
 import re
 
-from beam_jobs.options import PREPARE, Inputs, PrepareOptions, RecordOptions
+from beam_jobs.named_files import Inputs
+from beam_jobs.options import PREPARE, PrepareOptions, RecordOptions
 from retinanet_odm.dataset.frame_names import DeploymentRule
 from retinanet_odm.dataset.splits import GroupRule, parse_num_shards, parse_splits
 from retinanet_odm.errors import UsageError
@@ -32,6 +33,8 @@ def prepare_options(flags: argparse.Namespace, inputs: Inputs) -> PrepareOptions
         split_group=None if flags.split_group is None else GroupRule(flags.split_group, deployments),
         deployments=deployments,
         split_from=inputs.split_from,
+        exhaustive=inputs.exhaustive,
+        ignore_labels=tuple(flags.ignore_label),
         without_annotation=flags.without_annotation,
         without_image=flags.without_image,
         negatives=flags.negatives,

@@ -59,9 +59,15 @@ class UnannotatedImage:
 @pickle_by_position
 @dataclass(frozen=True, kw_only=True)
 class LabelledImage(Candidate):
-    """A candidate whose labels are all known. `label_ids` has the order of `annotation.objects`."""
+    """A candidate whose labels are all known.
+
+    Attributes:
+      label_ids: in the order of `annotation.objects`; 0 for an ignored area.
+      not_exhaustive: (id, name) of the classes of which the image may show objects without a box.
+    """
 
     label_ids: tuple[int, ...]
+    not_exhaustive: tuple[tuple[int, str], ...] = ()
 
 
 @pickle_by_position

@@ -23,12 +23,14 @@ from typing import Any
 from beam_jobs.options import PrepareOptions, RecordOptions
 from beam_jobs.output_folder import receipt_name
 from beam_jobs.plan import ShardKey
-from beam_jobs.records import ExampleRecord, ShardResult, make_record
+from beam_jobs.records import ExampleRecord, make_record
 from beam_jobs.rows import PlannedImage
+from beam_jobs.shard_results import ShardResult
 from retinanet_odm import __version__
 from retinanet_odm.annotations.types import ObjectAnnotation
 from retinanet_odm.cli.progress import PROGRESS
-from retinanet_odm.dataset.examples import SCHEMA_VERSION, encode_in_pieces
+from retinanet_odm.dataset.example_keys import SCHEMA_VERSION
+from retinanet_odm.dataset.examples import encode_in_pieces
 from retinanet_odm.dataset.statistics import BoxStatistics, ImageBoxes
 from retinanet_odm.errors import DataError
 from retinanet_odm.imaging.images import ImageRemark, normalise_image
@@ -147,6 +149,8 @@ def _planned_values(planned: PlannedImage) -> list[Any]:
         [_object_values(item) for item in annotation.objects],
         [[remark.reason, remark.detail, remark.line, remark.value] for remark in annotation.remarks],
         planned.content.label_ids,
+        # Only where there is something: receipts of earlier versions stay valid.
+        *([planned.content.not_exhaustive] if planned.content.not_exhaustive else []),
     ]
 
 
@@ -167,7 +171,8 @@ def _image_values(image: ImageFile) -> list[Any]:
 
 
 def _object_values(item: ObjectAnnotation) -> list[Any]:
-    return [item.label, item.box, item.difficult, item.truncated, item.occluded, item.is_crowd, item.line]
+    flags = [item.difficult, item.truncated, item.occluded, item.is_crowd]
+    return [item.label, item.box, *flags, item.line, *(["ignore"] if item.ignore else [])]
 
 
 def _encode(values: list[Any]) -> bytes:

@@ -37,8 +37,7 @@ class Tally:
     def add(self, row: Any) -> None:
         """Count a row; those of other kinds count nothing."""
         if isinstance(row, Candidate):
-            for item in row.annotation.objects:
-                self.label_counts[item.label] += 1
+            self.label_counts.update(item.label for item in row.annotation.objects if not item.ignore)
             for pairing, example in describe_pairing(row):
                 self._add_pairing(pairing, example)
         elif isinstance(row, Reject):

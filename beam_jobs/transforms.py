@@ -11,9 +11,10 @@ from apache_beam.transforms.window import GlobalWindows
 
 from beam_jobs import partitions, plan
 from beam_jobs.batches import MAIN, KeyedRow, RowBatch, RowBatches, unpack_batches
-from beam_jobs.options import PrepareOptions, load_id_map
-from beam_jobs.records import ShardResult
+from beam_jobs.named_files import load_id_map
+from beam_jobs.options import PrepareOptions
 from beam_jobs.rows import Reject
+from beam_jobs.shard_results import ShardResult
 from beam_jobs.shards import start_shard
 from beam_jobs.tally import Tally, add_tallies
 from retinanet_odm.cli.progress import PROGRESS
@@ -97,23 +98,20 @@ class MatchImages(beam.PTransform):
 class ReadAnnotations(beam.PTransform):
     """Patterns of annotation files and of exports → MAIN: (partition, batch of AnnotationFile); REJECTS; COUNTS."""
 
-    patterns: tuple[str, ...]
-    exports: tuple[str, ...]
-    min_score: float | None = None
+    options: PrepareOptions
 
     # Beam reads the annotation as a type hint, and knows none for several collections.
     def expand(self, pbegin: beam.pvalue.PBegin):  # type: ignore[no-untyped-def]
         listed = (
             pbegin
             | "Create annotation patterns"
-            >> beam.Create(input_patterns(self.patterns, self.exports, flag="--annotations"))
+            >> beam.Create(input_patterns(self.options.annotations, self.options.exports, flag="--annotations"))
             | "List annotation files" >> in_batches(partitions.list_annotations)
         )
         return (
             listed[MAIN]
             | "Group by file" >> beam.GroupByKey()
-            | "Read annotation files"
-            >> in_batches(partitions.read_partition, REJECTS, COUNTS, min_score=self.min_score)
+            | "Read annotation files" >> in_batches(partitions.read_partition, REJECTS, COUNTS, options=self.options)
         )
 
 

@@ -25,6 +25,7 @@ from retinanet_odm.evaluation import coco_metrics
 from retinanet_odm.predictions.formats import coco
 from trainer.config import canvas_size
 from trainer.data import preprocess, records
+from trainer.data.parsing import parse_record
 from trainer.presets import make_config
 
 BATCH = 8  # ours
@@ -65,7 +66,7 @@ def their_training_data(split: Any, max_boxes: int) -> tf.data.Dataset:
     flip = keras.layers.RandomFlip("horizontal_and_vertical", bounding_box_format="yxyx")
 
     def load(record: Any) -> tuple[Any, dict[str, Any]]:
-        values = records.parse_record(record)
+        values = parse_record(record)
         image = tf.io.decode_jpeg(values["encoded"], channels=3)
         edges = tf.tile(tf.cast(tf.shape(image)[:2], tf.float32), [2])
         missing = [[0, max_boxes - tf.shape(values["labels"])[0]]]

@@ -127,7 +127,7 @@ def bare_batches(paths: tuple[str, ...], canvas: tuple[int, int], batch_size: in
     """Read as in a tutorial: no boxes, aspect not kept, no shuffling."""
     import tensorflow as tf
 
-    from retinanet_odm.dataset.examples import ENCODED
+    from retinanet_odm.dataset.example_keys import ENCODED
 
     def load(record: Any) -> Any:
         encoded = tf.io.parse_single_example(record, {ENCODED: tf.io.FixedLenFeature([], tf.string)})[ENCODED]

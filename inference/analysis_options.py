@@ -40,6 +40,8 @@ class EvaluateOptions:
       output: output folder of a finished run of ``score``.
       annotations: patterns of annotation files, as for ``prepare``.
       label_aliases: CSV file with the columns alias,name; None for none.
+      exhaustive: CSV file of the classes that are annotated exhaustively (dataset.exhaustive); None: all, everywhere.
+      ignore_labels: labels of areas in which nobody has looked for objects.
       min_score: minimum score of detections that count; BEST for the thresholds in model.json; None for those of the
         run.
       refit: whether detections count from the score of the best F1 of each class on these images instead.
@@ -54,6 +56,8 @@ class EvaluateOptions:
     output: str
     annotations: tuple[str, ...]
     label_aliases: str | None = None
+    exhaustive: str | None = None
+    ignore_labels: tuple[str, ...] = ()
     min_score: float | str | None = None
     refit: bool = False
     deployment: str = ""
@@ -75,6 +79,8 @@ class EvaluateOptions:
         return {
             "annotations": list(self.annotations),
             "label_aliases": self.label_aliases,
+            "exhaustive": self.exhaustive,
+            "ignore_label": list(self.ignore_labels),
             "min_score": self.min_score,
             "refit": self.refit,
             "deployment": self.deployment,
@@ -134,6 +140,21 @@ def add_evaluate_flags(parser: argparse.ArgumentParser) -> None:
         metavar="CSV",
         help="CSV file with the columns alias,name: labels of the annotations that mean a class of the model",
     )
+    parser.add_argument(
+        "--exhaustive",
+        type=with_slashes,
+        metavar="CSV",
+        help="CSV file with the columns image,exhaustive_classes or deployment,exhaustive_classes, as for prepare: a"
+        " class counts only in images in which every object of it has a box; default: all classes, everywhere",
+    )
+    parser.add_argument(
+        "--ignore_label",
+        nargs="+",
+        default=(),
+        metavar="LABEL",
+        help="labels of boxes that mark areas in which nobody has looked for objects: detections there are neither"
+        " right nor wrong",
+    )
     add_min_score_flag(parser, default="the thresholds of the run, so that what was delivered is evaluated")
     parser.add_argument(
         "--refit",
@@ -188,6 +209,8 @@ def evaluate_options(flags: argparse.Namespace) -> EvaluateOptions:
         output=flags.output.rstrip("/"),
         annotations=tuple(flags.annotations),
         label_aliases=flags.label_aliases,
+        exhaustive=flags.exhaustive,
+        ignore_labels=tuple(flags.ignore_label),
         min_score=flags.min_score,
         refit=flags.refit,
         deployment=flags.deployment,

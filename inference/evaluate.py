@@ -16,10 +16,12 @@ from inference.rows import finished_run, output_folder
 from inference.rows.journal import commit_summary, find_earlier, write_derived
 from inference.rows.replacing import check_overwrite
 from inference.rows.thresholds import OperatingThresholds, thresholds_of_run
+from retinanet_odm.dataset.exhaustive import ExhaustiveClasses, parse_exhaustive
 from retinanet_odm.dataset.frame_names import BY_NAME, DeploymentRule, describe_deployments
-from retinanet_odm.errors import DataError, UsageError
+from retinanet_odm.errors import ContractError, DataError, UsageError
 from retinanet_odm.evaluation.analysis import analyse
 from retinanet_odm.evaluation.coco_metrics import SUMMARY_METRICS, all_metrics, describe_limit
+from retinanet_odm.evaluation.exhaustive_images import exhaustive_table
 from retinanet_odm.evaluation.rounding import format_metric
 from retinanet_odm.labels.aliases import parse_aliases
 from retinanet_odm.labels.label_map import LabelMap
@@ -59,13 +61,17 @@ def evaluate(options: EvaluateOptions) -> dict[str, Any]:
         aliases = _read_aliases(options.label_aliases, labels) if options.label_aliases else {}
         # A stream: `compare` keeps only rows that may have an annotation.
         rows = finished_run.read_rows(options.output, summary)
-        comparison = compare(rows, _read_annotations(options.annotations), labels, aliases=aliases)
+        rule = finished_run.deployment_rule(summary, options.deployment)
+        exhaustive = _read_exhaustive(options.exhaustive, aliases, rule) if options.exhaustive else None
+        annotations = _read_annotations(options.annotations, options.ignore_labels)
+        comparison = compare(rows, annotations, labels, aliases=aliases, exhaustive=exhaustive)
         # Before any check: if nothing is left to compare, these lines explain why.
         for line in describe_comparison(comparison, labels):
             _logger.info("%s", line)
         if not comparison.images:
             raise UsageError(f"{_FLAG}: expected annotations of scored images, found none")
-        rule = finished_run.deployment_rule(summary, options.deployment)
+        for line in describe_exhaustive(comparison, exhaustive):
+            _logger.info("%s", line)
         images = (entry["file_name"] for entry in comparison.truth["images"])
         _logger.info("%s", describe_deployments(set(map(rule.deployment_of, images))))
         thresholds = None if options.refit else thresholds_of_run(options.min_score, summary)
@@ -182,7 +188,7 @@ def _align_columns(rows: Sequence[tuple[str, ...]]) -> Iterator[str]:
         )
 
 
-def _read_annotations(patterns: Sequence[str]) -> Iterator[AnnotationFile | DataError]:
+def _read_annotations(patterns: Sequence[str], ignored: Sequence[str]) -> Iterator[AnnotationFile | DataError]:
     """Yield every image of every annotation file; a file that two patterns match is read once."""
     patterns = folders_as_patterns(patterns)
     check_input(patterns, flag=_FLAG)
@@ -190,11 +196,42 @@ def _read_annotations(patterns: Sequence[str]) -> Iterator[AnnotationFile | Data
     listed = (listing.match_annotations(source) for source in listing.input_patterns(patterns, (), flag=_FLAG))
     distinct = {uri: file for found in listed for uri, file in found}
     for file in distinct.values():
-        yield from listing.read_annotation(file)
+        yield from listing.read_annotation(file, ignored=ignored)
 
 
 def _read_aliases(path: str, labels: LabelMap) -> dict[str, str]:
     return parse_aliases(files.read_text(path, flag="--label_aliases"), labels, source=path)
+
+
+def _read_exhaustive(path: str, aliases: Mapping[str, str], rule: DeploymentRule) -> ExhaustiveClasses:
+    # Without the labels of the model: the file may name classes that it does not know.
+    text = files.read_text(path, flag="--exhaustive")
+    try:
+        return parse_exhaustive(text, source=path, aliases=aliases, deployments=rule)
+    except ContractError as error:
+        raise UsageError(f"--exhaustive: {error}") from error
+
+
+def describe_exhaustive(comparison: Comparison, exhaustive: ExhaustiveClasses | None) -> Iterator[str]:
+    """Yield lines about the rows of --exhaustive without an image, and about classes that do not count everywhere.
+
+    Raises:
+      UsageError: no image has a row, so that the file would have no effect.
+    """
+    if not exhaustive:
+        return
+    images = [entry["file_name"] for entry in comparison.truth["images"]]
+    if all(exhaustive.row_of(image) is None for image in images):
+        kind = "deployment" if exhaustive.by_deployment else "image"
+        raise UsageError(f"--exhaustive: expected {kind}s that are compared, such as {images[0]}; found none of them")
+    if unused := exhaustive.unused_rows(images):
+        rows = f"{len(unused)} {plural('row', len(unused))}"
+        yield f"check: {rows} of --exhaustive without a compared image, such as {unused[0]!r}"
+    categories = comparison.truth["categories"]
+    known = exhaustive_table(comparison.truth["images"], [category["id"] for category in categories]).sum(axis=0)
+    for category, count in zip(categories, known.tolist(), strict=True):
+        if count < len(images):
+            yield f"{category['name']}: exhaustive in {count} of {len(images)} images, and counted only there"
 
 
 def _write(

@@ -11,7 +11,8 @@ from typing import Any
 
 from retinanet_odm.annotations.geometry import ImagePlacement, find_placement, place_box
 from retinanet_odm.annotations.types import BoxCorners, ImageAnnotation, ObjectAnnotation, apply_aliases
-from retinanet_odm.dataset.coco import ground_truth, object_entry
+from retinanet_odm.dataset.coco import ground_truth, not_exhaustive_entry, object_entry
+from retinanet_odm.dataset.exhaustive import ExhaustiveClasses
 from retinanet_odm.errors import DataError
 from retinanet_odm.labels.label_map import LabelMap
 from retinanet_odm.predictions.formats import coco
@@ -83,6 +84,7 @@ def compare(
     labels: LabelMap,
     *,
     aliases: Mapping[str, str],
+    exhaustive: ExhaustiveClasses | None = None,
 ) -> Comparison:
     """Pair rows with annotations.
 
@@ -91,6 +93,7 @@ def compare(
       annotations: as retinanet_odm.sources.listing.read_annotation yields them.
       labels: of the model.
       aliases: label by alias.
+      exhaustive: in which images the classes are annotated exhaustively; None: in all.
     """
     findings = _Findings()
     excluded = findings.excluded
@@ -104,9 +107,9 @@ def compare(
     numbered = list(enumerate(_with_usable_boxes(_same_size(pairs, excluded), ids, excluded), start=1))
     # Truth and results are made from one list, so they have the same images under the same ids.
     objects = [item.to_entry(number, ids) for number, (_, placed) in numbered for item in placed]
-    annotated = (item.label for _, (pair, _) in numbered for item in pair.annotation.objects)
+    annotated = (item.label for _, (pair, _) in numbered for item in pair.annotation.objects if not item.ignore)
     return Comparison(
-        truth=ground_truth((pair.image_entry(number) for number, (pair, _) in numbered), objects, labels),
+        truth=ground_truth((pair.image_entry(n, labels, exhaustive) for n, (pair, _) in numbered), objects, labels),
         results=[entry for number, (pair, _) in numbered for entry in coco.result_entries(number, pair.row)],
         images=len(numbered),
         failed=sum(pair.row.status != OK for _, (pair, _) in numbered),
@@ -126,7 +129,8 @@ class _PlacedObject:
 
     def to_entry(self, number: int, ids: Mapping[str, int]) -> dict[str, Any]:
         """Return the COCO entry of the object in the image of this number."""
-        return object_entry(number, ids[self.item.label], self.box, is_crowd=self.item.is_crowd)
+        label_id = None if self.item.ignore else ids[self.item.label]
+        return object_entry(number, label_id, self.box, is_crowd=self.item.is_crowd)
 
     def describe(self) -> str:
         """Return label and box as the annotation has them, for messages."""
@@ -155,18 +159,19 @@ class _Pair:
             is_relative=annotated.is_relative,
         )
 
-    def image_entry(self, number: int) -> dict[str, Any]:
+    def image_entry(self, number: int, labels: LabelMap, exhaustive: ExhaustiveClasses | None) -> dict[str, Any]:
         """Return the COCO entry of the image."""
         # A failed row has no size; that of the annotation stands in for it.
         width, height = self.row.width or self.annotation.width, self.row.height or self.annotation.height
-        return {"id": number, "file_name": self.row.image, "width": width, "height": height}
+        more = not_exhaustive_entry(dict(exhaustive.not_exhaustive_in(self.row.image, labels) if exhaustive else ()))
+        return {"id": number, "file_name": self.row.image, "width": width, "height": height, **more}
 
     def place_objects(self, ids: Collection[str]) -> Iterator[_PlacedObject]:
-        """Yield the objects of the model's classes, clipped to the image if its size is known."""
+        """Yield objects of the model's classes and ignored areas, clipped to the image if its size is known."""
         # Only classes of the model: it cannot find others, and they are counted as unknown.
         placement = self.placement
         for item in self.annotation.objects:
-            if item.label in ids:
+            if item.ignore or item.label in ids:
                 if placement is None:
                     yield _PlacedObject(item=item, box=item.box, fault="")
                     continue
@@ -196,13 +201,13 @@ def _with_usable_boxes(
     for pair in pairs:
         placed = list(pair.place_objects(ids))
         usable = [item for item in placed if not item.fault]
-        if placed and not usable:
-            first = f"no box can be used; the first: {placed[0].fault}, {placed[0].describe()}"
+        faulty = [item for item in placed if item.fault]
+        if faulty and all(item.item.ignore for item in usable):
+            first = f"no box can be used; the first: {faulty[0].fault}, {faulty[0].describe()}"
             excluded.add(NO_USABLE_BOX, f"{pair.row.image}: {first}")
             continue
-        for item in placed:
-            if item.fault:
-                excluded.add(item.fault, f"{pair.row.image}: {item.describe()}")
+        for item in faulty:
+            excluded.add(item.fault, f"{pair.row.image}: {item.describe()}")
         yield pair, usable
 
 

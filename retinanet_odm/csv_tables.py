@@ -34,9 +34,8 @@ def parse_table(text: str, columns: Sequence[str], *, source: str, comments: boo
       >>> list(parse_table("id,name\n1,crab\n", ("name", "id"), source="map.csv"))
       [Row(line=2, cells=('crab', '1'))]
     """
-    lines = io.StringIO(text.removeprefix("\ufeff"), newline="")
     # A comment becomes an empty line, so that line numbers stay right.
-    kept = ("\n" if line.startswith("#") else line for line in lines) if comments else lines
+    kept = ("\n" if line.startswith("#") else line for line in _lines(text)) if comments else _lines(text)
     rows = _rows(kept, source)
     # An empty file is reported like a wrong header.
     header = next(rows, Row(line=1, cells=()))
@@ -51,6 +50,24 @@ def parse_table(text: str, columns: Sequence[str], *, source: str, comments: boo
             expected = f"{len(names)} cells ({','.join(names)})"
             raise ContractError(f"{source}: line {row.line}: expected {expected}, found {len(row.cells)}")
         yield Row(line=row.line, cells=tuple(row.cells[position] for position in positions))
+
+
+def read_header(text: str, *, source: str) -> list[str]:
+    r"""Return the names of the columns of a CSV file; none for an empty file.
+
+    Raises:
+      ContractError: A quote is not closed.
+
+    Example:
+      >>> read_header("id, name\n1,crab\n", source="map.csv")
+      ['id', 'name']
+    """
+    header = next(_rows(_lines(text), source), None)
+    return [cell.strip() for cell in header.cells] if header else []
+
+
+def _lines(text: str) -> Iterable[str]:
+    return io.StringIO(text.removeprefix("\ufeff"), newline="")
 
 
 def _rows(lines: Iterable[str], source: str) -> Iterator[Row]:

@@ -26,7 +26,7 @@ SERVING = "serving_default"
 IMAGE_BYTES = "image_bytes"
 
 # Signature for records of a data set, and its input: serialized tf.train.Example, string [N], of which only
-# retinanet_odm.dataset.examples.ENCODED is read.
+# retinanet_odm.dataset.example_keys.ENCODED is read.
 TF_EXAMPLE = "tf_example"
 EXAMPLES = "examples"
 

@@ -29,7 +29,8 @@ def parse_json_object(text: str, *, source: str) -> dict[str, Any]:
     return value
 
 
-def check_schema_version(found: object, expected: int, *, source: str, remedy: str) -> None:
-    """Raise ContractError if a document has another schema version; the message ends with the remedy."""
-    if found != expected:
-        raise ContractError(f"{source}: schema version {expected} expected, found {found}; {remedy}")
+def check_schema_version(found: object, *expected: int, source: str, remedy: str) -> None:
+    """Raise ContractError if a document has none of these schema versions; the message ends with the remedy."""
+    if found not in expected:
+        versions = " or ".join(map(str, expected))
+        raise ContractError(f"{source}: schema version {versions} expected, found {found}; {remedy}")

@@ -16,7 +16,8 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from retinanet_odm.dataset.examples import FILENAME, decode_example
+from retinanet_odm.dataset.example_keys import FILENAME
+from retinanet_odm.dataset.examples import decode_example
 from retinanet_odm.dataset.frame_names import DeploymentRule
 from retinanet_odm.dataset.manifest import DatasetManifest, ShardInfo, SplitInfo
 from retinanet_odm.dataset.splits import DEPLOYMENT, TRAIN_SPLIT, GroupRule

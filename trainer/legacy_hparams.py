@@ -119,7 +119,7 @@ _FIXED_VALUES = {
 }
 # Hparams without effect, and the reason.
 _IGNORED = {
-    "skip_crowd_during_training": "boxes around groups (is_crowd) are learned like others",
+    "skip_crowd_during_training": "boxes around groups (is_crowd) are learned neither as objects nor as background",
     "num_epochs": "use --num_epochs",
     "lr_warmup_init": "the warm-up starts at a tenth of the rate",
 }

@@ -25,7 +25,7 @@ from retinanet_odm.annotations.values import is_true, parse_flag
 from retinanet_odm.errors import AnnotationError
 
 # Flags that Datumaro and CVAT write into "attributes".
-_FLAGS = ("difficult", "truncated", "occluded")
+_FLAGS = ("difficult", "truncated", "occluded", "ignore")
 
 # The part of a box's side that leaves the image, from which on its numbers look like corners; people and tools draw
 # boxes that leave it by a little.

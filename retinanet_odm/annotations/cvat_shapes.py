@@ -24,7 +24,7 @@ SHAPE_NAMES = frozenset(("image", "track", "box", "polygon", "polyline", "ellips
 # Attributes that every shape has one of, and no tag.
 _COORDINATES = frozenset(("xtl", "points", "cx", "rle", "xtl1"))
 # Checkboxes of a label that become flags of the object.
-_FLAGS = frozenset(("difficult", "truncated", "occluded", "is_crowd"))
+_FLAGS = frozenset(("difficult", "truncated", "occluded", "is_crowd", "ignore"))
 # The corners of a cuboid's front and back face, as attributes name them: xtl1, ytl1, …
 _CORNERS = tuple(corner + face for face in "12" for corner in ("tl", "bl", "tr", "br"))
 

@@ -4,7 +4,7 @@ Every reader of this room returns `ImageAnnotation`; the rest of the library kno
 """
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
 from retinanet_odm.pickling import pickle_by_position
@@ -19,6 +19,8 @@ class ObjectAnnotation:
 
     In fractions of the image, if `ImageAnnotation.is_relative`.
 
+    With ignore, it is no object: its box is an area in which nobody has looked for objects, of whatever class.
+
     line is the line of the shape in its file, counted from 1; None if the format has no lines or it is not known.
     Comparison ignores it: equal boxes are equal wherever they stand.
     """
@@ -30,6 +32,7 @@ class ObjectAnnotation:
     truncated: bool = False
     occluded: bool = False
     is_crowd: bool = False
+    ignore: bool = False
     line: int | None = field(default=None, compare=False)
 
 
@@ -90,6 +93,14 @@ class ImageAnnotation:
     remarks: tuple[Remark, ...] = ()
     is_relative: bool = False
     line: int | None = field(default=None, compare=False)
+
+
+def ignore_labels(annotation: ImageAnnotation, labels: Collection[str]) -> ImageAnnotation:
+    """Turn the objects with one of these labels, as the annotation file has them, into ignored areas."""
+    if not any(item.label in labels for item in annotation.objects):
+        return annotation
+    objects = (dataclasses.replace(item, ignore=True) if item.label in labels else item for item in annotation.objects)
+    return dataclasses.replace(annotation, objects=tuple(objects))
 
 
 def apply_aliases(annotation: ImageAnnotation, aliases: Mapping[str, str]) -> ImageAnnotation:

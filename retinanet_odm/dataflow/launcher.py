@@ -27,7 +27,7 @@ PROGRAMS = {"prepare": "beam_jobs", "check": "beam_jobs", "score": "inference"}
 # The GPUs of Dataflow that are economical for one RetinaNet, each with a machine type that can feed it.
 MACHINE_OF_GPU = {"nvidia-tesla-t4": "n1-standard-8", "nvidia-l4": "g2-standard-8"}
 # Flags whose files workers read or write; files that only the launcher reads (--labels) may be local.
-_WORKER_PATHS = ("--images", "--annotations", "--exports", "--output", "--model", "--id_map", "--split_from")
+_WORKER_PATHS = re.compile("--(images|annotations|exports|output|model|id_map|split_from|exhaustive)")
 _DESCRIPTION = """\
 Checks project, region, bucket, permissions and network, then starts prepare, check or score on Dataflow.
 
@@ -227,7 +227,7 @@ def check_not_local(launch: Launch, rest: Sequence[str]) -> None:
     flag = ""
     for word in rest:
         flag, _, value = word.partition("=") if word.startswith("--") else (flag, "", word)
-        if flag in _WORKER_PATHS and value and "://" not in value:
+        if _WORKER_PATHS.fullmatch(flag) and value and "://" not in value:
             raise UsageError(f"{flag}: workers cannot reach {value}; expected a path that begins with gs://")
 
 

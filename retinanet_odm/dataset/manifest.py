@@ -10,7 +10,7 @@ import json
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Self
 
-from retinanet_odm.dataset.examples import SCHEMA_VERSION
+from retinanet_odm.dataset.example_keys import PARTIAL_SCHEMA_VERSION, SCHEMA_VERSION, SCHEMA_VERSIONS
 from retinanet_odm.errors import ContractError
 from retinanet_odm.json_documents import check_schema_version, parse_json_object
 from retinanet_odm.labels.label_map import LabelMap
@@ -27,12 +27,28 @@ class ShardInfo:
 
 @dataclass(frozen=True, kw_only=True)
 class SplitInfo:
-    """One split: its numbers of examples and boxes, its boxes by class name, and its shards in order."""
+    """One split.
+
+    Attributes:
+      examples: number of images.
+      boxes: number of boxes.
+      boxes_per_class: boxes by class name.
+      shards: in order.
+      not_exhaustive: images by the name of a class of which they may show objects without a box.
+      ignored_regions: number of areas in which nobody has looked for objects.
+    """
 
     examples: int
     boxes: int
     boxes_per_class: dict[str, int]
     shards: tuple[ShardInfo, ...]
+    not_exhaustive: dict[str, int] = field(default_factory=dict)
+    ignored_regions: int = 0
+
+    @property
+    def is_partial(self) -> bool:
+        """Whether something is not known of some image."""
+        return bool(self.not_exhaustive or self.ignored_regions)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,10 +56,11 @@ class DatasetManifest:
     """Everything that a reader of the data set must know.
 
     Attributes:
-      schema_version: of the records and of this file.
+      schema_version: of the records and of this file: PARTIAL_SCHEMA_VERSION if something is not known of some image.
       labels: the label map.
       splits: by name.
-      max_boxes_per_image: the largest number of boxes in one image, over all splits.
+      max_boxes_per_image: the largest number of boxes in one image, over all splits, plus the largest number of ignored
+        regions in one.
       aspect_ratio_min, aspect_ratio_max: the smallest and largest width / height of an image; 0 if there is none.
       images_in: the number of images found; equals the examples of all splits plus rejected.
       rejected: the number of images that did not become examples; each has a line in rejected.jsonl.
@@ -75,7 +92,10 @@ class DatasetManifest:
     fingerprint: str = field(default="")
 
     def __post_init__(self) -> None:
-        check_schema_version(self.schema_version, SCHEMA_VERSION, source=self.FILE, remedy="prepare again")
+        check_schema_version(self.schema_version, *SCHEMA_VERSIONS, source=self.FILE, remedy="prepare again")
+        # A reader of the first version would learn what is not known as background.
+        if not self.is_partial and any(split.is_partial for split in self.splits.values()):
+            raise ContractError(f"{self.FILE}: partial labels need schema version {PARTIAL_SCHEMA_VERSION}")
         # Every image that was found is accounted for: it is an example, or it was rejected.
         examples = sum(split.examples for split in self.splits.values())
         if self.images_in != examples + self.rejected:
@@ -93,6 +113,11 @@ class DatasetManifest:
         shards = {name: [shard.sha256 for shard in split.shards] for name, split in sorted(self.splits.items())}
         content = json.dumps([self.labels.to_json(), shards], sort_keys=True)
         return hashlib.sha256(content.encode()).hexdigest()
+
+    @property
+    def is_partial(self) -> bool:
+        """Whether records may name classes that are not exhaustive, and ignored regions."""
+        return self.schema_version == PARTIAL_SCHEMA_VERSION
 
     @property
     def num_classes(self) -> int:
@@ -115,6 +140,9 @@ class DatasetManifest:
     def to_json(self) -> str:
         """Format the manifest as the content of dataset.json; equal manifests give equal text."""
         value = dataclasses.asdict(self)
+        if not self.is_partial:  # the first version has no such fields
+            for split in value["splits"].values():
+                del split["not_exhaustive"], split["ignored_regions"]
         value["labels"] = self.labels.to_json()
         value["num_classes"] = self.num_classes
         # Sorted keys, so that a diff of two manifests shows only what differs.
@@ -133,7 +161,7 @@ class DatasetManifest:
         """
         value = parse_json_object(text, source=source)
         # Check the version first, because another version may have other fields.
-        check_schema_version(value.get("schema_version"), SCHEMA_VERSION, source=source, remedy="prepare again")
+        check_schema_version(value.get("schema_version"), *SCHEMA_VERSIONS, source=source, remedy="prepare again")
         if not isinstance(found := value.get("files", {}), dict):
             raise ContractError(f"{source}: files: expected digests by name, found a {type(found).__name__}")
         value.pop("num_classes", None)  # for other readers; derived from the labels

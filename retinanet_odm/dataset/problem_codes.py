@@ -85,6 +85,11 @@ _WARNINGS = {
     "box_swapped": "nothing if report.html shows the boxes in the right places; else correct them",
     "box_outside_image": "correct or delete the box; it may belong to another image",
     "duplicate_within_split": "keep one of the files: the same image counts twice",
+    "exhaustive_class_never_seen": "look for a typing error in the file of --exhaustive; if the name is right, there is"
+    " nothing to do",
+    "exhaustive_row_unused": "compare the names with those in id_map.csv: an image without a row has all classes"
+    " exhaustive, or those of the row *",
+    "ignore_label_never_seen": "look for a typing error: under another label, the areas are learned as objects",
     "image_without_contrast": "look at the image: the lens was covered, the lamp failed, or the pixels were misread",
     "images_passed_over": "to use them, convert images to JPEG, PNG or TIFF, cut videos into frames, unpack archives",
     "low_anchor_recall": "train with a larger --image_size, or with --anchors=auto",
@@ -102,6 +107,8 @@ _WARNINGS = {
 }
 # For information: what was asked for, or what is usual.
 _NOTES = {
+    "class_not_exhaustive": "nothing, if so few images were searched for the class: elsewhere, it is neither learned as"
+    " background nor evaluated",
     "boxes_clipped": "nothing: the parts outside the image were removed",
     "end_marker_added": "nothing: all pixels are there; the source may have lost the last bytes of other files, too",
     "files_passed_over": "nothing, if these files are neither images nor annotations",

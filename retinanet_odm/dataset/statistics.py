@@ -86,6 +86,8 @@ class ImageBoxes(NamedTuple):
       width, height: in pixels.
       boxes: [N, 4], relative (ymin, xmin, ymax, xmax), each with max > min.
       labels: the N class names.
+      not_exhaustive: names of the classes of which the image may show objects without a box.
+      ignored_regions: number of areas in which nobody has looked for objects.
     """
 
     name: str
@@ -93,12 +95,16 @@ class ImageBoxes(NamedTuple):
     height: int
     boxes: Boxes
     labels: Sequence[str]
+    not_exhaustive: Sequence[str] = ()
+    ignored_regions: int = 0
 
     @classmethod
     def from_example(cls, example: DetectionExample) -> Self:
         """Return the boxes of an example, without the bytes of the image."""
         labels = tuple(item.label for item in example.objects)
-        return cls(example.filename, example.width, example.height, example.boxes, labels)
+        not_exhaustive = tuple(name for _, name in example.not_exhaustive)
+        size = (example.width, example.height)
+        return cls(example.filename, *size, example.boxes, labels, not_exhaustive, len(example.ignored_regions))
 
 
 @dataclass(kw_only=True)
@@ -110,12 +116,16 @@ class BoxStatistics:
       boxes_per_image: images by their number of boxes.
       classes: the boxes of each class, by its name.
       crowded: (boxes, name) of up to 20 images with more than 100 boxes, those with the most boxes.
+      not_exhaustive: images by the name of a class of which they may show objects without a box.
+      regions_per_image: images with ignored regions, by their number of these.
     """
 
     image_sizes: Counter[tuple[int, int]] = field(default_factory=Counter)
     boxes_per_image: Counter[int] = field(default_factory=Counter)
     classes: dict[str, ClassStatistics] = field(default_factory=dict)
     crowded: tuple[tuple[int, str], ...] = ()
+    not_exhaustive: Counter[str] = field(default_factory=Counter)
+    regions_per_image: Counter[int] = field(default_factory=Counter)
 
     @classmethod
     def from_images(cls, images: Iterable[ImageBoxes]) -> Self:
@@ -138,6 +148,9 @@ class BoxStatistics:
         boxes = len(image.labels)
         self.image_sizes[image.width, image.height] += 1
         self.boxes_per_image[boxes] += 1
+        self.not_exhaustive.update(image.not_exhaustive)
+        if image.ignored_regions:
+            self.regions_per_image[image.ignored_regions] += 1
         if boxes > MAX_BOXES_PER_IMAGE:
             self.crowded = _most_crowded((*self.crowded, (boxes, image.name)))
 
@@ -171,6 +184,11 @@ class BoxStatistics:
         return sum(images for boxes, images in self.boxes_per_image.items() if boxes > MAX_BOXES_PER_IMAGE)
 
     @property
+    def ignored_regions(self) -> int:
+        """The number of ignored regions."""
+        return sum(regions * images for regions, images in self.regions_per_image.items())
+
+    @property
     def total(self) -> ClassStatistics:
         """The counts of all classes together."""
         total = ClassStatistics()
@@ -187,15 +205,23 @@ class BoxStatistics:
             boxes_per_image=self.boxes_per_image + other.boxes_per_image,
             classes={name: self.classes.get(name, empty).merge(other.classes.get(name, empty)) for name in names},
             crowded=_most_crowded((*self.crowded, *other.crowded)),
+            not_exhaustive=self.not_exhaustive + other.not_exhaustive,
+            regions_per_image=self.regions_per_image + other.regions_per_image,
         )
 
     def to_json(self) -> dict[str, Any]:
         """Return a value for json.dumps; equal statistics give equal values."""
+        # Only where there is something: results of earlier versions stay as they are.
+        partial = {
+            "not_exhaustive": dict(sorted(self.not_exhaustive.items())),
+            "regions": _keyed(self.regions_per_image),
+        }
         return {
             "image_sizes": {f"{width}x{height}": count for (width, height), count in sorted(self.image_sizes.items())},
             "boxes_per_image": _keyed(self.boxes_per_image),
             "classes": {name: counts.to_json() for name, counts in sorted(self.classes.items())},
             "crowded": [list(row) for row in self.crowded],
+            **{name: counts for name, counts in partial.items() if counts},
         }
 
     @classmethod
@@ -208,6 +234,8 @@ class BoxStatistics:
             boxes_per_image=_counted(value["boxes_per_image"]),
             classes={name: ClassStatistics.from_json(counts) for name, counts in value["classes"].items()},
             crowded=tuple((boxes, name) for boxes, name in value["crowded"]),
+            not_exhaustive=Counter(value.get("not_exhaustive", {})),
+            regions_per_image=_counted(value.get("regions", {})),
         )
 
 

@@ -1,20 +1,20 @@
 """``features.json`` and ``dataset_info.json``, by which TensorFlow Datasets reads a data set as it lies.
 
 ``tfds.builder_from_directory(DATASET)`` takes them for its own (tensorflow_datasets 4.9, core/proto/feature.proto and
-dataset_info.proto). The nested features are the keys of the records, split at their slashes; those of the objects are
-lists of one length.
+dataset_info.proto). The nested features are the keys of the records, split at their slashes; those of the objects,
+of the classes that are not exhaustive and of the ignored regions are lists of one length each.
 """
 
 import json
 from collections.abc import Mapping
 from typing import Any
 
-from retinanet_odm.dataset import examples
+from retinanet_odm.dataset import example_keys
 from retinanet_odm.dataset.manifest import DatasetManifest
 
 FEATURES_FILE, INFO_FILE = "features.json", "dataset_info.json"
 _MODULE = "tensorflow_datasets.core.features."
-_OBJECT = ("image", "object")
+_LISTS = (("image", "object"), ("image", "not_exhaustive"), ("image", "ignored"))
 _TEXT = {"pythonClassName": f"{_MODULE}text_feature.Text", "text": {}}
 _IMAGE = {
     "pythonClassName": f"{_MODULE}image_feature.Image",
@@ -24,17 +24,21 @@ _IMAGE = {
 _TEMPLATE = "{SPLIT}-{SHARD_X_OF_Y}.{FILEFORMAT}"
 
 
-def format_features() -> str:
-    """Return the text of features.json: the same for all data sets of this version."""
+def format_features(*, is_partial: bool = False) -> str:
+    """Return the text of features.json: the same for all data sets of a schema version.
+
+    Args:
+      is_partial: whether records may have the keys of partial labels.
+    """
     # Nested dictionaries, of which the inner ones are named by the parts of the keys.
     tree: dict[str, Any] = {}
-    for kind, keys in examples.KINDS.items():
-        for key in keys:
+    for kind, keys in example_keys.KINDS.items():
+        for key in (*keys, *(example_keys.PARTIAL_KINDS[kind] if is_partial else ())):
             *folders, name = key.split("/")
             place = tree
             for folder in folders:
                 place = place.setdefault(folder, {})
-            place[name] = _IMAGE if key == examples.ENCODED else _feature(kind)
+            place[name] = _IMAGE if key == example_keys.ENCODED else _feature(kind)
     return _dump(_nested(tree))
 
 
@@ -66,7 +70,7 @@ def _nested(tree: Mapping[str, Any], path: tuple[str, ...] = ()) -> dict[str, An
         name: value if "pythonClassName" in value else _nested(value, (*path, name)) for name, value in tree.items()
     }
     found = {"pythonClassName": f"{_MODULE}features_dict.FeaturesDict", "featuresDict": {"features": features}}
-    if path != _OBJECT:
+    if path not in _LISTS:
         return found
     return {
         "pythonClassName": f"{_MODULE}sequence_feature.Sequence",

@@ -133,9 +133,9 @@ class Analysis:
 
     @cached_property
     def _counts(self) -> tuple[breakdown.CountErrors, ...]:
-        true, found, crowded = self._count_table
+        (true, found, crowded), known = self._count_table, self.split.is_exhaustive
         return tuple(
-            breakdown.compare_counts(true[:, row], found[:, row], int(crowded[:, row].sum()))
+            breakdown.compare_counts(true[known[:, row], row], found[known[:, row], row], int(crowded[:, row].sum()))
             for row in range(len(self.split.classes))
         )
 

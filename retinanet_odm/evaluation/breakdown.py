@@ -130,8 +130,8 @@ class CountErrors:
     Attributes:
       true, found: numbers of objects and of detections in all images, without crowds and detections on them.
       in_crowds: number of detections on crowds.
-      mean_absolute_error: mean over images of |found - true|.
-      bias: mean over images of found - true; above 0 if too many are found.
+      mean_absolute_error: mean over images of |found - true|; nan without images.
+      bias: mean over images of found - true; above 0 if too many are found; nan without images.
       images: number of images by (true, found).
     """
 
@@ -149,7 +149,7 @@ class CountErrors:
 
 
 def compare_counts(true: Ints, found: Ints, in_crowds: int = 0) -> CountErrors:
-    """Return the count errors of one class from its counts per image [I], and its detections on crowds.
+    """Return the count errors of one class from its counts in the images in which it counts [I], and those on crowds.
 
     Example:
       >>> compare_counts(np.array([2, 0]), np.array([1, 1])).mean_absolute_error
@@ -158,8 +158,8 @@ def compare_counts(true: Ints, found: Ints, in_crowds: int = 0) -> CountErrors:
     return CountErrors(
         true=int(true.sum()),
         found=int(found.sum()),
-        mean_absolute_error=float(np.abs(found - true).mean()),
-        bias=float((found - true).mean()),
+        mean_absolute_error=float(np.abs(found - true).mean()) if true.size else np.nan,
+        bias=float((found - true).mean()) if true.size else np.nan,
         images=dict(sorted(Counter(zip(true.tolist(), found.tolist(), strict=True)).items())),
         in_crowds=in_crowds,
     )

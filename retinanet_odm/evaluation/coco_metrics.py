@@ -2,13 +2,14 @@
 
 import contextlib
 import io
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
 
 from retinanet_odm.evaluation.analysis import Analysis
 from retinanet_odm.evaluation.average_precision import COCO_LIMIT
+from retinanet_odm.evaluation.exhaustive_images import Results, Truth, exhaustive_table, known_only
 from retinanet_odm.evaluation.matching import Floats
 from retinanet_odm.evaluation.rounding import format_metric
 
@@ -17,7 +18,7 @@ _AT_LIMIT = ("AP50", "AP")
 SUMMARY_METRICS = ("AP", "AP50", "AP75", "APs", "APm", "APl", "AR1", "AR10", "AR100", "ARs", "ARm", "ARl")
 
 
-def coco_metrics(truth: dict[str, Any], results: Sequence[dict[str, Any]]) -> dict[str, Any]:
+def coco_metrics(truth: Truth, results: Results) -> dict[str, Any]:
     """Return the twelve COCO metrics and the AP of each class.
 
     Args:
@@ -26,8 +27,10 @@ def coco_metrics(truth: dict[str, Any], results: Sequence[dict[str, Any]]) -> di
 
     Returns:
       Numbers by name, 0 to 1, None where COCO has none (no object of that size); ``per_class`` by name, in the order of
-      the label ids: ``label_id``, ``AP``, ``AP50``, ``ground_truth`` boxes without crowds.
+      the label ids: ``label_id``, ``AP``, ``AP50``, ``ground_truth`` boxes without crowds. Of a class, only the images
+      count in which it is exhaustive; ``exhaustive_images`` is their number, if classes differ in it from all images.
     """
+    truth, results = known_only(truth, results)
     evaluation = _evaluate(truth, results)
     metrics: dict[str, Any] = {
         name: float(value) if value > -1 else None  # -1: COCO has no value
@@ -39,19 +42,22 @@ def coco_metrics(truth: dict[str, Any], results: Sequence[dict[str, Any]]) -> di
         counts[annotation["category_id"]] += not annotation.get("iscrowd")  # breakdown.count_table has the rule
     # precision: [IoU thresholds from 0.50, recalls, classes, areas (0: all), detections (-1: 100)]
     precision = evaluation.eval["precision"][:, :, :, 0, -1]
+    categories = sorted(truth["categories"], key=lambda entry: entry["id"])
+    exhaustive = exhaustive_table(truth["images"], [category["id"] for category in categories])  # [I, K]
     metrics["per_class"] = {
         category["name"]: {
             "label_id": category["id"],
             "AP": _mean(precision[:, :, column]),
             "AP50": _mean(precision[0, :, column]),
             "ground_truth": counts[category["id"]],
+            **({} if exhaustive.all() else {"exhaustive_images": int(exhaustive[:, column].sum())}),
         }
-        for column, category in enumerate(sorted(truth["categories"], key=lambda entry: entry["id"]))
+        for column, category in enumerate(categories)
     }
     return metrics
 
 
-def all_metrics(truth: dict[str, Any], results: Sequence[dict[str, Any]], analysis: Analysis) -> dict[str, Any]:
+def all_metrics(truth: Truth, results: Results, analysis: Analysis) -> dict[str, Any]:
     """Return eval.json's metrics: coco_metrics and the analysis of the same truth and results; ``details`` last."""
     # The order of the keys is that of eval.json: the numbers that people read come first.
     metrics = coco_metrics(truth, results)
@@ -77,7 +83,7 @@ def describe_limit(metrics: Mapping[str, Any]) -> Iterator[str]:
         )
 
 
-def _evaluate(truth: dict[str, Any], results: Sequence[dict[str, Any]]) -> Any:
+def _evaluate(truth: Truth, results: Results) -> Any:
     """Run COCOeval."""
     # Imported here: inference and the data set job must start without pycocotools.
     from pycocotools.coco import COCO
@@ -85,7 +91,7 @@ def _evaluate(truth: dict[str, Any], results: Sequence[dict[str, Any]]) -> Any:
 
     with contextlib.redirect_stdout(io.StringIO()):  # pycocotools prints its progress
         coco = COCO()
-        coco.dataset = truth
+        coco.dataset = dict(truth)
         coco.createIndex()
         detections = coco.loadRes(list(results)) if results else _no_results(COCO(), truth)
         evaluation = COCOeval(coco, detections, "bbox")
@@ -95,7 +101,7 @@ def _evaluate(truth: dict[str, Any], results: Sequence[dict[str, Any]]) -> Any:
     return evaluation
 
 
-def _no_results(empty: Any, truth: dict[str, Any]) -> Any:
+def _no_results(empty: Any, truth: Truth) -> Any:
     # loadRes refuses an empty list, but no detections at all is a valid result.
     empty.dataset = {"images": truth["images"], "annotations": [], "categories": truth["categories"]}
     empty.createIndex()

@@ -15,6 +15,8 @@ from typing import Any, NamedTuple, Self
 import numpy as np
 import numpy.typing as npt
 
+from retinanet_odm.evaluation.exhaustive_images import exhaustive_table, known_only
+
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
@@ -60,6 +62,7 @@ class ScoredSplit:
       class_ids, classes: ids and names of the classes, in order of the ids.
       truth: the objects.
       detections: the detections.
+      is_exhaustive: bool [I, K], whether the class counts in the image; where not, it has no objects and no detections.
     """
 
     image_ids: tuple[int, ...]
@@ -68,10 +71,16 @@ class ScoredSplit:
     classes: tuple[str, ...]
     truth: GroundTruth
     detections: DetectionArrays
+    is_exhaustive: Bools
 
     @classmethod
     def from_coco(cls, truth: Mapping[str, Any], results: Sequence[Mapping[str, Any]]) -> Self:
-        """Read COCO ground truth and results; detections of classes that are not in the truth are dropped."""
+        """Read COCO ground truth and results.
+
+        Detections of classes that are not in the truth are dropped, and so is everything of a class in images in which
+        it is not exhaustive.
+        """
+        truth, results = known_only(truth, results)
         images = {entry["id"]: entry for entry in sorted(truth["images"], key=lambda entry: entry["id"])}
         classes = {entry["id"]: entry for entry in sorted(truth["categories"], key=lambda entry: entry["id"])}
         image_rows = {key: row for row, key in enumerate(images)}
@@ -94,6 +103,7 @@ class ScoredSplit:
                 **_columns(ordered, image_rows, class_rows),
                 score=np.array([entry["score"] for entry in ordered], float),
             ),
+            is_exhaustive=exhaustive_table(list(images.values()), list(classes)),
         )
 
 

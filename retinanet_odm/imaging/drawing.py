@@ -37,6 +37,11 @@ class DrawnBox:
         return name if self.score is None else f"{name} {self.score:.2f}"
 
 
+def drawn_region(box: BoxCorners) -> DrawnBox:
+    """Return the box of an area in which nobody has looked for objects."""
+    return DrawnBox(box=box, label="ignored", label_id=0)
+
+
 def to_ascii(text: str, *, otherwise: str) -> str:
     """Convert a text to ASCII, all that Pillow's own font contains: accents are removed, other characters become "?".
 

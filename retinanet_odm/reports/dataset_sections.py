@@ -10,6 +10,7 @@ from retinanet_odm.dataset.problem_codes import CATALOGUE, INFO
 from retinanet_odm.dataset.problems import Problem, describe_duplicates, sort_problems
 from retinanet_odm.dataset.statistics import MAX_ASPECT_OCTAVE, MAX_BOXES_PER_IMAGE, BoxStatistics
 from retinanet_odm.reports.rendering import Advice, Badge, Bar, Cell, Percent, Table, Titled, histogram_table
+from retinanet_odm.wording import plural
 
 MAX_PROBLEMS = 300  # rows on the page; problems.jsonl holds them all
 _MAX_SIZES = 12  # distinct sizes of images
@@ -74,6 +75,8 @@ class StatisticsTables:
     """Tables of a BoxStatistics; those of boxes are None where no image has one.
 
     Attributes:
+      known: in how many images each class is exhaustive; None where all are in all images.
+      ignored: how many areas are ignored, in words; "" for none.
       recall: of the boxes of the training split; None where there are none.
       crowded: images with more boxes than the legacy TPU loader takes, in words; "" for none.
       recall_is_low: whether the recall table has a value below MIN_ANCHOR_RECALL.
@@ -86,13 +89,15 @@ class StatisticsTables:
     recall_is_low: bool = False
     boxes_per_image: Table | None = None
     crowded: str = ""
+    known: Table | None = None
+    ignored: str = ""
 
 
 def tabulate_statistics(statistics: BoxStatistics, training: BoxStatistics) -> StatisticsTables:
     """Make the tables of sizes and shapes of boxes, anchor recall in training, boxes per image and sizes of images."""
-    image_sizes = _image_sizes(statistics)
+    image_sizes, known, ignored = _image_sizes(statistics), _known(statistics), _ignored(statistics)
     if not statistics.classes:
-        return StatisticsTables(image_sizes=image_sizes)
+        return StatisticsTables(image_sizes=image_sizes, known=known, ignored=ignored)
     # From the smallest to the largest octave that occurs, with empty ones in between.
     sides, aspects = statistics.total.sides, statistics.total.aspects
     recall = _recall(training) if training.classes else None
@@ -109,7 +114,24 @@ def tabulate_statistics(statistics: BoxStatistics, training: BoxStatistics) -> S
         recall_is_low=_is_low(recall) if recall else False,
         boxes_per_image=_boxes_per_image(statistics),
         crowded=_crowded(statistics),
+        known=known,
+        ignored=ignored,
     )
+
+
+def _known(statistics: BoxStatistics) -> Table | None:
+    """Make the table of the images in which each class is exhaustive, the least known first."""
+    unknown, images = statistics.not_exhaustive, statistics.images
+    if not unknown:
+        return None
+    names = sorted({*statistics.classes, *unknown}, key=lambda name: (-unknown[name], name))
+    rows = [(name, images - unknown[name], Percent(1 - unknown[name] / images), unknown[name]) for name in names]
+    return Table(["class", "exhaustive in", "of all images", "not exhaustive in"], rows)
+
+
+def _ignored(statistics: BoxStatistics) -> str:
+    regions, images = statistics.ignored_regions, statistics.regions_per_image.total()
+    return f"{regions:,} in {images:,} {plural('image', images)}" if regions else ""
 
 
 def _is_low(recall: Table) -> bool:

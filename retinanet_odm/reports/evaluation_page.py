@@ -118,10 +118,12 @@ def _class_table(per_class: Mapping[str, _Values], intervals: Sequence[_Values],
     AP beyond COCO's limit has a column if images are that crowded.
     """
     is_crowded = bool(at_limit and at_limit["images_beyond_coco"])
+    is_partial = any("exhaustive_images" in values for values in per_class.values())
     ranges = intervals[-1]["per_class"] if intervals else {}
     rows: list[list[Cell]] = [
         [
             _class_cell(name, per_class),
+            *([values.get("exhaustive_images")] if is_partial else []),
             values.get("ground_truth"),
             _with_interval(Bar.of(values.get("AP50"), 1.0), ranges.get(name)),
             Bar.of(values.get("AP"), 1.0),
@@ -131,7 +133,8 @@ def _class_table(per_class: Mapping[str, _Values], intervals: Sequence[_Values],
         for name, values in per_class.items()
     ]
     beyond = ["AP50 beyond 100"] if is_crowded else []
-    return Table(["class", "true boxes", "AP50", "AP", *beyond, "threshold", "precision", "recall", "F1"], rows)
+    names = ["class", "exhaustive in images", "true boxes"] if is_partial else ["class", "true boxes"]
+    return Table([*names, "AP50", "AP", *beyond, "threshold", "precision", "recall", "F1"], rows)
 
 
 def _with_interval(cell: Bar, interval: Sequence[float] | None) -> Cell:

@@ -8,7 +8,7 @@ import contextlib
 import dataclasses
 import posixpath
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import BinaryIO
@@ -16,7 +16,7 @@ from typing import BinaryIO
 from retinanet_odm.annotations.class_names import is_class_name_file
 from retinanet_odm.annotations.detection import NAMED_BY_FILE
 from retinanet_odm.annotations.reader import ReadingRules, open_annotations
-from retinanet_odm.annotations.types import ImageAnnotation
+from retinanet_odm.annotations.types import ImageAnnotation, ignore_labels
 from retinanet_odm.errors import DataError, UsageError
 from retinanet_odm.pickling import pickle_by_position
 from retinanet_odm.sources.yolo_names import find_class_names
@@ -230,10 +230,13 @@ def read_image(image: ImageFile) -> bytes:
     return read_zip_member(_zip_uri(image.uri, image.member), image.member)
 
 
-def read_annotation(file: AnnotationFile, *, min_score: float | None = None) -> Iterator[AnnotationFile | DataError]:
+def read_annotation(
+    file: AnnotationFile, *, min_score: float | None = None, ignored: Collection[str] = ()
+) -> Iterator[AnnotationFile | DataError]:
     """Yield a row for every image of a file while it is read.
 
-    Predictions are read from min_score on; None accepts none.
+    Predictions are read from min_score on; None accepts none. Objects with an ignored label become areas in which
+    nobody has looked for objects.
 
     A file that cannot be read becomes one row with the reason. If the error comes after some images, their rows stay
     and the error follows as a DataError, because nobody knows which images are missing.
@@ -245,7 +248,7 @@ def read_annotation(file: AnnotationFile, *, min_score: float | None = None) -> 
             detected, annotations = open_annotations(stream, source=uri, rules=rules)
             for annotation in annotations:
                 image_name = "" if detected in NAMED_BY_FILE else annotation.filename
-                yield dataclasses.replace(file, image_name=image_name, annotation=annotation)
+                yield dataclasses.replace(file, image_name=image_name, annotation=ignore_labels(annotation, ignored))
                 count += 1
     except DataError as error:
         # Most messages name the file already.

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from beam_jobs.commit import read_examples
+from beam_jobs.dataset_gallery import read_examples
 from retinanet_odm.annotations.types import ImageAnnotation, ObjectAnnotation
 from retinanet_odm.annotations.voc import format_voc
 from retinanet_odm.dataset.examples import DetectionExample

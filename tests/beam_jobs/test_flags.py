@@ -1,14 +1,17 @@
 """The request, checked before any file is touched."""
 
+import dataclasses
 import re
 
 import pytest
 
 from beam_jobs.flags import make_prepare_parser
-from beam_jobs.options import Inputs, PrepareOptions, RecordOptions
+from beam_jobs.named_files import Inputs
+from beam_jobs.options import NamedFile, PrepareOptions, RecordOptions
 from beam_jobs.request import parse_min_box, prepare_options
 from retinanet_odm.errors import UsageError
 from retinanet_odm.imaging.images import VERIFY_HEADER, ImageRule
+from retinanet_odm.labels.label_map import LabelMap
 
 FLAGS = ["prepare", "--images", "i/a.jpg", "i/b.jpg", "--annotations", "x/*.xml", "--output", "out/"]
 
@@ -45,6 +48,20 @@ def test_defaults():
         "min_box": None,
     }
     assert (options.writes, options.resume, options.max_rejected) == (True, False, 1.0)
+
+
+def test_partial_labels_are_recorded_where_they_are_asked_for():
+    flags, _ = make_prepare_parser().parse_known_args(
+        [*FLAGS, "--exhaustive=e.csv", "--ignore_label", "unclear", "x y"]
+    )
+    options = prepare_options(flags, Inputs(exhaustive=NamedFile(path="e.csv", sha256="ab")))
+    more = {name: value for name, value in options.to_json().items() if name not in _options().to_json()}
+    assert more == {"exhaustive": {"path": "e.csv", "sha256": "ab"}, "ignore_label": ["unclear", "x y"]}
+
+
+def test_an_ignored_label_is_no_class():
+    with pytest.raises(UsageError, match="--ignore_label: 'crab' is a class of --labels"):
+        dataclasses.replace(_options("--ignore_label", "crab"), labels=LabelMap.from_names(["crab"]))
 
 
 def test_content():

@@ -1,5 +1,6 @@
 """Join, label, number: pure functions, so tables and laws without a pipeline."""
 
+import hashlib
 import random
 from collections import Counter
 
@@ -8,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from beam_jobs import plan
-from beam_jobs.options import PrepareOptions
+from beam_jobs.options import DROP, NamedFile, PrepareOptions
 from beam_jobs.rows import (
     IMAGE_REJECT,
     AssignedImage,
@@ -17,7 +18,7 @@ from beam_jobs.rows import (
     Reject,
     UnannotatedImage,
 )
-from retinanet_odm.annotations.types import ImageAnnotation, ObjectAnnotation
+from retinanet_odm.annotations.types import ImageAnnotation, ObjectAnnotation, ignore_labels
 from retinanet_odm.dataset.source_ids import MAX_SOURCE_ID, IdMap, IdRow, assign_ids
 from retinanet_odm.dataset.splits import GroupRule
 from retinanet_odm.labels.label_map import LabelMap
@@ -54,6 +55,30 @@ def test_unknown_label_rejects_the_image_and_names_it():
     assert isinstance(row, Reject)
     assert (row.kind, row.reason) == (IMAGE_REJECT, "unknown_label")
     assert all(word in row.detail for word in ("'crab'", "a.jpg", "x/a.xml", "fish"))
+
+
+def test_the_label_of_an_ignored_area_is_no_class():
+    content = ignore_labels(_content("unclear", "a"), ["unclear"])
+    row = plan.label_image(Candidate(image=_image("a.jpg"), annotation=content), LabelMap(((7, "a"),)))
+    assert isinstance(row, LabelledImage)
+    assert row.label_ids == (0, 7)
+
+
+def test_classes_that_are_not_exhaustive(tmp_path):
+    path = tmp_path / "e.csv"
+    path.write_text("image,exhaustive_classes\na.jpg,b\n")
+    given = NamedFile(path=str(path), sha256=hashlib.sha256(path.read_bytes()).hexdigest())
+    options = PrepareOptions(images=("i",), annotations=("x",), output="o", exhaustive=given)
+    labels = LabelMap(((7, "a"), (2, "b")))
+    rows = [Candidate(image=_image(name), annotation=_content("a")) for name in ("a.jpg", "b.jpg")]
+    found = [plan.assign_labels_and_splits(row, options, labels, []).content.not_exhaustive for row in rows]
+    assert found == [((7, "a"),), ()]
+
+
+def test_an_image_with_ignored_areas_alone_has_no_object():
+    options = PrepareOptions(images=("i",), annotations=("x",), output="o", negatives=DROP)
+    row = Candidate(image=_image("a.jpg"), annotation=ignore_labels(_content("unclear"), ["unclear"]))
+    assert plan.assign_labels_and_splits(row, options, LabelMap(((7, "a"),)), []).reason == "no_objects"
 
 
 MAPS = [

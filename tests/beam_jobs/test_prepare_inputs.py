@@ -269,12 +269,34 @@ def test_aliases_before_labels(source, prepare, tmp_path):
     assert read_manifest(tmp_path / "without map").labels.items == ((1, "crab"),)
 
 
+def test_partial_labels(source, prepare, tmp_path):
+    for name in ("a.jpg", "b.jpg"):
+        source.add_image(name)
+    unclear = '<box label="unclear" occluded="0" xtl="0" ytl="0" xbr="24" ybr="32"/>'
+    text = _cvat(("a.jpg", _box() + unclear), ("b.jpg", _box("fish") + _box("fish")))
+    (source.annotations / "all.xml").write_text(text)
+    given = tmp_path / "e.csv"
+    given.write_text("image,exhaustive_classes\na.jpg,crab\n")
+    flags = ("--splits=val=1", "--ignore_label=unclear")
+    examples = prepare(f"--exhaustive={given}", *flags)
+    assert examples["a.jpg"].not_exhaustive == ((2, "fish"),) and not examples["b.jpg"].not_exhaustive
+    assert examples["a.jpg"].ignored_regions == ((0, 0, 1, 0.5),)
+    manifest = read_manifest(tmp_path / "out")
+    assert (manifest.schema_version, manifest.max_boxes_per_image) == (2, 2 + 1)
+    assert (manifest.splits["val"].not_exhaustive, manifest.splits["val"].ignored_regions) == ({"fish": 1}, 1)
+    images = json.loads((tmp_path / "out" / "val.json").read_text())["images"]
+    assert [image.get("not_exhaustive_category_ids") for image in images] in ([[2], None], [None, [2]])
+    assert "not_exhaustive" in (tmp_path / "out" / "features.json").read_text()
+    assert "What is known of each class" in (tmp_path / "out" / "report.html").read_text()
+
+
 BAD = [
     ("--label_aliases", "alias,name\na,b\nb,a\n", "cycle", "aliases in a cycle"),
     ("--label_aliases", "no,table\n", "line 1", "another table"),
     ("--id_map", "source_id,image,split,status\nx,a.jpg,train,written\n", "line 2", "no number"),
     ("--id_map", None, "cannot be read", "no such file"),
     ("--split_from", "image,split\na.jpg,trian\n", "'trian'", "no such split"),
+    ("--exhaustive", "image,classes\na.jpg,crab\n", "line 1", "another table"),
 ]
 
 

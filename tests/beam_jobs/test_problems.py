@@ -1,11 +1,14 @@
 """The problems of a data set: all sources of problems are included, and the flags decide what is an error."""
 
+import dataclasses
+import hashlib
+
 import pytest
 
-from beam_jobs.options import REFUSE, TELL, PrepareOptions
+from beam_jobs.options import REFUSE, TELL, NamedFile, PrepareOptions
 from beam_jobs.problems import analyse_dataset, problem_of
-from beam_jobs.records import ImageOutcome, ShardResult
 from beam_jobs.rows import ANNOTATION_REJECT, IMAGE_REJECT, NO_MATCHING_IMAGE, REMARK, DatasetPlan, Reject
+from beam_jobs.shard_results import ImageOutcome, ShardResult
 from retinanet_odm.dataset.statistics import BoxStatistics, ImageBoxes
 from retinanet_odm.labels.label_map import LabelMap
 
@@ -106,3 +109,18 @@ def test_a_class_that_a_split_lacks():
         ("crab", "val"),
         ("fish", "train"),
     }
+
+
+def test_what_partial_labels_name_and_nothing_has(tmp_path):
+    path = tmp_path / "e.csv"
+    path.write_text("image,exhaustive_classes\na.jpg,crab\nb.jpg,crap\nlost.jpg,crab\n")
+    given = NamedFile(path=str(path), sha256=hashlib.sha256(path.read_bytes()).hexdigest())
+    options = dataclasses.replace(_options(), exhaustive=given, ignore_labels=("unclear",))
+    statistics = BoxStatistics.from_images([ImageBoxes("a.jpg", 48, 32, [], [], ["fish"])])
+    shard = ShardResult(split="val", name="v", statistics=statistics, images=[ImageOutcome(1, "a.jpg", "0" * 64)])
+    plan = DatasetPlan(images_in=2, labels=LabelMap(((1, "crab"), (2, "fish"))), label_counts={}, ignored={})
+    found = {problem.code: problem for problem in analyse_dataset(plan, [shard], [LOST], options).problems}
+    assert found["exhaustive_class_never_seen"].object == "crap"
+    assert "lists 1 unknown image, such as 'lost.jpg'" in found["exhaustive_row_unused"].detail
+    assert "'unclear'" in found["ignore_label_never_seen"].detail
+    assert found["class_not_exhaustive"].detail == "'fish' is exhaustive in 0 of 1 image"

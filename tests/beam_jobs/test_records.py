@@ -195,3 +195,15 @@ def test_minimum(box, size, dropped, reason):
 def test_minimum_counts_pixels_of_the_full_size():
     record = make_record(_planned((0, 0, 10, 10)), _image(20, 10, full_size=(40, 20)), (8, 8))
     assert record.dropped == ()
+
+
+def test_an_ignored_area_is_no_object():
+    planned = _planned((5, 10, 15, 30), (0, 0, 10, 60))
+    first, second = planned.content.annotation.objects
+    annotation = dataclasses.replace(
+        planned.content.annotation, objects=(first, dataclasses.replace(second, ignore=True))
+    )
+    content = dataclasses.replace(planned.content, annotation=annotation)
+    record = make_record(dataclasses.replace(planned, content=content), IMAGE, min_box=(100, 100))
+    assert record.example.ignored_regions == ((0, 0, 0.5, 1),), "cut at the border, and of any size"
+    assert [reject.reason for reject in record.dropped] == ["box_below_minimum"], "the object"

@@ -8,8 +8,8 @@ import pytest
 
 from beam_jobs import shards
 from beam_jobs.options import PrepareOptions, RecordOptions
-from beam_jobs.records import ShardResult
 from beam_jobs.rows import LabelledImage, PlannedImage
+from beam_jobs.shard_results import ShardResult
 from beam_jobs.shards import start_shard
 from retinanet_odm.annotations.types import ImageAnnotation, ObjectAnnotation, Remark, UnreadableObject
 from retinanet_odm.imaging.images import VERIFY_HEADER, ImageRule
@@ -151,7 +151,7 @@ PLANNED = PlannedImage(
 # Another value for every field that affects a record or a reject.
 DECISIVE: dict[type, dict[str, Any]] = {
     PlannedImage: {"source_id": 2},
-    LabelledImage: {"label_ids": (2,)},
+    LabelledImage: {"label_ids": (2,), "not_exhaustive": ((3, "worm"),)},
     ImageFile: {"uri": "f.zip/i/a.jpg", "name": "f/i/a.jpg", "member": None, "version": "1-3"},
     ZipMember: {
         "name": "j/a.jpg",
@@ -178,6 +178,7 @@ DECISIVE: dict[type, dict[str, Any]] = {
         "truncated": True,
         "occluded": True,
         "is_crowd": True,
+        "ignore": True,
         "line": 6,
     },
     RecordOptions: {"min_box": (3, 3)},

@@ -196,6 +196,24 @@ def test_its_own_exports_match_perfectly(tmp_path: Path, name: str) -> None:
     assert {values["count_error"] for values in found["per_class"].values()} == {0}
 
 
+def test_partial_labels(
+    tmp_path: Path, annotations: Path, caplog: pytest.LogCaptureFixture, fail: Callable[..., str]
+) -> None:
+    output, given = write_output(tmp_path / "out", ROWS), tmp_path / "e.csv"
+    given.write_text("image,exhaustive_classes\na.png,*\nlost.png,*\nb.png,crab\n")
+    flags = ("--annotations", annotations, "--min_score=0.25")
+    found = _evaluate(output, *flags, "--exhaustive", given, "--ignore_label", "Sea-Pig")
+    pig = found["per_class"]["sea pig"]
+    assert (pig["exhaustive_images"], pig["count_bias"]) == (2, -0.5), "the false one of b.png does not count"
+    assert "sea pig: exhaustive in 2 of 3 images, and counted only there" in caplog.text
+    assert "check: 1 row of --exhaustive without a compared image, such as 'lost.png'" in caplog.text
+    assert found["unknown_labels"] == {}, "the label of an ignored area is no class"
+    assert "exhaustive in images" in (output / "evaluation.html").read_text()
+    given.write_text("image,exhaustive_classes\nlost.png,*\n")
+    line = fail("evaluate", output, *flags, "--exhaustive", given, "--replace")
+    assert "--exhaustive: expected images that are compared, such as a.png; found none of them" in line
+
+
 def test_the_page_shows_what_was_not_compared(tmp_path: Path, annotations: Path) -> None:
     output = write_output(tmp_path / "out", ROWS)
     _evaluate(output, "--annotations", annotations)

@@ -13,7 +13,8 @@ from inference.ground_truth import (
     Comparison,
     compare,
 )
-from retinanet_odm.annotations.types import ImageAnnotation, ObjectAnnotation, UnreadableObject
+from retinanet_odm.annotations.types import ImageAnnotation, ObjectAnnotation, UnreadableObject, ignore_labels
+from retinanet_odm.dataset.exhaustive import ExhaustiveClasses
 from retinanet_odm.errors import DataError
 from retinanet_odm.labels.label_map import LabelMap
 from retinanet_odm.sources.listing import AnnotationFile
@@ -91,6 +92,18 @@ def test_the_true_boxes(annotation, objects, excluded, why) -> None:
     assert boxes == objects, why
     assert found.excluded.counts == excluded, why
     assert found.results == [{"image_id": 1, "category_id": 1, "bbox": [0.0, 0.0, 40.0, 30.0], "score": 0.5}]
+
+
+def test_partial_labels() -> None:
+    annotation = drawn("a.jpg", "crab", "unclear")
+    assert annotation.annotation
+    ignored = dataclasses.replace(annotation, annotation=ignore_labels(annotation.annotation, ["unclear"]))
+    exhaustive = ExhaustiveClasses(classes_of={"a.jpg": frozenset({"crab"})})
+    found = compare([scored("a.jpg", CRAB)], [ignored], LABELS, aliases={}, exhaustive=exhaustive)
+    assert [image["not_exhaustive_category_ids"] for image in found.truth["images"]] == [[2]]
+    boxes = [(entry["category_id"], entry["iscrowd"], entry["bbox"]) for entry in found.truth["annotations"]]
+    assert boxes == [(1, 0, XYWH), (1, 1, XYWH), (2, 1, XYWH)]
+    assert not found.unknown, "its label is no class that the model lacks"
 
 
 OUTSIDE, THIN = (0.0, 50.0, 9.0, 60.0), (5.0, 5.0, 5.0, 9.0)

@@ -3,6 +3,7 @@
 Begin with `records`, which makes the batches of training and evaluation:
 
   records         shards to batches, in an order that depends on (seed, step) only
+  parsing         one record to tensors
   preprocess      encoded bytes to a canvas; shared by training, evaluation and the exported model
   augmentation    random views of training images, and mosaics
   contact_sheets  images with boxes, for TensorBoard

@@ -7,6 +7,7 @@ Shapes: the canvas has H × W pixels; n boxes of an image, M of a padded one; B 
 (ymin, xmin, ymax, xmax).
 """
 
+import functools
 from dataclasses import dataclass
 
 import tensorflow as tf
@@ -56,7 +57,7 @@ def random_view(
     Args:
       encoded: string scalar, the encoded image.
       boxes: float32 [n, 4], relative to the image.
-      labels: int32 [n].
+      labels: int32 [n]; negative for an area in which no object is known.
       canvas: (H, W) of the result.
       settings: The ranges to draw from.
       seed: int64 [2]; equal seeds give equal views.
@@ -138,8 +139,10 @@ def _drop_invisible(
     """Clip boxes [n, 4] to the canvas, and drop those of which too little is left."""
     limit = tf.constant([*canvas, *canvas], tf.float32)
     clipped = tf.clip_by_value(boxes, 0.0, limit)
+    # Of an area in which no object is known, every part stays one.
+    is_seen = (_area(clipped) >= min_visible * _area(boxes)) | (labels < 0)
     # A box without an area is dropped even if min_visible is 0.
-    kept = (_area(clipped) >= min_visible * _area(boxes)) & (_area(clipped) > 0)
+    kept = is_seen & (_area(clipped) > 0)
     return tf.boolean_mask(clipped, kept), tf.boolean_mask(labels, kept)
 
 
@@ -188,7 +191,8 @@ def make_mosaics(batch: Batch) -> Batch:
     """Make one mosaic of every view: itself at the top left, then the three that follow it in the batch, row by row.
 
     The four are shown completely, so that no box is cut. If they have more than M boxes, the first M stay, and
-    boxes_truncated counts the others together with those that the four views had lost before.
+    boxes_truncated counts the others together with those that the four views had lost before. A class is exhaustive in
+    a mosaic if it is in all four.
     """
     capacity = batch["labels"].shape[1]  # M
     height, width = batch["image"].shape[1:3]
@@ -196,7 +200,10 @@ def make_mosaics(batch: Batch) -> Batch:
     excess = tf.maximum(tf.math.count_nonzero(labels, axis=1, dtype=tf.int32) - capacity, 0)
     truncated = tf.add_n([excess, *_neighbours(batch["boxes_truncated"])])
     boxes, labels = _first_valid(boxes, labels, capacity)
-    return {"image": _join_images(batch["image"]), "boxes": boxes, "labels": labels, "boxes_truncated": truncated}
+    mosaics = {"image": _join_images(batch["image"]), "boxes": boxes, "labels": labels, "boxes_truncated": truncated}
+    if "not_exhaustive" in batch:
+        mosaics["not_exhaustive"] = functools.reduce(tf.maximum, _neighbours(batch["not_exhaustive"]))
+    return mosaics
 
 
 def _neighbours(values: Tensor) -> list[Tensor]:
@@ -230,7 +237,7 @@ def _first_valid(boxes: Tensor, labels: Tensor, count: int) -> tuple[Tensor, Ten
     order = tf.argsort(tf.cast(labels == 0, tf.int32), axis=1, stable=True)[:, :count]
     labels = tf.gather(labels, order, batch_dims=1)
     boxes = tf.gather(boxes, order, batch_dims=1)
-    return tf.where(labels[..., None] > 0, boxes, 0.0), labels
+    return tf.where(labels[..., None] != 0, boxes, 0.0), labels
 
 
 def _choose(which: Tensor, chosen: Batch, others: Batch) -> Batch:

@@ -9,8 +9,9 @@ import numpy.typing as npt
 from PIL import Image
 
 from retinanet_odm.dataset.examples import DetectionExample
-from retinanet_odm.imaging.drawing import DrawnBox, draw_boxes, draw_thumbnail
+from retinanet_odm.imaging.drawing import DrawnBox, draw_boxes, draw_thumbnail, drawn_region
 from retinanet_odm.labels.label_map import LabelMap
+from trainer.data.parsing import REGION
 
 MAX_SHEET_IMAGES = 9
 _COLUMNS = 3
@@ -28,7 +29,9 @@ def training_sheet(batch: Mapping[str, np.ndarray], labels: LabelMap) -> Sheet:
 
 def _true_boxes(boxes: np.ndarray, ids: np.ndarray, labels: LabelMap) -> Iterator[DrawnBox]:
     for box, label_id in zip(boxes.tolist(), ids.tolist(), strict=True):
-        if label_id:  # 0 is padding
+        if label_id == REGION:
+            yield drawn_region(tuple(box))
+        elif label_id:  # 0 is padding
             yield DrawnBox(box=tuple(box), label=labels.name_by_id.get(label_id, ""), label_id=label_id)
 
 

@@ -9,17 +9,16 @@ Shapes: B images in a batch, on canvases of H × W pixels; n boxes of an image, 
 import contextlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import tensorflow as tf
 
-from retinanet_odm.dataset import examples as schema
 from retinanet_odm.dataset.manifest import DatasetManifest
 from retinanet_odm.errors import ContractError
 from retinanet_odm.storage import files
 from retinanet_odm.storage.file_names import parent_folder
 from trainer.data import augmentation as augment
 from trainer.data import preprocess
+from trainer.data.parsing import parse_record
 from trainer.tf_errors import plain_message
 from trainer.typing import Tensor
 
@@ -152,29 +151,6 @@ def _is_damaged(path: str) -> bool:
     return False
 
 
-def parse_record(record: Tensor) -> dict[str, Tensor]:
-    """Parse one serialized example.
-
-    Returns:
-      encoded: string scalar. source_id: int64 scalar. boxes: float32 [n, 4], relative. labels: int32 [n].
-    """
-    # Only the keys that training needs; a record holds more.
-    edges = (schema.YMIN, schema.XMIN, schema.YMAX, schema.XMAX)
-    features: dict[str, Any] = {
-        schema.ENCODED: tf.io.FixedLenFeature([], tf.string),
-        schema.SOURCE_ID: tf.io.FixedLenFeature([], tf.string),
-        schema.LABEL: tf.io.RaggedFeature(tf.int64),
-        **{edge: tf.io.RaggedFeature(tf.float32) for edge in edges},
-    }
-    values = tf.io.parse_single_example(record, features)
-    return {
-        "encoded": values[schema.ENCODED],
-        "source_id": tf.strings.to_number(values[schema.SOURCE_ID], tf.int64),
-        "boxes": tf.stack([values[edge] for edge in edges], axis=-1),
-        "labels": tf.cast(values[schema.LABEL], tf.int32),
-    }
-
-
 def training_batches(
     split: RecordSplit,
     *,
@@ -184,6 +160,7 @@ def training_batches(
     augmentation: augment.Augmentation,
     seed: int,
     first_step: int,
+    partial_classes: int = 0,
 ) -> tf.data.Dataset:
     """Make endless batches from first_step on; epochs follow each other without a break, each in its own order.
 
@@ -191,21 +168,24 @@ def training_batches(
       split: The records.
       canvas: (H, W).
       batch_size: B.
-      max_instances: M; an image with more boxes keeps its first ones.
+      max_instances: M; an image with more boxes keeps its first ones. Ignored regions are among the boxes, at the end.
       augmentation: Ranges of the random views.
       seed: Of the run.
       first_step: Number of batches that were seen before.
+      partial_classes: K of a data set with partial labels; 0 for others.
 
     Yields:
-      image: uint8 [B, H, W, 3]. boxes: float32 [B, M, 4] in canvas pixels. labels: int32 [B, M], 0 for padding.
-      boxes_truncated: int32 [B], number of boxes beyond M.
+      image: uint8 [B, H, W, 3]. boxes: float32 [B, M, 4] in canvas pixels. labels: int32 [B, M], 0 for padding,
+      `parsing.REGION` for an area in which no object is known. boxes_truncated: int32 [B], number of boxes beyond M.
+      With partial_classes also not_exhaustive: float32 [B, K], 1 for the classes of which an image may show objects
+      without a box.
     """
     # Counted in records from the start of the run: with the seed, it is all that a draw depends on.
     position = first_step * batch_size
 
     @tf.autograph.experimental.do_not_convert  # there is no control flow to convert, and the search takes seconds
     def load(index: Tensor, record: Tensor) -> dict[str, Tensor]:
-        values = parse_record(record)
+        values = parse_record(record, partial_classes=partial_classes)
         image, boxes, labels = augment.random_view(
             values["encoded"],
             values["boxes"],
@@ -216,7 +196,8 @@ def training_batches(
         )
         truncated = tf.maximum(tf.shape(labels)[0] - max_instances, 0)
         boxes, labels = _pad_instances(boxes, labels, max_instances)
-        return {"image": image, "boxes": boxes, "labels": labels, "boxes_truncated": truncated}
+        partial = {name: values[name] for name in ("not_exhaustive",) if name in values}
+        return {"image": image, "boxes": boxes, "labels": labels, "boxes_truncated": truncated, **partial}
 
     batches = (
         _ordered_records(split, seed, position)

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
-from retinanet_odm.dataset import examples as schema
+from retinanet_odm.dataset import example_keys as schema
 from retinanet_odm.dataset.anchor_coverage import place_boxes
 from retinanet_odm.dataset.manifest import DatasetManifest
 from trainer.config import TrainConfig
@@ -78,15 +78,16 @@ def read_boxes(config: TrainConfig, manifest: DatasetManifest) -> TrainingBoxes:
 
 def _box_batches(split: records.RecordSplit) -> Iterator[tuple[_Floats, _Ints, _Ints]]:
     """Yield for some images each: relative boxes [N, 4], labels [N], and (height, width) of their images [N, 2]."""
-    edges = (schema.YMIN, schema.XMIN, schema.YMAX, schema.XMAX)
     features: dict[str, Any] = {
         **{side: tf.io.FixedLenFeature([], tf.int64) for side in (schema.HEIGHT, schema.WIDTH)},
-        schema.LABEL: tf.io.RaggedFeature(tf.int64),
-        **{edge: tf.io.RaggedFeature(tf.float32) for edge in edges},
+        **{key: tf.io.RaggedFeature(tf.int64) for key in (schema.LABEL, schema.IS_CROWD)},
+        **{edge: tf.io.RaggedFeature(tf.float32) for edge in schema.BOX_KEYS},
     }
     batches = tf.data.TFRecordDataset(list(split.paths)).batch(_BATCH)
     for values in batches.map(lambda batch: tf.io.parse_example(batch, features)).prefetch(1):
         sizes = np.stack([values[side].numpy() for side in (schema.HEIGHT, schema.WIDTH)], axis=1)
-        relative = np.stack([values[edge].flat_values.numpy() for edge in edges], axis=1).astype(np.float64)
+        relative = np.stack([values[edge].flat_values.numpy() for edge in schema.BOX_KEYS], axis=1).astype(np.float64)
         labels = values[schema.LABEL]
-        yield relative, labels.flat_values.numpy(), np.repeat(sizes, labels.row_lengths().numpy(), axis=0)
+        is_object = values[schema.IS_CROWD].flat_values.numpy() == 0  # crowds are not learned
+        sizes = np.repeat(sizes, labels.row_lengths().numpy(), axis=0)
+        yield relative[is_object], labels.flat_values.numpy()[is_object], sizes[is_object]

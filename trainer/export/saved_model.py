@@ -18,7 +18,7 @@ import numpy as np
 import tensorflow as tf
 
 from retinanet_odm import __version__, exported_model, novelty
-from retinanet_odm.dataset import examples
+from retinanet_odm.dataset import example_keys
 from retinanet_odm.dataset.anchor_coverage import PYRAMID_LEVELS
 from retinanet_odm.dataset.manifest import DatasetManifest
 from retinanet_odm.errors import ContractError, UsageError
@@ -254,7 +254,7 @@ def _decode_example(record: Tensor, canvas: tuple[int, int]) -> preprocess.Decod
     """Decode the image of one serialized tf.train.Example; fails if it is none or lacks the key."""
     feature = tf.io.FixedLenFeature([], tf.string)
     return preprocess.decode_image_bytes(
-        tf.io.parse_single_example(record, {examples.ENCODED: feature})[examples.ENCODED], canvas
+        tf.io.parse_single_example(record, {example_keys.ENCODED: feature})[example_keys.ENCODED], canvas
     )
 
 

@@ -76,4 +76,5 @@ def batches_from(
         ),
         seed=config.run.seed,
         first_step=first_step,
+        partial_classes=manifest.num_classes if manifest.is_partial else 0,
     )

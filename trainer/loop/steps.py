@@ -89,7 +89,8 @@ def train_step(
     # batch.
     with tf.GradientTape() as tape:
         outputs = network.model(images, training=True)  # class_logits [B, A, K], box_shifts [B, A, 4]
-        class_loss = ops.sum(_class_losses(outputs["class_logits"], targets, config.loss)) / positives
+        class_losses = _class_losses(outputs["class_logits"], targets, config.loss, batch.get("not_exhaustive"))
+        class_loss = ops.sum(class_losses) / positives
         box_loss = ops.sum(_box_losses(outputs["box_shifts"], targets, anchors, config.loss)) / positives
         loss = class_loss + config.loss.box_loss_weight * box_loss
         if config.schedule.optimizer == "sgd":  # AdamW decays by itself
@@ -111,11 +112,20 @@ def train_step(
     }
 
 
-def _class_losses(logits: Tensor, targets: Targets, settings: LossConfig) -> Tensor:
-    """Compute the focal loss [B, A, K], zero where ignored."""
+def _class_losses(
+    logits: Tensor, targets: Targets, settings: LossConfig, not_exhaustive: Tensor | None = None
+) -> Tensor:
+    """Compute the focal loss [B, A, K], zero where ignored.
+
+    Where a class is not exhaustive, not_exhaustive [B, K] is 1: of that class, only the anchors of its objects count,
+    because all others may show objects without a box.
+    """
     one_hot = ops.one_hot(targets.labels - 1, logits.shape[-1])  # [B, A, K]; background, -1, becomes all zeros
     focal = losses.focal_loss(logits, one_hot, alpha=settings.focal_alpha, gamma=settings.focal_gamma)
-    return focal * targets.counted[..., None]
+    counted = targets.counted[..., None]
+    if not_exhaustive is not None:  # without, the graph is that of complete labels
+        counted = counted * (1 - not_exhaustive[:, None, :] * (1 - one_hot))
+    return focal * counted
 
 
 def _box_losses(shifts: Tensor, targets: Targets, anchors: Tensor, settings: LossConfig) -> Tensor:

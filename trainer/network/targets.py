@@ -8,21 +8,24 @@ from typing import NamedTuple
 
 from keras import ops
 
+from trainer.data.parsing import REGION
 from trainer.typing import Tensor
 
 # exp of this is the largest factor by which a box may outgrow its anchor: log(1000 / 16), as in Detectron's
 # bbox_transform.
 _MAX_LOG_SCALE = 4.135166556742356
+_MIN_COVERED = 0.5
 
 
 class Targets(NamedTuple):
     """Training targets of a batch.
 
     Attributes:
-      labels: int32 [B, A], class ids 1..K, 0 for background.
+      labels: int32 [B, A], class ids 1..K, 0 for background and ignored anchors.
       boxes: float32 [B, A, 4], the matched box of each anchor; any box where not positive.
       positive: float32 [B, A], 1 where the anchor is matched to an object.
-      counted: float32 [B, A], 1 where the class loss counts: at positives and negatives, not in the band between.
+      counted: float32 [B, A], 1 where the class loss counts: at positives and negatives, not in the band between, and
+        not where no object is known.
     """
 
     labels: Tensor
@@ -33,13 +36,37 @@ class Targets(NamedTuple):
 
 def pairwise_iou(a: Tensor, b: Tensor) -> Tensor:
     """Compute IoU [..., N, M] of boxes a [..., N, 4] and b [..., M, 4]; 0 for boxes without area."""
+    overlap = _pairwise_overlap(a, b)
+    union = _area(a)[..., :, None] + _area(b)[..., None, :] - overlap
+    return overlap / ops.maximum(union, 1e-6)
+
+
+def _pairwise_overlap(a: Tensor, b: Tensor) -> Tensor:
+    """Return the common areas [..., N, M] of boxes a [..., N, 4] and b [..., M, 4]."""
     a_ymin, a_xmin, a_ymax, a_xmax = (a[..., :, None, column] for column in range(4))  # [..., N, 1]
     b_ymin, b_xmin, b_ymax, b_xmax = (b[..., None, :, column] for column in range(4))  # [..., 1, M]
     height = ops.maximum(ops.minimum(a_ymax, b_ymax) - ops.maximum(a_ymin, b_ymin), 0.0)
     width = ops.maximum(ops.minimum(a_xmax, b_xmax) - ops.maximum(a_xmin, b_xmin), 0.0)
-    overlap = height * width
-    union = (a_ymax - a_ymin) * (a_xmax - a_xmin) + (b_ymax - b_ymin) * (b_xmax - b_xmin) - overlap
-    return overlap / ops.maximum(union, 1e-6)
+    return height * width
+
+
+def _area(boxes: Tensor) -> Tensor:
+    ymin, xmin, ymax, xmax = (boxes[..., column] for column in range(4))
+    return (ymax - ymin) * (xmax - xmin)
+
+
+def inside_regions(boxes: Tensor, labels: Tensor, anchors: Tensor) -> Tensor:
+    """Return bool [B, A]: whether at least half of an anchor lies in one area in which no object is known.
+
+    Half of the area is the rule by which COCO's evaluation ignores detections on a crowd (cocoeval.py, at IoU 0.5).
+
+    Args:
+      boxes: float32 [B, M, 4].
+      labels: int32 [B, M], `parsing.REGION` for such areas.
+      anchors: float32 [A, 4].
+    """
+    covered = _pairwise_overlap(anchors[None], boxes) >= _MIN_COVERED * _area(anchors)[None, :, None]  # [B, A, M]
+    return ops.any(covered & (labels == REGION)[:, None, :], axis=-1)
 
 
 def assign_targets(
@@ -52,9 +79,12 @@ def assign_targets(
     the IoU (Faster R-CNN, section 3.1.2). An object remains without a target only if another object has a higher IoU
     with its best anchor, or if it hardly overlaps any.
 
+    An anchor in an area in which no object is known is ignored, too, unless it is positive for an object that has a box
+    there all the same.
+
     Args:
       boxes: float32 [B, M, 4], ground truth, padded.
-      labels: int32 [B, M], class ids 1..K; 0 marks padding.
+      labels: int32 [B, M], class ids 1..K; 0 marks padding, `parsing.REGION` areas in which no object is known.
       anchors: float32 [A, 4].
       positive_iou: Minimum IoU of positives.
       negative_iou: IoU below which anchors are negative.
@@ -68,7 +98,7 @@ def assign_targets(
     # An anchor that is the best of some object goes to that object, even if it overlaps another one more.
     index = ops.where(forced, ops.argmax(ops.where(is_best, overlap, -1.0), axis=-1), ops.argmax(overlap, axis=-1))
     positive = forced | (best >= positive_iou)
-    counted = positive | (best < negative_iou)
+    counted = positive | ((best < negative_iou) & ~inside_regions(boxes, labels, anchors))
     matched_labels = ops.take_along_axis(labels, index, axis=1)  # [B, A]
     return Targets(
         labels=ops.where(positive, matched_labels, 0),

@@ -10,7 +10,7 @@ import pytest
 from pycocotools.coco import COCO
 
 import beam_jobs.main
-from beam_jobs.commit import read_examples
+from beam_jobs.dataset_gallery import read_examples
 from inference.main import main
 from inference.rows.export_options import ExportOptions
 from retinanet_odm import boxes

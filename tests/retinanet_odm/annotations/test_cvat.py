@@ -118,6 +118,7 @@ def test_shapes_without_a_box_are_counted(shapes: str, expected: tuple[tuple[str
         pytest.param("", '<attribute name="difficult">false</attribute>', set(), id="unchecked"),
         pytest.param("", '<attribute name="difficult"/>', set(), id="empty"),
         pytest.param("", '<attribute name="is_crowd">true</attribute>', {"is_crowd"}, id="from a COCO import"),
+        pytest.param("", '<attribute name="ignore">true</attribute>', {"ignore"}, id="an area that is ignored"),
         pytest.param("", '<attribute name="sex">true</attribute>', set(), id="another attribute"),
         pytest.param("", '<attribute name="label">true</attribute>', set(), id="the name of a field of ours"),
     ],
@@ -125,7 +126,7 @@ def test_shapes_without_a_box_are_counted(shapes: str, expected: tuple[tuple[str
 def test_flags(attributes: str, inner: str, expected: set[str]) -> None:
     (item,) = _image(f'<box label=" x " {attributes} xtl="1" ytl="2" xbr="3" ybr="4">{inner}</box>').objects
     assert item.label == "x"
-    flags = ("difficult", "truncated", "occluded", "is_crowd")
+    flags = ("difficult", "truncated", "occluded", "is_crowd", "ignore")
     assert {name for name in flags if getattr(item, name)} == expected
 
 

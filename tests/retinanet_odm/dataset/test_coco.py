@@ -1,5 +1,7 @@
 """COCO ground truth and results: pixels, 0-based, x first."""
 
+import dataclasses
+
 from retinanet_odm.dataset.coco import annotation_entries, ground_truth, image_entry
 from retinanet_odm.dataset.examples import DetectionExample, ExampleObject
 from retinanet_odm.labels.label_map import LabelMap
@@ -24,6 +26,18 @@ def test_entries_of_one_example() -> None:
     first, second = annotation_entries(_EXAMPLE)
     assert first == {"image_id": 7, "category_id": 2, "bbox": [50, 10, 50, 20], "area": 1000, "iscrowd": 1}
     assert second["bbox"] == [0, 0, 200, 100]
+
+
+def test_classes_that_are_not_exhaustive_are_named_as_in_lvis() -> None:
+    partial = dataclasses.replace(_EXAMPLE, not_exhaustive=((5, "c"), (2, "b")))
+    assert image_entry(partial) == {**image_entry(_EXAMPLE), "not_exhaustive_category_ids": [2, 5]}
+
+
+def test_an_ignored_region_is_a_crowd_of_every_class() -> None:
+    entries = annotation_entries(dataclasses.replace(_EXAMPLE, objects=(), ignored_regions=((0.0, 0.5, 0.5, 1.0),)))
+    truth = ground_truth([], entries, LabelMap(((2, "b"), (1, "a"))))
+    crowd = {"image_id": 7, "bbox": [100, 0, 100, 50], "area": 5000, "iscrowd": 1}
+    assert truth["annotations"] == [{"id": label, "category_id": label, **crowd} for label in (1, 2)]
 
 
 def test_the_file_is_in_the_order_of_ids_whatever_the_order_of_arrival() -> None:

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from retinanet_odm.dataset import examples
+from retinanet_odm.dataset import example_keys as keys
 from retinanet_odm.dataset.example_pb2 import Example
 from retinanet_odm.dataset.examples import DetectionExample, ExampleObject, decode_example, encode_example
 from retinanet_odm.errors import RecordError
@@ -34,8 +34,15 @@ def _objects(draw: st.DrawFn) -> ExampleObject:
     )
 
 
+@st.composite
+def _edges(draw: st.DrawFn) -> tuple[float, float, float, float]:
+    return draw(_objects()).box
+
+
 _EXAMPLES = st.builds(
     DetectionExample,
+    not_exhaustive=st.lists(st.tuples(st.integers(1, 2**40), st.text(st.characters(codec="utf-8")))).map(tuple),
+    ignored_regions=st.lists(_edges(), max_size=2).map(tuple),
     encoded=st.binary(max_size=50),
     format=st.sampled_from(["jpeg", "png"]),
     height=st.integers(1, 10000),
@@ -84,10 +91,24 @@ def test_the_bytes_are_those_that_protobuf_would_write(size: int) -> None:
     assert decode_example(data) == example
 
 
+def _partial() -> DetectionExample:
+    return _example(not_exhaustive=((1, "Actiniaria"), (3, "größer")), ignored_regions=((0.5, 0.25, 1.0, 0.75),))
+
+
 def test_record_bytes_are_golden() -> None:
     """Any change here is a change of the format: SCHEMA_VERSION must go up with it."""
-    assert examples.SCHEMA_VERSION == 1
+    assert keys.SCHEMA_VERSIONS == (1, 2)
     assert encode_example(_example()) == GOLDEN.read_bytes()
+    assert encode_example(_partial()) == GOLDEN.with_name("partial_example.bin").read_bytes()
+
+
+@pytest.mark.parametrize("field", ["not_exhaustive", "ignored_regions"])
+def test_a_record_has_keys_of_what_is_not_known_only_where_there_is_something(field: str) -> None:
+    known, partial = (Example.FromString(encode_example(item)).features.feature for item in (_example(), _partial()))
+    assert set(known) == {key for names in keys.KINDS.values() for key in names}
+    assert set(partial) - set(known) == {key for names in keys.PARTIAL_KINDS.values() for key in names}
+    one = dataclasses.replace(_example(), **{field: getattr(_partial(), field)})
+    assert decode_example(encode_example(one)) == one, "the other is not written"
 
 
 def test_tensorflow_reads_the_record() -> None:
@@ -96,26 +117,26 @@ def test_tensorflow_reads_the_record() -> None:
     features = tf.io.parse_single_example(
         encode_example(_example()),
         {
-            examples.ENCODED: tf.io.FixedLenFeature([], tf.string),
-            examples.SOURCE_ID: tf.io.FixedLenFeature([], tf.string),
-            examples.HEIGHT: tf.io.FixedLenFeature([], tf.int64),
-            examples.XMIN: lists(tf.float32),
-            examples.LABEL: lists(tf.int64),
-            examples.TEXT: lists(tf.string),
+            keys.ENCODED: tf.io.FixedLenFeature([], tf.string),
+            keys.SOURCE_ID: tf.io.FixedLenFeature([], tf.string),
+            keys.HEIGHT: tf.io.FixedLenFeature([], tf.int64),
+            keys.XMIN: lists(tf.float32),
+            keys.LABEL: lists(tf.int64),
+            keys.TEXT: lists(tf.string),
         },
     )
-    assert features[examples.ENCODED].numpy() == b"not really a JPEG"
-    assert float(tf.strings.to_number(features[examples.SOURCE_ID])) == 7  # as TPU RetinaNet does
-    assert features[examples.LABEL].values.numpy().tolist() == [2, 1]
-    assert features[examples.XMIN].values.numpy().tolist() == [0.125, 0.125]
-    assert features[examples.TEXT].values.numpy()[0] == b"Peniagone sp. A"
+    assert features[keys.ENCODED].numpy() == b"not really a JPEG"
+    assert float(tf.strings.to_number(features[keys.SOURCE_ID])) == 7  # as TPU RetinaNet does
+    assert features[keys.LABEL].values.numpy().tolist() == [2, 1]
+    assert features[keys.XMIN].values.numpy().tolist() == [0.125, 0.125]
+    assert features[keys.TEXT].values.numpy()[0] == b"Peniagone sp. A"
     message = tf.train.Example.FromString(encode_example(_example(objects=())))
-    assert list(message.features.feature[examples.LABEL].int64_list.value) == []
+    assert list(message.features.feature[keys.LABEL].int64_list.value) == []
 
 
 def test_an_image_without_objects_keeps_its_keys() -> None:
     feature = Example.FromString(encode_example(_example(objects=()))).features.feature
-    assert {examples.XMIN, examples.LABEL, examples.TEXT} <= set(feature)
+    assert {keys.XMIN, keys.LABEL, keys.TEXT} <= set(feature)
     assert decode_example(encode_example(_example(objects=()))).boxes.shape == (0, 4)
 
 
@@ -153,19 +174,15 @@ def _corrupt(key: str, kind: str | None, values: list[Any]) -> bytes:
     [
         pytest.param(b"\xff\xff\xff", "record_not_readable", id="not a protocol buffer"),
         pytest.param(b"", "record_key_missing", id="an empty message parses"),
-        pytest.param(_corrupt(examples.WIDTH, None, []), "record_key_missing", id="no width"),
-        pytest.param(_corrupt(examples.WIDTH, "int64_list", [1, 2]), "record_value_count", id="two widths"),
-        pytest.param(_corrupt(examples.WIDTH, "float_list", [640.0]), "record_value_type", id="width as a float"),
-        pytest.param(_corrupt(examples.FORMAT, "int64_list", [1]), "record_value_type", id="format as a number"),
-        pytest.param(_corrupt(examples.FORMAT, "bytes_list", [b"\xff"]), "record_text_not_readable", id="not UTF-8"),
-        pytest.param(
-            _corrupt(examples.SOURCE_ID, "bytes_list", [b"a.jpg"]), "record_text_not_readable", id="id as a name"
-        ),
-        pytest.param(_corrupt(examples.LABEL, "int64_list", [1]), "record_lengths_differ", id="1 label, 2 boxes"),
-        pytest.param(_corrupt(examples.LABEL, "int64_list", [1, 0]), "label_out_of_range", id="background as a label"),
-        pytest.param(
-            _corrupt(examples.TEXT, "bytes_list", [b"\xff", b"x"]), "record_text_not_readable", id="odd label"
-        ),
+        pytest.param(_corrupt(keys.WIDTH, None, []), "record_key_missing", id="no width"),
+        pytest.param(_corrupt(keys.WIDTH, "int64_list", [1, 2]), "record_value_count", id="two widths"),
+        pytest.param(_corrupt(keys.WIDTH, "float_list", [640.0]), "record_value_type", id="width as a float"),
+        pytest.param(_corrupt(keys.FORMAT, "int64_list", [1]), "record_value_type", id="format as a number"),
+        pytest.param(_corrupt(keys.FORMAT, "bytes_list", [b"\xff"]), "record_text_not_readable", id="not UTF-8"),
+        pytest.param(_corrupt(keys.SOURCE_ID, "bytes_list", [b"a.jpg"]), "record_text_not_readable", id="id as a name"),
+        pytest.param(_corrupt(keys.LABEL, "int64_list", [1]), "record_lengths_differ", id="1 label, 2 boxes"),
+        pytest.param(_corrupt(keys.LABEL, "int64_list", [1, 0]), "label_out_of_range", id="background as a label"),
+        pytest.param(_corrupt(keys.TEXT, "bytes_list", [b"\xff", b"x"]), "record_text_not_readable", id="odd label"),
     ],
 )
 def test_broken_records_are_not_read(data: bytes, reason: str) -> None:

@@ -1,5 +1,6 @@
 """dataset.json: what is written is read back, and contradictions are refused."""
 
+import dataclasses
 import json
 from typing import Any
 
@@ -44,6 +45,21 @@ def test_json_has_num_classes_and_readable_names() -> None:
     assert "größer" in text
 
 
+PARTIAL = {"train": dataclasses.replace(_split(8), not_exhaustive={"größer": 5}, ignored_regions=2), "val": _split(0)}
+
+
+def test_partial_labels_have_a_version_of_their_own() -> None:
+    manifest = _dataset(splits=PARTIAL, schema_version=2)
+    assert DatasetManifest.from_json(manifest.to_json(), source="dataset.json") == manifest and manifest.is_partial
+    with pytest.raises(ContractError, match="partial labels need schema version 2"):
+        _dataset(splits=PARTIAL)
+
+
+def test_the_first_version_has_no_word_of_partial_labels() -> None:
+    split = json.loads(_dataset().to_json())["splits"]["train"]
+    assert sorted(split) == ["boxes", "boxes_per_class", "examples", "shards"] and not _dataset().is_partial
+
+
 def _edited(**changes: Any) -> str:
     value = {**json.loads(_dataset().to_json()), **changes}
     return json.dumps({key: item for key, item in value.items() if item is not ...})
@@ -55,9 +71,9 @@ def _edited(**changes: Any) -> str:
         pytest.param("", "not JSON", id="an empty file"),
         pytest.param("{", "not JSON", id="cut short"),
         pytest.param("[]", "JSON object", id="a list"),
-        pytest.param("{}", "schema version 1 expected, found None", id="an empty object"),
-        pytest.param(_edited(schema_version=2), "version 1 expected, found 2", id="a later version"),
-        pytest.param(_edited(schema_version=2, new=1), "found 2", id="version before unknown fields"),
+        pytest.param("{}", "schema version 1 or 2 expected, found None", id="an empty object"),
+        pytest.param(_edited(schema_version=3), "version 1 or 2 expected, found 3", id="a later version"),
+        pytest.param(_edited(schema_version=3, new=1), "found 3", id="version before unknown fields"),
         pytest.param(_edited(new=1), "new", id="an unknown field"),
         pytest.param(_edited(splits=...), "splits", id="a missing field"),
         pytest.param(_edited(splits=[]), "not a data set manifest", id="splits as a list"),

@@ -120,3 +120,16 @@ def test_crowded_images_are_all_counted_and_the_most_crowded_named() -> None:
     assert statistics.crowded_images == 29, "100 boxes are not too many"
     assert statistics.crowded[0] == (MAX_BOXES_PER_IMAGE + 29, "29.jpg")
     assert len(statistics.crowded) == 20
+
+
+def test_what_is_not_known_is_counted_in_images() -> None:
+    none = np.zeros((0, 4), np.float32)
+    images = [
+        ImageBoxes("a.jpg", 40, 30, none, [], ["crab", "fish"], 2),
+        ImageBoxes("b.jpg", 40, 30, none, [], ["crab"]),
+    ]
+    parts = [BoxStatistics.from_images([image]) for image in images]
+    found = parts[0].merge(parts[1])
+    assert (found.not_exhaustive, found.ignored_regions) == ({"crab": 2, "fish": 1}, 2)
+    assert BoxStatistics.from_json(found.to_json()) == found
+    assert set(BoxStatistics().to_json()) == {"image_sizes", "boxes_per_image", "classes", "crowded"}

@@ -5,6 +5,7 @@ import pytest
 import tensorflow as tf
 
 from trainer.data import augmentation
+from trainer.data.parsing import REGION
 
 CANVAS = (64, 96)
 CENTRAL = (16, 24, 48, 72)
@@ -108,3 +109,10 @@ def test_boxes_that_are_mostly_cut_off_are_dropped(why: str, min_visible: float,
     seen = {labels_at_zoom_2(seed, min_visible) for seed in range(30)}
     assert all((3 in labels) is quarter_kept for labels in seen), why
     assert any(1 not in labels for labels in seen), "at zoom 2 the corner must leave the canvas sometimes"
+
+
+def test_of_an_area_in_which_no_object_is_known_every_part_stays() -> None:
+    boxes = tf.constant([[-90.0, 0, 10, 50], [-90, 0, 10, 50], [-90, 0, 0, 50]])
+    kept, labels = augmentation._drop_invisible(boxes, tf.constant([1, REGION, REGION]), CANVAS, 0.3)
+    assert labels.numpy().tolist() == [REGION], "a tenth of an object is dropped, and an area beyond the canvas"
+    np.testing.assert_array_equal(kept, [[0, 0, 10, 50]])

@@ -10,6 +10,7 @@ import tensorflow as tf
 from tests.trainer.data.test_records import CANVAS, take
 from trainer.data import augmentation, records
 from trainer.data.augmentation import Augmentation
+from trainer.data.parsing import REGION
 
 HEIGHT, WIDTH = 64, 96
 
@@ -66,6 +67,16 @@ def test_the_room_for_boxes_stays(why: str, room: int, kept: list[int], truncate
     assert made["labels"].numpy()[0].tolist() == kept, why
     assert made["boxes_truncated"].numpy().tolist() == truncated, why
     assert (made["boxes"].numpy()[made["labels"].numpy() == 0] == 0).all()
+
+
+def test_a_mosaic_knows_what_all_four_know() -> None:
+    batch = coloured_batch(IMAGE_BOXES, room=5)
+    batch["labels"] = tf.where(batch["labels"] == 2, REGION, batch["labels"])
+    batch["not_exhaustive"] = tf.constant([[1.0, 0, 0], [0, 0, 0], [0, 0, 0], [0, 0, 0], [0, 1, 0]])
+    made = augmentation.make_mosaics(batch)
+    assert made["not_exhaustive"].numpy()[:2].tolist() == [[1, 0, 0], [0, 1, 0]], "of images 1 to 4, and 2 to 5"
+    assert made["labels"].numpy()[0].tolist() == [1, REGION, 3, 4, 0], "an area stays one"
+    assert (made["boxes"].numpy()[0, 1] != 0).any()
 
 
 def batches(dataset: Path, first_step: int = 0, **settings: Any):

@@ -12,6 +12,7 @@ from retinanet_odm.errors import ContractError
 from tests.trainer.conftest import make_example
 from trainer.data import records
 from trainer.data.augmentation import Augmentation
+from trainer.data.parsing import parse_record
 
 CANVAS = (96, 128)
 
@@ -55,7 +56,7 @@ def test_an_epoch_holds_every_image_once(dataset: Path) -> None:
     assert sum(found) <= sum(source_id % 3 for source_id in range(1, 25))
     split = records.find_split(str(dataset), records.read_dataset_manifest(str(dataset)), "train")
     epoch = records._epoch_records(split, 0, tf.constant(0, tf.int64))
-    ids = sorted(int(records.parse_record(record)["source_id"]) for record in epoch)
+    ids = sorted(int(parse_record(record)["source_id"]) for record in epoch)
     assert ids == list(range(1, 25))
 
 
@@ -80,7 +81,7 @@ def test_a_small_shuffle_gives_every_image_once_and_resumes(dataset: Path, monke
             np.testing.assert_array_equal(seen["image"], expected["image"])
     split = records.find_split(str(dataset), records.read_dataset_manifest(str(dataset)), "train")
     epoch = records._epoch_records(split, 0, tf.constant(0, tf.int64))
-    assert sorted(int(records.parse_record(record)["source_id"]) for record in epoch) == list(range(1, 25))
+    assert sorted(int(parse_record(record)["source_id"]) for record in epoch) == list(range(1, 25))
 
 
 def test_more_boxes_than_max_instances_are_counted(dataset: Path) -> None:
@@ -94,6 +95,19 @@ def test_more_boxes_than_max_instances_are_counted(dataset: Path) -> None:
     )
 
 
+def test_batches_of_partial_labels_say_what_is_not_known(dataset: Path) -> None:
+    split = records.find_split(str(dataset), records.read_dataset_manifest(str(dataset)), "train")
+    settings = {"canvas": CANVAS, "batch_size": 5, "max_instances": 2, "augmentation": Augmentation(), "seed": 0}
+    plain, partial = (
+        next(records.training_batches(split, **settings, first_step=0, partial_classes=classes).as_numpy_iterator())
+        for classes in (0, 2)
+    )
+    unknown = partial.pop("not_exhaustive")
+    assert unknown.shape == (5, 2) and not unknown.any()
+    assert sorted(plain) == sorted(partial)
+    np.testing.assert_array_equal(plain["boxes"], partial["boxes"])
+
+
 def test_evaluation_sees_every_image_once_in_full_batches(dataset: Path) -> None:
     split = records.find_split(str(dataset), records.read_dataset_manifest(str(dataset)), "val")  # 7 images
     seen = list(records.evaluation_batches(split, canvas=CANVAS, batch_size=4).as_numpy_iterator())
@@ -103,15 +117,6 @@ def test_evaluation_sees_every_image_once_in_full_batches(dataset: Path) -> None
     first = dataclasses.replace(split, examples=3)
     (batch,) = records.evaluation_batches(first, canvas=CANVAS, batch_size=4).as_numpy_iterator()
     assert batch["source_id"].tolist() == [*ids[:3], 0], "the first images alone"
-
-
-def test_records_keep_their_boxes() -> None:
-    from retinanet_odm.dataset.examples import encode_example
-
-    example = make_example(5)
-    values = records.parse_record(tf.constant(encode_example(example)))
-    np.testing.assert_array_equal(values["boxes"], example.boxes)
-    assert values["labels"].numpy().tolist() == [item.label_id for item in example.objects]
 
 
 def test_a_folder_without_a_manifest_is_no_data_set(tmp_path: Path) -> None:

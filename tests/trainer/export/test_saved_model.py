@@ -10,6 +10,7 @@ import pytest
 import tensorflow as tf
 
 from retinanet_odm import exported_model, novelty
+from retinanet_odm.dataset import example_keys
 from retinanet_odm.dataset import examples as schema
 from retinanet_odm.dataset.manifest import DatasetManifest
 from retinanet_odm.exported_model import ModelManifest
@@ -150,7 +151,7 @@ def ask(model: Any, signature: str, items: Any) -> dict[str, np.ndarray]:
 def record_of(image: bytes) -> bytes:
     """Returns a record that contains only its image."""
     feature = tf.train.Feature(bytes_list=tf.train.BytesList(value=[image]))
-    return tf.train.Example(features=tf.train.Features(feature={schema.ENCODED: feature})).SerializeToString()
+    return tf.train.Example(features=tf.train.Features(feature={example_keys.ENCODED: feature})).SerializeToString()
 
 
 SIZES = [
