@@ -94,6 +94,8 @@ def describe_few_images(metrics: Mapping[str, Any]) -> Iterator[str]:
     if metrics["images"] >= FEW_IMAGES:
         return
     interval = next((entry["AP50"] for entry in metrics.get("intervals", []) if entry["AP50"]), None)
-    span = f": with other images AP50 may be {interval[0]:.2f} to {interval[1]:.2f} (95 %)" if interval else ""
+    low, high = (f"{end:.2f}" for end in interval or (0.0, 0.0))
+    # Draws of images that are all alike show nothing of other images.
+    span = f": with other images AP50 may be {low} to {high} (95 %)" if low != high else ""
     count = f"{metrics['images']} {plural('image', metrics['images'])}"
     yield f"split {metrics['split']!r} has {count}, so this AP says little{span}"

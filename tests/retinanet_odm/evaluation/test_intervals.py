@@ -56,6 +56,7 @@ _FEW = [
     ("too few for an interval", 3, [], "split 'val' has 3 images, so this AP says little"),
     ("one", 1, [], "split 'val' has 1 image, so this AP says little"),
     ("no object in any resample", 9, [{"AP50": None}], "split 'val' has 9 images, so this AP says little"),
+    ("the same in every draw", 25, [{"AP50": (1.0, 1.0)}], "split 'val' has 25 images, so this AP says little"),
     (
         "with its interval",
         9,
