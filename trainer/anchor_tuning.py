@@ -24,6 +24,7 @@ from retinanet_odm.dataset.manifest import DatasetManifest
 from trainer.config import TrainConfig
 from trainer.config.options import parse_image_size
 from trainer.data.training_boxes import TrainingBoxes, read_boxes
+from trainer.network.anchors import anchor_offset
 from trainer.weights import checkpoints
 
 _CHUNK = 1000  # boxes whose overlaps are computed at once: they stay in the processor's cache
@@ -138,11 +139,12 @@ def _has_anchor(config: TrainConfig, boxes: TrainingBoxes, image_size: str) -> n
 
 
 def anchor_shapes(config: TrainConfig) -> dict[str, Any]:
-    """Return the anchor settings by the names of the arguments of `make_anchors` and `best_overlap`."""
+    """Return the anchor settings by the names of the arguments of `best_overlap`."""
     return {
         "anchor_scale": config.network.anchor_scale,
         "num_scales": config.network.num_scales,
         "aspect_ratios": config.network.aspect_ratio_values(),
+        "offset": anchor_offset(config.network.anchor_grid),
     }
 
 
@@ -201,7 +203,7 @@ def fit_anchors(config: TrainConfig, boxes: TrainingBoxes) -> TrainConfig:
     count = config.network.num_scales * len(config.network.aspect_ratio_values())
     score = _score(best_overlaps(sample, canvases, anchor_shapes(config)))
     given = AnchorCandidate(score, -count, *(getattr(config.network, name) for name in _SETTINGS))
-    table = _overlap_table(sample, canvases)
+    table = _overlap_table(sample, canvases, anchor_offset(config.network.anchor_grid))
     best = max([given, *_candidates(table, count)])
     if best.score.recall < _SUFFICIENT_RECALL and count < _MAX_PER_CELL:
         larger = max(_candidates(table, _MAX_PER_CELL))
@@ -214,10 +216,12 @@ def _score(overlap: _Floats) -> AnchorScore:
     return AnchorScore(round(float((overlap >= POSITIVE_IOU).mean()), 3), round(float(overlap.mean()), 4))
 
 
-def _overlap_table(boxes: _Floats, canvases: _Floats) -> npt.NDArray[np.float32]:
+def _overlap_table(boxes: _Floats, canvases: _Floats, offset: float) -> npt.NDArray[np.float32]:
     """Return the best IoU of each box with anchors of each size of the grid and each ratio, [N, sizes, ratios]."""
     columns = [
-        best_overlaps(boxes, canvases, {"anchor_scale": scale, "num_scales": 1, "aspect_ratios": (ratio,)})
+        best_overlaps(
+            boxes, canvases, {"anchor_scale": scale, "num_scales": 1, "aspect_ratios": (ratio,), "offset": offset}
+        )
         for scale in 2.0 ** (np.arange(_SCALES[0], _SCALES[-1] + _FINE) / _FINE)
         for ratio in _RATIOS
     ]

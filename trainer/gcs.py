@@ -23,7 +23,7 @@ from trainer.tf_errors import GCS
 
 _LOGGER = logging.getLogger(__name__)
 # Flags whose files TensorFlow reads or writes, and flags that take local files only.
-_ON_ANY_STORAGE = ("dataset", "model_dir", "init_from", "resnet_checkpoint")
+_ON_ANY_STORAGE = ("dataset", "model_dir", "init_from", "init_labels", "resnet_checkpoint")
 _LOCAL = ("backbone_weights", "local_copy")
 
 _MAX_TRANSFERS = 8  # at the same time

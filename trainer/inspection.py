@@ -14,20 +14,24 @@ import keras
 import tensorflow as tf
 
 from retinanet_odm.dataset.manifest import DatasetManifest
-from retinanet_odm.errors import ContractError, DataError, UsageError
+from retinanet_odm.errors import ContractError, UsageError
 from retinanet_odm.exported_model import ModelManifest
+from retinanet_odm.labels.label_map import LabelMap
 from retinanet_odm.storage import files
 from retinanet_odm.systems import shell_word
 from trainer.config import TrainConfig
 from trainer.config.backbone_names import KERAS_PREFIX, LITE0
 from trainer.network import backbones
 from trainer.network.build import IDENTITY_SETTINGS, build_network
+from trainer.presets import PRESETS, make_config
 from trainer.tf_errors import first_line
 from trainer.tpu.fit import synthetic_manifest
-from trainer.weights import checkpoints, initialise, pretrained
+from trainer.weights import checkpoints, initialise, pretrained, transfer
 from trainer.weights.checkpoint_files import find_damage
-from trainer.weights.torch_files import is_torch_file, read_tensors
+from trainer.weights.importers import ForeignNetwork, find_differences
+from trainer.weights.tensor_files import TensorFile, is_tensor_file, read_head, read_tensor_file
 
+_LITE0_TENSOR = "_conv_stem.weight"  # by which a file of EfficientNet-Lite is known
 _HDF5 = b"\x89HDF\r\n\x1a\n"
 # Convolutions in a checkpoint of tensorflow/tpu's ResNet, shortcuts included.
 _RESNET_CONVOLUTIONS = {53: "resnet50", 104: "resnet101"}
@@ -51,16 +55,14 @@ def inspect_weights(config: TrainConfig, manifest: DatasetManifest | None) -> It
     if not path:
         raise UsageError("--init_from: required with --mode=inspect: the file or folder of weights")
     if files.is_file(path):
-        try:
-            with files.open_binary(path) as file:
-                head = file.read(64)
-        except DataError as error:
-            raise ContractError(f"--init_from: {error}") from error
-        if is_torch_file(head):
-            return _describe_torch_file(path)
+        head = read_head(path)
         if head.startswith(_HDF5):
             return _describe_keras_file(path, config.network.backbone)
-        raise UsageError(f"--init_from: {path}: expected a file of PyTorch or of Keras weights (HDF5)")
+        if is_tensor_file(head):
+            return _describe_tensor_file(config, manifest)
+        raise UsageError(
+            f"--init_from: {path}: expected a file of PyTorch, safetensors, Detectron2 or Keras weights (HDF5)"
+        )
     if files.is_file(f"{path}.index") and not find_damage(path) and initialise.list_variables(path) is None:
         return _describe_old_checkpoint(path)
     return _describe_run(path, config, manifest)
@@ -76,25 +78,31 @@ def _describe_run(path: str, config: TrainConfig, manifest: DatasetManifest | No
     names = [name for _, name in sorted(source.labels.items)]
     yield f"classes ({len(names)}): {', '.join(names)}"
     yield _count_variables(initialise.list_variables(source.prefix) or {})
-    if manifest is None:
-        imaginary = synthetic_manifest(source.labels.num_classes)
-        manifest = dataclasses.replace(imaginary, labels=source.labels, fingerprint="")
-    model = build_network(config, manifest).model
-    fresh = {variable.path: variable.numpy() for variable in model.weights}
+    manifest = manifest or _manifest_of(source.labels)
+    fresh = _fresh_weights(config, manifest)
     stored = initialise.read_variables(source.prefix, fresh)
-    plan = initialise.transfer_weights(fresh, stored, old=source.labels, new=manifest.labels)
+    plan = transfer.transfer_weights(fresh, stored, old=source.labels, new=manifest.labels)
     yield f"into the network of these flags, backbone {config.network.backbone}:"
-    yield from (f"  {line}" for line in initialise.transfer_table(plan))
+    yield from (f"  {line}" for line in transfer.transfer_table(plan))
     yield _advise(plan, path, partly=config.weights.init_partly)
 
 
-def _advise(plan: initialise.TransferPlan, path: str, *, partly: bool) -> str:
-    """Return the flag to use, or why a run would refuse the weights."""
+def _manifest_of(labels: LabelMap) -> DatasetManifest:
+    return dataclasses.replace(synthetic_manifest(labels.num_classes), labels=labels, fingerprint="")
+
+
+def _fresh_weights(config: TrainConfig, manifest: DatasetManifest) -> dict[str, pretrained.Array]:
+    model = build_network(config, manifest).model
+    return {variable.path: variable.numpy() for variable in model.weights}
+
+
+def _advise(plan: transfer.TransferPlan, path: str, *, partly: bool, flags: str = "") -> str:
+    """Return the flags to use, or why a run would refuse the weights."""
     try:
-        initialise.check_transfer(plan, path, partly=partly)
+        transfer.check_transfer(plan, path, partly=partly)
     except UsageError as error:
         return f"refused: {error}"
-    return f"use: --init_from={shell_word(path)}"
+    return f"use: {flags}--init_from={shell_word(path)}"
 
 
 def _stored_settings(path: str, prefix: str) -> tuple[str, dict[str, Any]]:
@@ -106,20 +114,65 @@ def _stored_settings(path: str, prefix: str) -> tuple[str, dict[str, Any]]:
     return f"the checkpoint {prefix}", checkpoints.identity_of(prefix, flag="--init_from")
 
 
-def _describe_torch_file(path: str) -> Iterator[str]:
-    yield f"{path}: a file of PyTorch"
-    tensors = read_tensors(files.read_bytes(path), source=f"--init_from: {path}")
+def _describe_tensor_file(config: TrainConfig, manifest: DatasetManifest | None) -> Iterator[str]:
+    """Describe a file of another program, and which of its weights fit the network that it is of."""
+    path = config.weights.init_from
+    file = read_tensor_file(path)
+    yield f"{path}: {file.kind}"
+    count = _count_variables({name: tensor.shape for name, tensor in file.tensors.items()})
+    if _LITE0_TENSOR in file.tensors:
+        yield from _describe_lite0(path, file, count)
+        return
     try:
-        taken = pretrained.select_lite0_weights(tensors, _backbone_shapes(LITE0), source=path)
+        foreign = initialise.read_foreign_network(file, config)
+    except UsageError as error:
+        yield f"network: unknown ({str(error).removeprefix('--init_from: ')})"
+        yield count
+        yield "use: none"
+        return
+    yield f"network: {foreign.name}"
+    yield f"settings: {', '.join(f'{name} {value}' for name, value in foreign.settings.items())}"
+    if foreign.labels:
+        names = [name for _, name in sorted(foreign.labels.items)]
+        yield f"classes ({len(names)}): {', '.join(names)}"
+    elif foreign.class_count:
+        yield f"classes ({foreign.class_count}): without names; --init_labels gives them"
+    yield count
+    manifest = manifest or (_manifest_of(foreign.labels) if foreign.labels else synthetic_manifest(1))
+    fresh = _fresh_weights(config.replace(**foreign.settings, image_size=f"{_SIDE}x{_SIDE}"), manifest)
+    plan = transfer.transfer_weights(fresh, foreign.values, old=foreign.labels, new=manifest.labels)
+    yield "into a network of these settings:"
+    yield from (f"  {line}" for line in transfer.transfer_table(plan))
+    yield _advise(plan, path, partly=config.weights.init_partly, flags=_flags_of(foreign, config))
+
+
+def _flags_of(foreign: ForeignNetwork, config: TrainConfig) -> str:
+    """Return the flags of the network that weights are of: a preset for a detector, and what differs from it."""
+    flags: dict[str, Any] = dict(foreign.settings)
+    if foreign.class_count:
+        preset = min(PRESETS, key=lambda name: len(_missing_in(name, foreign.settings)))
+        flags = {"preset": preset, **_missing_in(preset, foreign.settings)}
+    if config.weights.init_labels:
+        flags["init_labels"] = shell_word(config.weights.init_labels)
+    return "".join(f"--{name}={value} " for name, value in flags.items())
+
+
+def _missing_in(preset: str, settings: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: settings[name] for name in find_differences(settings, make_config(preset, {}).network)}
+
+
+def _describe_lite0(path: str, file: TensorFile, count: str) -> Iterator[str]:
+    try:
+        taken = pretrained.select_lite0_weights(file.tensors, _backbone_shapes(LITE0), source=path)
     except UsageError as error:
         yield f"network: unknown, not {LITE0} ({str(error).removeprefix('--backbone_weights: ')})"
-        yield _count_variables({name: tensor.shape for name, tensor in tensors.items()})
+        yield count
         yield "use: none"
         return
     yield f"network: {LITE0}"
-    if "_fc.bias" in tensors:
-        yield f"classes ({len(tensors['_fc.bias'])}): without names, not taken"
-    yield _count_variables({name: tensor.shape for name, tensor in tensors.items()})
+    if "_fc.bias" in file.tensors:
+        yield f"classes ({len(file.tensors['_fc.bias'])}): without names, not taken"
+    yield count
     yield _count_taken(taken)
     yield f"use: --backbone={LITE0} --backbone_weights={shell_word(path)}"
 

@@ -8,12 +8,24 @@ from typing import Any
 from retinanet_odm.dataset.anchor_coverage import PRESET_ANCHOR_SCALE, PRESET_IMAGE_SIZE
 from retinanet_odm.errors import UsageError
 from trainer.config import TrainConfig
-from trainer.config.backbone_names import IMAGENET, LITE0
-from trainer.config.sections import ScheduleConfig, WeightsConfig
+from trainer.config.backbone_names import CAFFE, CORNER, IMAGENET, LITE0, PYTORCH, TORCHVISION
+from trainer.config.network_sections import WeightsConfig
+from trainer.config.sections import ScheduleConfig
 
 # The batch size for which the learning rates of recipes are meant; for another they are scaled in proportion
 # (Goyal et al. 2017, arXiv 1706.02677, section 2.1).
 RATE_BATCH = 64
+
+# RetinaNet-50 as torchvision and Detectron2 have it. Of images of 4:3, the shorter side gets 816 pixels, where they
+# make it 800. The rate is that of torchvision's v2 for AdamW (pytorch/vision, pull request 5756).
+_FOREIGN: dict[str, Any] = {
+    "backbone": "resnet50",
+    "image_size": "1088",
+    "pyramid_channels": 256,
+    "head_depth": 4,
+    "head_norm": "none",
+    "learning_rate": 1e-4,
+}
 
 PRESETS: dict[str, dict[str, Any]] = {
     # Trains from random weights on two CPU cores in minutes.
@@ -43,6 +55,17 @@ PRESETS: dict[str, dict[str, Any]] = {
         "precision": "mixed_bfloat16",
         "steps_per_loop": 100,
     },
+    # Detectors of other programs, whose weights --init_from reads: each computes what that program does.
+    "torchvision": {**_FOREIGN, "conv_style": PYTORCH, "anchor_grid": TORCHVISION},
+    "torchvision_v2": {
+        **_FOREIGN,
+        "conv_style": PYTORCH,
+        "anchor_grid": TORCHVISION,
+        "head_norm": "group",
+        "pyramid_norm": "none",
+        "p6_source": "c5",
+    },
+    "detectron2": {**_FOREIGN, "conv_style": CAFFE, "anchor_grid": CORNER, "p6_source": "c5"},
 }
 
 RECIPES: dict[str, dict[str, Any]] = {

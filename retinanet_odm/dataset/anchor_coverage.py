@@ -2,7 +2,8 @@
 
 The anchor defaults are defined here and nowhere else; the trainer takes them from here for its flags. The grid itself
 is not built: every anchor shape of a level stands at every centre ``((i + 0.5) * stride, (j + 0.5) * stride)`` of the
-canvas, so a box overlaps each shape most at the centre nearest to its own. Pixels are those of the canvas.
+canvas (or at another offset than 0.5, as in the grids of other programs), so a box overlaps each shape most at the
+centre nearest to its own. Pixels are those of the canvas.
 
 `prepare`, `check` and the trainer place boxes with `place_boxes` and judge a class with `find_anchor_gap`, so that all
 three give one number for one training split.
@@ -48,6 +49,7 @@ def best_overlap(
     num_scales: int = NUM_SCALES,
     aspect_ratios: Sequence[float] = ASPECT_RATIOS,
     levels: Sequence[int] = PYRAMID_LEVELS,
+    offset: float = 0.5,
 ) -> npt.NDArray[np.float64]:
     """Return the highest IoU of each box with any anchor of the grid.
 
@@ -59,6 +61,7 @@ def best_overlap(
       num_scales: the number of sizes per octave: 2^(k / num_scales) times the smallest.
       aspect_ratios: height / width; all shapes of one size have the same area.
       levels: of the pyramid; the stride of level l is 2^l.
+      offset: of the anchors' centres from the top left corner of their cell, in strides.
 
     Returns:
       float64 [N], 0..1.
@@ -70,7 +73,8 @@ def best_overlap(
     # In float64: the error of float32 could move boxes across the limit of 0.5.
     corners = np.asarray(boxes, np.float64).reshape(-1, 4)
     strides = 2.0 ** np.asarray(levels)
-    distance = _distance_to_centre((corners[:, :2] + corners[:, 2:]) / 2, np.asarray(canvas), strides)[..., None]
+    middles = (corners[:, :2] + corners[:, 2:]) / 2
+    distance = _distance_to_centre(middles, np.asarray(canvas), strides, offset)[..., None]
     # Axes from here on: box, (y, x), level, shape.
     box_sides = (corners[:, 2:] - corners[:, :2])[..., None, None]
     anchor_sides = strides[:, None] * _shapes(anchor_scale, num_scales, aspect_ratios)[:, None, :]
@@ -83,11 +87,11 @@ def best_overlap(
     return np.asarray((overlap / union).max(axis=(1, 2)), np.float64)
 
 
-def _distance_to_centre(points: np.ndarray, canvas: np.ndarray, strides: np.ndarray) -> np.ndarray:
+def _distance_to_centre(points: np.ndarray, canvas: np.ndarray, strides: np.ndarray, offset: float) -> np.ndarray:
     """Return the distance in y and x of points [N, 2] to the nearest centre of each level, [N, 2, levels]."""
     last = np.ceil(canvas[..., None] / strides) - 1  # the last cell of a level: sides halve and round up
-    cells = np.clip(np.floor(points[..., None] / strides), 0, last)
-    return np.asarray(np.abs((cells + 0.5) * strides - points[..., None]))
+    cells = np.clip(np.floor(points[..., None] / strides + (0.5 - offset)), 0, last)
+    return np.asarray(np.abs((cells + offset) * strides - points[..., None]))
 
 
 def _shapes(anchor_scale: float, num_scales: int, aspect_ratios: Sequence[float]) -> np.ndarray:

@@ -49,7 +49,7 @@ RULES = (
         reason="needs a bucket, a TPU, its compiler or other machines",
     ),
     Rule(
-        begins=r"python -m trainer .*--(training_file_pattern|recipe|backbone|preset=retinanet_r50|preset=small)\b",
+        begins=r"python -m trainer .*--(training_file_pattern|recipe|backbone|preset=(?!tiny))",
         trial=trials.parse_trainer,
         kind=PARSED,
         reason="a network of the old tool's size takes minutes on a CPU; tests/trainer tests its parts",

@@ -53,6 +53,12 @@ REFUSED = [
         ["--backbone_weights=imagenet"],
         "is for --backbone=efficientnet_lite0 or",
     ),
+    (
+        "a style is that of a ResNet",
+        ["--conv_style=caffe"],
+        "--conv_style=caffe: is for --backbone=resnet50 or resnet101",
+    ),
+    ("names of classes belong to weights", ["--init_labels=x"], "--init_labels: is for a file of another program"),
     ("a host has a port", ["--worker_hosts=a:1,b"], "--worker_hosts: expected host:port, found 'b'"),
     ("a host is there once", ["--worker_hosts=a:1,a:1"], "--worker_hosts: expected each host once"),
     ("hosts are counted from 0", ["--worker_hosts=a:1,b:1", "--task_index=2"], "--task_index: expected an index into"),
@@ -167,14 +173,14 @@ def test_initial_weights_of_a_preset(why: str, given: dict[str, str], expected: 
 
 
 KEYS = """
-anchor_scale anchors aspect_ratios backbone backbone_rate backbone_weights box_loss box_loss_weight checkpoint_minutes
-clip_norm curve_images dataset ema_decay eval_batch_size eval_every_epochs eval_split export_formats focal_alpha
-focal_gamma freeze freeze_batch_norm head_depth head_norm horizontal_flip ignore_memory image_size init_from
-init_partly learning_rate local_copy lr_drops lr_schedule max_detections max_hours max_instances max_rollbacks
-min_visible mode model_dir mosaic mosaic_close_epochs negative_iou nms_iou num_classes num_epochs num_scales optimizer
-patience photometric positive_iou precision pyramid_channels reference_images resnet_checkpoint rot90 scale_max
-scale_min score_threshold seed steps_per_loop sync_batch_norm task_index tpu tpu_topology train_batch_size use_tpu
-vertical_flip warmup_steps weight_decay weights worker_hosts
+anchor_grid anchor_scale anchors aspect_ratios backbone backbone_rate backbone_weights box_loss box_loss_weight
+checkpoint_minutes clip_norm conv_style curve_images dataset ema_decay eval_batch_size eval_every_epochs eval_split
+export_formats focal_alpha focal_gamma freeze freeze_batch_norm head_depth head_norm horizontal_flip ignore_memory
+image_size init_from init_labels init_partly learning_rate local_copy lr_drops lr_schedule max_detections max_hours
+max_instances max_rollbacks min_visible mode model_dir mosaic mosaic_close_epochs negative_iou nms_iou num_classes
+num_epochs num_scales optimizer p6_source patience photometric positive_iou precision pyramid_channels pyramid_norm
+reference_images resnet_checkpoint rot90 scale_max scale_min score_threshold seed steps_per_loop sync_batch_norm
+task_index tpu tpu_topology train_batch_size use_tpu vertical_flip warmup_steps weight_decay weights worker_hosts
 """
 
 

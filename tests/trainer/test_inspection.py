@@ -37,7 +37,7 @@ def test_a_run_is_described_and_compared_with_the_flags(run: tuple[Path, int]) -
     folder, count = run
     lines = inspect(folder)
     assert lines[0] == f"{folder}: the checkpoint {folder}/checkpoints/ckpt-3 of this trainer"
-    assert "backbone tiny, pyramid_channels 16, head_depth 1" in lines[1]
+    assert "backbone tiny, conv_style tensorflow, pyramid_channels 16" in lines[1]
     assert lines[2:4] == ["canvas: 64x64 (height x width)", "classes (2): bright, dark"]
     assert lines[4].startswith(f"variables: {count}, with ")
     assert "  classes transferred: bright, dark" in lines and not any("fresh" in line for line in lines)
@@ -92,7 +92,7 @@ def test_what_cannot_be_read_is_refused(tmp_path: Path) -> None:
     (tmp_path / "hostile.pth").write_bytes(write_zip(Call(Name("os", "system"), ("false",)), []))
     rows = [
         ("no flag", "", UsageError, "--init_from: required with --mode=inspect"),
-        ("another file", tmp_path / "text", UsageError, "expected a file of PyTorch or of Keras weights"),
+        ("another file", tmp_path / "text", UsageError, "expected a file of PyTorch, safetensors, Detectron2"),
         ("a folder of neither", tmp_path, UsageError, "holds neither checkpoints nor an export"),
         ("a damaged file", tmp_path / "damaged.h5", ContractError, "cannot read"),
         ("a file that would run a command", tmp_path / "hostile.pth", ContractError, "refers to os.system"),

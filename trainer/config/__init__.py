@@ -1,8 +1,8 @@
 """The configuration of a run. Begin with train_config, which composes the sections.
 
-``sections`` has one dataclass for each room (data, network, weights, schedule, loss), ``run_sections`` those of the run
-and its evaluation, ``options`` the declaration and parsing of their fields, ``backbone_names`` the backbones. Nothing
-here imports TensorFlow.
+``sections`` has one dataclass for each room (data, schedule, loss), ``network_sections`` those of the network and its
+weights, ``run_sections`` those of the run and its evaluation, ``options`` the declaration and parsing of their fields,
+``backbone_names`` the backbones. Nothing here imports TensorFlow.
 """
 
 from trainer.config.options import canvas_size

@@ -1,4 +1,4 @@
-"""The names of backbones: values of --backbone, and what decides which weights fit them."""
+"""The names of backbones and of the settings that decide which weights fit a network: values of flags."""
 
 LITE0 = "efficientnet_lite0"
 RESNETS = ("resnet50", "resnet101")
@@ -10,3 +10,8 @@ _KERAS_NAMES = (
 )
 BACKBONES = ("tiny", LITE0, *RESNETS, *(KERAS_PREFIX + name for name in _KERAS_NAMES))
 IMAGENET = "imagenet"  # a value of --backbone_weights
+
+# Values of --conv_style, see trainer.network.backbones.
+TENSORFLOW, PYTORCH, CAFFE = CONV_STYLES = ("tensorflow", "pytorch", "caffe")
+# Values of --anchor_grid, see trainer.network.anchors.
+CENTRE, CORNER, TORCHVISION = ANCHOR_GRIDS = ("centre", "corner", "torchvision")

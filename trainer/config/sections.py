@@ -1,6 +1,7 @@
 """The sections of what is learned, and how: one frozen dataclass for each room, checked where it is defined.
 
-The sections of a run and its evaluation are in trainer.config.run_sections.
+The sections of a run and its evaluation are in trainer.config.run_sections, those of the network and of its initial
+weights in trainer.config.network_sections.
 
 A field is also a flag of the same name (trainer.flags), a name in trainer.presets, and a key of ``config`` in
 model.json: these names are public. What concerns two sections is checked in trainer.config.train_config.
@@ -11,14 +12,12 @@ from dataclasses import dataclass
 
 from retinanet_odm.dataset import anchor_coverage
 from retinanet_odm.errors import UsageError
-from trainer.config.backbone_names import BACKBONES
 from trainer.config.options import (
     FRACTION,
     NOT_NEGATIVE,
     POSITIVE,
     ConfigSection,
     option,
-    parse_image_size,
     parse_numbers,
 )
 
@@ -59,82 +58,6 @@ class DataConfig(ConfigSection):
           largest: the largest number of boxes of one image in the data set.
         """
         return self.max_instances or max(largest, 1) * (4 if self.mosaic else 1)
-
-
-@dataclass(frozen=True, kw_only=True)
-class NetworkConfig(ConfigSection):
-    """The network and its anchors (trainer.network)."""
-
-    backbone: str = option("tiny", "feature extractor", choices=BACKBONES)
-    image_size: str = option(
-        "320",
-        "canvas in pixels: HEIGHTxWIDTH, or the longest side, in which case the other side follows from the aspect"
-        f" ratios of the data set; multiples of {anchor_coverage.CANVAS_MULTIPLE}",
-    )
-    pyramid_channels: int = option(64, "channels of the feature pyramid and the heads", POSITIVE)
-    head_depth: int = option(2, "3x3 convolutions in each head before the prediction", NOT_NEGATIVE)
-    head_norm: str = option(
-        "batch", "normalisation in pyramid and heads; group ignores the batch", choices=("batch", "group", "none")
-    )
-    sync_batch_norm: bool = option(False, "compute BatchNorm statistics over the images of all replicas")
-    precision: str = option("float32", "compute type of the layers", choices=("float32", "mixed_bfloat16"))
-    anchors: str = option(
-        "fixed",
-        "use the given anchor_scale, num_scales and aspect_ratios, or choose them from the boxes of the training split",
-        choices=("fixed", "auto"),
-    )
-    anchor_scale: float = option(
-        anchor_coverage.ANCHOR_SCALE, "side of the smallest anchor in strides of its pyramid level", POSITIVE
-    )
-    num_scales: int = option(anchor_coverage.NUM_SCALES, "anchor sizes per octave", POSITIVE)
-    aspect_ratios: str = option(
-        ",".join(f"{ratio:g}" for ratio in anchor_coverage.ASPECT_RATIOS), "height / width of the anchors"
-    )
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        parse_image_size(self.image_size)
-        self.aspect_ratio_values()
-
-    def aspect_ratio_values(self) -> tuple[float, ...]:
-        """Return height / width of each anchor shape."""
-        return parse_numbers("aspect_ratios", self.aspect_ratios, example=NetworkConfig.aspect_ratios)
-
-
-@dataclass(frozen=True, kw_only=True)
-class WeightsConfig(ConfigSection):
-    """Initial weights, and the weights that do not change in training (trainer.weights)."""
-
-    SOURCES = ("init_from", "resnet_checkpoint", "backbone_weights")  # the options that give initial weights
-    init_from: str = option("", "initial weights: the model_dir, a checkpoint or an export of another run")
-    init_partly: bool = option(False, "accept an --init_from that has less than half of the backbone's variables")
-    resnet_checkpoint: str = option("", "initial weights of a ResNet backbone: a TF1 checkpoint of tensorflow/tpu")
-    backbone_weights: str = option(
-        "",
-        "initial weights of the backbone: imagenet (efficientnet_lite0: from the extra [imagenet]; keras/NAME: a"
-        " download), or a file: of PyTorch for efficientnet_lite0, of Keras without top for keras/NAME",
-    )
-    freeze: str = option(
-        "none",
-        "part of the network whose weights and BatchNorm averages are frozen; stem: the first convolution",
-        choices=("none", "stem", "backbone"),
-    )
-    freeze_batch_norm: str = option(
-        "auto",
-        "freeze scale, offset and averages of the backbone's BatchNorms; auto: if initial weights are given and a"
-        " replica has fewer than 8 images",
-        choices=("auto", "yes", "no"),
-    )
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        given = self.given()
-        if len(given) > 1:
-            raise UsageError(f"--{given[0]} and --{given[1]}: expected one of them, found both")
-
-    def given(self) -> list[str]:
-        """Return the names of the options that give initial weights; empty for random ones."""
-        return [name for name in self.SOURCES if getattr(self, name)]
 
 
 @dataclass(frozen=True, kw_only=True)

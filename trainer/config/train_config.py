@@ -10,9 +10,10 @@ from dataclasses import dataclass, field
 from typing import Any, Self
 
 from retinanet_odm.errors import UsageError
-from trainer.config.backbone_names import KERAS_PREFIX, LITE0, RESNETS
+from trainer.config.backbone_names import KERAS_PREFIX, LITE0, RESNETS, TENSORFLOW
+from trainer.config.network_sections import NetworkConfig, WeightsConfig
 from trainer.config.run_sections import EvaluationConfig, RunConfig
-from trainer.config.sections import DataConfig, LossConfig, NetworkConfig, ScheduleConfig, WeightsConfig
+from trainer.config.sections import DataConfig, LossConfig, ScheduleConfig
 from trainer.tf_errors import GCS
 
 
@@ -55,7 +56,9 @@ class TrainConfig:
             raise UsageError(f"--mosaic: takes a --train_batch_size of at least 4, found {schedule.train_batch_size}")
 
     def _check_weights(self) -> None:
-        backbone = self.network.backbone
+        backbone, style = self.network.backbone, self.network.conv_style
+        if style != TENSORFLOW and backbone not in RESNETS:
+            raise UsageError(f"--conv_style={style}: is for --backbone={' or '.join(RESNETS)}, found {backbone}")
         if self.weights.resnet_checkpoint and backbone not in RESNETS:
             raise UsageError(f"--resnet_checkpoint: is for --backbone={' or '.join(RESNETS)}, found {backbone}")
         if self.weights.backbone_weights and not backbone.startswith((KERAS_PREFIX, LITE0)):

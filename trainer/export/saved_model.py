@@ -175,6 +175,7 @@ def _describe(
             "anchor_scale": config.network.anchor_scale,
             "num_scales": config.network.num_scales,
             "aspect_ratios": list(config.network.aspect_ratio_values()),
+            "grid": config.network.anchor_grid,
         },
         **config.evaluation.suppression(),
         thresholds=metrics.get("thresholds", {}),

@@ -116,12 +116,7 @@ class TrainingRun:
             return step
         if self._config.weights.given():
             with self._strategy.scope():
-                load_initial_weights(
-                    self._network.model,
-                    self._manifest.labels,
-                    self._config.weights,
-                    backbone=self._config.network.backbone,
-                )
+                load_initial_weights(self._network.model, self._manifest.labels, self._config)
         self._checkpoints.save(0)  # a run that diverges early returns to it
         return 0
 

@@ -3,6 +3,10 @@
 At level l with stride 2^l every cell has ``num_scales * len(aspect_ratios)`` anchors around its centre
 ``(i + 0.5) * stride`` (RetinaNet, section 4; centres as in tensorflow/tpu's retinanet/anchors.py). Order:
 level, row, column, scale, aspect ratio. How well the grid fits boxes: `retinanet_odm.dataset.anchor_coverage`.
+
+Detectors of other programs have other grids, to which their weights belong. ``corner``, of Detectron2: around the
+cell's top left corner, ``i * stride``. ``torchvision``: around that corner, too, with a stride of canvas // cells,
+which is less than 2^l where sides do not halve evenly; and with sizes and halves of sides in whole pixels.
 """
 
 from collections.abc import Sequence
@@ -11,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from retinanet_odm.dataset.anchor_coverage import PYRAMID_LEVELS
+from trainer.config.backbone_names import CENTRE, TORCHVISION
 
 
 def level_shapes(image_size: tuple[int, int]) -> list[tuple[int, int]]:
@@ -24,8 +29,18 @@ def level_shapes(image_size: tuple[int, int]) -> list[tuple[int, int]]:
     return [(-(-height // 2**level), -(-width // 2**level)) for level in PYRAMID_LEVELS]
 
 
+def anchor_offset(grid: str) -> float:
+    """Return the distance of the anchors of a grid from the top left corner of their cell, in strides."""
+    return 0.5 if grid == CENTRE else 0.0
+
+
 def make_anchors(
-    image_size: tuple[int, int], *, anchor_scale: float, num_scales: int, aspect_ratios: Sequence[float]
+    image_size: tuple[int, int],
+    *,
+    anchor_scale: float,
+    num_scales: int,
+    aspect_ratios: Sequence[float],
+    grid: str = CENTRE,
 ) -> npt.NDArray[np.float32]:
     """Make all anchors of a canvas.
 
@@ -34,6 +49,7 @@ def make_anchors(
       anchor_scale: Side of the smallest anchor of a level, in its strides.
       num_scales: Sizes per octave: 2^(k / num_scales) times the smallest.
       aspect_ratios: height / width; all shapes of one size have the same area.
+      grid: ``centre``, ``corner`` or ``torchvision``.
 
     Returns:
       float32 [A, 4], (ymin, xmin, ymax, xmax) in canvas pixels; anchors may exceed the canvas.
@@ -50,10 +66,19 @@ def make_anchors(
     ]
     half = np.asarray(shapes) * anchor_scale / 2  # [shapes, (h, w)] in strides
     levels = []
-    for level, (rows, columns) in zip(PYRAMID_LEVELS, level_shapes(image_size), strict=True):
-        stride = 2**level
-        # [rows, columns, (y, x)]: the centres of the cells, in strides.
-        grid = np.stack(np.meshgrid(np.arange(rows) + 0.5, np.arange(columns) + 0.5, indexing="ij"), axis=-1)
-        centres = grid[:, :, None, :]  # [rows, columns, 1, (y, x)] in strides
-        levels.append(np.concatenate([centres - half, centres + half], axis=-1).reshape(-1, 4) * stride)
+    for level, cells in zip(PYRAMID_LEVELS, level_shapes(image_size), strict=True):
+        strides, half_pixels = np.array([2**level, 2**level]), half * 2**level  # (y, x)
+        if grid == TORCHVISION:
+            strides, half_pixels = np.asarray(image_size) // cells, _whole_pixels(half_pixels)
+        # [rows, columns, (y, x)]: the cells, then the centres of their anchors.
+        index = np.stack(np.meshgrid(*map(np.arange, cells), indexing="ij"), axis=-1)
+        centres = ((index + anchor_offset(grid)) * strides)[:, :, None, :]  # [rows, columns, 1, (y, x)]
+        levels.append(np.concatenate([centres - half_pixels, centres + half_pixels], axis=-1).reshape(-1, 4))
     return np.concatenate(levels).astype(np.float32)
+
+
+def _whole_pixels(half: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Round halves of sides as torchvision does: the root of the area down, then the halves to the nearest number."""
+    size = 2 * np.sqrt(half.prod(axis=1, keepdims=True))
+    # The small number undoes what the root may have lost, which would turn 64 into 63.
+    return np.round(half / size * np.floor(size + 1e-6))

@@ -3,6 +3,12 @@
 There are four kinds: ``tiny`` and the ResNets of this module, ``efficientnet_lite0`` of
 `trainer.network.efficientnet_lite`, and ``keras/NAME`` of keras.applications.
 
+Styles, of the ResNets and of the pyramid: other programs pad convolutions of stride 2 by equally many pixels on all
+sides, where 'same' of TensorFlow adds none at the top and left of maps of even sides. So their weights expect features
+that lie elsewhere by half a pixel of each stage's input. ``tensorflow`` is the latter; ``pytorch`` the former; and
+``caffe`` is as ``pytorch``, with the stride of a block on its first 1x1 convolution, as in He et al. 2015, instead of
+on the 3x3. Besides, those programs pad images after they were normalised, so that their padding is exactly zero.
+
 Shapes: features of a level of stride s are float [B, H / s, W / s, channels] of images [B, H, W, 3].
 """
 
@@ -16,37 +22,58 @@ import keras
 from keras import layers, ops
 
 from retinanet_odm.errors import UsageError
-from trainer.config.backbone_names import KERAS_PREFIX, LITE0
+from trainer.config.backbone_names import CAFFE, KERAS_PREFIX, LITE0, TENSORFLOW
 from trainer.data.preprocess import MEAN_RGB, STDDEV_RGB
 from trainer.network.efficientnet_lite import extract_lite0_features
 from trainer.typing import Tensor
 
 _STRIDES = (8, 16, 32)
 # BatchNorm as in tensorflow/tpu's ResNet. The tiny backbone learns in minutes, so its averages follow faster.
-_RESNET_NORM = {"momentum": 0.997, "epsilon": 1e-4}
+RESNET_NORM = {"momentum": 0.997, "epsilon": 1e-4}
 _TINY_NORM = {"momentum": 0.95, "epsilon": 1e-3}
 # Bottleneck blocks of C2 to C5 (He et al. 2015, arXiv 1512.03385, table 1).
-_RESNET_BLOCKS = {"resnet50": (3, 4, 6, 3), "resnet101": (3, 4, 23, 3)}
+RESNET_BLOCKS = {"resnet50": (3, 4, 6, 3), "resnet101": (3, 4, 23, 3)}
 
 
-def extract_features(images: Tensor, backbone: str) -> tuple[Tensor, ...]:
-    """Build a backbone on normalised images [B, H, W, 3]; return C3, C4 and C5."""
+def extract_features(images: Tensor, backbone: str, style: str = TENSORFLOW) -> tuple[Tensor, ...]:
+    """Build a backbone on normalised images [B, H, W, 3]; return C3, C4 and C5. Only ResNets have other styles."""
     if backbone == "tiny":
         return _tiny(images)
-    if backbone in _RESNET_BLOCKS:
-        return _resnet(images, _RESNET_BLOCKS[backbone])
+    if backbone in RESNET_BLOCKS:
+        return _resnet(_zero_padding(images, style), RESNET_BLOCKS[backbone], style)
     if backbone == LITE0:
         return extract_lite0_features(images)
     return extract_keras_features(images, backbone)
 
 
+def pad_for_stride(x: Tensor, kernel: int, stride: int, style: str, name: str) -> tuple[Tensor, str]:
+    """Return the input of a convolution or pooling of some style, and its argument ``padding``."""
+    if style == TENSORFLOW or stride == 1 or kernel == 1:
+        return x, "same"  # at stride 1, 'same' is as much on all sides, too
+    return layers.ZeroPadding2D(kernel // 2, name=f"{name}_pad")(x), "valid"
+
+
+def _zero_padding(images: Tensor, style: str) -> Tensor:
+    """Set what has the colour of a canvas's padding to zero, unless the style is tensorflow.
+
+    That colour is the mean, rounded; networks can turn the difference, up to 0.008, into one of their outputs.
+    """
+    if style == TENSORFLOW:
+        return images
+    is_padding = ops.all(ops.abs(images) * ops.convert_to_tensor(STDDEV_RGB) < 0.5, axis=-1, keepdims=True)
+    return ops.where(is_padding, 0.0, images)
+
+
 # --- tiny and ResNet ---
 
 
-def _conv_norm(x: Tensor, filters: int, kernel: int, stride: int, norm: dict[str, float], name: str) -> Tensor:
+def _conv_norm(
+    x: Tensor, filters: int, kernel: int, stride: int, norm: dict[str, float], name: str, style: str = TENSORFLOW
+) -> Tensor:
     """Apply a convolution without bias, then BatchNorm."""
+    x, padding = pad_for_stride(x, kernel, stride, style, name)
     x = layers.Conv2D(
-        filters, kernel, stride, "same", use_bias=False, kernel_initializer="he_normal", name=f"{name}_conv"
+        filters, kernel, stride, padding, use_bias=False, kernel_initializer="he_normal", name=f"{name}_conv"
     )(x)
     return layers.BatchNormalization(**norm, name=f"{name}_norm")(x)
 
@@ -75,28 +102,31 @@ def _basic_block(x: Tensor, filters: int, stride: int, name: str) -> Tensor:
     return layers.ReLU()(layers.Add()([shortcut, x]))
 
 
-def _resnet(x: Tensor, depths: tuple[int, ...]) -> tuple[Tensor, ...]:
-    """Build a ResNet v1.5: the stride is on the 3x3 convolution, as in tensorflow/tpu's ResNet."""
-    x = layers.ReLU()(_conv_norm(x, 64, 7, 2, _RESNET_NORM, "stem"))
-    x = layers.MaxPooling2D(3, 2, "same")(x)
+def _resnet(x: Tensor, depths: tuple[int, ...], style: str) -> tuple[Tensor, ...]:
+    """Build a ResNet, v1.5 unless its style is caffe: strides on 3x3 convolutions, as in tensorflow/tpu's ResNet."""
+    x = layers.ReLU()(_conv_norm(x, 64, 7, 2, RESNET_NORM, "stem", style))
+    # After ReLU no value is below the zeros of the padding, so that they are as good as no value.
+    x, padding = pad_for_stride(x, 3, 2, style, "pool")
+    x = layers.MaxPooling2D(3, 2, padding)(x)
     outputs = []
     for level, (filters, blocks) in enumerate(zip((64, 128, 256, 512), depths, strict=True), start=2):
         for block in range(1, blocks + 1):
             stride = 2 if block == 1 and level > 2 else 1
-            x = _bottleneck(x, filters, stride, f"c{level}_{block}")
+            x = _bottleneck(x, filters, stride, f"c{level}_{block}", style)
         outputs.append(x)
     # Without C2: the pyramid begins at stride 8.
     return tuple(outputs[1:])
 
 
-def _bottleneck(x: Tensor, filters: int, stride: int, name: str) -> Tensor:
+def _bottleneck(x: Tensor, filters: int, stride: int, name: str, style: str) -> Tensor:
     """Apply 1x1, 3x3 and 1x1 convolutions with a shortcut (He et al. 2015, figure 5 right)."""
     shortcut = x
+    strides = (stride, 1) if style == CAFFE else (1, stride)
     if stride != 1 or x.shape[-1] != 4 * filters:
-        shortcut = _conv_norm(x, 4 * filters, 1, stride, _RESNET_NORM, f"{name}_shortcut")
-    x = layers.ReLU()(_conv_norm(x, filters, 1, 1, _RESNET_NORM, f"{name}_1"))
-    x = layers.ReLU()(_conv_norm(x, filters, 3, stride, _RESNET_NORM, f"{name}_2"))
-    x = _conv_norm(x, 4 * filters, 1, 1, _RESNET_NORM, f"{name}_3")
+        shortcut = _conv_norm(x, 4 * filters, 1, stride, RESNET_NORM, f"{name}_shortcut")
+    x = layers.ReLU()(_conv_norm(x, filters, 1, strides[0], RESNET_NORM, f"{name}_1"))
+    x = layers.ReLU()(_conv_norm(x, filters, 3, strides[1], RESNET_NORM, f"{name}_2", style))
+    x = _conv_norm(x, 4 * filters, 1, 1, RESNET_NORM, f"{name}_3")
     return layers.ReLU()(layers.Add()([shortcut, x]))
 
 

@@ -23,12 +23,16 @@ _PART = re.compile(r"(?P<pyramid>lateral\d|p\d)|(?P<class_head>class_)|(?P<box_h
 # Settings that give the weights their meaning; keys of network.json.
 IDENTITY_SETTINGS = (
     "backbone",
+    "conv_style",
     "pyramid_channels",
+    "pyramid_norm",
+    "p6_source",
     "head_depth",
     "head_norm",
     "anchor_scale",
     "num_scales",
     "aspect_ratios",
+    "anchor_grid",
 )
 
 
@@ -70,6 +74,9 @@ def build_network(config: TrainConfig, manifest: DatasetManifest) -> Network:
         pyramid_channels=settings.pyramid_channels,
         head_depth=settings.head_depth,
         head_norm=settings.head_norm,
+        conv_style=settings.conv_style,
+        pyramid_norm=settings.pyramid_norm,
+        p6_source=settings.p6_source,
     )
     # Before the optimizer is built: it makes variables for trainable weights only.
     freezes_norms = freezes_batch_norm(config, tf.distribute.get_strategy().num_replicas_in_sync)
@@ -82,7 +89,11 @@ def build_network(config: TrainConfig, manifest: DatasetManifest) -> Network:
         model=model,
         canvas=canvas,
         anchors=make_anchors(
-            canvas, anchor_scale=settings.anchor_scale, num_scales=settings.num_scales, aspect_ratios=ratios
+            canvas,
+            anchor_scale=settings.anchor_scale,
+            num_scales=settings.num_scales,
+            aspect_ratios=ratios,
+            grid=settings.anchor_grid,
         ),
         num_classes=manifest.num_classes,
         identity={

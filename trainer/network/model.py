@@ -11,7 +11,8 @@ import keras
 from keras import layers
 
 from retinanet_odm.dataset.anchor_coverage import PYRAMID_LEVELS
-from trainer.network.backbones import extract_features
+from trainer.config.backbone_names import TENSORFLOW
+from trainer.network.backbones import extract_features, pad_for_stride
 from trainer.typing import Tensor
 
 # Initially the class head predicts every class with this probability (RetinaNet, section 4.1, "Initialization").
@@ -33,6 +34,9 @@ def build_model(
     pyramid_channels: int,
     head_depth: int,
     head_norm: str,
+    conv_style: str = TENSORFLOW,
+    pyramid_norm: str = "same",
+    p6_source: str = "p5",
 ) -> keras.Model:
     """Build the network from normalised images to raw predictions.
 
@@ -44,13 +48,18 @@ def build_model(
       pyramid_channels: Of the pyramid and the heads.
       head_depth: Convolutions of each head before the prediction.
       head_norm: Normalisation of pyramid and heads: ``batch``, ``group`` or ``none``.
+      conv_style: See `trainer.network.backbones`.
+      pyramid_norm: ``same`` as head_norm, or ``none``.
+      p6_source: The map from which P6 is computed: ``p5``, or ``c5`` as in the paper.
 
     Returns:
       A model from float [B, H, W, 3] to a dict of float32: ``class_logits`` [B, A, K] and ``box_shifts`` [B, A, 4],
       with anchors in the order of `trainer.network.anchors`.
     """
     images = keras.Input((*image_size, 3), name="images")
-    levels = _pyramid(extract_features(images, backbone), pyramid_channels, head_norm)
+    features = extract_features(images, backbone, conv_style)
+    norm = head_norm if pyramid_norm == "same" else pyramid_norm
+    levels = _pyramid(features, pyramid_channels, norm, style=conv_style, p6_source=p6_source)
     # The bias whose sigmoid is the prior probability.
     prior = -math.log((1 - PRIOR_PROBABILITY) / PRIOR_PROBABILITY)
     towers: dict[str, Any] = {"channels": pyramid_channels, "depth": head_depth, "norm": head_norm}
@@ -59,11 +68,11 @@ def build_model(
     return keras.Model(images, {"class_logits": classes, "box_shifts": boxes}, name="retinanet")
 
 
-def _pyramid(features: tuple[Tensor, ...], channels: int, norm: str) -> list[Tensor]:
+def _pyramid(features: tuple[Tensor, ...], channels: int, norm: str, *, style: str, p6_source: str) -> list[Tensor]:
     """Build P3 to P7 from C3 to C5.
 
     Lateral 1x1 convolutions, nearest upsampling from the top, 3x3 convolutions (Lin et al. 2016, arXiv 1612.03144,
-    section 3). P6 is computed from P5, where the paper of RetinaNet takes C5.
+    section 3). P6 is computed from P5 by default, where the paper of RetinaNet takes C5.
     """
     c3, c4, c5 = (
         layers.Conv2D(channels, 1, name=f"lateral{level}")(c) for level, c in zip((3, 4, 5), features, strict=True)
@@ -75,12 +84,17 @@ def _pyramid(features: tuple[Tensor, ...], channels: int, norm: str) -> list[Ten
         layers.Conv2D(channels, 3, padding="same", name=f"p{level}")(p)
         for level, p in zip((3, 4, 5), (p3, p4, c5), strict=True)
     )
-    p6 = layers.Conv2D(channels, 3, 2, "same", name="p6")(p5)
-    p7 = layers.Conv2D(channels, 3, 2, "same", name="p7")(layers.ReLU()(p6))
+    p6 = _halve(p5 if p6_source == "p5" else features[-1], channels, style, "p6")
+    p7 = _halve(layers.ReLU()(p6), channels, style, "p7")
     return [
         _norm_layer(norm, channels, f"p{level}_norm")(p)
         for level, p in zip(PYRAMID_LEVELS, (p3, p4, p5, p6, p7), strict=True)
     ]
+
+
+def _halve(x: Tensor, channels: int, style: str, name: str) -> Tensor:
+    x, padding = pad_for_stride(x, 3, 2, style, name)
+    return layers.Conv2D(channels, 3, 2, padding, name=name)(x)
 
 
 def _norm_layer(kind: str, channels: int, name: str) -> keras.Layer:

@@ -103,7 +103,7 @@ def _check_training(config: TrainConfig) -> None:
         if not settings[name]:
             raise UsageError(f"--{name}: required, after --")
     # The settings whose files a TPU VM must reach.
-    paths = ["dataset", "model_dir", "init_from", "resnet_checkpoint"]
+    paths = ["dataset", "model_dir", "init_from", "init_labels", "resnet_checkpoint"]
     if config.weights.backbone_weights != IMAGENET:
         paths.append("backbone_weights")
     for name in paths:

@@ -30,6 +30,10 @@ _OLD_DEFAULTS = {
     "freeze": "none",
     "freeze_batch_norm": "no",
     "head_norm": "batch",
+    "conv_style": "tensorflow",
+    "pyramid_norm": "same",
+    "p6_source": "p5",
+    "anchor_grid": "centre",
     "optimizer": None,
     "averages": "no",
 }
@@ -168,12 +172,16 @@ def check_identity(folder: str, stored: dict[str, Any], expected: dict[str, Any]
       ContractError: A recorded value differs.
     """
     for name, value in expected.items():
-        found = stored.get(name, _OLD_DEFAULTS.get(name))
+        found = _stored_value(stored, name)
         if found != value and not (name == "optimizer" and found is None):
             raise ContractError(
                 f"--model_dir: the checkpoints in {folder} are of another network:"
                 f" {name} is {found} there, {value} now; use a new folder or the old settings"
             )
+
+
+def _stored_value(stored: dict[str, Any], name: str) -> Any:
+    return stored.get(name, _OLD_DEFAULTS.get(name))
 
 
 class Best:
@@ -195,7 +203,7 @@ class Best:
         except ContractError as error:
             _LOGGER.warning("warning: %s; replacing them", error)
             stored = {}
-        comparable = all(stored.get(name) == value for name, value in self._origin().items())
+        comparable = all(_stored_value(stored, name) == value for name, value in self._origin().items())
         # An evaluation without a value counts as 0; of equal ones the later is kept.
         return not comparable or (stored.get("AP") or 0.0) <= (metrics["AP"] or 0.0)
 

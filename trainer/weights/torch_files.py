@@ -12,13 +12,13 @@ import math
 import pickle
 import struct
 import zipfile
-from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from retinanet_odm.errors import ContractError
+from trainer.weights.restricted_pickles import PICKLE_ERRORS, AllowedCall, StateDict, find_tensors, refuse
 
 _ZIP = b"PK\x03\x04"
 _MAGIC = 0x1950A86A20F9469CFC6C  # the first pickle of the older form, and the version in the second
@@ -32,11 +32,6 @@ _STORAGES: dict[str, np.dtype[Any]] = {
     "LongStorage": np.dtype("<i8"),
     "IntStorage": np.dtype("<i4"),
 }
-# What unpickling raises for damaged or hostile bytes.
-_PICKLE_ERRORS = (
-    *(pickle.UnpicklingError, EOFError, AttributeError, ImportError, IndexError, KeyError, TypeError, ValueError),
-    *(OverflowError, MemoryError, RuntimeError),  # RuntimeError: too deeply nested, or an encrypted zip archive
-)
 
 
 class _Storage(NamedTuple):
@@ -55,7 +50,7 @@ class _View(NamedTuple):
 
 
 def read_tensors(data: bytes, *, source: str) -> dict[str, npt.NDArray[Any]]:
-    """Return the tensors of a state dict by name, as contiguous arrays.
+    """Return the tensors of a state dict by name, as contiguous arrays; also of one under the name ``model``.
 
     Args:
       data: Content of the file.
@@ -66,40 +61,14 @@ def read_tensors(data: bytes, *, source: str) -> dict[str, npt.NDArray[Any]]:
     """
     try:
         views, numbers = _read_zip(data) if data.startswith(_ZIP) else _read_pickles(data)
-        if not isinstance(views, dict) or not all(
-            isinstance(name, str) and isinstance(view, _View) for name, view in views.items()
-        ):
-            raise ValueError("expected a state dict, tensors by name")
-        return {name: _copy_view(view, numbers[view.storage.key]) for name, view in views.items()}
-    except (*_PICKLE_ERRORS, struct.error, zipfile.BadZipFile) as error:
+        return {name: _copy_view(view, numbers[view.storage.key]) for name, view in find_tensors(views, _View).items()}
+    except (*PICKLE_ERRORS, struct.error, zipfile.BadZipFile) as error:
         raise ContractError(f"{source}: cannot be read as a PyTorch file: {error or type(error).__name__}") from error
 
 
 def is_torch_file(head: bytes) -> bool:
     """Return whether a file may be one of PyTorch, by its first bytes (64 or more)."""
     return head.startswith((_ZIP, _FIRST_PICKLE))
-
-
-class _Global:
-    """A function that a file may call. A new object for each file, which the file cannot change."""
-
-    __slots__ = ("_call",)
-
-    def __init__(self, call: Callable[..., Any]) -> None:
-        self._call = call
-
-    def __call__(self, *args: Any) -> Any:
-        return self._call(*args)
-
-    def __setstate__(self, state: object) -> None:
-        raise pickle.UnpicklingError("it would change a function")
-
-
-class _StateDict(dict[Any, Any]):
-    """Stands in for OrderedDict, without its attributes: PyTorch stores the versions of the layers in one."""
-
-    def __setstate__(self, state: object) -> None:
-        pass
 
 
 class _Unpickler(pickle.Unpickler):
@@ -111,12 +80,12 @@ class _Unpickler(pickle.Unpickler):
 
     def find_class(self, module: str, name: str) -> Any:
         if (module, name) == ("collections", "OrderedDict"):
-            return _Global(_StateDict)
+            return AllowedCall(StateDict)
         if (module, name) == ("torch._utils", "_rebuild_tensor_v2"):
-            return _Global(_rebuild_view)
+            return AllowedCall(_rebuild_view)
         if module == "torch" and name in _STORAGES:
             return name  # a string, because a file could change a dtype of NumPy for the whole process
-        raise pickle.UnpicklingError(f"it refers to {module}.{name}, which is not needed for tensors of numbers")
+        raise refuse(module, name)
 
     def persistent_load(self, pid: Any) -> _Storage:
         # The older form has a sixth value: None, or that the storage is a part of another, as PyTorch wrote until 0.4.

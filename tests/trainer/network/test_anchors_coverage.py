@@ -21,9 +21,11 @@ from trainer.config import TrainConfig
 from trainer.network import anchors
 
 
-def _by_grid(boxes: np.ndarray, canvas: tuple[int, int], scale: float, num_scales: int, ratios: tuple) -> np.ndarray:
-    grid = anchors.make_anchors(canvas, anchor_scale=scale, num_scales=num_scales, aspect_ratios=ratios)
-    return box_ops.iou(box_ops.as_boxes(boxes), grid).max(axis=1)
+def _by_grid(
+    boxes: np.ndarray, canvas: tuple[int, int], scale: float, num_scales: int, ratios: tuple, grid: str = "centre"
+) -> np.ndarray:
+    placed = anchors.make_anchors(canvas, anchor_scale=scale, num_scales=num_scales, aspect_ratios=ratios, grid=grid)
+    return box_ops.iou(box_ops.as_boxes(boxes), placed).max(axis=1)
 
 
 def _boxes(seed: int, canvas: tuple[int, int], count: int) -> np.ndarray:
@@ -40,14 +42,16 @@ def _boxes(seed: int, canvas: tuple[int, int], count: int) -> np.ndarray:
     scale=st.floats(0.5, 8),
     num_scales=st.integers(1, 4),
     ratios=st.lists(st.floats(0.1, 10), min_size=1, max_size=4).map(tuple),
+    grid=st.sampled_from(["centre", "corner"]),
 )
 def test_it_is_the_best_of_the_grid(
-    seed: int, canvas: tuple[int, int], scale: float, num_scales: int, ratios: tuple[float, ...]
+    seed: int, canvas: tuple[int, int], scale: float, num_scales: int, ratios: tuple[float, ...], grid: str
 ) -> None:
     boxes = _boxes(seed, canvas, 8)
-    found = best_overlap(boxes, canvas, anchor_scale=scale, num_scales=num_scales, aspect_ratios=ratios)
+    offset = anchors.anchor_offset(grid)
+    found = best_overlap(boxes, canvas, anchor_scale=scale, num_scales=num_scales, aspect_ratios=ratios, offset=offset)
     # The grid is float32: its coordinates, up to about 10^4 here, have steps of 10^-3.
-    np.testing.assert_allclose(found, _by_grid(boxes, canvas, scale, num_scales, ratios), atol=1e-3)
+    np.testing.assert_allclose(found, _by_grid(boxes, canvas, scale, num_scales, ratios, grid), atol=1e-3)
 
 
 @pytest.mark.parametrize(

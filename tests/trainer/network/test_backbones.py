@@ -34,6 +34,36 @@ def test_a_resnet_is_as_large_as_published(why: str, name: str, convolutions: in
     assert [tuple(feature.shape[1:]) for feature in features] == [(8, 12, 512), (4, 6, 1024), (2, 3, 2048)]
 
 
+STYLES = [
+    ("TensorFlow pads a map of even sides at the right and below", "tensorflow", (1, 2), [0, 2, 4, 6, 8]),
+    ("PyTorch pads it on all sides", "pytorch", (1, 2), [0, 1, 3, 5, 7]),
+    ("as does the paper, which halves before the 3x3 convolution", "caffe", (2, 1), [0, 1, 3, 5, 7]),
+]
+
+
+@pytest.mark.parametrize(("why", "style", "strides", "read"), STYLES, ids=[row[1] for row in STYLES])
+def test_styles(why: str, style: str, strides: tuple[int, int], read: list[int]) -> None:
+    images = keras.Input((10, 10, 1))
+    block = keras.Model(images, backbones._bottleneck(images, 1, 2, "b", style))
+    assert tuple(block.get_layer(f"b_{step}_conv").strides[0] for step in (1, 2)) == strides, why
+    columns = np.tile(np.arange(10, dtype=np.float32)[:, None], (1, 10, 1, 1))
+    x, padding = backbones.pad_for_stride(columns, 3, 2, style, "x")
+    # A kernel whose only number is at its left: it reads the columns at which windows begin.
+    kernel = np.zeros((3, 3, 1, 1), np.float32)
+    kernel[1, 0] = 1
+    assert np.asarray(keras.ops.conv(x, kernel, 2, padding))[0, 1, :, 0].tolist() == read, why
+
+
+def test_the_padding_of_a_canvas_is_zero_where_pytorch_is_meant() -> None:
+    """But for that of one grey value, nothing changes: here the colour of the padding and its neighbours."""
+    colours = np.array([[[124, 116, 104], [125, 116, 104], [124, 115, 104], [124, 116, 103]]], np.uint8)
+    x = preprocess.normalise(colours[None])
+    np.testing.assert_array_equal(backbones._zero_padding(x, "tensorflow"), x)
+    found = np.asarray(backbones._zero_padding(x, "caffe"))[0, 0]
+    assert not found[0].any()
+    np.testing.assert_array_equal(found[1:], np.asarray(x)[0, 0, 1:])
+
+
 SIZE = (64, 96)
 
 

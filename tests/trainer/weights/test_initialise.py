@@ -20,7 +20,7 @@ from trainer.export import saved_model
 from trainer.loop import train
 from trainer.network import build
 from trainer.presets import make_config
-from trainer.weights import checkpoints, initialise, pretrained
+from trainer.weights import checkpoints, initialise, pretrained, transfer
 
 SMALL = {"image_size": "64x64", "pyramid_channels": 16, "head_depth": 1, "train_batch_size": 8, "num_epochs": 1}
 SMALL |= {"reference_images": 0}
@@ -39,7 +39,7 @@ def test_rows_follow_the_names(old: LabelMap, new: LabelMap, anchors: int) -> No
     """With any ids, consecutive or not; a new class keeps its initial row."""
     stored = np.arange(3 * anchors * old.num_classes).reshape(3, -1)
     fresh = -1 - np.arange(3 * anchors * new.num_classes).reshape(3, -1)
-    found = initialise.class_rows(fresh, stored, old=old, new=new)
+    found = transfer.class_rows(fresh, stored, old=old, new=new)
     shared = set(old.name_by_id.values()) & set(new.name_by_id.values())
     if not shared:
         assert found is None
@@ -101,19 +101,19 @@ def test_what_is_carried_over(
     why: str, stored: dict[str, np.ndarray], old: LabelMap, expected: set[str], kept: tuple[str, ...]
 ) -> None:
     fresh = {name: np.zeros_like(value) for name, value in arrays().items()}
-    found = initialise.transfer_weights(fresh, stored, old=old, new=ANIMALS)
+    found = transfer.transfer_weights(fresh, stored, old=old, new=ANIMALS)
     assert (set(found.values), set(found.misfits), found.kept) == (expected, set(HEAD) - expected, kept), why
     assert set(found.kept) | set(found.new) == {"crab", "fish"}
-    lines = initialise.transfer_table(found)
+    lines = transfer.transfer_table(found)
     assert all(name in "\n".join(lines) for name in found.new)
 
 
-def plan(backbone: int, of: int, heads: int = 1) -> initialise.TransferPlan:
+def plan(backbone: int, of: int, heads: int = 1) -> transfer.TransferPlan:
     """A plan in which so many of the backbone's variables fit, and so many of the heads'."""
     one = np.ones(1, np.float32)
     values = {f"stem_{row}/kernel": one for row in range(backbone)} | {f"box_{row}/kernel": one for row in range(heads)}
     misfits = {f"stem_{row}/kernel": "not there" for row in range(backbone, of)}
-    return initialise.TransferPlan(values=values, misfits=misfits, kept=(), new=())
+    return transfer.TransferPlan(values=values, misfits=misfits, kept=(), new=())
 
 
 SHARES = [
@@ -129,10 +129,10 @@ SHARES = [
 
 @pytest.mark.parametrize(("why", "found", "partly", "refusal"), SHARES, ids=[row[0] for row in SHARES])
 def test_too_little_of_a_backbone_is_refused(
-    why: str, found: initialise.TransferPlan, partly: bool, refusal: str
+    why: str, found: transfer.TransferPlan, partly: bool, refusal: str
 ) -> None:
     try:
-        initialise.check_transfer(found, "x", partly=partly)
+        transfer.check_transfer(found, "x", partly=partly)
     except UsageError as error:
         assert refusal and refusal in str(error), why
     else:
@@ -228,13 +228,15 @@ def test_another_freezing_is_refused_in_training_only(
         checkpoints.Checkpoints(str(trained[0]), net, optimizer).restore()
 
 
-def test_checkpoints_older_than_head_norm_are_of_batch_norm(
+def test_checkpoints_older_than_a_setting_are_of_its_default(
     trained: tuple[Path, dict[str, np.ndarray]], dataset: Path, tmp_path: Path
 ) -> None:
     folder = tmp_path / "checkpoints"
     shutil.copytree(trained[0] / "checkpoints", folder)
     identity = json.loads((folder / checkpoints.IDENTITY_FILE).read_text())
-    assert identity.pop("head_norm") == "batch"
+    added = {"head_norm": "batch", "conv_style": "tensorflow", "pyramid_norm": "same", "p6_source": "p5"}
+    for name, value in {**added, "anchor_grid": "centre"}.items():
+        assert identity.pop(name) == value
     (folder / checkpoints.IDENTITY_FILE).write_text(json.dumps(identity))
     manifest = records.read_dataset_manifest(str(dataset))
     net = build.build_network(config(dataset, tmp_path), manifest)
@@ -304,7 +306,7 @@ def test_an_old_resnet_fills_the_backbone(dataset: Path, tmp_path: Path) -> None
     net = build.build_network(settings, records.read_dataset_manifest(str(dataset)))
     labels = records.read_dataset_manifest(str(dataset)).labels
     before = weights(net)
-    initialise.load_initial_weights(net.model, labels, settings.weights, backbone="resnet50")
+    initialise.load_initial_weights(net.model, labels, settings)
     after = weights(net)
     assert {name for name in after if build.part_of(name) == "backbone"} == expected.keys()
     for name, value in after.items():
@@ -312,13 +314,9 @@ def test_an_old_resnet_fills_the_backbone(dataset: Path, tmp_path: Path) -> None
 
     write_old_resnet(str(tmp_path / "short"), old_resnet()[:-1])
     with pytest.raises(UsageError, match=r"expected conv2d_52/kernel of shape .*, found none"):
-        initialise.load_initial_weights(
-            net.model, labels, settings.replace(resnet_checkpoint=f"{tmp_path}/short").weights, backbone="resnet50"
-        )
+        initialise.load_initial_weights(net.model, labels, settings.replace(resnet_checkpoint=f"{tmp_path}/short"))
     with pytest.raises(ContractError, match="--resnet_checkpoint: cannot read"):
-        initialise.load_initial_weights(
-            net.model, labels, settings.replace(resnet_checkpoint=f"{tmp_path}/none").weights, backbone="resnet50"
-        )
+        initialise.load_initial_weights(net.model, labels, settings.replace(resnet_checkpoint=f"{tmp_path}/none"))
 
 
 def test_an_old_resnet_101_is_named_layer_by_layer() -> None:

@@ -1,0 +1,99 @@
+"""Reads pickles of NumPy arrays by name, as Detectron2's model zoo has them (.pkl). Begin with `read_arrays`.
+
+No file can run code, as in `torch_files`: arrays and their types are stand-ins, which are converted afterwards.
+"""
+
+import io
+import math
+import pickle
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from retinanet_odm.errors import ContractError
+from trainer.weights.restricted_pickles import PICKLE_ERRORS, AllowedCall, StateDict, find_tensors, refuse
+
+# Their codes in dtypes. Others, such as objects, are no weights.
+_NUMBERS = ("f2", "f4", "f8", "i4", "i8")
+# Of NumPy before 2 and since.
+_MULTIARRAY = ("numpy.core.multiarray", "numpy._core.multiarray")
+
+
+def is_numpy_pickle(head: bytes) -> bool:
+    """Return whether a file may be a pickle, by its first bytes; those of PyTorch's older form are pickles, too."""
+    return len(head) > 1 and head[0] == 0x80 and 2 <= head[1] <= 5
+
+
+def read_arrays(data: bytes, *, source: str) -> dict[str, npt.NDArray[Any]]:
+    """Return the arrays by name, of which the entry ``model`` or the whole file is a dictionary.
+
+    Args:
+      data: Content of the file.
+      source: Name of the file, for messages.
+
+    Raises:
+      ContractError: It is no such file, is damaged, or would call a function other than those that rebuild arrays.
+    """
+    try:
+        # As Detectron2 does: pickles of Python 2 have text for bytes.
+        arrays = find_tensors(_Unpickler(io.BytesIO(data), encoding="latin1").load(), _Array)
+        return {name: array.to_numpy() for name, array in arrays.items()}
+    except PICKLE_ERRORS as error:
+        raise ContractError(f"{source}: cannot be read as NumPy arrays: {error or type(error).__name__}") from error
+
+
+class _Type:
+    """Stands in for a dtype, which a file could otherwise change for the whole process."""
+
+    __slots__ = ("code", "order")
+
+    def __init__(self, code: str, *_: Any) -> None:
+        self.code, self.order = code, "<"
+
+    def __setstate__(self, state: tuple[Any, ...]) -> None:
+        self.order = state[1]
+
+    def to_numpy(self) -> np.dtype[Any]:
+        if self.code not in _NUMBERS or self.order not in ("<", ">", "="):
+            raise ValueError(f"expected numbers, found an array of {self.code!r}")
+        return np.dtype(f"{self.order}{self.code}")
+
+
+class _Array:
+    """Stands in for an array: made empty, then given its content as a state."""
+
+    __slots__ = ("_state",)
+
+    def __init__(self, *_: Any) -> None:
+        self._state: tuple[Any, ...] = ()
+
+    def __setstate__(self, state: tuple[Any, ...]) -> None:
+        self._state = state
+
+    def to_numpy(self) -> npt.NDArray[Any]:
+        _, shape, dtype, is_fortran, content = self._state
+        numbers = content.encode("latin1") if isinstance(content, str) else content
+        if not isinstance(dtype, _Type) or not isinstance(numbers, bytes):
+            raise ValueError("expected numbers, found an array of something else")
+        values = np.frombuffer(numbers, dtype.to_numpy())
+        if math.prod(shape) != values.size:
+            raise ValueError(f"an array of shape {shape} has {values.size} numbers")
+        return np.array(values.reshape(shape, order="F" if is_fortran else "C"), values.dtype.newbyteorder("="))
+
+
+class _Unpickler(pickle.Unpickler):
+    """Rebuilds stand-ins of arrays, and nothing else."""
+
+    def find_class(self, module: str, name: str) -> Any:
+        if (module, name) == ("collections", "OrderedDict"):
+            return AllowedCall(StateDict)
+        if module in _MULTIARRAY and name == "_reconstruct":
+            return AllowedCall(_Array)
+        if (module, name) == ("numpy", "ndarray"):
+            return name  # only an argument of _reconstruct
+        if (module, name) == ("numpy", "dtype"):
+            return AllowedCall(_Type)
+        if (module, name) == ("_codecs", "encode"):  # how protocol 2 of Python 3 stores bytes
+            return AllowedCall(lambda text, _: str(text).encode("latin1"))
+        raise refuse(module, name)
