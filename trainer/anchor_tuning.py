@@ -139,7 +139,10 @@ def _has_anchor(config: TrainConfig, boxes: TrainingBoxes, image_size: str) -> n
 
 
 def anchor_shapes(config: TrainConfig) -> dict[str, Any]:
-    """Return the anchor settings by the names of the arguments of `best_overlap`."""
+    """Return the anchor settings by the names of the arguments of `best_overlap`.
+
+    Of the grid ``torchvision``, its whole pixels and its shorter strides on the last two levels are left out.
+    """
     return {
         "anchor_scale": config.network.anchor_scale,
         "num_scales": config.network.num_scales,

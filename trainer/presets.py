@@ -17,7 +17,8 @@ from trainer.config.sections import ScheduleConfig
 RATE_BATCH = 64
 
 # RetinaNet-50 as torchvision and Detectron2 have it. Of images of 4:3, the shorter side gets 816 pixels, where they
-# make it 800. The rate is that of torchvision's v2 for AdamW (pytorch/vision, pull request 5756).
+# make it 800. The rate is that of the command which trained torchvision's v2 with AdamW (pytorch/vision, pull request
+# 5756: --opt adamw --lr 0.0001).
 _FOREIGN: dict[str, Any] = {
     "backbone": "resnet50",
     "image_size": "1088",

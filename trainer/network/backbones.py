@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import keras
+import numpy as np
 from keras import layers, ops
 
 from retinanet_odm.errors import UsageError
@@ -60,7 +61,9 @@ def _zero_padding(images: Tensor, style: str) -> Tensor:
     """
     if style == TENSORFLOW:
         return images
-    is_padding = ops.all(ops.abs(images) * ops.convert_to_tensor(STDDEV_RGB) < 0.5, axis=-1, keepdims=True)
+    # An array, because a tensor made here would be an input of every graph of the network, which ONNX has no value for.
+    deviation = np.array(STDDEV_RGB, np.float32)
+    is_padding = ops.all(ops.abs(images) * deviation < 0.5, axis=-1, keepdims=True)
     return ops.where(is_padding, 0.0, images)
 
 

@@ -12,7 +12,7 @@ Shapes, before the layout changes: a convolution is [out, in, height, width]; A 
 
 import dataclasses
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Set
 from dataclasses import dataclass
 from typing import Any
 
@@ -43,7 +43,10 @@ _CONV_KINDS = {"weight": "kernel", "bias": "bias"}
 # Tensors that are no weights of a detector: counters, the classifier of ImageNet, and constants of older files.
 _NO_WEIGHTS = re.compile(r"num_batches_tracked$|^fc\.|^pixel_(mean|std)$|^anchor_generator\.")
 # Variables by which a detector is known to be a RetinaNet, and from which its settings are told.
-_REQUIRED = ("stem_conv/kernel", "p3/kernel", "p6/kernel", "class_predict/bias", "box_predict/bias")
+_REQUIRED = (
+    *("stem_conv/kernel", "c2_1_1_conv/kernel", "p3/kernel", "p6/kernel"),
+    *("class_predict/bias", "box_predict/bias"),
+)
 _EPSILON = 1e-5  # of BatchNorm in both programs
 # torchvision uses its published weights COCO_V1 of retinanet_resnet50_fpn with an epsilon of 0, because they were
 # trained so (models/detection/retinanet.py, overwrite_eps). The file is named by the first digits of its SHA-256.
@@ -101,8 +104,8 @@ class _UnknownNetworkError(Exception):
 
 def _read_resnet(tensors: Mapping[str, Array]) -> ForeignNetwork:
     layers = rename(modules(tensors), TORCHVISION_LAYOUT.backbone)
-    backbone = _resnet_name(layers.values())
     values = _convert(tensors, layers)
+    backbone = _resnet_name(values)
     _fold_epsilon(values, _EPSILON)
     return ForeignNetwork(
         name=f"{backbone} of torchvision", settings={"backbone": backbone, "conv_style": PYTORCH}, values=values
@@ -128,7 +131,7 @@ def _read_detector(tensors: Mapping[str, Array], program: Program, digest: str) 
     rows = _order_rows(values, program)
     return ForeignNetwork(
         name=_detector_name(program, values),
-        settings={**program.settings, "backbone": _resnet_name(backbone.values()), **_sizes(values)},
+        settings={**program.settings, "backbone": _resnet_name(values), **_sizes(values)},
         values=values,
         class_count=rows,
         labels=program.coco if rows == program.coco.num_classes else None,
@@ -147,12 +150,20 @@ def find_differences(settings: Mapping[str, Any], network: NetworkConfig) -> dic
     return {name: f"{name} is {settings[name]} there, {getattr(network, name)} here" for name in names}
 
 
-def _resnet_name(layers: Iterable[str]) -> str:
-    """Return the name of the ResNet that has as many blocks in each stage."""
-    blocks = {match.groups() for match in map(re.compile(r"c(\d)_(\d+)_3_conv").fullmatch, layers) if match}
+def _resnet_name(values: Mapping[str, Array]) -> str:
+    """Return the name of the ResNet that has as many blocks in each stage.
+
+    Raises:
+      _UnknownNetworkError: There is none, or its blocks are wider: a ResNeXt or a wide ResNet, whose layers have the
+        same names.
+    """
+    blocks = {match.groups() for match in map(re.compile(r"c(\d)_(\d+)_3_conv/kernel").fullmatch, values) if match}
     depths = tuple(sum(level == str(stage) for level, _ in blocks) for stage in (2, 3, 4, 5))
     for name, known in RESNET_BLOCKS.items():
         if depths == known:
+            taken, width = values["c2_1_1_conv/kernel"].shape[2:]
+            if taken != width:
+                raise _UnknownNetworkError(f"expected {name} with {taken} channels in its first block, found {width}")
             return name
     raise _UnknownNetworkError(
         f"expected {' or '.join(RESNET_BLOCKS)}, found a ResNet of {'-'.join(map(str, depths))} bottleneck blocks"
@@ -192,15 +203,20 @@ def _convert(tensors: Mapping[str, Array], layers: Mapping[str, str]) -> dict[st
     Raises:
       _UnknownNetworkError: A tensor has no place, or is missing: the network computes something else.
     """
+    names = set(layers.values())
     places = {
         f"{module}.{theirs}": f"{layer}/{ours}"
         for module, layer in layers.items()
-        for theirs, ours in _kinds_of(layer).items()
+        for theirs, ours in _kinds_of(layer, names).items()
     }
     if others := [name for name in tensors if name not in places and not _NO_WEIGHTS.search(name)]:
         raise _UnknownNetworkError(f"expected no {others[0]}, which has no place in our network")
     if missing := [name for name, ours in places.items() if name not in tensors and not ours.endswith("/bias")]:
         raise _UnknownNetworkError(f"expected {missing[0]}, found none")
+    for name, ours in places.items():
+        axes = 4 if ours.endswith("/kernel") else 1
+        if name in tensors and tensors[name].ndim != axes:
+            raise _UnknownNetworkError(f"expected {name} with {axes} axes, found shape {tensors[name].shape}")
     return {
         places[name]: to_keras_layout(np.asarray(value, np.float32), is_depthwise=False)
         for name, value in tensors.items()
@@ -208,9 +224,11 @@ def _convert(tensors: Mapping[str, Array], layers: Mapping[str, str]) -> dict[st
     }
 
 
-def _kinds_of(layer: str) -> Mapping[str, str]:
+def _kinds_of(layer: str, layers: Set[str]) -> Mapping[str, str]:
     if not layer.endswith("_norm"):
-        return _CONV_KINDS
+        # Ours have no bias before a norm. Without a place, one is refused: GroupNorm does not take all of it away.
+        has_norm = f"{layer.removesuffix('_conv')}_norm" in layers
+        return {"weight": "kernel"} if has_norm else _CONV_KINDS
     return _GROUP_NORM_KINDS if layer.startswith(("class_", "box_")) else _NORM_KINDS
 
 

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from retinanet_odm.errors import ContractError
+from trainer.tf_errors import plain_message
 from trainer.weights.restricted_pickles import PICKLE_ERRORS, AllowedCall, StateDict, find_tensors, refuse
 
 # Their codes in dtypes. Others, such as objects, are no weights.
@@ -40,7 +41,9 @@ def read_arrays(data: bytes, *, source: str) -> dict[str, npt.NDArray[Any]]:
         arrays = find_tensors(_Unpickler(io.BytesIO(data), encoding="latin1").load(), _Array)
         return {name: array.to_numpy() for name, array in arrays.items()}
     except PICKLE_ERRORS as error:
-        raise ContractError(f"{source}: cannot be read as NumPy arrays: {error or type(error).__name__}") from error
+        raise ContractError(
+            f"{source}: cannot be read as NumPy arrays: {plain_message(error) or type(error).__name__}"
+        ) from error
 
 
 class _Type:
@@ -82,6 +85,13 @@ class _Array:
         return np.array(values.reshape(shape, order="F" if is_fortran else "C"), values.dtype.newbyteorder("="))
 
 
+def _encode(text: Any, _: Any) -> bytes:
+    # Text only: that of nested containers may be of any length.
+    if not isinstance(text, str):
+        raise pickle.UnpicklingError("it would encode something else than text")
+    return text.encode("latin1")
+
+
 class _Unpickler(pickle.Unpickler):
     """Rebuilds stand-ins of arrays, and nothing else."""
 
@@ -95,5 +105,5 @@ class _Unpickler(pickle.Unpickler):
         if (module, name) == ("numpy", "dtype"):
             return AllowedCall(_Type)
         if (module, name) == ("_codecs", "encode"):  # how protocol 2 of Python 3 stores bytes
-            return AllowedCall(lambda text, _: str(text).encode("latin1"))
+            return AllowedCall(_encode)
         raise refuse(module, name)

@@ -13,9 +13,12 @@ import numpy as np
 import numpy.typing as npt
 
 from retinanet_odm.errors import ContractError
+from trainer.tf_errors import plain_message
 
 _TYPES = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "I64": "<i8", "I32": "<i4", "BF16": "<u2"}
 _MAX_HEADER = 100_000_000  # bytes, the limit of the format
+# What damaged or hostile bytes raise; RecursionError: JSON that is too deeply nested.
+_ERRORS = (struct.error, ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError)
 
 
 def is_safetensors(head: bytes) -> bool:
@@ -39,8 +42,10 @@ def read_safetensors(data: bytes, *, source: str) -> dict[str, npt.NDArray[Any]]
         header.pop("__metadata__", None)
         content = memoryview(data)[8 + length :]  # without a copy of it for each tensor
         return {name: _read(content, **entry) for name, entry in header.items()}
-    except (struct.error, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ContractError(f"{source}: cannot be read as safetensors: {error or type(error).__name__}") from error
+    except _ERRORS as error:
+        raise ContractError(
+            f"{source}: cannot be read as safetensors: {plain_message(error) or type(error).__name__}"
+        ) from error
 
 
 def _read(content: memoryview, *, dtype: str, shape: list[int], data_offsets: list[int]) -> npt.NDArray[Any]:

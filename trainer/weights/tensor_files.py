@@ -58,11 +58,15 @@ def read_tensor_file(path: str) -> TensorFile:
     """Read a file for which `is_tensor_file` is true. No code in it is executed.
 
     Raises:
-      ContractError: It cannot be read.
+      ContractError: It cannot be read, or a name in it is no printable text.
     """
     try:
         data = files.read_bytes(path)
     except DataError as error:
         raise ContractError(f"--init_from: {error}") from error
     kind, read = next((kind, read) for kind, fits, read in _READERS if fits(data[:_HEAD_BYTES]))
-    return TensorFile(kind, read(data, source=f"--init_from: {path}"), hashlib.sha256(data).hexdigest())
+    tensors = read(data, source=f"--init_from: {path}")
+    # Messages name tensors, and take one line.
+    if others := [name for name in tensors if not name.isprintable()]:
+        raise ContractError(f"--init_from: {path}: expected tensors with printable names, found {others[0]!a}")
+    return TensorFile(kind, tensors, hashlib.sha256(data).hexdigest())

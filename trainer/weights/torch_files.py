@@ -18,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from retinanet_odm.errors import ContractError
+from trainer.tf_errors import plain_message
 from trainer.weights.restricted_pickles import PICKLE_ERRORS, AllowedCall, StateDict, find_tensors, refuse
 
 _ZIP = b"PK\x03\x04"
@@ -63,7 +64,9 @@ def read_tensors(data: bytes, *, source: str) -> dict[str, npt.NDArray[Any]]:
         views, numbers = _read_zip(data) if data.startswith(_ZIP) else _read_pickles(data)
         return {name: _copy_view(view, numbers[view.storage.key]) for name, view in find_tensors(views, _View).items()}
     except (*PICKLE_ERRORS, struct.error, zipfile.BadZipFile) as error:
-        raise ContractError(f"{source}: cannot be read as a PyTorch file: {error or type(error).__name__}") from error
+        raise ContractError(
+            f"{source}: cannot be read as a PyTorch file: {plain_message(error) or type(error).__name__}"
+        ) from error
 
 
 def is_torch_file(head: bytes) -> bool:

@@ -7,6 +7,7 @@ from typing import Any
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from retinanet_odm.errors import UsageError
 from trainer.config.backbone_names import BACKBONES, KERAS_PREFIX
@@ -62,6 +63,14 @@ def test_the_padding_of_a_canvas_is_zero_where_pytorch_is_meant() -> None:
     found = np.asarray(backbones._zero_padding(x, "caffe"))[0, 0]
     assert not found[0].any()
     np.testing.assert_array_equal(found[1:], np.asarray(x)[0, 0, 1:])
+
+
+def test_a_style_adds_no_input_to_the_graph() -> None:
+    """A captured constant would be one: the ONNX file of such a network asked for it beside the canvas."""
+    images = keras.Input((4, 4, 3))
+    model = keras.Model(images, backbones._zero_padding(images, "pytorch"))
+    graph = tf.function(model).get_concrete_function(tf.TensorSpec((1, 4, 4, 3)))
+    assert len(graph.inputs) == 1 and not graph.captured_inputs
 
 
 SIZE = (64, 96)

@@ -180,6 +180,24 @@ REFUSED = [
         "expected 9 anchors of a cell, found 12",
     ),
     (
+        "wider blocks",
+        {**foreign.torchvision_resnet(unit=1), "layer1.0.conv1.weight": (2, 1, 1, 1)},
+        "expected resnet50 with 1 channels in its first block, found 2",
+    ),
+    (
+        "a bias before a norm",
+        {
+            **foreign.detectron2_retinanet(**TINY),
+            **{f"head.cls_subnet.1.{kind}": (16,) for kind in ("weight", "bias")},
+        },
+        "expected no head.cls_subnet.0.bias",
+    ),
+    (
+        "weights that are no convolution's",
+        {**foreign.torchvision_resnet(unit=1), "conv1.weight": (1,)},
+        "expected conv1.weight with 4 axes, found shape (1,)",
+    ),
+    (
         "images of another kind",
         {**foreign.detectron2_retinanet(**TINY), "pixel_std": (3, 1, 1)},
         "expected the pixel_std of the model zoo, 1 1 1, found ",

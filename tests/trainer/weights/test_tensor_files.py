@@ -1,5 +1,6 @@
 """Files of tensors that are not PyTorch's: safetensors, and pickles of NumPy arrays, well formed or hostile."""
 
+import codecs
 import json
 import pickle
 import struct
@@ -47,11 +48,19 @@ class Command:
         return (exec, ("raise SystemExit",))
 
 
+class Encoding:
+    """Encodes a container as if it were text when it is unpickled."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (codecs.encode, ([], "latin1"))
+
+
 HOSTILE = [
     ("a command", {"model": {"w": NUMBERS}, "x": Command()}, "it refers to builtins.exec"),
     ("another class", {"w": NUMBERS, "x": Counter()}, "it refers to collections.Counter"),
     ("objects for numbers", {"w": np.array([{}], object)}, "found an array of something else"),
     ("text", {"w": "text"}, "expected a state dict"),
+    ("bytes of no text", {"w": Encoding()}, "it would encode something else than text"),
     ("text for numbers", {"w": np.array(["text"])}, "found an array of 'U4'"),
 ]
 
@@ -98,6 +107,9 @@ DAMAGED = [
     ("an unknown type", safetensors({"w": entry("F8", [1], 0, 1)}, b"0"), "cannot be read as safetensors: 'F8'"),
     ("before the numbers", safetensors({"w": entry("F32", [1], -4, 0)}, b"0000"), "lies in bytes -4 to 0"),
     ("no entry", safetensors({"w": 1}, b""), "cannot be read as safetensors"),
+    ("an entry of two lines", safetensors({"w": {"a\nb": 1}}, b""), "unexpected keyword argument 'a b'"),
+    ("nested too deeply", struct.pack("<Q", 10**6) + b'{"w":' + b"[" * 10**6, "maximum recursion depth exceeded"),
+    ("a size that no array has", safetensors({"w": entry("F32", [0, 2**70], 0, 0)}, b""), "cannot be read as"),
 ]
 
 
@@ -123,4 +135,7 @@ def test_the_kind_is_found_by_the_first_bytes(tmp_path: Path) -> None:
         found = read_tensor_file(str(tmp_path / "weights"))
         assert found.kind == kind
         np.testing.assert_array_equal(found.tensors["w"], NUMBERS)
+    (tmp_path / "weights").write_bytes(pickle.dumps({"two\nlines": NUMBERS}, 4))
+    with pytest.raises(ContractError, match=r"expected tensors with printable names, found 'two\\nlines'"):
+        read_tensor_file(str(tmp_path / "weights"))
     assert not is_tensor_file(b"\x89HDF\r\n\x1a\n" + bytes(56)) and not is_tensor_file(b"")
