@@ -44,7 +44,7 @@ class DatasetAnalysis:
 
 
 def analyse_dataset(
-    plan: DatasetPlan, shards: Sequence[ShardResult], rejects: Iterable[Reject], options: PrepareOptions
+    plan: DatasetPlan, shards: Sequence[ShardResult], rejects: Sequence[Reject], options: PrepareOptions
 ) -> DatasetAnalysis:
     """Gather all problems of a data set whose images have been read.
 
@@ -70,7 +70,8 @@ def analyse_dataset(
         *problems.from_splits(boxes),
         *problems.from_split_shares(_examples(shards), _fractions(options)),
         *problems.from_leakage(leakage),
-        *_partial_labels(plan, shards, rejects, statistics, options),
+        *_classes_not_exhaustive(statistics, training),
+        *_unused_partial_labels(plan, shards, rejects, statistics, options),
         *_notes(plan, shards),
     ]
     return DatasetAnalysis(problems=tuple(found), statistics=statistics, training=training, leakage=leakage)
@@ -113,17 +114,25 @@ def problem_of(reject: Reject, options: PrepareOptions) -> Problem:
     return dataclasses.replace(problem, severity=ERROR) if is_forbidden else problem
 
 
-def _partial_labels(
+def _classes_not_exhaustive(statistics: BoxStatistics, training: BoxStatistics) -> Iterator[Problem]:
+    """Find classes that are not known everywhere; those known in no training image are learned without background."""
+    for name, count in sorted(statistics.not_exhaustive.items()):
+        known = f"{statistics.images - count} of {statistics.images} {plural('image', statistics.images)}"
+        if 0 < training.images == training.not_exhaustive[name]:
+            code, detail = "class_never_exhaustive", f"{name!r} is exhaustive in {known}, and in none of training"
+        else:
+            code, detail = "class_not_exhaustive", f"{name!r} is exhaustive in {known}"
+        yield make_problem(code, detail, label=name, value=str(count))
+
+
+def _unused_partial_labels(
     plan: DatasetPlan,
     shards: Iterable[ShardResult],
     rejects: Iterable[Reject],
     statistics: BoxStatistics,
     options: PrepareOptions,
 ) -> Iterator[Problem]:
-    """Find classes that are not known everywhere, and what the flags name and the data lack: often a typing error."""
-    for name, count in sorted(statistics.not_exhaustive.items()):
-        known = f"{statistics.images - count} of {statistics.images} {plural('image', statistics.images)}"
-        yield make_problem("class_not_exhaustive", f"{name!r} is exhaustive in {known}", label=name, value=str(count))
+    """Find what --exhaustive and --ignore_label name and the data lack: often a typing error."""
     if options.ignore_labels and not statistics.ignored_regions:
         named = ", ".join(map(repr, options.ignore_labels))
         yield make_problem("ignore_label_never_seen", f"no box has a label of --ignore_label: {named}", value=named)

@@ -51,13 +51,15 @@ def evaluate(options: EvaluateOptions) -> dict[str, Any]:
 
     Raises:
       UsageError: the folder has no finished run, its files are not those of its summary, there are no such annotations,
-        none of them belongs to a scored image, or an earlier evaluation may not be overwritten.
+        none of them belongs to a scored image, a label to ignore is a class of the model, or an earlier evaluation may
+        not be overwritten.
     """
     with lock_folder(options.output):
         summary = finished_run.finished_summary(options.output, command="evaluate")
         planned = [{"name": name, "format": "evaluation", **options.settings()} for name in _FILES]
         check_overwrite(options.output, find_earlier(options.output), planned, replace=options.replace)
         labels = LabelMap.from_json(summary["labels"])
+        _check_ignore_labels(options.ignore_labels, labels)
         aliases = _read_aliases(options.label_aliases, labels) if options.label_aliases else {}
         # A stream: `compare` keeps only rows that may have an annotation.
         rows = finished_run.read_rows(options.output, summary)
@@ -201,6 +203,12 @@ def _read_annotations(patterns: Sequence[str], ignored: Sequence[str]) -> Iterat
 
 def _read_aliases(path: str, labels: LabelMap) -> dict[str, str]:
     return parse_aliases(files.read_text(path, flag="--label_aliases"), labels, source=path)
+
+
+def _check_ignore_labels(ignored: Sequence[str], labels: LabelMap) -> None:
+    # Otherwise no object of the class would count, and every detection on one would be left out.
+    if classes := sorted(set(ignored).intersection(labels.name_by_id.values())):
+        raise UsageError(f"--ignore_label: {classes[0]!r} is a class of the model: expected labels of areas only")
 
 
 def _read_exhaustive(path: str, aliases: Mapping[str, str], rule: DeploymentRule) -> ExhaustiveClasses:

@@ -6,7 +6,7 @@ are relative to the image, 0 <= min < max <= 1; labels are 1..K; all lists of ob
 without objects (a true negative). Keys of what is not known of an image (`example_keys.PARTIAL_KINDS`) are only in
 records that have values for them.
 
-A change to the schema raises `example_keys.SCHEMA_VERSION`.
+A change to the schema adds a version to `example_keys.SCHEMA_VERSIONS`.
 """
 
 from collections.abc import Sequence

@@ -84,6 +84,8 @@ _WARNINGS = {
     "box_below_minimum": "nothing, if such small boxes are to be dropped; otherwise lower the minimum",
     "box_swapped": "nothing if report.html shows the boxes in the right places; else correct them",
     "box_outside_image": "correct or delete the box; it may belong to another image",
+    "class_never_exhaustive": "search some training images for every object of the class, and list it for them in the"
+    " file of --exhaustive: now nothing teaches what is background, so the detector finds the class everywhere",
     "duplicate_within_split": "keep one of the files: the same image counts twice",
     "exhaustive_class_never_seen": "look for a typing error in the file of --exhaustive; if the name is right, there is"
     " nothing to do",
@@ -107,8 +109,8 @@ _WARNINGS = {
 }
 # For information: what was asked for, or what is usual.
 _NOTES = {
-    "class_not_exhaustive": "nothing, if so few images were searched for the class: elsewhere, it is neither learned as"
-    " background nor evaluated",
+    "class_not_exhaustive": "nothing, if no other images were searched for the class: elsewhere, it is neither learned"
+    " as background nor evaluated",
     "boxes_clipped": "nothing: the parts outside the image were removed",
     "end_marker_added": "nothing: all pixels are there; the source may have lost the last bytes of other files, too",
     "files_passed_over": "nothing, if these files are neither images nor annotations",

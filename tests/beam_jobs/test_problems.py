@@ -9,6 +9,7 @@ from beam_jobs.options import REFUSE, TELL, NamedFile, PrepareOptions
 from beam_jobs.problems import analyse_dataset, problem_of
 from beam_jobs.rows import ANNOTATION_REJECT, IMAGE_REJECT, NO_MATCHING_IMAGE, REMARK, DatasetPlan, Reject
 from beam_jobs.shard_results import ImageOutcome, ShardResult
+from retinanet_odm.dataset.problem_codes import INFO, WARNING
 from retinanet_odm.dataset.statistics import BoxStatistics, ImageBoxes
 from retinanet_odm.labels.label_map import LabelMap
 
@@ -124,3 +125,26 @@ def test_what_partial_labels_name_and_nothing_has(tmp_path):
     assert "lists 1 unknown image, such as 'lost.jpg'" in found["exhaustive_row_unused"].detail
     assert "'unclear'" in found["ignore_label_never_seen"].detail
     assert found["class_not_exhaustive"].detail == "'fish' is exhaustive in 0 of 1 image"
+
+
+NOT_EXHAUSTIVE = [
+    ("in all images, of which some train", {"train": ["fish"], "val": ["fish"]}, "class_never_exhaustive"),
+    ("in all training images", {"train": ["fish"], "val": []}, "class_never_exhaustive"),
+    ("in validation alone", {"train": [], "val": ["fish"]}, "class_not_exhaustive"),
+]
+
+
+@pytest.mark.parametrize(("why", "unknown", "code"), NOT_EXHAUSTIVE, ids=[row[0] for row in NOT_EXHAUSTIVE])
+def test_a_class_that_no_training_image_knows_is_a_warning(why: str, unknown: dict[str, list[str]], code: str) -> None:
+    shards = [
+        ShardResult(
+            split=split,
+            name=split,
+            statistics=BoxStatistics.from_images([ImageBoxes(f"{split}.jpg", 48, 32, [], [], names)]),
+        )
+        for split, names in unknown.items()
+    ]
+    plan = DatasetPlan(images_in=2, labels=LabelMap(((1, "crab"), (2, "fish"))), label_counts={}, ignored={})
+    found = analyse_dataset(plan, shards, [], _options()).problems
+    problems = [(item.code, item.severity, item.object) for item in found if "exhaustive" in item.code]
+    assert problems == [(code, WARNING if code == "class_never_exhaustive" else INFO, "fish")], why

@@ -212,6 +212,8 @@ def test_partial_labels(
     given.write_text("image,exhaustive_classes\nlost.png,*\n")
     line = fail("evaluate", output, *flags, "--exhaustive", given, "--replace")
     assert "--exhaustive: expected images that are compared, such as a.png; found none of them" in line
+    line = fail("evaluate", output, *flags, "--ignore_label", "sea pig", "--replace")
+    assert "--ignore_label: 'sea pig' is a class of the model: expected labels of areas only" in line
 
 
 def test_the_page_shows_what_was_not_compared(tmp_path: Path, annotations: Path) -> None:
