@@ -93,6 +93,8 @@ class ModelManifest:
       versions: of the packages that trained and exported the model; empty in exports of earlier versions.
       metrics: the evaluation on the validation split, without its tables and curves.
       config: the training configuration.
+      tile: `side` in pixels and `overlap` of the tiles of images from which the model has learned
+        (retinanet_odm.imaging.tile_grid); empty for whole images, and in exports of earlier versions.
       training: how the training went: `steps`, `planned_steps`, `hours`, `ended_by` (num_epochs, patience or max_hours;
         "" if it was stopped) and `reason`, in words; empty in exports of earlier versions.
       files: hex SHA-256 of every file of the SavedModel, by path in the export folder.
@@ -116,6 +118,7 @@ class ModelManifest:
     versions: dict[str, str] = field(default_factory=dict)
     metrics: dict[str, Any]
     config: dict[str, Any]
+    tile: dict[str, Any] = field(default_factory=dict)
     training: dict[str, Any] = field(default_factory=dict)
     files: dict[str, str]
     code_version: str
@@ -148,6 +151,7 @@ class ModelManifest:
             "evaluation": self.metrics.get("images")
             and {
                 **{name: self.metrics.get(name) for name in ("split", "images", "AP50")},
+                **({"tile": self.metrics["tile"]} if self.metrics.get("tile") else {}),  # the images are tiles
                 **rates,
                 "interval": {name: value for name, value in interval.items() if name not in _BY_CLASS},
                 "per_class": {

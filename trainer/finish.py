@@ -39,7 +39,7 @@ def finish_run(
 
     Args:
       config: Of the run.
-      manifest: Of the data set.
+      manifest: Of the data set itself, not of its tiles.
       network: Takes the weights.
       evaluator: Of the network; None if the mode does not evaluate.
       devices: Of the network.
@@ -58,7 +58,8 @@ def finish_run(
     if evaluator:
         given = _given_thresholds(config, manifest, step) if evaluate.is_test(config) else None
         evaluation = evaluator.full(given and given.by_name)
-        metrics = {"step": step, **evaluation.metrics, **({"thresholds_from": given.origin} if given else {})}
+        tiles = {"tile": config.data.tiles} if config.data.tile else {}
+        metrics = {"step": step, **tiles, **evaluation.metrics, **({"thresholds_from": given.origin} if given else {})}
         # The order matters: eval.json is read by later exports, so it is written when the page is there.
         page = evaluation_report(metrics, evaluation.gallery, about=_describe_evaluation(config, step))
         path = evaluate.eval_path(config)
@@ -100,10 +101,12 @@ def _given_thresholds(config: TrainConfig, manifest: DatasetManifest, step: int)
 
 def _describe_evaluation(config: TrainConfig, step: int) -> tuple[str, ...]:
     """Name the date, the model and the data, for the head of the page."""
+    tile = config.data.tile
     return (
         datetime.now(UTC).strftime("%Y-%m-%d"),
         f"model {config.run.model_dir}, step {step:,}",
         f"data set {config.data.dataset}, split {config.evaluation.eval_split}",
+        *([f"each image on this page is a tile of {tile} px of an image of the split"] if tile else []),
     )
 
 
@@ -130,8 +133,9 @@ def restore_weights(config: TrainConfig, network: Network, devices: tf.distribut
 
 
 def _log_metrics(config: TrainConfig, metrics: dict[str, Any]) -> None:
-    split, images = config.evaluation.eval_split, metrics["images"]
-    _LOGGER.info("%s: %d images  AP50 %s  AP %s", split, images, _digits(metrics["AP50"]), _digits(metrics["AP"]))
+    split, images, tile = config.evaluation.eval_split, metrics["images"], config.data.tile
+    kind = f"tiles of {tile} px (per tile, not per image)" if tile else "images"
+    _LOGGER.info("%s: %d %s  AP50 %s  AP %s", split, images, kind, _digits(metrics["AP50"]), _digits(metrics["AP"]))
     for name, values in metrics["per_class"].items():
         average, boxes = _digits(values["AP50"]), values["ground_truth"]
         _LOGGER.info("  AP50 %s  AP %s  %5d boxes  %s", average, _digits(values["AP"]), boxes, name)

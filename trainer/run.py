@@ -3,6 +3,7 @@
 `resolve` is the one place where the configuration changes after the command line was parsed.
 """
 
+import dataclasses
 import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -10,13 +11,13 @@ from dataclasses import dataclass
 import tensorflow as tf
 
 from retinanet_odm.dataset.manifest import DatasetManifest
-from retinanet_odm.dataset.splits import TEST_SPLIT
+from retinanet_odm.dataset.splits import TEST_SPLIT, TRAIN_SPLIT
 from retinanet_odm.errors import ContractError, UsageError
 from retinanet_odm.storage import files
 from retinanet_odm.systems import shell_word
 from trainer import anchor_tuning, evaluate, memory, strategy
 from trainer.config import TrainConfig
-from trainer.data import records
+from trainer.data import records, tiles
 from trainer.evaluate import Evaluator
 from trainer.export import saved_model, tflite_onnx
 from trainer.finish import finish_run
@@ -33,14 +34,18 @@ class ResolvedRun:
     """What a run uses.
 
     Attributes:
-      config: With the folder from which the data set is read, and with the network's anchors.
-      manifest: Of the data set.
+      config: With the folder from which records are read, and with the network's anchors.
+      manifest: Of these records.
       devices: Where all hosts train together.
+      source_config: As config, with the folder of the data set itself; differs with --tile.
+      source_manifest: Of the data set itself.
     """
 
     config: TrainConfig
     manifest: DatasetManifest
     devices: tf.distribute.Strategy
+    source_config: TrainConfig
+    source_manifest: DatasetManifest
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,7 +82,7 @@ def run(config: TrainConfig, expectations: DatasetExpectations | None, argv: Seq
     if config.run.mode != "train" and strategy.is_chief(devices):
         if strategy.has_hosts(devices):  # they train together; the chief evaluates and exports alone
             model = _build(resolved, strategy.one_device())
-        finish_run(config, resolved.manifest, model.network, model.evaluator, model.devices)
+        finish_run(resolved.source_config, resolved.source_manifest, model.network, model.evaluator, model.devices)
         for line in _describe_test_split(resolved, argv):
             _LOGGER.info("%s", line)
     strategy.any_host(devices, False)  # waits: a host that exits early would end the others
@@ -102,8 +107,36 @@ def resolve(config: TrainConfig, expectations: DatasetExpectations | None) -> Re
     else:
         _LOGGER.info("progress is logged on host %s only", config.run.hosts()[0])
         logging.getLogger("trainer").setLevel(logging.WARNING)
-    config = anchor_tuning.resolve_anchors(config, manifest)
-    return ResolvedRun(config=config, manifest=manifest, devices=devices)
+    tiled, tiled_manifest = _cut_tiles(config, manifest, devices) if config.data.tile else (config, manifest)
+    tiled = anchor_tuning.resolve_anchors(tiled, tiled_manifest)
+    return ResolvedRun(
+        config=tiled,
+        manifest=tiled_manifest,
+        devices=devices,
+        source_config=tiled.replace(dataset=config.data.dataset),
+        source_manifest=manifest,
+    )
+
+
+def _cut_tiles(
+    config: TrainConfig, manifest: DatasetManifest, devices: tf.distribute.Strategy
+) -> tuple[TrainConfig, DatasetManifest]:
+    """Cut the splits that the mode reads into tiles; return the configuration and the manifest of these."""
+    run, chosen = config.run, []
+    if run.trains:
+        chosen.append(TRAIN_SPLIT)
+    if run.evaluates:
+        chosen.append(config.evaluation.eval_split)
+    splits = list(dict.fromkeys(chosen))  # --eval_split may be train
+    if side := manifest.options.get("max_side"):
+        _LOGGER.warning(
+            "warning: --tile: the data set was prepared with --max_side=%s: images that score sees are larger", side
+        )
+    if strategy.is_chief(devices):
+        tiles.cut_splits(config, manifest, splits)
+    strategy.any_host(devices, False)  # waits: the other hosts read what the chief has written
+    folder = tiles.tile_folder(config, manifest)
+    return config.replace(dataset=folder), tiles.read_tiles(folder, manifest, splits)
 
 
 def locate_dataset(config: TrainConfig) -> TrainConfig:
@@ -146,7 +179,8 @@ def read_manifest(config: TrainConfig, expectations: DatasetExpectations | None)
             f"num_classes={config.data.num_classes}, but the largest id of the data set's label map is"
             f" {manifest.num_classes}, background not counted: leave it out"
         )
-    return manifest
+    # Tiles are squares, whatever the images are.
+    return dataclasses.replace(manifest, aspect_ratio_min=1.0, aspect_ratio_max=1.0) if config.data.tile else manifest
 
 
 def check_outputs(config: TrainConfig, manifest: DatasetManifest) -> None:
@@ -175,13 +209,16 @@ def _build(resolved: ResolvedRun, devices: tf.distribute.Strategy) -> _Model:
     with devices.scope():
         # Under the scope of the strategy, which decides where variables are placed.
         network = build_network(config, manifest)
+    # Of the data set, whichever of its splits this mode has cut into tiles.
+    origin = {**network.origin, "dataset_fingerprint": resolved.source_manifest.fingerprint}
+    network = dataclasses.replace(network, origin=origin)
     evaluator = evaluate.make_evaluator(config, manifest, network, devices) if config.run.evaluates else None
     return _Model(network=network, devices=devices, evaluator=evaluator)
 
 
 def _describe_test_split(resolved: ResolvedRun, argv: Sequence[str]) -> Iterator[str]:
     """Yield a line on the test split at the end of a training that ends with an export, if there is one."""
-    config, split = resolved.config, resolved.manifest.splits.get(TEST_SPLIT)
+    config, split = resolved.config, resolved.source_manifest.splits.get(TEST_SPLIT)
     if not (config.run.trains and config.run.exports and split and split.examples):
         return
     kept = [word for word in argv if not word.lstrip("-").startswith(("mode=", "eval_split="))]
@@ -195,7 +232,9 @@ def _describe_test_split(resolved: ResolvedRun, argv: Sequence[str]) -> Iterator
 def _log_start(resolved: ResolvedRun, network: Network) -> None:
     config, manifest, devices = resolved.config, resolved.manifest, resolved.devices
     sizes = ", ".join(f"{name} {split.examples}" for name, split in manifest.splits.items())
-    _LOGGER.info("data set: %s (images: %s; classes: %d)", config.data.dataset, sizes, manifest.num_classes)
+    kind = f"tiles of {config.data.tile} px" if config.data.tile else "images"
+    folder = resolved.source_config.data.dataset
+    _LOGGER.info("data set: %s (%s: %s; classes: %d)", folder, kind, sizes, manifest.num_classes)
     training = manifest.splits.get("train")
     if config.run.trains and training and training.examples and not training.boxes:
         _LOGGER.warning("warning: split 'train' has no objects, only negative images: the model learns to find nothing")

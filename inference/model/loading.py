@@ -4,6 +4,7 @@ Begin with `find_model`, which every command that needs a model calls first; `lo
 """
 
 import hashlib
+import logging
 from dataclasses import dataclass
 
 from inference.model.options import ModelOptions
@@ -18,6 +19,8 @@ from retinanet_odm.storage import files
 from retinanet_odm.storage.file_kinds import is_left_by_system
 from retinanet_odm.storage.file_names import escape_glob, name_below, parent_folder
 from retinanet_odm.storage.files import FileError
+
+_logger = logging.getLogger(__name__)
 
 SAVED_MODEL = "saved_model.pb"
 
@@ -54,9 +57,9 @@ def find_model(folder: str, options: ModelOptions) -> CheckedModel:
         raise ContractError(f"--signature_map: {folder} has a {ModelManifest.FILE} and needs no signature map")
     else:
         manifest = third_party_manifest(folder, signature_map)
-    return CheckedModel(
-        folder=folder, manifest=manifest, signature_map=signature_map, options=options.fitted(manifest.image_size)
-    )
+    if line := options.describe_tiles(manifest):
+        _logger.log(logging.WARNING if line.startswith("warning") else logging.INFO, "%s", line)
+    return CheckedModel(folder=folder, manifest=manifest, signature_map=signature_map, options=options.fitted(manifest))
 
 
 def check_model(folder: str) -> ModelManifest:

@@ -7,6 +7,7 @@ from typing import Any
 
 from inference.model.tiling import MERGES, Tiling
 from retinanet_odm.errors import UsageError
+from retinanet_odm.exported_model import ModelManifest
 from retinanet_odm.systems import with_slashes
 
 # Small images are scored faster by the dozen. Of large ones, a few keep every core busy and many would fill the memory.
@@ -21,7 +22,8 @@ class ModelOptions:
     Attributes:
       batch_size: maximum number of images, or tiles, in one call; None for a size that suits the model.
       batch_megabytes: maximum size of their decoded pixels, in 2^20 bytes; a larger image gets a call of its own.
-      tiling: how images are cut into tiles; None for no tiles.
+      tiling: how images are cut into tiles; None for no tiles, or for those of the model.
+      whole: score no tiles, whatever the model has learned from.
       signature_map: JSON file that describes the signature of a third-party model; None for an export of the trainer.
 
     Raises:
@@ -31,6 +33,7 @@ class ModelOptions:
     batch_size: int | None = None
     batch_megabytes: int = 256
     tiling: Tiling | None = None
+    whole: bool = False
     signature_map: str | None = None
 
     def __post_init__(self) -> None:
@@ -38,14 +41,31 @@ class ModelOptions:
             if value is not None and value < 1:
                 raise UsageError(f"{flag}: expected 1 or more, found {value}")
 
-    def fitted(self, image_size: tuple[int, int]) -> "ModelOptions":
-        """Fill in a missing batch size, for a model with a canvas of (height, width) pixels."""
+    def fitted(self, manifest: ModelManifest) -> "ModelOptions":
+        """Fill in what was not given: the tiles from which a model has learned, and a batch size for its canvas."""
+        tiling = self.tiling
+        if manifest.tile and tiling is None and not self.whole:
+            tiling = Tiling(side=manifest.tile["side"], overlap=manifest.tile["overlap"])
         # A third-party model has no known canvas: (0, 0) keeps the default number of images.
-        height, width = image_size
-        if self.batch_size is not None or not height * width:
-            return self
-        images = _MAX_CANVAS_PIXELS // (height * width)
-        return dataclasses.replace(self, batch_size=min(max(images, 1), _MAX_IMAGES))
+        height, width = manifest.image_size
+        size = self.batch_size
+        if size is None and height * width:
+            size = min(max(_MAX_CANVAS_PIXELS // (height * width), 1), _MAX_IMAGES)
+        return dataclasses.replace(self, tiling=tiling, batch_size=size)
+
+    def describe_tiles(self, manifest: ModelManifest) -> str:
+        """Return a line on the tiles of a model that has learned from tiles; "" for other models."""
+        learned = manifest.tile.get("side")
+        if not learned:
+            return ""
+        given = self.tiling.side if self.tiling else 0
+        if self.whole or given not in (0, learned):
+            found = f"tiles of {given} px" if given else "whole images"
+            return (
+                f"warning: the model has learned from tiles of {learned} px, and scores {found}: objects have another"
+                f" size than it knows; leave out --tile, or give --tile={learned}"
+            )
+        return f"tiles of {learned} px, as in the training of the model (--tile=0 scores whole images)"
 
     @property
     def max_images(self) -> int:
@@ -89,7 +109,8 @@ def add_model_flags(parser: argparse.ArgumentParser) -> None:
         "--tile",
         type=int,
         metavar="PIXELS",
-        help="find small objects in large images: score overlapping tiles of this side length too; default: no tiles",
+        help="find small objects in large images: score overlapping tiles of this side length too; 0: no tiles;"
+        " default: the tiles from which the model has learned, or none",
     )
     parser.add_argument(
         "--tile_overlap",
@@ -121,12 +142,13 @@ def model_options(flags: argparse.Namespace) -> ModelOptions:
     # None means not given: Tiling has the defaults, and a value without --tile is an error.
     chosen = {"overlap": flags.tile_overlap, "merge": flags.tile_merge}
     tile_flags = {name: value for name, value in chosen.items() if value is not None}
-    if flags.tile is None and tile_flags:
+    if not flags.tile and tile_flags:
         raise UsageError("--tile_overlap and --tile_merge have no effect without --tile")
-    tiling = None if flags.tile is None else Tiling(side=flags.tile, **tile_flags)
+    tiling = Tiling(side=flags.tile, **tile_flags) if flags.tile else None
     return ModelOptions(
         batch_size=flags.batch_size,
         batch_megabytes=flags.batch_megabytes,
         tiling=tiling,
+        whole=flags.tile == 0,
         signature_map=flags.signature_map,
     )

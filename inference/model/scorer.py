@@ -17,10 +17,11 @@ from PIL import Image
 
 from inference.model.options import ModelOptions
 from inference.model.outcome import Failure, ModelOutput, drop_without_extent
-from inference.model.tiling import Piece, RgbPixels, Tiling, Window, cut_tiles, merge_tiles, plan_tiles
+from inference.model.tiling import Piece, RgbPixels, Tiling, cut_tiles, merge_tiles
 from retinanet_odm import exported_model
 from retinanet_odm.errors import UsageError
 from retinanet_odm.imaging.images import EncodedImage
+from retinanet_odm.imaging.tile_grid import Window
 from retinanet_odm.predictions.rows import MODEL_FAILED, MODEL_MEMORY_SHORT, MODEL_REFUSED
 
 _T = TypeVar("_T")
@@ -134,7 +135,7 @@ class Scorer:
         self, image: EncodedImage, untiled: ModelOutput | CallError, tiling: Tiling, calls: CallStatistics
     ) -> ModelOutput | CallError:
         """Merge the result of an image with those of its tiles; large objects are complete in the image alone."""
-        windows = plan_tiles(image.height, image.width, tiling)
+        windows = tiling.plan(image.height, image.width)
         # Most images need no more: small ones have no tiles, and a failed one stays failed.
         if isinstance(untiled, CallError) or untiled.status != exported_model.STATUS_OK or not windows:
             return untiled

@@ -1,11 +1,9 @@
 """Small objects in large images: overlapping tiles are scored like images, and their detections are merged.
 
-Begin with `plan_tiles`; `merge_tiles` ends what it begins. Arrays have these shapes: boxes [n, 4] (ymin, xmin, ymax,
+Begin with `Tiling.plan`; `merge_tiles` ends what it begins. Arrays have these shapes: boxes [n, 4] (ymin, xmin, ymax,
 xmax) in pixels of the image, scores and classes [n], pixels [height, width, 3].
 """
 
-import itertools
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -18,12 +16,10 @@ from retinanet_odm import boxes as box_ops
 from retinanet_odm import exported_model
 from retinanet_odm.boxes import Boxes
 from retinanet_odm.errors import UsageError
+from retinanet_odm.imaging.tile_grid import OVERLAP, Window, check_grid, plan_tiles
 
 NMS, WBF = "nms", "wbf"
 MERGES = (NMS, WBF)
-
-# Smaller tiles show the model almost nothing; with more overlap there are too many tiles to score.
-MIN_SIDE, MAX_OVERLAP = 32, 0.9
 
 # A box whose edge is closer to the edge of its tile, as a fraction of the tile's side, counts as cut.
 _CUT_DISTANCE = 0.01
@@ -31,7 +27,6 @@ _CUT_DISTANCE = 0.01
 _MIN_CUT_OVERLAP = 0.5
 
 RgbPixels = npt.NDArray[np.uint8]
-Window = tuple[int, int, int, int]  # (top, left, bottom, right) in pixels of the image
 _Bools = npt.NDArray[np.bool_]
 _Indices = npt.NDArray[np.int64]
 
@@ -50,46 +45,21 @@ class Tiling:
     """
 
     side: int
-    overlap: float = 0.2
+    overlap: float = OVERLAP
     merge: str = NMS
 
     def __post_init__(self) -> None:
-        if self.side < MIN_SIDE:
-            raise UsageError(f"--tile: expected {MIN_SIDE} pixels or more, found {self.side}")
-        if not 0 <= self.overlap <= MAX_OVERLAP:  # also refuses nan
-            raise UsageError(f"--tile_overlap: expected a fraction from 0 to {MAX_OVERLAP}, found {self.overlap:g}")
+        check_grid(self.side, self.overlap)
         if self.merge not in MERGES:
             raise UsageError(f"--tile_merge: expected {' or '.join(MERGES)}, found {self.merge!r}")
+
+    def plan(self, height: int, width: int) -> list[Window]:
+        """Return the tiles of an image of so many pixels; none for an image no larger than a tile."""
+        return plan_tiles(height, width, side=self.side, overlap=self.overlap)
 
     def to_json(self) -> dict[str, Any]:
         """Return the values as summary.json holds them. They are part of the key of every row."""
         return {"side": self.side, "overlap": self.overlap, "merge": self.merge}
-
-
-def plan_tiles(height: int, width: int, tiling: Tiling) -> list[Window]:
-    """Return the tiles of an image, row by row, all of one size; none for an image no larger than a tile.
-
-    Tiles are as high and wide as ``side``, or as the image where that is less. They cover the image and are spread
-    evenly, so that adjacent tiles overlap by at least the minimum.
-
-    Example:
-      >>> plan_tiles(100, 180, Tiling(side=100, overlap=0.2))
-      [(0, 0, 100, 100), (0, 80, 100, 180)]
-    """
-    if max(height, width) <= tiling.side:
-        return []
-    rows, columns = (_spans(length, tiling) for length in (height, width))
-    return [(top, left, bottom, right) for (top, bottom), (left, right) in itertools.product(rows, columns)]
-
-
-def _spans(length: int, tiling: Tiling) -> list[tuple[int, int]]:
-    # An image that is shorter than a tile in one direction is not padded: its tiles are as short.
-    side = min(tiling.side, length)
-    step = max(1, int(tiling.side * (1 - tiling.overlap)))
-    # As few spans as the minimum overlap allows; rounding then distributes the rest evenly.
-    count = math.ceil((length - side) / step)
-    starts = [round(number * (length - side) / count) for number in range(count + 1)] if count else [0]
-    return [(start, start + side) for start in starts]
 
 
 def cut_tiles(pixels: RgbPixels, windows: Sequence[Window]) -> RgbPixels:

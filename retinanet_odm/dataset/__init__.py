@@ -5,6 +5,7 @@ goes:
 
   source_ids       numeric ids that survive float32, and the id map that keeps them stable
   splits           the split of an image, by its name alone
+  subsets          the order in which subsets take images, mixed as all of them
   frame_names      deployment and time of a camera frame, from its file name
 
 What is computed from a data set:

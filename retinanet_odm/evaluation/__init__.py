@@ -8,6 +8,7 @@ Begin with `coco_metrics.all_metrics`, which makes eval.json, and `analysis.Anal
   error_types        kinds of errors (TIDE), confusion matrix
   breakdown          by size, count, score, deployment
   gallery            images for the page
+  learning_curve     what more labels would bring
   coco_metrics       pycocotools, the reference implementation
   rounding           numbers as eval.json has them
 

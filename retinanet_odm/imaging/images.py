@@ -165,7 +165,7 @@ def _normalise(image: Image.Image, data: bytes, rule: ImageRule, was_complete: b
             jpeg.verify(image.size, (1, 1))
         image, scaled = _decode_upright(image, size, "L" if rule.grayscale else "RGB")
         kind = "jpeg" if jpeg else "png"
-        data, size = _encode(image, kind), image.size
+        data, size = encode_image(image, kind), image.size
     return EncodedImage(
         data=data,
         format=kind,
@@ -225,7 +225,8 @@ def _decode_upright(image: Image.Image, size: tuple[int, int], mode: str) -> tup
     return ImageOps.exif_transpose(plain), scaled
 
 
-def _encode(image: Image.Image, kind: str) -> bytes:
+def encode_image(image: Image.Image, kind: str) -> bytes:
+    """Encode an image as ``jpeg`` of a quality at which the loss is not seen, or else as PNG."""
     buffer = io.BytesIO()
     if kind == "jpeg":
         image.save(buffer, "JPEG", quality=95, subsampling=0)

@@ -20,6 +20,8 @@ def why_not_measured(run: ScoringRun) -> str:
         return "the model has no evaluation"
     if run.facts["evaluation"].get("count_ratio") is None:  # of an earlier version, or without objects
         return "the evaluation of the model has not measured it"
+    if run.facts["evaluation"].get("tile"):
+        return "the evaluation of the model is of single tiles, not of images"
     if run.facts.get("tiles"):
         return "the images were scored in tiles, and the model was evaluated without"
     if run.facts.get("without_repeats"):

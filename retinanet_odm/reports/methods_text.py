@@ -83,7 +83,10 @@ def _evaluation(run: ScoringRun) -> Iterator[str]:
     if not evaluation:
         return
     intervals = evaluation.get("interval", {})
-    same = not run.facts.get("tiles") and all(has_same_threshold(run, label_id) for label_id in run.classes)
+    of_tiles = bool(evaluation.get("tile"))
+    same = not (of_tiles or run.facts.get("tiles")) and all(
+        has_same_threshold(run, label_id) for label_id in run.classes
+    )
     # Recall and precision are of the scores of the evaluation; AP50 is over all scores.
     rates = [
         f"{title} was {evaluation[name]:.2f}{_between(intervals.get(name))}"
@@ -94,7 +97,8 @@ def _evaluation(run: ScoringRun) -> Iterator[str]:
         rates.append(f"counts were {error}")
     images = evaluation["images"]
     if rates:
-        where = f"On the {images:,} {plural('image', images)} of the split {evaluation['split']}"
+        what = plural("tile" if of_tiles else "image", images)
+        where = f"On the {images:,} {what} of the split {evaluation['split']}"
         over = f"; intervals by bootstrap over {intervals['units']:,} {intervals['over']}" if intervals else ""
         yield f"{where}, {', '.join(rates)}{over}."
 

@@ -55,10 +55,10 @@ RULES = (
         reason="a network of the old tool's size takes minutes on a CPU; tests/trainer tests its parts",
     ),
     Rule(
-        begins=r"python -m trainer .*--mode=learning_curve",
+        begins=r"python -m trainer .*(--mode=learning_curve|--tile=)",
         trial=trials.parse_trainer,
         kind=PARSED,
-        reason="several trainings take minutes; tests/trainer/test_learning_curve.py has one without a network",
+        reason="several trainings, or a canvas of 640 px, take minutes; tests/trainer has a small one of each",
     ),
     Rule(begins=r"python -m trainer ", trial=trials.run, kind=RUN, reason="local"),
     Rule(

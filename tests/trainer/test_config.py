@@ -87,6 +87,8 @@ REFUSED = [
     ("numbers of images", ["--curve_images=10,few"], "--curve_images: expected different whole numbers above 0"),
     ("no training without images", ["--curve_images=0"], "--curve_images: expected different whole numbers above 0"),
     ("no point twice", ["--curve_images=10,10"], "found '10,10'"),
+    ("a tile shows something", ["--tile=16"], "--tile: expected 32 pixels or more, found 16"),
+    ("tiles advance", ["--tile=640", "--tile_overlap=1"], "--tile_overlap: expected a fraction from 0 to 0.9"),
     ("no time is below none", ["--max_hours=-1"], "--max_hours: expected 0 or more, found -1"),
     ("an overlap is a fraction", ["--nms_iou=nan"], "--nms_iou: expected a number from 0 to 1"),
 ]
@@ -180,7 +182,8 @@ image_size init_from init_labels init_partly learning_rate local_copy lr_drops l
 max_instances max_rollbacks min_visible mode model_dir mosaic mosaic_close_epochs negative_iou nms_iou num_classes
 num_epochs num_scales optimizer p6_source patience photometric positive_iou precision pyramid_channels pyramid_norm
 reference_images resnet_checkpoint rot90 scale_max scale_min score_threshold seed steps_per_loop sync_batch_norm
-task_index tpu tpu_topology train_batch_size use_tpu vertical_flip warmup_steps weight_decay weights worker_hosts
+task_index tile tile_overlap tpu tpu_topology train_batch_size use_tpu vertical_flip warmup_steps weight_decay weights
+worker_hosts
 """
 
 

@@ -9,9 +9,11 @@ model.json: these names are public. What concerns two sections is checked in tra
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 from retinanet_odm.dataset import anchor_coverage
 from retinanet_odm.errors import UsageError
+from retinanet_odm.imaging import tile_grid
 from trainer.config.options import (
     FRACTION,
     NOT_NEGATIVE,
@@ -31,6 +33,12 @@ class DataConfig(ConfigSection):
     num_classes: int = option(
         0, "number of classes without background, for --mode=tpu_fit; must match the data set", NOT_NEGATIVE
     )
+    tile: int = option(
+        0, "learn from overlapping tiles of this side in pixels, as score --tile cuts them; 0: from whole images"
+    )
+    tile_overlap: float = option(
+        tile_grid.OVERLAP, "--tile: minimum overlap of adjacent tiles as a fraction of the side"
+    )
     max_instances: int = option(
         0, "maximum boxes of an image; 0: the maximum of the data set, times four with --mosaic", NOT_NEGATIVE
     )
@@ -48,8 +56,15 @@ class DataConfig(ConfigSection):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if self.tile:
+            tile_grid.check_grid(self.tile, self.tile_overlap)
         if not 0 < self.scale_min <= self.scale_max < math.inf:
             raise UsageError(f"expected 0 < --scale_min <= --scale_max, found {self.scale_min} and {self.scale_max}")
+
+    @property
+    def tiles(self) -> dict[str, Any]:
+        """The grid of tiles, as model.json holds it; empty for whole images."""
+        return {"side": self.tile, "overlap": self.tile_overlap} if self.tile else {}
 
     def boxes_per_image(self, largest: int) -> int:
         """Return the box capacity of a training image, padding included.

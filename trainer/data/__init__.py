@@ -6,6 +6,7 @@ Begin with `records`, which makes the batches of training and evaluation:
   parsing         one record to tensors
   preprocess      encoded bytes to a canvas; shared by training, evaluation and the exported model
   augmentation    random views of training images, and mosaics
+  tiles           large images cut into records of their tiles
   contact_sheets  images with boxes, for TensorBoard
 """
 

@@ -190,6 +190,7 @@ def _describe(
         # The details are tables and curves, which only eval.json holds.
         metrics={name: value for name, value in metrics.items() if name != "details"},
         config={**config.to_json(), "steps": step},
+        tile=config.data.tiles,
         files=digests,
         code_version=__version__,
     )

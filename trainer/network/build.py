@@ -103,6 +103,7 @@ def build_network(config: TrainConfig, manifest: DatasetManifest) -> Network:
         },
         origin={
             "dataset_fingerprint": manifest.fingerprint,
+            **({"tile": f"{config.data.tile}/{config.data.tile_overlap:g}"} if config.data.tile else {}),
             "freeze": config.weights.freeze,
             "optimizer": config.schedule.optimizer,
             "averages": "yes" if config.schedule.ema_decay else "no",

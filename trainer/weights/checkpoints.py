@@ -36,6 +36,7 @@ _OLD_DEFAULTS = {
     "anchor_grid": "centre",
     "optimizer": None,
     "averages": "no",
+    "tile": "none",
 }
 _LOGGER = logging.getLogger(__name__)
 
@@ -111,7 +112,9 @@ class Checkpoints:
 
     def _check_identity(self, stored: dict[str, Any]) -> None:
         optimizer_keys = {name: self._origin[name] for name in _OPTIMIZER_KEYS} if self._trains else {}
-        check_identity(self._folder, stored, {**self._identity, **optimizer_keys})
+        # Tiles and whole images show objects at different sizes.
+        scale = {"tile": self._origin.get("tile", _OLD_DEFAULTS["tile"])}
+        check_identity(self._folder, stored, {**self._identity, **scale, **optimizer_keys})
         fingerprint, now = stored.get("dataset_fingerprint"), self._origin["dataset_fingerprint"]
         if fingerprint not in (None, now):  # older versions did not write it
             _LOGGER.info(

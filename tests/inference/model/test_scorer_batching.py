@@ -1,8 +1,10 @@
 """Batches are bounded by number and by decoded pixels, and our own grouping is Beam's."""
 
+import dataclasses
 import itertools
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import apache_beam as beam
 import pytest
@@ -12,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from inference.model.handler import DetectorHandler
-from inference.model.loading import find_model
+from inference.model.loading import check_model, find_model
 from inference.model.options import ModelOptions
 from inference.model.scorer import BatchSplitter, CallError, MemoryShortError, capacity, make_batches, max_tiles, weight
 from inference.model.tiling import Tiling
@@ -99,8 +101,34 @@ def test_tiles_in_one_call() -> None:
         (3, (640, 640), 3, "a given size is kept"),
     ],
 )
-def test_batch_size_that_fits_the_model(given: int | None, canvas: tuple[int, int], images: int, reason: str) -> None:
-    assert ModelOptions(batch_size=given).fitted(canvas).max_images == images, reason
+def test_batch_size_that_fits_the_model(
+    model: Path, given: int | None, canvas: tuple[int, int], images: int, reason: str
+) -> None:
+    manifest = dataclasses.replace(check_model(str(model)), image_size=canvas)
+    assert ModelOptions(batch_size=given).fitted(manifest).max_images == images, reason
+
+
+LEARNED = {"side": 640, "overlap": 0.3}
+TILES = [
+    ("of the model, where none are given", {}, LEARNED, Tiling(side=640, overlap=0.3), "tiles of 640 px, as in the"),
+    ("the same, given", {"tiling": Tiling(side=640)}, LEARNED, Tiling(side=640), "tiles of 640 px, as in the"),
+    ("others", {"tiling": Tiling(side=320)}, LEARNED, Tiling(side=320), "640 px, and scores tiles of 320 px:"),
+    ("none, as asked for", {"whole": True}, LEARNED, None, "640 px, and scores whole images:"),
+    ("none of a model that knows whole images", {}, {}, None, ""),
+    ("given for a model that knows whole images", {"tiling": Tiling(side=320)}, {}, Tiling(side=320), ""),
+]
+
+
+@pytest.mark.parametrize(("why", "given", "learned", "expected", "line"), TILES, ids=[row[0] for row in TILES])
+def test_tiles_that_the_model_knows(
+    model: Path, why: str, given: dict[str, Any], learned: dict[str, Any], expected: Tiling | None, line: str
+) -> None:
+    manifest = dataclasses.replace(check_model(str(model)), tile=learned)
+    options = ModelOptions(**given)
+    assert options.fitted(manifest).tiling == expected, why
+    found = options.describe_tiles(manifest)
+    assert (line in found) if line else not found
+    assert found.startswith("warning: ") == ("and scores" in line)
 
 
 class Room:

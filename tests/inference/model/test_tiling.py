@@ -9,9 +9,10 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from inference.model.outcome import ModelOutput
-from inference.model.tiling import MERGES, NMS, WBF, Piece, Tiling, Window, cut_tiles, merge_tiles, plan_tiles
+from inference.model.tiling import MERGES, NMS, WBF, Piece, Tiling, cut_tiles, merge_tiles
 from retinanet_odm import boxes as boxes_of
 from retinanet_odm.errors import UsageError
+from retinanet_odm.imaging.tile_grid import Window
 
 
 @pytest.mark.parametrize(
@@ -40,12 +41,12 @@ def test_bad_tilings(values: dict, message: str) -> None:
     ],
 )
 def test_plans(height: int, width: int, overlap: float, windows: list[Window]) -> None:
-    assert plan_tiles(height, width, Tiling(side=100, overlap=overlap)) == windows
+    assert Tiling(side=100, overlap=overlap).plan(height, width) == windows
 
 
 @given(st.integers(1, 500), st.integers(1, 500), st.integers(32, 200), st.floats(0, 0.9))
 def test_tiles_cover_the_image_and_overlap(height: int, width: int, side: int, overlap: float) -> None:
-    windows = plan_tiles(height, width, Tiling(side=side, overlap=overlap))
+    windows = Tiling(side=side, overlap=overlap).plan(height, width)
     if not windows:
         assert max(height, width) <= side
         return
@@ -110,7 +111,7 @@ def test_a_perfect_model_finds_every_object_once_and_complete(
     scene: tuple[int, int, list[tuple[int, ...]]], how: str, with_image: bool
 ) -> None:
     height, width, objects = scene
-    windows = plan_tiles(height, width, Tiling(side=80, overlap=0.3))
+    windows = Tiling(side=80, overlap=0.3).plan(height, width)
     whole = [see((0, 0, height, width), objects, score=0.3)] if with_image or not windows else []
     outcome = merge_tiles([*whole, *(see(window, objects) for window in windows)], height, width, iou=0.5, how=how)
     assert found(outcome) == {(1 + place % 2, tuple(map(float, box))) for place, box in enumerate(objects)}
@@ -121,7 +122,7 @@ def test_a_perfect_model_finds_every_object_once_and_complete(
 @pytest.mark.parametrize("left_edge", range(20, 81, 4))
 def test_a_seam_anywhere_in_an_object_with_inexact_edges(left_edge: int, how: str) -> None:
     objects = [(20, left_edge, 50, left_edge + 40)]
-    windows = plan_tiles(80, 144, Tiling(side=80, overlap=0.2))
+    windows = Tiling(side=80, overlap=0.2).plan(80, 144)
     pieces = [see(window, objects, score=score, error=2) for window, score in zip(windows, (0.6, 0.8), strict=True)]
     (box,) = merge_tiles(pieces, 80, 144, iou=0.5, how=how).boxes.tolist()
     assert np.abs(np.subtract(box, objects[0])).max() <= 2 + 1e-5

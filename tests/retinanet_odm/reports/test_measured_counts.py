@@ -37,6 +37,11 @@ def test_the_error_of_each_class() -> None:
             _run(evaluation={**FACTS["evaluation"], "count_ratio": None}), "has not measured it", id="an earlier export"
         ),
         pytest.param(_run(tiles=True), "in tiles", id="tiles"),
+        pytest.param(
+            _run(evaluation={**FACTS["evaluation"], "tile": {"side": 640, "overlap": 0.2}}),
+            "of single tiles, not of images",
+            id="evaluated per tile, scored whole",
+        ),
         pytest.param(_run(without_repeats=True), "repeated detections are left out", id="without repeats"),
         pytest.param(_run({1: 0.5, 2: 0.5, 4: 0.5}), "count from other scores", id="other scores"),
         pytest.param(_run({1: 0.5, 2: 0.4, 4: 0.25}), "", id="some classes"),

@@ -55,6 +55,12 @@ def test_nothing_is_known() -> None:
         pytest.param({"versions": None}, "with retinanet-odm 1.2.0.", "TensorFlow", id="no versions"),
         pytest.param({"evaluation": None}, "Not recorded: error.", "AP50", id="no evaluation"),
         pytest.param({"tiles": True}, "in overlapping tiles", "recall", id="tiles: the evaluation was without"),
+        pytest.param(
+            {"evaluation": {**FACTS["evaluation"], "tile": {"side": 640, "overlap": 0.2}}},
+            "On the 48 tiles of the split val, AP50 was 0.81",
+            "recall",
+            id="evaluated per tile",
+        ),
         pytest.param({"without_repeats": True}, "repeated at one place", "counts were", id="without repeats"),
         pytest.param({"threshold_origin": "--min_score"}, "chosen by hand", "F1 was best", id="other scores by hand"),
     ],

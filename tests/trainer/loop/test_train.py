@@ -93,25 +93,32 @@ def test_only_steps_that_are_left_need_memory(
     assert main([*argv, *flags]) == status, why
 
 
-def test_a_run_that_brings_nothing_better_ends_and_is_left_alone(
-    tmp_path: Path, dataset: Path, caplog: pytest.LogCaptureFixture
+def test_a_run_on_tiles_that_brings_nothing_better_ends_and_is_left_alone(
+    tmp_path: Path, dataset: Path, caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]
 ) -> None:
     caplog.set_level("INFO")
     argv = [*FLAGS, f"--dataset={dataset}", f"--model_dir={tmp_path}", "--num_epochs=5", "--eval_every_epochs=1"]
-    argv += ["--learning_rate=1e-9", "--patience=1", "--mode=train_and_eval"]
-    assert main(argv) == 0
+    argv += ["--learning_rate=1e-9", "--patience=1"]
+    assert main([*argv, "--tile=64", "--mode=train_and_eval"]) == 0
+    manifests = {path.parent.name: json.loads(path.read_text()) for path in tmp_path.glob("tiles/*/*/dataset.json")}
+    tiles, held_out = (manifests[name]["splits"][name]["examples"] for name in ("train", "val"))
+    last, planned = -(-2 * tiles // 8), 5 * tiles // 8
     reason = "no better AP than 0.000 in 1 evaluation (--patience=1)"
-    assert f"ended at step 6 of 15: {reason}" in caplog.messages
-    exported = json.loads((tmp_path / "export" / "model.json").read_text())
-    hours = exported["training"].pop("hours")
-    expected = {"steps": 6, "planned_steps": 15, "ended_by": "patience", "reason": reason}
-    assert exported["training"] == expected and 0 < hours < 1
-    assert exported["config"]["steps"] in (3, 6), "those of the best weights"
+    assert f"ended at step {last} of {planned}: {reason}" in caplog.messages
+    model = json.loads((tmp_path / "export" / "model.json").read_text())
+    hours = model["training"].pop("hours")
+    expected = {"steps": last, "planned_steps": planned, "ended_by": "patience", "reason": reason}
+    assert model["training"] == expected and 0 < hours < 1
+    assert model["tile"] == {"side": 64, "overlap": 0.2} and model["dataset"]["splits"]["train"]["images"] == 24
+    evaluated = json.loads((tmp_path / "eval.json").read_text())
+    assert (evaluated["images"], evaluated["tile"]) == (held_out, model["tile"])
     caplog.clear()
-    assert main(argv) == 0
-    assert f"this run has ended at step 6 and is not trained further: {reason}" in caplog.messages
-    assert not [text for text in caplog.messages if text.startswith("step ")]
+    assert main([*argv, "--tile=64", "--mode=train_and_eval"]) == 0
+    assert f"this run has ended at step {last} and is not trained further: {reason}" in caplog.messages
+    assert not [text for text in caplog.messages if text.startswith(("step ", "tiles of split"))]
     assert json.loads((tmp_path / "export" / "model.json").read_text())["training"] == {**expected, "hours": hours}
+    assert main([*argv, "--mode=train_and_eval"]) == 2
+    assert "tile is 64/0.2 there, none now" in capsys.readouterr().err
 
 
 def test_tensorboard_shows_curves_and_images(model_dir: Path) -> None:
