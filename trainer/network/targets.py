@@ -34,15 +34,8 @@ class Targets(NamedTuple):
     counted: Tensor
 
 
-def pairwise_iou(a: Tensor, b: Tensor) -> Tensor:
-    """Compute IoU [..., N, M] of boxes a [..., N, 4] and b [..., M, 4]; 0 for boxes without area."""
-    overlap = _pairwise_overlap(a, b)
-    union = _area(a)[..., :, None] + _area(b)[..., None, :] - overlap
-    return overlap / ops.maximum(union, 1e-6)
-
-
-def _pairwise_overlap(a: Tensor, b: Tensor) -> Tensor:
-    """Return the common areas [..., N, M] of boxes a [..., N, 4] and b [..., M, 4]."""
+def common_areas(a: Tensor, b: Tensor) -> Tensor:
+    """Compute the common areas [..., N, M] of boxes a [..., N, 4] and b [..., M, 4]."""
     a_ymin, a_xmin, a_ymax, a_xmax = (a[..., :, None, column] for column in range(4))  # [..., N, 1]
     b_ymin, b_xmin, b_ymax, b_xmax = (b[..., None, :, column] for column in range(4))  # [..., 1, M]
     height = ops.maximum(ops.minimum(a_ymax, b_ymax) - ops.maximum(a_ymin, b_ymin), 0.0)
@@ -50,22 +43,28 @@ def _pairwise_overlap(a: Tensor, b: Tensor) -> Tensor:
     return height * width
 
 
+def pairwise_iou(a: Tensor, b: Tensor, common: Tensor) -> Tensor:
+    """Compute IoU [..., N, M] of boxes a [..., N, 4] and b [..., M, 4] from their `common_areas`; 0 without area."""
+    union = _area(a)[..., :, None] + _area(b)[..., None, :] - common
+    return common / ops.maximum(union, 1e-6)
+
+
 def _area(boxes: Tensor) -> Tensor:
     ymin, xmin, ymax, xmax = (boxes[..., column] for column in range(4))
     return (ymax - ymin) * (xmax - xmin)
 
 
-def inside_regions(boxes: Tensor, labels: Tensor, anchors: Tensor) -> Tensor:
+def inside_regions(common: Tensor, labels: Tensor, anchors: Tensor) -> Tensor:
     """Return bool [B, A]: whether at least half of an anchor lies in one area in which no object is known.
 
     Half of the area is the rule by which COCO's evaluation ignores detections on a crowd (cocoeval.py, at IoU 0.5).
 
     Args:
-      boxes: float32 [B, M, 4].
+      common: float32 [B, A, M], `common_areas` of anchors and boxes.
       labels: int32 [B, M], `parsing.REGION` for such areas.
       anchors: float32 [A, 4].
     """
-    covered = _pairwise_overlap(anchors[None], boxes) >= _MIN_COVERED * _area(anchors)[None, :, None]  # [B, A, M]
+    covered = common >= _MIN_COVERED * _area(anchors)[None, :, None]  # [B, A, M]
     return ops.any(covered & (labels == REGION)[:, None, :], axis=-1)
 
 
@@ -90,7 +89,8 @@ def assign_targets(
       negative_iou: IoU below which anchors are negative.
     """
     valid = ops.cast(labels > 0, "float32")[:, None, :]  # [B, 1, M]
-    overlap = pairwise_iou(anchors[None], boxes) * valid  # [B, A, M]
+    common = common_areas(anchors[None], boxes)  # [B, A, M], computed once for objects and regions
+    overlap = pairwise_iou(anchors[None], boxes, common) * valid  # [B, A, M]
     best = ops.max(overlap, axis=-1)  # [B, A]
     # The best anchors of each object. The small minimum keeps padding, and boxes off the canvas, from matching all.
     is_best = (overlap >= ops.max(overlap, axis=1, keepdims=True)) & (overlap > 1e-4)  # [B, A, M]
@@ -98,7 +98,7 @@ def assign_targets(
     # An anchor that is the best of some object goes to that object, even if it overlaps another one more.
     index = ops.where(forced, ops.argmax(ops.where(is_best, overlap, -1.0), axis=-1), ops.argmax(overlap, axis=-1))
     positive = forced | (best >= positive_iou)
-    counted = positive | ((best < negative_iou) & ~inside_regions(boxes, labels, anchors))
+    counted = positive | ((best < negative_iou) & ~inside_regions(common, labels, anchors))
     matched_labels = ops.take_along_axis(labels, index, axis=1)  # [B, A]
     return Targets(
         labels=ops.where(positive, matched_labels, 0),
