@@ -33,8 +33,9 @@ def outline_json(head: str) -> Mapping[str, str]:
         elif piece.startswith('"') and following == ":":
             key = piece[1:-1]
         elif piece not in ":,":
-            name = _join(path[-1] if path else "", openings[-1] if openings else "", key)
+            name = ""  # deeper paths are not kept, and to write those of a damaged file would take its square
             if len(openings) <= _MAX_DEPTH:
+                name = _join(path[-1] if path else "", openings[-1] if openings else "", key)
                 # The first value of a path counts: the elements of a list share one path.
                 found.setdefault(name, piece[0])
             if piece in "{[":
