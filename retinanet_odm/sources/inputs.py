@@ -143,7 +143,7 @@ def _swapped(unread: Iterable[UnreadFile]) -> str:
     """Return a hint if all files are what another flag takes; annotations and images are the two that are confused."""
     names = [file.name for file in unread]
     if all(map(is_annotation_name, names)) or all(map(looks_like_image, names)):
-        return "; did you exchange --images and --annotations?"
+        return "; did you exchange images and annotations?"
     return ""
 
 

@@ -64,7 +64,7 @@ def test_exchanged_flags(tmp_path, names, content, hint, reason):
         (tmp_path / name).touch()
     with pytest.raises(UsageError, match="found only") as caught:
         find_files([f"{tmp_path}/*"], "--x", content)
-    assert str(caught.value).endswith("; did you exchange --images and --annotations?") == hint, reason
+    assert str(caught.value).endswith("; did you exchange images and annotations?") == hint, reason
 
 
 def test_what_one_flag_reads_is_not_passed_over_by_another(tmp_path):
