@@ -24,6 +24,7 @@ __all__ = ["cloud", "impatient", "tensorflow_cloud"]  # fixtures
 SETTINGS = [
     *("--preset=tiny", "--image_size=64", "--pyramid_channels=8", "--head_depth=0", "--train_batch_size=4"),
     *("--eval_every_epochs=0", "--steps_per_loop=6", "--warmup_steps=1", "--optimizer=sgd"),
+    "--reference_images=0",
 ]
 
 

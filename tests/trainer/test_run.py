@@ -100,7 +100,7 @@ def test_the_export_agrees_with_the_network(model_dir: Path, dataset: Path) -> N
 
 def weights_after(dataset: Path, folder: Path, epochs: int, *, stop_after: int | None = None) -> list[np.ndarray]:
     """Trains on one CPU; with stop_after, in two runs, the first of which stops at that step."""
-    given = {"image_size": "128", "pyramid_channels": 16, "head_depth": 1, "train_batch_size": 4}
+    given = {"image_size": "128", "pyramid_channels": 16, "head_depth": 1, "train_batch_size": 4, "optimizer": "sgd"}
     config = make_config(
         "tiny", {**given, "num_epochs": epochs, "dataset": str(dataset), "model_dir": str(folder), "steps_per_loop": 2}
     )
@@ -228,13 +228,8 @@ def test_the_test_split_stays_a_test(
     assert exported_files(model) == export
 
 
-@pytest.mark.parametrize(
-    "words",
-    [
-        pytest.param([], id="equal images", marks=pytest.mark.long),
-        pytest.param(["synchronised"], id="other images, BatchNorm synchronised"),
-    ],
-)
+@pytest.mark.long
+@pytest.mark.parametrize("words", [[], ["synchronised"]], ids=["equal images", "other images, BatchNorm synchronised"])
 def test_two_replicas_give_what_one_gives(dataset: Path, words: list[str]) -> None:
     """In a process of its own, because logical devices must be set up before TensorFlow starts."""
     script = Path(__file__).with_name("two_replicas.py")

@@ -125,7 +125,7 @@ def _twice(folder: Path) -> None:
         ),
         (_twice, "two records are named dive1/a.jpg, one of them in "),
         (lambda folder: (folder / "val-0.tfrecord").unlink(), "dataset.json lists val-0.tfrecord, which is missing"),
-        (lambda folder: (folder / "dataset.json").write_text("{}"), "dataset.json: schema version 1 expected"),
+        (lambda folder: (folder / "dataset.json").write_text("{}"), "dataset.json: schema version 1 or 2 expected"),
     ],
 )
 def test_an_incomplete_data_set(

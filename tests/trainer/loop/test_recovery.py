@@ -81,6 +81,7 @@ def test_a_run_that_never_recovers_ends_in_one_line(
     assert all(np.isfinite(value).all() for value in values), "no checkpoint holds what diverged"
 
 
+@pytest.mark.long
 def test_a_run_recovers_at_a_lower_rate(dataset: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level("INFO", "trainer")
     fast = ["--optimizer=sgd", "--learning_rate=1e5", "--warmup_steps=0", "--max_rollbacks=60", "--steps_per_loop=2"]

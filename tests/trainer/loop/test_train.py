@@ -98,7 +98,7 @@ def test_a_run_on_tiles_that_brings_nothing_better_ends_and_is_left_alone(
 ) -> None:
     caplog.set_level("INFO")
     argv = [*FLAGS, f"--dataset={dataset}", f"--model_dir={tmp_path}", "--num_epochs=5", "--eval_every_epochs=1"]
-    argv += ["--learning_rate=1e-9", "--patience=1"]
+    argv += ["--learning_rate=1e-9", "--optimizer=sgd", "--patience=1"]
     assert main([*argv, "--tile=64", "--mode=train_and_eval"]) == 0
     manifests = {path.parent.name: json.loads(path.read_text()) for path in tmp_path.glob("tiles/*/*/dataset.json")}
     tiles, held_out = (manifests[name]["splits"][name]["examples"] for name in ("train", "val"))
