@@ -27,7 +27,7 @@ from trainer.weights import checkpoints
 
 SETTINGS = ["--preset=tiny", "--image_size=128", "--pyramid_channels=32", "--head_depth=1", "--train_batch_size=6"]
 SETTINGS += ["--reference_images=0"]  # it takes seconds, and tests/trainer/export has its own tests
-# The graph of AdamW has three times as many operations, and most of a short run builds it.
+# Most of a short run builds its graph, nearly half of that the updates of AdamW.
 QUICK = [*SETTINGS, "--optimizer=sgd", "--learning_rate=0.001"]
 
 
