@@ -6,14 +6,14 @@ No file can run code, as in `torch_files`: arrays and their types are stand-ins,
 import io
 import math
 import pickle
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
 
 from retinanet_odm.errors import ContractError
 from trainer.tf_errors import plain_message
-from trainer.weights.restricted_pickles import PICKLE_ERRORS, AllowedCall, StateDict, find_tensors, refuse
+from trainer.weights.restricted_pickles import PICKLE_ERRORS, RestrictedUnpickler, find_tensors
 
 # Their codes in dtypes. Others, such as objects, are no weights.
 _NUMBERS = ("f2", "f4", "f8", "i4", "i8")
@@ -92,18 +92,10 @@ def _encode(text: Any, _: Any) -> bytes:
     return text.encode("latin1")
 
 
-class _Unpickler(pickle.Unpickler):
-    """Rebuilds stand-ins of arrays, and nothing else."""
-
-    def find_class(self, module: str, name: str) -> Any:
-        if (module, name) == ("collections", "OrderedDict"):
-            return AllowedCall(StateDict)
-        if module in _MULTIARRAY and name == "_reconstruct":
-            return AllowedCall(_Array)
-        if (module, name) == ("numpy", "ndarray"):
-            return name  # only an argument of _reconstruct
-        if (module, name) == ("numpy", "dtype"):
-            return AllowedCall(_Type)
-        if (module, name) == ("_codecs", "encode"):  # how protocol 2 of Python 3 stores bytes
-            return AllowedCall(_encode)
-        raise refuse(module, name)
+class _Unpickler(RestrictedUnpickler):
+    CALLS: ClassVar = {
+        **{(module, "_reconstruct"): _Array for module in _MULTIARRAY},
+        ("numpy", "dtype"): _Type,
+        ("_codecs", "encode"): _encode,  # how protocol 2 of Python 3 stores bytes
+    }
+    NAMES: ClassVar = {("numpy", "ndarray")}  # an argument of _reconstruct

@@ -1,12 +1,11 @@
-"""Parts of pickles that call nothing but given functions; see `torch_files` and `numpy_pickles`, which read such files.
+"""Pickles that call nothing but given functions; see `torch_files` and `numpy_pickles`, which read such files.
 
-A pickle may name any function to be called. An unpickler of these modules answers names with stand-ins of this one, and
-refuses all others.
+A pickle may name any function to be called. `RestrictedUnpickler` answers names with stand-ins, and refuses all others.
 """
 
 import pickle
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Collection, Mapping
+from typing import Any, ClassVar
 
 # What unpickling raises for damaged or hostile bytes.
 PICKLE_ERRORS = (
@@ -39,9 +38,26 @@ class StateDict(dict[Any, Any]):
         pass
 
 
-def refuse(module: str, name: str) -> pickle.UnpicklingError:
-    """Return the error for a function or class that no tensor needs."""
-    return pickle.UnpicklingError(f"it refers to {module}.{name}, which is not needed for tensors of numbers")
+class RestrictedUnpickler(pickle.Unpickler):
+    """Rebuilds stand-ins of tensors, and nothing else.
+
+    Attributes:
+      CALLS: What a file may call, by the (module, name) that it writes.
+      NAMES: (module, name) of what is only an argument: a string stands in for it.
+    """
+
+    CALLS: ClassVar[Mapping[tuple[str, str], Callable[..., Any]]] = {}
+    NAMES: ClassVar[Collection[tuple[str, str]]] = ()
+
+    def find_class(self, module: str, name: str) -> Any:
+        """Return the stand-in of a function or class; raise UnpicklingError if no tensor needs it."""
+        if (module, name) == ("collections", "OrderedDict"):
+            return AllowedCall(StateDict)
+        if (module, name) in self.NAMES:
+            return name
+        if (module, name) in self.CALLS:
+            return AllowedCall(self.CALLS[module, name])
+        raise pickle.UnpicklingError(f"it refers to {module}.{name}, which is not needed for tensors of numbers")
 
 
 def find_tensors(content: Any, kind: type) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """Reads the tensors of a PyTorch file (.pth, .pt) without PyTorch. Begin with `read_tensors`.
 
 Such a file is a pickle, which may name any function to be called. Here it may name only those that rebuild tensors
-(`_Unpickler.find_class`), so that no file can run other code. Both forms of torch.save are read: a zip archive (since
+(`_Unpickler`), so that no file can run other code. Both forms of torch.save are read: a zip archive (since
 PyTorch 1.6), and pickles in a row, followed by the numbers (before).
 
 A tensor is a view of a storage: offset, shape and strides, which need not be those of a contiguous array.
@@ -12,14 +12,14 @@ import math
 import pickle
 import struct
 import zipfile
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from retinanet_odm.errors import ContractError
 from trainer.tf_errors import plain_message
-from trainer.weights.restricted_pickles import PICKLE_ERRORS, AllowedCall, StateDict, find_tensors, refuse
+from trainer.weights.restricted_pickles import PICKLE_ERRORS, RestrictedUnpickler, find_tensors
 
 _ZIP = b"PK\x03\x04"
 _MAGIC = 0x1950A86A20F9469CFC6C  # the first pickle of the older form, and the version in the second
@@ -74,21 +74,18 @@ def is_torch_file(head: bytes) -> bool:
     return head.startswith((_ZIP, _FIRST_PICKLE))
 
 
-class _Unpickler(pickle.Unpickler):
-    """Rebuilds views of storages, and nothing else."""
+def _rebuild_view(storage: _Storage, offset: int, shape: tuple[int, ...], strides: tuple[int, ...], *_: Any) -> _View:
+    return _View(storage, offset, shape, strides)
+
+
+class _Unpickler(RestrictedUnpickler):
+    CALLS: ClassVar = {("torch._utils", "_rebuild_tensor_v2"): _rebuild_view}
+    # Strings, because a file could change a dtype of NumPy for the whole process.
+    NAMES: ClassVar = {("torch", name) for name in _STORAGES}
 
     def __init__(self, file: io.BytesIO) -> None:
         super().__init__(file, encoding="utf-8")
         self.storages: dict[str, _Storage] = {}
-
-    def find_class(self, module: str, name: str) -> Any:
-        if (module, name) == ("collections", "OrderedDict"):
-            return AllowedCall(StateDict)
-        if (module, name) == ("torch._utils", "_rebuild_tensor_v2"):
-            return AllowedCall(_rebuild_view)
-        if module == "torch" and name in _STORAGES:
-            return name  # a string, because a file could change a dtype of NumPy for the whole process
-        raise refuse(module, name)
 
     def persistent_load(self, pid: Any) -> _Storage:
         # The older form has a sixth value: None, or that the storage is a part of another, as PyTorch wrote until 0.4.
@@ -96,10 +93,6 @@ class _Unpickler(pickle.Unpickler):
         if kind != "storage" or any(value is not None for value in part):
             raise pickle.UnpicklingError(f"expected a whole storage, found {kind}")
         return self.storages.setdefault(str(key), _Storage(str(key), _STORAGES[type_name], int(length)))
-
-
-def _rebuild_view(storage: _Storage, offset: int, shape: tuple[int, ...], strides: tuple[int, ...], *_: Any) -> _View:
-    return _View(storage, offset, shape, strides)
 
 
 def _read_zip(data: bytes) -> tuple[Any, dict[str, npt.NDArray[Any]]]:
