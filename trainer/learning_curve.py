@@ -6,6 +6,7 @@ model folder like any other, with the evaluation of its last weights, and the re
 """
 
 import dataclasses
+import functools
 import hashlib
 import json
 import logging
@@ -31,6 +32,7 @@ from retinanet_odm.wording import plural
 from trainer import run
 from trainer.config import TrainConfig
 from trainer.data import records
+from trainer.data.derived_datasets import SplitCounts, derive_manifest
 from trainer.legacy_flags import DatasetExpectations
 from trainer.loop.plan import count_steps
 from trainer.weights.checkpoints import stored_identity
@@ -149,7 +151,7 @@ class _Point:
         files.write_text(path, json.dumps({"request": request, "point": point}, indent=2, ensure_ascii=False) + "\n")
         return point
 
-    @property
+    @functools.cached_property
     def _steps(self) -> int:
         config = self._config
         return count_steps(config, records.find_split(config.data.dataset, self._manifest, TRAIN_SPLIT))
@@ -176,33 +178,16 @@ class _Point:
         files.make_folder(folder, flag="--model_dir")
         chosen, shard = set(self._names), "train-00000-of-00001.tfrecord"
         split = records.find_split(config.data.dataset, manifest, TRAIN_SPLIT)
-        kept = []
+        counts = SplitCounts()
         with records.reading_shards(split.paths), tf.io.TFRecordWriter(f"{folder}/{shard}") as writer:
             for record in tf.data.TFRecordDataset(split.paths).as_numpy_iterator():
                 example = decode_example(record)
                 if example.filename in chosen:
                     writer.write(record)
-                    kept.append([item.label for item in example.objects])
-        labels = [label for row in kept for label in row]
-        subset = dataclasses.replace(
-            manifest,
-            splits={
-                TRAIN_SPLIT: SplitInfo(
-                    examples=len(kept),
-                    boxes=len(labels),
-                    boxes_per_class={name: labels.count(name) for name in sorted(set(labels))},
-                    shards=(
-                        ShardInfo(name=shard, examples=len(kept), sha256=files.find_digest(f"{folder}/{shard}") or ""),
-                    ),
-                )
-            },
-            images_in=len(kept),
-            rejected=0,
-            rejected_by_reason={},
-            objects_dropped={},
-            files={},
-            fingerprint="",
-        )
+                    counts.add(example)
+        digest = files.find_digest(f"{folder}/{shard}") or ""
+        written = counts.to_split((ShardInfo(name=shard, examples=counts.examples, sha256=digest),))
+        subset = derive_manifest(manifest, {TRAIN_SPLIT: written}, manifest.max_boxes_per_image)
         files.write_text(f"{folder}/{DatasetManifest.FILE}", subset.to_json())
         return folder, subset
 

@@ -2,12 +2,13 @@
 
 Begin with `records`, which makes the batches of training and evaluation:
 
-  records         shards to batches, in an order that depends on (seed, step) only
-  parsing         one record to tensors
-  preprocess      encoded bytes to a canvas; shared by training, evaluation and the exported model
-  augmentation    random views of training images, and mosaics
-  tiles           large images cut into records of their tiles
-  contact_sheets  images with boxes, for TensorBoard
+  records           shards to batches, in an order that depends on (seed, step) only
+  parsing           one record to tensors
+  preprocess        encoded bytes to a canvas; shared by training, evaluation and the exported model
+  augmentation      random views of training images, and mosaics
+  tiles             large images cut into records of their tiles
+  derived_datasets  manifests of data sets that a run makes of another, such as tiles
+  contact_sheets    images with boxes, for TensorBoard
 """
 
 from typing import TYPE_CHECKING

@@ -11,7 +11,6 @@ import io
 import json
 import logging
 import posixpath
-from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
@@ -20,9 +19,8 @@ import tensorflow as tf
 from PIL import Image
 
 from retinanet_odm import boxes as box_ops
-from retinanet_odm.dataset.example_keys import PARTIAL_SCHEMA_VERSION, SCHEMA_VERSION
 from retinanet_odm.dataset.examples import DetectionExample, ExampleObject, decode_example, encode_example
-from retinanet_odm.dataset.manifest import DatasetManifest, ShardInfo, SplitInfo
+from retinanet_odm.dataset.manifest import DatasetManifest, ShardInfo
 from retinanet_odm.dataset.splits import TRAIN_SPLIT
 from retinanet_odm.errors import ContractError
 from retinanet_odm.imaging.images import encode_image
@@ -30,6 +28,7 @@ from retinanet_odm.imaging.tile_grid import Window, plan_tiles
 from retinanet_odm.storage import files
 from trainer.config import TrainConfig
 from trainer.data import records
+from trainer.data.derived_datasets import SplitCounts, derive_manifest
 
 _Corners = tuple[float, float, float, float]  # (ymin, xmin, ymax, xmax)
 
@@ -85,7 +84,7 @@ def read_tiles(folder: str, manifest: DatasetManifest, splits: Sequence[str]) ->
         for name, part in parts.items()
     }
     largest = max((part.max_boxes_per_image for part in parts.values()), default=0)
-    return _replace_splits(manifest, found, largest)
+    return derive_manifest(manifest, found, largest)
 
 
 def _cut_split(config: TrainConfig, manifest: DatasetManifest, name: str, folder: str) -> None:
@@ -93,7 +92,7 @@ def _cut_split(config: TrainConfig, manifest: DatasetManifest, name: str, folder
     files.make_folder(folder, flag="--model_dir")
     split, is_training = records.find_split(config.data.dataset, manifest, name), name == TRAIN_SPLIT
     shards: list[ShardInfo] = []
-    counts, number = _Counts(), 0
+    counts, number = SplitCounts(), 0
     for path in split.paths:
         target = f"{folder}/{posixpath.basename(path)}"
         with records.reading_shards([path]), tf.io.TFRecordWriter(target) as writer:
@@ -112,7 +111,7 @@ def _cut_split(config: TrainConfig, manifest: DatasetManifest, name: str, folder
         shards.append(ShardInfo(name=posixpath.basename(path), examples=number - first, sha256=digest))
     info = counts.to_split(tuple(shards))
     # The order matters: the manifest says that the shards are complete.
-    made = _replace_splits(manifest, {name: info}, counts.most_boxes + counts.most_regions)
+    made = derive_manifest(manifest, {name: info}, counts.most_boxes + counts.most_regions)
     files.write_text(f"{folder}/{DatasetManifest.FILE}", made.to_json())
     _LOGGER.info(
         "tiles of split %s: %d images, %d tiles of %d px, %d boxes in them",
@@ -121,51 +120,6 @@ def _cut_split(config: TrainConfig, manifest: DatasetManifest, name: str, folder
         number,
         config.data.tile,
         info.boxes,
-    )
-
-
-@dataclasses.dataclass
-class _Counts:
-    """What dataset.json says of the tiles of a split."""
-
-    boxes: Counter[str] = dataclasses.field(default_factory=Counter)
-    not_exhaustive: Counter[str] = dataclasses.field(default_factory=Counter)
-    regions: int = 0
-    most_boxes: int = 0
-    most_regions: int = 0
-
-    def add(self, tile: DetectionExample) -> None:
-        self.boxes.update(item.label for item in tile.objects)
-        self.not_exhaustive.update(label for _, label in tile.not_exhaustive)
-        self.regions += len(tile.ignored_regions)
-        self.most_boxes = max(self.most_boxes, len(tile.objects))
-        self.most_regions = max(self.most_regions, len(tile.ignored_regions))
-
-    def to_split(self, shards: tuple[ShardInfo, ...]) -> SplitInfo:
-        return SplitInfo(
-            examples=sum(shard.examples for shard in shards),
-            boxes=self.boxes.total(),
-            boxes_per_class=dict(sorted(self.boxes.items())),
-            shards=shards,
-            not_exhaustive=dict(sorted(self.not_exhaustive.items())),
-            ignored_regions=self.regions,
-        )
-
-
-def _replace_splits(manifest: DatasetManifest, splits: dict[str, SplitInfo], largest: int) -> DatasetManifest:
-    # Tiles of a data set in which all is known may have ignored regions: what is left of cut objects.
-    is_partial = manifest.is_partial or any(split.is_partial for split in splits.values())
-    return dataclasses.replace(
-        manifest,
-        schema_version=PARTIAL_SCHEMA_VERSION if is_partial else SCHEMA_VERSION,
-        splits=splits,
-        max_boxes_per_image=largest,
-        images_in=sum(split.examples for split in splits.values()),
-        rejected=0,
-        rejected_by_reason={},
-        objects_dropped={},
-        files={},
-        fingerprint="",
     )
 
 
@@ -183,7 +137,8 @@ def _cut_examples(
         for window in chosen:
             top, left, bottom, right = window
             part = image.crop((left, top, right, bottom))
-            yield _make_tile(example, part, window, min_visible=data.min_visible, source_id=number)
+            regions = ignored_regions(example, window, data.min_visible)
+            yield _make_tile(example, part, window, objects[window], regions, source_id=number)
             number += 1
 
 
@@ -271,7 +226,13 @@ def _cut_boxes(
 
 
 def _make_tile(
-    example: DetectionExample, part: Image.Image, window: Window, *, min_visible: float, source_id: int
+    example: DetectionExample,
+    part: Image.Image,
+    window: Window,
+    objects: tuple[ExampleObject, ...],
+    regions: tuple[_Corners, ...],
+    *,
+    source_id: int,
 ) -> DetectionExample:
     """Return the record of a part of an image; the image itself keeps its bytes."""
     is_whole = part.size == (example.width, example.height)
@@ -284,8 +245,8 @@ def _make_tile(
         filename=_name(example.filename, window),
         source_id=source_id,
         sha256=hashlib.sha256(encoded).hexdigest(),
-        objects=visible_objects(example, window, min_visible),
-        ignored_regions=ignored_regions(example, window, min_visible),
+        objects=objects,
+        ignored_regions=regions,
     )
 
 
