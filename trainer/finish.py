@@ -23,7 +23,7 @@ from trainer.export import saved_model
 from trainer.loop import schedule
 from trainer.loop.limits import summarise_training
 from trainer.network.build import Network
-from trainer.weights.checkpoints import Best, Checkpoints, newest_run_state, run_checkpoints
+from trainer.weights.checkpoints import Best, Checkpoints, newest_run_state
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -67,8 +67,8 @@ def finish_run(
         files.write_text(f"{path}.json", json.dumps(metrics, indent=2, ensure_ascii=False) + "\n")
         _log_metrics(config, metrics)
     if config.run.exports:
-        checkpoints = f"{folder}/checkpoints"
-        training = summarise_training(newest_run_state(checkpoints), run_checkpoints(checkpoints).newest_whole() or 0)
+        last_step, stored = newest_run_state(f"{folder}/checkpoints")
+        training = summarise_training(stored, last_step)
         exported = saved_model.export_model(
             config, manifest, network, metrics=metrics, step=step, devices=devices, training=training
         )

@@ -92,8 +92,7 @@ def _manifest_of(labels: LabelMap) -> DatasetManifest:
 
 
 def _fresh_weights(config: TrainConfig, manifest: DatasetManifest) -> dict[str, pretrained.Array]:
-    model = build_network(config, manifest).model
-    return {variable.path: variable.numpy() for variable in model.weights}
+    return initialise.values_of(build_network(config, manifest).model)
 
 
 def _advise(plan: transfer.TransferPlan, path: str, *, partly: bool, flags: str = "") -> str:

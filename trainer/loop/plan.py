@@ -7,7 +7,7 @@ from trainer.config import TrainConfig
 from trainer.data import records
 from trainer.data.augmentation import Augmentation
 from trainer.loop.limits import TrainingState, has_ended
-from trainer.weights.checkpoints import newest_run_state, run_checkpoints
+from trainer.weights.checkpoints import newest_run_state
 
 
 def count_steps(config: TrainConfig, split: records.RecordSplit) -> int:
@@ -21,9 +21,8 @@ def has_steps_left(config: TrainConfig, manifest: DatasetManifest) -> bool:
     Raises:
       ContractError: Of the checkpoints none is whole; or the data set has no split for training.
     """
-    folder = f"{config.run.folder}/checkpoints"
-    done = run_checkpoints(folder).newest_whole() or 0
-    if has_ended(TrainingState.from_json(newest_run_state(folder)), config):
+    done, stored = newest_run_state(f"{config.run.folder}/checkpoints")
+    if has_ended(TrainingState.from_json(stored), config):
         return False
     return done < count_steps(config, records.find_split(config.data.dataset, manifest, "train"))
 

@@ -142,14 +142,15 @@ def stored_identity(folder: str) -> dict[str, Any]:
     return {} if step is None else identity_of(run_checkpoints(folder).prefix(step))
 
 
-def newest_run_state(folder: str) -> dict[str, Any]:
-    """Return the course of the run that the newest checkpoint in a folder holds; empty if there is none.
+def newest_run_state(folder: str) -> tuple[int, dict[str, Any]]:
+    """Return the step of the newest checkpoint in a folder and the course of the run that it holds; 0, {} without one.
 
     Raises:
       ContractError: No checkpoint is whole.
     """
-    step = run_checkpoints(folder).newest_whole()
-    return {} if step is None else _run_state(run_checkpoints(folder).prefix(step))
+    stored = run_checkpoints(folder)
+    step = stored.newest_whole()
+    return (0, {}) if step is None else (step, _run_state(stored.prefix(step)))
 
 
 def _run_state(prefix: str) -> dict[str, Any]:

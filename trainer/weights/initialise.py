@@ -26,7 +26,7 @@ from trainer.weights.checkpoint_files import find_damage
 from trainer.weights.importers import ForeignNetwork, find_differences, identify_network
 from trainer.weights.pretrained import Array, assign_weights, load_backbone, load_resnet
 from trainer.weights.tensor_files import TensorFile, is_tensor_file, read_head, read_tensor_file
-from trainer.weights.transfer import check_transfer, transfer_table, transfer_weights
+from trainer.weights.transfer import TransferPlan, check_transfer, transfer_table, transfer_weights
 
 _LOGGER = logging.getLogger(__name__)
 _GRAPH = "_CHECKPOINTABLE_OBJECT_GRAPH"
@@ -93,12 +93,8 @@ def transfer_from_file(model: keras.Model, labels: LabelMap, config: TrainConfig
                 " prints the flags), or --init_partly to take what fits as a start"
             )
         _LOGGER.warning("warning: --init_from: of other settings: %s: the weights are only a start", differences)
-    fresh = {variable.path: variable.numpy() for variable in model.weights}
-    plan = transfer_weights(fresh, foreign.values, old=foreign.labels, new=labels)
-    check_transfer(plan, path, partly=partly)
-    assign_weights(model, plan.values)
-    for line in transfer_table(plan):
-        _LOGGER.info("init_from %s: %s", path, line)
+    plan = transfer_weights(values_of(model), foreign.values, old=foreign.labels, new=labels)
+    _carry_out(plan, model, path, partly=partly)
 
 
 def read_foreign_network(file: TensorFile, config: TrainConfig) -> ForeignNetwork:
@@ -139,12 +135,21 @@ def transfer_from_run(model: keras.Model, labels: LabelMap, path: str, *, partly
     """
     source = find_source(path)
     # The fresh values are needed too: classes that the other run does not know keep them.
-    fresh = {variable.path: variable.numpy() for variable in model.weights}
+    fresh = values_of(model)
     plan = transfer_weights(fresh, read_variables(source.prefix, fresh), old=source.labels, new=labels)
-    check_transfer(plan, source.prefix, partly=partly)
+    _carry_out(plan, model, source.prefix, partly=partly)
+
+
+def values_of(model: keras.Model) -> dict[str, Array]:
+    """Return the values of all variables of a network by name."""
+    return {variable.path: variable.numpy() for variable in model.weights}
+
+
+def _carry_out(plan: TransferPlan, model: keras.Model, origin: str, *, partly: bool) -> None:
+    check_transfer(plan, origin, partly=partly)
     assign_weights(model, plan.values)
     for line in transfer_table(plan):
-        _LOGGER.info("init_from %s: %s", source.prefix, line)
+        _LOGGER.info("init_from %s: %s", origin, line)
 
 
 def find_source(path: str) -> WeightsSource:
