@@ -33,7 +33,7 @@ from retinanet_odm.dataset.source_ids import assign_bucket, first_new_ids
 from retinanet_odm.dataset.splits import SplitError
 from retinanet_odm.errors import DataError, LabelError, UsageError
 from retinanet_odm.labels.label_map import LabelMap
-from retinanet_odm.labels.spelling import nearest_labels
+from retinanet_odm.labels.spelling import describe_nearest
 from retinanet_odm.sources.listing import AnnotationFile, ImageFile, read_annotation
 
 ShardKey = tuple[str, str]  # split, file name
@@ -150,7 +150,7 @@ def label_image(candidate: Candidate, labels: LabelMap | None) -> LabelledImage 
 
 
 def _suggest(unknown: str, labels: LabelMap) -> str:
-    names = " or ".join(map(repr, nearest_labels(unknown, labels.name_by_id.values())))
+    names = describe_nearest(unknown, labels.name_by_id.values())
     return f", did you mean {names}?" if names else ""
 
 

@@ -25,7 +25,7 @@ from retinanet_odm.evaluation.exhaustive_images import exhaustive_table
 from retinanet_odm.evaluation.rounding import format_metric
 from retinanet_odm.labels.aliases import parse_aliases
 from retinanet_odm.labels.label_map import LabelMap
-from retinanet_odm.labels.spelling import nearest_labels
+from retinanet_odm.labels.spelling import describe_nearest
 from retinanet_odm.predictions.rows import row_threshold, utf8
 from retinanet_odm.reports.evaluation_page import evaluation_report, format_interval
 from retinanet_odm.sources import listing
@@ -156,7 +156,7 @@ def describe_comparison(comparison: Comparison, labels: LabelMap) -> Iterator[st
         yield f"not compared: {entry['count']} {reason} ({entry['first']})"
     for label, count in comparison.unknown.most_common():
         # If the label is another spelling of a class, an alias settles it.
-        nearest = " or ".join(map(repr, nearest_labels(label, labels.name_by_id.values())))
+        nearest = describe_nearest(label, labels.name_by_id.values())
         hint = f"; did you mean {nearest}? (--label_aliases)" if nearest else ""
         yield f"not compared: {count} {plural('box', count)} of {label!r}, which is no class of the model{hint}"
 

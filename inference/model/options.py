@@ -23,7 +23,7 @@ class ModelOptions:
       batch_size: maximum number of images, or tiles, in one call; None for a size that suits the model.
       batch_megabytes: maximum size of their decoded pixels, in 2^20 bytes; a larger image gets a call of its own.
       tiling: how images are cut into tiles; None for no tiles, or for those of the model.
-      whole: score no tiles, whatever the model has learned from.
+      whole: whether to score no tiles, even if the model was trained on tiles.
       signature_map: JSON file that describes the signature of a third-party model; None for an export of the trainer.
 
     Raises:

@@ -22,7 +22,7 @@ from retinanet_odm.csv_tables import Row, parse_table, read_header
 from retinanet_odm.dataset.frame_names import BY_NAME, DeploymentRule
 from retinanet_odm.errors import ContractError
 from retinanet_odm.labels.label_map import LabelMap
-from retinanet_odm.labels.spelling import nearest_labels
+from retinanet_odm.labels.spelling import describe_nearest
 
 ALL = "*"  # all classes, or all images that have no row of their own
 _CLASSES = "exhaustive_classes"
@@ -125,7 +125,7 @@ def _classes(row: Row, labels: LabelMap | None, aliases: Mapping[str, str], sour
         raise ContractError(f"{source}: line {row.line}: {expected}; found {row.cells[1]!r}")
     if labels is not None:
         for name in sorted(names.difference(labels.name_by_id.values())):
-            nearest = " or ".join(map(repr, nearest_labels(name, labels.name_by_id.values())))
+            nearest = describe_nearest(name, labels.name_by_id.values())
             hint = f"; did you mean {nearest}?" if nearest else ""
             raise ContractError(f"{source}: line {row.line}: class {name!r} is not in the label map{hint}")
     return names

@@ -11,12 +11,13 @@ Begin with `label_map`: `LabelMap` holds names by id and is what ``labels.pbtxt`
 from retinanet_odm.labels.aliases import parse_aliases
 from retinanet_odm.labels.checks import LabelProblem, check_labels
 from retinanet_odm.labels.label_map import LabelMap, extend_labels, format_label_map, parse_label_map
-from retinanet_odm.labels.spelling import find_look_alikes, nearest_labels, normalise_label
+from retinanet_odm.labels.spelling import describe_nearest, find_look_alikes, nearest_labels, normalise_label
 
 __all__ = [
     "LabelMap",
     "LabelProblem",
     "check_labels",
+    "describe_nearest",
     "extend_labels",
     "find_look_alikes",
     "format_label_map",

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from retinanet_odm.csv_tables import Row, parse_table
 from retinanet_odm.errors import ContractError
 from retinanet_odm.labels.label_map import LabelMap
-from retinanet_odm.labels.spelling import nearest_labels
+from retinanet_odm.labels.spelling import describe_nearest
 
 
 def parse_aliases(text: str, labels: LabelMap | None, *, source: str) -> dict[str, str]:
@@ -58,6 +58,6 @@ def _resolve(alias: str, direct: Mapping[str, str], where: str) -> str:
 def _check_target(name: str, labels: LabelMap, where: str) -> None:
     names = labels.name_by_id.values()
     if name not in names:
-        candidates = " or ".join(map(repr, nearest_labels(name, names)))
+        candidates = describe_nearest(name, names)
         hint = f"; did you mean {candidates}?" if candidates else f" (it has: {', '.join(sorted(names))})"
         raise ContractError(f"{where}: name {name!r} is not in the label map{hint}")

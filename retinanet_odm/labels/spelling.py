@@ -143,3 +143,13 @@ def _singulars(form: str) -> set[str]:
         if form.endswith(ending):
             found.add(form.removesuffix(ending) + singular)
     return {word for word in found if len(word) >= _MIN_LETTERS}
+
+
+def describe_nearest(name: str, names: Iterable[str]) -> str:
+    """Return the nearest labels in words, for a message; "" if there are none.
+
+    Example:
+      >>> describe_nearest("crabb", ["crab", "urchin"])
+      "'crab'"
+    """
+    return " or ".join(map(repr, nearest_labels(name, names)))
