@@ -1,8 +1,9 @@
 """Prints the losses of a small run at a fixed seed with all digits, to check that a refactoring keeps them.
 
-    python -m benchmarks.losses [--steps N] [--against REV]
+    python -m benchmarks.losses [--steps N] [--against REV] [-- FLAG ...]
 
 Runs `python -m trainer` on a small synthetic data set and reads the losses of every step from its TensorBoard file.
+FLAGs, such as --scale_max=1, are passed on.
 With --against REV it does the same in a temporary git worktree of that revision, on the same data set, and reports
 whether all digits are equal; exits with 1 if they are not.
 """
@@ -12,7 +13,7 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -31,10 +32,10 @@ ORDERED = {"TF_DETERMINISTIC_OPS": "1", "TF_NUM_INTRAOP_THREADS": "1", "TF_NUM_I
 Losses = list[dict[str, float]]
 
 
-def train(tree: Path, dataset: Path, model_dir: Path) -> Losses:
+def train(tree: Path, dataset: Path, model_dir: Path, flags: Sequence[str]) -> Losses:
     """Run the trainer of a checkout; return the losses of each step."""
     folders = (f"--dataset={dataset}", f"--model_dir={model_dir}")
-    python("-m", "trainer", *SETTINGS, *folders, tree=tree, **ORDERED)
+    python("-m", "trainer", *SETTINGS, *flags, *folders, tree=tree, **ORDERED)
     return read_losses(model_dir / "tensorboard")
 
 
@@ -68,14 +69,14 @@ def show(title: str, losses: Losses) -> None:
         print(f"  step {step}", *(f"{name} {value.hex()}" for name, value in values.items()), flush=True)
 
 
-def run(work: Path, steps: int, against: str | None) -> bool:
+def run(work: Path, steps: int, against: str | None, flags: Sequence[str]) -> bool:
     dataset = make(work / "dataset", train=BATCH * steps, boxes=3)
-    losses = train(HERE, dataset, work / "here")
+    losses = train(HERE, dataset, work / "here", flags)
     show("this tree:", losses)
     if against is None:
         return True
     with worktree(against) as tree:
-        before = train(tree, dataset, work / "before")
+        before = train(tree, dataset, work / "before", flags)
     show(f"{against}:", before)
     is_same = losses == before and len(losses) == steps
     print(f"{'ok  ' if is_same else 'MISS'}  losses of {steps} steps bit-identical to {against}: {is_same}")
@@ -86,10 +87,11 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--steps", type=int, default=5)
     parser.add_argument("--against", metavar="REV", help="the git revision to hold this tree against")
+    parser.add_argument("flags", nargs="*", metavar="FLAG", help="more flags of the trainer, behind --")
     flags = parser.parse_args()
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     with tempfile.TemporaryDirectory() as work:
-        return 0 if run(Path(work), flags.steps, flags.against) else 1
+        return 0 if run(Path(work), flags.steps, flags.against, flags.flags) else 1
 
 
 if __name__ == "__main__":

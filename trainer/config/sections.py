@@ -48,7 +48,9 @@ class DataConfig(ConfigSection):
     scale_min: float = option(0.8, "minimum random scale of a training image relative to the canvas")
     scale_max: float = option(1.25, "maximum random scale; what exceeds the canvas is cropped")
     photometric: float = option(0.0, "strength of random brightness, contrast, saturation and hue, 0 to 1", FRACTION)
-    min_visible: float = option(0.3, "drop a training box if a smaller fraction of it is visible, 0 to 1", FRACTION)
+    min_visible: float = option(
+        0.3, "an object of which a smaller fraction of the box is visible is no object, and no background", FRACTION
+    )
     mosaic: float = option(
         0.0, "probability that a training image is composed of four images of its batch at half scale", FRACTION
     )

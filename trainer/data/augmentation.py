@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import tensorflow as tf
 
 from trainer.data import preprocess
+from trainer.data.parsing import REGION
 from trainer.typing import Tensor
 
 Batch = dict[str, Tensor]
@@ -32,8 +33,8 @@ class Augmentation:
       vertical_flip: Mirror half of the views top to bottom.
       rot90: Rotate by 0, 90, 180 or 270 degrees, with equal probability.
       photometric: 0..1, strength of the changes in brightness, contrast, saturation and hue.
-      min_visible: 0..1; a box is dropped if a smaller fraction of it is on the canvas, because it teaches more about
-        borders than about animals.
+      min_visible: 0..1; an object of which a smaller fraction of the box is on the canvas is no object there, because
+        it teaches more about borders than about animals, and no background either.
       mosaic: 0..1, probability that a view becomes a mosaic.
       mosaic_steps: Number of steps with mosaics; later steps have none.
     """
@@ -57,14 +58,15 @@ def random_view(
     Args:
       encoded: string scalar, the encoded image.
       boxes: float32 [n, 4], relative to the image.
-      labels: int32 [n]; negative for an area in which no object is known.
+      labels: int32 [n], `parsing.REGION` for an area in which no object is known.
       canvas: (H, W) of the result.
       settings: The ranges to draw from.
       seed: int64 [2]; equal seeds give equal views.
 
     Returns:
-      uint8 [H, W, 3], boxes float32 [k, 4] in canvas pixels, clipped to the canvas, and labels [k]; k <= n, because
-      boxes that are mostly cut off are dropped.
+      uint8 [H, W, 3], boxes float32 [k, 4] in canvas pixels, clipped to the canvas, and labels [k]: objects, then areas
+      in which no object is known. k <= n, because boxes off the canvas are dropped. What is left of an object that is
+      mostly cut off is such an area.
     """
     draw = tf.random.stateless_uniform([5], seed)  # scale, crop (y, x), horizontal flip, vertical flip
     zoom = settings.scale_min + draw[0] * (settings.scale_max - settings.scale_min)
@@ -77,7 +79,7 @@ def random_view(
         pixels = _recolour_visible(pixels, placement, settings.photometric, fold_seed(seed, _COLOUR))
     boxes = boxes * tf.tile(placement.size, [2]) - tf.tile(placement.origin, [2])  # in canvas pixels from here on
     # The order matters: boxes are cut at the canvas before flips, which mirror at its borders.
-    boxes, labels = _drop_invisible(boxes, labels, canvas, settings.min_visible)
+    boxes, labels = _clip(boxes, labels, canvas, settings.min_visible)
     if settings.horizontal_flip:
         pixels, boxes = _flip(pixels, boxes, canvas, axis=1, when=draw[3] < 0.5)
     if settings.vertical_flip:
@@ -133,17 +135,21 @@ def recolour(image: Tensor, strength: float, seed: Tensor) -> Tensor:
     return tf.cast(tf.clip_by_value(tf.round(values * 255.0), 0.0, 255.0), tf.uint8)
 
 
-def _drop_invisible(
-    boxes: Tensor, labels: Tensor, canvas: tuple[int, int], min_visible: float
-) -> tuple[Tensor, Tensor]:
-    """Clip boxes [n, 4] to the canvas, and drop those of which too little is left."""
+def _clip(boxes: Tensor, labels: Tensor, canvas: tuple[int, int], min_visible: float) -> tuple[Tensor, Tensor]:
+    """Clip boxes [n, 4] to the canvas, and drop those off it; return those of objects first.
+
+    An object of which too little is left becomes an area in which no object is known, as in tiles.
+    """
     limit = tf.constant([*canvas, *canvas], tf.float32)
     clipped = tf.clip_by_value(boxes, 0.0, limit)
-    # Of an area in which no object is known, every part stays one.
-    is_seen = (_area(clipped) >= min_visible * _area(boxes)) | (labels < 0)
-    # A box without an area is dropped even if min_visible is 0.
-    kept = is_seen & (_area(clipped) > 0)
-    return tf.boolean_mask(clipped, kept), tf.boolean_mask(labels, kept)
+    labels = tf.where(_area(clipped) >= min_visible * _area(boxes), labels, REGION)
+    is_seen = _area(clipped) > 0  # a box without an area is dropped even if min_visible is 0
+    # Areas come last, so that padding to too few boxes leaves out the fewest objects.
+    parts = (is_seen & (labels != REGION), is_seen & (labels == REGION))
+    return (
+        tf.concat([tf.boolean_mask(clipped, part) for part in parts], axis=0),
+        tf.concat([tf.boolean_mask(labels, part) for part in parts], axis=0),
+    )
 
 
 def _area(boxes: Tensor) -> Tensor:
@@ -190,16 +196,16 @@ def apply_mosaics(batch: Batch, settings: Augmentation, seed: int, step: Tensor)
 def make_mosaics(batch: Batch) -> Batch:
     """Make one mosaic of every view: itself at the top left, then the three that follow it in the batch, row by row.
 
-    The four are shown completely, so that no box is cut. If they have more than M boxes, the first M stay, and
-    boxes_truncated counts the others together with those that the four views had lost before. A class is exhaustive in
-    a mosaic if it is in all four.
+    The four are shown completely, so that no box is cut. If they have more than M boxes, the first M stay, objects
+    before areas in which no object is known, and boxes_truncated counts the others together with those that the four
+    views had lost before. A class is exhaustive in a mosaic if it is in all four.
     """
     capacity = batch["labels"].shape[1]  # M
     height, width = batch["image"].shape[1:3]
     boxes, labels = _join_boxes(batch["boxes"], batch["labels"], (height // 2, width // 2))
     excess = tf.maximum(tf.math.count_nonzero(labels, axis=1, dtype=tf.int32) - capacity, 0)
     truncated = tf.add_n([excess, *_neighbours(batch["boxes_truncated"])])
-    boxes, labels = _first_valid(boxes, labels, capacity)
+    boxes, labels = _first_boxes(boxes, labels, capacity)
     mosaics = {"image": _join_images(batch["image"]), "boxes": boxes, "labels": labels, "boxes_truncated": truncated}
     if "not_exhaustive" in batch:
         mosaics["not_exhaustive"] = functools.reduce(tf.maximum, _neighbours(batch["not_exhaustive"]))
@@ -231,10 +237,11 @@ def _join_boxes(boxes: Tensor, labels: Tensor, middle: tuple[int, int]) -> tuple
     return tf.concat(moved, axis=1), tf.concat(_neighbours(labels), axis=1)
 
 
-def _first_valid(boxes: Tensor, labels: Tensor, count: int) -> tuple[Tensor, Tensor]:
-    """Return the first count boxes [B, count, 4] that are not padding, and their labels; the rest is padding of 0."""
-    # A stable sort by "is padding" moves all boxes to the front, in their order, with static shapes.
-    order = tf.argsort(tf.cast(labels == 0, tf.int32), axis=1, stable=True)[:, :count]
+def _first_boxes(boxes: Tensor, labels: Tensor, count: int) -> tuple[Tensor, Tensor]:
+    """Return count boxes [B, count, 4] and their labels: the first objects, then areas, then padding of 0."""
+    # A stable sort moves each kind to its place, in its order, with static shapes.
+    kind = tf.where(labels == 0, 2, tf.cast(labels == REGION, tf.int32))
+    order = tf.argsort(kind, axis=1, stable=True)[:, :count]
     labels = tf.gather(labels, order, batch_dims=1)
     boxes = tf.gather(boxes, order, batch_dims=1)
     return tf.where(labels[..., None] != 0, boxes, 0.0), labels

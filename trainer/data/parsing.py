@@ -36,7 +36,6 @@ def parse_record(record: Tensor, *, partial_classes: int = 0) -> dict[str, Tenso
     # A crowd has a class, but nobody has drawn its objects one by one.
     labels = tf.where(values[schema.IS_CROWD] > 0, tf.constant(REGION, tf.int64), values[schema.LABEL])
     objects = tf.stack([values[edge] for edge in schema.BOX_KEYS], axis=-1)
-    # Regions come last, so that padding to too few boxes leaves out the fewest objects.
     regions = tf.stack([values[edge] for edge in schema.IGNORED_KEYS], axis=-1)
     parsed = {
         "encoded": values[schema.ENCODED],

@@ -193,7 +193,7 @@ class DecodedBatch(NamedTuple):
 
 
 def load_batch(items: Tensor, canvas: tuple[int, int], read: DecodeFunction) -> DecodedBatch:
-    """Read and letterboxe a batch inside a graph; an item that cannot be read does not affect the others.
+    """Read and letterbox a batch inside a graph; an item that cannot be read does not affect the others.
 
     Only a tf.data pipeline can catch an error inside a graph, so each item goes through one.
 

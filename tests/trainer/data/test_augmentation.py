@@ -105,14 +105,40 @@ VISIBLE = [
 
 
 @pytest.mark.parametrize(("why", "min_visible", "quarter_kept"), VISIBLE, ids=[row[0] for row in VISIBLE])
-def test_boxes_that_are_mostly_cut_off_are_dropped(why: str, min_visible: float, quarter_kept: bool) -> None:
+def test_what_is_mostly_cut_off_is_neither_object_nor_background(
+    why: str, min_visible: float, quarter_kept: bool
+) -> None:
     seen = {labels_at_zoom_2(seed, min_visible) for seed in range(30)}
-    assert all((3 in labels) is quarter_kept for labels in seen), why
+    assert all((3 in labels) is quarter_kept and (REGION in labels) >= (not quarter_kept) for labels in seen), why
     assert any(1 not in labels for labels in seen), "at zoom 2 the corner must leave the canvas sometimes"
 
 
-def test_of_an_area_in_which_no_object_is_known_every_part_stays() -> None:
-    boxes = tf.constant([[-90.0, 0, 10, 50], [-90, 0, 10, 50], [-90, 0, 0, 50]])
-    kept, labels = augmentation._drop_invisible(boxes, tf.constant([1, REGION, REGION]), CANVAS, 0.3)
-    assert labels.numpy().tolist() == [REGION], "a tenth of an object is dropped, and an area beyond the canvas"
-    np.testing.assert_array_equal(kept, [[0, 0, 10, 50]])
+WHOLE, HALF, TENTH, OUTSIDE = (8.0, 0, 40, 50), (-10.0, 0, 10, 50), (-90.0, 0, 10, 50), (-90.0, 0, 0, 50)
+LEFT = (0.0, 0, 10, 50)  # of the half and of the tenth
+CLIPPED = [
+    ("a tenth of an object is no object, and comes last", [(TENTH, 2), (WHOLE, 1)], [(WHOLE, 1), (LEFT, REGION)]),
+    ("half of an object is one, in its place", [(HALF, 2), (WHOLE, 1)], [(LEFT, 2), (WHOLE, 1)]),
+    ("of an area every part stays one", [(TENTH, REGION), (WHOLE, 1)], [(WHOLE, 1), (LEFT, REGION)]),
+    ("an area beyond the canvas is dropped", [(OUTSIDE, REGION), (WHOLE, 1)], [(WHOLE, 1)]),
+    ("an object beyond the canvas is dropped", [(OUTSIDE, 2), (WHOLE, 1)], [(WHOLE, 1)]),
+    ("crowds come behind all objects", [(WHOLE, REGION), (WHOLE, 3)], [(WHOLE, 3), (WHOLE, REGION)]),
+]
+Labelled = list[tuple[tuple[float, ...], int]]
+
+
+@pytest.mark.parametrize(("why", "given", "kept"), CLIPPED, ids=[row[0] for row in CLIPPED])
+def test_boxes_are_clipped(why: str, given: Labelled, kept: Labelled) -> None:
+    boxes, labels = (tf.constant(column) for column in zip(*given, strict=True))
+    clipped, found = augmentation._clip(boxes, labels, CANVAS, 0.3)
+    pairs = zip(map(tuple, clipped.numpy().tolist()), found.numpy().tolist(), strict=True)
+    assert list(pairs) == kept, why
+
+
+def test_without_cropping_nothing_changes() -> None:
+    """A view that shows the whole image has all boxes, in their order: its loss does not depend on min_visible."""
+    boxes = tf.random.stateless_uniform([9, 2], [1, 2], 0, 30)
+    boxes = tf.concat([boxes, boxes + tf.random.stateless_uniform([9, 2], [3, 4], 1, 30)], axis=1)
+    for min_visible in (0.0, 0.3, 1.0):
+        clipped, labels = augmentation._clip(boxes, tf.range(1, 10), CANVAS, min_visible)
+        np.testing.assert_array_equal(clipped, boxes)
+        np.testing.assert_array_equal(labels, range(1, 10))

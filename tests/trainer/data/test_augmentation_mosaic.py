@@ -69,14 +69,30 @@ def test_the_room_for_boxes_stays(why: str, room: int, kept: list[int], truncate
     assert (made["boxes"].numpy()[made["labels"].numpy() == 0] == 0).all()
 
 
+AREAS = [
+    ("areas come behind the objects", 5, 2, [1, 3, 4, REGION, 0]),
+    ("the room is for objects first", 3, 1, [2, 3, 4]),
+    ("an area stays if there is room", 4, 1, [2, 3, 4, REGION]),
+]
+
+
+@pytest.mark.parametrize(("why", "room", "area", "kept"), AREAS, ids=[row[0] for row in AREAS])
+def test_an_area_in_which_no_object_is_known_takes_no_place_of_an_object(
+    why: str, room: int, area: int, kept: list[int]
+) -> None:
+    batch = coloured_batch(IMAGE_BOXES, room)
+    batch["labels"] = tf.where(batch["labels"] == area, REGION, batch["labels"])
+    assert augmentation.make_mosaics(batch)["labels"].numpy()[0].tolist() == kept, why
+
+
 def test_a_mosaic_knows_what_all_four_know() -> None:
     batch = coloured_batch(IMAGE_BOXES, room=5)
     batch["labels"] = tf.where(batch["labels"] == 2, REGION, batch["labels"])
     batch["not_exhaustive"] = tf.constant([[1.0, 0, 0], [0, 0, 0], [0, 0, 0], [0, 0, 0], [0, 1, 0]])
     made = augmentation.make_mosaics(batch)
     assert made["not_exhaustive"].numpy()[:2].tolist() == [[1, 0, 0], [0, 1, 0]], "of images 1 to 4, and 2 to 5"
-    assert made["labels"].numpy()[0].tolist() == [1, REGION, 3, 4, 0], "an area stays one"
-    assert (made["boxes"].numpy()[0, 1] != 0).any()
+    assert made["labels"].numpy()[0].tolist() == [1, 3, 4, REGION, 0], "an area stays one"
+    assert (made["boxes"].numpy()[0, 3] != 0).any()
 
 
 def batches(dataset: Path, first_step: int = 0, **settings: Any):
