@@ -225,6 +225,7 @@ def _write(
         "schema_version": _SCHEMA_VERSION,
         "split": split,
         "held_out_images": held_out,
+        **({"tile": config.data.tiles} if config.data.tile else {}),
         "dataset_fingerprint": manifest.fingerprint,
         "rule": RULE,
         "points": list(points),

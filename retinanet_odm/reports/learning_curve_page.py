@@ -40,9 +40,10 @@ def _describe_last(curve: _Values) -> str:
     if last["AP"] is None:
         return "AP has no value: the held-out images have no objects."
     images, held_out = last["images"], curve["held_out_images"]
+    tiles = f"the tiles of {curve['tile']['side']} px of " if "tile" in curve else ""
     return (
         f"Trained on {images:,} {plural('image', images)}, the detector has AP {last['AP']:.3f} (AP50"
-        f" {last['AP50']:.3f}) on {held_out:,} held-out {plural('image', held_out)}."
+        f" {last['AP50']:.3f}) on {tiles}{held_out:,} held-out {plural('image', held_out)}."
     )
 
 

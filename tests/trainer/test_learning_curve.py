@@ -60,6 +60,8 @@ def test_points_are_nested_and_trained_for_equal_steps(dataset: Path, tmp_path: 
     assert curve["points"][-1]["boxes"] == 24 and curve["outlook"]["doubling"] is None
     assert "cannot be said" in (tmp_path / "learning_curve.html").read_text()
 
+    assert "tile" not in curve
+
     again = Trainer()
     run_learning_curve(settings(dataset, tmp_path), None, train=again)
     assert again.runs == [], "finished points are left as they are"
@@ -67,6 +69,13 @@ def test_points_are_nested_and_trained_for_equal_steps(dataset: Path, tmp_path: 
     run_learning_curve(settings(dataset, tmp_path), None, train=again)
     assert [Path(run.run.model_dir).name for run in again.runs] == ["images-8", "images-8"]
     assert json.loads((tmp_path / "learning_curve.json").read_text()) == curve
+
+
+def test_a_curve_on_tiles_says_so(dataset: Path, tmp_path: Path) -> None:
+    config = settings(dataset, tmp_path, tile=64, tile_overlap=0.3, curve_images="4")
+    run_learning_curve(config, None, train=Trainer())
+    assert json.loads((tmp_path / "learning_curve.json").read_text())["tile"] == {"side": 64, "overlap": 0.3}
+    assert "on the tiles of 64 px of" in (tmp_path / "learning_curve.html").read_text()
 
 
 REFUSED = [

@@ -20,8 +20,9 @@ def point(images: int, ap: float | None) -> dict[str, Any]:
     }
 
 
-def page(*points: dict[str, Any], missing: tuple[int, ...] = ()) -> str:
+def page(*points: dict[str, Any], missing: tuple[int, ...] = (), **more: Any) -> str:
     curve = {
+        **more,
         "split": "val",
         "held_out_images": 40,
         "rule": "by <hash>",
@@ -39,6 +40,12 @@ def test_it_begins_with_the_last_point_and_the_outlook() -> None:
     assert text.count('class="line"') == 2 and text.count('class="interval"') == 1
     # The last of the two moves of the bars is at the right end of the axis.
     assert len(re.findall("M58.0 ", text)) and "0.40 to 0.60" in text
+
+
+def test_a_curve_on_tiles_says_so() -> None:
+    text = page(point(10, 0.25), point(50, 0.5), tile={"side": 640, "overlap": 0.2})
+    assert "on the tiles of 640 px of 40 held-out images." in text and "AP is per tile" in text
+    assert "tiles" not in page(point(10, 0.25), point(50, 0.5)).partition("<main")[2]
 
 
 def test_a_curve_that_is_not_finished() -> None:
