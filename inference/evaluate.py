@@ -6,7 +6,7 @@ retinanet_odm.evaluation.
 
 import json
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -65,10 +65,13 @@ def evaluate(options: EvaluateOptions) -> dict[str, Any]:
         rows = finished_run.read_rows(options.output, summary)
         rule = finished_run.deployment_rule(summary, options.deployment)
         exhaustive = _read_exhaustive(options.exhaustive, aliases, rule) if options.exhaustive else None
-        annotations = _read_annotations(options.annotations, options.ignore_labels)
+        annotations = list(_read_annotations(options.annotations, options.ignore_labels))
         comparison = compare(rows, annotations, labels, aliases=aliases, exhaustive=exhaustive)
         # Before any check: if nothing is left to compare, these lines explain why.
-        for line in describe_comparison(comparison, labels):
+        for line in (
+            *describe_comparison(comparison, labels),
+            *describe_ignore_labels(options.ignore_labels, annotations, labels),
+        ):
             _logger.info("%s", line)
         if not comparison.images:
             raise UsageError(f"{_FLAG}: expected annotations of scored images, found none")
@@ -209,6 +212,19 @@ def _check_ignore_labels(ignored: Sequence[str], labels: LabelMap) -> None:
     # Otherwise no object of the class would count, and every detection on one would be left out.
     if classes := sorted(set(ignored).intersection(labels.name_by_id.values())):
         raise UsageError(f"--ignore_label: {classes[0]!r} is a class of the model: expected labels of areas only")
+
+
+def describe_ignore_labels(
+    ignored: Sequence[str], annotations: Iterable[AnnotationFile | DataError], labels: LabelMap
+) -> Iterator[str]:
+    """Yield a line about each label of --ignore_label that no box has: often a typing error."""
+    read = (found.annotation for found in annotations if isinstance(found, AnnotationFile) and found.annotation)
+    seen = {item.label for annotation in read for item in annotation.objects}
+    for label in ignored:
+        if label not in seen:
+            nearest = describe_nearest(label, seen.difference(labels.name_by_id.values()))
+            hint = f"; did you mean {nearest}?" if nearest else ""
+            yield f"check: --ignore_label: no box of the annotations is labelled {label!r}{hint}"
 
 
 def _read_exhaustive(path: str, aliases: Mapping[str, str], rule: DeploymentRule) -> ExhaustiveClasses:

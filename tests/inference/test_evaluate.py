@@ -202,12 +202,15 @@ def test_partial_labels(
     output, given = write_output(tmp_path / "out", ROWS), tmp_path / "e.csv"
     given.write_text("image,exhaustive_classes\na.png,*\nlost.png,*\nb.png,crab\n")
     flags = ("--annotations", annotations, "--min_score=0.25")
-    found = _evaluate(output, *flags, "--exhaustive", given, "--ignore_label", "Sea-Pig")
+    found = _evaluate(output, *flags, "--exhaustive", given, "--ignore_label", "Sea-Pig", "Sea-Pgi")
     pig = found["per_class"]["sea pig"]
     assert (pig["exhaustive_images"], pig["count_bias"]) == (2, -0.5), "the false one of b.png does not count"
     assert "sea pig: exhaustive in 2 of 3 images, and counted only there" in caplog.text
     assert "check: 1 row of --exhaustive without a compared image, such as 'lost.png'" in caplog.text
     assert found["unknown_labels"] == {}, "the label of an ignored area is no class"
+    notes = [line for line in caplog.text.splitlines() if "--ignore_label" in line]
+    assert len(notes) == 1, "a line for a label that no box has, and none for the other"
+    assert "check: --ignore_label: no box of the annotations is labelled 'Sea-Pgi'; did you mean 'Sea-Pig'?" in notes[0]
     assert "exhaustive in images" in (output / "evaluation.html").read_text()
     given.write_text("image,exhaustive_classes\nlost.png,*\n")
     line = fail("evaluate", output, *flags, "--exhaustive", given, "--replace")
