@@ -39,17 +39,17 @@ def print_results(results: Iterable[Result]) -> bool:
 
 
 def python(*command: str, interpreter: str = sys.executable, tree: Path = HERE, **environment: str) -> str:
-    """Run a command in a checkout of this project and return its output; exits if it fails."""
+    """Run Python in a checkout of this project and return its output; exits if it fails."""
+    return run(interpreter, *command, tree=tree, PYTHONPATH=str(tree), **environment)
+
+
+def run(*command: str, tree: Path = HERE, **environment: str) -> str:
+    """Run a program in a checkout of this project and return its output; exits if it fails."""
     done = subprocess.run(
-        [interpreter, *command],
-        cwd=tree,
-        env={**os.environ, "PYTHONPATH": str(tree), **environment},
-        capture_output=True,
-        text=True,
-        check=False,
+        command, cwd=tree, env={**os.environ, **environment}, capture_output=True, text=True, check=False
     )
     if done.returncode:
-        raise SystemExit(f"failed: {interpreter} {' '.join(command)[:500]}\n{done.stderr[-3000:]}")
+        raise SystemExit(f"failed: {' '.join(command)[:500]}\n{done.stderr[-3000:]}")
     return done.stdout
 
 
