@@ -5,11 +5,13 @@
 Runs `python -m trainer` on a small synthetic data set and reads the losses of every step from its TensorBoard file.
 FLAGs, such as --scale_max=1, are passed on.
 With --against REV it does the same in a temporary git worktree of that revision, on the same data set, and reports
-whether all digits are equal; exits with 1 if they are not.
+whether all digits are equal. If they are not, it prints how far they are apart and exits with 1: after a change of
+computation, the first step should differ by rounding only, and the mean of the last steps hardly.
 """
 
 import argparse
 import os
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -80,6 +82,11 @@ def run(work: Path, steps: int, against: str | None, flags: Sequence[str]) -> bo
     show(f"{against}:", before)
     is_same = losses == before and len(losses) == steps
     print(f"{'ok  ' if is_same else 'MISS'}  losses of {steps} steps bit-identical to {against}: {is_same}")
+    if not is_same and len(losses) == len(before) == steps:
+        differences = [abs(now["loss"] / then["loss"] - 1) for now, then in zip(losses, before, strict=True)]
+        print(f"      relative difference of the loss: first step {differences[0]:.1e}, largest {max(differences):.1e}")
+        ends = [statistics.mean(values["loss"] for values in side[-steps // 3 :]) for side in (losses, before)]
+        print(f"      mean loss of the last third: {ends[0]:.4f} here, {ends[1]:.4f} at {against}")
     return is_same
 
 

@@ -93,7 +93,7 @@ def train_step(
         class_loss = ops.sum(class_losses) / positives
         box_loss = ops.sum(_box_losses(outputs["box_shifts"], targets, anchors, config.loss)) / positives
         loss = class_loss + config.loss.box_loss_weight * box_loss
-        if config.schedule.optimizer == "sgd":  # AdamW decays by itself
+        if config.schedule.optimizer == "sgd" and config.schedule.weight_decay:  # AdamW decays by itself
             decay = sum(ops.sum(ops.square(variable)) for variable in schedule.decayed_variables(network.model))
             loss = loss + config.schedule.weight_decay / 2 * decay / replicas.num_replicas_in_sync
     # Summed before clipping, which must see the gradient of the whole batch.

@@ -4,6 +4,7 @@ Begin with `build.build_network`, which a run uses, or with `model.build_model` 
 
   build        a network from a configuration: model, anchors, frozen layers
   model        feature pyramid and heads; `backbones` and `efficientnet_lite` have the feature extractors
+  batch_norm   batch normalisation in one operation
   anchors      the grid of reference boxes
   targets      what each anchor should predict
   losses       focal loss, Huber loss, GIoU loss

@@ -25,6 +25,7 @@ from keras import layers, ops
 from retinanet_odm.errors import UsageError
 from trainer.config.backbone_names import CAFFE, KERAS_PREFIX, LITE0, TENSORFLOW
 from trainer.data.preprocess import MEAN_RGB, STDDEV_RGB
+from trainer.network.batch_norm import BatchNorm
 from trainer.network.efficientnet_lite import extract_lite0_features
 from trainer.typing import Tensor
 
@@ -78,7 +79,7 @@ def _conv_norm(
     x = layers.Conv2D(
         filters, kernel, stride, padding, use_bias=False, kernel_initializer="he_normal", name=f"{name}_conv"
     )(x)
-    return layers.BatchNormalization(**norm, name=f"{name}_norm")(x)
+    return BatchNorm(**norm, name=f"{name}_norm")(x)
 
 
 def _tiny(x: Tensor) -> tuple[Tensor, ...]:

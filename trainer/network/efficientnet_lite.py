@@ -12,6 +12,7 @@ from typing import NamedTuple
 from keras import initializers, layers
 
 from trainer.data.preprocess import MEAN_RGB, STDDEV_RGB
+from trainer.network.batch_norm import BatchNorm
 from trainer.typing import Tensor
 
 # Of its training on ImageNet: images are (RGB - 127) / 128, and the epsilon of every BatchNorm is 1e-3.
@@ -66,7 +67,7 @@ def _to_lite(x: Tensor) -> Tensor:
 
 
 def _norm(x: Tensor, name: str) -> Tensor:
-    return layers.BatchNormalization(**_NORM, name=f"{name}_norm")(x)
+    return BatchNorm(**_NORM, name=f"{name}_norm")(x)
 
 
 def _norm_relu6(x: Tensor, name: str) -> Tensor:

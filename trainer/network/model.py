@@ -13,6 +13,7 @@ from keras import layers
 from retinanet_odm.dataset.anchor_coverage import PYRAMID_LEVELS
 from trainer.config.backbone_names import TENSORFLOW
 from trainer.network.backbones import extract_features, pad_for_stride
+from trainer.network.batch_norm import BatchNorm
 from trainer.typing import Tensor
 
 # Initially the class head predicts every class with this probability (RetinaNet, section 4.1, "Initialization").
@@ -99,7 +100,7 @@ def _halve(x: Tensor, channels: int, style: str, name: str) -> Tensor:
 
 def _norm_layer(kind: str, channels: int, name: str) -> keras.Layer:
     if kind == "batch":
-        return layers.BatchNormalization(**_NORM, name=name)
+        return BatchNorm(**_NORM, name=name)
     if kind == "group":
         return layers.GroupNormalization(group_count(channels), epsilon=_GROUP_EPSILON, name=name)
     return layers.Identity(name=name)
