@@ -1,5 +1,7 @@
 """The data set job: labelled images in, a TFRecord data set out.
 
+There is nothing here to be called from Python: its commands are the interface (docs/python.md).
+
 Commands (`main`): `prepare` writes a data set, `check` only reports what is wrong, `labels` writes a label map.
 
 Begin reading at `pipeline`, whose docstring draws the graph, then follow one image: `join` (image and annotation) →

@@ -5,19 +5,12 @@ import itertools
 import logging
 import posixpath
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 
 from PIL import Image
 
-from inference.image_sources import chunks
-from inference.model.loading import find_model, load_scorer
+from inference.detector import ScoredImage, open_detector
 from inference.options import DetectOptions
-from inference.rows.rows import failed_row, make_row
-from inference.rows.thresholds import choose_thresholds
-from retinanet_odm.errors import DataError, UsageError
-from retinanet_odm.imaging.drawing import draw_boxes
-from retinanet_odm.imaging.images import EncodedImage, normalise_image
-from retinanet_odm.predictions.drawing import drawn_detection
+from retinanet_odm.errors import UsageError
 from retinanet_odm.predictions.formats.encoding import one_line
 from retinanet_odm.predictions.rows import OK, PredictionRow
 from retinanet_odm.predictions.unlike_training import NoveltySummary
@@ -33,14 +26,6 @@ _SUFFIXES = {"jpeg": (".jpg", ".jpeg"), "png": (".png",)}
 _JPEG_QUALITY = 95
 
 
-@dataclass(frozen=True, kw_only=True)
-class ScoredImage:
-    """The row of an image, and the upright image that its boxes belong to; None if it could not be read."""
-
-    row: PredictionRow
-    image: EncodedImage | None
-
-
 def detect(options: DetectOptions) -> list[PredictionRow]:
     """Run the model on each image, and draw copies if requested.
 
@@ -54,7 +39,9 @@ def detect(options: DetectOptions) -> list[PredictionRow]:
     names = list_image_paths(options.images)
     if options.draw is not None:
         _check_draw_folder(options.draw, names)
-    scored = _score_images(options, names)
+    detector = open_detector(options.model, options.min_score, options.model_options)
+    _logger.info("shown from a score of %s", detector.thresholds.describe())
+    scored = detector.stream(names)
     if options.draw is not None:
         scored = _draw_copies(options.draw, names, scored)
     # Only the rows are kept: a folder may hold more images than fit into memory.
@@ -107,33 +94,6 @@ def format_detections(rows: Sequence[PredictionRow]) -> str:
     return "\n".join(line.rstrip() for line in padded)
 
 
-def _score_images(options: DetectOptions, names: Sequence[str]) -> Iterator[ScoredImage]:
-    model = find_model(options.model, options.model_options)
-    thresholds = choose_thresholds(options.min_score, model.manifest)
-    _logger.info("shown from a score of %s", thresholds.describe())
-    scorer = load_scorer(model)
-    labels, own = model.manifest.labels.name_by_id, model.manifest.score_threshold
-    for batch in chunks.groups(names, model.options.max_images):
-        # A batch at a time: only so many images are in memory.
-        loaded = {name: _load(name) for name in batch}
-        images = {name: item for name, item in loaded.items() if isinstance(item, EncodedImage)}
-        results, _ = scorer.score(list(images.values()))
-        result_by_name = dict(zip(images, results, strict=True))
-        for name, item in loaded.items():
-            if isinstance(item, DataError):
-                yield ScoredImage(row=failed_row(name, item), image=None)
-            else:
-                row = make_row(name, result_by_name[name], labels=labels, min_score=own)
-                yield ScoredImage(row=thresholds.counted(row), image=item)
-
-
-def _load(name: str) -> EncodedImage | DataError:
-    try:
-        return normalise_image(files.read_bytes(name), name=name)
-    except DataError as error:
-        return error
-
-
 def _check_draw_folder(folder: str, names: Sequence[str]) -> None:
     """Refuse a folder that contains an input: copies must neither replace originals nor be mixed with them."""
     for name in names:
@@ -158,7 +118,7 @@ def _draw_copies(folder: str, names: Sequence[str], scored: Iterable[ScoredImage
     for item, path in zip(scored, paths, strict=True):
         if item.image is not None:
             name = free_copy_name(name_below(base, path), item.image.format, taken)
-            _draw(files.join(folder, name), item.row, item.image)
+            _write_copy(files.join(folder, name), item.draw(), item.image.format)
         yield item
 
 
@@ -181,12 +141,9 @@ def free_copy_name(name: str, image_format: str, taken: set[str]) -> str:
     return free
 
 
-def _draw(path: str, row: PredictionRow, image: EncodedImage) -> None:
-    boxes = list(map(drawn_detection, row.detections))
+def _write_copy(path: str, drawn: Image.Image, image_format: str) -> None:
     buffer = io.BytesIO()
-    # The upright bytes, not the file: boxes are in pixels of the upright image.
-    with Image.open(io.BytesIO(image.data)) as opened:
-        draw_boxes(opened, boxes).save(buffer, image.format, quality=_JPEG_QUALITY)
+    drawn.save(buffer, image_format, quality=_JPEG_QUALITY)
     files.make_folder(posixpath.dirname(path))
     with files.write_atomic(path) as file:
         file.write(buffer.getvalue())

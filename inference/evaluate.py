@@ -62,7 +62,7 @@ def evaluate(options: EvaluateOptions) -> dict[str, Any]:
         _check_ignore_labels(options.ignore_labels, labels)
         aliases = _read_aliases(options.label_aliases, labels) if options.label_aliases else {}
         # A stream: `compare` keeps only rows that may have an annotation.
-        rows = finished_run.read_rows(options.output, summary)
+        rows = finished_run.iter_rows(options.output, summary)
         rule = finished_run.deployment_rule(summary, options.deployment)
         exhaustive = _read_exhaustive(options.exhaustive, aliases, rule) if options.exhaustive else None
         annotations = list(_read_annotations(options.annotations, options.ignore_labels))

@@ -126,7 +126,7 @@ def _mark_repeats(options: RepeatOptions) -> None:
     check_overwrite(output, find_earlier(output), planned, replace=options.replace)
 
     def rows() -> Iterator[PredictionRow]:
-        return finished_run.read_rows(output, summary)
+        return finished_run.iter_rows(output, summary)
 
     # The rows are read three times: kept in memory, a million of them would not fit.
     detections = gather_detections(rows(), run, rule)

@@ -3,7 +3,6 @@
 They stand in the order in which images and rows pass through them; inference.pipeline connects them.
 """
 
-import dataclasses
 import itertools
 import os
 import time
@@ -32,9 +31,8 @@ from inference.request import Commit, PendingWork, find_pending_work
 from inference.rows import part_files
 from inference.rows.earlier_rows import keep_earlier_rows
 from inference.rows.part_files import RowSpans, SaveInterval, SpansOfShard, WrittenShard
-from inference.rows.rows import SerializedRow, failed_row, make_row, row_keys, with_key
+from inference.rows.rows import SerializedRow, ShotFacts, failed_row, make_row, row_keys, with_key
 from retinanet_odm.cli.progress import PROGRESS
-from retinanet_odm.dataset.frame_names import parse_frame_name
 from retinanet_odm.errors import DataError
 from retinanet_odm.imaging.images import EncodedImage, ImageRule
 from retinanet_odm.predictions.rows import OK, PredictionRow
@@ -45,11 +43,10 @@ CHUNKS, NUM_IMAGES, KEPT_ROWS = "chunks", "num_images", "kept_rows"
 # Output tags of ReadImages.
 READ_IMAGES, UNREADABLE = "images", "unreadable"
 
-# What goes around the model with an image: its name, the key of its row, its EXIF time or "", and the orientation for
-# its row. Names travel as bytes, because Beam's coder of text refuses names that are not UTF-8.
+# What goes around the model with an image: its name, the key of its row, and ShotFacts: its EXIF time or "", and the
+# orientation. Names travel as bytes, because Beam's coder of text refuses names that are not UTF-8.
 ImageKey: TypeAlias = tuple[bytes, str, str, int]
 _ReadItem: TypeAlias = tuple[ImageKey, EncodedImage] | TaggedOutput[Literal["unreadable"], PredictionRow]
-_MIN_SWAPPED = 5  # from this EXIF orientation on, the sides of the image are swapped
 _READING_THREADS = 64
 
 
@@ -157,8 +154,9 @@ class ReadAhead(beam.DoFn):
             if isinstance(image, DataError):
                 yield TaggedOutput(UNREADABLE, with_key(failed_row(name, image), key))
             else:
-                orientation = image.orientation if image.orientation >= _MIN_SWAPPED else 1
-                yield (os.fsencode(name), key, _exif_time(name, image), orientation), image
+                shot = ShotFacts.of(name, image)
+                time_text = shot.time.isoformat() if shot.time else ""
+                yield (os.fsencode(name), key, time_text, shot.orientation), image
 
 
 def _in_window(item: _ReadItem) -> WindowedValue | TaggedOutput[Literal["unreadable"], WindowedValue]:
@@ -166,11 +164,6 @@ def _in_window(item: _ReadItem) -> WindowedValue | TaggedOutput[Literal["unreada
     if isinstance(item, TaggedOutput):
         return TaggedOutput(UNREADABLE, GlobalWindows.windowed_value(item.value))
     return GlobalWindows.windowed_value(item)
-
-
-def _exif_time(name: str, image: EncodedImage) -> str:
-    """Return when an image was taken, or "" if it has no date or its name has one."""
-    return "" if image.capture_time is None or parse_frame_name(name) else image.capture_time.isoformat()
 
 
 @dataclass(eq=False)
@@ -193,8 +186,8 @@ def _make_row(
     keyed: tuple[ImageKey, ModelOutput | Failure], labels: Mapping[int, str], min_score: float
 ) -> PredictionRow:
     (name, key, taken, orientation), result = keyed
-    row = with_key(make_row(os.fsdecode(name), result, labels=labels, min_score=min_score), key)
-    return dataclasses.replace(row, time=datetime.fromisoformat(taken) if taken else None, orientation=orientation)
+    shot = ShotFacts(time=datetime.fromisoformat(taken) if taken else None, orientation=orientation)
+    return with_key(make_row(os.fsdecode(name), result, shot, labels=labels, min_score=min_score), key)
 
 
 class CountRows(beam.DoFn):

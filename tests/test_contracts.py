@@ -72,6 +72,11 @@ IMPORTS = [
     pytest.param(_modules(*_BEAM), _TENSORFLOW, id="Beam and Dataflow: light workers"),  # Beam itself imports absl
     pytest.param(_modules("beam_jobs"), _TENSORFLOW, id="beam_jobs: light workers on the stock image"),
     pytest.param(_modules("trainer"), {"apache_beam"}, id="trainer: no Beam on a TPU VM"),
+    pytest.param(
+        ["inference", "trainer", "beam_jobs", "retinanet_odm.annotations"],
+        {"numpy", "PIL", "lxml", "apache_beam", *_TENSORFLOW},
+        id="what Python programs import: nothing until it is used",
+    ),
     pytest.param(_modules("inference"), _TENSORFLOW, id="inference: TensorFlow only once a model is loaded"),
 ]
 

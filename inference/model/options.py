@@ -139,16 +139,39 @@ def model_options(flags: argparse.Namespace) -> ModelOptions:
     Raises:
       UsageError: as ModelOptions and Tiling; or a flag for tiles is given without --tile.
     """
-    # None means not given: Tiling has the defaults, and a value without --tile is an error.
-    chosen = {"overlap": flags.tile_overlap, "merge": flags.tile_merge}
-    tile_flags = {name: value for name, value in chosen.items() if value is not None}
-    if not flags.tile and tile_flags:
-        raise UsageError("--tile_overlap and --tile_merge have no effect without --tile")
-    tiling = Tiling(side=flags.tile, **tile_flags) if flags.tile else None
-    return ModelOptions(
+    return make_model_options(
         batch_size=flags.batch_size,
         batch_megabytes=flags.batch_megabytes,
-        tiling=tiling,
-        whole=flags.tile == 0,
+        tile=flags.tile,
+        tile_overlap=flags.tile_overlap,
+        tile_merge=flags.tile_merge,
         signature_map=flags.signature_map,
+    )
+
+
+def make_model_options(
+    *,
+    batch_size: int | None = None,
+    batch_megabytes: int = ModelOptions.batch_megabytes,
+    tile: int | None = None,
+    tile_overlap: float | None = None,
+    tile_merge: str | None = None,
+    signature_map: str | None = None,
+) -> ModelOptions:
+    """Return the options that values of the flags of these names specify; None for a flag that is not given.
+
+    Raises:
+      UsageError: as model_options.
+    """
+    # Tiling has the defaults, and a value without --tile is an error.
+    chosen = {"overlap": tile_overlap, "merge": tile_merge}
+    tile_flags: dict[str, Any] = {name: value for name, value in chosen.items() if value is not None}
+    if not tile and tile_flags:
+        raise UsageError("--tile_overlap and --tile_merge have no effect without --tile")
+    return ModelOptions(
+        batch_size=batch_size,
+        batch_megabytes=batch_megabytes,
+        tiling=Tiling(side=tile, **tile_flags) if tile else None,
+        whole=tile == 0,
+        signature_map=signature_map,
     )

@@ -13,14 +13,14 @@ from retinanet_odm.lazy_exports import lazy_exports
 if TYPE_CHECKING:
     from inference.rows.export_options import ExportOptions
     from inference.rows.exports import write_exports
-    from inference.rows.finished_run import finished_summary, read_rows
+    from inference.rows.finished_run import finished_summary, iter_rows
     from inference.rows.rows import make_row
 
 __all__ = [
     "ExportOptions",
     "finished_summary",
+    "iter_rows",
     "make_row",
-    "read_rows",
     "write_exports",
 ]
 
@@ -28,8 +28,8 @@ __all__ = [
 _MODULES = {
     "ExportOptions": "export_options",
     "finished_summary": "finished_run",
+    "iter_rows": "finished_run",
     "make_row": "rows",
-    "read_rows": "finished_run",
     "write_exports": "exports",
 }
 

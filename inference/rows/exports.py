@@ -1,29 +1,28 @@
 """Exports: the rows of a run in the formats of `--formats`, written by score's last step and by convert.
 
-Begin with `write_exports`. The report also shows some of the images, which `find_images` reads from their sources.
+Begin with `write_exports`. The report also shows some of the images, which `page_images` finds.
 """
 
 import dataclasses
 import difflib
 import logging
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
 
-from inference.image_sources import chunks, listing
 from inference.rows import finished_run
 from inference.rows.export_options import EXPORT_FILES, REPEAT_FLAGS, REPORT_FORMAT, ExportOptions
 from inference.rows.journal import write_derived
+from inference.rows.page_images import page_images
 from inference.rows.repeat_marks import with_repeat_flags, without_repeats
 from inference.rows.thresholds import thresholds_of_run
 from retinanet_odm.errors import UsageError
-from retinanet_odm.imaging.images import EncodedImage, ImageRule
 from retinanet_odm.predictions.formats import ALL_SCORES, EXPORTERS, Exporter
 from retinanet_odm.predictions.rows import PredictionRow, ScoringRun
 from retinanet_odm.predictions.uncertainty import to_label_csv
 from retinanet_odm.predictions.unlike_training import NoveltySummary
-from retinanet_odm.reports.predictions_page import ImageReader, no_images, predictions_report
+from retinanet_odm.reports.predictions_page import predictions_report
 from retinanet_odm.storage import files
 
 _logger = logging.getLogger(__name__)
@@ -49,7 +48,7 @@ def write_exports(output: str, summary: Mapping[str, Any], options: ExportOption
     for name, format_name in _files(options):
         run = run_of(summary, options, format_name)
         _check_repeat_flags(name, run, summary, options)
-        rows = _filtered_rows(_rows(output, summary, options), run, format_name)
+        rows = exported_rows(output, summary, options, run, format_name)
         digest = write_derived(output, name, _exporter(name, summary, options)(rows, run))
         entries.append(_entry(name, format_name, digest, run, options))
     return sorted(entries, key=lambda entry: str(entry["name"]))
@@ -86,11 +85,17 @@ def _digest(output: str, name: str) -> str | None:
     return files.find_digest(files.join(output, name))
 
 
-def _filtered_rows(rows: Iterable[PredictionRow], run: ScoringRun, format_name: str) -> Iterator[PredictionRow]:
-    """Yield rows with the detections that a file of the format may hold."""
+def exported_rows(
+    output: str, summary: Mapping[str, Any], options: ExportOptions, run: ScoringRun, format_name: str
+) -> Iterator[PredictionRow]:
+    """Yield the rows that a file of a format holds, with the detections that it may hold.
+
+    Raises:
+      ContractError, UsageError: as write_exports.
+    """
     # The pages count by the thresholds themselves, and also need what lies just below: it is uncertain.
     min_scores = dict.fromkeys(run.classes, 0.0) if format_name == REPORT_FORMAT else run.min_scores
-    return (row.filtered(min_scores) for row in rows)
+    return (row.filtered(min_scores) for row in _rows(output, summary, options))
 
 
 def count_results(output: str, summary: Mapping[str, Any]) -> dict[str, Any]:
@@ -101,7 +106,7 @@ def count_results(output: str, summary: Mapping[str, Any]) -> dict[str, Any]:
     """
     run, counts, novelty = run_of(summary, ExportOptions()), Counter[int](), NoveltySummary()
     rule = finished_run.deployment_rule(summary, "")
-    for row in finished_run.read_rows(output, summary):
+    for row in finished_run.iter_rows(output, summary):
         counts.update(item.label_id for item in row.filtered(run.thresholds).detections)
         if row.novelty is not None:  # without a reference, deployments would be found for nothing
             novelty.add(finished_run.with_deployment(row, rule))
@@ -140,7 +145,7 @@ def _exporter(name: str, summary: Mapping[str, Any], options: ExportOptions) -> 
     # A dict is made for each file, because the page needs the summary and the options of this run.
     by_name = {name: exporter for exporters in EXPORTERS.values() for name, exporter in exporters.items()}
     page, to_label = EXPORT_FILES[REPORT_FORMAT]
-    images = partial(_page_images, summary, options)
+    images = partial(page_images, summary, options)
     return {**by_name, to_label: to_label_csv, page: lambda rows, run: predictions_report(rows, run, images())}[name]
 
 
@@ -208,7 +213,7 @@ def _rows(output: str, summary: Mapping[str, Any], options: ExportOptions) -> It
 def _flagged_rows(output: str, summary: Mapping[str, Any]) -> Iterator[PredictionRow]:
     """Yield all rows, with the flags of `repeats` if it was run."""
     # The flags are a file beside the rows: rows, and with them their keys, never change after a run.
-    rows, path = finished_run.read_rows(output, summary), files.join(output, REPEAT_FLAGS)
+    rows, path = finished_run.iter_rows(output, summary), files.join(output, REPEAT_FLAGS)
     for sha256 in _repeat_digests(summary):
         lines = finished_run.read_checked_lines(path, sha256, command="repeats")
         rows = with_repeat_flags(rows, lines, source=path)
@@ -241,59 +246,3 @@ def _rows_below(rows: Iterator[PredictionRow], folder: str) -> Iterator[Predicti
             yield dataclasses.replace(row, image=row.image.removeprefix(prefix))
     if is_empty:
         raise UsageError(f"--below: no image's name begins with {prefix}")
-
-
-def _page_images(summary: Mapping[str, Any], options: ExportOptions) -> ImageReader:
-    """Return a function that finds images for the report, in the options' sources or else in those of the run."""
-    if options.images:
-        return partial(find_images, options.images, below=options.below)
-    # A summary may be older than these entries; the report then shows no images.
-    images = summary.get("options", {}).get("images", ())
-    # Names of images depend on all values of one run, so those that --add has added are looked for on their own.
-    sources = [source["images"] for source in summary.get("sources", ())] or [images]
-    return partial(_find_available_images, sources, below=options.below) if any(sources) else no_images
-
-
-def find_images(images: Sequence[str], names: Collection[str], *, below: str = "") -> Iterator[tuple[str, bytes]]:
-    """Yield name and encoded bytes of upright images, in the order in which they lie in their sources.
-
-    Args:
-      images: values of --images.
-      names: of the images; one that is missing or can no longer be read is skipped.
-      below: folder that is missing in front of the names.
-
-    Raises:
-      UsageError: a source is missing or broken, or holds none of the images.
-    """
-    prefix = f"{below}/" if below else ""
-    missing = {f"{prefix}{name}" for name in names}
-    if not missing:
-        return
-    first = min(missing)
-    for chunk in listing.list_chunks(listing.list_source_files(listing.resolve_sources(images))):
-        # A few images of perhaps a million: only these are read, and the listing ends with the last of them.
-        wanted = [position for position, name in enumerate(chunk.names) if name in missing]
-        for name, image in chunks.read_images(chunks.select_images(chunk, wanted), ImageRule()) if wanted else ():
-            missing.discard(name)
-            if isinstance(image, EncodedImage):
-                yield name.removeprefix(prefix), image.data
-        if not missing:
-            return
-    if len(missing) == len(names):
-        raise UsageError(f"--images: {first} is not in {', '.join(images)}: give the same values as to score")
-
-
-def _find_available_images(
-    sources: Sequence[Sequence[str]], names: Collection[str], *, below: str
-) -> Iterator[tuple[str, bytes]]:
-    """Find images as find_images does, but missing sources are no reason to fail: the page is complete without."""
-    missing, why = set(names), []
-    for images in sources:
-        try:
-            for name, data in find_images(images, frozenset(missing), below=below):
-                missing.discard(name)
-                yield name, data
-        except UsageError as error:
-            why.append(error)
-    if why and len(missing) == len(names):
-        _logger.warning("The report shows no images: %s", why[0])

@@ -1,6 +1,6 @@
 """A finished run, read back: its summary.json, its rows in order, and what exporters need to know about it.
 
-Begin with `finished_summary`, which convert, repeats and evaluate call first; `read_rows` takes its result.
+Begin with `finished_summary`, which convert, repeats and evaluate call first; `iter_rows` takes its result.
 """
 
 import dataclasses
@@ -102,7 +102,7 @@ def _unnamed_classes(labels: LabelMap, detected: Container[str]) -> dict[int, st
     return {label_id: name for label_id, name in names.items() if name in detected}
 
 
-def read_rows(output: str, summary: Mapping[str, Any]) -> Iterator[PredictionRow]:
+def iter_rows(output: str, summary: Mapping[str, Any]) -> Iterator[PredictionRow]:
     """Yield all rows of a run in the order of image names, in bounded memory.
 
     Raises:

@@ -11,31 +11,55 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from inference.image_sources.chunks import Chunk
 from inference.model.outcome import Failure, ModelOutput
+from retinanet_odm.dataset.frame_names import parse_frame_name
 from retinanet_odm.errors import DataError
+from retinanet_odm.imaging.images import EncodedImage
 from retinanet_odm.predictions.rows import FAILED, MODEL_REFUSED, OK, Detection, PredictionRow, placeholder_label, utf8
 
 _KEY_DIGITS = 20  # 80 bits: two of a million images have the same with a probability of 4 in 10^13
 _KEY = re.compile(rb'"key": "([0-9a-f]{20})"\}\n?$')
 # Failures caused by the image itself; others, such as a disk that is not mounted, may be temporary.
 _PERMANENT = re.compile(rf"image_.*|{MODEL_REFUSED}")
+_MIN_SWAPPED = 5  # from this EXIF orientation on, the sides of the image are swapped
 
 
-def make_row(name: str, result: ModelOutput | Failure, *, labels: Mapping[int, str], min_score: float) -> PredictionRow:
+@dataclass(frozen=True, kw_only=True)
+class ShotFacts:
+    """What a row says of an image beside the output of the model; see PredictionRow."""
+
+    time: datetime | None = None
+    orientation: int = 1
+
+    @classmethod
+    def of(cls, name: str, image: EncodedImage) -> "ShotFacts":
+        """Return when an image was taken, if its name does not tell, and how it was turned."""
+        return cls(
+            time=None if parse_frame_name(name) else image.capture_time,
+            orientation=image.orientation if image.orientation >= _MIN_SWAPPED else 1,
+        )
+
+
+def make_row(
+    name: str, result: ModelOutput | Failure, shot: ShotFacts, *, labels: Mapping[int, str], min_score: float
+) -> PredictionRow:
     """Return the row of an image that was scored.
 
     Args:
       name: of the image.
       result: what the model returned.
+      shot: of the image.
       labels: names by label id.
       min_score: of the detections in the row.
     """
     # A row in any case: every image that was listed has exactly one.
     if isinstance(result, Failure):
-        return failed_row(name, DataError(result.reason, f"{name}: {result.why}"))
+        row = failed_row(name, DataError(result.reason, f"{name}: {result.why}"))
+        return dataclasses.replace(row, time=shot.time, orientation=shot.orientation)
     # Plain numbers: JSON cannot write those of numpy.
     values = zip(result.boxes.tolist(), result.scores.tolist(), result.classes.tolist(), strict=True)
     detections = tuple(
@@ -50,6 +74,8 @@ def make_row(name: str, result: ModelOutput | Failure, *, labels: Mapping[int, s
         width=result.width,
         height=result.height,
         detections=detections,
+        time=shot.time,
+        orientation=shot.orientation,
         without_extent=result.without_extent,
         novelty=result.novelty,
     )

@@ -79,7 +79,9 @@ def min_score_value(text: str) -> float | str:
 
 
 def check_score_flag(value: float | str | None) -> None:
-    """Raise UsageError if the value of --min_score is no score."""
+    """Raise UsageError if the value of --min_score is no score, nor BEST, nor None."""
+    if isinstance(value, str) and value != BEST:
+        raise UsageError(f"{_FLAG}: expected a score from 0 to 1 or {BEST!r}, found {value!r}")
     if value is not None and not isinstance(value, str) and not 0 <= value <= 1:  # also refuses nan
         raise UsageError(f"{_FLAG}: expected a score from 0 to 1, found {value:g}")
 

@@ -1,14 +1,14 @@
 """What an annotation file says: labelled boxes for each image, read from the formats of annotation tools.
 
-Begin with `types`: every reader returns `ImageAnnotation`. Then `reader`, which calls the reader of the format that
-`detection` finds:
+From Python, `read(FILE)` returns what a file of any format says. To read the code, begin with `types`: every reader
+returns `ImageAnnotation`. Then `reader`, which calls the reader of the format that `detection` finds:
 
   voc         Pascal VOC XML, read and written
   cvat        CVAT XML 1.1, read and written for images; `cvat_video` reads tracks, `cvat_shapes` the shapes of both
   coco        COCO detection JSON
   label_studio  Label Studio JSON; `label_studio_shapes` reads its shapes
   labelme     LabelMe JSON
-  yolo        YOLO text; `class_names` reads the names of its classes
+  yolo        YOLO text; `class_names` reads the names of its classes, `yolo_names` finds their file
   megadetector, viame  MegaDetector results and VIAME CSV; `predictions` decides whether they are accepted
   via         VGG Image Annotator JSON; `via_csv` reads its CSV
   collector   what the objects of an image say together: the policies that all formats share
@@ -18,8 +18,8 @@ Begin with `types`: every reader returns `ImageAnnotation`. Then `reader`, which
   geometry    the box around a shape, and boxes of a scaled or rotated copy mapped onto the real image
   safe_xml    XML from untrusted files
 
-Bytes come in, values go out: nothing here opens a file. A fault is an `AnnotationError` with a reason that
-`dataset.problem_codes.CATALOGUE` lists.
+Bytes come in, values go out: only `files` and `yolo_names` open files. A fault is an `AnnotationError` with a reason
+that `dataset.problem_codes.CATALOGUE` lists.
 """
 
 from typing import TYPE_CHECKING
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from retinanet_odm.annotations.coco import parse_coco
     from retinanet_odm.annotations.cvat import format_cvat, read_cvat
     from retinanet_odm.annotations.detection import AnnotationFormat, detect_format
+    from retinanet_odm.annotations.files import read
     from retinanet_odm.annotations.geometry import ImagePlacement, find_placement
     from retinanet_odm.annotations.label_studio import parse_label_studio
     from retinanet_odm.annotations.labelme import parse_labelme
@@ -64,6 +65,7 @@ __all__ = [
     "parse_viame",
     "parse_voc",
     "parse_yolo",
+    "read",
     "read_annotations",
     "read_cvat",
 ]
@@ -91,6 +93,7 @@ _MODULES = {
     "parse_viame": "viame",
     "parse_voc": "voc",
     "parse_yolo": "yolo",
+    "read": "files",
     "read_annotations": "reader",
     "read_cvat": "cvat",
 }

@@ -17,6 +17,7 @@ from retinanet_odm.annotations.types import BoxCorners
 # Okabe & Ito (2008), "Color Universal Design": colours that remain distinct with every common colour blindness. Black
 # is omitted and the lightest come first, because images of the deep sea are dark.
 PALETTE = ("#F0E442", "#56B4E9", "#E69F00", "#CC79A7", "#009E73", "#D55E00", "#0072B2")
+THUMBNAIL_SIDE = 1024  # pixels of the longer side
 _MIN_FONT_SIZE = 13.0
 _FONT_SHARE = 1 / 36  # of half the longer side: 18 px on 1280 px
 
@@ -82,8 +83,15 @@ def draw_boxes(image: Image.Image, items: Iterable[DrawnBox]) -> Image.Image:
     return drawn
 
 
-def draw_thumbnail(encoded: bytes, items: Iterable[DrawnBox], *, longest: int = 1024) -> bytes:
-    """Return a small JPEG of an image with its boxes, for an HTML page.
+def draw_thumbnail(encoded: bytes, items: Iterable[DrawnBox], *, longest: int = THUMBNAIL_SIDE) -> bytes:
+    """Return a small JPEG of an image with its boxes, for an HTML page; arguments as in draw_small."""
+    buffer = io.BytesIO()
+    draw_small(encoded, items, longest=longest).save(buffer, "JPEG", quality=80)
+    return buffer.getvalue()
+
+
+def draw_small(encoded: bytes, items: Iterable[DrawnBox], *, longest: int = THUMBNAIL_SIDE) -> Image.Image:
+    """Return a small RGB copy of an image with its boxes, whose captions are readable at that size.
 
     Args:
       encoded: image bytes that Pillow decodes.
@@ -93,10 +101,7 @@ def draw_thumbnail(encoded: bytes, items: Iterable[DrawnBox], *, longest: int = 
     with Image.open(io.BytesIO(encoded)) as image:
         scale = min(1.0, longest / max(image.size))
         small = image.convert("RGB").resize([max(1, round(side * scale)) for side in image.size])
-    shrunk = [dataclasses.replace(item, box=_scaled(item.box, scale)) for item in items]
-    buffer = io.BytesIO()
-    draw_boxes(small, shrunk).save(buffer, "JPEG", quality=80)
-    return buffer.getvalue()
+    return draw_boxes(small, [dataclasses.replace(item, box=_scaled(item.box, scale)) for item in items])
 
 
 def _scaled(box: BoxCorners, scale: float) -> BoxCorners:

@@ -134,6 +134,33 @@ def normalise_image(data: bytes, *, name: str, rule: ImageRule = _DEFAULT_RULE) 
         raise ImageError(_NOT_DECODABLE, f"{name}: {_not_readable(error)}") from error
 
 
+def encode_pixels(image: Image.Image, *, name: str) -> EncodedImage:
+    """Return an image in memory as a PNG for a model: upright 8-bit RGB, as `normalise_image` makes of a file.
+
+    Args:
+      image: of any mode, also one that Pillow has opened and not yet read; its EXIF orientation is applied.
+      name: for messages.
+
+    Raises:
+      ImageError: Pillow cannot read its pixels.
+    """
+    try:
+        orientation, time = orientation_of(image), capture_time_of(image)
+        upright, scaled = _decode_upright(image, image.size, "RGB")
+    except CORRUPT_DATA_ERRORS as error:
+        raise ImageError(_NOT_DECODABLE, f"{name}: {_not_readable(error)}") from error
+    return EncodedImage(
+        data=encode_image(upright, "png"),
+        format="png",
+        width=upright.width,
+        height=upright.height,
+        full_size=upright.size,
+        orientation=orientation,
+        capture_time=time,
+        remarks=tuple(_remarks(upright, scaled, was_complete=True)),
+    )
+
+
 def _not_readable(error: Exception) -> str:
     """Return Pillow's text without the address of its stream object, which would differ from run to run."""
     return f"not a readable image: {str(error).split('<_io', 1)[0].strip() or type(error).__name__}"

@@ -75,6 +75,15 @@ class Detection:
         xmin, ymin, xmax, ymax = self.box
         return ymin, xmin, ymax, xmax
 
+    def to_dict(self) -> dict[str, Any]:
+        """Return the detection as a row holds it: rounded to 4 digits of the score and to hundredths of a pixel."""
+        return {
+            "label": self.label,
+            "label_id": self.label_id,
+            "score": round(self.score, _SCORE_DIGITS),
+            "box": [round(edge, _BOX_DIGITS) for edge in self.box],
+        }
+
 
 @dataclass(frozen=True, kw_only=True)
 class PredictionRow:
@@ -130,14 +139,14 @@ class PredictionRow:
         # Rounded as in the row, so that a row that was never written says the same.
         return self.novelty is not None and round(self.novelty, _NOVELTY_DIGITS) > _NOVELTY_LIMIT
 
-    def to_json(self) -> str:
-        """Return the row as a line of predictions-*.jsonl, without the line break."""
+    def to_dict(self) -> dict[str, Any]:
+        """Return the row as predictions-*.jsonl holds it."""
         value: dict[str, Any] = {
             "image": self.image,
             "width": self.width,
             "height": self.height,
             "status": self.status,
-            "detections": [_detection_to_json(item) for item in self.detections],
+            "detections": [item.to_dict() for item in self.detections],
         }
         # Optional keys: most rows have none of them, and a run has a million rows.
         if self.time is not None:
@@ -152,7 +161,11 @@ class PredictionRow:
             value |= {"reason": self.reason, "detail": self.detail}
         if self.key is not None:
             value["key"] = self.key
-        return json.dumps(value, ensure_ascii=False)
+        return value
+
+    def to_json(self) -> str:
+        """Return the row as a line of predictions-*.jsonl, without the line break."""
+        return json.dumps(self.to_dict(), ensure_ascii=False)
 
     @classmethod
     def from_json(cls, line: str | bytes, *, source: str) -> "PredictionRow":
@@ -198,15 +211,6 @@ def reaches(item: Detection, min_scores: Mapping[int, float]) -> bool:
     """Return whether a detection has one of these classes, by label id, and its minimum score."""
     # Both rounded, so that a row that was never written keeps what it would keep when it is read.
     return item.label_id in min_scores and round(item.score, _SCORE_DIGITS) >= row_threshold(min_scores[item.label_id])
-
-
-def _detection_to_json(item: Detection) -> dict[str, Any]:
-    return {
-        "label": item.label,
-        "label_id": item.label_id,
-        "score": round(item.score, _SCORE_DIGITS),
-        "box": [round(edge, _BOX_DIGITS) for edge in item.box],
-    }
 
 
 def _detection_from_json(value: dict[str, Any]) -> Detection:

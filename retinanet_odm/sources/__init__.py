@@ -3,7 +3,6 @@
 Begin with `listing`: patterns of flags become rows, one per image or annotation file. `matching` pairs them by their
 names; `pair_files` gets the rows of one group, so that a Beam job can pair millions of files group by group.
 `row_names` says which names a row has, and `inner_names` pairs what is left by the <filename> in files of one image.
-`yolo_names` finds the names of YOLO's classes.
 """
 
 from retinanet_odm.sources.listing import (

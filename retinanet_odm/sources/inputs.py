@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
+from retinanet_odm.annotations.files import is_annotation_name
 from retinanet_odm.errors import UsageError
-from retinanet_odm.sources.listing import FileContent, is_annotation_name, is_image_name, is_zip_input
+from retinanet_odm.sources.listing import FileContent, is_image_name, is_zip_input
 from retinanet_odm.storage import files
 from retinanet_odm.storage.file_kinds import closed_archive, count_suffixes, describe_suffixes
 from retinanet_odm.storage.file_names import (

@@ -4,34 +4,36 @@ Begin with `match_images` and `match_annotations`: a pattern in, a row per file 
 jobs can pair and shuffle millions of them; `read_image` and `read_annotation` read it from where a row points.
 """
 
-import contextlib
 import dataclasses
 import posixpath
 import re
 from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import PurePosixPath
-from typing import BinaryIO
 
 from retinanet_odm.annotations.class_names import is_class_name_file
 from retinanet_odm.annotations.detection import NAMED_BY_FILE
-from retinanet_odm.annotations.reader import ReadingRules, open_annotations
+from retinanet_odm.annotations.files import (
+    ANNOTATION_SUFFIXES,
+    annotation_rules,
+    describe_fault,
+    is_annotation_name,
+    open_annotation,
+)
+from retinanet_odm.annotations.reader import open_annotations
 from retinanet_odm.annotations.types import ImageAnnotation, ignore_labels
 from retinanet_odm.errors import DataError, UsageError
 from retinanet_odm.pickling import pickle_by_position
-from retinanet_odm.sources.yolo_names import find_class_names
 from retinanet_odm.storage import files
 from retinanet_odm.storage.file_kinds import is_never_annotation, is_never_image, suffix_of
-from retinanet_odm.storage.file_names import has_image_suffix, is_hidden, looks_like_image, name_below, root_of
+from retinanet_odm.storage.file_names import has_image_suffix, looks_like_image, name_below, root_of
 from retinanet_odm.storage.zip_files import (
     ZipMember,
     is_zip_file,
     list_zip_members,
-    open_zip_member,
     read_zip_member,
 )
 
-_ANNOTATION_SUFFIXES = (".xml", ".json")
 # Folders of a Pascal VOC export that hold masks.
 _MASK_FOLDERS = frozenset({"SegmentationClass", "SegmentationObject"})
 
@@ -178,16 +180,6 @@ def is_image_name(name: str) -> bool:
     return looks_like_image(name) and _MASK_FOLDERS.isdisjoint(PurePosixPath(name).parts)
 
 
-def is_annotation_name(name: str) -> bool:
-    """Return whether a member of a zip file may be an annotation file, judged by its name; its content decides.
-
-    Example:
-      >>> is_annotation_name("Annotations/a.xml"), is_annotation_name(".cache/a.json")
-      (True, False)
-    """
-    return name.lower().endswith(_ANNOTATION_SUFFIXES) and not is_hidden(name)
-
-
 @dataclass(frozen=True, kw_only=True)
 class FileContent:
     """What the files of a flag hold, judged by their names.
@@ -210,7 +202,7 @@ IMAGE_CONTENT = FileContent(
     is_never=is_never_image,
 )
 ANNOTATION_CONTENT = FileContent(
-    title=f"an annotation file ({' or '.join(_ANNOTATION_SUFFIXES)})",
+    title=f"an annotation file ({' or '.join(ANNOTATION_SUFFIXES)})",
     is_member=is_annotation_name,
     is_never=is_never_annotation,
 )
@@ -227,7 +219,7 @@ def read_image(image: ImageFile) -> bytes:
     """
     if image.member is None:
         return files.read_bytes(image.uri, version=image.version)
-    return read_zip_member(_zip_uri(image.uri, image.member), image.member)
+    return read_zip_member(_stored_path(image), image.member)
 
 
 def read_annotation(
@@ -242,28 +234,22 @@ def read_annotation(
     and the error follows as a DataError, because nobody knows which images are missing.
     """
     uri, count = file.uri, 0
-    rules = ReadingRules(min_score=min_score, class_names=lambda: find_class_names(uri, file.class_names))
+    rules = annotation_rules(uri, min_score=min_score, class_names=file.class_names)
     try:
-        with _open(file) as stream:
+        with open_annotation(_stored_path(file), file.member) as stream:
             detected, annotations = open_annotations(stream, source=uri, rules=rules)
             for annotation in annotations:
                 image_name = "" if detected in NAMED_BY_FILE else annotation.filename
                 yield dataclasses.replace(file, image_name=image_name, annotation=ignore_labels(annotation, ignored))
                 count += 1
     except DataError as error:
-        # Most messages name the file already.
-        detail = error.detail if uri in error.detail else f"{uri}: {error.detail}"
+        detail = describe_fault(error, uri)
         if count:
             yield DataError(error.reason, f"{detail} ({count} images before that were read)", error.line)
         else:
             yield dataclasses.replace(file, reason=error.reason, detail=detail, line=error.line)
 
 
-def _open(file: AnnotationFile) -> contextlib.AbstractContextManager[BinaryIO]:
-    if file.member is None:
-        return files.open_binary(file.uri)
-    return open_zip_member(_zip_uri(file.uri, file.member), file.member)
-
-
-def _zip_uri(uri: str, member: ZipMember) -> str:
-    return uri.removesuffix(f"/{member.name}")
+def _stored_path(file: ImageFile | AnnotationFile) -> str:
+    """Return the path of a loose file, or of the zip file that holds a member."""
+    return file.uri.removesuffix(f"/{file.member.name}") if file.member else file.uri

@@ -4,6 +4,7 @@ Begin with `records`, which makes the batches of training and evaluation:
 
   records           shards to batches, in an order that depends on (seed, step) only
   parsing           one record to tensors
+  decoded           the examples of a split as they are, for programs and notebooks
   preprocess        encoded bytes to a canvas; shared by training, evaluation and the exported model
   augmentation      random views of training images, and mosaics
   tiles             large images cut into records of their tiles

@@ -67,8 +67,13 @@ def decode_image_bytes(encoded: Tensor, canvas: tuple[int, int] | Tensor, zoom: 
     return tf.cond(
         tf.io.is_jpeg(encoded),
         lambda: _decode_jpeg(encoded, canvas, zoom),
-        lambda: from_pixels(tf.io.decode_image(encoded, channels=3, expand_animations=False)),
+        lambda: from_pixels(decode_full_size(encoded)),
     )
+
+
+def decode_full_size(encoded: Tensor) -> Tensor:
+    """Decode JPEG, PNG, BMP or GIF (first frame) bytes to RGB uint8 [h, w, 3]; ignores EXIF orientation."""
+    return tf.io.decode_image(encoded, channels=3, expand_animations=False)
 
 
 def from_pixels(pixels: Tensor) -> DecodedImage:

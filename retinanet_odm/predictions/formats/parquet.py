@@ -40,12 +40,7 @@ _LINES_PER_GROUP = 20_000  # one row group is in memory at a time
 
 def to_parquet(rows: Iterable[PredictionRow], run: ScoringRun) -> Iterator[bytes]:
     """Yield detections.parquet."""
-    schema = pa.schema(
-        [(column, _TYPES[column]) for column in DETECTION_COLUMNS],
-        metadata={PROGRAM: json.dumps(run.describe())},
-    )
-    # The lines of detections.csv, so that both tables have the same rows.
-    lines = (cells for row in rows for cells in detection_lines(row, run))
+    schema, lines = _schema(run), _lines(rows, run)
     # pyarrow writes to a file object; the spool passes on each row group as soon as it is complete.
     spool = Spool()
     with parquet.ParquetWriter(spool, schema, compression="zstd") as writer:
@@ -53,6 +48,25 @@ def to_parquet(rows: Iterable[PredictionRow], run: ScoringRun) -> Iterator[bytes
             writer.write_table(_table(group, schema))
             yield spool.take()
     yield spool.take()
+
+
+def to_table(rows: Iterable[PredictionRow], run: ScoringRun) -> pa.Table:
+    """Return the table that detections.parquet holds."""
+    schema, lines = _schema(run), _lines(rows, run)
+    groups = iter(lambda: list(itertools.islice(lines, _LINES_PER_GROUP)), [])
+    return pa.concat_tables([schema.empty_table(), *(_table(group, schema) for group in groups)]).unify_dictionaries()
+
+
+def _schema(run: ScoringRun) -> pa.Schema:
+    return pa.schema(
+        [(column, _TYPES[column]) for column in DETECTION_COLUMNS],
+        metadata={PROGRAM: json.dumps(run.describe())},
+    )
+
+
+def _lines(rows: Iterable[PredictionRow], run: ScoringRun) -> Iterator[tuple[CsvCell, ...]]:
+    # The lines of detections.csv, so that both tables have the same rows.
+    return (cells for row in rows for cells in detection_lines(row, run))
 
 
 def _table(lines: Iterable[tuple[CsvCell, ...]], schema: pa.Schema) -> pa.Table:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from inference.model.outcome import ModelOutput
-from inference.rows.rows import RowCounts, SerializedRow, failed_row, key_of_line, make_row, with_key
+from inference.rows.rows import RowCounts, SerializedRow, ShotFacts, failed_row, key_of_line, make_row, with_key
 from retinanet_odm.boxes import as_boxes
 from retinanet_odm.errors import DataError
 from retinanet_odm.predictions.rows import MODEL_REFUSED, PredictionRow
@@ -21,7 +21,7 @@ def test_make_row() -> None:
         classes=np.int32([2, 7, 1]),
         without_extent=3,
     )
-    row = make_row("a", output, labels={1: "crab", 2: "fish"}, min_score=0.5)
+    row = make_row("a", output, ShotFacts(), labels={1: "crab", 2: "fish"}, min_score=0.5)
     found = [(item.label, item.label_id, item.box) for item in row.detections]
     assert found == [("fish", 2, (2, 1, 4, 3)), ("id 7", 7, (6, 5, 8, 7))], "a score equal to the threshold stays"
     read = PredictionRow.from_json(row.to_json(), source="rows")

@@ -8,7 +8,6 @@ from retinanet_odm.errors import DataError
 from retinanet_odm.sources.listing import (
     AnnotationFile,
     InputPattern,
-    is_annotation_name,
     is_image_name,
     match_annotations,
     match_images,
@@ -28,25 +27,11 @@ IMAGES = [
     ("inner.zip", False, "an archive in an archive is not opened"),
     ("annotations.xml", False, "an annotation"),
 ]
-ANNOTATIONS = [
-    ("annotations.xml", True, "CVAT for images"),
-    ("annotations/instances_default.JSON", True, "COCO"),
-    ("package.json", True, "its content decides"),
-    ("__MACOSX/._annotations.xml", False, "macOS's shadow"),
-    (".idea/x.xml", False, "hidden"),
-    ("labelmap.txt", False, "no annotation"),
-    ("images/a.jpg", False, "an image"),
-]
 
 
 @pytest.mark.parametrize(("name", "expected", "why"), IMAGES)
 def test_is_image_name(name, expected, why):
     assert is_image_name(name) is expected, why
-
-
-@pytest.mark.parametrize(("name", "expected", "why"), ANNOTATIONS)
-def test_is_annotation_name(name, expected, why):
-    assert is_annotation_name(name) is expected, why
 
 
 ZIP_NAMES = [

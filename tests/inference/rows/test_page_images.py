@@ -13,7 +13,7 @@ from lxml import html
 from PIL import Image
 
 from inference.main import main
-from inference.rows.exports import find_images
+from inference.rows.page_images import find_images
 from retinanet_odm.errors import UsageError
 from tests.inference.fake_model import make_image
 from tests.inference.outputs import contents, write_output

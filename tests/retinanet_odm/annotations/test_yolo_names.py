@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
+from retinanet_odm.annotations.yolo_names import find_class_names
 from retinanet_odm.errors import UsageError
 from retinanet_odm.sources.listing import AnnotationFile, input_patterns, match_annotations, read_annotation
-from retinanet_odm.sources.yolo_names import find_class_names
 
 
 def _write(path: Path, text: str) -> Path:
