@@ -10,6 +10,7 @@ computation, the first step should differ by rounding only, and the mean of the 
 """
 
 import argparse
+import itertools
 import os
 import statistics
 import subprocess
@@ -52,6 +53,16 @@ def read_losses(folder: Path) -> Losses:
     return [dict(zip(VALUES, row, strict=True)) for row in zip(*columns.values(), strict=True)]
 
 
+def step_seconds(folder: Path) -> float:
+    """Return the median time of a step, its batch included, by TensorBoard's file."""
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    events = EventAccumulator(str(folder), size_guidance={"tensors": 0})
+    events.Reload()
+    times = [event.wall_time for event in events.Tensors(VALUES[0])]
+    return statistics.median(after - before for before, after in itertools.pairwise(times))
+
+
 @contextmanager
 def worktree(revision: str) -> Iterator[Path]:
     """Check out a revision for the duration of the block."""
@@ -87,6 +98,8 @@ def run(work: Path, steps: int, against: str | None, flags: Sequence[str]) -> bo
         print(f"      relative difference of the loss: first step {differences[0]:.1e}, largest {max(differences):.1e}")
         ends = [statistics.mean(values["loss"] for values in side[-steps // 3 :]) for side in (losses, before)]
         print(f"      mean loss of the last third: {ends[0]:.4f} here, {ends[1]:.4f} at {against}")
+        here, there = (step_seconds(work / side / "tensorboard") for side in ("here", "before"))
+        print(f"      median time of a step with one thread: {here:.3f} s here, {there:.3f} s at {against}")
     return is_same
 
 
