@@ -49,6 +49,7 @@ ENTRY_POINTS = [
     pytest.param([sys.executable, "-m", "benchmarks.novelty"], "--others", id="images unlike the training's"),
     pytest.param([sys.executable, "-m", "benchmarks.first_weights"], "quality", id="the first weights"),
     pytest.param([sys.executable, "-m", "benchmarks.partial_labels"], "--image_size", id="what partial labels lose"),
+    pytest.param([sys.executable, "-m", "benchmarks.tiles"], "--epochs", id="what tiles in training are worth"),
     pytest.param([sys.executable, "-m", "benchmarks.yolo"], "--env", id="the comparison with YOLO"),
     pytest.param([sys.executable, "-m", "benchmarks.losses"], "--against", id="losses before and after a change"),
     pytest.param([sys.executable, "-m", "benchmarks.keras_hub"], "quality", id="the comparison with KerasHub"),
