@@ -1,6 +1,8 @@
 """A training step of ours or of KerasHub's, in the environment that benchmarks/keras_hub.py makes. Prints JSON.
 
-    python -m benchmarks.keras_hub_step {ours,theirs} --backbone=resnet50 --size=320 --batch=4 --head_norm=none
+    python -m benchmarks.keras_hub_step {ours,theirs} [--backbone resnet50] [--size 320] [--batch 4] [--profile]
+
+--profile prints which share of a step's time each kind of TensorFlow's operations takes, instead.
 
 KerasHub is used as documented, without changes: its ResNetBackbone, RetinaNetBackbone and detector with its
 default losses, and fit. Its pyramid and heads always have 256 channels. Both read the same data from memory.
@@ -11,6 +13,7 @@ import itertools
 import json
 import sys
 import time
+from collections.abc import Callable
 from typing import Any
 
 import keras
@@ -19,6 +22,7 @@ import numpy as np
 import tensorflow as tf
 
 from benchmarks.measures import seconds
+from benchmarks.operation_times import operation_times
 from trainer import strategy
 from trainer.data import preprocess
 from trainer.loop import schedule, steps
@@ -89,8 +93,11 @@ def step_batch(size: int, batch: int) -> dict[str, np.ndarray]:
     }
 
 
-def our_steps(flags: argparse.Namespace) -> list[float]:
-    """Return the seconds of each step; the first ones build the graph."""
+# Runs a number of steps and returns the seconds of each; the first ones build the graph.
+Run = Callable[[int], list[float]]
+
+
+def our_steps(flags: argparse.Namespace) -> Run:
     config = make_config(
         "tiny",
         {
@@ -114,9 +121,7 @@ def our_steps(flags: argparse.Namespace) -> list[float]:
     dataset = tf.data.Dataset.from_tensors(batch).repeat()
     iterator = iter(where.experimental_distribute_dataset(dataset))
     print(f"ours: {net.model.count_params() / 1e6:.1f} M parameters", file=sys.stderr)
-    return [
-        seconds(lambda: float(run_steps(iterator, tf.constant(1))["loss"])) for _ in range(flags.warm_up + flags.count)
-    ]
+    return lambda count: [seconds(lambda: float(run_steps(iterator, tf.constant(1))["loss"])) for _ in range(count)]
 
 
 class Stopwatch(keras.callbacks.Callback):
@@ -130,8 +135,8 @@ class Stopwatch(keras.callbacks.Callback):
         self.ends.append(time.perf_counter())
 
 
-def their_steps(flags: argparse.Namespace) -> list[float]:
-    """Return the seconds of each step of fit: train_on_batch of 0.32.0 accepts no dict of boxes and labels."""
+def their_steps(flags: argparse.Namespace) -> Run:
+    """Measure the steps of fit: train_on_batch of 0.32.0 accepts no dict of boxes and labels."""
     model = their_model(
         (flags.size, flags.size), backbone=flags.backbone, classes=CLASSES, head_depth=4, anchor_size=4.0
     )
@@ -140,15 +145,20 @@ def their_steps(flags: argparse.Namespace) -> list[float]:
     images = preprocess.normalise(batch["image"])
     targets = {"boxes": batch["boxes"], "labels": batch["labels"].astype(np.float32) - 1}
     print(f"theirs: {model.count_params() / 1e6:.1f} M parameters", file=sys.stderr)
-    watch = Stopwatch()
     dataset = tf.data.Dataset.from_tensors((images, targets)).repeat()
-    model.fit(dataset, steps_per_epoch=flags.warm_up + flags.count, callbacks=[watch], verbose=0)
-    return [end - start for start, end in itertools.pairwise(watch.ends)]
+
+    def run(count: int) -> list[float]:
+        watch = Stopwatch()
+        model.fit(dataset, steps_per_epoch=count, callbacks=[watch], verbose=0)
+        return [end - start for start, end in itertools.pairwise(watch.ends)]
+
+    return run
 
 
 def measure_step(flags: argparse.Namespace) -> dict[str, Any]:
-    taken = our_steps(flags) if flags.side == "ours" else their_steps(flags)
-    return {"seconds": taken[flags.warm_up :]}
+    run = our_steps(flags) if flags.side == "ours" else their_steps(flags)
+    run(flags.warm_up)
+    return operation_times(lambda: run(1)) if flags.profile else {"seconds": run(flags.count)}
 
 
 def main() -> int:
@@ -160,6 +170,7 @@ def main() -> int:
     parser.add_argument("--head_norm", default="none")
     parser.add_argument("--warm_up", type=int, default=2)
     parser.add_argument("--count", type=int, default=5)
+    parser.add_argument("--profile", action="store_true", help="print the operations' shares of the time instead")
     print(json.dumps(measure_step(parser.parse_args())))
     return 0
 
