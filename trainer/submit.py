@@ -11,9 +11,11 @@ error and --max_hours remove the TPU too. From another terminal:
   python -m trainer.submit logs --zone=us-west4-a
   python -m trainer.submit stop --zone=us-west4-a
 
-Needs gcloud, logged in, and a checkout of the repository. For details see docs/tpu.md.
+With --accelerator_type=ct6e-standard-8t, or another machine type, the TPU is a VM of Compute Engine. Needs gcloud,
+logged in, and a checkout of the repository. For details see docs/tpu.md.
 """
 
+import dataclasses
 import secrets
 import signal
 import sys
@@ -28,10 +30,12 @@ from retinanet_odm.errors import UsageError
 from retinanet_odm.systems import ENDING_SIGNALS
 from retinanet_odm.wheel import CHECKOUT, build_wheel
 from trainer.tpu import gcloud_commands, gcloud_output
+from trainer.tpu.accelerators import COMPUTE_ENGINE, PLATFORMS, TPU_VM
 from trainer.tpu.driver import RunController
 from trainer.tpu.gcloud import DRY_RUN_WHEEL, Clock, Cloud, DryRunClient, FakeClock, GcloudClient, SystemClock
-from trainer.tpu.gcloud_output import GcloudErrorKind, ResourceState
+from trainer.tpu.gcloud_output import GcloudErrorKind, Observation, ResourceState
 from trainer.tpu.options import RunRequest, TpuTarget, parse_submit_flags
+from trainer.tpu.platforms import make_platform
 from trainer.tpu.state_machine import RunResult
 
 
@@ -115,11 +119,8 @@ def _files_to_copy(request: RunRequest, folder: Path) -> list[str]:
 
 
 def _inspect_or_stop(command: str, target: TpuTarget, cloud: Cloud, clock: Clock) -> RunResult:
-    controller = RunController(target, cloud, clock, run_id=None, notify=_notify)
     # Observed first: nothing is deleted that this program did not create.
-    now = controller.observe()
-    if now.state is ResourceState.UNKNOWN:
-        raise UsageError(now.detail)
+    target, now = _find(target, cloud)
     if now.state is ResourceState.ABSENT:
         return RunResult(
             status=0 if command == "stop" else 1, message=f"{target.name}: does not exist in {target.zone}"
@@ -127,16 +128,45 @@ def _inspect_or_stop(command: str, target: TpuTarget, cloud: Cloud, clock: Clock
     if now.state is ResourceState.FOREIGN:
         raise UsageError(f"{target.name} in {target.zone}: not created by this program, so it is left unchanged")
     if command == "stop":
-        return controller.remove()
+        return RunController(target, cloud, clock, run_id=None, notify=_notify).remove()
     if command == "status":
         _notify(f"{target.name}: {now.detail}")
     return _show_training(target, cloud, with_log=command == "logs")
 
 
+def _find(target: TpuTarget, cloud: Cloud) -> tuple[TpuTarget, Observation]:
+    """Return the TPU with its platform, and its state. Without --platform it is looked for on both.
+
+    Raises:
+      UsageError: The state is unknown, or both platforms have a TPU of this name and program.
+    """
+    targets = [dataclasses.replace(target, platform=name) for name in PLATFORMS if target.platform in ("", name)]
+    found = [(place, _observe(place, cloud)) for place in targets]
+    unknown = [now for _, now in found if now.state is ResourceState.UNKNOWN]
+    ours = [pair for pair in found if pair[1].state not in _NOT_OURS]
+    if len(ours) > 1:
+        raise UsageError(
+            f"{target.name}: exists on both platforms; pass --platform={TPU_VM} or --platform={COMPUTE_ENGINE}"
+        )
+    # A platform that this account cannot see does not matter as soon as the TPU is found on the other.
+    if not ours and unknown:
+        hint = "" if target.platform else "; --platform restricts the search to one platform"
+        raise UsageError(f"{unknown[0].detail}{hint}")
+    foreign = [pair for pair in found if pair[1].state is ResourceState.FOREIGN]
+    return (*ours, *foreign, *found)[0]
+
+
+_NOT_OURS = (ResourceState.ABSENT, ResourceState.UNKNOWN, ResourceState.FOREIGN)
+
+
+def _observe(target: TpuTarget, cloud: Cloud) -> Observation:
+    return make_platform(target).observe(lambda command: cloud.run(command, timeout=300), None)
+
+
 def _show_training(target: TpuTarget, cloud: Cloud, *, with_log: bool) -> RunResult:
     offset = 0
     while True:  # one response has a limited part of the log; the state needs only the first response
-        done = cloud.run(gcloud_commands.remote(target, gcloud_commands.show_script(offset)), timeout=300)
+        done = cloud.run(make_platform(target).remote(gcloud_commands.show_script(offset)), timeout=300)
         status = gcloud_output.parse_status(gcloud_output.remote_text(done))
         # The supervisor prints its state first: without it, there was no answer.
         if status is None:

@@ -25,6 +25,14 @@ FOREIGN = {
     "enable-private-ip-google-access": "gcloud's, in a message of ours",
     **dict.fromkeys(("deinterlace", "minsize", "resize", "split"), "of the original's create_tfrecord.py"),
     "worker": "of gcloud compute tpus tpu-vm ssh",
+    **dict.fromkeys(
+        (
+            *("async", "image-family", "image-project", "instance-termination-action", "machine-type"),
+            *("maintenance-policy", "max-run-duration", "provisioning-model", "request-valid-for-duration"),
+            "reservation-affinity",
+        ),
+        "of gcloud compute instances create",
+    ),
     **dict.fromkeys(("input", "voc"), "of MBARI's aidata"),
 }
 

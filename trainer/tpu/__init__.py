@@ -6,7 +6,9 @@ A run (``python -m trainer.submit``):
 - `driver`: carries out a run. Begin here, at `RunController.train`.
 - `state_machine`: decides what to do next. Pure, and the place to read how a run ends.
 - `phases`: what each phase does with gcloud.
-- `gcloud_commands`, `gcloud`, `gcloud_output`: make the command lines, run them, parse their output.
+- `platforms`: the two services that rent TPUs, `tpu_vm` and `compute_engine`, as command lines of gcloud.
+- `accelerators`: the names of TPUs on both.
+- `gcloud_commands`, `gcloud`, `gcloud_output`: make the scripts on the TPU VM, run gcloud, parse its output.
 - `supervisor`: runs on the TPU VM and restarts the trainer there.
 
 Whether a training fits a TPU (``python -m trainer --mode=tpu_fit``): `fit`, which uses `compiler`.

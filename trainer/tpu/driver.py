@@ -8,11 +8,10 @@ trainer.tpu.phases.
 import shlex
 from collections.abc import Callable, Sequence
 
-from trainer.tpu import gcloud_commands
 from trainer.tpu.gcloud import Clock, Cloud
-from trainer.tpu.gcloud_output import Observation
 from trainer.tpu.options import TpuTarget
 from trainer.tpu.phases import PhaseActions
+from trainer.tpu.platforms import make_platform
 from trainer.tpu.state_machine import (
     Event,
     Phase,
@@ -74,13 +73,9 @@ class RunController:
         self._run = advance(run, Event(result=PhaseResult.WAIT))
         return self._finish()
 
-    def observe(self) -> Observation:
-        """Return the state of the TPU."""
-        return self._actions.observe()
-
     def delete_line(self) -> str:
         """Return the command line with which the user can remove everything."""
-        return shlex.join(gcloud_commands.delete_command(self._target))
+        return shlex.join(make_platform(self._target).delete())
 
     def _finish(self) -> RunResult:
         try:

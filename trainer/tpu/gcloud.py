@@ -11,7 +11,7 @@ import subprocess
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol, TypeAlias
 
 from trainer.tpu.gcloud_commands import EXIT_MARK, RUN_LABEL
 from trainer.tpu.options import TpuTarget
@@ -29,6 +29,10 @@ class CommandResult:
     status: int = 0
     out: str = ""
     err: str = ""
+
+
+# Runs a command, and returns its result.
+Gcloud: TypeAlias = Callable[[Sequence[str]], CommandResult]
 
 
 class Tunnel(Protocol):
@@ -146,7 +150,9 @@ class DryRunClient:
         if {"create", "delete"} & set(command):
             self._exists = "create" in command
         if "describe" in command:
-            return self._describe(queued="queued-resources" in command)
+            return self._describe(command)
+        if "operations" in command:
+            return CommandResult(out="[]")
         # The script is the last word of the command: see gcloud_commands.remote.
         return CommandResult(out=_remote_output(command[-1]) if "ssh" in command else "")
 
@@ -155,18 +161,23 @@ class DryRunClient:
         self._print_line(f"{shlex.join(command)} &")
         return _FakeTunnel()
 
-    def _describe(self, *, queued: bool) -> CommandResult:
+    def _describe(self, command: Sequence[str]) -> CommandResult:
         """Return the description as trainer.tpu.gcloud_output reads it."""
         # What gcloud answers for an unknown name: `classify_error` must recognise it.
-        if not self._exists:
+        if not self._exists or ("instances" in command) != self._target.on_compute_engine:
             return CommandResult(status=1, err="NOT_FOUND")
-        folder = f"projects/{self._target.project or 'PROJECT'}/locations/{self._target.zone}"
-        if queued:
+        project, zone, name = self._target.project or "PROJECT", self._target.zone, self._target.name
+        folder = f"projects/{project}/locations/{zone}"
+        resource: dict[str, Any]
+        if "instances" in command:
+            link = f"https://www.googleapis.com/compute/v1/projects/{project}/zones/{zone}/instances/{name}"
+            resource = {"selfLink": link, "status": "RUNNING", "labels": self._labels}
+        elif "queued-resources" in command:
             spec = {"node": {"labels": self._labels}}
-            name = f"{folder}/queuedResources/{self._target.name}"
-            resource = {"name": name, "state": {"state": "ACTIVE"}, "tpu": {"nodeSpec": [spec]}}
+            full = f"{folder}/queuedResources/{name}"
+            resource = {"name": full, "state": {"state": "ACTIVE"}, "tpu": {"nodeSpec": [spec]}}
         else:
-            resource = {"name": f"{folder}/nodes/{self._target.name}", "state": "READY", "labels": self._labels}
+            resource = {"name": f"{folder}/nodes/{name}", "state": "READY", "labels": self._labels}
         return CommandResult(out=json.dumps(resource))
 
 

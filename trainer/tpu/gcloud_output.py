@@ -1,4 +1,4 @@
-"""Parses the output of gcloud and of the scripts on the TPU VM. Pure; the states are those of the API tpu/v2."""
+"""Parses the output of gcloud and of the scripts on the TPU VM. Pure; the states are those of tpu/v2 and compute/v1."""
 
 import enum
 import json
@@ -25,12 +25,15 @@ _ERROR_PATTERNS = (
     (GcloudErrorKind.ALREADY_EXISTS, r"ALREADY_EXISTS|already exists"),
     (GcloudErrorKind.NOT_FOUND, r"NOT_FOUND|was not found|does not exist|HTTPError 404|matched no objects"),
     (GcloudErrorKind.PERMANENT, r"quota(?! project)"),
-    (GcloudErrorKind.NO_CAPACITY, r"no more capacity|insufficient capacity|RESOURCE_EXHAUSTED|stockout"),
+    (
+        GcloudErrorKind.NO_CAPACITY,
+        r"no more capacity|insufficient capacity|RESOURCE_EXHAUSTED|stockout|RESOURCE_POOL_EXHAUSTED|enough resources",
+    ),
     (
         GcloudErrorKind.PERMANENT,
         r"PERMISSION_DENIED|does not have permission|INVALID_ARGUMENT|UNAUTHENTICATED|active account|unrecognized arg"
         r"|has not been used in project|SERVICE_DISABLED|not found on PATH|Reauthentication|auth login|invalid choice"
-        r"|HTTPError 40[013]",
+        r"|HTTPError 40[013]|Required '[\w.]+' permission",
     ),
 )
 _MAX_REASON = 300  # characters
@@ -44,7 +47,12 @@ def classify_error(done: CommandResult) -> GcloudErrorKind:
       <GcloudErrorKind.NOT_FOUND: 2>
     """
     # The exit status of gcloud does not tell these errors apart; its text does.
-    matching = (kind for kind, pattern in _ERROR_PATTERNS if re.search(pattern, done.err, re.IGNORECASE))
+    return classify_message(done.err)
+
+
+def classify_message(text: str) -> GcloudErrorKind:
+    """Classify the message of an error, see classify_error."""
+    matching = (kind for kind, pattern in _ERROR_PATTERNS if re.search(pattern, text, re.IGNORECASE))
     return next(matching, GcloudErrorKind.TRANSIENT)
 
 
@@ -57,6 +65,8 @@ def error_reason(done: CommandResult) -> str:
     """
     lines = [line.strip() for line in done.err.splitlines() if line.strip()]
     reason = next((line for line in lines if "ERROR" in line), lines[-1] if lines else f"exit status {done.status}")
+    if reason.endswith(":") and reason != lines[-1]:  # Compute Engine's reason is on the next line
+        reason = f"{reason} {lines[lines.index(reason) + 1].removeprefix('- ')}"
     return reason.removeprefix("ERROR: ")[:_MAX_REASON]
 
 
@@ -156,6 +166,44 @@ def parse_queued(done: CommandResult, run_id: str | None) -> Observation:
     )
 
 
+# PENDING is that of a flex-start VM, which waits for capacity.
+_INSTANCE_PENDING = {"PENDING", "PROVISIONING", "STAGING", "REPAIRING"}
+
+
+def parse_instance(done: CommandResult, run_id: str | None) -> Observation:
+    """Parse the description of a VM of Compute Engine; see parse_node."""
+    described = _parse_description(done)
+    if isinstance(described, Observation):
+        return described
+    name = str(described.get("status", "PENDING"))
+    is_ours = _is_ours(described.get("labels", {}), run_id)
+    return Observation(
+        state=_state(name, ready="RUNNING", pending=_INSTANCE_PENDING) if is_ours else ResourceState.FOREIGN,
+        detail=name,
+        resource=str(described.get("selfLink", "")).partition("/v1/")[2],
+    )
+
+
+def parse_creation(done: CommandResult) -> Observation:
+    """Parse the list of the newest operation that creates a VM, which itself is not there.
+
+    Returns:
+      PENDING while the operation runs; otherwise ABSENT, with the error of the operation as detail.
+
+    Example:
+      >>> parse_creation(CommandResult(out='[{"status": "RUNNING"}]')).state
+      <ResourceState.PENDING: 2>
+    """
+    listed = _parse_json(done)
+    if isinstance(listed, Observation):
+        return listed
+    operation: dict[str, Any] = listed[0] if isinstance(listed, list) and listed else {"status": "DONE"}
+    if operation.get("status") != "DONE":
+        return Observation(state=ResourceState.PENDING, detail="requested")
+    errors = [f"{error.get('code')}: {error.get('message')}" for error in operation.get("error", {}).get("errors", [])]
+    return Observation(state=ResourceState.ABSENT, detail=" ".join("; ".join(errors).split())[:_MAX_REASON])
+
+
 def _state(name: str, *, ready: str, pending: set[str]) -> ResourceState:
     if name == ready:
         return ResourceState.READY
@@ -169,18 +217,26 @@ def _is_ours(labels: dict[str, str], run_id: str | None) -> bool:
 
 def _parse_description(done: CommandResult) -> dict[str, Any] | Observation:
     """Parse the JSON of ``describe``; return an observation if there is none."""
+    # Only this answer proves that there is no TPU. Any other failure leaves the state unknown.
+    if done.status and classify_error(done) is GcloudErrorKind.NOT_FOUND:
+        return Observation(state=ResourceState.ABSENT)
+    described = _parse_json(done)
+    if isinstance(described, dict | Observation):
+        return described
+    return _NOT_JSON
+
+
+_NOT_JSON = Observation(state=ResourceState.UNKNOWN, detail="the output of gcloud is not JSON")
+
+
+def _parse_json(done: CommandResult) -> Any:
+    """Parse the output of a command; return an observation of an unknown state if it failed."""
     if done.status:
-        # Only this answer proves that there is no TPU. Any other failure leaves the state unknown.
-        if classify_error(done) is GcloudErrorKind.NOT_FOUND:
-            return Observation(state=ResourceState.ABSENT)
         return Observation(state=ResourceState.UNKNOWN, detail=error_reason(done))
     try:
-        described = json.loads(done.out)
+        return json.loads(done.out)
     except json.JSONDecodeError:
-        described = None
-    if isinstance(described, dict):
-        return described
-    return Observation(state=ResourceState.UNKNOWN, detail="the output of gcloud is not JSON")
+        return _NOT_JSON
 
 
 @dataclass(frozen=True, kw_only=True)

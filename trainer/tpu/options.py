@@ -12,11 +12,13 @@ from retinanet_odm.errors import UsageError
 from trainer.config import TrainConfig
 from trainer.config.backbone_names import IMAGENET
 from trainer.flags import parse_request
+from trainer.tpu import accelerators
 
-# Images without TensorFlow, made for JAX and PyTorch: none of their packages conflicts with ours.
-_RUNTIMES = {"v5litepod": "v2-alpha-tpuv5-lite", "v5p": "v2-alpha-tpuv5", "v6e": "v2-alpha-tpuv6e"}
-_RUNTIME = "tpu-ubuntu2204-base"
-# Google's rule for the id of a node.
+# Below the size of the image and of the packages, the run would fail only on the machine that is already paid for.
+_MIN_DISK_GB = 30
+# Google's limit for flex-start VMs (compute/docs/instances/create-flex-start-vm).
+_MAX_FLEX_HOURS = 7 * 24
+# Google's rule for the id of a node, which a VM of Compute Engine may have too.
 _NAME = re.compile(r"[a-z]([-a-z0-9]{0,38}[a-z0-9])?")
 
 
@@ -32,19 +34,31 @@ class TpuTarget:
     """Identifies a TPU; these flags are common to all commands.
 
     Raises:
-      UsageError: Google would refuse the name.
+      UsageError: Google would refuse the name, or the platform is unknown.
     """
 
     zone: str = _flag(dataclasses.MISSING, "zone of the TPU, such as us-west4-a (required)")
+    platform: str = _flag(
+        "",
+        "compute: a VM of Compute Engine, tpu_vm: the Cloud TPU API; by default Compute Engine for its machine types,"
+        " such as ct6e-standard-8t",
+    )
     name: str = _flag("retinanet", "name of the TPU VM; a second run at the same time needs another")
     project: str = _flag("", "Google Cloud project; by default that of gcloud's configuration")
-    queued: bool = _flag(False, "request a queued resource, which waits for capacity, instead of a TPU VM")
+    queued: bool = _flag(False, "wait in Google's queue for capacity: a queued resource, or a flex-start VM")
     internal_ips: bool = _flag(False, "use no external address (needs Cloud NAT, and access for SSH)")
     dry_run: bool = _flag(False, "print the commands without running them")
 
     def __post_init__(self) -> None:
         if not _NAME.fullmatch(self.name):
             raise UsageError(f"--name: lower-case letters, digits and hyphens, at most 40, found {self.name!r}")
+        if self.platform not in ("", *accelerators.PLATFORMS):
+            raise UsageError(f"--platform: {' or '.join(accelerators.PLATFORMS)}, found {self.platform!r}")
+
+    @property
+    def on_compute_engine(self) -> bool:
+        """Returns whether the TPU is a VM of Compute Engine."""
+        return self.platform == accelerators.COMPUTE_ENGINE
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,10 +72,13 @@ class RunRequest(TpuTarget):
       UsageError: the trainer would refuse its flags, or a TPU VM cannot access a path.
     """
 
-    accelerator_type: str = _flag("v5litepod-8", "type and size of the TPU")
-    runtime_version: str = _flag("", "image of the TPU VM; by default the one that suits the accelerator")
+    accelerator_type: str = _flag("v5litepod-8", "type and size of the TPU, or its machine type on Compute Engine")
+    runtime_version: str = _flag(
+        "", "image of the TPU VM (on Compute Engine an image family); by default the one that suits the accelerator"
+    )
     spot: bool = _flag(False, "use a spot TPU: it is cheaper, but Google may preempt it at any time")
     max_hours: float = _flag(24.0, "remove the TPU after this many hours, including the wait for it")
+    disk_gb: int = _flag(200, "size of the disk on Compute Engine, in GB")
     network: str = _flag("", "VPC network")
     subnetwork: str = _flag("", "subnetwork")
     service_account: str = _flag("", "e-mail address of the service account of the TPU VM; default: Compute Engine's")
@@ -74,7 +91,14 @@ class RunRequest(TpuTarget):
             raise UsageError(f"--max_hours: above 0 and at most 720, found {self.max_hours:g}")
         if not 0 <= self.tensorboard_port < 1 << 16:
             raise UsageError(f"--tensorboard_port: 0 to 65535, found {self.tensorboard_port}")
-        _check_training(self.config)
+        config = self.config
+        _check_training(config)
+        if self.on_compute_engine:
+            _check_compute_engine(self)
+        else:
+            accelerators.check_tpu_vm_type(self.accelerator_type)
+        if accelerators.is_tpu7x(self.accelerator_type) and config.to_json().get("runtime") != "xla":
+            raise UsageError(f"{self.accelerator_type}: TensorFlow does not run on TPU7x; pass --runtime=xla after --")
 
     @property
     def config(self) -> TrainConfig:
@@ -85,11 +109,28 @@ class RunRequest(TpuTarget):
     @property
     def runtime(self) -> str:
         """Returns the image of the TPU VM."""
-        return self.runtime_version or _RUNTIMES.get(self.accelerator_type.split("-")[0], _RUNTIME)
+        suitable = accelerators.image_family if self.on_compute_engine else accelerators.runtime_version
+        return self.runtime_version or suitable(self.accelerator_type)
+
+    @property
+    def on_compute_engine(self) -> bool:
+        """Returns whether the TPU is to be a VM of Compute Engine."""
+        platform = self.platform or accelerators.default_platform(self.accelerator_type)
+        return platform == accelerators.COMPUTE_ENGINE
 
 
 def _reject_config_file(path: str) -> str:
     raise UsageError(f"--config_file: {path} is not on the TPU VM; pass its content by --hparams")
+
+
+def _check_compute_engine(request: RunRequest) -> None:
+    accelerators.machine_type(request.accelerator_type)
+    if request.disk_gb < _MIN_DISK_GB:
+        raise UsageError(f"--disk_gb: at least {_MIN_DISK_GB}, found {request.disk_gb}")
+    if request.spot and request.queued:
+        raise UsageError("--spot and --queued: a VM of Compute Engine is either a spot VM or a flex-start VM; omit one")
+    if request.queued and request.max_hours > _MAX_FLEX_HOURS:
+        raise UsageError(f"--max_hours: at most {_MAX_FLEX_HOURS} for a flex-start VM, found {request.max_hours:g}")
 
 
 def _check_training(config: TrainConfig) -> None:

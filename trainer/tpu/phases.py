@@ -10,6 +10,7 @@ from trainer.tpu import gcloud_commands, gcloud_output
 from trainer.tpu.gcloud import NO_RESPONSE, Cloud, CommandResult, Tunnel
 from trainer.tpu.gcloud_output import GcloudErrorKind, Observation, ResourceState
 from trainer.tpu.options import RunRequest, TpuTarget
+from trainer.tpu.platforms import make_platform
 from trainer.tpu.state_machine import Event, Phase, PhaseResult
 
 # Timeouts of gcloud in seconds. Creating a TPU, copying and installing take minutes; ssh itself retries for one.
@@ -32,6 +33,7 @@ class PhaseActions:
         write_log: Callable[[str], None],
     ) -> None:
         self._target = target
+        self._platform = make_platform(target)
         self._cloud = cloud
         self._run_id = run_id
         self._files = files
@@ -54,9 +56,9 @@ class PhaseActions:
             case Phase.AWAIT:
                 return self._await()
             case Phase.COPY:
-                return self._copy(self.request)
+                return self._copy()
             case Phase.INSTALL:
-                return self._install(self.request)
+                return self._install()
             case Phase.DOCTOR:
                 return self._run_doctor(self.request)
             case Phase.START:
@@ -67,20 +69,8 @@ class PhaseActions:
                 return self._remove()
 
     def observe(self) -> Observation:
-        """Return the state of the TPU, and of its queued resource if there is one."""
-        node = gcloud_output.parse_node(self._gcloud(gcloud_commands.describe_node(self._target)), self._run_id)
-        if not self._target.queued:
-            return node
-        described = self._gcloud(gcloud_commands.describe_queued(self._target))
-        queued = gcloud_output.parse_queued(described, self._run_id)
-        if queued.state is ResourceState.ABSENT:  # the TPU VM may still exist, or was created without --queued
-            return node
-        # The queue decides until it is active; afterwards the state is that of the TPU VM.
-        if queued.state is not ResourceState.READY or node.state is ResourceState.FOREIGN:
-            return queued
-        # An active queued resource creates its TPU VM a little later.
-        state = ResourceState.PENDING if node.state is ResourceState.ABSENT else node.state
-        return Observation(state=state, detail=node.detail, hosts=node.hosts, resource=queued.resource)
+        """Return the state of the TPU."""
+        return self._platform.observe(self._gcloud, self._run_id)
 
     @property
     def request(self) -> RunRequest:
@@ -91,21 +81,29 @@ class PhaseActions:
 
     def _create(self, request: RunRequest, seconds_left: float) -> Event:
         self._notify(f"requesting {request.accelerator_type} {request.name!r} in {request.zone}")
-        done = self._gcloud(gcloud_commands.create(request, self._run_id or "", seconds_left / 3600), _LONG_TIMEOUT)
+        command = self._platform.create(request, self._run_id or "", seconds=seconds_left)
+        done = self._gcloud(command, _LONG_TIMEOUT)
         if not done.status:
-            return Event(result=PhaseResult.DONE)
-        reason = gcloud_output.error_reason(done)
-        match gcloud_output.classify_error(done):
-            case GcloudErrorKind.ALREADY_EXISTS:  # ours, if an earlier request succeeded without a response
-                return self._name_conflict() if self._is_foreign() else Event(result=PhaseResult.DONE)
+            # What is created in the background may not be visible yet, so one observation does not prove its absence.
+            return Event(result=PhaseResult.DONE, acknowledged=not self._platform.creates_in_background)
+        kind, reason = gcloud_output.classify_error(done), gcloud_output.error_reason(done)
+        # Ours, if an earlier request succeeded without a response.
+        if kind is GcloudErrorKind.ALREADY_EXISTS:
+            return self._name_conflict() if self._is_foreign() else Event(result=PhaseResult.DONE)
+        return self._refused(kind, reason) or Event(
+            result=PhaseResult.TRANSIENT, detail=reason, acknowledged=done.status != NO_RESPONSE
+        )
+
+    def _refused(self, kind: GcloudErrorKind, reason: str) -> Event | None:
+        """Return the event for a request that Google has refused; None if another attempt may succeed."""
+        match kind:
             case GcloudErrorKind.NO_CAPACITY:
                 self._notify(f"no capacity, retrying: {reason}")
                 return Event(result=PhaseResult.PREEMPTED)  # so that the delay before the next request grows
             case GcloudErrorKind.PERMANENT | GcloudErrorKind.NOT_FOUND:
                 return Event(result=PhaseResult.PERMANENT, detail=reason)
             case _:
-                acknowledged = done.status != NO_RESPONSE
-                return Event(result=PhaseResult.TRANSIENT, detail=reason, acknowledged=acknowledged)
+                return None
 
     def _is_foreign(self) -> bool:
         return self.observe().state is ResourceState.FOREIGN
@@ -130,24 +128,26 @@ class PhaseActions:
                 return Event(result=PhaseResult.WAIT)
             case ResourceState.UNKNOWN:
                 return Event(result=PhaseResult.TRANSIENT, detail=now.detail)
+            case ResourceState.ABSENT if now.detail:  # why its creation failed in the background
+                return self._refused(gcloud_output.classify_message(now.detail), now.detail) or _preempted(now)
             case _:
                 return _preempted(now)
 
-    def _copy(self, request: RunRequest) -> Event:
+    def _copy(self) -> Event:
         self._notify("copying the package")
-        done = self._gcloud(gcloud_commands.copy(request, self._files), _LONG_TIMEOUT)
+        done = self._gcloud(self._platform.copy(self._files), _LONG_TIMEOUT)
         return self._unreachable(done) if done.status else Event(result=PhaseResult.DONE)
 
-    def _install(self, request: RunRequest) -> Event:
+    def _install(self) -> Event:
         self._notify("installing Python 3.11 and the locked packages")
         script = gcloud_commands.install_script(self._files[0].rsplit("/", 1)[-1])
-        done = self._gcloud(gcloud_commands.remote(request, script, worker="all"), _LONG_TIMEOUT)
+        done = self._gcloud(self._platform.remote(script, everywhere=True), _LONG_TIMEOUT)
         return self._script_event(Phase.INSTALL, done, on_failure=PhaseResult.TRANSIENT)
 
     def _run_doctor(self, request: RunRequest) -> Event:
         self._notify("checking the TPU VM:")
         script = gcloud_commands.doctor_script(request, self._observation.hosts)
-        done = self._gcloud(gcloud_commands.remote(request, script), _LONG_TIMEOUT)
+        done = self._gcloud(self._platform.remote(script), _LONG_TIMEOUT)
         self._write_log(gcloud_output.remote_text(done))
         return self._script_event(Phase.DOCTOR, done)
 
@@ -156,11 +156,11 @@ class PhaseActions:
         hosts, resource = self._observation.hosts, self._observation.resource
         script = gcloud_commands.start_script(request, hosts=hosts, resource=resource, hours=hours)
         self._log_offset = 0  # another TPU begins another log
-        return self._script_event(Phase.START, self._gcloud(gcloud_commands.remote(request, script), _LONG_TIMEOUT))
+        return self._script_event(Phase.START, self._gcloud(self._platform.remote(script), _LONG_TIMEOUT))
 
     def _watch(self, request: RunRequest) -> Event:
         self._keep_tunnel(request)
-        done = self._gcloud(gcloud_commands.remote(request, gcloud_commands.show_script(self._log_offset)))
+        done = self._gcloud(self._platform.remote(gcloud_commands.show_script(self._log_offset)))
         status = gcloud_output.parse_status(gcloud_output.remote_text(done))
         if gcloud_output.remote_status(done) != 0 or status is None:
             return self._unreachable(done)
@@ -193,10 +193,7 @@ class PhaseActions:
                 reason = f"{self._target.name} exists, but lacks the label of this run"
                 return Event(result=PhaseResult.NAME_CONFLICT, detail=reason)
         self._notify(f"removing {self._target.name}")
-        # Deleting a queued resource deletes its TPU VM too, but not the other way round.
-        queued = self._target.queued and "/nodes/" not in now.resource
-        delete = gcloud_commands.delete_queued if queued else gcloud_commands.delete_node
-        done = self._gcloud(delete(self._target), _LONG_TIMEOUT)
+        done = self._gcloud(self._platform.delete(now.resource), _LONG_TIMEOUT)
         detail = gcloud_output.error_reason(done) if done.status else "it still exists after its deletion"
         return Event(result=PhaseResult.WAIT, detail=detail)
 
@@ -230,7 +227,7 @@ class PhaseActions:
         if not self._tunnel:
             self._notify(f"TensorBoard: http://localhost:{request.tensorboard_port}")
         # A tunnel ends with its connection, and is opened again at the next poll.
-        self._tunnel = self._cloud.open(gcloud_commands.tunnel(request))
+        self._tunnel = self._cloud.open(self._platform.tunnel(request.tensorboard_port))
 
     def close_tunnel(self) -> None:
         """End the tunnel to TensorBoard, if there is one."""

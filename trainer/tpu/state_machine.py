@@ -57,7 +57,7 @@ class Event:
 
     Attributes:
       detail: one line for the user.
-      acknowledged: False if a request was sent and its response was not received.
+      acknowledged: False if a request was sent and its response was not received, or only says that it was accepted.
     """
 
     result: PhaseResult

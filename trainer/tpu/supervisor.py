@@ -2,7 +2,8 @@
 
 ``python -m trainer.submit run`` starts it, polls ``show`` and removes the TPU at the end. If that computer is gone, the
 training continues, and this program requests the deletion itself. For that the service account of the TPU VM needs the
-role TPU Admin. Standard library only, so that ``show`` starts at once. Begin reading at `Supervisor.run`.
+role TPU Admin, or on Compute Engine Compute Instance Admin (v1). Standard library only, so that ``show`` starts at
+once. Begin reading at `Supervisor.run`.
 """
 
 import argparse
@@ -199,14 +200,18 @@ def delete_tpu(resource: str) -> str:
     """Request the deletion of a TPU as the service account of the machine; return one line about the result.
 
     Args:
-      resource: projects/P/locations/Z/nodes/N or …/queuedResources/N.
+      resource: projects/P/locations/Z/nodes/N, …/queuedResources/N, or projects/P/zones/Z/instances/N.
     """
-    service = os.environ.get("RETINANET_TPU_API", "https://tpu.googleapis.com")
+    if "/instances/" in resource:
+        service, version = "https://compute.googleapis.com", "compute/v1"
+    else:
+        service, version = "https://tpu.googleapis.com", "v2"
+    url = f"{os.environ.get('RETINANET_TPU_API', service)}/{version}/{resource}"
     force = "?force=true" if "/queuedResources/" in resource else ""
     try:
         headers = {"Authorization": f"Bearer {_access_token()}"}
         delete = urllib.request.Request(  # noqa: S310 - https, or what the environment of the machine sets
-            f"{service}/v2/{resource}{force}", method="DELETE", headers=headers
+            f"{url}{force}", method="DELETE", headers=headers
         )
         with urllib.request.urlopen(delete, timeout=60):  # noqa: S310 - as above
             return f"{resource}: its deletion has begun"

@@ -1,9 +1,20 @@
 """Parsing of the output of gcloud and of scripts on the TPU VM."""
 
+import json
+
 import pytest
 
 from trainer.tpu.gcloud import CommandResult
-from trainer.tpu.gcloud_output import GcloudErrorKind, ResourceState, classify_error, parse_node, remote_status
+from trainer.tpu.gcloud_output import (
+    GcloudErrorKind,
+    ResourceState,
+    classify_error,
+    error_reason,
+    parse_creation,
+    parse_instance,
+    parse_node,
+    remote_status,
+)
 
 STATUSES = [
     ("one worker", "retinanet-exit=0\n", 0),
@@ -39,6 +50,22 @@ ERRORS = [
     ("ERROR: (gcloud.x) You do not currently have an active account selected.", GcloudErrorKind.PERMANENT),
     ("ERROR: Cloud TPU API has not been used in project 1 before or it is disabled", GcloudErrorKind.PERMANENT),
     ("ERROR: gcloud crashed (ConnectionError): Connection refused", GcloudErrorKind.TRANSIENT),
+    (
+        "ERROR: (gcloud.compute.instances.describe) Could not fetch resource:\n - The resource"
+        " 'projects/p/zones/z/instances/n' was not found",
+        GcloudErrorKind.NOT_FOUND,
+    ),
+    (
+        "ERROR: (gcloud.compute.instances.create) Could not fetch resource:\n - Required 'compute.instances.create'"
+        " permission for 'projects/p/zones/z/instances/n'",
+        GcloudErrorKind.PERMANENT,
+    ),
+    ("ZONE_RESOURCE_POOL_EXHAUSTED: The zone 'z' does not have enough resources", GcloudErrorKind.NO_CAPACITY),
+    ("QUOTA_EXCEEDED: Quota 'TPUS_PER_TPU_FAMILY' exceeded.  Limit: 0.0 in region r.", GcloudErrorKind.PERMANENT),
+    (
+        "ERROR: (gcloud.compute.instances.create) argument --provisioning-model: Invalid choice: 'FLEX_START'.",
+        GcloudErrorKind.PERMANENT,
+    ),
     ("", GcloudErrorKind.TRANSIENT),
 ]
 
@@ -63,3 +90,47 @@ NODES = [
 @pytest.mark.parametrize(("text", "run_id", "expected"), NODES)
 def test_parse_node(text: str, run_id: str | None, expected: ResourceState) -> None:
     assert parse_node(CommandResult(out=text), run_id).state is expected
+
+
+INSTANCES = [
+    ("waits for capacity as a flex-start VM", "PENDING", ResourceState.PENDING),
+    ("boots", "STAGING", ResourceState.PENDING),
+    ("runs", "RUNNING", ResourceState.READY),
+    ("is being preempted", "STOPPING", ResourceState.PREEMPTED),
+    ("was stopped by another user", "TERMINATED", ResourceState.PREEMPTED),
+]
+
+
+@pytest.mark.parametrize(("reason", "status", "expected"), INSTANCES, ids=[row[0] for row in INSTANCES])
+def test_parse_instance(reason: str, status: str, expected: ResourceState) -> None:
+    link = "https://www.googleapis.com/compute/v1/projects/p/zones/z/instances/n"
+    described = json.dumps({"selfLink": link, "status": status, "labels": {"retinanet-odm": "r1"}})
+    now = parse_instance(CommandResult(out=described), "r1")
+    assert (now.state, now.resource) == (expected, "projects/p/zones/z/instances/n"), reason
+    assert parse_instance(CommandResult(out=described), "r2").state is ResourceState.FOREIGN
+
+
+CREATIONS = [
+    ("no request was made", CommandResult(out="[]"), ResourceState.ABSENT, ""),
+    ("the request is carried out", CommandResult(out='[{"status": "PENDING"}]'), ResourceState.PENDING, "requested"),
+    ("it was carried out, and the VM deleted", CommandResult(out='[{"status": "DONE"}]'), ResourceState.ABSENT, ""),
+    (
+        "it failed",
+        CommandResult(out='[{"status": "DONE", "error": {"errors": [{"code": "A", "message": "b\\nc"}]}}]'),
+        ResourceState.ABSENT,
+        "A: b c",
+    ),
+    ("gcloud fails", CommandResult(status=1, err="ERROR: no"), ResourceState.UNKNOWN, "no"),
+    ("half an answer", CommandResult(out="[{"), ResourceState.UNKNOWN, "the output of gcloud is not JSON"),
+]
+
+
+@pytest.mark.parametrize(("reason", "done", "state", "detail"), CREATIONS, ids=[row[0] for row in CREATIONS])
+def test_parse_creation(reason: str, done: CommandResult, state: ResourceState, detail: str) -> None:
+    now = parse_creation(done)
+    assert (now.state, now.detail) == (state, detail), reason
+
+
+def test_the_reason_of_compute_engine_is_on_the_second_line() -> None:
+    text = "ERROR: (gcloud.compute.instances.describe) Could not fetch resource:\n - Required 'x' permission\n"
+    assert error_reason(CommandResult(status=1, err=text)).endswith("Could not fetch resource: Required 'x' permission")

@@ -151,11 +151,13 @@ def test_the_supervisor_deletes_the_tpu_as_a_last_resort(tmp_path: Path, monkeyp
     )
     Supervisor(job).run()
     delete_tpu("projects/p/locations/z/queuedResources/n")
+    delete_tpu("projects/p/zones/z/instances/n")
     server.shutdown()
     server.server_close()
     assert _Google.asked[1::2] == [
         "DELETE /v2/projects/p/locations/z/nodes/n Bearer t",
         "DELETE /v2/projects/p/locations/z/queuedResources/n?force=true Bearer t",
+        "DELETE /compute/v1/projects/p/zones/z/instances/n Bearer t",
     ]
     assert b"its deletion has begun" in (tmp_path / "train.log").read_bytes()
 

@@ -50,6 +50,7 @@ class World:
     """A run, its faults and its effects."""
 
     faults: Sequence[str] = ()
+    platform: str = "tpu_vm"
     queued: bool = False
     max_hours: float = 24.0
     fake: FakeCloud = field(default_factory=FakeCloud)
@@ -58,7 +59,13 @@ class World:
 
     def train(self, *, run_id: str = "r1") -> RunResult:
         self.fake.data["faults"] = list(self.faults)
-        request = RunRequest(zone="us-west4-a", queued=self.queued, max_hours=self.max_hours, training=TRAINING)
+        request = RunRequest(
+            zone="us-west4-a",
+            platform=self.platform,
+            queued=self.queued,
+            max_hours=self.max_hours,
+            training=TRAINING,
+        )
         clock = FakeClock()
         return RunController(
             request,
@@ -72,9 +79,10 @@ class World:
 
     def remaining(self) -> list[str]:
         """Returns what costs money, or soon will."""
-        return [*self.fake.data["nodes"], *self.fake.data["queued"], *self.fake.data["late"]]
+        return [name for place in ("nodes", "queued", "instances", "late") for name in self.fake.data[place]]
 
     def is_reported(self) -> bool:
         """Returns whether the user was shown the command that deletes the TPU."""
-        kind = "queued-resources" if self.queued else "tpu-vm"
-        return any(f"gcloud compute tpus {kind} delete retinanet " in line for line in self.lines)
+        group = "tpus queued-resources" if self.queued else "tpus tpu-vm"
+        group = "instances" if self.platform == "compute" else group
+        return any(f"gcloud compute {group} delete retinanet " in line for line in self.lines)
