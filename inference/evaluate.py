@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from inference.analysis_options import EvaluateOptions
+from inference.annotation_input import read_aliases, read_truth_files
 from inference.ground_truth import Comparison, compare
 from inference.rows import finished_run, output_folder
 from inference.rows.journal import commit_summary, find_earlier, write_derived
@@ -23,13 +24,10 @@ from retinanet_odm.evaluation.analysis import analyse
 from retinanet_odm.evaluation.coco_metrics import SUMMARY_METRICS, all_metrics, describe_limit
 from retinanet_odm.evaluation.exhaustive_images import exhaustive_table
 from retinanet_odm.evaluation.rounding import format_metric
-from retinanet_odm.labels.aliases import parse_aliases
 from retinanet_odm.labels.label_map import LabelMap
 from retinanet_odm.labels.spelling import describe_nearest
 from retinanet_odm.predictions.rows import row_threshold, utf8
 from retinanet_odm.reports.evaluation_page import evaluation_report, format_interval
-from retinanet_odm.sources import listing
-from retinanet_odm.sources.inputs import check_input, find_files, folders_as_patterns
 from retinanet_odm.sources.listing import AnnotationFile
 from retinanet_odm.storage import files
 from retinanet_odm.storage.folder_lock import lock_folder
@@ -60,12 +58,12 @@ def evaluate(options: EvaluateOptions) -> dict[str, Any]:
         check_overwrite(options.output, find_earlier(options.output), planned, replace=options.replace)
         labels = LabelMap.from_json(summary["labels"])
         _check_ignore_labels(options.ignore_labels, labels)
-        aliases = _read_aliases(options.label_aliases, labels) if options.label_aliases else {}
+        aliases = read_aliases(options.label_aliases, labels)
         # A stream: `compare` keeps only rows that may have an annotation.
         rows = finished_run.iter_rows(options.output, summary)
         rule = finished_run.deployment_rule(summary, options.deployment)
         exhaustive = _read_exhaustive(options.exhaustive, aliases, rule) if options.exhaustive else None
-        annotations = list(_read_annotations(options.annotations, options.ignore_labels))
+        annotations = list(read_truth_files(options.annotations, flag=_FLAG, ignored=options.ignore_labels))
         comparison = compare(rows, annotations, labels, aliases=aliases, exhaustive=exhaustive)
         # Before any check: if nothing is left to compare, these lines explain why.
         for line in (
@@ -191,21 +189,6 @@ def _align_columns(rows: Sequence[tuple[str, ...]]) -> Iterator[str]:
         yield "  ".join(
             [first.ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(rest, widths[1:], strict=True))]
         )
-
-
-def _read_annotations(patterns: Sequence[str], ignored: Sequence[str]) -> Iterator[AnnotationFile | DataError]:
-    """Yield every image of every annotation file; a file that two patterns match is read once."""
-    patterns = folders_as_patterns(patterns)
-    check_input(patterns, flag=_FLAG)
-    find_files(patterns, _FLAG, listing.ANNOTATION_CONTENT)
-    listed = (listing.match_annotations(source) for source in listing.input_patterns(patterns, (), flag=_FLAG))
-    distinct = {uri: file for found in listed for uri, file in found}
-    for file in distinct.values():
-        yield from listing.read_annotation(file, ignored=ignored)
-
-
-def _read_aliases(path: str, labels: LabelMap) -> dict[str, str]:
-    return parse_aliases(files.read_text(path, flag="--label_aliases"), labels, source=path)
 
 
 def _check_ignore_labels(ignored: Sequence[str], labels: LabelMap) -> None:

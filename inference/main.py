@@ -6,6 +6,8 @@ On this machine:
     python -m inference convert OUT --formats=csv,counts,cvat
     python -m inference repeats OUT
     python -m inference evaluate OUT --annotations 'annotations/*.xml'
+    python -m inference audit OUT --size 200
+    python -m inference abundance OUT --audit LABELS.zip
     python -m inference detect IMAGE [IMAGE ...] --model MODEL/export --draw OUT_DIR
 
 On Dataflow, with a worker image that has TensorFlow and this package:
@@ -18,6 +20,7 @@ import argparse
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache, partial
 
+from inference.abundance_options import abundance_options, audit_options
 from inference.analysis_options import evaluate_options, repeat_options
 from inference.options import convert_options, detect_options, make_score_parser, score_options
 from retinanet_odm.beam.options import beam_options, check_estimate_flags
@@ -98,6 +101,20 @@ def _evaluate(flags: argparse.Namespace) -> None:
     print(format_metrics(evaluate(options)))  # noqa: T201 - the table is the result of the command
 
 
+def _audit(flags: argparse.Namespace) -> None:
+    options = audit_options(flags)
+    from inference.audit import draw
+
+    draw(options)
+
+
+def _abundance(flags: argparse.Namespace) -> None:
+    options = abundance_options(flags)
+    from inference.abundance import estimate, format_survey
+
+    print(format_survey(estimate(options)))  # noqa: T201 - the table is the result of the command
+
+
 def _detect(flags: argparse.Namespace) -> None:
     options = detect_options(flags)
     from inference.detect import detect, format_detections
@@ -114,5 +131,7 @@ _COMMANDS: Mapping[str, Callable[[argparse.Namespace], None]] = {
     "convert": _convert,
     "repeats": _repeats,
     "evaluate": _evaluate,
+    "audit": _audit,
+    "abundance": _abundance,
     "detect": _detect,
 }

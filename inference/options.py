@@ -1,13 +1,14 @@
 """The command line of `python -m inference`: the parser, and the options of score, convert and detect.
 
 Options that a room below reads are defined there, with their flags: `model.options`, `rows.export_options`. Those of
-evaluate and repeats are in `analysis_options`.
+evaluate and repeats are in `analysis_options`, those of audit and abundance in `abundance_options`.
 """
 
 import argparse
 from dataclasses import dataclass, field
 from typing import Any
 
+from inference.abundance_options import add_abundance_commands
 from inference.analysis_options import EVALUATE_DESCRIPTION, REPEATS_DESCRIPTION, add_evaluate_flags, add_repeat_flags
 from inference.model.options import ModelOptions, add_model_flags, model_options
 from inference.rows.export_options import (
@@ -173,6 +174,7 @@ def make_score_parser() -> Parser:
     add_repeat_flags(commands.add_parser("repeats", help=summary, description=REPEATS_DESCRIPTION))
     summary = "evaluate a finished run against ground-truth annotations"
     add_evaluate_flags(commands.add_parser("evaluate", help=summary, description=EVALUATE_DESCRIPTION))
+    add_abundance_commands(commands)
     summary = "run a detector on a few images: a table, and copies with boxes drawn"
     _add_detect_flags(commands.add_parser("detect", help=summary, description=DETECT_DESCRIPTION))
     return parser
@@ -241,9 +243,7 @@ def _add_convert_flags(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_detect_flags(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "images", type=with_slashes, nargs="+", metavar="IMAGE", help="image files, folders of images, or patterns"
-    )
+    parser.add_argument("images", type=with_slashes, nargs="+", metavar="IMAGE", help="images, folders or patterns")
     parser.add_argument("--model", type=with_slashes, required=True, metavar="DIR", help=_MODEL_HELP)
     add_min_score_flag(parser, default=_THRESHOLD_DEFAULT)
     parser.add_argument(

@@ -2,7 +2,15 @@
 
 from collections.abc import Mapping
 
-_PLURALS = {"box": "boxes", "class": "classes", "info": "info", "is": "are", "was": "were"}
+_PLURALS = {
+    "box": "boxes",
+    "class": "classes",
+    "stratum": "strata",
+    "has": "have",
+    "info": "info",
+    "is": "are",
+    "was": "were",
+}
 
 
 def plural(word: str, count: int) -> str:

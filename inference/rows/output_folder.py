@@ -7,6 +7,7 @@
 | summary.json | written last: if it exists, the run is complete (inference.request) |
 | unfinished.json | what summary.json said, while there is none (inference.rows.journal) |
 | files of --formats, evaluation.*, repeats.* | derived from the rows; inference.rows.replacing decides what may go |
+| audit*, abundance.* | the same |
 """
 
 import re
@@ -24,7 +25,17 @@ from retinanet_odm.storage.local import LOCK_FILE, final_name
 SUMMARY_FILE = "summary.json"
 JOURNAL_FILE = "unfinished.json"
 EVALUATION, EVALUATION_PAGE = "evaluation.json", "evaluation.html"
-DERIVED_NAMES = frozenset((EVALUATION, EVALUATION_PAGE, REPEAT_FLAGS, REPEAT_TABLE, *FILE_NAMES))
+AUDIT, AUDIT_FRAME, AUDIT_IMAGES = "audit.json", "audit.csv", "audit_images.zip"
+AUDIT_TASK, AUDIT_TASK_PREDICTED = "audit_cvat.xml", "audit_cvat_predicted.xml"
+# The JSON file last: it marks complete estimates.
+ABUNDANCE_FILES = ABUNDANCE_TABLE, ABUNDANCE_PAGE, ABUNDANCE = "abundance.csv", "abundance.html", "abundance.json"
+DERIVED_NAMES = frozenset(
+    (
+        *(EVALUATION, EVALUATION_PAGE, REPEAT_FLAGS, REPEAT_TABLE, *FILE_NAMES),
+        *(AUDIT, AUDIT_FRAME, AUDIT_IMAGES, AUDIT_TASK, AUDIT_TASK_PREDICTED),
+        *ABUNDANCE_FILES,
+    )
+)
 _FIXED_NAMES = frozenset((SUMMARY_FILE, JOURNAL_FILE, files.PROBE, LOCK_FILE, *DERIVED_NAMES))
 _PREDICTIONS_SHARD = re.compile(r"predictions-\d{5}-of-\d{5}\.jsonl")
 _PART_FILE = re.compile(r"part-[0-9a-f]+\.jsonl")

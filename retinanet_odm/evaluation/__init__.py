@@ -1,4 +1,4 @@
-"""How good detections are, compared with ground truth: COCO's metrics and an analysis of the errors.
+"""How good detections are, compared with ground truth, and what they say about abundance.
 
 Begin with `coco_metrics.all_metrics`, which makes eval.json, and `analysis.Analysis`, from which most of it comes:
 
@@ -12,7 +12,15 @@ Begin with `coco_metrics.all_metrics`, which makes eval.json, and `analysis.Anal
   coco_metrics       pycocotools, the reference implementation
   rounding           numbers as eval.json has them
 
-Everything is numpy over COCO's lists; pycocotools is imported only when its metrics are computed.
+Mean counts with intervals, from an audit of some images; begin with `abundance.estimate_abundance`:
+
+  audit_terms        units and periods
+  audit_units        images by burst or day
+  audit_design       strata, and the sample drawn from them
+  prediction_powered estimates with their errors
+  abundance          the estimates of a survey, its deployments and periods
+
+Everything is numpy; pycocotools is imported only when its metrics are computed.
 """
 
 from typing import TYPE_CHECKING

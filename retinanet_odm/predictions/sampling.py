@@ -79,7 +79,7 @@ class CountSpread:
         return max(mean - half, 0.0), mean + half
 
 
-def t_quantile(freedom: int) -> float:
+def t_quantile(freedom: float) -> float:
     """Return the two-sided 95 % quantile of Student's t distribution for 4 or more degrees of freedom.
 
     By the expansion in 1 / freedom (Abramowitz & Stegun 1964, 26.7.5), which is 0.3 % too small at 4.

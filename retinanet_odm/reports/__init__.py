@@ -8,6 +8,7 @@ charts is in `templates/components.html.j2`, the one stylesheet in `templates/st
 A page has no script and refers to no other file, but for the links of `run_page` to the other pages of a run.
 """
 
+from retinanet_odm.reports.abundance_page import abundance_report
 from retinanet_odm.reports.dataset_page import check_report, dataset_report
 from retinanet_odm.reports.evaluation_page import evaluation_report
 from retinanet_odm.reports.learning_curve_page import learning_curve_report
@@ -15,6 +16,7 @@ from retinanet_odm.reports.predictions_page import predictions_report
 from retinanet_odm.reports.run_page import run_report
 
 __all__ = [
+    "abundance_report",
     "check_report",
     "dataset_report",
     "evaluation_report",

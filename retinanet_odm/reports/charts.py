@@ -83,7 +83,8 @@ class ChartLine:
       points: (x, y) from left to right, in shares 0..1 of the axes; the line is broken where y is None.
       colour: as in CSS; the default is that of text.
       width: in pixels.
-      intervals: (x, low, high), drawn as vertical bars.
+      intervals: (x, low, high), drawn as vertical bars, or as a band.
+      has_band: draw a band.
     """
 
     name: str
@@ -91,6 +92,7 @@ class ChartLine:
     colour: str = "var(--ink)"
     width: float = 1.75
     intervals: Sequence[tuple[float, float, float]] = ()
+    has_band: bool = False
 
     @property
     def path(self) -> str:
@@ -110,8 +112,12 @@ class ChartLine:
         return "".join(f"M{to_x(across)} {to_y(up)}h0" for across, up in self.points if up is not None)
 
     @property
-    def error_bars(self) -> str:
+    def interval_path(self) -> str:
         """The intervals as an SVG path."""
+        if self.has_band and len(self.intervals) > 1:
+            lower = [(across, low) for across, low, _ in self.intervals]
+            upper = [(across, high) for across, _, high in reversed(self.intervals)]
+            return "M" + "L".join(f"{to_x(across)} {to_y(up)}" for across, up in (*lower, *upper)) + "Z"
         return "".join(f"M{to_x(across)} {to_y(low)}V{to_y(high)}" for across, low, high in self.intervals)
 
 
@@ -200,7 +206,7 @@ def time_chart(lines: Sequence[ChartLine], *, times: Mapping[str, float], y: str
     """
     # The axis ends at the largest value; 1.0 where no line has a value above 0, because shares are divided by it.
     values = (value for line in lines for _, value in line.points if value)
-    limit = max((*values, *(high for line in lines for *_, high in line.intervals)), default=1.0)
+    limit = max((*values, *(high for line in lines for *_, high in line.intervals)), default=1.0) or 1.0
     scaled = [
         dataclasses.replace(
             line,

@@ -30,7 +30,7 @@ class Rule:
         return re.match(self.begins, text) is not None
 
 
-_SCORE = r"python -m inference (score|convert|repeats|evaluate|detect) "
+_SCORE = r"python -m inference (score|convert|repeats|evaluate|audit|abundance|detect) "
 RULES = (
     Rule(
         begins=_SCORE + r".*--direct_running_mode",

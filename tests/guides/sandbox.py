@@ -61,7 +61,10 @@ PROGRAMS: dict[str, tuple[Main, list[str]]] = {
 }
 
 
-_REPLACES = {"-m inference": ("score", "convert", "repeats", "evaluate"), "-m beam_jobs": ("prepare",)}
+_REPLACES = {
+    "-m inference": ("score", "convert", "repeats", "evaluate", "audit", "abundance"),
+    "-m beam_jobs": ("prepare",),
+}
 
 
 @dataclass
@@ -147,6 +150,9 @@ def make_sandbox(folder: Path) -> Sandbox:
     export = [*images, ("annotations.xml", (sample / "cvat" / "annotations.xml").read_bytes())]
     (folder / "EXPORTS").mkdir()
     (folder / "EXPORTS" / "task1.zip").write_bytes(make_zip(iter(export)))
+    # As a person labels an audit of all images that could be scored.
+    truth = sorted((sample / "archive_truth").iterdir())
+    (folder / "LABELS.zip").write_bytes(make_zip((path.name, path.read_bytes()) for path in truth))
     for line in _FIRST:
         sandbox.run(line.split())
     return sandbox
