@@ -21,16 +21,16 @@ HEADINGS = ("topology", "HBM of a chip, GiB", "GFLOP a step and chip", "ms a ste
 
 def measure(topology: str, batch_size: int, flags: list[str]) -> str:
     """Compile the step for a topology; return a row of the table."""
-    from trainer.tpu import fit  # imports TensorFlow, which --help need not wait for
+    from trainer.tpu import chips, fit  # imports TensorFlow, which --help need not wait for
 
     start = time.monotonic()
     config = parse_request([*flags, f"--tpu_topology={topology}"], read_text=open).config
-    step = fit.make_replica_step(config, fit.synthetic_manifest(config.num_classes))
+    step = fit.make_replica_step(config, fit.synthetic_manifest(config.data.num_classes))
     program = step.compile(batch_size)
     bound = fit.min_step_seconds(program, step.chip)
     cells = (
         topology,
-        f"{program.hbm / fit.GIB:.2f} of {step.chip.hbm / fit.GIB:.2f}",
+        f"{program.hbm / chips.GIB:.2f} of {step.chip.hbm / chips.GIB:.2f}",
         f"{program.flops / 1e9:,.0f}",
         f"{bound * 1e3:.1f}",
         f"{batch_size / bound:,.0f}",

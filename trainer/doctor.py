@@ -21,6 +21,7 @@ from retinanet_odm.storage import files
 from trainer import gcs
 from trainer.config import TrainConfig
 from trainer.config.backbone_names import IMAGENET, LITE0
+from trainer.config.run_sections import TENSORFLOW
 from trainer.tf_errors import first_line
 
 # Google's servers reject requests from clocks that are minutes off.
@@ -64,14 +65,16 @@ def attempt(name: str, probe: Callable[[], str], fix: str) -> Check:
 def _devices(config: TrainConfig) -> str:
     import tensorflow as tf
 
-    from trainer.strategy import make_strategy
+    from trainer.strategy import describe_replicas, make_strategy
 
-    # The same function as in a run, so that the doctor finds the same devices.
-    where = make_strategy(use_tpu=config.run.use_tpu, tpu=config.run.tpu)
+    # The same functions as in a run, so that the doctor finds the same devices.
+    runtime = config.run.runtime
+    where = make_strategy(use_tpu=config.run.use_tpu, tpu=config.run.tpu, runtime=runtime)
     seen = Counter(device.device_type for device in tf.config.list_logical_devices())
-    check_gpu_seen(seen["GPU"], has_card=_NVIDIA.exists())
+    if runtime == TENSORFLOW:
+        check_gpu_seen(seen["GPU"], has_card=_NVIDIA.exists())
     counts = ", ".join(f"{count} {kind}" for kind, count in sorted(seen.items()))
-    return f"{counts}; trains on {where.num_replicas_in_sync} replica(s) of {type(where).__name__}"
+    return f"{counts}; trains on {describe_replicas(where, runtime)}"
 
 
 def _imagenet_file() -> str:

@@ -144,7 +144,7 @@ def make_evaluator(
       UsageError: The batch cannot be divided evenly among the replicas.
       ContractError: There is no such split, or a shard of it is missing.
     """
-    check_batch("eval_batch_size", config.evaluation.eval_batch_size, strategy)
+    check_batch("eval_batch_size", config.evaluation.eval_batch_size, strategy.num_replicas_in_sync)
     split = records.find_split(config.data.dataset, manifest, config.evaluation.eval_split)
     return Evaluator(config=config, manifest=manifest, network=network, strategy=strategy, split=split)
 

@@ -69,8 +69,9 @@ def check_step_memory(config: TrainConfig, network: Network, devices: tf.distrib
       UsageError: The machine certainly has too little, and --ignore_memory was not given; the message names a batch
         that fits.
     """
-    on_cpu = not (config.run.use_tpu or tf.config.list_logical_devices("GPU"))
-    need, replicas = estimate_need(config, network, on_cpu=on_cpu), devices.num_replicas_in_sync
+    replicas = strategy.count_replicas(devices, config.run.runtime)
+    on_cpu = not strategy.has_accelerator(use_tpu=config.run.use_tpu, runtime=config.run.runtime)
+    need = estimate_need(config, network, on_cpu=on_cpu)
     batch, machines = config.schedule.train_batch_size, max(len(config.run.hosts()), 1)
     if not on_cpu:
         return f"a step of {batch} images takes about {_gb(need.of_batch(batch // replicas))} on each device"
@@ -95,9 +96,11 @@ def probe_memory(config: TrainConfig) -> str:
       UsageError: As `check_step_memory`; or the data set cannot be read.
     """
     manifest = records.read_dataset_manifest(config.data.dataset)
-    devices = strategy.make_strategy(use_tpu=config.run.use_tpu, tpu=config.run.tpu)
+    runtime = config.run.runtime
+    devices = strategy.make_strategy(use_tpu=config.run.use_tpu, tpu=config.run.tpu, runtime=runtime)
     with devices.scope():
-        return check_step_memory(config, build_network(config, manifest), devices)
+        network = build_network(config, manifest, replicas=strategy.count_replicas(devices, runtime))
+        return check_step_memory(config, network, devices)
 
 
 def _remedy(config: TrainConfig, fitting: int) -> str:

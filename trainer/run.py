@@ -99,7 +99,11 @@ def resolve(config: TrainConfig, expectations: DatasetExpectations | None) -> Re
     check_outputs(config, manifest)
     # The order matters: hosts must be connected before the first operation of TensorFlow, and anchors read records.
     devices = strategy.make_strategy(
-        use_tpu=config.run.use_tpu, tpu=config.run.tpu, hosts=config.run.hosts(), task_index=config.run.task_index
+        use_tpu=config.run.use_tpu,
+        tpu=config.run.tpu,
+        hosts=config.run.hosts(),
+        task_index=config.run.task_index,
+        runtime=config.run.runtime,
     )
     # Hosts may share the folder: one of them writes, the others are silent.
     if strategy.is_chief(devices):
@@ -208,7 +212,7 @@ def _build(resolved: ResolvedRun, devices: tf.distribute.Strategy) -> _Model:
     config, manifest = resolved.config, resolved.manifest
     with devices.scope():
         # Under the scope of the strategy, which decides where variables are placed.
-        network = build_network(config, manifest)
+        network = build_network(config, manifest, replicas=strategy.count_replicas(devices, config.run.runtime))
     # Of the data set, whichever of its splits this mode has cut into tiles.
     origin = {**network.origin, "dataset_fingerprint": resolved.source_manifest.fingerprint}
     network = dataclasses.replace(network, origin=origin)
@@ -239,11 +243,10 @@ def _log_start(resolved: ResolvedRun, network: Network) -> None:
     if config.run.trains and training and training.examples and not training.boxes:
         _LOGGER.warning("warning: split 'train' has no objects, only negative images: the model learns to find nothing")
     _LOGGER.info(
-        "model: %s backbone, canvas %dx%d (height x width), %d anchors, %.2f M parameters, %d replica(s) of %s",
+        "model: %s backbone, canvas %dx%d (height x width), %d anchors, %.2f M parameters, %s",
         config.network.backbone,
         *network.canvas,
         len(network.anchors),
         network.model.count_params() / 1e6,
-        devices.num_replicas_in_sync,
-        type(devices).__name__,
+        strategy.describe_replicas(devices, config.run.runtime),
     )

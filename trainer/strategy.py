@@ -1,6 +1,7 @@
 """Devices: the only module that distinguishes TPU, GPU and CPU, one host and several. Begin with `make_strategy`."""
 
 import functools
+import importlib.util
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
@@ -8,12 +9,15 @@ from typing import Any
 import tensorflow as tf
 
 from retinanet_odm.errors import UsageError
+from trainer.config.run_sections import TENSORFLOW, XLA
 from trainer.tf_errors import first_line
 
 _LOGGER = logging.getLogger(__name__)
 
 
-def make_strategy(*, use_tpu: bool, tpu: str, hosts: Sequence[str] = (), task_index: int = 0) -> tf.distribute.Strategy:
+def make_strategy(
+    *, use_tpu: bool, tpu: str, hosts: Sequence[str] = (), task_index: int = 0, runtime: str = TENSORFLOW
+) -> tf.distribute.Strategy:
     """Make a strategy for a TPU if requested, otherwise for all GPUs, otherwise for the CPU; over all hosts if given.
 
     Args:
@@ -21,10 +25,14 @@ def make_strategy(*, use_tpu: bool, tpu: str, hosts: Sequence[str] = (), task_in
       tpu: Its name or address; ``local`` for the TPU of this machine.
       hosts: host:port of each.
       task_index: Index of this host.
+      runtime: Of the steps. TensorFlow does the rest on the CPU if it is another.
 
     Raises:
-      UsageError: There is no such TPU, or this host cannot use its port.
+      UsageError: There is no such TPU, or this host cannot use its port; or as `xla_devices`.
     """
+    if runtime == XLA:
+        xla_devices()
+        return tf.distribute.OneDeviceStrategy("/CPU:0")
     if use_tpu:
         return _tpu_strategy(tpu)
     gpus = tf.config.list_physical_devices("GPU")
@@ -71,10 +79,47 @@ def _tpu_strategy(tpu: str) -> tf.distribute.Strategy:
     return tf.distribute.TPUStrategy(resolver)
 
 
-def check_batch(name: str, batch_size: int, strategy: tf.distribute.Strategy) -> None:
+def xla_devices() -> list[Any]:
+    """Return the devices of this machine that XLA has: its TPUs, otherwise its GPUs, otherwise the CPU.
+
+    Raises:
+      UsageError: jax is not installed or cannot use them, or they are a part of those of several machines.
+    """
+    if importlib.util.find_spec("jax") is None:
+        raise UsageError("--runtime=xla: needs jax, which is not installed: pip install '.[cpu,xla]'")
+    import jax
+
+    try:
+        devices: list[Any] = jax.devices()
+    except RuntimeError as error:
+        raise UsageError(f"--runtime=xla: no device: {str(error).strip().splitlines()[0]}") from error
+    machines = {device.process_index for device in devices}
+    if len(machines) > 1:
+        raise UsageError(f"--runtime=xla: trains on the devices of one machine, found those of {len(machines)}")
+    return devices
+
+
+def count_replicas(strategy: tf.distribute.Strategy, runtime: str) -> int:
+    """Return the number of replicas that share the batch of a training step."""
+    return len(xla_devices()) if runtime == XLA else int(strategy.num_replicas_in_sync)
+
+
+def has_accelerator(*, use_tpu: bool, runtime: str) -> bool:
+    """Return whether steps run on something other than the CPU."""
+    if runtime == XLA:
+        return bool(xla_devices()[0].platform != "cpu")
+    return use_tpu or bool(tf.config.list_logical_devices("GPU"))
+
+
+def describe_replicas(strategy: tf.distribute.Strategy, runtime: str) -> str:
+    """Name the replicas of a training step: their number and what they are."""
+    kind = f"XLA ({xla_devices()[0].device_kind})" if runtime == XLA else type(strategy).__name__
+    return f"{count_replicas(strategy, runtime)} replica(s) of {kind}"
+
+
+def check_batch(name: str, batch_size: int, replicas: int) -> None:
     """Raise UsageError if a batch cannot be divided evenly among the replicas; name is the flag of its size."""
     # Static shapes: every replica gets a batch of the same size.
-    replicas = strategy.num_replicas_in_sync
     if batch_size % replicas:
         raise UsageError(f"--{name}: must be a multiple of the {replicas} replicas, found {batch_size}")
 

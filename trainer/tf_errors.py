@@ -84,7 +84,10 @@ def describe_disk_error(error: BaseException) -> str:
 
 
 def describe_memory_error(error: BaseException) -> str:
-    """Describe TensorFlow's error about a device whose memory is full in one line; "" for all others."""
+    """Describe TensorFlow's or jax's error about a device whose memory is full in one line; "" for all others."""
+    if "jax" in sys.modules and isinstance(error, sys.modules["jax"].errors.JaxRuntimeError):
+        line = str(error).partition("\n")[0]
+        return f"the memory of the device is full ({line})" if line.startswith("RESOURCE_EXHAUSTED") else ""
     if "tensorflow" not in sys.modules or not isinstance(
         error, sys.modules["tensorflow"].errors.ResourceExhaustedError
     ):

@@ -60,6 +60,12 @@ RULES = (
         kind=PARSED,
         reason="several trainings, or a canvas of 640 px, take minutes; tests/trainer has a small one of each",
     ),
+    Rule(
+        begins=r"python -m trainer .*--runtime=xla",
+        trial=trials.parse_trainer,
+        kind=PARSED,
+        reason="the compiler takes most of a minute; tests/trainer/loop/test_runtimes.py runs a small network",
+    ),
     Rule(begins=r"python -m trainer ", trial=trials.run, kind=RUN, reason="local"),
     Rule(
         begins=r"(python -m trainer\.submit|scripts/tpu\.sh) (run|status|logs|stop) ",

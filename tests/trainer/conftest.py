@@ -2,6 +2,8 @@
 
 import hashlib
 import io
+import os
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +18,11 @@ from retinanet_odm.labels.label_map import LabelMap
 # Grappler rewrites a graph before its first step, which takes a quarter of a short training. It is TensorFlow's own
 # work: the programs that tests start as processes have it.
 tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": True})
+
+# For --runtime=xla: jax reads these when it is imported. Programs that tests start have them, too.
+os.environ["XLA_FLAGS"] = "--xla_force_host_platform_device_count=2"
+os.environ["JAX_PLATFORMS"] = "cpu"
+os.environ["JAX_COMPILATION_CACHE_DIR"] = tempfile.mkdtemp(prefix="xla-cache-")
 
 LABELS = LabelMap.from_names(["bright", "dark"])
 SIZE = (96, 128)

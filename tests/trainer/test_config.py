@@ -64,6 +64,9 @@ REFUSED = [
     ("hosts are counted from 0", ["--worker_hosts=a:1,b:1", "--task_index=2"], "--task_index: expected an index into"),
     ("an index needs hosts", ["--task_index=1"], "--task_index: expected an index into"),
     ("a TPU brings its hosts", ["--worker_hosts=a:1", "--use_tpu"], "a TPU of several hosts is one --tpu"),
+    ("XLA has the devices of a machine", ["--runtime=xla", "--worker_hosts=a:1"], "TPUs first: remove --worker_hosts"),
+    ("and finds a TPU itself", ["--runtime=xla", "--tpu=local"], "TPUs first: remove --use_tpu and --tpu"),
+    ("a runtime that there is", ["--runtime=jax"], "--runtime: expected one of tensorflow, xla; found 'jax'"),
     ("a strength is a fraction", ["--photometric=1.5"], "--photometric: expected a number from 0 to 1"),
     ("a part is a fraction", ["--min_visible=-0.1"], "--min_visible: expected a number from 0 to 1"),
     ("a probability is a fraction", ["--mosaic=2"], "--mosaic: expected a number from 0 to 1"),
@@ -181,7 +184,7 @@ export_formats focal_alpha focal_gamma freeze freeze_batch_norm head_depth head_
 image_size init_from init_labels init_partly learning_rate local_copy lr_drops lr_schedule max_detections max_hours
 max_instances max_rollbacks min_visible mode model_dir mosaic mosaic_close_epochs negative_iou nms_iou num_classes
 num_epochs num_scales optimizer p6_source patience photometric positive_iou precision pyramid_channels pyramid_norm
-reference_images resnet_checkpoint rot90 scale_max scale_min score_threshold seed steps_per_loop sync_batch_norm
+reference_images resnet_checkpoint rot90 runtime scale_max scale_min score_threshold seed steps_per_loop sync_batch_norm
 task_index tile tile_overlap tpu tpu_topology train_batch_size use_tpu vertical_flip warmup_steps weight_decay weights
 worker_hosts
 """

@@ -7,12 +7,16 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 
+import jax
 import numpy as np
 import pytest
 import tensorflow as tf
 
+from retinanet_odm.errors import UsageError
+from trainer import strategy
 from trainer.main import main
 
 # Statistics over all replicas, so that a host's share of a batch is normalised as the whole batch is.
@@ -50,6 +54,26 @@ def newest_weights(folder: Path) -> dict[str, np.ndarray]:
     reader = tf.train.load_checkpoint(tf.train.latest_checkpoint(str(folder / "checkpoints")))
     names = [name for name in reader.get_variable_to_dtype_map() if name.startswith("model/")]
     return {name: reader.get_tensor(name) for name in names}
+
+
+@dataclass
+class Device:
+    process_index: int
+
+
+def test_xla_trains_on_the_devices_of_one_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(jax, "devices", lambda: [Device(0), Device(0), Device(1)])
+    with pytest.raises(UsageError, match=r"^--runtime=xla: trains on the devices of one machine, found those of 2$"):
+        strategy.xla_devices()
+
+
+def test_without_a_device_the_reason_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    def devices() -> list[Device]:
+        raise RuntimeError("Unable to initialize backend 'tpu': in use\nSee the web")
+
+    monkeypatch.setattr(jax, "devices", devices)
+    with pytest.raises(UsageError, match=r"^--runtime=xla: no device: Unable to initialize backend 'tpu': in use$"):
+        strategy.xla_devices()
 
 
 @pytest.mark.long

@@ -90,6 +90,7 @@ REFUSED = [
         ["run", ZONE, "--", *TRAINING, "--init_from=MODEL"],
         "--init_from: expected a path that a TPU VM can access",
     ),
+    ("TensorFlow's packages", ["run", ZONE, "--", *TRAINING, "--runtime=xla"], "--runtime=xla: a TPU VM gets"),
     ("the doctor alone", ["run", ZONE, "--", *TRAINING, "--mode=doctor"], "--mode=doctor"),
     ("a name Google refuses", ["run", ZONE, "--name=My_TPU", "--", *TRAINING], "--name: lower-case"),
     ("hours that are infinite", ["run", ZONE, "--max_hours=0", "--", *TRAINING], "--max_hours: above 0"),

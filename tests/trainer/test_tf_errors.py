@@ -4,6 +4,7 @@ import errno
 
 import pytest
 import tensorflow as tf
+from jax.errors import JaxRuntimeError
 
 from trainer.main import _explain
 from trainer.tf_errors import describe_disk_error, describe_memory_error, describe_storage_error, is_unavailable
@@ -60,6 +61,12 @@ MEMORY = [
         ),
         "the memory of the device is full (OOM when allocating tensor with shape[64,64] and type float on GPU:0)",
     ),
+    (
+        "of a device of XLA",
+        JaxRuntimeError("RESOURCE_EXHAUSTED: Out of memory allocating 96 bytes.\nSee the web"),
+        "the memory of the device is full (RESOURCE_EXHAUSTED: Out of memory allocating 96 bytes.)",
+    ),
+    ("another error of XLA", JaxRuntimeError("INTERNAL: RESOURCE_EXHAUSTED"), ""),
     ("a full disk is none", DISK[0][1], ""),
     ("nor is another error", ValueError("OOM when allocating"), ""),
 ]

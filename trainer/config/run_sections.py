@@ -19,6 +19,8 @@ from trainer.config.options import (
     parse_image_numbers,
 )
 
+TENSORFLOW, XLA = RUNTIMES = ("tensorflow", "xla")  # values of --runtime
+
 
 @dataclass(frozen=True, kw_only=True)
 class RunConfig(ConfigSection):
@@ -38,6 +40,12 @@ class RunConfig(ConfigSection):
     seed: int = option(0, "seed of the weights, the order of the records and the augmentation")
     use_tpu: bool = option(False, "train on a TPU; otherwise on all GPUs, otherwise on the CPU")
     tpu: str = option("local", "TPU to connect to: local on a TPU VM, or its name or address; implies --use_tpu")
+    runtime: str = option(
+        TENSORFLOW,
+        "what runs the training steps: tensorflow, or xla (extra [xla]): the same step on the TPUs, GPUs or CPU of this"
+        " machine, where TensorFlow needs no support for them",
+        choices=RUNTIMES,
+    )
     tpu_topology: str = option(
         "v5e:2x2", "--mode=tpu_fit: chips to compile for, such as v4:2x2x1, v5e:2x4, v5p:2x2x1, v6e:2x2"
     )
@@ -63,6 +71,10 @@ class RunConfig(ConfigSection):
             raise UsageError(
                 "--worker_hosts: for CPUs and GPUs only; a TPU of several hosts is one --tpu: remove --worker_hosts"
             )
+
+        if self.runtime == XLA and (hosts or self.use_tpu):
+            other = "--worker_hosts" if hosts else "--use_tpu and --tpu"
+            raise UsageError(f"--runtime=xla: uses the devices of this machine, TPUs first: remove {other}")
 
     @property
     def trains(self) -> bool:

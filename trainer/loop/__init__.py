@@ -4,7 +4,10 @@ train        from the newest checkpoint to the last step, with evaluations on th
 plan         which steps a run has, when it evaluates, which batches it sees
 course       the last step, which --max_hours and --patience bring forward
 limits       what they need: the state in checkpoints, the clock, the number of steps that fit
-steps        one step on a replica, and loops of steps on the devices
+steps        one step on a replica, and loops of steps by TensorFlow
+runtimes     loops of steps by TensorFlow or by XLA (--runtime)
+lowering     translates a step for XLA
+xla_program  compiles it
 schedule     learning rate and optimizer
 recovery     divergence and preemption
 tensorboard  log lines, curves and contact sheets

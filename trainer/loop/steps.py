@@ -20,7 +20,7 @@ from trainer.network.build import Network
 from trainer.network.targets import Targets, assign_targets, decode_boxes, encode_boxes
 from trainer.typing import Tensor
 
-_MEANS = ("loss", "class_loss", "box_loss", "gradient_norm")  # of which a loop returns the mean
+METRICS = ("loss", "class_loss", "box_loss", "gradient_norm")  # of a step; a loop returns their means
 
 
 def make_loop(
@@ -44,7 +44,7 @@ def make_loop(
     @tf.function
     def run_steps(iterator: Any, count: Tensor) -> dict[str, Tensor]:
         # All steps of a loop stay on the devices; the host sees their sums once.
-        sums = {name: tf.constant(0.0) for name in (*_MEANS, "boxes_truncated")}
+        sums = {name: tf.constant(0.0) for name in (*METRICS, "boxes_truncated")}
         finite_steps = tf.constant(0.0)
         for _ in tf.range(count):
             values = strategy.run(replica_step, args=(next(iterator),))
@@ -52,7 +52,7 @@ def make_loop(
             sums = {name: sums[name] + reduced[name] for name in sums}
             # A sum that is not finite stays so: nothing is added from the first such step on.
             finite_steps += tf.cast(tf.math.is_finite(sums["loss"]), tf.float32)
-        means = {name: sums[name] / tf.cast(count, tf.float32) for name in _MEANS}
+        means = {name: sums[name] / tf.cast(count, tf.float32) for name in METRICS}
         return {**means, "boxes_truncated": sums["boxes_truncated"], "finite_steps": finite_steps}
 
     return run_steps

@@ -17,10 +17,10 @@ from trainer.loop.course import Course
 from trainer.loop.limits import TrainingState
 from trainer.loop.plan import batches_from
 from trainer.loop.recovery import DivergenceMonitor, PreemptedError, PreemptionHandler
-from trainer.loop.steps import make_loop
+from trainer.loop.runtimes import make_runtime
 from trainer.loop.tensorboard import TrainingProgress
 from trainer.network.build import MIN_IMAGES_FOR_BATCH_NORM, Network
-from trainer.strategy import any_host, check_batch, is_chief
+from trainer.strategy import any_host, check_batch, count_replicas, is_chief
 from trainer.weights.checkpoints import Best, Checkpoints
 from trainer.weights.initialise import load_initial_weights
 
@@ -45,7 +45,7 @@ class TrainingRun:
         strategy: tf.distribute.Strategy,
         evaluator: Evaluator | None = None,
     ) -> None:
-        check_batch("train_batch_size", config.schedule.train_batch_size, strategy)
+        check_batch("train_batch_size", config.schedule.train_batch_size, count_replicas(strategy, config.run.runtime))
         self._config, self._manifest, self._network = config, manifest, network
         self._strategy, self._evaluator = strategy, evaluator
         self._split = records.find_split(config.data.dataset, manifest, "train")
@@ -59,7 +59,7 @@ class TrainingRun:
         examples = self._split.examples
         if warning := schedule.describe_short_run(config.schedule, total_steps=steps, examples=examples):
             _LOGGER.warning("warning: %s", warning)
-        self._run_steps = make_loop(config, network, self._optimizer, strategy)
+        self._runtime = make_runtime(config, network, self._optimizer, strategy)
         self._monitor = DivergenceMonitor(max_rollbacks=config.run.max_rollbacks)
         self._checkpoints = Checkpoints(
             config.run.model_dir,
@@ -93,13 +93,14 @@ class TrainingRun:
         """
         if self.step <= self.total_steps:  # more, if --num_epochs was lowered
             batches = self._batches()
-            self._iterator = self._distribute(batches)
+            self._iterator = self._runtime.distribute(batches)
             with records.reading_shards(self._split.paths):
                 self._progress.show_batch(self.step, batches)
             self._start_clocks()
             with PreemptionHandler() as preemption:
                 self._run_to_end(preemption)
             self._progress.close()
+            self._runtime.fetch()
             self._record_end()
         with self._strategy.scope():
             # With --ema_decay, the averages replace the weights; without, nothing changes.
@@ -133,9 +134,8 @@ class TrainingRun:
         """Run some steps on the devices, then look at their loss."""
         count = self._course.count_next(self.step)
         with records.reading_shards(self._split.paths):
-            results = self._run_steps(self._iterator, tf.constant(count))
-            # Converting waits for the devices, so an error in a shard is raised inside of the block.
-            values = {name: float(value) for name, value in results.items()}
+            # Waits for the devices, so an error in a shard is raised inside of the block.
+            values = self._runtime.run(self._iterator, count)
         finite_steps = int(values.pop("finite_steps"))
         if self._monitor.has_diverged(values["loss"]):
             self._roll_back(count, bad_step=self.step + min(finite_steps, count - 1), loss=values["loss"])
@@ -144,7 +144,7 @@ class TrainingRun:
         if self._course.record_steps(self.step, count):
             self._progress.total_steps = self.total_steps
             if self._config.data.mosaic:  # its last epochs are others now
-                self._iterator = self._distribute(self._batches())
+                self._iterator = self._runtime.distribute(self._batches())
         self._progress.report(self.step, values, self._optimizer)
         self._save_if_due(is_preempted=any_host(self._strategy, preemption.requested))
 
@@ -157,6 +157,7 @@ class TrainingRun:
             raise PreemptedError(f"stopped by SIGTERM at step {self.step} of {self.total_steps}, which is saved")
 
     def _save(self) -> None:
+        self._runtime.fetch()
         self._checkpoints.save(self.step, self._course.state_at(self.step).to_json())
 
     def _record_end(self) -> None:
@@ -185,8 +186,9 @@ class TrainingRun:
         )
         self.step = self._checkpoints.restore()
         self._rate_factor.assign(rate)  # after the checkpoint, which holds the old one
+        self._runtime.load()
         # The batches go back too, to the step of the checkpoint.
-        self._iterator = self._distribute(self._batches())
+        self._iterator = self._runtime.distribute(self._batches())
         self._start_clocks()
 
     # --- Evaluation on the way ---
@@ -194,6 +196,7 @@ class TrainingRun:
     def _evaluate(self, evaluator: Evaluator) -> None:
         """Evaluate the network, or its moving averages, and keep the weights if they are the best."""
         self._course.clock.restart()
+        self._runtime.fetch()
         variables = self._network.model.trainable_variables
         # A copy: with --ema_decay, finalize_variable_values below overwrites the weights by their averages.
         trained = [variable.numpy() for variable in variables]
@@ -233,9 +236,6 @@ class TrainingRun:
         return batches_from(
             self.step, self._config, self._manifest, self._split, self._network.canvas, skipped_steps=skipped
         )
-
-    def _distribute(self, batches: tf.data.Dataset) -> Any:
-        return iter(self._strategy.experimental_distribute_dataset(batches))
 
 
 def _log_frozen_norms(config: TrainConfig, network: Network) -> None:

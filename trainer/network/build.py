@@ -58,8 +58,14 @@ class Network:
     origin: dict[str, str]
 
 
-def build_network(config: TrainConfig, manifest: DatasetManifest) -> Network:
-    """Build a network with fresh weights, drawn from the seed; under a strategy's scope if one is active."""
+def build_network(config: TrainConfig, manifest: DatasetManifest, *, replicas: int | None = None) -> Network:
+    """Build a network with fresh weights, drawn from the seed; under a strategy's scope if one is active.
+
+    Args:
+      config: Of the run.
+      manifest: Of the data set.
+      replicas: Number of replicas that share a batch in training; by default those of the active strategy.
+    """
     settings = config.network
     random.seed(config.run.seed)  # Keras draws its initializers' seeds here; all other draws of a run are stateless
     # The order matters: Keras' layers take the policy when they are made.
@@ -79,7 +85,7 @@ def build_network(config: TrainConfig, manifest: DatasetManifest) -> Network:
         p6_source=settings.p6_source,
     )
     # Before the optimizer is built: it makes variables for trainable weights only.
-    freezes_norms = freezes_batch_norm(config, tf.distribute.get_strategy().num_replicas_in_sync)
+    freezes_norms = freezes_batch_norm(config, replicas or tf.distribute.get_strategy().num_replicas_in_sync)
     backbone = [layer for layer in model.layers if part_of(layer.name) == "backbone"]
     freeze_layers(backbone, part=config.weights.freeze, batch_norms=freezes_norms)
     for layer in model.layers:

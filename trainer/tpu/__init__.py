@@ -11,7 +11,7 @@ A run (``python -m trainer.submit``):
 - `gcloud_commands`, `gcloud`, `gcloud_output`: make the scripts on the TPU VM, run gcloud, parse its output.
 - `supervisor`: runs on the TPU VM and restarts the trainer there.
 
-Whether a training fits a TPU (``python -m trainer --mode=tpu_fit``): `fit`, which uses `compiler`.
+Whether a training fits a TPU (``python -m trainer --mode=tpu_fit``): `fit`, which uses `compiler` and `chips`.
 """
 
 from typing import TYPE_CHECKING

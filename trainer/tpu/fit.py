@@ -1,26 +1,31 @@
 """Checks on a machine without a TPU whether a training fits one (--mode=tpu_fit).
 
-Compiles the training step of one replica, including the sums over replicas, for the chips of a topology. Two parts are
-not compiled: the input pipeline, which stays on the host, and the averaging of BatchNorm's statistics over replicas,
-which TensorFlow adds only on a machine with a TPU. Begin reading at `report_fit`.
+Compiles for the chips of a topology exactly what --runtime=xla runs: the training step of one replica, with the sums
+over replicas and the variables replaced in place. The input pipeline is no part of it: it stays on the host. Begin
+reading at `report_fit`.
 """
 
 import logging
 import math
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
+
+import tensorflow as tf
 
 from retinanet_odm.dataset.manifest import DatasetManifest
 from retinanet_odm.errors import UsageError
 from retinanet_odm.labels.label_map import LabelMap
 from trainer.config import TrainConfig
+from trainer.loop import schedule
+from trainer.loop.lowering import CompilationError, lower_step
+from trainer.loop.xla_program import ChipMemoryError
 from trainer.network import build
 from trainer.tpu import compiler
+from trainer.tpu.chips import GIB, Chip, find_chip
 
 _LOGGER = logging.getLogger(__name__)
-GIB = 2**30
 # Boxes of one image without a data set: the number to which tensorflow/tpu's RetinaNet pads.
 _MAX_INSTANCES = 100
 # Largest batch to try, as a multiple of the requested one: the compilation of a larger batch would take too long.
@@ -30,58 +35,13 @@ _MAX_TRIALS = 4
 
 
 @dataclass(frozen=True, kw_only=True)
-class Chip:
-    """One generation of TPU chips.
-
-    Attributes:
-      hbm: bytes that a program may use: the chip's memory without the share of the runtime, as libtpu 0.0.52 reports it
-        when a program is too large.
-      peak: bfloat16 operations a second, from docs.cloud.google.com/tpu/docs/v4, v5e, v5p and v6e. Float32
-        convolutions are made of bfloat16 ones, so it bounds them too.
-      settings: options that libtpu needs in addition to the name of the topology.
-    """
-
-    hbm: int
-    peak: float
-    settings: dict[str, str] = field(default_factory=dict)
-
-
-CHIPS = {
-    # TensorFlow uses its two cores as one device, with all of the chip's memory.
-    "v4": Chip(hbm=int(30.75 * GIB), peak=275e12, settings={"chip_config_name": "megacore"}),
-    "v5e": Chip(hbm=int(15.75 * GIB), peak=197e12),
-    "v5p": Chip(hbm=int(95.73 * GIB), peak=459e12),
-    "v6e": Chip(hbm=int(31.24 * GIB), peak=918e12),
-}
-
-
-def find_chip(topology: str) -> Chip:
-    """Return the chip of a topology such as ``v5e:2x2``.
-
-    Raises:
-      UsageError: the name has another form, or the chip is unknown.
-
-    Example:
-      >>> find_chip("v5e:2x2").peak
-      197000000000000.0
-    """
-    kind, _, shape = topology.partition(":")
-    sides = shape.split("x")
-    if kind not in CHIPS or not all(side.isascii() and side.isdigit() and int(side) for side in sides):
-        raise UsageError(
-            f"--tpu_topology: expected one of {', '.join(CHIPS)}, a colon and the grid of chips,"
-            f" such as v5e:2x2 or v4:2x2x1; found {topology!r}"
-        )
-    return CHIPS[kind]
-
-
-@dataclass(frozen=True, kw_only=True)
 class ReplicaStep:
     """The training step of a configuration, to be compiled for devices of one kind.
 
     Attributes:
       devices: one for each replica, see compiler.find_devices.
       max_instances: number of boxes of one image, including padding.
+      partial_classes: number of classes of a data set with partial labels; 0 for others.
     """
 
     config: TrainConfig
@@ -89,6 +49,7 @@ class ReplicaStep:
     chip: Chip
     devices: Sequence[Any]
     max_instances: int
+    partial_classes: int = 0
 
     def compile(self, batch_size: int) -> compiler.CompiledProgram:
         """Compile the step.
@@ -100,14 +61,20 @@ class ReplicaStep:
           ChipMemoryError: it needs more memory than a chip has.
           CompilationError: it does not compile.
         """
-        text = compiler.lower_step(
-            self.config,
-            self.network,
-            batch_size=batch_size,
-            max_instances=self.max_instances,
-            replicas=len(self.devices),
+        # The number of steps is only a constant of the program, so any number will do. The real schedule and optimizer:
+        # their variables take memory on the chip, too.
+        optimizer, _ = schedule.build_optimizer(
+            self.config.schedule, self.network.model, total_steps=2 * self.config.schedule.warmup_steps + 1
         )
-        return compiler.compile_for(self.devices, text)
+        batch = {
+            "image": tf.TensorSpec((batch_size, *self.network.canvas, 3), tf.uint8),
+            "boxes": tf.TensorSpec((batch_size, self.max_instances, 4), tf.float32),
+            "labels": tf.TensorSpec((batch_size, self.max_instances), tf.int32),
+        }
+        if self.partial_classes:
+            batch["not_exhaustive"] = tf.TensorSpec((batch_size, self.partial_classes), tf.float32)
+        lowered = lower_step(self.config, self.network, optimizer, batch, replicas=len(self.devices))
+        return compiler.compile_for(self.devices, lowered)
 
 
 def report_fit(config: TrainConfig, manifest: DatasetManifest) -> int:
@@ -133,7 +100,7 @@ def report_fit(config: TrainConfig, manifest: DatasetManifest) -> int:
     batch_size = config.schedule.train_batch_size // chips
     try:
         compiled = _compile(step, batch_size)
-    except compiler.CompilationError as reason:
+    except CompilationError as reason:
         _LOGGER.info("compiles: no: %s", reason)
         return 1
     for line in fit_lines(compiled, step.chip, batch_size=batch_size, chips=chips):
@@ -157,12 +124,14 @@ def make_replica_step(config: TrainConfig, manifest: DatasetManifest) -> Replica
     # Cheap checks first: building the network takes seconds.
     chip = find_chip(config.run.tpu_topology)
     compiler.check_packages()
+    devices = compiler.find_devices(config.run.tpu_topology, **chip.settings)
     return ReplicaStep(
         config=config,
-        network=build.build_network(config, manifest),
+        network=build.build_network(config, manifest, replicas=len(devices)),
         chip=chip,
-        devices=compiler.find_devices(config.run.tpu_topology, **chip.settings),
+        devices=devices,
         max_instances=config.data.boxes_per_image(manifest.max_boxes_per_image),
+        partial_classes=manifest.num_classes if manifest.is_partial else 0,
     )
 
 
@@ -190,13 +159,13 @@ def synthetic_manifest(num_classes: int) -> DatasetManifest:
     )
 
 
-def _compile(step: ReplicaStep, batch_size: int) -> compiler.CompiledProgram | compiler.ChipMemoryError:
+def _compile(step: ReplicaStep, batch_size: int) -> compiler.CompiledProgram | ChipMemoryError:
     """Compile the step. Returns the error if it is too large: program and error both have the memory that it needs."""
     _LOGGER.info("compiling for %d images a chip; this takes minutes for a large network", batch_size)
     start = time.monotonic()
     try:
-        result: compiler.CompiledProgram | compiler.ChipMemoryError = step.compile(batch_size)
-    except compiler.ChipMemoryError as too_large:
+        result: compiler.CompiledProgram | ChipMemoryError = step.compile(batch_size)
+    except ChipMemoryError as too_large:
         result = too_large
     _LOGGER.info("compiled in %.0f s: %s a chip", time.monotonic() - start, _amount(result.hbm))
     return result
@@ -205,7 +174,7 @@ def _compile(step: ReplicaStep, batch_size: int) -> compiler.CompiledProgram | c
 def _required_hbm(step: ReplicaStep, batch_size: int) -> float:
     try:
         return _compile(step, batch_size).hbm
-    except compiler.CompilationError:  # another size does compile, so this one is not usable, whatever the reason
+    except CompilationError:  # another size does compile, so this one is not usable, whatever the reason
         return math.inf
 
 
@@ -215,13 +184,13 @@ def min_step_seconds(program: compiler.CompiledProgram, chip: Chip) -> float:
 
 
 def fit_lines(
-    program: compiler.CompiledProgram | compiler.ChipMemoryError, chip: Chip, *, batch_size: int, chips: int
+    program: compiler.CompiledProgram | ChipMemoryError, chip: Chip, *, batch_size: int, chips: int
 ) -> list[str]:
     """Return the result for one batch as lines for the user."""
     # A program that is too large has no other numbers: the compiler gave up.
     fits = "fits" if program.hbm <= chip.hbm else "does not fit"
     memory = f"memory: {_amount(program.hbm)} of a chip's {_amount(chip.hbm)}: {fits}"
-    if isinstance(program, compiler.ChipMemoryError):
+    if isinstance(program, ChipMemoryError):
         return [memory]
     seconds = min_step_seconds(program, chip)
     return [

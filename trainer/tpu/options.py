@@ -11,6 +11,7 @@ from retinanet_odm.cli.program import Parser
 from retinanet_odm.errors import UsageError
 from trainer.config import TrainConfig
 from trainer.config.backbone_names import IMAGENET
+from trainer.config.run_sections import XLA
 from trainer.flags import parse_request
 from trainer.tpu import accelerators
 
@@ -139,6 +140,10 @@ def _check_training(config: TrainConfig) -> None:
         raise UsageError(f"--mode={config.run.mode}: does not need a TPU VM; run python -m trainer on this computer")
     if config.run.worker_hosts:
         raise UsageError("--worker_hosts: only for machines that you start yourself; omit it")
+    if config.run.runtime == XLA:
+        raise UsageError(
+            "--runtime=xla: a TPU VM gets TensorFlow's packages for TPUs; omit it, or start the VM yourself"
+        )
     settings = config.to_json()
     for name in ("dataset", "model_dir"):
         if not settings[name]:
