@@ -88,16 +88,13 @@ class AuditOptions:
             raise UsageError("--images has no effect without --copy_images")
 
     def settings(self) -> dict[str, Any]:
-        """Return what decides the content of the audit, as its entries in summary.json hold it."""
+        """Return what decides the content of the audit, beside the run, as its entries in summary.json hold it."""
         return {
             "size": self.size,
             "unit": self.unit,
             "burst_gap": self.burst_gap,
             "period": self.period,
             "seed": self.seed,
-            "counted_classes": list(self.classes),  # `classes` is no setting of an entry: see rows.replacing
-            "min_score": self.min_score,
-            "deployment": self.deployment,
         }
 
 

@@ -39,10 +39,10 @@ _logger = logging.getLogger(__name__)
 
 _SCHEMA_VERSION = 1
 _FILES = (
+    output_folder.AUDIT_IMAGES,  # first: if an image is not found, no file has changed
     output_folder.AUDIT_FRAME,
     output_folder.AUDIT_TASK,
     output_folder.AUDIT_TASK_PREDICTED,
-    output_folder.AUDIT_IMAGES,
     output_folder.AUDIT,  # last: it marks a complete audit
 )
 
@@ -69,9 +69,11 @@ def _draw(options: AuditOptions) -> dict[str, Any]:
     run = run_of(summary, ExportOptions(formats=("csv",), classes=options.classes, min_score=options.min_score))
     rule = finished_run.deployment_rule(summary, options.deployment)
     names = [name for name in _FILES if options.copy_images or name != output_folder.AUDIT_IMAGES]
-    planned = [{"name": name, "format": "audit", **options.settings()} for name in names]
+    # What counts and how deployments are found may come from the run, and another `score` may have changed it.
+    settings = {**options.settings(), "counted_from": run.thresholds_by_name, "deployment": rule.text}
+    planned = [{"name": name, "format": "audit", **settings} for name in names]
     earlier = find_earlier(output)
-    stale = _stale(earlier, options, names)
+    stale = _stale(output, earlier, settings, names)
     going = [{**planned[0], "name": name} for name in stale]
     check_overwrite(output, earlier, [*planned, *going], replace=options.replace)
 
@@ -112,13 +114,13 @@ def _draw(options: AuditOptions) -> dict[str, Any]:
     return described
 
 
-def _stale(earlier: EarlierRun, options: AuditOptions, names: Sequence[str]) -> list[str]:
+def _stale(output: str, earlier: EarlierRun, settings: Mapping[str, Any], names: Sequence[str]) -> list[str]:
     """Return files of an earlier audit with other settings that this one does not write, such as its estimates."""
-    listed, settings = earlier.entry(output_folder.AUDIT), options.settings()
+    listed = earlier.entry(output_folder.AUDIT)
     if not listed or all(listed.get(name) == value for name, value in settings.items()):
         return []
     found = (*_FILES, *output_folder.ABUNDANCE_FILES)
-    return [name for name in found if name not in names and files.is_file(files.join(options.output, name))]
+    return [name for name in found if name not in names and files.is_file(files.join(output, name))]
 
 
 def _units(images: ScoredImages, options: AuditOptions) -> tuple[Ints, Ints]:

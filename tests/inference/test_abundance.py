@@ -2,6 +2,7 @@
 
 import csv
 import json
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -142,6 +143,21 @@ def test_a_new_audit_takes_the_estimates_of_the_old_one_along(output: Path, fail
     assert not {name for name in {*contents(output), *listed} if name.startswith("abundance")}
 
 
+def test_other_thresholds_of_the_run_make_another_audit(output: Path, fail: Fail) -> None:
+    assert main(["audit", str(output), "--size=60"]) == 0
+    # As after another `score --min_score`, which changes no row.
+    summary = json.loads((output / "summary.json").read_text())
+    summary["thresholds"]["classes"]["crab"] = 0.9
+    (output / "summary.json").write_text(json.dumps(summary))
+    before = contents(output)
+    assert "audit.csv" in fail("audit", output, "--size=60")
+    assert contents(output) == before
+    assert main(["abundance", str(output), "--audit", str(_label(output))]) == 0, "the audit has its own thresholds"
+    assert json.loads((output / "abundance.json").read_text())["min_scores"]["crab"] == 0.3
+    assert main(["audit", str(output), "--size=60", "--replace"]) == 0
+    assert not [name for name in contents(output) if name.startswith("abundance")]
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
@@ -164,6 +180,10 @@ def test_bursts_need_times(tmp_path: Path, fail: Fail) -> None:
     assert "has no scored image: all 1 failed" in fail("audit", output)
 
 
-def test_copies_of_images(out: Path) -> None:
+def test_copies_of_images(out: Path, scored: Path, fail: Fail) -> None:
+    before = contents(out)
+    assert "a.zip/1.png is not in" in fail("audit", out, "--copy_images", "--images", scored / "b.zip")
+    assert contents(out) == before, "no file of an audit without its images"
     assert main(["audit", str(out), "--copy_images"]) == 0
-    assert (out / "audit_images.zip").stat().st_size > 0
+    with zipfile.ZipFile(out / "audit_images.zip") as archive:
+        assert archive.namelist() == [row["image"] for row in _rows(out / "audit.csv")] != []
