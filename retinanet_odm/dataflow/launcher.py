@@ -18,14 +18,21 @@ from retinanet_odm import __version__
 from retinanet_odm.cli.program import Parser, check_not_empty
 from retinanet_odm.dataflow import preflight
 from retinanet_odm.dataflow.job_main import run_job_main
+from retinanet_odm.dataflow.workers import (
+    ACCELERATORS,
+    NO_ACCELERATOR,
+    PREPARE_WORKERS,
+    SCORE_WORKERS,
+    WorkerDefaults,
+    accelerated_workers,
+    accelerator_flags,
+)
 from retinanet_odm.errors import UsageError
 from retinanet_odm.wheel import CHECKOUT, build_worker_wheels
 
 _logger = logging.getLogger(__name__)
 
 PROGRAMS = {"prepare": "beam_jobs", "check": "beam_jobs", "score": "inference"}
-# The GPUs of Dataflow that are economical for one RetinaNet, each with a machine type that can feed it.
-MACHINE_OF_GPU = {"nvidia-tesla-t4": "n1-standard-8", "nvidia-l4": "g2-standard-8"}
 # Flags whose files workers read or write; files that only the launcher reads (--labels) may be local.
 _WORKER_PATHS = re.compile("--(images|annotations|exports|output|model|id_map|split_from|exhaustive)")
 _DESCRIPTION = """\
@@ -44,19 +51,6 @@ Beam. Your values of Beam's flags have priority, such as --max_num_workers, --ma
 
 
 @dataclass(frozen=True, kw_only=True)
-class WorkerDefaults:
-    """Default machines: type, disk in GB (for system, image and logs, not for data), and maximum number."""
-
-    machine_type: str
-    disk_size_gb: int
-    max_num_workers: int
-
-
-PREPARE_WORKERS = WorkerDefaults(machine_type="e2-standard-4", disk_size_gb=30, max_num_workers=10)
-SCORE_WORKERS = WorkerDefaults(machine_type="n2-standard-8", disk_size_gb=50, max_num_workers=10)
-
-
-@dataclass(frozen=True, kw_only=True)
 class Launch:
     """The request for a job.
 
@@ -64,7 +58,7 @@ class Launch:
       command: One of PROGRAMS.
       project, region: Where the job runs.
       bucket: Bucket for staged and temporary files, without gs://.
-      gpu: GPU of each worker, one of MACHINE_OF_GPU; None for none.
+      accelerator: What each worker has, one of ACCELERATORS.
       flexrs: Whether the job may wait up to six hours for cheap capacity, including spot machines.
       public_ips: Whether workers have public addresses.
       waits: Whether the program waits until the job has ended.
@@ -77,7 +71,7 @@ class Launch:
     project: str
     region: str
     bucket: str
-    gpu: str | None = None
+    accelerator: str = NO_ACCELERATOR
     flexrs: bool = False
     public_ips: bool = False
     waits: bool = True
@@ -89,16 +83,21 @@ class Launch:
             raise UsageError(f"--region: expected a region such as europe-west4, found {self.region!r}")
         if not re.fullmatch(r"[a-z0-9][-_.a-z0-9]+", self.bucket):
             raise UsageError(f"--bucket: expected a bucket's name, found {self.bucket!r}")
-        if self.gpu and self.command != "score":
-            raise UsageError(f"--gpu: {self.command} runs no model; give it to score alone")
-        if self.gpu and self.flexrs:
-            raise UsageError("--gpu and --flexrs: Dataflow has no GPUs for FlexRS jobs; give one of them")
+        if self.is_accelerated and self.command != "score":
+            raise UsageError(f"--accelerator: {self.command} runs no model; give it to score alone")
+        if self.is_accelerated and self.flexrs:
+            raise UsageError("--accelerator and --flexrs: Dataflow has no GPUs for FlexRS jobs; give one of them")
+
+    @property
+    def is_accelerated(self) -> bool:
+        """Whether each worker has an accelerator."""
+        return self.accelerator != NO_ACCELERATOR
 
     @property
     def workers(self) -> WorkerDefaults:
         """The default machines."""
-        if self.gpu:
-            return WorkerDefaults(machine_type=MACHINE_OF_GPU[self.gpu], disk_size_gb=100, max_num_workers=1)
+        if self.is_accelerated:
+            return accelerated_workers(self.accelerator)
         return SCORE_WORKERS if self.command == "score" else PREPARE_WORKERS
 
 
@@ -124,20 +123,16 @@ def beam_flags(launch: Launch, given: Sequence[str], now: datetime.datetime) -> 
         "max_num_workers": workers.max_num_workers,
         "autoscaling_algorithm": "THROUGHPUT_BASED",
     }
+    if workers.harness_threads:
+        named["number_of_worker_harness_threads"] = workers.harness_threads
     flags = [f"--{name}={value}" for name, value in named.items() if name not in names]
     if not names & {"use_public_ips", "no_use_public_ips"}:
         flags.append("--use_public_ips" if launch.public_ips else "--no_use_public_ips")
     flags += [] if launch.waits else ["--no_wait_until_finish"]
     flags += ["--flexrs_goal=COST_OPTIMIZED"] if launch.flexrs else []
-    flags += _gpu_flags(launch.gpu) if launch.gpu else []
+    flags += accelerator_flags(launch.accelerator)
     version = __version__.replace(".", "-")  # labels cannot contain dots; and --labels is a flag of prepare
     return [*flags, f"--label=program={launch.command}", f"--label=retinanet-odm={version}"]
-
-
-def _gpu_flags(gpu: str) -> list[str]:
-    # One process per machine: otherwise each would load its own model into the GPU's memory.
-    accelerator = f"worker_accelerator=type:{gpu};count:1;install-nvidia-driver"
-    return [f"--dataflow_service_options={accelerator}", "--experiments=no_use_multiple_sdk_containers"]
 
 
 def flag_names(flags: Sequence[str]) -> set[str]:
@@ -172,7 +167,10 @@ def make_launch_parser() -> Parser:
     parser.add_argument("--bucket", required=True, help="bucket for staged and temporary files of the job")
     parser.add_argument("--project", help="project of the job; default: that of the credentials")
     parser.add_argument(
-        "--gpu", choices=MACHINE_OF_GPU, help="one GPU per worker, for score; its image must be the GPU variant"
+        "--accelerator",
+        choices=ACCELERATORS,
+        default=NO_ACCELERATOR,
+        help="one GPU per worker, for score, whose image must be the GPU variant; default: none",
     )
     parser.add_argument(
         "--flexrs",
@@ -203,7 +201,7 @@ def make_launch(flags: argparse.Namespace, project: str) -> Launch:
         project=project,
         region=flags.region,
         bucket=flags.bucket.removeprefix("gs://").rstrip("/"),
-        gpu=flags.gpu,
+        accelerator=flags.accelerator,
         flexrs=flags.flexrs,
         public_ips=flags.public_ips,
         waits=not flags.no_wait,
@@ -282,7 +280,7 @@ def make_target(launch: Launch, rest: Sequence[str]) -> preflight.JobTarget:
         private=private,
         service_account=flag_value("service_account_email", rest) or "",
         image=flag_value("sdk_container_image", rest) or "",
-        gpu=launch.gpu or "",
+        gpu=launch.accelerator if launch.is_accelerated else "",
     )
 
 

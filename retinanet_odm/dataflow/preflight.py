@@ -123,7 +123,8 @@ def _quota(quotas: list[dict[str, Any]], target: JobTarget) -> Iterator[str]:
     metric = f"{target.gpu.replace('-tesla-', '-').replace('-', '_').upper()}_GPUS"
     free = next((quota["limit"] - quota["usage"] for quota in quotas if quota["metric"] == metric), 0)
     if free < 1:
-        yield f"--gpu: no {target.gpu} is free in {target.region}: ask for quota {metric}, or try another region"
+        where = f"{target.gpu} is free in {target.region}"
+        yield f"--accelerator: no {where}: ask for quota {metric}, or try another region"
 
 
 def _network(target: JobTarget, google: GoogleApi) -> Iterator[str]:

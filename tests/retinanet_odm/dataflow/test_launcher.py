@@ -30,10 +30,23 @@ FLAGS = [
     ({}, [], "--job_name=retinanet-prepare-20260102-030405", "no two jobs of one name"),
     ({}, [], "--machine_type=e2-standard-4", "prepare decodes images"),
     ({"command": "score"}, [], "--machine_type=n2-standard-8", "score multiplies matrices"),
-    ({"command": "score", "gpu": "nvidia-l4"}, [], "--machine_type=g2-standard-8", "the only machines with it"),
+    ({"command": "score", "accelerator": "nvidia-l4"}, [], "--machine_type=g2-standard-8", "the only machines with it"),
     ({}, ["--worker_machine_type", "n1-standard-1"], None, "machine_type: Beam's other name for it"),
     ({}, [], "--max_num_workers=10", "a bill with an end"),
-    ({"command": "score", "gpu": "nvidia-l4"}, [], "--max_num_workers=1", "quotas of GPUs are small"),
+    ({"command": "score", "accelerator": "nvidia-l4"}, [], "--max_num_workers=1", "quotas of GPUs are small"),
+    (
+        {"command": "score", "accelerator": "nvidia-l4"},
+        [],
+        "--number_of_worker_harness_threads=8",
+        "a thread for each CPU reads images",
+    ),
+    (
+        {"command": "score", "accelerator": "nvidia-l4"},
+        ["--number_of_worker_harness_threads=2"],
+        None,
+        "number_of_worker_harness_threads: what is given stands",
+    ),
+    ({"command": "score"}, [], None, "number_of_worker_harness_threads: one process for each CPU without a GPU"),
     ({}, [], "--no_use_public_ips", "private by default"),
     ({"public_ips": True}, [], "--use_public_ips", "where the network has no private access"),
     ({}, ["--use_public_ips"], None, "no_use_public_ips: Beam's own flag stands"),
@@ -54,7 +67,7 @@ def test_beam_gets_the_settings(changes, given, flag, reason):
 
 
 @pytest.mark.parametrize(
-    "changes", [{}, {"command": "score", "gpu": "nvidia-tesla-t4", "waits": False}, {"flexrs": True}]
+    "changes", [{}, {"command": "score", "accelerator": "nvidia-tesla-t4", "waits": False}, {"flexrs": True}]
 )
 def test_beam_knows_every_flag(changes):
     options = beam_options(beam_flags(launch(**changes), [], NOW)).get_all_options(drop_default=True)
@@ -77,8 +90,13 @@ REFUSED = [
     (["prepare", *PLACE, "--bucket=gs://b-1/folder"], "--bucket: expected a bucket's name", "a folder"),
     (["prepare", *PLACE, "--bucket="], "--bucket: expected a value", "a variable that is not set"),
     (["train", *PLACE], "invalid choice: 'train'", "no job of Beam"),
-    (["prepare", *PLACE, "--gpu=nvidia-l4"], "--gpu: prepare runs no model", "money for nothing"),
-    ([*SCORE, "--gpu=nvidia-l4", "--flexrs"], "--gpu and --flexrs", "Dataflow refuses it after minutes"),
+    (["prepare", *PLACE, "--accelerator=nvidia-l4"], "--accelerator: prepare runs no model", "money for nothing"),
+    (
+        [*SCORE, "--accelerator=nvidia-l4", "--flexrs"],
+        "--accelerator and --flexrs",
+        "Dataflow refuses it after minutes",
+    ),
+    ([*SCORE, "--accelerator=tpu-v5-lite:1x1"], "invalid choice: 'tpu-v5-lite:1x1'", "TensorFlow has no TPU there"),
     (SCORE[:-1], "--sdk_container_image, an image with TensorFlow", "Beam's image has none"),
     ([*SCORE, "--output=out"], "--output: workers cannot reach out", "a path of this machine"),
     ([*SCORE, "--images", "gs://a/x", "y.zip"], "--images: workers cannot reach y.zip", "the second of two"),
@@ -99,7 +117,7 @@ def test_small_files_may_lie_here(capsys):
 
 def test_the_checks_look_at_what_the_flags_name():
     rest = ["--images", "gs://a/x", "gs://c/y", "--subnetwork=regions/r/subnetworks/s", "--sdk_container_image", "I"]
-    target = launcher.make_target(launch("score", gpu="nvidia-l4"), [*rest, "--service_account_email=w@p"])
+    target = launcher.make_target(launch("score", accelerator="nvidia-l4"), [*rest, "--service_account_email=w@p"])
     assert target == preflight.JobTarget(
         project="p",
         region="europe-west4",

@@ -191,12 +191,13 @@ def test_score_goes_to_our_image(cloud, service, score_flags):
     assert job.grouped_after(images) != [], "the search must be able to find something"
 
 
-def test_score_with_a_gpu(cloud, service, score_flags):
-    job = submit(cloud, service, score_flags, command="score", gpu="nvidia-tesla-t4")
-    assert job.pool["machineType"] == "n1-standard-8"
-    assert job.environment["serviceOptions"] == [
-        "worker_accelerator=type:nvidia-tesla-t4;count:1;install-nvidia-driver"
-    ]
+@pytest.mark.parametrize(
+    ("accelerator", "machine"), [("nvidia-l4", "g2-standard-8"), ("nvidia-tesla-t4", "n1-standard-8")]
+)
+def test_score_with_a_gpu(accelerator, machine, cloud, service, score_flags):
+    job = submit(cloud, service, score_flags, command="score", accelerator=accelerator)
+    assert (job.pool["machineType"], job.pool["numThreadsPerWorker"]) == (machine, 8)
+    assert job.environment["serviceOptions"] == [f"worker_accelerator=type:{accelerator};count:1;install-nvidia-driver"]
     assert "no_use_multiple_sdk_containers" in job.environment["experiments"], "one process, one model, one GPU"
     assert "use_multiple_sdk_containers" not in job.environment["experiments"]
 
