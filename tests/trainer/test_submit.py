@@ -113,7 +113,7 @@ REFUSED = [
     (
         "TensorFlow on TPU7x",
         ["run", ZONE, "--accelerator_type=tpu7x-standard-4t", "--", *TRAINING],
-        "TensorFlow does not run on TPU7x; pass --runtime=xla",
+        "TensorFlow does not run on TPU7x; start the VM yourself",
     ),
     (
         "several machines of TPU7x",

@@ -99,7 +99,9 @@ class RunRequest(TpuTarget):
         else:
             accelerators.check_tpu_vm_type(self.accelerator_type)
         if accelerators.is_tpu7x(self.accelerator_type) and config.to_json().get("runtime") != "xla":
-            raise UsageError(f"{self.accelerator_type}: TensorFlow does not run on TPU7x; pass --runtime=xla after --")
+            raise UsageError(
+                f"{self.accelerator_type}: TensorFlow does not run on TPU7x; start the VM yourself, with --runtime=xla"
+            )
 
     @property
     def config(self) -> TrainConfig:
