@@ -125,15 +125,15 @@ def make_estimates(
 def format_survey(content: Mapping[str, Any]) -> str:
     """Return a line about the whole survey for each class and statistic."""
     return "\n".join(
-        f"{row['class']}: {row['statistic']} {row['mean']:.3f}, 95 % interval {_describe_interval(row)};"
-        f" predicted {row['predicted']:.3f}{_describe_worth(row)}"
+        f"{row['class']}: {row['statistic']} {row['mean']:.4g}, 95 % interval {_describe_interval(row)};"
+        f" predicted {row['predicted']:.4g}{_describe_worth(row)}"
         for row in content["estimates"]
         if row["scope"] == SURVEY
     )
 
 
 def _describe_interval(row: Mapping[str, Any]) -> str:
-    return f"unknown ({row['note']})" if row["low"] is None else f"{row['low']:.3f} to {row['high']:.3f}"
+    return f"unknown ({row['note']})" if row["low"] is None else f"{row['low']:.4g} to {row['high']:.4g}"
 
 
 def _describe_worth(row: Mapping[str, Any]) -> str:

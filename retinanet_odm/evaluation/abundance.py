@@ -28,7 +28,7 @@ PER_IMAGE, MAX_N = "mean count per image", "MaxN"
 
 NO_LABELS = "no label"
 FEW_LABELS = "too few labels"
-_DIGITS = 5
+_DIGITS = 6
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -203,4 +203,5 @@ def _other_places(rows: Sequence[dict[str, Any]]) -> Iterator[dict[str, Any]]:
 
 def _round(value: float | None) -> float | None:
     # So that the last bits, which depend on the machine, do not change the files.
-    return None if value is None else round(value, _DIGITS)
+    # Significant digits, because the mean of a rare class may be one animal in 10,000 images; but a 0 stays 0.
+    return None if value is None else float(f"{round(value, 12):.{_DIGITS}g}")

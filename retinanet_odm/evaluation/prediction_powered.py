@@ -155,8 +155,9 @@ def estimate_mean(
     alone = float(scale @ truth) / reach
     mean = total / size + float(scale @ (truth - weighted)) / reach
     residuals, counts = sample.linearised(truth - weighted, inside), sample.linearised(truth, inside)
-    judged = _variance(sample, residuals, inside, reach, used=1)  # one weight was tuned
-    judged_alone = _variance(sample, counts, inside, reach, used=0)
+    complete = math.isclose(reach, float(inside @ sample.sizes)) and math.isclose(reach, size)
+    judged = _variance(sample, residuals, inside, reach, used=1, complete=complete)  # one weight was tuned
+    judged_alone = _variance(sample, counts, inside, reach, used=0, complete=complete)
     return Estimate(
         mean=max(mean, 0.0),
         half_width=judged.half_width(),
@@ -189,6 +190,7 @@ class _Variance:
       labels: int [H], audited units of the domain.
       reach: size of the domain.
       used: number of weights that were tuned on the labels.
+      complete: whether every unit of the domain is audited.
     """
 
     sample: AuditSample
@@ -196,6 +198,7 @@ class _Variance:
     labels: Ints
     reach: float
     used: int
+    complete: bool
 
     def value(self, samples: Floats | None = None) -> float:
         """Return the variance, for other sample sizes [H] if given."""
@@ -224,10 +227,12 @@ class _Variance:
 
     def half_width(self, samples: Floats | None = None) -> float | None:
         """Return half the width of the interval, for other sample sizes [H] if given; None if it cannot be judged."""
-        if not self.sample.variance_factors(samples).any():
-            return 0.0  # every unit is audited
+        if self.complete or not self.sample.variance_factors(samples).any():
+            return 0.0
         freedom = self.freedom - self.used
-        return None if freedom < MIN_FREEDOM else t_quantile(freedom) * math.sqrt(self.value(samples))
+        # Without a variance, the units that are not audited lie in strata of which the domain has no label.
+        known = freedom >= MIN_FREEDOM and self.value() > 0
+        return t_quantile(freedom) * math.sqrt(self.value(samples)) if known else None
 
     def interval(self, mean: float) -> tuple[float, float] | None:
         """Return the interval of a mean."""
@@ -235,9 +240,12 @@ class _Variance:
         return None if half is None else (max(mean - half, 0.0), max(mean + half, 0.0))
 
 
-def _variance(sample: AuditSample, values: Floats, inside: Bools, reach: float, *, used: int) -> _Variance:
+def _variance(
+    sample: AuditSample, values: Floats, inside: Bools, reach: float, *, used: int, complete: bool
+) -> _Variance:
     labels = np.bincount(sample.strata[inside], minlength=len(sample.populations))
-    return _Variance(sample=sample, spread=sample.spread(values, values), labels=labels, reach=reach, used=used)
+    spread = sample.spread(values, values)
+    return _Variance(sample=sample, spread=spread, labels=labels, reach=reach, used=used, complete=complete)
 
 
 def _effective_labels(counts: Floats, scale: Floats, reach: float, judged: _Variance) -> float | None:

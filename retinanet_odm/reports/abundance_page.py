@@ -45,16 +45,16 @@ def _of(rows: Sequence[_Row], scope: str) -> list[_Row]:
 
 
 def _describe(row: _Row, more_labels: int) -> str:
-    head = f"{row['class']}: {row['statistic']} {row['mean']:.3f}"
+    head = f"{row['class']}: {row['statistic']} {row['mean']:.4g}"
     if row["low"] is None:
         return f"{head}; its interval is unknown: {row['note']}."
     gap = row["predicted"] - row["mean"]
     inside = row["low"] <= row["predicted"] <= row["high"]
-    naive = "within the interval" if inside else f"off by {gap:+.3f}"
+    naive = "within the interval" if inside else f"off by {gap:+.4g}"
     return (
-        f"{head}, 95 % interval {row['low']:.3f} to {row['high']:.3f}. The count of the detections alone,"
-        f" {row['predicted']:.3f}, is {naive}. With {more_labels} more labels, the interval would be about"
-        f" ±{row['half_width_with_more']:.3f} in place of ±{row['half_width']:.3f}."
+        f"{head}, 95 % interval {row['low']:.4g} to {row['high']:.4g}. The count of the detections alone,"
+        f" {row['predicted']:.4g}, is {naive}. With {more_labels} more labels, the interval would be about"
+        f" ±{row['half_width_with_more']:.4g} in place of ±{row['half_width']:.4g}."
     )
 
 

@@ -77,6 +77,12 @@ def test_parts_add_up_to_the_survey() -> None:
     assert per_unit["mean"] == pytest.approx(3 * whole["mean"], abs=1e-4)
 
 
+def test_a_rare_class_has_as_many_digits() -> None:
+    units, truth = survey(2, 1, images=100_000)
+    (row,) = of(rows_of(units, truth, truth, PER_IMAGE), SURVEY)
+    assert row["mean"] == pytest.approx(truth.mean() / 100_000, rel=1e-5)
+
+
 def test_what_is_not_known_has_a_note() -> None:
     units, truth = survey(2, 1, labelled=False)
     first, second = of(rows_of(units, truth, truth * 0, PER_IMAGE), BY_DEPLOYMENT)

@@ -76,6 +76,23 @@ def test_an_audit_of_everything_is_exact() -> None:
     assert found.mean == pytest.approx(TRUTH.mean()) and found.interval == pytest.approx((TRUTH.mean(),) * 2)
 
 
+@pytest.mark.parametrize(
+    ("labels", "size", "expected", "reason"),
+    [
+        (3, 3.0, (2.0, 2.0), "all units are audited, however few"),
+        (8, 9.0, None, "the ninth is in a stratum without a label of the domain"),
+    ],
+)
+def test_a_stratum_that_is_audited_completely(
+    labels: int, size: float, expected: tuple[float, float] | None, reason: str
+) -> None:
+    strata = np.repeat([0, 1], [labels, 3])  # of the second stratum, three of 40
+    truth = np.arange(1.0, labels + 4)
+    sample = AuditSample(strata=strata, populations=np.array([labels, 40]), sizes=np.ones(labels + 3))
+    found = estimate_mean(sample, truth, 0 * truth, inside=strata == 0, total=0.0, size=size)
+    assert found is not None and found.interval == found.interval_alone == expected, reason
+
+
 def test_a_domain_without_label_has_no_estimate() -> None:
     nothing = np.zeros(5, bool)
     chosen = next(audits())
