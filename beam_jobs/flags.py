@@ -2,6 +2,7 @@
 
 import argparse
 
+from beam_jobs.export.flags import add_export_command
 from beam_jobs.options import (
     CHECK,
     DEFAULT_NUM_SHARDS,
@@ -76,6 +77,7 @@ def make_prepare_parser() -> Parser:
         LABELS, help="write a label map of all labels in annotation files", description=LABELS_DESCRIPTION
     )
     _add_label_flags(labels)
+    add_export_command(commands)
     return parser
 
 

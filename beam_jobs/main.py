@@ -10,16 +10,18 @@ On Dataflow:
         --annotations 'gs://B/annotations/*.xml' --output gs://B/dataset
 
 `check` takes the same flags and only reports what is wrong; `labels` writes a label map of the labels in annotation
-files. CVAT export archives go to --exports.
+files; `export` writes a data set as COCO or YOLO. CVAT export archives go to --exports.
 """
 
 import argparse
 from collections.abc import Sequence
 
+from beam_jobs.export.flags import EXPORT, dataset_export_options
 from beam_jobs.flags import make_prepare_parser
 from beam_jobs.options import LABELS, PrepareOptions
 from beam_jobs.request import prepare_options
 from retinanet_odm.beam.options import beam_options, check_estimate_flags
+from retinanet_odm.cli.command_line import CommandLine
 from retinanet_odm.cli.program import check_not_empty
 from retinanet_odm.dataflow.job_main import run_job_main
 
@@ -39,6 +41,8 @@ def _run(argv: Sequence[str]) -> int:
         if rest:
             line.refuse(rest[0])
         return _labels(flags)
+    if flags.command == EXPORT:
+        return _export(flags, rest, line)
     # Imported here: Beam takes seconds to import, and --help must not wait for it.
     from beam_jobs.named_files import read_inputs
     from beam_jobs.prepare import check, prepare
@@ -54,6 +58,13 @@ def _run(argv: Sequence[str]) -> int:
     if flags.estimate:
         return _estimate(options, flags.vcpu_hour_price)
     return prepare(options, options_of_beam) if options.writes else check(options, options_of_beam)
+
+
+def _export(flags: argparse.Namespace, rest: Sequence[str], line: CommandLine) -> int:
+    options, options_of_beam = dataset_export_options(flags), beam_options(rest, line)
+    from beam_jobs.export.launch import export_dataset
+
+    return export_dataset(options, options_of_beam)
 
 
 def _estimate(options: PrepareOptions, vcpu_hour_price: float | None) -> int:

@@ -62,7 +62,9 @@ def make_record(
             continue
         clipped += is_clipped
         if item.ignore:
-            regions.append(_relative(pixels, image))
+            region = _relative(pixels, image)
+            # An area has no class: COCO files list it once for each class.
+            regions += [] if region in regions else [region]
         else:
             objects.append(_object(item, label_id, pixels, image))
     # Boxes below the minimum are dropped by request, also if they are all that an image has.

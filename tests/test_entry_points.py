@@ -13,6 +13,7 @@ ENTRY_POINTS = [
     pytest.param([sys.executable, "-m", "beam_jobs", "prepare"], "--num_shards", id="the data set job"),
     pytest.param([sys.executable, "-m", "beam_jobs", "check"], "--max_rejected", id="the check of its input"),
     pytest.param([sys.executable, "-m", "beam_jobs", "labels"], "--label_aliases", id="the label map"),
+    pytest.param([sys.executable, "-m", "beam_jobs", "export"], "--license", id="the export of a data set"),
     pytest.param([sys.executable, "-m", "beam_jobs"], "prepare", id="the commands of the data set job"),
     pytest.param([sys.executable, "-m", "trainer"], "--train_batch_size", id="the trainer"),
     pytest.param([sys.executable, "-m", "trainer.submit", "run"], "--max_hours", id="the trainer on a TPU VM"),

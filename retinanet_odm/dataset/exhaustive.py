@@ -18,7 +18,7 @@ classes are exhaustive, as without a file.
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
-from retinanet_odm.csv_tables import Row, parse_table, read_header
+from retinanet_odm.csv_tables import Row, format_table, parse_table, read_header
 from retinanet_odm.dataset.frame_names import BY_NAME, DeploymentRule
 from retinanet_odm.errors import ContractError
 from retinanet_odm.labels.label_map import LabelMap
@@ -111,6 +111,24 @@ def parse_exhaustive(
     if not classes_of:
         raise ContractError(f"{source}: expected at least one {kinds[0]}, found none")
     return ExhaustiveClasses(classes_of=classes_of, by_deployment=kinds[0] == _DEPLOYMENT, deployments=deployments)
+
+
+def format_exhaustive(not_exhaustive: Mapping[str, Collection[int]], labels: LabelMap) -> str:
+    r"""Return the file for some images that have classes which are not exhaustive; of all others, all classes are.
+
+    Args:
+      not_exhaustive: the ids of these classes by image.
+      labels: the label map.
+
+    Example:
+      >>> format_exhaustive({"a.jpg": [2], "b.jpg": [1, 2]}, LabelMap.from_names(["crab", "fish"]))
+      'image,exhaustive_classes\na.jpg,crab\nb.jpg,\n'
+    """
+    rows = (
+        (image, _SEPARATOR.join(name for label_id, name in sorted(labels.items) if label_id not in ids))
+        for image, ids in not_exhaustive.items()
+    )
+    return format_table((_IMAGE, _CLASSES), rows)
 
 
 def _classes(row: Row, labels: LabelMap | None, aliases: Mapping[str, str], source: str) -> frozenset[str] | None:

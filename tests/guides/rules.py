@@ -40,7 +40,7 @@ RULES = (
     ),
     Rule(begins=_SCORE, trial=trials.run, kind=RUN, reason="local"),
     Rule(begins=r"retinanet-odm run ", trial=trials.run, kind=RUN, reason="local"),
-    Rule(begins=r"python -m beam_jobs (prepare|check|labels) ", trial=trials.run, kind=RUN, reason="local"),
+    Rule(begins=r"python -m beam_jobs (prepare|check|labels|export) ", trial=trials.run, kind=RUN, reason="local"),
     Rule(begins=r"python scripts/make_sample\.py ", trial=trials.run, kind=RUN, reason="local"),
     Rule(
         begins=r"python -m trainer .*(gs://|--use_tpu\b|--tpu=|--mode=tpu_fit|--worker_hosts)",

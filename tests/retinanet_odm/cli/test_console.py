@@ -72,7 +72,7 @@ def test_doctor_works_without_the_packages_of_the_trainer(
 
 COMPLETIONS = [
     pytest.param("d", {"data", "doctor"}, id="subcommands"),
-    pytest.param("data ", {"prepare", "check", "labels", "-h", "--help"}, id="commands of a program"),
+    pytest.param("data ", {"prepare", "check", "labels", "export", "-h", "--help"}, id="commands of a program"),
     pytest.param("data prepare --num_s", {"--num_shards"}, id="a flag"),
     pytest.param("data prepare --verify ", {"full", "header"}, id="choices"),
     pytest.param("score detect --dr", {"--draw"}, id="a flag of another program"),

@@ -2,7 +2,7 @@
 
 import dataclasses
 
-from retinanet_odm.dataset.coco import annotation_entries, ground_truth, image_entry
+from retinanet_odm.dataset.coco import annotation_entries, ground_truth, image_entry, negative_classes_entry
 from retinanet_odm.dataset.examples import DetectionExample, ExampleObject
 from retinanet_odm.labels.label_map import LabelMap
 
@@ -33,10 +33,22 @@ def test_classes_that_are_not_exhaustive_are_named_as_in_lvis() -> None:
     assert image_entry(partial) == {**image_entry(_EXAMPLE), "not_exhaustive_category_ids": [2, 5]}
 
 
+def test_classes_that_an_image_shows_not_are_those_that_are_exhaustive_and_have_no_box() -> None:
+    labels = LabelMap.from_names("abcd")
+    partial = dataclasses.replace(_EXAMPLE, not_exhaustive=((3, "c"),))
+    assert negative_classes_entry(partial, labels) == {"neg_category_ids": [4]}
+
+
+def test_flags_are_attributes() -> None:
+    item = dataclasses.replace(_EXAMPLE.objects[1], truncated=True, occluded=True)
+    (entry,) = annotation_entries(dataclasses.replace(_EXAMPLE, objects=(item,)))
+    assert entry["attributes"] == {"truncated": True, "occluded": True}
+
+
 def test_an_ignored_region_is_a_crowd_of_every_class() -> None:
     entries = annotation_entries(dataclasses.replace(_EXAMPLE, objects=(), ignored_regions=((0.0, 0.5, 0.5, 1.0),)))
     truth = ground_truth([], entries, LabelMap(((2, "b"), (1, "a"))))
-    crowd = {"image_id": 7, "bbox": [100, 0, 100, 50], "area": 5000, "iscrowd": 1}
+    crowd = {"image_id": 7, "bbox": [100, 0, 100, 50], "area": 5000, "iscrowd": 1, "attributes": {"ignore": True}}
     assert truth["annotations"] == [{"id": label, "category_id": label, **crowd} for label in (1, 2)]
 
 
