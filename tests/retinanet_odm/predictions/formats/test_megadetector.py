@@ -90,3 +90,42 @@ def test_timelapse_begins_at_the_lowest_threshold_and_can_go_down_to_all() -> No
 def test_boxes_stay_in_the_image(box: tuple[float, float, float, float], expected: list[float]) -> None:
     found = Detection(label="crab", label_id=1, score=0.5, box=box)
     assert _results([scored("a.jpg", found)])["images"][0]["detections"][0]["bbox"] == expected
+
+
+# What Timelapse's reader does with a file (github.com/saulgreenberg/Timelapse, src/Timelapse/Recognition). A rule is a
+# function of the complete document.
+_METADATA = ("typical_detection_threshold", "conservative_detection_threshold")
+TIMELAPSE = {
+    "info has text and numbers where its classes have them, or the file is refused": lambda value: (
+        isinstance(value["info"]["detector"], str)
+        and all(isinstance(value["info"]["detector_metadata"][name], float) for name in _METADATA)
+    ),
+    "it adds the category 0 for images without detections": lambda value: "0" not in value["detection_categories"],
+    "it merges categories of one name": lambda value: (
+        len(set(value["detection_categories"].values())) == len(value["detection_categories"])
+    ),
+    "a detection of a category that is not listed counts as none": lambda value: all(
+        found["category"] in value["detection_categories"]
+        for image in value["images"]
+        for found in image["detections"] or ()
+    ),
+    "max_detection_conf is of versions before 1.3: its classes no longer have it": lambda value: all(
+        "max_detection_conf" not in image for image in value["images"]
+    ),
+    "an image whose detections are null is passed over, one with an empty list counts as empty": lambda value: all(
+        (image["detections"] is None) == ("failure" in image) for image in value["images"]
+    ),
+    "failures are those of MegaDetector's run_detector.py": lambda value: (
+        {image["failure"] for image in value["images"] if "failure" in image}
+        == {"image access failure", "inference failure"}
+    ),
+    "it splits folder and name at slashes": lambda value: all("\\" not in image["file"] for image in value["images"]),
+    "without a frame rate, a file is no video": lambda value: all(
+        "frame_rate" not in image for image in value["images"]
+    ),
+}
+
+
+@pytest.mark.parametrize("rule", TIMELAPSE)
+def test_the_rules_of_timelapse(rule: str) -> None:
+    assert TIMELAPSE[rule](_results(list(ROWS)))
