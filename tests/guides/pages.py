@@ -12,7 +12,7 @@ PAGES = ("README.md", "CONTRIBUTING.md", *sorted(f"docs/{path.name}" for path in
 # Kinds of fences without commands. A fence without a kind holds shell commands.
 PRINTED = "text"  # output of a program: of the command above it, if there is one
 FIGURE = "figure"  # a drawing of characters
-OTHERS = "py"  # Python for packages that are not installed here: benchmarks/doors.py runs what the page does not mark
+OTHERS = "py"  # Python for packages that are not installed here
 DATA = {PRINTED, FIGURE, OTHERS, "json", "csv", "pbtxt", "python"}
 _FENCE = re.compile(r"^(?P<indent> *)```(?P<kind>\w*)\n(?P<body>.*?)^ *```$", re.MULTILINE | re.DOTALL)
 _LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
