@@ -72,6 +72,7 @@ def estimate(options: AbundanceOptions) -> dict[str, Any]:
         check_rows(finished_run.iter_rows(output, summary), frame)
         truth = _read_truth(options, summary, frame, design["classes"])
         predicted = _predicted(finished_run.iter_rows(output, summary), _run(summary, design), design)
+        _check_labelling(truth[list(frame.images)], predicted[list(frame.images)])
         content = {
             "schema_version": _SCHEMA_VERSION,
             **{name: design[name] for name in ("model_hash", "classes", "min_scores", "unit", "period")},
@@ -216,6 +217,14 @@ def check_audit_labels(comparison: Comparison, frame: AuditFrame, labels: LabelM
             raise UsageError(f"{_FLAG}: {found}: expected only images of audit.csv (--ignore_others skips the rest)")
         _logger.info("check: %s: ignored", found)
     _check_complete(comparison, sorted(audited - compared), len(audited))
+
+
+def _check_labelling(truth: Floats, predicted: Floats) -> None:
+    """Log labels that look like one of the task files of `audit`, which nobody has labelled."""
+    if not truth.any():
+        _logger.info("check: the labels have no object in any audited image: were the images labelled?")
+    elif np.array_equal(truth, predicted):
+        _logger.info("check: in all audited images, the labels are as many as the detections: were they corrected?")
 
 
 def _check_complete(comparison: Comparison, missing: Sequence[str], audited: int) -> None:

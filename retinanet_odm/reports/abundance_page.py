@@ -36,7 +36,8 @@ def abundance_report(content: Mapping[str, Any], *, about: Sequence[str] = ()) -
         more_charts=len(charts) - len(charts[:_MAX_CHARTS]),
         deployments=_table(_of(rows, BY_DEPLOYMENT)),
         periods=_table(_of(rows, BY_PERIOD)),
-        both=_table(_of(rows, BY_BOTH)),
+        # Only those with labels: of days at many places, the others would be a page of many megabytes.
+        both=_table([row for row in _of(rows, BY_BOTH) if row["labels"]]),
     )
 
 

@@ -131,6 +131,19 @@ def test_labels_that_are_not_those_of_the_audit(output: Path, fail: Fail) -> Non
     assert main([*map(str, run), str(labels), "--ignore_others"]) == 0
 
 
+@pytest.mark.parametrize(
+    ("file", "message"),
+    [("audit_cvat.xml", "were the images labelled?"), ("audit_cvat_predicted.xml", "were they corrected?")],
+)
+def test_task_files_that_nobody_has_labelled(
+    file: str, message: str, output: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert main(["audit", str(output), "--size=60"]) == 0
+    with caplog.at_level("INFO", logger="inference"):
+        assert main(["abundance", str(output), "--audit", str(output / file)]) == 0
+    assert [line for line in caplog.messages if line.startswith("check: ")][-1].endswith(message)
+
+
 def test_a_new_audit_takes_the_estimates_of_the_old_one_along(output: Path, fail: Fail) -> None:
     assert "has no audit: run `python -m inference audit" in fail("abundance", output, "--audit", output)
     assert main(["audit", str(output), "--size=60"]) == 0
