@@ -6,6 +6,7 @@ Draws surveys with known counts: 6 deployments of 400 images in 4 periods, anima
 (variance μ + μ² / 2) whose mean differs between deployments (log-normal, σ 0.6) and over time. A detector finds each
 animal with a probability, and adds false ones by the Poisson distribution. With drift, both differ between deployments:
 the recall by a factor of 0.5 to 1.15, false detections log-normally (σ 0.8). Rare: 0.05 animals per image, others 1.5.
+Clumped, as fish in schools: the variance is μ + 10 μ².
 
 With --evaluation, there are real detectors, too: the pairs of true and found counts that an eval.json of the trainer
 or an evaluation.json has of each class. A deployment draws its images from them, its mean differs as above (exponential
@@ -38,17 +39,21 @@ Survey = tuple[np.ndarray, np.ndarray]  # true and predicted count of each image
 
 @dataclass(frozen=True)
 class Detector:
-    """A detector: recall, false detections per image, whether both differ between deployments; animals per image."""
+    """A detector: recall, false detections per image, whether both differ between deployments; animals per image.
+
+    Their variance is μ + μ² / shape.
+    """
 
     recall: float
     false: float
     drift: bool
     mean: float = 1.5
+    shape: float = 2.0
 
     def __call__(self, random: np.random.Generator) -> Survey:
         moment = np.arange(IMAGES) / IMAGES
         means = self.mean * np.exp(random.normal(0, 0.6, (DEPLOYMENTS, 1))) * np.exp(0.5 * np.sin(2 * np.pi * moment))
-        truth = random.negative_binomial(2, 2 / (2 + means))
+        truth = random.negative_binomial(self.shape, self.shape / (self.shape + means))
         recall, false = drifted(self, random)
         return truth.ravel(), (random.binomial(truth, recall) + random.poisson(false, truth.shape)).ravel()
 
@@ -168,6 +173,7 @@ def detectors(evaluation: Path | None) -> Iterator[tuple[str, Detector | Real]]:
         for drift in (False, True):
             yield f"{title}{', drift' if drift else ''}", Detector(recall, false, drift)
     yield "rare, drift", Detector(0.7, 0.02, drift=True, mean=0.05)
+    yield "clumped, drift", Detector(0.7, 0.5, drift=True, shape=0.1)
 
 
 def main() -> int:
