@@ -7,7 +7,8 @@ audit that `audit` has drawn, and the results are written.
 import dataclasses
 import json
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -22,7 +23,8 @@ from inference.rows.export_options import ExportOptions
 from inference.rows.exports import run_of
 from inference.rows.journal import commit_summary, find_earlier, write_derived
 from inference.rows.replacing import check_overwrite
-from retinanet_odm.errors import UsageError
+from retinanet_odm.annotations.collector import OBJECTS_WITHOUT_BOX
+from retinanet_odm.errors import DataError, UsageError
 from retinanet_odm.evaluation.abundance import MAX_N, PER_IMAGE, SURVEY, AuditedUnits, estimate_abundance
 from retinanet_odm.evaluation.audit_terms import IMAGE
 from retinanet_odm.evaluation.audit_units import maxima_by_unit, sums_by_unit
@@ -33,6 +35,7 @@ from retinanet_odm.labels.spelling import describe_nearest
 from retinanet_odm.predictions.formats.encoding import csv_line, legible
 from retinanet_odm.predictions.rows import PredictionRow, ScoringRun, utf8
 from retinanet_odm.reports.abundance_page import abundance_report
+from retinanet_odm.sources.listing import AnnotationFile
 from retinanet_odm.storage import files
 from retinanet_odm.storage.folder_lock import lock_folder
 from retinanet_odm.wording import plural
@@ -171,11 +174,22 @@ def _read_truth(
     """Return the labelled counts [N, K] of the audited images, and 0 for all others."""
     labels = LabelMap.from_json(summary["labels"])
     aliases = read_aliases(options.label_aliases, labels)
-    annotations = read_truth_files(options.audit, flag=_FLAG)
+    annotations = list(read_truth_files(options.audit, flag=_FLAG))
+    _check_shapes(annotations)
     # All rows: an annotation of an image that is not audited must find that image, and not one of a like name.
     comparison = compare(finished_run.iter_rows(options.output, summary), annotations, labels, aliases=aliases)
     check_audit_labels(comparison, frame, labels, ignore_others=options.ignore_others)
     return _count_objects(comparison, frame, labels, classes)
+
+
+def _check_shapes(annotations: Iterable[AnnotationFile | DataError]) -> None:
+    """Log objects without a box, such as points, beside which their image has boxes."""
+    found: Counter[str] = Counter()
+    for file in annotations:
+        if isinstance(file, AnnotationFile) and file.annotation:
+            found.update({kind: count for kind, count in file.annotation.ignored if kind in OBJECTS_WITHOUT_BOX})
+    for kind, count in sorted(found.items()):
+        _logger.info("check: not counted: %d of the kind %r, which has no box", count, kind)
 
 
 def _count_objects(comparison: Comparison, frame: AuditFrame, labels: LabelMap, classes: Sequence[str]) -> Floats:

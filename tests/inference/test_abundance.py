@@ -144,6 +144,17 @@ def test_task_files_that_nobody_has_labelled(
     assert [line for line in caplog.messages if line.startswith("check: ")][-1].endswith(message)
 
 
+def test_objects_without_a_box_are_named(output: Path, caplog: pytest.LogCaptureFixture) -> None:
+    assert main(["audit", str(output), "--size=60"]) == 0
+    labels = _label(output)
+    text = labels.read_text(encoding="utf-8")
+    point = '<points label="crab" points="3,3" occluded="0"/>'
+    labels.write_text(text.replace("<box ", f"{point}<box ", 1), encoding="utf-8")
+    with caplog.at_level("INFO", logger="inference"):
+        assert main(["abundance", str(output), "--audit", str(labels)]) == 0
+    assert "check: not counted: 1 of the kind 'points', which has no box" in caplog.messages
+
+
 def test_a_new_audit_takes_the_estimates_of_the_old_one_along(output: Path, fail: Fail) -> None:
     assert "has no audit: run `python -m inference audit" in fail("abundance", output, "--audit", output)
     assert main(["audit", str(output), "--size=60"]) == 0
