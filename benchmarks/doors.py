@@ -1,15 +1,21 @@
-"""Reads what `score --formats` and `prepare` write with the programs for which it is meant: images, boxes and classes.
+"""Reads what `score --formats`, `prepare` and `export` write with the programs for which it is meant.
 
-    python -m benchmarks.doors [--env DIR]
+    python -m benchmarks.doors [--env DIR] [--parts PART …]
 
-Installs the readers, by pip, in two separate environments (--env keeps them for the next time): MBARI's aidata,
-MegaDetector's utilities, Label Studio's SDK and Globox; and TensorFlow Datasets. The rows have folders, accents, labels
-with commas, an image without detections, one that failed, a box beyond the border, and equal boxes of two classes.
-KNOWN says what a reader leaves out. Exits with 1 if anything else differs.
+Parts, both by default:
+  readers  images, boxes and classes that each program finds
+  speed    `export` of 2,000 images of about 110 KB, and `prepare --verify=header` of them, as complete processes
+
+Installs the readers, by pip, in three separate environments (--env keeps them for the next time): MBARI's aidata,
+MegaDetector's utilities, Label Studio's SDK and Globox; TensorFlow Datasets; and pycocotools, Datumaro, torchvision and
+Ultralytics (AGPL: only this environment has it). The rows have folders, accents, labels with commas, an image without
+detections, one that failed, a box beyond the border, and equal boxes of two classes. KNOWN says what a reader leaves
+out. Code of docs/elsewhere.md is run before its reader. Exits with 1 if anything else differs or `export` is slower.
 """
 
 import argparse
 import json
+import re
 import sys
 import tempfile
 import zipfile
@@ -21,7 +27,10 @@ from typing import Any
 
 from PIL import Image
 
-from benchmarks.measures import make_environment
+from benchmarks.doors_dataset import PINS as EXPORT_PINS
+from benchmarks.doors_dataset import READ as READ_EXPORTS
+from benchmarks.doors_dataset import measure_speed
+from benchmarks.measures import HERE, make_environment, print_results
 from benchmarks.peer_files import python
 from retinanet_odm.predictions.formats import EXPORTERS
 from retinanet_odm.predictions.rows import FAILED, OK, Detection, PredictionRow, ScoringRun
@@ -32,6 +41,7 @@ WITHOUT_DEPENDENCIES = ("mbari-aidata==1.80.0",)
 DATASET_PINS = ("tensorflow-cpu==2.21.0", "tensorflow-datasets==4.9.10")
 CLASSES = {1: "crab", 2: "Étoile de mer, rouge", 4: "sea pig"}
 SIDES = (640, 480)
+PARTS = ("readers", "speed")
 DIGITS = 2  # of a pixel, as in the rows
 KNOWN = {"sdcat": (1, "aidata keeps one of equal boxes of an image, whatever their classes")}
 
@@ -87,7 +97,7 @@ def by_yolo():
     return [image.image_id for image in found], boxes, []
 def by_tfds():
     import tensorflow_datasets as tfds
-    builder = tfds.builder_from_directory(folder / "dataset")
+    builder = tfds.builder_from_directory(folder / "DATASET")
     images, boxes, faults = [], [], []
     for split in builder.info.splits:
         for example in tfds.as_numpy(builder.as_dataset(split=split)):
@@ -99,8 +109,13 @@ def by_tfds():
             edges = zip(*(found["bbox"][edge].tolist() for edge in ("xmin", "ymin", "xmax", "ymax")))
             boxes += [(images[-1], name.decode(), None, *box) for name, box in zip(found["class"]["text"], edges)]
     return images, boxes, faults
+"""
+READ_ALL = f"""
+{READ}
+{READ_EXPORTS}
 with contextlib.redirect_stdout(sys.stderr):
-    result = globals()[f"by_{door}"]()
+    exec(sys.argv[3], {{}})
+    result = globals()[f"by_{{door}}"]()
 json.dump(result, sys.stdout)
 """
 
@@ -143,6 +158,8 @@ class Door:
 
     lists: which images the reader gives: those with boxes, those that were scored, or all.
     is_cut: boxes are cut at the border of the image.
+    heading: of the code in docs/elsewhere.md that is run, or "".
+    env: the environment of the reader.
     """
 
     name: str
@@ -150,6 +167,8 @@ class Door:
     lists: str = "scored"
     has_scores: bool = True
     is_cut: bool = True
+    heading: str = ""
+    env: str = "score"
 
     def images(self) -> set[str]:
         least = {"all": 0, "scored": 1, "boxes": 2}[self.lists]
@@ -173,7 +192,17 @@ DOORS = (
     Door(name="megadetector", reader="megadetector validate, load", lists="all"),
     Door(name="labelstudio", reader="label_studio_sdk LabelInterface"),
     Door(name="yolo", reader="globox from_yolo_v5"),
-    Door(name="tfds", reader="tfds builder_from_directory", has_scores=False),
+    Door(
+        name="tfds",
+        reader="tfds builder_from_directory",
+        has_scores=False,
+        heading="TensorFlow Datasets",
+        env="dataset",
+    ),
+    Door(name="coco", reader="pycocotools COCO", has_scores=False, env="export"),
+    Door(name="torchvision", reader="torchvision CocoDetection", has_scores=False, heading="torchvision", env="export"),
+    Door(name="datumaro", reader="datumaro coco_instances", has_scores=False, heading="Datumaro", env="export"),
+    Door(name="ultralytics", reader="ultralytics YOLODataset", has_scores=False, env="export"),
 )
 
 
@@ -190,8 +219,19 @@ def write_files(folder: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         Image.new("L", SIDES).save(path)
     (folder / "cvat.xml").write_bytes(b"".join(EXPORTERS["cvat"]["cvat.xml"](ROWS, RUN)))
-    flags = (f"--images={folder}/images/**", f"--annotations={folder}/cvat.xml", f"--output={folder}/dataset")
-    python(sys.executable, "-m", "beam_jobs", "prepare", *flags)
+    # The names of docs/elsewhere.md, whose code is run in this folder. Ultralytics needs a train and a val split.
+    flags = (f"--images={folder}/images/**", f"--annotations={folder}/cvat.xml", "--splits=train=0.5,val=0.5")
+    python(sys.executable, "-m", "beam_jobs", "prepare", *flags, f"--output={folder}/DATASET")
+    for form in ("coco", "yolo"):
+        output = f"--output={folder}/EXPORT/{form}"
+        python(sys.executable, "-m", "beam_jobs", "export", f"{folder}/DATASET", f"--format={form}", output)
+
+
+def page_code(door: Door) -> str:
+    """Return the code below the heading of a door, which begins by entering the folder of the files."""
+    page = (HERE / "docs" / "elsewhere.md").read_text(encoding="utf-8")
+    section = page.partition(f"\n## {door.heading}\n")[2].partition("\n## ")[0] if door.heading else ""
+    return "".join(re.findall(r"^```py\n(.*?)^```$", section, re.MULTILINE | re.DOTALL))
 
 
 def count(boxes: Iterable[Sequence[Any]], scale: Sequence[float] = (1, 1, 1, 1)) -> Counter[tuple[Any, ...]]:
@@ -204,7 +244,8 @@ def count(boxes: Iterable[Sequence[Any]], scale: Sequence[float] = (1, 1, 1, 1))
 
 def compare(door: Door, folder: Path, interpreter: str) -> bool:
     """Print a row of the table, and return whether every difference is known."""
-    images, found, faults = json.loads(python(interpreter, "-c", READ, door.name, str(folder)))
+    code = f"import os; os.chdir({str(folder)!r})\n{page_code(door)}"
+    images, found, faults = json.loads(python(interpreter, "-c", READ_ALL, door.name, str(folder), code))
     theirs, ours = count(found, SIDES * 2), count(door.boxes())
     images = {image for image, *_ in found} if images is None else set(images)
     classes, expected = {label for _, label, *_ in found}, {label for _, label, *_ in ours}
@@ -228,22 +269,29 @@ def compare(door: Door, folder: Path, interpreter: str) -> bool:
 
 def run(work: Path, env: Path) -> bool:
     alone = ("--no-deps", "--ignore-requires-python", *WITHOUT_DEPENDENCIES)
-    for_score = make_environment(env / "score", SCORE_PINS, alone)
-    for_dataset = make_environment(env / "dataset", DATASET_PINS)
+    python_of = {
+        "score": make_environment(env / "score", SCORE_PINS, alone),
+        "dataset": make_environment(env / "dataset", DATASET_PINS),
+        "export": make_environment(env / "export", EXPORT_PINS),
+    }
     write_files(work)
     print(f"{'door':13} {'reader':31} images  boxes  classes  why")
-    good = [
-        compare(door, work, for_dataset if door.name == "tfds" else for_score) for door in DOORS
-    ]  # every row is printed
+    good = [compare(door, work, python_of[door.env]) for door in DOORS]  # every row is printed
     return all(good)
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--env", type=Path, help="folder of the environments to use and keep; default: a temporary one")
+    parser.add_argument("--parts", nargs="+", choices=PARTS, default=PARTS, metavar="PART", help="default: both")
     flags = parser.parse_args()
+    good = True
     with tempfile.TemporaryDirectory() as work:
-        return 0 if run(Path(work), flags.env or Path(work) / "env") else 1
+        if "readers" in flags.parts:
+            good &= run(Path(work), flags.env or Path(work) / "env")
+        if "speed" in flags.parts:
+            good &= print_results(measure_speed(Path(work)))
+    return 0 if good else 1
 
 
 if __name__ == "__main__":
