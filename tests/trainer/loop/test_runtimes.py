@@ -1,5 +1,10 @@
-"""The runtimes: XLA computes what TensorFlow does, and keeps the state on its devices."""
+"""The runtimes: XLA computes what TensorFlow does, and a run may change between them."""
 
+import json
+import logging
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +17,11 @@ from trainer.loop import schedule
 from trainer.loop.runtimes import Runtime, TensorFlowRuntime, XlaRuntime
 from trainer.main import main
 from trainer.presets import make_config
+
+SMALL = [
+    *("--image_size=64", "--pyramid_channels=16", "--head_depth=1", "--train_batch_size=8", "--sync_batch_norm"),
+    *("--optimizer=sgd", "--learning_rate=1e-4"),
+]
 
 STEPS = 3
 # Gradients of SGD enter linearly: AdamW would make of a rounding error of a small gradient a step of full size.
@@ -97,6 +107,50 @@ def test_a_loss_that_is_not_finite_is_found_in_its_step(by_xla: Run) -> None:
     by_xla.runtime.load()
     values = by_xla.runtime.run(by_xla.batches, 2)
     assert np.isnan(values["loss"]) and values["finite_steps"] == 0
+
+
+def weights(folder: Path) -> dict[str, np.ndarray]:
+    reader = tf.train.load_checkpoint(tf.train.latest_checkpoint(str(folder / "checkpoints")))
+    names = [name for name in reader.get_variable_to_dtype_map() if name.startswith(("model/", "optimizer/"))]
+    return {name: reader.get_tensor(name) for name in names}
+
+
+@pytest.mark.long
+def test_a_run_changes_its_runtime_on_the_way(dataset: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "trainer")
+
+    def train(name: str, runtime: str, epochs: int) -> None:
+        given = [f"--dataset={dataset}", f"--model_dir={tmp_path / name}", f"--num_epochs={epochs}"]
+        assert main([*SMALL, *given, "--mode=train_and_eval", f"--runtime={runtime}", "--eval_every_epochs=1"]) == 0
+
+    train("tf", "tensorflow", 1)
+    shutil.copytree(tmp_path / "tf", tmp_path / "xla")
+    train("tf", "tensorflow", 2)
+    train("xla", "xla", 2)
+    found = {name: weights(tmp_path / name) for name in ("tf", "xla")}
+    assert found["tf"].keys() == found["xla"].keys()
+    for name, value in found["tf"].items():
+        np.testing.assert_allclose(found["xla"][name], value, rtol=0, atol=1e-4, err_msg=name)
+    metrics = [json.loads((tmp_path / name / "eval.json").read_text()) for name in ("tf", "xla")]
+    assert metrics[1]["AP"] == pytest.approx(metrics[0]["AP"], abs=1e-3)
+    train("xla", "tensorflow", 3)
+    assert "2 replica(s) of XLA (cpu)" in caplog.text
+    assert caplog.text.count("resuming from step 6 of 9") == 1
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("words", [[], ["synchronised"]], ids=["each its own statistics", "BatchNorm synchronised"])
+def test_two_devices_of_xla_give_what_mirrored_replicas_give(dataset: Path, words: list[str]) -> None:
+    script = Path(__file__).parents[1] / "two_replicas.py"
+    done = subprocess.run(
+        [sys.executable, str(script), str(dataset), "xla", *words],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    mirrored, xla = json.loads(done.stdout.splitlines()[-1])
+    assert xla == pytest.approx(mirrored, rel=1e-3)
 
 
 def test_without_jax_the_extra_is_named(
