@@ -219,8 +219,9 @@ def write_files(folder: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         Image.new("L", SIDES).save(path)
     (folder / "cvat.xml").write_bytes(b"".join(EXPORTERS["cvat"]["cvat.xml"](ROWS, RUN)))
-    # The names of docs/elsewhere.md, whose code is run in this folder. Ultralytics needs a train and a val split.
-    flags = (f"--images={folder}/images/**", f"--annotations={folder}/cvat.xml", "--splits=train=0.5,val=0.5")
+    # The names of docs/elsewhere.md, whose code is run in this folder.
+    # Ultralytics needs train and val: these shares give two images each.
+    flags = (f"--images={folder}/images/**", f"--annotations={folder}/cvat.xml", "--splits=train=0.15,val=0.85")
     python(sys.executable, "-m", "beam_jobs", "prepare", *flags, f"--output={folder}/DATASET")
     for form in ("coco", "yolo"):
         output = f"--output={folder}/EXPORT/{form}"

@@ -97,7 +97,7 @@ def summarise_export(summary: Mapping[str, Any]) -> list[str]:
     lines += [f"  {name}: {counts.get('images', 0):,}" for name, counts in summary["splits"].items()]
     if renamed := summary["renamed"]:
         lines.append(f"{renamed} {plural('image', renamed)} could not keep the name: id_map.csv has both names")
-    lines += _coco_lines(total) if summary["format"] == COCO else _yolo_lines(total)
+    lines += _coco_lines(total) if summary["format"] == COCO else _yolo_lines(total, summary["splits"])
     return lines
 
 
@@ -113,8 +113,10 @@ def _coco_lines(total: Mapping[str, int]) -> list[str]:
     return lines
 
 
-def _yolo_lines(total: Mapping[str, int]) -> list[str]:
+def _yolo_lines(total: Mapping[str, int], splits: Mapping[str, Mapping[str, int]]) -> list[str]:
     lines = []
+    if missing := [name for name in ("train", "val") if not splits.get(name, {}).get("images")]:
+        lines.append(f"warning: Ultralytics trains only with images in train and val; none in {' and '.join(missing)}")
     if total["crowds"] or total["ignored_regions"]:
         lines.append(
             f"warning: YOLO has no crowds and no ignored areas: {total['crowds']} and {total['ignored_regions']} are"

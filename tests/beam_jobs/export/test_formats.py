@@ -5,6 +5,7 @@ import json
 import pytest
 import yaml
 
+from beam_jobs.export.commit import summarise_export
 from beam_jobs.export.formats import coco_document, coco_entries, count_content, data_yaml, yolo_classes, yolo_text
 from retinanet_odm.dataset.examples import DetectionExample, ExampleObject
 from retinanet_odm.dataset.manifest import DatasetManifest, ShardInfo, SplitInfo
@@ -63,6 +64,21 @@ def test_data_yaml_names_the_splits_that_have_images_and_all_classes() -> None:
         "names": {0: "crab: red", 1: "no", 2: "Étoile"},
         "license": "CC-BY-4.0",
     }
+
+
+@pytest.mark.parametrize(
+    ("splits", "missing"),
+    [
+        ({"train": 3, "val": 1, "test": 0}, []),
+        ({"train": 3, "val": 0}, ["none in val"]),
+        ({"train": 3}, ["none in val"]),
+        ({"holdout": 3}, ["none in train and val"]),
+    ],
+)
+def test_splits_that_ultralytics_needs_are_named(splits: dict[str, int], missing: list[str]) -> None:
+    summary = {"format": "yolo", "renamed": 0, "splits": {name: {"images": count} for name, count in splits.items()}}
+    lines = [line for line in summarise_export(summary) if "Ultralytics" in line]
+    assert [line.rpartition("; ")[2] for line in lines] == missing
 
 
 def test_content_that_yolo_lacks_is_counted() -> None:
