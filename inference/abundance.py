@@ -25,7 +25,7 @@ from inference.rows.journal import commit_summary, find_earlier, write_derived
 from inference.rows.replacing import check_overwrite
 from retinanet_odm.annotations.collector import OBJECTS_WITHOUT_BOX
 from retinanet_odm.errors import DataError, UsageError
-from retinanet_odm.evaluation.abundance import MAX_N, PER_IMAGE, SURVEY, AuditedUnits, estimate_abundance
+from retinanet_odm.evaluation.abundance import MAX_N, PER_IMAGE, SURVEY, estimate_abundance
 from retinanet_odm.evaluation.audit_terms import IMAGE
 from retinanet_odm.evaluation.audit_units import maxima_by_unit, sums_by_unit
 from retinanet_odm.evaluation.matching import Floats
@@ -100,16 +100,8 @@ def make_estimates(
       truth: [N, K] labelled ones; what they are for images without audit does not matter.
       design: content of audit.json.
     """
-    count = len(frame.strata)
-    units = AuditedUnits(
-        deployments=frame.deployments,
-        periods=frame.periods,
-        deployment_names=frame.deployment_names,
-        period_names=frame.period_names,
-        strata=frame.strata,
-        audited=frame.audited,
-        images=np.bincount(frame.units, minlength=count).astype(float),
-    )
+    units, of_image = frame.units, frame.unit_of_image
+    count = len(units.strata)
     statistics = {PER_IMAGE: sums_by_unit}
     if design["unit"] != IMAGE:  # MaxN of one image is its count
         statistics[f"{MAX_N} per {design['unit']}"] = maxima_by_unit
@@ -118,8 +110,8 @@ def make_estimates(
         for statistic, gather in statistics.items()
         for row in estimate_abundance(
             units,
-            gather(predicted, frame.units, count=count),
-            gather(truth, frame.units, count=count)[frame.audited],
+            gather(predicted, of_image, count=count),
+            gather(truth, of_image, count=count)[units.audited],
             design["classes"],
             statistic=statistic,
         )
@@ -196,7 +188,7 @@ def _count_objects(comparison: Comparison, frame: AuditFrame, labels: LabelMap, 
     columns = {label_id: classes.index(name) for label_id, name in labels.items if name in classes}
     numbers = {image: number for number, image in frame.images.items()}
     of_image = {entry["id"]: numbers.get(legible(entry["file_name"])) for entry in comparison.truth["images"]}
-    truth = np.zeros((len(frame.units), len(classes)))
+    truth = np.zeros((len(frame.unit_of_image), len(classes)))
     for item in comparison.truth["annotations"]:
         number, column = of_image[item["image_id"]], columns.get(item["category_id"])
         if number is not None and column is not None:

@@ -4,7 +4,12 @@ import argparse
 from dataclasses import dataclass
 from typing import Any
 
-from inference.rows.export_options import add_deployment_flag, add_replace_flag
+from inference.rows.export_options import (
+    add_deployment_flag,
+    add_label_aliases_flag,
+    add_replace_flag,
+    add_run_argument,
+)
 from inference.rows.thresholds import add_min_score_flag, check_score_flag
 from retinanet_odm.cli.program import Parser
 from retinanet_odm.dataset.frame_names import DeploymentRule
@@ -142,7 +147,7 @@ def add_abundance_commands(commands: "argparse._SubParsersAction[Parser]") -> No
 
 def _add_audit_flags(parser: argparse.ArgumentParser) -> None:
     default = AuditOptions
-    parser.add_argument("output", type=with_slashes, metavar="OUT", help="folder of a finished run, with summary.json")
+    add_run_argument(parser)
     parser.add_argument(
         "--size",
         type=int,
@@ -193,7 +198,7 @@ def _add_audit_flags(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_abundance_flags(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("output", type=with_slashes, metavar="OUT", help="folder of a finished run, with an audit")
+    add_run_argument(parser, needs="an audit")
     parser.add_argument(
         "--audit",
         type=with_slashes,
@@ -203,12 +208,7 @@ def _add_abundance_flags(parser: argparse.ArgumentParser) -> None:
         help="annotation files of all audited images, in any format that prepare reads, or a zip export of them; an"
         " image without objects needs an annotation without boxes",
     )
-    parser.add_argument(
-        "--label_aliases",
-        type=with_slashes,
-        metavar="CSV",
-        help="CSV file with the columns alias,name: labels of the annotations that mean a class of the model",
-    )
+    add_label_aliases_flag(parser)
     parser.add_argument(
         "--ignore_others",
         action="store_true",

@@ -4,7 +4,12 @@ import argparse
 from dataclasses import dataclass
 from typing import Any
 
-from inference.rows.export_options import add_deployment_flag, add_replace_flag
+from inference.rows.export_options import (
+    add_deployment_flag,
+    add_label_aliases_flag,
+    add_replace_flag,
+    add_run_argument,
+)
 from inference.rows.thresholds import add_min_score_flag, check_score_flag
 from retinanet_odm.dataset.frame_names import DeploymentRule
 from retinanet_odm.errors import UsageError
@@ -125,7 +130,7 @@ class RepeatOptions:
 
 def add_evaluate_flags(parser: argparse.ArgumentParser) -> None:
     """Add the flags of evaluate."""
-    parser.add_argument("output", type=with_slashes, metavar="OUT", help="folder of a finished run, with summary.json")
+    add_run_argument(parser)
     parser.add_argument(
         "--annotations",
         type=with_slashes,
@@ -134,12 +139,7 @@ def add_evaluate_flags(parser: argparse.ArgumentParser) -> None:
         metavar="PATTERN",
         help="annotation files in any format that prepare reads, detected by content, or a zip export of them",
     )
-    parser.add_argument(
-        "--label_aliases",
-        type=with_slashes,
-        metavar="CSV",
-        help="CSV file with the columns alias,name: labels of the annotations that mean a class of the model",
-    )
+    add_label_aliases_flag(parser)
     parser.add_argument(
         "--exhaustive",
         type=with_slashes,
@@ -176,7 +176,7 @@ def add_evaluate_flags(parser: argparse.ArgumentParser) -> None:
 def add_repeat_flags(parser: argparse.ArgumentParser) -> None:
     """Add the flags of repeats."""
     default = RepeatOptions
-    parser.add_argument("output", type=with_slashes, metavar="OUT", help="folder of a finished run, with summary.json")
+    add_run_argument(parser)
     parser.add_argument(
         "--iou",
         type=float,

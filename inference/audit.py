@@ -19,7 +19,7 @@ from inference.rows import finished_run, output_folder
 from inference.rows.export_options import ExportOptions
 from inference.rows.exports import run_of
 from inference.rows.journal import EarlierRun, commit_summary, find_earlier, write_derived
-from inference.rows.page_images import find_images
+from inference.rows.page_images import find_images, sources_of_run
 from inference.rows.replacing import check_overwrite
 from retinanet_odm.dataset.frame_names import DeploymentRule, describe_deployments
 from retinanet_odm.errors import UsageError
@@ -150,9 +150,7 @@ def _copies(summary: Mapping[str, Any], options: AuditOptions, names: Sequence[s
     Raises:
       UsageError: one is not found where the images are.
     """
-    # Names of images depend on all values of one run, so those that --add has added are looked for on their own.
-    runs = [run["images"] for run in summary.get("sources", ())] or [summary.get("options", {}).get("images", ())]
-    sources = [options.images] if options.images else [images for images in runs if images]
+    sources = [options.images] if options.images else sources_of_run(summary)
     missing, spool = set(names), Spool()
     with zipfile.ZipFile(spool, "w") as archive:
         for images in sources:

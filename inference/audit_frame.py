@@ -18,6 +18,7 @@ from inference.rows import finished_run
 from retinanet_odm.csv_tables import parse_table
 from retinanet_odm.dataset.frame_names import DeploymentRule
 from retinanet_odm.errors import ContractError
+from retinanet_odm.evaluation.abundance import AuditedUnits
 from retinanet_odm.evaluation.audit_design import AuditDesign
 from retinanet_odm.evaluation.audit_terms import name_period
 from retinanet_odm.evaluation.matching import Floats, Ints
@@ -147,21 +148,13 @@ class AuditFrame:
 
     Attributes:
       images: names of the audited images, by index in the frame.
-      units: int [N], the unit of each image.
-      deployments, periods: int [U], indexes in the sorted names.
-      deployment_names, period_names: sorted names.
-      strata: int [U].
-      audited: bool [U].
+      unit_of_image: int [N], the unit of each image.
+      units: the units.
     """
 
     images: Mapping[int, str]
-    units: Ints
-    deployments: Ints
-    periods: Ints
-    deployment_names: Sequence[str]
-    period_names: Sequence[str]
-    strata: Ints
-    audited: npt.NDArray[np.bool_]
+    unit_of_image: Ints
+    units: AuditedUnits
 
 
 def read_audit_frame(output: str, entry: Mapping[str, Any]) -> AuditFrame:
@@ -191,20 +184,28 @@ def read_audit_frame(output: str, entry: Mapping[str, Any]) -> AuditFrame:
         units.append(numbers[int(unit)])
         if int(chosen):
             images[number] = image
+    unit_of_image = np.array(units, np.int64)
     return AuditFrame(
         images=images,
-        units=np.array(units, np.int64),
-        deployments=deployments.ranks(),
-        periods=periods.ranks(),
-        deployment_names=sorted(deployments.known),
-        period_names=sorted(periods.known),
-        strata=np.array(strata, np.int64),
-        audited=np.array(audited, bool),
+        unit_of_image=unit_of_image,
+        units=AuditedUnits(
+            deployments=deployments.ranks(),
+            periods=periods.ranks(),
+            deployment_names=sorted(deployments.known),
+            period_names=sorted(periods.known),
+            strata=np.array(strata, np.int64),
+            audited=np.array(audited, bool),
+            images=np.bincount(unit_of_image, minlength=len(strata)).astype(float),
+        ),
     )
 
 
 def check_rows(rows: Iterable[PredictionRow], frame: AuditFrame) -> None:
     """Raise ContractError if the scored images are not those of the frame."""
-    scored = [legible(row.image) for row in rows if row.status == OK]
-    if len(scored) != len(frame.units) or any(scored[number] != image for number, image in frame.images.items()):
+    scored, found = 0, 0
+    for row in rows:
+        if row.status == OK:
+            found += frame.images.get(scored) == legible(row.image)
+            scored += 1
+    if scored != len(frame.unit_of_image) or found != len(frame.images):
         raise ContractError("the rows are not those that the audit was drawn from: run `audit` again")

@@ -16,6 +16,7 @@ from inference.rows.export_options import (
     ExportOptions,
     add_export_flags,
     add_replace_flag,
+    add_run_argument,
     export_options,
 )
 from inference.rows.thresholds import BEST, add_min_score_flag, check_score_flag
@@ -221,7 +222,7 @@ def _add_score_flags(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_convert_flags(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("output", type=with_slashes, metavar="OUT", help="folder of a finished run, with summary.json")
+    add_run_argument(parser)
     add_export_flags(parser, min_score_default="the thresholds of the run")
     parser.add_argument(
         "--below",

@@ -11,6 +11,7 @@ from inference.rows.thresholds import add_min_score_flag, check_score_flag
 from retinanet_odm.dataset.frame_names import DEPLOYMENT_HELP, DeploymentRule
 from retinanet_odm.errors import UsageError
 from retinanet_odm.predictions.formats import ALL_SCORES, EXPORTERS
+from retinanet_odm.systems import with_slashes
 
 REPORT_FORMAT = "report"
 
@@ -118,9 +119,24 @@ def add_replace_flag(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_run_argument(parser: argparse.ArgumentParser, *, needs: str = "summary.json") -> None:
+    """Add the folder of a finished run, and say what it needs."""
+    parser.add_argument("output", type=with_slashes, metavar="OUT", help=f"folder of a finished run, with {needs}")
+
+
 def add_deployment_flag(parser: argparse.ArgumentParser) -> None:
-    """Add the flag that score, convert, repeats and evaluate share; the last three take the value of score."""
+    """Add the flag by which deployments are found; all commands but score take the value of score by default."""
     parser.add_argument("--deployment", metavar="REGEX", default="", help=DEPLOYMENT_HELP)
+
+
+def add_label_aliases_flag(parser: argparse.ArgumentParser) -> None:
+    """Add the flag of the commands that read annotations."""
+    parser.add_argument(
+        "--label_aliases",
+        type=with_slashes,
+        metavar="CSV",
+        help="CSV file with the columns alias,name: labels of the annotations that mean a class of the model",
+    )
 
 
 def export_options(flags: argparse.Namespace, **more: Any) -> ExportOptions:

@@ -1,4 +1,4 @@
-"""Finds the images that the report shows, in the sources of the run or where the user says they are now.
+"""Finds some images of a run, such as those of the report, in its sources or where the user says they are now.
 
 Begin with `page_images`.
 """
@@ -21,11 +21,15 @@ def page_images(summary: Mapping[str, Any], options: ExportOptions) -> ImageRead
     """Return a function that finds images for the report, in the options' sources or else in those of the run."""
     if options.images:
         return partial(find_images, options.images, below=options.below)
-    # A summary may be older than these entries; the report then shows no images.
-    images = summary.get("options", {}).get("images", ())
+    sources = sources_of_run(summary)
+    return partial(_find_available_images, sources, below=options.below) if sources else no_images
+
+
+def sources_of_run(summary: Mapping[str, Any]) -> list[Sequence[str]]:
+    """Return the values of --images of each call of score; empty for a summary that is older than these entries."""
     # Names of images depend on all values of one run, so those that --add has added are looked for on their own.
-    sources = [source["images"] for source in summary.get("sources", ())] or [images]
-    return partial(_find_available_images, sources, below=options.below) if any(sources) else no_images
+    runs = [source["images"] for source in summary.get("sources", ())]
+    return [images for images in runs or [summary.get("options", {}).get("images", ())] if images]
 
 
 def find_images(images: Sequence[str], names: Collection[str], *, below: str = "") -> Iterator[tuple[str, bytes]]:
