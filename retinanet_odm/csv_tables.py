@@ -16,7 +16,9 @@ class Row:
     cells: tuple[str, ...]
 
 
-def parse_table(text: str, columns: Sequence[str], *, source: str, comments: bool = False) -> Iterator[Row]:
+def parse_table(
+    text: str, columns: Sequence[str], *, source: str, comments: bool = False, optional: Sequence[str] = ()
+) -> Iterator[Row]:
     r"""Yield the rows of a CSV file whose header has these columns, in any order.
 
     Skips further columns and blank lines.
@@ -26,6 +28,7 @@ def parse_table(text: str, columns: Sequence[str], *, source: str, comments: boo
       columns: The requested columns.
       source: Name of the file, for messages.
       comments: Whether to skip lines that start with #. Not for tables of file names, which may start with it.
+      optional: Columns that may be missing; their cells come last, empty without the column.
 
     Raises:
       ContractError: A column is missing, a row has more or fewer cells than the header, or a quote is not closed.
@@ -43,13 +46,14 @@ def parse_table(text: str, columns: Sequence[str], *, source: str, comments: boo
     if not set(columns) <= set(names):
         expected = ",".join(columns)
         raise ContractError(f"{source}: line {header.line}: expected the header {expected}; found {','.join(names)!r}")
-    positions = [names.index(column) for column in columns]
+    positions = [names.index(column) if column in names else None for column in (*columns, *optional)]
     for row in rows:
         # A name with a comma but without quotes makes an extra cell: guessing would shift all values after it.
         if len(row.cells) != len(names):
             expected = f"{len(names)} cells ({','.join(names)})"
             raise ContractError(f"{source}: line {row.line}: expected {expected}, found {len(row.cells)}")
-        yield Row(line=row.line, cells=tuple(row.cells[position] for position in positions))
+        cells = tuple("" if position is None else row.cells[position] for position in positions)
+        yield Row(line=row.line, cells=cells)
 
 
 def read_header(text: str, *, source: str) -> list[str]:

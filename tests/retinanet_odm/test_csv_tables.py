@@ -45,6 +45,11 @@ def test_parse(text: str, expected: list[tuple[int, tuple[str, ...]]]) -> None:
     assert [(row.line, row.cells) for row in parse_table(text, ("a", "b"), source="t.csv")] == expected
 
 
+def test_an_optional_column_may_be_missing_and_comes_last() -> None:
+    rows = [row.cells for row in parse_table("c,a\n3,1\n", ("a",), source="t.csv", optional=("b", "c"))]
+    assert rows == [("1", "", "3")]
+
+
 def test_comments_are_skipped_where_they_are_allowed_even_with_an_open_quote() -> None:
     text = '# made by "hand\na,b\n#,"\n1,2\n'
     assert [(row.line, row.cells) for row in parse_table(text, ("a", "b"), source="t.csv", comments=True)] == [
