@@ -25,7 +25,7 @@ MODEL_REASONS = (MODEL_REFUSED, MODEL_FAILED, MODEL_MEMORY_SHORT)
 
 _HASH_DIGITS = 12  # of 64: enough to distinguish the models of one user
 # Digits in a row. Each digit costs a byte or more for every detection of a run.
-_SCORE_DIGITS, _BOX_DIGITS, _NOVELTY_DIGITS = 4, 2, 3
+SCORE_DIGITS, _BOX_DIGITS, _NOVELTY_DIGITS = 4, 2, 3
 # An image with a novelty above it is unlike the training images. Not from retinanet_odm.novelty, which needs numpy.
 _NOVELTY_LIMIT = 1.0
 
@@ -80,7 +80,7 @@ class Detection:
         return {
             "label": self.label,
             "label_id": self.label_id,
-            "score": round(self.score, _SCORE_DIGITS),
+            "score": round(self.score, SCORE_DIGITS),
             "box": [round(edge, _BOX_DIGITS) for edge in self.box],
         }
 
@@ -204,13 +204,13 @@ def row_threshold(min_score: float) -> float:
       >>> row_threshold(0.300001)
       0.3
     """
-    return round(min_score, _SCORE_DIGITS)
+    return round(min_score, SCORE_DIGITS)
 
 
 def reaches(item: Detection, min_scores: Mapping[int, float]) -> bool:
     """Return whether a detection has one of these classes, by label id, and its minimum score."""
     # Both rounded, so that a row that was never written keeps what it would keep when it is read.
-    return item.label_id in min_scores and round(item.score, _SCORE_DIGITS) >= row_threshold(min_scores[item.label_id])
+    return item.label_id in min_scores and round(item.score, SCORE_DIGITS) >= row_threshold(min_scores[item.label_id])
 
 
 def _detection_from_json(value: dict[str, Any]) -> Detection:
