@@ -10,6 +10,7 @@ from inference.rows.export_options import (
     add_replace_flag,
     add_run_argument,
 )
+from inference.rows.taxa import add_taxa_flag
 from inference.rows.thresholds import add_min_score_flag, check_score_flag
 from retinanet_odm.dataset.frame_names import DeploymentRule
 from retinanet_odm.errors import UsageError
@@ -52,6 +53,7 @@ class EvaluateOptions:
       refit: whether detections count from the score of the best F1 of each class on these images instead.
       deployment: a regular expression that finds the deployments; "" for that of score, or else the names.
       max_detections: how many detections of one class in one image AP counts beside COCO's 100; None for all.
+      taxa: CSV file of the taxa of the classes and above them (labels.taxa); "" for none.
       replace: an evaluation with other settings may be overwritten.
 
     Raises:
@@ -67,6 +69,7 @@ class EvaluateOptions:
     refit: bool = False
     deployment: str = ""
     max_detections: int | None = None
+    taxa: str = ""
     replace: bool = False
 
     def __post_init__(self) -> None:
@@ -90,6 +93,7 @@ class EvaluateOptions:
             "refit": self.refit,
             "deployment": self.deployment,
             "max_detections": self.max_detections,
+            **({"taxa": self.taxa} if self.taxa else {}),  # entries of earlier versions have no such key
         }
 
 
@@ -169,6 +173,7 @@ def add_evaluate_flags(parser: argparse.ArgumentParser) -> None:
         help="COCO's AP counts the best 100 detections of a class in an image. A second AP counts N; default: all"
         " detections of the rows, as many as the model returns",
     )
+    add_taxa_flag(parser, effect="also evaluate genera, families and so on, and what convert --taxa would publish")
     add_deployment_flag(parser)
     add_replace_flag(parser)
 
@@ -215,6 +220,7 @@ def evaluate_options(flags: argparse.Namespace) -> EvaluateOptions:
         refit=flags.refit,
         deployment=flags.deployment,
         max_detections=flags.max_detections,
+        taxa=flags.taxa,
         replace=flags.replace,
     )
 

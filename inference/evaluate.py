@@ -14,8 +14,11 @@ from inference.analysis_options import EvaluateOptions
 from inference.annotation_input import read_aliases, read_truth_files
 from inference.ground_truth import Comparison, compare
 from inference.rows import finished_run, output_folder
+from inference.rows.export_options import ExportOptions
+from inference.rows.exports import run_of
 from inference.rows.journal import commit_summary, find_earlier, write_derived
 from inference.rows.replacing import check_overwrite
+from inference.rows.taxa import read_taxa
 from inference.rows.thresholds import OperatingThresholds, thresholds_of_run
 from retinanet_odm.dataset.exhaustive import ExhaustiveClasses, parse_exhaustive
 from retinanet_odm.dataset.frame_names import BY_NAME, DeploymentRule, describe_deployments
@@ -24,6 +27,7 @@ from retinanet_odm.evaluation.analysis import analyse
 from retinanet_odm.evaluation.coco_metrics import SUMMARY_METRICS, all_metrics, describe_limit
 from retinanet_odm.evaluation.exhaustive_images import exhaustive_table
 from retinanet_odm.evaluation.rounding import format_metric
+from retinanet_odm.evaluation.taxon_ranks import describe_taxa, with_taxa
 from retinanet_odm.labels.label_map import LabelMap
 from retinanet_odm.labels.spelling import describe_nearest
 from retinanet_odm.predictions.rows import row_threshold, utf8
@@ -48,6 +52,7 @@ def evaluate(options: EvaluateOptions) -> dict[str, Any]:
       The content of evaluation.json.
 
     Raises:
+      ContractError: the file of --taxa is not what it should be, or lacks a class.
       UsageError: the folder has no finished run, its files are not those of its summary, there are no such annotations,
         none of them belongs to a scored image, a label to ignore is a class of the model, or an earlier evaluation may
         not be overwritten.
@@ -59,6 +64,7 @@ def evaluate(options: EvaluateOptions) -> dict[str, Any]:
         labels = LabelMap.from_json(summary["labels"])
         _check_ignore_labels(options.ignore_labels, labels)
         aliases = read_aliases(options.label_aliases, labels)
+        taxonomy = read_taxa(options.taxa, labels.name_by_id.values()) if options.taxa else None
         # A stream: `compare` keeps only rows that may have an annotation.
         rows = finished_run.iter_rows(options.output, summary)
         rule = finished_run.deployment_rule(summary, options.deployment)
@@ -85,6 +91,11 @@ def evaluate(options: EvaluateOptions) -> dict[str, Any]:
         )
         for line in describe_limit(metrics):
             _logger.info("%s", line)
+        if taxonomy:
+            run = run_of(summary, ExportOptions())
+            metrics = with_taxa(metrics, comparison.truth, comparison.results, run=run, taxonomy=taxonomy)
+            for line in describe_taxa(metrics["taxa"]):
+                _logger.info("%s", line)
         entries = _write(options, metrics, planned)
         commit_summary(options.output, finished_run.add_exports(summary, entries))
         _logger.info("evaluation: %s", files.join(options.output, output_folder.EVALUATION_PAGE))

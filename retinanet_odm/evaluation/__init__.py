@@ -7,6 +7,7 @@ Begin with `coco_metrics.all_metrics`, which makes eval.json, and `analysis.Anal
   precision_recall   curves over the score threshold, best thresholds
   error_types        kinds of errors (TIDE), confusion matrix
   breakdown          by size, count, score, deployment
+  taxon_ranks        by rank of a tree of taxa, and of what is rolled up
   gallery            images for the page
   learning_curve     what more labels would bring
   coco_metrics       pycocotools, the reference implementation

@@ -1,9 +1,9 @@
 """Roll-up: an object whose species is unsure gets the lowest taxon of which the model is sure enough (--taxa).
 
 Begin with `TaxonScores`. The detections of one object are those of classes of one tree whose boxes overlap: they
-compete for it, and a class further away in the tree speaks for the taxa that it shares with the others. The scores of an
-object add up to at most 1. They add up like probabilities, but scores trained with focal loss are neither exclusive nor
-calibrated: `evaluate --taxa` measures what a rank is worth.
+compete for it, and a class further away in the tree speaks for the taxa that it shares with the others. The scores of
+an object add up to at most 1. They add up like probabilities, but scores trained with focal loss are neither exclusive
+nor calibrated: `evaluate --taxa` measures what a rank is worth.
 """
 
 import dataclasses
@@ -65,6 +65,16 @@ class TaxonScores:
         found = (self._object(group) for group in self._groups(known))
         detections = sorted((item for item in found if item), key=lambda item: -item.score)  # as in every row
         return dataclasses.replace(row, detections=tuple(detections))
+
+    def detections_at(self, row: PredictionRow, rank: str) -> Iterator[Detection]:
+        """Yield a detection for each taxon of a rank that an object of a row may be, whatever its score."""
+        for group in self._groups(item for item in row.detections if item.label_id in self.scored.classes):
+            sums, best = self.sum_scores({item.label: item.score for item in group}), dict[str, Detection]()
+            for item in group:
+                if taxon := self.taxonomy.at_rank(item.label, rank):
+                    best.setdefault(taxon.label, item)
+            for label, item in best.items():
+                yield dataclasses.replace(item, label=label, label_id=self._ids[label], score=sums[label])
 
     def _groups(self, detections: Iterable[Detection]) -> Iterator[list[Detection]]:
         """Yield the detections of each object, the one of the best score first."""

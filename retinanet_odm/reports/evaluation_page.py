@@ -8,12 +8,13 @@ from retinanet_odm.reports.charts import Chart, ChartLine, ChartPoint, bubble_ch
 from retinanet_odm.reports.evaluation_verdict import evaluation_verdict
 from retinanet_odm.reports.measured_counts import ratio_cell
 from retinanet_odm.reports.rendering import Bar, Cell, ClassName, Gain, Shade, Table, Titled, facts_table, render
+from retinanet_odm.reports.taxa_section import taxa_tables
 
 _Values = Mapping[str, Any]
 _MAX_CHARTS = 12  # classes whose counts are drawn
 _MAX_SLICES = 60  # deployments and days on the page
 # Parts of eval.json that have sections of their own.
-_OWN_SECTIONS = {"per_class", "details", "intervals", "at_thresholds", "at_limit", "thresholds", "images"}
+_OWN_SECTIONS = {"per_class", "details", "intervals", "at_thresholds", "at_limit", "thresholds", "images", "taxa"}
 _ERROR_TYPES = {
     "localisation": "the right class, but the box is inaccurate (IoU 0.1 to 0.5)",
     "classification": "on an object, but with another class (IoU 0.5 or more)",
@@ -78,6 +79,7 @@ def evaluation_report(
         at_limit=metrics.get("at_limit"),
         thresholds_from=metrics.get("thresholds_from"),
         interval=intervals[-1] if intervals else None,
+        taxa=taxa_tables(metrics["taxa"]) if "taxa" in metrics else None,
         details=_tabulate_details(details, per_class, intervals) if details else None,
         gallery={heading: images for heading, images in (gallery or {}).items() if images},
         summary=Table(

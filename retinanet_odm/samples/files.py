@@ -83,6 +83,20 @@ def _site(seed: int, deployment: int) -> Site:
     return make_site(np.random.default_rng([seed, deployment]))
 
 
+# Classes whose species has no number here have that of the lowest taxon that does, as in practice.
+_TAXA = """\
+# The classes of the sample and the taxa above them, with the numbers of the World Register of Marine Species
+label,AphiaID,rank,parent,scientificName
+Animalia,2,kingdom,,
+Cnidaria,1267,phylum,Animalia,
+Echinodermata,1806,phylum,Animalia,
+Actiniaria,1360,order,Cnidaria,
+Ophiuroidea,123084,class,Echinodermata,
+Cystechinus loveni,123082,class,Echinodermata,Echinoidea
+Peniagone sp. A,123083,class,Echinodermata,Holothuroidea
+"""
+
+
 def sample_files(
     *, images: int = SAMPLE_IMAGES, archive_images: int = SAMPLE_ARCHIVE_IMAGES, seed: int = 0
 ) -> Iterator[tuple[str, bytes]]:
@@ -90,7 +104,7 @@ def sample_files(
 
     ``images/*.JPG`` with ``annotations/*.xml`` (Pascal VOC) and ``cvat/annotations.xml`` (the same boxes);
     ``archive.zip`` with images of other deployments, the last of them truncated, and ``archive_truth/*.xml`` with the
-    boxes of all but that one.
+    boxes of all but that one; ``taxa.csv``, the tree of taxa above the classes.
 
     Args:
       images: the number of labelled images.
@@ -108,6 +122,7 @@ def sample_files(
     # The marker comes first: the folder is checked by it before anything is written.
     options = {"sample": "retinanet-odm", "images": images, "archive_images": archive_images, "seed": seed}
     yield SAMPLE_MARKER, json.dumps(options, indent=2).encode() + b"\n"
+    yield "taxa.csv", _TAXA.encode()
     yield from _labelled(images, seed)
     if archive_images:
         yield from _archive(archive_images, seed)

@@ -219,6 +219,24 @@ def test_partial_labels(
     assert "--ignore_label: 'sea pig' is a class of the model: expected labels of areas only" in line
 
 
+def test_taxa(tmp_path: Path, annotations: Path, caplog: pytest.LogCaptureFixture, fail: Callable[..., str]) -> None:
+    output, taxa = write_output(tmp_path / "out", ROWS), tmp_path / "taxa.csv"
+    lines = ["label,AphiaID,rank,parent", "Animalia,2,kingdom,", "crab,106673,infraorder,Animalia"]
+    taxa.write_text("\n".join([*lines, "sea pig,123083,class,Animalia\n"]))
+    flags = ("--annotations", annotations, "--min_score=0.25", "--taxa", taxa)
+    line = fail("evaluate", output, *flags)
+    assert f"{taxa}: expected a row for every class, found none for 'Étoile \"de\", mer'" in line
+    with taxa.open("a") as file:
+        file.write('"Étoile ""de"", mer",123080,class,Animalia\n')
+    found = _evaluate(output, *flags)
+    ranks = {entry["rank"]: entry["AP50"] for entry in found["taxa"]["ranks"]}
+    assert ranks["infraorder"] == found["per_class"]["crab"]["AP50"]
+    # The sea pig of b.png is wrong at every rank.
+    assert "rolled up: right infraorder 1 of 1, class 0 of 1; found 1 of 3 objects" in caplog.text
+    assert list(found)[-2:] == ["taxa", "details"]
+    assert "Ranks of taxa" in (output / "evaluation.html").read_text()
+
+
 def test_the_page_shows_what_was_not_compared(tmp_path: Path, annotations: Path) -> None:
     output = write_output(tmp_path / "out", ROWS)
     _evaluate(output, "--annotations", annotations)

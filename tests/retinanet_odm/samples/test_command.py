@@ -12,7 +12,7 @@ _SMALL = ["--images=1", "--archive_images=0"]
 def test_it_writes_confirms_and_refuses(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "sample"
     assert main([str(out), *_SMALL]) == 0
-    assert capsys.readouterr().out == f"sample: 4 files in {out}\n"
+    assert capsys.readouterr().out == f"sample: 5 files in {out}\n"
     assert len(list((out / "images").iterdir())) == 1
     (image,) = (out / "images").iterdir()
     before, written = image.stat().st_mtime_ns, image.read_bytes()

@@ -14,7 +14,8 @@ from retinanet_odm.dataset.frame_names import BY_NAME
 from retinanet_odm.dataset.leakage import MAX_NEAR_DISTANCE
 from retinanet_odm.errors import ImageError, UsageError
 from retinanet_odm.imaging.images import difference_hash, normalise_image
-from retinanet_odm.samples.files import SAMPLE_MARKER, make_sample_image, sample_files
+from retinanet_odm.labels.taxa import parse_taxa
+from retinanet_odm.samples.files import SAMPLE_LABELS, SAMPLE_MARKER, make_sample_image, sample_files
 
 _ARCHIVE = {"first_deployment": 10, "deployments": 3}
 
@@ -55,6 +56,10 @@ def test_files(files: dict[str, bytes]) -> None:
         assert (image.format, image.width, image.height) == ("jpeg", annotation.width, annotation.height)
         assert f"images/{annotation.filename}" == name
         assert annotation.filename.encode() in files["cvat/annotations.xml"]
+
+
+def test_every_class_has_a_taxon(files: dict[str, bytes]) -> None:
+    parse_taxa(files["taxa.csv"].decode(), source="taxa.csv").check_classes(SAMPLE_LABELS, source="taxa.csv")
 
 
 def test_the_archive_holds_one_corrupt_image_and_truth_for_the_others(files: dict[str, bytes]) -> None:
