@@ -78,18 +78,19 @@ class TaxonScores:
 
     def _groups(self, detections: Iterable[Detection]) -> Iterator[list[Detection]]:
         """Yield the detections of each object, the one of the best score first."""
-        remaining = sorted(detections, key=lambda item: -item.score)
+        items = sorted(detections, key=lambda item: -item.score)
+        boxes, tops = as_boxes([item.corners for item in items]), [self._top(item) for item in items]
+        is_near = (iou(boxes, boxes) > self.scored.nms_iou).tolist()  # one call: a call for each group takes longer
+        remaining = list(range(len(items)))
         while remaining:
             first, others, remaining = remaining[0], remaining[1:], []
-            group = {first.label: first}
-            overlaps = iou(as_boxes([first.corners]), as_boxes([item.corners for item in others]))[0]
-            for item, overlap in zip(others, overlaps, strict=True):
-                is_same_object = overlap > self.scored.nms_iou and self._top(item) == self._top(first)
+            group = {items[first].label: items[first]}
+            for other in others:
                 # One of each class: two boxes of one class that suppression has kept are two objects.
-                if item.label not in group and is_same_object:
-                    group[item.label] = item
+                if items[other].label not in group and tops[other] == tops[first] and is_near[first][other]:
+                    group[items[other].label] = items[other]
                 else:
-                    remaining.append(item)
+                    remaining.append(other)
             yield list(group.values())
 
     def _top(self, item: Detection) -> str:
