@@ -16,7 +16,14 @@ from trainer.flags import parse_request
 
 TOPOLOGIES = ("v4:2x2x1", "v5e:2x2", "v6e:2x2")
 RECIPE = ["--preset=retinanet_r50", "--num_classes=9"]
-HEADINGS = ("topology", "HBM of a chip, GiB", "GFLOP a step and chip", "ms a step", "images/s a chip", "compiled in")
+HEADINGS = (
+    "topology",
+    "HBM of a device, GiB",
+    "GFLOP a step and device",
+    "ms a step",
+    "images/s a device",
+    "compiled in",
+)
 
 
 def measure(topology: str, batch_size: int, flags: list[str]) -> str:

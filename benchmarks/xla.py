@@ -3,9 +3,9 @@
     python -m benchmarks.xla [--steps 20] [FLAGS OF THE TRAINER]
 
 Prints the seconds of a step, and those from the start of the program to the end of its first step, without and with
-compiled programs of an earlier run; and how far the variables of both are apart after three steps. Each row is a
-process of its own. Images and boxes are random. Needs the extra [xla]. Without flags of the trainer: --preset=tiny
---image_size=256 --train_batch_size=8.
+compiled programs of an earlier run, and what these seconds are spent on; and how far the variables of both are apart
+after three steps. Each row is a process of its own. Images and boxes are random. Needs the extra [xla]. Without flags
+of the trainer: --preset=tiny --image_size=256 --train_batch_size=8.
 """
 
 import argparse
@@ -36,12 +36,15 @@ def measure(runtime: str, steps: int, flags: list[str], started: float) -> dict[
     from trainer.network import build
     from trainer.tpu import fit
 
+    parts = {"importing": time.time() - started}
     compiling = _listen_to_compiler() if runtime == "xla" else []
+    translating = _time_translation()
     config = parse_request([*flags, f"--runtime={runtime}"], read_text=open).config
     devices = strategy.make_strategy(use_tpu=False, tpu="local", runtime=runtime)
     with devices.scope():
         network = build.build_network(config, fit.synthetic_manifest(3))
         optimizer, _ = schedule.build_optimizer(config.schedule, network.model, total_steps=1000)
+    parts["building"] = time.time() - started - parts["importing"]
     batches = tf.data.Dataset.from_tensors(_draw_batch(config.schedule.train_batch_size, network.canvas)).repeat()
     if runtime == "xla":
         runner = make_runtime(config, network, optimizer, devices)
@@ -67,6 +70,7 @@ def measure(runtime: str, steps: int, flags: list[str], started: float) -> dict[
 
     loss = step()["loss"]
     start = time.time() - started
+    parts["translating"] = sum(translating)
     for _ in range(COMPARED_STEPS - 1):
         step()
     fetch()
@@ -77,7 +81,7 @@ def measure(runtime: str, steps: int, flags: list[str], started: float) -> dict[
         before = time.monotonic()
         step()
         seconds.append(time.monotonic() - before)
-    return {"loss": loss, "start": start, "compile": sum(compiling), "step": statistics.median(seconds)}
+    return {"loss": loss, "start": start, "compile": sum(compiling), "step": statistics.median(seconds), **parts}
 
 
 def _draw_batch(size: int, canvas: tuple[int, int]) -> dict[str, Any]:
@@ -91,6 +95,23 @@ def _draw_batch(size: int, canvas: tuple[int, int]) -> dict[str, Any]:
         "labels": draws.integers(1, 4, (size, BOXES)).astype(np.int32),
         "boxes_truncated": np.zeros(size, np.int32),
     }
+
+
+def _time_translation() -> list[float]:
+    """Return a list to which each translation of a step, tracing included, appends its seconds."""
+    from trainer.loop import lowering
+
+    found: list[float] = []
+    translate = lowering.lower_step
+
+    def timed(*args: Any, **settings: Any) -> Any:
+        before = time.monotonic()
+        lowered = translate(*args, **settings)
+        found.append(time.monotonic() - before)
+        return lowered
+
+    lowering.lower_step = timed
+    return found
 
 
 def _listen_to_compiler() -> list[float]:
@@ -146,7 +167,8 @@ def main() -> int:
         apart = _largest_difference(f"{folder}/tensorflow.npz", f"{folder}/xla.npz")
     print(f"\nlargest difference of a variable after {COMPARED_STEPS} steps: {apart:.1e}")
     print(f"a step relative to TensorFlow's: {rows['xla']['step'] / rows['tensorflow, jit_compile']['step']:.2f}×")
-    print(f"start beyond compiling: {rows['xla']['start'] - rows['xla']['compile']:.1f} s")
+    print(f"start beyond compiling: {rows['xla']['start'] - rows['xla']['compile']:.1f} s, of which")
+    print(", ".join(f"{name} {rows['xla'][name]:.1f} s" for name in ("importing", "building", "translating")))
     return 0
 
 

@@ -148,6 +148,7 @@ def load_detector(
     signature_map: str | os.PathLike[str] | None = None,
     batch_size: int | None = None,
     batch_megabytes: int = ModelOptions.batch_megabytes,
+    runtime: str = ModelOptions.runtime,
 ) -> ImageDetector:
     """Load an exported model; the result is called with images and finds what `score` finds in them.
 
@@ -163,6 +164,7 @@ def load_detector(
       signature_map: JSON file that describes a SavedModel of another program.
       batch_size: maximum number of images, or tiles, in one call of the model.
       batch_megabytes: maximum size of their decoded pixels, in 2^20 bytes.
+      runtime: "tensorflow" or "xla", which runs the network.
 
     Raises:
       UsageError: there is no complete export, the model lacks what is asked for, or a value is out of its range.
@@ -177,6 +179,7 @@ def load_detector(
         tile_overlap=tile_overlap,
         tile_merge=tile_merge,
         signature_map=None if signature_map is None else with_slashes(os.fspath(signature_map)),
+        runtime=runtime,
     )
     return open_detector(with_slashes(os.fspath(model)).rstrip("/"), min_score, options)
 

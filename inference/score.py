@@ -15,11 +15,13 @@ from inference.rows.exports import choose_classes, describe_export
 from inference.rows.journal import EarlierRun, drop_journal, find_earlier, set_summary_aside
 from inference.rows.output_folder import DamagedShards
 from inference.rows.thresholds import choose_thresholds, thresholds_of_run
+from retinanet_odm.beam.options import LOCAL_DEFAULTS
 from retinanet_odm.dataset.frame_names import DeploymentRule, describe_deployments
 from retinanet_odm.predictions.unlike_training import NoveltySummary
 from retinanet_odm.storage import files
 from retinanet_odm.storage.file_kinds import describe_suffixes
 from retinanet_odm.storage.folder_lock import lock_folder
+from retinanet_odm.xla import XLA, check_jax
 
 if TYPE_CHECKING:
     from apache_beam.options.pipeline_options import PipelineOptions
@@ -56,7 +58,7 @@ def score(options: ScoreOptions, make_beam_options: Callable[[], "PipelineOption
         if earlier.is_finished and not damaged.names and _is_done_by(earlier.summary, request, pending):
             if not commit.renew(earlier.summary):
                 drop_journal(options.output, earlier.summary)
-        elif not _run(request, pending, earlier, damaged, commit, make_beam_options()):
+        elif not _run(request, pending, earlier, damaged, commit, _check_runtime(options, make_beam_options())):
             _logger.info(
                 "submitted; %s/%s appears when every image has its row", options.output, output_folder.SUMMARY_FILE
             )
@@ -81,6 +83,13 @@ def check_request(options: ScoreOptions) -> ScoreRequest:
         thresholds=choose_thresholds(options.exports.min_score, model.manifest),
         sources=listing.resolve_sources(options.images),
     )
+
+
+def _check_runtime(options: ScoreOptions, beam_options: "PipelineOptions") -> "PipelineOptions":
+    """Return the options of Beam; raise UsageError if this machine is the worker and lacks the runtime's packages."""
+    if options.model_options.runtime == XLA and beam_options.get_all_options()["runner"] == LOCAL_DEFAULTS["runner"]:
+        check_jax()
+    return beam_options
 
 
 def _is_done_by(earlier: Mapping[str, Any], request: ScoreRequest, pending: PendingWork) -> bool:

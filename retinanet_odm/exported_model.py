@@ -1,8 +1,8 @@
 """What an exported model promises: the signatures of its SavedModel, and model.json.
 
-Begin with the signatures. All three have the same outputs; they differ in their input only. Boxes are in the pixels of
-each image. `ModelManifest` holds what the graph does not: labels, thresholds, and what the model was trained on. The
-file retinanet_odm.novelty.FILE, which may be missing, has features of training images.
+Begin with the signatures. The three for images have the same outputs; they differ in their input only. Boxes are in the
+pixels of each image. `ModelManifest` holds what the graph does not: labels, thresholds, and what the model was trained
+on. The file retinanet_odm.novelty.FILE, which may be missing, has features of training images.
 
 Shapes: N images in a batch, which may be 0; M is the model's max_detections. Rows after the num_detections of an image
 are zero. An image that cannot be decoded gets status 1 and no detections; the other images of its batch are not
@@ -35,7 +35,25 @@ EXAMPLES = "examples"
 IMAGE_TENSOR = "image_tensor"
 IMAGES = "images"
 
-# Outputs of all signatures.
+# The steps of these signatures, for programs that run the network by other means (--runtime=xla): SERVING returns
+# SUPPRESS of PROPOSE of DECODE, IMAGE_TENSOR the same of PLACE. Optional: exports of earlier versions lack them. DECODE
+# takes IMAGE_BYTES, PLACE takes IMAGES; both return IMAGE_CANVASES, PLACED, IMAGE_SIZE and STATUS. PROPOSE takes the
+# first three, and has only operations that XLA compiles for any device; it returns the three columns of candidates, and
+# FEATURES. SUPPRESS takes PLACED, IMAGE_SIZE, STATUS and what PROPOSE returns.
+DECODE = "decode"
+PLACE = "place"
+PROPOSE = "propose"
+SUPPRESS = "suppress"
+IMAGE_CANVASES = "canvases"  # uint8 [N, H, W, 3], images as the network gets them
+PLACED = "placed"  # float32 [N, 2], (height, width) of the image on its canvas
+CANDIDATE_BOXES = "candidate_boxes"  # float32 [N, C, 4], (ymin, xmin, ymax, xmax) in canvas pixels, C candidates
+CANDIDATE_SCORES = "candidate_scores"  # float32 [N, C], falling
+CANDIDATE_CLASSES = "candidate_classes"  # int32 [N, C], label ids 1..K
+
+# All signatures of an export.
+SIGNATURES = (SERVING, TF_EXAMPLE, IMAGE_TENSOR, DECODE, PLACE, PROPOSE, SUPPRESS)
+
+# Outputs of the three signatures for images.
 BOXES = "detection_boxes"  # float32 [N, M, 4], (ymin, xmin, ymax, xmax) in pixels of each decoded image
 SCORES = "detection_scores"  # float32 [N, M], falling
 CLASSES = "detection_classes"  # int32 [N, M], label ids 1..K
@@ -99,6 +117,7 @@ class ModelManifest:
         "" if it was stopped) and `reason`, in words; empty in exports of earlier versions.
       files: hex SHA-256 of every file of the SavedModel, by path in the export folder.
       code_version: version of the program that exported the model.
+      signatures: names of those of the SavedModel; empty in exports of earlier versions.
       identity: hex SHA-256 over the weights and over what else decides the detections; empty in exports of earlier
         versions. Unlike the files, which hold names that are drawn at random, it is the same for equal models.
     """
@@ -122,6 +141,7 @@ class ModelManifest:
     training: dict[str, Any] = field(default_factory=dict)
     files: dict[str, str]
     code_version: str
+    signatures: list[str] = field(default_factory=list)
     identity: str = ""
 
     def __post_init__(self) -> None:

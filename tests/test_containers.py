@@ -73,6 +73,12 @@ def test_the_images_have_the_tensorflow_of_the_extras():
     assert build["substitutions"]["_TENSORFLOW"] == on_linux
 
 
+@pytest.mark.parametrize("name", ["score.Dockerfile", "cloudbuild.yaml"])
+def test_the_variant_for_a_tpu_has_the_jax_of_the_extra(name):
+    (jax,) = PROJECT["optional-dependencies"]["xla"]
+    assert jax.replace("jax==", "jax[tpu]==") in (CONTAINERS / name).read_text()
+
+
 def test_the_sent_files_are_enough_for_pip():
     packages = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["packages"]
     needed = {name.partition(".")[0] for name in packages} | {PROJECT["readme"], *PROJECT["license-files"]}

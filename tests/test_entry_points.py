@@ -59,6 +59,7 @@ ENTRY_POINTS = [
     pytest.param([sys.executable, "-m", "benchmarks.keras_hub"], "quality", id="the comparison with KerasHub"),
     pytest.param([sys.executable, "-m", "benchmarks.made_up"], "--max_boxes", id="synthetic data sets of any size"),
     pytest.param([sys.executable, "benchmarks/tpu_fit.py"], "--topolog", id="the table of TPU chips"),
+    pytest.param([sys.executable, "-m", "benchmarks.tpu_score"], "--topolog", id="what scoring needs on a TPU"),
     pytest.param([sys.executable, "-m", "benchmarks.xla"], "--steps", id="the runtimes of a step compared"),
     pytest.param([sys.executable, "benchmarks/beam_threads.py"], "--mode", id="threads of Beam"),
     pytest.param([sys.executable, "-m", "benchmarks.compare_checkouts"], "--only", id="two checkouts, byte for byte"),

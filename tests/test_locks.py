@@ -68,6 +68,18 @@ def test_the_lock_file_of_the_tpu_has_the_tested_versions() -> None:
     assert other == {"tensorboard"}, "tensorboard follows TensorFlow; the other versions are the tested ones"
 
 
+def test_the_lock_file_of_the_tpu_for_xla_has_jax_beside_tensorflow_for_the_cpu() -> None:
+    environment = _environment("Linux", "3.11")
+    here, there = _locked("requirements.lock", environment), _locked("requirements-tpu-xla.lock", environment)
+    for requirement in _asked(("cpu", "xla-tpu", "imagenet")):
+        assert (
+            requirement.marker is not None and not requirement.marker.evaluate(environment)
+        ) or requirement.specifier.contains(there[canonicalize_name(requirement.name)]), requirement
+    assert {name for name in there if name.startswith("tensorflow")} == {"tensorflow-cpu"}
+    assert there["libtpu"].startswith("0.0.42"), "jax[tpu] asks for it"
+    assert {name for name in there if name in here and here[name] != there[name]} == set(), "all are the tested ones"
+
+
 def test_the_supported_pythons_are_the_same_everywhere() -> None:
     listed = [text.rpartition(" ")[2] for text in PROJECT["classifiers"] if text.startswith("Programming Language")]
     assert PROJECT["requires-python"] == ">=3.11,<3.14"

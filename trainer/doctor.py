@@ -18,10 +18,10 @@ from retinanet_odm.dataset.examples import decode_example
 from retinanet_odm.errors import ContractError, DataError, UsageError
 from retinanet_odm.labels.label_map import LabelMap
 from retinanet_odm.storage import files
+from retinanet_odm.xla import TENSORFLOW
 from trainer import gcs
 from trainer.config import TrainConfig
 from trainer.config.backbone_names import IMAGENET, LITE0
-from trainer.config.run_sections import TENSORFLOW
 from trainer.tf_errors import first_line
 
 # Google's servers reject requests from clocks that are minutes off.

@@ -1,15 +1,15 @@
 """Devices: the only module that distinguishes TPU, GPU and CPU, one host and several. Begin with `make_strategy`."""
 
 import functools
-import importlib.util
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import tensorflow as tf
 
+from retinanet_odm import xla
 from retinanet_odm.errors import UsageError
-from trainer.config.run_sections import TENSORFLOW, XLA
+from retinanet_odm.xla import TENSORFLOW, XLA
 from trainer.tf_errors import first_line
 
 _LOGGER = logging.getLogger(__name__)
@@ -85,14 +85,7 @@ def xla_devices() -> list[Any]:
     Raises:
       UsageError: jax is not installed or cannot use them, or they are a part of those of several machines.
     """
-    if importlib.util.find_spec("jax") is None:
-        raise UsageError("--runtime=xla: needs jax, which is not installed: pip install '.[cpu,xla]'")
-    import jax
-
-    try:
-        devices: list[Any] = jax.devices()
-    except RuntimeError as error:
-        raise UsageError(f"--runtime=xla: no device: {str(error).strip().splitlines()[0]}") from error
+    devices = xla.list_devices()
     machines = {device.process_index for device in devices}
     if len(machines) > 1:
         raise UsageError(f"--runtime=xla: trains on the devices of one machine, found those of {len(machines)}")

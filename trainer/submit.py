@@ -113,9 +113,10 @@ def _check_dataset(request: RunRequest, cloud: Cloud) -> None:
 
 
 def _files_to_copy(request: RunRequest, folder: Path) -> list[str]:
+    requirements = gcloud_commands.requirements_file(request)
     if request.dry_run:
-        return [DRY_RUN_WHEEL, gcloud_commands.REQUIREMENTS_FILE]
-    return [str(build_wheel(folder)), str(CHECKOUT / gcloud_commands.REQUIREMENTS_FILE)]
+        return [DRY_RUN_WHEEL, requirements]
+    return [str(build_wheel(folder)), str(CHECKOUT / requirements)]
 
 
 def _inspect_or_stop(command: str, target: TpuTarget, cloud: Cloud, clock: Clock) -> RunResult:

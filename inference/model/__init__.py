@@ -1,9 +1,9 @@
 """Models and how they are called: an export is checked and loaded, and images become detections.
 
 Begin with `loading`: `find_model` checks an export folder without TensorFlow, `load_scorer` loads it. `scorer` calls
-the model so that a bad image fails alone; `tiling` cuts large images. `saved_model` and
-`third_party` are the two kinds of SavedModel: exports of the trainer and models of other programs. `handler` wraps it
-all for Beam. TensorFlow is imported when a model is loaded, never before, and Keras not at all.
+the model so that a bad image fails alone; `tiling` cuts large images. `saved_model` and `third_party` are the two kinds
+of SavedModel: exports of the trainer and models of other programs; `xla_model` runs the former by XLA. `handler` wraps
+it all for Beam. TensorFlow is imported when a model is loaded, never before, and Keras not at all.
 """
 
 from typing import TYPE_CHECKING

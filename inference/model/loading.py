@@ -9,8 +9,9 @@ from dataclasses import dataclass
 
 from inference.model.options import ModelOptions
 from inference.model.saved_model import Detector, load_saved_model
-from inference.model.scorer import Scorer
+from inference.model.scorer import LoadedModel, Scorer
 from inference.model.third_party import SignatureMap, ThirdPartyDetector, read_signature_map
+from inference.model.xla_model import XlaDetector, check_signatures
 from retinanet_odm import novelty
 from retinanet_odm.errors import ContractError
 from retinanet_odm.exported_model import ModelManifest
@@ -19,6 +20,7 @@ from retinanet_odm.storage import files
 from retinanet_odm.storage.file_kinds import is_left_by_system
 from retinanet_odm.storage.file_names import escape_glob, name_below, parent_folder
 from retinanet_odm.storage.files import FileError
+from retinanet_odm.xla import XLA
 
 _logger = logging.getLogger(__name__)
 
@@ -46,8 +48,8 @@ def find_model(folder: str, options: ModelOptions) -> CheckedModel:
     """Check the folder of a model.
 
     Raises:
-      ContractError: as check_model, read_signature_map and third_party_manifest; or a signature map is given for an
-        export of the trainer.
+      ContractError: as check_model, check_signatures, read_signature_map and third_party_manifest; or a signature map
+        is given for an export of the trainer.
     """
     # The flag decides, not the folder: a SavedModel with neither model.json nor a map is refused.
     signature_map = None if options.signature_map is None else read_signature_map(options.signature_map)
@@ -57,6 +59,8 @@ def find_model(folder: str, options: ModelOptions) -> CheckedModel:
         raise ContractError(f"--signature_map: {folder} has a {ModelManifest.FILE} and needs no signature map")
     else:
         manifest = third_party_manifest(folder, signature_map)
+    if options.runtime == XLA:
+        check_signatures(folder, manifest)
     if line := options.describe_tiles(manifest):
         _logger.log(logging.WARNING if line.startswith("warning") else logging.INFO, "%s", line)
     return CheckedModel(folder=folder, manifest=manifest, signature_map=signature_map, options=options.fitted(manifest))
@@ -156,11 +160,12 @@ def load_scorer(model: CheckedModel) -> Scorer:
     return Scorer(load_model(model), name=model.folder, options=model.options, nms_iou=model.manifest.nms_iou)
 
 
-def load_model(model: CheckedModel) -> Detector | ThirdPartyDetector:
+def load_model(model: CheckedModel) -> LoadedModel:
     """Load the SavedModel of a folder, with TensorFlow.
 
     Raises:
       ContractError: the folder has changed since it was checked, or the SavedModel lacks a signature that is needed.
+      UsageError: as XlaDetector.
     """
     folder, signature_map = model.folder, model.signature_map
     # On a worker this may be minutes after the launcher has looked, and on another machine.
@@ -168,11 +173,14 @@ def load_model(model: CheckedModel) -> Detector | ThirdPartyDetector:
     expected, found = model.manifest.model_hash, manifest.model_hash
     if found != expected:
         raise ContractError(f"{folder} holds model {found[:12]}…, but the run began with {expected[:12]}…")
-    loaded = load_saved_model(folder)
+    by_xla = model.options.runtime == XLA
+    loaded = load_saved_model(folder, on_cpu=by_xla)
     if signature_map is not None:
         return ThirdPartyDetector(loaded, signature_map, folder=folder)
     # Only tiles need the signature of decoded pixels, which an older export may lack, as it may the reference.
     reference = _read_reference(folder) if novelty.FILE in manifest.files else None
+    if by_xla:
+        return XlaDetector(loaded, folder=folder, max_images=model.options.max_images, reference=reference)
     return Detector(loaded, folder=folder, with_pixels=model.options.tiling is not None, reference=reference)
 
 

@@ -1,4 +1,4 @@
-"""Options of the model, shared by `score` and `detect`: batches, tiles, signature map."""
+"""Options of the model, shared by `score` and `detect`: batches, tiles, signature map, runtime."""
 
 import argparse
 import dataclasses
@@ -9,6 +9,7 @@ from inference.model.tiling import MERGES, Tiling
 from retinanet_odm.errors import UsageError
 from retinanet_odm.exported_model import ModelManifest
 from retinanet_odm.systems import with_slashes
+from retinanet_odm.xla import RUNTIMES, TENSORFLOW, XLA
 
 # Small images are scored faster by the dozen. Of large ones, a few keep every core busy and many would fill the memory.
 _MAX_IMAGES, _MAX_CANVAS_PIXELS = 32, 2**22
@@ -25,9 +26,10 @@ class ModelOptions:
       tiling: how images are cut into tiles; None for no tiles, or for those of the model.
       whole: whether to score no tiles, even if the model was trained on tiles.
       signature_map: JSON file that describes the signature of a third-party model; None for an export of the trainer.
+      runtime: one of RUNTIMES, which runs the network.
 
     Raises:
-      UsageError: a value is out of its range.
+      UsageError: a value is out of its range, or two contradict each other.
     """
 
     batch_size: int | None = None
@@ -35,8 +37,13 @@ class ModelOptions:
     tiling: Tiling | None = None
     whole: bool = False
     signature_map: str | None = None
+    runtime: str = TENSORFLOW
 
     def __post_init__(self) -> None:
+        if self.runtime not in RUNTIMES:
+            raise UsageError(f"--runtime: expected {' or '.join(RUNTIMES)}, found {self.runtime!r}")
+        if self.runtime == XLA and self.signature_map is not None:
+            raise UsageError("--runtime=xla: runs exports of the trainer, and no model of a --signature_map")
         for flag, value in (("--batch_size", self.batch_size), ("--batch_megabytes", self.batch_megabytes)):
             if value is not None and value < 1:
                 raise UsageError(f"{flag}: expected 1 or more, found {value}")
@@ -84,6 +91,7 @@ class ModelOptions:
             "batch_megabytes": self.batch_megabytes,
             "tiling": self.tiling and self.tiling.to_json(),
             "signature_map": self.signature_map,
+            "runtime": self.runtime,
         }
 
 
@@ -131,6 +139,13 @@ def add_model_flags(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="for a SavedModel of another program: JSON file with its inputs and outputs; see docs/scoring.md",
     )
+    parser.add_argument(
+        "--runtime",
+        choices=RUNTIMES,
+        default=default.runtime,
+        help="what runs the network: tensorflow, or xla on the TPU, GPU or CPU that jax finds (extra [xla]); default:"
+        " %(default)s",
+    )
 
 
 def model_options(flags: argparse.Namespace) -> ModelOptions:
@@ -146,6 +161,7 @@ def model_options(flags: argparse.Namespace) -> ModelOptions:
         tile_overlap=flags.tile_overlap,
         tile_merge=flags.tile_merge,
         signature_map=flags.signature_map,
+        runtime=flags.runtime,
     )
 
 
@@ -157,6 +173,7 @@ def make_model_options(
     tile_overlap: float | None = None,
     tile_merge: str | None = None,
     signature_map: str | None = None,
+    runtime: str = ModelOptions.runtime,
 ) -> ModelOptions:
     """Return the options that values of the flags of these names specify; None for a flag that is not given.
 
@@ -174,4 +191,5 @@ def make_model_options(
         tiling=Tiling(side=tile, **tile_flags) if tile else None,
         whole=tile == 0,
         signature_map=signature_map,
+        runtime=runtime,
     )

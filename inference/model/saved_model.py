@@ -22,7 +22,7 @@ from retinanet_odm.novelty import Reference
 from retinanet_odm.storage.file_names import escape_glob
 from retinanet_odm.systems import link_folder
 
-_OUTPUTS = (
+OUTPUTS = (
     exported_model.BOXES,
     exported_model.SCORES,
     exported_model.CLASSES,
@@ -34,8 +34,8 @@ _MESSAGE_LENGTH = 200  # characters of a TensorFlow message
 _KERAS_2 = "TF_USE_LEGACY_KERAS"
 
 
-def load_saved_model(folder: str) -> Any:
-    """Load a SavedModel; TensorFlow takes no more memory of a GPU than it needs.
+def load_saved_model(folder: str, *, on_cpu: bool = False) -> Any:
+    """Load a SavedModel; TensorFlow takes no more memory of a GPU than it needs, and no GPU at all on the CPU.
 
     Raises:
       ContractError: TensorFlow cannot load it.
@@ -43,8 +43,11 @@ def load_saved_model(folder: str) -> Any:
     tune_gc()  # here too, because Beam's workers are not started by run_main
     tf = _import_tensorflow()
     # Several processes may share a GPU: allocate memory as it is needed, not all of it at once.
-    for gpu in tf.config.list_physical_devices("GPU"):
+    gpus = tf.config.list_physical_devices("GPU")
+    for gpu in gpus:
         tf.config.experimental.set_memory_growth(gpu, True)
+    if on_cpu and gpus:
+        tf.config.set_visible_devices([], "GPU")
     try:
         with _without_wildcards(folder) as path:
             return tf.saved_model.load(path)
@@ -111,10 +114,10 @@ class Detector:
         self._loaded = loaded  # the signatures alone do not keep its variables alive
         self._reference = reference
         # Only a reference needs the features, which an older export lacks.
-        outputs = _OUTPUTS if reference is None else (*_OUTPUTS, exported_model.FEATURES)
-        self._serve = _signature(loaded, folder, exported_model.SERVING, exported_model.IMAGE_BYTES, outputs)
+        outputs = OUTPUTS if reference is None else (*OUTPUTS, exported_model.FEATURES)
+        self._serve = find_signature(loaded, folder, exported_model.SERVING, [exported_model.IMAGE_BYTES], outputs)
         if with_pixels:
-            self._serve_pixels = _signature(loaded, folder, exported_model.IMAGE_TENSOR, exported_model.IMAGES)
+            self._serve_pixels = find_signature(loaded, folder, exported_model.IMAGE_TENSOR, [exported_model.IMAGES])
 
     def score(self, images: Sequence[EncodedImage]) -> list[ModelOutput]:
         """Return the output for each of one or more images, in order; they may differ in size."""
@@ -123,14 +126,14 @@ class Detector:
         with call_errors():
             # Encoded: the graph decodes, as in the trainer's evaluation, so that pixels cannot differ.
             encoded = tf.constant([image.data for image in images], tf.string)
-            return _outputs(self._serve(**{exported_model.IMAGE_BYTES: encoded}), self._reference)
+            return read_outputs(self._serve(**{exported_model.IMAGE_BYTES: encoded}), self._reference)
 
     def score_pixels(self, pixels: RgbPixels) -> list[ModelOutput]:
         """Return the output for each image of RGB [N, height, width, 3], in order; boxes are in pixels of each."""
         import tensorflow as tf
 
         with call_errors():
-            return _outputs(self._serve_pixels(**{exported_model.IMAGES: tf.constant(pixels)}))
+            return read_outputs(self._serve_pixels(**{exported_model.IMAGES: tf.constant(pixels)}))
 
 
 @contextmanager
@@ -153,24 +156,30 @@ def _describe_error(error: Any) -> str:
     return f"{type(error).__name__}: {before_nodes[-1] if before_nodes else 'no message'}"[:_MESSAGE_LENGTH]
 
 
-def _signature(
-    loaded: Any, folder: str, name: str, argument: str, outputs: Sequence[str] = _OUTPUTS
+def find_signature(
+    loaded: Any, folder: str, name: str, arguments: Sequence[str], outputs: Sequence[str] = OUTPUTS
 ) -> Callable[..., Mapping[str, Any]]:
+    """Return a signature of a SavedModel, which takes and returns tensors by name.
+
+    Raises:
+      ContractError: there is none of this name, or it lacks an argument or output.
+    """
     serve = loaded.signatures.get(name)
     if serve is None:
         why = ", which --tile needs: export it again" if name == exported_model.IMAGE_TENSOR else ""
         raise ContractError(f"{folder}: the SavedModel has no signature {name!r}{why}")
     inputs = set(serve.structured_input_signature[1])
-    missing = ({argument} - inputs) | (set(outputs) - set(serve.structured_outputs))
+    missing = ({*arguments} - inputs) | (set(outputs) - set(serve.structured_outputs))
     if missing:
         raise ContractError(f"{folder}: signature {name!r} lacks {', '.join(sorted(missing))}")
     checked: Callable[..., Mapping[str, Any]] = serve
     return checked
 
 
-def _outputs(result: Mapping[str, Any], reference: Reference | None = None) -> list[ModelOutput]:
+def read_outputs(result: Mapping[str, Any], reference: Reference | None = None) -> list[ModelOutput]:
+    """Return the output for each image, from tensors by the names of the contract; with a reference, its novelty."""
     # Once for the batch: each conversion copies from the device.
-    values = {name: result[name].numpy() for name in _OUTPUTS}
+    values = {name: result[name].numpy() for name in OUTPUTS}
     count = len(values[exported_model.STATUS])
     outputs = [_output({name: value[index] for name, value in values.items()}) for index in range(count)]
     if reference is None:

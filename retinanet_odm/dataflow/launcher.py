@@ -17,6 +17,7 @@ from typing import NoReturn
 from retinanet_odm import __version__
 from retinanet_odm.cli.program import Parser, check_not_empty
 from retinanet_odm.dataflow import preflight
+from retinanet_odm.dataflow.given_flags import flag_names, flag_value
 from retinanet_odm.dataflow.job_main import run_job_main
 from retinanet_odm.dataflow.workers import (
     ACCELERATORS,
@@ -26,6 +27,8 @@ from retinanet_odm.dataflow.workers import (
     WorkerDefaults,
     accelerated_workers,
     accelerator_flags,
+    is_tpu,
+    runtime_flags,
 )
 from retinanet_odm.errors import UsageError
 from retinanet_odm.wheel import CHECKOUT, build_worker_wheels
@@ -86,7 +89,7 @@ class Launch:
         if self.is_accelerated and self.command != "score":
             raise UsageError(f"--accelerator: {self.command} runs no model; give it to score alone")
         if self.is_accelerated and self.flexrs:
-            raise UsageError("--accelerator and --flexrs: Dataflow has no GPUs for FlexRS jobs; give one of them")
+            raise UsageError("--accelerator and --flexrs: FlexRS jobs have no accelerators; give one of them")
 
     @property
     def is_accelerated(self) -> bool:
@@ -135,28 +138,6 @@ def beam_flags(launch: Launch, given: Sequence[str], now: datetime.datetime) -> 
     return [*flags, f"--label=program={launch.command}", f"--label=retinanet-odm={version}"]
 
 
-def flag_names(flags: Sequence[str]) -> set[str]:
-    """Return the names of flags without dashes; worker_machine_type is Beam's second name for machine_type."""
-    names = {flag.partition("=")[0].removeprefix("--") for flag in flags if flag.startswith("--")}
-    return {name.removeprefix("worker_") if name == "worker_machine_type" else name for name in names}
-
-
-def flag_value(name: str, flags: Sequence[str]) -> str | None:
-    """Return the last value of a flag, or None.
-
-    Example:
-      >>> flag_value("project", ["--project=a", "--project", "b"])
-      'b'
-    """
-    found = None
-    for flag, following in zip(flags, [*flags[1:], ""], strict=True):
-        if flag.startswith(f"--{name}="):
-            found = flag.partition("=")[2]
-        elif flag == f"--{name}":
-            found = following
-    return found
-
-
 def make_launch_parser() -> Parser:
     """Return the parser of the launcher. parse_known_args returns the flags of the program and of Beam as unknown."""
     parser = Parser(prog="scripts/dataflow.sh", description=_DESCRIPTION, epilog=_EPILOG)
@@ -170,7 +151,7 @@ def make_launch_parser() -> Parser:
         "--accelerator",
         choices=ACCELERATORS,
         default=NO_ACCELERATOR,
-        help="one GPU per worker, for score, whose image must be the GPU variant; default: none",
+        help="one GPU or TPU chip per worker, for score, whose image must be the variant for it; default: none",
     )
     parser.add_argument(
         "--flexrs",
@@ -209,9 +190,16 @@ def make_launch(flags: argparse.Namespace, project: str) -> Launch:
 
 
 def command_line(launch: Launch, rest: Sequence[str], wheels: Sequence[str], now: datetime.datetime) -> list[str]:
-    """Return the command line that starts the program, without the interpreter."""
-    staged = [f"--extra_package={wheel}" for wheel in wheels]
-    return ["-m", PROGRAMS[launch.command], launch.command, *rest, *beam_flags(launch, rest, now), *staged]
+    """Return the command line that starts the program, without the interpreter; raise as runtime_flags."""
+    own = [*runtime_flags(launch.accelerator, flag_value("runtime", rest)), *beam_flags(launch, rest, now)]
+    return [
+        "-m",
+        PROGRAMS[launch.command],
+        launch.command,
+        *rest,
+        *own,
+        *(f"--extra_package={wheel}" for wheel in wheels),
+    ]
 
 
 def check_not_local(launch: Launch, rest: Sequence[str]) -> None:
@@ -280,7 +268,7 @@ def make_target(launch: Launch, rest: Sequence[str]) -> preflight.JobTarget:
         private=private,
         service_account=flag_value("service_account_email", rest) or "",
         image=flag_value("sdk_container_image", rest) or "",
-        gpu=launch.accelerator if launch.is_accelerated else "",
+        gpu=launch.accelerator if launch.is_accelerated and not is_tpu(launch.accelerator) else "",
     )
 
 

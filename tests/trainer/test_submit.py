@@ -90,7 +90,11 @@ REFUSED = [
         ["run", ZONE, "--", *TRAINING, "--init_from=MODEL"],
         "--init_from: expected a path that a TPU VM can access",
     ),
-    ("TensorFlow's packages", ["run", ZONE, "--", *TRAINING, "--runtime=xla"], "--runtime=xla: a TPU VM gets"),
+    (
+        "a pod by XLA",
+        ["run", ZONE, "--accelerator_type=v5litepod-16", "--", *TRAINING, "--runtime=xla"],
+        "--runtime=xla: runs on single machines, which Compute Engine rents; pass --platform=compute",
+    ),
     ("the doctor alone", ["run", ZONE, "--", *TRAINING, "--mode=doctor"], "--mode=doctor"),
     ("a name Google refuses", ["run", ZONE, "--name=My_TPU", "--", *TRAINING], "--name: lower-case"),
     ("hours that are infinite", ["run", ZONE, "--max_hours=0", "--", *TRAINING], "--max_hours: above 0"),
@@ -113,7 +117,7 @@ REFUSED = [
     (
         "TensorFlow on TPU7x",
         ["run", ZONE, "--accelerator_type=tpu7x-standard-4t", "--", *TRAINING],
-        "TensorFlow does not run on TPU7x; start the VM yourself",
+        "TensorFlow does not run on TPU7x; pass --runtime=xla",
     ),
     (
         "several machines of TPU7x",

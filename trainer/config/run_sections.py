@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from retinanet_odm.errors import UsageError
+from retinanet_odm.xla import RUNTIMES, TENSORFLOW, XLA
 from trainer.config.options import (
     FRACTION,
     NOT_NEGATIVE,
@@ -18,8 +19,6 @@ from trainer.config.options import (
     parse_hosts,
     parse_image_numbers,
 )
-
-TENSORFLOW, XLA = RUNTIMES = ("tensorflow", "xla")  # values of --runtime
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,7 +46,7 @@ class RunConfig(ConfigSection):
         choices=RUNTIMES,
     )
     tpu_topology: str = option(
-        "v5e:2x2", "--mode=tpu_fit: chips to compile for, such as v4:2x2x1, v5e:2x4, v5p:2x2x1, v6e:2x2"
+        "v5e:2x2", "--mode=tpu_fit: chips to compile for, such as v4:2x2x1, v5e:2x4, v5p:2x2x1, v6e:2x2, tpu7x:2x2x1"
     )
     worker_hosts: str = option(
         "", "train on several machines: comma-separated host:port of each, the same list on all machines"

@@ -1,6 +1,7 @@
 """Exports a trained network. Begin with `saved_model.export_model`.
 
-saved_model  the SavedModel, and model.json, which is written last
+saved_model  the export folder, and model.json, which is written last
+signatures   the graph of the SavedModel
 reference    features of training images, with which scoring compares images
 tflite_onnx  TFLite and ONNX files, for programs without TensorFlow
 """

@@ -1,12 +1,9 @@
 """Exports a SavedModel: encoded images in, boxes in their own pixels out. Begin with `export_model`.
 
-`retinanet_odm.exported_model` is the contract: names, shapes and dtypes of the inputs and outputs.
-
-Shapes: N images in a request, M = max_detections.
+`retinanet_odm.exported_model` is the contract, `trainer.export.signatures` the graph.
 """
 
 import dataclasses
-import functools
 import hashlib
 import json
 import logging
@@ -18,7 +15,6 @@ import numpy as np
 import tensorflow as tf
 
 from retinanet_odm import __version__, exported_model, novelty
-from retinanet_odm.dataset import example_keys
 from retinanet_odm.dataset.anchor_coverage import PYRAMID_LEVELS
 from retinanet_odm.dataset.manifest import DatasetManifest
 from retinanet_odm.errors import ContractError, UsageError
@@ -28,12 +24,9 @@ from retinanet_odm.storage.file_kinds import is_left_by_system
 from retinanet_odm.storage.file_names import escape_glob, name_below
 from retinanet_odm.storage.local import final_name
 from trainer.config import TrainConfig
-from trainer.data import preprocess
-from trainer.export import tflite_onnx
+from trainer.export import signatures, tflite_onnx
 from trainer.export.reference import held_out_splits, measure_reference
-from trainer.network import features, postprocess
 from trainer.network.build import Network
-from trainer.typing import Tensor
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -82,7 +75,7 @@ def export_model(
     files.delete([f"{folder}/{ModelManifest.FILE}"])
     if tf.io.gfile.exists(folder):
         tf.io.gfile.rmtree(folder)
-    _write_saved_model(config, network, folder)
+    signatures.write_saved_model(config, network, folder)
     if reference:
         with files.write_atomic(f"{folder}/{novelty.FILE}") as file:
             file.write(reference.to_bytes())
@@ -133,6 +126,7 @@ def _is_there(
     portable = {name for name, _ in (tflite_onnx.FILES[kind] for kind in config.evaluation.portable_formats())}
     return (
         there.identity == identity
+        and there.signatures == list(exported_model.SIGNATURES)  # earlier versions had fewer
         and there.dataset_fingerprint == manifest.fingerprint
         and is_evaluated
         and portable <= there.files.keys()
@@ -193,6 +187,7 @@ def _describe(
         tile=config.data.tiles,
         files=digests,
         code_version=__version__,
+        signatures=list(exported_model.SIGNATURES),
     )
 
 
@@ -200,75 +195,3 @@ def _digests(folder: str) -> dict[str, str]:
     """Return the hex SHA-256 of every file of an export, by its path relative to the folder."""
     paths = files.iter_matches(f"{escape_glob(folder)}/**")
     return {name_below(folder, path): files.find_digest(path) or "" for path in paths if not is_left_by_system(path)}
-
-
-# --- The graph ---
-
-
-def _write_saved_model(config: TrainConfig, network: Network, folder: str) -> None:
-    archive = keras.export.ExportArchive()
-    # Keras' own export has one signature of tensors; the archive takes functions of any input.
-    archive.track(network.model)
-    model = features.with_maps(network.model)  # of the same variables, which the archive tracks
-    # All signatures call one function; otherwise a SavedModel would hold the network once for each, and load slowly.
-    detect = tf.function(functools.partial(_detect, config, network, model), autograph=False)
-    for name, (specification, read) in _INPUTS.items():
-        archive.add_endpoint(name, _serving_function(detect, network.canvas, read), input_signature=[specification])
-    archive.write_out(folder, verbose=False)
-
-
-def _serving_function(detect: Any, canvas: tuple[int, int], read: preprocess.DecodeFunction) -> Any:
-    def serve(items: Tensor) -> dict[str, Tensor]:
-        outputs = detect(preprocess.load_batch(items, canvas, read))
-        return {
-            name: values[: tf.shape(items)[0]] for name, values in outputs.items()
-        }  # load_batch has a row for N = 0
-
-    return serve
-
-
-def _detect(
-    config: TrainConfig, network: Network, model: keras.Model, batch: preprocess.DecodedBatch
-) -> dict[str, Tensor]:
-    """Compute the outputs of every signature; the model is that of the network, with maps."""
-    outputs = model(preprocess.normalise(batch.images), training=False)
-    found = postprocess.suppress(
-        postprocess.top_candidates(outputs, network.anchors, batch.placed, batch.sizes),
-        num_classes=network.num_classes,
-        **config.evaluation.suppression(),
-    )
-    # A blank canvas, in the place of an image that was not decoded, may still have detections.
-    count = tf.where(batch.decoded, found.count, 0)  # [N]
-    real = tf.sequence_mask(count, config.evaluation.max_detections)  # bool [N, M]
-    pooled = features.pool_features(outputs[features.MAPS], batch.placed, network.canvas)  # [N, D]
-    return {
-        exported_model.BOXES: postprocess.to_image_pixels(found.boxes, batch.placed, batch.sizes),
-        exported_model.SCORES: tf.where(real, found.scores, 0.0),
-        exported_model.CLASSES: tf.where(real, found.classes, 0),
-        exported_model.COUNT: count,
-        exported_model.IMAGE_SIZE: batch.sizes,
-        exported_model.STATUS: tf.where(batch.decoded, exported_model.STATUS_OK, exported_model.STATUS_NOT_DECODABLE),
-        exported_model.FEATURES: tf.where(batch.decoded[:, None], pooled, 0.0),
-    }
-
-
-def _decode_example(record: Tensor, canvas: tuple[int, int]) -> preprocess.DecodedImage:
-    """Decode the image of one serialized tf.train.Example; fails if it is none or lacks the key."""
-    feature = tf.io.FixedLenFeature([], tf.string)
-    return preprocess.decode_image_bytes(
-        tf.io.parse_single_example(record, {example_keys.ENCODED: feature})[example_keys.ENCODED], canvas
-    )
-
-
-# The input of each signature, and how one item of it is decoded.
-_INPUTS: dict[str, tuple[Any, preprocess.DecodeFunction]] = {
-    exported_model.SERVING: (
-        tf.TensorSpec([None], tf.string, name=exported_model.IMAGE_BYTES),
-        preprocess.decode_image_bytes,
-    ),
-    exported_model.TF_EXAMPLE: (tf.TensorSpec([None], tf.string, name=exported_model.EXAMPLES), _decode_example),
-    exported_model.IMAGE_TENSOR: (
-        tf.TensorSpec([None, None, None, 3], tf.uint8, name=exported_model.IMAGES),
-        lambda pixels, _: preprocess.from_pixels(pixels),
-    ),
-}

@@ -7,7 +7,7 @@ limits       what they need: the state in checkpoints, the clock, the number of 
 steps        one step on a replica, and loops of steps by TensorFlow
 runtimes     loops of steps by TensorFlow or by XLA (--runtime)
 lowering     translates a step for XLA
-xla_program  compiles it
+xla_program  compiles it (retinanet_odm.xla)
 schedule     learning rate and optimizer
 recovery     divergence and preemption
 tensorboard  log lines, curves and contact sheets

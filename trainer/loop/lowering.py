@@ -13,6 +13,7 @@ import keras
 import tensorflow as tf
 from tensorflow.compiler.tf2xla.ops import gen_xla_ops
 
+from retinanet_odm.xla import CompilationError, explain_lowering_error
 from trainer.config import TrainConfig
 from trainer.loop import steps
 from trainer.network.build import Network
@@ -20,10 +21,6 @@ from trainer.typing import Tensor
 
 # The way TensorFlow names the result that replaces a parameter: the new value of a variable.
 _ALIAS = re.compile(r"parameter_number = (\d+) : i64\}, output_index = array<i64: (\d+)>")
-
-
-class CompilationError(Exception):
-    """The step does not compile. The message is one line with the reason, and the operation if there is one."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -144,19 +141,3 @@ def _share_statistics(model: keras.Model, context: TracedReplica) -> None:
         if isinstance(layer, keras.layers.BatchNormalization) and layer.trainable:
             for variable in (layer.moving_mean, layer.moving_variance):
                 variable.assign(context.all_reduce("MEAN", tf.convert_to_tensor(variable)))
-
-
-def explain_lowering_error(message: str) -> str:
-    """Shorten TensorFlow's error to one line: the operations without translation, and where they are made."""
-    operations = re.findall(r"(\w+) \(No registered", message)
-    if not operations:
-        return error_line(message)
-    locations = re.findall(r'File "([^"]+)", line (\d+)', message)
-    made = f", made at {locations[-1][0]}:{locations[-1][1]}" if locations else ""
-    return f"no translation for {', '.join(dict.fromkeys(operations))}{made}"
-
-
-def error_line(message: str) -> str:
-    """Return the line of a compiler's message that names the operation, which may be wrapped; else the first."""
-    lines = message.strip().splitlines()
-    return next((line for line in lines if "error: " in line), lines[0])

@@ -9,9 +9,9 @@ import numpy.typing as npt
 import tensorflow as tf
 
 from retinanet_odm.errors import UsageError
+from retinanet_odm.xla import XLA, ChipMemoryError, keep_compiled
 from trainer import strategy
 from trainer.config import TrainConfig
-from trainer.config.run_sections import XLA
 from trainer.loop import lowering, steps, xla_program
 from trainer.network.build import Network
 
@@ -96,7 +96,7 @@ class XlaRuntime:
         optimizer: keras.optimizers.Optimizer,
         devices: Sequence[Any],
     ) -> None:
-        xla_program.keep_compiled()
+        keep_compiled()
         self._config, self._network, self._optimizer = config, network, optimizer
         self._replicas = len(devices)
         self._layout = xla_program.place_on(devices)
@@ -150,7 +150,7 @@ class XlaRuntime:
         lowered = lowering.lower_step(self._config, self._network, self._optimizer, specs, replicas=self._replicas)
         try:
             call = xla_program.compile_step(lowered, self._layout)
-        except xla_program.ChipMemoryError as error:
+        except ChipMemoryError as error:
             raise UsageError(f"--runtime=xla: {error}: give a smaller --train_batch_size or --image_size") from error
         return _CompiledStep(lowered, call)
 

@@ -1,4 +1,4 @@
-"""The kinds of TPU chips that --mode=tpu_fit knows."""
+"""The kinds of TPU chips that --mode=tpu_fit knows. Begin with `find_chip`."""
 
 from dataclasses import dataclass, field
 
@@ -9,18 +9,20 @@ GIB = 2**30
 
 @dataclass(frozen=True, kw_only=True)
 class Chip:
-    """One generation of TPU chips.
+    """One generation of TPU chips, or what of a chip is one device of XLA.
 
     Attributes:
-      hbm: bytes that a program may use: the chip's memory without the share of the runtime, as libtpu 0.0.52 reports it
-        when a program is too large.
-      peak: bfloat16 operations a second, from docs.cloud.google.com/tpu/docs/v4, v5e, v5p and v6e. Float32
+      hbm: bytes that a program may use: the device's memory without the share of the runtime, as libtpu 0.0.52 reports
+        it when a program is too large.
+      peak: bfloat16 operations a second, from docs.cloud.google.com/tpu/docs/v4, v5e, v5p, v6e and tpu7x. Float32
         convolutions are made of bfloat16 ones, so it bounds them too.
+      device: what a device is, in words.
       settings: options that libtpu needs in addition to the name of the topology.
     """
 
     hbm: int
     peak: float
+    device: str = "chip"
     settings: dict[str, str] = field(default_factory=dict)
 
 
@@ -30,6 +32,8 @@ CHIPS = {
     "v5e": Chip(hbm=int(15.75 * GIB), peak=197e12),
     "v5p": Chip(hbm=int(95.73 * GIB), peak=459e12),
     "v6e": Chip(hbm=int(31.24 * GIB), peak=918e12),
+    # Two devices, each with a half of the chip's 192 GiB and 2,307 TFLOP/s.
+    "tpu7x": Chip(hbm=int(94.74 * GIB), peak=2307e12 / 2, device="half chip"),
 }
 
 

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from retinanet_odm.errors import UsageError
-from trainer.loop.lowering import LoweredStep, error_line
+from retinanet_odm.xla import error_line, memory_of
+from trainer.loop.lowering import LoweredStep
 from trainer.loop.xla_program import compile_step, place_on
 
 # libtpu reads these variables when it is loaded. They keep it from contacting a metadata server, searching this machine
@@ -59,15 +60,7 @@ def compile_for(devices: Sequence[Any], lowered: LoweredStep) -> CompiledProgram
       CompilationError: the compiler rejects it.
     """
     compiled = compile_step(lowered, place_on(devices), platform="tpu")
-    memory = compiled.memory_analysis()
-    return CompiledProgram(
-        hbm=memory.argument_size_in_bytes
-        + memory.output_size_in_bytes
-        - memory.alias_size_in_bytes  # results that replace arguments in place: the variables
-        + memory.temp_size_in_bytes
-        + memory.generated_code_size_in_bytes,
-        flops=compiled.cost_analysis()["flops"],
-    )
+    return CompiledProgram(hbm=memory_of(compiled), flops=compiled.cost_analysis()["flops"])
 
 
 def find_devices(topology: str, **settings: str) -> Sequence[Any]:

@@ -17,10 +17,10 @@ import tensorflow as tf
 from retinanet_odm.dataset.manifest import DatasetManifest
 from retinanet_odm.errors import UsageError
 from retinanet_odm.labels.label_map import LabelMap
+from retinanet_odm.xla import ChipMemoryError, CompilationError
 from trainer.config import TrainConfig
 from trainer.loop import schedule
-from trainer.loop.lowering import CompilationError, lower_step
-from trainer.loop.xla_program import ChipMemoryError
+from trainer.loop.lowering import lower_step
 from trainer.network import build
 from trainer.tpu import compiler
 from trainer.tpu.chips import GIB, Chip, find_chip
@@ -94,7 +94,7 @@ def report_fit(config: TrainConfig, manifest: DatasetManifest) -> int:
     chips = len(step.devices)
     if config.schedule.train_batch_size % chips:
         raise UsageError(
-            f"--train_batch_size: must be a multiple of the {chips} chips of {config.run.tpu_topology},"
+            f"--train_batch_size: must be a multiple of the {chips} {step.chip.device}s of {config.run.tpu_topology},"
             f" found {config.schedule.train_batch_size}"
         )
     batch_size = config.schedule.train_batch_size // chips
@@ -111,7 +111,7 @@ def report_fit(config: TrainConfig, manifest: DatasetManifest) -> int:
         capacity=step.chip.hbm,
         ceiling=_MAX_BATCH_FACTOR * batch_size,
     )
-    _LOGGER.info("%s", largest_batch_line(fits, too_large, chips=chips))
+    _LOGGER.info("%s", largest_batch_line(fits, too_large, step.chip, chips=chips))
     return 0 if compiled.hbm <= step.chip.hbm else 1
 
 
@@ -161,13 +161,14 @@ def synthetic_manifest(num_classes: int) -> DatasetManifest:
 
 def _compile(step: ReplicaStep, batch_size: int) -> compiler.CompiledProgram | ChipMemoryError:
     """Compile the step. Returns the error if it is too large: program and error both have the memory that it needs."""
-    _LOGGER.info("compiling for %d images a chip; this takes minutes for a large network", batch_size)
+    unit = step.chip.device
+    _LOGGER.info("compiling for %d images a %s; this takes minutes for a large network", batch_size, unit)
     start = time.monotonic()
     try:
         result: compiler.CompiledProgram | ChipMemoryError = step.compile(batch_size)
     except ChipMemoryError as too_large:
         result = too_large
-    _LOGGER.info("compiled in %.0f s: %s a chip", time.monotonic() - start, _amount(result.hbm))
+    _LOGGER.info("compiled in %.0f s: %s a %s", time.monotonic() - start, _amount(result.hbm), unit)
     return result
 
 
@@ -189,25 +190,25 @@ def fit_lines(
     """Return the result for one batch as lines for the user."""
     # A program that is too large has no other numbers: the compiler gave up.
     fits = "fits" if program.hbm <= chip.hbm else "does not fit"
-    memory = f"memory: {_amount(program.hbm)} of a chip's {_amount(chip.hbm)}: {fits}"
+    memory = f"memory: {_amount(program.hbm)} of a {chip.device}'s {_amount(chip.hbm)}: {fits}"
     if isinstance(program, ChipMemoryError):
         return [memory]
     seconds = min_step_seconds(program, chip)
     return [
-        f"compiles: yes, {batch_size} images on each of {chips} chips",
+        f"compiles: yes, {batch_size} images on each of {chips} {chip.device}s",
         memory,
-        f"work: {program.flops / 1e9:,.1f} GFLOP a step on each chip",
+        f"work: {program.flops / 1e9:,.1f} GFLOP a step on each {chip.device}",
         f"time: at least {seconds * 1e3:.3g} ms a step, so at most {batch_size * chips / seconds:,.0f} images/s"
-        f" (at the chip's peak, {chip.peak / 1e12:.0f} TFLOP/s, which no program reaches)",
+        f" (at the {chip.device}'s peak, {chip.peak / 1e12:.0f} TFLOP/s, which no program reaches)",
     ]
 
 
-def largest_batch_line(fits: int, too_large: int | None, *, chips: int) -> str:
-    """Return the result of find_largest_batch as a line for the user."""
+def largest_batch_line(fits: int, too_large: int | None, chip: Chip, *, chips: int) -> str:
+    """Return the result of find_largest_batch as a line for the user; chips is the number of devices."""
     above = f"{too_large} do not fit" if too_large else "larger ones were not tried"
     if not fits:
         return f"largest batch: none was found to fit; {above}"
-    return f"largest batch: {fits} images a chip fit (--train_batch_size={fits * chips}); {above}"
+    return f"largest batch: {fits} images a {chip.device} fit (--train_batch_size={fits * chips}); {above}"
 
 
 def find_largest_batch(

@@ -12,7 +12,7 @@ from trainer.tpu.options import RunRequest, TpuTarget
 RUN_LABEL = "retinanet-odm"
 # A script on the TPU VM prints its exit status after this mark, because gcloud and ssh replace it by their own.
 EXIT_MARK = "retinanet-exit="
-REQUIREMENTS_FILE = "requirements-tpu.lock"
+_REQUIREMENTS_FILE, _XLA_REQUIREMENTS_FILE = "requirements-tpu.lock", "requirements-tpu-xla.lock"
 _FOLDER = "retinanet"  # in the home directory on the TPU VM
 _PYTHON = f"{_FOLDER}/venv/bin/python"
 _SUPERVISOR = f"{_PYTHON} -m trainer.tpu.supervisor"
@@ -36,7 +36,12 @@ def remote_flag(script: str) -> str:
     return f"--command=bash -c {shlex.quote(script)}; echo {EXIT_MARK}$?"
 
 
-def install_script(wheel: str) -> str:
+def requirements_file(request: RunRequest) -> str:
+    """Return the lock file of the packages of a run: with TensorFlow for TPUs, or with jax for them."""
+    return _XLA_REQUIREMENTS_FILE if request.by_xla else _REQUIREMENTS_FILE
+
+
+def install_script(wheel: str, requirements: str) -> str:
     """Install Python 3.11 and the locked packages; the images have another Python, and not always pip.
 
     --no-deps installs nothing that is not in the lock file, in particular no second TensorFlow.
@@ -52,17 +57,22 @@ def install_script(wheel: str) -> str:
         # Ubuntu 24.04 refuses `pip install --user` otherwise; the pip of 22.04 ignores the variable.
         f"PIP_BREAK_SYSTEM_PACKAGES=1 python3 -m pip install --user --quiet {_UV}",
         f"~/.local/bin/uv venv --quiet --clear --python 3.11 {_FOLDER}/venv",
-        f"~/.local/bin/uv pip install --quiet --python {_PYTHON} --no-deps --requirement {REQUIREMENTS_FILE} ./{wheel}",
+        f"~/.local/bin/uv pip install --quiet --python {_PYTHON} --no-deps --requirement {requirements} ./{wheel}",
     )
     return "\n".join(lines)
 
 
 def trainer_flags(request: RunRequest, hosts: int) -> list[str]:
     """Return the user's flags and the TPU to train on: the one of the machine itself, or a pod by its name."""
+    if request.by_xla:  # it has no other
+        return [*request.training]
     return [*request.training, "--use_tpu", f"--tpu={request.name if hosts > 1 else 'local'}"]
 
 
-def _environment(hosts: int) -> str:
+def _environment(request: RunRequest, hosts: int) -> str:
+    if request.by_xla:
+        # Without a TPU, jax would train on the CPU of a machine that is paid for its TPU.
+        return "JAX_PLATFORMS=tpu,cpu "
     # The first host of a pod reaches all chips through the runtime of each host, so it must not open its own.
     return "TPU_LOAD_LIBRARY=0 " if hosts > 1 else ""
 
@@ -70,7 +80,7 @@ def _environment(hosts: int) -> str:
 def doctor_script(request: RunRequest, hosts: int) -> str:
     """Check the TPU VM, the data set and the model folder before the training."""
     flags = shlex.join([*trainer_flags(request, hosts), "--mode=doctor"])
-    return f"{_environment(hosts)}{_PYTHON} -m trainer {flags} 2>&1"
+    return f"{_environment(request, hosts)}{_PYTHON} -m trainer {flags} 2>&1"
 
 
 def start_script(request: RunRequest, *, hosts: int, resource: str, hours: float) -> str:
@@ -85,7 +95,7 @@ def start_script(request: RunRequest, *, hosts: int, resource: str, hours: float
     line = f"{_SUPERVISOR} run {shlex.join(words)} -- {shlex.join(trainer_flags(request, hosts))}"
     # A session of its own, and no open input or output, so that ssh returns at once and its end does not stop the
     # training.
-    return f"{_environment(hosts)}setsid nohup {line} > {_FOLDER}/supervisor.log 2>&1 < /dev/null &"
+    return f"{_environment(request, hosts)}setsid nohup {line} > {_FOLDER}/supervisor.log 2>&1 < /dev/null &"
 
 
 def show_script(offset: int) -> str:

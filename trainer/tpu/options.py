@@ -9,9 +9,9 @@ from typing import Any
 
 from retinanet_odm.cli.program import Parser
 from retinanet_odm.errors import UsageError
+from retinanet_odm.xla import XLA
 from trainer.config import TrainConfig
 from trainer.config.backbone_names import IMAGENET
-from trainer.config.run_sections import XLA
 from trainer.flags import parse_request
 from trainer.tpu import accelerators
 
@@ -92,22 +92,28 @@ class RunRequest(TpuTarget):
             raise UsageError(f"--max_hours: above 0 and at most 720, found {self.max_hours:g}")
         if not 0 <= self.tensorboard_port < 1 << 16:
             raise UsageError(f"--tensorboard_port: 0 to 65535, found {self.tensorboard_port}")
-        config = self.config
-        _check_training(config)
+        _check_training(self.config)
         if self.on_compute_engine:
             _check_compute_engine(self)
         else:
             accelerators.check_tpu_vm_type(self.accelerator_type)
-        if accelerators.is_tpu7x(self.accelerator_type) and config.to_json().get("runtime") != "xla":
+        if self.by_xla and not self.on_compute_engine:
             raise UsageError(
-                f"{self.accelerator_type}: TensorFlow does not run on TPU7x; start the VM yourself, with --runtime=xla"
+                "--runtime=xla: runs on single machines, which Compute Engine rents; pass --platform=compute before --"
             )
+        if accelerators.is_tpu7x(self.accelerator_type) and not self.by_xla:
+            raise UsageError(f"{self.accelerator_type}: TensorFlow does not run on TPU7x; pass --runtime=xla after --")
 
     @property
     def config(self) -> TrainConfig:
         """Returns the settings of the trainer."""
         # By the trainer's own parser, so that its flags are refused here as they would be there.
         return parse_request(self.training, read_text=_reject_config_file).config
+
+    @property
+    def by_xla(self) -> bool:
+        """Returns whether the steps run by XLA alone, without TensorFlow's packages for TPUs."""
+        return self.config.run.runtime == XLA
 
     @property
     def runtime(self) -> str:
@@ -142,10 +148,6 @@ def _check_training(config: TrainConfig) -> None:
         raise UsageError(f"--mode={config.run.mode}: does not need a TPU VM; run python -m trainer on this computer")
     if config.run.worker_hosts:
         raise UsageError("--worker_hosts: only for machines that you start yourself; omit it")
-    if config.run.runtime == XLA:
-        raise UsageError(
-            "--runtime=xla: a TPU VM gets TensorFlow's packages for TPUs; omit it, or start the VM yourself"
-        )
     settings = config.to_json()
     for name in ("dataset", "model_dir"):
         if not settings[name]:

@@ -140,7 +140,8 @@ class PhaseActions:
 
     def _install(self) -> Event:
         self._notify("installing Python 3.11 and the locked packages")
-        script = gcloud_commands.install_script(self._files[0].rsplit("/", 1)[-1])
+        wheel, requirements = (path.rsplit("/", 1)[-1] for path in self._files)
+        script = gcloud_commands.install_script(wheel, requirements)
         done = self._gcloud(self._platform.remote(script, everywhere=True), _LONG_TIMEOUT)
         return self._script_event(Phase.INSTALL, done, on_failure=PhaseResult.TRANSIENT)
 

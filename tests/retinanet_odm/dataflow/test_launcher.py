@@ -46,6 +46,18 @@ FLAGS = [
         None,
         "number_of_worker_harness_threads: what is given stands",
     ),
+    (
+        {"command": "score", "accelerator": "tpu-v5-lite:1x1"},
+        [],
+        "--machine_type=ct5lp-hightpu-1t",
+        "the machine that Dataflow requires",
+    ),
+    (
+        {"command": "score", "accelerator": "tpu-v6e:1x1"},
+        [],
+        "--number_of_worker_harness_threads=16",
+        "not one for each of 44 CPUs: they share a chip",
+    ),
     ({"command": "score"}, [], None, "number_of_worker_harness_threads: one process for each CPU without a GPU"),
     ({}, [], "--no_use_public_ips", "private by default"),
     ({"public_ips": True}, [], "--use_public_ips", "where the network has no private access"),
@@ -67,7 +79,13 @@ def test_beam_gets_the_settings(changes, given, flag, reason):
 
 
 @pytest.mark.parametrize(
-    "changes", [{}, {"command": "score", "accelerator": "nvidia-tesla-t4", "waits": False}, {"flexrs": True}]
+    "changes",
+    [
+        {},
+        {"command": "score", "accelerator": "nvidia-tesla-t4", "waits": False},
+        {"command": "score", "accelerator": "tpu-v6e:1x1"},
+        {"flexrs": True},
+    ],
 )
 def test_beam_knows_every_flag(changes):
     options = beam_options(beam_flags(launch(**changes), [], NOW)).get_all_options(drop_default=True)
@@ -84,6 +102,23 @@ def test_words_that_follow_one_flag_stay_together(capsys):
     assert words[at : at + 3] == ["--images", "gs://a/y.zip", "gs://a/z.zip"]
 
 
+@pytest.mark.parametrize(
+    ("given", "expected", "reason"),
+    [
+        ([], ["--runtime=xla"], "TensorFlow has no TPU there"),
+        (["--runtime", "xla"], [], "not twice"),
+    ],
+)
+def test_a_tpu_runs_by_xla(given, expected, reason, capsys):
+    assert main([*SCORE, "--accelerator=tpu-v5-lite:1x1", *given, "--dry_run"]) == 0
+    words = shlex.split(capsys.readouterr().out)
+    assert [word for word in words if word.startswith("--runtime=")] == expected, reason
+
+
+def test_the_quota_of_tpus_is_left_to_google():
+    assert not launcher.make_target(launch("score", accelerator="tpu-v6e:1x1"), []).gpu, "its name has no rule"
+
+
 REFUSED = [
     (["prepare", "--bucket=b-1"], "--region", "no region"),
     (["prepare", *PLACE, "--region=Europe"], "--region: expected a region such as", "not of its form"),
@@ -96,7 +131,12 @@ REFUSED = [
         "--accelerator and --flexrs",
         "Dataflow refuses it after minutes",
     ),
-    ([*SCORE, "--accelerator=tpu-v5-lite:1x1"], "invalid choice: 'tpu-v5-lite:1x1'", "TensorFlow has no TPU there"),
+    ([*SCORE, "--accelerator=tpu-v5-lite:2x4"], "invalid choice: 'tpu-v5-lite:2x4'", "a process uses one chip"),
+    (
+        [*SCORE, "--accelerator=tpu-v6e:1x1", "--runtime=tensorflow"],
+        "--runtime: TensorFlow has no tpu-v6e:1x1 on Dataflow",
+        "each image would be computed on the CPU",
+    ),
     (SCORE[:-1], "--sdk_container_image, an image with TensorFlow", "Beam's image has none"),
     ([*SCORE, "--output=out"], "--output: workers cannot reach out", "a path of this machine"),
     ([*SCORE, "--images", "gs://a/x", "y.zip"], "--images: workers cannot reach y.zip", "the second of two"),

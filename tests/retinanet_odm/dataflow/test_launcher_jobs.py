@@ -23,6 +23,7 @@ import beam_jobs.main
 import inference.main
 from retinanet_odm.dataflow import launcher
 from retinanet_odm.dataflow.flex_templates import template_flags
+from retinanet_odm.exported_model import SIGNATURES
 from retinanet_odm.wheel import MISSING, build_worker_wheels
 from tests.beam_jobs.conftest import Source
 from tests.inference.fake_model import make_image, write_manifest
@@ -162,7 +163,7 @@ def score_flags(cloud, tmp_path) -> list[str]:
     export = tmp_path / "export"
     export.mkdir()
     (export / "saved_model.pb").write_bytes(b"for the workers to load")
-    write_manifest(export)
+    write_manifest(export, signatures=list(SIGNATURES))
     for path in export.iterdir():
         cloud.put(f"model/{path.name}", path.read_bytes())
     archive = io.BytesIO()
@@ -200,6 +201,22 @@ def test_score_with_a_gpu(accelerator, machine, cloud, service, score_flags):
     assert job.environment["serviceOptions"] == [f"worker_accelerator=type:{accelerator};count:1;install-nvidia-driver"]
     assert "no_use_multiple_sdk_containers" in job.environment["experiments"], "one process, one model, one GPU"
     assert "use_multiple_sdk_containers" not in job.environment["experiments"]
+
+
+@pytest.mark.parametrize(
+    ("accelerator", "machine", "service_option"),
+    [
+        ("tpu-v5-lite:1x1", "ct5lp-hightpu-1t", "type:tpu-v5-lite-podslice;topology:1x1"),
+        ("tpu-v6e:1x1", "ct6e-standard-1t", "type:tpu-v6e-slice;topology:1x1"),
+    ],
+)
+def test_score_with_a_tpu(accelerator, machine, service_option, cloud, service, score_flags):
+    """As Google's pages dataflow/docs/tpu/tpu-support and use-tpus write it. This machine needs no jax for it."""
+    job = submit(cloud, service, score_flags, command="score", accelerator=accelerator)
+    assert (job.pool["machineType"], job.pool["numThreadsPerWorker"]) == (machine, 16)
+    assert job.environment["serviceOptions"] == [f"worker_accelerator={service_option}"]
+    assert "no_use_multiple_sdk_containers" in job.environment["experiments"], "a TPU belongs to one process"
+    assert job.pool["autoscalingSettings"]["maxNumWorkers"] == 1
 
 
 def test_a_template_is_launched_by_writing_the_job_and_not_by_submitting_it(cloud, service, tmp_path):

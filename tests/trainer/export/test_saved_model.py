@@ -1,4 +1,4 @@
-"""The three signatures of one export: different inputs, equal outputs."""
+"""The signatures of one export: different inputs, equal outputs, and the steps of which they consist."""
 
 import dataclasses
 from pathlib import Path
@@ -154,6 +154,21 @@ def record_of(image: bytes) -> bytes:
     """Returns a record that contains only its image."""
     feature = tf.train.Feature(bytes_list=tf.train.BytesList(value=[image]))
     return tf.train.Example(features=tf.train.Features(feature={example_keys.ENCODED: feature})).SerializeToString()
+
+
+def test_a_signature_consists_of_its_steps(model: Any) -> None:
+    """A program that runs the network by other means gets the same detections."""
+    signatures = model.signatures
+    assert set(signatures) >= set(exported_model.SIGNATURES)
+    encoded = tf.constant([make_noise(1, (50, 30)), b"no image", make_noise(2, (40, 90))])
+    loaded = signatures[exported_model.DECODE](**{exported_model.IMAGE_BYTES: encoded})
+    inputs = {
+        name: loaded[name] for name in (exported_model.IMAGE_CANVASES, exported_model.PLACED, exported_model.IMAGE_SIZE)
+    }
+    rest = {name: value for name, value in loaded.items() if name != exported_model.IMAGE_CANVASES}
+    found = signatures[exported_model.SUPPRESS](**rest, **signatures[exported_model.PROPOSE](**inputs))
+    for name, value in ask(model, exported_model.SERVING, encoded).items():
+        np.testing.assert_array_equal(found[name], value, err_msg=name)
 
 
 SIZES = [

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 import tensorflow as tf
 
+from retinanet_odm.xla import explain_lowering_error
 from tests.trainer.loop.small_networks import make_small_network
 from trainer.loop import lowering, schedule
 from trainer.presets import make_config
@@ -19,7 +20,7 @@ def test_an_operation_without_translation_is_named() -> None:
 
     with pytest.raises(ValueError, match="EncodeJpeg") as error:
         step.experimental_get_compiler_ir(tf.TensorSpec((8, 8, 3), tf.uint8))(stage="stablehlo")
-    reason = lowering.explain_lowering_error(str(error.value))
+    reason = explain_lowering_error(str(error.value))
     assert reason.startswith("no translation for EncodeJpeg, made at ") and f"{Path(__file__).name}:" in reason
 
 

@@ -1,5 +1,6 @@
 """The runtimes: XLA computes what TensorFlow does, and a run may change between them."""
 
+import importlib.util
 import json
 import logging
 import shutil
@@ -156,7 +157,7 @@ def test_two_devices_of_xla_give_what_mirrored_replicas_give(dataset: Path, word
 def test_without_jax_the_extra_is_named(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, dataset: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(strategy.importlib.util, "find_spec", {}.get)
+    monkeypatch.setattr(importlib.util, "find_spec", {}.get)
     assert main([f"--dataset={dataset}", f"--model_dir={tmp_path}/model", "--mode=train", "--runtime=xla"]) == 2
     assert capsys.readouterr().err == (
         "error: --runtime=xla: needs jax, which is not installed: pip install '.[cpu,xla]'\n"

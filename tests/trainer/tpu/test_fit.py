@@ -13,9 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from retinanet_odm.errors import UsageError
+from retinanet_odm.xla import ChipMemoryError, CompilationError
 from trainer import main
-from trainer.loop.lowering import CompilationError, LoweredStep
-from trainer.loop.xla_program import ChipMemoryError
+from trainer.loop.lowering import LoweredStep
 from trainer.presets import make_config
 from trainer.tpu import chips, compiler, fit
 
@@ -50,9 +50,9 @@ def test_a_topology_of_another_form_is_refused(topology: str, reason: str) -> No
 
 @pytest.mark.parametrize(
     ("topology", "gib"),
-    [("v4:2x2x1", 32), ("v5e:2x4", 16), ("v5p:2x2x1", 96), ("v6e:16x16", 32)],
+    [("v4:2x2x1", 32), ("v5e:2x4", 16), ("v5p:2x2x1", 96), ("v6e:16x16", 32), ("tpu7x:2x2x1", 192 / 2)],
 )
-def test_a_program_may_use_nearly_all_memory_of_a_chip(topology: str, gib: int) -> None:
+def test_a_program_may_use_nearly_all_memory_of_a_chip(topology: str, gib: float) -> None:
     assert 0.95 * gib * GIB < chips.find_chip(topology).hbm < gib * GIB
 
 
@@ -71,6 +71,14 @@ def test_the_report_in_lines() -> None:
         "time: at least 20 ms a step, so at most 1,600 images/s"
         " (at the chip's peak, 197 TFLOP/s, which no program reaches)",
     ]
+
+
+def test_a_tpu7x_is_two_devices() -> None:
+    program = compiler.CompiledProgram(hbm=4 * GIB, flops=2307e9)
+    first, memory, _, time = fit.fit_lines(program, chips.CHIPS["tpu7x"], batch_size=8, chips=8)
+    assert first == "compiles: yes, 8 images on each of 8 half chips"
+    assert memory == "memory: 4.00 GiB of a half chip's 94.74 GiB: fits"
+    assert time.startswith("time: at least 2 ms a step, so at most 32,000 images/s")
 
 
 @pytest.mark.parametrize(
@@ -94,7 +102,7 @@ def test_a_step_that_is_too_large_has_no_speed(hbm: float, line: str, reason: st
     ],
 )
 def test_the_largest_batch_in_a_line(fits: int, too_large: int | None, line: str) -> None:
-    assert fit.largest_batch_line(fits, too_large, chips=4) == line
+    assert fit.largest_batch_line(fits, too_large, chips.CHIPS["v5e"], chips=4) == line
 
 
 @given(
@@ -185,6 +193,12 @@ def test_variables_are_replaced_in_place(small_step: fit.ReplicaStep) -> None:
     variable = tf.TensorSpec((1024, 1024), tf.float32)
     lowered = LoweredStep(text=text, batch={}, variables=(variable,), metrics=(), changed=(0,), replicas=4)
     assert compiler.compile_for(small_step.devices, lowered).hbm < 1.5 * 4 * 2**20
+
+
+@pytest.mark.tpu_compiler
+@pytest.mark.parametrize(("topology", "devices"), [("v6e:2x2", 4), ("tpu7x:2x2x1", 8)])
+def test_the_compiler_knows_the_chips(topology: str, devices: int) -> None:
+    assert len(compiler.find_devices(topology)) == devices
 
 
 @pytest.mark.tpu_compiler

@@ -108,8 +108,17 @@ def test_a_pod_is_addressed_by_its_name() -> None:
     assert "--use_tpu --tpu=retinanet " in pod and pod.startswith("TPU_LOAD_LIBRARY=0 ")
 
 
+def test_by_xla_a_run_has_no_tpu_of_tensorflow() -> None:
+    request = dataclasses.replace(COMPUTE, training=(*TRAINING, "--runtime=xla"))
+    script = gcloud_commands.start_script(request, hosts=1, resource="projects/x", hours=1)
+    assert script.startswith("JAX_PLATFORMS=tpu,cpu "), "a TPU that is not found ends the run"
+    assert "--runtime=xla" in script and "--use_tpu" not in script
+    assert gcloud_commands.requirements_file(request) == "requirements-tpu-xla.lock"
+    assert gcloud_commands.requirements_file(COMPUTE) == "requirements-tpu.lock"
+
+
 def test_the_lock_file_is_all_that_is_installed() -> None:
-    assert "--no-deps" in gcloud_commands.install_script("x.whl")
+    assert "--no-deps" in gcloud_commands.install_script("x.whl", "r.lock")
 
 
 HOUR = 3600.0
@@ -157,7 +166,7 @@ def test_pip_is_installed_where_the_image_has_none(has_pip: bool, tmp_path: Path
         program.write_text(f'#!/bin/sh\necho "{program.name} $*" >> {notes}\n{absent}')
         program.chmod(0o755)
     environment = {"PATH": f"{programs}:/usr/bin:/bin", "HOME": str(home)}
-    script = gcloud_commands.install_script("x.whl")
+    script = gcloud_commands.install_script("x.whl", "r.lock")
     subprocess.run(["bash", "-c", script], cwd=home, env=environment, check=True)
     called = notes.read_text().splitlines()
     assert ("install --yes python3-pip" in "\n".join(called)) is not has_pip

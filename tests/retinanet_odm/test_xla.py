@@ -5,7 +5,7 @@ import math
 
 import pytest
 
-from trainer.loop.xla_program import ChipMemoryError, explain_compiler_error
+from retinanet_odm.xla import ChipMemoryError, explain_compiler_error
 
 GIB = 2**30
 
