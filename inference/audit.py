@@ -4,7 +4,6 @@ Begin with `draw`. The sample is drawn in retinanet_odm.evaluation.audit_design;
 and its output: the frame with its inclusion probabilities, the design, and task files for CVAT.
 """
 
-import contextlib
 import json
 import logging
 import zipfile
@@ -19,7 +18,7 @@ from inference.rows import finished_run, output_folder
 from inference.rows.export_options import ExportOptions
 from inference.rows.exports import run_of
 from inference.rows.journal import EarlierRun, commit_summary, find_earlier, write_derived
-from inference.rows.page_images import find_images, sources_of_run
+from inference.rows.page_images import find_in_sources, sources_of_run
 from inference.rows.replacing import check_overwrite
 from retinanet_odm.dataset.frame_names import DeploymentRule, describe_deployments
 from retinanet_odm.errors import UsageError
@@ -153,13 +152,10 @@ def _copies(summary: Mapping[str, Any], options: AuditOptions, names: Sequence[s
     sources = [options.images] if options.images else sources_of_run(summary)
     missing, spool = set(names), Spool()
     with zipfile.ZipFile(spool, "w") as archive:
-        for images in sources:
-            # Of several, one may hold none of them; what is missing in the end is told below.
-            with contextlib.suppress(UsageError) if len(sources) > 1 else contextlib.nullcontext():
-                for name, data in find_images(images, frozenset(missing)):
-                    add_member(archive, name, data)
-                    missing.discard(name)
-                    yield spool.take()
+        for name, data in find_in_sources(sources, names):
+            add_member(archive, name, data)
+            missing.discard(name)
+            yield spool.take()
     if missing:
         raise UsageError(f"--copy_images: {min(missing)} was not found: say by --images where the images are")
     yield spool.take()

@@ -2,7 +2,7 @@
 
 import logging
 
-from inference.options import ConvertOptions
+from inference.convert_options import ConvertOptions
 from inference.rows import finished_run
 from inference.rows.exports import describe_export, export_entries, write_exports
 from inference.rows.journal import commit_summary, find_earlier

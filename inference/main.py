@@ -22,7 +22,8 @@ from functools import cache, partial
 
 from inference.abundance_options import abundance_options, audit_options
 from inference.analysis_options import evaluate_options, repeat_options
-from inference.options import convert_options, detect_options, make_score_parser, score_options
+from inference.convert_options import convert_options
+from inference.options import detect_options, make_score_parser, score_options
 from retinanet_odm.beam.options import beam_options, check_estimate_flags
 from retinanet_odm.cli.command_line import CommandLine
 from retinanet_odm.dataflow.job_main import run_job_main

@@ -1,7 +1,8 @@
-"""The command line of `python -m inference`: the parser, and the options of score, convert and detect.
+"""The command line of `python -m inference`: the parser, and the options of score and detect.
 
 Options that a room below reads are defined there, with their flags: `model.options`, `rows.export_options`. Those of
-evaluate and repeats are in `analysis_options`, those of audit and abundance in `abundance_options`.
+evaluate and repeats are in `analysis_options`, those of audit and abundance in `abundance_options`, those of convert in
+`convert_options`.
 """
 
 import argparse
@@ -10,13 +11,13 @@ from typing import Any
 
 from inference.abundance_options import add_abundance_commands
 from inference.analysis_options import EVALUATE_DESCRIPTION, REPEATS_DESCRIPTION, add_evaluate_flags, add_repeat_flags
+from inference.convert_options import CONVERT_DESCRIPTION, add_convert_flags
 from inference.model.options import ModelOptions, add_model_flags, model_options
 from inference.rows.export_options import (
-    EXPORT_FILES,
+    PUBLISHED_FILES,
     ExportOptions,
     add_export_flags,
     add_replace_flag,
-    add_run_argument,
     export_options,
 )
 from inference.rows.thresholds import BEST, add_min_score_flag, check_score_flag
@@ -56,11 +57,6 @@ DETECT_DESCRIPTION = """\
 Run an exported model on a few images and print a table of the detections.
 
   python -m inference detect IMAGE [IMAGE ...] --model MODEL/export --draw OUT_DIR
-"""
-CONVERT_DESCRIPTION = """\
-Write the predictions of a finished run in other formats, beside its rows, and list the files in OUT/summary.json.
-
-  python -m inference convert OUT --formats=csv,counts,cvat
 """
 _IMAGES_HELP = """\
 any of: a folder (every file below it that ends in .jpg .jpeg .png .bmp .gif .webp .tif or .tiff, except hidden ones and
@@ -103,6 +99,10 @@ class ScoreOptions:
             raise UsageError("--output: expected a folder, found an empty name")
         if "" in self.images:  # it would mean the working folder
             raise UsageError("--images: expected a folder, file or glob, found an empty name")
+        for name in self.exports.formats:
+            if name in PUBLISHED_FILES:
+                command = f"python -m inference convert {self.output} --formats={name}"
+                raise UsageError(f"--formats: {name} is written from a finished run: `{command}`")
         if not 1 <= self.num_shards <= MAX_SHARDS:
             raise UsageError(f"--num_shards: expected 1 to {MAX_SHARDS}, found {self.num_shards}")
 
@@ -140,28 +140,6 @@ class DetectOptions:
         check_score_flag(self.min_score)
 
 
-@dataclass(frozen=True, kw_only=True)
-class ConvertOptions:
-    """Options of ``convert``.
-
-    Attributes:
-      output: output folder of a finished run of ``score``.
-      exports: which exports are written there.
-      replace: files with other settings may be overwritten.
-
-    Raises:
-      UsageError: there is no format.
-    """
-
-    output: str
-    exports: ExportOptions
-    replace: bool = False
-
-    def __post_init__(self) -> None:
-        if not self.exports.formats:
-            raise UsageError(f"--formats: expected one or more of {', '.join(EXPORT_FILES)}, found none")
-
-
 def make_score_parser() -> Parser:
     """Return the parser of `python -m inference`; parse_known_args leaves the Beam flags of score over."""
     parser = Parser(prog="python -m inference", description="Score images with an exported detector.")
@@ -170,7 +148,7 @@ def make_score_parser() -> Parser:
     summary = "run a detector on images and write one result row per image"
     _add_score_flags(commands.add_parser("score", help=summary, description=SCORE_DESCRIPTION, epilog=BEAM_HELP))
     summary = "write the rows of a finished run in other formats"
-    _add_convert_flags(commands.add_parser("convert", help=summary, description=CONVERT_DESCRIPTION))
+    add_convert_flags(commands.add_parser("convert", help=summary, description=CONVERT_DESCRIPTION))
     summary = "flag repeated detections at a fixed location (for example rocks)"
     add_repeat_flags(commands.add_parser("repeats", help=summary, description=REPEATS_DESCRIPTION))
     summary = "evaluate a finished run against ground-truth annotations"
@@ -221,28 +199,6 @@ def _add_score_flags(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _add_convert_flags(parser: argparse.ArgumentParser) -> None:
-    add_run_argument(parser)
-    add_export_flags(parser, min_score_default="the thresholds of the run")
-    parser.add_argument(
-        "--below",
-        type=with_slashes,
-        metavar="NAME",
-        default=ExportOptions.below,
-        help="only images in this folder or archive, such as ARCHIVE.zip; strip it from image names",
-    )
-    parser.add_argument(
-        "--images",
-        type=with_slashes,
-        nargs="+",
-        metavar="PATH",
-        default=ExportOptions.images,
-        help="location of the images for the report, as for score; default: where score read them",
-    )
-    parser.add_argument("--without_repeats", action="store_true", help="drop detections that `repeats` has flagged")
-    add_replace_flag(parser)
-
-
 def _add_detect_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("images", type=with_slashes, nargs="+", metavar="IMAGE", help="images, folders or patterns")
     parser.add_argument("--model", type=with_slashes, required=True, metavar="DIR", help=_MODEL_HELP)
@@ -272,18 +228,6 @@ def score_options(flags: argparse.Namespace) -> ScoreOptions:
         add=flags.add,
         replace=flags.replace,
     )
-
-
-def convert_options(flags: argparse.Namespace) -> ConvertOptions:
-    """Return the options that the flags of convert specify.
-
-    Raises:
-      UsageError: a format is unknown, or a value is out of its range.
-    """
-    exports = export_options(
-        flags, below=flags.below.rstrip("/"), images=tuple(flags.images), without_repeats=flags.without_repeats
-    )
-    return ConvertOptions(output=flags.output.rstrip("/"), exports=exports, replace=flags.replace)
 
 
 def detect_options(flags: argparse.Namespace) -> DetectOptions:

@@ -3,14 +3,14 @@
 import argparse
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from inference.rows.thresholds import add_min_score_flag, check_score_flag
 from retinanet_odm.dataset.frame_names import DEPLOYMENT_HELP, DeploymentRule
 from retinanet_odm.errors import UsageError
-from retinanet_odm.predictions.formats import ALL_SCORES, EXPORTERS
+from retinanet_odm.predictions.formats import ALL_SCORES, EXPORTERS, PUBLISHERS
 from retinanet_odm.systems import with_slashes
 
 REPORT_FORMAT = "report"
@@ -21,7 +21,10 @@ EXPORT_FILES: Mapping[str, tuple[str, ...]] = {
     **{name: tuple(exporters) for name, exporters in EXPORTERS.items()},
     REPORT_FORMAT: ("report.html", "to_label.csv"),
 }
-FILE_NAMES = frozenset(name for names in EXPORT_FILES.values() for name in names)
+# Those that also need the images or files about the survey, which only convert takes.
+PUBLISHED_FILES: Mapping[str, tuple[str, ...]] = {name: tuple(found) for name, found in PUBLISHERS.items()}
+ALL_FILES: Mapping[str, tuple[str, ...]] = {**EXPORT_FILES, **PUBLISHED_FILES}
+FILE_NAMES = frozenset(name for names in ALL_FILES.values() for name in names)
 
 # Made by `repeats`. They are no exports of the rows, but flags for their detections.
 REPEAT_FLAGS, REPEAT_TABLE = "repeats.jsonl", "repeats.csv"
@@ -37,10 +40,12 @@ class ExportOptions:
       min_score: minimum score of the detections that count; BEST for the thresholds in model.json; None for those of
         the run.
       below: folder or archive whose images the files hold, without this prefix in their names; "" for all images.
-      images: where the images for the report are; empty for where score had them from.
+      images: where the images for the report and for publications are; empty for where score had them from.
       without_repeats: the files do not hold detections that `repeats` has flagged.
       deployment: a regular expression that finds the deployments (dataset.frame_names.DeploymentRule); "" for that of
         score, or else the names.
+      deployments: CSV file about the deployments (predictions.deployments); "" for none.
+      publication: JSON file about the publication (predictions.publication); "" for none.
 
     Raises:
       UsageError: a format is unknown, a value is out of its range, or a value has no effect without a format.
@@ -53,20 +58,30 @@ class ExportOptions:
     images: tuple[str, ...] = ()
     without_repeats: bool = False
     deployment: str = ""
+    deployments: str = ""
+    publication: str = ""
 
     def __post_init__(self) -> None:
         if not self.formats and (self.classes or self.below):
             raise UsageError("--classes and --below have no effect without --formats")
-        if self.images and REPORT_FORMAT not in self.formats:
-            raise UsageError("--images has no effect without --formats=report: only the report shows images")
+        self._check_files()
         for name in self.formats:
-            if name not in EXPORT_FILES:
-                raise UsageError(f"--formats: unknown format {name!r}; expected any of {', '.join(EXPORT_FILES)}")
+            if name not in ALL_FILES:
+                raise UsageError(f"--formats: unknown format {name!r}; expected any of {', '.join(ALL_FILES)}")
         check_score_flag(self.min_score)
         DeploymentRule(self.deployment)
 
+    def _check_files(self) -> None:
+        published = PUBLISHED_FILES.keys() & set(self.formats)
+        if self.images and REPORT_FORMAT not in self.formats and not published:
+            expected = ", ".join((REPORT_FORMAT, *PUBLISHED_FILES))
+            raise UsageError(f"--images has no effect without any of --formats={expected}: no other reads images")
+        for flag, path in (("deployments", self.deployments), ("publication", self.publication)):
+            if path and not published:
+                raise UsageError(f"--{flag} has no effect without any of --formats={', '.join(PUBLISHED_FILES)}")
+
     def to_json(self) -> dict[str, Any]:
-        """Return the options as summary.json holds them."""
+        """Return the options as summary.json holds them; those of publications are in the entries of their files."""
         return {
             "formats": self.formats,
             "classes": self.classes,
@@ -80,22 +95,36 @@ class ExportOptions:
     @property
     def file_names(self) -> tuple[str, ...]:
         """The names of the files of all formats."""
-        return tuple(name for format_name in self.formats for name in EXPORT_FILES[format_name])
+        return tuple(name for format_name in self.formats for name in ALL_FILES[format_name])
 
     def settings(self, format_name: str) -> dict[str, Any]:
         """Return what decides the content of the files of a format, as their entries in summary.json hold it."""
         value = json.loads(json.dumps(self.to_json()))  # tuples become lists, as in the file
         del value["formats"]
-        return {**value, "images": value["images"] if format_name == REPORT_FORMAT else []}
+        published = {"deployments": self.deployments, "publication": self.publication}
+        reads_images = format_name == REPORT_FORMAT or format_name in PUBLISHED_FILES
+        return {
+            **value,
+            "images": value["images"] if reads_images else [],
+            **(published if format_name in PUBLISHED_FILES else {}),
+        }
 
 
-def add_export_flags(parser: argparse.ArgumentParser, *, min_score_default: str) -> None:
-    """Add the flags that score and convert share; min_score_default says what holds without --min_score."""
+def add_export_flags(
+    parser: argparse.ArgumentParser, *, min_score_default: str, formats: Iterable[str] = EXPORT_FILES
+) -> None:
+    """Add the flags that score and convert share.
+
+    Args:
+      parser: of the command.
+      min_score_default: what holds without --min_score, in words.
+      formats: the formats that the command writes.
+    """
     parser.add_argument(
         "--formats",
         metavar="NAME,NAME",
         default="",
-        help=f"write the predictions in other formats too, any of {', '.join(EXPORT_FILES)}",
+        help=f"write the predictions in other formats too, any of {', '.join(formats)}",
     )
     parser.add_argument(
         "--classes",
@@ -107,6 +136,26 @@ def add_export_flags(parser: argparse.ArgumentParser, *, min_score_default: str)
     note = f"; {', '.join(sorted(ALL_SCORES))} hold all detections of the rows unless the flag is given"
     add_min_score_flag(parser, default=min_score_default + note)
     add_deployment_flag(parser)
+
+
+def add_publication_flags(parser: argparse.ArgumentParser) -> None:
+    """Add the flags of the formats that are published, which only convert writes."""
+    parser.add_argument(
+        "--deployments",
+        type=with_slashes,
+        metavar="FILE",
+        default=ExportOptions.deployments,
+        help="CSV file with the columns of Camtrap DP's table of deployments, such as deploymentID, latitude,"
+        " longitude, deploymentStart, deploymentEnd: where and when each camera was",
+    )
+    parser.add_argument(
+        "--publication",
+        type=with_slashes,
+        metavar="FILE",
+        default=ExportOptions.publication,
+        help="JSON file with what the documents of the standards say beside the data: created, image_url, and an object"
+        " for each standard",
+    )
 
 
 def add_replace_flag(parser: argparse.ArgumentParser) -> None:

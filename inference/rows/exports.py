@@ -12,13 +12,15 @@ from functools import partial
 from typing import Any
 
 from inference.rows import finished_run
-from inference.rows.export_options import EXPORT_FILES, REPEAT_FLAGS, REPORT_FORMAT, ExportOptions
+from inference.rows.export_options import ALL_FILES, EXPORT_FILES, REPEAT_FLAGS, REPORT_FORMAT, ExportOptions
 from inference.rows.journal import write_derived
 from inference.rows.page_images import page_images
+from inference.rows.publication_files import read_publication
 from inference.rows.repeat_marks import with_repeat_flags, without_repeats
 from inference.rows.thresholds import thresholds_of_run
 from retinanet_odm.errors import UsageError
-from retinanet_odm.predictions.formats import ALL_SCORES, EXPORTERS, Exporter
+from retinanet_odm.predictions.formats import ALL_SCORES, EXPORTERS, PUBLISHERS, Exporter, Publisher
+from retinanet_odm.predictions.publication import Publication
 from retinanet_odm.predictions.rows import PredictionRow, ScoringRun
 from retinanet_odm.predictions.uncertainty import to_label_csv
 from retinanet_odm.predictions.unlike_training import NoveltySummary
@@ -44,12 +46,14 @@ def write_exports(output: str, summary: Mapping[str, Any], options: ExportOption
       UsageError: a class is not one of the model's, or the options name a place where nothing is found.
     """
     entries = []
+    publishers = _publishers(output, summary, options)
     # Each file is a pass over the rows: they are read again, not kept in memory.
     for name, format_name in _files(options):
         run = run_of(summary, options, format_name)
         _check_repeat_flags(name, run, summary, options)
         rows = exported_rows(output, summary, options, run, format_name)
-        digest = write_derived(output, name, _exporter(name, summary, options)(rows, run))
+        exporter = publishers.get(name) or _exporter(name, summary, options)
+        digest = write_derived(output, name, exporter(rows, run))
         entries.append(_entry(name, format_name, digest, run, options))
     return sorted(entries, key=lambda entry: str(entry["name"]))
 
@@ -122,7 +126,7 @@ def describe_export(entry: Mapping[str, Any]) -> str:
 
 def _files(options: ExportOptions) -> Iterator[tuple[str, str]]:
     """Yield the name and format of each file."""
-    return ((name, format_name) for format_name in options.formats for name in EXPORT_FILES[format_name])
+    return ((name, format_name) for format_name in options.formats for name in ALL_FILES[format_name])
 
 
 def _entry(name: str, format_name: str, sha256: str | None, run: ScoringRun, options: ExportOptions) -> dict[str, Any]:
@@ -147,6 +151,23 @@ def _exporter(name: str, summary: Mapping[str, Any], options: ExportOptions) -> 
     page, to_label = EXPORT_FILES[REPORT_FORMAT]
     images = partial(page_images, summary, options)
     return {**by_name, to_label: to_label_csv, page: lambda rows, run: predictions_report(rows, run, images())}[name]
+
+
+def _publishers(output: str, summary: Mapping[str, Any], options: ExportOptions) -> dict[str, Exporter]:
+    """Return the functions that make the published files that are asked for; the files about the survey are read."""
+    wanted = [name for name in options.formats if name in PUBLISHERS]
+    if not wanted:
+        return {}
+    publication = read_publication(output, summary, options)
+    return {
+        name: _bound(publisher, publication)
+        for format_name in wanted
+        for name, publisher in PUBLISHERS[format_name].items()
+    }
+
+
+def _bound(publisher: Publisher, publication: Publication) -> Exporter:
+    return lambda rows, run: publisher(rows, run, publication)
 
 
 def run_of(summary: Mapping[str, Any], options: ExportOptions, format_name: str = "") -> ScoringRun:

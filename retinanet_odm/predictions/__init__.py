@@ -7,6 +7,8 @@ Begin with `rows`: `PredictionRow` is one image with its detections. The other m
   unlike_training  how many images are unlike the training images
   repeats          detections that are repeated at one location over many frames
   formats          the rows in the file formats of other tools
+  publication      what archives of field data need beside the rows; hashes and identifiers of what is published
+  deployments      where and when a camera was
   drawing          detections as boxes to draw
 
 Nothing here reads or writes files: rows come in, values or bytes go out.

@@ -23,6 +23,7 @@ from retinanet_odm.errors import UsageError
 from retinanet_odm.samples.scenes import make_scene
 from retinanet_odm.samples.seafloor import Site, make_site
 from retinanet_odm.samples.sprites import SPECIES
+from retinanet_odm.samples.survey import deployments_table, publication_text
 
 SAMPLE_LABELS = tuple(SPECIES)
 SAMPLE_MARKER = "sample.json"  # marks a folder as a sample, and contains its options
@@ -104,7 +105,8 @@ def sample_files(
 
     ``images/*.JPG`` with ``annotations/*.xml`` (Pascal VOC) and ``cvat/annotations.xml`` (the same boxes);
     ``archive.zip`` with images of other deployments, the last of them truncated, and ``archive_truth/*.xml`` with the
-    boxes of all but that one; ``taxa.csv``, the tree of taxa above the classes.
+    boxes of all but that one; ``taxa.csv``, the tree of taxa above the classes; ``deployments.csv`` and
+    ``publication.json``, with which the results of the archive are published.
 
     Args:
       images: the number of labelled images.
@@ -126,6 +128,8 @@ def sample_files(
     yield from _labelled(images, seed)
     if archive_images:
         yield from _archive(archive_images, seed)
+        yield "deployments.csv", deployments_table(_archive_spans(archive_images))
+        yield "publication.json", publication_text()
 
 
 def _labelled(count: int, seed: int) -> Iterator[tuple[str, bytes]]:
@@ -152,6 +156,15 @@ def _archive(count: int, seed: int) -> Iterator[tuple[str, bytes]]:
     yield "archive.zip", make_zip((f"{_ARCHIVE_FOLDER}/{name}", data) for name, data in members)
 
 
+def _archive_spans(count: int) -> dict[int, tuple[datetime, datetime]]:
+    """Return the first and last frame of each deployment of the archive, by its number."""
+    spans = {}
+    for turn in range(min(count, _ARCHIVE_DEPLOYMENTS)):
+        deployment, last = LABELLED_DEPLOYMENTS + turn, (count - 1 - turn) // _ARCHIVE_DEPLOYMENTS
+        spans[_number(deployment)] = (_moment(deployment, 0), _moment(deployment, last))
+    return spans
+
+
 def _by_deployment(count: int, deployments: int) -> Iterator[int]:
     """Yield the indices of make_sample_image in the order of deployment and time, which is that of the names."""
     for turn in range(deployments):
@@ -169,9 +182,16 @@ def make_zip(members: Iterator[tuple[str, bytes]]) -> bytes:
 
 def _name(deployment: int, frame: int) -> str:
     """Return a name like those of the cameras at Station M: station, deployment, tripod, time of exposure."""
-    moment = _FIRST_FRAME + deployment * _BETWEEN_DEPLOYMENTS + timedelta(hours=frame)
+    return f"StaM_{_number(deployment)}_NF_tripod_{_moment(deployment, frame):%Y%m%d_%H_%M_%S}.JPG"
+
+
+def _number(deployment: int) -> int:
     number = _FIRST_DEPLOYMENT + deployment
-    return f"StaM_{number + (number >= _LEFT_OUT)}_NF_tripod_{moment:%Y%m%d_%H_%M_%S}.JPG"
+    return number + (number >= _LEFT_OUT)
+
+
+def _moment(deployment: int, frame: int) -> datetime:
+    return _FIRST_FRAME + deployment * _BETWEEN_DEPLOYMENTS + timedelta(hours=frame)
 
 
 def _jpeg(image: Image.Image) -> bytes:

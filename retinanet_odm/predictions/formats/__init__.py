@@ -5,16 +5,22 @@ document of its format and the conventions of its boxes. Rows hold (xmin, ymin, 
 
 To add a format, write a function of type `Exporter` in a module of its own and list it in `EXPORTERS`; the commands and
 their help take it from there. An exporter takes each row once and yields bytes as it goes, so memory stays bounded.
+`PUBLISHERS` are the formats of archives of field data: they also take a `Publication`, and only `convert` writes them.
 """
 
 import importlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING
 
 from retinanet_odm.predictions.rows import PredictionRow, ScoringRun
 
-__all__ = ["ALL_SCORES", "EXPORTERS", "Exporter"]
+if TYPE_CHECKING:
+    from retinanet_odm.predictions.publication import Publication
+
+__all__ = ["ALL_SCORES", "EXPORTERS", "PUBLISHERS", "Exporter", "Publisher"]
 
 Exporter = Callable[[Iterable[PredictionRow], ScoringRun], Iterator[bytes]]
+Publisher = Callable[[Iterable[PredictionRow], ScoringRun, "Publication"], Iterator[bytes]]
 
 
 def _lazy(module: str, function: str) -> Exporter:
@@ -25,6 +31,16 @@ def _lazy(module: str, function: str) -> Exporter:
         return exporter(rows, run)
 
     return export
+
+
+def _lazy_publisher(module: str, function: str) -> Publisher:
+    """Return a publisher that imports its module when called, as _lazy."""
+
+    def publish(rows: Iterable[PredictionRow], run: ScoringRun, publication: "Publication") -> Iterator[bytes]:
+        publisher: Publisher = getattr(importlib.import_module(f"{__name__}.{module}"), function)
+        return publisher(rows, run, publication)
+
+    return publish
 
 
 # By name of the format, as --formats takes it, and name of the file.
@@ -46,6 +62,11 @@ EXPORTERS: Mapping[str, Mapping[str, Exporter]] = {
     },
     "viame": {"viame.csv": _lazy("viame", "to_viame")},
     "sdcat": {"sdcat.csv": _lazy("sdcat", "to_sdcat")},
+}
+PUBLISHERS: Mapping[str, Mapping[str, Publisher]] = {
+    "camtrapdp": {"camtrapdp.zip": _lazy_publisher("camtrapdp", "to_camtrapdp")},
+    "ifdo": {"ifdo.json": _lazy_publisher("ifdo", "to_ifdo")},
+    "fathomnet": {"fathomnet.csv": _lazy_publisher("fathomnet", "to_fathomnet")},
 }
 # Formats that hold all detections of the rows, unless a minimum score is asked for: an average precision needs weak
 # detections too, and in Timelapse the user chooses what is shown. They state the thresholds beside the detections.

@@ -6,6 +6,7 @@ last what several formats state: boxes as fractions, minimum scores in comments,
 
 import io
 import json
+import math
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
@@ -94,6 +95,16 @@ def json_object(head: Mapping[str, Any], key: str, entries: Iterable[Mapping[str
     yield b"}\n"
 
 
+def json_members(head: Mapping[str, Any], key: str, entries: Iterable[tuple[str, Any]]) -> Iterator[bytes]:
+    """Yield a JSON object: the keys of head, at least one, and then a key that holds an object of these entries."""
+    yield _json(head)[:-1] + b", " + _json(key) + b": "
+    before = b"{\n"
+    for name, value in entries:
+        yield before + _json(name) + b": " + _json(value)
+        before = b",\n"
+    yield b"{}}\n" if before == b"{\n" else b"\n}}\n"
+
+
 def _json(value: object) -> bytes:
     return utf8(json.dumps(value, ensure_ascii=False))
 
@@ -142,6 +153,24 @@ def box_fractions(item: Detection, row: PredictionRow) -> tuple[float, float, fl
     sides = (row.width or 1, row.height or 1) * 2
     xmin, ymin, xmax, ymax = (min(max(edge / side, 0.0), 1.0) for edge, side in zip(item.box, sides, strict=True))
     return xmin, ymin, xmax, ymax
+
+
+def whole_box(item: Detection, row: PredictionRow) -> tuple[int, int, int, int]:
+    """Return (x, y, width, height) of the whole pixels that a box touches, cut at the image's borders; at least one.
+
+    Example:
+      >>> crab = Detection(label="crab", label_id=1, score=0.5, box=(1.2, 2, 3.5, 31))
+      >>> whole_box(crab, PredictionRow(image="a.jpg", width=40, height=30))
+      (1, 2, 3, 28)
+    """
+    xmin, ymin, xmax, ymax = item.box
+    (x, width), (y, height) = _whole_edge(xmin, xmax, row.width or 1), _whole_edge(ymin, ymax, row.height or 1)
+    return x, y, width, height
+
+
+def _whole_edge(low: float, high: float, side: int) -> tuple[int, int]:
+    start = min(max(math.floor(low), 0), side - 1)
+    return start, max(min(math.ceil(high), side) - start, 1)
 
 
 def min_score_comments(run: ScoringRun) -> list[str]:

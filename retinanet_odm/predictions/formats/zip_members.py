@@ -9,8 +9,15 @@ from retinanet_odm.storage.file_names import safe_path, without_extension
 
 def add_member(archive: zipfile.ZipFile, name: str, data: bytes) -> None:
     """Add a compressed member; equal rows make equal bytes."""
+    archive.writestr(member_info(name), data)
+
+
+def member_info(name: str) -> zipfile.ZipInfo:
+    """Return what begins a compressed member; equal rows make equal bytes."""
     # ZipInfo's default date, 1980, and not today's.
-    archive.writestr(zipfile.ZipInfo(name), data, compress_type=zipfile.ZIP_DEFLATED)
+    info = zipfile.ZipInfo(name)
+    info.compress_type = zipfile.ZIP_DEFLATED
+    return info
 
 
 def free_name(archive: zipfile.ZipFile, image: str, folder: str, suffix: str) -> str:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from inference.main import main
-from inference.rows.export_options import EXPORT_FILES, FILE_NAMES, ExportOptions
+from inference.rows.export_options import EXPORT_FILES, ExportOptions
 from inference.rows.exports import choose_classes, run_of
 from retinanet_odm.errors import UsageError
 from retinanet_odm.predictions.formats import EXPORTERS
@@ -22,6 +22,7 @@ from tests.retinanet_odm.prediction_rows import PIG, ROWS, RUN, scored
 
 Fail = Callable[..., str]
 ALL = ",".join(EXPORT_FILES)
+FILE_NAMES = {name for names in EXPORT_FILES.values() for name in names}
 
 
 def _convert(output: Path, *words: str) -> None:

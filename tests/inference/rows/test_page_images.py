@@ -125,7 +125,7 @@ def test_where_score_read_them(tmp_path: Path, caplog: pytest.LogCaptureFixture)
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["--formats=csv", "--images", "nowhere"], "--images has no effect without --formats=report"),
+        (["--formats=csv", "--images", "nowhere"], "--images has no effect without any of --formats=report"),
         (["--formats=report", "--images", "nowhere"], "--images: there is no file or folder nowhere"),
         (["--formats=report", "--images", "here"], "is not in here: give the same values as to score"),
     ],
