@@ -24,7 +24,8 @@ from pathlib import Path
 from benchmarks.measures import HERE, Result, in_turns, median_ratio, print_results
 from benchmarks.prepare_sources import Cost, write_source
 from benchmarks.score import QUALITY, SIZE, TWO, make_model, processes_below
-from tests.runners.runners import RUNNERS, Flags, MissingError
+from tests.runners.runners import RUNNERS
+from tests.runners.services import Flags, MissingError
 
 BASELINE = "in one process"
 _SECONDS_BETWEEN = 0.25  # two measurements of the memory

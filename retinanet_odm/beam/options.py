@@ -34,6 +34,11 @@ BEAM_HELP = (
 # same on every machine.
 LOCAL_DEFAULTS = {"runner": "FnApiRunner", "direct_running_mode": "in_memory"}
 
+# Runners that start SDK workers by way of a job server. Beam's own default stops a worker after each stage and starts
+# another for the next, which takes 2 to 4 s; 10 minutes keep it for all stages of a job.
+_JOB_SERVER_RUNNERS = ("portablerunner", "sparkrunner", "flinkrunner")
+_JOB_SERVER_DEFAULTS = {"environment_cache_millis": "600000"}
+
 # Beam's options whose value is a file, or an address to download it from.
 _PROGRAM_OPTIONS = ("prism_location", "flink_job_server_jar", "spark_job_server_jar")
 _NO_LINE = CommandLine()
@@ -70,7 +75,7 @@ def check_estimate_flags(flags: argparse.Namespace, *names: str) -> None:
 
 
 def beam_options(argv: Sequence[str], line: CommandLine = _NO_LINE) -> "PipelineOptions":
-    """Read the flags that are not the program's own as Beam options; LOCAL_DEFAULTS apply unless argv sets them.
+    """Read the flags that are not the program's own as Beam options, with defaults for what argv leaves open.
 
     Args:
       argv: The words that the program's parser does not know.
@@ -88,7 +93,7 @@ def beam_options(argv: Sequence[str], line: CommandLine = _NO_LINE) -> "Pipeline
     given = _parse(argv)
     _check_known(given, PipelineOptions([]).get_all_options(), argv, line)
     # The graph consists of importable modules, so the main session need not be pickled.
-    options = PipelineOptions([*argv, *_local_defaults(argv, given), "--no_save_main_session"])
+    options = PipelineOptions([*argv, *_defaults(argv, given), "--no_save_main_session"])
     chosen = options.get_all_options()
     _check_runner_name(str(chosen["runner"]))
     _check_runner(chosen)
@@ -138,12 +143,18 @@ def _as_written(name: str, argv: Sequence[str]) -> str:
     return next((flag for flag in flags if flag.replace("-", "_") == f"__{name}"), f"--{name}")
 
 
-def _local_defaults(argv: Sequence[str], given: Mapping[str, Any]) -> list[str]:
-    # The default mode belongs to the default runner, so another runner gets neither of them.
-    if given.get("runner", LOCAL_DEFAULTS["runner"]) != LOCAL_DEFAULTS["runner"]:
-        return []
+def _defaults(argv: Sequence[str], given: Mapping[str, Any]) -> list[str]:
+    """Return the options that a runner gets from us where argv does not set them."""
     named = {word.partition("=")[0].removeprefix("--") for word in argv if word.startswith("--")}
-    return [f"--{name}={value}" for name, value in LOCAL_DEFAULTS.items() if name not in named]
+    return [f"--{name}={value}" for name, value in _defaults_of(given).items() if name not in named]
+
+
+def _defaults_of(given: Mapping[str, Any]) -> Mapping[str, str]:
+    runner = str(given.get("runner", LOCAL_DEFAULTS["runner"]))
+    if runner == LOCAL_DEFAULTS["runner"]:
+        return LOCAL_DEFAULTS
+    # The default mode belongs to the default runner, so another runner does not get it.
+    return _JOB_SERVER_DEFAULTS if runner.rpartition(".")[2].lower() in _JOB_SERVER_RUNNERS else {}
 
 
 def _check_runner_name(name: str) -> None:

@@ -6,6 +6,7 @@ Begin with `run_job_main`; `explain_job` takes the place of Beam's stack traces.
 import logging
 import re
 import sys
+import threading
 from collections.abc import Callable, Sequence
 
 from retinanet_odm import errors
@@ -39,6 +40,9 @@ _UPLOAD_FAILED = "InvalidResponse"  # Beam does not convert it to a GoogleAPICal
 
 # Beam appends the step to the error that the step raised, but not to those that led to it.
 _RAISED = re.compile(rf"^{re.escape(errors.__name__)}\.(\w+): (.*) \[while running '", re.MULTILINE)
+_ENGINE_FAILED = re.compile(r"Pipeline \S+ failed in state FAILED: ")
+_PYTHON_TRACE = "Traceback (most recent call last)"
+_LOST = "the runner or its job server has gone; its log says why, and whether the job still runs"
 _NO_DOWNLOAD = "Unable to fetch remote"  # of Prism, or the job server of Flink or Spark
 
 
@@ -47,6 +51,7 @@ def run_job_main(body: Callable[[Sequence[str]], int | None], argv: Sequence[str
     # Beam warns whenever it starts or stops the process of a runner.
     logging.getLogger("apache_beam.utils.subprocess_server").setLevel(logging.ERROR)
     show_job_progress()
+    _hide_lost_threads()
     return run_main(body, argv, explain=explain_job, log_filter=is_for_user)
 
 
@@ -55,6 +60,10 @@ def explain_job(error: BaseException) -> Ending | None:
     # Google's own exceptions first. What is left may be a bad request that a step of the job has raised.
     if isinstance(error, google_error_classes()):
         return Ending(status=exit_status(error), line=f"error: {describe_google_error(error)}")
+    if _is_lost_connection(error):
+        return Ending(status=1, line=f"error: {_LOST}: {error.details()}")  # type: ignore[attr-defined]
+    if failure := find_engine_failure(error):
+        return Ending(status=1, line=f"error: {failure}")
     ending = explain_request(find_cause(error))
     if ending and ending.status == 130:
         return Ending(status=130, line=describe_running_job() or ending.line)
@@ -92,6 +101,18 @@ def find_request_error(error: BaseException) -> UsageError | None:
     return kind(message) if kind else None
 
 
+def find_engine_failure(error: BaseException) -> str:
+    """Return the line of a job server on a job that failed, such as too little memory; "" for anything else.
+
+    The error of a step is something else: it has a stack trace of Python, which `find_request_error` or a developer
+    reads.
+    """
+    text = str(error)
+    if not isinstance(error, RuntimeError) or not _ENGINE_FAILED.match(text) or _PYTHON_TRACE in text:
+        return ""
+    return text.splitlines()[0]
+
+
 def mentions_request_error(text: str) -> bool:
     """Return whether a text, such as a line of a worker's log, contains the stack trace of a bad request."""
     return any(_class_of(name) for name in re.findall(rf"{re.escape(errors.__name__)}\.(\w+): ", text))
@@ -100,6 +121,23 @@ def mentions_request_error(text: str) -> bool:
 def _class_of(name: str) -> type[UsageError] | None:
     found = getattr(errors, name, None)
     return found if isinstance(found, type) and issubclass(found, UsageError) else None
+
+
+def _is_lost_connection(error: BaseException | None) -> bool:
+    """Return whether a runner outside this process does not answer any more."""
+    grpc = sys.modules.get("grpc")  # a module that is not loaded has not raised anything
+    return grpc is not None and isinstance(error, grpc.RpcError) and error.code() == grpc.StatusCode.UNAVAILABLE
+
+
+def _hide_lost_threads() -> None:
+    """Hide the stack trace of the thread in which Beam reads a runner's messages: the main thread raises it, too."""
+    show = threading.excepthook
+
+    def show_others(args: threading.ExceptHookArgs) -> None:
+        if not _is_lost_connection(args.exc_value):
+            show(args)
+
+    threading.excepthook = show_others
 
 
 # --- Errors of Google ---

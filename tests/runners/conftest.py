@@ -11,7 +11,9 @@ import pytest
 
 from tests.inference.fake_model import write_model
 from tests.runners import inputs
-from tests.runners.runners import REPOSITORY, RUNNERS, Flags, MissingError
+from tests.runners.kills import VICTIMS
+from tests.runners.runners import RUNNERS
+from tests.runners.services import REPOSITORY, Flags, MissingError
 
 _TIMEOUT = 900  # seconds for one command, on a busy machine
 _MISSING = pytest.StashKey[dict[str, MissingError]]()
@@ -25,9 +27,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    names = metafunc.config.getoption("runners", default="").split() or list(RUNNERS)
     if "runner" in metafunc.fixturenames:
-        names = metafunc.config.getoption("runners", default="").split() or list(RUNNERS)
         metafunc.parametrize("runner", names, indirect=True, scope="session")
+    if "cluster" in metafunc.fixturenames:
+        metafunc.parametrize("cluster", [name for name in names if name in VICTIMS], indirect=True)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
@@ -87,3 +91,14 @@ def run() -> Run:
         return subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, timeout=_TIMEOUT, check=False)
 
     return run_command
+
+
+@pytest.fixture
+def cluster(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[str, Flags]]:
+    """Yields the name of a cluster and its flags. It is a new one for each test, because processes of it are killed."""
+    with contextlib.ExitStack() as stack:
+        try:
+            flags = stack.enter_context(RUNNERS[request.param](tmp_path))
+        except MissingError as missing:
+            _skip_or_fail(request.config, request.param, missing)
+        yield request.param, flags

@@ -2,28 +2,36 @@
 
 import json
 from pathlib import Path
+from random import Random
 
 import pytest
 
 from tests.runners import inputs
+from tests.runners.kills import JOB_SERVER, VICTIMS, run_and_kill
 
 pytestmark = pytest.mark.runners
 
 IN_MEMORY = ()  # the local default
 
 
-def _prepare(run, images: Path, output: Path, *flags: str):
+def _prepare_words(images: Path, output: Path, *flags: str) -> tuple[object, ...]:
     patterns = (f"--images={images}/images/*", f"--annotations={images}/annotations/*.xml")
     shards = ("--splits=train=0.7,val=0.3", "--num_shards=train=4,val=2", "--without_annotation=reject")
-    return run(
-        "beam_jobs", "prepare", *patterns, f"--exports={images}/export.zip", *shards, f"--output={output}", *flags
-    )
+    return ("beam_jobs", "prepare", *patterns, f"--exports={images}/export.zip", *shards, f"--output={output}", *flags)
+
+
+def _prepare(run, images: Path, output: Path, *flags: str):
+    return run(*_prepare_words(images, output, *flags))
+
+
+def _score_words(images: Path, model: Path, output: Path, *flags: str) -> tuple[object, ...]:
+    sources = ("--images", images / "to_score", images / "to_score.zip", "--model", model)
+    options = ("--num_shards=3", "--batch_size=8", "--formats=csv,counts")
+    return ("inference", "score", *sources, *options, f"--output={output}", *flags)
 
 
 def _score(run, images: Path, model: Path, output: Path, *flags: str):
-    sources = ("--images", images / "to_score", images / "to_score.zip", "--model", model)
-    options = ("--num_shards=3", "--batch_size=8", "--formats=csv,counts")
-    return run("inference", "score", *sources, *options, f"--output={output}", *flags)
+    return run(*_score_words(images, model, output, *flags))
 
 
 def _files(folder: Path) -> dict[str, bytes]:
@@ -92,8 +100,8 @@ def test_the_same_rows(runner, run, images, model, scored, tmp_path):
     done = _score(run, images, model, output, *runner)
     assert done.returncode == 0, done.stderr
     assert _scored(output) == scored
-    (output / "summary.json").unlink()
-    (output / "predictions-00001-of-00003.jsonl").unlink()
+    for name in ("summary.json", "counts.csv", "detections.csv", "predictions-00001-of-00003.jsonl"):
+        (output / name).unlink()  # the state after a kill before the last rows were written
     done = _score(run, images, model, output, *runner)
     assert done.returncode == 0, done.stderr
     assert _scored(output) == scored, "rows that were kept and rows that were lost"
@@ -117,3 +125,38 @@ def test_too_many_rejects(runner, run, images, tmp_path):
     done = _prepare(run, images, tmp_path / "dataset", "--max_rejected=0.01", *runner)
     _fails(done, 1, "--max_rejected", str(tmp_path))
     assert not (tmp_path / "dataset" / "dataset.json").exists()
+
+
+KILLS = [  # program, which kind of process of the cluster, seconds after the start
+    ("prepare", 0, 9, "a worker of the engine, in the middle of the plan"),
+    ("score", 0, 14, "a worker of the engine, while images are scored"),
+    ("prepare", 1, 12, "the process that runs our code"),
+]
+
+
+@pytest.mark.parametrize(("program", "kind", "seconds", "reason"), KILLS)
+def test_a_worker_that_is_killed_changes_no_byte(
+    cluster, program, kind, seconds, reason, images, model, prepared, scored, tmp_path
+):
+    name, flags = cluster
+    output, log = tmp_path / "out", tmp_path / "log"
+    words = _prepare_words(images, output) if program == "prepare" else _score_words(images, model, output)
+    victim = list(VICTIMS[name].values())[kind]
+    status, killed = run_and_kill((*words, *flags), log, word=victim, seconds=seconds, draw=Random(0))
+    assert killed, f"{reason}: the job was over before"
+    assert status == 0, f"{reason}: {log.read_text()}"
+    if program == "prepare":
+        assert _files(output) == prepared
+    else:
+        assert _scored(output) == scored
+
+
+def test_a_job_server_that_dies_is_one_line(cluster, images, tmp_path):
+    output, log = tmp_path / "dataset", tmp_path / "log"
+    words = (*_prepare_words(images, output), *cluster[1])
+    status, killed = run_and_kill(words, log, word=JOB_SERVER, seconds=10, draw=Random(0))
+    printed = log.read_text()
+    assert killed and status == 1, printed
+    assert [line for line in printed.splitlines() if "job server has gone" in line], printed
+    assert "Traceback" not in printed
+    assert not (output / "dataset.json").exists()

@@ -4,7 +4,7 @@ import socket
 import sys
 
 import pytest
-from apache_beam.options.pipeline_options import DirectOptions, SetupOptions, StandardOptions
+from apache_beam.options.pipeline_options import DirectOptions, PortableOptions, SetupOptions, StandardOptions
 from apache_beam.transforms.environments import SubprocessSDKEnvironment
 
 from retinanet_odm.beam.options import beam_options
@@ -38,6 +38,20 @@ def test_another_runner_gets_no_local_default():
     options = beam_options(["--runner=DataflowRunner", "--project=p"], OWN)
     assert options.view_as(StandardOptions).runner == "DataflowRunner"
     assert options.view_as(DirectOptions).direct_running_mode == "in_memory"
+
+
+CACHE_MILLIS = [
+    (["--runner=FlinkRunner"], "600000", "it starts workers by way of a job server"),
+    (["--runner=apache_beam.runners.portability.spark_runner.SparkRunner"], "600000", "by the name of its class"),
+    (["--runner=SparkRunner", "--environment_cache_millis=0"], "0", "given"),
+    (["--runner=DataflowRunner", "--project=p"], 0, "Dataflow has workers of its own; Beam's default stays"),
+    ([], 0, "in this process"),
+]
+
+
+@pytest.mark.parametrize(("argv", "millis", "reason"), CACHE_MILLIS)
+def test_a_job_server_keeps_its_workers_for_all_stages(argv, millis, reason):
+    assert beam_options(argv, OWN).view_as(PortableOptions).environment_cache_millis == millis, reason
 
 
 REFUSED = [

@@ -4,9 +4,11 @@ import logging
 import os
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import apache_beam as beam
+import grpc
 import pytest
 
 from retinanet_odm.beam.options import beam_options
@@ -41,6 +43,51 @@ def test_a_runner_that_cannot_be_downloaded_is_one_line(capsys):
 
     assert run_job_main(run, []) == 2
     assert capsys.readouterr().err == "error: Unable to fetch remote prism binary at https://x/prism.zip: no network\n"
+
+
+def test_an_engine_that_fails_is_one_line(capsys):
+    def run(_argv) -> None:
+        raise RuntimeError("Pipeline a-1 failed in state FAILED: java.io.IOException: no buffers\n\tat org.x.Y")
+
+    assert run_job_main(run, []) == 1
+    assert capsys.readouterr().err == "error: Pipeline a-1 failed in state FAILED: java.io.IOException: no buffers\n"
+
+
+def test_a_bug_in_a_step_keeps_its_stack_trace():
+    def run(_argv) -> None:
+        raise RuntimeError(
+            "Pipeline a-1 failed in state FAILED: java.x: Traceback (most recent call last):\n  KeyError"
+        )
+
+    with pytest.raises(RuntimeError):
+        run_job_main(run, [])
+
+
+class _LostError(grpc.RpcError):
+    """What gRPC raises in every thread that reads from a server, with its methods."""
+
+    def code(self) -> grpc.StatusCode:
+        return grpc.StatusCode.UNAVAILABLE
+
+    def details(self) -> str:
+        return "Socket closed"
+
+
+def test_a_runner_that_dies_is_one_line(capsys, monkeypatch):
+    monkeypatch.setattr(threading, "excepthook", threading.excepthook)  # restored afterwards
+
+    def fail() -> None:
+        raise _LostError
+
+    def run(_argv) -> None:
+        reader = threading.Thread(target=fail)
+        reader.start()
+        reader.join()
+        fail()
+
+    assert run_job_main(run, []) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("error: the runner or its job server has gone") and line.endswith(": Socket closed")
 
 
 def test_a_worker_process_ends_the_job_with_one_line(capfd, monkeypatch):
