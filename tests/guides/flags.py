@@ -19,6 +19,7 @@ from trainer.tpu.options import make_submit_parser as submit_parser
 FOREIGN = {
     "label": "Beam's, for the labels of a job; its option is named labels",
     "no-deps": "pip's and uv's",
+    **dict.fromkeys(("flink-master", "spark-master-url", "service_port"), "of Beam's job servers and worker pool"),
     **dict.fromkeys(("upgrade", "upgrade-package"), "of uv pip compile"),
     "config": "gcloud's, in a message of ours",
     "threshold": "of earlier versions, in the message that names the new one",
