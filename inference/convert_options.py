@@ -83,5 +83,6 @@ def convert_options(flags: argparse.Namespace) -> ConvertOptions:
         without_repeats=flags.without_repeats,
         deployments=flags.deployments,
         publication=flags.publication,
+        taxa=flags.taxa,
     )
     return ConvertOptions(output=flags.output.rstrip("/"), exports=exports, replace=flags.replace)

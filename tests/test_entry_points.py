@@ -48,6 +48,7 @@ ENTRY_POINTS = [
     pytest.param([sys.executable, "-m", "benchmarks.kill_score"], "--kills", id="kills of scoring"),
     pytest.param([sys.executable, "-m", "benchmarks.peers"], "--env", id="the comparison with other readers"),
     pytest.param([sys.executable, "-m", "benchmarks.doors"], "--env", id="detections in other programs"),
+    pytest.param([sys.executable, "-m", "benchmarks.darwin_core"], "--env", id="archives of Darwin Core"),
     pytest.param([sys.executable, "-m", "benchmarks.abundance"], "--surveys", id="intervals of abundance"),
     pytest.param([sys.executable, "-m", "benchmarks.training"], "--parts", id="the training benchmark"),
     pytest.param([sys.executable, "-m", "benchmarks.novelty"], "--others", id="images unlike the training's"),

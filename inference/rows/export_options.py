@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from inference.rows.taxa import add_taxa_flag
 from inference.rows.thresholds import add_min_score_flag, check_score_flag
 from retinanet_odm.dataset.frame_names import DEPLOYMENT_HELP, DeploymentRule
 from retinanet_odm.errors import UsageError
@@ -46,6 +47,7 @@ class ExportOptions:
         score, or else the names.
       deployments: CSV file about the deployments (predictions.deployments); "" for none.
       publication: JSON file about the publication (predictions.publication); "" for none.
+      taxa: CSV file of the taxa of the classes and above them (labels.taxa); "" for none.
 
     Raises:
       UsageError: a format is unknown, a value is out of its range, or a value has no effect without a format.
@@ -60,6 +62,7 @@ class ExportOptions:
     deployment: str = ""
     deployments: str = ""
     publication: str = ""
+    taxa: str = ""
 
     def __post_init__(self) -> None:
         if not self.formats and (self.classes or self.below):
@@ -76,9 +79,14 @@ class ExportOptions:
         if self.images and REPORT_FORMAT not in self.formats and not published:
             expected = ", ".join((REPORT_FORMAT, *PUBLISHED_FILES))
             raise UsageError(f"--images has no effect without any of --formats={expected}: no other reads images")
-        for flag, path in (("deployments", self.deployments), ("publication", self.publication)):
+        for flag, path in self._survey_files.items():
             if path and not published:
                 raise UsageError(f"--{flag} has no effect without any of --formats={', '.join(PUBLISHED_FILES)}")
+
+    @property
+    def _survey_files(self) -> dict[str, str]:
+        """The files about the survey, which only publications take, by name of the flag."""
+        return {"deployments": self.deployments, "publication": self.publication, "taxa": self.taxa}
 
     def to_json(self) -> dict[str, Any]:
         """Return the options as summary.json holds them; those of publications are in the entries of their files."""
@@ -101,12 +109,11 @@ class ExportOptions:
         """Return what decides the content of the files of a format, as their entries in summary.json hold it."""
         value = json.loads(json.dumps(self.to_json()))  # tuples become lists, as in the file
         del value["formats"]
-        published = {"deployments": self.deployments, "publication": self.publication}
         reads_images = format_name == REPORT_FORMAT or format_name in PUBLISHED_FILES
         return {
             **value,
             "images": value["images"] if reads_images else [],
-            **(published if format_name in PUBLISHED_FILES else {}),
+            **(self._survey_files if format_name in PUBLISHED_FILES else {}),
         }
 
 
@@ -155,6 +162,10 @@ def add_publication_flags(parser: argparse.ArgumentParser) -> None:
         default=ExportOptions.publication,
         help="JSON file with what the documents of the standards say beside the data: created, image_url, and an object"
         " for each standard",
+    )
+    add_taxa_flag(
+        parser,
+        effect="an object whose species is unsure gets the lowest taxon whose classes together reach its minimum score",
     )
 
 

@@ -12,15 +12,24 @@ from functools import partial
 from typing import Any
 
 from inference.rows import finished_run
-from inference.rows.export_options import ALL_FILES, EXPORT_FILES, REPEAT_FLAGS, REPORT_FORMAT, ExportOptions
+from inference.rows.export_options import (
+    ALL_FILES,
+    EXPORT_FILES,
+    PUBLISHED_FILES,
+    REPEAT_FLAGS,
+    REPORT_FORMAT,
+    ExportOptions,
+)
 from inference.rows.journal import write_derived
 from inference.rows.page_images import page_images
 from inference.rows.publication_files import read_publication
 from inference.rows.repeat_marks import with_repeat_flags, without_repeats
+from inference.rows.taxa import read_taxa
 from inference.rows.thresholds import thresholds_of_run
 from retinanet_odm.errors import UsageError
 from retinanet_odm.predictions.formats import ALL_SCORES, EXPORTERS, PUBLISHERS, Exporter, Publisher
 from retinanet_odm.predictions.publication import Publication
+from retinanet_odm.predictions.roll_up import TaxonScores
 from retinanet_odm.predictions.rows import PredictionRow, ScoringRun
 from retinanet_odm.predictions.uncertainty import to_label_csv
 from retinanet_odm.predictions.unlike_training import NoveltySummary
@@ -97,6 +106,9 @@ def exported_rows(
     Raises:
       ContractError, UsageError: as write_exports.
     """
+    if taxa := _taxon_scores(summary, options, format_name):
+        # Of all detections: those below the minimum scores add to the taxa above them.
+        return map(taxa.roll_up, _rows(output, summary, options))
     # The pages count by the thresholds themselves, and also need what lies just below: it is uncertain.
     min_scores = dict.fromkeys(run.classes, 0.0) if format_name == REPORT_FORMAT else run.min_scores
     return (row.filtered(min_scores) for row in _rows(output, summary, options))
@@ -175,7 +187,22 @@ def run_of(summary: Mapping[str, Any], options: ExportOptions, format_name: str 
 
     Raises:
       UsageError: as choose_classes and thresholds_of_run.
+      ContractError: as read_taxa, or a class has no row there.
     """
+    taxa = _taxon_scores(summary, options, format_name)
+    return taxa.run if taxa else _scored_run(summary, options, format_name)
+
+
+def _taxon_scores(summary: Mapping[str, Any], options: ExportOptions, format_name: str) -> TaxonScores | None:
+    """Return how taxa are rolled up in the files of a format; None if they are not."""
+    if not options.taxa or format_name not in PUBLISHED_FILES:
+        return None
+    run = _scored_run(summary, options, format_name)
+    return TaxonScores(run, read_taxa(options.taxa, run.classes.values()))
+
+
+def _scored_run(summary: Mapping[str, Any], options: ExportOptions, format_name: str) -> ScoringRun:
+    """Return the run as its model has scored it, before taxa are rolled up."""
     classes = choose_classes(finished_run.detected_classes(summary), options.classes)
     counted_from = thresholds_of_run(options.min_score, summary)
     thresholds = counted_from.by_id(classes)

@@ -6,6 +6,7 @@ from typing import Any
 from inference.rows import finished_run, output_folder
 from inference.rows.export_options import ExportOptions
 from inference.rows.page_images import image_files
+from inference.rows.taxa import read_taxa
 from retinanet_odm.csv_tables import parse_table
 from retinanet_odm.predictions.deployments import parse_deployments
 from retinanet_odm.predictions.formats.encoding import legible
@@ -31,6 +32,7 @@ def read_publication(output: str, summary: Mapping[str, Any], options: ExportOpt
         files=image_files(summary, options),
         facts=facts,
         deployments=deployments,
+        taxonomy=read_taxa(options.taxa) if options.taxa else None,
         audited=_audited(output, summary, options.below),
     )
 

@@ -20,12 +20,12 @@ def add_taxa_flag(parser: argparse.ArgumentParser, *, effect: str) -> None:
     )
 
 
-def read_taxa(path: str, classes: Iterable[str]) -> Taxonomy:
+def read_taxa(path: str, classes: Iterable[str] = ()) -> Taxonomy:
     """Return the tree of taxa from the file of --taxa.
 
     Args:
       path: of the file.
-      classes: names of the classes that must have a row.
+      classes: names of classes that must have a row.
 
     Raises:
       UsageError: there is no such file.

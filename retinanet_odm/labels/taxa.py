@@ -26,6 +26,8 @@ RANKS = (
     *("superfamily", "epifamily", "family", "subfamily", "supertribe", "tribe", "subtribe"),
     *("genus", "subgenus", "species", "subspecies", "variety", "forma"),
 )
+# Those that have terms of their own in Darwin Core.
+HIGHER_RANKS = ("kingdom", "phylum", "class", "order", "family", "genus")
 _DEPTH = {rank: number for number, rank in enumerate(RANKS)}
 
 
@@ -82,6 +84,15 @@ class Taxonomy:
         """
         found = [taxon for taxon in self._lineages[label] if taxon.rank == rank]
         return found[-1] if found else None
+
+    def classification(self, label: str) -> dict[str, str]:
+        """Return the scientific names of a label's taxa by rank, of HIGHER_RANKS, from the top; itself included.
+
+        Raises:
+          KeyError: the label has no row.
+        """
+        found = {rank: self.at_rank(label, rank) for rank in HIGHER_RANKS}
+        return {rank: taxon.scientific_name for rank, taxon in found.items() if taxon}
 
     @cached_property
     def _lineages(self) -> dict[str, tuple[Taxon, ...]]:

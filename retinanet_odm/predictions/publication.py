@@ -19,6 +19,7 @@ from urllib.parse import quote
 from retinanet_odm.errors import ContractError, UsageError
 from retinanet_odm.json_documents import parse_json_object
 from retinanet_odm.labels.spelling import describe_nearest
+from retinanet_odm.labels.taxa import Taxonomy
 from retinanet_odm.predictions.deployments import Deployment, Deployments
 from retinanet_odm.predictions.formats.encoding import legible
 from retinanet_odm.predictions.rows import OK, Detection, PredictionRow, ScoringRun
@@ -30,7 +31,7 @@ FileReader = Callable[[Collection[str]], Iterator[tuple[str, bytes]]]
 _ROWS_AT_A_TIME = 10_000
 _ID_DIGITS = 32  # of 64: 128 bits, as many as a UUID has
 _CREATED = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(Z|[+-]\d\d:\d\d)", re.ASCII)
-_KEYS = ("created", "image_url", "camtrapdp", "ifdo")
+_KEYS = ("created", "image_url", "camtrapdp", "darwincore", "ifdo")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,7 +93,7 @@ def parse_publication_facts(text: str, *, source: str) -> PublicationFacts:
         if key not in _KEYS:
             hint = f"did you mean {near}?" if (near := describe_nearest(key, _KEYS)) else f"expected {', '.join(_KEYS)}"
             raise ContractError(f"{source}: unknown key {key!r}; {hint}")
-    for key, kind in zip(_KEYS, (str, str, dict, dict), strict=True):
+    for key, kind in zip(_KEYS, (str, str, dict, dict, dict), strict=True):
         if not isinstance(value.get(key, kind()), kind):
             expected = "a text" if kind is str else "an object"
             raise ContractError(f"{source}: {key}: expected {expected}, found {json.dumps(value[key])[:40]}")
@@ -127,12 +128,14 @@ class Publication:
       files: reads the images again.
       facts: of --publication.
       deployments: of --deployments; None without the flag.
+      taxonomy: of --taxa; None without the flag.
       audited: names of the images in the audit's sample, as `legible` writes them; None if no audit was drawn.
     """
 
     files: FileReader
     facts: PublicationFacts = field(default_factory=PublicationFacts)
     deployments: Deployments | None = None
+    taxonomy: Taxonomy | None = None
     audited: frozenset[str] | None = None
 
     def require_deployments(self, *columns: str, needed_by: str) -> Deployments:
@@ -146,6 +149,20 @@ class Publication:
             raise UsageError(f"--formats={needed_by}: needs --deployments FILE with the columns {', '.join(columns)}")
         self.deployments.require(*columns, needed_by=needed_by)
         return self.deployments
+
+    def require_taxonomy(self, *, needed_by: str) -> Taxonomy:
+        """Return the tree of taxa.
+
+        Raises:
+          UsageError: --taxa was not given.
+        """
+        if self.taxonomy is None:
+            raise UsageError(f"--formats={needed_by}: needs --taxa FILE with the columns label,AphiaID,rank,parent")
+        return self.taxonomy
+
+    def scientific_name(self, label: str) -> str:
+        """Return the scientific name of a label; without --taxa, the label."""
+        return label if self.taxonomy is None else self.taxonomy.by_label[label].scientific_name
 
     def deployment_of(self, row: PredictionRow) -> Deployment | None:
         """Return the deployment of an image; None without --deployments.

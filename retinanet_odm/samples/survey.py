@@ -25,6 +25,12 @@ PUBLICATION: Mapping[str, Any] = {
         },
         "licenses": [{"name": "CC0-1.0", "scope": "data"}, {"name": "CC0-1.0", "scope": "media"}],
     },
+    "darwincore": {
+        "title": "Sample of Station M",
+        "abstract": "Detections in generated images of a seafloor.",
+        "license": "CC0-1.0",
+        "creator": {"organizationName": "Example", "electronicMailAddress": "ada@example.org"},
+    },
     "ifdo": {
         "image-set-name": "Sample of Station M, tripod",
         "image-set-handle": "https://example.org/station-m/",

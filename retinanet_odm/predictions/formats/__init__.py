@@ -65,6 +65,7 @@ EXPORTERS: Mapping[str, Mapping[str, Exporter]] = {
 }
 PUBLISHERS: Mapping[str, Mapping[str, Publisher]] = {
     "camtrapdp": {"camtrapdp.zip": _lazy_publisher("camtrapdp", "to_camtrapdp")},
+    "darwincore": {"darwincore.zip": _lazy_publisher("darwin_core", "to_darwin_core")},
     "ifdo": {"ifdo.json": _lazy_publisher("ifdo", "to_ifdo")},
     "fathomnet": {"fathomnet.csv": _lazy_publisher("fathomnet", "to_fathomnet")},
 }

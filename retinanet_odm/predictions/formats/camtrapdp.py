@@ -21,6 +21,7 @@ from datetime import datetime
 from typing import IO, Any
 
 from retinanet_odm.errors import ContractError
+from retinanet_odm.labels.taxa import HIGHER_RANKS
 from retinanet_odm.predictions.deployments import DEPLOYMENT_COLUMNS, END, LATITUDE, LONGITUDE, START, Deployments
 from retinanet_odm.predictions.formats.encoding import CsvCell, Spool, box_fractions, csv_line
 from retinanet_odm.predictions.formats.zip_members import add_member, member_info
@@ -47,6 +48,7 @@ _NEEDED_OF_PROJECT = ("title", "samplingDesign", "captureMethod", "individualAni
 _WRITTEN_KEYS = ("resources", "profile", "created", "spatial", "temporal", "taxonomic")
 # Classes that are no animals, by their names without regard to case; the standard has types for them.
 _TYPES = {"human": "human", "person": "human", "people": "human", "vehicle": "vehicle"}
+_RANKS = (*HIGHER_RANKS, "species", "subspecies")
 _HUMAN_NAME = "Homo sapiens"
 _BOX_DIGITS = 6  # a hundredth of a pixel in an image of 10,000 pixels
 _MIN_SIDE = 10**-_BOX_DIGITS
@@ -78,7 +80,8 @@ def to_camtrapdp(rows: Iterable[PredictionRow], run: ScoringRun, publication: Pu
             shutil.copyfileobj(media, member)
         add_member(archive, "deployments.csv", b"".join(_deployment_lines(deployments)))
         labels = [run.classes[label_id] for label_id in sorted(used)]
-        add_member(archive, "datapackage.json", _package(head, deployments, labels, run))
+        taxa = _taxa(labels, publication)
+        add_member(archive, "datapackage.json", _package(head, deployments, taxa, run))
         yield spool.take()
     yield spool.take()
 
@@ -122,7 +125,7 @@ def _add_image(
             "eventEnd": _time(time),
             "observationLevel": "media",
             "observationTags": tags,
-            **_observation(row, item, run),
+            **_observation(row, item, run, publication),
         }
         observations.write(csv_line(cells.get(column) for column in _OBSERVATION_COLUMNS))
 
@@ -145,7 +148,9 @@ def _media(
     return (cells.get(column) for column in _MEDIA_COLUMNS)
 
 
-def _observation(row: PredictionRow, item: Detection | None, run: ScoringRun) -> dict[str, CsvCell]:
+def _observation(
+    row: PredictionRow, item: Detection | None, run: ScoringRun, publication: Publication
+) -> dict[str, CsvCell]:
     """Return what was observed: a detection, nothing, or, in an image that failed, what is not known."""
     if row.status != OK:
         return {"observationType": "unclassified", "observationComments": f"{row.reason}: {row.detail}"}
@@ -158,7 +163,7 @@ def _observation(row: PredictionRow, item: Detection | None, run: ScoringRun) ->
     xmin, ymin, xmax, ymax = (round(edge, _BOX_DIGITS) for edge in box_fractions(item, row))
     return {
         "observationType": _TYPES.get(item.label.lower(), "animal"),
-        "scientificName": _scientific_name(item.label),
+        "scientificName": _scientific_name(item.label, publication),
         "count": 1,
         "bboxX": xmin,
         "bboxY": ymin,
@@ -170,9 +175,25 @@ def _observation(row: PredictionRow, item: Detection | None, run: ScoringRun) ->
     }
 
 
-def _scientific_name(label: str) -> str:
+def _scientific_name(label: str, publication: Publication) -> str:
     kind = _TYPES.get(label.lower(), "animal")
-    return {"animal": label, "human": _HUMAN_NAME, "vehicle": ""}[kind]
+    return {"animal": publication.scientific_name(label), "human": _HUMAN_NAME, "vehicle": ""}[kind]
+
+
+def _taxa(labels: Iterable[str], publication: Publication) -> list[dict[str, str]]:
+    """Return the taxa of the labels; with --taxa, also where they are classified."""
+    found = {_scientific_name(label, publication): label for label in labels}
+    return [
+        {"scientificName": name, **_classification(label, publication)} for name, label in sorted(found.items()) if name
+    ]
+
+
+def _classification(label: str, publication: Publication) -> dict[str, str]:
+    if publication.taxonomy is None:
+        return {}
+    taxon = publication.taxonomy.by_label[label]
+    rank = {"taxonRank": taxon.rank} if taxon.rank in _RANKS else {}  # the standard knows no infraorder
+    return {"taxonID": taxon.scientific_name_id, **rank, **publication.taxonomy.classification(label)}
 
 
 def _time(time: datetime) -> str:
@@ -185,7 +206,7 @@ def _deployment_lines(deployments: Deployments) -> Iterator[bytes]:
         yield csv_line(found.cells[column] for column in DEPLOYMENT_COLUMNS)
 
 
-def _package(head: Mapping[str, Any], deployments: Deployments, labels: Iterable[str], run: ScoringRun) -> bytes:
+def _package(head: Mapping[str, Any], deployments: Deployments, taxa: list[dict[str, str]], run: ScoringRun) -> bytes:
     """Return datapackage.json."""
     names = ("deployments", "media", "observations")
     package = {
@@ -210,9 +231,7 @@ def _package(head: Mapping[str, Any], deployments: Deployments, labels: Iterable
             "start": min(found.time(START) for found in deployments.by_name.values()).date().isoformat(),
             "end": max(found.time(END) for found in deployments.by_name.values()).date().isoformat(),
         },
-        "taxonomic": [
-            {"scientificName": name} for name in sorted({_scientific_name(label) for label in labels} - {""})
-        ],
+        "taxonomic": taxa,
     }
     return (json.dumps(package, indent=2, ensure_ascii=False) + "\n").encode()
 

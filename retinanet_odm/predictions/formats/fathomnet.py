@@ -32,7 +32,7 @@ def to_fathomnet(rows: Iterable[PredictionRow], run: ScoringRun, publication: Pu
         place = _place(row, publication)
         for item, key in zip(row.detections, detection_ids(row, sha256, run), strict=True):
             origin = trace(run, item, sha256=sha256, audit=publication.audit_status(row))
-            shown = (item.label, publication.address(row.image), *whole_box(item, row))
+            shown = (publication.scientific_name(item.label), publication.address(row.image), *whole_box(item, row))
             yield csv_line((*shown, f"{run.program}, model {run.model}", *place, key, item.score, *origin.values()))
 
 

@@ -19,6 +19,7 @@ from referencing import Registry, Resource
 from referencing.jsonschema import DRAFT4
 
 from retinanet_odm.errors import ContractError, UsageError
+from retinanet_odm.labels.taxa import parse_taxa
 from retinanet_odm.predictions.deployments import parse_deployments
 from retinanet_odm.predictions.formats.camtrapdp import to_camtrapdp
 from retinanet_odm.predictions.publication import Publication, parse_publication_facts
@@ -142,6 +143,19 @@ def test_detections_blanks_and_failures() -> None:
     assert observations[3]["observationTags"].endswith("threshold:0.25 | audit:not sampled")
     effort = [line["deploymentID"] for line in _table(found["deployments.csv"])]
     assert effort == ["reef", "sand"], "also without images"
+
+
+def test_with_taxa_it_names_and_classifies_them(tmp_path: Path) -> None:
+    text = "label,AphiaID,rank,parent,scientificName\nAnimalia,2,kingdom,,\ncrab,106673,infraorder,Animalia,Brachyura\n"
+    taxonomy = parse_taxa(f"{text}sea pig,123083,class,Animalia,Holothuroidea\n", source="taxa.csv")
+    found = _write(ROWS[:2], _publication(taxonomy=taxonomy))
+    assert [line["scientificName"] for line in _table(found["observations.csv"])][:2] == ["Holothuroidea", "Brachyura"]
+    crab, pig = json.loads(found["datapackage.json"])["taxonomic"]
+    lsid = "urn:lsid:marinespecies.org:taxname:"
+    # The standard has no rank between order and family.
+    assert crab == {"scientificName": "Brachyura", "taxonID": f"{lsid}106673", "kingdom": "Animalia"}
+    assert (pig["taxonID"], pig["taxonRank"], pig["class"]) == (f"{lsid}123083", "class", "Holothuroidea")
+    assert _errors(found, tmp_path) == []
 
 
 def test_the_same_rows_give_the_same_bytes() -> None:
