@@ -5,6 +5,7 @@ names and offsets only; images are read on the worker where the model runs (infe
 """
 
 import dataclasses
+import functools
 import posixpath
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
@@ -271,7 +272,7 @@ def _archive_chunks(archive: ListedFile, name: str, passed_over: Counter[str]) -
     kind = tar_files.find_tar_kind(path)
     if kind is None:
         # Both sizes count: stored bytes are read, inflated ones are held in memory.
-        zipped = zip_files.list_zip_members(path, keep, flag="--images")
+        zipped = zip_files.list_zip_members(path, functools.partial(filter, keep), flag="--images")
         for members in adjacent(zipped, lambda member: max(member.size, member.stored_size)):
             # Not the version of the archive: a copy of it, or one with more members, has the same images.
             versions = tuple(f"{member.crc:08x}-{member.size}" for member in members)

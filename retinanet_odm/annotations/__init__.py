@@ -11,6 +11,7 @@ returns `ImageAnnotation`. Then `reader`, which calls the reader of the format t
   yolo        YOLO text; `class_names` reads the names of its classes, `yolo_names` finds their file
   megadetector, viame  MegaDetector results and VIAME CSV; `predictions` decides whether they are accepted
   via         VGG Image Annotator JSON; `via_csv` reads its CSV
+  zip_names   which members of a zip file are annotation files
   collector   what the objects of an image say together: the policies that all formats share
   values      numbers and flags, as text
   json_values JSON files, and their numbers, labels and points

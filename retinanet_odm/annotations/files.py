@@ -8,16 +8,16 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from typing import BinaryIO
 
+from retinanet_odm.annotations.class_names import is_class_name_file
 from retinanet_odm.annotations.reader import ReadingRules, read_annotations
 from retinanet_odm.annotations.types import ImageAnnotation
 from retinanet_odm.annotations.yolo_names import find_class_names
+from retinanet_odm.annotations.zip_names import ZIPPED_KINDS, choose_annotations
 from retinanet_odm.errors import DataError, UsageError
 from retinanet_odm.storage import files
-from retinanet_odm.storage.file_names import is_hidden
 from retinanet_odm.storage.zip_files import ZipMember, is_zip_file, list_zip_members, open_zip_member
 from retinanet_odm.systems import with_slashes
 
-ANNOTATION_SUFFIXES = (".xml", ".json")  # of members of a zip file
 _CALLER = "annotations.read"  # for messages, in place of a flag
 
 
@@ -30,10 +30,10 @@ def read(
     sides where `ImageAnnotation.is_relative`. Labels are as the file has them.
 
     Args:
-      file: Local or gs://. Of a zip file, every .xml and .json file in it is read.
+      file: Local or gs://. Of a zip file, every .xml and .json file in it is read, and YOLO (see `zip_names`).
       min_score: Minimum score of predictions (MegaDetector, VIAME, YOLO with confidence, Label Studio) that are
         accepted as annotations; None accepts none.
-      class_names: The file with the names of YOLO's classes; by default one that lies beside the file.
+      class_names: The file with the names of YOLO's classes; by default one that lies beside the file or above it.
 
     Raises:
       DataError: The file, or one in the zip file, cannot be read; `reason` is the code that `prepare` reports. A fault
@@ -53,35 +53,43 @@ def read(
     """
     path, named = with_slashes(os.fspath(file)), with_slashes(os.fspath(class_names or ""))
     found: list[ImageAnnotation] = []
-    for uri, opened in _opened(path):
-        rules = annotation_rules(uri, min_score=min_score, class_names=named)
+    for uri, member in _list(path):
+        rules = annotation_rules(uri, member, min_score=min_score, class_names=named)
         try:
-            with opened as stream:
+            with open_annotation(uri, member) as stream:
                 found += read_annotations(stream, source=uri, rules=rules)
         except DataError as error:
             raise DataError(error.reason, describe_fault(error, uri), error.line) from error
     return found
 
 
-def _opened(path: str) -> Iterator[tuple[str, AbstractContextManager[BinaryIO]]]:
-    """Yield a file, or the annotation files in a zip file, each with its URI."""
+def _list(path: str) -> Iterator[tuple[str, ZipMember | None]]:
+    """Yield the URI of a file, or those of the annotation files in a zip file."""
     if not is_zip_file(path):
-        yield path, open_annotation(path)
+        yield path, None
         return
-    members = list_zip_members(path, is_annotation_name, flag=_CALLER)
+    members = list_zip_members(path, choose_annotations, flag=_CALLER)
     if not members:
-        raise UsageError(f"{_CALLER}: {path}: expected {' or '.join(ANNOTATION_SUFFIXES)} files in it, found none")
-    for member in members:
-        yield f"{path}/{member.name}", open_annotation(path, member)
+        raise UsageError(f"{_CALLER}: {path}: expected files in it ({ZIPPED_KINDS}), found none")
+    yield from ((f"{path}/{member.name}", member) for member in members if not is_class_name_file(member.name))
 
 
-def open_annotation(path: str, member: ZipMember | None = None) -> AbstractContextManager[BinaryIO]:
+def open_annotation(uri: str, member: ZipMember | None) -> AbstractContextManager[BinaryIO]:
     """Open an annotation file, or one in a zip file, for reading.
+
+    Args:
+      uri: The file; for a member, the path of the zip file followed by the member's name.
+      member: Its place in the zip file; None for a loose file.
 
     Raises:
       DataError: On entering the context: it cannot be read.
     """
-    return files.open_binary(path) if member is None else open_zip_member(path, member)
+    return files.open_binary(uri) if member is None else open_zip_member(zip_path_of(uri, member), member)
+
+
+def zip_path_of(uri: str, member: ZipMember) -> str:
+    """Return the path of the zip file that holds a member."""
+    return uri.removesuffix(f"/{member.name}")
 
 
 def describe_fault(error: DataError, uri: str) -> str:
@@ -90,16 +98,7 @@ def describe_fault(error: DataError, uri: str) -> str:
     return error.detail if uri in error.detail else f"{uri}: {error.detail}"
 
 
-def annotation_rules(uri: str, *, min_score: float | None, class_names: str) -> ReadingRules:
+def annotation_rules(uri: str, member: ZipMember | None, *, min_score: float | None, class_names: str) -> ReadingRules:
     """Return how a stored file is read: the names of YOLO's classes lie beside it, unless the user has named a file."""
-    return ReadingRules(min_score=min_score, class_names=lambda: find_class_names(uri, class_names))
-
-
-def is_annotation_name(name: str) -> bool:
-    """Return whether a member of a zip file may be an annotation file, judged by its name; its content decides.
-
-    Example:
-      >>> is_annotation_name("Annotations/a.xml"), is_annotation_name(".cache/a.json")
-      (True, False)
-    """
-    return name.lower().endswith(ANNOTATION_SUFFIXES) and not is_hidden(name)
+    zip_path = zip_path_of(uri, member) if member else ""
+    return ReadingRules(min_score=min_score, class_names=lambda: find_class_names(uri, class_names, zip_path))

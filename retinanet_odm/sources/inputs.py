@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from retinanet_odm.annotations.files import is_annotation_name
+from retinanet_odm.annotations.zip_names import is_annotation_name
 from retinanet_odm.errors import UsageError
 from retinanet_odm.sources.listing import FileContent, is_image_name, is_zip_input
 from retinanet_odm.storage import files
@@ -155,14 +155,16 @@ def _look_into_zip(uri: str, flag: str, content: Sequence[FileContent]) -> dict[
       UsageError: It is corrupt, or does not hold what is required.
     """
     # Checked before the job starts, because a worker would find an empty zip file only after hours.
-    names = [member.name for member in list_zip_members(uri, bool, flag=flag)]
+    names = [member.name for member in list_zip_members(uri, list, flag=flag)]
+    read: set[str] = set()
     for required in content:
-        if not any(map(required.is_member, names)):
+        chosen = set(required.choose(names))
+        read |= chosen
+        if not chosen:
             found = ", ".join(names[:_MAX_NAMED]) + (", …" if len(names) > _MAX_NAMED else "")
             raise UsageError(f"{flag}: {uri}: expected {required.title}, found {found or 'an empty zip file'}")
     path = absolute(uri)
-    unread = (name for name in names if not any(kind.is_member(name) for kind in content))
-    return {absolute(f"{uri}/{name}"): UnreadFile(name, path) for name in unread}
+    return {absolute(f"{uri}/{name}"): UnreadFile(name, path) for name in names if name not in read}
 
 
 def count_passed_over(found: Sequence[FlagFiles], output: str) -> Counter[str]:

@@ -5,6 +5,7 @@ jobs can pair and shuffle millions of them; `read_image` and `read_annotation` r
 """
 
 import dataclasses
+import functools
 import posixpath
 import re
 from collections.abc import Callable, Collection, Iterable, Iterator
@@ -13,15 +14,10 @@ from pathlib import PurePosixPath
 
 from retinanet_odm.annotations.class_names import is_class_name_file
 from retinanet_odm.annotations.detection import NAMED_BY_FILE
-from retinanet_odm.annotations.files import (
-    ANNOTATION_SUFFIXES,
-    annotation_rules,
-    describe_fault,
-    is_annotation_name,
-    open_annotation,
-)
+from retinanet_odm.annotations.files import annotation_rules, describe_fault, open_annotation, zip_path_of
 from retinanet_odm.annotations.reader import open_annotations
 from retinanet_odm.annotations.types import ImageAnnotation, ignore_labels
+from retinanet_odm.annotations.zip_names import ZIPPED_KINDS, choose_annotations
 from retinanet_odm.errors import DataError, UsageError
 from retinanet_odm.pickling import pickle_by_position
 from retinanet_odm.storage import files
@@ -156,7 +152,7 @@ def _match(source: InputPattern, content: "FileContent") -> Iterator[ImageFile]:
             continue
         folder = re.sub(r"\.zip$", "", name, flags=re.IGNORECASE)
         export_uri = uri if source.is_export else ""
-        for member in list_zip_members(uri, content.is_member, flag=source.flag):
+        for member in list_zip_members(uri, content.choose, flag=source.flag):
             yield ImageFile(
                 uri=f"{uri}/{member.name}", name=f"{folder}/{member.name}", export_uri=export_uri, member=member
             )
@@ -186,24 +182,24 @@ class FileContent:
 
     Attributes:
       title: For messages.
-      is_member: Whether a member of a zip file may hold it.
+      choose: Returns the members of a zip file that may hold it, or that are read with those that do.
       is_never: Whether a loose file certainly does not. Other loose files are read, whatever their names: the user has
         named them, so what is wrong with them must be told.
     """
 
     title: str
-    is_member: Callable[[str], bool]
+    choose: Callable[[Iterable[str]], Iterable[str]]
     is_never: Callable[[str], bool]
 
 
 IMAGE_CONTENT = FileContent(
     title="an image (pass an export without images to --annotations, its images to --images)",
-    is_member=is_image_name,
+    choose=functools.partial(filter, is_image_name),
     is_never=is_never_image,
 )
 ANNOTATION_CONTENT = FileContent(
-    title=f"an annotation file ({' or '.join(ANNOTATION_SUFFIXES)})",
-    is_member=is_annotation_name,
+    title=f"an annotation file ({ZIPPED_KINDS})",
+    choose=choose_annotations,
     is_never=is_never_annotation,
 )
 
@@ -219,7 +215,7 @@ def read_image(image: ImageFile) -> bytes:
     """
     if image.member is None:
         return files.read_bytes(image.uri, version=image.version)
-    return read_zip_member(_stored_path(image), image.member)
+    return read_zip_member(zip_path_of(image.uri, image.member), image.member)
 
 
 def read_annotation(
@@ -234,9 +230,9 @@ def read_annotation(
     and the error follows as a DataError, because nobody knows which images are missing.
     """
     uri, count = file.uri, 0
-    rules = annotation_rules(uri, min_score=min_score, class_names=file.class_names)
+    rules = annotation_rules(uri, file.member, min_score=min_score, class_names=file.class_names)
     try:
-        with open_annotation(_stored_path(file), file.member) as stream:
+        with open_annotation(uri, file.member) as stream:
             detected, annotations = open_annotations(stream, source=uri, rules=rules)
             for annotation in annotations:
                 image_name = "" if detected in NAMED_BY_FILE else annotation.filename
@@ -248,8 +244,3 @@ def read_annotation(
             yield DataError(error.reason, f"{detail} ({count} images before that were read)", error.line)
         else:
             yield dataclasses.replace(file, reason=error.reason, detail=detail, line=error.line)
-
-
-def _stored_path(file: ImageFile | AnnotationFile) -> str:
-    """Return the path of a loose file, or of the zip file that holds a member."""
-    return file.uri.removesuffix(f"/{file.member.name}") if file.member else file.uri

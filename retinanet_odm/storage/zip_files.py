@@ -10,7 +10,7 @@ import io
 import struct
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import BinaryIO, cast
 
@@ -60,14 +60,14 @@ def is_zip_file(path: str) -> bool:
         return False  # it stays in the list as an image, whose row will report that it cannot be read
 
 
-def list_zip_members(path: str, keep: Callable[[str], bool], *, flag: str) -> list[ZipMember]:
+def list_zip_members(path: str, choose: Callable[[list[str]], Iterable[str]], *, flag: str) -> list[ZipMember]:
     """Return the files of an archive, without its folders, in the order of their offsets.
 
     A second member of the same name gets ``#2`` after it, the third ``#3``.
 
     Args:
       path: The archive.
-      keep: Selects members by their names.
+      choose: Returns those of the names of all members that are listed.
       flag: The flag that named the archive, for messages.
 
     Raises:
@@ -76,11 +76,13 @@ def list_zip_members(path: str, keep: Callable[[str], bool], *, flag: str) -> li
     try:
         with files.open_binary(path) as file, zipfile.ZipFile(file) as archive:
             # The directory is at the end of the archive: a truncated file has none, and is refused here.
-            infos = [info for info in archive.infolist() if not info.is_dir() and keep(_name(info))]
+            named = [(_name(info), info) for info in archive.infolist() if not info.is_dir()]
     except _BROKEN as error:
         raise UsageError(f"{flag}: {path} is not a readable zip archive: {error}") from error
     except FileError as error:
         raise UsageError(f"{flag}: {error}") from error
+    chosen = set(choose([name for name, _ in named]))
+    infos = [info for name, info in named if name in chosen]
     # By offset: members are then read from the beginning of the archive to its end, whatever the directory's order.
     infos.sort(key=lambda info: info.header_offset)
     return [_member(info, name) for name, info in with_unique_names(infos, _name)]

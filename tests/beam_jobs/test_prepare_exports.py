@@ -266,3 +266,32 @@ def test_bad_request_is_one_line(tmp_path, capfd, read_folder, flags, words, why
     assert all(word.replace("@", str(tmp_path)) in line for word in words), line
     assert read_folder(tmp_path / "in") == before, why
     assert not (tmp_path / "out").exists(), why
+
+
+YOLO_LAYOUTS = [
+    ("images/{}.png", "labels/{}.txt", "data.yaml", "Ultralytics"),
+    ("obj_{}.png", "obj_{}.txt", "obj.names", "CVAT's YOLO 1.1"),
+    ("export/{}.png", "export/{}.txt", "export/classes.txt", "zipped with its folder"),
+]
+
+
+@pytest.mark.parametrize(("image", "text", "classes", "why"), YOLO_LAYOUTS, ids=[row[3] for row in YOLO_LAYOUTS])
+def test_exports_of_yolo(prepare, tmp_path, image, text, classes, why):
+    names = b"names: [star, crab]" if classes.endswith("yaml") else b"star\ncrab\n"
+    # Both splits have an image a: the folders decide.
+    texts = {
+        "train/a": b"1 0.5 0.5 0.25 0.5\n",
+        "val/a": b"0 0.5 0.5 0.5 0.5\n",
+        "val/b": b"",
+        "val/c": b"9 .5 .5 .1 .1",
+    }
+    members = {classes: names, "train.txt": b"data/train/a.png\n", "README.txt": b"made by hand"}
+    for shade, (name, content) in enumerate(texts.items()):
+        members |= {image.format(name): _image(shade), text.format(name): content}
+    _zip(tmp_path / "yolo.zip", members)
+    examples = prepare("--exports=@/*.zip")
+    found = {name: [item.label for item in example.objects] for name, example in examples.items()}
+    expected = {"train/a": ["crab"], "val/a": ["star"], "val/b": []}
+    assert found == {f"yolo/{image.format(name)}": labels for name, labels in expected.items()}, why
+    (reject,) = _rejects(tmp_path / "out")
+    assert (Path(reject.name).stem, reject.reason) == ("c", "class_without_name"), why

@@ -65,7 +65,7 @@ BAD_REQUESTS = [
     ),
     (
         ("images.zip", "images.zip"),
-        ["--annotations", "images.zip", "an annotation file (.xml or .json)"],
+        ["--annotations", "images.zip", "an annotation file (.xml, .json, or .txt of YOLO)"],
         "annotations",
     ),
     (("", "", "full.zip bare.zip"), ["--exports", "bare.zip", "an export without images"], "an export without images"),

@@ -39,12 +39,12 @@ def output(tmp_path: Path) -> Path:
         path = tmp_path / "images" / row.image
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(make_image(40, 30, {(number, 0, 0): (0, 0, 40, 30)}))
-    formats = ("coco", "cvat", "voc", "parquet")
+    formats = ("coco", "cvat", "voc", "yolo", "parquet")
     return write_output(tmp_path / "out", IMAGE_ROWS, num_shards=2, exports=ExportOptions(formats=formats))
 
 
-def _prepare(images: str, annotations: Path, dataset: Path) -> dict[str, DetectionExample]:
-    flags = [f"--images={images}", f"--annotations={annotations}", f"--output={dataset}"]
+def _prepare(images: str, annotations: Path, dataset: Path, *more: str) -> dict[str, DetectionExample]:
+    flags = [f"--images={images}", f"--annotations={annotations}", f"--output={dataset}", *more]
     assert beam_jobs.main.main(["prepare", *flags]) == 0
     manifest = DatasetManifest.from_json((dataset / "dataset.json").read_text(), source="dataset.json")
     shards = [str(dataset / shard.name) for split in manifest.splits.values() for shard in split.shards]
@@ -52,9 +52,11 @@ def _prepare(images: str, annotations: Path, dataset: Path) -> dict[str, Detecti
     return {example.filename: example for shard in shards for example in read_examples(shard)}
 
 
-@pytest.mark.parametrize("name", ["cvat.xml", "voc.zip"])
-def test_pre_annotations_through_our_own_prepare(name: str, output: Path, tmp_path: Path) -> None:
-    examples = _prepare(f"{tmp_path}/images/**", output / name, tmp_path / "dataset")
+@pytest.mark.parametrize(("name", "more"), [("cvat.xml", ()), ("voc.zip", ()), ("yolo.zip", ("--min_score=0",))])
+def test_pre_annotations_through_our_own_prepare(
+    name: str, more: tuple[str, ...], output: Path, tmp_path: Path
+) -> None:
+    examples = _prepare(f"{tmp_path}/images/**", output / name, tmp_path / "dataset", *more)
     kept = {row.image: row for row in IMAGE_ROWS if row.status == OK}
     assert examples.keys() == kept.keys()
     for image, example in examples.items():

@@ -7,26 +7,9 @@ import pytest
 
 from retinanet_odm import annotations
 from retinanet_odm.annotations import ImageAnnotation, ObjectAnnotation, format_cvat, format_voc
-from retinanet_odm.annotations.files import is_annotation_name
 from retinanet_odm.errors import DataError, UsageError
 from retinanet_odm.samples.files import make_zip
 from retinanet_odm.sources.listing import input_patterns, match_annotations, read_annotation
-
-ANNOTATIONS = [
-    ("annotations.xml", True, "CVAT for images"),
-    ("annotations/instances_default.JSON", True, "COCO"),
-    ("package.json", True, "its content decides"),
-    ("__MACOSX/._annotations.xml", False, "macOS's shadow"),
-    (".idea/x.xml", False, "hidden"),
-    ("labelmap.txt", False, "no annotation"),
-    ("images/a.jpg", False, "an image"),
-]
-
-
-@pytest.mark.parametrize(("name", "expected", "why"), ANNOTATIONS)
-def test_is_annotation_name(name: str, expected: bool, why: str) -> None:
-    assert is_annotation_name(name) is expected, why
-
 
 _CRAB = ObjectAnnotation(label="crab", box=(1.0, 2.0, 3.5, 4.0))
 _ANNOTATION = ImageAnnotation(filename="a.jpg", width=100, height=50, objects=(_CRAB,), source="x")
@@ -43,6 +26,11 @@ FILES = [
         "export.zip", make_zip(iter([("annotations.xml", _CVAT), ("a/b.xml", _CVAT)])), id="two in a zip file"
     ),
     pytest.param("labels/a.txt", b"0 0.5 0.5 0.1 0.1\n", id="YOLO, names beside it"),
+    pytest.param(
+        "yolo.zip",
+        make_zip(iter([("x/data.yaml", b"names: [crab]"), ("x/labels/a.txt", b"0 0.5 0.5 0.1 0.1\n")])),
+        id="YOLO in a zip file",
+    ),
     pytest.param("md.json", json.dumps(_PREDICTIONS).encode(), id="MegaDetector"),
 ]
 

@@ -6,6 +6,7 @@ import pytest
 
 from retinanet_odm.annotations.yolo_names import find_class_names
 from retinanet_odm.errors import UsageError
+from retinanet_odm.samples.files import make_zip
 from retinanet_odm.sources.listing import AnnotationFile, input_patterns, match_annotations, read_annotation
 
 
@@ -69,3 +70,27 @@ def test_names_that_cannot_be_read_reject_the_file(tmp_path: Path) -> None:
     _write(tmp_path / "data.yaml", "names: []")
     (row,) = _rows([str(labels)])
     assert (row.reason, "data.yaml" in row.detail) == ("class_names_not_readable", True)
+
+
+IN_ZIP = [
+    ("x/labels/train/a.txt", {0: "near"}, "those of the same folder of a zip file that was zipped again"),
+    ("x/y/z/labels/a.txt", {0: "far"}, "however far below: an archive is a whole"),
+    ("other/a.txt", {}, "not those of another folder"),
+]
+
+
+@pytest.mark.parametrize(("text", "expected", "why"), IN_ZIP)
+def test_names_in_a_zip_file(tmp_path: Path, text: str, expected: dict[int, str], why: str) -> None:
+    members = {"x/data.yaml": "names: [far]", "x/labels/train/classes.txt": "near", "x/labels/train/obj.names": "last"}
+    path = tmp_path / "yolo.zip"
+    path.write_bytes(make_zip((name, content.encode()) for name, content in members.items()))
+    assert find_class_names(f"{path}/{text}", zip_path=str(path)).names == expected, why
+
+
+def test_names_that_the_user_names_are_those_of_a_zip_file_too(tmp_path: Path) -> None:
+    (tmp_path / "yolo.zip").write_bytes(
+        make_zip(iter([("a.txt", b"0 0.5 0.5 0.2 0.4"), ("data.yaml", b"names: [no]")]))
+    )
+    names = _write(tmp_path / "names.yaml", "names: [star]")
+    (row,) = _rows([f"{tmp_path}/yolo.zip", str(names)])
+    assert row.annotation and [item.label for item in row.annotation.objects] == ["star"]

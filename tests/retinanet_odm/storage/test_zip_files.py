@@ -55,7 +55,7 @@ def _try(read: Callable[[str, ZipMember], bytes], path: Path, member: ZipMember)
 
 
 def _list(path: Path, *, flag: str = "--images") -> list[ZipMember]:
-    return list_zip_members(str(path), bool, flag=flag)
+    return list_zip_members(str(path), list, flag=flag)
 
 
 @pytest.mark.parametrize("read", READERS)

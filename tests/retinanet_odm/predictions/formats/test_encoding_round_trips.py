@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from retinanet_odm.annotations.class_names import ClassNames, parse_class_names
 from retinanet_odm.annotations.reader import ReadingRules, read_annotations
 from retinanet_odm.annotations.types import ImageAnnotation
+from retinanet_odm.annotations.zip_names import choose_annotations
 from retinanet_odm.predictions.formats import EXPORTERS
 from retinanet_odm.predictions.rows import OK, PredictionRow
 from tests.retinanet_odm.prediction_rows import RUN, rows_named
@@ -33,11 +34,10 @@ def _read(file: str, data: bytes, min_score: float) -> Iterator[ImageAnnotation]
     members, names = {file: data}, ClassNames()
     if file.endswith(".zip"):
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
-            members = {name: archive.read(name) for name in archive.namelist()}
+            chosen = choose_annotations(archive.namelist())
+            members = {name: archive.read(name) for name in archive.namelist() if name in chosen}
     if "data.yaml" in members:
         names = parse_class_names(members.pop("data.yaml"), source="data.yaml")
-    for member in ("labelmap.txt", "ImageSets/Main/default.txt"):
-        members.pop(member, None)
     rules = ReadingRules(min_score=min_score, class_names=lambda: names)
     for member, content in members.items():
         yield from read_annotations(io.BytesIO(content), source=member, rules=rules)
