@@ -5,8 +5,7 @@ Each number has as few digits as that takes, so that a box drawn at 10.25 pixels
 nearest, which is one float32 step away at most.
 """
 
-import itertools
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -31,7 +30,7 @@ def exact_pixels(relative: box_ops.Boxes, height: int, width: int) -> Numbers:
     product = relative.astype(np.float64) * _sides(height, width)
     # The nearest float32, and those beside it: where fractions are denser than pixels, only one of the three is right.
     near = product.astype(np.float32)
-    beside = (np.nextafter(near, np.float32(limit)) for limit in (-np.inf, np.inf))
+    beside = [np.nextafter(near, np.float32(limit)) for limit in (-np.inf, np.inf)]
 
     def is_exact(found: Numbers) -> npt.NDArray[np.bool_]:
         back = box_ops.to_relative(found.astype(np.float32), height, width)
@@ -64,15 +63,17 @@ def exact_yolo_boxes(pixels: Numbers, height: int, width: int) -> Numbers:
       [[0.3, 0.5, 0.4, 0.5]]
     """
     sides = _sides(height, width)
-    start, end = np.split(pixels / sides, 2, axis=1)
+    relative = pixels / sides
+    start, end = relative[:, :2], relative[:, 2:]
     expected = pixels.astype(np.float32)
 
     def is_exact(found: Numbers) -> npt.NDArray[np.bool_]:
-        centre, size = np.split(found, 2, axis=1)
-        corners = np.concatenate([centre - size / 2, centre + size / 2], axis=1)
+        centre, half = found[..., :2], found[..., 2:] / 2
+        corners = np.concatenate([centre - half, centre + half], axis=-1)
         same = (corners * sides).astype(np.float32) == expected
         # Centre and size of an axis make both of its edges, so both numbers are exact or none is.
-        return np.tile(same[:, :2] & same[:, 2:], 2)
+        both = same[..., :2] & same[..., 2:]
+        return np.concatenate([both, both], axis=-1)
 
     centred = _shortest(np.concatenate([(start + end) / 2, end - start], axis=1), _FRACTION_DIGITS, is_exact)
     return centred[:, [1, 0, 3, 2]]
@@ -84,18 +85,22 @@ def _sides(height: int, width: int) -> Numbers:
 
 def _shortest(
     exact: Numbers,
-    digits: Iterable[int],
+    digits: Sequence[int],
     is_exact: Callable[[Numbers], npt.NDArray[np.bool_]],
-    others: Iterable[box_ops.Boxes] = (),
+    others: Sequence[box_ops.Boxes] = (),
 ) -> Numbers:
-    """Return numbers rounded as far as they stay exact, or the first of others that is; else those that were given."""
-    found, is_open = exact.copy(), np.ones(exact.shape, np.bool_)
-    rounded = (np.round(exact, count) for count in digits)
-    for candidates in itertools.chain(rounded, (other.astype(np.float64) for other in others)):
-        good = is_open & is_exact(candidates)
-        found[good] = candidates[good]
-        is_open &= ~good
-        # Most boxes were drawn with two digits.
-        if not is_open.any():
-            break
+    """Return numbers [N, K] rounded as far as they stay exact, or the first of others that is; else those given.
+
+    Args:
+      exact: the numbers.
+      digits: after the point, in the order of preference.
+      is_exact: says of candidates [C, N, K] which may be written instead of the numbers.
+      others: further candidates, [N, K] each.
+    """
+    # All at once: an image has few boxes, for which the number of calls to NumPy is what takes the time.
+    scale = 10.0 ** np.asarray(digits)[:, None, None]
+    candidates = np.concatenate([np.rint(exact * scale) / scale, *(other[None] for other in others), exact[None]])
+    good = is_exact(candidates)
+    good[-1] = True
+    found: Numbers = np.take_along_axis(candidates, good.argmax(axis=0)[None], axis=0)[0]
     return found

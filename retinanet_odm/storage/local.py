@@ -60,15 +60,15 @@ class LocalFiles:
     def write(self, path: str) -> Iterator[BinaryIO]:
         """See FileSystem. Creates missing folders."""
         # In the same folder, because a rename is atomic only within one file system.
-        temporary = Path(temporary_name(path))
-        temporary.parent.mkdir(parents=True, exist_ok=True)
+        temporary = temporary_name(path)
+        file = _create(temporary)
         try:
-            with temporary.open("wb") as file:
+            with file:
                 yield file
-            temporary.replace(path)  # rename would refuse an old file on Windows
+            os.replace(temporary, path)  # noqa: PTH105 - as in open_binary; rename would refuse an old file on Windows
         # Also for KeyboardInterrupt: nothing under a temporary name stays behind unless the process is killed.
         except BaseException:
-            temporary.unlink(missing_ok=True)
+            Path(temporary).unlink(missing_ok=True)
             raise
 
     def delete(self, path: str) -> None:
@@ -78,6 +78,16 @@ class LocalFiles:
     def make_folder(self, path: str) -> None:
         """See FileSystem."""
         Path(path).mkdir(parents=True, exist_ok=True)
+
+
+def _create(path: str) -> BinaryIO:
+    """Open a new file for writing, in a new folder if that is missing."""
+    try:
+        return open(path, "wb")  # noqa: PTH123 - as in open_binary
+    except (FileNotFoundError, NotADirectoryError):
+        # Only now, because it is rare: an export writes thousands of small files into each folder.
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+        return open(path, "wb")  # noqa: PTH123
 
 
 def _find_matches(root: str, pattern: str) -> Iterator[str]:
