@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Starts prepare, check or score on Dataflow: see scripts/dataflow.sh --help.
+# Starts prepare, check, export or score on Dataflow: see scripts/dataflow.sh --help.
 set -euo pipefail
 root="$(realpath "$(dirname "$0")/..")"
 "$root/scripts/setup.sh"

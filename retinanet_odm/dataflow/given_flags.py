@@ -1,6 +1,6 @@
 """What a command line says before its program parses it: `flag_names`, `flag_value`."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 
 def flag_names(flags: Sequence[str]) -> set[str]:
@@ -23,3 +23,27 @@ def flag_value(name: str, flags: Sequence[str]) -> str | None:
         elif flag == f"--{name}":
             found = following
     return found
+
+
+def flag_values(words: Sequence[str], *, positional: str | None) -> Iterator[tuple[str, str]]:
+    """Yield every value of every flag.
+
+    Args:
+      words: The flags of a program.
+      positional: The name of an argument without a flag, of a program whose flags have one value each; None if a flag
+        may have several.
+
+    Example:
+      >>> list(flag_values(["--images", "a", "b", "--output=c"], positional=None))
+      [('--images', 'a'), ('--images', 'b'), ('--output', 'c')]
+      >>> list(flag_values(["--output", "c", "d"], positional="DATASET"))
+      [('--output', 'c'), ('DATASET', 'd')]
+    """
+    flag = positional or ""
+    for word in words:
+        value = word
+        if word.startswith("--"):
+            flag, _, value = word.partition("=")
+        if value:
+            yield flag, value
+            flag = positional or flag

@@ -17,7 +17,7 @@ from typing import NoReturn
 from retinanet_odm import __version__
 from retinanet_odm.cli.program import Parser, check_not_empty
 from retinanet_odm.dataflow import preflight
-from retinanet_odm.dataflow.given_flags import flag_names, flag_value
+from retinanet_odm.dataflow.given_flags import flag_names, flag_value, flag_values
 from retinanet_odm.dataflow.job_main import run_job_main
 from retinanet_odm.dataflow.workers import (
     ACCELERATORS,
@@ -35,14 +35,18 @@ from retinanet_odm.wheel import CHECKOUT, build_worker_wheels
 
 _logger = logging.getLogger(__name__)
 
-PROGRAMS = {"prepare": "beam_jobs", "check": "beam_jobs", "score": "inference"}
+_EXPORT = "export"
+PROGRAMS = {"prepare": "beam_jobs", "check": "beam_jobs", _EXPORT: "beam_jobs", "score": "inference"}
 # Flags whose files workers read or write; files that only the launcher reads (--labels) may be local.
 _WORKER_PATHS = re.compile("--(images|annotations|exports|output|model|id_map|split_from|exhaustive)")
+_DATASET = "DATASET"  # the argument of export, which has no flag
+_EXPORT_PATHS = re.compile(f"{_DATASET}|--output")
 _DESCRIPTION = """\
-Checks project, region, bucket, permissions and network, then starts prepare, check or score on Dataflow.
+Checks project, region, bucket, permissions and network, then starts prepare, check, export or score on Dataflow.
 
   scripts/dataflow.sh prepare --region R --bucket B --images 'gs://B/images/*' --annotations 'gs://B/xml/*.xml' \\
       --output gs://B/dataset
+  scripts/dataflow.sh export --region R --bucket B gs://B/dataset --format yolo --output gs://B/yolo
   scripts/dataflow.sh score --region R --bucket B --sdk_container_image IMAGE --images 'gs://B/archives/*.zip' \\
       --model gs://B/model/export --output gs://B/out
 """
@@ -141,7 +145,7 @@ def beam_flags(launch: Launch, given: Sequence[str], now: datetime.datetime) -> 
 def make_launch_parser() -> Parser:
     """Return the parser of the launcher. parse_known_args returns the flags of the program and of Beam as unknown."""
     parser = Parser(prog="scripts/dataflow.sh", description=_DESCRIPTION, epilog=_EPILOG)
-    parser.add_argument("command", choices=PROGRAMS, metavar="COMMAND", help="prepare, check or score")
+    parser.add_argument("command", choices=PROGRAMS, metavar="COMMAND", help="prepare, check, export or score")
     parser.add_argument(
         "--region", required=True, help="region of the job, such as europe-west4; preferably that of the bucket"
     )
@@ -209,11 +213,10 @@ def check_not_local(launch: Launch, rest: Sequence[str]) -> None:
             "score: expected --sdk_container_image, an image with TensorFlow and this package: make one by"
             " gcloud builds submit --config containers/cloudbuild.yaml (docs/dataflow.md)"
         )
-    # A value follows its flag or an equals sign; more values may follow, so the last flag is remembered.
-    flag = ""
-    for word in rest:
-        flag, _, value = word.partition("=") if word.startswith("--") else (flag, "", word)
-        if _WORKER_PATHS.fullmatch(flag) and value and "://" not in value:
+    is_export = launch.command == _EXPORT
+    paths = _EXPORT_PATHS if is_export else _WORKER_PATHS
+    for flag, value in flag_values(rest, positional=_DATASET if is_export else None):
+        if paths.fullmatch(flag) and "://" not in value:
             raise UsageError(f"{flag}: workers cannot reach {value}; expected a path that begins with gs://")
 
 

@@ -74,7 +74,7 @@ RULES = (
         reason="creates a TPU VM",
     ),
     Rule(
-        begins=r"scripts/dataflow\.sh (prepare|check|score) ",
+        begins=r"scripts/dataflow\.sh (prepare|check|export|score) ",
         trial=trials.dry_run_dataflow,
         kind=DRY_RUN,
         reason="needs a Google Cloud project",

@@ -18,6 +18,9 @@ PLACE = ["--region=europe-west4", "--bucket=gs://my-bucket/", "--project=p"]
 SCORE = ["score", *PLACE, "--images=gs://a/x.zip", "--model=gs://m/e", "--output=gs://o/d", "--sdk_container_image=I"]
 
 
+EXPORT = ["export", *PLACE, "--format", "yolo"]
+
+
 def launch(command: str = "prepare", **changes: object) -> Launch:
     return Launch(**{"command": command, "project": "p", "region": "europe-west4", "bucket": "b-1", **changes})
 
@@ -140,6 +143,8 @@ REFUSED = [
     (SCORE[:-1], "--sdk_container_image, an image with TensorFlow", "Beam's image has none"),
     ([*SCORE, "--output=out"], "--output: workers cannot reach out", "a path of this machine"),
     ([*SCORE, "--images", "gs://a/x", "y.zip"], "--images: workers cannot reach y.zip", "the second of two"),
+    ([*EXPORT, "--output=gs://o/e", "DS"], "DATASET: workers cannot reach DS", "an argument without a flag"),
+    ([*EXPORT, "gs://o/d", "--output", "e"], "--output: workers cannot reach e", "a value of its own"),
 ]
 
 
@@ -153,6 +158,12 @@ def test_a_bad_request_is_one_line(argv, words, reason, capsys):
 def test_small_files_may_lie_here(capsys):
     paths = ["--images=gs://a/*", "--annotations=gs://a/*.xml", "--output=gs://a/out", "--labels=labels.pbtxt"]
     assert main(["prepare", *PLACE, *paths, "--dry_run"]) == 0, capsys.readouterr().err
+
+
+def test_words_of_export_that_name_no_path(capsys):
+    assert main([*EXPORT, "gs://o/d", "--images=none", "--license", "CC BY", "--output=gs://o/e", "--dry_run"]) == 0
+    words = shlex.split(capsys.readouterr().out)
+    assert words[:7] == ["python", "-m", "beam_jobs", "export", "--format", "yolo", "gs://o/d"]
 
 
 def test_the_checks_look_at_what_the_flags_name():

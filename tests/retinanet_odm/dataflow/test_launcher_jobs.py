@@ -1,4 +1,4 @@
-"""The requests that Dataflow receives: both jobs go through Beam's DataflowRunner to a local service."""
+"""The requests that Dataflow receives: the jobs go through Beam's DataflowRunner to a local service."""
 
 import datetime
 import io
@@ -144,6 +144,22 @@ def test_prepare_goes_to_the_stock_image_with_its_wheels(cloud, service, tmp_pat
     assert job.grouped_after(job.step("List images").outputs.values()) != [], (
         "the search must be able to find something"
     )
+
+
+@pytest.mark.parametrize("form", ["coco", "yolo"])
+def test_export_is_a_small_job(cloud, service, tmp_path, form):
+    source = Source(tmp_path / "source").fill(6)
+    assert beam_jobs.main.main(source.flags(tmp_path / "dataset")) == 0
+    for path in (tmp_path / "dataset").iterdir():
+        if path.is_file():
+            cloud.put(f"dataset/{path.name}", path.read_bytes())
+    flags = ["gs://bucket/dataset", f"--format={form}", "--output=gs://bucket/export"]
+    job = submit(cloud, service, flags, command="export")
+    assert job.job["name"] == "retinanet-export-20260102-000000"
+    assert (job.job["labels"]["program"], job.pool["machineType"]) == ("export", "e2-standard-4")
+    assert [image["containerImage"] for image in job.pool["sdkHarnessContainerImages"]] == [STOCK_IMAGE]
+    assert job.size < MEGABYTE / 4, "shards are listed on a worker"
+    assert cloud.read_all("export/").keys() == {"export.unfinished.json"}, "the job has not run"
 
 
 def test_the_graph_of_prepare_does_not_grow_with_the_images(cloud, service, tmp_path):

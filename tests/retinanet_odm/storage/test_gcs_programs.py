@@ -69,6 +69,39 @@ def test_prepare_in_worker_processes(cloud, tmp_path):
     assert {name: data for name, data in cloud.read_all("out/").items() if name.endswith(".tfrecord")} == local != {}
 
 
+@pytest.mark.parametrize("form", ["coco", "yolo"])
+def test_export_in_worker_processes(cloud, tmp_path, form):
+    source = Source(tmp_path / "source").fill(10)
+    assert beam_jobs.main.main(source.flags(tmp_path / "dataset")) == 0
+    put_all(cloud, tmp_path / "dataset", "dataset")
+    words = ["export", "gs://bucket/dataset", f"--format={form}"]
+    assert beam_jobs.main.main([*words, "--output=gs://bucket/out", *PROCESSES]) == 0
+    check_uploads(cloud, "out/")
+    assert cloud.uploads[-1][0] == "out/export.json", "the commit mark comes last"
+
+    assert beam_jobs.main.main(["export", str(tmp_path / "dataset"), *words[2:], f"--output={tmp_path}/out"]) == 0
+    local = tmp_path / "out"
+    written = {path.relative_to(local).as_posix(): path.read_bytes() for path in local.rglob("*") if path.is_file()}
+    assert cloud.read_all("out/") == written != {}
+
+
+@pytest.mark.usefixtures("impatient")
+def test_export_continues_where_an_outage_ended_it(cloud, tmp_path, capfd):
+    source = Source(tmp_path / "source").fill(10)
+    assert beam_jobs.main.main(source.flags(tmp_path / "dataset")) == 0
+    names = put_all(cloud, tmp_path / "dataset", "dataset")
+    shard = next(name for name in names if name.endswith(".tfrecord"))
+    words = ["export", "gs://bucket/dataset", "--format=yolo", "--output=gs://bucket/out"]
+    cloud.statuses[shard] = [503] * 999
+    assert beam_jobs.main.main(words) == 2
+    assert f"error: gs://bucket/{shard}: cannot be read: Timeout of" in capfd.readouterr().err.splitlines()[-1]
+    assert "export.json" not in cloud.read_all("out/")
+    cloud.statuses.clear()
+    assert beam_jobs.main.main(words) == 0
+    written = cloud.read_all("out/")
+    assert "export.json" in written and "export.unfinished.json" not in written
+
+
 def test_score_in_worker_processes_with_a_model_in_the_bucket(tensorflow_cloud, tmp_path):
     cloud = tensorflow_cloud
     write_model(tmp_path / "model")
