@@ -54,14 +54,15 @@ def iou(a: Boxes, b: Boxes) -> npt.NDArray[np.float32]:
     return np.where(union > 0, overlap / np.where(union > 0, union, 1), 0).astype(np.float32)
 
 
-def to_relative(boxes: Boxes, height: float, width: float) -> Boxes:
-    """Convert pixels to fractions of the image.
+def to_relative(boxes: Boxes, height: npt.ArrayLike, width: npt.ArrayLike) -> Boxes:
+    """Convert pixels to fractions of the image, whose sides are numbers, or arrays [N] for boxes of several images.
 
     Example:
       >>> to_relative(as_boxes([(3, 2, 6, 8)]), height=6, width=8).tolist()
       [[0.5, 0.25, 1.0, 1.0]]
     """
-    return (boxes / np.asarray([height, width, height, width], np.float32)).astype(np.float32)
+    # Transposed: sides of one image are [4], those of a box each [N, 4].
+    return (boxes / np.asarray([height, width, height, width], np.float32).T).astype(np.float32)
 
 
 def to_pixels(boxes: Boxes, height: float, width: float) -> Boxes:

@@ -6,6 +6,7 @@ would be too much for the graph of the job.
 
 import functools
 import hashlib
+import itertools
 import os
 import threading
 from collections import Counter
@@ -14,7 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import BinaryIO, NamedTuple, cast
 
-from beam_jobs.export.formats import coco_entries, count_content, yolo_classes, yolo_text
+from beam_jobs.export.formats import coco_entries, count_content, yolo_classes, yolo_texts
 from beam_jobs.export.layout import TEXTS, image_path
 from beam_jobs.export.names import complete_name, label_path, plan_names
 from beam_jobs.export.options import COCO, COPY, DatasetExportOptions
@@ -28,7 +29,8 @@ from retinanet_odm.storage import files
 from retinanet_odm.storage.prefetch import map_ahead
 from retinanet_odm.storage.tfrecord import FrameError, read_frames
 
-_AHEAD = 16  # images in memory at once, per shard
+_AHEAD = 16  # images in memory at once, per shard, beside those of a block
+_BLOCK = 8  # images whose texts are made at once
 # Writing to a disk keeps a core busy, writing to a bucket is waiting; see beam_jobs.shards, which reads likewise.
 _LOCAL_WRITERS = ThreadPoolExecutor(os.cpu_count() or 1, thread_name_prefix="write-image")
 _REMOTE_WRITERS = ThreadPoolExecutor(_AHEAD, thread_name_prefix="write-remote-image")
@@ -125,7 +127,8 @@ def export_shard(split: str, shard: ShardInfo, options: DatasetExportOptions, fi
     result = ExportedShard(split=split, name=shard.name)
     write = functools.partial(_write_image, split=split, plan=plan, options=options)
     pool = _REMOTE_WRITERS if "://" in options.output else _LOCAL_WRITERS
-    for image, counts, entries in map_ahead(write, _examples(path, shard), pool, ahead=_AHEAD):
+    examples = _with_texts(_examples(path, shard), plan, options.format)
+    for image, counts, entries in map_ahead(write, examples, pool, ahead=_AHEAD):
         PROGRESS.add(failed=False)
         result.images.append(image)
         result.counts.update(counts)
@@ -135,10 +138,20 @@ def export_shard(split: str, shard: ShardInfo, options: DatasetExportOptions, fi
     return result
 
 
+def _with_texts(
+    examples: Iterator[DetectionExample], plan: ExportPlan, form: str
+) -> Iterator[tuple[DetectionExample, str]]:
+    """Yield the examples with their texts of YOLO, "" for COCO."""
+    while block := list(itertools.islice(examples, _BLOCK)):
+        texts = itertools.repeat("") if form == COCO else yolo_texts(block, plan.classes)
+        yield from zip(block, texts, strict=False)
+
+
 def _write_image(
-    example: DetectionExample, split: str, plan: ExportPlan, options: DatasetExportOptions
+    content: tuple[DetectionExample, str], split: str, plan: ExportPlan, options: DatasetExportOptions
 ) -> tuple[ExportedImage, Counter[str], tuple[str, list[str]] | None]:
     """Write an image and its text; return its row, its counts, and its entries of COCO."""
+    example, text = content
     planned = plan.names.get(example.source_id)
     if planned is None:
         raise UsageError(f"DATASET: {ID_MAP} has no image of the id {example.source_id} ({example.filename})")
@@ -150,7 +163,7 @@ def _write_image(
     row = ExportedImage(example.source_id, name, example.filename, not_exhaustive)
     if options.format == COCO:
         return row, count_content(example), coco_entries(example, name, plan.manifest, options.license)
-    files.write_text(files.join(options.output, TEXTS, split, label_path(name)), yolo_text(example, plan.classes))
+    files.write_text(files.join(options.output, TEXTS, split, label_path(name)), text)
     return row, count_content(example), None
 
 

@@ -19,8 +19,10 @@ _PIXEL_DIGITS = (2, 3, 4, 5, 6, 9)
 _FRACTION_DIGITS = (6, 7, 8, 9, 10, 12, 15)
 
 
-def exact_pixels(relative: box_ops.Boxes, height: int, width: int) -> Numbers:
+def exact_pixels(relative: box_ops.Boxes, height: npt.ArrayLike, width: npt.ArrayLike) -> Numbers:
     """Return relative boxes [N, 4] in pixels, [N, 4] float64; `boxes.to_relative` makes the same boxes of them.
+
+    Height and width are those of one image, or arrays [N] for boxes of several.
 
     Example:
       >>> drawn = box_ops.as_boxes([(10.25, 20.1, 30.7, 90.33)])
@@ -55,7 +57,7 @@ def exact_coco_boxes(pixels: Numbers) -> Numbers:
     return np.concatenate([start[:, ::-1], sides[:, ::-1]], axis=1)
 
 
-def exact_yolo_boxes(pixels: Numbers, height: int, width: int) -> Numbers:
+def exact_yolo_boxes(pixels: Numbers, height: npt.ArrayLike, width: npt.ArrayLike) -> Numbers:
     """Return boxes of `exact_pixels` as YOLO's centre x, centre y, width, height in fractions of the image, [N, 4].
 
     Example:
@@ -79,8 +81,8 @@ def exact_yolo_boxes(pixels: Numbers, height: int, width: int) -> Numbers:
     return centred[:, [1, 0, 3, 2]]
 
 
-def _sides(height: int, width: int) -> Numbers:
-    return np.asarray([height, width, height, width], np.float64)
+def _sides(height: npt.ArrayLike, width: npt.ArrayLike) -> Numbers:
+    return np.asarray([height, width, height, width], np.float64).T
 
 
 def _shortest(

@@ -1,12 +1,13 @@
 """What the files of each format hold."""
 
+import dataclasses
 import json
 
 import pytest
 import yaml
 
 from beam_jobs.export.commit import summarise_export
-from beam_jobs.export.formats import coco_document, coco_entries, count_content, data_yaml, yolo_classes, yolo_text
+from beam_jobs.export.formats import coco_document, coco_entries, count_content, data_yaml, yolo_classes, yolo_texts
 from retinanet_odm.dataset.examples import DetectionExample, ExampleObject
 from retinanet_odm.dataset.manifest import DatasetManifest, ShardInfo, SplitInfo
 from retinanet_odm.labels.label_map import LabelMap
@@ -53,7 +54,13 @@ def manifest(schema_version: int = 1) -> DatasetManifest:
 
 
 def test_a_text_has_no_crowd_and_numbers_of_classes_without_gaps() -> None:
-    assert yolo_text(EXAMPLE, yolo_classes(LABELS)) == "1 0.375 0.2 0.25 0.2\n"
+    assert yolo_texts([EXAMPLE], yolo_classes(LABELS)) == ["1 0.375 0.2 0.25 0.2\n"]
+
+
+def test_texts_of_images_of_several_sizes() -> None:
+    examples = [EXAMPLE, dataclasses.replace(EXAMPLE, objects=()), dataclasses.replace(EXAMPLE, height=37, width=1001)]
+    alone = [text for example in examples for text in yolo_texts([example], yolo_classes(LABELS))]
+    assert yolo_texts(examples, yolo_classes(LABELS)) == alone and alone[1] == ""
 
 
 def test_data_yaml_names_the_splits_that_have_images_and_all_classes() -> None:
