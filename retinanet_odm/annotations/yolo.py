@@ -82,7 +82,8 @@ def _label(text: str, what: str, line: int, names: Mapping[int, str], source: st
     index = parse_index(text, f"class in {what}", source, line)
     if index not in names:
         known = f"the file of class names has {len(names)}" if names else "no data.yaml or classes.txt was found"
-        detail = f"{source}: {what}: class {index} has no name: {known}; give the file that names it by --annotations"
+        cure = "give the file that names it by --annotations, or add it to the zip file"
+        detail = f"{source}: {what}: class {index} has no name: {known}; {cure}"
         raise AnnotationError("class_without_name", detail, line)
     return names[index]
 
