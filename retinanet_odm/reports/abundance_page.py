@@ -13,6 +13,7 @@ from retinanet_odm.wording import plural
 _Row = Mapping[str, Any]
 _MAX_CHARTS = 24
 _MAX_TICKS = 4  # names of periods and deployments are wide
+_COLOUR = colour_of(7)  # a dark one: each chart is of one class, so the colour need not tell which
 _SENTENCES = 6  # of the verdict; further classes are in the table
 
 
@@ -61,9 +62,9 @@ def _describe(row: _Row, more_labels: int) -> str:
 
 def _survey_table(content: Mapping[str, Any], rows: Sequence[_Row]) -> Table:
     headers = ["class", "statistic", "detections alone", "estimate", "labels alone", "labels", "worth", "weight"]
-    more = f"± with {content['more_labels']} more labels"
+    more = f"with {content['more_labels']} more labels"
     return Table(
-        [*headers, "±", more],
+        [*headers, "±"],
         [
             [
                 row["class"],
@@ -74,8 +75,7 @@ def _survey_table(content: Mapping[str, Any], rows: Sequence[_Row]) -> Table:
                 row["labels"],
                 row["effective_labels"],
                 row["weight"],
-                row["half_width"],
-                row["half_width_with_more"],
+                _half_width(row, more),
             ]
             for row in rows
         ],
@@ -111,6 +111,11 @@ def _estimate(row: _Row, mean: str, low: str, high: str) -> Cell:
     return Titled(value, f"{format_number(row[low])} to {format_number(row[high])}")
 
 
+def _half_width(row: _Row, more: str) -> Cell:
+    value: float | None = row["half_width"]
+    return value if value is None else Titled(value, f"{format_number(row['half_width_with_more'])} {more}")
+
+
 def _charts(rows: Sequence[_Row]) -> Iterator[Chart]:
     """Yield charts of each class and statistic: the survey and each deployment over time, or the deployments."""
     for kind in dict.fromkeys((row["class"], row["statistic"]) for row in rows):
@@ -131,7 +136,7 @@ def _chart(rows: Sequence[_Row], across: str, *, title: str) -> Chart:
     lines = [
         ChartLine(
             name="estimate, with 95 % interval",
-            colour=colour_of(1),
+            colour=_COLOUR,
             points=[(at / last, row["mean"]) for at, row in enumerate(rows)],
             intervals=intervals,
             has_band=across == "period",
