@@ -1,4 +1,4 @@
-"""What a command line says before its program parses it: `flag_names`, `flag_value`."""
+"""What a command line says before its program parses it: `flag_names`, `flag_value`, `flag_values`."""
 
 from collections.abc import Iterator, Sequence
 
