@@ -68,6 +68,7 @@ PUBLISHERS: Mapping[str, Mapping[str, Publisher]] = {
     "darwincore": {"darwincore.zip": _lazy_publisher("darwin_core", "to_darwin_core")},
     "ifdo": {"ifdo.json": _lazy_publisher("ifdo", "to_ifdo")},
     "fathomnet": {"fathomnet.csv": _lazy_publisher("fathomnet", "to_fathomnet")},
+    "crops": {"crops.zip": _lazy_publisher("crops", "to_crops")},
 }
 # Formats that hold all detections of the rows, unless a minimum score is asked for: an average precision needs weak
 # detections too, and in Timelapse the user chooses what is shown. They state the thresholds beside the detections.

@@ -4,6 +4,7 @@ import csv
 import hashlib
 import json
 import shutil
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -92,6 +93,15 @@ def test_the_audit_of_the_run(images: Path, tmp_path: Path) -> None:
         found = {line["image"]: line["audit"] for line in _table(output / "fathomnet.csv")}
         prefix = f"{folder}/" if folder else ""
         assert found == {name: "sampled" if prefix + name in sampled else "not sampled" for name in found}
+
+
+def test_crops_of_images_in_an_archive(images: Path, tmp_path: Path) -> None:
+    shutil.make_archive(str(tmp_path / "a"), "zip", images)
+    rows = [PredictionRow(**{**vars(row), "image": f"a.zip/{row.image}"}) for row in ROWS]
+    output = write_output(tmp_path / "out", rows, sources=[{"images": [str(tmp_path / "a.zip")], "passed_over": {}}])
+    assert main(["convert", str(output), "--formats=crops", "--classes", "sea pig"]) == 0
+    with zipfile.ZipFile(output / "crops.zip") as archive:
+        assert archive.namelist() == [f"sea pig/a.zip/{NAMES[0][:-4]}_1.png", "index.csv"]
 
 
 def test_missing_images_and_files(output: Path, images: Path, fail: Fail, tmp_path: Path) -> None:
