@@ -75,10 +75,20 @@ def _header(publication: Publication, deployments: Deployments, run: ScoringRun)
         **_place(first),
         "image-annotation-creators": [{"id": annotator(run), "name": run.title}],
         "image-annotation-labels": [
-            {"id": label, "name": label, "info": f"minimum score {run.min_scores[label_id]:g}"}
+            {
+                "id": _label_id(label, publication),
+                "name": publication.scientific_name(label),
+                "info": f"class {label}, minimum score {run.min_scores[label_id]:g}",
+            }
             for label_id, label in run.classes.items()
         ],
     }
+
+
+def _label_id(label: str, publication: Publication) -> str:
+    """Return the identifier of a label: with --taxa that of its taxon, as the standard's own example has it."""
+    found = publication.taxonomy
+    return label if found is None else found.by_label[label].scientific_name_id
 
 
 def annotator(run: ScoringRun) -> str:
@@ -98,7 +108,7 @@ def _item(row: PredictionRow, sha256: str, run: ScoringRun, publication: Publica
     deployment, clock = publication.dated(row, needed_by=_NAME)
     address = publication.address(row.image) if publication.facts.image_url else f"hash://sha256/{sha256}"
     audit = publication.audit_status(row)
-    annotations = {"image-annotations": [_annotation(item, run, created) for item in row.detections]}
+    annotations = {"image-annotations": [_annotation(item, run, publication, created) for item in row.detections]}
     return {
         "image-uuid": uuid_of(row.image, sha256),
         "image-hash-sha256": sha256,
@@ -110,13 +120,16 @@ def _item(row: PredictionRow, sha256: str, run: ScoringRun, publication: Publica
     }
 
 
-def _annotation(item: Detection, run: ScoringRun, created: str) -> dict[str, Any]:
+def _annotation(item: Detection, run: ScoringRun, publication: Publication, created: str) -> dict[str, Any]:
     xmin, ymin, xmax, ymax = item.box
-    return {
-        "shape": "rectangle",
-        "coordinates": [[xmin, ymin, xmax, ymin, xmax, ymax, xmin, ymax]],
-        "labels": [{"label": item.label, "annotator": annotator(run), "created-at": created, "confidence": item.score}],
+    label = {
+        "label": _label_id(item.label, publication),
+        "annotator": annotator(run),
+        "created-at": created,
+        "confidence": item.score,
     }
+    corners = [xmin, ymin, xmax, ymin, xmax, ymax, xmin, ymax]
+    return {"shape": "rectangle", "coordinates": [corners], "labels": [label]}
 
 
 def _utc(found: Deployment, column: str) -> str:

@@ -9,6 +9,7 @@ import pytest
 from referencing import Registry, Resource
 
 from retinanet_odm.errors import ContractError, UsageError
+from retinanet_odm.labels.taxa import parse_taxa
 from retinanet_odm.predictions.deployments import parse_deployments
 from retinanet_odm.predictions.formats.ifdo import to_ifdo
 from retinanet_odm.predictions.publication import Publication, parse_publication_facts
@@ -27,12 +28,13 @@ IMAGES = tuple(f"reef/20161110_14241{second}.jpg" for second in range(2, 6))
 ROWS = [scored(IMAGES[0], PIG, CRAB), scored(IMAGES[1]), failed(IMAGES[2]), failed(IMAGES[3])]
 
 
-def _write(rows: list[PredictionRow], *, table: str = TABLE, facts: Any = FACTS) -> dict[str, Any]:
+def _write(rows: list[PredictionRow], *, table: str = TABLE, facts: Any = FACTS, taxa: str = "") -> dict[str, Any]:
     publication = Publication(
         files=lambda names: ((name, name.encode()) for name in names if name != IMAGES[3]),
         deployments=parse_deployments(table, source="d.csv") if table else None,
         facts=parse_publication_facts(json.dumps(facts), source="p.json"),
         audited=frozenset(IMAGES[:1]),
+        taxonomy=parse_taxa(taxa, source="taxa.csv") if taxa else None,
     )
     return json.loads(b"".join(to_ifdo(rows, RUN, publication)))
 
@@ -79,6 +81,15 @@ def test_items() -> None:
     assert pig["labels"][0]["annotator"] == creator["id"] == f"hash://sha256/{RUN.model_hash}"
     assert items[IMAGES[1]]["image-annotations"] == []
     assert "image-annotations" not in items[IMAGES[2]]
+
+
+def test_labels_have_the_identifiers_of_their_taxa() -> None:
+    table = 'label,AphiaID,rank,parent\ncrab,1,order,\nsea pig,2,genus,\n"Étoile ""de"", mer",3,class,\n'
+    document = _write(ROWS, taxa=table)
+    assert _errors(document) == []
+    known = {label["id"]: label["name"] for label in document["image-set-header"]["image-annotation-labels"]}
+    pig = document["image-set-items"][IMAGES[0]]["image-annotations"][0]["labels"][0]
+    assert (pig["label"], known[pig["label"]]) == ("urn:lsid:marinespecies.org:taxname:2", "sea pig")
 
 
 def _without(key: str) -> dict[str, Any]:
