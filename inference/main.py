@@ -8,6 +8,7 @@ On this machine:
     python -m inference evaluate OUT --annotations 'annotations/*.xml'
     python -m inference audit OUT --size 200
     python -m inference abundance OUT --audit LABELS.zip
+    python -m inference review OUT
     python -m inference detect IMAGE [IMAGE ...] --model MODEL/export --draw OUT_DIR
 
 On Dataflow, with a worker image that has TensorFlow and this package:
@@ -24,6 +25,7 @@ from inference.abundance_options import abundance_options, audit_options
 from inference.analysis_options import evaluate_options, repeat_options
 from inference.convert_options import convert_options
 from inference.options import detect_options, make_score_parser, score_options
+from inference.review_options import review_options
 from retinanet_odm.beam.options import beam_options, check_estimate_flags
 from retinanet_odm.cli.command_line import CommandLine
 from retinanet_odm.dataflow.job_main import run_job_main
@@ -116,6 +118,13 @@ def _abundance(flags: argparse.Namespace) -> None:
     print(format_survey(estimate(options)))  # noqa: T201 - the table is the result of the command
 
 
+def _review(flags: argparse.Namespace) -> None:
+    options = review_options(flags)
+    from inference.review import review
+
+    review(options)
+
+
 def _detect(flags: argparse.Namespace) -> None:
     options = detect_options(flags)
     from inference.detect import detect, format_detections
@@ -134,5 +143,6 @@ _COMMANDS: Mapping[str, Callable[[argparse.Namespace], None]] = {
     "evaluate": _evaluate,
     "audit": _audit,
     "abundance": _abundance,
+    "review": _review,
     "detect": _detect,
 }

@@ -2,7 +2,7 @@
 
 Options that a room below reads are defined there, with their flags: `model.options`, `rows.export_options`. Those of
 evaluate and repeats are in `analysis_options`, those of audit and abundance in `abundance_options`, those of convert in
-`convert_options`.
+`convert_options`, those of review in `review_options`.
 """
 
 import argparse
@@ -13,6 +13,7 @@ from inference.abundance_options import add_abundance_commands
 from inference.analysis_options import EVALUATE_DESCRIPTION, REPEATS_DESCRIPTION, add_evaluate_flags, add_repeat_flags
 from inference.convert_options import CONVERT_DESCRIPTION, add_convert_flags
 from inference.model.options import ModelOptions, add_model_flags, model_options
+from inference.review_options import add_review_command
 from inference.rows.export_options import (
     PUBLISHED_FILES,
     ExportOptions,
@@ -154,6 +155,7 @@ def make_score_parser() -> Parser:
     summary = "evaluate a finished run against ground-truth annotations"
     add_evaluate_flags(commands.add_parser("evaluate", help=summary, description=EVALUATE_DESCRIPTION))
     add_abundance_commands(commands)
+    add_review_command(commands)
     summary = "run a detector on a few images: a table, and copies with boxes drawn"
     _add_detect_flags(commands.add_parser("detect", help=summary, description=DETECT_DESCRIPTION))
     return parser

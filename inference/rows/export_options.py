@@ -30,6 +30,10 @@ FILE_NAMES = frozenset(name for names in ALL_FILES.values() for name in names)
 # Made by `repeats`. They are no exports of the rows, but flags for their detections.
 REPEAT_FLAGS, REPEAT_TABLE = "repeats.jsonl", "repeats.csv"
 
+# Made by `review`: files of its --export by format, and the decisions of a person.
+REVIEW_FILES = {"cvat": "review_cvat.xml", "voc": "review_voc.zip", "audit": "review_audit.xml"}
+DECISIONS_FILE = "review.jsonl"
+
 
 @dataclass(frozen=True, kw_only=True)
 class ExportOptions:

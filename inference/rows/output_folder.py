@@ -7,7 +7,8 @@
 | summary.json | written last: if it exists, the run is complete (inference.request) |
 | unfinished.json | what summary.json said, while there is none (inference.rows.journal) |
 | files of --formats, evaluation.*, repeats.* | derived from the rows; inference.rows.replacing decides what may go |
-| audit*, abundance.* | the same |
+| audit*, abundance.*, review_* | the same |
+| review.jsonl | decisions of a person (inference.review_page.decision_log): never deleted |
 """
 
 import re
@@ -15,7 +16,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from inference.rows.export_options import FILE_NAMES, REPEAT_FLAGS, REPEAT_TABLE
+from inference.rows.export_options import DECISIONS_FILE, FILE_NAMES, REPEAT_FLAGS, REPEAT_TABLE, REVIEW_FILES
 from retinanet_odm.errors import UsageError
 from retinanet_odm.storage import files
 from retinanet_odm.storage.file_kinds import is_left_by_system
@@ -34,9 +35,10 @@ DERIVED_NAMES = frozenset(
         *(EVALUATION, EVALUATION_PAGE, REPEAT_FLAGS, REPEAT_TABLE, *FILE_NAMES),
         *(AUDIT, AUDIT_FRAME, AUDIT_IMAGES, AUDIT_TASK, AUDIT_TASK_PREDICTED),
         *ABUNDANCE_FILES,
+        *REVIEW_FILES.values(),
     )
 )
-_FIXED_NAMES = frozenset((SUMMARY_FILE, JOURNAL_FILE, files.PROBE, LOCK_FILE, *DERIVED_NAMES))
+_FIXED_NAMES = frozenset((SUMMARY_FILE, JOURNAL_FILE, DECISIONS_FILE, files.PROBE, LOCK_FILE, *DERIVED_NAMES))
 _PREDICTIONS_SHARD = re.compile(r"predictions-\d{5}-of-\d{5}\.jsonl")
 _PART_FILE = re.compile(r"part-[0-9a-f]+\.jsonl")
 _PART_DIGITS = 20
@@ -133,7 +135,7 @@ def damaged_shards(output: str, summary: Mapping[str, Any]) -> DamagedShards:
 def delete_stale_files(output: str, *, keep: Collection[str]) -> None:
     """Delete files of earlier runs, part files, and incomplete files of a run that was killed, except ``keep``."""
     # The summary is set aside by the callers, first of all; here it is either gone or that of this run.
-    kept = {*keep, SUMMARY_FILE, JOURNAL_FILE, LOCK_FILE}
+    kept = {*keep, SUMMARY_FILE, JOURNAL_FILE, DECISIONS_FILE, LOCK_FILE}
     stale = [name for name in files.list_names(output) if _is_ours(name) and name not in kept]
     files.delete([files.join(output, name) for name in stale])
 

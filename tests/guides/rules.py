@@ -30,8 +30,14 @@ class Rule:
         return re.match(self.begins, text) is not None
 
 
-_SCORE = r"python -m inference (score|convert|repeats|evaluate|audit|abundance|detect) "
+_SCORE = r"python -m inference (score|convert|repeats|evaluate|audit|abundance|review|detect) "
 RULES = (
+    Rule(
+        begins=r"python -m inference review (?!.*--export)",
+        trial=trials.parse_review,
+        kind=PARSED,
+        reason="a server, which does not exit, and needs an extra; tests/inference/review_page opens its page",
+    ),
     Rule(
         begins=_SCORE + r".*--direct_running_mode",
         trial=trials.parse_beam,

@@ -8,6 +8,7 @@ import tomllib
 
 from beam_jobs.flags import make_prepare_parser as data_parser
 from inference.options import make_score_parser as score_parser
+from inference.review_options import review_options
 from retinanet_odm.beam.options import beam_options
 from retinanet_odm.dataflow.flex_templates import template_flags
 from tests.guides.pages import ROOT
@@ -48,6 +49,12 @@ def parse_beam(sandbox: Sandbox, text: str) -> str:  # noqa: ARG001
     _, _, program, command, *words = shlex.split(text)
     _, rest = _PARSERS[program]().commands[command].parse_known_args(words)
     beam_options(rest)
+    return ""
+
+
+def parse_review(sandbox: Sandbox, text: str) -> str:  # noqa: ARG001
+    """Parses the command line of a review without serving its page."""
+    review_options(score_parser().parse_args(shlex.split(text)[3:]))
     return ""
 
 

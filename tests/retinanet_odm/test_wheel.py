@@ -70,9 +70,10 @@ def test_wheels_for_the_workers_and_then_ours_with_every_module(tmp_path):
     inside = {name for name in zipfile.ZipFile(ours).namelist() if ".dist-info/" not in name}
     packages = [ROOT / name.replace(".", "/") for name in PROJECT["tool"]["setuptools"]["packages"]]
     modules = {path.relative_to(ROOT).as_posix() for package in packages for path in package.glob("*.py*")}
-    templates = {path.relative_to(ROOT).as_posix() for path in (ROOT / "retinanet_odm/reports/templates").iterdir()}
+    folders = ("retinanet_odm/reports/templates", "inference/review_page/static")
+    data = {path.relative_to(ROOT).as_posix() for folder in folders for path in (ROOT / folder).iterdir()}
     typed = {f"{program}/py.typed" for program in ("retinanet_odm", "trainer", "inference")}
-    assert inside == {*modules, *templates, *typed, "retinanet_odm/dataset/example.proto"}
+    assert inside == {*modules, *data, *typed, "retinanet_odm/dataset/example.proto"}
 
 
 def test_a_package_that_cannot_be_downloaded_is_one_line(tmp_path, monkeypatch):

@@ -23,28 +23,42 @@ _BREAKS = re.compile(r"^#|[:\n\r\v\f\x1c-\x1e\x85\u2028\u2029]")  # in labelmap.
 
 def to_voc(rows: Iterable[PredictionRow], run: ScoringRun) -> Iterator[bytes]:
     """Yield voc.zip. An image that failed has no XML file: without objects, it would look like an empty image."""
+    return voc_archive(rows, run.classes.values(), title=run.title, comments=min_score_comments(run))
+
+
+def voc_archive(
+    rows: Iterable[PredictionRow], labels: Iterable[str], *, title: str, comments: Iterable[str] = ()
+) -> Iterator[bytes]:
+    """Yield a zip file with the boxes of rows, those that failed excepted.
+
+    Args:
+      rows: the images, with the boxes that the file holds.
+      labels: names of all classes.
+      title: where the boxes come from.
+      comments: more of it, as lines of labelmap.txt that begin with #.
+    """
     spool = Spool()
     with zipfile.ZipFile(spool, "w") as archive:
         for row in rows:
             if row.status == OK:
                 name = free_name(archive, row.image, _FOLDER, _SUFFIX)
-                add_member(archive, name, format_voc(row_to_annotation(row), database=run.title))
+                add_member(archive, name, format_voc(row_to_annotation(row), database=title))
                 yield spool.take()
         # Last, because only now all names are known.
         stems = (name.removeprefix(_FOLDER).removesuffix(_SUFFIX) for name in archive.namelist())
         add_member(archive, "ImageSets/Main/default.txt", utf8("".join(f"{stem}\n" for stem in stems)))
-        add_member(archive, "labelmap.txt", _label_map(run))
+        add_member(archive, "labelmap.txt", _label_map(labels, [f"# {title}", *comments]))
     yield spool.take()
 
 
-def _label_map(run: ScoringRun) -> bytes:
+def _label_map(labels: Iterable[str], comments: Iterable[str]) -> bytes:
     """Return labelmap.txt, with CVAT's fields label:color:parts:actions.
 
     CVAT and Datumaro read it with neither quotes nor escapes (datumaro, plugins/data_formats/voc/format.py,
     parse_label_map), so a label that they would read as another one, or as a comment, stands in a comment.
     """
-    lines = [f"# {run.title}", *min_score_comments(run), "# label:color_rgb:parts:actions"]
-    for label in map(xml_text, run.classes.values()):
+    lines = [*comments, "# label:color_rgb:parts:actions"]
+    for label in map(xml_text, labels):
         is_held = label == label.strip() and _BREAKS.search(label) is None
         lines.append(f"{label}:::" if is_held else f"# not listed, because this file cannot hold it: {label!r}")
     return utf8("\n".join(lines))
