@@ -17,9 +17,9 @@ from retinanet_odm.predictions.rows import utf8
 
 # The only files that are served, by name, with their types: no path of a request reaches the disk.
 _SCRIPT, _STYLE, _PAGE = "text/javascript; charset=utf-8", "text/css; charset=utf-8", "text/html; charset=utf-8"
-PAGE = "index.html"
+START_PAGE = "index.html"
 ASSETS = {
-    PAGE: _PAGE,
+    START_PAGE: _PAGE,
     "style.css": _STYLE,
     **dict.fromkeys(
         ("app.js", "api.js", "list.js", "stage.js", "boxes.js", "panels.js", "review.js", "filters.js"), _SCRIPT
@@ -69,7 +69,7 @@ def make_app(service: ReviewService, *, port: int, token: str) -> Guard:
             return as_json({"error": str(error) or "there is no such image"}, status)
 
     async def asset(request: Request) -> Response:
-        name = request.path_params.get("name", PAGE)
+        name = request.path_params.get("name", START_PAGE)
         if name not in ASSETS:
             return Response("there is no such file", 404, media_type="text/plain")
         return Response(read_asset(name), headers=_NEVER_STORED, media_type=ASSETS[name])

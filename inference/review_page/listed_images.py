@@ -12,11 +12,11 @@ from retinanet_odm.predictions.formats.encoding import legible
 from retinanet_odm.predictions.rows import OK, PredictionRow, ScoringRun, reaches
 from retinanet_odm.predictions.uncertainty import class_uncertainty, score_uncertainty
 
-MAX_IMAGES = 200_000  # all rows are in memory, about 2 kB each, and the page has the names of all
+MAX_LISTED = 200_000  # all rows are in memory, about 2 kB each, and the page has the names of all
 ANY, UNREVIEWED, STARTED, REVIEWED, FAILED_ONLY = "any", "unreviewed", "started", "reviewed", "failed"
 STATUSES = (ANY, UNREVIEWED, STARTED, REVIEWED, FAILED_ONLY)
-BY_NAME, BY_UNCERTAINTY, BY_SCORE = "name", "uncertainty", "score"
-ORDERS = (BY_NAME, BY_UNCERTAINTY, BY_SCORE)
+NAME_ORDER, UNCERTAINTY_ORDER, SCORE_ORDER = "name", "uncertainty", "score"
+ORDERS = (NAME_ORDER, UNCERTAINTY_ORDER, SCORE_ORDER)
 _UNCERTAINTY_DIGITS = 4
 
 
@@ -65,7 +65,7 @@ class ImageFilter:
     status: str = ANY
     audited: bool = False
     text: str = ""
-    order: str = BY_NAME
+    order: str = NAME_ORDER
 
     def __post_init__(self) -> None:
         if self.status not in STATUSES or self.order not in ORDERS:
@@ -97,16 +97,16 @@ def images_to_review(
       only_audited: list only these.
 
     Raises:
-      UsageError: there are none, or more than MAX_IMAGES.
+      UsageError: there are none, or more than MAX_LISTED.
     """
     prefix = f"{below}/" if below else ""
     kept: list[PredictionRow] = []
     for row in rows:
         if row.image.startswith(prefix) and not (only_audited and legible(row.image) not in (audited or ())):
             kept.append(finished_run.with_deployment(row, rule))
-        if len(kept) > MAX_IMAGES:
+        if len(kept) > MAX_LISTED:
             raise UsageError(
-                f"review: more than {MAX_IMAGES:,} images: choose a part of them by --below, or --audited after `audit`"
+                f"review: more than {MAX_LISTED:,} images: choose a part of them by --below, or --audited after `audit`"
             )
     if not kept:
         raise UsageError(f"--below: no image's name begins with {prefix}" if below else "review: no image was scored")
@@ -147,8 +147,8 @@ def filter_images(images: ListedImages, wanted: ImageFilter, states: Mapping[str
         and _has_detection(row, states.get(row.image), wanted, images.run)
     ]
     keys: dict[str, Callable[[int], float]] = {
-        BY_UNCERTAINTY: lambda number: -images.uncertainties[number],
-        BY_SCORE: lambda number: -_best_score(images.rows[number], wanted.label),
+        UNCERTAINTY_ORDER: lambda number: -images.uncertainties[number],
+        SCORE_ORDER: lambda number: -_best_score(images.rows[number], wanted.label),
     }
     # A stable sort: equal ones stay in the order of names.
     return sorted(chosen, key=keys[wanted.order]) if wanted.order in keys else chosen

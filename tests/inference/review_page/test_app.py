@@ -130,6 +130,6 @@ def test_a_filter_of_a_query() -> None:
         parse_filter({"uncertainty": "high"})
 
 
-def test_names_that_are_not_utf8_are_sent(client: Any, log: DecisionLog) -> None:
-    log.path = "caf\udce9.jsonl"
+def test_names_that_are_not_utf8_are_sent(client: Any, log: DecisionLog, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(log, "path", "caf\udce9.jsonl")
     assert json.loads(client.get("/api/run").content)["decisions"] == "caf\udce9.jsonl"

@@ -2,7 +2,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from inference.review_page.decisions import (
@@ -38,6 +38,7 @@ _DECISIONS = st.builds(
 )
 
 
+@settings(max_examples=50)
 @given(st.lists(_DECISIONS, max_size=4), st.data())
 def test_every_beginning_of_a_file_is_a_file(decisions: list[Decision], data: st.DataObject) -> None:
     """However a kill cuts the file: what is complete is read, what is not is told, and nothing is lost."""
@@ -51,6 +52,7 @@ def test_every_beginning_of_a_file_is_a_file(decisions: list[Decision], data: st
     assert replay(found) == {decision.image: decision for decision in found}
 
 
+@settings(max_examples=50)
 @given(st.lists(_DECISIONS, max_size=6), st.integers(0, 6))
 def test_replaying_in_two_parts_is_replaying_all(decisions: list[Decision], at: int) -> None:
     assert replay(decisions[:at]) | replay(decisions[at:]) == replay(decisions)

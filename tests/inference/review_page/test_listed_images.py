@@ -65,6 +65,6 @@ def test_which_images_are_listed(monkeypatch: pytest.MonkeyPatch) -> None:
     assert [row.image for row in listed(audited=frozenset({"b.jpg"}), only_audited=True).rows] == ["b.jpg"]
     with pytest.raises(UsageError, match="--below: no image's name begins with a/"):
         listed(below="a")
-    monkeypatch.setattr(listed_images, "MAX_IMAGES", 4)
+    monkeypatch.setattr(listed_images, "MAX_LISTED", 4)
     with pytest.raises(UsageError, match="more than 4 images: choose a part"):
         listed()
