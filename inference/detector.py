@@ -4,6 +4,7 @@ Begin with `load_detector`, for programs and notebooks; the command `detect` pri
 are checked, turned upright, tiled and counted by the code of `score`.
 """
 
+import copy
 import io
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -80,13 +81,14 @@ class ImageDetector:
     Attributes:
       classes: names by label id.
       thresholds: the minimum scores of the detections that count.
+      manifest: the model.json of the model, or what takes the place of one.
     """
 
     def __init__(self, model: CheckedModel, thresholds: OperatingThresholds) -> None:
         """Load the model."""
         self.classes: Mapping[int, str] = model.manifest.labels.name_by_id
         self.thresholds = thresholds
-        self._rows_from = model.manifest.score_threshold
+        self.manifest = model.manifest
         self._max_images = model.options.max_images
         self._scorer = load_scorer(model)
 
@@ -131,9 +133,20 @@ class ImageDetector:
                 else:
                     yield ScoredImage(row=self._row(name, image, next(results)), image=image)
 
+    def with_min_score(self, min_score: float | str | None) -> "ImageDetector":
+        """Return a detector of the same model in memory, whose detections count from other scores: see load_detector.
+
+        Raises:
+          UsageError: min_score is out of its range, or "best" though the model has no thresholds.
+        """
+        check_score_flag(min_score)
+        other = copy.copy(self)
+        other.thresholds = choose_thresholds(min_score, self.manifest)
+        return other
+
     def _row(self, name: str, image: EncodedImage, result: ModelOutput | Failure) -> PredictionRow:
         shot = ShotFacts.of(name, image)
-        row = make_row(name, result, shot, labels=self.classes, min_score=self._rows_from)
+        row = make_row(name, result, shot, labels=self.classes, min_score=self.manifest.score_threshold)
         # By way of its text: so the row is to the last digit what `score` writes and what is read back from there.
         return self.thresholds.counted(PredictionRow.from_json(row.to_json(), source=name))
 

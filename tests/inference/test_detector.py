@@ -111,6 +111,14 @@ def test_one_image_of_every_kind(detector: ImageDetector, folder: Path) -> None:
     assert (grey.row.width, grey.row.height, grey.detections) == (40, 30, ())
 
 
+def test_other_thresholds_of_the_same_model(detector: ImageDetector, folder: Path) -> None:
+    lower = detector.with_min_score(0.3)
+    assert [item.label for item in lower(folder / "a.png").detections] == ["crab", "sea pig"]
+    assert [item.label for item in detector(folder / "a.png").detections] == ["crab"], "which stays as it was"
+    with pytest.raises(UsageError, match="--min_score: expected a score from 0 to 1, found 2"):
+        detector.with_min_score(2)
+
+
 def test_a_pillow_image_is_turned_upright(detector: ImageDetector) -> None:
     with Image.open(io.BytesIO(IMAGES["b.jpg"])) as opened:
         turned = detector(opened).row
