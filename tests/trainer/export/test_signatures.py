@@ -73,7 +73,9 @@ def assert_equal(found: dict[str, Any], expected: dict[str, Any]) -> None:
     assert found == expected
 
 
-@pytest.mark.parametrize("settings", [{}, {"tile": 48}], ids=["images", "tiles"])
+@pytest.mark.parametrize(
+    "settings", [pytest.param({}, id="images"), pytest.param({"tile": 48}, id="tiles", marks=pytest.mark.long)]
+)
 def test_it_finds_what_tensorflow_finds(export: Path, images: Path, settings: dict[str, Any]) -> None:
     paths = sorted(images.iterdir())
     by_tensorflow, by_xla = (
