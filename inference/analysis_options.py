@@ -132,9 +132,8 @@ class RepeatOptions:
             raise UsageError(f"--min_frames: expected 2 or more, found {self.min_frames}")
 
 
-def add_evaluate_flags(parser: argparse.ArgumentParser) -> None:
-    """Add the flags of evaluate."""
-    add_run_argument(parser)
+def add_truth_flags(parser: argparse.ArgumentParser) -> None:
+    """Add the flags of the commands that compare rows with annotations: which, and what they leave unknown."""
     parser.add_argument(
         "--annotations",
         type=with_slashes,
@@ -159,6 +158,12 @@ def add_evaluate_flags(parser: argparse.ArgumentParser) -> None:
         help="labels of boxes that mark areas in which nobody has looked for objects: detections there are neither"
         " right nor wrong",
     )
+
+
+def add_evaluate_flags(parser: argparse.ArgumentParser) -> None:
+    """Add the flags of evaluate."""
+    add_run_argument(parser)
+    add_truth_flags(parser)
     add_min_score_flag(parser, default="the thresholds of the run, so that what was delivered is evaluated")
     parser.add_argument(
         "--refit",

@@ -1,18 +1,18 @@
 """`evaluate`: compares the rows of a finished run with annotations: COCO metrics, errors, and counts.
 
-Begin with `evaluate`. Rows and annotations are paired in inference.ground_truth; the metrics are computed in
+Begin with `evaluate`. Rows and annotations are paired in inference.comparison; the metrics are computed in
 retinanet_odm.evaluation.
 """
 
 import json
 import logging
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 from inference.analysis_options import EvaluateOptions
-from inference.annotation_input import read_aliases, read_truth_files
-from inference.ground_truth import Comparison, compare
+from inference.comparison import read_comparison
+from inference.ground_truth import Comparison
 from inference.rows import finished_run, output_folder
 from inference.rows.export_options import ExportOptions
 from inference.rows.exports import run_of
@@ -20,26 +20,20 @@ from inference.rows.journal import commit_summary, find_earlier, write_derived
 from inference.rows.replacing import check_overwrite
 from inference.rows.taxa import read_taxa
 from inference.rows.thresholds import OperatingThresholds, thresholds_of_run
-from retinanet_odm.dataset.exhaustive import ExhaustiveClasses, parse_exhaustive
 from retinanet_odm.dataset.frame_names import BY_NAME, DeploymentRule, describe_deployments
-from retinanet_odm.errors import ContractError, DataError, UsageError
 from retinanet_odm.evaluation.analysis import analyse
 from retinanet_odm.evaluation.coco_metrics import SUMMARY_METRICS, all_metrics, describe_limit
-from retinanet_odm.evaluation.exhaustive_images import exhaustive_table
 from retinanet_odm.evaluation.rounding import format_metric
 from retinanet_odm.evaluation.taxon_ranks import describe_taxa, with_taxa
 from retinanet_odm.labels.label_map import LabelMap
-from retinanet_odm.labels.spelling import describe_nearest
 from retinanet_odm.predictions.rows import row_threshold, utf8
 from retinanet_odm.reports.evaluation_page import evaluation_report, format_interval
-from retinanet_odm.sources.listing import AnnotationFile
 from retinanet_odm.storage import files
 from retinanet_odm.storage.folder_lock import lock_folder
-from retinanet_odm.wording import describe_min_scores, plural
+from retinanet_odm.wording import describe_min_scores
 
 _logger = logging.getLogger(__name__)
 
-_FLAG = "--annotations"
 _FILES = (output_folder.EVALUATION_PAGE, output_folder.EVALUATION)  # the JSON file last: it marks a complete evaluation
 # Of evaluation.json; they have a section of their own on the page.
 _EXCLUDED_KEYS = ("left_out", "doubtful_pairings", "unknown_labels")
@@ -62,25 +56,17 @@ def evaluate(options: EvaluateOptions) -> dict[str, Any]:
         planned = [{"name": name, "format": "evaluation", **options.settings()} for name in _FILES]
         check_overwrite(options.output, find_earlier(options.output), planned, replace=options.replace)
         labels = LabelMap.from_json(summary["labels"])
-        _check_ignore_labels(options.ignore_labels, labels)
-        aliases = read_aliases(options.label_aliases, labels)
         taxonomy = read_taxa(options.taxa, labels.name_by_id.values()) if options.taxa else None
-        # A stream: `compare` keeps only rows that may have an annotation.
-        rows = finished_run.iter_rows(options.output, summary)
         rule = finished_run.deployment_rule(summary, options.deployment)
-        exhaustive = _read_exhaustive(options.exhaustive, aliases, rule) if options.exhaustive else None
-        annotations = list(read_truth_files(options.annotations, flag=_FLAG, ignored=options.ignore_labels))
-        comparison = compare(rows, annotations, labels, aliases=aliases, exhaustive=exhaustive)
-        # Before any check: if nothing is left to compare, these lines explain why.
-        for line in (
-            *describe_comparison(comparison, labels),
-            *describe_ignore_labels(options.ignore_labels, annotations, labels),
-        ):
-            _logger.info("%s", line)
-        if not comparison.images:
-            raise UsageError(f"{_FLAG}: expected annotations of scored images, found none")
-        for line in describe_exhaustive(comparison, exhaustive):
-            _logger.info("%s", line)
+        comparison = read_comparison(
+            options.output,
+            summary,
+            annotations=options.annotations,
+            label_aliases=options.label_aliases,
+            exhaustive=options.exhaustive,
+            ignore_labels=options.ignore_labels,
+            rule=rule,
+        )
         images = (entry["file_name"] for entry in comparison.truth["images"])
         _logger.info("%s", describe_deployments(set(map(rule.deployment_of, images))))
         thresholds = None if options.refit else thresholds_of_run(options.min_score, summary)
@@ -158,21 +144,6 @@ def _describe_thresholds(thresholds: OperatingThresholds | None, summary: Mappin
             yield f"check: {entry['name']} counts from other scores: {describe_min_scores(scores)} (--min_score)"
 
 
-def describe_comparison(comparison: Comparison, labels: LabelMap) -> Iterator[str]:
-    """Yield lines about the scope of the metrics: how many images were compared, and what was not."""
-    failed = f"; {comparison.failed} of them failed: their objects count as missed" if comparison.failed else ""
-    yield f"{comparison.images} scored images are annotated{failed}"
-    for reason, entry in comparison.pairings.to_json().items():
-        yield f"check: {entry['count']} {reason} ({entry['first']})"
-    for reason, entry in comparison.excluded.to_json().items():
-        yield f"not compared: {entry['count']} {reason} ({entry['first']})"
-    for label, count in comparison.unknown.most_common():
-        # If the label is another spelling of a class, an alias settles it.
-        nearest = describe_nearest(label, labels.name_by_id.values())
-        hint = f"; did you mean {nearest}? (--label_aliases)" if nearest else ""
-        yield f"not compared: {count} {plural('box', count)} of {label!r}, which is no class of the model{hint}"
-
-
 def format_metrics(metrics: Mapping[str, Any]) -> str:
     """Return COCO's twelve metrics with 95 % intervals, and a line of metrics and counts for each class."""
     summary = [f"{name} {format_metric(metrics[name])}" for name in SUMMARY_METRICS]
@@ -200,56 +171,6 @@ def _align_columns(rows: Sequence[tuple[str, ...]]) -> Iterator[str]:
         yield "  ".join(
             [first.ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(rest, widths[1:], strict=True))]
         )
-
-
-def _check_ignore_labels(ignored: Sequence[str], labels: LabelMap) -> None:
-    # Otherwise no object of the class would count, and every detection on one would be left out.
-    if classes := sorted(set(ignored).intersection(labels.name_by_id.values())):
-        raise UsageError(f"--ignore_label: {classes[0]!r} is a class of the model: expected labels of areas only")
-
-
-def describe_ignore_labels(
-    ignored: Sequence[str], annotations: Iterable[AnnotationFile | DataError], labels: LabelMap
-) -> Iterator[str]:
-    """Yield a line about each label of --ignore_label that no box has: often a typing error."""
-    read = (found.annotation for found in annotations if isinstance(found, AnnotationFile) and found.annotation)
-    seen = {item.label for annotation in read for item in annotation.objects}
-    for label in ignored:
-        if label not in seen:
-            nearest = describe_nearest(label, seen.difference(labels.name_by_id.values()))
-            hint = f"; did you mean {nearest}?" if nearest else ""
-            yield f"check: --ignore_label: no box of the annotations is labelled {label!r}{hint}"
-
-
-def _read_exhaustive(path: str, aliases: Mapping[str, str], rule: DeploymentRule) -> ExhaustiveClasses:
-    # Without the labels of the model: the file may name classes that it does not know.
-    text = files.read_text(path, flag="--exhaustive")
-    try:
-        return parse_exhaustive(text, source=path, aliases=aliases, deployments=rule)
-    except ContractError as error:
-        raise UsageError(f"--exhaustive: {error}") from error
-
-
-def describe_exhaustive(comparison: Comparison, exhaustive: ExhaustiveClasses | None) -> Iterator[str]:
-    """Yield lines about the rows of --exhaustive without an image, and about classes that do not count everywhere.
-
-    Raises:
-      UsageError: no image has a row, so that the file would have no effect.
-    """
-    if not exhaustive:
-        return
-    images = [entry["file_name"] for entry in comparison.truth["images"]]
-    if all(exhaustive.row_of(image) is None for image in images):
-        kind = "deployment" if exhaustive.by_deployment else "image"
-        raise UsageError(f"--exhaustive: expected {kind}s that are compared, such as {images[0]}; found none of them")
-    if unused := exhaustive.unused_rows(images):
-        rows = f"{len(unused)} {plural('row', len(unused))}"
-        yield f"check: {rows} of --exhaustive without a compared image, such as {unused[0]!r}"
-    categories = comparison.truth["categories"]
-    known = exhaustive_table(comparison.truth["images"], [category["id"] for category in categories]).sum(axis=0)
-    for category, count in zip(categories, known.tolist(), strict=True):
-        if count < len(images):
-            yield f"{category['name']}: exhaustive in {count} of {len(images)} images, and counted only there"
 
 
 def _write(

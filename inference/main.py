@@ -6,6 +6,7 @@ On this machine:
     python -m inference convert OUT --formats=csv,counts,cvat
     python -m inference repeats OUT
     python -m inference evaluate OUT --annotations 'annotations/*.xml'
+    python -m inference label_errors OUT --annotations 'annotations/*.xml'
     python -m inference audit OUT --size 200
     python -m inference abundance OUT --audit LABELS.zip
     python -m inference review OUT
@@ -24,6 +25,7 @@ from functools import cache, partial
 from inference.abundance_options import abundance_options, audit_options
 from inference.analysis_options import evaluate_options, repeat_options
 from inference.convert_options import convert_options
+from inference.label_error_options import label_error_options
 from inference.options import detect_options, make_score_parser, score_options
 from inference.review_options import review_options
 from retinanet_odm.beam.options import beam_options, check_estimate_flags
@@ -104,6 +106,13 @@ def _evaluate(flags: argparse.Namespace) -> None:
     print(format_metrics(evaluate(options)))  # noqa: T201 - the table is the result of the command
 
 
+def _label_errors(flags: argparse.Namespace) -> None:
+    options = label_error_options(flags)
+    from inference.label_errors import find_errors, format_expected
+
+    print(format_expected(find_errors(options)))  # noqa: T201 - the table is the result of the command
+
+
 def _audit(flags: argparse.Namespace) -> None:
     options = audit_options(flags)
     from inference.audit import draw
@@ -141,6 +150,7 @@ _COMMANDS: Mapping[str, Callable[[argparse.Namespace], None]] = {
     "convert": _convert,
     "repeats": _repeats,
     "evaluate": _evaluate,
+    "label_errors": _label_errors,
     "audit": _audit,
     "abundance": _abundance,
     "review": _review,

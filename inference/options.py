@@ -1,8 +1,8 @@
 """The command line of `python -m inference`: the parser, and the options of score and detect.
 
 Options that a room below reads are defined there, with their flags: `model.options`, `rows.export_options`. Those of
-evaluate and repeats are in `analysis_options`, those of audit and abundance in `abundance_options`, those of convert in
-`convert_options`, those of review in `review_options`.
+the other commands are in `analysis_options`, `label_error_options`, `abundance_options`, `convert_options` and
+`review_options`.
 """
 
 import argparse
@@ -12,6 +12,7 @@ from typing import Any
 from inference.abundance_options import add_abundance_commands
 from inference.analysis_options import EVALUATE_DESCRIPTION, REPEATS_DESCRIPTION, add_evaluate_flags, add_repeat_flags
 from inference.convert_options import CONVERT_DESCRIPTION, add_convert_flags
+from inference.label_error_options import add_label_errors_command
 from inference.model.options import ModelOptions, add_model_flags, model_options
 from inference.review_options import add_review_command
 from inference.rows.export_options import (
@@ -154,6 +155,7 @@ def make_score_parser() -> Parser:
     add_repeat_flags(commands.add_parser("repeats", help=summary, description=REPEATS_DESCRIPTION))
     summary = "evaluate a finished run against ground-truth annotations"
     add_evaluate_flags(commands.add_parser("evaluate", help=summary, description=EVALUATE_DESCRIPTION))
+    add_label_errors_command(commands)
     add_abundance_commands(commands)
     add_review_command(commands)
     summary = "run a detector on a few images: a table, and copies with boxes drawn"

@@ -36,6 +36,7 @@ from inference.rows.rows import RowCounts, make_run_key, row_keys
 from inference.rows.thresholds import OperatingThresholds, describe_thresholds
 from retinanet_odm.dataset.frame_names import DeploymentRule
 from retinanet_odm.imaging.images import ImageRule
+from retinanet_odm.predictions.finished_rows import SUMMARY_FILE, SUMMARY_SCHEMA_VERSION
 
 # To be increased when the same model and settings give other rows; rows of earlier versions are then scored again.
 _ROWS_VERSION = 3
@@ -62,7 +63,7 @@ class ScoreRequest:
     @property
     def run_key(self) -> str:
         """Identifies runs whose rows are interchangeable."""
-        return make_run_key([finished_run.SUMMARY_SCHEMA_VERSION, _ROWS_VERSION, self.row_settings()])
+        return make_run_key([SUMMARY_SCHEMA_VERSION, _ROWS_VERSION, self.row_settings()])
 
     @property
     def image_rule(self) -> ImageRule:
@@ -257,14 +258,13 @@ class Commit:
         total = RowCounts.total([shard.counts for shard in shards])
         if total.images != listed:
             raise RuntimeError(
-                f"{listed} images were listed, but {total.images} rows written: {output_folder.SUMMARY_FILE} is not"
-                " written"
+                f"{listed} images were listed, but {total.images} rows written: {SUMMARY_FILE} is not written"
             )
         entries = [
             {"name": shard.name, "images": shard.counts.images, "sha256": shard.sha256}
             for shard in sorted(shards, key=lambda shard: shard.name)
         ]
-        version = finished_run.SUMMARY_SCHEMA_VERSION
+        version = SUMMARY_SCHEMA_VERSION
         self._write({"schema_version": version, **self.header, **total.to_json(), "shards": entries})
 
     def renew(self, earlier: Mapping[str, Any]) -> bool:

@@ -17,6 +17,7 @@ from inference.rows.output_folder import DamagedShards
 from inference.rows.thresholds import choose_thresholds, thresholds_of_run
 from retinanet_odm.beam.options import LOCAL_DEFAULTS
 from retinanet_odm.dataset.frame_names import DeploymentRule, describe_deployments
+from retinanet_odm.predictions.finished_rows import SUMMARY_FILE
 from retinanet_odm.predictions.unlike_training import NoveltySummary
 from retinanet_odm.storage import files
 from retinanet_odm.storage.file_kinds import describe_suffixes
@@ -59,9 +60,7 @@ def score(options: ScoreOptions, make_beam_options: Callable[[], "PipelineOption
             if not commit.renew(earlier.summary):
                 drop_journal(options.output, earlier.summary)
         elif not _run(request, pending, earlier, damaged, commit, _check_runtime(options, make_beam_options())):
-            _logger.info(
-                "submitted; %s/%s appears when every image has its row", options.output, output_folder.SUMMARY_FILE
-            )
+            _logger.info("submitted; %s/%s appears when every image has its row", options.output, SUMMARY_FILE)
             return
         _log_results(finished_run.read_summary(options.output), options.output)
 

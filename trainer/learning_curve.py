@@ -7,20 +7,16 @@ model folder like any other, with the evaluation of its last weights, and the re
 
 import dataclasses
 import functools
-import hashlib
 import json
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 import keras
-import tensorflow as tf
 
-from retinanet_odm.dataset.example_keys import FILENAME
-from retinanet_odm.dataset.examples import decode_example
 from retinanet_odm.dataset.frame_names import DeploymentRule
-from retinanet_odm.dataset.manifest import DatasetManifest, ShardInfo, SplitInfo
+from retinanet_odm.dataset.manifest import DatasetManifest, SplitInfo
 from retinanet_odm.dataset.splits import DEPLOYMENT, TRAIN_SPLIT, GroupRule
 from retinanet_odm.dataset.subsets import RULE, nested_order
 from retinanet_odm.errors import UsageError
@@ -29,31 +25,17 @@ from retinanet_odm.evaluation.learning_curve import judge_curve
 from retinanet_odm.reports.learning_curve_page import learning_curve_report
 from retinanet_odm.storage import files
 from retinanet_odm.wording import plural
-from trainer import run
+from trainer import run, subsets
 from trainer.config import TrainConfig
 from trainer.data import records
-from trainer.data.derived_datasets import SplitCounts, derive_manifest
 from trainer.legacy_flags import DatasetExpectations
 from trainer.loop.plan import count_steps
-from trainer.weights.checkpoints import stored_identity
+from trainer.subsets import Train
 
 _LOGGER = logging.getLogger(__name__)
 FILE, PAGE = "learning_curve.json", "learning_curve.html"
 _SCHEMA_VERSION = 1
 _POINT = "point.json"
-# Settings that change no weight and no metric, or that each point has of its own.
-_OWN = (
-    "mode",
-    "model_dir",
-    "dataset",
-    "local_copy",
-    "curve_images",
-    "checkpoint_minutes",
-    "ignore_memory",
-    "num_epochs",
-)
-
-Train = Callable[[TrainConfig], None]
 
 
 def run_learning_curve(
@@ -77,7 +59,8 @@ def run_learning_curve(
     run.check_outputs(config, manifest)
     files.make_folder(config.run.model_dir, flag="--model_dir")
     numbers = _numbers(config, manifest)
-    names, groups = _read_names(config, manifest)
+    names = list(subsets.image_digests(config, manifest))
+    groups = _groups(manifest, names)
     order = nested_order(names, groups)
     points: list[dict[str, Any]] = []
     for row, images in enumerate(numbers):
@@ -99,17 +82,10 @@ def _numbers(config: TrainConfig, manifest: DatasetManifest) -> list[int]:
     return [*(number for number in given if number < total), total]
 
 
-def _read_names(config: TrainConfig, manifest: DatasetManifest) -> tuple[list[str], tuple[str, ...]]:
-    """Return the names of the training images, and the group of each: that of its split, or its deployment."""
-    split = records.find_split(config.data.dataset, manifest, TRAIN_SPLIT)
-    feature = {FILENAME: tf.io.FixedLenFeature([], tf.string)}
-    with records.reading_shards(split.paths):
-        names = [
-            tf.io.parse_single_example(record, feature)[FILENAME].numpy().decode("utf-8", "surrogateescape")
-            for record in tf.data.TFRecordDataset(split.paths)
-        ]
+def _groups(manifest: DatasetManifest, names: Sequence[str]) -> tuple[str, ...]:
+    """Return the group of each training image: that of its split, or its deployment."""
     rule, deployments = manifest.options.get("split_group"), manifest.options.get("deployment", "")
-    return names, name_groups(tuple(names), GroupRule(rule or DEPLOYMENT, DeploymentRule(deployments or "")))
+    return name_groups(tuple(names), GroupRule(rule or DEPLOYMENT, DeploymentRule(deployments or "")))
 
 
 class _Point:
@@ -136,7 +112,7 @@ class _Point:
             return dict(there["point"])
         files.make_folder(self._folder, flag="--model_dir")
         dataset, subset = self._make_dataset()
-        self._check_checkpoints(subset)
+        subsets.check_checkpoints(self._folder, subset)
         split = records.find_split(dataset, subset, TRAIN_SPLIT)
         # As many steps as on all images: at least, because a run has whole epochs.
         epochs = -(-self._steps * self._config.schedule.train_batch_size // split.examples)
@@ -158,13 +134,9 @@ class _Point:
 
     def _request(self) -> dict[str, Any]:
         """Return what decides the numbers of the point."""
-        settings = {name: value for name, value in self._config.to_json().items() if name not in _OWN}
-        return {
-            "dataset_fingerprint": self._manifest.fingerprint,
-            "images": hashlib.sha256("\n".join(self._names).encode("utf-8", "surrogateescape")).hexdigest(),
-            "steps": self._steps,
-            "settings": settings,
-        }
+        # The number of steps stands for the number of epochs.
+        request = subsets.describe_request(self._config, self._manifest, self._names, without=("num_epochs",))
+        return {**request, "steps": self._steps}
 
     def _make_dataset(self) -> tuple[str, DatasetManifest]:
         """Write the records of the images as a data set with a training split alone; return its folder and manifest.
@@ -175,29 +147,7 @@ class _Point:
         if len(self._names) == manifest.split(TRAIN_SPLIT).examples:
             return config.data.dataset, manifest
         folder = f"{self._folder}/dataset"
-        files.make_folder(folder, flag="--model_dir")
-        chosen, shard = set(self._names), "train-00000-of-00001.tfrecord"
-        split = records.find_split(config.data.dataset, manifest, TRAIN_SPLIT)
-        counts = SplitCounts()
-        with records.reading_shards(split.paths), tf.io.TFRecordWriter(f"{folder}/{shard}") as writer:
-            for record in tf.data.TFRecordDataset(split.paths).as_numpy_iterator():
-                example = decode_example(record)
-                if example.filename in chosen:
-                    writer.write(record)
-                    counts.add(example)
-        digest = files.find_digest(f"{folder}/{shard}") or ""
-        written = counts.to_split((ShardInfo(name=shard, examples=counts.examples, sha256=digest),))
-        subset = derive_manifest(manifest, {TRAIN_SPLIT: written}, manifest.max_boxes_per_image)
-        files.write_text(f"{folder}/{DatasetManifest.FILE}", subset.to_json())
-        return folder, subset
-
-    def _check_checkpoints(self, subset: DatasetManifest) -> None:
-        found = stored_identity(f"{self._folder}/checkpoints").get("dataset_fingerprint")
-        if found not in (None, subset.fingerprint):
-            raise UsageError(
-                f"--model_dir: {self._folder} holds a training on other images (fingerprint {found:.12}, now"
-                f" {subset.fingerprint:.12}): use a new folder"
-            )
+        return folder, subsets.write_subset(config, manifest, folder, {TRAIN_SPLIT: self._names})
 
     def _describe(self, split: SplitInfo) -> dict[str, Any]:
         metrics = files.read_json(f"{self._folder}/eval.json")

@@ -80,6 +80,11 @@ def _dispatch(request: TrainRequest, argv: Sequence[str]) -> int:
 
         run_learning_curve(config, request.expectations)
         return 0
+    if config.run.mode == "folds":
+        from trainer.folds import run_folds
+
+        run_folds(config, request.expectations)
+        return 0
     run.run(config, request.expectations, argv)
     return 0
 

@@ -49,7 +49,7 @@ class ResolvedRun:
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Model:
+class Model:
     """A network on some devices, with the evaluator of the run's split; None if the mode does not evaluate."""
 
     network: Network
@@ -72,7 +72,7 @@ def run(config: TrainConfig, expectations: DatasetExpectations | None, argv: Seq
     resolved = resolve(config, expectations)
     config, devices = resolved.config, resolved.devices
     # The evaluator shares the network: evaluations on the way see the weights of the moment.
-    model = _build(resolved, devices)
+    model = build(resolved, devices)
     _log_start(resolved, model.network)
     if config.run.trains:
         # A finished run that is started again trains no step: it is only evaluated and exported.
@@ -81,7 +81,7 @@ def run(config: TrainConfig, expectations: DatasetExpectations | None, argv: Seq
         TrainingRun(config, resolved.manifest, model.network, devices, model.evaluator).run()
     if config.run.mode != "train" and strategy.is_chief(devices):
         if strategy.has_hosts(devices):  # they train together; the chief evaluates and exports alone
-            model = _build(resolved, strategy.one_device())
+            model = build(resolved, strategy.one_device())
         finish_run(resolved.source_config, resolved.source_manifest, model.network, model.evaluator, model.devices)
         for line in _describe_test_split(resolved, argv):
             _LOGGER.info("%s", line)
@@ -207,7 +207,7 @@ def check_outputs(config: TrainConfig, manifest: DatasetManifest) -> None:
         tflite_onnx.check_installed(config.evaluation.portable_formats())
 
 
-def _build(resolved: ResolvedRun, devices: tf.distribute.Strategy) -> _Model:
+def build(resolved: ResolvedRun, devices: tf.distribute.Strategy) -> Model:
     """Build the network, with fresh weights, and its evaluator on some devices."""
     config, manifest = resolved.config, resolved.manifest
     with devices.scope():
@@ -217,7 +217,7 @@ def _build(resolved: ResolvedRun, devices: tf.distribute.Strategy) -> _Model:
     origin = {**network.origin, "dataset_fingerprint": resolved.source_manifest.fingerprint}
     network = dataclasses.replace(network, origin=origin)
     evaluator = evaluate.make_evaluator(config, manifest, network, devices) if config.run.evaluates else None
-    return _Model(network=network, devices=devices, evaluator=evaluator)
+    return Model(network=network, devices=devices, evaluator=evaluator)
 
 
 def _describe_test_split(resolved: ResolvedRun, argv: Sequence[str]) -> Iterator[str]:

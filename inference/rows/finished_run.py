@@ -11,15 +11,14 @@ from collections.abc import Container, Iterator, Mapping, Sequence
 from operator import attrgetter
 from typing import Any
 
-from inference.rows.output_folder import SUMMARY_FILE
 from inference.rows.part_files import READ_BYTES, read_piece, split_lines
 from retinanet_odm.dataset.frame_names import DeploymentRule
 from retinanet_odm.errors import ContractError, UsageError
 from retinanet_odm.labels.label_map import LabelMap
+from retinanet_odm.predictions.finished_rows import SUMMARY_FILE
 from retinanet_odm.predictions.rows import PredictionRow, placeholder_label, utf8
 from retinanet_odm.storage import files
 
-SUMMARY_SCHEMA_VERSION = 1
 _MIN_PIECE = 2**12  # bytes in memory of each of up to 99,999 prediction files
 
 

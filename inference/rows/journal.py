@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from inference.rows import finished_run, output_folder
+from retinanet_odm.predictions.finished_rows import SUMMARY_FILE
 from retinanet_odm.storage import files
 
 
@@ -78,7 +79,7 @@ def set_summary_aside(output: str, earlier: EarlierRun, *, adding: Sequence[str]
     # The order matters: at every moment one of the two files has the digests.
     journal = _read_journal(output)
     _write_journal(output, {**journal, "summary": earlier.summary, "adding": list(adding)})
-    files.delete([files.join(output, output_folder.SUMMARY_FILE)])
+    files.delete([files.join(output, SUMMARY_FILE)])
 
 
 def commit_summary(output: str, summary: Mapping[str, Any]) -> None:

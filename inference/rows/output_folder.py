@@ -7,7 +7,7 @@
 | summary.json | written last: if it exists, the run is complete (inference.request) |
 | unfinished.json | what summary.json said, while there is none (inference.rows.journal) |
 | files of --formats, evaluation.*, repeats.* | derived from the rows; inference.rows.replacing decides what may go |
-| audit*, abundance.*, review_* | the same |
+| audit*, abundance.*, label_errors*, review_* | the same |
 | review.jsonl | decisions of a person (inference.review_page.decision_log): never deleted |
 """
 
@@ -18,40 +18,35 @@ from typing import Any
 
 from inference.rows.export_options import DECISIONS_FILE, FILE_NAMES, REPEAT_FLAGS, REPEAT_TABLE, REVIEW_FILES
 from retinanet_odm.errors import UsageError
+from retinanet_odm.predictions.finished_rows import SUMMARY_FILE
 from retinanet_odm.storage import files
 from retinanet_odm.storage.file_kinds import is_left_by_system
 from retinanet_odm.storage.file_names import escape_glob, name_below
 from retinanet_odm.storage.local import LOCK_FILE, final_name
 
-SUMMARY_FILE = "summary.json"
 JOURNAL_FILE = "unfinished.json"
 EVALUATION, EVALUATION_PAGE = "evaluation.json", "evaluation.html"
 AUDIT, AUDIT_FRAME, AUDIT_IMAGES = "audit.json", "audit.csv", "audit_images.zip"
 AUDIT_TASK, AUDIT_TASK_PREDICTED = "audit_cvat.xml", "audit_cvat_predicted.xml"
 # The JSON file last: it marks complete estimates.
 ABUNDANCE_FILES = ABUNDANCE_TABLE, ABUNDANCE_PAGE, ABUNDANCE = "abundance.csv", "abundance.html", "abundance.json"
+LABEL_ERRORS_TABLE, LABEL_ERRORS_CVAT = "label_errors.csv", "label_errors_cvat.xml"
+LABEL_ERRORS_PAGE, LABEL_ERRORS = "label_errors.html", "label_errors.json"
+# The JSON file last: it marks a complete list.
+LABEL_ERROR_FILES = (LABEL_ERRORS_TABLE, LABEL_ERRORS_CVAT, LABEL_ERRORS_PAGE, LABEL_ERRORS)
 DERIVED_NAMES = frozenset(
     (
         *(EVALUATION, EVALUATION_PAGE, REPEAT_FLAGS, REPEAT_TABLE, *FILE_NAMES),
         *(AUDIT, AUDIT_FRAME, AUDIT_IMAGES, AUDIT_TASK, AUDIT_TASK_PREDICTED),
         *ABUNDANCE_FILES,
         *REVIEW_FILES.values(),
+        *LABEL_ERROR_FILES,
     )
 )
 _FIXED_NAMES = frozenset((SUMMARY_FILE, JOURNAL_FILE, DECISIONS_FILE, files.PROBE, LOCK_FILE, *DERIVED_NAMES))
 _PREDICTIONS_SHARD = re.compile(r"predictions-\d{5}-of-\d{5}\.jsonl")
 _PART_FILE = re.compile(r"part-[0-9a-f]+\.jsonl")
 _PART_DIGITS = 20
-
-
-def predictions_shard_name(shard: int, num_shards: int) -> str:
-    """Return the name of a prediction file.
-
-    Example:
-      >>> predictions_shard_name(0, 4)
-      'predictions-00000-of-00004.jsonl'
-    """
-    return f"predictions-{shard:05d}-of-{num_shards:05d}.jsonl"
 
 
 def part_file_name(sha256: str) -> str:

@@ -22,6 +22,7 @@ from inference.rows.rows import RowCounts, SerializedRow
 from retinanet_odm.dataset import source_ids
 from retinanet_odm.errors import ContractError
 from retinanet_odm.pickling import pickle_by_position
+from retinanet_odm.predictions.finished_rows import predictions_shard_name
 from retinanet_odm.storage import files
 from retinanet_odm.storage.files import FileError
 from retinanet_odm.storage.prefetch import THREADS, start_ahead
@@ -157,7 +158,7 @@ def write_predictions_shard(output: str, shard: int, num_shards: int, spans: Seq
     Raises:
       ContractError, RuntimeError: as merge_part_files.
     """
-    name = output_folder.predictions_shard_name(shard, num_shards)
+    name = predictions_shard_name(shard, num_shards)
     sha256 = files.write_pieces(files.join(output, name), merge_part_files(spans))
     return WrittenShard(name=name, sha256=sha256, counts=RowCounts.total([item.counts for item in spans]))
 

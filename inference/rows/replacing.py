@@ -5,7 +5,7 @@
 | asked for, with the same settings | written again | written again | `--replace` |
 | asked for, with other settings | `--replace` | `--replace` | `--replace` |
 | not asked for, a format of `--formats` | stays | written again with its own settings | `--replace` |
-| evaluation.*, repeats.*, audit*, abundance.*, and what depends on them | stays | `--replace` | `--replace` |
+| evaluation.*, label_errors*, repeats.*, audit*, abundance.*, and their like | stays | `--replace` | `--replace` |
 | not in summary.json | as above | `--replace` | `--replace` |
 | changed by a person | stays; if it would be written: refused | refused | refused |
 

@@ -1,4 +1,4 @@
-"""Nested subsets of images, mixed as all of them: the order in which a learning curve takes images."""
+"""Subsets of images: nested ones, mixed as all of them, for a learning curve; and folds for cross-validation."""
 
 import hashlib
 from collections import Counter, defaultdict
@@ -39,6 +39,54 @@ def nested_order(images: Sequence[str], groups: Sequence[str]) -> list[int]:
         for index, row in enumerate(rows)
     }
     return sorted(places, key=lambda row: (places[row], images[row]))
+
+
+def assign_folds(groups: Sequence[str], folds: int) -> list[int]:
+    """Return the fold 0 … folds - 1 of each image; the images of a group are in one fold.
+
+    The groups join in the order of the hash of their names, each the fold that has the fewest images until then, so
+    that folds are of about equal size. A fold is empty only if there are fewer groups than folds.
+
+    Args:
+      groups: The group of each image.
+      folds: Their number.
+
+    Example:
+      >>> assign_folds(["a", "b", "c", "a", "d"], 2)
+      [0, 0, 1, 0, 1]
+    """
+    sizes = Counter(groups)
+    images = [0] * folds
+    fold_of: dict[str, int] = {}
+    for group in sorted(sizes, key=lambda group: (_hash(f"fold {group}"), group)):
+        fold_of[group] = images.index(min(images))
+        images[fold_of[group]] += sizes[group]
+    return [fold_of[group] for group in groups]
+
+
+def join_groups(groups: Sequence[str], digests: Sequence[bytes]) -> list[str]:
+    """Return the groups of images, joined where equal images are in several of them: the first name stands for all.
+
+    Args:
+      groups: The group of each image.
+      digests: Of each image; equal ones for equal images.
+
+    Example:
+      >>> join_groups(["a", "b", "c", "b"], [b"1", b"2", b"1", b"3"])
+      ['a', 'b', 'a', 'b']
+    """
+    above = {group: group for group in groups}
+
+    def top(group: str) -> str:
+        while above[group] != group:
+            group = above[group]
+        return group
+
+    first: dict[bytes, str] = {}
+    for group, digest in zip(groups, digests, strict=True):
+        here, there = top(group), top(first.setdefault(digest, group))
+        above[max(here, there)] = min(here, there)
+    return [top(group) for group in groups]
 
 
 def _hash(text: str) -> float:

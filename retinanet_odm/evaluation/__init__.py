@@ -11,6 +11,8 @@ Begin with `coco_metrics.all_metrics`, which makes eval.json, and `analysis.Anal
   gallery            images for the page
   learning_curve     what more labels would bring
   coco_metrics       pycocotools, the reference implementation
+  label_errors       labels that are probably wrong
+  agreement          how probable, by labels and detections that agree
   rounding           numbers as eval.json has them
 
 Mean counts with intervals, from an audit of some images; begin with `abundance.estimate_abundance`:

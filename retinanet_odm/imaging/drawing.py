@@ -18,6 +18,8 @@ from retinanet_odm.annotations.types import BoxCorners
 # is omitted and the lightest come first, because images of the deep sea are dark.
 PALETTE = ("#F0E442", "#56B4E9", "#E69F00", "#CC79A7", "#009E73", "#D55E00", "#0072B2")
 THUMBNAIL_SIDE = 1024  # pixels of the longer side
+CROP_SIDE = 480  # pixels of the longer side
+_MARGIN_SHARE, _MIN_MARGIN = 0.6, 24.0  # of the box that is shown, and in pixels
 _MIN_FONT_SIZE = 13.0
 _FONT_SHARE = 1 / 36  # of half the longer side: 18 px on 1280 px
 
@@ -102,6 +104,34 @@ def draw_small(encoded: bytes, items: Iterable[DrawnBox], *, longest: int = THUM
         scale = min(1.0, longest / max(image.size))
         small = image.convert("RGB").resize([max(1, round(side * scale)) for side in image.size])
     return draw_boxes(small, [dataclasses.replace(item, box=_scaled(item.box, scale)) for item in items])
+
+
+def draw_crop(encoded: bytes, items: Iterable[DrawnBox], *, around: BoxCorners, side: int = CROP_SIDE) -> bytes:
+    """Return a JPEG of the part of an image around a box, with boxes and some surroundings; small parts are enlarged.
+
+    Args:
+      encoded: image bytes that Pillow decodes.
+      items: boxes in pixels of the full image; only those that reach into the part are drawn.
+      around: what the part shows.
+      side: the length of the longer side of the picture in pixels.
+    """
+    ymin, xmin, ymax, xmax = around
+    margin = max(_MIN_MARGIN, max(ymax - ymin, xmax - xmin) * _MARGIN_SHARE)
+    with Image.open(io.BytesIO(encoded)) as image:
+        left, top = max(int(xmin - margin), 0), max(int(ymin - margin), 0)
+        right, bottom = min(int(xmax + margin) + 1, image.width), min(int(ymax + margin) + 1, image.height)
+        part = image.convert("RGB").crop((left, top, right, bottom))
+    scale = side / max(part.size)
+    part = part.resize([max(1, round(length * scale)) for length in part.size])
+    moved = (
+        dataclasses.replace(item, box=_scaled((y0 - top, x0 - left, y1 - top, x1 - left), scale))
+        for item in items
+        for y0, x0, y1, x1 in [item.box]
+        if x0 < right and x1 > left and y0 < bottom and y1 > top
+    )
+    buffer = io.BytesIO()
+    draw_boxes(part, moved).save(buffer, "JPEG", quality=80)
+    return buffer.getvalue()
 
 
 def _scaled(box: BoxCorners, scale: float) -> BoxCorners:

@@ -11,6 +11,7 @@ A page has no script and refers to no other file, but for the links of `run_page
 from retinanet_odm.reports.abundance_page import abundance_report
 from retinanet_odm.reports.dataset_page import check_report, dataset_report
 from retinanet_odm.reports.evaluation_page import evaluation_report
+from retinanet_odm.reports.label_errors_page import label_errors_report
 from retinanet_odm.reports.learning_curve_page import learning_curve_report
 from retinanet_odm.reports.predictions_page import predictions_report
 from retinanet_odm.reports.run_page import run_report
@@ -20,6 +21,7 @@ __all__ = [
     "check_report",
     "dataset_report",
     "evaluation_report",
+    "label_errors_report",
     "learning_curve_report",
     "predictions_report",
     "run_report",

@@ -30,7 +30,7 @@ class Rule:
         return re.match(self.begins, text) is not None
 
 
-_SCORE = r"python -m inference (score|convert|repeats|evaluate|audit|abundance|review|detect) "
+_SCORE = r"python -m inference (score|convert|repeats|evaluate|label_errors|audit|abundance|review|detect) "
 RULES = (
     Rule(
         begins=r"python -m inference review (?!.*--export)",
@@ -43,6 +43,12 @@ RULES = (
         trial=trials.parse_beam,
         kind=PARSED,
         reason="two processes that load TensorFlow take long; tests/inference/test_score.py runs it",
+    ),
+    Rule(
+        begins=r"python -m inference label_errors MODEL/folds",
+        trial=trials.parse_inference,
+        kind=PARSED,
+        reason="needs the three trainings of --mode=folds",
     ),
     Rule(begins=_SCORE, trial=trials.run, kind=RUN, reason="local"),
     Rule(begins=r"retinanet-odm run ", trial=trials.run, kind=RUN, reason="local"),
@@ -61,7 +67,7 @@ RULES = (
         reason="a network of the old tool's size takes minutes on a CPU; tests/trainer tests its parts",
     ),
     Rule(
-        begins=r"python -m trainer .*(--mode=learning_curve|--tile=)",
+        begins=r"python -m trainer .*(--mode=(learning_curve|folds)|--tile=)",
         trial=trials.parse_trainer,
         kind=PARSED,
         reason="several trainings, or a canvas of 640 px, take minutes; tests/trainer has a small one of each",

@@ -64,7 +64,7 @@ PROGRAMS: dict[str, tuple[Main, list[str]]] = {
 
 
 _REPLACES = {
-    "-m inference": ("score", "convert", "repeats", "evaluate", "audit", "abundance"),
+    "-m inference": ("score", "convert", "repeats", "evaluate", "label_errors", "audit", "abundance"),
     "-m beam_jobs": ("prepare",),
 }
 

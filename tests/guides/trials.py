@@ -58,6 +58,13 @@ def parse_review(sandbox: Sandbox, text: str) -> str:  # noqa: ARG001
     return ""
 
 
+def parse_inference(sandbox: Sandbox, text: str) -> str:  # noqa: ARG001
+    """Parses the command line of a command of inference without running it."""
+    _, words = split_program(shlex.split(text))
+    score_parser().parse_args(words)
+    return ""
+
+
 def parse_trainer(sandbox: Sandbox, text: str) -> str:  # noqa: ARG001
     """Parses the command line of the trainer without running it; returns the notes on old flags."""
     _, words = split_program(shlex.split(text.replace("$TPU_NAME", "my-tpu")))

@@ -180,7 +180,7 @@ def test_initial_weights_of_a_preset(why: str, given: dict[str, str], expected: 
 KEYS = """
 anchor_grid anchor_scale anchors aspect_ratios backbone backbone_rate backbone_weights box_loss box_loss_weight
 checkpoint_minutes clip_norm conv_style curve_images dataset ema_decay eval_batch_size eval_every_epochs eval_split
-export_formats focal_alpha focal_gamma freeze freeze_batch_norm head_depth head_norm horizontal_flip ignore_memory
+export_formats focal_alpha focal_gamma folds freeze freeze_batch_norm head_depth head_norm horizontal_flip ignore_memory
 image_size init_from init_labels init_partly learning_rate local_copy lr_drops lr_schedule max_detections max_hours
 max_instances max_rollbacks min_visible mode model_dir mosaic mosaic_close_epochs negative_iou nms_iou num_classes
 num_epochs num_scales optimizer p6_source patience photometric positive_iou precision pyramid_channels pyramid_norm

@@ -28,13 +28,26 @@ class RunConfig(ConfigSection):
     mode: str = option(
         "train_and_eval",
         "task",
-        choices=("train", "eval", "train_and_eval", "export", "learning_curve", "doctor", "inspect", "tpu_fit"),
+        choices=(
+            "train",
+            "eval",
+            "train_and_eval",
+            "export",
+            "learning_curve",
+            "folds",
+            "doctor",
+            "inspect",
+            "tpu_fit",
+        ),
     )
     model_dir: str = option(
         "", "output folder for checkpoints, TensorBoard events, eval.json and export/; local or gs://"
     )
     curve_images: str = option(
         "10,50,150", "--mode=learning_curve: numbers of training images, besides that of all images"
+    )
+    folds: int = option(
+        3, "--mode=folds: parts of the training images, each scored by a model that is trained on the others"
     )
     seed: int = option(0, "seed of the weights, the order of the records and the augmentation")
     use_tpu: bool = option(False, "train on a TPU; otherwise on all GPUs, otherwise on the CPU")
@@ -63,6 +76,8 @@ class RunConfig(ConfigSection):
             # TensorFlow would save checkpoints there, but takes the name for a pattern when it restores them.
             raise UsageError(f"--model_dir: expected a name without [, * and ?, found {self.model_dir}")
         self.curve_image_numbers()
+        if self.folds < 2:
+            raise UsageError(f"--folds: expected 2 or more, found {self.folds}")
         hosts = self.hosts()
         if not 0 <= self.task_index < max(len(hosts), 1):
             raise UsageError(f"--task_index: expected an index into --worker_hosts, found {self.task_index}")

@@ -66,7 +66,7 @@ class TrainConfig:
 
     def _check_patience(self) -> None:
         # --mode=eval and the like are given the flags of the training, and evaluate without counting.
-        without = ("train", "learning_curve")
+        without = ("train", "learning_curve", "folds")
         if self.evaluation.patience and (self.run.mode in without or not self.evaluation.eval_every_epochs):
             raise UsageError(
                 "--patience: counts evaluations in training: expected --mode=train_and_eval and --eval_every_epochs of"

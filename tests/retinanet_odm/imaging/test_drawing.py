@@ -1,10 +1,12 @@
 """Drawn boxes: on the image, in the class's colour, inside its borders, whatever the name."""
 
+import io
+
 import numpy as np
 import pytest
 from PIL import Image, ImageColor
 
-from retinanet_odm.imaging.drawing import PALETTE, DrawnBox, colour_of, draw_boxes, to_ascii
+from retinanet_odm.imaging.drawing import PALETTE, DrawnBox, colour_of, draw_boxes, draw_crop, to_ascii
 
 
 def _has_colour(image: Image.Image, label_id: int) -> bool:
@@ -64,3 +66,19 @@ def test_printable(text: str, expected: str) -> None:
 def test_scores_are_shown_with_two_digits() -> None:
     assert DrawnBox(box=(0, 0, 1, 1), label="x", label_id=1, score=0.876).caption == "x 0.88"
     assert DrawnBox(box=(0, 0, 1, 1), label="x", label_id=1).caption == "x"
+
+
+def test_a_crop_shows_the_box_and_what_is_around_it() -> None:
+    image = Image.new("RGB", (400, 300), "black")
+    image.paste("white", (200, 100, 240, 120))
+    buffer = io.BytesIO()
+    image.save(buffer, "PNG")
+    inside = DrawnBox(box=(100, 200, 120, 240), label="crab", label_id=2)
+    outside = DrawnBox(box=(0, 0, 20, 20), label="far", label_id=1)
+    around = (100.0, 200.0, 120.0, 240.0)
+    data = draw_crop(buffer.getvalue(), [inside, outside], around=around, side=300)
+    with Image.open(io.BytesIO(data)) as shown:
+        # 24 pixels on each side: 89 × 69 pixels, enlarged.
+        assert shown.size == (300, round(300 * 69 / 89))
+        assert min(shown.getpixel((150, 116))) > 200, "the middle of the box"
+    assert data == draw_crop(buffer.getvalue(), [inside], around=around, side=300), "what is outside is not drawn"

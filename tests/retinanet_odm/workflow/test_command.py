@@ -3,9 +3,9 @@
 import pytest
 
 from beam_jobs import output_folder
-from inference.rows.output_folder import SUMMARY_FILE
 from retinanet_odm.dataset.manifest import DatasetManifest
 from retinanet_odm.exported_model import ModelManifest
+from retinanet_odm.predictions.finished_rows import SUMMARY_FILE
 from retinanet_odm.workflow.command import main, make_run_options, make_run_parser
 from retinanet_odm.workflow.plan import RunOptions, plan_data, plan_model
 
