@@ -6,7 +6,8 @@ Everything else is for the programs, and may change.
 Begin with `main`, which has a function per command, and `options`, the command line. Each command is a module of its
 name: `score`, `convert`, `repeats`, `evaluate`, `detect`; `score --estimate` is `estimate`. `score` makes a `request`,
 finds what of it is still to do, and starts the Beam job of `pipeline` and `transforms` if images have no row yet.
-`detector` and `results` are what Python programs call; `detect` calls the former, too.
+`detector` and `results` are what Python programs call; `detect` calls the former, too, and so do the two doors to tools
+of annotation: `cvat_function`, which CVAT's own program calls, and `label_studio`, a server that Label Studio asks.
 
 Below are three rooms, each imports only those after it: `rows` (prediction rows and the output folder), `model`
 (loading and calling a model), `image_sources` (finding and reading images). TensorFlow is imported only where a model

@@ -11,6 +11,7 @@ On this machine:
     python -m inference abundance OUT --audit LABELS.zip
     python -m inference review OUT
     python -m inference detect IMAGE [IMAGE ...] --model MODEL/export --draw OUT_DIR
+    python -m inference label_studio --model MODEL/export
 
 On Dataflow, with a worker image that has TensorFlow and this package:
 
@@ -26,6 +27,7 @@ from inference.abundance_options import abundance_options, audit_options
 from inference.analysis_options import evaluate_options, repeat_options
 from inference.convert_options import convert_options
 from inference.label_error_options import label_error_options
+from inference.label_studio_options import label_studio_options
 from inference.options import detect_options, make_score_parser, score_options
 from inference.review_options import review_options
 from retinanet_odm.beam.options import beam_options, check_estimate_flags
@@ -146,6 +148,13 @@ def _detect(flags: argparse.Namespace) -> None:
         raise UsageError(f"detect: {'; '.join(failed)}")
 
 
+def _label_studio(flags: argparse.Namespace) -> None:
+    options = label_studio_options(flags)
+    from inference.label_studio import serve_label_studio
+
+    serve_label_studio(options)
+
+
 _COMMANDS: Mapping[str, Callable[[argparse.Namespace], None]] = {
     "convert": _convert,
     "repeats": _repeats,
@@ -155,4 +164,5 @@ _COMMANDS: Mapping[str, Callable[[argparse.Namespace], None]] = {
     "abundance": _abundance,
     "review": _review,
     "detect": _detect,
+    "label_studio": _label_studio,
 }

@@ -1,8 +1,8 @@
 """The command line of `python -m inference`: the parser, and the options of score and detect.
 
 Options that a room below reads are defined there, with their flags: `model.options`, `rows.export_options`. Those of
-the other commands are in `analysis_options`, `label_error_options`, `abundance_options`, `convert_options` and
-`review_options`.
+the other commands are in `analysis_options`, `label_error_options`, `abundance_options`, `convert_options`,
+`label_studio_options` and `review_options`.
 """
 
 import argparse
@@ -13,7 +13,8 @@ from inference.abundance_options import add_abundance_commands
 from inference.analysis_options import EVALUATE_DESCRIPTION, REPEATS_DESCRIPTION, add_evaluate_flags, add_repeat_flags
 from inference.convert_options import CONVERT_DESCRIPTION, add_convert_flags
 from inference.label_error_options import add_label_errors_command
-from inference.model.options import ModelOptions, add_model_flags, model_options
+from inference.label_studio_options import add_label_studio_command
+from inference.model.options import MODEL_HELP, ModelOptions, add_model_flags, model_options
 from inference.review_options import add_review_command
 from inference.rows.export_options import (
     PUBLISHED_FILES,
@@ -22,11 +23,10 @@ from inference.rows.export_options import (
     add_replace_flag,
     export_options,
 )
-from inference.rows.thresholds import BEST, add_min_score_flag, check_score_flag
+from inference.rows.thresholds import THRESHOLD_DEFAULT, add_min_score_flag, check_score_flag
 from retinanet_odm.beam.options import BEAM_HELP, add_estimate_flags
 from retinanet_odm.cli.program import Parser
 from retinanet_odm.errors import UsageError
-from retinanet_odm.exported_model import DEFAULT_THRESHOLD
 from retinanet_odm.systems import with_slashes
 
 IMAGES_A_SECOND = 4.0  # of a virtual CPU; see inference.estimate
@@ -65,8 +65,6 @@ any of: a folder (every file below it that ends in .jpg .jpeg .png .bmp .gif .we
 __MACOSX/); a glob in quotes (every file that matches; ** crosses folders); an image file; a zip, tar or tar.gz archive
 (detected by its content, read in place, its members selected as in a folder; also if a glob matches it); the folder of
 a data set that prepare wrote (dataset.json), or TFRecord files of it"""
-_MODEL_HELP = "folder of the exported model, with model.json"
-_THRESHOLD_DEFAULT = f"{BEST!r}, or {DEFAULT_THRESHOLD:g} if the model has no thresholds"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -160,6 +158,7 @@ def make_score_parser() -> Parser:
     add_review_command(commands)
     summary = "run a detector on a few images: a table, and copies with boxes drawn"
     _add_detect_flags(commands.add_parser("detect", help=summary, description=DETECT_DESCRIPTION))
+    add_label_studio_command(commands)
     return parser
 
 
@@ -167,7 +166,7 @@ def _add_score_flags(parser: argparse.ArgumentParser) -> None:
     # Defaults are those of the dataclass, so that --help and the program agree.
     default = ScoreOptions
     parser.add_argument("--images", type=with_slashes, nargs="+", required=True, metavar="PATH", help=_IMAGES_HELP)
-    parser.add_argument("--model", type=with_slashes, required=True, metavar="DIR", help=_MODEL_HELP)
+    parser.add_argument("--model", type=with_slashes, required=True, metavar="DIR", help=MODEL_HELP)
     parser.add_argument(
         "--output",
         type=with_slashes,
@@ -184,7 +183,7 @@ def _add_score_flags(parser: argparse.ArgumentParser) -> None:
         help="maximum number of prediction files, never more than images; default: %(default)s, which suits up to some"
         " 100,000 images",
     )
-    add_export_flags(parser, min_score_default=_THRESHOLD_DEFAULT)
+    add_export_flags(parser, min_score_default=THRESHOLD_DEFAULT)
     parser.add_argument(
         "--add",
         action="store_true",
@@ -205,8 +204,8 @@ def _add_score_flags(parser: argparse.ArgumentParser) -> None:
 
 def _add_detect_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("images", type=with_slashes, nargs="+", metavar="IMAGE", help="images, folders or patterns")
-    parser.add_argument("--model", type=with_slashes, required=True, metavar="DIR", help=_MODEL_HELP)
-    add_min_score_flag(parser, default=_THRESHOLD_DEFAULT)
+    parser.add_argument("--model", type=with_slashes, required=True, metavar="DIR", help=MODEL_HELP)
+    add_min_score_flag(parser, default=THRESHOLD_DEFAULT)
     parser.add_argument(
         "--draw",
         type=with_slashes,

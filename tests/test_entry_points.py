@@ -28,6 +28,7 @@ ENTRY_POINTS = [
     pytest.param([sys.executable, "-m", "inference", "abundance"], "--ignore_others", id="estimates from an audit"),
     pytest.param([sys.executable, "-m", "inference", "review"], "--no_browser", id="the page of a review"),
     pytest.param([sys.executable, "-m", "inference", "detect"], "--draw", id="a few images"),
+    pytest.param([sys.executable, "-m", "inference", "label_studio"], "--image_hosts", id="a backend of Label Studio"),
     pytest.param([str(SCRIPTS / "retinanet-data"), "prepare"], "--num_shards", id="console script: data"),
     pytest.param([str(SCRIPTS / "retinanet-train")], "--train_batch_size", id="console script: train"),
     pytest.param([str(SCRIPTS / "retinanet-tpu"), "stop"], "--zone", id="console script: TPU"),

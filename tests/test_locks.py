@@ -50,7 +50,7 @@ def _asked(extras: tuple[str, ...]) -> Iterator[Requirement]:
 def test_the_lock_file_pins_what_is_asked_for(system: str, python: str) -> None:
     environment = _environment(system, python)
     locked = _locked("requirements.lock", environment)
-    for requirement in _asked(("cpu", "imagenet", "onnx", "dev")):
+    for requirement in _asked(("cpu", "imagenet", "onnx", "cvat", "label-studio", "dev")):
         if requirement.marker is None or requirement.marker.evaluate(environment):
             assert requirement.specifier.contains(locked[canonicalize_name(requirement.name)]), requirement
     assert len({name for name in locked if name in {"tensorflow", "tensorflow-cpu"}}) == 1, "they share one folder"

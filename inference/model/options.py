@@ -11,6 +11,8 @@ from retinanet_odm.exported_model import ModelManifest
 from retinanet_odm.systems import with_slashes
 from retinanet_odm.xla import RUNTIMES, TENSORFLOW, XLA
 
+MODEL_HELP = "folder of the exported model, with model.json"  # of the flag --model
+
 # Small images are scored faster by the dozen. Of large ones, a few keep every core busy and many would fill the memory.
 _MAX_IMAGES, _MAX_CANVAS_PIXELS = 32, 2**22
 _IMAGES = 8  # per call, where the size of the canvas is not known

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from retinanet_odm.errors import UsageError
-from retinanet_odm.exported_model import ModelManifest
+from retinanet_odm.exported_model import DEFAULT_THRESHOLD, ModelManifest
 from retinanet_odm.predictions.rows import PredictionRow
 from retinanet_odm.wording import describe_min_scores
 
@@ -20,6 +20,7 @@ _logger = logging.getLogger(__name__)
 
 _FLAG = "--min_score"
 BEST = "best"  # the value of the flag for the thresholds in model.json
+THRESHOLD_DEFAULT = f"{BEST!r}, or {DEFAULT_THRESHOLD:g} if the model has no thresholds"  # in words
 _NO_THRESHOLDS = "default"  # origin where the model has none
 
 

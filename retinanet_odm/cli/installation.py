@@ -4,6 +4,7 @@ Begin with `installation_checks`. They need no package beyond those of the base 
 checks of TensorFlow, of a data set and of a folder.
 """
 
+import importlib.util
 import os
 import shutil
 import sys
@@ -15,6 +16,8 @@ from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 
 from retinanet_odm.cli.free_memory import free_memory
+from retinanet_odm.errors import UsageError
+from retinanet_odm.wording import plural
 
 DISTRIBUTION = "retinanet-odm"
 INSTALL_HINT = "in a new environment, pip install 'retinanet-odm[cpu]', or [gpu] or [tpu]"
@@ -42,6 +45,28 @@ class Check:
     def line(self) -> str:
         """Format it like ``FAIL  keras: 3.14.0: pip install 'keras<3.16,>=3.15'``."""
         return f"pass  {self.name}: {self.found}" if self.passed else f"FAIL  {self.name}: {self.found}: {self.fix}"
+
+
+def check_extras(command: str, **extras: str) -> None:
+    """Check that the packages of extras are installed, without importing them.
+
+    Args:
+      command: what needs them, for the message.
+      extras: by name of a module, the extra that installs it.
+
+    Raises:
+      UsageError: a module is not there.
+
+    Example:
+      >>> check_extras("score", numpy="cpu")
+    """
+    missing = [module for module in extras if importlib.util.find_spec(module) is None]
+    if missing:
+        install = ",".join(dict.fromkeys(extras[module] for module in missing))
+        verb = plural("is", len(missing))
+        raise UsageError(
+            f"{command}: needs {' and '.join(missing)}, which {verb} not installed: pip install '.[{install}]'"
+        )
 
 
 def print_checks(checks: Iterable[Check]) -> int:

@@ -34,6 +34,7 @@ FOREIGN = {
         ),
         "of gcloud compute instances create",
     ),
+    **dict.fromkeys(("allow-unmatched-labels", "clear-existing", "conf-threshold"), "of cvat-cli"),
     **dict.fromkeys(("input", "voc"), "of MBARI's aidata"),
 }
 

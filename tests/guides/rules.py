@@ -50,6 +50,12 @@ RULES = (
         kind=PARSED,
         reason="needs the three trainings of --mode=folds",
     ),
+    Rule(
+        begins=r"python -m inference label_studio ",
+        trial=trials.parse_label_studio,
+        kind=PARSED,
+        reason="a server, which does not exit; tests/inference/test_label_studio.py asks it",
+    ),
     Rule(begins=_SCORE, trial=trials.run, kind=RUN, reason="local"),
     Rule(begins=r"retinanet-odm run ", trial=trials.run, kind=RUN, reason="local"),
     Rule(begins=r"python -m beam_jobs (prepare|check|labels|export) ", trial=trials.run, kind=RUN, reason="local"),
@@ -109,6 +115,12 @@ RULES = (
         trial=trials.run_in_image,
         kind=RUN,
         reason="needs Docker; the program in the image runs here",
+    ),
+    Rule(
+        begins=r"cvat-cli .* task auto-annotate ",
+        trial=trials.check_cvat_function,
+        kind=PARSED,
+        reason="needs a CVAT server; tests/inference/test_cvat_function.py runs it with a stand-in for one",
     ),
     Rule(
         begins=r"pip install ",

@@ -1,12 +1,17 @@
 """Tries the commands of the guides. Each function returns what was printed, and fails if the command would."""
 
+import importlib.util
 import os
 import re
 import shlex
 import shutil
 import tomllib
+from itertools import pairwise
 
 from beam_jobs.flags import make_prepare_parser as data_parser
+from inference.cvat_function import check_parameters
+from inference.label_studio_images import TaskImages
+from inference.label_studio_options import label_studio_options
 from inference.options import make_score_parser as score_parser
 from inference.review_options import review_options
 from retinanet_odm.beam.options import beam_options
@@ -71,6 +76,14 @@ def parse_trainer(sandbox: Sandbox, text: str) -> str:  # noqa: ARG001
     return "".join(f"note: {notice}\n" for notice in parse_request(words, read_text=str).notices)
 
 
+def parse_label_studio(sandbox: Sandbox, text: str) -> str:  # noqa: ARG001
+    """Parses the command line of the backend, and checks its servers, without running it."""
+    _, words = split_program(shlex.split(text))
+    options = label_studio_options(score_parser().parse_args(words))
+    TaskImages(options.url, "", options.image_hosts)
+    return ""
+
+
 def check_template(sandbox: Sandbox, text: str) -> str:
     """Checks that the parameters of a Flex Template are flags of its job."""
     words = shlex.split(text)
@@ -100,6 +113,16 @@ def run_in_image(sandbox: Sandbox, text: str) -> str:
     program, *arguments = words[words.index("retinanet-odm") + 1 :]
     main = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["scripts"][program]
     return sandbox.run(["python", "-m", main.partition(".")[0], *arguments])
+
+
+def check_cvat_function(sandbox: Sandbox, text: str) -> str:  # noqa: ARG001
+    """Checks that the parameters are those of the function, by the types that CVAT's program gives them."""
+    words = shlex.split(text)
+    assert importlib.util.find_spec(words[words.index("--function-module") + 1])
+    given = [re.fullmatch(r"(\w+)=(str|int|float):(.+)", value) for flag, value in pairwise(words) if flag == "-p"]
+    kinds = {"str": str, "int": int, "float": float}
+    check_parameters({found[1]: kinds[found[2]](found[3]) for found in given})
+    return ""
 
 
 def check_extras(sandbox: Sandbox, text: str) -> str:  # noqa: ARG001

@@ -1,8 +1,11 @@
 """Checks of the machine and of the installed packages."""
 
+import contextlib
+
 import pytest
 
 from retinanet_odm.cli import installation
+from retinanet_odm.errors import UsageError
 
 REQUIRES = [
     "numpy>=2",
@@ -84,3 +87,20 @@ def test_the_status_says_whether_a_check_failed(capsys: pytest.CaptureFixture[st
     assert installation.print_checks([good, good]) == 0
     assert installation.print_checks([bad, good, bad]) == 1
     assert capsys.readouterr().out.splitlines()[2:4] == ["FAIL  b: 2: 3", "pass  a: 1"], "all of them are made"
+
+
+EXTRAS = [
+    ({"numpy": "a", "PIL": "b"}, ""),
+    ({"numpy": "a", "no_such_module": "b"}, "x: needs no_such_module, which is not installed: pip install '.[b]'"),
+    (
+        {"no_such_module": "b", "nor_this": "c", "nor_that": "b"},
+        "x: needs no_such_module and nor_this and nor_that, which are not installed: pip install '.[b,c]'",
+    ),
+]
+
+
+@pytest.mark.parametrize(("extras", "message"), EXTRAS)
+def test_extras(extras: dict[str, str], message: str) -> None:
+    with pytest.raises(UsageError) if message else contextlib.nullcontext() as caught:
+        installation.check_extras("x", **extras)
+    assert not message or str(caught.value) == message
