@@ -24,6 +24,7 @@ from inference.rows import finished_run, output_folder
 from inference.rows.export_options import ExportOptions
 from inference.rows.exports import run_of
 from inference.rows.page_images import sources_of_run
+from retinanet_odm.cli.installation import check_extras
 from retinanet_odm.errors import UsageError
 from retinanet_odm.predictions.rows import OK
 from retinanet_odm.storage.folder_lock import lock_folder
@@ -41,7 +42,7 @@ def review(options: ReviewOptions) -> None:
       ContractError: the rows, or the decisions, are not what they should be.
     """
     if not options.export:
-        server.check_extra()  # first: nothing else is worth waiting for
+        check_extras("review", starlette="review", uvicorn="review")  # first: nothing else is worth waiting for
     summary = finished_run.finished_summary(options.output, command="review")
     # The lock of the folder that is written to: that of the run may be on gs://, or a folder nobody may write to.
     with lock_folder(_folder_of(options.decisions_path)):

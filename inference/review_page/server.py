@@ -1,7 +1,6 @@
 """Serves an application to this machine alone. Begin with `serve`."""
 
 import contextlib
-import importlib.util
 import logging
 import socket
 import webbrowser
@@ -14,15 +13,7 @@ from retinanet_odm.systems import WINDOWS
 _logger = logging.getLogger(__name__)
 
 LOOPBACK = "127.0.0.1"
-_PACKAGES = ("starlette", "uvicorn")
 _SECONDS_TO_END = 2  # for connections that browsers keep open
-
-
-def check_extra() -> None:
-    """Raise UsageError if the packages of the extra [review] are not installed."""
-    missing = [name for name in _PACKAGES if importlib.util.find_spec(name) is None]
-    if missing:
-        raise UsageError(f"review: no package {missing[0]}: pip install 'retinanet-odm[review]'")
 
 
 @contextlib.contextmanager

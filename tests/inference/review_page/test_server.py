@@ -1,5 +1,3 @@
-import importlib.util
-
 import pytest
 
 from inference.review_page import server
@@ -13,9 +11,3 @@ def test_a_port_in_use_is_one_line() -> None:
         used = f"--port: cannot listen on port {port}: Address already in use"
         with pytest.raises(UsageError, match=used), server.listening(port):
             pass
-
-
-def test_without_the_extra_one_line_names_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "uvicorn" else object())
-    with pytest.raises(UsageError, match=r"no package uvicorn: pip install 'retinanet-odm\[review\]'"):
-        server.check_extra()
