@@ -26,11 +26,11 @@ _JAVA_FLAGS = (
     "--add-exports=java.base/sun.net.util=ALL-UNNAMED",
 )
 # An executor keeps the connection to its SDK worker, and does not notice when that has died: every further task fails
-# there. The first failure therefore ends the executor, and its successor starts another SDK worker.
-_REPLACE_EXECUTORS = (
+# there. A task that has failed is therefore tried on another executor. No executor is excluded from the whole job: a
+# task that must fail, for a bad request, would exclude one after the other, and the job would wait for more.
+_OTHER_EXECUTOR = (
     "-Dspark.excludeOnFailure.enabled=true",
-    "-Dspark.excludeOnFailure.application.maxFailedTasksPerExecutor=1",
-    "-Dspark.excludeOnFailure.killExcludedExecutors=true",
+    "-Dspark.excludeOnFailure.application.maxFailedTasksPerExecutor=1000000",
 )
 
 
@@ -63,7 +63,7 @@ def spark(work: Path) -> Iterator[Flags]:
     driver = [
         *(java, "-Xmx2g", *_JAVA_FLAGS, f"-Dspark.driver.host={_HOST}", "-Dspark.executor.memory=1g"),
         f"-Dspark.executor.extraJavaOptions={' '.join(_JAVA_FLAGS)}",
-        *_REPLACE_EXECUTORS,
+        *_OTHER_EXECUTOR,
         *("-cp", f"{home}/jars/*", "org.apache.beam.runners.spark.SparkJobServerDriver"),
         *(f"--spark-master-url={url}", f"--artifacts-dir={work}", "--job-host=localhost", f"--job-port={job_port}"),
         *("--artifact-port=0", "--expansion-port=0"),
