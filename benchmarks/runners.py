@@ -23,7 +23,8 @@ from pathlib import Path
 
 from benchmarks.measures import HERE, Result, in_turns, median_ratio, print_results
 from benchmarks.prepare_sources import Cost, write_source
-from benchmarks.score import QUALITY, SIZE, TWO, make_model, processes_below
+from benchmarks.score import QUALITY, SIZE, TWO, make_model
+from tests.runners.kills import find_processes
 from tests.runners.runners import RUNNERS
 from tests.runners.services import Flags, MissingError
 
@@ -54,7 +55,7 @@ def measure(*command: str) -> Cost:
         environment = {**os.environ, "PYTHONPATH": str(HERE)}
         process = subprocess.Popen([sys.executable, *command], cwd=HERE, env=environment, stdout=output, stderr=output)
         while process.poll() is None:
-            peak = max(peak, sum(map(megabytes, processes_below(str(os.getpid())))))
+            peak = max(peak, sum(map(megabytes, find_processes())))
             with contextlib.suppress(subprocess.TimeoutExpired):
                 process.wait(_SECONDS_BETWEEN)
         seconds = time.monotonic() - start
@@ -64,7 +65,7 @@ def measure(*command: str) -> Cost:
     return Cost(seconds=seconds, megabytes=peak)
 
 
-def megabytes(pid: str) -> float:
+def megabytes(pid: int) -> float:
     """Return the memory of a process, with 1/n of a page that n processes share; 0 when it has ended."""
     try:
         text = Path(f"/proc/{pid}/smaps_rollup").read_text()

@@ -17,9 +17,7 @@ Compared measurements run in turns; ratios are medians over the rounds. Exits wi
 
 import argparse
 import json
-import os
 import shutil
-import subprocess
 import sys
 import tempfile
 import threading
@@ -32,6 +30,7 @@ from pathlib import Path
 from benchmarks import made_up
 from benchmarks.measures import Result, in_turns, median_ratio, print_results, python
 from benchmarks.prepare_sources import Cost, cost, noisy_images
+from tests.runners.kills import find_processes
 
 LOOP = 0.90  # images per second relative to the loop
 WORKERS = 1.0  # the same with two processes
@@ -181,23 +180,12 @@ def most_models(work: Callable[[], object]) -> int:
     thread.start()
     most = 0
     while thread.is_alive():
-        most = max(most, sum(map(holds_tensorflow, processes_below(str(os.getpid())))))
+        most = max(most, sum(map(holds_tensorflow, find_processes())))
         time.sleep(0.5)
     return most
 
 
-def processes_below(pid: str) -> Iterator[str]:
-    listed = subprocess.run(["ps", "-e", "-o", "pid=,ppid="], capture_output=True, text=True, check=True).stdout
-    parents = dict(line.split() for line in listed.splitlines())
-    for child, parent in parents.items():
-        ancestor = parent
-        while ancestor not in (pid, "0") and ancestor in parents:
-            ancestor = parents[ancestor]
-        if ancestor == pid:
-            yield child
-
-
-def holds_tensorflow(pid: str) -> bool:
+def holds_tensorflow(pid: int) -> bool:
     try:
         return "libtensorflow_cc" in Path(f"/proc/{pid}/maps").read_text()
     except (FileNotFoundError, ProcessLookupError):  # it has ended meanwhile

@@ -6,6 +6,7 @@ from typing import Any
 
 from inference.rows.export_options import (
     add_deployment_flag,
+    add_images_flag,
     add_label_aliases_flag,
     add_replace_flag,
     add_run_argument,
@@ -184,14 +185,7 @@ def _add_audit_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--copy_images", action="store_true", help="write audit_images.zip, copies of the sampled images for CVAT"
     )
-    parser.add_argument(
-        "--images",
-        type=with_slashes,
-        nargs="+",
-        metavar="PATH",
-        default=default.images,
-        help="location of the images for --copy_images, as for score; default: where score read them",
-    )
+    add_images_flag(parser, purpose=" for --copy_images")
     add_min_score_flag(parser, default="the thresholds of the run")
     add_deployment_flag(parser)
     add_replace_flag(parser)

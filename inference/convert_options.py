@@ -7,6 +7,7 @@ from inference.rows.export_options import (
     ALL_FILES,
     ExportOptions,
     add_export_flags,
+    add_images_flag,
     add_publication_flags,
     add_replace_flag,
     add_run_argument,
@@ -56,15 +57,7 @@ def add_convert_flags(parser: argparse.ArgumentParser) -> None:
         default=ExportOptions.below,
         help="only images in this folder or archive, such as ARCHIVE.zip; strip it from image names",
     )
-    parser.add_argument(
-        "--images",
-        type=with_slashes,
-        nargs="+",
-        metavar="PATH",
-        default=ExportOptions.images,
-        help="location of the images for the report and for what is published, as for score; default: where score read"
-        " them",
-    )
+    add_images_flag(parser, purpose=" for the report and for what is published")
     add_publication_flags(parser)
     parser.add_argument("--without_repeats", action="store_true", help="drop detections that `repeats` has flagged")
     add_replace_flag(parser)

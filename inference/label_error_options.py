@@ -5,11 +5,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from inference.analysis_options import add_truth_flags
-from inference.rows.export_options import add_deployment_flag, add_replace_flag, add_run_argument
+from inference.rows.export_options import add_deployment_flag, add_images_flag, add_replace_flag, add_run_argument
 from retinanet_odm.cli.program import Parser
 from retinanet_odm.dataset.frame_names import DeploymentRule
 from retinanet_odm.errors import UsageError
-from retinanet_odm.systems import with_slashes
 
 LABEL_ERRORS_DESCRIPTION = """\
 List labels that are probably wrong, by the detections of models that have not seen them: missing boxes, wrong classes
@@ -84,14 +83,7 @@ def add_label_errors_command(commands: "argparse._SubParsersAction[Parser]") -> 
         default=LabelErrorOptions.min_probability,
         help="probability from which an error is listed; default: %(default)g",
     )
-    parser.add_argument(
-        "--images",
-        type=with_slashes,
-        nargs="+",
-        metavar="PATH",
-        default=LabelErrorOptions.images,
-        help="location of the images for the page, as for score; default: where the rows are from",
-    )
+    add_images_flag(parser, purpose=" for the page", default="where the rows are from")
     add_deployment_flag(parser)
     add_replace_flag(parser)
 

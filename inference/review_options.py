@@ -4,7 +4,13 @@ import argparse
 import re
 from dataclasses import dataclass
 
-from inference.rows.export_options import DECISIONS_FILE, REVIEW_FILES, add_deployment_flag, add_run_argument
+from inference.rows.export_options import (
+    DECISIONS_FILE,
+    REVIEW_FILES,
+    add_deployment_flag,
+    add_images_flag,
+    add_run_argument,
+)
 from inference.rows.thresholds import add_min_score_flag, check_score_flag
 from retinanet_odm.cli.program import Parser
 from retinanet_odm.dataset.frame_names import DeploymentRule
@@ -89,14 +95,7 @@ def add_review_command(commands: "argparse._SubParsersAction[Parser]") -> None:
 def _add_review_flags(parser: argparse.ArgumentParser) -> None:
     default = ReviewOptions
     add_run_argument(parser)
-    parser.add_argument(
-        "--images",
-        type=with_slashes,
-        nargs="+",
-        metavar="PATH",
-        default=default.images,
-        help="location of the images, as for score; default: where score read them",
-    )
+    add_images_flag(parser)
     parser.add_argument(
         "--below",
         type=with_slashes,

@@ -188,6 +188,20 @@ def add_run_argument(parser: argparse.ArgumentParser, *, needs: str = "summary.j
     parser.add_argument("output", type=with_slashes, metavar="OUT", help=f"folder of a finished run, with {needs}")
 
 
+def add_images_flag(
+    parser: argparse.ArgumentParser, *, purpose: str = "", default: str = "where score read them"
+) -> None:
+    """Add --images, for commands that read the images of a run again; the purpose and the default are for the help."""
+    parser.add_argument(
+        "--images",
+        type=with_slashes,
+        nargs="+",
+        metavar="PATH",
+        default=(),
+        help=f"location of the images{purpose}, as for score; default: {default}",
+    )
+
+
 def add_deployment_flag(parser: argparse.ArgumentParser) -> None:
     """Add the flag by which deployments are found; all commands but score take the value of score by default."""
     parser.add_argument("--deployment", metavar="REGEX", default="", help=DEPLOYMENT_HELP)

@@ -21,13 +21,14 @@ _TIMEOUT = 600  # seconds
 _PATIENCE = 0.5  # seconds between two looks
 
 
-def find_processes(word: str) -> list[int]:
-    """Returns the processes below this one that have a word in their command line."""
+def find_processes(word: str = "") -> list[int]:
+    """Returns the processes below this one, or those of them that have a word in their command line."""
     columns = ["ps", "-ww", "-e", "-o", "pid=,ppid=,args="]
     listed = subprocess.run(columns, capture_output=True, text=True, check=True).stdout
     lines = [line.split(maxsplit=2) for line in listed.splitlines()]
     parents = {int(pid): int(parent) for pid, parent, *_ in lines}
-    return [int(pid) for pid, _, *words in lines if word in "".join(words) and _is_below(int(pid), parents)]
+    found = [int(pid) for pid, _, *words in lines if word in "".join(words)]
+    return [pid for pid in found if pid != os.getpid() and _is_below(pid, parents)]
 
 
 def _has_connected(pid: int) -> bool:
